@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from driftline.baseline.foreign_values import foreign_classes, named_values, words_for_numbers
 from driftline.baseline.outcomes import class_texts, held_classes
 from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.baseline.positive import require_positive
@@ -58,6 +59,11 @@ class Answers:
     limits: tuple[float, float] = ANY
     impossible: int = 0  # Labelled rows whose prediction lies beyond the limits, or is infinite.
     unfit: int = 0  # Rows whose label is no number, for a regression.
+    texts: str = ""  # Words in place of numbers, by which some have no answer.
+    unknown: int = 0  # Rows whose label or answer is no class of the reference.
+    unknown_words: str = ""
+    # When those without answer were, shape (unanswered,), where all rows have a time.
+    unanswered_us: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -98,10 +104,20 @@ def read_answers(
     chances: Mapping[str, str] | None = None,
     reference: Sequence[str] = (),
     limits: tuple[float, float] | None = None,
+    *,
+    any_label: bool = False,
 ) -> Answers:
-    """Read the labelled rows; predictions have the limits of the reference's, or their own."""
+    """Read the labelled rows; predictions have the limits of the reference's, or their own.
+
+    With `any_label` read all rows, for what is said of predictions alone: those without a label
+    get one of the known classes, or 0.
+    """
     needed_columns(roles, table.column_names)
     assert roles.label is not None  # It was checked just now.
+    if any_label:
+        place = table.column_names.index(roles.label)
+        labels = _labels_of_all(table[roles.label], classes)
+        table = table.set_column(place, roles.label, labels)
     present = pc.is_valid(table[roles.label])
     if pa.types.is_floating(table[roles.label].type):
         present = pc.and_(present, pc.invert(pc.is_nan(table[roles.label])))
@@ -118,7 +134,23 @@ def read_answers(
         found, known = _binary(rows, roles, classes, chances or {}, kept)
     else:
         found, known = _multiclass(rows, roles, classes, chances or {}, kept)
-    return _usable(found, known, limits)
+    numbers = roles.probability or ((roles.prediction,) if problem == "regression" else ())
+    # Where a class has several names, it is not known here which column's the reference holds.
+    told = () if roles.also_positive else reference
+    unknown, classes_words = foreign_classes(rows, replace(roles, problem=problem), told)
+    texts = words_for_numbers(rows, [name for name in numbers if name is not None])
+    answers = replace(
+        found, texts=named_values(texts), unknown=unknown, unknown_words=named_values(classes_words)
+    )
+    return _usable(answers, known, limits)
+
+
+def _labels_of_all(column: pa.ChunkedArray, classes: Sequence[str]) -> pa.Array:
+    if not classes:
+        return pa.array(np.zeros(len(column)))
+    if pa.types.is_null(column.type):
+        return pa.array([classes[-1]] * len(column))
+    return class_texts(column).dictionary_decode().fill_null(classes[-1])
 
 
 def _usable(
@@ -135,9 +167,11 @@ def _usable(
     if numbers is not None:
         inside = (numbers >= low) & (numbers <= high)
         possible = known & (inside if inside.ndim == 1 else inside.all(axis=1))
+    lacking = is_label & ~known
     return replace(
         found.take(is_label & possible),
-        unanswered=int(np.count_nonzero(is_label & ~known)),
+        unanswered=int(np.count_nonzero(lacking)),
+        unanswered_us=None if found.time_us is None else found.time_us[lacking],
         impossible=int(np.count_nonzero(is_label & known & ~possible)),
         unfit=int(np.count_nonzero(~is_label)),
         limits=(low, high),

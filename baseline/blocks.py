@@ -46,10 +46,14 @@ class BlockCounts:
         held = len(np.unique(self.hours // 24))
         return span if 2 * held >= span else float(held)
 
+    @property
+    def days(self) -> dict[str, float]:
+        """Days that the reference of each column spans."""
+        return {name: part.span_days for part in (*self.apart, self) for name in part.counts}
+
     def spanning(self, days: float) -> frozenset[str]:
         """Return the columns whose reference spans so many days."""
-        parts = (one for one in (self, *self.apart) if one.span_days >= days)
-        return frozenset(name for part in parts for name in part.counts)
+        return frozenset(name for name, own in self.days.items() if own >= days)
 
     def replaced(self, names: Collection[str], other: BlockCounts) -> BlockCounts:
         """Return the counts with those of some columns taken from another time."""

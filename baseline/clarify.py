@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from driftline.classes import class_text
@@ -55,9 +57,20 @@ def _facets(found: Mapping[str, Any]) -> Sequence[Any]:
 def _facet(one: object, headers: object) -> Facet:
     if not isinstance(one, dict) or "name_or_index" not in one:
         raise InputError(f'facet {one!r}: no "name_or_index"; {EXPECTED}')
-    column = _column(one["name_or_index"], headers, "facet")
     listed = [value for name in FACET_VALUES for value in _listed(one.get(name))]
-    return Facet(column, tuple(class_text(value) for value in listed))
+    named = one["name_or_index"]
+    if not isinstance(named, list):
+        named, listed = [named], [listed]
+    elif listed and len(listed) != len(named):
+        raise InputError(
+            f"facet {named}: values {listed}; expected a list of values for each of its columns"
+        )
+    # Several columns are ours: Clarify has no groups of two columns.
+    first, *also = (
+        Facet.of(_column(column, headers, "facet"), [class_text(one) for one in _listed(values)])
+        for column, values in zip_longest(named, listed)
+    )
+    return replace(first, also=tuple(also))
 
 
 def _positive(found: Mapping[str, Any]) -> str | None:

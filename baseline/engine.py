@@ -71,8 +71,10 @@ class _Watched:
     def weight(self) -> int:
         return self.part.weight
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        for batch in self.part.batches(columns):
+    def batches(
+        self, columns: Sequence[str] | None = None, *, coded: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        for batch in self.part.batches(columns, coded=coded):
             yield batch
             self.tell(batch.num_rows)
 

@@ -27,6 +27,7 @@ from driftline.baseline.column_order import (
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.derived import Traits, derivations
 from driftline.baseline.engine import Engine, InProcess
+from driftline.baseline.estimation import EstimationCollector, EstimationRows
 from driftline.baseline.gather import Meter, gather
 from driftline.baseline.hour_marks import HourMarker
 from driftline.baseline.losses import LevelLosses, LossCounter, LossReading
@@ -78,6 +79,7 @@ class Fitted:
     sample: RowSample | None = None
     rows: RowProfile | None = None
     losses: Mapping[str, LevelLosses] | None = None
+    estimation: EstimationRows | None = None
 
 
 @dataclass(slots=True)
@@ -181,6 +183,7 @@ class SecondReading:
     # How wrong the answers are, by level; None where nobody can know.
     losses: LossCounter | None
     steps: StepCounter | None  # How far numbers move from row to row; None without event time.
+    estimation: EstimationCollector | None  # None where no quality can be estimated.
 
     @classmethod
     def start(
@@ -191,6 +194,7 @@ class SecondReading:
         traits: Sequence[Traits],
         rows: RowReading,
         losses: LossReading | None,
+        estimation: EstimationCollector | None,
         row_count: int,
     ) -> SecondReading:
         """Begin without rows, of which so many are to come."""
@@ -199,7 +203,9 @@ class SecondReading:
         wrong = None if losses is None else LossCounter.start(losses)
         numbers = [name for name, one in cells.items() if one.is_number]
         steps = None if event_time is None else StepCounter.start(event_time, numbers)
-        return cls(CellCounter.start(cells, event_time), sampler, own, rows.anew(), wrong, steps)
+        rest = None if estimation is None else estimation.anew()
+        counter = CellCounter.start(cells, event_time)
+        return cls(counter, sampler, own, rows.anew(), wrong, steps, rest)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -212,6 +218,8 @@ class SecondReading:
             self.losses.update(batch)
         if self.steps is not None:
             self.steps.update(batch)
+        if self.estimation is not None:
+            self.estimation.update(batch)
 
     def merge(self, other: SecondReading) -> SecondReading:
         """Return the counts of the rows of both."""
@@ -224,8 +232,11 @@ class SecondReading:
         steps = self.steps
         if steps is not None and other.steps is not None:
             steps = steps.merge(other.steps)
+        estimation = self.estimation
+        if estimation is not None and other.estimation is not None:
+            estimation = estimation.merge(other.estimation)
         cells, rows = self.cells.merge(other.cells), self.rows.merge(other.rows)
-        return SecondReading(cells, sampler, segments, rows, losses, steps)
+        return SecondReading(cells, sampler, segments, rows, losses, steps, estimation)
 
 
 def fit_source(
@@ -255,7 +266,7 @@ def fit_source(
     _check_event_time(signature, first)
     _check_id(signature, profile)
     if unjudged is None:
-        named = (*segments, *(facet.column for facet in roles.facets), roles.group)
+        named = (*segments, *roles.facet_columns, roles.group)
         unjudged = _unjudged(signature, first, source.partitions, {*roles.categorical, *named})
     features = [replace(one, unjudged=unjudged.get(one.name)) for one in signature.features]
     signature = replace(signature, features=tuple(features))
@@ -272,10 +283,13 @@ def fit_source(
     chosen = choose_segments(segments, signature, profile)
     traits = derivations(profile, cells)
     outcomes = _outcomes(roles, signature, answers, profile.row_count, reason)
+    if outcomes is not None:
+        outcomes = replace(outcomes, neighbours=first.outcomes.neighbours())
     losses = LossReading.of(outcomes, signature, cells)
     counter = partial(
         SecondReading.start, own, signature.event_time, chosen, traits,
-        _row_reading(signature, first, cells), losses, profile.row_count,
+        _row_reading(signature, first, cells), losses,
+        EstimationCollector.of(outcomes, signature, cells), profile.row_count,
     )  # fmt: skip
     reading = gather(counter, source.parts(), place, meter.tell)
     second = reading.cells
@@ -293,6 +307,7 @@ def fit_source(
         # One stray time makes no year: what counts is how many days have rows.
         reading.rows.result(0.0 if blocks is None else blocks.span_days),
         None if reading.losses is None else reading.losses.result(),
+        None if reading.estimation is None else reading.estimation.result(profile),
     )  # fmt: skip
 
 

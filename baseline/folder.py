@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from textwrap import shorten
 from typing import TypeVar
 
@@ -24,6 +24,8 @@ QUALITY_KEYS = tuple(
 )
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 KEY = b"driftline.seal"
+# In the schema of each Arrow file of a baseline.
+MADE_HERE = b"driftline."
 BLANK = b"blake2b-128:" + b"0" * 32
 SEAL = re.compile(rb"blake2b-128:[0-9a-f]{32}")
 CODEC = ipc.IpcWriteOptions(compression="zstd")
@@ -71,6 +73,33 @@ def read_file(place: Location, name: str) -> bytes | None:
         except (ValueError, RecursionError):
             pass  # Whoever parses it says what is wrong.
     return data
+
+
+def replace_files(
+    place: Location, files: Mapping[str, bytes], *, among: Iterable[str], last: str
+) -> None:
+    """Write a baseline's files into a folder, in place of those of one that lies there.
+
+    One that is cut off lacks the `last` file, without which the folder is not read.
+
+    Raises
+    ------
+    InputError
+        When a file of somebody else's would be overwritten; nothing is changed.
+    """
+    there = {name: data for name in among if (data := read_file(place, name)) is not None}
+    if there and not any(MADE_HERE in data or name == last for name, data in there.items()):
+        foreign = [name for name, data in there.items() if files.get(name) != data]
+        if foreign:
+            raise InputError(
+                f"{place.shown}: {foreign[0]} is there, which is of no baseline of driftline's and "
+                "would be replaced; expected another folder"
+            )
+    for name in sorted(there, key=lambda name: name != last):
+        (place / name).remove_file()
+    # What shows whose files they are comes first.
+    for name in sorted(files, key=lambda name: (name == last, not name.endswith(".arrow"))):
+        (place / name).write(files[name])
 
 
 def parsed_file(place: Location, name: str, parse: Callable[[T], R], data: T) -> R:

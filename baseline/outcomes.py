@@ -7,24 +7,28 @@ roles, so that a class or a group means the same in both whatever their sizes.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.baseline.pairing import require_numbers
 from driftline.baseline.spacing import SpacedRows
 from driftline.classes import class_text, known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.roles import Facet, Problem, Roles
-from driftline.signature import Column, Signature
+from driftline.signature import Column, ColumnType, Signature
 
 KEY = b"driftline.outcomes"
+NEIGHBOURS = b"driftline.neighbours"
 FORMAT_VERSION = 1
 # Kept of a reference; evenly spaced rows beyond.
 MAX_ROWS = 1_000_000
+# Of them, with all features: rows, and values of features.
+NEIGHBOUR_ROWS, NEIGHBOUR_VALUES = 20_000, 1_000_000
 # A column of numbers with more values than this is split by a threshold, not by equality
 # (docs/why/bias.md).
 MAX_FACET_NUMBERS = 10
@@ -42,6 +46,9 @@ class Outcomes:
     row_count: int  # Rows of the whole reference.
     # Why the positive class is taken as that; "" where its owner named it, and in older baselines.
     positive_reason: str = ""
+    # Some rows with their features, which are numbers, beside the columns of `table`: where groups
+    # are compared, for the flip test. None where there are no such features, or no answers.
+    neighbours: pa.Table | None = None
 
     def reason_of(self, roles: Roles) -> str:
         """Return why the positive class of some roles is taken as that; "" where it is another."""
@@ -56,12 +63,16 @@ class Outcomes:
             # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
             **({"positive_reason": self.positive_reason} if self.positive_reason else {}),
         }
-        return self.table.replace_schema_metadata({KEY: json.dumps(notes)})
+        found = {KEY: json.dumps(notes).encode()}
+        if self.neighbours is not None:
+            found[NEIGHBOURS] = to_ipc(self.neighbours)
+        return self.table.replace_schema_metadata(found)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Outcomes:
         """Read what to_arrow wrote."""
-        notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
+        metadata = table.schema.metadata or {}
+        notes = json.loads(metadata.get(KEY, b"{}"))
         if notes.get("format") != FORMAT_VERSION:
             raise InputError(
                 f"format {notes.get('format')!r}; this driftline reads {FORMAT_VERSION}; "
@@ -69,7 +80,8 @@ class Outcomes:
             )
         roles = Roles.from_dict(notes["roles"])
         plain, reason = table.replace_schema_metadata(None), notes.get("positive_reason", "")
-        return cls(roles, plain, notes["row_count"], reason)
+        near = from_ipc(metadata[NEIGHBOURS]) if NEIGHBOURS in metadata else None
+        return cls(roles, plain, notes["row_count"], reason, near)
 
 
 def outcome_columns(roles: Roles) -> tuple[str, ...]:
@@ -78,11 +90,19 @@ def outcome_columns(roles: Roles) -> tuple[str, ...]:
         roles.label,
         roles.prediction,
         *roles.probability,
-        *(facet.column for facet in roles.facets),
+        *roles.facet_columns,
         roles.group,
         roles.timestamp,
     )
     return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+def compared_features(signature: Signature, roles: Roles) -> tuple[Column, ...]:
+    """Return the features by which rows are near each other: all that no role names."""
+    named = outcome_columns(roles)
+    return tuple(
+        one for one in signature.features if one.role == "feature" and one.name not in named
+    )
 
 
 def class_texts(array: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -144,7 +164,7 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
         # Whoever looks at one probability looks at the last one.
         of = probability_classes(signature)
         probability = tuple(sorted(probability, key=lambda name: of.get(name) in positives))
-    facets = tuple(resolve_facet(facet, table[facet.column]) for facet in roles.facets)
+    facets = tuple(resolve_facet(facet, table) for facet in roles.facets)
     return replace(
         roles,
         problem=problem,
@@ -175,28 +195,52 @@ class OutcomeCollector:
             assert column is not None  # The signature was made of the same roles.
             self._columns.append(column)
         self._rows = SpacedRows(max_rows)
+        near = compared_features(signature, roles)
+        if (
+            not roles.facets
+            or not roles.has_predictions
+            or any(one.type not in ("int64", "double") for one in near)
+        ):
+            near = ()
+        self._near = (*self._columns, *near) if near else ()
+        limit = min(NEIGHBOUR_ROWS, NEIGHBOUR_VALUES // max(len(near), 1))
+        self._near_rows = SpacedRows(max(limit, 1))
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Take the rows whose turn it is."""
         if not self._columns:
             return
-        rows = pa.array(self._rows.turn(batch.num_rows))
-        arrays = {
-            column.name: coerce(batch.column(column.name).take(rows), column.type)[0]
-            for column in self._columns
-        }
-        self._rows.add(pa.table(arrays), batch.num_rows)
+        for columns, kept in ((self._columns, self._rows), (self._near, self._near_rows)):
+            if columns:
+                keep_spaced(kept, batch, {one.name: one.type for one in columns})
 
     def merge(self, other: OutcomeCollector) -> OutcomeCollector:
         """Return what is kept of the rows of both, the other's after these."""
         merged = OutcomeCollector.__new__(OutcomeCollector)
         merged._columns = self._columns
         merged._rows = self._rows.merge(other._rows)
+        merged._near = self._near
+        merged._near_rows = self._near_rows.merge(other._near_rows)
         return merged
+
+    def neighbours(self) -> pa.Table | None:
+        """Return the rows kept with their features; None where there are none to keep."""
+        return self._near_rows.table().combine_chunks() if self._near else None
 
     def table(self) -> pa.Table:
         """Return what was kept."""
         return self._rows.table()
+
+
+def keep_spaced(kept: SpacedRows, batch: pa.RecordBatch, types: Mapping[str, ColumnType]) -> None:
+    """Keep the rows of a batch whose turn it is, of the columns that it has."""
+    rows = pa.array(kept.turn(batch.num_rows))
+    arrays = {
+        name: coerce(batch.column(name).take(rows), kind)[0]
+        for name, kind in types.items()
+        if name in batch.schema.names
+    }
+    kept.add(pa.table(arrays), batch.num_rows)
 
 
 def _classes(signature: Signature) -> tuple[str, ...]:
@@ -256,7 +300,7 @@ def _require_shares(probability: Sequence[str], table: pa.Table) -> None:
             )
 
 
-def resolve_facet(facet: Facet, column: pa.ChunkedArray) -> Facet:
+def resolve_facet(facet: Facet, table: pa.Table) -> Facet:
     """Fix what a facet's values mean, from the whole reference and never again.
 
     Raises
@@ -265,22 +309,27 @@ def resolve_facet(facet: Facet, column: pa.ChunkedArray) -> Facet:
         When a column of many numbers comes without a number to split it at, a column of texts
         with one, or when the reference never holds a value.
     """
+    first, *also = (_resolve_part(part, table[part.column]) for part in facet.parts)
+    return replace(first, also=tuple(also))
+
+
+def _resolve_part(facet: Facet, column: pa.ChunkedArray) -> Facet:
     is_number = pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
-    if is_number and pc.count_distinct(column).as_py() > MAX_FACET_NUMBERS:
-        if facet.threshold is not None:
-            return facet
+    splits = facet.threshold is not None or bool(facet.intervals)
+    if is_number and not splits and pc.count_distinct(column).as_py() > MAX_FACET_NUMBERS:
         if len(facet.values) == 1:
             return replace(facet, values=(), threshold=_number(facet))
         if not facet.values:
             raise InputError(
                 f'facet "{facet.column}": a column of many numbers needs a threshold; '
-                f"expected such as {facet.column}=40 (the group above 40)"
+                f"expected such as {facet.column}=40 (the group above 40), or intervals such as "
+                f"{facet.column}=[18,30),[30,50)"
             )
-    if facet.threshold is not None:
+    if splits:
         if is_number:
             return facet
         raise InputError(
-            f'facet "{facet.column}": a threshold splits numbers, and these are none; '
+            f'facet "{facet.column}": thresholds and intervals split numbers, and these are none; '
             f"expected values such as {facet.column}=VALUE"
         )
     known = set(class_texts(column).dictionary.to_pylist())

@@ -70,7 +70,13 @@ def require_positive(classes: Sequence[str], roles: Roles, table: pa.Table) -> P
 def positive_question(roles: Roles, classes: Sequence[str]) -> str:
     """Return the question which class is positive, in one sentence with the option to set."""
     name = roles.label or roles.prediction or "".join(roles.probability[-1:])
+    if roles.problem == "regression":
+        return (
+            f'"{name}": above which number is an answer positive? Give --positive NUMBER '
+            "(positive= in Python, positive: in YAML)"
+        )
     values = " or ".join(f'"{one}"' for one in classes[:MOST_NAMED]) or "its values"
+    values += f" or {len(classes) - MOST_NAMED} more" * (len(classes) > MOST_NAMED)
     return (
         f'"{name}": which of {values} is the positive class? Neither the words nor a score tell; '
         "give --positive VALUE (positive= in Python, positive: in YAML)"
@@ -78,7 +84,7 @@ def positive_question(roles: Roles, classes: Sequence[str]) -> str:
 
 
 def positive_note(value: str, reason: str, area: float | None = None, score: str = "") -> str:
-    """Say which class is taken as positive and why, and doubt it where scores say otherwise.
+    """Describe the positive class and why it is taken, in doubt where scores say otherwise.
 
     `area` is the reference's AUC where it lies beyond doubt below 1/2.
     """

@@ -97,8 +97,8 @@ def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
             raise InputError(
                 f'column "{name}" is given as {found[name]} and as categorical; choose one'
             )
-    for facet in roles.facets:
-        find_column(facet.column, names, what="facet")
+    for column in roles.facet_columns:
+        find_column(column, names, what="facet")
     if roles.group is not None:
         find_column(roles.group, names, what="group")
     return found

@@ -32,6 +32,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.display import columns_line, profile_html
 from driftline.baseline.documents import profile_from_statistics, signature_from_constraints
 from driftline.baseline.engine import Engine, open_engine
+from driftline.baseline.estimation import EstimationRows
 from driftline.baseline.fit import Fitted, fit_source
 from driftline.baseline.folder import (
     from_ipc,
@@ -39,6 +40,7 @@ from driftline.baseline.folder import (
     parsed_file,
     plain_document,
     read_file,
+    replace_files,
     to_ipc,
 )
 from driftline.baseline.learnt_days import (
@@ -71,7 +73,7 @@ STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
 OUTCOMES, ATTRIBUTIONS = "outcomes.arrow", "attributions.arrow"
 SEGMENTS, SAMPLE, ROWS = "segments.arrow", "sample.arrow", "rows.json"
-LOSSES, LEARNT_DAYS = "losses.arrow", "learnt-days.arrow"
+LOSSES, LEARNT_DAYS, ESTIMATION = "losses.arrow", "learnt-days.arrow", "estimation.arrow"
 # Documents of other kinds of monitor; they are read, kept and written as they are.
 ANALYSIS = "analysis.json"
 QUALITY_STATISTICS = "model-quality/statistics.json"
@@ -81,13 +83,12 @@ CHANGES = "changes.json"
 OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS, CHANGES)
 DOCUMENTS = (
     STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, OUTCOMES, ATTRIBUTIONS, SEGMENTS,
-    SAMPLE, ROWS, LOSSES, LEARNT_DAYS,
+    SAMPLE, ROWS, LOSSES, ESTIMATION, LEARNT_DAYS,
     *OTHER_DOCUMENTS,
 )  # fmt: skip
 # The constraints of a folder that has none of data quality.
 NONE = '{"version": 0.0, "features": []}'
 T = TypeVar("T")
-R = TypeVar("R")
 NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}"  # As all names of resources: interface, section 4.
 
 
@@ -125,6 +126,10 @@ class Baseline:
         How wrong the answers were by level of the texts; None without labels, and in older ones.
     learnt_days
         What the day test has learnt of the profile; None without times, and in older ones.
+    estimation
+        What quality is estimated by without labels; None without outcomes, and in older ones.
+    functions
+        Metrics of model quality that `fit` was given; a folder keeps their names, in `documents`.
     """
 
     signature: Signature
@@ -141,6 +146,8 @@ class Baseline:
     rows: RowProfile | None = None
     losses: Mapping[str, LevelLosses] | None = None
     learnt_days: LearntDays | None = None
+    estimation: EstimationRows | None = None
+    functions: tuple[Any, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def fit(
@@ -167,6 +174,8 @@ class Baseline:
         compat: bool = False,
         id_column: str | None = None,
         predict: Callable[[pa.Table], np.ndarray] | None = None,
+        metrics: object = None,
+        costs: object = None,
     ) -> Baseline:
         """Make a baseline of reference data; the data is read twice.
 
@@ -181,19 +190,18 @@ class Baseline:
             differ), and above which probability an answer without prediction is positive (0.5).
         facet, group
             Columns by which groups are compared, such as ``"sex=Female"``; the one to stratify by.
-        segments
-            Columns for each of whose values a check judges the data apart: the 50 most frequent.
-        preprocess
-            A script whose ``preprocess_handler`` makes rows of each line of the files.
+        segments, preprocess
+            Columns judged value by value, SageMaker's script (docs/scripts-and-segments.md).
         engine, jobs
-            Where the data is read: "local" in so many processes (1 when missing, 0 for one for each
-            core), "dask" or "dask:ADDRESS". The baseline is the same, to the last byte.
+            Where the data is read, as `check` takes them; the baseline is the same, byte by byte.
         progress
             Called with rows done and rows in total (None when not known); each row counts twice.
         compat
             Find the types as SageMaker does, by each value's text; the data is read once more.
         predict
             Asks the model, for "attribution": a table of features in, its answers out.
+        metrics, costs
+            What model quality measures besides, as `check` takes them (docs/monitors.md).
 
         Raises
         ------
@@ -205,14 +213,13 @@ class Baseline:
             id_column=id_column, timestamp=timestamp, exclude=exclude, categorical=categorical,
             problem=problem, positive=positive, threshold=threshold, facet=facet, group=group,
         )  # fmt: skip
-        baseline = cls.of(
-            data, roles, segments=segments, preprocess=preprocess, engine=engine, jobs=jobs,
-            progress=progress, compat=compat,
-        )  # fmt: skip
-        if (times := baseline.unnamed_times) is not None:
+        fitted = cls.of(data, roles, segments=segments, preprocess=preprocess, engine=engine,
+                        jobs=jobs, progress=progress, compat=compat)  # fmt: skip
+        if (times := fitted.unnamed_times) is not None:
             log.warning("%s", UNNAMED_TIMES.format(times, f'timestamp="{times}"'))
-        needs_document = predict is not None or bool(roles.facets)
-        return baseline.with_analysis(data, predict, preprocess) if needs_document else baseline
+        kinds = import_module("driftline.monitors.kinds.catalog")  # Kinds lie above.
+        found: Baseline = kinds.with_documents(fitted, data, predict, preprocess, metrics, costs)
+        return found
 
     @classmethod
     def of(
@@ -256,27 +263,6 @@ class Baseline:
             learnt = LearntDays.of(cells, self.blocks, known_steps(self.profile))
         return replace(self, learnt_days=learnt)
 
-    def with_analysis(
-        self,
-        data: object,
-        predict: Callable[[pa.Table], np.ndarray] | None,
-        preprocess: str | os.PathLike[str] | None = None,
-    ) -> Baseline:
-        """Return the baseline with Clarify's document, of bias and of what a model leans on.
-
-        Raises
-        ------
-        InputError
-            When the model's rows would be those that a script makes, or none.
-        """
-        if predict is not None and preprocess is not None:
-            raise InputError("predict with preprocess; expected rows as the model takes them")
-        # The kinds of monitor lie above this package, and are imported by name at use.
-        kinds = import_module("driftline.monitors.kinds.catalog")
-        rows = None if predict is None else open_source(data)
-        found: Baseline = kinds.with_analysis(self, rows, predict)
-        return found
-
     @property
     def unnamed_times(self) -> str | None:
         """The first column of times, where none is named as the time of each row."""
@@ -317,6 +303,8 @@ class Baseline:
             found[ROWS] = self.rows.to_json().encode()
         if self.losses is not None:
             found[LOSSES] = to_ipc(losses_to_table(self.losses))
+        if self.estimation is not None:
+            found[ESTIMATION] = to_ipc(self.estimation.to_arrow())
         return {**found, **{name: text.encode() for name, text in self.documents.items()}}
 
     @cached_property
@@ -330,7 +318,7 @@ class Baseline:
         return sum(map(len, self._documents.values()))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the documents into a folder or URI, over older ones."""
+        """Write the documents into a folder or URI, in place of those of a baseline there."""
         _write(locate(folder), self)
 
     @classmethod
@@ -351,8 +339,8 @@ def written_version(folder: str | os.PathLike[str]) -> str:
     A loaded baseline's own is of what this program would write, where an older one wrote others.
     """
     place = locate(folder)
-    names = [name for name in DOCUMENTS if name != LEARNT_DAYS]
-    return _digest({name: data for name in names if (data := read_file(place, name)) is not None})
+    found = {name: read_file(place, name) for name in DOCUMENTS if name != LEARNT_DAYS}
+    return _digest({name: data for name, data in found.items() if data is not None})
 
 
 def _digest(documents: Mapping[str, bytes]) -> str:
@@ -363,11 +351,10 @@ def _digest(documents: Mapping[str, bytes]) -> str:
 
 
 def _write(place: Location, baseline: Baseline) -> None:
-    documents = baseline._documents
-    for name, data in documents.items():
-        (place / name).write(data)
+    documents = dict(baseline._documents)
     if baseline.learnt_days is not None and PROFILE in documents:
-        (place / LEARNT_DAYS).write(baseline.learnt_days.to_bytes(documents[PROFILE]))
+        documents[LEARNT_DAYS] = baseline.learnt_days.to_bytes(documents[PROFILE])
+    replace_files(place, documents, among=DOCUMENTS, last=SIGNATURE)
 
 
 def _read(place: Location) -> Baseline:
@@ -377,6 +364,11 @@ def _read(place: Location) -> Baseline:
     for name, other in ((STATISTICS, QUALITY_STATISTICS), (CONSTRAINTS, QUALITY_CONSTRAINTS)):
         if name in found and is_of_quality(found[name]):
             found[other] = found.pop(name)
+    if PROFILE in found and SIGNATURE not in found:
+        raise InputError(
+            f"{place.shown}: {PROFILE} without {SIGNATURE}, which is written last: saving this "
+            "baseline was cut off; make it again"
+        )
     if not found.keys() & {CONSTRAINTS, *OTHER_DOCUMENTS}:
         raise NotFoundError(f"{place.shown}: no {CONSTRAINTS} in it; expected a baseline folder")
 
@@ -413,6 +405,7 @@ def _read(place: Location) -> Baseline:
         else None,
         rows=parsed(ROWS, RowProfile.from_json),
         losses=parsed(LOSSES, lambda data: losses_from_table(from_ipc(data))),
+        estimation=parsed(ESTIMATION, lambda data: EstimationRows.from_arrow(from_ipc(data))),
         learnt_days=None if table is None else _learnt_days(place, found, profile),
         documents={
             name: parsed_file(place, name, plain_document, found[name])
@@ -571,8 +564,7 @@ def get(root: str, name: str, version: str | None = None) -> Baseline:
     if chosen not in known:
         raise NotFoundError(f'baseline "{name}": no version "{chosen}"; known: {", ".join(known)}')
     found = _read(_home(root, name) / chosen)
-    # Another version of driftline may have written the same in other bytes.
-    vars(found)["version"] = chosen
+    vars(found)["version"] = chosen  # Another driftline may have written other bytes.
     return found
 
 

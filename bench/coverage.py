@@ -21,7 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from driftline.monitors.kinds.bias.intervals import interval
 from driftline.monitors.kinds.bias.metrics import Pair, measure
-from driftline.monitors.kinds.model_quality.influence import Measure
+from driftline.monitors.kinds.model_quality.class_metrics import AREAS, class_areas
+from driftline.monitors.kinds.model_quality.influence import Measure, Rows
 from driftline.monitors.kinds.model_quality.metrics import (
     binary_metrics,
     multiclass_metrics,
@@ -155,6 +156,21 @@ def multiclass_population(shares: tuple[float, ...]) -> Population:
     return Population(name, {key: one.value for key, one in true.items()}, draw)
 
 
+def ranked_population(shares: tuple[float, ...]) -> Population:
+    """Classes of these shares; each has a score that is 1.2 higher where it is the true one."""
+    shift = 1.2
+    # The score of a class among its rows is N(1.2, 1), among all others N(0, 1).
+    area = float(special.ndtr(shift / math.sqrt(2)))
+    truth = dict.fromkeys(AREAS, area)
+
+    def draw(random: np.random.Generator, rows: int) -> Limits:
+        label = random.choice(len(shares), rows, p=shares)
+        score = random.standard_normal((rows, len(shares))) + shift * np.eye(len(shares))[label]
+        return _limits(class_areas(label, score, Rows(rows)))
+
+    return Population(" : ".join(f"{share:.0%}" for share in shares), truth, draw)
+
+
 def regression_population(errors: str) -> Population:
     """A label with sd 2 around 0 that is known up to errors of one of four laws."""
     laws: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], float, float]] = {
@@ -165,12 +181,31 @@ def regression_population(errors: str) -> Population:
     }
     law, mae, square = laws[errors]
     truth = {"mae": mae, "mse": square, "rmse": math.sqrt(square), "r2": 4 / (4 + square)}
+    # Medians of |error|: of the exponential law P(|X - 1| <= m) = (e^m - e^-m) / e.
+    medians = {
+        "normal": float(special.ndtri(0.75)), "t(3)": float(special.stdtrit(3, 0.75)),
+        "t(5)": float(special.stdtrit(5, 0.75)), "exponential": math.asinh(math.e / 4),
+    }  # fmt: skip
+    truth |= {"median_absolute_error": medians[errors], "mean_error": 0.0}
+    # Shares of both together have no formula: by a large sample, far surer than any window's.
+    large = _relative(law, np.random.default_rng(1), 4_000_000)
+    truth |= {"mape": 0.1 * mae, "smape": large["smape"].value}
 
     def draw(random: np.random.Generator, rows: int) -> Limits:
         answer = 2 * random.standard_normal(rows)
-        return _limits(regression_metrics(answer + law(random, rows), answer))
+        relative = _relative(law, random, rows)
+        found = regression_metrics(answer + law(random, rows), answer)
+        return _limits({**found, **{name: relative[name] for name in ("mape", "smape")}})
 
     return Population(f"{errors} errors", truth, draw)
+
+
+def _relative(
+    law: Callable[[np.random.Generator, int], np.ndarray], random: np.random.Generator, rows: int
+) -> Mapping[str, Measure]:
+    """Measure errors of a tenth times one of the laws beside log-normal labels, as amounts are."""
+    label = np.exp(0.5 * random.standard_normal(rows)) * 10
+    return regression_metrics(label, label * (1 + 0.1 * law(random, rows)))
 
 
 def _limits(measures: Mapping[str, Measure]) -> Limits:
@@ -264,6 +299,10 @@ def main() -> None:
         "Two classes: 2%, 20%, 50% positive": [binary_population(rate) for rate in RATES],
         "Several classes: 50:30:20, 90:8:2, 40:30:20:6:4": [
             multiclass_population(shares)
+            for shares in ((0.5, 0.3, 0.2), (0.9, 0.08, 0.02), (0.4, 0.3, 0.2, 0.06, 0.04))
+        ],
+        "Scores of several classes: 50:30:20, 90:8:2, 40:30:20:6:4": [
+            ranked_population(shares)
             for shares in ((0.5, 0.3, 0.2), (0.9, 0.08, 0.02), (0.4, 0.3, 0.2, 0.06, 0.04))
         ],
         **{

@@ -1,4 +1,4 @@
-"""What bias and model quality find of a planted change, and how often they ring without one.
+"""What bias, model quality and attribution find of a planted change, and how often without one.
 
 A reference of 60 days of 500 rows; windows of one day, of 300 to 100,000 rows. Rows are
 independent, or days differ, or days resemble the day before. Beside driftline's decisions, with and
@@ -23,6 +23,10 @@ from scipy import special, stats
 
 from driftline.baseline.answers import Answers
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.attribution.blocks import block_spread
+from driftline.monitors.kinds.attribution.drift import compare, settle
+from driftline.monitors.kinds.attribution.importance import Importance
+from driftline.monitors.kinds.attribution.ranking import calibrate, tail_at
 from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
 from driftline.monitors.kinds.model_quality.documents import suggested
 from driftline.monitors.kinds.model_quality.expectation import Expectation
@@ -35,7 +39,11 @@ DAYS, DAY_ROWS, LATER = 60, 500, 70
 DAY_US = 86_400_000_000
 SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
 # How far days lie apart, on the scale of each problem, and how long they remember.
-SWING = {"bias": 0.3, "regression": 0.15, "classification": 0.3}
+SWING = {"bias": 0.3, "regression": 0.15, "classification": 0.3, "attribution": 0.3}
+# Of a reference's 2,000 explained rows, those of one day; and rows explained of a window.
+EXPLAINED_A_DAY, EXPLAINED = 33, (100, 214, 1_000)
+# Mean attributions of six features.
+SIZE = np.array([30.0, 25.0, 20.0, 12.0, 8.0, 5.0])
 STREAMS = {"independent": (0.0, 0.0), "days differ": (1.0, 0.0), "days remember": (1.0, 0.7)}
 BUDGET = Budget()
 # The level of comparisons at equal error: so many of the windows without change are found.
@@ -203,6 +211,40 @@ def expected_of(reference: Answers) -> Expectation:
     )
 
 
+def attribution_year(rng: np.random.Generator, stream: str) -> Judge:
+    """Return the judge of windows of a new reference; days lift one feature's attributions."""
+    days = effects(rng, "attribution", stream)
+    features = [f"f{place}" for place in range(len(SIZE))]
+
+    def explained(rows: int, effect: float, planted: float = 0.0) -> np.ndarray:
+        share = SIZE[0] * math.exp(effect) / (SIZE[0] * math.exp(effect) + SIZE[1:].sum()) + planted
+        size = np.append(share, (1.0 - share) * SIZE[1:] / SIZE[1:].sum())
+        return (rng.exponential(size=(rows, len(SIZE))) * size).astype(np.float32)
+
+    rows = np.concatenate([explained(EXPLAINED_A_DAY, next(days)) for _ in range(DAYS)])
+    for _ in range(LATER - DAYS):
+        next(days)
+    times_us = np.repeat(np.arange(DAYS), EXPLAINED_A_DAY) * DAY_US
+    spread, tails = block_spread(rows, times_us, DAY_US), calibrate(rows, seed=0)
+    reference = Importance.of_rows(features, rows)
+
+    def judge(count: int, planted: float) -> Said:
+        window = Importance.of_rows(features, explained(count, next(days), planted))
+        rings, p_values = {}, {}
+        for name, known in (("timed", spread), ("untimed", None)):
+            one = compare(reference, window, tail_at(tails, count), known)
+            (found,) = settle([one], BUDGET.per_window)
+            rings[name], p_values[name] = bool(found.moved.any()), float(one.shares.min())
+        now, then = window.shares[0] - reference.shares[0], (window, reference)
+        z = now / math.hypot(*(side.share_errors[0] for side in then))
+        p_values["two-sample"] = float(2 * stats.norm.sf(abs(z)))
+        rings["two-sample"] = p_values["two-sample"] < BUDGET.per_window / 3
+        rings["AWS"] = one.ndcg < 0.90
+        return Said(rings, p_values)
+
+    return judge
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of monitor: its judge, what changes nothing, and what is planted."""
@@ -212,6 +254,7 @@ class Kind:
     year: Callable[[np.random.Generator, str], Judge]
     nothing: float
     planted: tuple[tuple[str, float], ...]
+    sizes: tuple[int, ...] = SIZES
 
 
 KINDS = (
@@ -225,6 +268,10 @@ KINDS = (
         "model quality, classification", "AUC",
         lambda rng, stream: quality_year(rng, stream, "classification"),
         1.0, (("0.85 to 0.80", 1.466 / 1.19), ("0.85 to 0.75", 1.466 / 0.954)),
+    ),
+    Kind(
+        "attribution", "a share of 30%", attribution_year, 0.0,
+        (("+8 points", 0.08), ("+15 points", 0.15)), EXPLAINED,
     ),
 )  # fmt: skip
 
@@ -263,18 +310,19 @@ def main() -> None:
     parser.add_argument("--references", type=int, default=20)
     parser.add_argument("--windows", type=int, default=10)
     parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--kind", default="", help="kinds whose name holds this alone")
     asked = parser.parse_args()
     began = time.monotonic()
-    print("# Power and false alarms of bias and model quality\n")
+    print("# Power and false alarms of bias, model quality and attribution\n")
     print(f"References of {DAYS} days of {DAY_ROWS} rows; windows of one day, {asked.references} "
           f"references and {asked.windows} windows of each without change, half as many of each "
           "change. Budget: one false alarm a year of days.\n")  # fmt: skip
     heads = ["rows", "change", *RULES, f"timed, untimed, two-sample at {EQUAL:.0%} each"]
-    for kind in KINDS:
+    for kind in (one for one in KINDS if asked.kind in one.name):
         for stream in STREAMS:
             print(f"## {kind.name} ({kind.metric}), {stream}\n")
             print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
-            for rows in SIZES:
+            for rows in kind.sizes:
                 found = measured(kind, stream, rows, asked.references, asked.windows, asked.seed)
                 nothing = found[kind.nothing]
                 print(f"| {rows:,} | none | {' | '.join(share(nothing, one) for one in RULES)} | |")

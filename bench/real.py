@@ -74,8 +74,8 @@ What is true of these was decided by looking at the rows.
 - bike: the last window has two days, a Sunday and a Monday, which `weekday` says. The rest is the
   growth that is known.
 - elec: the columns changed, and as named. On 5 May 1997 the demand of New South Wales is that of
-  the day before in all 48 half hours, and its price in 47, as told. But prices have no pounds and
-  kilograms, and 0.500526 is no default value: the kinds of fault are wrong.
+  the day before in all 48 half hours, and its price in 47, as told. No kind of fault is named:
+  until 2026-11-23 prices were pounds and kilograms, and 0.500526 a default value, which is wrong.
 - parking: the one ring is of the known change. That its 496 is a default value is told no longer:
   all its rows are the new car park's. By four weeks of reference 2.6% of the rows are too few for a
   monitor of weeks."""

@@ -24,8 +24,8 @@ from driftline.baseline.segments import SegmentCounter
 from driftline.monitors.kinds.data_quality.segment_steps import BUDGET_SHARE, SegmentGaps
 from driftline.stats.multiple_testing import alpha_per_test
 
-START, WEEK, YEAR_DAYS = datetime(2024, 1, 1, tzinfo=UTC), timedelta(days=7), 365
-WEEKS_A_YEAR, EPISODE_GAP = 365.25 / 7, 8
+START, YEAR_DAYS = datetime(2024, 1, 1, tzinfo=UTC), 365
+EPISODE_GAP = 8
 STEPS, ONSETS, FAULT_WEEKS = (2, 3, 4, 5), (3, 15, 27, 39), 3
 
 
@@ -57,14 +57,16 @@ def devices(seed: int, days: int) -> pd.DataFrame:
     return pd.concat(parts).sort_values("ts", ignore_index=True)
 
 
-def told(gaps: SegmentGaps, weeks: list[pd.DataFrame]) -> list[list[tuple[str, str]]]:
+def told(gaps: SegmentGaps, weeks: list[pd.DataFrame], days: int) -> list[list[tuple[str, str]]]:
     """Return by week which columns of which devices are told."""
-    alpha = alpha_per_test(BUDGET_SHARE, WEEKS_A_YEAR, gaps.live_count)
+    alpha = alpha_per_test(BUDGET_SHARE, 365.25 / days, gaps.live_count)
     found = []
     for rows in weeks:
         counter = SegmentCounter.start([gaps.segment], gaps.reference.cells, "ts")
         counter.update(pa.RecordBatch.from_pandas(rows, preserve_index=False))
-        steps = gaps.steps(counter, alpha)
+        sums = gaps.day_sums(counter)
+        assert sums is not None
+        steps = gaps.steps(sums, alpha)
         found.append([(one.column, gaps.segment.level(one.index)) for one in steps])
     return found
 
@@ -72,7 +74,9 @@ def told(gaps: SegmentGaps, weeks: list[pd.DataFrame]) -> list[list[tuple[str, s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=24)
+    parser.add_argument("--days", type=int, default=7, help="8: what daily windows are joined to")
     given = parser.parse_args()
+    days = given.days
     found: dict[int, Counter[str]] = {step: Counter() for step in STEPS}
     episodes, years = 0, 0.0
     for seed in range(given.seeds):
@@ -82,31 +86,29 @@ def main() -> None:
         ).segments
         assert reference is not None
         gaps = SegmentGaps(reference, reference.columns[0], ("temp", "load"))
-        places = (rows["ts"] - until) // WEEK
-        weeks = [rows[places == place] for place in range(YEAR_DAYS // 7)]
-        loud = [place for place, own in enumerate(told(gaps, weeks)) if own]
+        places = (rows["ts"] - until) // timedelta(days=days)
+        weeks = [rows[places == place] for place in range(YEAR_DAYS // days)]
+        loud = [place for place, own in enumerate(told(gaps, weeks, days)) if own]
         episodes += sum(np.diff([-99, *loud]) > EPISODE_GAP + 1)
-        years += len(weeks) / WEEKS_A_YEAR
+        years += len(weeks) * days / 365.25
         for step, counts in found.items():
             for onset in ONSETS:
                 broken = [
                     one.assign(temp=one["temp"] + step * (one["device"] == "d2"))
                     for one in weeks[onset : onset + FAULT_WEEKS]
                 ]
-                first = next((own for own in told(gaps, broken) if own), [])
+                first = next((own for own in told(gaps, broken, days) if own), [])
                 counts["planted"] += 1
                 counts["found"] += bool(first)
                 counts["right"] += first == [("temp", "d2")]
-    print("# Steps of one segment alone\n")
+    print(f"# Steps of one segment alone, windows of {days} days\n")
     print(f"`bench/segment_steps.py`, {datetime.now(UTC):%Y-%m-%d}, ", end="")
     print(f"Python {platform.python_version()}.\n")
     print(
         "Temperatures with a standard deviation of 8; a device's own weekly mean varies by some 0.6"
     )
     print("about what its season and the others lead to expect.\n")
-    print(
-        "| step of one device | found within three weeks | column and device right, nothing else |"
-    )
+    print("| step of one device | found in three windows | column and device right, nothing else |")
     print("|---|---|---|")
     for step, counts in found.items():
         print(f"| {step} | {counts['found']} of {counts['planted']} | {counts['right']} |")

@@ -92,6 +92,7 @@ NOTES = {
     "insufficient_data": "too few rows to judge",
     "undecidable": "not judged: the reference varies too much",
     "too_variable": "not judged: too variable",
+    "unrepresentative_labels": "not judged: labels so far are not a representative sample",
     "undefined": "not defined",
     "incomparable": "not comparable",
     "no_reference": "not in the baseline",

@@ -7,8 +7,11 @@ when a baseline is made, and stored with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from driftline.classes import class_text
@@ -18,6 +21,13 @@ from driftline.errors import InputError
 THRESHOLD = 0.5
 
 Problem = Literal["binary", "multiclass", "regression"]
+
+# What joins facets of which a row is at once, where it is not in quotation marks.
+JOINT = " & "
+JOINTS = re.compile(r'\s+&(?:\s+|$)(?=(?:[^"]*"[^"]*")*[^"]*$)')
+LISTED = re.compile(r'\s*("[^"]*"|[\[(][^\])]*[\])]|[^,]*)\s*(?:,|$)')
+COMPARED = re.compile(r"([^=<>]+?)\s*(<|>=?)\s*(\S+)")
+INTERVAL = re.compile(r"\[\s*(\S+?)\s*,\s*(\S+?)\s*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,10 @@ class Facet:
         is compared with the rest.
     threshold
         For a column of numbers: the group is the rows above it, strictly.
+    intervals
+        For a column of numbers: each holds a group, its lower end included, its upper end not.
+    also
+        Further facets: the groups are the rows of a group of each, such as women above 40.
 
     References
     ----------
@@ -43,25 +57,156 @@ class Facet:
     column: str
     values: tuple[str, ...] = ()
     threshold: float | None = None
+    intervals: tuple[tuple[float, float], ...] = ()
+    also: tuple[Facet, ...] = ()
+
+    def __post_init__(self) -> None:
+        ends = sorted(self.intervals)
+        for low, high in ends:
+            if not low < high:
+                raise InputError(
+                    f'facet "{self.column}": the interval {interval_text(low, high)} holds '
+                    "nothing; expected the lower end first"
+                )
+        for (low, high), (after, end) in pairwise(ends):
+            if after < high:
+                raise InputError(
+                    f'facet "{self.column}": the intervals {interval_text(low, high)} and '
+                    f"{interval_text(after, end)} overlap; name them in two facets"
+                )
 
     @classmethod
     def parse(cls, text: str) -> Facet:
-        """Read ``sex``, ``sex=Female`` or ``country=UK,FR``; a threshold is known from the data."""
-        column, sign, values = text.partition("=")
-        listed = tuple(value.strip() for value in values.split(",") if value.strip())
+        """Read ``sex``, ``sex=Female``, ``country=UK,FR``, ``age=[18,30),[30,50)`` or ``age<30``.
+
+        And several of them, of which a row is at once: ``sex=F & age<30``. What stands in
+        quotation marks is taken as it is. A threshold is known from the data.
+        """
+        first, *also = (cls._parse_one(part, text) for part in JOINTS.split(text.strip()))
+        return replace(first, also=tuple(also))
+
+    @classmethod
+    def _parse_one(cls, part: str, text: str) -> Facet:
+        compared = COMPARED.fullmatch(part.strip())
+        if compared and _is_number(compared[3]):
+            column, sign, number = compared[1].strip(), compared[2], float(compared[3])
+            if sign == ">":
+                return cls(column, threshold=number)
+            ends = (-math.inf, number) if sign == "<" else (number, math.inf)
+            return cls(column, intervals=(ends,))
+        column, sign, values = part.partition("=")
+        listed = tuple(found.strip() for found in LISTED.findall(values) if found.strip())
         if not column.strip() or (sign and not listed):
-            raise InputError(f'facet "{text}"; expected COLUMN or COLUMN=VALUE, such as sex=Female')
-        return cls(column.strip(), listed)
+            raise InputError(
+                f'facet "{text}"; expected COLUMN or COLUMN=VALUE, such as sex=Female, joined by '
+                '" & " for rows of several groups at once'
+            )
+        found = cls.of(_unquoted(column.strip()), listed)
+        return replace(found, values=tuple(_unquoted(value) for value in found.values))
+
+    @classmethod
+    def of(cls, column: str, listed: Sequence[str]) -> Facet:
+        """Make a facet of one column, of values or of intervals such as ``[18,30)``."""
+        intervals = tuple(
+            (float(found[1]), float(found[2]))
+            for value in listed
+            if (found := INTERVAL.fullmatch(value)) and _is_number(found[1], found[2])
+        )
+        if intervals and len(intervals) < len(listed):
+            raise InputError(
+                f'facet "{column}={",".join(listed)}": intervals beside other values; expected '
+                f"intervals alone, such as {column}=[18,30),[30,50)"
+            )
+        return cls(column, () if intervals else tuple(listed), intervals=intervals)
 
     def __str__(self) -> str:
         """Write the facet as `parse` reads it."""
-        values = self.values if self.threshold is None else (f"{self.threshold:g}",)
-        return f"{self.column}={','.join(values)}" if values else self.column
+        return JOINT.join(part._written for part in self.parts)
+
+    @property
+    def _written(self) -> str:
+        column = _quoted(self.column)
+        if self.threshold is not None:
+            return f"{column}>{class_text(self.threshold)}"
+        values = [_quoted(value) for value in self.values]
+        values += [interval_text(*ends) for ends in self.intervals]
+        return f"{column}={','.join(values)}" if values else column
+
+    @property
+    def parts(self) -> tuple[Facet, ...]:
+        """The facets of one column each, of which its rows are at once."""
+        return (replace(self, also=()) if self.also else self, *self.also)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it looks at."""
+        return tuple(part.column for part in self.parts)
+
+    @property
+    def name(self) -> str:
+        """What documents call it: its column, or ``sex & age``."""
+        return JOINT.join(self.columns)
+
+    @property
+    def counted(self) -> Facet:
+        """The facet as its rows are counted, which other groups of it share."""
+        return replace(self, values=(), also=tuple(part.counted for part in self.also))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        found: dict[str, Any] = {
+            "column": self.column, "values": self.values, "threshold": self.threshold,
+        }  # fmt: skip
+        # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
+        if self.intervals:
+            found["intervals"] = [
+                [None if math.isinf(end) else end for end in ends] for ends in self.intervals
+            ]
+        if self.also:
+            found["also"] = [part.to_dict() for part in self.also]
+        return found
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Facet:
+        """Read what to_dict gave."""
+        return cls(
+            found["column"],
+            tuple(found["values"]),
+            found["threshold"],
+            tuple(
+                (-math.inf if low is None else low, math.inf if high is None else high)
+                for low, high in found.get("intervals", ())
+            ),
+            tuple(cls.from_dict(one) for one in found.get("also", ())),
+        )
 
     @property
     def shown(self) -> str:
         """The group in words: ``Female``, ``UK, FR``, ``above 40``."""
         return f"above {self.threshold:g}" if self.threshold is not None else ", ".join(self.values)
+
+
+def interval_text(low: float, high: float) -> str:
+    """Write an interval as documents do: ``[18, 30)``, ``[-inf, 18)``."""
+    return f"[{class_text(low)}, {class_text(high)})"
+
+
+def _is_number(*texts: str) -> bool:
+    try:
+        return not any(math.isnan(float(text)) for text in texts)
+    except ValueError:
+        return False
+
+
+def _quoted(text: str) -> str:
+    """Put a name or value that would be read as something else into quotation marks."""
+    is_plain = JOINT not in text and "," not in text and '"' not in text
+    return text if is_plain else f'"{text}"'
+
+
+def _unquoted(text: str) -> str:
+    is_quoted = len(text) > 1 and text[0] == text[-1] == '"'
+    return text[1:-1] if is_quoted else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +307,11 @@ class Roles:
         """Every value that means the positive class; none when it is open."""
         return () if self.positive is None else (self.positive, *self.also_positive)
 
+    @property
+    def facet_columns(self) -> tuple[str, ...]:
+        """The columns of all facets, each once."""
+        return tuple(dict.fromkeys(name for facet in self.facets for name in facet.columns))
+
     def over(self, other: Roles) -> Roles:
         """Return these roles, with what they leave open taken from another."""
         empty = Roles()
@@ -176,16 +326,15 @@ class Roles:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        found = asdict(self)
+        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        found["facets"] = [one.to_dict() for one in self.facets]
         # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
         return {name: value for name, value in found.items() if value or name not in _ADDED}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Roles:
         """Read what to_dict gave."""
-        facets = tuple(
-            Facet(one["column"], tuple(one["values"]), one["threshold"]) for one in found["facets"]
-        )
+        facets = tuple(Facet.from_dict(one) for one in found["facets"])
         return cls(
             **{
                 **found,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, fspath
+from typing import TYPE_CHECKING
 
 from driftline.baseline.analyzer import open_texts
 from driftline.baseline.engine import Engine, InProcess, open_engine
@@ -17,7 +18,7 @@ from driftline.formats.source import Source, open_source
 from driftline.monitors.check_context import CheckContext, Compat, Predictor
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kind import Kind
-from driftline.monitors.kinds.catalog import asked_kind, settle_roles
+from driftline.monitors.kinds.catalog import QUALITY, asked_kind, settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows
 from driftline.monitors.rules.reach import EVERYTHING
@@ -25,6 +26,10 @@ from driftline.monitors.rules.reading import read_rules
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.roles import Roles
 from driftline.signature import Signature
+
+if TYPE_CHECKING:
+    from driftline.monitors.kinds.model_quality.costs import Costs
+    from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 
 
 def check(
@@ -41,6 +46,8 @@ def check(
     rules: object = None,
     checks: Sequence[Callable[..., object] | str] | None = None,
     segments: Sequence[str] | None = None,
+    metrics: object = None,
+    costs: object = None,
     preprocess: str | PathLike[str] | None = None,
     postprocess: str | PathLike[str] | None = None,
     **roles: object,
@@ -65,11 +72,13 @@ def check(
     progress
         Called with rows done and rows in total (None when not known), from 0 for each reading.
     compat
-        True to judge as SageMaker does (docs/compat.md);
-        ``dl.Compat(deequ_ties=True)`` for its treatment of repeated values, too.
+        True to judge as SageMaker does (docs/compat.md); or ``dl.Compat(deequ_ties=True)``.
     rules, checks
         What the data must keep to besides (docs/rules.md): a list of objects and expressions such
         as ``"arrival >= departure"``, or a file; functions over a table, or ``"FILE.py:FUNCTION"``.
+    metrics, costs
+        What model quality (which they imply) judges besides (docs/monitors.md): functions
+        ``f(labels, predictions)``; ``cost`` by prices of answers, ``{"fp": 1, "fn": 10}``.
     segments, preprocess, postprocess
         Columns judged value by value, SageMaker's scripts (docs/scripts-and-segments.md).
     **roles
@@ -85,18 +94,20 @@ def check(
     Raises
     ------
     InputError
-        When data or baseline cannot be read or lack what the kind needs, or columns shall be left
-        out that the baseline has.
+        When data or baseline cannot be read, lack what the kind needs, or differ in columns.
     """
+    return check_roles(
+        data, reference, _named(roles), kind=kind, budget=budget, predict=predict, engine=engine,
+        jobs=jobs, progress=progress, compat=compat, rules=rules, checks=checks, segments=segments,
+        metrics=metrics, costs=costs, preprocess=preprocess, postprocess=postprocess,
+    )  # fmt: skip
+
+
+def _named(roles: Mapping[str, object]) -> Roles:
     try:
-        named = Roles.of(**roles)  # type: ignore[arg-type] # Names and kinds are checked there.
+        return Roles.of(**roles)  # type: ignore[arg-type] # Names and kinds are checked there.
     except TypeError as error:
         raise InputError(f"check: {error}") from error
-    return check_roles(
-        data, reference, named, kind=kind, budget=budget, predict=predict, engine=engine,
-        jobs=jobs, progress=progress, compat=compat, rules=rules, checks=checks, segments=segments,
-        preprocess=preprocess, postprocess=postprocess,
-    )  # fmt: skip
 
 
 def check_roles(
@@ -114,6 +125,8 @@ def check_roles(
     rules: object = None,
     checks: Sequence[Callable[..., object] | str] | None = None,
     segments: Sequence[str] | None = None,
+    metrics: object = None,
+    costs: object = None,
     preprocess: str | PathLike[str] | None = None,
     postprocess: str | PathLike[str] | None = None,
 ) -> Report:
@@ -122,14 +135,11 @@ def check_roles(
     known = baseline.signature if baseline.signature.columns else None
     like = Compat.of(compat)
     declared = read_rules(rules).plus(RuleSet.of_functions(checks)).within(EVERYTHING)
-    asked = asked_kind(kind, baseline, predict)
+    functions, prices = _quality_extras(metrics, costs)
+    is_quality = bool(functions) or prices is not None
+    asked = asked_kind(QUALITY if is_quality and kind is None else kind, baseline, predict)
     _refuse_new_columns(roles, baseline, asked)
-    if declared and (not asked.judges_columns or like is not None):
-        what = "compat" if asked.judges_columns else f'kind "{asked.name}"'
-        raise InputError(
-            f'rules with {what}; expected kind "data-quality" without compat, since SageMaker has '
-            "no rules"
-        )
+    _refuse_extras(asked, like, declared, functions, prices)
     # Types of values are judged by their texts.
     as_texts = like is not None and asked.judges_columns
     if preprocess is not None:
@@ -159,6 +169,8 @@ def check_roles(
         rules=declared,
         reach=EVERYTHING,
         segments=None if segments is None else tuple(segments),
+        metrics=functions,
+        costs=prices,
     )
     report = asked.evaluate(context)
     if postprocess is not None:
@@ -166,6 +178,37 @@ def check_roles(
 
         postprocess_report(report, postprocess)
     return report
+
+
+def _refuse_extras(
+    asked: Kind,
+    like: Compat | None,
+    rules: RuleSet,
+    functions: Sequence[OwnMetric],
+    prices: Costs | None,
+) -> None:
+    """Refuse what the kind would not look at, and what SageMaker does not have."""
+    if rules and (not asked.judges_columns or like is not None):
+        what = "compat" if asked.judges_columns else f'kind "{asked.name}"'
+        raise InputError(
+            f'rules with {what}; expected kind "data-quality" without compat, since SageMaker has '
+            "no rules"
+        )
+    if (functions or prices is not None) and (asked.name != QUALITY or like is not None):
+        what = "compat" if asked.name == QUALITY else f'kind "{asked.name}"'
+        named = "metrics" if functions else "costs"
+        raise InputError(f'{named} with {what}; expected kind "{QUALITY}" without compat')
+
+
+def _quality_extras(metrics: object, costs: object) -> tuple[tuple[OwnMetric, ...], Costs | None]:
+    """Read what model quality is asked to measure besides."""
+    if metrics is None and costs is None:
+        return (), None
+    # Heavy imports that only these need.
+    from driftline.monitors.kinds.model_quality.costs import Costs
+    from driftline.monitors.kinds.model_quality.own_metrics import read_metrics
+
+    return read_metrics(metrics), Costs.given(costs)
 
 
 def opened_baseline(reference: object) -> Baseline:
@@ -204,7 +247,7 @@ def _refuse_unknown(roles: Roles, baseline: Baseline, names: Sequence[str]) -> N
     known = [*names, *(column.name for column in baseline.signature.columns)]
     named = [("label", roles.label), ("prediction", roles.prediction), ("group", roles.group)]
     named += [("probability", name) for name in roles.probability]
-    named += [("facet", facet.column) for facet in roles.facets]
+    named += [("facet", column) for column in roles.facet_columns]
     for what, name in named:
         if name is not None:
             find_column(name, known, what=what)

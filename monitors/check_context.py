@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,13 @@ from driftline.monitors.rules.reach import NOTHING, Reach
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.warm_up.warm_up import WarmUp
 from driftline.roles import Roles
+
+if TYPE_CHECKING:
+    # They lie above.
+    from driftline.monitors.kinds.model_quality.costs import Costs
+    from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
+
+T = TypeVar("T")
 
 # Feature columns by the user's names, in; the model's output, shape (n,) or (n, classes), out: the
 # probability of the positive class, of each class, or the value.
@@ -102,5 +110,12 @@ class CheckContext:
     reach: Reach = NOTHING  # What the rules of the constraints may read.
     # Columns for each of whose values is judged apart; None: those that the baseline has.
     segments: tuple[str, ...] | None = None
+    metrics: tuple[OwnMetric, ...] = ()  # Of model quality, the caller's own.
+    costs: Costs | None = None  # Of its answers, as the caller says; None: as the baseline does.
     past: PastWindows = field(default_factory=PastWindows)  # What is known of the windows before.
     command: Command | None = None  # What a monitor of the kind "command" runs.
+
+    def kept(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
+        """Return what follows from the baseline and a key alone, made once for many windows."""
+        kept = self.past.drift_tests
+        return make() if kept is None else kept.get((self.baseline.version, *key), make)

@@ -136,6 +136,8 @@ class Kind:
         Whether a check may name the column of times.
     pooled_windows
         How many windows before the judged one may be pooled with it, rows and all.
+    needs_positive
+        Whether one of several classes, or numbers above one, must be positive; else of two alone.
     needs
         What a reference must have for its documents, in words; "" where it has none.
     violations_version
@@ -170,6 +172,7 @@ class Kind:
     needs_model: bool = False
     reads_timestamp: bool = False
     pooled_windows: int = 0
+    needs_positive: bool = False
     needs: str = ""
     violations_version: str | None = None
     namespace: str = OWN_METRICS
@@ -274,7 +277,7 @@ def find_kind(name: str) -> Kind | None:
     for one in entry_points(group=GROUP, name=name):
         try:
             return cast("Kind", one.load())
-        except Exception:  # Foreign code; without it the other kinds go on.
+        except (Exception, SystemExit):  # Foreign code; without it the other kinds go on.
             log.exception("the kind of monitor cannot be loaded kind=%s from=%s", name, one.value)
     return None
 

@@ -10,9 +10,9 @@ import hashlib
 import json
 import logging
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from os import PathLike, fspath
 from threading import Lock
 from typing import Any
@@ -36,7 +36,7 @@ from driftline.baseline.blocks import event_times
 from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline, written_version
-from driftline.capture.windows.window import Window
+from driftline.capture.windows.window import Window, moment_of
 from driftline.database.columns import UtcDateTime
 from driftline.errors import InputError, NotFoundError
 from driftline.formats.location import Location, locate
@@ -51,6 +51,7 @@ from driftline.monitors.kinds.catalog import asked_kind, settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.cause_identity import REMEMBERED_WINDOWS
 from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
+from driftline.monitors.rules.declaration import in_brief
 from driftline.monitors.rules.reach import EVERYTHING, scripts_named
 from driftline.monitors.rules.reading import read_rules
 from driftline.monitors.rules.ruleset import RuleSet
@@ -189,9 +190,9 @@ class Monitor:
         InputError
             As `driftline.check`, and when ``time`` or ``until`` are no times, in this order.
         """
-        start = _moment(time, "time")
+        start = moment_of(time, "time")
         span = Window(
-            start, _after(start, self.period) if until is None else _moment(until, "until")
+            start, _after(start, self.period) if until is None else moment_of(until, "until")
         )
         known = self.baseline.signature
         source = open_source(window, signature=known.as_sent() if known.columns else None)
@@ -232,8 +233,8 @@ class Monitor:
         functions = [rule.function for rule in self.rules.rules if rule.function is not None]
         if functions or scripts_named(self.rules.to_list()):
             raise InputError(
-                "a rule is a function, which no document can hold; declare it as an expression "
-                "(docs/rules.md)"
+                "a rule is a function, which no document can hold; write it as an expression or "
+                "as SQL (docs/rules.md), or judge it beside the monitor: dl.check(…, checks=…)"
             )
         place, version = locate(folder), self.baseline.version
         try:
@@ -266,7 +267,13 @@ class Monitor:
         (place / STATE).write(text.encode())
 
     @classmethod
-    def load(cls, folder: str | PathLike[str], *, predict: Predictor | None = None) -> Monitor:
+    def load(
+        cls,
+        folder: str | PathLike[str],
+        *,
+        predict: Predictor | None = None,
+        tables: Collection[str] = (),
+    ) -> Monitor:
         """Return the monitor that `save` wrote; it goes on as if it had never stopped.
 
         Parameters
@@ -275,13 +282,22 @@ class Monitor:
             A folder or URI.
         predict
             As for a new one: no document holds a model.
+        tables
+            The other tables that its rules (``foreign_key``) may read, as the rules name them.
 
         Raises
         ------
         InputError
-            When there is none, it is damaged, or a newer driftline wrote it.
+            When there is none, it is damaged, a newer driftline wrote it, or a rule names a file of
+            functions or a table that is not among ``tables``: nothing of it is run or read.
         """
         content = _read_state(locate(folder))
+        named = [one.get("table") for one in content["rules"] if one.get("check") == "foreign_key"]
+        if unnamed := [one for one in named if one not in tables]:
+            raise InputError(
+                f"{locate(folder).shown}: a rule reads table {unnamed[0]!r}; if you trust it, name "
+                f"it: Monitor.load(…, tables=[{unnamed[0]!r}])"
+            )
         version = content["baseline_version"]
         place = _baseline_folder(folder, version)
         baseline = Baseline.load(place)
@@ -464,18 +480,6 @@ class Monitor:
             )
 
 
-def _moment(given: object, name: str) -> datetime:
-    """Read a time, in UTC where it names no zone; finer parts than microseconds are dropped."""
-    text = given.isoformat() if isinstance(given, date) else str(given)
-    try:
-        found = datetime.fromisoformat(text)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InputError(
-            f"{name} {given!r}; expected a time such as 2013-11-18T00:00:00Z"
-        ) from error
-
-
 def _after(start: datetime, period: timedelta) -> datetime:
     try:
         return start + period
@@ -532,8 +536,18 @@ def _read_state(place: Location) -> dict[str, Any]:
             f"{file.shown}: the file is damaged (its content is not what was written); take it "
             "from a backup"
         )
-    if scripts := scripts_named(content["rules"]):
-        raise InputError(f"{file.shown}: a rule runs {scripts[0]}, as no saved monitor may")
+    rules = content["rules"]
+    # As `save` writes them: a path or an object would be read as rules that nobody looked at.
+    if not isinstance(rules, list) or not all(isinstance(one, dict) for one in rules):
+        raise InputError(
+            f"{file.shown}: its rules are {in_brief(rules)}; expected a list of objects, as "
+            "Monitor.save writes; make the monitor anew with dl.Monitor(…, rules=)"
+        )
+    if scripts := scripts_named(rules):
+        raise InputError(
+            f"{file.shown}: a rule runs the file {scripts[0]}; expected rules without files, as "
+            "Monitor.save writes; if you trust it, make the monitor anew with dl.Monitor(…, rules=)"
+        )
     return content
 
 

@@ -48,6 +48,11 @@ class Rows:
         meter = Meter(self.progress, self.row_count)
         return gather(start, self._parts(), self.engine, meter.tell, columns)
 
+    def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Read some columns of all rows; texts may come as numbers of a dictionary."""
+        for part in self._parts():
+            yield from part.batches(columns, coded=True)
+
     def _parts(self) -> Iterator[Part]:
         return stream_parts(self.batches()) if self.splitter is None else self.splitter()
 

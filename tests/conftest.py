@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from _pytest.assertion import rewrite
 from httpx._transports import default as transports
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
@@ -76,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Collect the tests without collecting garbage, and leave them out of later collections.
 
     Ten thousand tests and what they import stay until the end; to look through them again and
@@ -84,12 +85,33 @@ def pytest_collection() -> Generator[None, object, object]:
     """
     gc.disable()
     try:
+        if hasattr(session.config, "workerinput"):
+            _rewrite_share(session.config)
         return (yield)
     finally:
         gc.freeze()
         gc.enable()
         # By then pytest has collected garbage twice more.
         atexit.register(gc.unfreeze)  # Extensions report what they still hold at the end.
+
+
+def _rewrite_share(config: pytest.Config) -> None:
+    """Rewrite the asserts of this worker's share of the files.
+
+    All workers collect the same files in the same order, so on a fresh clone each would rewrite
+    them all at the same moment as the others, and none would find what another has kept.
+    """
+    worker = config.workerinput
+    number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    paths = [Path(argument.split("::")[0]) for argument in config.args]
+    files = sorted(file for path in paths for file in [path, *path.rglob("*.py")] if file.is_file())
+    for file in files[number % count :: count]:
+        if file.name.startswith("test_"):
+            cached = rewrite.get_cache_dir(file) / f"{file.stem}{rewrite.PYC_TAIL}"
+            if rewrite._read_pyc(file, cached) is None:
+                digest, code = rewrite._rewrite_test(file, config)
+                cached.parent.mkdir(exist_ok=True)
+                rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, digest, cached)
 
 
 class Scheduling(LoadFileScheduling):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from kafka.errors import (
     UnsupportedForMessageFormatError,
     for_code,
 )
+from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
 from driftline.capture.line.envelope import Envelope, EnvelopeError, read_envelope
@@ -108,7 +109,8 @@ class KafkaWire:
         if self._producer is None:
             make_topics(self._options)
             self.made += 1
-            self._producer = KafkaProducer(
+            self._producer = connect(
+                KafkaProducer,
                 **self._options.configured(
                     acks="all",
                     # It would die of the first refused record, and promises nothing beyond itself.
@@ -120,7 +122,7 @@ class KafkaWire:
                     request_timeout_ms=_DELIVERY_MS // 2,
                     allow_auto_create_topics=False,
                     metrics_enabled=False,
-                )
+                ),
             )
         return self._producer
 
@@ -255,7 +257,8 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         if self._consumer is None:
             make_topics(self._options)
             read_any_record()
-            self._consumer = KafkaConsumer(
+            self._consumer = connect(
+                KafkaConsumer,
                 **self._options.configured(
                     group_id=self._options.group,
                     enable_auto_commit=False,
@@ -273,7 +276,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
                     metadata_max_age_ms=_METADATA_MS,
                     allow_auto_create_topics=False,
                     metrics_enabled=False,
-                )
+                ),
             )
             # Known before we join: who leads a group and knows no partitions would give out none.
             self._consumer.partitions_for_topic(self._options.topic)
@@ -376,9 +379,28 @@ def _nanoseconds(record: Any) -> int:  # noqa: ANN401 - untyped client
     return int(record.timestamp or 0) * 1_000_000
 
 
+def connect(kind: Callable[..., Any], **settings: Any) -> Any:  # noqa: ANN401 - untyped client
+    """Return a client of this kind; where it reaches no broker, end what it started, and raise.
+
+    kafka-python 3.0.12 leaves its thread and sockets behind then, for each attempt anew.
+    """
+    clients: list[KafkaNetClient] = []
+
+    def client(**configs: Any) -> KafkaNetClient:  # noqa: ANN401 - untyped client
+        clients.append(KafkaNetClient(**configs))
+        return clients[-1]
+
+    try:
+        return kind(**{"kafka_client": client, **settings})
+    except BaseException:
+        for one in clients:
+            one.close()
+        raise
+
+
 def make_topics(options: KafkaOptions) -> None:
     """Make the topics that are missing; those that are there stay as they are."""
-    admin = KafkaAdminClient(**options.configured())
+    admin = connect(KafkaAdminClient, **options.configured())
     try:
         if missing := options.missing_topics(admin.list_topics()):
             with suppress(TopicAlreadyExistsError):  # Another process was faster.
@@ -391,7 +413,7 @@ def make_topics(options: KafkaOptions) -> None:
 def find_partitions(options: KafkaOptions) -> int | None:
     """Return how many partitions the topic has; None when there is no such topic."""
     try:
-        admin = KafkaAdminClient(**options.configured(request_timeout_ms=5_000))
+        admin = connect(KafkaAdminClient, **options.configured(request_timeout_ms=5_000))
         try:
             if options.topic not in admin.list_topics():
                 return None

@@ -87,6 +87,8 @@ class TableMaintenance:
         # By which signature each table was looked at, and up to which version of it.
         self._looked: dict[str, tuple[str, int]] = {}
         self._interval_s = interval_s
+        # Its own: this draws in a thread, while the main one may count on the global one's state.
+        self._random = random.Random()  # noqa: S311 - no secret
         self._now = now
         self._monotonic = monotonic
         self._tidy_at_s = monotonic()
@@ -106,7 +108,7 @@ class TableMaintenance:
                 self.counters["failures"] += 1
                 log.exception("upkeep failed")
             # Of several sinks not all at once: the second to finish would have worked for nothing.
-            stop.wait(self._interval_s * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
+            stop.wait(self._interval_s * self._random.uniform(0.75, 1.25))
         self.close()
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +43,18 @@ _BATCH_ROWS = 65_536
 UNFIT_TYPE = pa.map_(pa.string(), pa.string())
 # Stands for the column of labels, which no table has.
 _LABEL = "\0label"
+
+
+def moment_of(given: object, name: str) -> datetime:
+    """Read a time, in UTC where it names no zone; finer parts than microseconds are dropped."""
+    text = given.isoformat() if isinstance(given, date) else str(given)
+    try:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f"{name} {given!r}; expected a time such as 2013-11-18T00:00:00Z"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ COMMANDS = {
     "baseline": "baseline",
     "check": "documents",
     "outliers": "outliers",
+    "compare": "compare",
     "apply": "resources",
     "get": "resources",
     "delete": "resources",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeGuard
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
@@ -58,6 +59,8 @@ def as_table(data: object) -> pa.Table | None:
     """Return data that lies in memory as a table; None for what is no such."""
     if isinstance(data, pa.Table):
         return data
+    if is_explanation(data):
+        return _contributions(data)
     # A frame of polars lies in memory, too: asked for its stream, it gives no copy.
     if is_polars := _is_a(data, "polars", "DataFrame"):
         _refuse_objects(data.schema.items())  # type: ignore[attr-defined] # A frame has it.
@@ -67,6 +70,35 @@ def as_table(data: object) -> pa.Table | None:
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise _no_table(data, error) from error
     return None
+
+
+def is_explanation(data: object) -> bool:
+    """Whether data has the form of a ``shap.Explanation``, which is not imported for that."""
+    return all(hasattr(data, name) for name in ("values", "base_values", "data", "feature_names"))
+
+
+def _contributions(data: object) -> pa.Table:
+    """Return explanations as a column for each feature, and output where there are several."""
+    values = np.asarray(data.values, np.float64)  # type: ignore[attr-defined] # It was looked for.
+    names = data.feature_names  # type: ignore[attr-defined]
+    if names is None or values.ndim not in (2, 3) or values.shape[1] != len(names):
+        raise InputError(
+            f"an explanation with values of shape {values.shape} and "
+            f"{'no' if names is None else len(names)} feature names; expected (rows, features) or "
+            "(rows, features, outputs), and a name for each feature"
+        )
+    if values.ndim == 2:
+        return pa.table({str(name): values[:, at] for at, name in enumerate(names)})
+    outputs = getattr(data, "output_names", None)
+    if outputs is None or len(outputs) != values.shape[2]:
+        outputs = [f"label{at}" for at in range(values.shape[2])]
+    return pa.table(
+        {
+            f"{name}_{output}": values[:, at, place]
+            for at, name in enumerate(names)
+            for place, output in enumerate(outputs)
+        }
+    )
 
 
 def as_stream(data: object) -> pa.RecordBatchReader | None:

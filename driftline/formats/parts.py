@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 from pyarrow import ipc
 
 from driftline.formats.arrow_types import plain_array
-from driftline.formats.parquet.files import BATCH_ROWS, READ_ERRORS, broken, scanned
+from driftline.formats.parquet.files import BATCH_ROWS, CODED, READ_ERRORS, broken, scanned
 
 # Rows from which a part is large enough: its summary is then some percent of its size. A power of
 # two, so that rows kept at a stride of another fall on the same rows in parts as in the whole.
@@ -41,25 +41,40 @@ class Part(Protocol):
     def weight(self) -> int:
         """Bytes of rows that go with it to another process; 0 when that opens them itself."""
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read the rows; of the columns those named that there are, or all."""
+    def batches(
+        self, columns: Sequence[str] | None = None, *, coded: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        """Read the rows; of the columns those named that there are, or all.
+
+        Where `coded`, texts that a file holds as numbers of a dictionary may stay so.
+        """
 
     def portable(self) -> Part:
         """Return the same part in a form that another process can read: it can be pickled."""
 
 
-def normalised(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Bring batches of any size to the plain types of a schema; never gives an empty one."""
+def normalised(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, *, coded: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """Bring batches of any size to the plain types of a schema; never gives an empty one.
+
+    Where `coded`, texts that come as numbers of a dictionary stay so.
+    """
     for batch in batches:
         fitting = batch.num_rows * BATCH_BYTES // max(batch.nbytes, 1)  # Lists may be long.
         rows = max(1, min(BATCH_ROWS, fitting))
         for at in range(0, batch.num_rows, rows):
-            columns = [plain_array(column) for column in batch.slice(at, rows).columns]
+            found = batch.slice(at, rows).columns
             columns = [
-                column if column.type == field.type else column.cast(field.type, safe=False)
-                for column, field in zip(columns, schema, strict=True)
+                column if coded and column.type == CODED else _plain(column, field.type)
+                for column, field in zip(found, schema, strict=True)
             ]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            yield pa.RecordBatch.from_arrays(columns, names=schema.names)
+
+
+def _plain(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+    column = plain_array(column)
+    return column if column.type == wanted else column.cast(wanted, safe=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +90,14 @@ class FragmentPart:
     row_count: int
     weight: int = 0
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Sequence[str] | None = None, *, coded: bool = False
+    ) -> Iterator[pa.RecordBatch]:
         """Read the row groups one after the other."""
         plain = pa.schema([self.plain.field(name) for name in _chosen(self.plain, columns)])
         for fragment in self.fragments:
             rows = scanned(fragment, self.shown, plain, schema=self.schema)
-            yield from normalised(rows, plain)
+            yield from normalised(rows, plain, coded=coded)
 
     def portable(self) -> FragmentPart:
         """Return itself: fragments are pickled as paths and numbers of row groups."""
@@ -162,7 +179,9 @@ class StreamPart:
     row_count: int | None = None
     weight: int = 0
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Sequence[str] | None = None, *, coded: bool = False
+    ) -> Iterator[pa.RecordBatch]:
         """Read on where the part before ended."""
         for batch in self.feed.take(self.most):
             yield batch.select(_chosen(batch.schema, columns))
@@ -189,7 +208,9 @@ class IpcPart:
         """Bytes of the stream."""
         return int(self.stream.size)
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Sequence[str] | None = None, *, coded: bool = False
+    ) -> Iterator[pa.RecordBatch]:
         """Read the rows."""
         for batch in ipc.open_stream(_aligned(self.stream)):
             yield batch.select(_chosen(batch.schema, columns))

@@ -104,8 +104,7 @@ class BlockVariation:
         """
         variances, weights = self._law()
         with np.errstate(divide="ignore", invalid="ignore"):
-            z = np.where(distance == 0, 0.0, distance / np.sqrt(known + variances))
-        return float(weights @ special.ndtr(-z))
+            return _tail(distance, np.sqrt(known + variances), weights)
 
     def reach(self, chance: float, known: float) -> float:
         """Return the distance at which `tail` is this chance, below a half.
@@ -114,17 +113,20 @@ class BlockVariation:
         ----------
         As of `tail`.
         """
-        variances, _ = self._law()
+        variances, weights = self._law()
         low = float(-special.ndtri(chance)) * math.sqrt(known + float(variances.min()))
         if not self.blocks or not math.isfinite(low):
             return low
         tiny = float(np.finfo(np.float64).tiny)
         high = max(low, math.sqrt(known + float(variances.max())), tiny)
-        while self.tail(high, known) > chance:
-            high *= 2.0
-        for _ in range(BISECTIONS):  # Of the logarithm: the law reaches over many magnitudes.
-            middle = math.sqrt(max(low, tiny)) * math.sqrt(high)
-            low, high = (middle, high) if self.tail(middle, known) > chance else (low, middle)
+        errors = np.sqrt(known + variances)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            while _tail(high, errors, weights) > chance:
+                high *= 2.0
+            for _ in range(BISECTIONS):  # Of the logarithm: the law reaches over many magnitudes.
+                middle = math.sqrt(max(low, tiny)) * math.sqrt(high)
+                is_low = _tail(middle, errors, weights) > chance
+                low, high = (middle, high) if is_low else (low, middle)
         return high
 
     def _law(self) -> tuple[Numbers, Numbers]:
@@ -154,6 +156,12 @@ class BlockVariation:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(guessed > 0, (known + self.added) / guessed, np.inf)
         return np.asarray(np.maximum(2.0, (self.blocks - 1) * ratio**2))
+
+
+def _tail(distance: float, errors: Numbers, weights: Numbers) -> float:
+    """Return the normal law's chance beyond a distance, the mean over standard errors."""
+    z = distance / errors if distance else np.zeros(len(errors))
+    return float(weights @ special.ndtr(-z))
 
 
 @lru_cache(maxsize=256)
@@ -320,7 +328,7 @@ def variation_of_rows(values: Numbers, counts: NDArray[np.int64]) -> tuple[Block
     among = (weights * means**2).sum(axis=0)
     within = np.maximum((centred**2).sum(axis=0) - among, 0.0) / (rows - blocks)
     usual = (rows - (counts**2).sum() / rows) / (blocks - 1)
-    variance = np.maximum((among / (blocks - 1) - within) / usual, 0.0)
+    variance = (among / (blocks - 1) - within) / usual
     large, worst = counts >= WORST_ROWS, worst_quantile(blocks)
     if large.any() and math.isfinite(worst):
         excess = (means[large] / worst) ** 2 - within / counts[large, None]

@@ -56,6 +56,9 @@ class Whole:
     matching: float
     reference_rows: float
     reference_matching: float
+    # Of the reference's rows those that could have met it: a frequent value such as 0 stays what
+    # it is when numbers are multiplied.
+    reference_able: float
     is_loss: bool = False  # It lost rows: what is asked is where they are missing.
     is_cut: bool = False  # Numbers beyond a cut that lies inside of the reference's range.
     design_effect: float = 1.0
@@ -80,6 +83,7 @@ class Parts:
     matching: Floats
     reference_rows: Floats
     reference_matching: Floats
+    reference_able: Floats
     reference_share: Floats  # Of the reference's rows; NaN where that is not known.
     # Rows gained within all levels of the segment's column: free of how their mix changed.
     within_column: Floats
@@ -96,6 +100,7 @@ class Parts:
             matching=float(self.matching[place]),
             reference_rows=max(float(self.reference_rows[place]), 1.0),
             reference_matching=float(self.reference_matching[place]),
+            reference_able=float(self.reference_able[place]),
         )
 
     def joined(self) -> Parts:
@@ -203,7 +208,22 @@ def _expected(
         factor = total / np.maximum(usual, TINY)
         possible = (factor * np.maximum(before, before_outside) <= 1) & (met >= PRIOR)
         fresh = np.maximum(fresh, np.where(possible, rows * factor * before, 0.0))
+        able = _share_able(parts, whole)
+        base = np.maximum(base, able)
+        fresh = np.maximum(fresh, rows * before + (total - usual) * able)
     return base, np.clip(fresh, TINY, np.minimum(rows, max(total, TINY)))
+
+
+def _share_able(parts: Parts, whole: Whole) -> Floats:
+    """Return the share of the window's rows that could meet the set which lies in each segment."""
+    rows, outside = parts.rows, np.maximum(whole.rows - parts.rows, TINY)
+    known_outside = np.maximum(whole.reference_rows - parts.reference_rows, 0.0)
+    able, usual = whole.reference_able, whole.reference_able / whole.reference_rows
+    inside = rows * (parts.reference_able + usual) / (parts.reference_rows + 1)
+    left = np.maximum(able - parts.reference_able, 0.0)
+    beside = outside * (left + usual) / (known_outside + 1)
+    share = inside / np.maximum(inside + beside, TINY)
+    return np.asarray((able * share + PRIOR * rows / whole.rows) / (able + PRIOR))
 
 
 def _evidence(inside: _Side, beside: _Side, expected: Floats, total: Floats | float) -> Floats:

@@ -273,13 +273,57 @@ def positive_mean_limits(mean: float, error: float, pull: float, z: float = Z95)
     Hall, Journal of the Royal Statistical Society B 54, 1992 (removing skewness by transformation).
     """
     factor = math.exp(min(z * error / mean, FARTHEST))
-    low, high = mean / factor, mean * factor
+    low, high = _hall(mean, error, pull, z)
+    return max(0.0, min(mean / factor, low)), max(mean * factor, high)
+
+
+def mean_limits(mean: float, error: float, pull: float, z: float = Z95) -> Limits:
+    """Return the limits of the mean of values of any sign, which may be skew.
+
+    The wider on either side of the normal law's and of Hall's.
+
+    Parameters
+    ----------
+    mean, error
+        Of the values: their mean, and its standard error.
+    pull
+        Skewness of the values over the root of their number.
+    z
+        Normal quantile of the limits.
+
+    References
+    ----------
+    Hall, Journal of the Royal Statistical Society B 54, 1992 (removing skewness by transformation).
+    """
+    low, high = _hall(mean, error, pull, z)
+    return min(mean - z * error, low), max(mean + z * error, high)
+
+
+def _hall(mean: float, error: float, pull: float, z: float) -> Limits:
     if abs(pull) < TINY:
-        return low, high
+        return mean, mean
     reach = [3 / pull * (np.cbrt(1 + pull * (one - pull / 6)) - 1) for one in (z, -z)]
-    return max(0.0, min(low, float(mean - error * reach[0]))), max(
-        high, float(mean - error * reach[1])
-    )
+    return float(mean - error * reach[0]), float(mean - error * reach[1])
+
+
+def median_limits(ordered: Numbers, z: float = Z95) -> Limits:
+    """Return two of the values that the median lies between, whatever their law.
+
+    Parameters
+    ----------
+    ordered
+        The values from the least to the largest, at least one, shape (rows,).
+    z
+        Normal quantile of the limits; up to five values do not reach it, and their ends are given.
+
+    References
+    ----------
+    Campbell and Gardner, British Medical Journal 296, 1988.
+    """
+    rows = len(ordered)
+    reach = z * math.sqrt(rows) / 2.0
+    low, high = math.floor(rows / 2.0 - reach), math.ceil(1.0 + rows / 2.0 + reach)
+    return float(ordered[max(low, 1) - 1]), float(ordered[min(high, rows) - 1])
 
 
 def paired_ratio_limits(both: float, first: float, second: float, z: float = Z95) -> Limits:
@@ -327,7 +371,7 @@ def auc_limits(auc: float, sizes: tuple[float, float], z: float = Z95) -> Limits
 
     References
     ----------
-    Newcombe, Statistics in Medicine 25, 2006; Hanley and McNeil, Radiology 143, 1982 (error).
+    Newcombe, Statistics in Medicine 25, 2006 (method 5); Hanley and McNeil, Radiology 143, 1982.
     """
     # Takes longer to import than all else here, and only one kind of monitor measures an AUC.
     from scipy import optimize
@@ -336,7 +380,8 @@ def auc_limits(auc: float, sizes: tuple[float, float], z: float = Z95) -> Limits
 
     def error(true: float) -> float:
         first, second = true / (2 - true), 2 * true**2 / (1 + true)
-        square = true * (1 - true) + (m - 1) * (first - true**2) + (n - 1) * (second - true**2)
+        # The two classes' sizes by their mean: else rare rows that shall score lower look surer.
+        square = true * (1 - true) + ((n + m) / 2 - 1) * (first + second - 2 * true**2)
         return math.sqrt(max(square, 0.0) / (n * m))
 
     def beyond(true: float, side: int) -> float:

@@ -37,8 +37,10 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.drift_test import SCALES, DriftTest
+from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.kinds.data_quality.day_checks import day_test_of
+from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
 from driftline.monitors.kinds.data_quality.judgement import tolerance_of
 from driftline.monitors.kinds.data_quality.segments import segment_plan
 from driftline.monitors.run.captured_window import read_captured
@@ -257,7 +259,8 @@ def _judged(
         raise InputError(
             "none of the data's columns is judged by the baseline; expected one at least"
         )
-    verdicts = tuple(replay(drift_test, history.windows(day_test), day_test))
+    windows = _shortened(history, baseline, day_test)
+    verdicts = tuple(replay(drift_test, windows, day_test))
     blocks = baseline.blocks
     return Backtest(
         monitor=monitor,
@@ -277,6 +280,18 @@ def _judged(
         undated_count=history.undated_count,
         reference_dated=blocks is not None,
     )
+
+
+def _shortened(
+    history: History, baseline: Baseline, day_test: DayTest | None
+) -> Iterator[WindowCounts]:
+    """Return the windows as a monitor counts them: a long visit of one value is no drift."""
+    known = baseline.profile.columns if baseline.profile else {}
+    references = reference_columns(baseline)
+    for start, window in zip(history.starts.tolist(), history.windows(day_test), strict=True):
+        keys = ((name, (start, name)) for name in window.cells)
+        runs = {name: history.runs[key] for name, key in keys if key in history.runs}
+        yield shortened_runs(window, runs, known, references)
 
 
 def _own(verdicts: Sequence[Verdict], spans: Spans) -> RuleOutcome:

@@ -17,6 +17,7 @@ from driftline.baseline.value_runs import TimeOrder
 from driftline.formats.coercion import coerce, unfit_mask
 from driftline.monitors.backtest.fine_bins import FineBins
 from driftline.monitors.backtest.spans import Spans, time_of
+from driftline.monitors.backtest.window_runs import RunsByWindow, WindowRuns
 from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.day_test.day_test import DayTest
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -42,6 +43,7 @@ class History:
     undated_count: int = 0  # Rows without a time: they are in no window.
     # Rows by hour, and steps, where days are judged.
     day_counter: DayCounter | None = None
+    runs: RunsByWindow = field(default_factory=dict)  # Where they may be long.
 
     @property
     def tables(self) -> tuple[Mapping[str, NDArray[Any]], ...]:
@@ -82,6 +84,7 @@ class HistoryCounter:
     _parts: list[History] = field(default_factory=list)
     _undated: int = 0
     _days: DayCounter | None = None
+    _runs: WindowRuns = field(default_factory=WindowRuns)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -100,10 +103,12 @@ class HistoryCounter:
         starts, ends, index = self.spans.cut(moments[asked])
         kept = known.to_numpy(zero_copy_only=False).copy()
         kept[kept] = asked
+        own = batch if kept.all() else batch.filter(pa.array(kept))
+        order = TimeOrder.of(own.column(self.time_column))
+        self._runs.update(own, order, self.cells, starts, index)
         if self.day_cells:
-            own = batch if kept.all() else batch.filter(pa.array(kept))
             self._days = self._days or DayCounter.start(self.time_column, self.day_cells)
-            self._days.update(own, TimeOrder.of(own.column(self.time_column)))
+            self._days.update(own, order)
         part = self._count(batch, kept, starts, ends, index)
         whole = np.ones(len(starts), dtype=bool)
         whole &= True if low is None else starts >= low
@@ -128,13 +133,19 @@ class HistoryCounter:
             [*self._parts, *other._parts],
             self._undated + other._undated,
             days,
+            self._runs.merge(other._runs),
         )
 
     def result(self) -> History:
         """Return the windows of all rows added."""
         nothing = np.empty(0, np.int64)
         found = _added(self._parts) if self._parts else History(nothing, nothing, nothing, {})
-        return replace(found, undated_count=self._undated, day_counter=self._days)
+        return replace(
+            found,
+            undated_count=self._undated,
+            day_counter=self._days,
+            runs=self._runs.result(),
+        )
 
     def _count(
         self, batch: pa.RecordBatch, kept: NDArray[np.bool_], starts: Counts, ends: Counts,

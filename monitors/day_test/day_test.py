@@ -24,7 +24,14 @@ from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.spans import spans_ending_with
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.stats.calendar_regression import SEASON_DAYS, WEEKEND_DAYS, Integers, Numbers
-from driftline.stats.day_scores import CLOCK_COS, CLOCK_SIN, NUMBER_SCORES, DaySums, StepScores
+from driftline.stats.day_scores import (
+    CLOCK_COS,
+    CLOCK_SIN,
+    LEVEL,
+    NUMBER_SCORES,
+    DaySums,
+    StepScores,
+)
 from driftline.stats.day_variation import student_limit
 from driftline.stats.multiple_testing import alpha_per_test
 
@@ -42,6 +49,8 @@ FILLED = 0.5
 PACE_MOST = 2.0
 # The last window can tell a change from none: so many standard errors lie between.
 CLEAR = 3.0
+# Scores that values wholly beyond the reference leave as they are.
+SHAPES = frozenset(NUMBER_SCORES) - {LEVEL}
 DAY = timedelta(days=1)
 
 Flags = NDArray[np.bool_]
@@ -106,6 +115,9 @@ class DayTestResult:
     findings: Mapping[str, DayFinding] = field(default_factory=dict)  # By column, the strongest.
     # Columns of which a span of such windows, not always one that ends here, can be a finding.
     judged: frozenset[str] = frozenset()
+    # Of those, the columns of which values that all lie at one end would be one. By their cycle,
+    # steps and spread alone, values may lie anywhere.
+    located: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -148,17 +160,21 @@ class DayTest:
     def judge(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> DayTestResult:
         """Judge the spans that end with a window; `past` as `DriftTest.judge` takes it."""
         findings: dict[str, DayFinding] = {}
-        judged: set[str] = set()
+        reached: set[tuple[str, str]] = set()
         for group in self.groups:
             scales = self._scales(group)
             for scale in scales:
-                judged |= _within_reach(group, window, scale, self._alpha(scale, scales))
+                reached |= _within_reach(group, window, scale, self._alpha(scale, scales))
             for scale, windows in self._spans(window, past, scales):
                 for one in _found(group, windows, past, self._alpha(scale, scales)):
                     known = findings.get(one.column)
                     if known is None or one.rank < known.rank:
                         findings[one.column] = one
-        return DayTestResult(findings, frozenset(judged))
+        return DayTestResult(
+            findings,
+            frozenset(column for column, _ in reached),
+            frozenset(column for column, score in reached if score not in SHAPES),
+        )
 
     def _alpha(self, scale: int, scales: Sequence[int]) -> float:
         """Return the p-value below which one score of a span is a violation."""
@@ -250,8 +266,10 @@ def _explained(span_days: float) -> str:
     return "hour and weekday" if span_days >= WEEKEND_DAYS else "the hour"
 
 
-def _within_reach(group: ReferenceDays, window: WindowCounts, scale: int, alpha: float) -> set[str]:
-    """Return the columns of which a span of so many windows like this one can be a finding."""
+def _within_reach(
+    group: ReferenceDays, window: WindowCounts, scale: int, alpha: float
+) -> set[tuple[str, str]]:
+    """Return the column and name of the scores that can be a finding in such a span of windows."""
     days, _, rows = _gathered(group, [window])
     first, width = _extent(window, window, days)
     if scale * width < LEAST_SPAN / DAY or len(days) < FILLED * width:
@@ -263,7 +281,7 @@ def _within_reach(group: ReferenceDays, window: WindowCounts, scale: int, alpha:
     largest = group.largest - np.abs(group.clock_change).min(axis=0)
     reached = is_judged & (largest > student_limit(alpha, test.freedom) * test.error)
     names = group.names
-    return {names[at][0] for at in np.flatnonzero(reached).tolist()}
+    return {names[at] for at in np.flatnonzero(reached).tolist()}
 
 
 def _extent(first: WindowCounts, last: WindowCounts, days: Integers) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.layout import Indices, Layout
 from driftline.monitors.drift_test.scan import SpanScan
 from driftline.monitors.drift_test.significance import MIN_ROWS, clustered_likelihood_ratio
+from driftline.stats.calendar_regression import SEASON_DAYS
 
 UNDECIDABLE = "undecidable"
 NO_REMEDY = "a distance with a limit of your own would judge it"
@@ -75,8 +76,9 @@ def remedies(
     """Return what would make each undecidable column decidable: ``11 more days of reference``.
 
     A reference of fewer than `LEAST_DAYS` days says too little of how the column varies by itself;
-    of a longer one it is known that it varies too much for so many rows. More rows help where they
-    are nearly independent: what rows share does not average out over more of them.
+    from `SEASON_DAYS` on what the season explains is taken off; of a longer one it is known that it
+    varies too much for so many rows. More rows help where they are nearly independent: what rows
+    share does not average out over more of them.
 
     Parameters
     ----------
@@ -104,13 +106,19 @@ def remedies(
             continue
         parts = []
         if days is not None and days < LEAST_DAYS:
-            left = math.ceil(LEAST_DAYS - days)
-            parts.append(f"{left} more day{'s' * (left != 1)} of reference")
+            parts.append(_more_days(LEAST_DAYS - days))
         share = scan.rows[places[at]] / max(layout.reference_rows[places[at]], 1.0)
         if days is not None and is_alone and round(days * share) < SPAN_DAYS:
             parts.append(f"{SPAN_DAYS} days in one check")
+        if days is not None and LEAST_DAYS <= days < SEASON_DAYS and not parts:
+            parts.append(_more_days(SEASON_DAYS - days))
         found[name] = " and ".join(parts) or NO_REMEDY
     return found
+
+
+def _more_days(days: float) -> str:
+    left = math.ceil(days)
+    return f"{left} more day{'s' * (left != 1)} of reference"
 
 
 def too_few(reference_rows: float) -> str:

@@ -95,8 +95,8 @@ class Effect:
         found[never] = np.maximum(found[never], min(floor, BORROWED_EFFECT))
         together = layout.spread(np.minimum(self.together - 1.0, BORROWED_EFFECT))
         size = np.maximum(own, 1.0 + self.borrowed * together)
-        # Where the middle tells how far values move together, it does for the far ends, too.
-        shift = np.where(layout.far_cuts & layout.spread(self.lends), layout.spread(usual), 0.0)
+        # Where the middle tells how far values move together, it does for far ends and intervals.
+        shift = np.where(layout.shifted & layout.spread(self.lends), layout.spread(usual), 0.0)
         return found, 1.0 + (size - 1.0) / allowance, shift
 
 

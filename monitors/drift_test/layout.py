@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from driftline.baseline.cells import Cells, members
 from driftline.baseline.predicate import Predicate
@@ -42,6 +43,7 @@ class ColumnSets:
     null: int
     absent: NDArray[np.bool_]  # Sets of empty or of unfit values, shape (sets,).
     cut: NDArray[np.bool_]  # Sets of all numbers on one side of a cut, shape (sets,).
+    interval: NDArray[np.bool_]  # Sets of all numbers between two neighbouring cuts.
 
     @classmethod
     def of(cls, name: str, reference: ReferenceColumn) -> ColumnSets:
@@ -65,6 +67,7 @@ class ColumnSets:
             null=kinds.index("null"),
             absent=np.array([kind in ("null", "unfit") for kind in kinds]),
             cut=np.array([kind in ("range", "cut") for kind in kinds]),
+            interval=np.array([kind == "interval" for kind in kinds]),
         )
 
 
@@ -193,11 +196,22 @@ class Layout:
         return np.asarray((share >= CENTRAL_SHARE) & (share <= 1.0 - CENTRAL_SHARE))
 
     @cached_property
-    def far_cuts(self) -> NDArray[np.bool_]:
-        """Mark the cuts of numbers that are not central ones, shape (S,)."""
-        found = [column.cut for column in self.columns]
-        cut = np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
-        return np.asarray(cut & ~self.central)
+    def shifted(self) -> NDArray[np.bool_]:
+        """Mark far cuts of numbers, and intervals, of which a shift tells much, shape (S,)."""
+        found = [column.cut | column.interval for column in self.columns]
+        ranged = np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
+        return np.asarray(ranged & ~self.central)
+
+    @cached_property
+    def middles(self) -> Numbers:
+        """Where the middle of each interval lies, as a normal score; NaN of other sets, (S,)."""
+        found = []
+        for column in self.columns:
+            counts = column.reference.counts[: column.reference.cells.size - 2]
+            below = np.concatenate([[0.0], np.cumsum(counts), [np.nan] * 2])
+            middle = (below[column.low] + below[column.high]) / 2.0 / max(counts.sum(), 1.0)
+            found.append(special.ndtri(np.where(column.interval, middle, np.nan)))
+        return np.concatenate(found) if found else np.zeros(0)
 
     def parts(self, order: Sequence[int], lines: int) -> Iterator[list[int]]:
         """Take columns a few at a time, so that a table of so many lines stays small."""

@@ -48,6 +48,7 @@ class SpanScan:
     effect: Numbers  # Design effects, shape (S,).
     cluster_effect: Numbers
     shift_effect: Numbers
+    middle: Numbers  # Of intervals, a normal score, shape (S,).
     tolerance: Numbers  # The tolerance of each set, in share, shape (S,).
     ratios: Numbers  # Evidence of each set over its design effect, shape (S,).
     largest_ratio: Numbers  # Of each column, shape (W,).
@@ -86,6 +87,7 @@ class SpanScan:
             effect=self.effect[sets],
             cluster_effect=self.cluster_effect[sets],
             shift_effect=self.shift_effect[sets],
+            middle=self.middle[sets],
             largest_ratio=self.largest_ratio[columns],
             critical_value=self.critical_value[columns],
         )
@@ -103,6 +105,7 @@ class Cases:
     effect: Numbers
     cluster_effect: Numbers
     shift_effect: Numbers
+    middle: Numbers
     largest_ratio: Numbers
     critical_value: Numbers
 
@@ -127,6 +130,7 @@ class Cases:
             effect=self.effect,
             cluster_effect=self.cluster_effect,
             shift_effect=self.shift_effect,
+            middle=self.middle,
             target=self.critical_value,
         )
         # Rounding of the bisection must not part the two forms of the same decision.
@@ -192,7 +196,7 @@ def scan_span(
     share = divide(shares, part, known)
     m, n = np.maximum(layout.spread(m) * part, 1.0), np.maximum(layout.spread(n) * known_part, 1.0)
     free = 2.0 * layout.spread(tolerance) * np.sqrt(known * (1.0 - known))
-    ratios = _ratios(known, n, share, m, free, expectation)
+    ratios = _ratios(layout, known, n, share, m, free, expectation)
     return SpanScan(
         span=span,
         alpha=alpha,
@@ -209,6 +213,7 @@ def scan_span(
         effect=expectation.effect,
         cluster_effect=expectation.cluster_effect,
         shift_effect=expectation.shift_effect,
+        middle=layout.middles,
         tolerance=free,
         ratios=ratios,
         largest_ratio=layout.largest(ratios),
@@ -218,7 +223,13 @@ def scan_span(
 
 
 def _ratios(
-    known: Numbers, n: Numbers, share: Numbers, m: Numbers, free: Numbers, expectation: Expectation
+    layout: Layout,
+    known: Numbers,
+    n: Numbers,
+    share: Numbers,
+    m: Numbers,
+    free: Numbers,
+    expectation: Expectation,
 ) -> Numbers:
     """Weigh the sets that have left their tolerance; of the others there is nothing to weigh."""
     found = np.zeros(known.size)
@@ -232,6 +243,7 @@ def _ratios(
         effect=expectation.effect[out],
         cluster_effect=expectation.cluster_effect[out],
         shift_effect=expectation.shift_effect[out],
+        middle=layout.middles[out],
     )
     return found
 

@@ -32,6 +32,9 @@ SURE_TILT = 3.0
 # docs/reference/statistics.md.
 ONCE_SPREAD = 2.42
 
+# Shifts of a column, in standard deviations, of which an interval may tell.
+SHIFTS = np.linspace(0.125, 4.0, 32)
+
 TINY = float(np.finfo(np.float64).tiny)
 
 Numbers = NDArray[np.float64]
@@ -93,6 +96,7 @@ def clustered_likelihood_ratio(
     effect: Numbers,
     cluster_effect: Numbers,
     shift_effect: Numbers,
+    middle: Numbers | float = np.nan,
 ) -> Numbers:
     """Weigh differences of rows that hang together.
 
@@ -100,7 +104,8 @@ def clustered_likelihood_ratio(
     the ratio is divided by the design effect. Far above it that is too much: one large cluster
     in a set that usually has no rows at all is one surprise, not many. There the ratio is at
     most that against so many rows in clusters of random size. And what moves the middle of a column
-    moves its far ends by far more: a far cut's ratio is at most that of the shift it would take.
+    moves its far ends by far more: a far cut's ratio is at most that of the shift it would take,
+    and so is an interval's, but for rows that no shift can bring into it.
 
     Parameters
     ----------
@@ -109,7 +114,10 @@ def clustered_likelihood_ratio(
     effect, cluster_effect
         Design effects >= 1: the one to divide by, and the one that tells the clusters' size.
     shift_effect
-        For far cuts the design effect of the middle of the column, >= 1; 0 for other sets.
+        For far cuts and intervals the design effect of the middle of the column, >= 1; 0 for other
+        sets.
+    middle
+        For intervals the normal score of their middle; NaN for other sets.
 
     Returns
     -------
@@ -131,27 +139,54 @@ def clustered_likelihood_ratio(
     bounded = m * _divergence(count / m, smoothed) * _cluster_rate(count, usual, cluster_effect)
     most = np.where((excess > 0) & (count > usual * (1.0 + 1e-6)), bounded / single, np.inf)
     found = np.minimum(whole / effect, most)
-    far = np.broadcast_to(shift_effect > 0, found.shape)
-    if far.any():
-        found[far] = np.minimum(
-            found[far],
-            _shift(
-                *(
-                    np.broadcast_to(one, found.shape)[far]
-                    for one in (smoothed, window_share, tolerance, m, shift_effect)
-                )
-            ),
-        )
+    shape = found.shape
+    for limit, asked in ((_shift, np.isnan(middle)), (_shift_and_rest, ~np.isnan(middle))):
+        far = np.broadcast_to((shift_effect > 0) & asked, shape)
+        if far.any():
+            given = (smoothed, window_share, tolerance, m, shift_effect, middle, effect)
+            found[far] = np.minimum(
+                found[far], limit(*(np.broadcast_to(one, shape)[far] for one in given))
+            )
     return found
 
 
-def _shift(p: Numbers, q: Numbers, tolerance: Numbers, m: Numbers, effect: Numbers) -> Numbers:
+def _shift(
+    p: Numbers, q: Numbers, tolerance: Numbers, m: Numbers, effect: Numbers, *_: Numbers
+) -> Numbers:
     """Weigh the shift of a normal variable that moves a share from p to q: m s^2 / 2, in nats."""
-    moved = q - np.sign(q - p) * np.minimum(tolerance, np.abs(q - p))
-    # A share of 0 or 1 is known to half a row.
-    moved = np.clip(moved, 0.5 / (m + 1.0), 1.0 - 0.5 / (m + 1.0))
-    gap = special.ndtri(moved) - special.ndtri(p)
+    gap = special.ndtri(_moved(p, q, tolerance, m)) - special.ndtri(p)
     return np.asarray(m * gap**2 / (2.0 * effect))
+
+
+def _shift_and_rest(
+    p: Numbers,
+    q: Numbers,
+    tolerance: Numbers,
+    m: Numbers,
+    effect: Numbers,
+    middle: Numbers,
+    rest_effect: Numbers,
+) -> Numbers:
+    """Weigh what an interval's share says of a shift, and of what this leaves, in nats.
+
+    A narrow interval around z holds p exp(s z - s^2 / 2) after a shift by s. Of all shifts the one
+    by which the two come to least: where no shift fills the interval, the rest is all.
+    """
+    moved = _moved(p, q, tolerance, m)
+    gains, far = (moved > p)[..., None], np.abs(middle)[..., None]
+    shift = np.where(gains, np.minimum(SHIFTS, far), SHIFTS)
+    shifted = p[..., None] * np.exp(np.where(gains, shift, -shift) * far - shift**2 / 2.0)
+    usual = np.clip(shifted, TINY, 1.0 - 1e-9)
+    beyond = np.where(gains, moved[..., None] > usual, moved[..., None] < usual)
+    rest = np.where(beyond, _divergence(moved[..., None], usual), 0.0) / rest_effect[..., None]
+    found = m[..., None] * (shift**2 / (2.0 * effect[..., None]) + rest)
+    return np.asarray(found.min(axis=-1))
+
+
+def _moved(p: Numbers, q: Numbers, tolerance: Numbers, m: Numbers) -> Numbers:
+    """Return the window's share less the tolerance; 0 and 1 are known to half a row."""
+    moved = q - np.sign(q - p) * np.minimum(tolerance, np.abs(q - p))
+    return np.asarray(np.clip(moved, 0.5 / (m + 1.0), 1.0 - 0.5 / (m + 1.0)))
 
 
 def _cluster_rate(count: Numbers, usual: Numbers, effect: Numbers) -> Numbers:
@@ -249,6 +284,7 @@ def bounds(
     effect: Numbers,
     cluster_effect: Numbers,
     shift_effect: Numbers,
+    middle: Numbers | float = np.nan,
     target: Numbers,
 ) -> Numbers:
     """Find per set the distance on the window's side at which the ratio reaches a target.
@@ -261,7 +297,7 @@ def bounds(
         Whether the window's share lies above the reference's.
     tolerance
         The tolerance, in share.
-    effect, cluster_effect, shift_effect
+    effect, cluster_effect, shift_effect, middle
         As for ``clustered_likelihood_ratio``.
     target
         In nats.
@@ -282,6 +318,7 @@ def bounds(
             effect=effect,
             cluster_effect=cluster_effect,
             shift_effect=shift_effect,
+            middle=middle,
         )
         return np.asarray(found > target)
 
@@ -289,8 +326,8 @@ def bounds(
     side = np.where(above, 1.0, -1.0)
     low, high = np.minimum(tolerance, room), room.copy()
     for _ in range(BISECTIONS):
-        middle = (low + high) / 2.0
-        beyond = reached(middle)
-        high = np.where(beyond, middle, high)
-        low = np.where(beyond, low, middle)
+        half = (low + high) / 2.0
+        beyond = reached(half)
+        high = np.where(beyond, half, high)
+        low = np.where(beyond, low, half)
     return np.where(reached(room), np.maximum(high, TINY), 1.0)

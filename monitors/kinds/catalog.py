@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from os import PathLike
 
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.outcomes import outcome_classes
@@ -11,11 +12,14 @@ from driftline.baseline.positive import require_positive
 from driftline.baseline.store import ANALYSIS, NONE, QUALITY_CONSTRAINTS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
-from driftline.formats.source import Source
+from driftline.formats.frames import is_explanation
+from driftline.formats.source import open_source
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.kind import DEFAULT_KIND, Kind, all_kinds, kind_named
+from driftline.monitors.rules.reach import scripts_named
 from driftline.roles import Roles
 
+QUALITY = "model-quality"
 NO_CONSTRAINTS = Constraints.from_json(NONE)
 
 
@@ -24,7 +28,7 @@ def kind_of(baseline: Baseline) -> str:
     if baseline.constraints.features or not baseline.documents:
         return DEFAULT_KIND
     if QUALITY_CONSTRAINTS in baseline.documents:
-        return "model-quality"
+        return QUALITY
     found = json.loads(baseline.documents.get(ANALYSIS, "{}"))
     return "attribution" if "explanations" in found and len(found) <= 2 else "bias"
 
@@ -87,21 +91,72 @@ def complete(baseline: Baseline) -> Baseline:
     return replace(baseline, documents={**found, **baseline.documents})
 
 
-def with_analysis(baseline: Baseline, rows: Source | None, predict: Predictor | None) -> Baseline:
-    """Return a fitted baseline with Clarify's document, and with attributions if a model is given.
+def with_documents(
+    baseline: Baseline,
+    data: object,
+    predict: Predictor | None,
+    preprocess: str | PathLike[str] | None = None,
+    metrics: object = None,
+    costs: object = None,
+) -> Baseline:
+    """Return a fitted baseline with the documents of all kinds, and what a model makes of its rows.
+
+    Without a model, rows that are attributions already are taken as such.
 
     Raises
     ------
     InputError
-        When the rows hold nothing that the model can be asked about.
+        When metrics or costs cannot be read, the model's rows would be those that a script makes,
+        or they hold nothing that the model can be asked about.
     """
-    if rows is not None and predict is not None:
+    if metrics is not None or costs is not None:
+        baseline = with_quality(baseline, metrics, costs)
+    if predict is not None and preprocess is not None:
+        raise InputError("predict with preprocess; expected rows as the model takes them")
+    if predict is not None or is_explanation(data):
         from driftline.monitors.kinds.attribution.explaining import explain_reference
 
-        baseline = explain_reference(rows, baseline, predict)
-    found = complete(baseline).documents.get(ANALYSIS)
-    documents = {} if found is None else {ANALYSIS: found}
-    return replace(baseline, documents={**documents, **baseline.documents})
+        return complete(explain_reference(open_source(data), baseline, predict))
+    return baseline if baseline.outcomes is None else complete(baseline)
+
+
+def with_quality(baseline: Baseline, metrics: object, costs: object = None) -> Baseline:
+    """Return a baseline whose documents of model quality hold metrics and prices of the user's own.
+
+    Raises
+    ------
+    InputError
+        When they cannot be read, or the reference lacks labels or answers.
+    """
+    # Heavy imports that most baselines do without.
+    from driftline.monitors.kinds.model_quality.costs import Costs
+    from driftline.monitors.kinds.model_quality.documents import require_own_names
+    from driftline.monitors.kinds.model_quality.evaluation import suggest
+    from driftline.monitors.kinds.model_quality.own_metrics import read_metrics
+
+    functions = read_metrics(metrics)
+    require_own_names(one.name for one in functions)
+    found = suggest(baseline, functions, Costs.given(costs))
+    if not found:
+        kind = kind_named(QUALITY)
+        require_answerable(baseline, kind)
+        raise InputError(f"{'costs' if metrics is None else 'metrics'}: {kind.needs}")
+    documents = {**baseline.documents, **found}
+    return replace(baseline, documents=documents, functions=functions)
+
+
+def scripts_listed(baseline: Baseline) -> tuple[str, ...]:
+    """Return the files whose functions are metrics that a baseline lists."""
+    text = baseline.documents.get(QUALITY_CONSTRAINTS)
+    if text is None or ".py:" not in text:
+        return ()
+    # A heavy import that windows without such metrics do without.
+    from driftline.monitors.kinds.model_quality.documents import read_listed
+
+    try:
+        return scripts_named([{"check": one.partition("=")[0]} for one in read_listed(text)])
+    except InputError:  # Judging reads the document again, and says what is wrong with it.
+        return ()
 
 
 def save_kind(baseline: Baseline, kind: Kind, folder: str) -> None:
@@ -124,7 +179,10 @@ def save_kind(baseline: Baseline, kind: Kind, folder: str) -> None:
         cells={},
         blocks=None,
         sample=None,
-        documents={name.rpartition("/")[2]: text for name, text in suggested.items()},
+        documents={
+            name.rpartition("/")[2]: baseline.documents.get(name, text)
+            for name, text in suggested.items()
+        },
     )
     only.save(folder)
 
@@ -138,6 +196,8 @@ def require_answerable(baseline: Baseline, kind: Kind) -> None:
         With the question that every window of a monitor would fail with.
     """
     outcomes = baseline.outcomes
-    asks = kind.uses_labels and kind.needs
-    if asks and outcomes is not None and outcomes.roles.problem == "binary":
+    if outcomes is None or not (kind.uses_labels and kind.needs):
+        return
+    is_asked = kind.needs_positive and bool(outcomes.roles.facets)
+    if is_asked or outcomes.roles.problem == "binary":
         require_positive(outcome_classes(outcomes), outcomes.roles, outcomes.table)

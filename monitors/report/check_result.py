@@ -19,6 +19,8 @@ from driftline.monitors.results.metric import (
     INSUFFICIENT,
     TOO_VARIABLE,
     UNDEFINED,
+    UNFAIR_LABELS,
+    WITHHELD,
     MetricPoint,
     MetricResult,
 )
@@ -112,6 +114,8 @@ class CheckResult:
             return self._found_any  # A rule may demand rows.
         if EXIT_MESSAGE in self.details:
             return True
+        if WITHHELD in self.details:
+            return self._found_any  # Estimates that pass do not answer for labels that do not.
         if self.metrics:
             # What is only shown, such as a class's share, decides nothing.
             return self._found_any or any(metric.bound is not None for metric in self.metrics)
@@ -227,7 +231,16 @@ class CheckResult:
         if not self.row_count:
             return "no rows; nothing could be judged"
         if self.details.get("rows_without_label") == self.row_count:
-            return f"{rows}, none of them has a label yet; nothing could be judged"
+            why = str(self.details.get("estimate_note", ""))
+            said = f"; {why}" * bool(why)
+            return f"{rows}, none of them has a label yet{said}; nothing could be judged"
+        if WITHHELD in self.details:
+            notes = (one.note for one in self.metrics if one.note.startswith(UNFAIR_LABELS))
+            why = next(notes, "").removeprefix(UNFAIR_LABELS)
+            return (
+                f"{rows}; model quality was not judged because the labels are not a "
+                f"representative sample: {why}"
+            )
         if not small and self.undecidable and self.unjudged:
             return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"
         if not small:
@@ -256,6 +269,8 @@ class CheckResult:
         if lost:
             why = f"{lost[0].shown}: {lost[0].note.removeprefix(UNDEFINED)}"
             left += f"; {plural(len(lost), 'metric')} without a value ({why})"
+        if "estimates" in self.details and not self.labelled_count:
+            left += "; no row has a label yet, quality is estimated"
         if self.idle_rule_count:
             left += f"; {plural(self.idle_rule_count, 'rule')} judged no row"
         if self.suppressed_drift is not None:

@@ -25,7 +25,7 @@ class SideTable:
 
 def side_tables(report: CheckResult) -> tuple[SideTable, ...]:
     """Return the tables that a report has something to put into."""
-    return tuple(one for one in (_segments(report), _rules(report)) if one.rows)
+    return tuple(one for one in (_segments(report), _rules(report), _explained(report)) if one.rows)
 
 
 def _segments(report: CheckResult) -> SideTable:
@@ -66,6 +66,26 @@ def _rules(report: CheckResult) -> SideTable:
     heads = (("rule", False), ("", False), ("judged", True), ("against it", True),
              ("found", False))  # fmt: skip
     return SideTable("Rules", heads, rows, tuple(one["passed"] is False for one in ordered))
+
+
+def _explained(report: CheckResult) -> SideTable:
+    """List the rows that an attribution monitor explains one by one, by output of the model."""
+    outputs = report.details.get("rows") if report.kind == "attribution" else None
+    by_label = outputs if isinstance(outputs, dict) else {}
+    rows = []
+    for label, found in by_label.items():
+        for one in found if isinstance(found, list) else ():
+            assert isinstance(one, dict)
+            parts, answer = one["contributions"], one["answer"]
+            assert isinstance(parts, dict)
+            assert isinstance(answer, float)
+            where = "/".join(
+                str(value) for key, value in one.items() if key not in ("answer", "contributions")
+            )
+            said = ", ".join(f"{name} {value:+.3g}" for name, value in parts.items())
+            rows.append((label, where, f"{answer:.4g}", said))
+    heads = (("output", False), ("row", False), ("answer", True), ("contributions", False))
+    return SideTable("Rows explained", heads, tuple(rows), (False,) * len(rows))
 
 
 def _rule(one: Mapping[str, JsonValue]) -> str:

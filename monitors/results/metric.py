@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -10,8 +11,14 @@ from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.monitors.results.violation import JsonValue, Severity
 
 INSUFFICIENT = "insufficient_data"
+# Begins why a number has no interval.
+UNBOUNDED = "cannot be bounded from these rows: "
 UNDEFINED = "undefined: "
 TOO_VARIABLE = "too_variable: "
+CANNOT_ESTIMATE = "cannot estimate: "
+UNFAIR_LABELS = "unrepresentative_labels: "
+# The key of the details that lists metrics beyond their bounds that such labels leave unjudged.
+WITHHELD = "withheld_violations"
 # As often more rows are tried at most, each time half as many again.
 MORE_ROWS = 40
 # What lies on the metric's own scale.
@@ -44,8 +51,8 @@ class MetricResult:
     facet_value: str = ""
     label: str = ""  # The class, where a metric has one value for each.
     severity: Severity | None = None  # None when it is not violated.
-    # "insufficient_data", "undefined: …", "too_variable: …" or "incomparable: …"; "" when judged or
-    # only shown.
+    # One of "insufficient_data", "undefined: …", "too_variable: …", "unrepresentative_labels: …",
+    # "cannot estimate: …" and "incomparable: …"; "" when judged or only shown.
     note: str = ""
     unbounded: str = ""  # Why there is no interval, where these rows give none that holds.
 
@@ -100,9 +107,12 @@ def too_variable(rows: float, is_bounded: Callable[[float], bool]) -> str:
 
     `is_bounded` tells whether so many times the rows give a bound that something can break.
     """
-    enough = next((more for at in range(1, MORE_ROWS) if is_bounded(more := 1.5**at)), None)
-    if enough is None:
+    steps = [1.5**at for at in range(1, MORE_ROWS)]
+    # Whatever some rows bound, more rows do.
+    place = bisect_left(steps, True, key=is_bounded)
+    if place == len(steps):
         return f"{TOO_VARIABLE}no number of rows would do, only a longer reference"
+    enough = steps[place]
     digits = len(str(math.ceil(rows * enough))) - 2
     unit = 10 ** max(digits, 0)
     return f"{TOO_VARIABLE}about {math.ceil(rows * enough / unit) * unit:,} rows would do"

@@ -12,7 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
-from driftline.monitors.results.metric import INSUFFICIENT, TOO_VARIABLE, UNDEFINED, MetricResult
+from driftline.monitors.results.metric import (
+    CANNOT_ESTIMATE,
+    INSUFFICIENT,
+    TOO_VARIABLE,
+    UNDEFINED,
+    UNFAIR_LABELS,
+    MetricResult,
+)
 from driftline.monitors.results.violation import FeatureResult, JsonValue, plural
 
 # Roles of columns that are described, but whose values need not be judged.
@@ -21,6 +28,7 @@ REASONS: Mapping[str, str] = {
     INSUFFICIENT: "too few rows",
     UNDECIDABLE: "the reference varies too much",
     TOO_VARIABLE: "too variable",
+    UNFAIR_LABELS: "labels so far are not a representative sample",
 }
 CHECKED = "missing values, types and ranges were checked"
 """What holds for a column all the same."""
@@ -60,17 +68,21 @@ def unjudged_columns(results: Iterable[FeatureResult]) -> tuple[Unjudged, ...]:
 def unjudged_metrics(metrics: Iterable[MetricResult]) -> tuple[Unjudged, ...]:
     """Return the numbers without a verdict.
 
-    They have too few rows, no value to hold against their threshold, or a bound that nothing could
-    break.
+    They have too few rows, labels that are no fair sample, no value to hold against their
+    threshold, or a bound that nothing could break.
     """
-    return tuple(
-        Unjudged(one.shown, TOO_VARIABLE, one.note.removeprefix(TOO_VARIABLE))
-        if one.note.startswith(TOO_VARIABLE)
-        else Unjudged(one.shown, one.note)
-        for one in metrics
-        if one.note.startswith((INSUFFICIENT, TOO_VARIABLE))
-        or (one.operator and one.note.startswith(UNDEFINED))
-    )
+    found = []
+    for one in metrics:
+        told = next(
+            (kind for kind in (TOO_VARIABLE, UNFAIR_LABELS) if one.note.startswith(kind)), ""
+        )
+        if told:
+            found.append(Unjudged(one.shown, told, one.note.removeprefix(told)))
+        elif one.note.startswith((INSUFFICIENT, CANNOT_ESTIMATE)) or (
+            one.operator and one.note.startswith(UNDEFINED)
+        ):
+            found.append(Unjudged(one.shown, one.note))
+    return tuple(found)
 
 
 def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str:

@@ -1,8 +1,12 @@
-"""Predictions that no metric can be computed of: missing ones, and values that none can have.
+"""Answers that no metric can be computed of, or that say nothing.
+
+Missing predictions, values that none can have, classes that the reference never had, and
+predictions that are all equal.
 
 They are left out, counted, and judged for themselves: metrics of the other rows may look as good as
 ever. What the reference never has, such as infinity, is violated by the first one; missing ones by
-far more than the reference has.
+far more than the reference has, as far as its blocks of the window's length tell: where nobody
+answers at weekends, a weekend is none.
 """
 
 from __future__ import annotations
@@ -11,16 +15,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import special, stats
 
+from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.violation import JsonValue, Severity, Violation, percent, plural
+from driftline.stats.blocks import MINIMUM_BLOCKS, variation_of_estimates
 from driftline.stats.intervals import wilson
 
 CHECK, OPERATOR = "unusable_predictions_check", "GreaterThanThreshold"
 MISSING, IMPOSSIBLE = "missing_predictions", "impossible_predictions"
+UNKNOWN, EQUAL = "unknown_classes", "equal_predictions"
 # More of all rows than in the reference is never by chance; from there on it is a page.
 TOLERANCE = 0.05
 # Beside a reference that nobody knows, missing ones are told from this share of rows on.
@@ -39,6 +47,12 @@ class Unusable:
     impossible: int = 0
     # What the second lack, in words: "outside 0 to 1 or infinite".
     words: str = "infinite"
+    # Words in place of numbers, by which some are missing: '"score" = "high" (9x)'.
+    texts: str = ""
+    unknown: int = 0  # Rows of a class that the reference never had.
+    unknown_words: str = ""  # Which: 'label "late" = "maybe" (3x)'.
+    # Of a reference, rows and missing predictions of each block as long as the window.
+    blocks: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +70,55 @@ def judge_unusable(window: Unusable, reference: Unusable, alpha: float) -> list[
     for name, count, before in (
         (MISSING, window.missing, reference.missing),
         (IMPOSSIBLE, window.impossible, reference.impossible),
+        (UNKNOWN, window.unknown, 0),
     ):
         if count:
-            never = name == IMPOSSIBLE and not before
+            never = name != MISSING and not before
             found.append(_judged(name, count, before, window, reference, alpha, never=never))
     return found
+
+
+def judge_equal(
+    rows: int, words: str, before: Sequence[tuple[int, int]], alpha: float
+) -> list[JudgedUnusable]:
+    """Judge predictions that are all equal; nothing where the reference's may be by chance.
+
+    Parameters
+    ----------
+    rows, words
+        How many they are, and what is said of them: "all 900 predictions are 0.5".
+    before
+        Rows and such predictions of the reference, then of each of its blocks like the window.
+    alpha
+        Of the window's budget.
+    """
+    level = alpha * BUDGET_SHARE
+    known = [(whole, equal) for whole, equal in before if whole]
+    if rows < MIN_ROWS or not known:
+        return []
+    whole, equal = known[0]
+    usual, upper = equal / whole, wilson(equal, whole, -float(special.ndtri(level)))[1]
+    most = max([upper, *(equal / whole for whole, equal in known[1:])])
+    if (chance := most**rows) >= level:
+        return []
+    description = f"Metric {EQUAL} with 1.0 was {OPERATOR} '{most!r}'"
+    violation = Violation(
+        feature_name=EQUAL,
+        constraint_check_type=CHECK,
+        description=description,
+        severity="page",
+        ratio=1.0 / most,
+        row_count=rows,
+        cause=f"{words} (reference {percent(usual)})",
+        fields={
+            "constraint_check_type": CHECK, "description": description, "metric_name": EQUAL,
+        },
+    )  # fmt: skip
+    result = MetricResult(
+        name=EQUAL, value=1.0, reference=usual, bound=most, operator=OPERATOR, p_value=chance,
+        count=rows, severity="page",
+    )  # fmt: skip
+    return [JudgedUnusable(result, violation, -math.log(max(chance, LEAST_CHANCE)))]
 
 
 def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
@@ -72,6 +130,8 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
     left = " and ".join(part for part in parts if part)
     told = [
         f"left out of the metrics: {left}, of {plural(window.rows, 'row')}" * bool(left),
+        f"no number: {window.texts}" * bool(window.texts),
+        f"no class of the reference: {window.unknown_words}" * bool(window.unknown_words),
         *states,
     ]
     note = "; ".join(one for one in told if one)
@@ -79,14 +139,14 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
 
 
 def equal_note(count: int, lowest: float, highest: float, what: str = "prediction") -> str:
-    """Say that all predictions are equal, which tells nobody apart; "" where they are not."""
+    """Describe predictions that are all equal, which tells nobody apart; "" for others."""
     if count < 2 or lowest != highest:
         return ""
     return f"all {plural(count, what)} are equal ({lowest:g}): they tell nobody apart"
 
 
 def repeated_note(ids: Sequence[pa.Array], column: str | None) -> str:
-    """Say how many rows repeat an id, each of which counts; "" for none."""
+    """Return how many rows repeat an id, each of which counts, in words; "" for none."""
     plain = [one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in ids]
     try:
         known = pa.chunked_array(plain, None if plain else pa.string()).drop_null()
@@ -113,6 +173,8 @@ def _judged(
     most, bound = 0.0, 0.0
     if not never:
         upper = wilson(before, reference.rows, -float(special.ndtri(level)))[1]
+        if name == MISSING:
+            upper = max(upper, _most_of_blocks(reference.blocks, level))
         most = min(1.0, upper + TOLERANCE) if reference.rows else UNKNOWN_MOST
         bound = float(stats.binom.isf(level, rows, most)) / rows
     share = count / rows
@@ -124,7 +186,13 @@ def _judged(
     )  # fmt: skip
     if share <= bound:
         return JudgedUnusable(result, None)
-    words = "have no prediction" if name == MISSING else f"have a prediction {window.words}"
+    words, left = f"have a prediction {window.words}", "they are left out of all metrics"
+    if name == MISSING:
+        words = "have no prediction"
+        left = f"no number: {window.texts}; " * bool(window.texts) + left
+    elif name == UNKNOWN:
+        words, left = "have a class that the reference never has", "they count as negative"
+        left = f"{window.unknown_words}; {left}"
     compared = f" (reference {percent(usual)})" * bool(reference.rows)
     description = f"Metric {name} with {share!r} was {OPERATOR} '{bound!r}'"
     violation = Violation(
@@ -134,8 +202,7 @@ def _judged(
         severity=severity,
         ratio=share / bound if bound else None,
         row_count=count,
-        cause=f"{percent(share)} of {plural(rows, 'row')} {words}{compared}; "
-        "they are left out of all metrics",
+        cause=f"{percent(share)} of {plural(rows, 'row')} {words}{compared}; {left}",
         fields={
             "constraint_check_type": CHECK, "description": description, "metric_name": name,
         },
@@ -146,3 +213,19 @@ def _judged(
         violation,
         -math.log(max(chance, LEAST_CHANCE)),
     )
+
+
+def _most_of_blocks(blocks: Sequence[tuple[int, int]], level: float) -> float:
+    """Return the share of missing predictions that one more block may have; 0 where none tell.
+
+    Shares of days that are 0 or 0.6 have a variance by which all may be missing: then at most
+    half of what the worst block has answered may be.
+    """
+    rows, missing = np.array([one for one in blocks if one[0]], np.float64).reshape(-1, 2).T
+    if len(rows) < MINIMUM_BLOCKS or not 0 < missing.sum() < rows.sum():
+        return 0.0
+    usual, worst = missing.sum() / rows.sum(), float((missing / rows).max())
+    variance = usual * (1.0 - usual)
+    found = variation_of_estimates(missing / rows, variance / rows)
+    far = float(usual) + found.reach(level, float(variance / rows.sum()))
+    return min(far, (1.0 + worst) / 2.0)

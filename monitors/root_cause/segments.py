@@ -55,6 +55,8 @@ from driftline.stats.decomposition import (
 # A second condition, further levels of a column, and a condition on a number, which may well be a
 # consequence and no source, must say so much more than the best without.
 PAIR_GAIN, UNION_GAIN, NUMBER_GAIN = 0.05, 0.10, 0.15
+# Beside a small segment a pair needs no more than so much of what that one falls short of.
+PAIR_SHARE = 0.2
 # Levels told as one segment, each with so much of the change.
 LEVELS_TOLD, LEVEL_SHARE = 4, 0.1
 # Segments that are laid beside each other.
@@ -137,6 +139,7 @@ class _Asked:
     own: tuple[str, ...]
     matching: Bools  # Rows of the window, shape (n,).
     known: Bools  # Rows of the reference's sample.
+    able: Bools  # Those of them that could have met it.
     whole: Whole
 
     @classmethod
@@ -154,19 +157,41 @@ class _Asked:
             if target.share_reference > 0:
                 return None
             known = np.zeros(1 if within is None else within.size, np.bool_)
+        able = _could_meet(target.predicate, known, cells, sample)
         if within is not None:
-            known = known[within]
+            known, able = known[within], able[within]
         met = int(known.sum())
         whole = Whole(
             rows=matching.size,
             matching=int(matching.sum()),
             reference_rows=max(known.size, 1),
             reference_matching=met,
+            reference_able=max(int(able.sum()), 1),
             is_loss=target.is_loss,
             is_cut=target.predicate.op in ("lt", "le", "ge", "gt") and met > 0,
             design_effect=target.design_effect,
         )
-        return cls(target.predicate.columns, matching, known, whole)
+        return cls(target.predicate.columns, matching, known, able, whole)
+
+
+def _could_meet(
+    condition: Condition, known: Bools, cells: Mapping[str, Cells], sample: RowSample | None
+) -> Bools:
+    """Return which of the reference's rows could come to meet a condition on a number.
+
+    All, but those with the most frequent value of the column, where that does not meet it: of rain
+    that came in another unit the hours without any are as they were.
+    """
+    everywhere = np.ones(known.size, np.bool_)
+    own = cells.get(condition.column)
+    if own is None or not own.atoms or condition.op in ("null", "unfit") or sample is None:
+        return everywhere
+    codes = sample.codes.get(condition.column)
+    if codes is None or codes.size != known.size:
+        return everywhere
+    atoms = np.array([own.edges.index(atom) + 1 for atom in own.atoms])
+    most = codes == atoms[np.argmax(np.bincount(codes, minlength=own.size)[atoms])]
+    return everywhere if (known & most).any() else ~most
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,13 +261,14 @@ class _Search:
             stands = np.flatnonzero(held.stands(least, is_cut=whole.is_cut) & kind)
             if stands.size:
                 at = int(stands[np.argmax(held.score[stands])])
-                best = _better(best, _Found((int(chosen[at]),), False, held, parts, at), gain)
+                found = _Found((int(chosen[at]),), False, held, parts, at)
+                best = self._better(best, found, gain, asked)
             if gain == 0.0:
-                best = self._union(chosen, held, parts, kind, whole, least, best)
+                best = self._union(chosen, held, parts, kind, asked, least, best)
         # A segment that holds all has as many rows as changed: no pair scores above this.
-        if best is None or best.score + PAIR_GAIN < 1 - whole.change / whole.rows:
+        if best is None or best.score + _pair_gain(best) < 1 - whole.change / whole.rows:
             best = self._pair(chosen, held, parts, asked, best)
-        if best is not None and not self._is_elsewhere(best, asked):
+        if best is not None:
             return Named(_segment(best, self._conditions(best), whole))
         return self._growth(chosen, held, parts, whole)
 
@@ -252,11 +278,12 @@ class _Search:
         held: Held,
         parts: Parts,
         is_text: Bools,
-        whole: Whole,
+        asked: _Asked,
         least: float,
         best: _Found | None,
     ) -> _Found | None:
         """Put levels of one column together where one alone leaves much out."""
+        whole = asked.whole
         part = held.within / max(whole.change, 1.0)
         each = is_text & (part >= LEVEL_SHARE) & (part > LIFT * held.base)
         able = np.flatnonzero(each & (held.evidence >= least))
@@ -269,7 +296,7 @@ class _Search:
                 if together.stands(least + math.log(2.0), is_cut=whole.is_cut)[0]:
                     segments = tuple(chosen[own[:size]].tolist())
                     found = _Found(segments, True, together, joined, 0)
-                    best = _better(best, found, UNION_GAIN)
+                    best = self._better(best, found, UNION_GAIN, asked)
         return best
 
     def _pair(
@@ -291,6 +318,9 @@ class _Search:
         known = np.stack([one[1] for one in bits if one])
         rows, met = _intersections(window, np.packbits(asked.matching), first, second)
         known_rows, known_met = _intersections(known, np.packbits(asked.known), first, second)
+        able_rows = known_rows
+        if not asked.able.all():
+            _, able_rows = _intersections(known, np.packbits(asked.able), first, second)
         # One that lies in the other says nothing more.
         alone = parts.rows[able]
         news = (rows > 0) & (rows < alone[first]) & (rows < alone[second])
@@ -299,7 +329,7 @@ class _Search:
             return best
         pick = np.minimum if whole.is_loss else np.maximum
         pairs = Parts(
-            rows[news], met[news], known_rows[news], known_met[news],
+            rows[news], met[news], known_rows[news], known_met[news], able_rows[news],
             known_rows[news] / whole.reference_rows,
             pick(parts.within_column[first], parts.within_column[second]),
         )  # fmt: skip
@@ -313,12 +343,13 @@ class _Search:
                 evidence = measure(pairs.take(mine), parts.whole(outer, whole)).evidence
                 stands[mine] = evidence >= least
         has_number = self.is_number[chosen[first]] | self.is_number[chosen[second]]
-        for kind, gain in ((~has_number, PAIR_GAIN), (has_number, NUMBER_GAIN)):
+        for kind, gain in ((~has_number, _pair_gain(best)), (has_number, NUMBER_GAIN)):
             here = np.flatnonzero(stands & kind)
             if here.size:
                 at = int(here[np.argmax(both.score[here])])
                 segments = (int(chosen[first[at]]), int(chosen[second[at]]))
-                best = _better(best, _Found(segments, False, both, pairs, at), gain)
+                found = _Found(segments, False, both, pairs, at)
+                best = self._better(best, found, gain, asked)
         return best
 
     def _bits(self, segment: int, whole: Whole) -> tuple[Bits, Bits] | None:
@@ -361,34 +392,56 @@ class _Search:
         least = needed(held.share_of_rows, whole, FALSE_SINGLE)
         return Named(words=TOO_FEW if 0 < most < least else NOT_NARROWED)
 
+    def _better(
+        self, best: _Found | None, found: _Found, gain: float, asked: _Asked
+    ) -> _Found | None:
+        """Return what is found where it says so much more than the best before."""
+        if best is not None and found.score < best.score + gain:
+            return best
+        return best if self._is_elsewhere(found, asked) else found
+
     def _is_elsewhere(self, found: _Found, asked: _Asked) -> bool:
         """Return whether the column at fault changed outside of a range of another number as well.
 
         Where values of one column follow those of another, a fault of all rows crosses a cut first
-        in a range of the other, and other cuts elsewhere.
+        in a range of the other, and other cuts elsewhere. Of a range within another segment, this
+        is asked of that segment's other rows.
         """
         own = next((one for one in self.columns if one.name == asked.own[0]), None)
-        if own is None or own.reference is None or not self.is_number[list(found.segments)].any():
+        ranges = [one for one in found.segments if self.is_number[one]]
+        if own is None or own.reference is None or not ranges:
             return False
-        inside, known_inside = np.ones(own.codes.size, bool), np.ones(own.reference.size, bool)
-        for segment in found.segments:
-            column, place = self.columns[self.column[segment]], self.place[segment]
-            if column.reference is None:
-                return False
-            low, high = column.low[place], column.high[place]
-            inside &= (column.codes >= low) & (column.codes < high)
-            known_inside &= (column.reference >= low) & (column.reference < high)
-        moved = []
-        for rows, known in ((inside, known_inside), (~inside, ~known_inside)):
+        others = [one for one in found.segments if not self.is_number[one]]
+        inside, around = self._rows_of(ranges), self._rows_of(others)
+        if inside is None or around is None:
+            return False
+        moved, sizes = [], []
+        for side in (True, False):
+            rows, known = (
+                beside & (within == side) for within, beside in zip(inside, around, strict=True)
+            )
             counts = (
                 np.bincount(codes, minlength=own.home.size).astype(np.float64)
                 for codes in (own.reference[known], own.codes[rows])
             )
             moved.append(g_statistic(*counts))
+            sizes.append(int(rows.sum()))
         freedom = int(np.count_nonzero(own.counts + own.reference_counts)) - 1
         is_chance = chdtrc(max(float(freedom), 1.0), moved[1] / asked.whole.design_effect) > CHANCE
-        rates = moved[0] / inside.sum(), moved[1] / (~inside).sum()
-        return not is_chance and rates[1] > ELSEWHERE * rates[0]
+        return not is_chance and moved[1] / sizes[1] > ELSEWHERE * moved[0] / sizes[0]
+
+    def _rows_of(self, segments: Sequence[int]) -> tuple[Bools, Bools] | None:
+        """Return the rows in all of some segments, of the window and of the reference."""
+        window = np.ones(self.columns[0].codes.size, np.bool_)
+        known = np.ones(1, np.bool_)
+        for segment in segments:
+            column, place = self.columns[self.column[segment]], self.place[segment]
+            if column.reference is None:
+                return None
+            low, high = column.low[place], column.high[place]
+            window &= (column.codes >= low) & (column.codes < high)
+            known = known & (column.reference >= low) & (column.reference < high)
+        return window, known
 
     def _conditions(self, found: _Found) -> tuple[Predicate, ...]:
         """Return the conditions of a segment, texts first."""
@@ -400,20 +453,25 @@ class _Search:
         return (Predicate(conditions[0].column, "in", values=levels),)
 
 
-def _better(best: _Found | None, found: _Found, gain: float) -> _Found:
-    return found if best is None or found.score >= best.score + gain else best
+def _pair_gain(best: _Found | None) -> float:
+    """Return by how much a pair of texts must say more than the best segment without."""
+    return PAIR_GAIN if best is None else min(PAIR_GAIN, PAIR_SHARE * (1.0 - best.score))
 
 
 def _count(columns: Sequence[CodedColumn], asked: Sequence[_Asked]) -> list[Parts]:
     """Count the rows of each single segment for each target: one look at each column."""
     rows, owner = _flat([one.matching for one in asked])
     known_rows, known_owner = _flat([one.known for one in asked])
+    # Of most targets all rows could meet the condition: nothing need be counted of them.
+    limited = np.flatnonzero([not one.able.all() for one in asked])
+    able_rows, able_owner = _flat([asked[at].able for at in limited.tolist()])
+    able = np.array([[one.whole.reference_able] for one in asked], np.float64)
     wholes = [one.whole for one in asked]
     total = np.array([[one.matching] for one in wholes], np.float64)
     met = np.array([[one.reference_matching] for one in wholes], np.float64)
     reference_rows = max((one.reference_rows for one in wholes), default=1.0)
     usual = met / reference_rows
-    counted: list[list[Floats]] = [[] for _ in range(6)]
+    counted: list[list[Floats]] = [[] for _ in range(7)]
     for column in columns:
         size, home = column.home.size, np.maximum(column.home, 0)
         is_new = column.home == NEW
@@ -424,6 +482,11 @@ def _count(columns: Sequence[CodedColumn], asked: Sequence[_Asked]) -> list[Part
             by_cell = _by_place(column.reference[known_rows], known_owner, len(asked), size)
             known_matching = by_cell[:, home]
         known_matching = np.where(is_new, met, known_matching)
+        known_able = np.repeat(known[None, :], len(asked), axis=0)
+        if column.reference is not None and limited.size:
+            by_cell = _by_place(column.reference[able_rows], able_owner, limited.size, size)
+            known_able[limited] = by_cell[:, home]
+        known_able = np.where(is_new, able, known_able)
         expected = ((known_matching + usual) / (known + 1)) @ column.counts
         own = column.home[column.low] == column.low
         share = _ranges(known, column) / reference_rows
@@ -434,7 +497,7 @@ def _count(columns: Sequence[CodedColumn], asked: Sequence[_Asked]) -> list[Part
         for found, one in zip(
             counted,
             (_ranges(column.counts, column), _ranges(matching, column), _ranges(known, column),
-             _ranges(known_matching, column), share, within),
+             _ranges(known_matching, column), _ranges(known_able, column), share, within),
             strict=True,
         ):  # fmt: skip
             found.append(np.broadcast_to(one, (len(asked), column.low.size)))

@@ -247,7 +247,7 @@ def _load(name: str) -> Callable[..., object]:
         )
     try:
         loaded = found[0].load()
-    except Exception as error:  # It is foreign code: whatever it raises is its defect.
+    except (Exception, SystemExit) as error:  # Foreign code: what it raises is its defect.
         raise InputError(
             f'rule "{name}": {found[0].value} cannot be loaded ({type(error).__name__}: {error}); '
             "mend or remove the package that provides it"
@@ -264,7 +264,7 @@ def _custom(found: Declaration) -> Check:
     if isinstance(function, type):
         try:
             made = function(**options)
-        except Exception as error:  # It is foreign code: whatever it raises is its defect.
+        except (Exception, SystemExit) as error:  # Foreign code: what it raises is its defect.
             raise InputError(f"{found.shown}: {type(error).__name__}: {error}") from error
         if not callable(getattr(made, "start", None)):
             raise InputError(

@@ -59,10 +59,10 @@ class Statistic:
     def update(self, batch: pa.RecordBatch) -> None:
         """Count the values of one batch."""
         numbers = numbers_of(typed(_meant(batch, self.where), self.bounds.column, "double")[0])
+        if self.name == "quantile":
+            self.parts.append(numbers)
         finite = numbers[np.isfinite(numbers)]
         self.infinite_count += len(numbers) - len(finite)
-        if self.name == "quantile":
-            self.parts.append(finite)
         self.moments.update(finite)
 
     def merge(self, other: Statistic) -> None:
@@ -77,22 +77,38 @@ class Statistic:
         if self.name != "quantile":
             return MOMENTS[self.name](self.moments)
         values = np.concatenate([np.empty(0), *self.parts])
-        return float(np.quantile(values, self.quantile)) if len(values) else np.nan
+        return _quantile(values, self.quantile) if len(values) else np.nan
 
     def result(self) -> Tally:
         """Compare with the bounds; without a number nothing is judged."""
         count = self.moments.count + self.infinite_count
         what = self.name if self.name != "quantile" else f"quantile {self.quantile:g}"
         what += _with(self.where)
-        if self.infinite_count:
+        value = self.value
+        if self.infinite_count and (self.name != "quantile" or np.isnan(value)):
             found = f"{what} cannot be calculated: {plural(self.infinite_count, 'infinite value')}"
             return _tally(count, found, self.bounds.wanted, is_broken=True)
-        value = self.value
         if not count or np.isnan(value):
             return Tally(0, 0, is_broken=False)
         array = pa.record_batch({self.bounds.column: pa.array([value])})
         is_broken = not self.bounds.holds(array)[0].as_py()
         return _tally(count, f"{what} is {number_text(value)}", self.bounds.wanted, is_broken)
+
+
+def _quantile(values: np.ndarray, share: float) -> float:
+    """Return a quantile, linear between two values; NaN between infinite ones of both signs.
+
+    As `np.quantile`, which gives NaN also where an infinite value has no weight.
+    """
+    place = share * (len(values) - 1)
+    low = int(place)
+    ordered = np.partition(values, [low, min(low + 1, len(values) - 1)])
+    if np.isfinite(ordered[low : low + 2]).all():
+        return float(np.quantile(ordered[low : low + 2], min(place - low, 1.0)))
+    if place == low or ordered[low] == ordered[low + 1]:
+        return float(ordered[low])
+    infinite = ordered[low : low + 2][~np.isfinite(ordered[low : low + 2])]
+    return float(infinite[0]) if len(infinite) == 1 else np.nan
 
 
 @dataclass(slots=True)

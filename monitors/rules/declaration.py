@@ -40,6 +40,8 @@ class Declaration:
     def shown(self) -> str:
         """The rule, for a sentence: its own name, or its check and column."""
         own = self.found.get("name") or self.found.get("column") or self.found.get("expression")
+        if own is None and "query" in self.found:
+            own = in_brief(self.found["query"])
         check = self.found.get("check", "?")
         return f'rule "{check}"' if own is None else f'rule "{check}" ({own})'
 

@@ -7,16 +7,20 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import RLock
 from types import ModuleType
 
 from driftline.errors import InputError
 
 # A check that is named so is a function of a file.
 FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_][A-Za-z0-9_]*)")
+
+_PRINTING = RLock()
 
 
 def _no_table(path: str) -> None:
@@ -58,7 +62,9 @@ def scripts_named(rules: Iterable[object]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one["file"] for one in found if one is not None))
 
 
-def load_function(reach: Reach, name: str) -> Callable[..., object]:
+def load_function(
+    reach: Reach, name: str, what: str = "check", takes: str = "one that takes a table"
+) -> Callable[..., object]:
     """Return the function that ``FILE.py:FUNCTION`` names; InputError where there is none."""
     found = FUNCTION.fullmatch(name)
     assert found is not None, "the name was looked at"
@@ -66,12 +72,11 @@ def load_function(reach: Reach, name: str) -> Callable[..., object]:
     try:
         changed = path.stat().st_mtime_ns
     except OSError as error:
-        raise InputError(f'check "{name}": {path} cannot be read ({error.strerror})') from error
+        raise InputError(f'{what} "{name}": {path} cannot be read ({error.strerror})') from error
     function = getattr(_module(path.resolve(), changed, reach.discreet), found["function"], None)
     if not callable(function):
         raise InputError(
-            f'check "{name}": {path.name} has no function "{found["function"]}"; expected one that '
-            "takes a table"
+            f'{what} "{name}": {path.name} has no function "{found["function"]}"; expected {takes}'
         )
     return function  # type: ignore[no-any-return] # Checked to be callable.
 
@@ -85,7 +90,8 @@ def _module(path: Path, changed: int, discreet: bool) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with printing_aside():
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # Foreign code: whatever it raises is its defect.
         sys.modules.pop(name, None)
         raise InputError(
@@ -96,4 +102,18 @@ def _module(path: Path, changed: int, discreet: bool) -> ModuleType:
 
 def defect(error: BaseException, *, discreet: bool) -> str:
     """Describe what foreign code raised: its type, and what it says where that may be shown."""
-    return type(error).__name__ if discreet else f"{type(error).__name__}: {error}"
+    name = type(error).__name__
+    if discreet:
+        return name
+    try:
+        return f"{name}: {error}"
+    except Exception:  # noqa: BLE001 - foreign code, too: its type is all that it tells.
+        return name
+
+
+@contextmanager
+def printing_aside() -> Iterator[None]:
+    """Have what foreign code prints go to standard error: standard output may be a document."""
+    # One thread at a time: two that put the stream back in another order would lose it.
+    with _PRINTING, redirect_stdout(sys.stderr):
+        yield

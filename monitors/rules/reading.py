@@ -6,11 +6,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from driftline.baseline.constraints import Constraints
 from driftline.errors import InputError
-from driftline.formats.location import locate
-from driftline.monitors.rules.reach import scripts_named
+from driftline.formats.location import Location, locate
+from driftline.monitors.rules.reach import FUNCTION, scripts_named
 from driftline.monitors.rules.ruleset import RuleSet
 
 # Our own keys in SageMaker's document; its readers leave them alone.
@@ -23,8 +24,30 @@ def read_rules(found: object) -> RuleSet:
     """Read rules from wherever they are: a list, a file's path, or a set that was read before."""
     if isinstance(found, str | os.PathLike):
         shown = os.fspath(found)
-        return RuleSet.of(_parsed(locate(found).read(), shown), where=shown)
+        place = locate(found)
+        return RuleSet.of(_beside(_parsed(place.read(), shown), place), where=shown)
     return RuleSet.of(found)
+
+
+def _beside(found: object, file: Location) -> object:
+    """Return the rules of a file with the tables and functions that they name placed beside it."""
+    if isinstance(found, Mapping) and "rules" in found:
+        return {**found, "rules": _beside(found["rules"], file)}
+    if not file.is_local or not isinstance(found, list):
+        return found
+    # As the caller named it, so that reports say no more of the machine.
+    folder = Path(file.path if "://" in file.shown else file.shown).parent
+    return [_placed(one, folder) if isinstance(one, Mapping) else one for one in found]
+
+
+def _placed(rule: Mapping[object, object], folder: Path) -> dict[object, object]:
+    found = dict(rule)
+    check, table = found.get("check"), found.get("table")
+    if isinstance(check, str) and FUNCTION.fullmatch(check):
+        found["check"] = str(folder / check)
+    if check == "foreign_key" and isinstance(table, str) and "://" not in table:
+        found["table"] = str(folder / table)
+    return found
 
 
 def _parsed(data: bytes, shown: str) -> object:

@@ -32,6 +32,8 @@ WHOLE = {
 # As findings.PAGE_SHARE: fewer rows than this at fault are worth a ticket, but wake nobody.
 PAGE_SHARE = 0.02
 MAX_RULES = 1000
+# Characters of a query that name a rule without a name.
+QUERY = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,10 @@ class RuleCounters:
 
     def __init__(self, rules: RuleSet, checks: tuple[Check, ...]) -> None:
         self.rules, self.checks = rules, checks
-        self.counters: list[Counter] = [check.start() for check in checks]
+        self.counters: list[Counter] = []
+        for rule, check in zip(rules.rules, checks, strict=True):
+            with _defects(rule):
+                self.counters.append(check.start())
         self.absent: list[tuple[str, ...]] = [() for _ in checks]
         self.columns: tuple[str, ...] = ()
         self.has_rows = False
@@ -220,6 +225,10 @@ def _defects(rule: Rule) -> Iterator[None]:
     """
     try:
         yield
+    except InputError as error:
+        if str(error).startswith(("rule ", "check ")):
+            raise
+        raise type(error)(f"{rule.declaration.shown}: {error}") from error
     except (DriftlineError, OSError):
         raise
     except (Exception, SystemExit) as error:  # Checks of plug-ins raise whatever they like.
@@ -239,6 +248,9 @@ def _feature(rule: Rule, check: Check) -> str:
     if name in WHOLE:
         return WHOLE[name]
     columns = check.check.columns if isinstance(check, RowRule) else check.columns
+    if name == "sql" and not rule.name:  # What tells it from another one.
+        query = " ".join(str(rule.declaration.get("query")).split())
+        return query if len(query) <= QUERY else f"{query[: QUERY // 2]}…{query[1 - QUERY // 2 :]}"
     return ", ".join(columns) if columns else rule.name or name
 
 

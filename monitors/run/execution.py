@@ -312,7 +312,7 @@ def read_context(
     with read_connection(job.engine) as connection:
         since = moment_before(window.start, EARLIER_WINDOWS * window.length)
         annotations = annotations_between(connection, definition.name, since, window.end)
-        digest = with_scripts(captured.digest, definition, job.scripts_dir)
+        digest = with_scripts(captured.digest, definition, baseline, job.scripts_dir)
         digest = with_command(digest, definition, job.commands_dir)
         read = replace(captured, digest=with_annotations(digest, annotations, window))
         identity = execution_id(definition, baseline.version, window, read.digest)
@@ -387,8 +387,24 @@ def refuse_removed_rows(context: RunContext, report: Report) -> Report:
 
 def refuse_empty_window(context: RunContext, report: Report) -> Report:
     """End the run where the window has no rows, or none of the labels that its kind needs."""
+    reason = nothing_to_judge(context.job.definition, context.read)
+    if reason.startswith(NO_LABELS) and context.baseline.estimation is not None:
+        return report  # What can be said before they come, the kind says.
+    return _unless(reason, context, report)
+
+
+def refuse_unlabelled(context: RunContext, report: Report) -> Report:
+    """End the run where no label has come and nothing could be estimated without."""
+    reason = "" if report.decided else nothing_to_judge(context.job.definition, context.read)
+    if reason and (why := report.details.get("estimate_note")):
+        reason += f"; {why}"
+    return _unless(reason, context, report)
+
+
+def _unless(reason: str, context: RunContext, report: Report) -> Report:
+    """End the run if there is a reason; else return the report."""
     job = context.job
-    if reason := nothing_to_judge(job.definition, context.read):
+    if reason:
         with read_connection(job.engine) as connection:
             made_at = definition_made_at(connection, job.definition.name)
         # Silence is no finding in a window that began before anybody watched.
@@ -445,6 +461,7 @@ STAGES: tuple[tuple[str, Stage], ...] = (
     ("looking for removed rows", refuse_removed_rows),
     ("looking for rows and labels", refuse_empty_window),
     ("evaluating", evaluate_kind),
+    ("waiting for labels", refuse_unlabelled),
     ("applying annotations", apply_annotations),
     ("comparing with earlier windows", recognize_told),
     ("running scripts", run_record_scripts),

@@ -22,6 +22,7 @@ from driftline.errors import ConflictError, InputError, UnavailableError
 from driftline.formats.capture_line import write_line
 from driftline.formats.source import Source
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.kinds.catalog import QUALITY, scripts_listed
 from driftline.monitors.report.report import Report
 from driftline.monitors.rules.reach import scripts_named
 from driftline.monitors.run.captured_window import NO_DATA
@@ -84,11 +85,15 @@ def postprocess_report(
         postprocess(script, place, quiet=quiet, discreet=discreet)
 
 
-def with_scripts(digest: str, definition: MonitorDefinition, folder: str) -> str:
+def with_scripts(
+    digest: str, definition: MonitorDefinition, baseline: Baseline, folder: str
+) -> str:
     """Add the scripts' text to the digest of a window: changed ones ask another question."""
     found = hashlib.blake2b(digest.encode(), digest_size=16)
     named = [name for name in (definition.preprocess, definition.postprocess) if name is not None]
     named += scripts_named(definition.rules)
+    if definition.kind == QUALITY:
+        named += scripts_listed(baseline)
     for name in named:
         try:
             found.update(script_in(folder, name).read_bytes())

@@ -20,14 +20,8 @@ import numpy as np
 
 from driftline.baseline.store import ANALYSIS
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.bias.evaluation import (
-    count_window,
-    details_of,
-    document_of,
-    points_of,
-    violations_of,
-)
 from driftline.monitors.kinds.bias.facet_counts import Tally, labelled_count
+from driftline.monitors.kinds.bias.flip_test import Flip, flips_of
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.intervals import interval
 from driftline.monitors.kinds.bias.judgement import Finding, GroupCounts, needed_rows
@@ -44,9 +38,17 @@ from driftline.monitors.kinds.bias.metrics import (
     measure,
 )
 from driftline.monitors.kinds.bias.plan import Plan, plan_of
+from driftline.monitors.kinds.bias.report import (
+    details_of,
+    document_of,
+    points_of,
+    violations_of,
+    with_flip,
+)
+from driftline.monitors.kinds.bias.window import count_window
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import UNDEFINED, MetricResult
-from driftline.stats.intervals import Limits
+from driftline.stats.intervals import Z95, Limits
 
 # With it smclarify ends the report of all metrics of predictions.
 NONE_PREDICTED = "Positive Predicted Index Series contains all False values"
@@ -58,6 +60,7 @@ class _Window:
 
     counts: Counts
     measured: Mapping[str, Measured]
+    flip: Flip | None
 
 
 def evaluate(context: CheckContext) -> Report:
@@ -67,18 +70,24 @@ def evaluate(context: CheckContext) -> Report:
     tallies = counted.tallies
     # The merge of a monitoring job has no rows without ground truth; a file's are negative.
     is_merged = context.rows.facts is not None
+    flips = flips_of(plan, counted.near, plan.roles, like_clarify=True)
+    known = (
+        [None] * len(flips)
+        if plan.outcomes is None
+        else flips_of(plan, plan.outcomes.neighbours, plan.outcomes.roles, like_clarify=True)
+    )
     windows = [
-        _measured(clarify_counts(group, tallies[group.counted], is_merged=is_merged), plan)
-        for group in plan.groups
+        _measured(clarify_counts(group, tallies[group.counted], is_merged=is_merged), plan, flip)
+        for group, flip in zip(plan.groups, flips, strict=True)
     ]
     by_interval = context.compat is not None and context.compat.bias_intervals
     counts, findings = [], []
     for place, (group, window) in enumerate(zip(plan.groups, windows, strict=True)):
-        reference = None if plan.outcomes is None else _reference(plan, group)
+        reference = None if plan.outcomes is None else _reference(plan, group, known[place])
         required = _required(plan, group, reference)
         counts.append(
             GroupCounts(
-                group.facet.column, group.text, window.counts,
+                group.facet.name, group.text, window.counts,
                 None if reference is None else reference.counts, required=required,
             )
         )  # fmt: skip
@@ -165,12 +174,18 @@ def _less(count1: Numbers, rows1: Numbers, count2: Numbers, rows2: Numbers) -> M
     return Measured(0.0 if math.isinf(first) and first == second else first - second)
 
 
-def _measured(counts: Counts, plan: Plan) -> _Window:
-    return _Window(counts, clarify_metrics(Pair.of(counts), stratified=plan.is_stratified))
+def _measured(counts: Counts, plan: Plan, flip: Flip | None) -> _Window:
+    found = clarify_metrics(Pair.of(counts), stratified=plan.is_stratified)
+    ends = found["DPPL"].reason == NONE_PREDICTED
+    return _Window(
+        counts,
+        with_flip(found, Flip(reason=NONE_PREDICTED) if flip is not None and ends else flip),
+        flip,
+    )
 
 
-def _reference(plan: Plan, group: Group) -> _Window:
-    return _measured(clarify_counts(group, plan.reference[group.counted]), plan)
+def _reference(plan: Plan, group: Group, flip: Flip | None) -> _Window:
+    return _measured(clarify_counts(group, plan.reference[group.counted]), plan, flip)
 
 
 def _required(plan: Plan, group: Group, reference: _Window | None) -> dict[str, float | None]:
@@ -195,9 +210,12 @@ def _finding(
     measured, pair = window.measured[name], Pair.of(window.counts)
     value = measured.value
     # What only Clarify gives a value has no interval.
-    usual = measure(pair, stratified=True)[name].value
     limits: Limits | None = None
-    if value is not None and usual is not None and math.isclose(value, usual, abs_tol=1e-12):
+    is_flip = name == "FT" and window.flip is not None
+    usual = None if is_flip else measure(pair, stratified=True)[name].value
+    if is_flip and window.flip is not None:
+        limits = window.flip.limits(Z95)
+    elif value is not None and usual is not None and math.isclose(value, usual, abs_tol=1e-12):
         limits = interval(name, pair, measured)
     result = MetricResult(
         name=name,
@@ -205,8 +223,10 @@ def _finding(
         low=None if limits is None else limits[0],
         high=None if limits is None else limits[1],
         reference=required,
-        count=int(sum(needed_rows(name, pair))),
-        facet=group.facet.column,
+        count=window.flip.others + window.flip.group
+        if is_flip and window.flip is not None
+        else int(sum(needed_rows(name, pair))),
+        facet=group.facet.name,
         facet_value=group.text,
         note="" if value is not None else f"{UNDEFINED}{measured.reason}",
     )

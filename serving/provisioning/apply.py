@@ -56,7 +56,11 @@ from driftline.serving.provisioning.plan import (
     make_plan,
 )
 from driftline.serving.provisioning.provisioner import Made, Provisioner, make_endpoint
-from driftline.serving.provisioning.renewal import note_promotion, require_in_use
+from driftline.serving.provisioning.renewal import (
+    note_promotion,
+    require_answerable_followers,
+    require_in_use,
+)
 from driftline.serving.provisioning.targets import ASKING_MAX, require_ways
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import (
@@ -243,6 +247,11 @@ class Applier:
                 require_answerable(load_version(self._context.root, name, version), kind)
             except InputError as error:
                 raise ResourceError(f"{entry.resource}: {error}") from error
+        declared = {entry.resource.key for entry in plan.of_kind("Monitor")}
+        for entry in plan.of_kind("Baseline"):
+            version = made[_key(entry.resource)]["version"]
+            if entry.before is not None and version != entry.before.made.get("version"):
+                require_answerable_followers(self._context, entry.resource.name, version, declared)
 
     def _pins(self, plan: Plan) -> dict[str, str]:
         """Return the versions that monitors are pinned to, by the key of the monitor."""
@@ -284,6 +293,7 @@ class Applier:
             name = store.get(connection, "Baseline", name).name
         version = find_version(root, name, wanted).version
         signature = load_version(root, name, version).signature.to_json()
+        require_answerable_followers(self._context, name, version)
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             row = store.get(connection, "Baseline", name)

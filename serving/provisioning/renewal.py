@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -10,13 +11,19 @@ from sqlalchemy import Connection
 
 from driftline.access.audit import PROMOTE, record
 from driftline.baseline.store import Baseline
+from driftline.baseline.store import get as load_version
 from driftline.capture.windows.window import Window
-from driftline.errors import ConflictError
+from driftline.database.engine import read_connection
+from driftline.errors import ConflictError, InputError
 from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
+from driftline.monitors.kind import kind_named
+from driftline.monitors.kinds.catalog import require_answerable
 from driftline.monitors.warm_up.captured_baseline import put_renewed, rows_like, rows_origin
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
+from driftline.serving.resources.resources import ResourceError, key_of
+from driftline.serving.resources.specs import baseline_and_pin
 from driftline.serving.resources.store import Stored
 
 
@@ -68,6 +75,35 @@ def require_in_use(row: Stored, before: str) -> None:
             f'baseline "{row.name}": version {row.made["version"]} is in use, no longer '
             f"{before}; look at it and try again"
         )
+
+
+def require_answerable_followers(
+    context: ServerContext, name: str, version: str, declared: Set[str] = frozenset()
+) -> None:
+    """Refuse a version with which all windows of a stored monitor would fail with a question.
+
+    Monitors of `declared` keys are left to their declaration. Others are not named, as they may be
+    of an endpoint that is somebody else's.
+    """
+    key = key_of("Baseline", name)
+    with read_connection(context.engine) as connection:
+        rows = store.list_kind(connection, "Monitor")
+    following = {
+        row.spec["kind"]
+        for row in rows
+        if key_of("Monitor", row.name) not in declared
+        and (used := baseline_and_pin(row.spec["baseline"]))[1] is None
+        and key_of("Baseline", used[0]) == key
+    }
+    for kind in (kind_named(one) for one in sorted(following)):
+        if not kind.uses_labels:
+            continue
+        try:
+            require_answerable(load_version(context.root, name, version), kind)
+        except InputError as error:
+            raise ResourceError(
+                f'Baseline "{name}", which a {kind.name} monitor follows: {error}'
+            ) from error
 
 
 def move_version(

@@ -51,6 +51,17 @@ def test_a_configuration_of_the_sdk_is_read() -> None:
     assert roles.probability == ()
 
 
+def test_a_facet_of_ours_names_several_columns_and_intervals() -> None:
+    both = {"name_or_index": ["Sex", 0], "value_or_threshold": [[0], ["[18,30)"]]}
+
+    roles = roles_of_config(json.dumps({**CONFIG, "facet": [both]}))
+
+    assert roles.facets == (Facet.parse("Sex=0 & Age=[18,30)"),)
+    short = {**both, "value_or_threshold": [0]}
+    with pytest.raises(InputError, match="a list of values for each"):
+        roles_of_config(json.dumps({**CONFIG, "facet": [short]}))
+
+
 def test_columns_may_be_numbered() -> None:
     config = {**CONFIG, "label": 3, "facet": [{"name_or_index": 2}, {"name_or_index": 0,
               "value_or_threshold": [40]}], "group_variable": 1}  # fmt: skip

@@ -13,6 +13,7 @@ import pytest
 
 from driftline.baseline.store import Baseline, get, list_versions, newest, put, versions
 from driftline.errors import InputError, NotFoundError
+from driftline.formats.location import Location
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "baseline"
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -48,8 +49,10 @@ def test_what_is_saved_loads_as_the_same_baseline(fitted, tmp_path):
 
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
         "constraints.json",
+        "estimation.arrow",
         "learnt-days.arrow",
         "losses.arrow",
+        "model-quality",
         "outcomes.arrow",
         "profile.arrow",
         "rows.json",
@@ -64,6 +67,51 @@ def test_what_is_saved_loads_as_the_same_baseline(fitted, tmp_path):
     assert again.blocks.hours.tolist() == fitted.blocks.hours.tolist()
     for name, counts in fitted.blocks.counts.items():
         assert again.blocks.counts[name].tolist() == counts.tolist()
+
+
+def test_a_folder_keeps_nothing_of_the_baseline_that_lay_in_it(fitted, tmp_path):
+    fitted.save(tmp_path)
+    (tmp_path / "notes.txt").write_text("of the user")
+    other = Baseline.fit(pd.DataFrame({"x": [1.0, 2.0, 3.0]}))
+
+    other.save(tmp_path)
+
+    assert Baseline.load(tmp_path).version == other.version
+    assert Baseline.load(tmp_path).outcomes is None
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_files_of_somebody_else_are_not_overwritten(fitted, tmp_path):
+    (tmp_path / "rows.json").write_text('{"x": 1}')
+    (tmp_path / "changes.json").write_text("{}")
+
+    with pytest.raises(InputError, match=r"rows\.json is there.*expected another folder"):
+        fitted.save(tmp_path)
+
+    assert {file.name for file in tmp_path.iterdir()} == {"rows.json", "changes.json"}
+
+
+def test_a_baseline_that_was_cut_off_is_refused_and_may_be_made_again(
+    fitted, tmp_path, monkeypatch
+):
+    Baseline.fit(pd.DataFrame({"x": [1.0, 2.0, 3.0]})).save(tmp_path)
+    write, left = Location.write, [len(fitted._documents) - 1]
+
+    def cut(place, data):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError("cut off")
+        write(place, data)
+
+    monkeypatch.setattr(Location, "write", cut)
+    with pytest.raises(OSError, match="cut off"):
+        fitted.save(tmp_path)
+    monkeypatch.setattr(Location, "write", write)
+
+    with pytest.raises(InputError, match="saving this baseline was cut off"):
+        Baseline.load(tmp_path)
+    fitted.save(tmp_path)
+    assert Baseline.load(tmp_path).version == fitted.version
 
 
 def test_the_same_data_gives_the_same_version_and_other_data_another(fitted):

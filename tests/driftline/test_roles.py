@@ -1,5 +1,8 @@
 """Roles: what people write, read once and handed on as one value."""
 
+import json
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,13 +18,39 @@ from driftline.roles import Facet, Roles
         ("sex=Female", Facet("sex", ("Female",))),
         ("country=UK, FR", Facet("country", ("UK", "FR"))),
         ("a=b=c", Facet("a", ("b=c",))),
+        ("age>40.5", Facet("age", threshold=40.5)),
+        ("age<30", Facet("age", intervals=((-inf, 30.0),))),
+        ("age>=60", Facet("age", intervals=((60.0, inf),))),
+        ("age=[18,30),[30, 50)", Facet("age", intervals=((18.0, 30.0), (30.0, 50.0)))),
+        ("sex & race", Facet("sex", also=(Facet("race"),))),
+        (
+            "sex=F,X & age<30",
+            Facet("sex", ("F", "X"), also=(Facet("age", intervals=((-inf, 30.0),)),)),
+        ),
+        ('team="R & D, old"', Facet("team", ("R & D, old",))),
+        ('"p & q"=1', Facet("p & q", ("1",))),
     ],
 )
 def test_a_facet_is_a_column_and_the_values_of_its_group(text, facet):
     assert Facet.parse(text) == facet
+    assert Facet.parse(str(facet)) == facet
+    assert Facet.from_dict(json.loads(json.dumps(facet.to_dict()))) == facet
 
 
-@pytest.mark.parametrize("text", ["", "=Female", "sex=", "sex= , "])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("age=[50,18)", "holds nothing"),
+        ("age=[18,50),[30,60)", "overlap"),
+        ("age=[18,30),40", "intervals beside other values"),
+    ],
+)
+def test_intervals_that_are_none_are_refused(text, said):
+    with pytest.raises(InputError, match=said):
+        Facet.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "=Female", "sex=", "sex= , ", "sex & =F", "sex & "])
 def test_a_facet_without_column_or_value_is_refused_with_the_form(text):
     with pytest.raises(InputError, match="COLUMN=VALUE"):
         Facet.parse(text)
@@ -68,7 +97,7 @@ def test_roles_survive_being_stored(label, probability, threshold, values):
         label=label,
         probability=tuple(probability),
         threshold=threshold,
-        facets=(Facet("f", tuple(values)), Facet("g", threshold=4.5)),
+        facets=(Facet("f", tuple(values), also=(Facet("g", threshold=4.5),)),),
     )
 
     assert Roles.from_dict(roles.to_dict()) == roles

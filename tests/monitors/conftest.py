@@ -93,7 +93,7 @@ def append_day(
     for column in signature.columns:
         if column.name in rows:
             values[column.column] = pa.array(rows[column.name], from_pandas=True)
-    own = "unfit", "headers", "flags", "event_id", "row_index", "inference_id"
+    own = "unfit", "headers", "flags", "event_id", "row_index", "inference_id", "variant"
     values |= {name: list(rows[name]) for name in own if name in rows}
     arrays = [
         pa.array(values[field.name], field.type)

@@ -16,7 +16,7 @@ from driftline.monitors.definitions import (
     list_definitions,
     put_definition,
 )
-from driftline.monitors.kind import KINDS, all_kinds, kind_named, kind_names
+from driftline.monitors.kind import KINDS, all_kinds, find_kind, kind_named, kind_names
 from driftline.monitors.run.status import list_states
 from driftline.monitors.tables import definitions
 from driftline.serving.provisioning.deploy import deploy_resources
@@ -95,10 +95,12 @@ def test_a_kind_that_is_not_installed_is_refused() -> None:
         MonitorDefinition("rows", "flights", "flights", kind="acme-rows")
 
 
+@pytest.mark.parametrize("error", ["ImportError('its package is half installed')", "SystemExit(3)"])
 def test_a_kind_that_cannot_be_loaded_stops_no_other(
-    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    error: str, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torn = "raise ImportError('its package is half installed')\n"
+    find_kind.cache_clear()
+    torn = f"raise {error}\n"
     plug_in(tmp_path, "torn_kinds", torn, "[driftline.kinds]\ntorn-rows = torn_kinds:KIND\n")
     with engine.begin() as connection:
         put_definition(connection, MonitorDefinition("whole", "a", "a", kind="bias"), NOW)

@@ -396,6 +396,42 @@ def test_a_folder_of_a_newer_version_is_refused(stopped: Path, tmp_path: Path) -
         dl.Monitor.load(tmp_path)
 
 
+@pytest.mark.parametrize("form", ["a list", "an object", "a file"])
+def test_rules_of_a_folder_of_others_run_no_script(
+    stopped: Path, tmp_path: Path, form: str
+) -> None:
+    folder, script, ran = tmp_path / "monitor", tmp_path / "theirs.py", tmp_path / "ran"
+    shutil.copytree(stopped, folder)
+    script.write_text(f"import os\nos.mkdir({str(ran)!r})\ndef check(table):\n    return True\n")
+    rules = [{"check": f"{script}:check"}]
+    (tmp_path / "rules.json").write_text(json.dumps(rules))
+    forms = {"a list": rules, "an object": {"rules": rules}, "a file": f"{tmp_path}/rules.json"}
+    state = {**json.loads((folder / "monitor.json").read_text()), "rules": forms[form]}
+    del state["digest"]
+    (folder / "monitor.json").write_text(json.dumps({**state, "digest": _digest(state)}))
+    before = saved(tmp_path)
+
+    with pytest.raises(InputError, match=r"monitor\.json: .*theirs\.py|rules are .*; expected a"):
+        dl.Monitor.load(folder).check(hourly(3), time=START + 3 * DAY)
+
+    assert not ran.exists()
+    assert saved(tmp_path) == before
+
+
+def test_a_loaded_monitor_reads_no_table_that_its_caller_does_not_name(
+    small: dl.Baseline, tmp_path: Path
+) -> None:
+    table, folder = str(tmp_path / "known.csv"), tmp_path / "monitor"
+    Path(table).write_text("x\n1\n")
+    rule = {"check": "foreign_key", "column": "x", "table": table}
+    dl.Monitor(small, rules=[rule]).save(folder)
+
+    with pytest.raises(InputError, match=r"a rule reads table .*known\.csv'; if you trust it"):
+        dl.Monitor.load(folder)
+
+    assert dl.Monitor.load(folder, tables=[table]).rules.to_list() == [rule]
+
+
 def test_a_folder_without_a_monitor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"no monitor\.json in it; expected a folder that"):
         dl.Monitor.load(tmp_path)

@@ -15,6 +15,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from driftline.capture.line.kafka import connect
 from tests.servers.ports import free_port
 
 __all__ = ["KafkaBroker", "kafka_broker", "kafka_jars", "session_broker"]
@@ -180,7 +181,9 @@ class KafkaBroker:
     def _answers(self) -> bool:
         with suppress(OSError, KafkaError):
             socket.create_connection(("127.0.0.1", self._port), 1.0).close()
-            client = KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=2000)
+            client = connect(
+                KafkaAdminClient, bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=2000
+            )
             try:
                 return bool(client.describe_cluster()["brokers"])
             finally:

@@ -112,7 +112,7 @@ def history(
         typer.Option("--type", help="Only items of this type."),
     ] = None,
     start: Annotated[str | None, typer.Option("--from", help="First time, RFC 3339.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="End, not in it.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End (exclusive).")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Most items.")] = 100,
     oldest: Annotated[bool, typer.Option("--oldest", help="Oldest first.")] = False,
 ) -> Answer:

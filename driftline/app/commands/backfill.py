@@ -16,7 +16,7 @@ from driftline.app.progress import progress
 from driftline.errors import InputError
 
 Start = Annotated[str, typer.Option("--from", help="Start of the span, RFC 3339.")]
-End = Annotated[str, typer.Option("--to", help="End of the span, not in it.")]
+End = Annotated[str, typer.Option("--to", help="End of the span (exclusive).")]
 Again = Annotated[
     bool, typer.Option("--again", help="Also windows that were run; unchanged rows stay as is.")
 ]

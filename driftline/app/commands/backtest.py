@@ -27,7 +27,7 @@ Name = Annotated[
     typer.Argument(metavar="[NAME|FILE.yaml]", help="Monitor, or a file that declares one."),
 ]
 Start = Annotated[str | None, typer.Option("--from", help="First moment that is judged, RFC 3339.")]
-End = Annotated[str | None, typer.Option("--to", help="End of the period, not in it.")]
+End = Annotated[str | None, typer.Option("--to", help="End of the period (exclusive).")]
 Data = Annotated[
     list[str] | None,
     typer.Option("--data", metavar="PATH", help="Your own file in place of captured rows."),

@@ -25,6 +25,7 @@ from driftline.roles import Roles
 if TYPE_CHECKING:
     from driftline.baseline.store import Baseline
     from driftline.monitors.check_context import Predictor
+    from driftline.monitors.report.report import Report
 
 KIND_LIST = ", ".join(KINDS)
 
@@ -109,6 +110,28 @@ RulesOption = Annotated[
 ]
 
 
+MetricOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="METRIC[=higher|lower]",
+        help="Metric of one's own for model-quality: FILE.py:FUNCTION, or an installed one; which "
+        "side is better where its name does not tell.",
+    ),
+]
+
+
+CostsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--costs",
+        metavar="JSON",
+        help="What answers cost, for model-quality, or a file of it: "
+        '{"fp": 1, "fn": 10}, or {ACTUAL: {PREDICTED: number}}.',
+    ),
+]
+
+
 SegmentOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -143,6 +166,8 @@ def baseline(
     compat: CompatOption = False,
     rules: RulesOption = None,
     segment: SegmentOption = None,
+    metric: MetricOption = None,
+    costs: CostsOption = None,
     preprocess: PreprocessOption = None,
     *,
     roles: Roles,
@@ -157,14 +182,18 @@ def baseline(
     start_lean()
     # The work is imported where it begins, here and below: the options need none of it.
     from driftline.baseline.store import Baseline
-    from driftline.monitors.kinds.catalog import save_kind
-    from driftline.monitors.results.violation import plural
+    from driftline.monitors.kinds.catalog import QUALITY, save_kind, with_quality
     from driftline.monitors.rules.reading import read_rules, with_rules
 
     options.open_places(*data, output)
     declared = read_rules(rules)
-    if declared and not kind.judges_columns:
-        raise InputError(f'--rules with --kind {kind.name}; expected "data-quality"')
+    is_priced = bool(metric) or costs is not None
+    for flag, is_given, own in (
+        ("--rules", bool(declared), "data-quality"),
+        ("--metric" if metric else "--costs", is_priced, QUALITY),
+    ):
+        if is_given and kind.name != own:
+            raise InputError(f'{flag} with --kind {kind.name}; expected "{own}"')
     rows = files_of(data, dialect)
     if preprocess is not None:
         # A heavy import that only a script needs.
@@ -184,14 +213,23 @@ def baseline(
         )
     if kind.needs_model:
         fitted = _explained(fitted, rows, model, roles)
+    if is_priced:
+        fitted = with_quality(fitted, metric, costs)
     if declared:
         fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
     save_kind(fitted, kind, output)
+    return _saved(fitted, kind, output)
+
+
+def _saved(fitted: Baseline, kind: Kind, output: str) -> Answer:
+    """Return what is said of a baseline that was written."""
+    from driftline.app.commands.fitted import told  # A check needs none of these.
+    from driftline.baseline.store import Baseline
+    from driftline.monitors.results.violation import plural
+
     version = Baseline.load(output).version  # As a check of it will name it.
     count = fitted.profile.row_count if fitted.profile else 0
     columns = len(fitted.signature.columns)
-    from driftline.app.commands.fitted import told  # A check needs none of it.
-
     found = {"version": version, "rows": count, "columns": columns}
     line = f"{output}: baseline {version} of {plural(count, 'row')}, {plural(columns, 'column')}"
     findable = kind.detectable(fitted)
@@ -226,6 +264,8 @@ def check(
     deequ_ties: TiesOption = False,
     rules: RulesOption = None,
     segment: SegmentOption = None,
+    metric: MetricOption = None,
+    costs: CostsOption = None,
     preprocess: PreprocessOption = None,
     postprocess: PostprocessOption = None,
     fail_on: FailOnOption = FailOn.VIOLATIONS,
@@ -265,6 +305,8 @@ def check(
             compat=Compat(deequ_ties=deequ_ties) if compat else None,
             rules=rules,
             segments=segment or None,
+            metrics=metric,
+            costs=costs,
             preprocess=preprocess,
         )
     if output is not None:
@@ -274,6 +316,11 @@ def check(
 
         postprocess_report(report, postprocess, output)
     show(report, formats, output)
+    _end(report, fail_on)
+
+
+def _end(report: Report, fail_on: FailOn) -> None:
+    """End with the exit code of what was found."""
     if not report.decided:
         raise UndecidedError(report.summary)
     if not report.passed:

@@ -8,7 +8,7 @@ from enum import StrEnum
 import typer
 
 from driftline.app.commands.output import harmless, show_json
-from driftline.app.commands.verdict import print_report
+from driftline.app.commands.verdict import print_report, print_sentence
 from driftline.errors import InputError
 from driftline.formats.location import locate
 from driftline.monitors.report.report import Report
@@ -65,12 +65,12 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
     else:
         # Of a check that decided nothing the error says why.
         if report.decided and (line := report.unjudged_line):
-            typer.echo(harmless(line))
+            print_sentence(line)
         print_report(report)
         for note in notes_of(report.details):
-            typer.echo(harmless(note))
+            print_sentence(note)
         if report.decided:
-            typer.echo(harmless(report.headline))
+            print_sentence(report.headline)
 
 
 def _write(report: Report, formats: tuple[Format, ...], output: str) -> list[str]:

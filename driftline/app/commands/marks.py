@@ -42,7 +42,7 @@ def mark(
     start: Annotated[
         str | None, typer.Option("--from", help="New normal: start of the captured time.")
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Its end, not in it.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Its end (exclusive).")] = None,
     author: Author = None,
 ) -> Answer:
     """Mark what a monitor found in a window as expected, harmful, or the new normal.

@@ -47,9 +47,9 @@ Tags = Annotated[
 ]
 Monitor = Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")]
 WindowStart = Annotated[str | None, typer.Option("--from", help="Start of the window, RFC 3339.")]
-WindowEnd = Annotated[str | None, typer.Option("--to", help="End of the window, not in it.")]
+WindowEnd = Annotated[str | None, typer.Option("--to", help="End of the window (exclusive).")]
 CapturedFrom = Annotated[str, typer.Option("--from", help="Start of the captured time, RFC 3339.")]
-CapturedTo = Annotated[str, typer.Option("--to", help="Its end, not in it.")]
+CapturedTo = Annotated[str, typer.Option("--to", help="Its end (exclusive).")]
 Dimensions = Annotated[
     list[str] | None,
     typer.Option("-d", "--dimension", metavar="NAME=VALUE", help="A dimension; repeatable."),
@@ -108,7 +108,11 @@ ROLES: dict[str, Any] = {
     ],
     "facet": Annotated[
         list[str] | None,
-        typer.Option("--facet", metavar="COL[=VALUE]", help="Group that is compared with others."),
+        typer.Option(
+            "--facet",
+            metavar="COL[=VALUE]",
+            help="Group that is compared with others: sex=F, or 'sex=F & age<30' for both at once.",
+        ),
     ],
     "group": Annotated[str | None, _column("--group", "Column to stratify by (CDDL, CDDPL).")],
 }
@@ -157,13 +161,15 @@ DIALECT: dict[str, Any] = {
     "delimiter": Annotated[
         str | None,
         typer.Option(
-            "--delimiter", metavar="SIGN", help="Between the fields of a CSV; default: found."
+            "--delimiter", metavar="SIGN", help="Field delimiter of a CSV; detected by default."
         ),
     ],
     "encoding": Annotated[
         str | None,
         typer.Option(
-            "--encoding", metavar="NAME", help="Of text files; default: UTF-8, UTF-16 if so marked."
+            "--encoding",
+            metavar="NAME",
+            help="Of text files; default: UTF-8, or UTF-16 by its byte-order mark.",
         ),
     ],
     "header": Annotated[

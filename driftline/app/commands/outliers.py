@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,7 @@ from driftline.app.commands import options
 from driftline.app.commands.options import Dialect, files_of, with_dialect
 from driftline.app.commands.output import Answer, Table, harmless
 from driftline.app.progress import progress
-from driftline.errors import UndecidedError
+from driftline.errors import InputError, UndecidedError
 from driftline.lazy_imports import start_lean
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def outliers(
     options.open_places(*data, reference)
     baseline = Baseline.load(reference)
     scorer = row_scorer(baseline)
+    if output is not None:
+        _refuse_input(output, data)
     source = open_source(files_of(data, dialect), signature=baseline.signature)
     found = OutlierReading(scorer)
     with progress("outliers") as advance:
@@ -81,6 +84,22 @@ def outliers(
         f"{share_words(share)} (95% interval {share_words(low)} to {share_words(high)})"
     )
     return Answer(value, _shown(line, missing, worst))
+
+
+def _refuse_input(output: str, data: Sequence[str]) -> None:
+    """Refuse to write the scores over a file that they are of."""
+    from pyarrow import fs
+
+    from driftline.formats.data_files import data_files
+    from driftline.formats.location import locate
+
+    target = Path(output)
+    # A pipe is no file to write over, and can be read only once.
+    files = (one for one in data if one != "-" and locate(one).kind != fs.FileType.Unknown)
+    if target.exists() and any(
+        place.is_local and target.samefile(place.path) for one in files for place in data_files(one)
+    ):
+        raise InputError(f'-o "{output}": is one of the files to be scored; name another file')
 
 
 def _shown(

@@ -144,8 +144,8 @@ def demo(
 ) -> None:
     """Replay real flights through a monitored model.
 
-    Requests, capture and labels, all four kinds of monitor, alarms, pages, dashboard; one fault is
-    planted openly. Its page comes within a minute.
+    Requests, capture and labels, monitors of data quality, model quality, bias and attribution,
+    alarms, pages, dashboard; one fault is planted openly. Its page comes within a minute.
 
     Example: driftline demo --days 60
     """

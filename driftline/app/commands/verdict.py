@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import fill, shorten
 from typing import Literal
 
+import typer
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +24,7 @@ from driftline.monitors.report.ranking import (
 )
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.side_tables import SideTable, side_tables
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.metric import UNBOUNDED, MetricResult
 from driftline.monitors.results.violation import FeatureResult, percent, plural
 
 # Characters of a cause on the terminal; the documents and --json have it whole.
@@ -71,6 +72,14 @@ def print_report(report: Report, console: Console | None = None) -> None:
         if broken or side_tables(report):
             shown.print()
         shown.print(table)
+
+
+def print_sentence(text: str) -> None:
+    """Print a sentence in lines as wide as the terminal; whole where it goes elsewhere."""
+    page, text = Page(), harmless(text)
+    if page.is_terminal:
+        text = fill(text, max(page.width, 2 * INDENT), break_on_hyphens=False)
+    typer.echo(text)
 
 
 def _violated(group: Sequence[ViolatedFeature], width: int) -> Text:
@@ -187,7 +196,10 @@ def _metrics(metrics: Sequence[MetricResult], width: int) -> Table:
     shown = ranked[: judged + OTHERS_SHOWN]
     # What the other columns leave: 54 characters at most, of which the note takes some.
     name_width, note_width = (max(24, width - 92), 40) if width >= WIDE else (24, 16)
-    rows = [(*_metric_cells(one), *(_cut(one.note, note_width) for _ in notes)) for one in shown]
+    rows = [
+        (*_metric_cells(one), *(_cut(_metric_note(one), note_width) for _ in notes))
+        for one in shown
+    ]
     heads = [str(column.header) for column in table.columns[1:]]
     taken = [GAP + max(map(cell_len, cells)) for cells in zip(heads, *rows, strict=True)]
     # A number that is cut reads as another.
@@ -208,8 +220,15 @@ def _metric_name(one: MetricResult, width: int) -> str:
 
 def _metric_cells(one: MetricResult) -> tuple[str, ...]:
     """Return a metric's numbers in words."""
-    interval = "" if one.low is None or one.high is None else f"{one.low:.3g}…{one.high:.3g}"
+    interval = "unbounded" if one.unbounded else ""
+    if one.low is not None and one.high is not None:
+        interval = f"{one.low:.3g}…{one.high:.3g}"
     return _number(one.value), interval, _number(one.reference), _number(one.bound)
+
+
+def _metric_note(one: MetricResult) -> str:
+    """Return what is to be said of a metric: that it was not judged, or why it has no interval."""
+    return one.note or one.unbounded.removeprefix(UNBOUNDED)
 
 
 def _table(*columns: str) -> Table:

@@ -102,7 +102,7 @@ class Home:
             "storage": {"root": "store"},
             "capture": {"commit_interval_s": 0.5, "retention_days": 400},
             "scheduler": {"clock": f"file:{self.clock_file}", "poll_s": 0.05},
-            "alarms": {"poll_s": 0.1},
+            "alarms": {"poll_s": 0.1, "retention_days": 400},
             "notify": {"allow_networks": ["127.0.0.0/8"]},
         }
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,12 @@ RESTORED, LEFT_SHARE, LEAST_PART = 0.15, 0.5, 0.2
 BY_CHANCE = 1.36
 # A conversion is named where its factor is so near the ratio of the medians: 12 is not 10.
 NEAR = 1.1
+# Prices and winds go up and down by mere factors below this, and among the known ones one is always
+# near. So these are named only where all of what is converted was multiplied by just that factor:
+# each of these quantiles as much as the others, to a twentieth. Of what is chosen by lying beyond
+# the reference some small factor always brings all back.
+SMALL_FACTOR = 4.0
+QUANTILES, SAME_FACTOR = (0.1, 0.25, 0.5, 0.75, 0.9), 1.05
 # What lies on both sides of zero, so many of it on the rarer one, may go over by a mere season.
 BOTH_SIGNS = 0.005
 
@@ -45,6 +52,14 @@ POINTS = 400
 
 FAR_FACTOR = 50.0
 FAR_OFFSET = 200.0
+
+# The coldest and the hottest air on record, in Kelvin (World Meteorological Organization: -89.2 C
+# at Vostok, 1983; 56.7 C at Furnace Creek, 1913).
+COLDEST_AIR, HOTTEST_AIR = 183.95, 329.85
+# Converted air temperatures may lie so many of the reference's ranges beyond it, as July lies above
+# January to June, and spread at least over so many: by day and night they do, but days of growth
+# that happen to cross the same numbers do not.
+AIR_REACH, AIR_SPREAD = 0.25, 0.1
 
 Numbers = NDArray[np.float64]
 
@@ -157,9 +172,7 @@ def suspect_unit(
         The conversion that fits best, where `far_only` with those that fit as well named beside it;
         None with too few values or when none fits.
     """
-    if min(values.size, expected.size) < MIN_VALUES:
-        return None
-    if min(np.unique(values).size, np.unique(expected).size) < MIN_DISTINCT:
+    if _are_few(values, expected):
         return None
     before = cdf_distance(expected, values, reference_weights=expected_weights)
     if before < APART:
@@ -170,6 +183,10 @@ def suspect_unit(
         for name, factor, offset in CONVERSIONS
         if (not far_only or _is_far(factor, offset))
         and 1 / SPREAD_RATIO <= wide * abs(factor) <= SPREAD_RATIO
+        and (
+            not _is_small(factor, offset)
+            or _is_multiplied(values * factor, expected, expected_weights)
+        )
         and (
             after := cdf_distance(
                 expected, values * factor + offset, reference_weights=expected_weights
@@ -230,23 +247,24 @@ def restoring_units(
     Kolmogorov, Giornale dell'Istituto Italiano degli Attuari 4, 1933.
     """
     chosen = values[changed]
-    if chosen.size < MIN_VALUES or expected.size < MIN_VALUES:
-        return []
-    if min(np.unique(chosen).size, np.unique(expected).size) < MIN_DISTINCT:
+    if _are_few(chosen, expected):
         return []
     before = cdf_distance(expected, values, reference_weights=expected_weights)
     if before < (APART if changed.all() else LEAST_PART):
         return []
-    tried = []
+    tried, is_all = list[UnitChange](), bool(changed.all())
+    fits = partial(_is_multiplied, weights=expected_weights)
     negative = float(np.average(expected < 0, weights=expected_weights))
     for name, factor, offset in CONVERSIONS:
         if not offset and factor > 0 and max(factor, 1 / factor) < least_factor:
             continue
-        if factor < 0 and changed.all() and BOTH_SIGNS < negative < 1.0 - BOTH_SIGNS:
+        if _is_small(factor, offset) and not (is_all and fits(values * factor, expected)):
+            continue
+        if factor < 0 and is_all and BOTH_SIGNS < negative < 1.0 - BOTH_SIGNS:
             continue
         converted = np.where(changed, values * factor + offset, values)
         after = cdf_distance(expected, converted, reference_weights=expected_weights)
-        if factor < 0 and not changed.all():
+        if factor < 0 and not is_all:
             # All that lies on the other side of zero was turned over, not what scatters across.
             turned = cdf_distance(expected, factor * chosen, reference_weights=expected_weights)
             after = max(after, turned)
@@ -255,10 +273,10 @@ def restoring_units(
     if best.distance_after > min(RESTORED, LEFT_SHARE * before):
         return []
     # Where all values moved, those beyond a cut are no part that was converted.
-    if not changed.all() and _moved(values, expected, expected_weights) < best.distance_after:
+    if not is_all and _moved(values, expected, expected_weights) < best.distance_after:
         return []
     chance = BY_CHANCE * np.sqrt(effect / values.size)
-    if changed.all() and best.distance_after > chance:
+    if is_all and best.distance_after > chance:
         measured = _measured(best, values, expected, expected_weights)
         if measured is not best:
             return [measured]
@@ -306,8 +324,68 @@ def _measured(
     )
 
 
+def is_air_temperature(values: Numbers, low: float, high: float) -> bool:
+    """Whether values are air temperatures as the expected ones are, one of both in Kelvin.
+
+    A season's values have no scale of their own, so of other conversions one always fits: between
+    °F and °C, and by factors, they bring back most of what grew.
+
+    Parameters
+    ----------
+    values
+        Values that lie beyond what is expected, shape (n,), finite; False for none.
+    low, high
+        The range of what is expected.
+
+    Returns
+    -------
+    bool
+        True where a conversion from or to Kelvin brings all values back to the range, within a
+        quarter of it, and both are temperatures that air can have.
+
+    References
+    ----------
+    World Meteorological Organization, World Weather and Climate Extremes Archive: temperature.
+    """
+    if values.size == 0:
+        return False
+    room = AIR_REACH * (high - low)
+    for _, factor, offset in CONVERSIONS:
+        if abs(offset) < FAR_OFFSET:
+            continue
+        kelvins = np.array([low, high])
+        if offset < 0:  # The values are in Kelvin, and what is expected is not.
+            kelvins = (kelvins - offset) / factor
+        if kelvins[0] < COLDEST_AIR or kelvins[1] > HOTTEST_AIR:
+            continue
+        converted = values * factor + offset
+        first, last = np.quantile(converted, [0.1, 0.9])
+        if last - first < AIR_SPREAD * (high - low):
+            continue
+        if converted.min() >= low - room and converted.max() <= high + room:
+            return True
+    return False
+
+
 def _is_far(factor: float, offset: float) -> bool:
     return max(factor, 1 / factor) >= FAR_FACTOR or abs(offset) >= FAR_OFFSET
+
+
+def _are_few(values: Numbers, expected: Numbers) -> bool:
+    if min(values.size, expected.size) < MIN_VALUES:
+        return True
+    return min(np.unique(values).size, np.unique(expected).size) < MIN_DISTINCT
+
+
+def _is_small(factor: float, offset: float) -> bool:
+    return not offset and factor > 0 and max(factor, 1 / factor) < SMALL_FACTOR
+
+
+def _is_multiplied(converted: Numbers, expected: Numbers, weights: Numbers | None) -> bool:
+    """Whether converted values are the expected ones at every quantile, not in the middle alone."""
+    usual = np.quantile(expected, QUANTILES, weights=weights, method="inverted_cdf")
+    found = np.quantile(converted, QUANTILES, method="inverted_cdf")
+    return bool((np.abs(found - usual) <= (SAME_FACTOR - 1) * np.abs(usual)).all())
 
 
 def _spread_ratio(values: Numbers, expected: Numbers, weights: Numbers | None) -> float:

@@ -77,7 +77,8 @@ def block_spread(
     at = [slice(0, width), slice(width, width + 1), slice(width + 1, None)]
     variance, chance = np.asarray(found.variance), np.asarray(found.chance)
     parts = [BlockVariation(variance[one], chance[one], found.blocks) for one in at[:2]]
-    own, both = variance[at[2]], variance[at[2]] + chance[at[2]]
+    own = np.maximum(variance[at[2]], 0.0)
+    both = own + chance[at[2]]
     with np.errstate(divide="ignore", invalid="ignore"):
         kept = np.sqrt(np.where(both > 0, own / both, 0.0))
     return Spread(parts[0], parts[1], kept * means[:, at[2]], length_us)

@@ -33,14 +33,44 @@ NDCG_LIMIT = 0.90
 # Smaller changes of a share, or of the total's logarithm, are not worth a ticket.
 LEAST_SHARE = 0.05
 LEAST_LEVEL = math.log(1.5)
+# Beyond this on the logarithm no double holds the total.
+LARGEST_LEVEL = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What a difference is weighed by: standard errors and their degrees of freedom."""
+    """What differences are weighed by: variances by rows alone, and how blocks differ."""
 
-    errors: Numbers
-    degrees: Numbers
+    known: Numbers  # Shape (M,).
+    between: BlockVariation | None  # Of the same shape; None: rows count as independent.
+    degrees: float  # Of Student's law of the rows, where they do.
+
+    def chances(self, differences: Numbers) -> Numbers:
+        """Return two-sided p-values; a difference that nothing disturbs is certain."""
+        sizes = np.abs(differences)
+        if self.between is not None:
+            tails = [
+                law.tail(*one) for law, *one in zip(self._laws, sizes, self.known, strict=True)
+            ]
+            return 2.0 * np.array(tails)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores = np.where(differences == 0, 0.0, sizes / np.sqrt(self.known))
+        return np.asarray(2.0 * special.stdtr(self.degrees, -scores), dtype=np.float64)
+
+    def reach(self, alpha: float) -> Numbers:
+        """Return the differences whose two-sided p-value is this."""
+        if self.between is not None:
+            return np.array(
+                [law.reach(alpha / 2, one) for law, one in zip(self._laws, self.known, strict=True)]
+            )
+        quantile = special.stdtrit(self.degrees, 1.0 - alpha / 2)
+        return np.asarray(quantile * np.sqrt(self.known), dtype=np.float64)
+
+    @property
+    def _laws(self) -> list[BlockVariation]:
+        assert self.between is not None  # Else there are none.
+        parts = zip(np.asarray(self.between.variance), np.asarray(self.between.chance), strict=True)
+        return [BlockVariation(*part, self.between.blocks) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +171,9 @@ def compare(
         return plain
     shares, level = plain.shares, plain.level
     if window.total > 0:
-        shares = np.minimum(1.0, width * _chance(plain.deltas, plain.share_scale))
+        shares = np.minimum(1.0, width * plain.share_scale.chances(plain.deltas))
     if reference.count:
-        level = float(_chance(np.array([plain.log_ratio]), plain.level_scale)[0])
+        level = float(plain.level_scale.chances(np.array([plain.log_ratio]))[0])
     return replace(plain, shares=shares, level=level)
 
 
@@ -176,16 +206,13 @@ def settle_by_limit(comparisons: Sequence[Comparison]) -> list[Finding]:
 def _finding(one: Comparison, order: float, shares: float, level: float) -> Finding:
     width = len(one.reference.features)
     bound = NDCG_LIMIT if one.tail is None else min(NDCG_LIMIT, 1.0 - one.tail.loss(order))
-    share_scale, level_scale = one.share_scale, one.level_scale
-    per_share = special.stdtrit(share_scale.degrees, 1.0 - shares / (2 * width))
-    needed = special.stdtrit(level_scale.degrees, 1.0 - level / 2) * level_scale.errors
     p_order, _, p_level = one.p_values
     large = np.abs(one.deltas) >= LEAST_SHARE
     return Finding(
         one,
         bound,
-        np.maximum(LEAST_SHARE, per_share * share_scale.errors),
-        max(LEAST_LEVEL, float(needed[0])),
+        np.maximum(LEAST_SHARE, one.share_scale.reach(shares / width)),
+        max(LEAST_LEVEL, min(LARGEST_LEVEL, float(one.level_scale.reach(level)[0]))),
         p_order < order,
         p_level < level,
         np.asarray(large & (one.shares < shares)),
@@ -197,15 +224,5 @@ def _scale(
 ) -> Scale:
     """Put the errors of both sides' rows together, and what blocks of time differ by."""
     known = np.atleast_1d(getattr(reference, name) ** 2 + getattr(window, name) ** 2)
-    if between is None:
-        counts = [one.count for one in (reference, window) if one.count]
-        degrees = float(max(1, min(counts, default=2) - 1))
-        return Scale(np.sqrt(known), np.full(known.shape, degrees))
-    return Scale(np.sqrt(known + between.added), between.degrees(known))
-
-
-def _chance(differences: Numbers, scale: Scale) -> Numbers:
-    """Return two-sided p-values of Student's t; a difference that nothing disturbs is certain."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scores = np.where(differences == 0, 0.0, np.abs(differences) / scale.errors)
-    return np.asarray(2.0 * special.stdtr(scale.degrees, -scores), dtype=np.float64)
+    counts = [one.count for one in (reference, window) if one.count]
+    return Scale(known, between, float(max(1, min(counts, default=2) - 1)))

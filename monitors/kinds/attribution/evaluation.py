@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -30,6 +31,8 @@ from driftline.monitors.kinds.attribution.drift import (
 from driftline.monitors.kinds.attribution.explaining import (
     GIVEN,
     PERMUTATION,
+    WINDOW_MODEL_ROWS,
+    WINDOW_ROWS,
     Explained,
     ModelPredictor,
     affordable_rows,
@@ -48,13 +51,10 @@ from driftline.monitors.kinds.attribution.report import (
     attribution_report,
     incomparable_report,
 )
-from driftline.monitors.kinds.attribution.sampling import sample_rows
+from driftline.monitors.kinds.attribution.sampling import pointed_sample
 from driftline.monitors.report.report import Report
 from driftline.stats.blocks import block_length
 
-# Of a window: rows explained, and rows that the model is asked about for them, at most.
-WINDOW_ROWS = 1_000
-WINDOW_MODEL_ROWS = 60_000
 # How far a document's number may be off before it counts as changed by hand.
 ROUNDING = 1e-6
 
@@ -85,12 +85,14 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
 
 def evaluate(context: CheckContext) -> Report:
     """Judge a window: rows, ready attributions or a document of them."""
-    reference = _reference(context.baseline)
+    baseline = context.baseline
+    reference = context.kept(("attributions",), partial(_reference, baseline))
+    reference = _comparable(reference, context.predict)
     window, reason = _look(context, reference)
     if not window.importances:
         return incomparable_report(context, window, tuple(reference.importances), reason)
     spreads = _spreads(context, reference, window)
-    pairs = _pairs(reference, window, spreads)
+    pairs = _pairs(context, reference, window, spreads)
     if context.compat is None:
         settled = settle(list(pairs.values()), context.budget.per_window)
         if window.units_note:  # All zero is so in any units.
@@ -128,6 +130,17 @@ def _reference(baseline: Baseline) -> _Reference:
             importances[label] = replace(known, mean=means, covariance=0 * known.covariance)
             tails.pop(label, None)
     return _Reference(importances, dict(stored.expected), tails, stored)
+
+
+def _comparable(reference: _Reference, predict: Predictor | None) -> _Reference:
+    """Return what the reference keeps by permutations, where the model offers no better way."""
+    stored = reference.stored
+    if predict is None or stored is None or stored.permuted is None:
+        return reference
+    if _method(stored.making.method, predict) is not None:
+        return reference
+    own = stored.permuted
+    return _Reference(own.importances, dict(own.expected), dict(own.tails), own)
 
 
 def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow, str]:
@@ -192,18 +205,13 @@ def _explained(
             limit=WINDOW_ROWS,
             model_rows=WINDOW_MODEL_ROWS,
         )
-    rows, total = sample_rows(context.rows.batches, columns, limit=limit, seed=context.seed)
-    if rows.num_rows == 0:
+    drawn, total = pointed_sample(context.rows.batches, columns, limit=limit, seed=context.seed)
+    if drawn.rows.num_rows == 0:
         return Explained(stored.features, {}, {}, stored.making), 0
-    found = explain_rows(
-        rows,
-        background,
-        predict,
-        seed=context.seed,
-        method=method,
-    )
+    found = explain_rows(drawn.rows, background, predict, seed=context.seed, method=method)
     # The background is the stored one, whatever it is written as.
-    return replace(found, making=replace(found.making, background=stored.making.background)), total
+    making = replace(found.making, background=stored.making.background)
+    return replace(found, making=making, pointers=drawn.pointers), total
 
 
 def _method(wanted: str, predict: Predictor) -> str | None:
@@ -220,7 +228,10 @@ def _seen(found: Explained, total: int) -> ExplainedWindow:
         for label, rows in found.rows.items()
         if len(rows)
     }
-    return ExplainedWindow(importances, dict(found.expected), found.rows, found.making, total)
+    return ExplainedWindow(
+        importances, dict(found.expected), found.rows, found.making, total,
+        signed=found.signed, pointers=found.pointers,
+    )  # fmt: skip
 
 
 def _document(context: CheckContext) -> dict[str, Explanation] | None:
@@ -247,22 +258,33 @@ def _spreads(
     )
     # What was changed by hand has no tails, and its errors are no longer those of its rows.
     return {
-        label: block_spread(stored.rows[label], time_us, length_us) for label in reference.tails
+        label: context.kept(
+            ("attribution spread", stored.making.method, label, length_us),
+            partial(block_spread, stored.rows[label], time_us, length_us),
+        )
+        for label in reference.tails
     }
 
 
-def _tail(reference: _Reference, label: str, spread: Spread | None, size: int) -> Tail | None:
+def _tail(
+    context: CheckContext, reference: _Reference, label: str, spread: Spread | None, size: int
+) -> Tail | None:
     """Return the losses of NDCG that windows of this size have without a change."""
     tails = reference.tails.get(label)
     if not tails or not size:
         return None
     if spread is None or reference.stored is None:
         return tail_at(tails, size)
-    return block_tail(reference.stored.rows[label], spread, size, seed=0)
+    make = partial(block_tail, reference.stored.rows[label], spread, size, seed=0)
+    method = reference.stored.making.method
+    return context.kept(("attribution tail", method, label, spread.length_us, size), make)
 
 
 def _pairs(
-    reference: _Reference, window: ExplainedWindow, spreads: Mapping[str, Spread | None]
+    context: CheckContext,
+    reference: _Reference,
+    window: ExplainedWindow,
+    spreads: Mapping[str, Spread | None],
 ) -> dict[str, Comparison]:
     """Lay the outputs of the model side by side; one is one, whatever it is called."""
     ours, theirs = reference.importances, window.importances
@@ -283,6 +305,6 @@ def _pairs(
                 "in the reference and in the data"
             )
         spread = spreads.get(label)
-        tail = _tail(reference, label, spread, one.count)
+        tail = _tail(context, reference, label, spread, one.count)
         found[its] = compare(ours[label], one.only(ours[label].features), tail, spread)
     return found

@@ -8,7 +8,7 @@ of permutations.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -34,6 +34,7 @@ from driftline.monitors.kinds.attribution.sampling import (
     timed_sample,
 )
 from driftline.monitors.kinds.attribution.shapley import Contributions, asked_rows, explain
+from driftline.monitors.results.row_references import Pointer
 from driftline.monitors.rows import BatchMaker
 from driftline.signature import ColumnType, Signature
 
@@ -43,6 +44,9 @@ REFERENCE_ROWS = 2_000
 BACKGROUND_ROWS = 10
 # Rows are drawn at random, so many times more than wanted, and then taken evenly spaced in time.
 TIMED_DRAWS = 10
+# Of a window: rows explained, and rows that the model is asked about for them, at most.
+WINDOW_ROWS = 1_000
+WINDOW_MODEL_ROWS = 60_000
 # All rows that are kept of ready attributions.
 GIVEN_ROWS = 10_000
 # Of what is drawn of a reference.
@@ -94,6 +98,9 @@ class Explained:
     making: Making
     # Hours since 1970, shape (N,), -1 where unknown; None when not asked for.
     hours: NDArray[np.int64] | None = None
+    # The same with their signs, of rows that the model was asked about.
+    signed: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    pointers: Sequence[Pointer] = ()  # Where each row is found again; none when not asked for.
 
 
 def explain_reference(
@@ -124,7 +131,24 @@ def explain_reference(
     explained = replace(explained, hours=hours)
     needs_background = explained.making.background != ""
     found = _kept(explained, behind if needs_background else behind.slice(0, 0))
+    if explained.making.method != PERMUTATION:
+        found = replace(found, permuted=_permuted(chosen, hours, behind, predict))
     return replace(baseline, attributions=found.to_arrow())
+
+
+def _permuted(
+    chosen: pa.Table, hours: NDArray[np.int64] | None, behind: pa.Table, predict: Predictor
+) -> Attributions:
+    """Explain as many of the rows by permutations as of a window, evenly spaced in time."""
+    count = affordable_rows(
+        chosen.num_columns, behind.num_rows, limit=WINDOW_ROWS, model_rows=WINDOW_MODEL_ROWS
+    )
+    order = np.arange(chosen.num_rows) if hours is None else hours
+    places = evenly(order, count)
+    found = explain_rows(
+        chosen.take(pa.array(places)), behind, predict, seed=SEED, method=PERMUTATION
+    )
+    return _kept(replace(found, hours=None if hours is None else hours[places]), behind)
 
 
 def explain_rows(
@@ -154,12 +178,13 @@ def explain_rows(
         known.model if known is not None else "",
         "" if chosen == "tree_path_dependent" else table_digest(background),
     )
-    size = np.abs(found.values).astype(np.float32)
+    signed = {label: found.values[:, at].astype(np.float32) for at, label in enumerate(labels)}
     return Explained(
         tuple(rows.column_names),
-        {label: size[:, at] for at, label in enumerate(labels)},
+        {label: np.abs(one) for label, one in signed.items()},
         {label: float(found.expected[at]) for at, label in enumerate(labels)},
         making,
+        signed=signed,
     )
 
 

@@ -21,11 +21,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import ipc
 
+from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.errors import InputError
 from driftline.monitors.kinds.attribution.ranking import Tail
 from driftline.stats.blocks import HOUR_US
 
 KEY = b"driftline.attributions"
+PERMUTED = b"driftline.attributions.permuted"
 FORMAT_VERSION = 2
 # Of the first, without hours.
 READABLE = (1, FORMAT_VERSION)
@@ -66,7 +68,7 @@ class Making:
         return ""
 
     def changed_model(self, other: Making) -> str:
-        """Say that these are two models; "" when they are one, or nobody knows."""
+        """Describe a change of model; "" for the same model, or where one is not known."""
         # A function in a notebook has no name to go by.
         if not self.model or not other.model or self.model == other.model:
             return ""
@@ -146,6 +148,9 @@ class Attributions:
     tails: Mapping[str, Mapping[int, Tail]]
     # Hours since 1970, shape (N,), -1 where unknown; None when the reference has no times.
     hours: NDArray[np.int64] | None = None
+    # Some of the rows by permutations, which any model can be asked for: what a model is compared
+    # with that does not offer the method. None where that is the method, and in older baselines.
+    permuted: Attributions | None = None
 
     @property
     def time_us(self) -> NDArray[np.int64] | None:
@@ -187,12 +192,16 @@ class Attributions:
         for name, column in zip(self.features, stacked.T, strict=True):
             columns[name] = pa.array(np.ascontiguousarray(column))
         table = pa.table(columns)
-        return table.replace_schema_metadata({KEY: json.dumps(notes)})
+        metadata = {KEY: json.dumps(notes).encode()}
+        if self.permuted is not None:
+            metadata[PERMUTED] = to_ipc(self.permuted.to_arrow())
+        return table.replace_schema_metadata(metadata)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Attributions:
         """Read what to_arrow wrote."""
-        notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
+        metadata = table.schema.metadata or {}
+        notes = json.loads(metadata.get(KEY, b"{}"))
         if notes.get("format") not in READABLE:
             raise InputError(
                 f"attributions.arrow: format {notes.get('format')!r}; this driftline reads up to "
@@ -216,6 +225,7 @@ class Attributions:
                 for label, tails in notes["tails"].items()
             },
             hours=None if hours is None else hours[: len(parts[0])],
+            permuted=cls.from_arrow(from_ipc(metadata[PERMUTED])) if PERMUTED in metadata else None,
         )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 import numpy as np
@@ -20,6 +20,7 @@ from driftline.monitors.kinds.attribution.ranking import ndcg
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.results.row_references import Pointer
 from driftline.monitors.results.violation import (
     JsonValue,
     Severity,
@@ -38,8 +39,11 @@ WITHOUT_BLOCKS = (
     "judged as if rows were independent: the reference has no event times, was explained before "
     "they were kept, or is too short; make the baseline again with its timestamp"
 )
+ALIKE = "however these rows are drawn, they rank the features alike"
 ALL_ZERO = "undefined: all attributions are zero"
 CHECK = "feature_attribution_drift_check"
+# Rows of a window that are explained one by one, and features of each.
+ROWS_SHOWN, FEATURES_SHOWN = 5, 5
 # Features that a cause names.
 NAMED = 3
 
@@ -55,6 +59,8 @@ class ExplainedWindow:
     row_count: int  # All rows of the window.
     change: str = ""  # That it was another model than the reference's, in words.
     units_note: str = ""  # Why the sum of attributions cannot be compared.
+    signed: Mapping[str, np.ndarray] = field(default_factory=dict)  # As rows, with their signs.
+    pointers: Sequence[Pointer] = ()  # Where each row is found again, shape (N,).
 
 
 def incomparable_report(
@@ -147,12 +153,14 @@ def _order(
     elif is_zero and not note:
         note = ALL_ZERO
     low, high = _ndcg_interval(one, rows, seed)
+    is_alike = low is not None and low == high
     is_judged = not is_shown and not note
     return MetricResult(
         name="ndcg",
         value=None if math.isnan(one.ndcg) or is_zero else one.ndcg,
-        low=low,
-        high=high,
+        low=None if is_alike else low,
+        high=None if is_alike else high,
+        unbounded=ALIKE * is_alike,
         reference=1.0,
         bound=finding.order_bound if is_judged else None,
         operator="LessThanThreshold" if is_judged else "",
@@ -293,6 +301,11 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
         "explained_rows": explained,
         **({"model_note": window.change} if window.change else {}),
         **_blocks(findings),
+        "rows": {
+            label: found
+            for label, one in findings.items()
+            if (found := _rows_behind(window, label, one))
+        },
         "ranking": {
             label: {
                 "reference": _ranking(one.comparison.reference),
@@ -301,6 +314,29 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
             for label, one in findings.items()
         },
     }
+
+
+def _rows_behind(window: ExplainedWindow, label: str, finding: Finding) -> list[JsonValue]:
+    """Explain the rows in which what moved did so most; without a move, those of largest total."""
+    one, signed = finding.comparison, window.signed.get(label)
+    if signed is None:
+        return []
+    features = window.importances[label].features
+    values = signed[:, [features.index(name) for name in one.reference.features]].astype(np.float64)
+    sizes = np.abs(values)
+    if finding.moved.any():
+        ways = np.where(finding.moved, np.sign(one.deltas), 0.0)
+        sizes = (sizes - one.reference.mean) * ways
+    expected = window.expected.get(label) or 0.0
+    found: list[JsonValue] = []
+    for at in np.argsort(-sizes.sum(axis=1), kind="stable")[:ROWS_SHOWN]:
+        order = np.argsort(-np.abs(values[at]), kind="stable")[:FEATURES_SHOWN]
+        parts: dict[str, JsonValue] = {
+            one.reference.features[place]: float(values[at, place]) for place in order
+        }
+        answer = expected + float(values[at].sum())
+        found.append({**window.pointers[at], "answer": answer, "contributions": parts})
+    return found
 
 
 def _blocks(findings: Mapping[str, Finding]) -> dict[str, JsonValue]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,18 @@ from numpy.typing import NDArray
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.coercion import coerce
+from driftline.monitors.results.row_references import (
+    EVENT_ID,
+    ROW_INDEX,
+    Pointer,
+    row_pointers,
+)
 from driftline.monitors.rows import BatchMaker
 from driftline.signature import ColumnType, Signature
 from driftline.stats.blocks import HOUR_US
+
+# A row's number in the data; no data set has such a column.
+NUMBER = "\0row"
 
 
 def sample_rows(
@@ -45,6 +55,38 @@ def sample_rows(
     if ordered:
         kept = kept.take(pa.array(np.argsort(places)))
     return kept.combine_chunks(), total
+
+
+class PointedSample(NamedTuple):
+    """Rows that were drawn, and where each is found again."""
+
+    rows: pa.Table
+    pointers: list[Pointer]
+
+
+def pointed_sample(
+    batches: BatchMaker, columns: Mapping[str, ColumnType], *, limit: int, seed: int
+) -> tuple[PointedSample, int]:
+    """Draw rows as `sample_rows` does, with their pointers; and count all."""
+    names: list[str] = next((one.schema.names for one in batches()), [])
+    ids: dict[str, ColumnType] = {EVENT_ID: "string", ROW_INDEX: "int64"}
+    more = {name: kind for name, kind in ids.items() if name in names and name not in columns}
+
+    def numbered() -> Iterator[pa.RecordBatch]:
+        first = 0
+        for batch in batches():
+            numbers = np.arange(first, first + batch.num_rows)
+            yield batch.append_column(NUMBER, pa.array(numbers))
+            first += batch.num_rows
+
+    wanted: dict[str, ColumnType] = {**columns, **more, NUMBER: "int64"}
+    table, total = sample_rows(numbered, wanted, limit=limit, seed=seed)
+    rows = table.select(list(columns))
+    held = table.select([*more]).to_batches() if EVENT_ID in more else []
+    pointers = [one for part in held for one in row_pointers(part, np.arange(len(part)), 0)]
+    if not pointers or "row" in pointers[0]:  # A file may give these names to other things.
+        pointers = [{"row": number} for number in table[NUMBER].to_pylist()]
+    return PointedSample(rows, pointers), total
 
 
 def time_column(batches: BatchMaker, signature: Signature) -> str | None:

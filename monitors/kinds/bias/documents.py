@@ -63,7 +63,7 @@ def analysis(
                 if name in metrics
             ]
             shown = {"value_or_threshold": group.text, "metrics": entries}
-            facets.setdefault(group.facet.column, []).append(shown)
+            facets.setdefault(group.facet.name, []).append(shown)
         found[stage] = {"label": label, "facets": facets, "label_value_or_threshold": positive}
     return json.dumps(found, indent=4, ensure_ascii=False) + "\n"
 
@@ -107,7 +107,7 @@ def read_requirements(text: str) -> Requirements:
 def violation_fields(group: Group, name: str, value: float, required: float) -> dict[str, str]:
     """Return the entry of constraint_violations.json, in Clarify's fields and words."""
     return {
-        "facet": group.facet.column,
+        "facet": group.facet.name,
         "facet_value": group.text,
         "metric_name": name,
         "constraint_check_type": CHECK,

@@ -6,26 +6,31 @@ Counts of batches, hours and places add up, in any order, to the same counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.answers import ROUNDING
-from driftline.baseline.outcomes import class_texts, held_classes
 from driftline.baseline.pairing import require_common_classes, require_numbers
-from driftline.classes import known_classes
+from driftline.classes import class_text, known_classes
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.monitors.kinds.bias.metrics import MISSING
-from driftline.roles import Facet, Roles
+from driftline.roles import Facet, Roles, interval_text
 
 # More values than this are no groups or strata but an identifier.
 MAX_VALUES = 10_000
-# Cells of a facet that is split by a threshold.
+# Whole numbers from the least to the largest that are looked up in place of being hashed.
+FEW_NUMBERS = 1 << 12
+# Cells of a facet that is split by a threshold; the first is also of no interval.
 NOT_ABOVE, ABOVE = "", "above"
+# Between the cells of several columns that make one; in no text that a column holds.
+BETWEEN = "\x1f"
 
 Codes = NDArray[np.int64]
 
@@ -66,9 +71,19 @@ class Tally:
         known = self.counts[:-1]
         return np.stack([known[~inside].sum(axis=0), known[inside].sum(axis=0)])
 
+    def without_absent(self) -> Tally:
+        """Leave out values and strata that no row has, such as a dictionary's of other rows."""
+        here, there = (np.append(self.counts.sum(axis=axes)[:-1] > 0, True)
+                       for axes in ((1, 2, 3), (0, 2, 3)))  # fmt: skip
+        return Tally(
+            tuple(one for one, kept in zip(self.values, here, strict=False) if kept),
+            tuple(one for one, kept in zip(self.strata, there, strict=False) if kept),
+            self.counts[np.ix_(here, there)],
+        )
+
     def known_as(self, known: Iterable[str]) -> Tally:
         """Name the cells as another tally does: "1.0" and "true" are its "1"."""
-        named = known_classes(self.values, known)
+        named = known_cells(self.values, known)
         values = tuple(sorted(set(named)))
         counts = np.zeros((len(values) + 1, *self.counts.shape[1:]), np.int64)
         np.add.at(counts, _places(named, values), self.counts)
@@ -99,24 +114,30 @@ def count_batches(
     sides: tuple[set[str], set[str]] = set(), set()
     texts: dict[tuple[str, str], list[pa.Array]] = {}  # Where numbers are compared.
     found = {facet: Tally.empty() for facet in facets}
+    shared = {part for facet in facets if facet.also for part in facet.parts}
     rows = 0
     for batch in batches:
         rows += batch.num_rows
-        for side, name in zip(sides, (roles.label, roles.prediction), strict=True):
-            side.update(held_classes(batch, name) if roles.problem != "regression" else ())
         for role, name in (("label", roles.label), ("prediction", roles.prediction)):
             column = _column(batch, name) if roles.problem == "regression" else None
             if name is not None and column is not None and pa.types.is_string(column.type):
                 texts.setdefault((role, name), []).append(column)
-        answers = _answers(batch, roles)
+        base, own = _answers(batch, roles)
+        for side, classes in zip(sides, own, strict=True):
+            side.update(classes)
         strata, stratum = _stratum_codes(batch, roles)
+        width = 9 * (len(strata) + 1)
+        if strata:
+            base = base + 9 * stratum
+        # A column that several facets split alike is looked up once.
+        coded = {part: facet_codes(batch, part) for part in shared}
         for facet in found:
-            values, cell = facet_codes(batch, facet)
-            shape = (len(values) + 1, len(strata) + 1, 3, 3)
-            code = (cell * shape[1] + stratum) * 9 + answers
-            counts = np.bincount(code, minlength=int(np.prod(shape))).reshape(shape)
+            values, cell = facet_codes(batch, facet, coded)
+            code = cell * width + base
+            counts = np.bincount(code, minlength=(len(values) + 1) * width)
+            tally = Tally(values, strata, counts.reshape(len(values) + 1, -1, 3, 3))
             # By adding to nothing the values come into their order.
-            found[facet] += Tally(values, strata, counts.astype(np.int64))
+            found[facet] += tally.without_absent()
     require_common_classes(*sides, roles, roles.problem, reference)
     for (role, name), columns in texts.items():
         require_numbers(pa.chunked_array(columns), role, name)
@@ -163,20 +184,89 @@ def count_blocks(
     local, cell = facet_codes(rows, facet)
     places = np.append(_places(local, values)[:-1], len(values))
     shape = (len(starts), len(values) + 1, 3, 3)
-    code = (block * shape[1] + places[cell]) * 9 + _answers(rows, roles)
-    return np.bincount(code, minlength=int(np.prod(shape))).reshape(shape).astype(np.int64)
+    code = (block * shape[1] + places[cell]) * 9 + _answers(rows, roles)[0]
+    return np.bincount(code, minlength=int(np.prod(shape))).reshape(shape)
 
 
-def facet_codes(batch: pa.RecordBatch, facet: Facet) -> tuple[tuple[str, ...], Codes]:
-    """Return the cells of a facet and each row's place among them; past the last: no value."""
-    if facet.threshold is None:
+def facet_codes(
+    batch: pa.RecordBatch,
+    facet: Facet,
+    coded: Mapping[Facet, tuple[tuple[str, ...], Codes]] | None = None,
+) -> tuple[tuple[str, ...], Codes]:
+    """Return the cells of a facet and each row's place among them; past the last: no value.
+
+    `coded` holds what is known of facets of one column already.
+    """
+    if coded is not None and facet in coded:
+        return coded[facet]
+    if facet.also:
+        return _joint_codes([facet_codes(batch, part, coded) for part in facet.parts])
+    if facet.threshold is None and not facet.intervals:
         return _text_codes(batch, facet.column)
+    ends = sorted(facet.intervals)
+    names = (ABOVE,) if facet.threshold is not None else tuple(interval_text(*one) for one in ends)
     numbers = _column(batch, facet.column)
     if numbers is None:
-        return (ABOVE, NOT_ABOVE), np.full(batch.num_rows, 2)
+        return (*names, NOT_ABOVE), np.full(batch.num_rows, len(names) + 1)
     values = coerce(numbers, "double")[0].to_numpy(zero_copy_only=False)
-    cells = np.where(values > facet.threshold, 0, 1)
-    return (ABOVE, NOT_ABOVE), np.where(np.isnan(values), 2, cells)
+    if facet.threshold is not None:
+        cells = np.where(values > facet.threshold, 0, 1)
+    else:
+        lows, highs = np.array(ends).T
+        place = np.searchsorted(lows, values, side="right") - 1
+        cells = np.where((place >= 0) & (values < highs[place]), place, len(names))
+    return (*names, NOT_ABOVE), np.where(np.isnan(values), len(names) + 1, cells)
+
+
+def known_cells(values: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
+    """Name cells as others are, column by column: "1.0" and "true" are the others' "1"."""
+    others = list(zip(*(one.split(BETWEEN) for one in known), strict=False))
+    own = list(zip(*(one.split(BETWEEN) for one in values), strict=False))
+    if len(others) != len(own):
+        return tuple(values)
+    named = (known_classes(*both) for both in zip(own, others, strict=True))
+    return tuple(BETWEEN.join(one) for one in zip(*named, strict=True))
+
+
+def _joint_codes(
+    parts: Sequence[tuple[tuple[str, ...], Codes]],
+) -> tuple[tuple[str, ...], Codes]:
+    """Code which cell of each of several columns a row is in; without a value of one, it has none.
+
+    Only cells with rows are listed, as a product of columns has mostly others.
+    """
+    sizes = [len(values) + 1 for values, _ in parts]
+    whole = math.prod(sizes)
+    code = parts[0][1]
+    for size, (_, cells) in zip(sizes[1:], parts[1:], strict=True):
+        code = code * size + cells
+    if whole <= FEW_NUMBERS:
+        here = np.flatnonzero(np.bincount(code, minlength=whole))
+    else:
+        here, code = np.unique(code, return_inverse=True)
+    places = np.stack(np.unravel_index(here, sizes))
+    is_known = (places < np.array(sizes)[:, None] - 1).all(axis=0)
+    if is_known.sum() > MAX_VALUES:
+        raise InputError(
+            f"facets of several columns have more than {MAX_VALUES:,} groups of values; name the "
+            "values that matter"
+        )
+    values = tuple(
+        BETWEEN.join(parts[at][0][place] for at, place in enumerate(one))
+        for one in places.T[is_known]
+    )
+    cell = np.full(len(here), len(values))
+    cell[is_known] = np.arange(len(values))
+    if whole <= FEW_NUMBERS:
+        table = np.zeros(whole, dtype=np.int64)
+        table[here] = cell
+        cell = table
+    return values, cell[code]
+
+
+def answer_signs(batch: pa.RecordBatch, roles: Roles) -> Codes:
+    """Return each row's predicted answer: 0 negative, 1 positive, 2 missing."""
+    return np.asarray(_answers(batch, roles)[0] % 3)
 
 
 def _places(some: Sequence[str], all_values: Sequence[str]) -> Codes:
@@ -199,51 +289,78 @@ def _text_codes(batch: pa.RecordBatch, name: str) -> tuple[tuple[str, ...], Code
     array = _column(batch, name)
     if array is None or pa.types.is_null(array.type):
         return (), np.zeros(batch.num_rows, dtype=np.int64)
-    coded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    if len(coded.dictionary) > MAX_VALUES:
+    texts, places = _coded(array)
+    if len(texts) > MAX_VALUES and len(np.unique(places)) > MAX_VALUES:
         raise InputError(
             f'"{name}" has more than {MAX_VALUES:,} values; groups and strata are columns of few '
             "values, or of numbers split by a threshold"
         )
-    texts = class_texts(coded)
-    values = tuple(texts.dictionary.to_pylist())
-    codes = texts.indices.fill_null(len(values)).to_numpy(zero_copy_only=False).astype(np.int64)
-    if "" in values:  # Empty text is no value, as everywhere.
-        empty = values.index("")
-        codes[codes == empty] = len(values)
-        values = (*values[:empty], *values[empty + 1 :])
-        codes[codes > empty] -= 1
-    return values, codes
+    values = tuple(dict.fromkeys(text for text in texts if text))
+    place = {value: index for index, value in enumerate(values)}
+    cells = np.array([place.get(text, len(values)) for text in texts], dtype=np.int64)
+    return values, cells[places]
 
 
-def _answers(batch: pa.RecordBatch, roles: Roles) -> Codes:
-    """Return each row's place among the nine pairs of true and predicted answer."""
-    truth = _signs(_column(batch, roles.label), roles)
-    answer = _signs(_column(batch, roles.prediction), roles)
+def _coded(array: pa.Array) -> tuple[list[str], NDArray[np.integer]]:
+    """Return texts as classes are compared, and each row's place among them.
+
+    Some of them may be the same, and some of no row. Empty text is no value, as everywhere.
+    """
+    if pa.types.is_integer(array.type) and len(array) > array.null_count:
+        ends = pc.min_max(array).as_py()
+        if ends["max"] - ends["min"] < FEW_NUMBERS:
+            texts = [class_text(value) for value in range(ends["min"], ends["max"] + 1)]
+            if array.type.bit_width < 64:  # Whose differences do not fit either.
+                array = array.cast(pa.int64())
+            places = array.fill_null(ends["min"]).to_numpy() - ends["min"]
+            if array.null_count:
+                places = np.where(array.is_null(), len(texts), places)
+            return [*texts, ""], places
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    listed = array.dictionary.to_pylist()
+    texts = [class_text(one) if one is not None and one == one else "" for one in listed]
+    places = array.indices
+    if places.null_count:
+        places = places.fill_null(len(texts))
+    return [*texts, ""], places.to_numpy()
+
+
+def _answers(
+    batch: pa.RecordBatch | pa.Table, roles: Roles
+) -> tuple[Codes, tuple[set[str], set[str]]]:
+    """Return each row's place among the nine pairs of true and predicted answer.
+
+    And the classes that labels and predictions hold; none of numbers.
+    """
+    truth, known = _signs(_column(batch, roles.label), roles)
+    answer, answered = _signs(_column(batch, roles.prediction), roles)
     if answer is None and roles.probability and roles.problem != "multiclass":
         chance = _column(batch, roles.probability[-1])
         answer = None if chance is None else _above(chance, roles.positive_above, roles)
     nobody = np.full(batch.num_rows, MISSING, dtype=np.int64)
-    return (nobody if truth is None else truth) * 3 + (nobody if answer is None else answer)
+    found = (nobody if truth is None else truth) * 3 + (nobody if answer is None else answer)
+    return found, (known, answered)
 
 
-def _signs(array: pa.Array | None, roles: Roles) -> Codes | None:
-    """Code values as positive, negative or missing; numbers above a threshold are positive."""
+def _signs(array: pa.Array | None, roles: Roles) -> tuple[Codes | None, set[str]]:
+    """Code values as positive, negative or missing; numbers above a threshold are positive.
+
+    And the classes that there are; none of numbers.
+    """
     if array is None or pa.types.is_null(array.type):
-        return None
+        return None, set()
     assert roles.positive is not None
     if roles.problem == "regression":
-        return _above(array, float(roles.positive), roles)
-    positives = roles.positives
-    texts = class_texts(array)
-    named = texts.dictionary.to_pylist()
+        return _above(array, float(roles.positive), roles), set()
+    texts, places = _coded(array)
     signs = [
-        MISSING if text == "" else int(one in positives)
-        for text, one in zip(named, known_classes(named, positives), strict=True)
+        MISSING if text == "" else int(one in roles.positives)
+        for text, one in zip(texts, known_classes(texts, roles.positives), strict=True)
     ]
-    places = texts.indices.fill_null(len(signs)).to_numpy(zero_copy_only=False)
-    found: Codes = np.array([*signs, MISSING], dtype=np.int64)[places]
-    return found
+    here = np.bincount(places, minlength=len(texts))
+    classes = {text for text, rows in zip(texts, here, strict=True) if text and rows}
+    return np.array(signs, dtype=np.int64)[places], classes
 
 
 def _above(array: pa.Array, threshold: float, roles: Roles) -> Codes:

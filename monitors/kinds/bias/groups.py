@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +18,9 @@ from numpy.typing import NDArray
 from driftline.baseline.predicate import Predicate
 from driftline.classes import class_text
 from driftline.errors import InputError
-from driftline.monitors.kinds.bias.facet_counts import ABOVE, Tally
+from driftline.monitors.kinds.bias.facet_counts import ABOVE, BETWEEN, Tally
 from driftline.monitors.kinds.bias.metrics import Pair
-from driftline.roles import Facet
+from driftline.roles import INTERVAL, JOINT, Facet, interval_text
 
 # A facet without values gives a group for each of its most frequent values, up to this many.
 MAX_GROUPS = 50
@@ -29,38 +34,63 @@ class Group:
 
     facet: Facet
     values: tuple[str, ...]  # The facet's cells that make the group.
-    text: str  # As Clarify's documents name it: ``Female``, ``UK,FR``, ``(40, 90]``.
+    # As documents name it: ``Female``, ``UK,FR``, ``(40, 90]`` in Clarify's, and in ours
+    # ``[18, 30)`` and ``Female & (40, 90]``.
+    text: str
+    parts: tuple[Group, ...] = ()  # Of a facet of several columns: of which its rows are at once.
 
     @property
     def key(self) -> tuple[str, object]:
         """What makes two groups the same, however their numbers are written."""
+        if self.parts:
+            return self.facet.name, tuple(part.key for part in self.parts)
         threshold = self.facet.threshold
         values = frozenset(_canonical(value) for value in self.values)
         return self.facet.column, values if threshold is None else threshold
 
     @property
     def counted(self) -> Facet:
-        """The facet as its rows are counted; groups of one column share it."""
-        return Facet(self.facet.column, (), self.facet.threshold)
+        """The facet as its rows are counted; groups of the same columns share it."""
+        return self.facet.counted
 
     @property
     def words(self) -> str:
         """The group for people: ``Female``, ``above 40``."""
-        threshold = self.facet.threshold is not None
-        return self.facet.shown if threshold else self.text.replace(",", ", ")
+        if self.parts:
+            return JOINT.join(part.words for part in self.parts)
+        if self.facet.intervals:
+            return self.predicate.phrase
+        return self.facet.shown if self._is_split else self.text.replace(",", ", ")
 
     @property
     def name(self) -> str:
-        """The group with its column: ``sex = Female``, ``age above 40``."""
-        sign = " " if self.facet.threshold is not None else " = "
+        """The group with its column: ``sex = Female``, ``age above 40``, or several of them."""
+        if self.parts:
+            return JOINT.join(part.name for part in self.parts)
+        sign = " " if self._is_split else " = "
         return f"{self.facet.column}{sign}{self.words}"
 
     @property
     def predicate(self) -> Predicate:
         """The condition that its rows meet."""
+        if self.parts:
+            first, *others = (part.predicate for part in reversed(self.parts))
+            return reduce(lambda within, one: replace(one, within=within), others, first)
+        column = self.facet.column
         if self.facet.threshold is not None:
-            return Predicate(self.facet.column, "gt", self.facet.threshold)
-        return Predicate(self.facet.column, "in", values=self.values)
+            return Predicate(column, "gt", self.facet.threshold)
+        if self.facet.intervals:
+            [(low, high)] = (
+                ends for ends in self.facet.intervals if interval_text(*ends) in self.values
+            )
+            if math.isinf(low) or math.isinf(high):
+                return Predicate(column, *(("lt", high) if math.isinf(low) else ("ge", low)))
+            return Predicate(column, "between", low, below=high)
+        return Predicate(column, "in", values=self.values)
+
+    @property
+    def _is_split(self) -> bool:
+        return self.facet.threshold is not None or bool(self.facet.intervals)
 
     def counts(self, tally: Tally) -> NDArray[np.int64]:
         """Pick the group's rows and the others', shape (2, strata + 1, 3, 3)."""
@@ -71,20 +101,53 @@ class Group:
         return Pair.of(self.counts(tally))
 
 
-def groups_of(facet: Facet, tally: Tally, column: pa.ChunkedArray) -> tuple[Group, ...]:
-    """Name the groups of a facet, from the reference."""
+def groups_of(facet: Facet, tally: Tally, table: pa.Table) -> tuple[Group, ...]:
+    """Name the groups of a facet, from the reference and its rows counted."""
+    if not facet.also:
+        rows = tally.counts.sum(axis=(1, 2, 3))[:-1]
+        return _groups_of_column(facet, dict(zip(tally.values, rows, strict=True)), table)
+    cells = dict(zip(tally.values, tally.counts.sum(axis=(1, 2, 3))[:-1].tolist(), strict=True))
+    choices = []
+    for at, part in enumerate(facet.parts):
+        rows_of = Counter[str]()
+        for cell, count in cells.items():
+            rows_of[cell.split(BETWEEN)[at]] += count
+        choices.append(_groups_of_column(part, dict(sorted(rows_of.items())), table))
+    found = []
+    for parts in product(*choices):
+        values = tuple(BETWEEN.join(one) for one in product(*(part.values for part in parts)))
+        text = JOINT.join(part.text for part in parts)
+        found.append((sum(cells.get(one, 0) for one in values), Group(facet, values, text, parts)))
+    # What is named is a group without rows, too: somebody waits for them.
+    held = [one for one in found if one[0]] if len(found) > 1 else found
+    most = sorted(range(len(held)), key=lambda at: (-held[at][0], at))[:MAX_GROUPS]
+    return tuple(held[at][1] for at in sorted(most))
+
+
+def _groups_of_column(facet: Facet, rows: Mapping[str, int], table: pa.Table) -> tuple[Group, ...]:
     if facet.threshold is not None:
-        return (Group(facet, (ABOVE,), _above_text(facet.threshold, column)),)
+        return (Group(facet, (ABOVE,), _above_text(facet.threshold, table[facet.column])),)
     if facet.values:
         return (Group(facet, facet.values, ",".join(facet.values)),)
-    rows = tally.counts.sum(axis=(1, 2, 3))[:-1]
-    order = np.lexsort((np.arange(len(rows)), -rows))[:MAX_GROUPS]
-    chosen = [tally.values[index] for index in sorted(order)]
-    return tuple(Group(facet, (value,), value) for value in chosen)
+    values = [interval_text(*ends) for ends in facet.intervals]
+    if not values:
+        listed = list(rows)
+        most = sorted(range(len(listed)), key=lambda at: (-rows[listed[at]], at))[:MAX_GROUPS]
+        values = [listed[at] for at in sorted(most)]
+    return tuple(Group(facet, (value,), value) for value in values)
 
 
 def group_of_text(column: str, text: str) -> Group:
-    """Read a group as a document of Clarify names it."""
+    """Read a group as a document names it, of Clarify's or of several columns."""
+    columns, texts = column.split(JOINT), text.split(JOINT)
+    if len(columns) > 1 and len(columns) == len(texts):
+        parts = tuple(group_of_text(*both) for both in zip(columns, texts, strict=True))
+        facet = replace(parts[0].facet, also=tuple(part.facet for part in parts[1:]))
+        values = tuple(BETWEEN.join(one) for one in product(*(part.values for part in parts)))
+        return Group(facet, values, text, parts)
+    if interval := INTERVAL.fullmatch(text):
+        facet = Facet(column, intervals=((float(interval[1]), float(interval[2])),))
+        return Group(facet, (text,), text)
     threshold = read_threshold(text)
     if threshold is not None:
         return Group(Facet(column, (), threshold), (ABOVE,), text)

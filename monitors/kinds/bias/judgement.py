@@ -24,6 +24,7 @@ from driftline.monitors.kinds.bias.change import (
     on_scale,
     spread,
 )
+from driftline.monitors.kinds.bias.flip_test import NOT_NUMERIC, Flip
 from driftline.monitors.kinds.bias.intervals import denominators, interval
 from driftline.monitors.kinds.bias.metrics import (
     LABEL_FREE,
@@ -38,6 +39,7 @@ from driftline.monitors.kinds.bias.metrics import (
 from driftline.monitors.results.metric import INSUFFICIENT, MetricResult, too_variable
 from driftline.monitors.results.violation import Severity
 from driftline.stats.blocks import NO_BLOCKS, BlockVariation
+from driftline.stats.intervals import Z95
 from driftline.stats.multiple_testing import holm_levels
 
 Counts = NDArray[np.int64]
@@ -49,6 +51,8 @@ JUDGED_LABELS = "DPL"
 LEAST_ROWS, LEAST_DENOMINATOR = 30, 10
 # The smallest change that matters: of a difference of shares, of the logarithm of a ratio.
 TOLERANCE, RATIO_TOLERANCE = 0.02, 0.05
+# Of that, from where on a change matters that lasts over several windows.
+LASTING = 0.5
 # Notes of a window that lacks a whole column of answers or labels.
 NOTHING_YET = ("undefined: no_labels", "undefined: no_predictions")
 # However few windows a year has, no single one is judged more loosely than this.
@@ -71,6 +75,9 @@ class GroupCounts:
     blocks: Counts | None = None
     # The document's values by metric; None when it does not name this group.
     required: Mapping[str, float | None] | None = None
+    # What the flip test found in the window, and in the reference; None where it was not asked.
+    flips: tuple[Flip | None, Flip | None] = (None, None)
+    lasts: bool = False  # Whether the rows are of several windows: then half the change matters.
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,7 @@ class Finding:
     excess: float = 0.0  # Evidence beyond what a violation needs, in nats; 0 when it is none.
     # Distance over the distance at which a violation begins; None when not judged.
     ratio: float | None = None
+    windows: int = 1  # Over how many windows it is found.
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ def judge_groups(
         for place, group in enumerate(groups)
         for draft in _drafts(place, group, stratified=stratified)
     ]
-    level = min(LOOSEST, budget.per_window)
+    level = level_of(budget)
     compared = [draft.comparison for draft in drafts if draft.comparison is not None]
     # What more rows would make judged has its share already: else that would widen others' bounds.
     p_values = [one.p_value for one in compared] + [1.0 for draft in drafts if draft.waits]
@@ -116,6 +124,20 @@ def judge_groups(
     return found, level / max(1, len(p_values))
 
 
+def level_of(budget: Budget) -> float:
+    """Return the chance of a false alarm that all that is judged together may take."""
+    return min(LOOSEST, budget.per_window)
+
+
+def chances_of(group: GroupCounts) -> dict[str, float]:
+    """Return the p-value of each judged metric of a group; none of what is not compared."""
+    return {
+        draft.finding.result.name: draft.comparison.p_value
+        for draft in _drafts(0, group, stratified=False)
+        if draft.comparison is not None
+    }
+
+
 def findable(group: GroupCounts, rows: int, alpha: float) -> Iterator[tuple[str, float, float]]:
     """Yield each judged metric of a window of so many rows without a change.
 
@@ -125,7 +147,7 @@ def findable(group: GroupCounts, rows: int, alpha: float) -> Iterator[tuple[str,
     before = Pair.of(group.reference)
     like = Pair.of(group.reference * (rows / max(1, group.reference.sum())))
     values = measure(before, stratified=False)
-    for name in (one for one in JUDGED if one in values):
+    for name in (one for one in judged_usually(group) if one in values):
         sides = [_Measurement(name, one, values[name]) for one in (like, before)]
         value = values[name].value
         if value is None or _note(sides):
@@ -154,14 +176,18 @@ def _drafts(place: int, group: GroupCounts, *, stratified: bool) -> list[_Draft]
     now = measure(window, stratified=stratified)
     before = None if group.reference is None else Pair.of(group.reference)
     then = {} if before is None else measure(before, stratified=stratified)
+    for values, flip in zip((now, then), group.flips, strict=True):
+        if flip is not None:
+            values["FT"] = Measured(flip.value, flip.reason)
     found = []
     for name in (*POST_TRAINING, *PRE_TRAINING):
         if name in now:
-            sides = [_Measurement(name, window, now[name])]
-            if before is not None:
-                sides.append(_Measurement(name, before, then[name]))
+            flips = group.flips if name == "FT" else (None, None)
+            sides = [_Measurement(name, window, now[name], flips[0])]
+            if before is not None and name in then:
+                sides.append(_Measurement(name, before, then[name], flips[1]))
             found.append(_draft(place, group, name, sides))
-    return found
+    return [one for one in found if one is not None]
 
 
 @dataclass(frozen=True)
@@ -171,23 +197,51 @@ class _Measurement:
     name: str
     pair: Pair
     measured: Measured
+    flip: Flip | None = None  # Of FT, which is not of counts.
 
     @property
     def limits(self) -> tuple[float | None, float | None]:
         """Return the limits of the value; None twice where it has none."""
+        if self.flip is not None:
+            return self.flip.limits(Z95) or (None, None)
         return interval(self.name, self.pair, self.measured) or (None, None)
 
     def estimate(self) -> Estimate | None:
         """Estimate it on the scale of the test; None where it has no limits."""
-        return estimate(self.name, self.pair, self.measured)
+        if self.flip is None:
+            return estimate(self.name, self.pair, self.measured)
+        flip, value = self.flip, self.measured.value
+        return (
+            None if value is None else Estimate(value, lambda z: flip.limits(z) or (value, value))
+        )
+
+    @property
+    def rows(self) -> tuple[float, float]:
+        """Rows of the others and of the group that have what the metric needs."""
+        if self.flip is not None:
+            return float(self.flip.others), float(self.flip.group)
+        return needed_rows(self.name, self.pair)
+
+    @property
+    def denominators(self) -> tuple[float, float]:
+        """What the metric divides by in the others and in the group."""
+        return self.rows if self.flip is not None else denominators(self.name, self.pair)
 
 
-def _draft(place: int, group: GroupCounts, name: str, sides: Sequence[_Measurement]) -> _Draft:
-    """Put the metric's line together; `sides` are the window and, when known, the reference."""
+def _draft(
+    place: int, group: GroupCounts, name: str, sides: Sequence[_Measurement]
+) -> _Draft | None:
+    """Put the metric's line together; `sides` are the window and, when known, the reference.
+
+    None of several windows where it is not judged: nothing of them is shown.
+    """
     asked = None if group.required is None else group.required.get(name)
     own = sides[1].measured.value if len(sides) > 1 else None
     is_limit = own is not None and asked is not None and _differ(own, asked)
     required = asked if is_limit or len(sides) == 1 else own
+    is_judged = required is not None and _is_judged(name, group, is_limit=is_limit)
+    if group.lasts and not is_judged:
+        return None
     low, high = sides[0].limits
     before = sides[1].limits if len(sides) > 1 and not is_limit else (None, None)
     result = MetricResult(
@@ -198,28 +252,29 @@ def _draft(place: int, group: GroupCounts, name: str, sides: Sequence[_Measureme
         reference=required,
         reference_low=before[0],
         reference_high=before[1],
-        count=int(sum(needed_rows(name, sides[0].pair))),
+        count=int(sum(sides[0].rows)),
         facet=group.facet,
         facet_value=group.text,
         note=_note(sides),
     )
     finding = Finding(result, place, required, is_limit)
-    if required is None or not _is_judged(name, group, is_limit=is_limit):
+    if not is_judged:
         return _Draft(finding, None)
     if result.note:
         is_fit = len(sides) == 1 or not _note(sides[1:])
         return _Draft(finding, None, waits=is_fit and result.note not in NOTHING_YET)
     between = NO_BLOCKS if group.blocks is None else spread(name, group.blocks)
-    return _Draft(finding, _comparison(finding, sides, between))
+    share = LASTING if group.lasts else 1.0
+    return _Draft(finding, _comparison(finding, sides, between, share))
 
 
 def _comparison(
-    finding: Finding, sides: Sequence[_Measurement], between: BlockVariation
+    finding: Finding, sides: Sequence[_Measurement], between: BlockVariation, share: float = 1.0
 ) -> Comparison | None:
     window, name = sides[0].estimate(), finding.result.name
     if window is None or finding.required is None:
         return None
-    tolerance = RATIO_TOLERANCE if name == "DI" else TOLERANCE
+    tolerance = share * (RATIO_TOLERANCE if name == "DI" else TOLERANCE)
     if finding.is_limit or len(sides) == 1:
         # As SageMaker: as far from "no difference" on either side as the document says.
         limit = abs(on_scale(name, finding.required))
@@ -238,8 +293,12 @@ def _is_judged(name: str, group: GroupCounts, *, is_limit: bool) -> bool:
     """Whether a metric is judged: a limit always, the usual ones unless they were taken out."""
     if is_limit:
         return True
-    is_usual = name in JUDGED or (name == JUDGED_LABELS and _has_labels_alone(group))
-    return is_usual and (group.required is None or name in group.required)
+    return name in judged_usually(group) and (group.required is None or name in group.required)
+
+
+def judged_usually(group: GroupCounts) -> tuple[str, ...]:
+    """Return the metrics of a group that are judged unless somebody sets other limits."""
+    return (JUDGED_LABELS,) if _has_labels_alone(group) else JUDGED
 
 
 def _has_labels_alone(group: GroupCounts) -> bool:
@@ -254,11 +313,13 @@ def _note(sides: Sequence[_Measurement]) -> str:
     now = sides[0].measured
     if now.value is None and (note := f"undefined: {now.reason}") in NOTHING_YET:
         return note
-    if any(min(needed_rows(side.name, side.pair)) < LEAST_ROWS for side in sides):
+    if sides[0].flip is not None and now.reason.startswith(NOT_NUMERIC):
+        return f"undefined: {now.reason}"
+    if any(min(side.rows) < LEAST_ROWS for side in sides):
         return INSUFFICIENT
     if now.value is None:
         return f"undefined: {now.reason}"
-    if any(min(denominators(side.name, side.pair)) < LEAST_DENOMINATOR for side in sides):
+    if any(min(side.denominators) < LEAST_DENOMINATOR for side in sides):
         return INSUFFICIENT
     return ""
 

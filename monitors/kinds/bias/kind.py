@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from driftline.monitors.kind import Kind, MetricSeries, MetricSpec, answer_columns
 from driftline.roles import Roles
+from driftline.signature import Signature
+
+if TYPE_CHECKING:
+    # Heavy, and only for types.
+    from driftline.baseline.store import Baseline
 
 NAMESPACE = "aws/sagemaker/Endpoints/bias-metrics"
+
+
+def _columns(signature: Signature, baseline: Baseline) -> list[str]:
+    """Name the captured columns that are counted, and the features that the flip test compares."""
+    near = None if baseline.outcomes is None else baseline.outcomes.neighbours
+    return answer_columns(signature, baseline, *(() if near is None else near.column_names))
 
 
 def _is_deployable(roles: Roles, has_model: bool) -> bool:
@@ -16,8 +29,9 @@ KIND = Kind(
     name="bias",
     evaluation="driftline.monitors.kinds.bias.evaluation",
     compat_evaluation="driftline.monitors.sagemaker.bias",
-    columns=answer_columns,
+    columns=_columns,
     uses_labels=True,
+    needs_positive=True,
     needs="the reference needs groups to compare and answers; give --facet, and --label or "
     "--prediction",
     violations_version="1.0",
@@ -56,7 +70,12 @@ KIND = Kind(
         MetricSpec("DCR", "conditional rejection"),
         MetricSpec("TE", "treatment equality"),
         MetricSpec("GE", "generalised entropy"),
-        MetricSpec("FT", "flip test"),
+        MetricSpec(
+            "FT",
+            "flip test",
+            "the group's rows that are refused where the nearest others are accepted, less those "
+            "accepted where they are refused, as a share",
+        ),
         MetricSpec("JS", "Jensen-Shannon divergence"),
         MetricSpec("KL", "Kullback-Leibler divergence"),
         MetricSpec("KS", "Kolmogorov-Smirnov distance"),

@@ -8,7 +8,7 @@ References
 ----------
 Amazon SageMaker Developer Guide, "Measure pre-training bias" and "Measure post-training data and
 model bias" (clarify-*-bias-metric-*); values checked against smclarify 0.5 and outputs of real
-jobs. FT (flip test) is not here: it needs neighbours of rows, not counts.
+jobs. FT is in `flip_test`: it needs neighbours of rows, not counts.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ POST_TRAINING: Mapping[str, str] = {
     "DI": "Disparate Impact (DI)",
     "DPPL": "Difference in Positive Proportions in Predicted Labels (DPPL)",
     "DRR": "Difference in Rejection Rates (DRR)",
+    "FT": "Flip Test (FT)",
     "GE": "Generalized Entropy (GE)",
     "RD": "Recall Difference (RD)",
     "SD": "Specificity Difference (SD)",
@@ -180,7 +181,9 @@ def measure(pair: Pair, *, stratified: bool = False) -> dict[str, Measured]:
     a, d = pair.a, pair.d
     if not a.rows or not d.rows:
         names = [
-            name for name in (*PRE_TRAINING, *POST_TRAINING) if stratified or "CDD" not in name
+            name
+            for name in (*PRE_TRAINING, *POST_TRAINING)
+            if name != "FT" and (stratified or "CDD" not in name)
         ]
         reason = "no_rows_in_group" if a.rows else "no_rows_outside_group"
         return {name: Measured(None, reason) for name in names}

@@ -11,7 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.outcomes import Outcomes, outcome_classes, resolve_facet
+from driftline.baseline.outcomes import (
+    Outcomes,
+    compared_features,
+    outcome_classes,
+    resolve_facet,
+)
 from driftline.baseline.positive import positive_question
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.classes import known_classes
@@ -44,6 +49,9 @@ class Plan:
     # Rows by counted facet; empty when only Clarify's document is known.
     reference: Mapping[Facet, Tally] = field(default_factory=dict)
     outcomes: Outcomes | None = None
+    # Features that the flip test compares rows by, and those that it cannot: texts, truth values.
+    features: tuple[str, ...] = ()
+    not_numeric: tuple[str, ...] = ()
     requirements: Requirements | None = None  # From analysis.json, when it is about the same label.
 
     @property
@@ -70,14 +78,41 @@ class Plan:
         """Why that is the positive value; "" where somebody named it."""
         return "" if self.outcomes is None else self.outcomes.positive_reason
 
-    @property
-    def unusable(self) -> Unusable:
-        """The reference's predictions that no metric can use."""
+    def answered_blocks(self, length: timedelta | None) -> list[tuple[int, int]]:
+        """Count positive and negative predictions of the reference, then of each of its blocks."""
+        if not self.reference:
+            return []
+        counts = [next(iter(self.reference.values())).counts.sum(axis=(0, 1, 2))]
+        blocks = reference_blocks(self, self.counted[0], length)
+        counts += [] if blocks is None else list(blocks.sum(axis=(1, 2)))
+        return [(int(one[1]), int(one[0])) for one in counts]
+
+    def unusable(self, length: timedelta | None) -> Unusable:
+        """Count the reference's predictions that no metric can use; missing ones by block, too."""
         if self.outcomes is None:
             return Unusable()
         table, roles = self.outcomes.table, self.outcomes.roles
         impossible = impossible_predictions(table, roles)
-        return unusable_of(self.reference, impossible, roles, table.column_names)
+        found = unusable_of(self.reference, impossible, roles, table.column_names)
+        counts = reference_blocks(self, self.counted[0], length) if found.missing else None
+        if counts is None:
+            return found
+        missing = counts[..., MISSING].sum(axis=(1, 2)).tolist()
+        rows = counts.sum(axis=(1, 2, 3)).tolist()
+        return replace(found, blocks=list(zip(rows, missing, strict=True)))
+
+    @property
+    def tries_flips(self) -> bool:
+        """Whether the flip test needs rows: the baseline has some, with their features."""
+        return self.outcomes is not None and self.outcomes.neighbours is not None
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns that hold numbers where there are answers."""
+        roles = self.roles
+        if roles.problem == "regression":
+            return tuple(one for one in (roles.prediction, roles.label) if one is not None)
+        return () if roles.prediction is not None else roles.probability[-1:]
 
     @property
     def is_stratified(self) -> bool:
@@ -121,7 +156,7 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
         outcomes.roles, facets=facets, positive=roles.positive, also_positive=roles.also_positive,
         problem=roles.problem, threshold=roles.threshold, group=roles.group,
     )  # fmt: skip
-    counted = [Facet(facet.column, (), facet.threshold) for facet in facets]
+    counted = [facet.counted for facet in facets]
     tallies, _ = count_batches(outcomes.table.to_batches(), own, counted)
     if roles.positive != outcomes.roles.positive and not any(
         tally.counts[:, :, 1].any() or tally.counts[:, :, :, 1].any() for tally in tallies.values()
@@ -133,12 +168,19 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     groups = tuple(
         group
         for facet, key in zip(facets, counted, strict=True)
-        for group in groups_of(facet, tallies[key], outcomes.table[facet.column])
+        for group in groups_of(facet, tallies[key], outcomes.table)
     )
     known = requirements if _is_about(requirements, own) else None
     reason = outcomes.reason_of(own)
+    near = compared_features(baseline.signature, own) if own.has_predictions else ()
     return Plan(
-        settled, groups, tallies, replace(outcomes, roles=own, positive_reason=reason), known
+        settled,
+        groups,
+        tallies,
+        replace(outcomes, roles=own, positive_reason=reason),
+        tuple(one.name for one in near),
+        tuple(one.name for one in near if one.type not in ("int64", "double")),
+        known,
     )
 
 
@@ -178,24 +220,39 @@ def reference_blocks(
     return counts[sizes >= PARTIAL_SHARE * np.median(sizes)] if len(sizes) else counts
 
 
+def blocks_of_groups(plan: Plan, length: timedelta | None) -> list[NDArray[np.int64] | None]:
+    """Count the reference's others and rows of each group by block, shape (B, 2, 3, 3)."""
+    counted = {facet: reference_blocks(plan, facet, length) for facet in plan.counted}
+    found: list[NDArray[np.int64] | None] = []
+    for group in plan.groups:
+        blocks = counted[group.counted]
+        if blocks is not None:
+            # The cells of one facet to the group and the others, block by block.
+            inside = [value in group.values for value in plan.reference[group.counted].values]
+            known, held = blocks[:, :-1], np.array(inside, dtype=bool)
+            blocks = np.stack([known[:, ~held].sum(axis=1), known[:, held].sum(axis=1)], axis=1)
+        found.append(blocks)
+    return found
+
+
 def _facets(roles: Roles, outcomes: Outcomes) -> tuple[Facet, ...]:
     """Fix what the caller's facets mean, from the reference."""
     if roles.facets == outcomes.roles.facets:
         return roles.facets
-    for facet in roles.facets:
-        if facet.column not in outcomes.table.column_names:
+    for column in roles.facet_columns:
+        if column not in outcomes.table.column_names:
             raise InputError(
-                f'facet "{facet.column}": the baseline was made without it; make it again with '
-                f"--facet {facet.column}"
+                f'facet "{column}": the baseline was made without it; make it again with '
+                f"--facet {column}"
             )
-    return tuple(resolve_facet(facet, outcomes.table[facet.column]) for facet in roles.facets)
+    return tuple(resolve_facet(facet, outcomes.table) for facet in roles.facets)
 
 
 def _check_answers(roles: Roles, classes: Sequence[str] = ()) -> None:
     if roles.label is None and roles.prediction is None and not roles.probability:
         raise InputError(NO_ANSWERS)
     if roles.positive is None:
-        raise InputError(f"{positive_question(roles, classes)}; of numbers, those above it are")
+        raise InputError(positive_question(roles, classes))
     if roles.problem == "multiclass" and roles.prediction is None and roles.probability:
         raise InputError(
             "bias: probabilities of several classes without the predicted one; give --prediction"
@@ -231,8 +288,8 @@ def _by_document(requirements: Requirements, roles: Roles) -> Plan:
         problem=roles.problem or kind,
     )
     _check_answers(settled)
-    wanted = {facet.column for facet in roles.facets}
+    wanted = {facet.name for facet in roles.facets}
     groups = tuple(
-        group for group in requirements.groups if not wanted or group.facet.column in wanted
+        group for group in requirements.groups if not wanted or group.facet.name in wanted
     )
     return Plan(settled, groups, requirements=requirements)

@@ -22,9 +22,9 @@ from driftline.monitors.results.violation import JsonValue
 
 def kept_day_test(context: CheckContext, budget: Budget) -> DayTest | None:
     """Return the rule by days, as `day_test_of` makes it, kept from window to window."""
-    baseline, length, kept = context.baseline, context.rows.length, context.past.drift_tests
+    baseline, length = context.baseline, context.rows.length
     make = partial(day_test_of, baseline, length, budget)
-    return make() if kept is None else kept.get(("days", baseline.version, length, budget), make)
+    return context.kept(("days", length, budget), make)
 
 
 def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) -> DayTest | None:

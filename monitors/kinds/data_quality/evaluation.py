@@ -59,7 +59,7 @@ from driftline.monitors.kinds.data_quality.rule_outcomes import (
     judged_rules,
     rule_details,
 )
-from driftline.monitors.kinds.data_quality.segment_steps import with_steps
+from driftline.monitors.kinds.data_quality.segment_steps import gap_sums, with_steps
 from driftline.monitors.kinds.data_quality.segments import (
     SegmentPlan,
     SegmentVerdict,
@@ -126,6 +126,7 @@ def evaluate(context: CheckContext) -> Report:
     profile, sample = reading.profile, reading.sampler.table()
     known = baseline.profile.columns if baseline.profile else {}
     counts = _counted(context, reading, day_test, references)
+    counts = replace(counts, gaps=gap_sums(plan, reading.segments, context))
     by_days = judge_days(context, day_test, counts)
     blocks, warm_up = baseline.blocks, context.past.warm_up
     judgement = judge(
@@ -140,7 +141,7 @@ def evaluate(context: CheckContext) -> Report:
         budget=budget,
         days=by_days,
         implausible=find_implausible(
-            sample, references, known, profile.columns, seasoned=_seasoned(blocks)
+            sample, references, known, profile.columns, {} if blocks is None else blocks.days
         ),
         counts=counts,
         past=context.past.counts,
@@ -150,7 +151,7 @@ def evaluate(context: CheckContext) -> Report:
     outcomes = _judged_rules(reading, context, judgement)
     drafts = (*judgement.drafts, *row_faults, *outcome_drafts(outcomes))
     violations = find_violations(replace(judgement, drafts=drafts), context, references, counts)
-    verdicts = _judged_segments(context, plan, reading, suppressed)
+    verdicts = _judged_segments(context, plan, reading, counts, suppressed)
     if verdicts:
         violations = (*violations, *find_segment_violations(verdicts, context))
     statistics = Statistics.from_profile(profile)
@@ -196,8 +197,9 @@ def _counted(
     before = runs_before(context.past.counts, start)
     counts = WindowCounts.of(reading.profile, start, end, before)
     if context.baseline.profile is not None:
-        known, found = context.baseline.profile.columns, reading.profile.columns
-        counts = shortened_runs(counts, found, known, references)
+        runs = {name: one.runs for name, one in reading.profile.columns.items()}
+        known = context.baseline.profile.columns
+        counts = shortened_runs(counts, runs, known, references)
     counts = replace(counts, marks=last_marks(reading.rows.marks, start, end))
     if day_test is None or reading.days is None:
         return counts
@@ -284,6 +286,7 @@ def _judged_segments(
     context: CheckContext,
     plan: SegmentPlan | None,
     reading: WindowReading,
+    counts: WindowCounts,
     suppressed: SuppressedDrift | None,
 ) -> list[SegmentVerdict]:
     """Judge each segment apart, without what a baseline that never fitted holds back."""
@@ -293,7 +296,7 @@ def _judged_segments(
     verdicts = judge_segments(
         plan, baseline, reading.segments, reading.profile, length=context.rows.length, budget=each
     )
-    verdicts = with_steps(verdicts, plan, reading.segments, context, context.budget)
+    verdicts = with_steps(verdicts, plan, counts, context, context.budget)
     return [
         replace(
             verdict,

@@ -80,7 +80,7 @@ def standstill(
 
 def shortened_runs(
     counts: WindowCounts,
-    window: Mapping[str, ColumnProfile],
+    window: Mapping[str, ValueRuns],
     known: Mapping[str, ColumnProfile],
     references: Mapping[str, ReferenceColumn],
 ) -> WindowCounts:
@@ -91,8 +91,8 @@ def shortened_runs(
     the fewest has: a run surely has these, and others may have hundreds.
     """
     cells = dict(counts.cells)
-    for name in cells.keys() & known.keys() & references.keys():
-        runs = window[name].runs
+    for name in cells.keys() & window.keys() & known.keys() & references.keys():
+        runs = window[name]
         if runs.lengths.max(initial=0) <= LEAST_RUN:
             continue
         cells[name] = cells[name].copy()

@@ -110,7 +110,7 @@ class _Work:
         told = {
             name
             for name, note in decision.notes.items()
-            if note == UNDECIDABLE and name in self.days.judged
+            if note == UNDECIDABLE and name in self.days.located | self.days.findings.keys()
         }
         self.notes.update({k: note for k, note in decision.notes.items() if k not in told})
         self.remedies.update({k: one for k, one in decision.remedies.items() if k not in told})

@@ -7,48 +7,98 @@ between a segment and the others no more. Shapes: H hours, S segments, C cells, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property, partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftline.baseline.constraints import is_compared
+from driftline.baseline.predicate import Predicate
 from driftline.baseline.segments import SegmentColumn, SegmentCounter
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.drift_test import SCALES
+from driftline.monitors.drift_test.spans import spans_ending_with
+from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.segments import SegmentPlan, SegmentVerdict
-from driftline.monitors.results.violation import Draft, rounded
-from driftline.stats.calendar_regression import SEASON_DAYS, Integers, Numbers
-from driftline.stats.day_scores import normal_scores
-from driftline.stats.day_variation import DayVariation, student_limit
+from driftline.monitors.results.violation import Draft, plural, rounded
+from driftline.stats.calendar_regression import SEASON_DAYS, Numbers
+from driftline.stats.day_scores import DaySums, normal_scores
+from driftline.stats.day_variation import DayVariation, SpanTest, student_limit
 from driftline.stats.multiple_testing import alpha_per_test
 
+Bools = NDArray[np.bool_]
 # What is accepted of a year's false alarms.
 BUDGET_SHARE = 0.05
-# Shorter windows are storms: two halves of them tell nothing of what lasts.
-LEAST_SPAN = timedelta(days=4)
+# Shorter windows are storms: two halves of them tell nothing of what lasts. They are judged
+# together, as many as make a week.
+LEAST_SPAN, SPAN = timedelta(days=4), timedelta(days=7)
 # Of longer blocks nothing is known of single days.
 DAY_H = 24
 # Each half of a window holds so much of its mean: what lasts, not a storm.
 HALF = 0.5
 # The gaps of a column are known on so many of the reference's days.
 FILLED = 0.5
+# The shares of rows that a window's weights tell are found to 0.1%.
+ROUNDS, PRECISION = 50, 1e-3
+# Gaps that are as large as the largest but for chance.
+NEARLY = 0.9
+
+
+def gap_sums(
+    plan: SegmentPlan | None, window: SegmentCounter | None, context: CheckContext
+) -> dict[str, DaySums]:
+    """Return the gaps of a window's segments to the others by the day, by their column.
+
+    There are none of windows that are too short to be judged.
+    """
+    if plan is None or window is None or not _scale(context.rows.length):
+        return {}
+    found = {name: gaps.day_sums(window) for name, gaps in _gaps_of(plan, context)}
+    return {name: sums for name, sums in found.items() if sums is not None}
 
 
 def with_steps(
     verdicts: Sequence[SegmentVerdict],
     plan: SegmentPlan,
-    window: SegmentCounter,
+    window: WindowCounts,
     context: CheckContext,
     budget: Budget,
 ) -> list[SegmentVerdict]:
-    """Add a draft to each segment of a window whose gap to the others is another."""
+    """Add a draft to each segment of a window whose gap to the others is another.
+
+    Windows of less than four days are judged with those before, as many as make a week.
+    """
     length = context.rows.length
-    if length is not None and length < LEAST_SPAN:
+    scale = _scale(length)
+    if not scale:
         return [*verdicts]
-    baseline, kept = context.baseline, context.past.drift_tests
+    spans = spans_ending_with(window, context.past.counts or (), (1, *{scale} - {1}), length)
+    drafts: dict[tuple[str, int], list[Draft]] = {}
+    for span in (one for one in spans if one.width == one.scale == scale):
+        for name, gaps in _gaps_of(plan, context):
+            parts = [one.gaps[name] for one in span.windows if name in one.gaps]
+            tests = max(gaps.live_count * len(plan.columns), 1)
+            share = BUDGET_SHARE * budget.false_alarms_per_year
+            alpha = alpha_per_test(share, budget.windows_per_year, tests, scale=scale)
+            for step in gaps.steps(DaySums.merged(parts), alpha) if parts else ():
+                drafts.setdefault((name, step.index), []).append(_draft(step))
+    return [_with(verdict, drafts, plan) for verdict in verdicts]
+
+
+def _scale(length: timedelta | None) -> int:
+    """Return how many windows of a length are judged together; 0: none, they are too short."""
+    if length is None or length >= LEAST_SPAN:
+        return 1
+    return next((scale for scale in SCALES if scale * length >= SPAN), 0)
+
+
+def _gaps_of(plan: SegmentPlan, context: CheckContext) -> Iterator[tuple[str, SegmentGaps]]:
+    """Return what the reference's days tell, by the column of segments, where they tell enough."""
+    baseline = context.baseline
     columns = tuple(
         one.name
         for one in baseline.signature.columns
@@ -56,18 +106,12 @@ def with_steps(
         and baseline.cells[one.name].is_number
         and is_compared(baseline.constraints, one)
     )
-    drafts: dict[tuple[str, int], list[Draft]] = {}
     for one in plan.columns:
-        make = partial(
-            SegmentGaps, plan.reference, one, tuple(name for name in columns if name != one.name)
-        )
-        key = "steps", baseline.version, one.name
-        gaps = make() if kept is None else kept.get(key, make)
-        tests = max(gaps.live_count * len(plan.columns), 1)
-        share = BUDGET_SHARE * budget.false_alarms_per_year
-        for step in gaps.steps(window, alpha_per_test(share, budget.windows_per_year, tests)):
-            drafts.setdefault((one.name, step.index), []).append(_draft(step))
-    return [_with(verdict, drafts, plan) for verdict in verdicts]
+        own = tuple(name for name in columns if name != one.name)
+        make = partial(SegmentGaps, plan.reference, one, own)
+        gaps = context.kept(("steps", one.name), make)
+        if gaps.live_count:
+            yield one.name, gaps
 
 
 def _with(
@@ -88,13 +132,14 @@ def _draft(step: SegmentStep) -> Draft:
     what = (
         f"values lie {'higher' if step.gap > 0 else 'lower'} than those of the others of the same "
         f"hours lead to expect, by {rounded(size, 2)} sd (95%: {rounded(low, 2)} to "
-        f"{rounded(high, 2)})"
+        f"{rounded(high, 2)}), over {plural(step.days, 'day')}"
     )
     return Draft(
         feature=step.column,
         check="segment_step_check",
         description=f"A segment alone has stepped: {what}.",
         what=what,
+        predicate=Predicate(step.column, "not_in"),  # All its rows with a value.
         severity="ticket",
     )
 
@@ -107,6 +152,7 @@ class SegmentStep:
     index: int  # Of the segment.
     gap: float  # Of normal scores, less what is usual: in standard deviations of all rows.
     interval: tuple[float, float]  # 95%.
+    days: int  # Judged together.
 
 
 @dataclass(frozen=True)
@@ -125,8 +171,8 @@ class SegmentGaps:
             for name in self.columns
         }
 
-    def _gaps(self, counter: SegmentCounter) -> tuple[Integers, Numbers, Numbers, Numbers]:
-        """Return days, sums of gaps, their weights and the variance of a row: (D,), (D, F), (F,).
+    def _gaps(self, counter: SegmentCounter) -> tuple[DaySums, Numbers]:
+        """Return sums of gaps by the day with their weights, and the variance of a row, (F,).
 
         The weight of an hour is that of the difference of two means of independent rows.
         """
@@ -153,9 +199,7 @@ class SegmentGaps:
             free = max(float(np.maximum(whole - 1, 0).sum()), 1.0)
             variances.append(np.full(levels, within.sum() / free))
         return (
-            days,
-            np.concatenate(sums, axis=1),
-            np.concatenate(weights, axis=1),
+            DaySums(days, np.concatenate(sums, axis=1), np.concatenate(weights, axis=1)),
             np.concatenate(variances),
         )
 
@@ -164,13 +208,14 @@ class SegmentGaps:
         """What the days of the reference tell; None where it has not seen a year."""
         if not self._has_days(self.reference):
             return None
-        found = self.reference.blocks[self.segment.name]
-        span_days = float(found.hours[-1] + found.step - found.hours[0]) / DAY_H
-        days, sums, rows, variance = self._gaps(self.reference)
-        if span_days < SEASON_DAYS or len(days) < FILLED * span_days:
+        blocks = self.reference.blocks[self.segment.name]
+        span_days = float(blocks.hours[-1] + blocks.step - blocks.hours[0]) / DAY_H
+        found, variance = self._gaps(self.reference)
+        if span_days < SEASON_DAYS or len(found.days) < FILLED * span_days:
             return None
-        known = np.count_nonzero(rows, axis=0) >= FILLED * span_days
-        return DayVariation.of(days, sums, rows, np.where(known, variance, 0.0), span_days)
+        known = np.count_nonzero(found.rows, axis=0) >= FILLED * span_days
+        varies = np.where(known, variance, 0.0)
+        return DayVariation.of(found.days, found.sums, found.rows, varies, span_days)
 
     @property
     def live_count(self) -> int:
@@ -181,31 +226,112 @@ class SegmentGaps:
         found = counter.blocks.get(self.segment.name)
         return bool(found and self.columns and found.step <= DAY_H and len(found.hours))
 
-    def steps(self, window: SegmentCounter, alpha: float) -> list[SegmentStep]:
+    def day_sums(self, window: SegmentCounter) -> DaySums | None:
+        """Return a window's gaps by the day; None where its rows have no times."""
+        return self._gaps(window)[0] if self._has_days(window) else None
+
+    @cached_property
+    def _coupling(self) -> Numbers:
+        """Return the parts of the others' weights, shape (columns, levels, segments).
+
+        An hour's weight n_i (N - n_i) / N of segment i is the sum of n_i n_j / N of the others j.
+        """
+        blocks, levels = self.reference.blocks[self.segment.name], len(self.segment.levels)
+        found = np.zeros((len(self.columns), levels, self.segment.size))
+        for own, name in zip(found, self.columns, strict=True):
+            table = blocks.counts[name].reshape(len(blocks.hours), self.segment.size, -1)
+            rows = table[:, :, :-2].sum(axis=2).astype(np.float64)
+            whole = np.maximum(rows.sum(axis=1, keepdims=True), 1.0)
+            own[:] = (rows / whole).T[:levels] @ rows
+            np.fill_diagonal(own, 0.0)
+        return found
+
+    def _shares(self, weights: Numbers) -> Numbers:
+        """Return the share of each segment (last axis) among the others of each, by the column.
+
+        They are those of the reference, by factors of segments such that the window's weights,
+        shape (columns, levels), come out. Of two segments that have only each other nothing tells
+        which of them has stepped: none is taken out of the other.
+        """
+        levels, parts = len(self.segment.levels), self._coupling.copy()
+        for _ in range(ROUNDS):
+            total = parts.sum(axis=2)
+            known = (total > 0) & (weights > 0)
+            factor = np.sqrt(np.divide(weights, total, out=np.zeros_like(total), where=known))
+            parts *= factor[:, :, None]
+            parts[:, :, :levels] *= factor[:, None, :]
+        total = parts.sum(axis=2, keepdims=True)
+        shares = np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)[:, :, :levels]
+        alone = shares > 1 - PRECISION
+        return np.where(alone & alone.transpose(0, 2, 1), 0.0, shares)
+
+    def steps(self, window: DaySums, alpha: float) -> list[SegmentStep]:
         """Return the segments of a window whose gap is another than the reference leads to expect.
 
-        `alpha` is the p-value below which one gap is told.
+        `alpha` is the p-value below which one gap is told. A segment that steps moves the others'
+        gaps, too: the largest is taken first and its part out of the others', which are judged
+        anew; what the later ones explain is taken back.
         """
-        variation = self.variation
-        if variation is None or not self._has_days(window):
+        variation, days, sums, rows = self.variation, window.days, window.sums, window.rows
+        if variation is None:
             return []
-        days, sums, rows, _ = self._gaps(window)
         first, width = float(days[0]), float(days[-1] - days[0]) + 1.0
         if width < LEAST_SPAN / timedelta(days=1):
             return []
         excess, middle = sums - rows * variation.expected(days), first + width / 2
-        mean = _mean(excess, rows)
-        test = variation.test(mean, rows.sum(axis=0), width, middle)
-        hit = test.p_value < alpha
-        for half in (days < middle, days >= middle):
-            hit &= _mean(excess[half], rows[half]) * np.sign(mean) >= HALF * np.abs(mean)
-        reach, levels = student_limit(0.05, test.freedom) * test.error, len(self.segment.levels)
+        spans = np.ones(len(days), bool), days < middle, days >= middle
+        means = np.stack([_mean(excess[span], rows[span]) for span in spans])
+
+        def judged(gaps: Numbers) -> tuple[SpanTest, Bools]:
+            test = variation.test(gaps[0], rows.sum(axis=0), width, middle)
+            lasts = (gaps[1:] * np.sign(gaps[0]) >= HALF * np.abs(gaps[0])).all(axis=0)
+            return test, (test.p_value < alpha) & lasts
+
+        test, hit = judged(means)
+        if not hit.any():
+            return []
+        levels, taken, told = len(self.segment.levels), hit & False, hit & False
+        shares = self._shares(rows.sum(axis=0).reshape(-1, levels))
+        gaps, spread = means, test.error
+        while (hit & ~taken).any():
+            left = np.where(hit & ~taken, np.abs(gaps[0]), -1.0)
+            # Of three, the two that are left mirror each other: the one that lay off has stepped.
+            near = left >= NEARLY * left.max()
+            at = int(np.argmax(np.where(near, np.abs(means[0]), -1.0)))
+            taken[at] = told[at] = True
+            gaps, spread = _without(means, test.error, told, shares)
+            hit = judged(gaps * (test.error / spread))[1]
+            if (told & ~hit).any():
+                told &= hit
+                gaps, spread = _without(means, test.error, told, shares)
+                hit = judged(gaps * (test.error / spread))[1]
+        reach = student_limit(0.05, test.freedom) * spread
         found = []
-        for at in np.flatnonzero(hit).tolist():
-            gap, half_width = float(mean[at]), float(reach[at])
+        for at in np.flatnonzero(told & hit).tolist():
+            gap, half_width = float(gaps[0, at]), float(reach[at])
             interval = gap - half_width, gap + half_width
-            found.append(SegmentStep(self.columns[at // levels], at % levels, gap, interval))
+            column, index = divmod(at, levels)
+            found.append(SegmentStep(self.columns[column], index, gap, interval, int(width)))
         return found
+
+
+def _without(
+    gaps: Numbers, errors: Numbers, told: Bools, shares: Numbers
+) -> tuple[Numbers, Numbers]:
+    """Return gaps, shape (spans, F), to what the others were but for those told; their errors.
+
+    A gap is the segment's own step less the steps of the others times their shares among them.
+    """
+    columns, levels, _ = shares.shape
+    found, spread = gaps.reshape(-1, columns, levels).copy(), errors.reshape(columns, levels).copy()
+    for column, which in enumerate(told.reshape(columns, levels)):
+        own = shares[column][:, which]
+        inverse = np.linalg.pinv(np.eye(int(which.sum())) - own[which])
+        steps = found[:, column, which] @ inverse.T
+        found[:, column] += steps @ own.T
+        found[:, column, which] = steps
+        spread[column, which] = np.sqrt(inverse**2 @ spread[column, which] ** 2)
+    return found.reshape(gaps.shape), spread.ravel()
 
 
 def _mean(excess: Numbers, rows: Numbers) -> Numbers:

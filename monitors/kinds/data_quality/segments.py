@@ -250,7 +250,7 @@ def _evidence(verdict: SegmentVerdict, draft: Draft) -> float:
 
 
 def _target(verdict: SegmentVerdict, draft: Draft) -> Target | None:
-    if not isinstance(draft.predicate, Predicate):
+    if not isinstance(draft.predicate, Predicate) or _is_whole(draft):
         return None
     within = replace(draft.predicate, within=verdict.predicate)
     return target_of(draft, within, verdict.judgement.drifts.get(draft.feature))
@@ -268,6 +268,8 @@ def _violation(
     count = found.row_count
     if contributors is None and drift is not None and draft.check == DRIFT_CHECK:
         count = round(drift.share_window * verdict.row_count)
+    if _is_whole(draft):
+        count = verdict.profile.columns[draft.feature].present_count
     return replace(
         found,
         cause=f"where {verdict.name}: {found.cause}",
@@ -278,6 +280,11 @@ def _violation(
         segment=Segment(verdict.column, verdict.level, 1.0, verdict.share_of_rows),
         within=verdict.name,
     )
+
+
+def _is_whole(draft: Draft) -> bool:
+    """Return whether the rows behind a violation are all of the segment's with a value."""
+    return isinstance(draft.predicate, Predicate) and draft.predicate.phrase == "not empty"
 
 
 def _name(column: str, level: str, predicate: Predicate) -> str:

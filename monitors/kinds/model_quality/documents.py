@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,21 @@ import numpy as np
 from driftline.baseline.answers import Answers
 from driftline.errors import InputError
 from driftline.formats.json.jackson import Json, to_jackson
+from driftline.monitors.kinds.model_quality.class_metrics import AREAS
+from driftline.monitors.kinds.model_quality.costs import COST, KEY, Costs
+from driftline.monitors.kinds.model_quality.error_metrics import ERRORS
+from driftline.monitors.kinds.model_quality.extras import CLASS_METRICS, OF_CLASS
 from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.metrics import BETAS, confusion_matrix, measure_answers
+from driftline.monitors.kinds.model_quality.own_metrics import name_of
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
 from driftline.roles import Problem
+from driftline.validation import nearest
 
+# Our own key in SageMaker's document, as that of data quality has it.
+OWN = "driftline"
+# In it, the list of metrics of the user's own.
+METRICS = "metrics"
 LESS, GREATER = "LessThanThreshold", "GreaterThanThreshold"
 # SageMaker's headings.
 HEADINGS: Mapping[Problem, str] = {
@@ -39,8 +49,10 @@ LARGEST = 1e300
 CONSTANTS = ("best_constant_classifier", "majority_classifier")
 SCORES = tuple(BETAS)
 WEIGHTED = ("weighted_recall", "weighted_precision", *(f"weighted_{one}" for one in SCORES))
+MACRO = ("macro_precision", "macro_recall", "macro_f1")
 ROC, PR = "receiver_operating_characteristic_curve", "precision_recall_curve"
-# SageMaker's order, then what is ours.
+NO_NUMBERS = frozenset({"confusion_matrix", ROC, PR})
+# SageMaker's order, then what is ours; of numbers SageMaker's own alone, byte for byte.
 ORDER: Mapping[Problem, tuple[str, ...]] = {
     "regression": ("mae", "mse", "rmse", "r2"),
     "binary": (
@@ -72,13 +84,20 @@ ORDER: Mapping[Problem, tuple[str, ...]] = {
         *(f"{one}_{CONSTANTS[1]}" for one in ("accuracy", *WEIGHTED)),
         "balanced_accuracy",
         "accuracy_skill",
+        *MACRO,
+        *AREAS,
         "brier",
         "brier_skill",
         "log_loss",
     ),
 }
 # What SageMaker does not measure.
-EXTRAS = frozenset({"balanced_accuracy", "brier", "brier_skill", "log_loss", "accuracy_skill"})
+EXTRAS = frozenset(
+    {
+        *("balanced_accuracy", "brier", "brier_skill", "log_loss", "accuracy_skill"),
+        *(*MACRO, *AREAS, *ERRORS, COST),
+    }
+)
 RATES = ("true_positive_rate", "true_negative_rate", "false_positive_rate", "false_negative_rate")
 # What gets a threshold, in order.
 CONSTRAINED: Mapping[Problem, tuple[str, ...]] = {
@@ -95,6 +114,13 @@ class Constraint:
 
     threshold: float
     operator: str  # The side that is a violation: "LessThanThreshold" or "GreaterThanThreshold".
+    is_two_sided: bool = False  # Whether both are; the operator is then the side of the value.
+
+    def facing(self, value: float) -> Constraint:
+        """Return the constraint of the side on which a value lies, where both sides count."""
+        if not self.is_two_sided:
+            return self
+        return replace(self, operator=LESS if value < self.threshold else GREATER)
 
     @property
     def is_lower(self) -> bool:
@@ -144,11 +170,14 @@ def deviations(answers: Answers, seed: int) -> dict[str, float]:
 
 
 def statistics_document(
-    answers: Answers, measures: Mapping[str, Measure], spread: Mapping[str, float]
+    answers: Answers,
+    measures: Mapping[str, Measure],
+    spread: Mapping[str, float],
+    own: Iterable[str] = (),
 ) -> str:
-    """Write statistics.json."""
+    """Write statistics.json, the metrics of the user's own last."""
     found: dict[str, Json] = {}
-    for name in ORDER[answers.problem]:
+    for name in (*ORDER[answers.problem], *own):
         if name == "confusion_matrix":
             found[name] = confusion_matrix(answers)
         elif name in (ROC, PR):
@@ -163,24 +192,75 @@ def statistics_document(
     return to_jackson({"version": 0.0, "dataset": {"item_count": len(answers)}, heading: found})
 
 
-def constraint_document(problem: Problem, constraints: Mapping[str, Constraint]) -> str:
-    """Write constraints.json."""
+def constraint_document(
+    problem: Problem,
+    constraints: Mapping[str, Constraint],
+    *,
+    listed: Sequence[str] = (),
+    costs: Costs | None = None,
+) -> str:
+    """Write constraints.json, with the list of the user's own metrics, and with their prices."""
     found: dict[str, Json] = {
         name: {"threshold": one.threshold, "comparison_operator": one.operator}
         for name, one in constraints.items()
     }
-    return to_jackson({"version": 0.0, f"{HEADINGS[problem]}_constraints": found})
+    ours: dict[str, Json] = {METRICS: list[Json](listed)} if listed else {}
+    if costs is not None:
+        ours[KEY] = costs.to_document()
+    own: dict[str, Json] = {OWN: ours} if ours else {}
+    return to_jackson({"version": 0.0, f"{HEADINGS[problem]}_constraints": found, **own})
 
 
-def read_constraints(text: str) -> tuple[Problem, dict[str, Constraint]]:
-    """Read constraints.json."""
+def read_constraints(text: str, own: Collection[str] = ()) -> tuple[Problem, dict[str, Constraint]]:
+    """Read constraints.json, in which metrics of the user's own may have a line, too."""
     document = _parsed(text, "constraints")
     for problem, heading in HEADINGS.items():
         lines = document.get(f"{heading}_constraints")
         if isinstance(lines, Mapping):
+            _require_metrics([name for name in lines if name not in own], problem)
+            if COST in lines and read_costs(text) is None:
+                raise InputError(
+                    f'constraint "{COST}": there are no prices; expected "{OWN}": {{"{KEY}": …}} '
+                    f"beside {heading}_constraints; add them, or take the constraint out"
+                )
             return problem, {name: _constraint(name, line) for name, line in lines.items()}
     expected = ", ".join(f"{one}_constraints" for one in HEADINGS.values())
     raise InputError(f"constraints of model quality: expected an object with one of {expected}")
+
+
+def read_costs(text: str) -> Costs | None:
+    """Read the costs that a user has added to constraints.json; None where there are none."""
+    found = _ours(text).get(KEY)
+    return None if found is None else Costs.read(found)
+
+
+def read_listed(text: str) -> tuple[str, ...]:
+    """Read which metrics of the user's own constraints.json lists."""
+    found = _ours(text).get(METRICS, [])
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise InputError(f'constraints of model quality: "{METRICS}" {found!r:.60}; expected names')
+    require_own_names([name_of(one) for one in found])
+    return tuple(found)
+
+
+def _ours(text: str) -> Mapping[str, Any]:
+    own = _parsed(text, "constraints").get(OWN, {})
+    if not isinstance(own, Mapping):
+        raise InputError(
+            f'constraints of model quality: "{OWN}" is no object with "{KEY}" or "{METRICS}"'
+        )
+    return own
+
+
+def require_own_names(names: Iterable[str]) -> None:
+    """Refuse the name of a metric that is measured anyway."""
+    known = {COST, *ERRORS, *(name for order in ORDER.values() for name in order)}
+    for name in names:
+        if name in known:
+            raise InputError(
+                f'metric "{name}": driftline has one of this name, shown in every report; leave it '
+                f'out, or give yours another name: metrics={{"own_{name}": f}}'
+            )
 
 
 def read_statistics(text: str) -> tuple[int, dict[str, float]]:
@@ -216,6 +296,25 @@ def _parsed(text: str, what: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise InputError(f"{what} of model quality: expected an object")
     return found
+
+
+def _require_metrics(names: Iterable[str], problem: Problem) -> None:
+    """Refuse a name that is no metric of the problem: its threshold would judge nothing."""
+    known = [*(name for name in ORDER[problem] if name not in NO_NUMBERS), COST]
+    if problem == "regression":
+        known += ERRORS
+    for name in names:
+        if name in known or (problem == "multiclass" and OF_CLASS.fullmatch(name)):
+            continue
+        shown = [one for one in known if not one.endswith(CONSTANTS)]
+        if problem == "multiclass":
+            shown += [f"{one}[CLASS]" for one in CLASS_METRICS]
+        others = [HEADINGS[one] for one in ORDER if name in ORDER[one]]
+        raise InputError(
+            f'constraint "{name}": no metric of {HEADINGS[problem]}'
+            f"{f' but of {others[0]}' if others else ''}; {nearest(name, shown)}; rename it, or "
+            "take it out"
+        )
 
 
 def _constraint(name: str, line: object) -> Constraint:

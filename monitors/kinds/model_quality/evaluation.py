@@ -7,7 +7,10 @@ Thresholds and documents are SageMaker's; judgement.py and skill.py decide, as S
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +24,7 @@ from driftline.errors import InputError
 from driftline.formats.json.jackson import java_double
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.documents import (
     Constraint,
     constraint_document,
@@ -28,33 +32,41 @@ from driftline.monitors.kinds.model_quality.documents import (
     statistics_document,
     suggested,
 )
+from driftline.monitors.kinds.model_quality.estimates import estimate_window
 from driftline.monitors.kinds.model_quality.expectation import (
     Expectation,
     expectation,
     reference_answers,
 )
+from driftline.monitors.kinds.model_quality.extras import Extras, class_measures, shown_classes
 from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
-    blocks_of,
+    blocks_like,
     findable,
     judge_quality,
     judge_thresholds,
+    kept_blocks,
+    lost_metrics,
+    shown_result,
+    unanswered_blocks,
 )
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
+from driftline.monitors.kinds.model_quality.label_sample import ALL_LABELS, label_sample
 from driftline.monitors.kinds.model_quality.loss_segments import find_loss_segment
 from driftline.monitors.kinds.model_quality.metrics import (
     calibration,
     confusion_matrix,
-    measure_answers,
 )
-from driftline.monitors.kinds.model_quality.skill import Blocks
+from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
+from driftline.monitors.kinds.model_quality.skill import Blocks, cluster_rows
 from driftline.monitors.report.report import STATISTICS, Report
-from driftline.monitors.results.metric import MetricPoint, MetricResult
+from driftline.monitors.results.metric import WITHHELD, MetricPoint, MetricResult
 from driftline.monitors.results.unusable import (
     JudgedUnusable,
     Unusable,
     equal_note,
+    judge_equal,
     judge_unusable,
     repeated_note,
     unusable_details,
@@ -78,20 +90,29 @@ RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
 SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
 
 
-def suggest(baseline: Baseline) -> Mapping[str, str]:
-    """Return SageMaker's documents of the reference; none when it lacks label or answer."""
+def suggest(
+    baseline: Baseline, functions: tuple[OwnMetric, ...] = (), costs: Costs | None = None
+) -> Mapping[str, str]:
+    """Return SageMaker's documents of the reference; none when it lacks label or answer.
+
+    Metrics of the user's own stand behind SageMaker's, and are listed, and so are prices.
+    """
     try:
         answers = reference_answers(baseline)
     except InputError:
         return {}  # Whoever asks for a check of quality is told what is wrong.
     if answers is None or not len(answers):
         return {}
-    measures = measure_answers(answers)
-    spread = deviations(answers, SUGGEST_SEED)
+    measures = Extras(own=functions, costs=costs).measure(answers)
+    names = [one.name for one in functions]
+    spread = deviations(answers, SUGGEST_SEED) | {name: measures[name].error for name in names}
     return {
-        QUALITY_STATISTICS: statistics_document(answers, measures, spread),
+        QUALITY_STATISTICS: statistics_document(answers, measures, spread, names),
         QUALITY_CONSTRAINTS: constraint_document(
-            answers.problem, suggested(answers.problem, measures)
+            answers.problem,
+            suggested(answers.problem, measures),
+            listed=[one.listed for one in functions],
+            costs=costs,
         ),
     }
 
@@ -116,77 +137,103 @@ def detectable(baseline: Baseline) -> list[str]:
 def evaluate(context: CheckContext) -> Report:
     """Judge rows that have labels, all or some of them."""
     expected = expectation(context)
-    table = _rows(context)
+    table, has_label = _rows(context)
     known = expected.answers.classes if expected.answers else ()
     is_known = not set(known).isdisjoint(known_classes(expected.roles.positives, known))
     if expected.problem == "binary" and not is_known:
         known = ()  # The caller's classes are others than the reference's.
     limits = None if expected.answers is None else expected.answers.limits
-    answers = read_answers(
-        table, expected.roles, expected.problem, known, expected.chances, expected.classes, limits
-    )
-    facts = context.rows.facts
-    blocks = blocks_of(expected.answers, answers, facts.window.length if facts else None)
-    unusable: list[JudgedUnusable] = []
-    if context.compat is None:
-        found = judge_quality(expected, answers, blocks, budget=context.budget)
-        alpha = context.budget.per_window
-        unusable = judge_unusable(_unusable(answers), _unusable(expected.answers), alpha)
-    else:
-        found = judge_thresholds(expected, answers)
-    drawn = deviations(answers, context.seed)
+    read = partial(
+        read_answers, roles=expected.roles, problem=expected.problem, classes=known,
+        chances=expected.chances, reference=expected.classes, limits=limits,
+    )  # fmt: skip
+    answers = read(table)
+    blocks = kept_blocks(context, expected, answers)
+    every = answers
+    if expected.answers is not None and _labelled(answers) < table.num_rows:
+        every = read(table, any_label=True)  # Predictions are judged before labels come.
+    like_sagemaker = context.compat is not None
+    sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, expected.answers)
+    lost = lost_metrics(expected, answers, every, blocks, budget=context.budget, sample=sample)
+    found = (
+        judge_thresholds(expected, answers) if like_sagemaker
+        else judge_quality(
+            expected, answers, blocks, budget=context.budget, sample=sample, lost=lost
+        )
+    )  # fmt: skip
+    unusable = [] if like_sagemaker else _judged_unusable(context, expected, every)
+    classes = () if like_sagemaker else _of_classes(answers, expected)
+    estimates = estimate_window(
+        context, expected, table, answers, read=read, blocks=blocks, has_label=has_label,
+        sample=sample,
+    )  # fmt: skip
+    own = [one.name for one in expected.extras.own if one.name in found.measures]
+    drawn = deviations(answers, context.seed) | {one: found.measures[one].error for one in own}
     spread = {name: value for name, value in drawn.items() if name in found.measures}
     violations = describe(
-        answers,
-        expected,
-        found.results,
-        spread,
-        place=find_loss_segment(answers, table, expected.answers, context.baseline),
-        also=unusable,
-    )
+        answers, expected, found.results, spread,
+        place=find_loss_segment(answers, table, expected.answers, context.baseline), also=unusable,
+    )  # fmt: skip
+    details = _details(
+        expected, answers, found, blocks, every=every, rows=table.num_rows,
+        states=_states(every, answers.unfit, table, context.roles.id_column),
+    )  # fmt: skip
     return Report(
         kind="model-quality",
-        violations=violations,
-        metrics=(*found.results.values(), *(one.result for one in unusable)),
+        violations=(*violations, *estimates.violations),
+        metrics=(
+            # Without labels there is nothing but estimates, and that is told once.
+            *(() if estimates.results and not len(answers) else found.results.values()),
+            *estimates.results,
+            *(one.result for one in unusable),
+            *classes,
+        ),
         row_count=table.num_rows,
         labelled_count=_labelled(answers),
         files={
-            STATISTICS: statistics_document(answers, found.measures, spread),
+            STATISTICS: statistics_document(answers, found.measures, spread, own),
             CONSTRAINTS: constraint_document(
                 expected.problem, suggested(expected.problem, found.measures)
             ),
         },
-        points=_points(found.measures, spread),
+        points=(*_points(found.measures, spread), *estimates.points, *_class_points(classes)),
         alpha=max(found.alpha.values(), default=0.0),
-        details=_details(
-            expected,
-            answers,
-            found,
-            blocks,
-            rows=table.num_rows,
-            states=_states(answers, table, context.roles.id_column),
-        ),
+        details={
+            **details,
+            **estimates.details,
+            **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),
+        },
     )
 
 
-def _rows(context: CheckContext) -> pa.Table:
-    """Read the columns that outcomes are measured on, and those that segments are named by."""
+def _rows(context: CheckContext) -> tuple[pa.Table, bool]:
+    """Read the columns that outcomes are measured on, and those that segments are named by.
+
+    Also return whether any of the rows came with a column of labels.
+    """
     wanted = set(outcome_columns(context.roles)) | {"event_time", context.roles.id_column}
     wanted |= {
         column.name
         for column in context.baseline.signature.columns
         if column.role == "feature" and column.type in ("string", "bool")
     }
-    parts = []
+    estimation, label = context.baseline.estimation, context.roles.label
+    if estimation is not None:
+        wanted |= {*estimation.cells}
+    parts, has_label = [], False
     for batch in context.rows.batches():
+        has_label |= label in batch.schema.names
+        if estimation is not None and label is not None and label not in batch.schema.names:
+            # Labels are to come, and quality is estimated until then.
+            batch = batch.append_column(label, pa.nulls(len(batch)))
         needed_columns(context.roles, batch.schema.names)
         chosen = [name for name in batch.schema.names if name in wanted]
         parts.append(pa.Table.from_batches([batch.select(chosen)]))
     if parts:
-        return pa.concat_tables(parts, promote_options="permissive")
+        return pa.concat_tables(parts, promote_options="permissive"), has_label
     roles = context.roles
     names = [name for name in outcome_columns(roles) if name != roles.timestamp]
-    return pa.table({name: pa.array([], pa.float64()) for name in names})
+    return pa.table({name: pa.array([], pa.float64()) for name in names}), True
 
 
 def _points(
@@ -204,12 +251,36 @@ def _points(
     )
 
 
+def _of_classes(answers: Answers, expected: Expectation) -> tuple[MetricResult, ...]:
+    """Measure each class alone, beside the reference's; what has a threshold is listed already."""
+    found = []
+    for name in shown_classes(answers):
+        measures = class_measures(answers, name, cluster_rows(answers.time_us))
+        reference: Mapping[str, Measure] = {}
+        if expected.answers is not None and name in expected.answers.classes:
+            reference = class_measures(
+                expected.answers, name, cluster_rows(expected.answers.time_us)
+            )
+        for metric, measure in measures.items():
+            if f"{metric}[{name}]" not in expected.constraints:
+                result = shown_result(metric, measure, reference.get(metric), len(answers))
+                found.append(replace(result, label=name))
+    return tuple(found)
+
+
+def _class_points(classes: Sequence[MetricResult]) -> Iterator[MetricPoint]:
+    for one in classes:
+        if one.value is not None:
+            yield MetricPoint(NAMESPACE, one.name, one.value, {"Label": one.label})
+
+
 def _details(
     expected: Expectation,
     answers: Answers,
     judged: QualityJudgement,
     blocks: list[Blocks],
     *,
+    every: Answers,
     rows: int,
     states: Sequence[str],
 ) -> dict[str, JsonValue]:
@@ -218,9 +289,9 @@ def _details(
         "problem": expected.problem,
         "labelled_rows": len(answers),
         "rows_without_label": rows - _labelled(answers) - answers.unfit,
-        "rows_without_answer": answers.unanswered,
+        "rows_without_answer": every.unanswered,
         "unfit_labels": answers.unfit,
-        **unusable_details(_unusable(answers), *states),
+        **unusable_details(_unusable(every), *states),
         "alpha": dict(judged.alpha),
         "own_thresholds": list[JsonValue](sorted(expected.own)),
         "reference_blocks": [
@@ -244,16 +315,13 @@ def _details(
     return found
 
 
-def _states(answers: Answers, table: pa.Table, id_column: str | None) -> list[str]:
+def _states(answers: Answers, unfit: int, table: pa.Table, id_column: str | None) -> list[str]:
     """Describe answers that tell nobody apart, labels of no number, and rows that come again."""
-    said = answers.answer if answers.problem == "regression" else answers.probability
-    found = []
-    if said is not None and said.ndim == 1 and len(said):
+    said, found = _said(answers), []
+    if len(said) and not _is_class(answers):
         found.append(equal_note(len(said), float(said.min()), float(said.max())))
-    if answers.unfit:
-        found.append(
-            f"{plural(answers.unfit, 'label')} left out: infinite, or a million times the others"
-        )
+    if unfit:
+        found.append(f"{plural(unfit, 'label')} left out: infinite, or a million times the others")
     if id_column in table.column_names:
         found.append(repeated_note(table[id_column].chunks, id_column))
     return found
@@ -264,7 +332,7 @@ def _labelled(answers: Answers) -> int:
 
 
 def _unusable(answers: Answers | None) -> Unusable:
-    """Count the labelled rows that no metric can use."""
+    """Count the rows that no metric can use."""
     if answers is None:
         return Unusable()
     high = answers.limits[1]
@@ -272,11 +340,60 @@ def _unusable(answers: Answers | None) -> Unusable:
         words = f"beyond {high:.3g}, a million times the labels, or infinite"
     else:
         words = "of infinite size" if high >= LARGEST else "outside 0 to 1"
-    return Unusable(_labelled(answers), answers.unanswered, answers.impossible, words)
+    return Unusable(
+        _labelled(answers), answers.unanswered, answers.impossible, words,
+        answers.texts, answers.unknown, answers.unknown_words,
+    )  # fmt: skip
+
+
+def _judged_unusable(
+    context: CheckContext, expected: Expectation, every: Answers
+) -> list[JudgedUnusable]:
+    """Judge the predictions of all rows, labelled or not, beside those of all of the reference."""
+    reference, outcomes = expected.answers, context.baseline.outcomes
+    if reference is not None and outcomes and _labelled(reference) < outcomes.table.num_rows:
+        reference = reference_answers(context.baseline, context.roles, labelled=reference)
+    alpha, length = context.budget.per_window, context.rows.length
+    usual = replace(_unusable(reference), blocks=unanswered_blocks(reference, every, length))
+    return [
+        *judge_unusable(_unusable(every), usual, alpha),
+        *_judged_equal(reference, every, length, alpha),
+    ]
+
+
+def _judged_equal(
+    reference: Answers | None, answers: Answers, length: timedelta | None, alpha: float
+) -> list[JudgedUnusable]:
+    """Judge predictions that are all equal against how often the reference's are that."""
+    said = _said(answers)
+    if reference is None or not len(said) or said.min() != said.max():
+        return []
+    shown = answers.classes[int(said[0])] if _is_class(answers) else f"{said[0]:g}"
+    equal = _said(reference) == said[0]
+    blocks = blocks_like(reference.time_us, answers, length, len(reference))
+    counts = [
+        (int(np.count_nonzero(blocks == one)), int(np.count_nonzero(equal[blocks == one])))
+        for one in range(int(blocks.max(initial=-1)) + 1)
+    ]
+    words = f"all {plural(len(said), 'prediction')} are {shown}"
+    return judge_equal(len(said), words, [(len(equal), int(equal.sum())), *counts], alpha)
+
+
+def _is_class(answers: Answers) -> bool:
+    is_score = answers.probability is not None and answers.probability.ndim == 1
+    return answers.problem != "regression" and not is_score
+
+
+def _said(answers: Answers) -> np.ndarray:
+    """Return what the model said of each row: value, score, or place of the class."""
+    if _is_class(answers) or answers.problem == "regression":
+        return answers.answer
+    assert answers.probability is not None  # It is a score.
+    return answers.probability
 
 
 def _positive_note(answers: Answers, expected: Expectation) -> str:
-    """Say which class is positive and why, and whether the reference's scores contradict it."""
+    """Describe the positive class, and whether the reference's scores contradict it."""
     auc = expected.measures.get("auc")
     is_lower = auc is not None and auc.support > 0 and auc.interval[1] < 0.5
     return positive_note(
@@ -306,7 +423,7 @@ def describe(
     context = _context(answers, expected, results, place) if broken else []
     found = [(one.violation, one.evidence) for one in also if one.violation is not None]
     for index, one in enumerate(broken):
-        constraint = expected.constraints[one.name]
+        constraint = replace(expected.constraints[one.name], operator=one.operator)
         words = [_words(one, constraint, is_own=one.name in expected.own)]
         if index == 0:  # Once is enough.
             words += [text for name, text in context if name != one.name]

@@ -7,22 +7,30 @@ wrote; without one they are the reference's own values.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from driftline.baseline.answers import Answers, read_answers
 from driftline.baseline.outcomes import outcome_classes, probability_classes
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.kinds.model_quality.costs import COST
 from driftline.monitors.kinds.model_quality.documents import (
+    GREATER,
+    LESS,
     Constraint,
     read_constraints,
+    read_costs,
+    read_listed,
     read_statistics,
+    require_own_names,
     suggested,
 )
+from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure
-from driftline.monitors.kinds.model_quality.metrics import measure_answers
+from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric, stored_metrics
 from driftline.monitors.kinds.model_quality.skill import cluster_rows
 from driftline.roles import Problem, Roles
 
@@ -43,6 +51,12 @@ class Expectation:
     # Classes of the reference's labels and predictions; empty for a regression.
     classes: tuple[str, ...] = ()
     positive_reason: str = ""  # Why the reference's positive class is taken as that.
+    extras: Extras = field(default_factory=Extras)  # What is measured beside the usual metrics.
+
+    @property
+    def judged(self) -> Extras:
+        """What is measured beside the usual metrics and has a threshold."""
+        return self.extras.among(self.constraints)
 
 
 def expectation(context: CheckContext) -> Expectation:
@@ -55,8 +69,11 @@ def expectation(context: CheckContext) -> Expectation:
     document = baseline.documents.get(QUALITY_CONSTRAINTS)
     problem = answers.problem if answers is not None else roles.problem
     constraints: Mapping[str, Constraint] = {}
+    require_own_names(one.name for one in context.metrics)  # Those of a document are its own.
+    listed = () if document is None else read_listed(document)
+    functions = stored_metrics(listed, (*baseline.functions, *context.metrics), context.reach)
     if document is not None:
-        written, constraints = read_constraints(document)
+        written, constraints = read_constraints(document, [one.name for one in functions])
         problem = problem or written
         if problem != written:
             raise InputError(
@@ -68,15 +85,23 @@ def expectation(context: CheckContext) -> Expectation:
             "of rows with label, and prediction or probability"
         )
     measures: Mapping[str, Measure] = {}
+    costs = context.costs or (None if document is None else read_costs(document))
+    extras = Extras.named(constraints, costs, functions)
     if answers is not None:
-        measures = measure_answers(answers, cluster_rows(answers.time_us))
+        measures = extras.measure(answers, cluster_rows(answers.time_us))
         # Whoever takes all thresholds out of the document wants none.
         constraints = suggested(problem, measures) if document is None else constraints
+        settled = () if baseline.outcomes is None else baseline.outcomes.roles.positives
+        if document is not None and settled and roles.positives != settled:
+            constraints = _of_asked_class(constraints, measures, reference_answers(baseline))
         if problem == "binary" and roles.positive is None:
             roles = replace(roles, positive=answers.classes[1])
     elif QUALITY_STATISTICS in baseline.documents:
         rows, values = read_statistics(baseline.documents[QUALITY_STATISTICS])
         measures = {name: Measure(value, support=rows) for name, value in values.items()}
+    if COST in measures and COST not in constraints and not measures[COST].undefined:
+        constraints = {**constraints, COST: Constraint(measures[COST].value, GREATER)}
+    constraints = {**constraints, **_of_functions(functions, constraints, measures)}
     own = frozenset(
         name
         for name, one in constraints.items()
@@ -85,14 +110,50 @@ def expectation(context: CheckContext) -> Expectation:
     classes = () if baseline.outcomes is None else outcome_classes(baseline.outcomes)
     reason = baseline.outcomes.reason_of(roles) if baseline.outcomes else ""
     return Expectation(
-        problem, roles, constraints, measures, own, answers, chances, classes, reason
-    )
+        problem, roles, constraints, measures, own, answers, chances, classes, reason,
+        extras,
+    )  # fmt: skip
 
 
-def reference_answers(baseline: Baseline, asked: Roles | None = None) -> Answers | None:
+def _of_asked_class(
+    constraints: Mapping[str, Constraint],
+    measures: Mapping[str, Measure],
+    answers: Answers | None,
+) -> dict[str, Constraint]:
+    """Return thresholds of another positive class where they are the reference's own of its one."""
+    usual: Mapping[str, Measure] = {} if answers is None else Extras().measure(answers)
+    moved = {
+        name: replace(one, threshold=measures[name].value)
+        for name, one in constraints.items()
+        if name in usual
+        and math.isclose(usual[name].value, one.threshold, rel_tol=1e-9)
+        and not measures[name].undefined
+    }
+    return {**constraints, **moved}
+
+
+def _of_functions(
+    functions: Sequence[OwnMetric],
+    constraints: Mapping[str, Constraint],
+    measures: Mapping[str, Measure],
+) -> dict[str, Constraint]:
+    """Return the reference's values as thresholds of the user's own metrics that have no line."""
+    found = {}
+    for one in functions:
+        measure = measures.get(one.name)
+        if one.name not in constraints and measure is not None and not measure.undefined:
+            operator = LESS if one.is_higher_better else GREATER
+            found[one.name] = Constraint(measure.value, operator, one.is_higher_better is None)
+    return found
+
+
+def reference_answers(
+    baseline: Baseline, asked: Roles | None = None, *, labelled: Answers | None = None
+) -> Answers | None:
     """Read the reference's labelled rows; None when it lacks label or answer.
 
-    What is positive in a window, as `asked` for it, is so in the reference.
+    What is positive in a window, as `asked` for it, is so in the reference. Given these
+    `labelled` rows, all rows are read, for what is said of predictions alone.
     """
     outcomes = baseline.outcomes
     if outcomes is None:
@@ -105,4 +166,7 @@ def reference_answers(baseline: Baseline, asked: Roles | None = None) -> Answers
     if roles.prediction is None and (not roles.probability or roles.problem == "regression"):
         return None
     chances = probability_classes(baseline.signature)
-    return read_answers(outcomes.table, roles, roles.problem, chances=chances)
+    read = partial(read_answers, outcomes.table, roles, roles.problem, chances=chances)
+    if labelled is None:
+        return read()
+    return read(classes=labelled.classes, limits=labelled.limits, any_label=True)

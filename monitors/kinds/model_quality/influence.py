@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from driftline.monitors.results.metric import UNBOUNDED
 from driftline.stats.intervals import (
     Limits,
     few_share_limits,
@@ -31,15 +32,50 @@ from driftline.stats.intervals import (
 # Clusters by cells beyond this are added up row by row.
 MOST_CELLS = 1 << 22
 
+# Beyond this on the logarithm no double holds the number.
+FARTHEST = 700.0
+
 # The most that one row may make of a variance whose interval is believed, of many rows; of few
 # rows every one makes more (bench/coverage.md).
 HEAVIEST, HEAVIEST_OF_FEW = 0.15, 5.0
 
-UNBOUNDED = "cannot be bounded from these rows: "
-
 Numbers = NDArray[np.float64]
 Codes = NDArray[np.intp]
-Scale = Literal["share", "score", "skill", "error"]
+# Keeps logits and logarithms finite.
+TINY = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A scale between two ends of its own, either of which may be infinite."""
+
+    least: float = -math.inf
+    most: float = math.inf
+
+    def forward(self, value: float) -> float:
+        """Bring a value to the scale of the test: logit, logarithm, or itself without ends."""
+        below, above = max(value - self.least, TINY), max(self.most - value, TINY)
+        low = 0.0 if math.isinf(below) else math.log(below)
+        high = 0.0 if math.isinf(above) else math.log(above)
+        return value if math.isinf(below) and math.isinf(above) else low - high
+
+    def backward(self, value: float) -> float:
+        """Bring a value on the scale of the test back."""
+        if not math.isinf(self.least) and not math.isinf(self.most):
+            return self.least + (self.most - self.least) * float(special.expit(value))
+        if math.isinf(self.least) and math.isinf(self.most):
+            return value
+        size = math.exp(min(abs(value), FARTHEST) * (1 if value > 0 else -1))
+        return self.least + size if math.isinf(self.most) else self.most - 1.0 / size
+
+    def slope(self, value: float) -> float:
+        """Return how fast the scale of the test moves with a value."""
+        if math.isinf(self.least) and math.isinf(self.most):
+            return 1.0
+        return 1.0 / max(value - self.least, TINY) + 1.0 / max(self.most - value, TINY)
+
+
+Scale = Literal["share", "score", "skill", "error"] | Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +86,7 @@ class Measure:
     variance: float = 0.0  # From clusters when there are some, at least that of independent rows.
     independent: float = 0.0  # The variance that independent rows would have.
     support: float = 0.0  # Rows that it rests on: for recall those of the positive class.
-    # "share" and "score" lie in [0, 1]; "skill" is at most 1; "error" at least 0.
+    # "share" and "score" lie in [0, 1]; "skill" is at most 1; "error" at least 0; else it says so.
     scale: Scale = "score"
     undefined: str = ""
     clusters: int = 0  # How many clusters the variance was learnt from; 0 without.
@@ -90,6 +126,9 @@ class Measure:
         if self.scale == "share" or (self.scale == "score" and not 0.0 < self.value < 1.0):
             return few_share_limits(self.value * self.support, self.support, wide * effect)
         half = wide * self.error
+        if isinstance(self.scale, Range):
+            middle, half = self.scale.forward(self.value), half * self.scale.slope(self.value)
+            return self.scale.backward(middle - half), self.scale.backward(middle + half)
         if self.scale == "score":
             centre = float(special.logit(self.value))
             half /= self.value * (1.0 - self.value)
@@ -153,7 +192,7 @@ class Rows:
         )
         rows = float(self.count) if support is None else support
         made = self._made(value, squares, sums, scale, rows)
-        return made if scale in ("share", "score") else _of_losses(made, influence, squares)
+        return _of_losses(made, influence, squares) if scale in ("skill", "error") else made
 
     def tally(self, cells: Codes, size: int) -> Tally:
         """Count the rows by cell, 0 ... size - 1."""
@@ -220,7 +259,10 @@ class Tally:
     def mean_of_shares(self, hits: Numbers, rows: Numbers, influence: Numbers) -> Measure:
         """Measure the mean of shares of rows that have no row in common, all of some rows."""
         weights = np.full(len(rows), 1.0 / len(rows))
-        found = self.measure(float(weights @ (hits / rows)), influence, "score", float(rows.min()))
+        shares = np.divide(hits, rows, out=np.zeros(len(rows)), where=rows > 0)
+        # A share of no rows counts as 0, and its own limits say that nothing is known of it.
+        least = float(rows[rows > 0].min(initial=self._rows.count))
+        found = self.measure(float(weights @ shares), influence, "score", least)
         return replace(found, limits=partial(weighted_share_limits, weights, hits, rows))
 
     def measure(self, value: float, influence: Numbers, scale: Scale, support: float) -> Measure:

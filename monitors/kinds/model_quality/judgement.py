@@ -13,17 +13,26 @@ from datetime import timedelta
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.model_quality.documents import Constraint, is_sagemakers
 from driftline.monitors.kinds.model_quality.expectation import Expectation
-from driftline.monitors.kinds.model_quality.influence import Measure, Scale
-from driftline.monitors.kinds.model_quality.metrics import measure_answers
+from driftline.monitors.kinds.model_quality.extras import Extras
+from driftline.monitors.kinds.model_quality.influence import Measure, Range, Scale
+from driftline.monitors.kinds.model_quality.label_sample import (
+    ALL_LABELS,
+    LabelSample,
+    best_labels,
+)
+from driftline.monitors.kinds.model_quality.metrics import by_lot, measure_answers
 from driftline.monitors.kinds.model_quality.skill import (
     DECIDING_CLUSTERS,
     MIN_SUPPORT,
+    NO_EXTRAS,
     Blocks,
     Verdict,
     backward,
@@ -34,9 +43,16 @@ from driftline.monitors.kinds.model_quality.skill import (
     scatter,
     variance_of,
 )
-from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricResult, too_variable
+from driftline.monitors.results.metric import (
+    INSUFFICIENT,
+    TOO_VARIABLE,
+    UNDEFINED,
+    UNFAIR_LABELS,
+    MetricResult,
+    too_variable,
+)
 from driftline.monitors.results.violation import Severity, plural
-from driftline.stats.blocks import span_length
+from driftline.stats.blocks import block_length, span_length, time_blocks
 
 # What tells skill itself has most of the year's budget: it is what people are woken for.
 SKILL_BUDGET = 0.75
@@ -44,12 +60,14 @@ SKILL = frozenset(
     {"auc", "balanced_accuracy", "brier_skill", "accuracy_skill", "mae", "mse", "rmse", "r2"}
 )
 ERRORS = frozenset({"mae", "mse", "rmse"})
+# Which answers that are right make better, or leave as they are.
+MENDED = SKILL | {"accuracy", "precision", "recall", "f0_5", "f1", "f2"}
 # The loss of these is a page below zero: a constant answer would have been better.
 BEYOND_GUESSING = frozenset({"brier_skill", "accuracy_skill"})
 UNKNOWN = "no such metric of these answers"
 # Nine windows in ten lie less far out on one side.
 Z90 = 1.2816
-# A bound ten times as bad as the reference is none, nor is an AUC that guessing has.
+# A bound ten times as bad as the reference is none, nor is one that guessing meets.
 FAR_WORSE = 10.0
 GUESSED_AUC = 0.5
 
@@ -63,10 +81,15 @@ class QualityJudgement:
     alpha: Mapping[str, float]  # By judged metric: the p-value below which it is a violation.
     # By metric that is too small to judge: rows there are, and rows it takes.
     needed: Mapping[str, str]
+    # Metrics beyond their bounds that are not judged, since their labels are no fair sample.
+    withheld: tuple[str, ...] = ()
 
 
 def blocks_of(
-    reference: Answers | None, answers: Answers, length: timedelta | None
+    reference: Answers | None,
+    answers: Answers,
+    length: timedelta | None,
+    extras: Extras = NO_EXTRAS,
 ) -> list[Blocks]:
     """Measure the reference in blocks as long as the window."""
     if reference is None or reference.time_us is None or not len(answers):
@@ -76,40 +99,102 @@ def blocks_of(
     elif length is None:
         span = timedelta(microseconds=int(np.ptp(reference.time_us)) + 1)
         length = span * min(1.0, len(answers) / len(reference))
-    return reference_blocks(reference, max(1, length // timedelta(microseconds=1)))
+    return reference_blocks(reference, max(1, length // timedelta(microseconds=1)), extras)
+
+
+def kept_blocks(context: CheckContext, expected: Expectation, answers: Answers) -> list[Blocks]:
+    """Return `blocks_of` a context's window, measured once for windows of one length.
+
+    What a user's own functions measure may be another thing at the next window.
+    """
+    length, extras = context.rows.length, expected.judged
+    make = partial(blocks_of, expected.answers, answers, length, extras)
+    if length is None or not len(answers) or extras.own:
+        return make()
+    return context.kept(("quality blocks", context.roles, length), make)
+
+
+def unanswered_blocks(
+    reference: Answers | None, answers: Answers, length: timedelta | None
+) -> list[tuple[int, int]]:
+    """Count the reference's labelled rows, and the unanswered ones, in blocks like the window."""
+    if reference is None or reference.time_us is None or not reference.unanswered:
+        return []
+    assert reference.unanswered_us is not None  # Of the same rows.
+    times = np.concatenate([reference.time_us, reference.unanswered_us])
+    block = blocks_like(times, answers, length, len(times))
+    size = int(block.max()) + 1
+    counts = [
+        np.bincount(one[one >= 0], minlength=size) for one in (block, block[len(reference) :])
+    ]
+    return [(int(rows), int(missing)) for rows, missing in zip(*counts, strict=True)]
+
+
+def blocks_like(
+    times: NDArray[np.int64] | None, answers: Answers, length: timedelta | None, rows: int
+) -> NDArray[np.int64]:
+    """Return the block of each of a reference's rows, as long as the window; -1 without times."""
+    if times is None or not len(times):
+        return np.full(rows, -1, np.int64)
+    own = [one for one in (answers.time_us, answers.unanswered_us) if one is not None]
+    if length is None and (own_us := np.concatenate([*own, np.empty(0, np.int64)])).size:
+        length = span_length(int(np.ptp(own_us)))
+    share = (len(answers) + answers.unanswered) / rows
+    return time_blocks(times, block_length(int(np.ptp(times)) + 1, length, share))
 
 
 def judge_quality(
-    expected: Expectation, answers: Answers, blocks: list[Blocks], *, budget: Budget
+    expected: Expectation,
+    answers: Answers,
+    blocks: list[Blocks],
+    *,
+    budget: Budget,
+    sample: LabelSample = ALL_LABELS,
+    lost: frozenset[str] = frozenset(),
 ) -> QualityJudgement:
-    """Judge every metric of a window."""
-    measures = measure_answers(answers, cluster_rows(answers.time_us))
+    """Judge every metric of a window, where the rows with labels are a fair `sample` of all.
+
+    Violations of those that are `lost` stay whatever the sample.
+    """
+    clusters = cluster_rows(answers.time_us)
+    measures = expected.extras.measure(answers, clusters)
     days = cluster_rows(answers.time_us, least=DECIDING_CLUSTERS)
-    # What windows of the reference do not explain is judged with fewer, longer clusters.
-    careful = measure_answers(answers, days)
+    careful = measures
+    if clusters is None or days is None or not np.array_equal(clusters, days):
+        # What windows of the reference do not explain is judged with fewer, longer clusters.
+        careful = expected.judged.measure(answers, days)
+    faced = {
+        name: one.facing(measures[name].value) if name in measures else one
+        for name, one in expected.constraints.items()
+    }
+    expected = replace(expected, constraints=faced)
     alpha = _alpha([name for name in expected.constraints if name in measures], budget)
+    # Of two sides each has half.
+    alpha |= {name: alpha[name] / 2.0 for name in alpha if faced[name].is_two_sided}
     results: dict[str, MetricResult] = {}
-    broken: set[str] = set()
-    rows = len(answers)
+    withheld = []
+    rows, own = len(answers), {one.name for one in expected.extras.own}
     for name, measure in measures.items():
         constraint, reference = expected.constraints.get(name), expected.measures.get(name)
         note = _note(measure, rows, judged=constraint is not None)
+        if not note and name in own and constraint is not None:
+            note = _unbounded_note(measure, reference)
         results[name] = _result(name, measure, constraint, reference, rows=rows, note=note)
         if constraint is None or note:
             continue
-        judged = partial(
-            _verdict, name, expected, blocks, measure, careful[name],
+        results[name] = judged_result(
+            name, results[name], expected, blocks, measure, careful[name],
             rows=rows, alpha=alpha[name],
         )  # fmt: skip
-        verdict = judged()
-        is_bound = partial(_is_bound, name, constraint, measure.scale)
-        if not verdict.violated and not is_bound(verdict.bound):
-            note = too_variable(rows, partial(_would_bind, judged, is_bound))
-            results[name] = replace(results[name], note=note)
-            continue
-        results[name] = replace(results[name], bound=verdict.bound, p_value=verdict.p_value)
-        if verdict.violated:
-            broken.add(name)
+        violated = results[name].violated
+        if sample.is_unfair(violated=violated) and not (violated and name in lost):
+            withheld += [name] * violated
+            note = f"{UNFAIR_LABELS}{sample.words}"
+            results[name] = replace(
+                results[name], bound=None, p_value=None, severity=None, note=note
+            )
+    results = _told_by_lot(expected, results)
+    broken = [name for name, one in results.items() if one.violated]
     for name in broken:
         results[name] = replace(results[name], severity=_severity(name, results))
     for name, constraint in expected.constraints.items():
@@ -122,7 +207,62 @@ def judge_quality(
         for name, one in results.items()
         if one.note == INSUFFICIENT
     }
-    return QualityJudgement(measures, results, alpha, needed)
+    return QualityJudgement(measures, results, alpha, needed, tuple(withheld))
+
+
+def lost_metrics(
+    expected: Expectation,
+    answers: Answers,
+    every: Answers,
+    blocks: list[Blocks],
+    *,
+    budget: Budget,
+    sample: LabelSample,
+) -> frozenset[str]:
+    """Return the metrics of an unfair sample that no labels of the other rows could mend."""
+    if not sample.is_unfair(violated=True):
+        return frozenset()
+    lost = {
+        name
+        for name, one in expected.constraints.items()
+        if name in MENDED and not one.is_two_sided and one.is_lower == (name not in ERRORS)
+    } - {one.name for one in expected.extras.own}
+    if expected.problem == "multiclass":
+        lost -= {"brier_skill"}  # More rows of the frequent classes make it worse.
+    lost &= _violated(judge_quality(expected, answers, blocks, budget=budget))
+    tried = 0
+    for best in best_labels(every, answers) if lost else ():
+        lost &= _violated(judge_quality(expected, best, blocks, budget=budget))
+        tried += 1
+    return frozenset(lost) if tried else frozenset()
+
+
+def _violated(judged: QualityJudgement) -> set[str]:
+    return {name for name, one in judged.results.items() if one.violated}
+
+
+def judged_result(
+    name: str,
+    result: MetricResult,
+    expected: Expectation,
+    blocks: list[Blocks],
+    measure: Measure,
+    careful: Measure,
+    *,
+    rows: int,
+    alpha: float,
+) -> MetricResult:
+    """Return a metric's numbers with its bound, a "ticket" where it is violated."""
+    judged = partial(
+        _verdict, name, expected, blocks, measure, careful, rows=rows, alpha=alpha
+    )  # fmt: skip
+    verdict = judged()
+    guess = _guesses(expected).get(name)
+    is_bound = partial(_is_bound, expected.constraints[name], measure.scale, guess)
+    if not verdict.violated and not is_bound(verdict.bound):
+        return replace(result, note=too_variable(rows, partial(_would_bind, judged, is_bound)))
+    severity: Severity | None = "ticket" if verdict.violated else None
+    return replace(result, bound=verdict.bound, p_value=verdict.p_value, severity=severity)
 
 
 def judge_thresholds(expected: Expectation, answers: Answers) -> QualityJudgement:
@@ -156,8 +296,9 @@ def findable(
     """
     assert expected.answers is not None  # Known by documents alone it tells no spread.
     answers = expected.answers
-    blocks = blocks_of(answers, answers, timedelta(days=1))
+    blocks = blocks_of(answers, answers, timedelta(days=1), expected.judged)
     alpha = _alpha([name for name in expected.constraints if name in expected.measures], budget)
+    guesses, found = _guesses(expected), []
     for name in (one for one in alpha if one in SKILL):
         measure, constraint = expected.measures[name], expected.constraints[name]
         like = replace(measure, variance=measure.independent, clusters=0)
@@ -168,8 +309,11 @@ def findable(
         side = -1.0 if constraint.is_lower else 1.0
         least = forward(verdict.bound, math.inf, like.scale)
         least += side * Z90 * math.sqrt(variance_of(like))
-        if _is_bound(name, constraint, like.scale, found := backward(least, like.scale)):
-            yield name, measure.value, found
+        value = backward(least, like.scale)
+        if _is_bound(constraint, like.scale, guesses.get(name), value):
+            found.append((name, measure.value, value))
+    if _finds_lot(answers, expected.constraints, {name: value for name, _, value in found}):
+        yield from found
 
 
 def _alpha(judged: list[str], budget: Budget) -> dict[str, float]:
@@ -192,10 +336,23 @@ def _note(measure: Measure, rows: int, *, judged: bool) -> str:
     return INSUFFICIENT if judged and measure.support < MIN_SUPPORT else ""
 
 
+def _unbounded_note(measure: Measure, reference: Measure | None) -> str:
+    """Return why a function is not judged, whose rows or whose reference's tell no variance."""
+    sides = [one for one in (measure, reference) if one is not None]
+    why = next((one.unbounded for one in sides if one.unbounded and not one.clusters), "")
+    return why and f"{TOO_VARIABLE}{why}"
+
+
 def _need(measure: Measure, rows: int) -> str:
     if rows < MIN_ROWS:
         return f"{MIN_ROWS} labelled rows with an answer; there are {rows}"
     return f"{plural(MIN_SUPPORT, 'row')} that it rests on; there are {measure.support:.0f}"
+
+
+def shown_result(name: str, measure: Measure, reference: Measure | None, rows: int) -> MetricResult:
+    """Put the numbers of a metric together that is shown and not judged."""
+    note = _note(measure, rows, judged=False)
+    return _result(name, measure, None, reference, rows=rows, note=note)
 
 
 def _result(
@@ -264,16 +421,80 @@ def _would_bind(
     return verdict.violated or is_bound(verdict.bound)
 
 
-def _is_bound(name: str, constraint: Constraint, scale: Scale, bound: float) -> bool:
-    """Whether anything could break a bound: an answer by chance, or one ten times as bad."""
+def _told_by_lot(
+    expected: Expectation, results: Mapping[str, MetricResult]
+) -> dict[str, MetricResult]:
+    """Return the metrics, those of skill unjudged where labels by lot would pass all their bounds.
+
+    A Brier skill of a day may be far below what guessing has without a change: such a bound tells
+    whether scores are absurd, and a window that it passes may have lost all skill.
+    """
+    skills = {name: one for name, one in results.items() if name in SKILL and one.bound is not None}
+    is_own = not expected.own.isdisjoint(skills)
+    bounds = {name: one.bound for name, one in skills.items() if one.bound is not None}
+    if (
+        is_own
+        or not skills
+        or any(one.violated for one in skills.values())
+        or _finds_lot(expected.answers, expected.constraints, bounds)
+    ):
+        return dict(results)
+    notes = (one.note for name, one in results.items() if name in SKILL)
+    told = (note for note in notes if note.startswith(TOO_VARIABLE))
+    note = next(told, f"{TOO_VARIABLE}labels drawn by lot would pass")
+    unjudged = {
+        name: replace(one, bound=None, p_value=None, note=note) for name, one in skills.items()
+    }
+    return {**results, **unjudged}
+
+
+def _finds_lot(
+    answers: Answers | None, constraints: Mapping[str, Constraint], bounds: Mapping[str, float]
+) -> bool:
+    """Whether the reference's labels, dealt by lot, break any of the bounds."""
+    if answers is None:
+        return True
+    lot = by_lot(answers)
+    return any(
+        lot[name] < bound if constraints[name].is_lower else lot[name] > bound
+        for name, bound in bounds.items()
+        if name in lot
+    )
+
+
+def _guesses(expected: Expectation) -> dict[str, float]:
+    """Return what guessing has of a metric: always the most frequent class, or any by lot."""
+    found = {"auc": GUESSED_AUC}
+    if expected.answers is not None and expected.answers.classes:
+        found["balanced_accuracy"] = 1.0 / len(expected.answers.classes)
+    if (most := expected.measures.get("accuracy_majority_classifier")) is not None:
+        found |= dict.fromkeys(("accuracy", "weighted_recall"), most.value)
+    return found
+
+
+def _is_bound(constraint: Constraint, scale: Scale, guess: float | None, bound: float) -> bool:
+    """Whether anything could break a bound: a guess, or an answer ten times as bad."""
     threshold = constraint.threshold
-    if name == "auc" and threshold > GUESSED_AUC:
-        return bound > GUESSED_AUC
+    if isinstance(scale, Range):
+        return _is_within(scale, constraint, bound)
+    if guess is not None and threshold > guess:
+        return bound > guess
     if scale == "skill" or (scale != "error" and not constraint.is_lower):
         # What is left of a skill, and of a share of mistakes, is measured from the other end.
         left, allowed = 1.0 - threshold, 1.0 - bound
         return allowed < left * FAR_WORSE if scale == "skill" else allowed > left / FAR_WORSE
     return bound > threshold / FAR_WORSE if constraint.is_lower else bound < threshold * FAR_WORSE
+
+
+def _is_within(scale: Range, constraint: Constraint, bound: float) -> bool:
+    """Return the same of a scale with ends of its own; without an end any bound can be broken."""
+    threshold = constraint.threshold
+    behind, ahead = threshold - scale.least, scale.most - threshold
+    left, gone = scale.most - bound, bound - scale.least
+    if constraint.is_lower:
+        behind, ahead, left, gone = ahead, behind, gone, left
+    is_near = math.isinf(behind) or behind <= 0.0 or gone < behind * FAR_WORSE
+    return is_near and (math.isinf(ahead) or left > ahead / FAR_WORSE)
 
 
 def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:

@@ -10,9 +10,13 @@ NAMESPACE = "aws/sagemaker/Endpoints/model-metrics"
 
 
 def _columns(signature: Signature, baseline: Baseline) -> list[str]:
-    """Name the columns of answers, and texts: they say where a model has become worse."""
+    """Name the columns of answers, texts, which say where a model has become worse, and inputs.
+
+    By these quality is estimated without labels.
+    """
     texts = [one.name for one in signature.inputs if one.type in ("string", "bool")]
-    return answer_columns(signature, baseline, *texts)
+    inputs = () if baseline.estimation is None else baseline.estimation.cells
+    return answer_columns(signature, baseline, *texts, *inputs)
 
 
 KIND = Kind(
@@ -52,6 +56,19 @@ KIND = Kind(
             "gain over always predicting the reference's rate; 1 is best, 0 is no gain",
         ),
         MetricSpec("ece", "calibration error"),
+        MetricSpec("macro_precision", "macro precision", "mean of the classes' precision"),
+        MetricSpec("macro_recall", "macro recall", "mean of the classes' recall"),
+        MetricSpec("macro_f1", "macro F1", "mean of the classes' F1"),
+        MetricSpec("macro_auc", "macro AUC", "mean of the classes' AUC, each against all others"),
+        MetricSpec("weighted_auc", "weighted AUC", "the same, by each class's share of the labels"),
+        MetricSpec("mape", "MAPE", "mean of |error| / |label|; 0.1 is 10%"),
+        MetricSpec("smape", "sMAPE", "mean of 2 |error| / (|label| + |prediction|)"),
+        MetricSpec("median_absolute_error", "median absolute error"),
+        MetricSpec("cost", "mean cost", "what a row costs on average, by your prices"),
+        MetricSpec("max_error", "largest error"),
+        MetricSpec(
+            "mean_error", "bias", "mean of prediction - label; above 0 it predicts too much"
+        ),
         MetricSpec("log_loss", "log loss"),
     ),
     headline_metrics=("auc", "accuracy", "rmse", "mae", "weighted_f1", "f1"),

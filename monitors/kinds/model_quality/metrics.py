@@ -18,8 +18,16 @@ from numpy.typing import NDArray
 from scipy import special
 
 from driftline.baseline.answers import ROUNDING, Answers
+from driftline.monitors.kinds.model_quality.class_metrics import (
+    NEGATIVE,
+    POSITIVE,
+    area,
+    f_limits,
+    macro_metrics,
+)
+from driftline.monitors.kinds.model_quality.error_metrics import error_metrics
 from driftline.monitors.kinds.model_quality.influence import (
-    UNBOUNDED,
+    TINY,
     Codes,
     Measure,
     Numbers,
@@ -27,19 +35,16 @@ from driftline.monitors.kinds.model_quality.influence import (
     Tally,
     undefined,
 )
-from driftline.monitors.kinds.model_quality.roc import rank
-from driftline.stats.intervals import Limits, auc_limits, limits_over_shares, wilson
+from driftline.monitors.results.metric import UNBOUNDED
+from driftline.stats.intervals import Limits, wilson
 
 BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
 # Probabilities are kept so far from 0 and 1: one sure mistake is dear, but not infinite.
 SURE = 1e-15
 # In how many bins at most a calibration is shown.
 CALIBRATION_BINS = 10
-# Up to so many rows of the rarer class the variance of an AUC is no estimate worth the name.
-FEW_OF_CLASS = 30
 # With fewer rows beside the most frequent class, means of losses cannot be bounded.
 LEAST_OF_CLASS = 10
-POSITIVE, NEGATIVE = "no rows of the positive class", "no rows of the negative class"
 
 
 def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str, Measure]:
@@ -52,6 +57,29 @@ def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str
     if answers.problem == "binary":
         return binary_metrics(label == 1, answer == 1, answers.probability, clusters)
     return multiclass_metrics(label, answer, len(answers.classes), answers.probability, clusters)
+
+
+def by_lot(answers: Answers) -> dict[str, float]:
+    """Return what metrics of skill come to where labels are dealt to other rows by lot.
+
+    Expected over all ways to deal them; of a regression's errors, of their squares.
+    """
+    if answers.problem == "regression":
+        label, said = answers.label.astype(np.float64), answers.answer.astype(np.float64)
+        mse = float(label.var() + said.var() + (label.mean() - said.mean()) ** 2)
+        return {"mse": mse, "rmse": math.sqrt(mse), "r2": 1.0 - mse / max(float(label.var()), TINY)}
+    classes = len(answers.classes)
+    label, said = answers.label.astype(np.intp), answers.answer.astype(np.intp)
+    share = np.bincount(label, minlength=classes) / len(label)
+    right = float(share @ np.bincount(said, minlength=classes) / len(said))
+    found = {"auc": 0.5, "balanced_accuracy": 1.0 / classes}
+    found["accuracy_skill"] = 1.0 - (1.0 - right) / max(1.0 - float(share.max()), TINY)
+    if answers.probability is not None:
+        chance = answers.probability.reshape(len(label), -1)
+        own = share[-chance.shape[1] :]
+        loss = float(((chance**2).mean(axis=0) - 2.0 * chance.mean(axis=0) * own + own).sum())
+        found["brier_skill"] = 1.0 - loss / max(float((own * (1.0 - own)).sum()), TINY)
+    return found
 
 
 def confusion_matrix(answers: Answers) -> dict[str, dict[str, int]]:
@@ -68,11 +96,15 @@ def confusion_matrix(answers: Answers) -> dict[str, dict[str, int]]:
 def regression_metrics(
     label: Numbers, answer: Numbers, clusters: Codes | None = None
 ) -> dict[str, Measure]:
-    """Measure mae, mse, rmse and r2 of finite values (rows,); r2 needs labels that differ."""
+    """Measure mae, mse, rmse, r2 (of labels that differ), then others, of finite values (rows,)."""
     rows = len(label)
-    if not rows:
-        return {name: undefined("no rows", "error") for name in ("mae", "mse", "rmse", "r2")}
     table = Rows(rows, clusters)
+    more = error_metrics(label, answer, table)
+    if not rows:
+        return {
+            **dict.fromkeys(("mae", "mse", "rmse", "r2"), undefined("no rows", "error")),
+            **more,
+        }
     error = label - answer
     squared = error * error
     mae, mse = _total(np.abs(error)) / rows, _total(squared) / rows
@@ -93,7 +125,7 @@ def regression_metrics(
         value = 1.0 - _total(squared) / _total(spread)
         influence = (mse / variance * (spread - variance) - (squared - mse)) / variance
         found["r2"] = table.measure(value, influence, "skill")
-    return found
+    return found | more
 
 
 def _roots(limits: Callable[[float], Limits], z: float) -> Limits:
@@ -141,13 +173,13 @@ def binary_metrics(
         "false_negative_rate": ratio([0, 0, 1, 0], [0, 0, 1, 1], "share", POSITIVE),
     }
     if probability is not None:
-        found["auc"] = _area(label, probability, table)
+        found["auc"] = area(label, probability, table)
     for name, beta in BETAS.items():
         weight = 1.0 + beta * beta
         score = ratio(
             [0, 0, 0, weight], [0, 1, beta * beta, weight], "score", "no positives at all"
         )
-        limits = partial(_f_limits, beta * beta, *tally.counts[1:])
+        limits = partial(f_limits, beta * beta, *tally.counts[1:])
         found[name] = score if score.undefined else replace(score, limits=limits)
     # SageMaker's best constant classifier always says the positive class, however rare it is.
     found |= _one_answer(share, "best_constant_classifier", says_positive=True)
@@ -187,6 +219,7 @@ def multiclass_metrics(
     each = np.eye(classes)
     found["balanced_accuracy"] = _mean_recall(tally, classes)
     found["accuracy_skill"] = _accuracy_skill(accuracy, classes, tally)
+    found |= macro_metrics(tally, classes)
     if probability is not None:
         truth = each[label]
         said = probability[np.arange(len(label)), label]
@@ -229,30 +262,6 @@ def calibration(label: NDArray[np.bool_], probability: Numbers) -> list[dict[str
 def _total(values: Numbers) -> float:
     """Add up one by one, as Spark does: numpy's pairwise sum differs in the last digit."""
     return float(np.cumsum(values)[-1])
-
-
-def _area(label: NDArray[np.bool_], score: Numbers, table: Rows) -> Measure:
-    ranking = rank(label, score)
-    positive = int(label.sum())
-    smaller = min(positive, len(label) - positive)
-    if not smaller:
-        return undefined(NEGATIVE if positive else POSITIVE)
-    found = table.measure(ranking.area, ranking.influence(label), "score", float(smaller))
-    if smaller >= FEW_OF_CLASS:
-        return found
-    sizes = (len(label) - positive, positive)
-    return replace(found, limits=partial(auc_limits, ranking.area, sizes))
-
-
-def _f_limits(square: float, extra: float, missed: float, hits: float, z: float) -> Limits:
-    """Return the limits of an F score by the share of hits, and of missed ones among the others."""
-
-    def score(hit: Numbers, miss: Numbers) -> Numbers:
-        top = (1.0 + square) * hit
-        return np.asarray(top / (top + (1.0 - hit) * (square * miss + 1.0 - miss)))
-
-    wrong = extra + missed
-    return limits_over_shares(score, (hits, hits + wrong), (missed, wrong), z)
 
 
 def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[str, Measure]:

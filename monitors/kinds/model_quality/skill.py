@@ -26,8 +26,16 @@ from scipy import special
 
 from driftline.baseline.answers import Answers
 from driftline.monitors.kinds.model_quality.documents import Constraint
-from driftline.monitors.kinds.model_quality.influence import Codes, Measure, Numbers, Scale
-from driftline.monitors.kinds.model_quality.metrics import measure_answers
+from driftline.monitors.kinds.model_quality.extras import Extras
+from driftline.monitors.kinds.model_quality.influence import (
+    FARTHEST,
+    TINY,
+    Codes,
+    Measure,
+    Numbers,
+    Range,
+    Scale,
+)
 from driftline.stats.blocks import (
     DAY_US,
     HOUR_US,
@@ -37,13 +45,11 @@ from driftline.stats.blocks import (
     worst_quantile,
 )
 
-# Keeps logits and logarithms finite.
-TINY = 1e-9
-# Beyond this on the logarithm no double holds the number.
-FARTHEST = 700.0
 # Where the variance of a share of nearly 0 or 1 has no end.
 LARGEST_VARIANCE = 1e6
 
+# Values come no nearer to the ends of their range than by so much of one row.
+LEAST_OF_RANGE = 0.1
 # Rows of the smaller class, below which its share of hits says nothing.
 MIN_SUPPORT = 10
 # Worse by less than this is no loss that anybody would act on: two points, or 5% of an error.
@@ -56,11 +62,14 @@ WHOLE_SHARE = 0.5
 # More blocks than a year has days tell nothing new; evenly spaced ones are measured.
 MAX_BLOCKS = 366
 LONGEST_CHAIN = 12
+# Degrees of freedom of what days share, less one for each day (bench/false_alarms_quality.md).
+LEAST_TAILS = 3.0
 # Spans whose rows may share their fate, longest first.
 CLUSTER_SPANS = (DAY_US, HOUR_US, 60_000_000)
 # So many clusters give intervals that can be believed (Cameron and Miller, Journal of Human
 # Resources 50, 2015); a decision rather takes few of the longest, and Student's t for so few.
 SHOWN_CLUSTERS, DECIDING_CLUSTERS = 20, 5
+NO_EXTRAS = Extras(has_areas=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +126,19 @@ def cluster_rows(
     return None
 
 
-def reference_blocks(answers: Answers, length_us: int) -> list[Blocks]:
+def reference_blocks(answers: Answers, length_us: int, extras: Extras = NO_EXTRAS) -> list[Blocks]:
     """Measure the reference in blocks of a window's length, of half of it, and so on."""
     if answers.time_us is None or not len(answers):
         return []
     order = np.argsort(answers.time_us, kind="stable")
     ordered = answers.take(order)
     assert ordered.time_us is not None  # It was there before.
-    whole = measure_answers(ordered, cluster_rows(ordered.time_us, longest_us=length_us))
+    whole = extras.measure(ordered, cluster_rows(ordered.time_us, longest_us=length_us))
     found: list[Blocks] = []
     enough = 0
     for step in range(LONGEST_CHAIN):
         length = max(length_us >> step, 1)
-        found.append(_cut(ordered, ordered.time_us, length, whole))
+        found.append(_cut(ordered, ordered.time_us, length, whole, extras))
         enough += len(found[-1].measures) >= MIN_BLOCKS
         if enough >= (1 if len(found) == 1 else 2):
             break
@@ -140,7 +149,7 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
     """Estimate how a metric varies among windows of the length of the first blocks.
 
     Skills have an open end, and single days lie far out (of 90 days of flights two, at five and six
-    standard deviations): what a day shares is taken to have the tails of Student's t with five
+    standard deviations): what a day shares is taken to have the tails of Student's t with four
     degrees of freedom, that of longer windows to come closer to the normal.
 
     With too few of them the spread comes from the longest blocks that are many enough: it shrinks
@@ -155,8 +164,8 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
     whole = blocks[0].whole[name]
     tails = math.inf
     if whole.scale == "skill":
-        # The excess kurtosis of a mean of k days is a day's over k.
-        tails = 4.0 + max(1, round(blocks[0].length_us / DAY_US))
+        # The excess kurtosis of a mean of k days falls about as one over k.
+        tails = LEAST_TAILS + max(1, round(blocks[0].length_us / DAY_US))
     # A worst block that looks surprising shows a heavy tail: it is made to look as usual as the
     # worst of so many blocks does.
     worst = float(((centre - values) if is_lower else (values - centre)).max())
@@ -223,7 +232,9 @@ def judge_metric(
             law, freedom = blocks.variation, math.inf
         elif reference is not None:
             variance = _without_blocks(window, reference, own)
-        tolerance = abs(start) * ERROR_TOLERANCE if scale == "error" else TOLERANCE
+        tolerance = TOLERANCE if scale != "error" else abs(start) * ERROR_TOLERANCE
+        if isinstance(scale, Range):
+            tolerance = min(abs(start) * ERROR_TOLERANCE, (scale.most - scale.least) * TOLERANCE)
     variance = max(variance, TINY**2)
     origin = forward(start, math.inf, scale)
     away = side * (origin - value)
@@ -266,7 +277,11 @@ def _without_blocks(window: Measure, reference: Measure, own: float) -> float:
 
 
 def _cut(
-    ordered: Answers, time_us: np.ndarray, length_us: int, whole: Mapping[str, Measure]
+    ordered: Answers,
+    time_us: np.ndarray,
+    length_us: int,
+    whole: Mapping[str, Measure],
+    extras: Extras,
 ) -> Blocks:
     """Measure whole blocks of one length; days begin at midnight, UTC."""
     block = time_blocks(time_us, length_us, partial_share=WHOLE_SHARE)
@@ -277,14 +292,14 @@ def _cut(
     unit = DAY_US if length_us % DAY_US == 0 else min(length_us, HOUR_US)
     span = int(time_us[-1]) - int(time_us[0]) // unit * unit + 1
     spans = ((int(first[one]), int(first[one] + counts[one])) for one in full)
-    return Blocks(length_us, span / length_us, tuple(_measured(ordered, spans)), whole)
+    return Blocks(length_us, span / length_us, tuple(_measured(ordered, spans, extras)), whole)
 
 
 def _measured(
-    ordered: Answers, spans: Iterator[tuple[int, int]]
+    ordered: Answers, spans: Iterator[tuple[int, int]], extras: Extras
 ) -> Iterator[Mapping[str, Measure]]:
     for first, last in spans:
-        yield measure_answers(ordered.take(slice(first, last)))
+        yield extras.measure(ordered.take(slice(first, last)), values_only=True)
 
 
 def _values(blocks: Blocks, name: str) -> tuple[Numbers, Numbers]:
@@ -321,6 +336,12 @@ def forward(value: float, support: float, scale: Scale) -> float:
 
     `support` is the rows that it rests on; infinite for a value that is no count's share.
     """
+    if isinstance(scale, Range):
+        # A window without a single dear row is not surer than its rows are.
+        least = (scale.most - scale.least) * LEAST_OF_RANGE / support
+        if 0.0 < least < math.inf:
+            value = min(max(value, scale.least + least), scale.most - least)
+        return scale.forward(value)
     if scale in ("share", "score"):
         smoothed = value if math.isinf(support) else (value * support + 0.5) / (support + 1.0)
         return float(special.logit(min(max(smoothed, TINY), 1.0 - TINY)))
@@ -331,6 +352,8 @@ def forward(value: float, support: float, scale: Scale) -> float:
 
 def backward(value: float, scale: Scale) -> float:
     """Bring a value on the scale of the test back to the metric's own."""
+    if isinstance(scale, Range):
+        return scale.backward(value)
     if scale in ("share", "score"):
         return float(special.expit(value))
     value = min(max(value, -FARTHEST), FARTHEST)
@@ -340,6 +363,8 @@ def backward(value: float, scale: Scale) -> float:
 def variance_of(measure: Measure) -> float:
     """Return the variance on the scale of the test, by the delta method."""
     value, scale = measure.value, measure.scale
+    if isinstance(scale, Range):
+        return measure.variance * scale.slope(value) ** 2
     if scale in ("share", "score"):
         rows = max(measure.support, 1.0)
         smoothed = (value * rows + 0.5) / (rows + 1.0)

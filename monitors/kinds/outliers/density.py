@@ -2,7 +2,8 @@
 
 Numbers are laid on one scale, texts are points of equal distance, and the distance to the nearest
 of some rows of the reference's sample is measured, as a logarithm. The sample knows cells only: the
-value within a cell is drawn from the column's sketch, at one depth for each row.
+value within a cell is drawn from the column's sketch, at one depth for each row. What a row lacks,
+NaN here, is no part of its distances.
 
 References
 ----------
@@ -64,15 +65,14 @@ class NumberAxis:
         return 1
 
     def place(self, values: Numbers) -> Numbers:
-        """Lay values on the scale, shape (rows, 1); what is no number lies in the middle.
+        """Lay values on the scale, shape (rows, 1); NaN for what is no number.
 
         What is beyond the range lies at its end: how odd that is the tails tell.
         """
         inside = np.clip(values, self.items[0], self.items[-1])
         with np.errstate(over="ignore"):
             far = (inside - self.middle) / self.spread
-        scaled = np.arcsinh(np.clip(far, -LARGEST, LARGEST))
-        return np.nan_to_num(scaled, nan=0.0)[:, None]
+        return np.asarray(np.arcsinh(np.clip(far, -LARGEST, LARGEST))[:, None])
 
     def of_codes(self, codes: Codes, depth: Numbers) -> Numbers:
         """Lay rows of which only the cell is known on the scale, shape (rows, 1)."""
@@ -108,7 +108,7 @@ class LevelAxes:
     """A column of levels: all equally far from each other."""
 
     level: LevelTerms
-    points: Numbers  # By cell, shape (cells, axes).
+    points: Numbers  # By cell, shape (cells, axes); NaN for the empty one.
 
     @property
     def column(self) -> str:
@@ -156,12 +156,19 @@ class Density:
                 used.extend(span)
         if not parts:
             return np.zeros(rows)
-        return self.scale * _distances(np.hstack(parts), self.points.take(used, axis=1))
+        share = _axis_shares(axes).take(used)
+        return self.scale * _distances(np.hstack(parts), self.points.take(used, axis=1), share)
+
+
+def _axis_shares(axes: Sequence[NumberAxis | LevelAxes]) -> Numbers:
+    """Return for each axis its share of its column, shape (A,)."""
+    return np.concatenate([np.full(axis.width, 1.0 / axis.width) for axis in axes])
 
 
 def _distances(
     rows: Numbers,
     points: Numbers,
+    share: Numbers,
     kin: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
 ) -> Numbers:
     """Return the mean logarithm of the distances to the nearest point of each part, shape (rows,).
@@ -170,22 +177,56 @@ def _distances(
     """
     found = np.zeros(len(rows))
     for part in range(PARTS):
-        some = points[part::PARTS]
-        near = some.astype(np.float32)
-        # Of |x - p|^2 = |x|^2 - 2xp + |p|^2 the first is the same for all points.
-        squares = np.square(near).sum(axis=1)
-        transposed = np.ascontiguousarray(-2.0 * near.T)
+        nearest = _Nearest(points[part::PARTS], share)
         for start in range(0, len(rows), CHUNK_ROWS):
-            chunk = rows[start : start + CHUNK_ROWS]
-            far = chunk.astype(np.float32) @ transposed
-            far += squares
+            own = None
             if kin is not None:
-                own, others = kin[0][start : start + CHUNK_ROWS], kin[1][part::PARTS]
-                far[own[:, None] == others] = np.inf
-            # Anew and exactly, as products are rounded otherwise in other batches.
-            exact = np.square(chunk - some[far.argmin(axis=1)]).sum(axis=1)
-            found[start : start + CHUNK_ROWS] += np.log(exact + RESOLUTION**2) / (2 * PARTS)
+                own = kin[0][start : start + CHUNK_ROWS, None] == kin[1][part::PARTS]
+            squares = nearest.squares(rows[start : start + CHUNK_ROWS], own)
+            found[start : start + CHUNK_ROWS] += np.log(squares + RESOLUTION**2) / (2 * PARTS)
     return found
+
+
+class _Nearest:
+    """Points of which each row's nearest is looked for; shapes: P points, A axes."""
+
+    def __init__(self, points: Numbers, share: Numbers) -> None:
+        self.known = ~np.isnan(points)
+        self.points = np.where(self.known, points, 0.0)
+        self.share = share
+        near = self.points.astype(np.float32)
+        self._squares = np.square(near).T
+        # Of |x - p|^2 = |x|^2 - 2xp + |p|^2 the first is the same for all points.
+        self._lengths = self._squares.sum(axis=0)
+        self._transposed = np.ascontiguousarray(-2.0 * near.T)
+        self._known = self.known.T.astype(np.float32)
+        self._is_whole = bool(self.known.all())
+
+    def squares(self, rows: Numbers, own: NDArray[np.bool_] | None) -> Numbers:
+        """Return the squared distances to the nearest points, `own` ones apart, shape (rows,)."""
+        known = ~np.isnan(rows)
+        values = np.where(known, rows, 0.0)
+        far = values.astype(np.float32) @ self._transposed
+        stretch = None
+        if self._is_whole and known.all():
+            far += self._lengths
+        else:
+            here = known.astype(np.float32)
+            far += here @ self._squares
+            far += np.square(values).astype(np.float32) @ self._known
+            # What a point lacks is taken to differ as the other columns do.
+            shared = (here * self.share) @ self._known
+            stretch = np.divide(
+                (known @ self.share)[:, None], shared, out=np.ones_like(shared), where=shared > 0
+            )
+            far = np.where(shared > 0, far * stretch, np.inf)
+        if own is not None:
+            far[own] = np.inf
+        at = far.argmin(axis=1)
+        # Anew and exactly, as products are rounded otherwise in other batches.
+        gaps = np.where(known & self.known[at], values - self.points[at], 0.0)
+        found: Numbers = np.square(gaps).sum(axis=1)
+        return found if stretch is None else found * stretch[np.arange(len(rows)), at]
 
 
 def fit_density(
@@ -213,7 +254,8 @@ def fit_density(
     chosen = np.random.default_rng(0).permutation(rows)[:count]
     # Rows that follow each other may be of one session: what is new has none of its own there.
     stretch = np.arange(rows) * STRETCHES // rows
-    found = _distances(placed, placed[chosen], (stretch, stretch[chosen]))
+    share = _axis_shares((*kept, *texts))
+    found = _distances(placed, placed[chosen], share, (stretch, stretch[chosen]))
     # How the tail falls is not known beforehand, as the distance has no unit; nor by few values.
     knot = np.quantile(found, 1 - SHARES[-1])
     excesses = found[found > knot] - knot
@@ -263,6 +305,9 @@ def _number_axis(number: NumberTerms, column: ColumnProfile) -> NumberAxis | Non
 def _level_axes(level: LevelTerms) -> LevelAxes:
     size = level.cells.size
     if size <= LEVEL_AXES:
-        return LevelAxes(level, np.eye(size))
-    points = np.random.default_rng(size).normal(size=(size, LEVEL_AXES))
-    return LevelAxes(level, points / np.linalg.norm(points, axis=1, keepdims=True))
+        points = np.eye(size)
+    else:
+        points = np.random.default_rng(size).normal(size=(size, LEVEL_AXES))
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+    points[-2] = np.nan  # No value.
+    return LevelAxes(level, points)

@@ -52,6 +52,7 @@ LONELY_NOTE = (
     "{share} of the reference's rows lie far from all others; if they are outliers, rows like them "
     "pass as usual: make the baseline again without them"
 )
+MISSING_NOTE = "not looked at, as the data lack {count}: {names}"
 METRIC = "outlier_share"
 CHECK = "outlier_share_check"
 NAMED = 3
@@ -176,6 +177,7 @@ def _details(
     note = LONELY_NOTE.format(share=percent(lonely)) if lonely >= LONELY_SHARE else ""
     return {
         **({"reference_note": note} if note else {}),
+        **({"missing_note": _missing_note(missing)} if missing else {}),
         "threshold": OUTLIER_SCORE,
         "sample_rows": len(sample),
         "missing_columns": list(missing),
@@ -196,6 +198,11 @@ def _details(
             {"score": one.score, "reason": one.reason, **one.pointer} for one in reading.worst
         ],
     }
+
+
+def _missing_note(missing: tuple[str, ...]) -> str:
+    names = ", ".join(missing[:NAMED]) + (" and so on" if len(missing) > NAMED else "")
+    return MISSING_NOTE.format(count=plural(len(missing), "column"), names=names)
 
 
 def cluster_size(baseline: Baseline, columns: Sequence[str], length: timedelta) -> float:

@@ -27,7 +27,7 @@ Numbers = NDArray[np.float64]
 class NormalScores:
     """The normal scores of a numeric column; shapes: C cells, K points."""
 
-    # At the cell's mean rank, at most that of the last percent; 0 for empty and unfit;
+    # At the cell's mean rank, at most that of the last percent; NaN for empty and unfit;
     # shape (C,).
     by_cell: Numbers
     in_tail: NDArray[np.bool_]  # Which cells are looked into, shape (C,).
@@ -94,7 +94,7 @@ def normal_scores(cells: Cells, column: ColumnProfile) -> NormalScores:
     ties = weights > 0
     least = 0.5 / present
     return NormalScores(
-        by_cell=np.array([*by_cell, 0.0, 0.0]),
+        by_cell=np.array([*by_cell, np.nan, np.nan]),
         in_tail=np.array([*in_tail, False, False]),
         first=np.array([*before, 0.0, 0.0]) / present,
         count=np.array([*inside, 0.0, 0.0]) / present,

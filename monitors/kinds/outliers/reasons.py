@@ -49,7 +49,7 @@ def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
     columns = scorer.columns
     terms = np.zeros((len(columns), rows), np.float32)
     words = np.full((len(columns), rows), None, dtype=object)
-    normal = np.zeros((len(scorer.numbers), rows))
+    normal = np.full((len(scorer.numbers), rows), np.nan)
     for place, number in enumerate(scorer.numbers):
         if number.column in names:
             codes, values = number.codes(batch)

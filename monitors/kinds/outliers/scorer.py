@@ -155,7 +155,7 @@ class _Gathered:
 
     def __init__(self, rows: int, numbers: int) -> None:
         self.left, self.right, self.skewed, self.strongest = np.zeros((4, rows), np.float32)
-        self.normal = np.zeros((numbers, rows))
+        self.normal = np.full((numbers, rows), np.nan)
 
     def add_number(self, number: NumberTerms, left: Floats, right: Floats) -> None:
         """Add both tails of a column."""

@@ -81,10 +81,11 @@ class NumberTerms:
         left, right = self.left.take(codes), self.right.take(codes)
         if values is not None and self.cells.edges:
             low, high = self.cells.edges[0], float(self.cells.maximum or 0.0)
-            middle = float(self.cells.median or 0.0)
-            _reach(left, codes == 0, middle - values, middle - low, self.below)
+            # Halves, as numbers at both ends of float64 lie farther apart than any number is.
+            middle, half = float(self.cells.median or 0.0) / 2, values / 2
+            _reach(left, codes == 0, middle - half, middle - low / 2, self.below)
             _reach(
-                right, codes == len(self.cells.edges), values - middle, high - middle, self.above
+                right, codes == len(self.cells.edges), half - middle, high / 2 - middle, self.above
             )
         return left, right
 
@@ -147,10 +148,11 @@ def _reach(
     end: float,
     power: float,
 ) -> None:
-    """Add what lies beyond the end of the range, in place; all distances are from the median."""
+    """Add what lies beyond the end of the range, in place; half distances from the median."""
     at = np.flatnonzero(chosen) if power else chosen[:0]
     if len(at):
-        beyond = power * np.log(np.maximum(distances[at] / end, 1.0))
+        with np.errstate(over="ignore"):
+            beyond = power * np.log(np.maximum(distances[at] / end, 1.0))
         terms[at] += np.minimum(beyond, FARTHEST).astype(np.float32)
 
 
@@ -195,7 +197,7 @@ def _powers(
         (found[0].value, cells.edges[0], inside[0]),
         (found[1].value, float(cells.maximum or 0.0), inside[-1]),
     ):
-        near, far = abs(quantile - middle), abs(end - middle)
+        near, far = abs(quantile / 2 - middle / 2), abs(end / 2 - middle / 2)
         powers.append(float(fall / np.log(far / near)) if not outside and far > near > 0 else 0.0)
     return powers[0], powers[1]
 

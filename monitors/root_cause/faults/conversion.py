@@ -3,7 +3,9 @@
 By how far its values lie, a factor of 1.6 is a busy season, and 25 degrees Celsius after a winter
 are as far as 50 Fahrenheit are. But numbers of the reference have few decimals. Converted ones have
 more, and converted back they have few again; or, rounded, they leave out what no number of the
-reference becomes: of Fahrenheit's tenths those of Celsius reach five in nine.
+reference becomes: of Fahrenheit's tenths those of Celsius reach five in nine. Where the reference's
+numbers were converted themselves, as Fahrenheit that a station measured in tenths of Celsius, they
+are few among those with as many decimals, and what is converted back is one of them.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ UNITS: tuple[tuple[str, str, float], ...] = (
     ("metres a second", "kilometres an hour", 3.6),
     ("miles an hour", "metres a second", 0.44704),
     ("knots", "kilometres an hour", 1.852),
+    ("knots", "miles an hour", 1.852 / 1.609344),
 )
 # Expected value = factor x value + offset.
 CONVERSIONS: tuple[tuple[str, float, float], ...] = (
@@ -36,10 +39,13 @@ CONVERSIONS: tuple[tuple[str, float, float], ...] = (
     ("Celsius instead of Fahrenheit", 1.8, 32.0),
     ("Fahrenheit instead of Celsius", 1 / 1.8, -32.0 / 1.8),
     ("Kelvin instead of Celsius", 1.0, -273.15),
+    ("Kelvin instead of Fahrenheit", 1.8, -459.67),
     *((f"{10**power:,} times the expected unit", 10.0**-power, 0.0) for power in range(1, 10)),
     ("minutes instead of hours (or seconds instead of minutes)", 1 / 60, 0.0),
     ("seconds instead of hours", 1 / 3600, 0.0),
 )
+# Which digits alone do not tell.
+OF_LISTED = (*CONVERSIONS, ("the opposite sign", -1.0, 0.0))
 # Where it makes numbers so many times larger, half of them lie beyond the reference's: rounded to
 # tens they are as even, and where they were.
 FAR, BEYOND = 10.0, 0.5
@@ -56,6 +62,9 @@ RELATIVE = 2e-6
 BACK, LEAST_VALUES, LEAST_DISTINCT = 0.95, 20, 6
 # What so many different values hit by chance must be beyond, in nats: 1e-7 for each conversion.
 EVIDENCE = 16.0
+# Numbers of the reference are few where no more of those with as many decimals are among them; and
+# the window's own must not be, as they are.
+FEW, UNCHANGED = 0.25, 0.5
 
 Floats = NDArray[np.float64]
 
@@ -67,19 +76,26 @@ def converted(context: FaultContext) -> Iterator[tuple[str, Fault]]:
             continue
         known, weights = context.profiles[name].sketch.weighted()
         step = _lattice(known, weights)
-        numbers = context.numbers(name)
-        if step is None or numbers.size < LEAST_VALUES:
+        numbers, listed = context.numbers(name), context.profiles[name].numbers
+        if numbers.size < LEAST_VALUES:
             continue
-        strange = numbers[~_is_on(numbers, step)]
-        # Of rounded ones none need be strange; then all of them are another unit's, or none.
-        chosen = strange if strange.size >= LEAST_VALUES else numbers
-        found = [
-            (image_evidence(chosen, known, step, factor, offset), what)
-            for what, factor, offset in CONVERSIONS
-        ]
-        evidence, what = max(found)
+        found = [(0.0, "", numbers.size)]
+        if step is not None:
+            strange = numbers[~_is_on(numbers, step)]
+            # Of rounded ones none need be strange; then all of them are another unit's, or none.
+            chosen = strange if strange.size >= LEAST_VALUES else numbers
+            found += [
+                (image_evidence(chosen, known, step, factor, offset), what, chosen.size)
+                for what, factor, offset in CONVERSIONS
+            ]
+        if listed.is_complete and listed.values.size >= LEAST_DISTINCT:
+            found += [
+                (listed_evidence(numbers, listed.values, step, factor, offset), what, numbers.size)
+                for what, factor, offset in OF_LISTED
+            ]
+        evidence, what, size = max(found)
         if evidence >= EVIDENCE:
-            share = percent(float(chosen.size / numbers.size))
+            share = percent(float(size / numbers.size))
             yield name, Fault(KIND, f"{share} of values look like {what}")
 
 
@@ -107,6 +123,41 @@ def image_evidence(
     if is_far and beyond.mean() < BEYOND:
         return 0.0
     return float(different.size * divergence(hit.mean(), chance.mean()))
+
+
+def listed_evidence(
+    values: Floats, listed: Floats, step: float | None, factor: float, offset: float
+) -> float:
+    """Measure in nats how surely values, converted back, are the reference's own few numbers.
+
+    ``listed`` are all different numbers of the reference, ascending, ``step`` what they are
+    multiples of. 0 where values fail, where they are the reference's as they come, or where
+    by chance many would be: what is converted may hit every second multiple only.
+    """
+    different = np.unique(values)
+    back = factor * different + offset
+    low, high = float(listed[0]), float(listed[-1])
+    room = ROOM * (high - low)
+    inside = (back >= low) & (back <= high)
+    near = (back >= low - room) & (back <= high + room)
+    if high <= low or near.mean() < BACK or inside.sum() < LEAST_DISTINCT:
+        return 0.0
+    width = 2.0 * RELATIVE * float(np.abs(listed).max()) if step is None else step
+    chance = 2.0 * listed.size / ((high - low) / width + 1.0)
+    own, places = _places(back[inside], listed), _places(different, listed)
+    # As many different ones: millions divide to nothing else but 0.
+    hit = np.unique(own[own >= 0]).size / own.size
+    if chance > FEW or hit < BACK or (places >= 0).mean() > UNCHANGED:
+        return 0.0
+    return float(own.size * divergence(np.array(hit), np.array(chance)))
+
+
+def _places(values: Floats, listed: Floats) -> NDArray[np.int64]:
+    """Return which of some ascending numbers values are, but for what factors round; -1: none."""
+    at = np.clip(np.searchsorted(listed, values), 1, listed.size - 1)
+    at -= np.abs(values - listed[at - 1]) < np.abs(values - listed[at])
+    near = RELATIVE * np.abs(values) + 1e-9 * float(np.ptp(listed))
+    return np.where(np.abs(values - listed[at]) <= near, at, -1)
 
 
 def _lattice(values: Floats, weights: Floats, places: Sequence[int] = DECIMALS) -> float | None:

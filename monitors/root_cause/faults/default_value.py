@@ -56,6 +56,8 @@ def _flood(context: FaultContext, name: str, numbers: np.ndarray) -> Fault | Non
     cells, known = reference.cells, reference.counts[:-2]
     if not cells.edges or known.sum() < MIN_VALUES:
         return None
+    if np.count_nonzero(known) < 2:
+        return None  # What was one value all the while has another one: no values were lost to it.
     values, often = np.unique(numbers, return_counts=True)
     own = np.array([value not in cells.atom_set for value in values.tolist()])
     able = own & (often >= max(LEAST_ROWS, SHARE * numbers.size))

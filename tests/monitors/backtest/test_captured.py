@@ -21,7 +21,7 @@ from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import Job, run
-from tests.monitors.conftest import DAY, START, Append, weather
+from tests.monitors.conftest import DAY, START, Append, append_day, run_day, weather
 
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 DAYS = 6
@@ -87,6 +87,36 @@ def test_the_backtest_of_a_captured_period_is_what_the_executions_said(
         assert mistyped <= alarms.keys()
         assert verdict.row_count == report["row_count"]
     assert [bool(one) for one in found.own.alarms] == [False, False, False, True, True, True]
+
+
+def ages(rng: np.random.Generator, days: int, stay: int = 0) -> dict[str, np.ndarray]:
+    """Visitors, a row a minute: a few stay for five hours, one for so many rows."""
+    rows = 1440 * days
+    lengths = np.where(rng.random(rows) < 0.002, 300, rng.integers(1, 8, rows))
+    found = np.repeat(rng.integers(18, 80, rows), lengths)[:rows].astype(float)
+    found[50 : 50 + stay] = 33.0
+    return {"age": found}
+
+
+def test_a_long_visit_is_no_drift_as_in_the_executions(
+    engine: Engine, root: str, rng: np.random.Generator
+) -> None:
+    first = np.datetime64("2023-12-01", "us")
+    at = first + np.arange(30 * 1440) * np.timedelta64(60_000_000, "us")
+    visited = Baseline.fit(pa.table({"at": at, **ages(rng, 30)}), timestamp="at")
+    store.put(root, "flights", visited, clock)
+    live = []
+    for day in range(3):
+        append_day(root, visited.signature, day, ages(rng, 1, stay=750 if day == 1 else 0))
+        execution = run_day(engine, root, visited, DEFINITION, day, now=clock)
+        report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+        age = next(one for one in report["features"] if one["feature"] == "age")
+        live.append(age["distance"] > age["bound"])
+    options = BacktestOptions(start=START, end=START + 3 * DAY, estimate=False)
+
+    found = backtest_captured(root, DEFINITION, visited, visited.signature, options)
+
+    assert [bool(one) for one in found.own.alarms] == live == [False, False, False]
 
 
 def test_other_windows_than_the_monitors_can_be_tried(

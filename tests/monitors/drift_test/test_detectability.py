@@ -119,10 +119,11 @@ def test_what_would_help_is_said(rng: np.random.Generator, days: int, remedy: st
 
 
 def test_of_a_monitor_days_come_together_by_themselves(rng: np.random.Generator) -> None:
-    days = [decider(rng, (1, 2), days=number).judge(day(100)).remedies for number in (16, 40)]
+    days = [decider(rng, (1, 2), days=number).judge(day(100)).remedies for number in (16, 40, 330)]
 
     assert days == [
         {"slow": "11 more days of reference"},
+        {"slow": "290 more days of reference"},
         {"slow": "a distance with a limit of your own would judge it"},
     ]
 

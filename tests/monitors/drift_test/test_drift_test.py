@@ -315,6 +315,7 @@ def test_within_the_tolerance_the_strongest_set_is_that_of_the_most_evidence_by_
         effect=effect,
         cluster_effect=effect,
         shift_effect=per_set,
+        middle=np.full(size, np.nan),
         tolerance=np.full(size, 0.1),
         ratios=per_set,
         largest_ratio=nothing,

@@ -219,6 +219,32 @@ def test_a_far_cut_tells_no_more_than_the_shift_it_would_take() -> None:
     assert found[0] == pytest.approx(1000 * 1.332**2 / 200, rel=1e-3)
 
 
+def test_an_interval_tells_no_more_than_the_shift_that_would_fill_or_empty_it() -> None:
+    """By the normal law, shifts by 1.2 and -1.5 of what lies from 2.0 to 2.1."""
+    usual, filled, emptied = (
+        stats.norm.cdf(2.1 - by) - stats.norm.cdf(2.0 - by) for by in (0.0, 1.2, -1.5)
+    )
+    limited, unlimited = (
+        clustered_likelihood_ratio(
+            np.full(4, usual),
+            1e9,
+            np.array([filled, emptied, 2 * usual, 9 * usual]),  # By no shift: near the middle.
+            20_000.0,
+            tolerance=0.0,
+            effect=np.ones(4),
+            cluster_effect=np.ones(4),
+            shift_effect=np.full(4, effect),
+            middle=np.array([2.05, 2.05, 0.3, 0.0]),
+        )
+        for effect in (1000.0, 0.0)
+    )
+
+    by_shift = 20_000 * np.array([1.2, 1.5]) ** 2 / 2000
+    assert (limited[:2] < 1.1 * by_shift).all()
+    assert (unlimited[:2] > 4 * by_shift).all()
+    assert (limited[2:] > 0.8 * unlimited[2:]).all()
+
+
 @given(st.dictionaries(st.text(), st.floats(-1e6, 1e6), min_size=1, max_size=30))
 def test_blame_sums_to_one(excess) -> None:
     assert math.fsum(blame(excess).values()) == pytest.approx(1)

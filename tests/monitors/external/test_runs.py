@@ -431,8 +431,8 @@ def test_a_pipe_is_no_table(judge, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [write_parquet, write_csv, write_sqlite])
-def test_labels_of_another_table_are_joined_by_id_and_may_come_later(
-    judge, tmp_path: Path, rng, write
+def test_labels_of_another_table_are_joined_by_id_and_quality_is_estimated_until_they_come(
+    judge, root: str, tmp_path: Path, rng, write
 ) -> None:
     rows = pa.table(scores(rng, 400))
     source = write(rows.drop_columns(["late"]), tmp_path / "scores")
@@ -446,6 +446,7 @@ def test_labels_of_another_table_are_joined_by_id_and_may_come_later(
         (tmp_path / "truth").mkdir()
     source = {**source, "labels": {**labels, "id": "request_id"}}
     waiting = judge(source, "model-quality")
+    until_then = report(root, waiting)
 
     if write is write_sqlite:
         with sqlite3.connect(database) as connection:
@@ -455,9 +456,10 @@ def test_labels_of_another_table_are_joined_by_id_and_may_come_later(
         write(rows.select(["request_id", "late"]), tmp_path / "truth")
     judged = judge(source, "model-quality")
 
-    assert "no ground truth has come" in waiting.failure_reason
-    assert judged.failure_reason is None
-    assert judged.status == "Completed"
+    assert (waiting.status, waiting.failure_reason) == ("Completed", None)
+    assert (until_then["labelled_count"], report(root, judged)["labelled_count"]) == (0, 400)
+    assert {metric["name"].split("_")[0] for metric in until_then["metrics"]} == {"estimated"}
+    assert (judged.status, judged.failure_reason) == ("Completed", None)
 
 
 def test_of_several_labels_of_one_id_the_newest_counts(

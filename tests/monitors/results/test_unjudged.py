@@ -87,7 +87,17 @@ def test_a_number_whose_bound_nothing_could_break_is_in_no_verdict() -> None:
         "240 rows; nothing could be judged: DI could not be judged (too variable: about 1,300 rows "
         "would do)"
     )
-    assert too_variable(240, lambda _: False).endswith("only a longer reference")
+
+
+def test_the_rows_that_would_do_are_found_by_halving() -> None:
+    asked: list[float] = []
+
+    def bounded(more: float) -> bool:
+        asked.append(more)
+        return False
+
+    assert too_variable(240, bounded).endswith("only a longer reference")
+    assert len(asked) <= 6  # Of 39: each costs a search for a bound.
 
 
 def test_report_json_counts_and_lists_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -47,3 +48,42 @@ def test_missing_predictions_that_a_known_reference_never_had_are_judged() -> No
 )
 def test_ids_that_cannot_be_compared_have_no_note(ids: list[pa.Array], note: str) -> None:
     assert repeated_note(ids, "id") == note
+
+
+def weekends(share: float, spread: float, days: int = 70, rows: int = 1_000) -> Unusable:
+    """A reference of days, of which two in seven lack about a share of their predictions."""
+    rng = np.random.default_rng(1)
+    missing = np.where(np.arange(days) % 7 < 2, rng.normal(share, spread, days), 0.0) * rows
+    blocks = [(rows, int(one)) for one in missing.clip(0, rows)]
+    return Unusable(rows * days, sum(one for _, one in blocks), blocks=blocks)
+
+
+def test_a_weekend_like_those_of_the_reference_is_none_and_an_outage_is() -> None:
+    usual = weekends(0.6, 0.03)
+
+    [weekend] = judge_unusable(Unusable(1_000, 630), usual, ALPHA)
+    [outage] = judge_unusable(Unusable(1_000, 1_000), usual, ALPHA)
+    [without] = judge_unusable(Unusable(1_000, 630), weekends(0.0, 0.0), ALPHA)
+
+    assert weekend.violation is None
+    assert outage.violation is not None and outage.violation.severity == "page"
+    assert without.violation is not None and without.violation.severity == "page"
+
+
+@pytest.mark.parametrize("kind", ["spells", "weekends"])
+def test_missing_predictions_keep_next_to_nothing_of_the_budget(kind: str) -> None:
+    rng = np.random.default_rng(2)
+    found = 0
+    for _ in range(10):  # Years of days, each after a reference of its own.
+        if kind == "spells":
+            shares = np.minimum(0.02 * rng.gamma(1.0, 1.0, 435), 1.0)
+        else:
+            shares = (np.arange(435) % 7 < 2) * rng.beta(12, 8, 435)
+        missing = rng.binomial(500, shares).tolist()
+        blocks = [(500, one) for one in missing[:70]]
+        reference = Unusable(35_000, sum(missing[:70]), blocks=blocks)
+        for one in missing[70:]:
+            judged = judge_unusable(Unusable(500, one), reference, 1 / 365)
+            found += sum(each.violation is not None for each in judged)
+
+    assert found <= 1

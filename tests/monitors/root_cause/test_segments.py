@@ -254,6 +254,23 @@ def test_two_conditions_are_named_with_their_shares_on_all_rows(
     assert found.share_of_culprits == 1.0
 
 
+def test_two_conditions_are_named_where_one_alone_is_a_small_segment_too() -> None:
+    def trips(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        places = {"origin": list("abc"), "to": [f"t{at}" for at in range(40)]}
+        drawn = {name: rng.choice(levels, rows) for name, levels in places.items()}
+        return pd.DataFrame({**drawn, "fare": rng.gamma(6, 17, rows).round(2)})
+
+    reference, rows = (trips(np.random.default_rng(seed), 5_000) for seed in (21, 22))
+    one, both = rows.to == "t7", (rows.to == "t7") & (rows.origin == "b")
+
+    found = [
+        place(check(rows.assign(fare=rows.fare.mask(guilty)), Baseline.fit(reference)), "fare")
+        for guilty in (one, both)
+    ]
+
+    assert [each.words for each in found] == ['to = "t7"', 'origin = "b" and to = "t7"']
+
+
 def test_a_range_of_a_number_is_named(reference: Baseline) -> None:
     rows = hotels(np.random.default_rng(17), 6_000)
     edge = next(
@@ -315,6 +332,25 @@ def test_a_range_of_another_number_is_no_place_of_a_fault_of_all_rows() -> None:
     assert [one.segment for one in found] == [None] * len(found)
 
 
+def test_a_range_is_no_part_of_a_fault_of_all_rows_of_a_level() -> None:
+    """Of a level in hundredths what lands above the range was above 0, where `temp` is high."""
+
+    def weather(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        temp = rng.normal(8, 10, rows)
+        dew = temp - 8 + rng.normal(0, 3, rows)
+        wind = rng.choice(["NW", "SE", "cv"], rows, p=[0.4, 0.4, 0.2])
+        return pd.DataFrame({"temp": temp.round(), "dew": dew.round(), "wind": wind})
+
+    baseline = Baseline.fit(weather(np.random.default_rng(23), 10_000))
+    found = []
+    for seed in range(6):
+        rows = weather(np.random.default_rng([24, seed]), 500)
+        rows["dew"] *= np.where(rows.wind == "NW", 100, 1)
+        found.append(place(check(rows, baseline), "dew"))
+
+    assert [one and one.words for one in found] == ['wind = "NW"'] * 6
+
+
 def test_the_distance_is_that_of_the_set_beside_it(reference: Baseline) -> None:
     rng = np.random.default_rng(15)
     rows = [hotels(rng, 2_000) for _ in range(4)]
@@ -329,3 +365,27 @@ def test_the_distance_is_that_of_the_set_beside_it(reference: Baseline) -> None:
     measured = [one for one in results if one.distance is not None and not one.missing_count]
     moved = [abs(one.share_window - one.share_reference) for one in measured]
     assert [one.distance for one in measured] == pytest.approx(moved)
+
+
+def test_no_segment_is_named_that_merely_holds_the_rows_that_could_change() -> None:
+    """Of random rows in thousandths those without rain stay as they are: 0 is 0 in any unit."""
+
+    def stations(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        dew = rng.normal(0, 8, rows)
+        rain = np.where((dew > 2) & (rng.random(rows) < 0.4), rng.exponential(3, rows) + 0.3, 0.0)
+        wind = rng.choice(["NW", "SE", "cv"], rows)
+        return pd.DataFrame({"rain": rain.round(1), "dew": dew.round(1), "wind": wind})
+
+    reference = Baseline.fit(stations(np.random.default_rng(1), 10_000))
+    random, southern = [], []
+    for seed in range(6):
+        rows = stations(np.random.default_rng([seed, 3]), 2_000)
+        guilty = np.random.default_rng(seed).random(2_000) < 0.25
+        spoilt = rows.assign(rain=rows.rain * np.where(guilty, 1e3, 1))
+        random.append(place(check(spoilt, reference), "rain"))
+        guilty = rows.wind == "SE"
+        spoilt = rows.assign(rain=rows.rain * np.where(guilty, 1e3, 1))
+        southern.append(place(check(spoilt, reference), "rain"))
+
+    assert random == [None] * 6
+    assert {one and one.words for one in southern} == {'wind = "SE"'}

@@ -43,6 +43,15 @@ def broken(batch):
 def leave(batch):
     raise SystemExit(3)
 
+class Quitting:
+    def __init__(self, late=False):
+        self.late = late
+        if not late:
+            raise SystemExit(4)
+
+    def start(self):
+        raise SystemExit(5)
+
 class Total:
     def __init__(self, column, most):
         self.column, self.most = column, most
@@ -75,6 +84,7 @@ NAMES = (
     "zero",
     "broken",
     "leave",
+    "Quitting",
     "Total",
     "nothing",
     "gone",
@@ -97,6 +107,12 @@ def told(**keys: object) -> list[str]:
     other = RuleSet.of([keys]).start()
     other.update(BATCH.slice(0, 1))
     return [one.what for one in outcome_drafts(counters.merge(other).result())]
+
+
+@pytest.mark.parametrize(("late", "code"), [(False, 4), (True, 5)])
+def test_a_check_that_ends_the_process_is_an_error_of_its_rule(late: bool, code: int) -> None:
+    with pytest.raises(InputError, match=f'rule "acme_Quitting".*SystemExit: {code}'):
+        told(check="acme_Quitting", late=late)
 
 
 def test_a_function_gets_its_own_keys_and_ours_hold_as_for_all() -> None:

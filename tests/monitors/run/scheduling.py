@@ -126,7 +126,8 @@ class Campaign:
         workers = [self._begin(work, clock) for work in works]
         expected, pause, begun = self.monitors, threading.Event(), time.monotonic()
         is_timed = most_s < math.inf
-        whole = most_s if is_timed else hours * self.monitors
+        # None in the last hour, which may end between two looks: of others it would come later.
+        whole = most_s if is_timed else (hours - 1) * self.monitors
         at = sorted(rng.uniform(0.02, 0.98) * whole for _ in range(kills))
         try:
             for hour in range(2, hours + 1):

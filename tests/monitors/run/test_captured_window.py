@@ -14,12 +14,14 @@ from sqlalchemy import Engine
 
 from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
-from driftline.baseline.store import Baseline
+from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.capture.labels.labels import put
 from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
+from driftline.monitors.kinds.catalog import with_quality
+from driftline.monitors.kinds.model_quality.kind import NAMESPACE as QUALITY_METRICS
 from driftline.monitors.run.captured_window import NO_LABELS, read_captured
 from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, append_day
@@ -73,11 +75,11 @@ def truth() -> dict[int, object]:
     return dict(enumerate(answers(2, ROWS)["late"].tolist()))
 
 
-def value(engine: Engine, name: str) -> list[float]:
+def value(engine: Engine, name: str, namespace: str = "Driftline") -> list[float]:
     of = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
     with engine.connect() as connection:
         found = metrics.read(
-            connection, "Driftline", name, of, START, START + 30 * DAY, 86_400, "Sum"
+            connection, namespace, name, of, START, START + 30 * DAY, 86_400, "Sum"
         )
     return [number for _, number in found]
 
@@ -104,11 +106,47 @@ def test_labels_of_rows_that_a_request_lacks_are_named(judge, engine: Engine, ro
     assert value(engine, "stray_labels") == [2]
 
 
-def judge_day(engine: Engine, root: str, baseline: Baseline, day: int, kind: str) -> Execution:
+def test_a_metric_of_ones_own_is_published_and_another_function_asks_again(
+    engine: Engine, root: str, labelled: Baseline, tmp_path: Path
+) -> None:
+    file, text = tmp_path / "own.py", "def gain(labels, said): return {} * (labels * said).mean()"
+    file.write_text(text.format(1))
+    rows = answers(2, ROWS)
+    listed = with_quality(labelled, [f"{file}:gain", "cohen_kappa_score"])
+    document = listed.documents[QUALITY_CONSTRAINTS].replace(f"{file}:gain", "own.py:gain=higher")
+    deployed = replace(listed, functions=(), documents={QUALITY_CONSTRAINTS: document})
+    store.put(root, "flights", deployed, lambda: START)
+    append_day(root, labelled.signature, 0, {k: v for k, v in rows.items() if k != "late"})
+    labels = [str(one) for one in rows["late"]]
+    keys = [f"a-{one}" for one in range(ROWS)]
+    known = pa.table({"key": keys, "row_index": pa.array([0] * ROWS, pa.int32()), "label": labels})
+    put(root, "flights", known, lambda: START + 2 * DAY)
+
+    def judged() -> tuple[Execution, dict[str, dict[str, object]]]:
+        execution = judge_day(engine, root, deployed, 0, "model-quality", str(tmp_path))
+        report = json.loads(Path(root, execution.folder, "report.json").read_text())
+        return execution, {one["name"]: one for one in report["metrics"]}
+
+    (first, found), (again, _) = judged(), judged()
+    file.write_text(text.format(2))
+    (other, doubled) = judged()
+
+    gain = float((rows["late"] * rows["said"]).mean())
+    assert again.id == first.id != other.id
+    assert (found["gain"]["value"], doubled["gain"]["value"]) == pytest.approx((gain, 2 * gain))
+    assert found["gain"]["operator"] == "LessThanThreshold"
+    assert value(engine, "gain", QUALITY_METRICS) == pytest.approx([2 * gain])
+    assert found["cohen_kappa_score"]["bound"] is not None
+
+
+def judge_day(
+    engine: Engine, root: str, baseline: Baseline, day: int, kind: str, scripts: str = ""
+) -> Execution:
     window = Window(START + day * DAY, START + (day + 1) * DAY)
     return run(Job(
         engine, root, MonitorDefinition("daily", "flights", "flights", kind=kind), window,
         now=lambda: datetime(2024, 2, 1, tzinfo=UTC), signature=baseline.signature,
+        scripts_dir=scripts,
     ))  # fmt: skip
 
 
@@ -245,7 +283,7 @@ def test_a_window_whose_labels_all_do_not_fit_says_so_and_does_not_wait(judge) -
     stray = judge({7: 1}, "model-quality", row_index=1)
     unfit = judge({3: "delayed", 4: "?"}, "model-quality")
 
-    assert waiting.failure_reason == f"{NO_LABELS} (no label for any of {ROWS} rows)"
+    assert waiting.status == "Completed"  # By what is estimated until they come.
     assert stray.failure_reason == (
         "labels came, but none that fits; load them again: "
         "their row_index is none of their requests' (a-7)"
@@ -270,6 +308,18 @@ def test_a_window_where_bias_can_judge_nothing_says_why(engine: Engine, root: st
     assert execution.cause.startswith("4 rows, too few to judge any of")
 
 
+def test_a_window_that_cannot_be_estimated_waits_for_its_labels(
+    engine: Engine, root: str, labelled: Baseline
+) -> None:
+    store.put(root, "flights", labelled, lambda: START)
+    few = answers(2, 12)
+    append_day(root, labelled.signature, 0, {k: v for k, v in few.items() if k != "late"})
+
+    execution = judge_day(engine, root, labelled, 0, "model-quality")
+
+    assert execution.failure_reason == f"{NO_LABELS} (no label for any of 12 rows)"
+
+
 def test_a_check_of_quality_without_a_label_says_that_none_has_come(labelled: Baseline) -> None:
     rows = pa.table(answers(2, ROWS))
     unlabelled = rows.set_column(
@@ -278,8 +328,13 @@ def test_a_check_of_quality_without_a_label_says_that_none_has_come(labelled: Ba
 
     report = check(unlabelled, labelled, kind="model-quality")
 
-    assert not report.decided
-    assert report.summary == f"{ROWS} rows, none of them has a label yet; nothing could be judged"
+    assert report.decided
+    assert report.summary == (
+        f"{ROWS} rows, no violations; no row has a label yet, quality is estimated"
+    )
+    few = check(unlabelled.slice(0, 12), labelled, kind="model-quality")
+    assert not few.decided
+    assert few.summary == "12 rows, none of them has a label yet; nothing could be judged"
 
 
 def test_labels_can_be_mended_by_loading_them_again(judge) -> None:

@@ -450,22 +450,24 @@ def test_the_positive_class_of_a_baseline_with_a_label_alone_is_answered(shared,
     assert [float(text) for text in answered] == pytest.approx(expected.tolist())
 
 
-@pytest.mark.parametrize("kind", ["model-quality", "bias"])
+@pytest.mark.parametrize(
+    ("kind", "classes"), [("model-quality", "ab"), ("bias", "ab"), ("bias", "abc")]
+)
 def test_a_monitor_whose_positive_class_nobody_knows_is_refused_with_the_question(
-    shared, declare, tmp_path, kind
+    shared, declare, tmp_path, kind, classes
 ):
-    random = np.random.default_rng(4)
-    truth, said = random.choice(["a", "b"], (2, 300))
+    random, name = np.random.default_rng(4), f"asks-{kind}-{classes}"
+    truth, said = random.choice([*classes], (2, 300))
     sex = random.choice(["F", "M"], 300)
     pd.DataFrame({"truth": truth, "said": said, "sex": sex}).to_parquet(tmp_path / "r.parquet")
     roles = {"label": "truth", "prediction": "said", "facet": ["sex"]}
     data = str(tmp_path / "r.parquet")
     asking, named = (
-        declare("Baseline", "asks", data=data, **roles, **more) for more in ({}, {"positive": "a"})
+        declare("Baseline", name, data=data, **roles, **more) for more in ({}, {"positive": "a"})
     )
-    endpoint = declare("Endpoint", "asks", baseline="asks")
-    spec = {"endpoint": "asks", "baseline": "asks", "schedule": "cron(0 0 * * ? *)"}
-    watched = {"kind": "Monitor", "name": f"asks-{kind}", "spec": {**spec, "kind": kind}}
+    endpoint = declare("Endpoint", name, baseline=name)
+    spec = {"endpoint": name, "baseline": name, "schedule": "cron(0 0 * * ? *)"}
+    watched = {"kind": "Monitor", "name": name, "spec": {**spec, "kind": kind}}
     before = state_of(shared)
 
     refused = shared.apply(asking, endpoint, watched)
@@ -473,18 +475,25 @@ def test_a_monitor_whose_positive_class_nobody_knows_is_refused_with_the_questio
     first = shared.apply(asking, endpoint)
     later = shared.apply(watched)
     told = shared.apply(named, watched)
+    settled = state_of(shared)
     again = shared.apply(asking)
+    promoted = shared.client.post(f"/api/v1/baselines/{name}/promote", json={"version": "1"})
 
+    values = " or ".join(f'"{one}"' for one in classes)
+    question = f'"truth": which of {values} is the positive class?'
     for answer in (refused, later):
-        assert shared.error_of(answer)["message"].startswith(
-            f'Monitor "asks-{kind}": "truth": which of "a" or "b" is the positive class?'
-        )
+        assert shared.error_of(answer)["message"].startswith(f'Monitor "{name}": {question}')
         assert answer.status_code == 400
     assert unchanged == before
-    assert first.status_code == told.status_code == again.status_code == 200
-    shared.client.delete(f"/api/v1/monitors/asks-{kind}")
-    shared.client.delete("/api/v1/endpoints/asks")
-    shared.client.delete("/api/v1/baselines/asks")
+    assert first.status_code == told.status_code == 200
+    for answer in (again, promoted):
+        message = shared.error_of(answer)["message"]
+        assert message.startswith(f'Baseline "{name}", which a {kind} monitor follows: {question}')
+        assert answer.status_code == 400
+    assert state_of(shared) == settled
+    shared.client.delete(f"/api/v1/monitors/{name}")
+    shared.client.delete(f"/api/v1/endpoints/{name}")
+    shared.client.delete(f"/api/v1/baselines/{name}")
 
 
 def test_a_path_that_cannot_be_looked_at_changes_nothing(shared, declare):

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 import driftline as dl
-from driftline.app.commands.verdict import print_report
+from driftline.app.commands.verdict import print_report, print_sentence
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.metric import UNBOUNDED, MetricResult
 
 RANDOM = np.random.default_rng(3)
 REFERENCE = pd.DataFrame(
@@ -228,3 +228,30 @@ def test_two_columns_alike_are_told_by_name() -> None:
     told = printed(dl.check(now.astype(str), dl.Baseline.fit(pd.DataFrame(columns))))
 
     assert [line.split()[1] for line in told.splitlines() if line.startswith("PAGE")] == ["a", "b"]
+
+
+def test_a_number_without_an_interval_says_why_in_its_place() -> None:
+    unbounded = f"{UNBOUNDED}tails too heavy, one row makes 26% of the variance"
+    found = Report("model-quality", (), 1, metrics=(MetricResult("mse", 9.0, unbounded=unbounded),))
+
+    lines = printed(found, 120).splitlines()
+
+    assert lines[1].split()[:3] == ["mse", "9", "unbounded"]
+    assert "tails too heavy, one row makes 26% of" in lines[1]
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_sentences_are_as_wide_as_the_terminal_and_whole_without_one(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "2 of 14 metrics could not be judged: " + "the reference is too short, " * 8
+    monkeypatch.setenv("COLUMNS", columns)
+    print_sentence(text)
+    whole = capsys.readouterr().out
+    monkeypatch.setenv("FORCE_COLOR", "1")  # As a terminal.
+    print_sentence(text)
+    cut = capsys.readouterr().out
+
+    assert whole == f"{text}\n"
+    assert max(map(len, cut.splitlines())) <= int(columns)
+    assert cut.split() == text.split()

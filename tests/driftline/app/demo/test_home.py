@@ -78,7 +78,7 @@ def test_the_settings_are_understood_and_keep_to_the_folder(tmp_path: Path) -> N
 
     assert found.root == str(home.folder / "store")
     assert found.scheduler.clock == f"file:{home.clock_file}"
-    assert found.capture.retention_days == 400
+    assert found.capture.retention_days == found.alarms.retention_days == 400
     assert found.notify.allow_networks == ["127.0.0.0/8"]
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import stats
 
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
@@ -15,9 +16,15 @@ from driftline.errors import InputError
 from driftline.formats.source import open_source
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.attribution.blocks import block_spread, block_tail
+from driftline.monitors.kinds.attribution.drift import compare
 from driftline.monitors.kinds.attribution.evaluation import evaluate
 from driftline.monitors.kinds.attribution.explaining import explain_reference
-from driftline.monitors.kinds.attribution.importance import HOUR_US, KEY, Attributions
+from driftline.monitors.kinds.attribution.importance import (
+    HOUR_US,
+    KEY,
+    Attributions,
+    Importance,
+)
 from driftline.monitors.kinds.attribution.ranking import calibrate, tail_at
 from driftline.monitors.rows import Rows, WindowFacts
 
@@ -46,20 +53,45 @@ def test_the_variance_between_days_is_found_without_what_their_rows_add(between:
     assert spread.blocks == 400
     # The worst of 400 days may ask for a little more than moments do.
     np.testing.assert_allclose(
-        np.sqrt(spread.shares.variance), shares.std(axis=0), rtol=0.25, atol=0.012
+        np.sqrt(np.maximum(spread.shares.variance, 0.0)), shares.std(axis=0), rtol=0.25, atol=0.012
     )
-    assert spread.level.variance[0] ** 0.5 == pytest.approx(
+    assert max(spread.level.variance[0], 0.0) ** 0.5 == pytest.approx(
         np.log(many.sum(axis=1)).std(), rel=0.4, abs=0.03
     )
 
 
-def test_degrees_of_freedom_are_those_of_the_blocks_when_these_decide() -> None:
+def test_times_of_independent_rows_cost_little_power() -> None:
+    # What a share has to move by, of a reference of 60 days of 33 rows, with and without times.
+    wider = []
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        rows = days(random, 60, 33, 0.0)
+        spread = block_spread(rows, START_US + np.repeat(np.arange(60), 33) * DAY_US, DAY_US)
+        reference, window = (
+            Importance.of_rows("abc", one) for one in (rows, days(random, 1, 214, 0.0))
+        )
+        timed, untimed = (
+            compare(reference, window, None, one).share_scale.reach(1e-4) for one in (spread, None)
+        )
+        wider.append(float((timed / untimed).max()))
+
+    assert np.median(wider) < 2.5, wider
+
+
+def test_a_difference_is_weighed_by_the_law_of_blocks_where_these_decide() -> None:
+    # scipy's Student's law of eleven degrees, as twelve blocks have it (Hahn 1970).
     times = START_US + np.repeat(np.arange(12), 500) * DAY_US
+    rows = days(np.random.default_rng(1), 12, 500, 1.0)
+    spread = block_spread(rows, times, DAY_US)
+    whole = Importance.of_rows("abc", rows)
+    exact = replace(whole, covariance=0 * whole.covariance)
 
-    spread = block_spread(days(np.random.default_rng(1), 12, 500, 1.0), times, DAY_US)
+    scale = compare(exact, exact, None, spread).share_scale
 
-    assert spread.shares.degrees(np.zeros(3)) == pytest.approx(np.full(3, 11), abs=0.6)
-    assert (spread.shares.degrees(np.ones(3)) > 100).all()
+    whole_variance = spread.shares.variance + spread.shares.chance
+    error = np.sqrt(whole_variance * (1 + 1 / 12))
+    assert scale.reach(1e-4) == pytest.approx(stats.t.isf(5e-5, 11) * error, rel=0.02)
+    assert scale.chances(scale.reach(1e-4)) == pytest.approx(np.full(3, 1e-4))
 
 
 def test_too_little_time_says_nothing_of_how_times_differ() -> None:

@@ -2,12 +2,14 @@ import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
+import driftline as dl
 from driftline.alerts.tables import metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
@@ -18,10 +20,13 @@ from driftline.monitors.check import check
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.attribution import evaluation
+from driftline.monitors.kinds.attribution.blocks import block_tail
 from driftline.monitors.kinds.attribution.drift import compare, settle
 from driftline.monitors.kinds.attribution.evaluation import evaluate, suggest
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions, Importance
+from driftline.monitors.kinds.attribution.ranking import Tail
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
@@ -83,7 +88,9 @@ def test_a_reference_without_a_change_passes_and_is_told_in_numbers(
         "level",
     ]
     assert by_name["ndcg"].value > 0.98
-    assert by_name["ndcg"].low <= by_name["ndcg"].value <= by_name["ndcg"].high <= 1
+    # Rows that rank the features alike in every draw give an interval of no width: none.
+    assert (by_name["ndcg"].low, by_name["ndcg"].high) == (None, None)
+    assert by_name["ndcg"].unbounded.startswith("however these rows are drawn")
     assert by_name["ndcg"].bound <= 0.90
     shares = [by_name[f"share_{name}"] for name in (*"abcd", "carrier")]
     assert sum(one.value for one in shares) == pytest.approx(1)
@@ -283,6 +290,38 @@ def test_another_method_is_not_compared_at_all(
     assert report.row_count == 99
 
 
+@dataclass(frozen=True)
+class OwnWay(Named):
+    """The model as one that explains itself by a way that no other has."""
+
+    units = "probability"
+    method, method_units = "tree_path_dependent", "margin"
+
+    def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
+        values = np.column_stack([rows[name].to_numpy() for name in "abcd"] + [[0.1] * len(rows)])
+        return Contributions(values[:, None, :], np.zeros(1))
+
+
+def test_a_model_of_another_way_is_compared_by_permutations(rng: np.random.Generator) -> None:
+    rows = weather(np.random.default_rng(1), 3_000)
+    baseline = explain_reference(open_source(rows), Baseline.fit(rows), OwnWay("old"))
+
+    own = judged(baseline, weather(rng, 500), predict=OwnWay("old"))
+    alike = judged(baseline, weather(rng, 500), predict=Named("new"))
+    other = judged(baseline, weather(rng, 500, d=30), predict=Named("new"))
+
+    assert own.details["method"] == "tree_path_dependent"
+    assert alike.passed
+    assert alike.decided
+    assert alike.details["method"] == "permutation"
+    assert alike.details["model_note"].startswith("the model changed")
+    assert "shares" in {one.feature_name for one in other.violations}
+    stored = Attributions.from_arrow(baseline.attributions)
+    assert stored.background.num_rows == 0
+    # As many rows as a window's 60,000 model rows explain, against ten.
+    assert len(stored.permuted.rows["label0"]) == 60_000 // (2 * 10 * 4)
+
+
 def test_ready_attributions_are_judged_without_a_model(rng: np.random.Generator) -> None:
     def draw(rows: int, **factor: float) -> pa.Table:
         size = {"a": 3.0, "b": 2.0, "c": 1.0, **factor}
@@ -449,3 +488,88 @@ def test_a_baseline_of_a_function_is_made_in_python_alone(
     assert (tmp_path / "analysis.json").exists()
     assert judged(Baseline.load(tmp_path), weather(rng, 500), predict=model).passed
     assert not judged(Baseline.load(tmp_path), weather(rng, 500, d=30), predict=model).passed
+
+
+def test_windows_of_one_length_share_what_is_drawn_from_the_reference(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def counted(*given: object, **named: object) -> Tail:
+        made.append(1)
+        return block_tail(*given, **named)  # type: ignore[arg-type]  # Handed on as they come.
+
+    monkeypatch.setattr(evaluation, "block_tail", counted)
+    rows = weather(np.random.default_rng(1), 3_000)
+    times = [START + timedelta(hours=one % 720) for one in range(3_000)]
+    known = Baseline.fit(rows.append_column("time", pa.array(times)), timestamp="time")
+    known = explain_reference(
+        open_source(rows.append_column("time", pa.array(times))), known, model, background=5
+    )
+    windows = [weather(rng, 300) for _ in range(2)]
+    monitor = dl.Monitor(known, kind="attribution", predict=model)
+    day = timedelta(days=1)
+
+    found = [monitor.check(one, time=START + (40 + at) * day) for at, one in enumerate(windows)]
+
+    assert made == [1]
+    alone = dl.Monitor(known, kind="attribution", predict=model).check(
+        windows[1], time=START + 41 * day
+    )
+    assert alone.to_dict() == found[1].to_dict()
+
+
+def test_the_rows_behind_a_change_are_explained_one_by_one(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    rows = weather(rng, 900, d=40.0)
+
+    report = judged(reference, rows, predict=model)
+
+    shown = report.details["rows"]["label0"]
+    assert "d " in report.cause
+    assert len(shown) == 5
+    answers = model(rows)
+    for one in shown:
+        assert one["answer"] == pytest.approx(answers[one["row"]], abs=1e-5)
+        assert next(iter(one["contributions"])) == "d"
+        assert len(one["contributions"]) == 5
+    expected = shown[0]["answer"] - sum(shown[0]["contributions"].values())
+    behind = Attributions.from_arrow(reference.attributions).background
+    assert expected == pytest.approx(model(behind).mean(), abs=1e-5)
+    assert "Rows explained" in report._repr_html_()
+
+
+def test_captured_rows_are_named_by_their_ids(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    rows = weather(rng, 300, d=40.0)
+    ids = pa.array([f"e{at}" for at in range(300)])
+    named = rows.append_column("event_id", ids).append_column("row_index", pa.array([0] * 300))
+
+    plain, told = (judged(reference, one, predict=model) for one in (rows, named))
+
+    numbers = [one["row"] for one in plain.details["rows"]["label0"]]
+    assert [one["event_id"] for one in told.details["rows"]["label0"]] == [
+        f"e{at}" for at in numbers
+    ]
+
+
+@pytest.mark.parametrize("outputs", [0, 2])
+def test_explanations_of_shap_are_ready_attributions(
+    rng: np.random.Generator, outputs: int
+) -> None:
+    def explained(rows: int, last: float = 1.0) -> SimpleNamespace:
+        values = rng.normal(size=(rows, 2)) * [3.0, last]
+        if outputs:
+            values = np.stack([values] * outputs, axis=2)
+        return SimpleNamespace(values=values, base_values=0.0, data=None, feature_names=["a", "b"])
+
+    baseline = Baseline.fit(explained(2_000))
+
+    report = judged(baseline, explained(400, 9.0))
+
+    assert report.details["method"] == "given"
+    assert ("b_label0 " if outputs else "b ") in report.cause
+    with pytest.raises(InputError, match="a name for each feature"):
+        judged(baseline, SimpleNamespace(**{**vars(explained(5)), "feature_names": None}))

@@ -30,6 +30,16 @@ def people() -> pa.Table:
 
 
 @cache
+def with_numbers() -> pa.Table:
+    """The same people with three more columns, of numbers, that smclarify's flip test had."""
+    more = csv.read_csv(
+        pa.BufferReader(gzip.decompress((FIXTURES / "adult_numbers.csv.gz").read_bytes()))
+    )
+    return pa.table({**dict(zip(people().column_names, people().columns, strict=True)),
+                     **dict(zip(more.column_names, more.columns, strict=True))})  # fmt: skip
+
+
+@cache
 def expected() -> dict[str, Any]:
     """What smclarify says."""
     return json.loads((FIXTURES / "expected.json").read_text())

@@ -15,7 +15,8 @@ import driftline as dl
 from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
-from driftline.monitors.kinds.bias.evaluation import chance_of_table, suggest
+from driftline.monitors.kinds.bias.evaluation import detectable, suggest
+from driftline.monitors.kinds.bias.report import chance_of_table
 from driftline.monitors.results.metric import INSUFFICIENT
 from driftline.roles import Facet
 from tests.monitors.kinds.bias.adult import (
@@ -145,6 +146,20 @@ def test_metrics_of_labels_rest_on_labelled_rows_and_say_how_many(reference: Bas
     assert any("with a positive answer" in text for text in report.details["warnings"])
 
 
+def test_labels_alone_say_what_windows_of_some_sizes_find() -> None:
+    reference = Baseline.fit(people(), label="income", positive=1, facet="sex=Female")
+
+    [few, many] = detectable(reference)
+
+    [value] = [
+        one.value for one in dl.check(people(), reference, kind="bias").metrics if one.name == "DPL"
+    ]
+    for line in (few, many):
+        assert "sex = Female: DPL at 0.2" in line or "sex = Female: DPL at 0.3" in line
+        assert f"(now {value:.3g})" in line
+    assert few != many
+
+
 def test_the_chance_of_uneven_labels_is_scipys() -> None:
     rng = np.random.default_rng(20261123)
     tables = [rng.integers(1, most, (2, 2)) for most in (3, 30, 3_000) for _ in range(100)]
@@ -159,7 +174,7 @@ def test_too_few_rows_are_said_to_be_too_few(reference: Baseline) -> None:
 
     assert not report.violations
     assert not report.decided
-    assert {one.note for one in report.metrics} == {INSUFFICIENT}
+    assert {one.note for one in report.metrics if one.name != "FT"} == {INSUFFICIENT}
     assert report.details["groups"][0]["group"]["rows"] < 30
 
 
@@ -280,7 +295,7 @@ def test_saving_and_loading_changes_nothing(reference: Baseline, tmp_path: Path)
 
 
 def test_a_text_cannot_be_split_by_a_threshold() -> None:
-    with pytest.raises(InputError, match="splits numbers"):
+    with pytest.raises(InputError, match="split numbers"):
         Baseline.fit(people(), **COLUMNS, facet=Facet("sex", (), 1.0))
 
 

@@ -211,7 +211,7 @@ def test_without_labels_only_what_needs_none_has_a_value() -> None:
 
     assert {name for name, one in found.items() if one.value is not None} == {"CI", "DPPL", "DI"}
     assert {one.reason for one in found.values() if one.value is None} == {"no_labels"}
-    assert set(found) == {*PRE_TRAINING, *POST_TRAINING} - {"CDDL", "CDDPL"}
+    assert set(found) == {*PRE_TRAINING, *POST_TRAINING} - {"CDDL", "CDDPL", "FT"}
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -50,9 +50,35 @@ def test_what_was_never_judged_is_judged_by_its_days() -> None:
     report = dl.check(later(), baseline())
 
     assert report.passed
-    assert report.undecidable == ()
+    assert report.undecidable == ("pressure",), "wholly beyond the reference it would be no finding"
     days = report.to_dict()["details"]["day_test"]
     assert days == {"judged": ["pressure", "temp", "wind"], "findings": {}}
+
+
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        (0.0, []),
+        (15.0, []),
+        (100.0, []),
+        (273.15, [("temp", "unit_change_check", "page")]),
+        (273.15 + 10.0, [("temp", "range_check", "page")]),  # Kelvin of a week hotter than most.
+    ],
+)
+def test_of_half_a_year_a_level_is_not_judged_but_what_no_season_brings_is_told(
+    added: float, told: list[tuple[str, str, str]]
+) -> None:
+    half = Baseline.fit(rows()[: 24 * 200], timestamp="at")
+    next_days = rows()[24 * 200 :][: 24 * 7]
+
+    report = dl.check(next_days.assign(temp=next_days["temp"] + added), half)
+
+    found = [(one.feature_name, one.constraint_check_type, one.severity) for one in
+             report.violations]  # fmt: skip
+    assert found == told
+    assert report.undecidable == ("temp", "pressure")
+    assert {one.remedy for one in report.unjudged} == {"130 more days of reference"}
+    assert all(one.bound is None for one in report.results if one.feature == "temp")
 
 
 def test_a_window_of_three_days_leaves_it_at_that() -> None:

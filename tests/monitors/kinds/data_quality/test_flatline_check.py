@@ -328,7 +328,10 @@ def test_of_a_long_visit_only_its_own_rows_are_taken_off(
     counts = WindowCounts.of(found)
 
     shortened = shortened_runs(
-        counts, found.columns, baseline.profile.columns, reference_columns(baseline)
+        counts,
+        {name: one.runs for name, one in found.columns.items()},
+        baseline.profile.columns,
+        reference_columns(baseline),
     )
 
     cells, left = counts.cells["age"], shortened.cells["age"]

@@ -208,6 +208,25 @@ def test_a_wrong_file_is_one_sentence_with_its_name(
     assert str(path) in str(raised.value)
 
 
+def test_what_a_file_of_rules_names_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "known.csv").write_text("origin\nEWR\n")
+    (folder / "checks.py").write_text("def f(table):\n    return False\n")
+    (folder / "rules.yaml").write_text(
+        "- {check: foreign_key, column: origin, table: known.csv}\n- {check: 'checks.py:f'}\n"
+    )
+    data = pa.table({"origin": ["EWR", "JFK"]})
+    monkeypatch.chdir(tmp_path)
+
+    report = check(data, Baseline.fit(data), rules="rules/rules.yaml")
+
+    kinds = {one.constraint_check_type for one in report.violations}
+    assert kinds == {"foreign_key_check", "rules/checks.py:f_check"}
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"nowhere\.yaml"):
         read_rules(tmp_path / "nowhere.yaml")

@@ -56,7 +56,11 @@ def baseline() -> dl.Baseline:
 
 
 def week(place: int, days: int = 7) -> pd.DataFrame:
-    first = SINCE + timedelta(days=7 * place)
+    return span(7 * place, days)
+
+
+def span(day: int, days: int) -> pd.DataFrame:
+    first = SINCE + timedelta(days=day)
     rows: pd.DataFrame = ROWS[(ROWS["at"] >= first) & (ROWS["at"] < first + timedelta(days=days))]
     return rows
 
@@ -94,6 +98,34 @@ def test_a_monitor_tells_it_of_a_baseline_from_its_folder(
     assert found == [[], ['device = "east"']]
 
 
+def test_daily_windows_are_judged_together(baseline: dl.Baseline) -> None:
+    """Eight days are; wherever the step begins, sixteen hold such eight."""
+
+    def told(by: float) -> list[Violation]:
+        monitor = dl.Monitor(baseline, period=timedelta(days=1))
+        found: list[Violation] = []
+        for day in range(16):
+            rows = stepped(span(day, 1), by)
+            found += steps(monitor.check(rows, time=rows["at"].iloc[0]))
+        return found
+
+    stepped_days = told(-4.0)
+
+    assert {(one.feature_name, one.within) for one in stepped_days} == {("temp", 'device = "east"')}
+    assert told(0.0) == []
+
+
+def test_the_rows_behind_a_step_are_all_of_the_segment(baseline: dl.Baseline) -> None:
+    rows = stepped(week(0), -4.0)
+    report = check(rows, baseline)
+
+    (found,) = steps(report)
+
+    own = rows[rows["device"] == "east"]
+    assert found.row_count == len(own)
+    assert report.rows(found, limit=1000)["at"].to_list() == own["at"].to_list()
+
+
 def test_nothing_is_told_of_weeks_as_they_are_or_of_a_heat_wave_of_all(
     baseline: dl.Baseline,
 ) -> None:
@@ -122,3 +154,52 @@ def test_rows_of_one_segment_an_hour_have_no_gap(baseline: dl.Baseline) -> None:
 
     assert alone["at"].is_unique
     assert steps(check(stepped(alone, 4.0), baseline)) == []
+
+
+def sites(count: int) -> tuple[dl.Baseline, pd.DataFrame]:
+    """Sites of one weather with noise of their own; a year's baseline, and eight days after it."""
+    rng = np.random.default_rng(3)
+    hours = np.arange(24 * (DAYS - 2))
+    common = 10 * np.sin(hours / 8766 * 2 * np.pi) + 3 * np.repeat(rng.normal(size=DAYS - 2), 24)
+    at = START - timedelta(days=5) + pd.to_timedelta(hours, unit="h")  # In step with eight days.
+    rows = pd.concat(
+        pd.DataFrame({"at": at, "site": name, "x": np.round(common + noise + offset, 3)})
+        for offset, name in enumerate("ABCDE"[:count])
+        for noise in [0.5 * rng.normal(size=hours.size)]
+    ).sort_values("at", ignore_index=True)
+    until = at[0] + timedelta(days=DAYS - 10)
+    known = dl.Baseline.fit(rows[rows["at"] < until], timestamp="at", segments=["site"])
+    return known, rows[rows["at"] >= until]
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_a_segment_that_steps_is_told_alone_and_two_are_both(count: int) -> None:
+    known, rows = sites(count)
+    own, both = {"B": 1.0}, {"B": 1.0, "C": -0.7}
+    both |= {"C": 0.7} if count == 5 else {}  # Of three, two that rise are one that falls.
+
+    for by, moved in [(2, own), (4, own), (8, own), (4, both)]:
+        broken = rows.assign(x=rows["x"] + by * rows["site"].map(moved).fillna(0.0))
+        week = broken[broken["at"] < rows["at"].min() + timedelta(days=7)]
+        found = steps(check(week, known))
+        names = {f'site = "{name}"' for name in moved}
+        assert {one.within for one in found} == names
+        assert all(one.cause.endswith(", over 7 days") for one in found)
+        if by == 2:
+            continue
+        monitor, told = dl.Monitor(known, period=timedelta(days=1)), []
+        for day, part in broken.groupby(broken["at"].dt.floor("D")):
+            told += steps(monitor.check(part, time=day))
+        assert {one.within for one in told} == names
+        assert all(one.cause.endswith(", over 8 days") for one in told)
+
+
+def test_windows_too_short_to_be_judged_keep_no_gaps(baseline: dl.Baseline) -> None:
+    rows = span(0, 1)
+    hour = rows[rows["at"] < rows["at"].min() + timedelta(hours=1)]
+    kept = [
+        dl.Monitor(baseline, period=period).check(part, time=SINCE).counts
+        for period, part in [(timedelta(hours=1), hour), (timedelta(days=1), rows)]
+    ]
+
+    assert [list(one.gaps) for one in kept if one is not None] == [[], ["device"]]

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from driftline.baseline.answers import Answers
 from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.kinds.model_quality.documents import read_constraints
+from driftline.monitors.kinds.catalog import complete
+from driftline.monitors.kinds.model_quality.documents import HEADINGS, read_constraints
 from driftline.monitors.kinds.model_quality.evaluation import suggest
+from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.report.report import Report
+from tests.monitors.kinds.model_quality import cases
 
 HEADING = "binary_classification_constraints"
 ROLES = {"label": "late", "prediction": "said", "probability": "chance", "problem": "binary"}
@@ -65,13 +71,77 @@ def test_a_document_of_brackets_is_refused() -> None:
         read_constraints("[" * 100_000)
 
 
-def test_a_threshold_of_no_metric_is_told(reference: Baseline) -> None:
-    line = {"threshold": 0.9, "comparison_operator": "LessThanThreshold"}
+LINE = {"threshold": 0.9, "comparison_operator": "LessThanThreshold"}
+# What SageMaker's documents name, by its developer guide ("Model quality metrics").
+CONSTANT = "best_constant_classifier"
+SCALARS = {
+    "regression": ["mae", "mse", "rmse", "r2"],
+    "binary": (
+        "recall precision accuracy true_positive_rate true_negative_rate false_positive_rate "
+        f"false_negative_rate auc f0_5 f1 f2 recall_{CONSTANT} precision_{CONSTANT} "
+        f"accuracy_{CONSTANT} f0_5_{CONSTANT} f1_{CONSTANT} f2_{CONSTANT}"
+    ).split(),
+    "multiclass": [
+        f"{name}{end}"
+        for name in (
+            "accuracy",
+            *(f"weighted_{one}" for one in ["recall", "precision", "f0_5", "f1", "f2"]),
+        )
+        for end in ("", f"_{CONSTANT}")
+    ],
+}
 
-    report = judged(reference, lambda lines: lines.update(acuracy=line))
 
-    assert "1 metric without a value (acuracy: no such metric" in report.summary
-    report.documents()
+def written(problem: str, *names: str, **own: object) -> str:
+    heading = f"{HEADINGS[problem]}_constraints"
+    return json.dumps({"version": 0.0, heading: dict.fromkeys(names, LINE), **own})
+
+
+@pytest.mark.parametrize(
+    ("problem", "name", "words"),
+    [
+        ("binary", "acuracy", 'of binary_classification; the nearest known one is "accuracy"'),
+        ("binary", "macro_f1", "of binary_classification but of multiclass_classification; exp"),
+        ("binary", "recall[cat]", "of binary_classification; "),
+        ("binary", "confusion_matrix", "of binary_classification"),
+        ("multiclass", "macro_f11", '; the nearest known one is "macro_f1"; rename it, or take'),
+        ("multiclass", "recalls[cat]", r'; the nearest known one is "recall\[CLASS\]"'),
+        ("multiclass", "mae", "of multiclass_classification but of regression; "),
+        ("regression", "mappe", 'of regression; the nearest known one is "mape"'),
+    ],
+)
+def test_a_threshold_of_no_metric_is_refused(problem: str, name: str, words: str) -> None:
+    with pytest.raises(InputError, match=f'constraint "{re.escape(name)}": no metric .*{words}'):
+        read_constraints(written(problem, name))
+
+
+def test_a_threshold_of_no_metric_stops_the_check(reference: Baseline) -> None:
+    with pytest.raises(InputError, match='"acuracy": no metric of binary_classification'):
+        judged(reference, lambda lines: lines.update(acuracy=LINE))
+
+
+def test_a_threshold_of_costs_needs_their_prices() -> None:
+    with pytest.raises(InputError, match='constraint "cost": there are no prices; expected "drift'):
+        read_constraints(written("binary", "cost"))
+
+    found = read_constraints(written("binary", "cost", driftline={"costs": {"fp": 1}}))
+    assert [*found[1]] == ["cost"]
+
+
+@pytest.mark.parametrize("problem", SCALARS)
+def test_every_name_of_sagemaker_and_every_metric_of_ours_is_known(problem: str) -> None:
+    rows = np.arange(300) % 3
+    chance = np.random.default_rng(1).dirichlet(np.ones(3), 300)
+    label, classes = {
+        "regression": (rows + 0.5, ()),
+        "binary": (rows % 2, ("0", "1")),
+        "multiclass": (rows, ("a", "b", "c")),
+    }[problem]
+    scores = {"regression": None, "binary": chance[:, 0], "multiclass": chance}[problem]
+    answers = Answers(problem, label, label, classes, scores, None, 0, np.arange(300))
+    names = [*SCALARS[problem], *Extras(of_class=("recall[a]",)).measure(answers)]
+
+    assert {*read_constraints(written(problem, *names))[1]} == {*names}
 
 
 def test_who_takes_out_all_thresholds_is_told_that_nothing_is_judged(reference: Baseline) -> None:
@@ -124,3 +194,25 @@ def test_an_identifier_is_no_class() -> None:
     assert suggest(baseline) == {}
     with pytest.raises(InputError, match='label "label": 1,001 different answers and labels'):
         check(table, baseline, kind="model-quality")
+
+
+def test_a_baseline_of_python_is_saved_with_the_documents_that_a_server_keeps(
+    reference: Baseline, tmp_path: Path
+) -> None:
+    reference.save(tmp_path)
+
+    for name, text in suggest(reference).items():
+        assert (tmp_path / name).read_text() == text
+    assert Baseline.load(tmp_path).documents == complete(reference).documents
+
+
+def test_thresholds_of_the_document_follow_the_class_that_a_check_asks_for(
+    reference: Baseline,
+) -> None:
+    bare = replace(reference, documents={})
+
+    found, wanted = (
+        cases.of(cases.ask(one, cases.flights(7, 3), positive="0")) for one in (reference, bare)
+    )
+
+    assert found == wanted

@@ -17,6 +17,7 @@ from driftline.monitors.kinds.model_quality.evaluation import NAMESPACE, detecta
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT
 from tests.monitors.kinds.model_quality.cases import (
+    BINARY,
     DAY_ROWS,
     FIXTURE,
     REFERENCE_DAYS,
@@ -358,3 +359,27 @@ def test_a_baseline_says_which_losses_windows_find(reference: Baseline) -> None:
     assert many.startswith("10,000 labelled rows a day find, nine times in ten, ")
     assert "AUC at 0." in many and "(now 0." in many
     assert detectable(replace(reference, outcomes=None)) == []
+
+
+def test_days_that_labels_by_lot_would_pass_are_not_judged() -> None:
+    def fickle(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+        """Each day has a relation of its own of outcome to score, at times the opposite one."""
+        each = np.repeat(rng.normal(0, 1.2, len(columns["logit"]) // DAY_ROWS), DAY_ROWS)
+        columns["truth"] = -1.2 + (columns["logit"] + 1.2) * each
+
+    def by_lot(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+        columns["truth"] = rng.permutation(columns["truth"])
+
+    def far_off(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+        columns["truth"] = columns["logit"] - 2.0
+        columns["logit"] += 7.0
+
+    baseline = Baseline.fit(flights(REFERENCE_DAYS, 1, change=fickle), **BINARY)
+
+    report = ask(baseline, flights(1, 50, change=by_lot), days=1)
+
+    assert all("too_variable: " in of(report)[name].note for name in ("auc", "brier_skill"))
+    assert report.passed
+    assert detectable(baseline)[1].endswith("nine times in ten, no loss")
+    # What is absurd is told all the same.
+    assert "brier_skill" in severities(ask(baseline, flights(1, 51, change=far_off), days=1))

@@ -39,7 +39,8 @@ def regression() -> Baseline:
 def test_a_worse_regression_pages(regression: Baseline) -> None:
     report = ask(regression, values(7, 3, noise=0.9))
 
-    assert severities(report) == {"mae": "page", "mse": "page", "rmse": "page", "r2": "page"}
+    pages = {name for name, severity in severities(report).items() if severity == "page"}
+    assert pages == {"mae", "mse", "rmse", "r2"}
 
 
 def test_errors_that_only_grow_with_the_labels_are_a_ticket(regression: Baseline) -> None:

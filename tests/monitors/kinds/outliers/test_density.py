@@ -82,6 +82,49 @@ def test_columns_that_the_data_lack_make_no_row_lie_far() -> None:
     assert (scores(batch.select(["c0"])) >= OUTLIER_SCORE).mean() < 1e-3
 
 
+def nearly_one(random: np.random.Generator, rows: int) -> pd.DataFrame:
+    values = random.normal(size=(rows, 1)) + 0.3 * random.normal(size=(rows, 5))
+    return frame(values).assign(c4=random.choice([-5.0, 5.0], rows))
+
+
+@pytest.mark.parametrize("gone", ["column", "values"])
+def test_what_is_missing_says_nothing_of_the_other_columns(gone: str) -> None:
+    random = np.random.default_rng(10)
+    baseline = Baseline.fit(nearly_one(random, 20_000))
+    rows = nearly_one(random, 5_000)
+    broken = rows[:500].assign(c0=-rows["c0"])
+    one = rows.drop(columns="c1") if gone == "column" else rows.assign(c1=np.nan)
+
+    scores = dl.outlier_scores(one, baseline).to_pandas()
+    found = dl.outlier_scores(broken.reindex(columns=one.columns), baseline).to_pandas()
+
+    assert scores["is_outlier"].mean() <= 5e-4
+    assert found["is_outlier"].mean() > 0.2  # Of the columns that are left, the pair is broken.
+
+
+def test_a_column_that_the_data_lack_is_named_once() -> None:
+    random = np.random.default_rng(12)
+    baseline = Baseline.fit(nearly_one(random, 2_000))
+
+    report = dl.check(nearly_one(random, 500).drop(columns="c1"), baseline, kind="outliers")
+
+    assert report.details["missing_note"] == "not looked at, as the data lack 1 column: c1"
+
+
+def test_a_reference_with_gaps_knows_its_correlations() -> None:
+    random = np.random.default_rng(11)
+    known = nearly_one(random, 20_000)
+    baseline = Baseline.fit(known.mask(random.random(known.shape) < 0.2))
+    rows = nearly_one(random, 5_000)
+    gaps = rows.mask(random.random(rows.shape) < 0.2)
+
+    usual = dl.outlier_scores(gaps, baseline).to_pandas()
+    broken = dl.outlier_scores(rows.assign(c0=-rows["c0"]), baseline).to_pandas()
+
+    assert usual["is_outlier"].mean() <= 5e-4
+    assert broken["is_outlier"].mean() > 0.2
+
+
 def test_a_reference_with_many_outliers_says_so() -> None:
     random = np.random.default_rng(9)
     values = random.normal(size=(250, 5))
@@ -131,8 +174,11 @@ def test_values_at_the_ends_of_a_double_are_no_overflow(ends: list[float]) -> No
     )
     values.loc[0, "c"] = -1.7e308
 
-    density = row_scorer(Baseline.fit(values)).density
+    baseline = Baseline.fit(values)
+    scores = dl.outlier_scores(values, baseline).column(0).to_numpy()
+    density = row_scorer(baseline).density
 
+    assert np.isfinite(scores).all() and np.median(scores) < 1.5
     assert density is not None or len(ends) == 2
     if density is not None:
         numbers = {name: values[name].to_numpy() for name in values}

@@ -31,6 +31,24 @@ def test_the_distance_is_that_of_scipy() -> None:
     np.testing.assert_allclose(joint.distance(rows), expected, rtol=1e-9)
 
 
+def test_a_number_that_is_missing_adds_what_it_does_on_average() -> None:
+    known, rows = scores(5_000, seed=1), scores(20, seed=2)
+    joint = fit_joint(known)
+    assert joint is not None
+    gaps = rows.copy()
+    gaps[1] = gaps[3, :10] = np.nan
+
+    found = joint.distance(gaps)
+
+    # The marginal covariance of what is there, by scipy; a squared deviation is 1 on average.
+    covariance = np.linalg.inv(joint.precision) * np.outer(joint.spread, joint.spread)
+    for row, distance in zip(gaps.T, found, strict=True):
+        there = np.flatnonzero(~np.isnan(row))
+        inverse = np.linalg.inv(covariance[np.ix_(there, there)])
+        expected = mahalanobis(row[there], joint.mean[there], inverse) ** 2 + NAMES - len(there)
+        np.testing.assert_allclose(distance, expected / 2, rtol=1e-9)
+
+
 def test_the_pair_that_does_not_go_together_is_named() -> None:
     joint = fit_joint(scores(5_000, seed=3))
     rows = np.array([[2.0, -2.0, 0.0, 0.0], [0.0, 0.1, 3.0, 3.0]]).T

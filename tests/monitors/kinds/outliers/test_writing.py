@@ -110,6 +110,12 @@ def test_the_command_shows_the_worst_and_writes_all(baseline: Baseline, tmp_path
     assert found["worst"][0]["row"] == 42
     assert len(pd.read_csv(tmp_path / "scored.csv")) == 500
 
+    before = (tmp_path / "rows.parquet").read_bytes()
+    refused = driftline(*asked, "-o", "./rows.parquet", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "is one of the files to be scored" in refused.stderr
+    assert (tmp_path / "rows.parquet").read_bytes() == before
+
 
 def test_data_of_other_columns_are_refused_also_where_nothing_is_written(scorer: RowScorer) -> None:
     other = pa.record_batch({"something": [1.0]})

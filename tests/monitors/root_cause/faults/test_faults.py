@@ -22,8 +22,10 @@ from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import (
     CONVERSIONS,
     EVIDENCE,
+    OF_LISTED,
     _is_on,
     image_evidence,
+    listed_evidence,
 )
 from driftline.monitors.root_cause.faults.cut_texts import texts_cut
 from driftline.monitors.root_cause.faults.repeated import repeated
@@ -282,6 +284,33 @@ def test_a_whole_window_that_was_converted_and_rounded_is_given_away_by_what_it_
     assert f"looks like {words}" in report.cause.replace("values look", "looks")
 
 
+@pytest.mark.parametrize(
+    ("convert", "words"),
+    [
+        (lambda x: (x - 32) / 1.8, "Celsius instead of Fahrenheit"),
+        (lambda x: (x - 32) / 1.8 + 273.15, "Kelvin instead of Fahrenheit"),
+        (lambda x: x / 1.150779448, "knots instead of miles an hour"),
+        (lambda x: -x, "the opposite sign"),
+        (lambda x: x, ""),
+        (lambda x: x * 1.3, ""),
+        (lambda x: x + 10, ""),
+        (np.round, ""),
+    ],
+)
+def test_numbers_that_are_converted_themselves_are_known_again(convert, words: str) -> None:
+    """As stations of New York tell tenths of Celsius in Fahrenheit: every 18th hundredth."""
+    rng = np.random.default_rng(31)
+    known = np.unique(np.round(1.8 * np.round(rng.normal(10, 8, 3_000), 1) + 32, 2))
+    values = convert(rng.choice(known[known > 55], 200))
+
+    found = [
+        (listed_evidence(values, known, 0.01, factor, offset), what)
+        for what, factor, offset in OF_LISTED
+    ]
+
+    assert [what for evidence, what in found if evidence >= EVIDENCE] == [words] * bool(words)
+
+
 def test_drifted_numbers_of_few_decimals_are_hardly_ever_taken_for_converted_ones() -> None:
     rng = np.random.default_rng(21)
     found = []
@@ -410,3 +439,12 @@ def test_clean_and_otherwise_changed_windows_of_real_flights_show_no_kind() -> N
         found |= told(rows.assign(distance=(rows.distance * 1.3).round()), baseline)
 
     assert found == {}
+
+
+def test_another_value_in_place_of_the_only_one_is_no_default() -> None:
+    """As the transfer of an electricity market before and after a second state joined it."""
+    baseline = Baseline.fit(trips(4_000, 1).assign(transfer=0.414912))
+    rows = trips(400, 2)
+    rows["transfer"] = np.where(np.arange(400) < 100, 0.414912, 0.500526)
+
+    assert "transfer" not in told(rows, baseline)

@@ -1,0 +1,68 @@
+"""Values of labels and predictions that are none: a third class of two, words where numbers are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.outcomes import class_texts, held_classes
+from driftline.classes import known_classes, merged_classes
+from driftline.formats.coercion import is_missing, unfit_mask
+from driftline.roles import Roles
+
+# So many values are named.
+NAMED = 3
+
+
+def foreign_classes(
+    rows: pa.Table | pa.RecordBatch, roles: Roles, reference: Sequence[str]
+) -> tuple[int, Counter[str]]:
+    """Count rows of two classes whose label or prediction is neither, and such values in words.
+
+    They count as negative. A column that holds no class of the reference, where a positive value is
+    named that the reference lacks, too, has names of its own for both: none of them is foreign.
+    """
+    found, mask = Counter[str](), np.zeros(rows.num_rows, np.bool_)
+    if roles.problem != "binary" or not reference:
+        return 0, found
+    known = merged_classes([*reference, *roles.positives])
+    has_own_names = not {*known_classes(roles.positives, reference)} <= {*reference}
+    for role, name in (("label", roles.label), ("prediction", roles.prediction)):
+        if not held_classes(rows, name):
+            continue
+        texts = class_texts(rows[name])
+        own = [one or "" for one in texts.dictionary.to_pylist()]
+        if has_own_names and not {*known_classes(own, reference)} & {*reference}:
+            continue
+        codes = texts.indices.fill_null(len(own)).to_numpy(zero_copy_only=False)
+        lacks = [one not in ("", *known) for one in known_classes(own, known)]
+        is_foreign = np.array([*lacks, False])[codes]
+        mask |= is_foreign
+        for code, count in zip(*np.unique(codes[is_foreign], return_counts=True), strict=True):
+            found[f'{role} "{name}" = "{own[code]}"'] += int(count)
+    return int(mask.sum()), found
+
+
+def words_for_numbers(rows: pa.Table | pa.RecordBatch, names: Iterable[str]) -> Counter[str]:
+    """Count the values of columns of numbers that are none, by column and value."""
+    found = Counter[str]()
+    for name in sorted({*names} & {*rows.schema.names}):
+        column = rows[name]
+        plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        plain = plain.dictionary_decode() if pa.types.is_dictionary(plain.type) else plain
+        if pa.types.is_string(plain.type):
+            lost = pc.and_(unfit_mask(plain, "double"), pc.invert(is_missing(plain)))
+            for one in pc.value_counts(plain.filter(lost)).to_pylist():
+                found[f'"{name}" = "{one["values"]}"'] += one["counts"]
+    return found
+
+
+def named_values(values: Counter[str]) -> str:
+    """Name the most frequent values with their rows: ``label "late" = "maybe" (3x)``."""
+    parts = [f"{value} ({count:,}x)" for value, count in values.most_common(NAMED)]
+    more = f" and {len(values) - NAMED} more" * (len(values) > NAMED)
+    return ", ".join(parts) + more

@@ -1,0 +1,85 @@
+"""The command that compares the variants of a model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from driftline.app.commands import options
+from driftline.app.commands.options import Dialect, files_of, moment, with_dialect
+from driftline.app.commands.output import Answer
+from driftline.app.exit_codes import UNDECIDED
+from driftline.lazy_imports import start_lean
+
+METRIC = "accuracy, brier, mae, mse, or a column of numbers."
+
+
+@with_dialect
+@options.answers
+def compare(
+    data: options.Data,
+    metric: Annotated[str, typer.Option("--metric", metavar="NAME", help=METRIC)],
+    reference: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="FOLDER", help="Names label and answers of quality."),
+    ] = None,
+    by: Annotated[
+        str, typer.Option("--by", metavar="COLUMN", help="Column that names the variant.")
+    ] = "variant",
+    better: Annotated[
+        Literal["higher", "lower"] | None,
+        typer.Option("--better", help="Of a column; higher when missing."),
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option("--margin", help="Largest difference that does not matter.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster", metavar="COLUMN", help="Which rows are correlated [a request's]."
+        ),
+    ] = None,
+    timestamp: Annotated[
+        str | None, typer.Option("--timestamp", metavar="COLUMN", help="Time of each row.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Begin of the period.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="End of the period (exclusive).")
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option("--alpha", help="Chance of a wrong decision, over all looks.")
+    ] = 0.05,
+    *,
+    dialect: Dialect,
+) -> Answer:
+    """Compare variants of a model (an A/B test), as often as you like.
+
+    The limits of each difference are a confidence sequence: they hold at all looks together, so you
+    may stop as soon as there is a winner. DATA may be the folder capture/ENDPOINT of the storage
+    root: with --baseline its labels are joined. Ends with 3 while nothing is decided.
+
+    Example: driftline compare storage/capture/flights --baseline baseline/ --metric accuracy
+    """
+    start_lean()
+    # The work is imported where it begins: the options need none of it.
+    from driftline.monitors import variants
+
+    options.open_places(*data, reference or "")
+    found = variants.compare(
+        files_of(data, dialect),
+        reference,
+        metric=metric,
+        by=by,
+        better=better,
+        margin=margin,
+        cluster=cluster,
+        timestamp=timestamp,
+        start=moment(start, "--from"),
+        end=moment(end, "--to"),
+        alpha=alpha,
+    )
+    code = UNDECIDED if found.decision == "undecided" else 0
+    return Answer(found.to_dict(), found.lines, code=code)

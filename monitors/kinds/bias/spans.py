@@ -1,0 +1,204 @@
+"""Bias over several windows: a change in each of them that no window alone can prove.
+
+A window leaves how many rows each value of a facet has with which answers. Spans of 2, 4 ... 64
+windows are judged when they end, as drift is (`drift_test.spans`), each by its share of the budget.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.capture.windows.window import Window
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.drift_test import SCALES
+from driftline.monitors.drift_test.spans import spans_ending_with
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kinds.bias.facet_counts import Tally
+from driftline.monitors.kinds.bias.groups import Group
+from driftline.monitors.kinds.bias.judgement import (
+    Finding,
+    GroupCounts,
+    chances_of,
+    judge_groups,
+    level_of,
+)
+from driftline.monitors.kinds.bias.plan import Plan, blocks_of_groups
+from driftline.roles import Facet
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class JudgedSpan:
+    """What several windows together are found to do."""
+
+    windows: int
+    findings: Sequence[Finding]  # Violations.
+    counts: Sequence[GroupCounts]  # Of all its rows, by group.
+
+
+def scale_budget(budget: Budget, scale: int, *, remembers: bool) -> Budget:
+    """Return the share of a budget that spans of so many windows have.
+
+    All of it where nothing is remembered: only windows are judged then.
+    """
+    share = scale / len(SCALES) if remembers else 1.0
+    return replace(budget, windows_per_year=budget.windows_per_year / share)
+
+
+def window_counts(
+    plan: Plan, tallies: Mapping[Facet, Tally], rows: int, window: Window
+) -> WindowCounts:
+    """Return what later windows need of this one: cells of each facet by answers, without strata.
+
+    Of each facet the reference's values, values that it never had, and rows without one; by true
+    and predicted answer each.
+    """
+    cells = {}
+    for facet in plan.counted:
+        known, tally = plan.reference[facet].values, tallies[facet]
+        place = {value: at for at, value in enumerate(known)}
+        counts = np.zeros((len(known) + 2, 3, 3), np.int64)
+        places = [*(place.get(value, len(known)) for value in tally.values), len(known) + 1]
+        np.add.at(counts, places, tally.counts.sum(axis=1))
+        cells[cells_name(plan, facet)] = counts.ravel()
+    return WindowCounts(window.start, window.end, rows, cells)
+
+
+def cells_name(plan: Plan, facet: Facet) -> str:
+    """Name what is counted of a facet, so that what was counted otherwise is never added to it."""
+    roles = plan.roles
+    parts = (
+        facet.to_dict(), plan.reference[facet].values, roles.label, roles.prediction,
+        roles.probability, roles.positives, roles.problem, roles.positive_above,
+    )  # fmt: skip
+    text = json.dumps(parts, ensure_ascii=False)
+    return f"bias of {facet}: {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+
+def judge_spans(
+    plan: Plan, window: WindowCounts, past: Sequence[WindowCounts], budget: Budget
+) -> list[JudgedSpan]:
+    """Judge the spans that end with a window, and return what they find, the shortest first.
+
+    A change that some of its windows prove by themselves was told with them: of the others a
+    finding has to hold, too.
+    """
+    assert window.start is not None
+    assert window.end is not None
+    length = window.end - window.start
+    names = {cells_name(plan, facet) for facet in plan.counted}
+    same = [one for one in past if names <= one.cells.keys()]
+    found = []
+    for span in spans_ending_with(window, same, SCALES, length):
+        if len(span.windows) < 2 or span.scale == 1:
+            continue
+        counts = _counts(plan, span.windows, blocks_of_groups(plan, span.scale * length))
+        alone = partial(_alone, plan, span.windows, length)
+        if lasting := judge_span(span.scale, counts, alone, budget):
+            found.append(JudgedSpan(len(span.windows), lasting, counts))
+    return found
+
+
+def judge_span(
+    scale: int,
+    counts: Sequence[GroupCounts],
+    alone: Callable[[], Sequence[Sequence[GroupCounts]]],
+    budget: Budget,
+) -> list[Finding]:
+    """Return what so many windows together are a violation of; `alone` counts each by itself."""
+    level = scale_budget(budget, scale, remembers=True)
+    least = min((one for group in counts for one in chances_of(group).values()), default=1.0)
+    if least >= level_of(level):
+        return []  # Whatever its share: bounds of what is not told need not be sought.
+    findings, _ = judge_groups(counts, stratified=False, budget=level)
+    broken = [one for one in findings if one.result.violated]
+    windows = alone() if broken else ()
+    single = scale_budget(budget, 1, remembers=True)
+    return [one for one in broken if _lasts(one, counts, windows, (single, level))]
+
+
+def with_spans(
+    findings: Sequence[Finding],
+    groups: Sequence[Group],
+    counts: Sequence[GroupCounts],
+    spans: Sequence[JudgedSpan],
+) -> tuple[list[Finding], list[Group], list[GroupCounts]]:
+    """Add what spans find that neither the window nor a shorter span does, with groups to match."""
+    told, named, counted = list(findings), list(groups), list(counts)
+    known = {(one.group, one.result.name) for one in findings if one.result.violated}
+    for span in spans:
+        for one in span.findings:
+            place = one.group, one.result.name
+            if place not in known:
+                known.add(place)
+                told.append(replace(one, group=len(named) + one.group, windows=span.windows))
+        named += groups
+        counted += span.counts
+    return told, named, counted
+
+
+def _lasts(
+    finding: Finding,
+    counts: Sequence[GroupCounts],
+    windows: Sequence[Sequence[GroupCounts]],
+    budgets: tuple[Budget, Budget],
+) -> bool:
+    """Whether a finding holds without the windows that are violations by themselves."""
+    name, place, (alone, level) = finding.result.name, finding.group, budgets
+    least, most = level_of(alone), level_of(level)
+    others = [
+        one[place].window for one in windows if chances_of(one[place]).get(name, 1.0) >= least
+    ]
+    if len(others) == len(windows):
+        return True
+    rest = replace(counts[place], window=np.sum(others, axis=0)) if len(others) > 1 else None
+    return rest is not None and chances_of(rest).get(name, 1.0) < most
+
+
+def _alone(
+    plan: Plan, windows: Sequence[WindowCounts], length: timedelta
+) -> list[list[GroupCounts]]:
+    blocks = blocks_of_groups(plan, length)
+    return [
+        [replace(group, lasts=False) for group in _counts(plan, [one], blocks)] for one in windows
+    ]
+
+
+def _counts(
+    plan: Plan, windows: Sequence[WindowCounts], blocks: Sequence[Counts | None]
+) -> list[GroupCounts]:
+    pooled = {
+        facet: np.sum([one.cells[cells_name(plan, facet)] for one in windows], axis=0)
+        for facet in plan.counted
+    }
+    return [
+        GroupCounts(
+            facet=group.facet.name,
+            text=group.text,
+            window=_sides(group, plan.reference[group.counted].values, pooled[group.counted]),
+            reference=plan.reference_counts(group),
+            blocks=own,
+            required=plan.required(group),
+            lasts=True,
+        )
+        for group, own in zip(plan.groups, blocks, strict=True)
+    ]
+
+
+def _sides(group: Group, values: Sequence[str], cells: Counts) -> Counts:
+    """Return the others' rows and the group's, shape (2, 1, 3, 3); rows without a value are none's.
+
+    A value that the reference never had is one of the others.
+    """
+    known = cells.reshape(-1, 3, 3)[:-1]
+    inside = np.array([*(value in group.values for value in values), False])
+    return np.stack([known[~inside].sum(axis=0), known[inside].sum(axis=0)])[:, None]

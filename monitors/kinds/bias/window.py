@@ -1,0 +1,146 @@
+"""A window's rows, counted by group and answer, with what cannot be used of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.baseline.answers import read_times
+from driftline.baseline.foreign_values import foreign_classes, named_values, words_for_numbers
+from driftline.baseline.outcomes import (
+    NEIGHBOUR_ROWS,
+    held_classes,
+    keep_spaced,
+    outcome_classes,
+    outcome_columns,
+)
+from driftline.baseline.schema import column_type
+from driftline.baseline.spacing import SpacedRows
+from driftline.errors import InputError
+from driftline.monitors.check_context import CheckContext
+from driftline.monitors.kinds.bias.facet_counts import (
+    Tally,
+    count_batches,
+    impossible_predictions,
+    infinite_labels,
+)
+from driftline.monitors.kinds.bias.plan import Plan, unusable_of
+from driftline.monitors.results.unusable import Unusable, repeated_note
+from driftline.monitors.rows import EVENT_TIME
+from driftline.roles import Facet, Roles
+from driftline.signature import ColumnType
+from driftline.stats.blocks import span_length
+
+
+@dataclass(frozen=True)
+class CountedWindow:
+    """The judged rows, counted."""
+
+    tallies: Mapping[Facet, Tally]  # Under the reference's names of values.
+    rows: int
+    length: timedelta | None  # Of the window, or by its rows' times; None when neither is known.
+    unusable: Unusable  # What of them cannot be used.
+    unfit: int  # Labels that are infinite.
+    near: pa.Table  # Some of them with what the flip test compares; empty without features.
+    repeated: str  # Which ids come more than once, in words.
+
+
+def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
+    """Count the judged rows by facet; InputError when a column that the plan needs is missing."""
+    seen: set[str] = set()
+    ids: list[pa.Array] = []
+    impossible = unfit = unknown = 0
+    classes, texts = Counter[str](), Counter[str]()
+    known = () if plan.outcomes is None else outcome_classes(plan.outcomes)
+    numbers, heard = plan.numbers, _heard(plan)
+    times: list[NDArray[np.int64] | None] = []
+    near = SpacedRows(NEIGHBOUR_ROWS)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal impossible, unfit, unknown, classes
+        for batch in context.rows.read(_needed(plan, context)):
+            seen.update(batch.schema.names)
+            if plan.tries_flips:
+                keep_spaced(near, batch, _plain_types(batch, plan.features))
+            impossible += impossible_predictions(batch, plan.roles)
+            unfit += infinite_labels(batch, plan.roles)
+            count, foreign = foreign_classes(batch, heard, known)
+            unknown, classes = unknown + count, classes + foreign
+            texts.update(words_for_numbers(batch, numbers))
+            if plan.roles.id_column in batch.schema.names:
+                ids.append(batch.column(plan.roles.id_column))
+            if context.rows.length is None and batch.num_rows:
+                found = read_times(pa.Table.from_batches([batch]), plan.roles)
+                times.append(None if found is None else found[[found.argmin(), found.argmax()]])
+            yield batch
+
+    tallies, rows = count_batches(batches(), plan.roles, plan.counted, known)
+    if rows:
+        _require_columns(plan, seen)
+    tallies = {
+        facet: tally.known_as(plan.reference[facet].values) if facet in plan.reference else tally
+        for facet, tally in tallies.items()
+    }
+    length = context.rows.length
+    ends = [one for one in times if one is not None]
+    if times and len(ends) == len(times):
+        length = span_length(int(np.ptp(np.concatenate(ends))))
+    unusable = replace(
+        unusable_of(tallies, impossible, plan.roles, seen), texts=named_values(texts),
+        unknown=unknown, unknown_words=named_values(classes),
+    )  # fmt: skip
+    repeated = repeated_note(ids, plan.roles.id_column)
+    return CountedWindow(tallies, rows, length, unusable, unfit, near.table(), repeated)
+
+
+def _heard(plan: Plan) -> Roles:
+    """Leave out a column whose classes the reference lacks, where it may have names of its own."""
+    roles, outcomes = plan.roles, plan.outcomes
+    if outcomes is None or not roles.also_positive:
+        return roles
+    table, own = outcomes.table, outcomes.roles
+    return replace(
+        roles,
+        label=roles.label if held_classes(table, own.label) else None,
+        prediction=roles.prediction if held_classes(table, own.prediction) else None,
+    )
+
+
+def _needed(plan: Plan, context: CheckContext) -> tuple[str, ...]:
+    """Name the columns that are counted, each once."""
+    when = () if context.rows.length is not None else (EVENT_TIME,)
+    named = (
+        *outcome_columns(plan.roles),
+        *(column for one in plan.counted for column in one.columns),
+    )
+    ids = () if plan.roles.id_column is None else (plan.roles.id_column,)
+    near = plan.features if plan.tries_flips else ()
+    return tuple(dict.fromkeys((*named, *ids, *when, *near)))
+
+
+def _plain_types(batch: pa.RecordBatch, features: Sequence[str]) -> dict[str, ColumnType]:
+    """Return the columns of a batch in their own types, and features as numbers."""
+    return {
+        one.name: "double" if one.name in features else column_type(one.type)
+        for one in batch.schema
+        if not pa.types.is_null(one.type)
+    }
+
+
+def _require_columns(plan: Plan, names: Set[str]) -> None:
+    """Refuse rows in which a whole column is missing, so that nothing could ever be found."""
+    for column in (column for facet in plan.counted for column in facet.columns):
+        if column not in names:
+            raise InputError(f'facet "{column}": the data has no such column')
+    roles = plan.roles
+    answers = [roles.prediction, *roles.probability[-1:], roles.label]
+    wanted = [name for name in answers if name is not None]
+    if names.isdisjoint(wanted):
+        shown = ", ".join(f'"{name}"' for name in wanted)
+        raise InputError(f"bias: the data has neither answers nor labels; expected {shown}")

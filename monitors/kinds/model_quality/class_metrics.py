@@ -1,0 +1,199 @@
+"""Metrics of classes one by one, each against all others, and their means over the classes.
+
+A mean is over the classes that the rows have, as labels or as answers; what a class has no rows for
+counts as 0, as scikit-learn has it.
+
+References
+----------
+Hand and Till, Machine Learning 45, 2001 (AUC of several classes); Zou, Huang and Zhang,
+Computational Statistics and Data Analysis 53, 2009 (limits of a weighted sum).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.monitors.kinds.model_quality.influence import (
+    Codes,
+    Measure,
+    Numbers,
+    Rows,
+    Tally,
+    undefined,
+)
+from driftline.monitors.kinds.model_quality.roc import rank
+from driftline.monitors.results.metric import UNBOUNDED
+from driftline.stats.intervals import Z95, Limits, auc_limits, limits_over_shares
+
+# Up to so many rows of the rarer class the variance of an AUC is no estimate worth the name.
+FEW_OF_CLASS = 30
+# Rows times classes beyond which ranking each class takes longer than the number is worth.
+MOST_RANKED = 1 << 27
+POSITIVE, NEGATIVE = "no rows of the positive class", "no rows of the negative class"
+AREAS = ("macro_auc", "weighted_auc")
+
+
+def area(label: NDArray[np.bool_], score: Numbers, table: Rows) -> Measure:
+    """Measure the area under the ROC curve of scores, shape (rows,)."""
+    ranking = rank(label, score)
+    positive = int(label.sum())
+    smaller = min(positive, len(label) - positive)
+    if not smaller:
+        return undefined(NEGATIVE if positive else POSITIVE)
+    found = table.measure(ranking.area, ranking.influence(label), "score", float(smaller))
+    if smaller >= FEW_OF_CLASS:
+        return found
+    sizes = (len(label) - positive, positive)
+    return replace(found, limits=partial(auc_limits, ranking.area, sizes))
+
+
+def f_limits(square: float, extra: float, missed: float, hits: float, z: float) -> Limits:
+    """Return the limits of an F score by the share of hits, and of missed ones among the others."""
+
+    def score(hit: Numbers, miss: Numbers) -> Numbers:
+        top = (1.0 + square) * hit
+        return np.asarray(top / (top + (1.0 - hit) * (square * miss + 1.0 - miss)))
+
+    wrong = extra + missed
+    return limits_over_shares(score, (hits, hits + wrong), (missed, wrong), z)
+
+
+def macro_metrics(tally: Tally, classes: int) -> dict[str, Measure]:
+    """Measure the plain means of the classes' precision, recall and F1, from counted cells."""
+    matrix = tally.counts.reshape(classes, classes)
+    support, said = matrix.sum(axis=1), matrix.sum(axis=0)
+    held = support + said > 0
+    if not held.any():
+        why = undefined("no rows")
+        return {"macro_precision": why, "macro_recall": why, "macro_f1": why}
+    return {
+        "macro_precision": _mean_share(tally, said, held, axis=1),
+        "macro_recall": _mean_share(tally, support, held, axis=0),
+        "macro_f1": _mean_f1(tally, support, said, held),
+    }
+
+
+def _mean_share(tally: Tally, rows: Numbers, held: NDArray[np.bool_], *, axis: int) -> Measure:
+    """Measure the mean of right answers over the labels (axis 0) or answers (1) of each class."""
+    classes = len(rows)
+    right = np.diag(tally.counts.reshape(classes, classes))
+    share = np.divide(right, rows, out=np.zeros(classes), where=rows > 0)
+    pull = np.divide(tally.counts.sum() / held.sum(), rows, out=np.zeros(classes), where=rows > 0)
+    influence = (np.eye(classes) - np.expand_dims(share, 1 - axis)) * np.expand_dims(pull, 1 - axis)
+    found = tally.mean_of_shares(right[held], rows[held], influence.ravel())
+    return _of_rare(found, rows[held])
+
+
+def _mean_f1(tally: Tally, support: Numbers, said: Numbers, held: NDArray[np.bool_]) -> Measure:
+    classes, count = len(support), float(held.sum())
+    right, below = np.diag(tally.counts.reshape(classes, classes)), support + said
+    score = np.divide(2.0 * right, below, out=np.zeros(classes), where=held)
+    pull = np.divide(tally.counts.sum() / count, below, out=np.zeros(classes), where=held)
+    influence = 2.0 * np.diag(pull) - (pull * score)[:, None] - (pull * score)[None, :]
+    # Each class alone: a hit adds 2 (1 - F) / below, a row that only one side names takes F.
+    alone = right * (2.0 * (1.0 - score)) ** 2 + (below - 2.0 * right) * score**2
+    alone = np.divide(alone, below**2, out=np.zeros(classes), where=held)
+    joint = tally.measure(
+        float(score.sum() / count), influence.ravel(), "score", float(below[held].min() / 2.0)
+    )
+
+    def each(place: int) -> Limits:
+        hits = float(right[place])
+        return f_limits(1.0, float(said[place]) - hits, float(support[place]) - hits, hits, Z95)
+
+    places = np.flatnonzero(held)
+    found = _mean_of(joint, score[held], np.full(len(places), 1.0 / count), alone[held], [
+        partial(each, int(one)) for one in places
+    ])  # fmt: skip
+    return _of_rare(found, np.minimum(support, said)[held])
+
+
+def class_areas(label: Codes, probability: Numbers, table: Rows) -> dict[str, Measure]:
+    """Measure the mean AUC of each class against the others, plain and by the labels' shares.
+
+    Probabilities of each class, shape (rows, classes); a class without labels is left out.
+    """
+    rows, classes = probability.shape
+    counts = np.bincount(label, minlength=classes).astype(np.float64)
+    held = np.flatnonzero(counts)
+    why = ""
+    if not rows or len(held) < 2:
+        why = "all labels are equal" if rows else "no rows"
+    elif rows * len(held) > MOST_RANKED:
+        why = f"{rows:,} rows of {len(held):,} classes take too long to rank"
+    if why:
+        return dict.fromkeys(AREAS, undefined(why))
+    weights = {AREAS[0]: np.full(len(held), 1.0 / len(held)), AREAS[1]: counts[held] / rows}
+    moved = {name: np.zeros(rows) for name in AREAS}
+    each: list[Measure] = []
+    for place, one in enumerate(held):
+        is_one = label == one
+        ranking = rank(is_one, probability[:, one])
+        influence = ranking.influence(is_one)
+        each.append(_independent(ranking.area, influence, float(counts[one])))
+        for name, weight in weights.items():
+            moved[name] += weight[place] * influence
+    areas = np.array([one.value for one in each])
+    # Which classes the rows have is chance, too.
+    by_class = np.zeros(classes)
+    by_class[held] = areas - weights[AREAS[1]] @ areas
+    moved[AREAS[1]] += by_class[label]
+    found = {}
+    for name, weight in weights.items():
+        joint = table.measure(
+            float(weight @ areas), moved[name], "score", float(counts[held].min())
+        )
+        limits = [partial(_area_limits, one, float(rows)) for one in each]
+        alone = np.array([one.independent for one in each])
+        found[name] = _mean_of(joint, areas, weight, alone, limits)
+    return found
+
+
+def _independent(value: float, influence: Numbers, support: float) -> Measure:
+    variance = float(np.einsum("i,i->", influence, influence)) / len(influence) ** 2
+    return Measure(value, variance, variance, support)
+
+
+def _area_limits(measure: Measure, rows: float) -> Limits:
+    if min(measure.support, rows - measure.support) < FEW_OF_CLASS:
+        return auc_limits(measure.value, (rows - measure.support, measure.support))
+    return measure.interval
+
+
+def _mean_of(
+    joint: Measure,
+    values: Numbers,
+    weights: Numbers,
+    alone: Numbers,
+    limits: Sequence[Callable[[], Limits]],
+) -> Measure:
+    """Bound a weighted sum by the limits of its parts, whose errors may go together.
+
+    `alone` is the variance that each part has by itself, of independent rows: where that of the sum
+    is larger than theirs together, the limits are as much wider.
+    """
+
+    def bounds(z: float) -> Limits:
+        reach = np.abs(np.array([one() for one in limits]) - values[:, None]) * weights[:, None]
+        together = float(weights**2 @ alone)
+        alike = math.sqrt(max(1.0, joint.independent / together)) if together else 1.0
+        down, up = np.sqrt((reach**2).sum(axis=0)) * alike * z / Z95
+        return max(0.0, joint.value - float(down)), min(1.0, joint.value + float(up))
+
+    return replace(joint, limits=bounds)
+
+
+def _of_rare(measure: Measure, rows: Numbers) -> Measure:
+    """Mark a mean as unbounded where a class that it counts has no rows to tell its share."""
+    if rows.all():
+        return measure
+    lacking = int(np.count_nonzero(rows == 0))
+    what = "1 class has" if lacking == 1 else f"{lacking:,} classes have"
+    why = f"{UNBOUNDED}{what} no label or no answer, and counts as 0"
+    return replace(measure, unbounded=why)

@@ -1,0 +1,142 @@
+"""What answers cost: the mean over the rows of a user's price of each right and wrong answer.
+
+Prices stand in constraints.json of model quality, under our own key, or are given to a check.
+
+References
+----------
+Elkan, The Foundations of Cost-Sensitive Learning, IJCAI 2001 (cost matrix).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike, fspath
+from pathlib import Path
+
+import numpy as np
+
+from driftline.baseline.answers import Answers
+from driftline.errors import InputError
+from driftline.formats.json.jackson import Json
+from driftline.monitors.kinds.model_quality.influence import (
+    Codes,
+    Measure,
+    Numbers,
+    Range,
+    Rows,
+    undefined,
+)
+from driftline.stats.intervals import Limits, weighted_share_limits
+
+COST = "cost"
+KEY = "costs"
+# Of two classes: the actual class and the answer, 1 being the positive one.
+CELLS = {"tn": (0, 0), "fp": (0, 1), "fn": (1, 0), "tp": (1, 1)}
+EXPECTED = 'expected such as {"fp": 1, "fn": 10}, or {ACTUAL: {PREDICTED: number}}; others are 0'
+# No price comes near; sums of these a double still holds.
+LARGEST = 1e15
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Prices by outcome, as "fp", or by actual and predicted class; what has none costs 0."""
+
+    by_outcome: Mapping[str, float]
+    by_class: Mapping[tuple[str, str], float]
+
+    @classmethod
+    def read(cls, found: object) -> Costs:
+        """Read prices of constraints.json; negative ones are benefits."""
+        if not isinstance(found, Mapping) or not found:
+            raise InputError(f"{KEY} {found!r:.80}; {EXPECTED}")
+        if all(isinstance(line, Mapping) for line in found.values()):
+            pairs = {
+                (str(actual), str(said)): _price(f"{actual}, {said}", price)
+                for actual, line in found.items()
+                for said, price in line.items()
+            }
+            return cls({}, pairs)
+        if unknown := [name for name in found if name not in CELLS]:
+            raise InputError(f'{KEY}: no outcome "{unknown[0]}"; {EXPECTED}')
+        return cls({name: _price(name, price) for name, price in found.items()}, {})
+
+    @classmethod
+    def given(cls, found: object) -> Costs | None:
+        """Read the prices of a caller: a mapping, its JSON, or a file of that; None: none."""
+        return None if found is None else cls.read(_parsed(found))
+
+    def to_document(self) -> Json:
+        """Return what `read` takes."""
+        if self.by_outcome:
+            return dict(self.by_outcome)
+        found: dict[str, dict[str, Json]] = {}
+        for (actual, said), price in self.by_class.items():
+            found.setdefault(actual, {})[said] = price
+        return dict(found)
+
+    def matrix(self, classes: Sequence[str]) -> Numbers:
+        """Return the price by actual and predicted class, shape (classes, classes)."""
+        size = len(classes)
+        prices = np.zeros((size, size))
+        if self.by_outcome and size != 2:
+            raise InputError(f"{KEY} by outcome with {size} classes; {EXPECTED}")
+        for name, price in self.by_outcome.items():
+            prices[CELLS[name]] = price
+        for (actual, said), price in self.by_class.items():
+            for one in (actual, said):
+                if one not in classes:
+                    raise InputError(
+                        f'{KEY}: no class "{one}"; expected one of {", ".join(classes[:8])}'
+                    )
+            prices[classes.index(actual), classes.index(said)] = price
+        if prices.max(initial=0.0) == prices.min(initial=0.0):
+            raise InputError(f"{KEY}: every answer costs the same; {EXPECTED}")
+        return prices
+
+    def measure(self, answers: Answers, clusters: Codes | None = None) -> Measure:
+        """Measure the mean cost of a row."""
+        if answers.problem == "regression":
+            raise InputError(f"{KEY} with numbers as answers; expected classes")
+        prices = self.matrix(answers.classes).ravel()
+        scale = Range(float(prices.min()), float(prices.max()))
+        if not len(answers):
+            return undefined("no rows", scale)
+        size = len(answers.classes)
+        cells = answers.label.astype(np.intp) * size + answers.answer.astype(np.intp)
+        tally = Rows(len(answers), clusters).tally(cells, size * size)
+        value = float(tally.counts @ prices) / len(answers)
+        found = tally.measure(value, prices - value, scale, float(len(answers)))
+        levels, place = np.unique(prices, return_inverse=True)
+        counts = np.bincount(place, tally.counts).astype(np.float64)
+
+        def limits(z: float) -> Limits:
+            # Rows by price, beside the most frequent one: the shares of few rows are most of it.
+            usual = float(levels[counts.argmax()])
+            rows = np.full(len(levels), counts.sum())
+            low, high = weighted_share_limits(levels - usual, counts, rows, z)
+            return max(scale.least, usual + low), min(scale.most, usual + high)
+
+        return replace(found, limits=limits)
+
+
+def _parsed(found: object) -> object:
+    """Return what a caller writes as prices, JSON and files of it read."""
+    if not isinstance(found, str | PathLike):
+        return found
+    text = fspath(found)
+    try:
+        if not text.lstrip().startswith("{"):
+            text = Path(text).read_text(encoding="utf-8")
+        return json.loads(text)
+    except OSError as error:
+        raise InputError(f"{KEY} {fspath(found)}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{KEY} {fspath(found):.80}: no JSON ({error}); {EXPECTED}") from error
+
+
+def _price(name: str, price: object) -> float:
+    if isinstance(price, bool) or not isinstance(price, int | float) or not abs(price) < LARGEST:
+        raise InputError(f'{KEY}: "{name}" is {price!r:.40}; expected a number')
+    return float(price)

@@ -1,0 +1,362 @@
+"""A window's quality before its labels come, and whether those that came agree with it.
+
+Estimates are judged while fewer than half of the rows have a label. They are withheld, and say why,
+where the window's inputs lie outside of the reference's, and where labels contradict them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.baseline.answers import Answers
+from driftline.baseline.estimation import EstimationRows
+from driftline.monitors.check_context import CheckContext
+from driftline.monitors.drift_test.significance import MIN_ROWS
+from driftline.monitors.kinds.model_quality.estimator import (
+    Estimate,
+    Estimator,
+    learn_estimator,
+    realised_on_scale,
+    why_not,
+)
+from driftline.monitors.kinds.model_quality.expectation import Expectation
+from driftline.monitors.kinds.model_quality.influence import Numbers
+from driftline.monitors.kinds.model_quality.judgement import judged_result, kept_blocks
+from driftline.monitors.kinds.model_quality.kind import NAMESPACE
+from driftline.monitors.kinds.model_quality.label_sample import LabelSample
+from driftline.monitors.kinds.model_quality.skill import Blocks
+from driftline.monitors.kinds.model_quality.turned_scores import why_turned
+from driftline.monitors.results.metric import CANNOT_ESTIMATE, MetricPoint, MetricResult
+from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
+
+PREFIX = "estimated_"
+ESTIMATE_CHECK = "estimate_check"
+# Of the year's budget, for estimates that are too bad, and as much for those that labels deny.
+BUDGET_SHARE = 0.1
+# From so many labelled rows on labels are judged, and estimates only shown beside them.
+ENOUGH_LABELS = 0.5
+# From so many on estimates are held against labels, whatever those still to come may say.
+NEARLY_ALL_LABELS = 0.9
+# So many rows with a value that the reference never had: nothing is known of their outcomes.
+MOST_OUTSIDE = 0.1
+# So many columns are named.
+MOST_NAMED = 3
+# What a sentence names first.
+HEADLINE = {"binary": "auc", "multiclass": "accuracy", "regression": "mae"}
+SHOWN = {"auc": "AUC", "mae": "MAE", "mse": "MSE", "rmse": "RMSE"}
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEstimates:
+    """What is estimated of a window."""
+
+    results: tuple[MetricResult, ...] = ()
+    violations: tuple[Violation, ...] = ()
+    details: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def points(self) -> tuple[MetricPoint, ...]:
+        """The estimates for the metric store."""
+        return tuple(
+            MetricPoint(NAMESPACE, one.name, one.value)
+            for one in self.results
+            if one.value is not None
+        )
+
+
+def estimate_window(
+    context: CheckContext,
+    expected: Expectation,
+    table: pa.Table,
+    answers: Answers,
+    *,
+    read: Callable[[pa.Table], Answers],
+    blocks: list[Blocks],
+    has_label: bool,
+    sample: LabelSample,
+) -> WindowEstimates:
+    """Estimate a window's metrics; nothing of a baseline that does not know how.
+
+    Parameters
+    ----------
+    table, answers
+        The window's rows, and those of them that have a label and an answer.
+    read
+        Reads answers of rows.
+    blocks
+        The reference's metrics in blocks of the window's length.
+    has_label
+        Whether the data has a column of labels; where a name is wrong, nobody waits for them.
+    sample
+        How the rows with a label differ from all; an unfair one judges nothing.
+    """
+    found = _estimates(context, expected, table, answers, read, blocks, sample)
+    if has_label or context.baseline.estimation is None:
+        return found
+    note, lack = (
+        found.details.get("estimate_note"),
+        f'the data has no column "{expected.roles.label}"',
+    )
+    return replace(
+        found, details={**found.details, "estimate_note": f"{note}; {lack}" if note else lack}
+    )
+
+
+def _estimates(
+    context: CheckContext,
+    expected: Expectation,
+    table: pa.Table,
+    answers: Answers,
+    read: Callable[[pa.Table], Answers],
+    blocks: list[Blocks],
+    sample: LabelSample,
+) -> WindowEstimates:
+    known, reference = context.baseline.estimation, expected.answers
+    if known is None or reference is None or context.compat is not None or not len(table):
+        return WindowEstimates()
+    scored = read(_with_any_label(table, expected, reference))
+    if len(scored) < MIN_ROWS:
+        return WindowEstimates()
+    is_labelled = not sample.is_unfair(violated=False)
+    is_labelled &= len(answers) >= ENOUGH_LABELS * len(scored)
+    taught = _of_regression(known) if reference.problem == "regression" else reference
+    if reason := why_not(taught):
+        # Whoever has labels misses nothing.
+        return WindowEstimates() if is_labelled else _withheld(expected, reason)
+    codes = known.codes_of(table)
+    features = _features(known, codes)
+    estimator = _estimator(context, known, taught, len(scored))
+    own = np.zeros((len(table), 0)) if reference.problem != "regression" else features
+    blocks = blocks or kept_blocks(context, expected, scored)
+    reason = _outside(known, codes[scored.places]) or why_turned(reference, scored)
+    denied: Violation | None = None
+    beside: dict[str, JsonValue] = {}
+    if not reason and len(answers) >= MIN_ROWS:
+        found = estimator.estimate(answers, own[answers.places])
+        chances: Mapping[str, float] = {}
+        if len(answers) >= NEARLY_ALL_LABELS * len(scored):
+            chances = estimator.p_values(answers, scored, own)
+        beside, denied = _compare(context, answers, found, chances)
+        if denied is not None:
+            reason = f"labels that came contradict the estimates: {denied.cause}"
+    if reason:
+        quiet = is_labelled and denied is None
+        withheld = _withheld(expected, reason, is_quiet=quiet)
+        details = {**withheld.details, **({"estimates": beside} if beside else {})}
+        return replace(withheld, violations=(denied,) if denied else (), details=details)
+    estimates = estimator.estimate(scored, own[scored.places])
+    results = _results(context, expected, scored, estimator, estimates, blocks, is_labelled)
+    violations = tuple(_violation(one) for one in results if one.violated)
+    details = {
+        "estimated_rows": len(scored),
+        "estimates": beside,
+        "estimates_are_calibrated": estimator.learnt.is_kept,
+        "calibration_error": estimator.learnt.error,
+        "calibration_error_before": estimator.learnt.error_without,
+        "estimate_note": _note(expected, results, answers, len(scored)),
+    }
+    if expected.problem == "regression":
+        details = {name: one for name, one in details.items() if "calibrat" not in name}
+    return WindowEstimates(results, violations, details)
+
+
+def _estimator(
+    context: CheckContext, known: EstimationRows, taught: Answers, rows: int
+) -> Estimator:
+    """Return what estimates windows of a length, or of so many rows where that is not known."""
+    length = context.rows.length
+    rows = rows if length is None else len(taught)
+
+    def learn() -> Estimator:
+        inputs = _features(known, known.codes) if len(known.codes) else np.zeros((len(taught), 0))
+        return learn_estimator(taught, inputs, _categories(known), length=length, rows=rows)
+
+    return context.kept(("estimator", context.roles, length, rows), learn)
+
+
+def _with_any_label(table: pa.Table, expected: Expectation, reference: Answers) -> pa.Table:
+    """Return the rows with a label each, so that all of them are read: none is looked at."""
+    name = expected.roles.label
+    value = 0.0 if reference.problem == "regression" else reference.classes[-1]
+    labels = pa.array([value] * len(table))
+    return table.set_column(table.column_names.index(name), name, labels)
+
+
+def _of_regression(known: EstimationRows) -> Answers:
+    rows = len(known.errors)
+    return Answers(
+        "regression", known.predictions + known.errors, known.predictions, (), None,
+        known.time_us, 0, np.arange(rows),
+    )  # fmt: skip
+
+
+def _features(known: EstimationRows, codes: NDArray[np.uint16]) -> Numbers:
+    """Return cells as numbers, NaN where a value is missing or does not fit its type."""
+    sizes = np.array([cell.size for cell in known.cells.values()], dtype=np.int64)
+    return np.where(codes >= sizes - 2, np.nan, codes).astype(np.float64)
+
+
+def _categories(known: EstimationRows) -> NDArray[np.bool_]:
+    return np.array([not one.is_number and one.size <= 250 for one in known.cells.values()])
+
+
+def _outside(known: EstimationRows, codes: NDArray[np.uint16]) -> str:
+    """Return why the inputs are none that the reference knows; "" where they are."""
+    strange, lacking = known.outside(codes), known.newly_lacking(codes)
+    if not len(codes) or (strange | lacking).any(axis=1).mean() <= MOST_OUTSIDE:
+        return ""
+    words = []
+    for cells, what in (
+        (strange, "have values that the reference never had"),
+        (lacking, "lack values that the reference has"),
+    ):
+        share = float(cells.any(axis=1).mean())
+        if share > MOST_OUTSIDE / 2:  # As one of the two is.
+            often = cells.mean(axis=0)
+            worst = [
+                name for name, one in zip(known.cells, often, strict=True) if one > often.max() / 2
+            ]
+            more = f" and {len(worst) - MOST_NAMED} more" * (len(worst) > MOST_NAMED)
+            named = ", ".join(worst[:MOST_NAMED]) + more
+            words.append(f"{percent(share)} of the rows {what}, most of them of {named}")
+    return "; ".join(words)
+
+
+def _compare(
+    context: CheckContext,
+    answers: Answers,
+    estimates: Mapping[str, Estimate],
+    chances: Mapping[str, float],
+) -> tuple[dict[str, JsonValue], Violation | None]:
+    """Lay what labels say beside the estimates of the same rows; a violation where all deny it."""
+    beside: dict[str, JsonValue] = {}
+    denied: list[tuple[float, str, Estimate, float]] = []
+    realised = realised_on_scale(answers)
+    names = [name for name in estimates if name in realised]
+    alpha = context.budget.per_window * BUDGET_SHARE / max(len(names), 1)
+    for name in names:
+        one, (value, _) = estimates[name], realised[name]
+        p_value = chances.get(name)
+        beside[name] = {
+            "estimated": one.value, "low": one.low, "high": one.high, "realised": value,
+            "p_value": p_value,
+        }  # fmt: skip
+        if p_value is not None and p_value < alpha:
+            denied.append((p_value, name, one, value))
+    if not denied:
+        return beside, None
+    _, name, one, value = min(denied, key=lambda each: each[0])
+    words = f"{SHOWN.get(name, name)} {_number(value)} where {_range(one)} was estimated"
+    description = f"Metric {name} with {value:.4g} was outside its estimate {_range(one)}"
+    return beside, Violation(
+        feature_name=PREFIX + name,
+        constraint_check_type=ESTIMATE_CHECK,
+        description=description,
+        severity="ticket",
+        row_count=len(answers),
+        cause=f"{words}: outcomes no longer follow from inputs as in the reference (concept "
+        "drift); make a new baseline",
+        fields={
+            "constraint_check_type": ESTIMATE_CHECK,
+            "description": description,
+            "metric_name": PREFIX + name,
+        },
+    )
+
+
+def _withheld(expected: Expectation, reason: str, *, is_quiet: bool = False) -> WindowEstimates:
+    """Return no numbers but the reason: also as metrics not judged, unless labels are."""
+    note = f"{CANNOT_ESTIMATE}{reason}"
+    names = [] if is_quiet else [HEADLINE[expected.problem]]
+    results = tuple(MetricResult(PREFIX + name, None, note=note) for name in names)
+    return WindowEstimates(results, (), {"estimate_note": note})
+
+
+def _results(
+    context: CheckContext,
+    expected: Expectation,
+    scored: Answers,
+    estimator: Estimator,
+    estimates: Mapping[str, Estimate],
+    blocks: list[Blocks],
+    is_labelled: bool,
+) -> tuple[MetricResult, ...]:
+    """Return each estimate, judged against the reference's realised value where labels are few."""
+    judged = [name for name in estimates if name in expected.constraints]
+    alpha = context.budget.per_window * BUDGET_SHARE / max(len(judged), 1)
+    found = []
+    for name, one in estimates.items():
+        constraint, reference = expected.constraints.get(name), expected.measures.get(name)
+        result = MetricResult(
+            PREFIX + name, one.value, one.low, one.high,
+            reference=reference.value if reference and math.isfinite(reference.value) else None,
+            count=len(scored),
+        )  # fmt: skip
+        if constraint is not None and not is_labelled:
+            measure = estimator.as_measure(name, one, scored)
+            result = replace(result, operator=constraint.operator)
+            result = judged_result(
+                name, result, expected, blocks, measure, measure, rows=len(scored), alpha=alpha
+            )
+        found.append(result)
+    return tuple(found)
+
+
+def _violation(one: MetricResult) -> Violation:
+    assert one.value is not None  # It is violated.
+    assert one.reference is not None  # It was held against it.
+    description = f"Metric {one.name} with {one.value:.4g} was {one.operator} '{one.reference:.4g}'"
+    name = one.name.removeprefix(PREFIX)
+    return Violation(
+        feature_name=one.name,
+        constraint_check_type=one.operator,
+        description=description,
+        severity="ticket",
+        row_count=one.count,
+        cause=f"estimated {SHOWN.get(name, name)} {_number(one.value)} (95% {_number(one.low)} to "
+        f"{_number(one.high)}) where the reference has {_number(one.reference)}; labels are to "
+        "come",
+        fields={
+            "constraint_check_type": one.operator,
+            "description": description,
+            "metric_name": one.name,
+        },
+    )
+
+
+def _note(
+    expected: Expectation, results: tuple[MetricResult, ...], answers: Answers, scored: int
+) -> str:
+    """Describe the headline's estimate, and what came of it."""
+    name = HEADLINE[expected.problem]
+    one = next((each for each in results if each.name == PREFIX + name), None)
+    if one is None or one.value is None:
+        return ""
+    shown = SHOWN.get(name, name)
+    text = f"estimated without labels: {shown} {_number(one.value)} (95% {_number(one.low)} to "
+    text += f"{_number(one.high)})"
+    if not len(answers):
+        return text
+    value = realised_on_scale(answers).get(name, (math.nan, 0.0))[0]
+    if len(answers) >= NEARLY_ALL_LABELS * scored:
+        labels, rest = plural(len(answers), "labelled row"), ""
+    else:
+        labels = f"labels of {len(answers):,} of {scored:,} rows"
+        rest = f", held against the estimate from {percent(NEARLY_ALL_LABELS)} of the rows on"
+    return text if math.isnan(value) else f"{text}; {labels} say {_number(value)}{rest}"
+
+
+def _range(one: Estimate) -> str:
+    return f"{_number(one.value)} (95% {_number(one.low)} to {_number(one.high)})"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "?"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.4g}"

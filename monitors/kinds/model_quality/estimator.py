@@ -1,0 +1,256 @@
+"""Quality of rows without labels, with an interval for what their labels will say.
+
+What was learnt of the reference's outcomes gives each row a chance, or a loss; metrics of these are
+the estimate. By how much estimates miss is not guessed: blocks of the reference are estimated by
+what was learnt from other stretches of it and compared with their labels. What they differ by
+beyond the chance of their rows, a window may differ by, too (docs/why/estimated-quality.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.answers import Answers
+from driftline.monitors.kinds.model_quality.expected_metrics import (
+    SCALES,
+    drawn_variances,
+    expected_metrics,
+    realised_outcome,
+)
+from driftline.monitors.kinds.model_quality.influence import Measure, Numbers
+from driftline.monitors.kinds.model_quality.outcome_models import (
+    Learnt,
+    learn_outcomes,
+    losses_of,
+)
+from driftline.monitors.kinds.model_quality.skill import backward, forward
+from driftline.stats.blocks import (
+    BlockVariation,
+    block_length,
+    time_blocks,
+    variation_of_estimates,
+)
+
+# Fewer rows of the reference tell neither chances nor how they miss.
+LEAST_ROWS = 300
+# Of the rarer class, so many.
+LEAST_OF_CLASS = 30
+# A block of fewer rows has no estimate worth the name.
+LEAST_OF_BLOCK = 30
+# Of a reference without times: stretches of its rows.
+STRETCHES = 10
+# Blocks that estimates are tried on: evenly spaced ones of more.
+MAX_BLOCKS = 120
+LEVEL = 0.025
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One metric of rows whose labels are not looked at."""
+
+    value: float
+    low: float  # 95% interval for what the rows' own labels will say.
+    high: float
+    centre: float  # The value on the scale of the test.
+    known: float  # Variance on it by what may come of the rows, and by the reference's own rows.
+    variation: BlockVariation  # What estimates of the reference's blocks differ by beyond it.
+
+    def p_value(self, realised: float) -> float:
+        """Return the chance that labels lie so far from the estimate, to either side."""
+        distance = abs(realised - self.centre)
+        return min(1.0, 2.0 * self.variation.tail(distance, self.known))
+
+
+@dataclass(frozen=True, eq=False)
+class Estimator:
+    """Estimates metrics of rows by what a reference's outcomes taught."""
+
+    learnt: Learnt
+    variations: Mapping[str, BlockVariation]  # By metric.
+    noise: Numbers  # Of a regression: variance of a row's losses beside what is said, shape (2,).
+    rows: int  # Of the reference.
+
+    def estimate(self, answers: Answers, features: Numbers) -> dict[str, Estimate]:
+        """Estimate every metric that rows define; their labels are not looked at."""
+        if not len(answers):
+            return {}
+        outcome = self.learnt.outcome(answers, features)
+        variances = _variances(answers, outcome, self.noise)
+        scales, found = SCALES[answers.problem], {}
+        for name, values in expected_metrics(answers, outcome[None]).items():
+            variation = self.variations.get(name)
+            if variation is None or not math.isfinite(values[0]) or name not in variances:
+                continue
+            # The reference's labels came by chance, too.
+            known = max(variances[name] * (1.0 + len(answers) / self.rows), 1e-12)
+            centre = forward(float(values[0]), len(answers), scales[name])
+            reach = variation.reach(LEVEL, known)
+            low, high = sorted(backward(centre + side * reach, scales[name]) for side in (-1, 1))
+            value = float(values[0])
+            found[name] = Estimate(
+                value, min(low, value), max(high, value), centre, known, variation
+            )
+        return found
+
+    def p_values(self, answers: Answers, scored: Answers, features: Numbers) -> dict[str, float]:
+        """Return the chance that labels lie so far from estimates, whatever those to come say.
+
+        Parameters
+        ----------
+        answers, scored
+            The rows that have a label, and all that the model answered.
+        features
+            Of the whole table that both were read from.
+
+        References
+        ----------
+        Manski, Partial Identification of Probability Distributions, 2003 (bounds by what lacks).
+        """
+        own = features[scored.places]
+        estimates = self.estimate(scored, own)
+        has_label = np.isin(scored.places, answers.places)
+        known = realised_outcome(answers)
+        if answers.classes != scored.classes or has_label.sum() != len(answers):
+            return {}  # Classes that the reference never had.
+        chance = self.learnt.outcome(scored, own)
+        outcomes = known if has_label.all() else _fills(scored, chance, known)
+        outcomes[:, has_label] = known
+        scales, found = SCALES[answers.problem], {}
+        for name, values in expected_metrics(scored, outcomes).items():
+            if name not in estimates or not np.isfinite(values).any():
+                continue
+            one, values = estimates[name], values[np.isfinite(values)]
+            away = [
+                forward(float(value), len(scored), scales[name]) - one.centre for value in values
+            ]
+            # Between labels that say more and labels that say less some agree.
+            is_open = min(away) < 0.0 < max(away)
+            found[name] = 1.0 if is_open else max(one.p_value(one.centre + each) for each in away)
+        return found
+
+    def as_measure(self, name: str, estimate: Estimate, answers: Answers) -> Measure:
+        """Return an estimate as what labels would measure, no surer than its interval."""
+        scale = SCALES[answers.problem][name]
+        spread = estimate.variation.reach(LEVEL, estimate.known) / 1.96
+        value = estimate.value
+        slope = value * (1.0 - value) if scale in ("share", "score") else value
+        slope = 1.0 - value if scale == "skill" else slope
+        variance = (spread * slope) ** 2
+        return Measure(value, variance, variance, float(len(answers)), scale)
+
+
+def realised_on_scale(answers: Answers) -> dict[str, tuple[float, float]]:
+    """Return the metrics of labelled rows as estimates are made, each also on its scale."""
+    scales = SCALES[answers.problem]
+    return {
+        name: (float(values[0]), forward(float(values[0]), len(answers), scales[name]))
+        for name, values in expected_metrics(answers, realised_outcome(answers)).items()
+        if math.isfinite(values[0])
+    }
+
+
+def _fills(scored: Answers, chance: Numbers, known: Numbers) -> Numbers:
+    """Return what rows without a label may turn out to be: as estimated, and at the extremes."""
+    if scored.problem == "regression":
+        return np.stack(
+            [chance, np.zeros_like(chance), np.broadcast_to(known[0].max(axis=0), chance.shape)]
+        )
+    said = scored.answer.astype(np.intp)
+    if scored.problem == "multiclass":
+        classes = chance.shape[1]
+        return np.stack([chance, *(np.eye(classes)[(said + step) % classes] for step in (0, 1))])
+    assert scored.probability is not None  # Or no chance would be known.
+    upper = scored.probability > np.median(scored.probability)
+    every = [np.zeros(len(said)), said == 1, upper]
+    return np.stack([chance, *every, *(1.0 - one for one in every)]).astype(np.float64)
+
+
+def why_not(reference: Answers) -> str:
+    """Return why nothing can be learnt of a reference's outcomes; "" where it can."""
+    if reference.problem != "regression" and reference.probability is None:
+        return "the model gives no probabilities"
+    if len(reference) < LEAST_ROWS:
+        return f"the reference has {len(reference):,} labelled rows; {LEAST_ROWS} are needed"
+    if reference.problem != "regression":
+        said = reference.probability
+        assert said is not None  # As above.
+        if said.min() < 0.0 or said.max() > 1.0:
+            return "the scores are not probabilities between 0 and 1"
+        counts = np.sort(np.bincount(reference.label.astype(np.intp), minlength=2))
+        rare = int(counts[-2])
+        if rare < LEAST_OF_CLASS:
+            return f"the reference has {rare} rows of the rarer class; {LEAST_OF_CLASS} are needed"
+    return ""
+
+
+def learn_estimator(
+    reference: Answers,
+    features: Numbers,
+    categories: NDArray[np.bool_],
+    *,
+    length: timedelta | None,
+    rows: int,
+) -> Estimator:
+    """Learn from a reference's labelled rows, for windows of a length and so many rows."""
+    if reference.time_us is not None:
+        order = np.argsort(reference.time_us, kind="stable")
+        reference, features = reference.take(order), features[order]
+    learnt = learn_outcomes(reference, features, categories)
+    noise = np.zeros(2)
+    if reference.problem == "regression":
+        noise = ((losses_of(reference) - learnt.unseen) ** 2).mean(axis=0)
+    blocks = _blocks(reference, length, rows)
+    gaps: dict[str, list[tuple[float, float]]] = {}
+    scales = SCALES[reference.problem]
+    for place in _chosen(blocks):
+        inside = blocks == place
+        some, outcome = reference.take(inside), learnt.unseen[inside]
+        variances = _variances(some, outcome, noise)
+        estimates = expected_metrics(some, outcome[None])
+        for name, (_, realised) in realised_on_scale(some).items():
+            if name in variances and math.isfinite(estimates[name][0]):
+                value = forward(float(estimates[name][0]), len(some), scales[name])
+                gaps.setdefault(name, []).append((realised - value, max(variances[name], 1e-12)))
+    variations = {
+        name: variation_of_estimates(*map(np.array, zip(*found, strict=True)))
+        for name, found in gaps.items()
+        if len(found) > 1
+    }
+    # It may be kept for long, and the reference be large.
+    learnt = replace(learnt, unseen=np.empty(0))
+    return Estimator(learnt, variations, noise, len(reference))
+
+
+def _blocks(reference: Answers, length: timedelta | None, rows: int) -> NDArray[np.int64]:
+    """Return the block that each row lies in, -1 for none: of a window's length where it fits."""
+    count = len(reference)
+    if reference.time_us is None:
+        return np.arange(count, dtype=np.int64) * STRETCHES // count
+    span = int(np.ptp(reference.time_us)) + 1
+    each = block_length(span, length, rows / count)
+    return time_blocks(reference.time_us, each, fewest_rows=LEAST_OF_BLOCK)
+
+
+def _chosen(blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+    known = np.unique(blocks[blocks >= 0])
+    if len(known) <= MAX_BLOCKS:
+        return known
+    return known[np.linspace(0, len(known) - 1, MAX_BLOCKS).astype(np.intp)]
+
+
+def _variances(answers: Answers, outcome: Numbers, noise: Numbers) -> dict[str, float]:
+    """Return each metric's variance by what may come of the rows, on its scale."""
+    if answers.problem != "regression":
+        return drawn_variances(answers, outcome)
+    rows = len(answers)
+    mae, mse = outcome.mean(axis=0)
+    found = {"mae": noise[0] / rows / max(mae, 1e-300) ** 2}
+    found["mse"] = noise[1] / rows / max(mse, 1e-300) ** 2
+    found["rmse"] = found["mse"] / 4.0
+    return {name: float(value) for name, value in found.items() if np.isfinite(value)}

@@ -1,0 +1,165 @@
+"""Whether the labels that came so far are a fair sample of a window's rows.
+
+Where labels come by their outcome (a fraud is confirmed in days, "no fraud" after sixty), the rows
+that have one are others than those still to come, and metrics of them are off without a change.
+What the model said is known of all rows. Within an hour, or a day, it is compared between rows with
+and without a label, so that labels that come in order of time are no finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import special
+
+from driftline.baseline.answers import ROUNDING, Answers
+from driftline.monitors.kinds.model_quality.influence import Numbers
+from driftline.monitors.kinds.model_quality.skill import DECIDING_CLUSTERS, cluster_rows
+from driftline.monitors.results.violation import percent
+
+# Of windows whose labels lack at random, so many wait for more of them; of those that would be
+# violated more: a violation needs surer ground than silence.
+LEVEL, LEVEL_OF_VIOLATIONS = 0.01, 0.05
+# A mean that is off by so much of a standard deviation moves no metric by its tolerance.
+LEAST_SHIFT = 0.02
+# Shares of the rows without a label that are tried as positives, those of the highest scores.
+POSITIVE_SHARES = (0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.9)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSample:
+    """What is known of the rows that have a label beside those that have none."""
+
+    chance: float = 1.0  # Of so different ones where labels lack at random.
+    words: str = ""  # What is different.
+
+    def is_unfair(self, *, violated: bool) -> bool:
+        """Whether the labelled rows speak for themselves only."""
+        return self.chance < (LEVEL_OF_VIOLATIONS if violated else LEVEL)
+
+
+ALL_LABELS = LabelSample()
+
+
+def label_sample(every: Answers, answers: Answers, reference: Answers | None) -> LabelSample:
+    """Compare what the model said of a window's labelled rows, and of all of them.
+
+    Parameters
+    ----------
+    every, answers
+        The window's rows that the model answered, and those of them that have a label.
+    reference
+        The reference's labelled rows. Where a window's labelled rows are more like them than all of
+        its rows are, labels come as they came there, such as of accepted applications alone.
+    """
+    has_label = np.isin(every.places, answers.places)
+    labelled = int(np.count_nonzero(has_label))
+    if not 0 < labelled < len(every):
+        return ALL_LABELS
+    said, usual = _said(every, reference)
+    spread = said.std(axis=0)
+    mean, of_all = said[has_label].mean(axis=0), said.mean(axis=0)
+    is_off = np.abs(mean - of_all) > LEAST_SHIFT * spread
+    if usual is not None:
+        is_off &= np.abs(mean - usual) > np.abs(of_all - usual)
+    chance = np.where(is_off, _chance(said, has_label, every.time_us), 1.0)
+    place = int(chance.argmin())
+    shown = _columns(every)[:, place]
+    return LabelSample(
+        min(1.0, float(chance[place]) * len(chance)),
+        f"{percent(labelled / len(every))} of the rows have labels, their {_what(every, place)} is "
+        f"{shown[has_label].mean():.2g}, of all rows {shown.mean():.2g}",
+    )
+
+
+def best_labels(every: Answers, answers: Answers) -> Iterator[Answers]:
+    """Yield all rows with the best labels for the model where one is missing.
+
+    These are its own answers; what hangs on the share of positives (AUC, Brier skill) can be better
+    where other numbers of the highest scores are the positive ones, and never where lower ones are.
+    """
+    place = np.searchsorted(every.places, answers.places)
+    missing = np.ones(len(every), np.bool_)
+    missing[place] = False
+    label = every.answer.copy()
+    label[place] = answers.label
+    if answers.classes:
+        if not set(answers.classes) <= set(every.classes):
+            return  # They cannot be told apart there: no label is known to be the best.
+        codes = np.array([every.classes.index(one) for one in answers.classes])
+        label[place] = codes[answers.label.astype(np.intp)]
+    yield replace(every, label=label)
+    if every.problem == "binary" and every.probability is not None:
+        for share in POSITIVE_SHARES:
+            least = np.quantile(every.probability[missing], 1.0 - share)
+            positive = (every.probability >= least).astype(label.dtype)
+            yield replace(every, label=np.where(missing, positive, label))
+
+
+def _chance(said: Numbers, has_label: np.ndarray, time_us: np.ndarray | None) -> Numbers:
+    """Return how likely so different means are where labels lack at random, by column.
+
+    Rows of an hour (a request, a customer) may get their labels together: the sum of what hours
+    differ by has the variance of these, where it is larger than that of rows drawn at random, and
+    Student's law (Liang and Zeger, Biometrika 73, 1986).
+    """
+    hours = cluster_rows(time_us)
+    code = np.zeros(len(said), np.intp) if hours is None else hours
+    rows = np.bincount(code).astype(np.float64)
+    labelled = np.bincount(code, has_label)
+    mixed = (labelled > 0) & (labelled < rows)
+    found = np.ones(said.shape[1])
+    if not mixed.any() or (hours is not None and mixed.sum() < DECIDING_CLUSTERS):
+        return found  # They come in order of time.
+    rows, labelled = rows[mixed], labelled[mixed]
+    freedom = len(rows) - 1.0
+    for place, column in enumerate(said.T):
+        total, square = (np.bincount(code, one)[mixed] for one in (column, column**2))
+        off = np.bincount(code, column * has_label)[mixed] - labelled * total / rows
+        within = np.maximum(square - total**2 / rows, 0.0) / (rows - 1.0)
+        variance = float((labelled * (rows - labelled) / rows * within).sum())
+        if hours is not None:
+            variance = max(variance, float(off.var() * len(rows) ** 2 / freedom))
+        if variance > 0.0:
+            away = abs(float(off.sum())) / np.sqrt(variance)
+            tail = special.ndtr(-away) if hours is None else special.stdtr(freedom, -away)
+            found[place] = 2.0 * float(tail)
+    return found
+
+
+def _said(every: Answers, reference: Answers | None) -> tuple[Numbers, Numbers | None]:
+    """Return what the model said of each row by column, and the means of the reference's rows.
+
+    What has no ends of its own is taken as its rank among the reference's.
+    """
+    said, usual = _columns(every), None if reference is None else _columns(reference)
+    if said.min() < -ROUNDING or said.max() > 1.0 + ROUNDING:
+        order = np.sort((said if usual is None else usual)[:, 0])
+        ranks = [np.searchsorted(order, said[:, 0], side) for side in ("left", "right")]
+        said, usual = np.mean(ranks, axis=0)[:, None] / len(order), np.array([[0.5]])
+    if usual is None:
+        return said, None
+    width = min(said.shape[1], usual.shape[1])  # A class that came later has no place there.
+    return said[:, :width], usual[:, :width].mean(axis=0)
+
+
+def _columns(answers: Answers) -> Numbers:
+    """Return scores, a column for each class of several; else predictions, of classes by class."""
+    if answers.probability is not None:
+        return answers.probability.reshape(len(answers), -1)
+    if answers.problem == "regression":
+        return answers.answer.astype(np.float64)[:, None]
+    places = range(1, 2) if answers.problem == "binary" else range(len(answers.classes))
+    return np.column_stack([answers.answer == one for one in places]).astype(np.float64)
+
+
+def _what(answers: Answers, place: int) -> str:
+    """Name a column for people."""
+    if answers.problem == "regression":
+        return "mean prediction"
+    name = answers.classes[1 if answers.problem == "binary" else place]
+    if answers.probability is None:
+        return f'share predicted as "{name}"'
+    return "mean score" if answers.problem == "binary" else f'mean score of "{name}"'

@@ -1,0 +1,191 @@
+"""What is learnt of a reference's outcomes: calibrated chances of classes, losses of values.
+
+Each is kept only where it is better than what there is without it, on rows that it was not learnt
+from: stretches of time, a fifth of the reference each.
+
+References
+----------
+Zadrozny and Elkan, KDD 2002 (isotonic calibration, of several classes one against the rest);
+Naeini, Cooper and Hauskrecht, AAAI 2015 (calibration error).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # Has no types.
+
+from driftline.baseline.answers import Answers
+from driftline.monitors.kinds.model_quality.influence import Numbers
+
+FOLDS = 5
+# Bins of equal rows that a calibration error is measured in.
+ERROR_BINS = 20
+# Trees of the losses' model: small ones, since most of a loss is chance.
+TREES, LEAVES, LEAST_OF_LEAF = 60, 15, 50
+# Codes that scikit-learn's trees take as categories.
+MOST_CATEGORIES = 255
+
+# Of rows that the model is asked about: their answers and features, shape (N, features).
+Outcomes = Callable[[Answers, Numbers], Numbers]
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """A model of outcomes, and how it did on rows that it was not learnt from."""
+
+    outcome: Outcomes
+    unseen: Numbers  # What it said of each row of the reference, without having learnt from it.
+    is_kept: bool  # Whether it is better than what there was without it, which is taken else.
+    # Calibration error of classes, 0-1, or mean squared error of losses: with it, and without.
+    error: float
+    error_without: float
+
+
+def learn_outcomes(answers: Answers, features: Numbers, categories: NDArray[np.bool_]) -> Learnt:
+    """Learn chances, or losses, from labelled rows in order of time.
+
+    Parameters
+    ----------
+    answers
+        N rows.
+    features
+        Shape (N, features), NaN where there is none; not looked at for classes.
+    categories
+        Which features are codes without order.
+    """
+    is_value = answers.problem == "regression"
+    fit = _fit_losses if is_value else _fit_chances
+    fold = np.arange(len(answers)) * FOLDS // max(len(answers), 1)
+    parts = []
+    for number in range(FOLDS):
+        kept = fold != number
+        model = fit(answers.take(kept), features[kept], categories)
+        parts.append(model(answers.take(~kept), features[~kept]))
+    unseen = np.concatenate(parts)
+    if is_value:
+        truth = losses_of(answers)
+        plain = np.concatenate(
+            [
+                np.broadcast_to(truth[fold != one].mean(axis=0), truth[fold == one].shape)
+                for one in range(FOLDS)
+            ]
+        )
+        error, without = (float(((one - truth)[:, 0] ** 2).mean()) for one in (unseen, plain))
+    else:
+        assert answers.probability is not None  # Chances are made of them.
+        plain = _as_chances(answers.probability)
+        error, without = (calibration_error(answers, one) for one in (unseen, plain))
+    if error < without:
+        return Learnt(fit(answers, features, categories), unseen, True, error, without)
+    same = _mean_losses(answers) if is_value else _said_chances
+    return Learnt(same, plain, False, error, without)
+
+
+def losses_of(answers: Answers) -> Numbers:
+    """Return the absolute and the squared error of each row, shape (N, 2)."""
+    error = np.abs(answers.label.astype(np.float64) - answers.answer.astype(np.float64))
+    return np.stack([error, error**2], axis=-1)
+
+
+def calibration_error(answers: Answers, chance: Numbers) -> float:
+    """Return how far chances lie from what came, the mean over bins of equal rows, and classes.
+
+    References
+    ----------
+    Naeini, Cooper and Hauskrecht, AAAI 2015, with bins of equal rows.
+    """
+    label = answers.label.astype(np.intp)
+    truth = (label == 1)[:, None] if chance.ndim == 1 else np.eye(chance.shape[1])[label]
+    columns = chance.reshape(len(chance), -1)
+    found = []
+    for place in range(columns.shape[1]):
+        order = np.argsort(columns[:, place], kind="stable")
+        gaps = (columns[order, place] - truth[order, place]).astype(np.float64)
+        parts = np.array_split(gaps, min(ERROR_BINS, len(gaps)))
+        found.append(sum(abs(float(part.sum())) for part in parts) / len(gaps))
+    return float(np.mean(found))
+
+
+def _fit_chances(answers: Answers, features: Numbers, categories: NDArray[np.bool_]) -> Outcomes:
+    from sklearn.isotonic import IsotonicRegression  # Heavy, and only for estimates.
+
+    assert answers.probability is not None  # Checked by whoever asks for chances.
+    label = answers.label.astype(np.intp)
+    columns = answers.probability.reshape(len(answers), -1)
+    wanted = [1] if columns.shape[1] == 1 else range(columns.shape[1])
+    curves = [
+        IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(column, label == one)
+        for column, one in zip(columns.T, wanted, strict=True)
+    ]
+
+    def chances(asked: Answers, _: Numbers) -> Numbers:
+        assert asked.probability is not None  # As above.
+        said = asked.probability.reshape(len(asked), -1)
+        if not len(asked):
+            return asked.probability
+        found = np.column_stack(
+            [curve.predict(column) for curve, column in zip(curves, said.T, strict=True)]
+        ).astype(np.float64)
+        return found[:, 0] if asked.probability.ndim == 1 else _as_chances(found)
+
+    return chances
+
+
+def _said_chances(answers: Answers, _: Numbers) -> Numbers:
+    assert answers.probability is not None  # Checked by whoever asks for chances.
+    return _as_chances(answers.probability)
+
+
+def _as_chances(said: Numbers) -> Numbers:
+    """Keep chances of one class within 0 and 1, and make those of several sum up to 1."""
+    inside = np.clip(said, 0.0, 1.0)
+    if said.ndim == 1:
+        return inside
+    total = inside.sum(axis=1, keepdims=True)
+    return np.asarray(
+        np.where(total > 0, inside / np.where(total > 0, total, 1.0), 1.0 / said.shape[1])
+    )
+
+
+def _fit_losses(answers: Answers, features: Numbers, categories: NDArray[np.bool_]) -> Outcomes:
+    from sklearn.ensemble import HistGradientBoostingRegressor  # Heavy, and only for estimates.
+
+    losses = losses_of(answers)
+    models = []
+    with threadpool_limits(1):  # Threads that wait for each other cost more than such rows.
+        for column in losses.T:
+            model = HistGradientBoostingRegressor(
+                max_iter=TREES,
+                max_leaf_nodes=LEAVES,
+                min_samples_leaf=LEAST_OF_LEAF,
+                early_stopping=False,
+                categorical_features=[*np.flatnonzero(categories)] or None,
+                random_state=0,
+            )
+            models.append(model.fit(_inputs(answers, features), column))
+
+    # A loss below all that were seen is none, nor is one beyond them.
+    least, most = losses.min(axis=0), losses.max(axis=0)
+
+    def losses_said(asked: Answers, own: Numbers) -> Numbers:
+        if not len(asked):
+            return np.zeros((0, 2))
+        with threadpool_limits(1):
+            found = [model.predict(_inputs(asked, own)) for model in models]
+        return np.asarray(np.clip(np.column_stack(found), least, most), dtype=np.float64)
+
+    return losses_said
+
+
+def _mean_losses(answers: Answers) -> Outcomes:
+    mean = losses_of(answers).mean(axis=0)
+    return lambda asked, _: np.broadcast_to(mean, (len(asked), 2))
+
+
+def _inputs(answers: Answers, features: Numbers) -> Numbers:
+    """Put the predictions behind the features, whose places stay what they are."""
+    return np.column_stack([features, answers.answer.astype(np.float64)])

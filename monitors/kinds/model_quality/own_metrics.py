@@ -1,0 +1,354 @@
+"""Metrics of the user's own: plain functions of labels and predictions, each with its variance.
+
+A function is called once for its value, and once without each of thirty groups of rows: what that
+changes tells how sure the value is, whatever the function does.
+
+References
+----------
+Shao and Wu, Annals of Statistics 17, 1989 (jackknife that leaves out groups); Kott, Journal of
+Official Statistics 17, 2001 (as many degrees of freedom as groups, less one).
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.answers import Answers
+from driftline.errors import InputError
+from driftline.monitors.kinds.model_quality.influence import (
+    Codes,
+    Measure,
+    Numbers,
+    Range,
+    undefined,
+)
+from driftline.monitors.results.metric import UNBOUNDED
+from driftline.monitors.rules.declaration import nearest
+from driftline.monitors.rules.reach import (
+    EVERYTHING,
+    FUNCTION,
+    Reach,
+    defect,
+    load_function,
+    printing_aside,
+)
+
+GROUP = "driftline.metrics"
+# By name: functions that need no package of one's own.
+METRICS = {
+    "average_precision_score": "sklearn.metrics:average_precision_score",
+    "cohen_kappa_score": "sklearn.metrics:cohen_kappa_score",
+    "matthews_corrcoef": "sklearn.metrics:matthews_corrcoef",
+    "mean_pinball_loss": "sklearn.metrics:mean_pinball_loss",
+    "mean_poisson_deviance": "sklearn.metrics:mean_poisson_deviance",
+}
+DIRECTIONS = {"higher": True, "lower": False}
+# As scikit-learn names functions (its guide, "Metrics and scoring").
+HIGHER, LOWER = ("_score", "_corrcoef"), ("_error", "_loss", "_deviance")
+# Parameters that take scores, as driftline and as scikit-learn call them.
+SCORES = ("scores", "y_score", "y_proba", "y_prob", "pred_decision")
+EXPECTED = "expected a function f(labels, predictions), FILE.py:FUNCTION, or an installed metric"
+# Groups that are left out, one after the other.
+GROUPS = 30
+# Of thirty normal values one makes so much of the squares once in 50,000 times; a largest error
+# has all of it in one group.
+HEAVIEST_GROUP = 0.45
+# A value that falls with the rows by more than this share of itself is a sum, not a mean.
+GROWTH = 0.5
+
+Function = Callable[..., object]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMetric:
+    """One metric of the user's own.
+
+    Parameters
+    ----------
+    name
+        As reports and constraints name it.
+    function
+        Takes labels and predictions, and returns a number; None where it is not to be had.
+    is_higher_better
+        None: nobody says, and a change to either side is a violation.
+    why
+        Why there is no function.
+    discreet
+        Whether errors may quote nothing, which may be a row.
+    listed
+        As a baseline lists it: the text that named it, or the name.
+    """
+
+    name: str
+    function: Function | None
+    is_higher_better: bool | None = None
+    why: str = ""
+    discreet: bool = False
+    listed: str = ""
+
+    def measure(
+        self, answers: Answers, clusters: Codes | None = None, *, value_only: bool = False
+    ) -> Measure:
+        """Measure some rows; `value_only` leaves the variance out, as blocks of a reference do."""
+        if self.function is None or not len(answers):
+            return undefined(self.why or "no rows", Range())
+        call = _Call(self.function, answers, self.discreet)
+        if call.lacks_scores:
+            return undefined(f"{self.name} takes scores, and the answers have none", Range())
+        try:
+            value = call(slice(None))
+        except _FailedError as error:
+            return undefined(f"{self.name} failed: {error}", Range())
+        if not math.isfinite(value):
+            return undefined(f"{self.name} returned {value}; expected a finite number", Range())
+        plain = Measure(value, support=float(len(answers)), scale=Range())
+        if value_only:
+            return plain
+        try:
+            with warnings.catch_warnings():  # What it warns of, it has told of all rows just now.
+                warnings.simplefilter("ignore")
+                return _with_variance(value, call, clusters)
+        except _UnboundedError as error:
+            return replace(plain, unbounded=f"{UNBOUNDED}{error}")
+        except _FailedError as error:
+            return replace(plain, unbounded=f"{UNBOUNDED}without some it fails ({error})")
+
+
+def read_metrics(given: object, reach: Reach = EVERYTHING) -> tuple[OwnMetric, ...]:
+    """Read what a caller names: functions and texts, or a mapping of names to these.
+
+    Raises
+    ------
+    InputError
+        When one is no function, has no name or the name of another metric, or is not to be had.
+    """
+    if given is None:
+        return ()
+    if isinstance(given, str) or callable(given):
+        given = [given]
+    if isinstance(given, Mapping):
+        pairs: list[tuple[str | None, object]] = [*given.items()]
+    elif isinstance(given, Iterable):
+        pairs = [(None, one) for one in given]
+    else:
+        raise InputError(f"metrics {given!r:.60}; {EXPECTED}")
+    found = [_metric(name, one, reach) for name, one in pairs]
+    names = [one.name for one in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f'metric "{name}" is given twice; name them: metrics={{NAME: f}}')
+    return tuple(found)
+
+
+def stored_metrics(
+    listed: Sequence[str], given: Sequence[OwnMetric], reach: Reach
+) -> tuple[OwnMetric, ...]:
+    """Return the metrics that a baseline lists, and those of the caller, which come first.
+
+    One that is not to be had is kept with the reason, so that the others are measured.
+    """
+    found = {one.name: one for one in given}
+    for text in listed:
+        name = name_of(text)
+        if name in found:
+            continue
+        try:
+            found[name] = _metric(None, text, reach)
+        except InputError as error:
+            found[name] = OwnMetric(name, None, why=str(error))
+    return tuple(found.values())
+
+
+def name_of(text: str) -> str:
+    """Return the name of a metric that is listed: ``f`` of ``FILE.py:f=higher``."""
+    plain = text.partition("=")[0]
+    return plain.rpartition(":")[2] if FUNCTION.fullmatch(plain) else plain
+
+
+def _metric(name: str | None, given: object, reach: Reach) -> OwnMetric:
+    """Make one metric of a function or a text."""
+    if isinstance(given, str):
+        text, sign, direction = given.partition("=")
+        if sign and direction not in DIRECTIONS:
+            raise InputError(f'metric "{given}": "{direction}"; expected =higher or =lower')
+        function, called = _named(text, reach), name_of(text)
+    elif callable(given):
+        function, sign, direction = cast("Function", given), "", ""
+        called = getattr(getattr(given, "func", given), "__name__", type(given).__name__)
+    else:
+        raise InputError(f"metric {given!r:.60}; {EXPECTED}")
+    named = str(name or called)
+    if not named.isidentifier():
+        raise InputError(
+            f'metric "{named}": no name for a metric; expected letters, digits and _; give one: '
+            "metrics={NAME: f}"
+        )
+    is_higher = DIRECTIONS[direction] if sign else _direction(function, called)
+    listed = given if isinstance(given, str) and named == called else named
+    return OwnMetric(named, function, is_higher, discreet=reach.discreet, listed=listed)
+
+
+def _named(text: str, reach: Reach) -> Function:
+    """Return the function of a file, of our table, or of an installed package."""
+    if FUNCTION.fullmatch(text):
+        return load_function(reach, text, "metric", "f(labels, predictions)")
+    if text in METRICS:
+        module, _, attribute = METRICS[text].partition(":")
+        return cast("Function", getattr(import_module(module), attribute))
+    points = list(entry_points(group=GROUP, name=text))
+    if not points:
+        known = (*METRICS, *sorted({one.name for one in entry_points(group=GROUP)}))
+        raise InputError(
+            f'metric "{text}": no such metric{nearest(text, known)}; {EXPECTED} (entry points '
+            f'"{GROUP}"); a function of a program is given to each check: metrics=[{text}]'
+        )
+    try:
+        with printing_aside():
+            found = points[0].load()
+    except (Exception, SystemExit) as error:  # Foreign code: what it raises is its defect.
+        raise InputError(
+            f'metric "{text}": {points[0].value} cannot be loaded '
+            f"({defect(error, discreet=reach.discreet)}); mend or remove its package"
+        ) from error
+    if not callable(found):
+        raise InputError(f'metric "{text}": {points[0].value} is no function; expected one')
+    return cast("Function", found)
+
+
+def _direction(function: Function, name: str) -> bool | None:
+    """Return whether larger is better, as the function says, or its name; None: neither does."""
+    inner = getattr(function, "func", function)  # Of a partial.
+    said = getattr(function, "greater_is_better", getattr(inner, "greater_is_better", None))
+    if isinstance(said, bool):
+        return said
+    return True if name.endswith(HIGHER) else False if name.endswith(LOWER) else None
+
+
+class _FailedError(Exception):
+    """A function has raised, or returned no number."""
+
+
+class _UnboundedError(Exception):
+    """Leaving rows out does not tell how sure a value is."""
+
+
+class _Call:
+    """Calls a function on some rows, with what its parameters ask for."""
+
+    def __init__(self, function: Function, answers: Answers, discreet: bool) -> None:
+        self._function, self._discreet = function, discreet
+        self._columns: list[NDArray[np.generic]] = [*_columns(answers)]
+        self._named: dict[str, Numbers | None] = {}
+        names = _parameters(function)
+        scores, is_second = _scores(answers), len(names) > 1 and names[1] in SCORES
+        self.lacks_scores = is_second and scores is None
+        if is_second and scores is not None:
+            self._columns[1] = scores
+        elif asked := [one for one in SCORES if one in names]:
+            self._named[asked[0]] = scores
+
+    @property
+    def rows(self) -> int:
+        return len(self._columns[0])
+
+    def __call__(self, rows: NDArray[np.bool_] | slice) -> float:
+        """Return the number of some rows, in arrays of their own that the function may change."""
+        columns = [one[rows].copy() for one in self._columns]
+        named = {
+            name: None if one is None else one[rows].copy() for name, one in self._named.items()
+        }
+        try:
+            with printing_aside():
+                found = self._function(*columns, **named)
+                if isinstance(found, np.ndarray) and found.ndim == 0:
+                    found = found[()]
+                if isinstance(found, numbers.Real):
+                    return float(found)
+                shown = type(found).__name__ if self._discreet else f"{found!r:.60}"
+        except (Exception, SystemExit) as error:  # Foreign code: whatever it raises is its defect.
+            raise _FailedError(defect(error, discreet=self._discreet)) from error
+        raise _FailedError(f"it returned {shown}; expected a number")
+
+
+def _parameters(function: Function) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # Some functions written in C do not tell.
+        return []
+
+
+def _columns(answers: Answers) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """Return labels and predictions: 1 for the positive class of two, classes, or numbers."""
+    if answers.problem == "regression":
+        return answers.label.astype(np.float64), answers.answer.astype(np.float64)
+    if answers.problem == "binary":
+        return answers.label.astype(np.int64), answers.answer.astype(np.int64)
+    names = _class_values(answers)
+    return names[answers.label.astype(np.intp)], names[answers.answer.astype(np.intp)]
+
+
+def _class_values(answers: Answers) -> NDArray[np.generic]:
+    """Return the classes as labels write them: numbers where all are, else texts."""
+    whole = all(one.isascii() and one.removeprefix("-").isdecimal() for one in answers.classes)
+    return np.array([int(one) for one in answers.classes] if whole else answers.classes)
+
+
+def _scores(answers: Answers) -> Numbers | None:
+    """Return scores: of the positive class, or a column for each class in sorted order."""
+    if answers.probability is None or answers.probability.ndim == 1:
+        return answers.probability
+    return answers.probability[:, np.argsort(_class_values(answers))]
+
+
+def _with_variance(value: float, call: _Call, clusters: Codes | None) -> Measure:
+    """Measure by leaving out groups of rows, and of clusters: the larger variance counts."""
+    rows = call.rows
+    alone, groups = _jackknife(value, call, np.arange(rows))
+    shared = (0.0, 0)
+    if clusters is not None and (size := int(clusters.max()) + 1) > 1 and size < rows:
+        shared = _jackknife(value, call, clusters)
+    variance = max(alone, shared[0])
+    return Measure(
+        value, variance, alone, float(rows), Range(), clusters=shared[1] or groups,
+        unbounded="" if variance else f"{UNBOUNDED}none of them changes the value",
+    )  # fmt: skip
+
+
+def _jackknife(value: float, call: _Call, units: Codes) -> tuple[float, int]:
+    """Return the variance by leaving out groups of units, and how many groups there are.
+
+    Raises
+    ------
+    _UnboundedError
+        When one group is most of it, or the value grows with the rows.
+    """
+    count = int(units.max()) + 1
+    groups = min(GROUPS, count)
+    if groups < 2:
+        raise _UnboundedError("there is one row")
+    # By lot, so that no group is one weekday; always by the same.
+    group = np.random.default_rng(0).permutation(count) * groups // count
+    of_rows = group[units]
+    found = np.array([call(of_rows != one) for one in range(groups)])
+    if not np.isfinite(found).all():
+        raise _UnboundedError("it is no finite number without some of them")
+    squares = (found - found.mean()) ** 2
+    total = float(squares.sum())
+    variance = total * (groups - 1) / groups
+    bias = (groups - 1) * (float(found.mean()) - value)
+    if abs(bias) > max(GROWTH * abs(value), 4.0 * math.sqrt(variance)):
+        raise _UnboundedError("the value grows with their number; return a mean, not a sum")
+    if groups == GROUPS and total and float(squares.max()) > HEAVIEST_GROUP * total:
+        raise _UnboundedError("a few of them make most of its variance")
+    return variance, groups

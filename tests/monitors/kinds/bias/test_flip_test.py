@@ -1,0 +1,148 @@
+"""The flip test: as scikit-learn's neighbours give it, with an error that holds, on both sides."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+import driftline as dl
+from driftline.baseline.store import Baseline
+from driftline.monitors.kinds.bias.flip_test import FlipRows
+from tests.monitors.kinds.bias.adult import expected, with_numbers
+from tests.monitors.kinds.bias.cases import metric
+
+CASES = {one["id"]: one for one in expected()["cases"] if "TRAP" not in one["id"]}
+
+ROLES = {"label": "y", "prediction": "p", "positive": 1, "facet": "sex=f"}
+
+
+def people(rows: int, seed: int, *, bias: float = 0.0) -> pa.Table:
+    """Rows of three numbers that decide the answer, which groups have alike."""
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(rows, 3)) * [1, 10, 0.1]
+    sex = random.random(rows) < 0.3
+    score = values[:, 0] + values[:, 1] / 10 - bias * sex
+    return pa.table(
+        {
+            "one": values[:, 0], "two": values[:, 1], "three": values[:, 2],
+            "sex": np.where(sex, "f", "m"),
+            "y": (score + random.normal(size=rows) > 0).astype(int),
+            "p": (score > 0).astype(int),
+        }
+    )  # fmt: skip
+
+
+def by_sklearn(table: pa.Table, scale: np.ndarray) -> float:
+    """The guide's F+ less F-, over the group, by scikit-learn's five neighbours."""
+    rows = np.column_stack([table[name].to_numpy() for name in ("one", "two", "three")]) / scale
+    answers, group = table["p"].to_numpy(), np.array(table["sex"].to_pylist()) == "f"
+    found = KNeighborsClassifier(5).fit(rows[~group], answers[~group]).predict(rows[group])
+    own = answers[group]
+    return float((((own == 0) & (found == 1)).sum() - ((own == 1) & (found == 0)).sum()) / len(own))
+
+
+def deviations(table: pa.Table) -> np.ndarray:
+    return np.array([table[name].to_numpy().std() for name in ("one", "two", "three")])
+
+
+def test_both_signs_are_those_of_scikit_learns_neighbours() -> None:
+    table = people(2_000, 1, bias=0.5)
+    baseline = Baseline.fit(table, **ROLES)
+
+    ours = metric(dl.check(table, baseline, kind="bias"), "FT", "f")
+    aws = metric(dl.check(table, baseline, kind="bias", compat=True), "FT", "f")
+
+    assert ours.value == pytest.approx(by_sklearn(table, deviations(table)), abs=1e-12)
+    assert aws.value == pytest.approx(-by_sklearn(table, np.ones(3)), abs=1e-12)
+    assert ours.value > 0.1 > 0 > aws.value
+    assert ours.low < ours.value < ours.high
+    assert ours.reference == ours.value
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_compat_gives_smclarifys_values(case: dict) -> None:
+    call, listed = case["call"], case["call"]["facet_values_or_threshold"]
+    named = (call["facet"], call["label"], call["predicted_label"])
+    table = with_numbers().select([*call["feature_columns"], *named])
+    is_number = case["inferred"]["label_type"] == "CONTINUOUS"
+    baseline = Baseline.fit(
+        table, label=call["label"], prediction=call["predicted_label"],
+        positive=call["label_values_or_threshold"][0],
+        problem="regression" if is_number else "binary",
+        facet=call["facet"] + ("=" + ",".join(map(str, listed)) if listed else ""),
+    )  # fmt: skip
+
+    report = dl.check(table, baseline, kind="bias", compat=True)
+
+    for one in case["facets"]:
+        text = one["value_or_threshold"].replace(".0", "")
+        assert metric(report, "FT", text).value == pytest.approx(
+            one["post_training"]["FT"], abs=1e-9
+        )
+
+
+def test_the_baseline_keeps_what_its_own_value_needs(tmp_path: Path) -> None:
+    baseline = Baseline.fit(people(2_000, 2), **ROLES)
+    baseline.save(str(tmp_path))
+
+    report = dl.check(people(2_000, 3, bias=1.0), str(tmp_path), kind="bias")
+
+    found = metric(report, "FT", "f")
+    assert found.reference == pytest.approx(0.0, abs=0.03)
+    assert found.low > found.reference_high
+    document = json.loads(report.documents()["analysis.json"])
+    entries = document["post_training_bias_metrics"]["facets"]["sex"][0]["metrics"]
+    assert [one["value"] for one in entries if one["name"] == "FT"] == [found.value]
+
+
+def test_its_error_is_how_much_samples_differ() -> None:
+    values, errors = [], []
+    for seed in range(60):
+        table = people(600, seed)
+        rows = np.column_stack([table[name].to_numpy() for name in ("one", "two", "three")])
+        group = np.array(table["sex"].to_pylist()) == "f"
+        flip = FlipRows(rows, table["p"].to_numpy()).flip(~group, group)
+        values.append(flip.value)
+        errors.append(flip.error)
+
+    # A standard deviation of 60 values is off by a third once in some ten thousand times.
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.35)
+
+
+def test_features_of_text_are_refused_by_name() -> None:
+    table = people(500, 4).append_column("town", pa.array(["a", "b"] * 250))
+
+    found = metric(dl.check(table, Baseline.fit(table, **ROLES), kind="bias"), "FT", "f")
+
+    assert found.value is None
+    assert found.note == 'undefined: features are not numeric: "town"'
+
+
+def test_a_limit_that_somebody_wrote_is_judged() -> None:
+    baseline = Baseline.fit(people(2_000, 5), **ROLES)
+    document = json.loads(baseline.documents["analysis.json"])
+    for one in document["post_training_bias_metrics"]["facets"]["sex"][0]["metrics"]:
+        if one["name"] == "FT":
+            one["value"] = 0.05
+    limited = replace(baseline, documents={"analysis.json": json.dumps(document)})
+
+    assert metric(dl.check(people(2_000, 6), limited, kind="bias"), "FT", "f").severity is None
+    broken = metric(dl.check(people(2_000, 6, bias=1.0), limited, kind="bias"), "FT", "f")
+    assert broken.severity == "page"
+
+
+def test_without_features_or_in_an_empty_window_nothing_is_tried() -> None:
+    table = people(500, 7)
+    bare = table.select(["sex", "y", "p"])
+
+    assert "FT" not in {
+        one.name for one in dl.check(bare, Baseline.fit(bare, **ROLES), kind="bias").metrics
+    }
+    lacking = dl.check(table.drop_columns(["one"]), Baseline.fit(table, **ROLES), kind="bias")
+    assert "FT" not in {one.name for one in lacking.metrics if one.value is not None}

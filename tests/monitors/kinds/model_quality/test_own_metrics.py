@@ -1,0 +1,290 @@
+"""Metrics of the user's own: functions of a program, of a file, and of an installed package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import Result
+from sklearn import metrics as peer
+from typer.testing import CliRunner
+
+import driftline as dl
+from driftline.app.cli import build
+from driftline.baseline.answers import Answers
+from driftline.errors import InputError
+from driftline.monitors.kinds.model_quality.metrics import measure_answers
+from driftline.monitors.kinds.model_quality.own_metrics import read_metrics
+from driftline.monitors.report.report import Report
+from tests.monitors.kinds.model_quality.cases import BINARY, flights, of, severities
+from tests.plugged import plugged_in
+
+MODULE = """
+import numpy as np
+
+def acme_profit(labels, predictions, scores=None, weights=None):
+    return np.mean(np.where(labels == 1, 3 * predictions, -predictions))
+
+acme_profit.greater_is_better = True
+nothing = 3
+"""
+
+
+def profit(labels: np.ndarray, predictions: np.ndarray) -> float:
+    return float(np.mean(np.where(labels == 1, 3 * predictions, -predictions)))
+
+
+def share_said(labels: np.ndarray, predictions: np.ndarray) -> float:
+    return float(predictions.mean())
+
+
+def mean_score(labels: np.ndarray, predictions: np.ndarray, scores: object = None) -> float:
+    return float(np.mean(scores))
+
+
+def answers(rows: int, seed: int, problem: str = "binary") -> Answers:
+    rng = np.random.default_rng(seed)
+    if problem == "regression":
+        label = rng.normal(size=rows)
+        answer, classes, score = label + rng.normal(size=rows), (), None
+    else:
+        classes = ("no", "yes") if problem == "binary" else ("dog", "ant", "cat")
+        chances = rng.dirichlet(np.ones(len(classes)), rows)
+        label = (chances.cumsum(axis=1) < rng.random((rows, 1))).sum(axis=1)
+        answer, score = chances.argmax(axis=1), chances
+        if problem == "binary":
+            score = chances[:, 1]
+    return Answers(problem, label, answer, classes, score, None, 0, np.arange(rows))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An installed package with entry points, as pip leaves it."""
+    points = "[driftline.metrics]\nacme_profit = acme_metrics:acme_profit\n"
+    points += "acme_nothing = acme_metrics:nothing\nacme_gone = acme_metrics:gone\n"
+    place = tmp_path_factory.mktemp("site")
+    with plugged_in(place, "acme_metrics", MODULE, points):
+        yield place
+
+
+def blind(columns, rng) -> None:  # type: ignore[no-untyped-def]
+    columns["logit"] -= 2.0
+
+
+def check(reference: dl.Baseline, metrics: object, change=None, seed: int = 5) -> Report:  # type: ignore[no-untyped-def]
+    window = flights(7, seed, first=100, change=change)
+    return dl.check(window, reference, metrics=metrics)
+
+
+def told(*words: str) -> Result:
+    return CliRunner().invoke(build(words[0]), words)
+
+
+@pytest.mark.parametrize(
+    ("problem", "function", "built_in"),
+    [
+        ("binary", peer.accuracy_score, "accuracy"),
+        ("binary", peer.f1_score, "f1"),
+        ("binary", peer.roc_auc_score, "auc"),
+        ("binary", peer.brier_score_loss, "brier"),
+        ("multiclass", peer.balanced_accuracy_score, "balanced_accuracy"),
+        ("multiclass", peer.log_loss, "log_loss"),
+        ("regression", peer.root_mean_squared_error, "rmse"),
+        ("regression", peer.median_absolute_error, "median_absolute_error"),
+    ],
+)
+def test_scikit_learns_functions_have_the_value_and_the_error_of_our_own(
+    problem: str, function: Callable[..., float], built_in: str
+) -> None:
+    rows = answers(3_000, 2, problem)
+    (own,) = read_metrics([function])
+
+    found, known = own.measure(rows), measure_answers(rows)[built_in]
+
+    assert found.value == pytest.approx(known.value, abs=1e-9)
+    # Thirty groups tell a standard error to 13%.
+    assert found.error == pytest.approx(known.error, rel=0.4)
+
+
+@pytest.mark.parametrize("rows", [100, 3_000])
+def test_the_interval_holds_as_often_as_it_says(rows: int) -> None:
+    # Of 600 windows 92% is 3.4 standard deviations low.
+    (own,), held = read_metrics([profit]), 0
+    rng = np.random.default_rng(rows)
+    for _ in range(600):
+        label, answer = rng.integers(0, 2, (2, rows))
+        found = own.measure(Answers("binary", label, answer, ("0", "1"), None, None, 0, label))
+        low, high = found.interval
+        held += low <= 0.5 <= high
+
+    assert held >= 552
+
+
+def test_a_function_is_judged_as_other_metrics_are_and_stands_where_they_stand(
+    reference: dl.Baseline, tmp_path: Path
+) -> None:
+    asked = {"profit": "acme_profit", "kappa": "cohen_kappa_score", "said": share_said}
+
+    usual, worse = check(reference, asked), check(reference, asked, blind)
+    worse.save(tmp_path)
+
+    assert usual.kind == "model-quality"
+    assert usual.passed
+    assert all(of(usual)[name].bound is not None for name in asked)
+    assert {name: severities(worse).get(name) for name in asked} == dict.fromkeys(asked, "ticket")
+    assert of(worse)["kappa"].operator == "LessThanThreshold"
+    assert of(worse)["said"].operator == "LessThanThreshold"  # Of two sides, the one it went to.
+    written = json.loads((tmp_path / "statistics.json").read_text())
+    value = written["binary_classification_metrics"]["profit"]["value"]
+    assert value == of(worse)["profit"].value
+    assert {"profit", "profit_std"} <= {one.name for one in worse.points}
+
+
+def test_a_function_that_fails_says_so_and_harms_no_other(reference: dl.Baseline) -> None:
+    def careless(labels: np.ndarray, predictions: np.ndarray) -> float:
+        labels[:] = predictions[:] = 0
+        raise ValueError("no luck")
+
+    def words(labels: np.ndarray, predictions: np.ndarray) -> object:
+        return "good"
+
+    def leaves(labels: np.ndarray, predictions: np.ndarray) -> object:
+        raise SystemExit(3)
+
+    def endless(labels: np.ndarray, predictions: np.ndarray) -> object:
+        return 10**400
+
+    class SilentError(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+        __repr__ = __str__
+
+    def mute(labels: np.ndarray, predictions: np.ndarray) -> object:
+        raise SilentError
+
+    def shapeless(labels: np.ndarray, predictions: np.ndarray) -> object:
+        return SilentError()
+
+    broken = [careless, words, leaves, endless, mute, shapeless]
+    plain, found = check(reference, [profit]), check(reference, [*broken, profit])
+
+    notes = {one.__name__: of(found)[one.__name__].note for one in broken}
+    assert notes == {
+        "careless": "undefined: careless failed: ValueError: no luck",
+        "words": "undefined: words failed: it returned 'good'; expected a number",
+        "leaves": "undefined: leaves failed: SystemExit: 3",
+        "endless": "undefined: endless failed: OverflowError: int too large to convert to float",
+        "mute": "undefined: mute failed: SilentError",
+        "shapeless": "undefined: shapeless failed: ValueError: ",
+    }
+    assert [of(found)[one.name] for one in plain.metrics] == [*plain.metrics]
+
+
+def test_classes_that_only_look_like_numbers_are_texts() -> None:
+    rows = replace(answers(300, 1, "multiclass"), classes=("¹", "²", "3"))
+
+    found = read_metrics([peer.accuracy_score])[0].measure(rows)
+
+    assert found.value == (rows.label == rows.answer).mean()
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (lambda labels, said: float(said.sum()), "the value grows with their number"),
+        (lambda labels, said: float(np.abs(labels - said).max()), "make most of its variance"),
+        (lambda labels, said: 0.25, "none of them changes the value"),
+    ],
+)
+def test_what_rows_cannot_bound_has_no_interval(function: Callable[..., float], why: str) -> None:
+    rows = answers(2_000, 1, "regression")
+    rows.answer[:] = np.abs(rows.answer) ** 3
+    (own,) = read_metrics({"own": function})
+
+    found = own.measure(rows)
+
+    assert why in found.unbounded
+    assert np.isnan(found.interval).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (3, "metrics 3; expected a function"),
+        ([3], "metric 3; expected a function"),
+        (lambda a, b: 0, "no name for a metric"),
+        ([profit, profit], '"profit" is given twice'),
+        ("acme_profits", 'did you mean "acme_profit"'),
+        ("acme_nothing", "acme_metrics:nothing is no function"),
+        ("acme_gone", "acme_metrics:gone cannot be loaded"),
+        ("acme_profit=more", "expected =higher or =lower"),
+        ("gone.py:profit", "gone.py cannot be read"),
+        ([peer.log_loss], 'metric "log_loss": driftline has one of this name'),
+    ],
+)
+def test_metrics_that_are_none_are_refused(
+    reference: dl.Baseline, given: object, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        check(reference, given)
+
+
+def test_other_kinds_have_no_metrics_of_ones_own(reference: dl.Baseline) -> None:
+    for more in ({"kind": "data-quality"}, {"compat": True}):
+        with pytest.raises(InputError, match="metrics with"):
+            dl.check(flights(2, 1), reference, metrics=[profit], **more)
+
+
+def test_a_baseline_keeps_the_names_and_finds_again_what_can_be_found(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(MODULE.replace("acme_profit", "gain"))
+    asked = [mean_score, f"{file}:gain", "acme_profit"]
+    made = dl.Baseline.fit(flights(28, 1), metrics=asked, **BINARY)
+    made.save(tmp_path / "baseline")
+
+    fresh = dl.check(flights(7, 2), made, kind="model-quality")
+    again = dl.check(flights(7, 2), str(tmp_path / "baseline"), kind="model-quality")
+    given = dl.check(flights(7, 2), str(tmp_path / "baseline"), metrics=[mean_score])
+
+    assert of(fresh)["mean_score"].operator
+    assert of(again)["mean_score"].note.startswith('undefined: metric "mean_score": no such metric')
+    for one in (fresh, given):
+        assert of(one)["mean_score"].reference == pytest.approx(0.283, abs=0.01)
+        assert of(one)["gain"].value == of(again)["gain"].value
+    assert of(again)["gain"].value == of(again)["acme_profit"].value
+
+
+def test_a_reference_without_answers_has_nothing_to_measure() -> None:
+    with pytest.raises(InputError, match="metrics: the reference needs the true answer"):
+        dl.Baseline.fit(flights(2, 1), label="late", metrics=[profit])
+
+
+def test_the_command_line_takes_functions_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    loud = MODULE.replace("acme_profit", "gain").replace("    return", "    print(3)\n    return")
+    Path("own.py").write_text(f"print('loaded'){loud}")
+    pq.write_table(flights(28, 1), "train.parquet")
+    pq.write_table(flights(7, 2), "today.parquet")
+    roles = ("--label", "late", "--prediction", "said", "--timestamp", "time")
+    kind = ("--kind", "model-quality")
+
+    made = told("baseline", "train.parquet", "-o", "base", *kind, *roles,
+                "--metric", "own.py:gain=lower")  # fmt: skip
+    found = told("check", "today.parquet", "--baseline", "base", "--metric", "acme_profit",
+                 "--json")  # fmt: skip
+
+    assert (made.exit_code, found.exit_code) == (0, 0)
+    assert "loaded" in made.stderr
+    assert "loaded" not in made.stdout
+    metrics = {one["name"]: one for one in json.loads(found.stdout)["metrics"]}
+    assert metrics["gain"]["operator"] == "GreaterThanThreshold"
+    assert metrics["acme_profit"]["operator"] == "LessThanThreshold"
+    assert metrics["gain"]["value"] == metrics["acme_profit"]["value"]
