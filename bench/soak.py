@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ sys.path[1:1] = [str(ROOT), str(Path(__file__).parent)]
 
 from capture_load import SIGNATURE, metas, requests  # noqa: E402 - found by the line above.
 
+from driftline.app.stopping import stop_on_signals  # noqa: E402
 from driftline.capture.line.kafka import (  # noqa: E402
     KafkaTransport,
     kafka_sender,
@@ -76,8 +76,7 @@ def bound_topic(bootstrap: str, topic: str, retention_bytes: int) -> None:
 
 def work(role: str, bootstrap: str, topic: str, folder: Path) -> None:
     """Be the sidecar or the sink until told to stop."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = stop_on_signals()
     options = options_of(bootstrap, topic)
     if role == "sidecar":
         spool = folder / "spool"

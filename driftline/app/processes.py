@@ -24,6 +24,7 @@ from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.open_telemetry import tracing
 from driftline.app.settings.settings import FILE_NAME, Settings, SettingsError, load
+from driftline.app.stopping import stop_on_signals
 from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.lazy_imports import start_lean_process
@@ -313,7 +314,7 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
     When one fails in a way that it cannot mend itself, all stop and the process ends, so that the
     supervisor starts it anew.
     """
-    stop = threading.Event()
+    stop = stop_on_signals()
     failures: list[BaseException] = []
 
     def guarded(name: str, loop: Loop) -> None:
@@ -329,8 +330,6 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
         threading.Thread(target=guarded, args=(name, loop), name=name)
         for name, loop in loops.items()
     ]
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     for thread in threads:
         thread.start()
     ready()

@@ -105,8 +105,8 @@ def test_a_backup_under_traffic_comes_back_whole(tmp_path: Path) -> None:
             words = ("--name", name, "--reference", "reference.parquet", "--label", "target")
             code, shown = run("deploy", "model.skops", *words)
             assert code == 0, shown
-        with traffic(server) as sent:
-            eventually(lambda: len(sent) > 100)
+        with traffic(server) as sent, Client(server) as client:
+            eventually(lambda: stored(client) > 100)  # Enough rows to be judged.
             code, shown = run("monitor", "run", "cells-data-quality", *THIS_HOUR)
             assert code in (0, 1), shown
             killed = kill_a_backup(house, tmp_path / "killed")

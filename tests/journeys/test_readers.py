@@ -30,14 +30,14 @@ TODAY = datetime(2026, 1, 15, tzinfo=UTC)
 REQUESTS = 1_200
 
 SINK = """
-import signal, sys, threading
+import sys
 from pathlib import Path
+from driftline.app.stopping import stop_on_signals
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.signature import Signature
 
-stop = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: stop.set())
+stop = stop_on_signals()
 signature = Signature.from_json(Path(sys.argv[3]).read_text())
 Sink(
     sys.argv[1], LocalTransport(sys.argv[2]), lambda _: signature, commit_interval_s=0.02,
@@ -46,13 +46,13 @@ Sink(
 """
 
 UPKEEP = """
-import signal, sys, threading
+import sys, threading
 from datetime import UTC, datetime
 from pathlib import Path
+from driftline.app.stopping import stop_on_signals
 from driftline.capture.line.table_maintenance import TableMaintenance
 
-stop = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: stop.set())
+stop = stop_on_signals()
 # All days are closed by its clock, so that two files are enough to be put together.
 maintenance = TableMaintenance(
     sys.argv[1], Path(sys.argv[2]), interval_s=0.02, now=lambda: datetime(2027, 1, 1, tzinfo=UTC)
@@ -67,11 +67,11 @@ print(maintenance.counters["compacted"], maintenance.counters["failures"])
 
 # They know nothing of driftline. Each line: rows, distinct events.
 READER = """
-import os, signal, sys, threading
+import os, signal, sys, time
 from deltalake import DeltaTable
 
-stop = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: stop.set())
+stopped = []
+signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
 folder, kind = sys.argv[1:]
 
 def pandas():
@@ -90,8 +90,9 @@ def duck():
     return duckdb.sql("select count(*), count(distinct event_id) from captured").fetchall()[0]
 
 read = {"pandas": pandas, "polars": polars, "duckdb": duck}[kind]
-while not stop.wait(0.02):
+while not stopped:
     print(*read(), flush=True)
+    time.sleep(0.02)
 print(*read(), flush=True)
 # Interpreters may abort at their end after a read by deltalake: see docs/capture.md.
 os._exit(0)

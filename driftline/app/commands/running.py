@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ import typer
 
 from driftline.app.commands import options
 from driftline.app.logs import configure_logging
+from driftline.app.stopping import stop_on_signals
 from driftline.app.up import start
 from driftline.errors import InputError
 from driftline.loopback import require_loopback
@@ -54,7 +54,7 @@ def up(
         redactor(found)  # Refused here in one sentence, not by a process that ends again and again.
     typer.echo(f"starting, with {found.file or 'the default settings'}", err=True)
     _migrate(found)
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     supervisor = start(found.file, only=roles, transport=found.capture.transport)
     try:
         supervisor.wait_ready()
@@ -229,10 +229,3 @@ def _with_kafka(name: str, found: Settings) -> Settings:
             'one process; run: driftline up --only capture, or set transport = "kafka"'
         )
     return found
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
