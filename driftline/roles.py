@@ -25,8 +25,9 @@ Problem = Literal["binary", "multiclass", "regression"]
 # What joins facets of which a row is at once, where it is not in quotation marks.
 JOINT = " & "
 JOINTS = re.compile(r'\s+&(?:\s+|$)(?=(?:[^"]*"[^"]*")*[^"]*$)')
-LISTED = re.compile(r'\s*("[^"]*"|[\[(][^\])]*[\])]|[^,]*)\s*(?:,|$)')
-COMPARED = re.compile(r"([^=<>]+?)\s*(<|>=?)\s*(\S+)")
+# A name in quotation marks, where two of them mean one, or up to what compares it.
+NAMED = re.compile(r'\s*("(?:[^"]|"")*"|[^"=<>][^=<>]*?)\s*(?:(<|>=?|=)(.*))?', re.DOTALL)
+LISTED = re.compile(r'\s*("(?:[^"]|"")*"|[\[(][^\])]*[\])]|[^,]*)\s*(?:,|$)')
 INTERVAL = re.compile(r"\[\s*(\S+?)\s*,\s*(\S+?)\s*\)")
 
 
@@ -87,21 +88,21 @@ class Facet:
 
     @classmethod
     def _parse_one(cls, part: str, text: str) -> Facet:
-        compared = COMPARED.fullmatch(part.strip())
-        if compared and _is_number(compared[3]):
-            column, sign, number = compared[1].strip(), compared[2], float(compared[3])
+        named = NAMED.fullmatch(part)
+        column, sign, rest = named.groups() if named else ("", None, None)
+        listed = tuple(found.strip() for found in LISTED.findall(rest or "") if found.strip())
+        if sign in ("<", ">", ">=") and _is_number(rest):
+            number = float(rest)
             if sign == ">":
-                return cls(column, threshold=number)
+                return cls(_unquoted(column), threshold=number)
             ends = (-math.inf, number) if sign == "<" else (number, math.inf)
-            return cls(column, intervals=(ends,))
-        column, sign, values = part.partition("=")
-        listed = tuple(found.strip() for found in LISTED.findall(values) if found.strip())
-        if not column.strip() or (sign and not listed):
+            return cls(_unquoted(column), intervals=(ends,))
+        if sign not in ("=", None) or not column or (sign and not listed):
             raise InputError(
                 f'facet "{text}"; expected COLUMN or COLUMN=VALUE, such as sex=Female, joined by '
                 '" & " for rows of several groups at once'
             )
-        found = cls.of(_unquoted(column.strip()), listed)
+        found = cls.of(_unquoted(column), listed)
         return replace(found, values=tuple(_unquoted(value) for value in found.values))
 
     @classmethod
@@ -125,7 +126,7 @@ class Facet:
 
     @property
     def _written(self) -> str:
-        column = _quoted(self.column)
+        column = _quoted(self.column, '"=<>')
         if self.threshold is not None:
             return f"{column}>{class_text(self.threshold)}"
         values = [_quoted(value) for value in self.values]
@@ -198,15 +199,17 @@ def _is_number(*texts: str) -> bool:
         return False
 
 
-def _quoted(text: str) -> str:
+def _quoted(text: str, special: str = '",') -> str:
     """Put a name or value that would be read as something else into quotation marks."""
-    is_plain = JOINT not in text and "," not in text and '"' not in text
-    return text if is_plain else f'"{text}"'
+    is_plain = text == text.strip() and text[:1] not in ("", "[", "(") and not JOINTS.search(text)
+    if is_plain and not any(sign in text for sign in special):
+        return text
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _unquoted(text: str) -> str:
     is_quoted = len(text) > 1 and text[0] == text[-1] == '"'
-    return text[1:-1] if is_quoted else text
+    return text[1:-1].replace('""', '"') if is_quoted else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Roles: what people write, read once and handed on as one value."""
 
 import json
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -29,12 +30,28 @@ from driftline.roles import Facet, Roles
         ),
         ('team="R & D, old"', Facet("team", ("R & D, old",))),
         ('"p & q"=1', Facet("p & q", ("1",))),
+        ('"x<3"=1', Facet("x<3", ("1",))),
+        ('"x<3">2', Facet("x<3", threshold=2.0)),
+        ('"a=b"', Facet("a=b")),
+        ("income=<50K,>=50K", Facet("income", ("<50K", ">=50K"))),
     ],
 )
 def test_a_facet_is_a_column_and_the_values_of_its_group(text, facet):
     assert Facet.parse(text) == facet
     assert Facet.parse(str(facet)) == facet
     assert Facet.from_dict(json.loads(json.dumps(facet.to_dict()))) == facet
+
+
+NAMES = st.text(min_size=1) | st.text('"=<>&,[)( 3a', min_size=1)
+PLAIN = st.builds(Facet, NAMES, st.lists(NAMES, max_size=3).map(tuple))
+ABOVE = st.builds(Facet, NAMES, threshold=st.floats(-1e9, 1e9))
+
+
+@given(st.lists(PLAIN | ABOVE, min_size=1, max_size=3))
+def test_any_facet_is_read_as_it_was_written(parts):
+    facet = replace(parts[0], also=tuple(parts[1:]))
+
+    assert Facet.parse(str(facet)) == facet
 
 
 @pytest.mark.parametrize(
