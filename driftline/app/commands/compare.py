@@ -55,7 +55,7 @@ def compare(
     *,
     dialect: Dialect,
 ) -> Answer:
-    """Compare variants of a model (an A/B test), as often as you like.
+    """Compare variants of a model (an A/B test) and say who wins.
 
     The limits of each difference are a confidence sequence: they hold at all looks together, so you
     may stop as soon as there is a winner. DATA may be the folder capture/ENDPOINT of the storage
