@@ -31,6 +31,7 @@ from driftline.monitors.results.unjudged import (
     unjudged_count_line,
     unjudged_metrics,
     unjudged_sentence,
+    unmeasured_sentence,
 )
 from driftline.monitors.results.violation import (
     FeatureResult,
@@ -267,8 +268,7 @@ class CheckResult:
             if metric.operator and metric.note.startswith(UNDEFINED)
         ]
         if lost:
-            why = f"{lost[0].shown}: {lost[0].note.removeprefix(UNDEFINED)}"
-            left += f"; {plural(len(lost), 'metric')} without a value ({why})"
+            left += f"; {unmeasured_sentence(lost)}"
         if "estimates" in self.details and not self.labelled_count:
             left += "; no row has a label yet, quality is estimated"
         if self.idle_rule_count:

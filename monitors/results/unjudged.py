@@ -101,6 +101,14 @@ def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str
     return "; ".join(parts) + checked * bool(parts)
 
 
+def unmeasured_sentence(metrics: Sequence[MetricResult]) -> str:
+    """Return which metrics have no value to judge, and why the first has none."""
+    names = [one.shown for one in metrics]
+    shown = ", ".join(names[:NAMED]) + f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
+    why = metrics[0].note.removeprefix(UNDEFINED)
+    return f"{plural(len(names), 'metric')} could not be computed: {shown} ({why})"
+
+
 def unjudged_count_line(unjudged: Sequence[Unjudged], judged_count: int, noun: str) -> str:
     """Count what was not judged, with the reasons: ``2 of 15 columns could not be judged (…)``."""
     if not unjudged:

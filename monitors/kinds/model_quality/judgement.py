@@ -19,7 +19,7 @@ from driftline.baseline.answers import Answers
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.kinds.model_quality.documents import Constraint, is_sagemakers
+from driftline.monitors.kinds.model_quality.documents import GREATER, Constraint, is_sagemakers
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure, Range, Scale
@@ -180,6 +180,8 @@ def judge_quality(
         if not note and name in own and constraint is not None:
             note = _unbounded_note(measure, reference)
         results[name] = _result(name, measure, constraint, reference, rows=rows, note=note)
+        if name in own and constraint is None:
+            results[name] = _without_threshold(results[name], reference)
         if constraint is None or note:
             continue
         results[name] = judged_result(
@@ -341,6 +343,13 @@ def _unbounded_note(measure: Measure, reference: Measure | None) -> str:
     sides = [one for one in (measure, reference) if one is not None]
     why = next((one.unbounded for one in sides if one.unbounded and not one.clusters), "")
     return why and f"{TOO_VARIABLE}{why}"
+
+
+def _without_threshold(result: MetricResult, reference: Measure | None) -> MetricResult:
+    """Say why a metric that somebody asks for is not judged: here or in the reference it failed."""
+    why = reference.undefined if reference is not None else "a reference of documents alone"
+    note = result.note or f"{UNDEFINED}in the reference: {why}"
+    return replace(result, operator=GREATER, note=note)
 
 
 def _need(measure: Measure, rows: int) -> str:

@@ -186,6 +186,27 @@ def test_a_function_that_fails_says_so_and_harms_no_other(reference: dl.Baseline
     assert [of(found)[one.name] for one in plain.metrics] == [*plain.metrics]
 
 
+def test_the_first_line_names_the_functions_that_could_not_be_computed(
+    reference: dl.Baseline,
+) -> None:
+    def careless(labels: np.ndarray, predictions: np.ndarray) -> float:
+        raise ValueError("no luck")
+
+    def nothing(labels: np.ndarray, predictions: np.ndarray) -> float:
+        return float("nan")
+
+    def new(labels: np.ndarray, predictions: np.ndarray) -> float:
+        return float("nan") if len(labels) > 20_000 else float(predictions.mean())
+
+    both, early = check(reference, [careless, nothing]), check(reference, [new])
+
+    expected = "2 metrics could not be computed: careless, nothing (careless failed: ValueError"
+    assert expected in both.summary
+    assert {"careless", "nothing"} <= {one.name for one in both.unjudged}
+    assert of(early)["new"].value is not None
+    assert "1 metric could not be computed: new (in the reference: new returned nan" in str(early)
+
+
 def test_classes_that_only_look_like_numbers_are_texts() -> None:
     rows = replace(answers(300, 1, "multiclass"), classes=("¹", "²", "3"))
 
