@@ -90,7 +90,8 @@ class Facet:
     def _parse_one(cls, part: str, text: str) -> Facet:
         named = NAMED.fullmatch(part)
         column, sign, rest = named.groups() if named else ("", None, None)
-        listed = tuple(found.strip() for found in LISTED.findall(rest or "") if found.strip())
+        rest = rest or ""
+        listed = tuple(found.strip() for found in LISTED.findall(rest) if found.strip())
         if sign in ("<", ">", ">=") and _is_number(rest):
             number = float(rest)
             if sign == ">":
