@@ -58,6 +58,7 @@ class Answers:
     # Where predictions lie, or probabilities; what lies beyond is left out, too, and counted.
     limits: tuple[float, float] = ANY
     impossible: int = 0  # Labelled rows whose prediction lies beyond the limits, or is infinite.
+    percents: int = 0  # As many of these where all of them may be percents.
     unfit: int = 0  # Rows whose label is no number, for a regression.
     texts: str = ""  # Words in place of numbers, by which some have no answer.
     unknown: int = 0  # Rows whose label or answer is no class of the reference.
@@ -163,19 +164,34 @@ def _usable(
     if found.problem == "regression":
         is_label = np.abs(found.label.astype(np.float64)) <= high
         numbers = found.answer.astype(np.float64)
-    possible = known
+    possible, percents = known, 0
     if numbers is not None:
         inside = (numbers >= low) & (numbers <= high)
         possible = known & (inside if inside.ndim == 1 else inside.all(axis=1))
+        if found.problem != "regression" and are_percents(numbers[known & ~possible]):
+            percents = int(np.count_nonzero(is_label & known & ~possible))
     lacking = is_label & ~known
     return replace(
         found.take(is_label & possible),
         unanswered=int(np.count_nonzero(lacking)),
         unanswered_us=None if found.time_us is None else found.time_us[lacking],
         impossible=int(np.count_nonzero(is_label & known & ~possible)),
+        percents=percents,
         unfit=int(np.count_nonzero(~is_label)),
         limits=(low, high),
     )
+
+
+def are_percents(scores: Numbers) -> bool:
+    """Whether scores that are no probabilities may be percents: some above 1, all up to 100."""
+    within = (scores >= 0.0) & (scores <= 100.0 * (1.0 + ROUNDING))
+    return bool(len(scores)) and bool(within.all()) and bool((scores > 1.0).any())
+
+
+def why_no_probabilities(scores: Numbers) -> str:
+    """Say that scores are no probabilities, and what would mend them."""
+    mend = " (percent? divide them by 100)" * are_percents(scores)
+    return f"the scores are not probabilities between 0 and 1{mend}"
 
 
 def _limits(found: Answers) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, TypeGuard
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
+from numpy.typing import NDArray
 
 from driftline.errors import InputError
 from driftline.formats.arrow_types import plain_array, plain_type
@@ -79,26 +81,55 @@ def is_explanation(data: object) -> bool:
 
 def _contributions(data: object) -> pa.Table:
     """Return explanations as a column for each feature, and output where there are several."""
-    values = np.asarray(data.values, np.float64)  # type: ignore[attr-defined] # It was looked for.
-    names = data.feature_names  # type: ignore[attr-defined]
-    if names is None or values.ndim not in (2, 3) or values.shape[1] != len(names):
+    found = np.asarray(_explained(data.values))  # type: ignore[attr-defined] # It was looked for.
+    names = _listed(data.feature_names)  # type: ignore[attr-defined]
+    if found.ndim not in (2, 3) or names is None or found.shape[1] != len(names):
+        count = "no" if names is None else len(names)
         raise InputError(
-            f"an explanation with values of shape {values.shape} and "
-            f"{'no' if names is None else len(names)} feature names; expected (rows, features) or "
-            "(rows, features, outputs), and a name for each feature"
+            f"an explanation with values of shape {found.shape} and {count} feature names; "
+            "expected (rows, features) or (rows, features, outputs), and a name for each feature; "
+            "of one row give explanation[:1]"
         )
-    if values.ndim == 2:
-        return pa.table({str(name): values[:, at] for at, name in enumerate(names)})
-    outputs = getattr(data, "output_names", None)
-    if outputs is None or len(outputs) != values.shape[2]:
-        outputs = [f"label{at}" for at in range(values.shape[2])]
-    return pa.table(
-        {
-            f"{name}_{output}": values[:, at, place]
-            for at, name in enumerate(names)
+    columns = [(name, found[:, at]) for at, name in enumerate(names)]
+    if found.ndim == 3:
+        outputs = _listed(getattr(data, "output_names", None))
+        if outputs is None or len(outputs) != found.shape[2]:
+            outputs = [f"label{at}" for at in range(found.shape[2])]
+        columns = [
+            (f"{name}_{output}", values[:, place])
+            for name, values in columns
             for place, output in enumerate(outputs)
-        }
+        ]
+    table = dict(columns)
+    if len(table) < len(columns):
+        [(name, times)] = Counter(name for name, _ in columns).most_common(1)
+        raise InputError(
+            f'an explanation where the name "{name}" occurs {times} times; expected one for each '
+            "feature (and output): set its feature_names, or its output_names"
+        )
+    return pa.table(table)
+
+
+def _explained(values: object) -> NDArray[np.float64]:
+    """Return an explanation's values, which must be real numbers."""
+    try:
+        found = np.asarray(values)
+        if found.dtype.kind in "biuf" or (found.dtype == object and found.ndim > 1):
+            return found.astype(np.float64)
+        kind = "none" if values is None else f"of type {found.dtype}"
+    except (TypeError, ValueError):
+        kind = "no rows of equal length, or hold no numbers"
+    raise InputError(
+        f"an explanation whose values are {kind}; expected an array of numbers of shape "
+        "(rows, features) or (rows, features, outputs)"
     )
+
+
+def _listed(names: object) -> list[str] | None:
+    """Return names as texts; None for what is no list of them."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        return None
+    return [str(name) for name in names]
 
 
 def as_stream(data: object) -> pa.RecordBatchReader | None:

@@ -11,11 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.answers import LARGEST, Answers, needed_columns, read_answers
+from driftline.baseline.answers import (
+    ANY,
+    LARGEST,
+    Answers,
+    are_percents,
+    needed_columns,
+    read_answers,
+    why_no_probabilities,
+)
 from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.positive import positive_note
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
@@ -85,6 +94,9 @@ GUESSING = {
 }
 # Windows of so many rows are told what they find.
 WINDOW_SIZES = (1_000, 10_000)
+PERCENT = 0.01
+# From this part of the rows on that would lie above 1 as percents, all of them are percents.
+PERCENT_ROWS = 0.5
 # Beside which metric a reader wants to see whether ranking still holds.
 RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
 SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
@@ -144,7 +156,7 @@ def evaluate(context: CheckContext) -> Report:
         known = ()  # The caller's classes are others than the reference's.
     limits = None if expected.answers is None else expected.answers.limits
     read = partial(
-        read_answers, roles=expected.roles, problem=expected.problem, classes=known,
+        _read, expected.answers, roles=expected.roles, problem=expected.problem, classes=known,
         chances=expected.chances, reference=expected.classes, limits=limits,
     )  # fmt: skip
     answers = read(table)
@@ -204,6 +216,24 @@ def evaluate(context: CheckContext) -> Report:
             **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),
         },
     )
+
+
+def _read(
+    known: Answers | None,
+    table: pa.Table,
+    **named: Any,  # noqa: ANN401 - as read_answers takes them
+) -> Answers:
+    """Read answers; none whose scores all are percents, also where these lie below 1."""
+    answers = read_answers(table, **named)
+    usual = None if known is None else known.probability
+    if not answers.percents or usual is None:
+        return answers
+    # What is above 1% is beyond 1 then.
+    above = usual > PERCENT if usual.ndim == 1 else (usual > PERCENT).any(axis=1)
+    rows = len(answers) + answers.impossible
+    if answers.percents < rows * float(np.mean(above)) * PERCENT_ROWS:
+        return answers
+    return replace(answers.take(slice(0)), impossible=rows)
 
 
 def _rows(context: CheckContext) -> tuple[pa.Table, bool]:
@@ -320,6 +350,9 @@ def _states(answers: Answers, unfit: int, table: pa.Table, id_column: str | None
     said, found = _said(answers), []
     if len(said) and not _is_class(answers):
         found.append(equal_note(len(said), float(said.min()), float(said.max())))
+    scores = answers.probability
+    if scores is not None and answers.limits == ANY and are_percents(scores):
+        found.append(why_no_probabilities(scores))
     if unfit:
         found.append(f"{plural(unfit, 'label')} left out: infinite, or a million times the others")
     if id_column in table.column_names:
@@ -340,6 +373,11 @@ def _unusable(answers: Answers | None) -> Unusable:
         words = f"beyond {high:.3g}, a million times the labels, or infinite"
     else:
         words = "of infinite size" if high >= LARGEST else "outside 0 to 1"
+        if answers.percents:
+            words += " (percent? divide by 100)"
+            if answers.percents < answers.impossible:
+                some = f"{plural(answers.percents, 'row')} outside 0 to 1"
+                words = f"that looks like percent ({some}): divide by 100"
     return Unusable(
         _labelled(answers), answers.unanswered, answers.impossible, words,
         answers.texts, answers.unknown, answers.unknown_words,

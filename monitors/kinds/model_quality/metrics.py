@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from driftline.baseline.answers import ROUNDING, Answers
+from driftline.baseline.answers import ROUNDING, Answers, why_no_probabilities
 from driftline.monitors.kinds.model_quality.class_metrics import (
     NEGATIVE,
     POSITIVE,
@@ -269,7 +269,7 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
     if not len(said):
         why = "no rows"
     elif said.min() < -ROUNDING or said.max() > 1.0 + ROUNDING:
-        why = "the scores are not probabilities between 0 and 1"
+        why = why_no_probabilities(said)
     else:
         why = ""
     if why:

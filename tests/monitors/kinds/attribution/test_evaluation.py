@@ -571,5 +571,26 @@ def test_explanations_of_shap_are_ready_attributions(
 
     assert report.details["method"] == "given"
     assert ("b_label0 " if outputs else "b ") in report.cause
-    with pytest.raises(InputError, match="a name for each feature"):
-        judged(baseline, SimpleNamespace(**{**vars(explained(5)), "feature_names": None}))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"feature_names": None}, "no feature names; expected .* a name for each feature"),
+        ({"feature_names": 2}, "no feature names"),
+        ({"feature_names": ["a", "a"]}, 'the name "a" occurs 2 times; expected one for each'),
+        ({"values": np.zeros((3, 2, 2)), "output_names": ["x", "x"]}, '"a_x" occurs 2 times'),
+        ({"values": np.zeros(2)}, r"shape \(2,\) .* of one row give explanation\[:1\]"),
+        ({"values": None}, "values are none; expected an array of numbers"),
+        ({"values": np.array([["x", "y"]])}, "values are of type <U1"),
+        ({"values": np.array([[{}, "y"]])}, "hold no numbers"),
+        ({"values": [[1.0, 2.0], [3.0]]}, "no rows of equal length"),
+        ({"values": np.zeros((3, 2), complex)}, "of type complex128"),
+    ],
+)
+def test_explanations_that_are_no_table_are_refused_in_a_sentence(
+    change: dict[str, object], said: str
+) -> None:
+    fields = {"values": np.zeros((3, 2)), "feature_names": ["a", "b"]} | change
+    with pytest.raises(InputError, match=said):
+        Baseline.fit(SimpleNamespace(base_values=0.0, data=None, **fields))

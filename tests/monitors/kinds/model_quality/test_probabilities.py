@@ -117,3 +117,26 @@ def test_signatures_of_before_have_no_classes_and_are_read_in_order() -> None:
 
     expected = check(chances(2, names), fitted, kind="model-quality")
     assert numbers(check(chances(2, names), old, kind="model-quality")) == numbers(expected)
+
+
+def rare(rows: int, seed: int, factor: float) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    chance = 1 / (1 + np.exp(-rng.normal(-5.0, 1.5, rows)))
+    late = (rng.random(rows) < chance).astype(np.int64)
+    said = (chance > 0.5).astype(np.int64)
+    return pa.table({"late": late, "said": said, "chance": chance * factor})
+
+
+@pytest.mark.parametrize("has_label", [True, False])
+def test_scores_in_percent_are_named_and_nothing_else_is_made_of_them(has_label: bool) -> None:
+    roles = {"label": "late", "prediction": "said", "probability": "chance"}
+    usual, percents = Baseline.fit(rare(40_000, 1, 1.0), **roles), rare(20_000, 2, 100.0)
+
+    # Six in ten are below 1 as percents, too.
+    found = check(percents if has_label else percents.drop(["late"]), usual, kind="model-quality")
+    own = check(rare(5_000, 2, 100.0), Baseline.fit(rare(40_000, 1, 100.0), **roles),
+                   kind="model-quality")  # fmt: skip
+
+    assert [one.feature_name for one in found.violations] == ["impossible_predictions"]
+    assert "looks like percent (7,969 rows outside 0 to 1): divide by 100" in found.cause
+    assert "(percent? divide them by 100)" in str(own.details["answers_note"])
