@@ -31,6 +31,7 @@ from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.formats.source import open_source
 from driftline.monitors.results.violation import plural
+from driftline.monitors.rules.declaration import nearest
 from driftline.monitors.run.captured_window import labels_of
 from driftline.stats.confidence_sequences import blocked_difference, sequence_factor
 
@@ -41,10 +42,15 @@ Decision = Literal["winner", "no difference", "undecided"]
 QUALITY: dict[str, Better] = {
     "accuracy": "higher", "brier": "lower", "mae": "lower", "mse": "lower",
 }  # fmt: skip
+# What is no mean over rows, by which people look for it.
+NO_MEANS = frozenset(
+    {"auc", "roc_auc", "precision", "recall", "f0_5", "f1", "f2", "balanced_accuracy", "r2", "rmse"}
+)
+CONSTANT = "no variation within either variant, so no error to judge by"
 # Before so many requests of each variant, on days with both, nothing is decided
 # (bench/variants.md).
 LEAST_UNITS = 100
-MOST_VARIANTS = 20
+MOST_VARIANTS, NAMED = 20, 8
 # Values beyond are left out: sums of their squares have no place in a float.
 LARGEST = 1e140
 DAY = 86_400_000_000
@@ -103,6 +109,12 @@ class VariantComparison:
             return f"{self.winner} has the {self.better} {self.metric} ({rows})"
         if self.decision == "no difference":
             return f"no difference of {self.metric} beyond {self.margin:g} ({rows})"
+        if self.differences and all(one.why_not == CONSTANT for one in self.differences):
+            means = ", ".join(f"{one.variant} {one.mean:.6g}" for one in self.variants)
+            return (
+                f"cannot be decided: {self.metric} does not vary within any variant ({means}), "
+                f"and more such rows decide nothing ({rows})"
+            )
         return f"not yet decided which variant has the {self.better} {self.metric} ({rows})"
 
     @property
@@ -197,7 +209,8 @@ def _compared(
     kept = np.flatnonzero((np.abs(values) <= LARGEST) & (variant >= 0))
     present = np.unique(variant[kept])
     if not 2 <= len(present) <= MOST_VARIANTS:
-        shown = ", ".join(f'"{names[one]}"' for one in present[:MOST_VARIANTS]) or "none"
+        shown = ", ".join(f'"{names[one]}"' for one in present[:NAMED]) or "none"
+        shown += ", …" * (len(present) > NAMED)
         raise InputError(
             f'column "{by}": {plural(len(present), "variant")} with rows that have a value of '
             f'"{metric}" ({shown}); expected 2 to {MOST_VARIANTS}'
@@ -266,7 +279,7 @@ def _difference(
     if found.fewest < LEAST_UNITS:
         why = f"fewer than {LEAST_UNITS} requests of one of them on days with both"
     if not found.error:
-        why = "no variation within either variant, so no error to judge by"
+        why = CONSTANT
     half = found.error * sequence_factor(found.units, alpha=alpha)
     low, high = found.value - half, found.value + half
     if not math.isfinite(low) or not math.isfinite(high):
@@ -341,7 +354,7 @@ class _Asked:
         wanted = self._columns(names)
         for name in wanted:
             if name not in names:
-                raise InputError(f'the data have no column "{name}"; it is needed to compare')
+                raise InputError(self._lack(name, names))
         if (start or end) and self._time(names) is None:
             raise InputError("a period is asked for, and no column has times; name it: timestamp=")
         table = pa.Table.from_batches(
@@ -356,6 +369,28 @@ class _Asked:
             )
             table = table.filter(inside)
         return table
+
+    def _lack(self, name: str, names: Sequence[str]) -> str:
+        """Say of a column that is not there what it is for, and what may be meant."""
+        lack = f'the data have no column "{name}"'
+        shown = ", ".join(names[:NAMED]) + ", …" * (len(names) > NAMED)
+        if name == self.by:
+            return (
+                f"{lack}, which would name the variant of each row{nearest(name, names)}; name "
+                f"one: by= (--by); there are {shown}"
+            )
+        if name != self.metric or self.is_quality:
+            return f"{lack}; it is needed to compare"
+        plain = name.lower()
+        if plain in NO_MEANS:
+            return (
+                f'"{name}" is no mean over rows and cannot be compared; expected '
+                f"{', '.join(QUALITY)} or a column, or run a model quality monitor for each variant"
+            )
+        hint = nearest(plain, (*QUALITY, *names))
+        return (
+            f"{lack}, nor is that a measure{hint}; expected {', '.join(QUALITY)}, or one of {shown}"
+        )
 
     def _columns(self, names: Sequence[str]) -> list[str]:
         found = [self.by]

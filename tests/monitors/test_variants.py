@@ -99,6 +99,9 @@ def test_errors_of_numbers_are_compared() -> None:
         ({"timestamp": "variant"}, 'column "variant" holds no time that can be read'),
         ({"alpha": 5}, "expected a chance between 0 and 0.5"),
         ({"start": START}, "no column has times"),
+        ({"metric": "auc"}, '"auc" is no mean over rows and cannot be compared; expected accuracy'),
+        ({"metric": "Acuracy"}, r'no column "Acuracy", nor is that a measure \(did you mean "ac'),
+        ({"by": "varant"}, r'which would name the variant .*\(did you mean "variant"\?\); name'),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_one_sentence(
@@ -168,6 +171,15 @@ def test_variants_come_by_name_and_periods_as_texts_or_dates() -> None:
     assert told[0] == told[1] == told[2]
     assert [one.variant for one in told[0].variants] == ["a", "b"]
     assert told[0].differences[0].difference == 1
+
+
+def test_values_that_never_vary_are_told_at_once() -> None:
+    found = dl.compare(rows(("a", 0, [0] * 200), ("b", 0, [1] * 200)), metric="m", timestamp="t")
+
+    assert found.summary == (
+        "cannot be decided: m does not vary within any variant (a 0, b 1), and more such rows "
+        "decide nothing (400 rows)"
+    )
 
 
 def test_quality_without_a_baseline_is_one_sentence() -> None:

@@ -127,6 +127,8 @@ def _parsed(found: object) -> object:
         return found
     text = fspath(found)
     try:
+        if "=" in text and "{" not in text and not Path(text).exists():
+            raise InputError(f"{KEY} {text:.80}: neither JSON nor a file; {EXPECTED}")
         if not text.lstrip().startswith("{"):
             text = Path(text).read_text(encoding="utf-8")
         return json.loads(text)

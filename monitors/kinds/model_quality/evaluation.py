@@ -7,7 +7,7 @@ Thresholds and documents are SageMaker's; judgement.py and skill.py decide, as S
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -97,6 +97,12 @@ WINDOW_SIZES = (1_000, 10_000)
 PERCENT = 0.01
 # From this part of the rows on that would lie above 1 as percents, all of them are percents.
 PERCENT_ROWS = 0.5
+# Metrics that say one and the same, or its complement: one violation tells all of them.
+SAME = (
+    ("recall", "true_positive_rate", "false_negative_rate"),
+    ("true_negative_rate", "false_positive_rate"),
+    ("accuracy", "weighted_recall"),
+)
 # Beside which metric a reader wants to see whether ranking still holds.
 RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
 SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
@@ -185,6 +191,7 @@ def evaluate(context: CheckContext) -> Report:
     violations = describe(
         answers, expected, found.results, spread,
         place=find_loss_segment(answers, table, expected.answers, context.baseline), also=unusable,
+        is_each_told=like_sagemaker,
     )  # fmt: skip
     details = _details(
         expected, answers, found, blocks, every=every, rows=table.num_rows,
@@ -454,15 +461,24 @@ def describe(
     *,
     place: Named,
     also: Sequence[JudgedUnusable] = (),
+    is_each_told: bool = False,
 ) -> tuple[Violation, ...]:
-    """Make a violation of each violated metric, pages and the strongest evidence first."""
-    broken = [result for result in results.values() if result.violated]
+    """Make a violation of each violated metric, pages and the strongest evidence first.
+
+    Metrics that say the same share one, unless each is to be told.
+    """
+    violated = [result for result in results.values() if result.violated]
+    also_told = {} if is_each_told else _same_as(violated, expected.own)
+    broken = [one for one in violated if not any(one in same for same in also_told.values())]
     broken.sort(key=lambda result: (result.severity != "page", result.p_value or 0.0))
     context = _context(answers, expected, results, place) if broken else []
     found = [(one.violation, one.evidence) for one in also if one.violation is not None]
     for index, one in enumerate(broken):
         constraint = replace(expected.constraints[one.name], operator=one.operator)
         words = [_words(one, constraint, is_own=one.name in expected.own)]
+        if same := also_told.get(one.name):
+            others = (f"{each.name} {_number(each.value or 0.0)}" for each in same)
+            words.append(f"the same as {' and '.join(others)}")
         if index == 0:  # Once is enough.
             words += [text for name, text in context if name != one.name]
         description = _description(one, constraint, spread)
@@ -483,6 +499,19 @@ def describe(
         )
         found.append((violation, -math.log(max(one.p_value or 0.0, 1e-300))))
     return tuple(sorted(share_blame(found), key=lambda one: one.severity != "page"))
+
+
+def _same_as(
+    violated: Sequence[MetricResult], own: Collection[str]
+) -> dict[str, list[MetricResult]]:
+    """Return for a violated metric those that say the same; a threshold of one's own is told."""
+    found = {}
+    for names in SAME:
+        same = [one for name in names for one in violated if one.name == name and name not in own]
+        same.sort(key=lambda one: one.severity != "page")
+        if len(same) > 1:
+            found[same[0].name] = same[1:]
+    return found
 
 
 def _description(one: MetricResult, constraint: Constraint, spread: Mapping[str, float]) -> str:

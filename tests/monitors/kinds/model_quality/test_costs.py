@@ -125,6 +125,10 @@ def test_prices_are_given_to_a_check_to_a_baseline_or_on_the_command_line(
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
+        (
+            {"costs": "fp=1"},
+            r'costs fp=1: neither JSON nor a file; expected such as {"fp": 1, "fn"',
+        ),
         ({"costs": "gone.json"}, "costs gone.json: cannot be read"),
         ({"costs": "{fp: 1}"}, "costs {fp: 1}: no JSON"),
         ({"costs": {"fp": 1}, "kind": "data-quality"}, 'costs with kind "data-quality"'),
