@@ -101,7 +101,7 @@ def test_errors_of_numbers_are_compared() -> None:
         ({"start": START}, "no column has times"),
         ({"metric": "auc"}, '"auc" is no mean over rows and cannot be compared; expected accuracy'),
         ({"metric": "Acuracy"}, r'no column "Acuracy", nor is that a measure \(did you mean "ac'),
-        ({"by": "varant"}, r'which would name the variant .*\(did you mean "variant"\?\); name'),
+        ({"by": "variants"}, r'which would name the variant .*\(did you mean "variant"\?\); name'),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_one_sentence(
