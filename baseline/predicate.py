@@ -44,7 +44,8 @@ class Predicate:
             )
 
     def __str__(self) -> str:
-        return f"{self.column} {self.phrase}"
+        own = f"{self.column} {self.phrase}"
+        return own if self.within is None else f"{own} and {self.within}"
 
     @property
     def phrase(self) -> str:

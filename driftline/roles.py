@@ -84,6 +84,12 @@ class Facet:
         quotation marks is taken as it is. A threshold is known from the data.
         """
         first, *also = (cls._parse_one(part, text) for part in JOINTS.split(text.strip()))
+        columns = [part.column for part in (first, *also)]
+        if twice := next((name for name in columns if columns.count(name) > 1), ""):
+            raise InputError(
+                f'facet "{text}": column "{twice}" twice; expected each once: name its values or '
+                f"interval in one, such as {twice}=A,B or {twice}=[18,30)"
+            )
         return replace(first, also=tuple(also))
 
     @classmethod
@@ -119,7 +125,8 @@ class Facet:
                 f'facet "{column}={",".join(listed)}": intervals beside other values; expected '
                 f"intervals alone, such as {column}=[18,30),[30,50)"
             )
-        return cls(column, () if intervals else tuple(listed), intervals=intervals)
+        values = () if intervals else tuple(dict.fromkeys(listed))
+        return cls(column, values, intervals=tuple(dict.fromkeys(intervals)))
 
     def __str__(self) -> str:
         """Write the facet as `parse` reads it."""

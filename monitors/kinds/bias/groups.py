@@ -49,6 +49,11 @@ class Group:
         return self.facet.column, values if threshold is None else threshold
 
     @property
+    def identity(self) -> object:
+        """What makes two groups the same rows: their keys, in whatever order columns stand."""
+        return frozenset(part.key for part in self.parts) if self.parts else self.key
+
+    @property
     def counted(self) -> Facet:
         """The facet as its rows are counted; groups of the same columns share it."""
         return self.facet.counted

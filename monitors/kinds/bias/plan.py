@@ -165,10 +165,15 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
             f'positive "{roles.positive}": no answer or label of the reference is; it was made '
             f'with "{outcomes.roles.positive}"'
         )
-    groups = tuple(
+    named = [
         group
         for facet, key in zip(facets, counted, strict=True)
         for group in groups_of(facet, tallies[key], outcomes.table)
+    ]
+    # The same group of two facets is one, under the first one's name.
+    groups = tuple(
+        {group.identity: group for group in reversed(named)}[one]
+        for one in dict.fromkeys(group.identity for group in named)
     )
     known = requirements if _is_about(requirements, own) else None
     reason = outcomes.reason_of(own)

@@ -7,7 +7,7 @@ Thresholds and documents are SageMaker's; judgement.py and skill.py decide, as S
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -57,6 +57,7 @@ from driftline.monitors.kinds.model_quality.judgement import (
     judge_thresholds,
     kept_blocks,
     lost_metrics,
+    same_metrics,
     shown_result,
     unanswered_blocks,
 )
@@ -97,12 +98,6 @@ WINDOW_SIZES = (1_000, 10_000)
 PERCENT = 0.01
 # From this part of the rows on that would lie above 1 as percents, all of them are percents.
 PERCENT_ROWS = 0.5
-# Metrics that say one and the same, or its complement: one violation tells all of them.
-SAME = (
-    ("recall", "true_positive_rate", "false_negative_rate"),
-    ("true_negative_rate", "false_positive_rate"),
-    ("accuracy", "weighted_recall"),
-)
 # Beside which metric a reader wants to see whether ranking still holds.
 RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
 SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
@@ -160,10 +155,9 @@ def evaluate(context: CheckContext) -> Report:
     is_known = not set(known).isdisjoint(known_classes(expected.roles.positives, known))
     if expected.problem == "binary" and not is_known:
         known = ()  # The caller's classes are others than the reference's.
-    limits = None if expected.answers is None else expected.answers.limits
     read = partial(
         _read, expected.answers, roles=expected.roles, problem=expected.problem, classes=known,
-        chances=expected.chances, reference=expected.classes, limits=limits,
+        chances=expected.chances, reference=expected.classes,
     )  # fmt: skip
     answers = read(table)
     blocks = kept_blocks(context, expected, answers)
@@ -189,9 +183,8 @@ def evaluate(context: CheckContext) -> Report:
     drawn = deviations(answers, context.seed) | {one: found.measures[one].error for one in own}
     spread = {name: value for name, value in drawn.items() if name in found.measures}
     violations = describe(
-        answers, expected, found.results, spread,
+        answers, expected, found.results, spread, is_each_told=like_sagemaker,
         place=find_loss_segment(answers, table, expected.answers, context.baseline), also=unusable,
-        is_each_told=like_sagemaker,
     )  # fmt: skip
     details = _details(
         expected, answers, found, blocks, every=every, rows=table.num_rows,
@@ -231,7 +224,7 @@ def _read(
     **named: Any,  # noqa: ANN401 - as read_answers takes them
 ) -> Answers:
     """Read answers; none whose scores all are percents, also where these lie below 1."""
-    answers = read_answers(table, **named)
+    answers = read_answers(table, limits=None if known is None else known.limits, **named)
     usual = None if known is None else known.probability
     if not answers.percents or usual is None:
         return answers
@@ -468,7 +461,7 @@ def describe(
     Metrics that say the same share one, unless each is to be told.
     """
     violated = [result for result in results.values() if result.violated]
-    also_told = {} if is_each_told else _same_as(violated, expected.own)
+    also_told = {} if is_each_told else same_metrics(violated, expected.own)
     broken = [one for one in violated if not any(one in same for same in also_told.values())]
     broken.sort(key=lambda result: (result.severity != "page", result.p_value or 0.0))
     context = _context(answers, expected, results, place) if broken else []
@@ -499,19 +492,6 @@ def describe(
         )
         found.append((violation, -math.log(max(one.p_value or 0.0, 1e-300))))
     return tuple(sorted(share_blame(found), key=lambda one: one.severity != "page"))
-
-
-def _same_as(
-    violated: Sequence[MetricResult], own: Collection[str]
-) -> dict[str, list[MetricResult]]:
-    """Return for a violated metric those that say the same; a threshold of one's own is told."""
-    found = {}
-    for names in SAME:
-        same = [one for name in names for one in violated if one.name == name and name not in own]
-        same.sort(key=lambda one: one.severity != "page")
-        if len(same) > 1:
-            found[same[0].name] = same[1:]
-    return found
 
 
 def _description(one: MetricResult, constraint: Constraint, spread: Mapping[str, float]) -> str:

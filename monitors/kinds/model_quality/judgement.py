@@ -7,7 +7,7 @@ share alone is a *ticket*. The test of one metric is skill.py's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -64,6 +64,12 @@ ERRORS = frozenset({"mae", "mse", "rmse"})
 MENDED = SKILL | {"accuracy", "precision", "recall", "f0_5", "f1", "f2"}
 # The loss of these is a page below zero: a constant answer would have been better.
 BEYOND_GUESSING = frozenset({"brier_skill", "accuracy_skill"})
+# Metrics that say one and the same, or its complement: one violation tells all of them.
+SAME = (
+    ("recall", "true_positive_rate", "false_negative_rate"),
+    ("true_negative_rate", "false_positive_rate"),
+    ("accuracy", "weighted_recall"),
+)
 UNKNOWN = "no such metric of these answers"
 # Nine windows in ten lie less far out on one side.
 Z90 = 1.2816
@@ -530,6 +536,19 @@ def _is_worse(result: MetricResult) -> bool:
     if result.operator == "LessThanThreshold":
         return result.value < result.reference
     return result.value > result.reference
+
+
+def same_metrics(
+    violated: Sequence[MetricResult], own: Collection[str]
+) -> dict[str, list[MetricResult]]:
+    """Return for a violated metric those that say the same; a threshold of one's own is told."""
+    found = {}
+    for names in SAME:
+        same = [one for name in names for one in violated if one.name == name and name not in own]
+        same.sort(key=lambda one: one.severity != "page")
+        if len(same) > 1:
+            found[same[0].name] = same[1:]
+    return found
 
 
 def _known(value: float) -> float | None:

@@ -11,6 +11,7 @@ import pytest
 import driftline as dl
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
+from driftline.roles import Facet
 from tests.monitors.kinds.bias.adult import expected, people
 from tests.monitors.kinds.bias.cases import COLUMNS, metric, sample, with_column
 
@@ -130,3 +131,26 @@ def test_a_row_without_one_of_the_values_is_in_no_group(joint: Baseline) -> None
 def test_a_facet_that_the_reference_cannot_have_is_refused(facet: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         Baseline.fit(people(), **COLUMNS, facet=facet)
+
+
+def test_a_group_that_several_facets_name_is_told_once_and_with_all_its_columns() -> None:
+    def rows(seed: int, fewer: float) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        sex, race = rng.choice(["F", "M"], 9_000), rng.choice(["A", "B"], 9_000)
+        chance = np.where((sex == "F") & (race == "A"), 0.5 - fewer, 0.5)
+        said = (rng.random(9_000) < chance).astype(np.int64)
+        return pa.table({"sex": sex, "race": race, "late": rng.integers(0, 2, 9_000), "said": said})
+
+    both = ["sex=F & race=A", "race=A & sex=F", "sex=F,F", "sex", "sex=F"]
+    baseline = Baseline.fit(rows(1, 0.0), label="late", prediction="said", facet=both)
+
+    report = dl.check(rows(2, 0.35), baseline, kind="bias")
+
+    told = [(one.facet, one.facet_value) for one in report.metrics if one.name == "DPPL"]
+    assert told == [("sex & race", "F & A"), ("sex", "F"), ("sex", "M")]
+    assert str(report.violations[0].predicate) == 'sex in "F" and race in "A"'
+
+
+def test_a_facet_of_one_column_twice_is_refused() -> None:
+    with pytest.raises(InputError, match='column "sex" twice; expected each once'):
+        Facet.parse("sex=F & sex=M")
