@@ -30,7 +30,11 @@ class DataOrCommand(TyperGroup):
 baseline = typer.Typer(
     cls=DataOrCommand,
     help="Make baselines, and compare and promote their versions.",
-    epilog="Short for fit: driftline baseline DATA -o DIR",
+    epilog=(
+        "Short for fit: driftline baseline DATA -o DIR. Its columns are named by --label, "
+        "--prediction, --probability, --timestamp, --id, --exclude, --facet and --segment, what "
+        "it is for by --kind; driftline baseline fit --help has all options."
+    ),
     no_args_is_help=True,
 )
 baseline.command("fit")(documents.baseline)

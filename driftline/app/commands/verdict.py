@@ -189,11 +189,11 @@ def _cells(
 
 def _metrics(metrics: Sequence[MetricResult], width: int) -> Table:
     """Show each number with its interval beside the reference's; what was judged first."""
-    notes = ("note",) if width >= NARROW else ()
-    table = _table("metric", "now>", "95% interval", "reference>", "bound>", *notes)
     ranked = sorted(metrics, key=lambda one: (not one.violated, one.bound is None))
     judged = sum(one.violated or one.bound is not None for one in metrics)
     shown = ranked[: judged + OTHERS_SHOWN]
+    notes = ("note",) if width >= NARROW and any(map(_metric_note, shown)) else ()
+    table = _table("metric", "now>", "95% interval", "reference>", "bound>", *notes)
     # What the other columns leave: 54 characters at most, of which the note takes some.
     name_width, note_width = (max(24, width - 92), 40) if width >= WIDE else (24, 16)
     rows = [
@@ -203,7 +203,8 @@ def _metrics(metrics: Sequence[MetricResult], width: int) -> Table:
     heads = [str(column.header) for column in table.columns[1:]]
     taken = [GAP + max(map(cell_len, cells)) for cells in zip(heads, *rows, strict=True)]
     # A number that is cut reads as another.
-    name_width = max(NAME_LEAST // 2, min(name_width, width - GAP - sum(taken)))
+    room = width - GAP - sum(taken)
+    name_width = max(NAME_LEAST // 2, min(name_width, room) if notes else room)
     for one, cells in zip(shown, rows, strict=True):
         name = Text(_metric_name(one, name_width), STYLES.get(one.severity or "", ""))
         table.add_row(name, *(Text(cell) for cell in cells))
@@ -211,10 +212,12 @@ def _metrics(metrics: Sequence[MetricResult], width: int) -> Table:
 
 
 def _metric_name(one: MetricResult, width: int) -> str:
-    """Name a metric and its group; of a long group the beginning, for the metric's sake."""
-    group = "=".join(part for part in (one.facet, one.facet_value) if part) or one.label
+    """Name a metric and its group; of a long group its value, and of that the first words."""
+    group = one.group or one.label
     room = width - len(one.name) - 1
-    group = _cut(group, room) if room > 1 else group
+    if cell_len(group) > room:
+        group = one.facet_value or group
+    group = _cut_words(group, room) if room > 1 else group
     return _cut(f"{group} {one.name}".strip(), width)
 
 
@@ -253,6 +256,14 @@ def _cut(text: str, width: int) -> str:
     if cell_len(text) <= width:
         return text
     return f"{set_cell_size(text, width - 1).rstrip()}…"
+
+
+def _cut_words(text: str, width: int) -> str:
+    """Return the first words of a text; the beginning of one that is too long by itself."""
+    cut = _cut(text, width)
+    whole = cut.removesuffix("…").rpartition(" ")[0].rstrip(" &,")
+    is_within = cut != harmless(text) and cut.endswith("…") and text[len(cut) - 1 :][:1] != " "
+    return f"{whole}…" if is_within and len(whole) >= width // 2 else cut
 
 
 def _number(value: float | None) -> str:

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 import driftline as dl
+from driftline.app.cli import build
 from driftline.app.commands.verdict import print_report, print_sentence
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import UNBOUNDED, MetricResult
@@ -90,6 +92,27 @@ def test_numbers_are_never_cut(name: str, width: int) -> None:
     assert len(counts) == 3
     assert all(f" {count} " in text for count in counts)
     assert "99.8%" in text or "100.0%" in text
+
+
+def test_groups_of_metrics_are_told_apart_in_whole_words() -> None:
+    groups = ("Female person & Amer-Indian Eskimo", "Female person & Asian Pacific")
+    metrics = tuple(
+        MetricResult("DI", 1.25, 1.19, 1.31, 1.0, bound=1.18, facet="sex & race", facet_value=group)
+        for group in groups
+    )
+
+    text = printed(Report("bias", (), 100, metrics=metrics), 70)
+
+    names = [line.split(" DI ")[0] for line in text.splitlines() if " DI " in line]
+    assert names == ["Female person & Amer-Indian…", "Female person & Asian Pacific"]
+    assert "note" not in text
+
+
+def test_the_help_of_baseline_names_the_options_that_matter() -> None:
+    told = CliRunner().invoke(build("baseline"), ["baseline", "--help"], env={"COLUMNS": "80"})
+
+    text = " ".join(told.stdout.split())
+    assert "named by --label, --prediction, --probability, --timestamp, --id, --exclude" in text
 
 
 @pytest.mark.parametrize("width", [60, 72, 80])
