@@ -41,6 +41,8 @@ QUIET_SHOWN = 5
 OTHERS_SHOWN = 8
 PLAIN = "_.-=+*%#"
 INDENT = 7
+# A broken word is left out where this part of the room stays filled: else groups look alike.
+WORDS_LEAST = 0.7
 STYLES = {"page": "bold red", "ticket": "yellow"}
 # Below this many columns only what a verdict rests on is shown; from the other on, more besides.
 NARROW, WIDE = 72, 110
@@ -263,7 +265,7 @@ def _cut_words(text: str, width: int) -> str:
     cut = _cut(text, width)
     whole = cut.removesuffix("…").rpartition(" ")[0].rstrip(" &,")
     is_within = cut != harmless(text) and cut.endswith("…") and text[len(cut) - 1 :][:1] != " "
-    return f"{whole}…" if is_within and len(whole) >= width // 2 else cut
+    return f"{whole}…" if is_within and len(whole) >= WORDS_LEAST * width else cut
 
 
 def _number(value: float | None) -> str:
