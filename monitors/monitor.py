@@ -272,7 +272,7 @@ class Monitor:
         folder: str | PathLike[str],
         *,
         predict: Predictor | None = None,
-        tables: Collection[str] = (),
+        tables: str | Collection[str] = (),
     ) -> Monitor:
         """Return the monitor that `save` wrote; it goes on as if it had never stopped.
 
@@ -283,7 +283,8 @@ class Monitor:
         predict
             As for a new one: no document holds a model.
         tables
-            The other tables that its rules (``foreign_key``) may read, as the rules name them.
+            The other tables that its rules (``foreign_key``) may read, as the rules name them; or
+            one of them.
 
         Raises
         ------
@@ -293,7 +294,8 @@ class Monitor:
         """
         content = _read_state(locate(folder))
         named = [one.get("table") for one in content["rules"] if one.get("check") == "foreign_key"]
-        if unnamed := [one for one in named if one not in tables]:
+        allowed = (tables,) if isinstance(tables, str) else tables
+        if unnamed := [one for one in named if one not in allowed]:
             raise InputError(
                 f"{locate(folder).shown}: a rule reads table {unnamed[0]!r}; if you trust it, name "
                 f"it: Monitor.load(…, tables=[{unnamed[0]!r}])"

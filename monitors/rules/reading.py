@@ -33,21 +33,37 @@ def _beside(found: object, file: Location) -> object:
     """Return the rules of a file with the tables and functions that they name placed beside it."""
     if isinstance(found, Mapping) and "rules" in found:
         return {**found, "rules": _beside(found["rules"], file)}
-    if not file.is_local or not isinstance(found, list):
+    if not isinstance(found, list):
         return found
-    # As the caller named it, so that reports say no more of the machine.
-    folder = Path(file.path if "://" in file.shown else file.shown).parent
-    return [_placed(one, folder) if isinstance(one, Mapping) else one for one in found]
+    return [_placed(one, file) if isinstance(one, Mapping) else one for one in found]
 
 
-def _placed(rule: Mapping[object, object], folder: Path) -> dict[object, object]:
+def _placed(rule: Mapping[object, object], file: Location) -> dict[object, object]:
     found = dict(rule)
     check, table = found.get("check"), found.get("table")
     if isinstance(check, str) and FUNCTION.fullmatch(check):
-        found["check"] = str(folder / check)
-    if check == "foreign_key" and isinstance(table, str) and "://" not in table:
-        found["table"] = str(folder / table)
+        if not file.is_local and not Path(check).is_absolute():
+            raise InputError(
+                f'{file.shown}: check "{check}": functions run from a disk only; expected the '
+                "whole path of its file, or a rule file on a disk"
+            )
+        found["check"] = _path_beside(file, check)
+    if check == "foreign_key" and isinstance(table, str) and not _is_uri(table):
+        found["table"] = _path_beside(file, table)
     return found
+
+
+def _path_beside(file: Location, name: str) -> str:
+    """Return a path that is relative to a file's folder, as the caller named that."""
+    if not file.is_local:
+        folder = file.shown.rpartition("/")[0]
+        return name if Path(name).is_absolute() else f"{folder}/{name}"
+    # As the caller named it, so that reports say no more of the machine.
+    return str(Path(file.path if _is_uri(file.shown) else file.shown).parent / name)
+
+
+def _is_uri(where: str) -> bool:
+    return "://" in where or where.startswith("file:")
 
 
 def _parsed(data: bytes, shown: str) -> object:

@@ -429,7 +429,12 @@ def test_a_loaded_monitor_reads_no_table_that_its_caller_does_not_name(
     with pytest.raises(InputError, match=r"a rule reads table .*known\.csv'; if you trust it"):
         dl.Monitor.load(folder)
 
+    for part in (table[1:], f"{table}.gz"):
+        with pytest.raises(InputError, match="a rule reads table"):
+            dl.Monitor.load(folder, tables=part)
+
     assert dl.Monitor.load(folder, tables=[table]).rules.to_list() == [rule]
+    assert dl.Monitor.load(folder, tables=table).rules.to_list() == [rule]
 
 
 def test_a_folder_without_a_monitor_is_refused(tmp_path: Path) -> None:

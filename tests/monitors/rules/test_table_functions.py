@@ -11,11 +11,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from pyarrow import fs
 
 import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.formats.location import Location
+from driftline.monitors.rules import reading
 from driftline.monitors.rules.reach import Reach
+from driftline.monitors.rules.reading import read_rules
 from driftline.monitors.rules.ruleset import RuleSet
 from tests.servers.commands import driftline
 
@@ -113,6 +117,45 @@ def test_the_command_line_runs_functions_of_a_rule_file(
 
     assert done.returncode == 1
     assert "1% of rows that fail cheap" in done.stdout
+
+
+RULES = """
+- {check: 'checks.py:cheap', most: 989}
+- {check: foreign_key, column: kind, table: known.csv}
+- {check: foreign_key, column: kind, table: 'file:/kept/known.csv'}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["", "file:", "file://"])
+def test_what_a_rule_file_names_lies_beside_it_however_it_is_named(
+    scheme: str, tmp_path: Path
+) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES)
+
+    function, *tables = read_rules(f"{scheme}{tmp_path}/rules.yaml").to_list()
+
+    assert function["check"] == f"{tmp_path}/checks.py:cheap"
+    assert [one["table"] for one in tables] == [f"{tmp_path}/known.csv", "file:/kept/known.csv"]
+
+
+def test_a_rule_file_in_a_bucket_reads_tables_beside_it_and_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    monkeypatch.setattr(
+        reading, "locate", lambda where: Location(bucket, "rules.yaml", str(where))
+    )
+
+    (tmp_path / "rules.yaml").write_text("\n".join(RULES.splitlines()[2:]))
+    beside, kept = read_rules("s3://bucket/team/rules.yaml").to_list()
+    (tmp_path / "rules.yaml").write_text(RULES)
+
+    assert (beside["table"], kept["table"]) == (
+        "s3://bucket/team/known.csv",
+        "file:/kept/known.csv",
+    )
+    with pytest.raises(InputError, match=r'rules.yaml: check "checks.py:cheap": functions run'):
+        read_rules("s3://bucket/team/rules.yaml")
 
 
 def returns(found: object) -> object:
