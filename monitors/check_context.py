@@ -118,4 +118,4 @@ class CheckContext:
     def kept(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
         """Return what follows from the baseline and a key alone, made once for many windows."""
         kept = self.past.drift_tests
-        return make() if kept is None else kept.get((self.baseline.version, *key), make)
+        return make() if kept is None else kept.get(self.baseline.version, key, make)

@@ -312,7 +312,7 @@ def _keeper(context: CheckContext) -> Keeper | None:
     if drift_tests is None:
         return None
     version, learnt = context.baseline.version, () if warm_up is None else warm_up.learnt_from
-    return lambda facts, make: drift_tests.get((version, learnt, facts), make)
+    return lambda facts, make: drift_tests.get(version, (learnt, facts), make)
 
 
 @dataclass(slots=True)

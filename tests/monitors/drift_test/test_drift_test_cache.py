@@ -27,22 +27,38 @@ def backend() -> str:
     return "sqlite"  # The SQL is no matter of the cache.
 
 
-def test_the_same_key_gives_the_same_rule() -> None:
+def test_the_same_key_of_a_version_gives_the_same_test() -> None:
     cache = DriftTestCache()
-    first = cache.get("a", lambda: DriftTest({}))
+    first = cache.get("v1", "a", lambda: DriftTest({}))
 
-    assert cache.get("a", lambda: DriftTest({})) is first
-    assert cache.get("b", lambda: DriftTest({})) is not first
+    assert cache.get("v1", "a", lambda: DriftTest({})) is first
+    assert cache.get("v1", "b", lambda: DriftTest({})) is not first
+    assert cache.get("v2", "a", lambda: DriftTest({})) is not first
 
 
 def test_what_was_asked_for_longest_ago_goes_first() -> None:
-    cache = DriftTestCache(size=2)
-    kept = {name: cache.get(name, lambda: DriftTest({})) for name in "ab"}
-    cache.get("a", lambda: DriftTest({}))
-    cache.get("c", lambda: DriftTest({}))
+    cache = DriftTestCache(size=2, each=2)
+    kept = {name: cache.get("v1", name, lambda: DriftTest({})) for name in "ab"}
+    cache.get("v1", "a", lambda: DriftTest({}))
+    cache.get("v1", "c", lambda: DriftTest({}))
 
-    assert cache.get("a", lambda: DriftTest({})) is kept["a"]
-    assert cache.get("b", lambda: DriftTest({})) is not kept["b"]
+    assert cache.get("v1", "a", lambda: DriftTest({})) is kept["a"]
+    assert cache.get("v1", "b", lambda: DriftTest({})) is not kept["b"]
+
+    for version in ("v2", "v3"):
+        cache.get(version, "a", lambda: DriftTest({}))
+    assert cache.get("v1", "a", lambda: DriftTest({})) is not kept["a"]
+
+
+def test_many_tests_of_one_window_do_not_drive_each_other_out() -> None:
+    """As of a monitor that judges 33 columns of segments."""
+    cache, made = DriftTestCache(), []
+
+    for _ in range(3):
+        for column in range(33):
+            cache.get("v1", ("steps", column), lambda: made.append(1))
+
+    assert len(made) == 33
 
 
 def test_windows_share_a_rule_until_the_question_changes(
