@@ -89,15 +89,15 @@ def main() -> None:
         )
         for place in range(64)
     ]
-    decider = DriftTest(references, blocks, HOUR, scales=SCALES)
-    lay = cost(lambda: decider.reference_model.layout.reference_sets)
-    seasonal = decider.reference_model.seasonal
+    drift_test = DriftTest(references, blocks, HOUR, scales=SCALES)
+    lay = cost(lambda: drift_test.reference_model.layout.reference_sets)
+    seasonal = drift_test.reference_model.seasonal
     assert seasonal is not None
     learn = cost(lambda: [seasonal.grids, *(seasonal.at(scale) for scale in SCALES)])
     each = [
-        cost(lambda at=at: decider.judge(windows[at], windows[:at]), REPEATS) for at in range(64)
+        cost(lambda at=at: drift_test.judge(windows[at], windows[:at]), REPEATS) for at in range(64)
     ]
-    sets = int(decider.reference_model.layout.set_starts[-1])
+    sets = int(drift_test.reference_model.layout.set_starts[-1])
     report(sets, lay, learn, 1000.0 * np.array(each))
 
 

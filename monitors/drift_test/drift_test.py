@@ -1,4 +1,4 @@
-"""The decision of a monitor: which columns have drifted, judged over spans of 1, 2, 4 ... windows.
+"""What decides whether a column drifted, judged over spans of 1, 2, 4 ... windows.
 
 Pure: counts in, verdicts out. What it needs of the past is given to it, so that the same history
 always gives the same verdicts, whether a monitor runs, a backtest replays or a bench simulates.

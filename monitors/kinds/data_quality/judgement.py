@@ -195,12 +195,12 @@ def judge(
             column.name: tolerance_of(constraints, column, budget.tolerance) for column in columns
         }
 
-        def decider() -> DriftTest:
+        def drift_test() -> DriftTest:
             own = {name: references[name] for name in names}
             return DriftTest(own, blocks, length, budget, tolerances, scales)
 
         facts = (names, length, budget, tuple(tolerances.items()), scales)
-        rule = decider() if keep is None else keep(facts, decider)
+        rule = drift_test() if keep is None else keep(facts, drift_test)
         return rule.judge(counts or WindowCounts.of(window), past or ())
 
     decision = decide(tested, scales)

@@ -252,8 +252,8 @@ def judge_answers(
     known = reference_columns(baseline)
     names = [output.name for output in baseline.signature.outputs if output.name in known]
     references = {name: known[name] for name in names}
-    decider = DriftTest(references, baseline.blocks, length, budget)
-    return decider.judge(WindowCounts(None, None, rows, counts))
+    drift_test = DriftTest(references, baseline.blocks, length, budget)
+    return drift_test.judge(WindowCounts(None, None, rows, counts))
 
 
 def judge_derived(
@@ -268,9 +268,9 @@ def judge_derived(
         name: ReferenceColumn(known.cells[name], counts[name].astype(np.float64))
         for name in known.codes
     }
-    decider = DriftTest(references, _blocks(known, sample.hours), length, budget)
+    drift_test = DriftTest(references, _blocks(known, sample.hours), length, budget)
     now = cell_counts(found.codes, found.cells)
-    return decider.judge(WindowCounts(None, None, len(window), now))
+    return drift_test.judge(WindowCounts(None, None, len(window), now))
 
 
 def _blocks(known: DerivedRows, hours: NDArray[np.int64] | None) -> BlockCounts | None:
