@@ -142,9 +142,7 @@ def test_a_rule_file_in_a_bucket_reads_tables_beside_it_and_runs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
-    monkeypatch.setattr(
-        reading, "locate", lambda where: Location(bucket, "rules.yaml", str(where))
-    )
+    monkeypatch.setattr(reading, "locate", lambda where: Location(bucket, "rules.yaml", str(where)))
 
     (tmp_path / "rules.yaml").write_text("\n".join(RULES.splitlines()[2:]))
     beside, kept = read_rules("s3://bucket/team/rules.yaml").to_list()
