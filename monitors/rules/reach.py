@@ -70,10 +70,10 @@ def load_function(
     assert found is not None, "the name was looked at"
     path = reach.script(found["file"])
     try:
-        changed = path.stat().st_mtime_ns
+        source = path.read_bytes()
     except OSError as error:
         raise InputError(f'{what} "{name}": {path} cannot be read ({error.strerror})') from error
-    function = getattr(_module(path.resolve(), changed, reach.discreet), found["function"], None)
+    function = getattr(_module(path.resolve(), source, reach.discreet), found["function"], None)
     if not callable(function):
         raise InputError(
             f'{what} "{name}": {path.name} has no function "{found["function"]}"; expected {takes}'
@@ -82,16 +82,20 @@ def load_function(
 
 
 @lru_cache(maxsize=32)
-def _module(path: Path, changed: int, discreet: bool) -> ModuleType:
-    """Run a file once for each of its versions."""
+def _module(path: Path, source: bytes, discreet: bool) -> ModuleType:
+    """Run a file once for each of its versions.
+
+    Not by its loader: that takes compiled code of an earlier version for this one's where both are
+    of the same second and size, and leaves compiled code beside the file.
+    """
     # Data classes and pickle look a module up by its name; by that of its path no other meets it.
     name = f"_driftline_checks_{hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         with printing_aside():
-            spec.loader.exec_module(module)
+            exec(compile(source, path, "exec", dont_inherit=True), vars(module))  # noqa: S102
     except (Exception, SystemExit) as error:  # Foreign code: whatever it raises is its defect.
         sys.modules.pop(name, None)
         raise InputError(

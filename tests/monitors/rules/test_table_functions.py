@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.formats.location import Location
 from driftline.monitors.rules import reading
-from driftline.monitors.rules.reach import Reach
+from driftline.monitors.rules.reach import EVERYTHING, Reach, load_function
 from driftline.monitors.rules.reading import read_rules
 from driftline.monitors.rules.ruleset import RuleSet
 from tests.servers.commands import driftline
@@ -247,6 +248,19 @@ def test_a_function_that_ends_the_process_fails_as_any_other(
         dl.check(ROWS, reference, checks=[f"{file}:f"])
 
     assert sentence in str(raised.value)
+
+
+def test_a_file_changed_within_its_second_is_run_anew_and_leaves_nothing_beside_it(
+    tmp_path: Path,
+) -> None:
+    file, found = tmp_path / "checks.py", []
+    for number in (1, 2):
+        file.write_text(f"def number(): return {number}")
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+        found.append(load_function(EVERYTHING, f"{file}:number")())
+
+    assert found == [1, 2]
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_files_hold_data_classes_and_files_of_one_name_do_not_meet(
