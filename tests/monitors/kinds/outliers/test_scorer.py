@@ -96,7 +96,7 @@ def known() -> RowScorer:
 
 
 def test_new_rows_of_the_same_kind_exceed_a_score_as_seldom_as_it_says(known: RowScorer) -> None:
-    found = scores_of(known, mixed(400_000, seed=5))
+    found = scores_of(known, mixed(200_000, seed=5))
 
     # The bound holds with 95% confidence over samples; these seeds are far below it.
     for score in (2.0, 3.0, OUTLIER_SCORE):
