@@ -24,6 +24,9 @@ from driftline.monitors.results.violation import percent
 LEVEL, LEVEL_OF_VIOLATIONS = 0.01, 0.05
 # A mean that is off by so much of a standard deviation moves no metric by its tolerance.
 LEAST_SHIFT = 0.02
+# With so many of the labels silence is taken for silence: a loss of the other rows alone would be
+# a tenth of itself with all labels, too.
+NEARLY_ALL = 0.9
 # Shares of the rows without a label that are tried as positives, those of the highest scores.
 POSITIVE_SHARES = (0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -33,11 +36,14 @@ class LabelSample:
     """What is known of the rows that have a label beside those that have none."""
 
     chance: float = 1.0  # Of so different ones where labels lack at random.
+    share: float = 1.0  # Of the rows have a label.
     words: str = ""  # What is different.
 
     def is_unfair(self, *, violated: bool) -> bool:
         """Whether the labelled rows speak for themselves only."""
-        return self.chance < (LEVEL_OF_VIOLATIONS if violated else LEVEL)
+        if violated:
+            return self.chance < LEVEL_OF_VIOLATIONS
+        return self.chance < LEVEL and self.share < NEARLY_ALL
 
 
 ALL_LABELS = LabelSample()
@@ -69,6 +75,7 @@ def label_sample(every: Answers, answers: Answers, reference: Answers | None) ->
     shown = _columns(every)[:, place]
     return LabelSample(
         min(1.0, float(chance[place]) * len(chance)),
+        labelled / len(every),
         f"{percent(labelled / len(every))} of the rows have labels, their {_what(every, place)} is "
         f"{shown[has_label].mean():.2g}, of all rows {shown.mean():.2g}",
     )

@@ -12,6 +12,7 @@ from scipy import stats
 
 from driftline.baseline.answers import Answers
 from driftline.baseline.store import Baseline
+from driftline.monitors.kinds.model_quality import label_sample as samples
 from driftline.monitors.kinds.model_quality.label_sample import best_labels, label_sample
 from tests.monitors.kinds.model_quality.cases import (
     BINARY,
@@ -77,6 +78,25 @@ def test_labels_that_come_by_outcome_or_score_violate_nothing(
         in report.unjudged_line
     )
     assert of(report)["estimated_auc"].bound is not None  # Which is judged in their place.
+
+
+def lacks_some_high(table: pa.Table, rng: np.random.Generator) -> np.ndarray:
+    """As of flights that are cancelled in bad weather, and so never late."""
+    return (table["chance"].to_numpy() < 0.5) | (rng.random(len(table)) < 0.7)
+
+
+def test_a_quiet_week_with_nearly_all_labels_is_judged(
+    reference: Baseline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    week = labelled(flights(7, 62), lacks_some_high)
+    assert 0.9 < 1 - week["late"].null_count / len(week) < 0.97
+
+    report = ask(reference, week)
+    assert report.passed and report.decided
+    assert of(report)["auc"].bound is not None
+
+    monkeypatch.setattr(samples, "NEARLY_ALL", 1.0)
+    assert of(ask(reference, week))["auc"].note.startswith("unrepresentative_labels: ")
 
 
 def by_lot(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
