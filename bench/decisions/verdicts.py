@@ -79,12 +79,12 @@ def _rough_bounds() -> Iterator[None]:
 
     What is in violation follows from the evidence alone (``significance.bounds`` is only for show).
     """
-    usual = significance.BISECTIONS
-    significance.BISECTIONS = 1
+    usual = significance.BOUND_ERROR
+    significance.BOUND_ERROR = 1.0
     try:
         yield
     finally:
-        significance.BISECTIONS = usual
+        significance.BOUND_ERROR = usual
 
 
 def _decider(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> DriftTest:

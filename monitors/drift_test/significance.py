@@ -18,12 +18,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+from scipy.optimize import elementwise
 
 # Fewer rows than this are not judged: a share of them has no meaningful tolerance.
 MIN_ROWS = 30
 
-# Halvings of [0, 1] that leave less than 2e-8.
-BISECTIONS = 26
+# How far a bound may lie from where its ratio reaches the critical value, in share.
+BOUND_ERROR = 1e-8
 
 # From here on exp(x) - 1 is as good as exp(x).
 SURE_TILT = 3.0
@@ -36,6 +37,7 @@ ONCE_SPREAD = 2.42
 SHIFTS = np.linspace(0.125, 4.0, 32)
 
 TINY = float(np.finfo(np.float64).tiny)
+LOG_TINY = math.log(TINY)
 
 Numbers = NDArray[np.float64]
 
@@ -140,7 +142,12 @@ def clustered_likelihood_ratio(
     most = np.where((excess > 0) & (count > usual * (1.0 + 1e-6)), bounded / single, np.inf)
     found = np.minimum(whole / effect, most)
     shape = found.shape
-    for limit, asked in ((_shift, np.isnan(middle)), (_shift_and_rest, ~np.isnan(middle))):
+    # No shift that is tried costs less than the least of them.
+    least = np.minimum(np.abs(middle), SHIFTS[0]) ** 2 * m / 2.0
+    for limit, asked in (
+        (_shift, np.isnan(middle)),
+        (_shift_and_rest, found * shift_effect > least),
+    ):
         far = np.broadcast_to((shift_effect > 0) & asked, shape)
         if far.any():
             given = (smoothed, window_share, tolerance, m, shift_effect, middle, effect)
@@ -172,13 +179,15 @@ def _shift_and_rest(
     A narrow interval around z holds p exp(s z - s^2 / 2) after a shift by s. Of all shifts the one
     by which the two come to least: where no shift fills the interval, the rest is all.
     """
-    moved = _moved(p, q, tolerance, m)
-    gains, far = (moved > p)[..., None], np.abs(middle)[..., None]
+    moved = _moved(p, q, tolerance, m)[..., None]
+    gains, far = moved > p[..., None], np.abs(middle)[..., None]
     shift = np.where(gains, np.minimum(SHIFTS, far), SHIFTS)
-    shifted = p[..., None] * np.exp(np.where(gains, shift, -shift) * far - shift**2 / 2.0)
-    usual = np.clip(shifted, TINY, 1.0 - 1e-9)
-    beyond = np.where(gains, moved[..., None] > usual, moved[..., None] < usual)
-    rest = np.where(beyond, _divergence(moved[..., None], usual), 0.0) / rest_effect[..., None]
+    usual = np.log(p)[..., None] + np.where(gains, shift, -shift) * far - shift**2 / 2.0
+    usual = np.clip(usual, LOG_TINY, -1e-9)
+    left = 1.0 - moved
+    rest = moved * (np.log(moved) - usual) + left * (np.log(left) - np.log(-np.expm1(usual)))
+    beyond = np.where(gains, np.log(moved) > usual, np.log(moved) < usual)
+    rest = np.where(beyond, rest, 0.0) / rest_effect[..., None]
     found = m[..., None] * (shift**2 / (2.0 * effect[..., None]) + rest)
     return np.asarray(found.min(axis=-1))
 
@@ -308,7 +317,12 @@ def bounds(
         Distances in (0, 1]; 1 where not even a share of 0 or 1 would do.
     """
 
-    def reached(distance: Numbers) -> NDArray[np.bool_]:
+    room = np.where(above, 1.0 - p, p)
+    side = np.where(above, 1.0, -1.0)
+    known = (p, n, m, side, tolerance, effect, cluster_effect, shift_effect, middle, target)
+
+    def beyond(distance: Numbers, *at: Numbers) -> Numbers:
+        p, n, m, side, tolerance, effect, cluster_effect, shift_effect, middle, target = at
         found = clustered_likelihood_ratio(
             p,
             n,
@@ -320,14 +334,9 @@ def bounds(
             shift_effect=shift_effect,
             middle=middle,
         )
-        return np.asarray(found > target)
+        return found - target
 
-    room = np.where(above, 1.0 - p, p)
-    side = np.where(above, 1.0, -1.0)
-    low, high = np.minimum(tolerance, room), room.copy()
-    for _ in range(BISECTIONS):
-        half = (low + high) / 2.0
-        beyond = reached(half)
-        high = np.where(beyond, half, high)
-        low = np.where(beyond, low, half)
-    return np.where(reached(room), np.maximum(high, TINY), 1.0)
+    found = elementwise.find_root(
+        beyond, (np.minimum(tolerance, room), room), args=known, tolerances={"xatol": BOUND_ERROR}
+    )
+    return np.where(beyond(room, *known) > 0, np.maximum(found.bracket[1], TINY), 1.0)

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import special, stats
 
 from driftline.monitors.drift_test.significance import (
+    SHIFTS,
     blame,
     bounds,
     clustered_likelihood_ratio,
@@ -243,6 +244,42 @@ def test_an_interval_tells_no_more_than_the_shift_that_would_fill_or_empty_it() 
     assert (limited[:2] < 1.1 * by_shift).all()
     assert (unlimited[:2] > 4 * by_shift).all()
     assert (limited[2:] > 0.8 * unlimited[2:]).all()
+
+
+@example(p=0.05, q=0.12, rows=300, effect=1.0, middle=0.0)
+@given(
+    p=st.floats(1e-6, 0.6),
+    q=st.floats(0, 1),
+    rows=st.integers(30, 10**5),
+    effect=st.floats(1, 100),
+    middle=st.floats(-3, 3),
+)
+def test_an_interval_is_weighed_by_the_least_of_all_shifts(p, q, rows, effect, middle) -> None:
+    def weigh(shift_effect: float) -> float:
+        found = clustered_likelihood_ratio(
+            np.array([p]),
+            1e9,
+            np.array([q]),
+            float(rows),
+            tolerance=0.0,
+            effect=np.full(1, 2.0),
+            cluster_effect=np.ones(1),
+            shift_effect=np.full(1, shift_effect),
+            middle=np.array([middle]),
+        )
+        return float(found[0])
+
+    usual = (p * 1e9 + 0.5) / (1e9 + 1.0)
+    moved = float(np.clip(q, 0.5 / (rows + 1), 1 - 0.5 / (rows + 1)))
+    least = math.inf
+    for shift in SHIFTS:
+        by = min(shift, abs(middle)) if moved > usual else -shift
+        filled = min(usual * math.exp(by * abs(middle) - by**2 / 2), 1 - 1e-9)
+        beyond = moved > filled if moved > usual else moved < filled
+        rest = special.rel_entr([moved, 1 - moved], [filled, 1 - filled]).sum() * beyond
+        least = min(least, rows * (by**2 / (2 * effect) + rest / 2.0))
+
+    assert weigh(effect) == pytest.approx(min(weigh(0.0), least), rel=1e-6, abs=1e-6)
 
 
 @given(st.dictionaries(st.text(), st.floats(-1e6, 1e6), min_size=1, max_size=30))
