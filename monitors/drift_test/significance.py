@@ -316,7 +316,6 @@ def bounds(
     numpy.ndarray
         Distances in (0, 1]; 1 where not even a share of 0 or 1 would do.
     """
-
     room = np.where(above, 1.0 - p, p)
     side = np.where(above, 1.0, -1.0)
     known = (p, n, m, side, tolerance, effect, cluster_effect, shift_effect, middle, target)
@@ -339,4 +338,4 @@ def bounds(
     found = elementwise.find_root(
         beyond, (np.minimum(tolerance, room), room), args=known, tolerances={"xatol": BOUND_ERROR}
     )
-    return np.where(beyond(room, *known) > 0, np.maximum(found.bracket[1], TINY), 1.0)
+    return np.where(found.success, np.maximum(found.bracket[1], TINY), 1.0)
