@@ -27,7 +27,7 @@ from driftline.roles import Roles
 from driftline.signature import Signature
 
 KEY = b"driftline.estimation"
-FORMAT = 2
+ESTIMATION_FORMAT = 2
 # Where fewer of the reference's rows lack a value, nothing is known of rows without one.
 FEW_LACKING = 0.01
 # Evenly spaced rows of a regression: enough for a model of its losses.
@@ -78,7 +78,7 @@ class EstimationRows:
     def to_arrow(self) -> pa.Table:
         """Write everything as one table; the same input gives the same bytes."""
         cells = [cell.to_dict() for cell in self.cells.values()]
-        notes = {"format": FORMAT, "cells": cells, "lacking": self.lacking.tolist()}
+        notes = {"format": ESTIMATION_FORMAT, "cells": cells, "lacking": self.lacking.tolist()}
         columns: dict[str, np.ndarray] = {ERROR: self.errors, PREDICTION: self.predictions}
         if self.time_us is not None:
             columns[TIME] = self.time_us
@@ -89,9 +89,9 @@ class EstimationRows:
     def from_arrow(cls, table: pa.Table) -> EstimationRows:
         """Read what to_arrow wrote."""
         notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
-        if notes.get("format") != FORMAT:
+        if notes.get("format") != ESTIMATION_FORMAT:
             raise InputError(
-                f"format {notes.get('format')!r}; this driftline reads {FORMAT}; "
+                f"format {notes.get('format')!r}; this driftline reads {ESTIMATION_FORMAT}; "
                 "make the baseline again"
             )
         try:

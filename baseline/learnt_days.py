@@ -28,7 +28,7 @@ from driftline.stats.day_variation import REFERENCE_DAYS, DayVariation, Length
 
 KEY = b"driftline.days"
 # To be raised by whoever changes what is learnt: what was kept before is learnt anew.
-FORMAT = 1
+LEARNT_DAYS_FORMAT = 1
 FLOATS = pa.list_(pa.float64())
 SCORES = ("row_variance", "rows_per_day")
 BLOCKS = tuple(one.name for one in fields(Length))
@@ -85,8 +85,11 @@ class LearntDays:
             for one in (part.variation for part in self.parts)
         ]
         notes = {
-            "format": FORMAT, "profile": _digest(profile), "columns": self.columns, "spans": spans
-        }  # fmt: skip
+            "format": LEARNT_DAYS_FORMAT,
+            "profile": _digest(profile),
+            "columns": self.columns,
+            "spans": spans,
+        }
         schema = SCHEMA.with_metadata({KEY: json.dumps(notes)})
         return to_sealed(pa.Table.from_pylist(rows, schema))
 
@@ -103,7 +106,7 @@ class LearntDays:
         """
         table, is_sealed = from_sealed(data)
         notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}")) if is_sealed else {}
-        if notes.get("format") != FORMAT or notes["profile"] != _digest(profile):
+        if notes.get("format") != LEARNT_DAYS_FORMAT or notes["profile"] != _digest(profile):
             return None
         if table.schema != SCHEMA:
             raise InputError("damaged (other columns than expected); make the baseline again")

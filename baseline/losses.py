@@ -23,7 +23,7 @@ from driftline.roles import Problem, Roles
 from driftline.signature import ColumnType, Signature
 
 KEY = b"driftline.losses"
-FORMAT = b"1"
+LOSSES_FORMAT = b"1"
 SCHEMA = pa.schema(
     {
         "column": pa.string(),
@@ -32,7 +32,7 @@ SCHEMA = pa.schema(
         "sums": pa.list_(pa.float64()),
         "squares": pa.list_(pa.float64()),
     },
-    {KEY: FORMAT},
+    {KEY: LOSSES_FORMAT},
 )
 TYPES = ("string", "bool")
 
@@ -183,9 +183,9 @@ def losses_from_table(table: pa.Table) -> dict[str, LevelLosses]:
     mark = (table.schema.metadata or {}).get(KEY)
     if mark is None or table.schema.names != SCHEMA.names:
         raise InputError("no losses of a baseline; make the baseline again")
-    if mark != FORMAT:
+    if mark != LOSSES_FORMAT:
         raise InputError(
-            f"format {mark.decode('utf-8', 'replace')}; this version reads {FORMAT.decode()}"
+            f"format {mark.decode('utf-8', 'replace')}; this version reads {LOSSES_FORMAT.decode()}"
         )
     try:
         return {row["column"]: _read(row) for row in table.to_pylist()}

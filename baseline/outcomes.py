@@ -24,7 +24,7 @@ from driftline.signature import Column, ColumnType, Signature
 
 KEY = b"driftline.outcomes"
 NEIGHBOURS = b"driftline.neighbours"
-FORMAT_VERSION = 2  # 2: facets of several columns, and of intervals.
+OUTCOMES_FORMAT = 2  # 2: facets of several columns, and of intervals.
 # Kept of a reference; evenly spaced rows beyond.
 MAX_ROWS = 1_000_000
 # Of them, with all features: rows, and values of features.
@@ -59,7 +59,7 @@ class Outcomes:
         is_new = any(facet.also or facet.intervals for facet in self.roles.facets)
         notes = {
             # The oldest that says all, so that older versions read what they understand.
-            "format": FORMAT_VERSION if is_new else 1,
+            "format": OUTCOMES_FORMAT if is_new else 1,
             "roles": self.roles.to_dict(),
             "row_count": self.row_count,
             # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
@@ -75,9 +75,9 @@ class Outcomes:
         """Read what to_arrow wrote."""
         metadata = table.schema.metadata or {}
         notes = json.loads(metadata.get(KEY, b"{}"))
-        if notes.get("format") not in range(1, FORMAT_VERSION + 1):
+        if notes.get("format") not in range(1, OUTCOMES_FORMAT + 1):
             raise InputError(
-                f"format {notes.get('format')!r}; this driftline reads up to {FORMAT_VERSION}; "
+                f"format {notes.get('format')!r}; this driftline reads up to {OUTCOMES_FORMAT}; "
                 "make the baseline again"
             )
         roles = Roles.from_dict(notes["roles"])

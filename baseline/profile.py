@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from driftline.baseline.archive import (
-    columns_from_table,
-    columns_to_table,
-    format_version,
-)
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.display import columns_line, profile_html
 from driftline.baseline.folder import from_sealed, to_sealed
+from driftline.baseline.profile_file import (
+    columns_from_table,
+    columns_to_table,
+    format_version,
+)
 from driftline.baseline.value_runs import TimeOrder
 from driftline.errors import InputError
 from driftline.signature import Signature

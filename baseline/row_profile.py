@@ -27,7 +27,7 @@ from driftline.stats.blocks import (
     upper_factor,
 )
 
-FORMAT = 1
+ROW_PROFILE_FORMAT = 1
 # A day, a week, four weeks.
 BLOCK_HOURS = (24, 168, 672)
 # Of fewer rows, or numbers of a column, nothing is kept.
@@ -153,7 +153,7 @@ class RowProfile:
 
     def to_json(self) -> str:
         """Write it as the document rows.json."""
-        found = {"format": FORMAT, **asdict(self)}
+        found = {"format": ROW_PROFILE_FORMAT, **asdict(self)}
         return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -168,10 +168,10 @@ class RowProfile:
         try:
             found: dict[str, Any] = json.loads(text)
             version = found["format"]
-            if version != FORMAT:
+            if version != ROW_PROFILE_FORMAT:
                 raise InputError(
-                    f"format {version}; this driftline reads {FORMAT}: upgrade driftline, or make "
-                    "the baseline again"
+                    f"format {version}; this driftline reads {ROW_PROFILE_FORMAT}: upgrade "
+                    "driftline, or make the baseline again"
                 )
             return cls(
                 tuple(ColumnOrder(**one) for one in found["orders"]),

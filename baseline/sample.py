@@ -43,7 +43,7 @@ ALL = np.iinfo(np.uint64).max
 KEY = b"driftline.sample"
 # The hashes of a text column's words, eight bytes each.
 WORDS = KEY + b".words "
-FORMAT = 1
+SAMPLE_FORMAT = 1
 ORDER, PRIORITY, TRAIT = "\0order", "\0priority", "\0trait "
 
 
@@ -230,7 +230,7 @@ def _numpy(table: pa.Table, name: str) -> np.ndarray:
 def sample_to_table(sample: RowSample, cells: Mapping[str, Cells]) -> pa.Table:
     """Write a sample; `cells` are the baseline's, and the same input gives the same bytes."""
     notes: dict[str, Any] = {
-        "format": FORMAT,
+        "format": SAMPLE_FORMAT,
         "row_count": sample.row_count,
         "columns": {name: cells[name].id for name in sample.codes},
         "hours": sample.hours is not None,
@@ -261,9 +261,9 @@ def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
         raise InputError("no sample of driftline; make the baseline again")
     try:
         notes = json.loads(found)
-        if notes["format"] != FORMAT:
+        if notes["format"] != SAMPLE_FORMAT:
             raise InputError(
-                f"sample format {notes['format']}; this driftline reads {FORMAT}: upgrade "
+                f"sample format {notes['format']}; this driftline reads {SAMPLE_FORMAT}: upgrade "
                 "driftline, or make the baseline again"
             )
         codes = {

@@ -35,7 +35,7 @@ STEPS = (1, 2, 4, 8, 24, 48, 168, 336, 1344, 5376, 21504)
 BLOCK_CELLS = 1 << 24
 # segments.arrow: one row for each segment column and column.
 KEY = b"driftline.segments"
-FORMAT = 1
+SEGMENTS_FORMAT = 1
 SCHEMA = pa.schema(
     [
         ("segment", pa.string()),
@@ -49,7 +49,7 @@ SCHEMA = pa.schema(
         ("hours", pa.list_(pa.int64())),
         ("blocks", pa.large_list(pa.int32())),
     ],
-    {KEY: str(FORMAT).encode()},
+    {KEY: str(SEGMENTS_FORMAT).encode()},
 )
 
 
@@ -314,8 +314,10 @@ def segments_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> SegmentC
     mark = (table.schema.metadata or {}).get(KEY)
     if mark is None or table.schema.names != SCHEMA.names:
         raise InputError("no segments of a baseline; make the baseline again")
-    if mark != str(FORMAT).encode():
-        raise InputError(f"format {mark.decode('utf-8', 'replace')}; this version reads {FORMAT}")
+    if mark != str(SEGMENTS_FORMAT).encode():
+        raise InputError(
+            f"format {mark.decode('utf-8', 'replace')}; this version reads {SEGMENTS_FORMAT}"
+        )
     try:
         rows = table.to_pylist()
         columns = {row["segment"]: _column(row) for row in rows}

@@ -1,8 +1,9 @@
 """A baseline: fitted from reference data, saved, loaded, kept in versions.
 
 A folder holds statistics.json and constraints.json in SageMaker's form, signature.json, and Arrow
-files with the finer summaries. A folder that SageMaker wrote has only its documents: those of data
-quality, those of model quality under the same names, or Clarify's analysis.json.
+files with the finer summaries: docs/baselines.md, "Files of a baseline", says which, and where the
+format of each stands. A folder that SageMaker wrote has only its documents: those of data quality,
+those of model quality under the same names, or Clarify's analysis.json.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ import pyarrow as pa
 from pyarrow import fs
 
 from driftline.baseline.analyzer import analyzed
-from driftline.baseline.archive import blocks_from_table
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.constraints import Constraints
@@ -52,6 +52,7 @@ from driftline.baseline.learnt_days import (
 from driftline.baseline.losses import LevelLosses, losses_from_table, losses_to_table
 from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.profile import Profile, profile_table
+from driftline.baseline.profile_file import blocks_from_table
 from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.sample import RowSample, sample_from_table, sample_to_table
 from driftline.baseline.segments import SegmentCounter, segments_from_table, segments_to_table

@@ -22,7 +22,7 @@ from driftline.app.demo.model import pipeline, save
 from driftline.monitors.kinds.attribution.importance import Importance
 from driftline.monitors.kinds.attribution.ranking import ndcg
 from driftline.monitors.kinds.attribution.shapley import explain
-from driftline.serving.hosting.explain import ModelProcess, open_model
+from driftline.serving.hosting.model_process import ModelProcess, open_model
 
 HERE = Path(__file__).parent
 SIZES = ((100, 10), (200, 5), (200, 10), (400, 5), (1_000, 2), (1_000, 10))

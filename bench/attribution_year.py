@@ -36,7 +36,7 @@ from driftline.monitors.kinds.attribution.shapley import explain
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows, WindowFacts
-from driftline.serving.hosting.explain import open_model
+from driftline.serving.hosting.model_process import open_model
 
 HERE = Path(__file__).parent
 MARK = "\n## The year\n"

@@ -20,7 +20,7 @@ Role = Literal["feature", "label", "prediction", "probability", "id", "timestamp
 # What a window's distribution is compared for; a label comes late, the others say what a row is.
 JUDGED_ROLES: tuple[Role, ...] = ("feature", "prediction", "probability")
 
-FORMAT_VERSION = 1
+SIGNATURE_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class Signature:
     def to_json(self) -> str:
         """Write the signature as JSON text, stable for equal signatures."""
         found: dict[str, Any] = {
-            "format": FORMAT_VERSION,
+            "format": SIGNATURE_FORMAT,
             "version": self.version,
             "features": [column.as_dict() for column in self.features],
             "outputs": [column.as_dict() for column in self.outputs],
@@ -202,9 +202,9 @@ class Signature:
             raise InputError(f"signature: not JSON ({error})") from error
         if not isinstance(found, dict) or not isinstance(found.get("features"), list):
             raise InputError('signature: expected an object with a list "features"')
-        if found.get("format", FORMAT_VERSION) != FORMAT_VERSION:
+        if found.get("format", SIGNATURE_FORMAT) != SIGNATURE_FORMAT:
             raise InputError(
-                f"signature: format {found['format']!r}; this driftline reads {FORMAT_VERSION}"
+                f"signature: format {found['format']!r}; this driftline reads {SIGNATURE_FORMAT}"
             )
         try:
             return cls(

@@ -15,7 +15,6 @@ from typing import TypeVar
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from driftline.errors import ConflictError, InputError, NotFoundError
-from driftline.monitors.cron import UTC_NAME, Schedule
 from driftline.monitors.external.source import ExternalSource
 from driftline.monitors.kind import (
     COMMAND,
@@ -27,6 +26,7 @@ from driftline.monitors.kind import (
     kind_names,
 )
 from driftline.monitors.rules.ruleset import RuleSet
+from driftline.monitors.schedule import UTC_NAME, Schedule
 from driftline.monitors.tables import (
     annotations_table,
     definitions,

@@ -76,7 +76,7 @@ DAY = timedelta(days=1)
 # Over which schedules count their windows, too.
 FOUR_YEARS = timedelta(days=1461)
 NAME = "Monitor"
-FORMAT = 1
+MONITOR_FORMAT = 1
 STATE, BASELINE = "monitor.json", "baseline"
 # What a document holds of each table; the other columns are the same in all rows.
 SPAN = ("window_start", "window_end", "row_count")
@@ -248,7 +248,7 @@ class Monitor:
             ) from error
         with self._lock, self._engine.connect() as connection:
             content: dict[str, Any] = {
-                "format": FORMAT,
+                "format": MONITOR_FORMAT,
                 "kind": self.kind,
                 "period_us": self.period // timedelta(microseconds=1),
                 "false_alarms_per_year": self._definition.false_alarms_per_year,
@@ -528,10 +528,10 @@ def _read_state(place: Location) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     written = content.get("format") if isinstance(content, dict) else None
-    if isinstance(written, int) and written > FORMAT:
+    if isinstance(written, int) and written > MONITOR_FORMAT:
         raise InputError(
-            f"{file.shown}: format {written}; expected {FORMAT} at most: a newer driftline wrote "
-            "it, so upgrade this one"
+            f"{file.shown}: format {written}; expected {MONITOR_FORMAT} at most: a newer "
+            "driftline wrote it, so upgrade this one"
         )
     if not isinstance(content, dict) or content.pop("digest", None) != _digest(content):
         raise InputError(

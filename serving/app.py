@@ -54,7 +54,7 @@ from driftline.serving.authorization import Audited, Authorization, admit_invoca
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.hosting.model_process import ModelShelf
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.http.responses import RETRY_AFTER_S, BodyLimit, status_of
 from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition, Part

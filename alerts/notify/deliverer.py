@@ -1,4 +1,4 @@
-"""The deliverer: sends what is in the outbox, tries again on a schedule, gives up in the end."""
+"""The deliverer: sends what is in the outbox, retries on a schedule, gives up in the end."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from driftline.storage import is_remote
 
 MANIFEST = "manifest.json"
 DATABASE = "driftline.db"
-FORMAT = 1
+BACKUP_FORMAT = 1
 _ATTEMPTS = 5
 _PAUSE_S = 1.0
 _CHUNK = 1 << 20
@@ -60,7 +60,7 @@ class Manifest:
     adds_up: bool
     waiting: int
     files: dict[str, tuple[int, str]] = field(default_factory=dict)
-    format: int = FORMAT
+    format: int = BACKUP_FORMAT
 
     @property
     def size_bytes(self) -> int:
@@ -219,7 +219,7 @@ def read_manifest(source: Path) -> Manifest:
     try:
         values: dict[str, Any] = json.loads(file.read_bytes())
         names = set(values["files"])
-        is_ours = values["format"] == FORMAT
+        is_ours = values["format"] == BACKUP_FORMAT
         found = Manifest(**values)
     except FileNotFoundError as error:
         raise InputError(

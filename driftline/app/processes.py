@@ -450,7 +450,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
     if role == "scheduler":
         from driftline.database.clock import DatabaseClock
         from driftline.monitors.run.scheduler import Scheduler
-        from driftline.serving.hosting.explain import ModelShelf
+        from driftline.serving.hosting.model_process import ModelShelf
 
         shelf = ModelShelf(
             engine, settings.root, local_dir=settings.local_dir,

@@ -84,7 +84,7 @@ _IMPORTS = {
         "driftline.alerts.notify.notification_maintenance",
         "driftline.database.migrations",
         "driftline.monitors.run.scheduler",
-        "driftline.serving.hosting.explain",
+        "driftline.serving.hosting.model_process",
     ),
     "dashboard": (*_LISTENING, "driftline.app.client.connection", "driftline.dashboard.app"),
     "sidecar": (*_LOOPS, "driftline.capture.line.kafka"),

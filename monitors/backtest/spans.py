@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.times import EPOCH
 from driftline.errors import InputError
-from driftline.monitors.cron import UTC_NAME, Schedule
+from driftline.monitors.schedule import UTC_NAME, Schedule
 
 YEAR = timedelta(days=365.25)
 UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}

@@ -78,7 +78,13 @@ class ColumnDrift:
 
     @property
     def drifted(self) -> bool:
-        """Whether the distance exceeds its bound, as `verdicts.py` or a user's limit decides."""
+        """Whether the distance exceeds its bound.
+
+        The drift test sets the bound (`Cases.limits` in `scan.py`). Where constraints name a
+        distance, `_Work.measure` in `kinds/data_quality/judgement.py` puts the user's in its place,
+        with ``compat`` `sagemaker/judgement.py`. A warm-up may withhold the verdict
+        (`suppress_drift` in `kinds/data_quality/evaluation.py`).
+        """
         return self.distance > self.bound
 
     @property

@@ -43,7 +43,7 @@ from driftline.monitors.results.violation import (
 from driftline.monitors.rows import BatchMaker, WindowFacts
 from driftline.monitors.warm_up.warm_up import SuppressedDrift
 
-FORMAT_VERSION = 1
+RESULT_FORMAT = 1
 # The key of the details under which a command says what it comes to.
 EXIT_MESSAGE = "exit_message"
 # As report.json spells them, where that is not the field's name.
@@ -305,7 +305,7 @@ class CheckResult:
                 "end": self.window.end.isoformat().replace("+00:00", "Z"),
             }
         return {
-            "format": FORMAT_VERSION,
+            "format": RESULT_FORMAT,
             "kind": self.kind,
             "window": window,
             "baseline_version": self.baseline_version,

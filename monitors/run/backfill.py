@@ -12,10 +12,10 @@ from driftline.baseline import store
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
-from driftline.monitors.cron import due_windows
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import UNFINISHED
 from driftline.monitors.run.status import state_of
+from driftline.monitors.schedule import due_windows
 from driftline.monitors.tables import executions
 
 # A week of minutes; enumerated at each request.

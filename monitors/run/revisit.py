@@ -16,11 +16,11 @@ from sqlalchemy import Engine, select
 from driftline.capture.windows.changes import Changes, changes
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
-from driftline.monitors.cron import touched_windows, windows_from
 from driftline.monitors.external.changes import external_changes
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.run import lease
 from driftline.monitors.run.status import MonitorState
+from driftline.monitors.schedule import touched_windows, windows_from
 from driftline.monitors.tables import executions
 
 

@@ -17,8 +17,8 @@ from sqlalchemy import Column, Connection, Row, Select, select
 from driftline.alerts.metrics.identity import chunks
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
-from driftline.monitors.cron import Schedule, due_windows, windows_from
 from driftline.monitors.definitions import MonitorDefinition, from_row, read_all
+from driftline.monitors.schedule import Schedule, due_windows, windows_from
 from driftline.monitors.tables import definitions, leases
 
 # A scheduler that keeps up has long run a window by then, its delay counted.

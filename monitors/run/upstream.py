@@ -14,10 +14,10 @@ from functools import cached_property
 from sqlalchemy import Connection, func, select
 
 from driftline.capture.windows.window import Window
-from driftline.monitors.cron import windows_from
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import STOPPED, UNFINISHED
 from driftline.monitors.run.status import MonitorState, states_of
+from driftline.monitors.schedule import windows_from
 from driftline.monitors.tables import definitions, executions
 
 ANOTHER = "another monitor"

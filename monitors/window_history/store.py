@@ -25,16 +25,16 @@ from driftline.baseline.hour_marks import Marks
 from driftline.capture.windows.window import Window
 from driftline.database.upserts import upsert
 from driftline.errors import InputError
-from driftline.monitors.cron import UTC_NAME
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts
+from driftline.monitors.schedule import UTC_NAME
 from driftline.monitors.tables import count_layouts, window_counts
 from driftline.stats.day_scores import DaySums
 
-FORMAT = 5
+WINDOW_COUNTS_FORMAT = 5
 # Without runs, scores of days, marks of hours, and gaps between segments.
 WITHOUT_RUNS, WITHOUT_DAYS, WITHOUT_MARKS, WITHOUT_GAPS = 1, 2, 3, 4
-FORMATS = (WITHOUT_RUNS, WITHOUT_DAYS, WITHOUT_MARKS, WITHOUT_GAPS, FORMAT)
+FORMATS = (WITHOUT_RUNS, WITHOUT_DAYS, WITHOUT_MARKS, WITHOUT_GAPS, WINDOW_COUNTS_FORMAT)
 # Bytes of one count: the fewest that hold the window's greatest.
 WIDTHS = (1, 2, 4, 8)
 HEAD_SIZE = 2
@@ -218,7 +218,8 @@ def unpack(
     if len(data) < HEAD_SIZE or data[0] not in FORMATS or data[1] not in WIDTHS:
         raise InputError(
             f"counts of a window begin with {bytes(data[:HEAD_SIZE]).hex() or 'nothing'}; expected "
-            f"format {FORMAT}: a newer driftline wrote them, so upgrade this process, too"
+            f"format {WINDOW_COUNTS_FORMAT}: a newer driftline wrote them, so upgrade this "
+            "process, too"
         )
     parts, last = [], data[HEAD_SIZE:]
     for _ in range(WITHOUT_DAYS, data[0]):

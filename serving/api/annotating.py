@@ -48,7 +48,7 @@ from driftline.serving.api.known import declared_monitor
 from driftline.serving.api.monitor_runs import open_job
 from driftline.serving.api.requests import in_utc
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.hosting.model_process import ModelShelf
 from driftline.serving.provisioning.renewal import move_version, refuse_pinned
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature

@@ -24,7 +24,6 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import is_behind, place_of
 from driftline.errors import InputError
 from driftline.monitors import tables
-from driftline.monitors.cron import Schedule
 from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.executions import COLUMNS, Execution, Status, get_execution, is_of
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing_batches, written
@@ -36,6 +35,7 @@ from driftline.monitors.run.progress import list_runs, log_of
 from driftline.monitors.run.repeat import repeat
 from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.sagemaker.execution_summary import as_summary
+from driftline.monitors.schedule import Schedule
 from driftline.serving.api.contributing_rows import open_contributing_rows, read_report
 from driftline.serving.api.known import declared_monitor, known_monitor
 from driftline.serving.api.monitor_runs import open_job
@@ -51,7 +51,7 @@ from driftline.serving.api.requests import (
     page_of,
 )
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.hosting.model_process import ModelShelf
 from driftline.serving.resources import store
 
 # A request that runs windows answers after so long, and is sent again.

@@ -26,7 +26,7 @@ from driftline.serving.api.requests import (
     page_of,
 )
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.hosting.model_process import ModelShelf
 from driftline.serving.resources import store
 
 NAME_MAX = 1000

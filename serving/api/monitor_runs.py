@@ -12,7 +12,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.run.execution import Job
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.hosting.model_process import ModelShelf
 from driftline.serving.resources.endpoints import require_signature
 
 

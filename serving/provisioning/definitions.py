@@ -16,11 +16,11 @@ from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify.channel import KEY_FIELDS, Channel
 from driftline.alerts.notify.silence import Silence
 from driftline.errors import ConflictError
-from driftline.monitors.cron import Schedule, once, windows_from
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.datapoints import OWN_NAMES
 from driftline.monitors.rules.ruleset import RuleSet
+from driftline.monitors.schedule import Schedule, once, windows_from
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import Resource, ResourceError, key_of
 from driftline.serving.resources.specs import (

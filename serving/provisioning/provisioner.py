@@ -31,7 +31,7 @@ from driftline.monitors.warm_up.captured_baseline import (
 from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
-from driftline.serving.hosting.explain import ModelProcess
+from driftline.serving.hosting.model_process import ModelProcess
 from driftline.serving.hosting.pool import describe_model
 from driftline.serving.provisioning.plan import Planned
 from driftline.serving.provisioning.signatures import (

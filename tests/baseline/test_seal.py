@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pyarrow import ipc
 
 import driftline as dl
-from driftline.baseline.archive import KEY
 from driftline.baseline.folder import from_sealed, to_sealed
 from driftline.baseline.profile import Profile
+from driftline.baseline.profile_file import KEY
 from driftline.errors import InputError
 from driftline.signature import Column, Signature
 

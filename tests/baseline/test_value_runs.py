@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.baseline.archive import KEY
 from driftline.baseline.profile import Profile
+from driftline.baseline.profile_file import KEY
 from driftline.baseline.value_runs import VALUE_CAP, TimeOrder, ValueRuns
 from driftline.signature import Column, Signature
 

@@ -17,7 +17,7 @@ from driftline.baseline.renewal import changes_of
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.serving.api.annotating import checks_of, unmark
-from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.hosting.model_process import ModelShelf
 from tests.servers.commands import python
 from tests.serving.conftest import NOW
 from tests.serving.marks_yard import DAY, judge, marked

@@ -1,4 +1,4 @@
-"""Answers after which trying again does not help. Standard library only: child processes use it."""
+"""Retries: answers after which another is in vain. Standard library only, for child processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every receiver by the type that a channel names: to add one, write its file and its line here."""
+"""Every receiver by the type that a channel names: to add one, write its file and its line here.
+
+SNS, EventBridge and Slack are formats of ``webhook``: `FORMATS` in `webhook.py`.
+"""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from driftline.app.client.connection import ServerCalls, api_path
 from driftline.app.client.credentials import settings_here
 from driftline.errors import InputError
 from driftline.monitors.kinds.attribution.shapley import Contributions
-from driftline.serving.hosting.explain import ModelProcess, open_model
 from driftline.serving.hosting.model_files import MODEL_SUFFIXES
+from driftline.serving.hosting.model_process import ModelProcess, open_model
 
 # Rows of one request; far below the server's limit of bytes.
 BATCH_ROWS = 2_000

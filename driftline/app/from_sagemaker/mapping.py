@@ -20,8 +20,8 @@ from driftline.app.from_sagemaker.places import Places
 from driftline.baseline.clarify import roles_of_config
 from driftline.errors import DriftlineError, InputError
 from driftline.formats.source import open_source
-from driftline.monitors.cron import Schedule, ScheduleError, windows_from
 from driftline.monitors.kind import kind_named
+from driftline.monitors.schedule import Schedule, ScheduleError, windows_from
 from driftline.serving.provisioning.deploy import roles_spec
 from driftline.serving.resources.resources import parse_resources
 

@@ -17,8 +17,8 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import DriftlineError, InputError
 from driftline.monitors.check import check
-from driftline.monitors.cron import Schedule
 from driftline.monitors.report.report import Report
+from driftline.monitors.schedule import Schedule
 
 HOUR = timedelta(hours=1)
 # Why driftline's own judgement leaves out what SageMaker tells (docs/compat.md, "What differs").

@@ -61,6 +61,7 @@ def _of_sides(kind: SampleKind | None, measure: Callable[..., Distance]) -> Entr
     return Entry(kind, lambda pair: measure(pair.reference, pair.window))
 
 
+# Every distance by its name; the family of the chi-squared adds its own (`_divergence`).
 DISTANCES: Mapping[str, Entry] = {
     "kolmogorov_smirnov": _on_curves(edf.kolmogorov_smirnov),
     "wasserstein": _on_curves(transport.wasserstein),

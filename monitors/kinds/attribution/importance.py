@@ -28,9 +28,9 @@ from driftline.stats.blocks import HOUR_US
 
 KEY = b"driftline.attributions"
 PERMUTED = b"driftline.attributions.permuted"
-FORMAT_VERSION = 2
+ATTRIBUTIONS_FORMAT = 2
 # Of the first, without hours.
-READABLE = (1, FORMAT_VERSION)
+READABLE = (1, ATTRIBUTIONS_FORMAT)
 UNKNOWN = "answer"  # Units of what a function answers.
 # What SageMaker Clarify calls the only output of a model.
 LABEL = "label0"
@@ -176,7 +176,7 @@ class Attributions:
             pa.array(self.labels, pa.string()),
         )
         notes = {
-            "format": FORMAT_VERSION,
+            "format": ATTRIBUTIONS_FORMAT,
             "labels": list(self.labels),
             "expected": dict(self.expected),
             "making": asdict(self.making),
@@ -205,7 +205,7 @@ class Attributions:
         if notes.get("format") not in READABLE:
             raise InputError(
                 f"attributions.arrow: format {notes.get('format')!r}; this driftline reads up to "
-                f"{FORMAT_VERSION}; make the baseline again"
+                f"{ATTRIBUTIONS_FORMAT}; make the baseline again"
             )
         beside = (LABEL_COLUMN, HOUR_COLUMN)
         features = tuple(name for name in table.column_names if name not in beside)

@@ -1,5 +1,6 @@
-"""How surely a bias metric is known: intervals from counts alone. Pure.
+"""The interval shown beside a bias metric, from counts alone. Pure.
 
+What judges is `change.py`; the interval of the flip test (FT) is in `flip_test.py`.
 Every metric is a function of a few shares; Wilson's limits of these give its own (MOVER), by
 `driftline.stats.intervals`. bench/coverage.md shows how often they hold the truth.
 """

@@ -17,7 +17,7 @@ import pytest
 from driftline.app.exit_codes import INPUT
 from driftline.app.warm_parent import AT_START, UNKNOWN_CODE, ForkedProcess, WarmParent
 from driftline.serving.hosting import fork_server
-from driftline.serving.hosting.explain import ModelProcess, open_model
+from driftline.serving.hosting.model_process import ModelProcess, open_model
 from tests.capture.tap.proxy_tools import until
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "serving"

@@ -1,5 +1,5 @@
 """No window is lost or doubled on days on which clocks change, on a leap day, or by a clock that is
-set back while schedulers run (expressions alone: test_cron.py)."""
+set back while schedulers run (expressions alone: test_schedule.py)."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors import tables
-from driftline.monitors.cron import due_windows
 from driftline.monitors.definitions import (
     DefinitionError,
     MonitorDefinition,
@@ -29,6 +28,7 @@ from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states
+from driftline.monitors.schedule import due_windows
 from tests.clock import Clock
 
 START = datetime(2024, 3, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 
 from driftline.monitors.annotations.store import unsettled_annotations
 from driftline.serving.api.annotating import resume_marks
-from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.hosting.model_process import ModelShelf
 from tests.servers.commands import python
 from tests.serving.conftest import Running, running, wait_for
 from tests.serving.marks_yard import marked

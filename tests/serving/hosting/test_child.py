@@ -13,7 +13,7 @@ import pytest
 from driftline.errors import UnavailableError
 from driftline.serving.hosting import child as child_module
 from driftline.serving.hosting.child import Child, Launch, WorkerLostError
-from driftline.serving.hosting.explain import ModelProcess
+from driftline.serving.hosting.model_process import ModelProcess
 from driftline.serving.hosting.pool import Limits, Pool, TimedOutError, describe_model
 
 

@@ -13,7 +13,7 @@ from driftline.app.demo.resources import (
     read,
     write,
 )
-from driftline.monitors.cron import Schedule, due_windows
+from driftline.monitors.schedule import Schedule, due_windows
 from driftline.serving.resources.resources import parse_resources
 
 START, END = datetime(2026, 9, 19, tzinfo=UTC), datetime(2026, 11, 18, tzinfo=UTC)

@@ -11,7 +11,7 @@ from dateutil.tz import datetime_exists, gettz
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from driftline.monitors.cron import (
+from driftline.monitors.schedule import (
     Schedule,
     ScheduleError,
     due_windows,

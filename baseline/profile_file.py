@@ -32,7 +32,7 @@ from driftline.baseline.vectors import Dimensions, VectorSummary
 from driftline.errors import InputError
 from driftline.stats.day_scores import DaySums, StepScores
 
-FORMAT_VERSION = 4
+PROFILE_FORMAT = 4
 KEY = b"driftline.profile"
 
 NUMBERS = ("total", "average", "squares", "minimum", "maximum")
@@ -138,7 +138,7 @@ SCHEMAS = {
     1: pa.schema(FIELDS_1),
     2: pa.schema([*FIELDS_1, *FIELDS_2]),
     3: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3]),
-    FORMAT_VERSION: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3, *FIELDS_4]),
+    PROFILE_FORMAT: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3, *FIELDS_4]),
 }
 
 
@@ -157,7 +157,7 @@ def columns_to_table(
     """
     has_runs = any(column.runs.time_count for column in columns.values())
     has_steps = any(column.steps is not None for column in columns.values())
-    version = FORMAT_VERSION if has_steps else 3 if has_runs else 2
+    version = PROFILE_FORMAT if has_steps else 3 if has_runs else 2
     schema = SCHEMAS[version]
     notes = {
         "format": version,
@@ -351,7 +351,7 @@ def _notes(table: pa.Table) -> dict[str, Any]:
         raise _damaged("format that is no number")
     if version not in SCHEMAS:
         raise InputError(
-            f"profile format {version}; this driftline reads up to {FORMAT_VERSION}: "
+            f"profile format {version}; this driftline reads up to {PROFILE_FORMAT}: "
             "upgrade driftline, or make the baseline again"
         )
     if missing := {"row_count", "seen", "extra", "hours"} - notes.keys():
