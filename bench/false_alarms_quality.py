@@ -33,10 +33,10 @@ from driftline.monitors.kinds.model_quality.evaluation import evaluate
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.judgement import blocks_of, judge_quality
 from driftline.monitors.kinds.model_quality.metrics import measure_answers
-from driftline.monitors.kinds.model_quality.skill import cluster_rows
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.rows import Rows, WindowFacts
 from driftline.roles import Roles
+from driftline.stats.clusters import cluster_rows
 
 DAY_US = 86_400_000_000
 REFERENCE_DAYS = 90

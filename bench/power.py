@@ -32,8 +32,8 @@ from driftline.monitors.kinds.model_quality.documents import suggested
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.judgement import blocks_of, judge_quality
 from driftline.monitors.kinds.model_quality.metrics import measure_answers
-from driftline.monitors.kinds.model_quality.skill import cluster_rows
 from driftline.roles import Roles
+from driftline.stats.clusters import cluster_rows
 
 DAYS, DAY_ROWS, LATER = 60, 500, 70
 DAY_US = 86_400_000_000

@@ -238,9 +238,10 @@ class CheckResult:
         if WITHHELD in self.details:
             notes = (one.note for one in self.metrics if one.note.startswith(UNFAIR_LABELS))
             why = next(notes, "").removeprefix(UNFAIR_LABELS)
+            what = "bias by labels" if self.kind == "bias" else "model quality"
             return (
-                f"{rows}; model quality was not judged because the labels are not a "
-                f"representative sample: {why}"
+                f"{rows}; {what} was not judged because the labels are not a representative "
+                f"sample: {why}"
             )
         if not small and self.undecidable and self.unjudged:
             return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"

@@ -25,6 +25,7 @@ from driftline.monitors.kinds.bias.judgement import (
     judge_groups,
     judged_usually,
 )
+from driftline.monitors.kinds.bias.labels import fairly_labelled, guard, label_samples
 from driftline.monitors.kinds.bias.plan import Plan, blocks_of_groups, plan_of
 from driftline.monitors.kinds.bias.report import (
     details_of,
@@ -41,6 +42,7 @@ from driftline.monitors.kinds.bias.spans import (
 )
 from driftline.monitors.kinds.bias.window import CountedWindow, count_window
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.metric import WITHHELD
 from driftline.monitors.results.unusable import (
     JudgedUnusable,
     judge_equal,
@@ -103,12 +105,15 @@ def evaluate(context: CheckContext) -> Report:
             _counts(plan, tallies, window.length), zip(flips, before, strict=True), strict=True
         )
     ]
-    kept, past = _kept(plan, window, context), context.past.counts or ()
+    samples = label_samples(plan, tallies, context)
+    kept = _kept(plan, replace(window, tallies=fairly_labelled(plan, tallies, samples)), context)
+    past = context.past.counts or ()
     findings, strictest = judge_groups(
         counts,
         stratified=plan.is_stratified,
         budget=scale_budget(context.budget, 1, remembers=kept is not None),
     )
+    findings, withheld = guard(findings, counts, samples, strictest)
     spans = [] if kept is None else judge_spans(plan, kept, past, context.budget)
     told = with_spans(findings, plan.groups, counts, spans)
     usual = plan.unusable(window.length)
@@ -134,6 +139,7 @@ def evaluate(context: CheckContext) -> Report:
         details={
             **details_of(plan, tallies, counts),
             **_small(plan.groups, counts),
+            **({WITHHELD: list[JsonValue](withheld)} if withheld else {}),
             "unfit_labels": window.unfit,
             **unusable_details(
                 window.unusable,

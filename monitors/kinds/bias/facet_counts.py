@@ -264,6 +264,11 @@ def _joint_codes(
     return values, cell[code]
 
 
+def answer_codes(batch: pa.RecordBatch, roles: Roles) -> Codes:
+    """Return each row's true and predicted answer as one number: 3 x true + predicted."""
+    return _answers(batch, roles)[0]
+
+
 def answer_signs(batch: pa.RecordBatch, roles: Roles) -> Codes:
     """Return each row's predicted answer: 0 negative, 1 positive, 2 missing."""
     return np.asarray(_answers(batch, roles)[0] % 3)

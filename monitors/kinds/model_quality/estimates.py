@@ -29,9 +29,9 @@ from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Numbers
 from driftline.monitors.kinds.model_quality.judgement import judged_result, kept_blocks
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
-from driftline.monitors.kinds.model_quality.label_sample import LabelSample
 from driftline.monitors.kinds.model_quality.skill import Blocks
 from driftline.monitors.kinds.model_quality.turned_scores import why_turned
+from driftline.monitors.results.label_sample import LabelSample
 from driftline.monitors.results.metric import CANNOT_ESTIMATE, MetricPoint, MetricResult
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 

@@ -62,15 +62,15 @@ from driftline.monitors.kinds.model_quality.judgement import (
     unanswered_blocks,
 )
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
-from driftline.monitors.kinds.model_quality.label_sample import ALL_LABELS, label_sample
 from driftline.monitors.kinds.model_quality.loss_segments import find_loss_segment
 from driftline.monitors.kinds.model_quality.metrics import (
     calibration,
     confusion_matrix,
 )
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
-from driftline.monitors.kinds.model_quality.skill import Blocks, cluster_rows
+from driftline.monitors.kinds.model_quality.skill import Blocks
 from driftline.monitors.report.report import STATISTICS, Report
+from driftline.monitors.results.label_sample import ALL_LABELS, label_sample
 from driftline.monitors.results.metric import WITHHELD, MetricPoint, MetricResult
 from driftline.monitors.results.unusable import (
     JudgedUnusable,
@@ -84,6 +84,7 @@ from driftline.monitors.results.unusable import (
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
 from driftline.monitors.root_cause.segments import Named
 from driftline.monitors.rows import Rows
+from driftline.stats.clusters import cluster_rows
 
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the context's.

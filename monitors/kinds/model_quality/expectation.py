@@ -31,8 +31,8 @@ from driftline.monitors.kinds.model_quality.documents import (
 from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric, stored_metrics
-from driftline.monitors.kinds.model_quality.skill import cluster_rows
 from driftline.roles import Problem, Roles
+from driftline.stats.clusters import cluster_rows
 
 
 @dataclass(frozen=True)

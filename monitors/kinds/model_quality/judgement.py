@@ -23,25 +23,23 @@ from driftline.monitors.kinds.model_quality.documents import GREATER, Constraint
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure, Range, Scale
-from driftline.monitors.kinds.model_quality.label_sample import (
-    ALL_LABELS,
-    LabelSample,
-    best_labels,
-)
 from driftline.monitors.kinds.model_quality.metrics import by_lot, measure_answers
 from driftline.monitors.kinds.model_quality.skill import (
-    DECIDING_CLUSTERS,
     MIN_SUPPORT,
     NO_EXTRAS,
     Blocks,
     Verdict,
     backward,
-    cluster_rows,
     forward,
     judge_metric,
     reference_blocks,
     scatter,
     variance_of,
+)
+from driftline.monitors.results.label_sample import (
+    ALL_LABELS,
+    LabelSample,
+    best_labels,
 )
 from driftline.monitors.results.metric import (
     INSUFFICIENT,
@@ -53,6 +51,7 @@ from driftline.monitors.results.metric import (
 )
 from driftline.monitors.results.violation import Severity, plural
 from driftline.stats.blocks import block_length, span_length, time_blocks
+from driftline.stats.clusters import DECIDING_CLUSTERS, cluster_rows
 
 # What tells skill itself has most of the year's budget: it is what people are woken for.
 SKILL_BUDGET = 0.75

@@ -22,12 +22,12 @@ from driftline.baseline.store import Baseline
 from driftline.baseline.texts import shortened
 from driftline.formats.coercion import coerce, is_missing
 from driftline.monitors.kinds.model_quality.influence import Rows
-from driftline.monitors.kinds.model_quality.skill import cluster_rows
 from driftline.monitors.results.violation import ERROR_SHARE, Segment, SegmentChange
 from driftline.monitors.root_cause.segments import ALL, NOT_NARROWED, Named
 from driftline.signature import Column
 from driftline.stats.added_loss import MIN_ROWS, AddedLoss, added_loss
 from driftline.stats.blocks import HOUR_US
+from driftline.stats.clusters import cluster_rows
 from driftline.stats.decomposition import QUIET
 
 HOUR = "hour of the day (UTC)"

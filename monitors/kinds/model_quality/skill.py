@@ -30,7 +30,6 @@ from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import (
     FARTHEST,
     TINY,
-    Codes,
     Measure,
     Numbers,
     Range,
@@ -44,6 +43,7 @@ from driftline.stats.blocks import (
     time_blocks,
     worst_quantile,
 )
+from driftline.stats.clusters import cluster_rows
 
 # Where the variance of a share of nearly 0 or 1 has no end.
 LARGEST_VARIANCE = 1e6
@@ -64,11 +64,6 @@ MAX_BLOCKS = 366
 LONGEST_CHAIN = 12
 # Degrees of freedom of what days share, less one for each day (bench/false_alarms_quality.md).
 LEAST_TAILS = 3.0
-# Spans whose rows may share their fate, longest first.
-CLUSTER_SPANS = (DAY_US, HOUR_US, 60_000_000)
-# So many clusters give intervals that can be believed (Cameron and Miller, Journal of Human
-# Resources 50, 2015); a decision rather takes few of the longest, and Student's t for so few.
-SHOWN_CLUSTERS, DECIDING_CLUSTERS = 20, 5
 NO_EXTRAS = Extras(has_areas=False)
 
 
@@ -104,26 +99,6 @@ class Verdict:
     p_value: float  # Chance of so bad a value or a worse one without any change.
     bound: float  # A violation iff the value is beyond it.
     violated: bool
-
-
-def cluster_rows(
-    time_us: np.ndarray | None, *, least: int = SHOWN_CLUSTERS, longest_us: int = DAY_US
-) -> Codes | None:
-    """Put rows of one day, hour or minute into one cluster: the longest span with enough of them.
-
-    From times in microseconds since 1970, shape (rows,), each row's cluster, 0 ..., of the same
-    shape; None without times. `least` clusters are enough; spans over `longest_us` are not taken.
-    """
-    if time_us is None or not len(time_us):
-        return None
-    for span in (one for one in CLUSTER_SPANS if one <= longest_us):
-        found = time_us // span
-        codes: Codes = (found - found.min()).astype(np.intp)
-        # Numbered without holes, so that counting by cluster needs no room for empty ones.
-        places, dense = np.unique(codes, return_inverse=True)
-        if len(places) >= least:
-            return np.asarray(dense, dtype=np.intp)
-    return None
 
 
 def reference_blocks(answers: Answers, length_us: int, extras: Extras = NO_EXTRAS) -> list[Blocks]:

@@ -12,8 +12,8 @@ from scipy import stats
 
 from driftline.baseline.answers import Answers
 from driftline.baseline.store import Baseline
-from driftline.monitors.kinds.model_quality import label_sample as samples
-from driftline.monitors.kinds.model_quality.label_sample import best_labels, label_sample
+from driftline.monitors.results import label_sample as samples
+from driftline.monitors.results.label_sample import best_labels, label_sample
 from tests.monitors.kinds.model_quality.cases import (
     BINARY,
     DAY_ROWS,
@@ -199,6 +199,26 @@ def test_few_windows_wait_whose_labels_lack_at_random(problem: str, by: int) -> 
     # No more than 5% have a chance below 5%: 34 of 300 and more, one in a million.
     assert stats.binom.sf(33, 300, 0.05) < 1e-5
     assert np.sum(np.array(found) < 0.05) < 34
+
+
+@pytest.mark.parametrize("days", [7, 28])
+def test_labels_of_the_same_hours_of_each_day_are_a_chosen_sample(days: int) -> None:
+    """An annotator's hours, 9 to 17: the night's rows never get a label."""
+    every = scores(240 * days, np.random.default_rng(5))
+    times = np.arange(len(every), dtype=np.int64) * (86_400_000_000 // 240)
+    hour = times // 3_600_000_000 % 24
+    at_night = (hour < 9) | (hour >= 17)
+    by_hour = np.where(at_night, 0.7, 1.0) * every.probability
+    at_work = replace(every, time_us=times)
+
+    same = label_sample(at_work, at_work.take(~at_night), None)
+    other = replace(at_work, probability=by_hour)
+    different = label_sample(other, other.take(~at_night), None)
+    as_usual = label_sample(other, other.take(~at_night), other.take(~at_night))
+
+    assert same.chance > 0.01
+    assert different.is_unfair(violated=False)
+    assert not as_usual.is_unfair(violated=True)  # As they came in the reference.
 
 
 def test_an_outcome_that_comes_first_is_told_without_scores() -> None:

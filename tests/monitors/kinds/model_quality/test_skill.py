@@ -24,7 +24,6 @@ from driftline.monitors.kinds.model_quality.skill import (
     Blocks,
     Scatter,
     backward,
-    cluster_rows,
     forward,
     judge_metric,
     reference_blocks,
@@ -32,6 +31,7 @@ from driftline.monitors.kinds.model_quality.skill import (
 )
 from driftline.roles import Roles
 from driftline.stats.blocks import BlockVariation
+from driftline.stats.clusters import cluster_rows
 
 LESS = Constraint(0.8, "LessThanThreshold")
 GREATER = Constraint(0.8, "GreaterThanThreshold")

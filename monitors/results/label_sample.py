@@ -2,8 +2,9 @@
 
 Where labels come by their outcome (a fraud is confirmed in days, "no fraud" after sixty), the rows
 that have one are others than those still to come, and metrics of them are off without a change.
-What the model said is known of all rows. Within an hour, or a day, it is compared between rows with
-and without a label, so that labels that come in order of time are no finding.
+What the model said is known of all rows. Within an hour, and a day, it is compared between rows
+with and without a label, so that labels that come in order of time are no finding. Those that only
+ever come of the same hours of each day are one: the others stay unknown however long one waits.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from driftline.baseline.answers import ROUNDING, Answers
-from driftline.monitors.kinds.model_quality.influence import Numbers
-from driftline.monitors.kinds.model_quality.skill import DECIDING_CLUSTERS, cluster_rows
 from driftline.monitors.results.violation import percent
+from driftline.stats.clusters import DECIDING_CLUSTERS, SHOWN_CLUSTERS, cluster_rows
+
+Numbers = NDArray[np.float64]
 
 # Of windows whose labels lack at random, so many wait for more of them; of those that would be
 # violated more: a violation needs surer ground than silence.
@@ -108,11 +111,24 @@ def best_labels(every: Answers, answers: Answers) -> Iterator[Answers]:
 def _chance(said: Numbers, has_label: np.ndarray, time_us: np.ndarray | None) -> Numbers:
     """Return how likely so different means are where labels lack at random, by column.
 
+    Within hours, and within days where there are enough: labels of the same hours of each day are
+    all or none of an hour's, and a chosen part of a day's.
+    """
+    hours, days = (cluster_rows(time_us, least=one) for one in (SHOWN_CLUSTERS, DECIDING_CLUSTERS))
+    found = _within(said, has_label, hours)
+    if hours is None or days is None or np.array_equal(hours, days):
+        return found
+    least: Numbers = np.minimum(found, _within(said, has_label, days))
+    return np.minimum(2.0 * least, 1.0)
+
+
+def _within(said: Numbers, has_label: np.ndarray, hours: np.ndarray | None) -> Numbers:
+    """Return it of rows that are compared within hours, or whatever puts them together.
+
     Rows of an hour (a request, a customer) may get their labels together: the sum of what hours
     differ by has the variance of these, where it is larger than that of rows drawn at random, and
     Student's law (Liang and Zeger, Biometrika 73, 1986).
     """
-    hours = cluster_rows(time_us)
     code = np.zeros(len(said), np.intp) if hours is None else hours
     rows = np.bincount(code).astype(np.float64)
     labelled = np.bincount(code, has_label)

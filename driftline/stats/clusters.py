@@ -1,0 +1,41 @@
+"""Rows that may share their fate: those of one day, hour or minute."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.stats.blocks import DAY_US, HOUR_US
+
+# Spans whose rows may share their fate, longest first.
+CLUSTER_SPANS = (DAY_US, HOUR_US, 60_000_000)
+# So many clusters give intervals that can be believed (Cameron and Miller, Journal of Human
+# Resources 50, 2015); a decision rather takes few of the longest, and Student's t for so few.
+SHOWN_CLUSTERS, DECIDING_CLUSTERS = 20, 5
+
+
+def cluster_rows(
+    time_us: NDArray[np.int64] | None,
+    *,
+    least: int = SHOWN_CLUSTERS,
+    longest_us: int = DAY_US,
+) -> NDArray[np.intp] | None:
+    """Put rows of one day, hour or minute into one cluster: the longest span with enough of them.
+
+    From times in microseconds since 1970, shape (rows,), each row's cluster, 0 ..., of the same
+    shape; None without times. `least` clusters are enough; spans over `longest_us` are not taken.
+
+    References
+    ----------
+    Cameron and Miller, Journal of Human Resources 50, 2015 (how many clusters are enough).
+    """
+    if time_us is None or not len(time_us):
+        return None
+    for span in (one for one in CLUSTER_SPANS if one <= longest_us):
+        found = time_us // span
+        codes = (found - found.min()).astype(np.intp)
+        # Numbered without holes, so that counting by cluster needs no room for empty ones.
+        places, dense = np.unique(codes, return_inverse=True)
+        if len(places) >= least:
+            return np.asarray(dense, dtype=np.intp)
+    return None
