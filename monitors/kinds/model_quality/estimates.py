@@ -7,7 +7,7 @@ where the window's inputs lie outside of the reference's, and where labels contr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,7 +27,13 @@ from driftline.monitors.kinds.model_quality.estimator import (
 )
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Numbers
-from driftline.monitors.kinds.model_quality.judgement import judged_result, kept_blocks
+from driftline.monitors.kinds.model_quality.judgement import (
+    judged_result,
+    kept_blocks,
+    same_metrics,
+    same_words,
+    shown_number,
+)
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
 from driftline.monitors.kinds.model_quality.skill import Blocks
 from driftline.monitors.kinds.model_quality.turned_scores import why_turned
@@ -152,7 +158,7 @@ def _estimates(
         return replace(withheld, violations=(denied,) if denied else (), details=details)
     estimates = estimator.estimate(scored, own[scored.places])
     results = _results(context, expected, scored, estimator, estimates, blocks, is_labelled)
-    violations = tuple(_violation(one) for one in results if one.violated)
+    violations = _violations(results, expected)
     details = {
         "estimated_rows": len(scored),
         "estimates": beside,
@@ -252,7 +258,7 @@ def _compare(
     if not denied:
         return beside, None
     _, name, one, value = min(denied, key=lambda each: each[0])
-    words = f"{SHOWN.get(name, name)} {_number(value)} where {_range(one)} was estimated"
+    words = f"{SHOWN.get(name, name)} {shown_number(value)} where {_range(one)} was estimated"
     description = f"Metric {name} with {value:.4g} was outside its estimate {_range(one)}"
     return beside, Violation(
         feature_name=PREFIX + name,
@@ -308,7 +314,15 @@ def _results(
     return tuple(found)
 
 
-def _violation(one: MetricResult) -> Violation:
+def _violations(results: Sequence[MetricResult], expected: Expectation) -> tuple[Violation, ...]:
+    """Make a violation of each violated estimate; those that say the same share one."""
+    violated = [one for one in results if one.violated]
+    also = same_metrics(violated, expected.own, PREFIX)
+    told = [one for one in violated if not any(one in same for same in also.values())]
+    return tuple(_violation(one, also.get(one.name, ())) for one in told)
+
+
+def _violation(one: MetricResult, same: Sequence[MetricResult]) -> Violation:
     assert one.value is not None  # It is violated.
     assert one.reference is not None  # It was held against it.
     description = f"Metric {one.name} with {one.value:.4g} was {one.operator} '{one.reference:.4g}'"
@@ -319,9 +333,8 @@ def _violation(one: MetricResult) -> Violation:
         description=description,
         severity="ticket",
         row_count=one.count,
-        cause=f"estimated {SHOWN.get(name, name)} {_number(one.value)} (95% {_number(one.low)} to "
-        f"{_number(one.high)}) where the reference has {_number(one.reference)}; labels are to "
-        "come",
+        cause=f"estimated {SHOWN.get(name, name)} {_range(one)} where the reference has "
+        f"{shown_number(one.reference)}; {f'{same_words(same)}; ' * bool(same)}labels are to come",
         fields={
             "constraint_check_type": one.operator,
             "description": description,
@@ -339,8 +352,7 @@ def _note(
     if one is None or one.value is None:
         return ""
     shown = SHOWN.get(name, name)
-    text = f"estimated without labels: {shown} {_number(one.value)} (95% {_number(one.low)} to "
-    text += f"{_number(one.high)})"
+    text = f"estimated without labels: {shown} {_range(one)}"
     if not len(answers):
         return text
     value = realised_on_scale(answers).get(name, (math.nan, 0.0))[0]
@@ -349,14 +361,8 @@ def _note(
     else:
         labels = f"labels of {len(answers):,} of {scored:,} rows"
         rest = f", held against the estimate from {percent(NEARLY_ALL_LABELS)} of the rows on"
-    return text if math.isnan(value) else f"{text}; {labels} say {_number(value)}{rest}"
+    return text if math.isnan(value) else f"{text}; {labels} say {shown_number(value)}{rest}"
 
 
-def _range(one: Estimate) -> str:
-    return f"{_number(one.value)} (95% {_number(one.low)} to {_number(one.high)})"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "?"
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.4g}"
+def _range(one: Estimate | MetricResult) -> str:
+    return f"{shown_number(one.value)} (95% {shown_number(one.low)} to {shown_number(one.high)})"

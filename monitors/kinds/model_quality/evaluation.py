@@ -58,6 +58,8 @@ from driftline.monitors.kinds.model_quality.judgement import (
     kept_blocks,
     lost_metrics,
     same_metrics,
+    same_words,
+    shown_number,
     shown_result,
     unanswered_blocks,
 )
@@ -471,8 +473,7 @@ def describe(
         constraint = replace(expected.constraints[one.name], operator=one.operator)
         words = [_words(one, constraint, is_own=one.name in expected.own)]
         if same := also_told.get(one.name):
-            others = (f"{each.name} {_number(each.value or 0.0)}" for each in same)
-            words.append(f"the same as {' and '.join(others)}")
+            words.append(same_words(same))
         if index == 0:  # Once is enough.
             words += [text for name, text in context if name != one.name]
         description = _description(one, constraint, spread)
@@ -505,18 +506,18 @@ def _description(one: MetricResult, constraint: Constraint, spread: Mapping[str,
 
 def _words(one: MetricResult, constraint: Constraint, *, is_own: bool) -> str:
     assert one.value is not None  # It is violated.
-    text = _number(one.value)
+    text = shown_number(one.value)
     if one.low is not None and one.high is not None:
-        text += f" (95% {_number(one.low)} to {_number(one.high)})"
+        text += f" (95% {shown_number(one.low)} to {shown_number(one.high)})"
     elif one.unbounded:
         text += f" ({one.unbounded})"
     if one.value < 0 and one.name in GUESSING:
         return f"{text}, {GUESSING[one.name]}"
     if is_own:
         side = "below" if constraint.is_lower else "above"
-        return f"{text}, {side} the threshold {_number(constraint.threshold)}"
+        return f"{text}, {side} the threshold {shown_number(constraint.threshold)}"
     if one.reference is not None:
-        return f"{text} where the reference has {_number(one.reference)}"
+        return f"{text} where the reference has {shown_number(one.reference)}"
     return text
 
 
@@ -544,15 +545,10 @@ def _context(
 
 
 def _beside(value: float, reference: float) -> str:
-    shown, usual = _number(value), _number(reference)
+    shown, usual = shown_number(value), shown_number(reference)
     if shown == usual:
         return f"{shown} as in the reference"
     return f"{shown} where the reference has {usual}"
-
-
-def _number(value: float) -> str:
-    """Write a number for people: two decimals below ten, four digits above."""
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.4g}"
 
 
 def _percent(share: float) -> str:

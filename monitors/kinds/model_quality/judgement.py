@@ -63,11 +63,12 @@ ERRORS = frozenset({"mae", "mse", "rmse"})
 MENDED = SKILL | {"accuracy", "precision", "recall", "f0_5", "f1", "f2"}
 # The loss of these is a page below zero: a constant answer would have been better.
 BEYOND_GUESSING = frozenset({"brier_skill", "accuracy_skill"})
-# Metrics that say one and the same, or its complement: one violation tells all of them.
+# Metrics that say one and the same, its complement or its square: one violation tells all of them.
 SAME = (
     ("recall", "true_positive_rate", "false_negative_rate"),
     ("true_negative_rate", "false_positive_rate"),
     ("accuracy", "weighted_recall"),
+    ("rmse", "mse"),
 )
 UNKNOWN = "no such metric of these answers"
 # Nine windows in ten lie less far out on one side.
@@ -538,16 +539,32 @@ def _is_worse(result: MetricResult) -> bool:
 
 
 def same_metrics(
-    violated: Sequence[MetricResult], own: Collection[str]
+    violated: Sequence[MetricResult], own: Collection[str], prefix: str = ""
 ) -> dict[str, list[MetricResult]]:
-    """Return for a violated metric those that say the same; a threshold of one's own is told."""
+    """Return for a violated metric those that say the same; a threshold of one's own is told.
+
+    Names begin with the `prefix` of what they are of.
+    """
     found = {}
     for names in SAME:
-        same = [one for name in names for one in violated if one.name == name and name not in own]
+        wanted = [prefix + name for name in names if name not in own]
+        same = [one for name in wanted for one in violated if one.name == name]
         same.sort(key=lambda one: one.severity != "page")
         if len(same) > 1:
             found[same[0].name] = same[1:]
     return found
+
+
+def same_words(same: Sequence[MetricResult]) -> str:
+    """Name metrics that say the same as another, with their values."""
+    return f"the same as {' and '.join(f'{one.name} {shown_number(one.value)}' for one in same)}"
+
+
+def shown_number(value: float | None) -> str:
+    """Write a number for people: two decimals below ten, four digits above."""
+    if value is None:
+        return "?"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.4g}"
 
 
 def _known(value: float) -> float | None:

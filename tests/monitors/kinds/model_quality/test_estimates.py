@@ -501,7 +501,9 @@ def test_losses_are_predicted_from_the_inputs(of_values: Baseline) -> None:
     # The mean of |N(0, 3)|.
     assert estimate.value == pytest.approx(3 * np.sqrt(2 / np.pi), rel=0.05)
     assert estimate.low < realised < estimate.high
-    assert {one.feature_name for one in report.violations} >= {"estimated_mae"}
+    causes = {one.feature_name: one.cause for one in report.violations}
+    assert set(causes) == {"estimated_mae", "estimated_rmse"}
+    assert "the same as estimated_mse 9." in causes["estimated_rmse"]  # Of which it is the root.
     assert not any(one.constraint_check_type == "estimate_check" for one in later.violations)
 
 

@@ -40,7 +40,10 @@ def test_a_worse_regression_pages(regression: Baseline) -> None:
     report = ask(regression, values(7, 3, noise=0.9))
 
     pages = {name for name, severity in severities(report).items() if severity == "page"}
-    assert pages == {"mae", "mse", "rmse", "r2"}
+    assert pages == {"mae", "rmse", "r2"}
+    (rmse,) = [one for one in report.violations if one.feature_name == "rmse"]
+    assert "the same as mse 0." in rmse.cause
+    assert of(report)["mse"].violated
 
 
 def test_errors_that_only_grow_with_the_labels_are_a_ticket(regression: Baseline) -> None:
