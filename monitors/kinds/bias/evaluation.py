@@ -222,6 +222,7 @@ def _counts(
             reference=plan.reference_counts(group),
             blocks=blocks,
             required=plan.required(group),
+            is_mirror=plan.is_mirror(group),
         )
         for group, blocks in zip(plan.groups, blocks_of_groups(plan, length), strict=True)
     ]

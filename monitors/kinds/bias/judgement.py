@@ -77,6 +77,7 @@ class GroupCounts:
     required: Mapping[str, float | None] | None = None
     # What the flip test found in the window, and in the reference; None where it was not asked.
     flips: tuple[Flip | None, Flip | None] = (None, None)
+    is_mirror: bool = False  # Whether another group is all others: what is told of that says both.
     lasts: bool = False  # Whether the rows are of several windows: then half the change matters.
 
 
@@ -298,6 +299,8 @@ def _is_judged(name: str, group: GroupCounts, *, is_limit: bool) -> bool:
 
 def judged_usually(group: GroupCounts) -> tuple[str, ...]:
     """Return the metrics of a group that are judged unless somebody sets other limits."""
+    if group.is_mirror:
+        return ()
     return (JUDGED_LABELS,) if _has_labels_alone(group) else JUDGED
 
 

@@ -129,6 +129,18 @@ class Plan:
         tally = self.reference.get(group.counted)
         return None if tally is None else group.counts(tally)
 
+    def is_mirror(self, group: Group) -> bool:
+        """Whether an earlier group is all others, as "F" is of "M": both differ by the same."""
+        tally = self.reference.get(group.counted)
+        others = set() if tally is None else {*tally.values} - {*group.values}
+        earlier = self.groups[: self.groups.index(group)]
+        return bool(others) and any(
+            one.counted == group.counted
+            and {*one.values} == others
+            and {*(self.required(one) or ())} == {*(self.required(group) or ())}
+            for one in earlier
+        )
+
     def required(self, group: Group) -> Mapping[str, float | None] | None:
         """Return what the document says of a group; None when it does not name it."""
         return self.requirements.values.get(group.key) if self.requirements else None

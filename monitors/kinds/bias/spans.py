@@ -188,6 +188,7 @@ def _counts(
             reference=plan.reference_counts(group),
             blocks=own,
             required=plan.required(group),
+            is_mirror=plan.is_mirror(group),
             lasts=True,
         )
         for group, own in zip(plan.groups, blocks, strict=True)

@@ -392,3 +392,37 @@ def test_labels_in_other_words_than_the_references_are_refused() -> None:
         InputError, match='label "hired" holds no, yes, and the reference only 0, 1'
     ):
         dl.check(with_column(window, "hired", said), baseline, kind="bias")
+
+
+def test_two_groups_that_are_each_others_others_are_told_once() -> None:
+    both = Baseline.fit(people(), **COLUMNS, facet="sex")
+
+    report = dl.check(unfair(), both, kind="bias")
+
+    women = {name: metric(report, name) for name in ("RD", "DI")}
+    assert all(one.violated for one in women.values())
+    assert {one.feature_name.partition(":")[0] for one in report.violations} == {"sex = Female"}
+    for name, one in women.items():
+        other = metric(report, name, "Male")
+        assert other.value == pytest.approx(-one.value if name == "RD" else 1 / one.value)
+        assert not other.judged
+
+    document = json.loads(both.documents["analysis.json"])
+    [_, male] = document["post_training_bias_metrics"]["facets"]["sex"]
+    for line in male["metrics"]:
+        line["value"] = 0.01 if line["name"] == "DPPL" else line["value"]
+    limited = replace(both, documents={**both.documents, "analysis.json": json.dumps(document)})
+    own = dl.check(unfair(), limited, kind="bias")
+    assert metric(own, "DPPL", "Male").severity == "page"  # A limit of one's own is told.
+
+
+def test_three_groups_are_judged_each() -> None:
+    rng = np.random.default_rng(2)
+    table = pa.table({
+        "g": rng.choice(["a", "b", "c"], 3_000), "said": rng.integers(0, 2, 3_000),
+    })  # fmt: skip
+    report = dl.check(
+        table, Baseline.fit(table, prediction="said", positive=1, facet="g"), kind="bias"
+    )
+
+    assert all(metric(report, "DPPL", group).judged for group in "abc")

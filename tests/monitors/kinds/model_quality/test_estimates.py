@@ -503,7 +503,7 @@ def test_losses_are_predicted_from_the_inputs(of_values: Baseline) -> None:
     assert estimate.low < realised < estimate.high
     causes = {one.feature_name: one.cause for one in report.violations}
     assert set(causes) == {"estimated_mae", "estimated_rmse"}
-    assert "the same as estimated_mse 9." in causes["estimated_rmse"]  # Of which it is the root.
+    assert "the same as estimated_mse 8." in causes["estimated_rmse"]  # Of which it is the root.
     assert not any(one.constraint_check_type == "estimate_check" for one in later.violations)
 
 
