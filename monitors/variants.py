@@ -30,6 +30,7 @@ from driftline.capture.windows.window import Window, WindowRead, moment_of, read
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.formats.source import open_source
+from driftline.monitors.kinds.model_quality.costs import COST, EXPECTED, Costs
 from driftline.monitors.results.violation import plural
 from driftline.monitors.rules.declaration import nearest
 from driftline.monitors.run.captured_window import labels_of
@@ -151,6 +152,7 @@ def compare(
     start: date | str | None = None,
     end: date | str | None = None,
     alpha: float = 0.05,
+    costs: object = None,
 ) -> VariantComparison:
     """Compare the variants of a model by a mean, as often as one likes.
 
@@ -166,8 +168,8 @@ def compare(
     reference
         A baseline, or the folder of one: for measures of quality, it names label and answers.
     metric
-        A measure of quality ("accuracy", "brier", "mae", "mse"), or a column of numbers or truth
-        values.
+        A measure of quality ("accuracy", "brier", "mae", "mse", "cost"), or a column of numbers or
+        truth values.
     by
         The column that names the variant.
     better
@@ -183,6 +185,8 @@ def compare(
         The period, half-open, by this time: ISO texts, dates or times, UTC without a zone.
     alpha
         The chance that any decision is ever wrong, over all pairs and looks.
+    costs
+        Prices of answers, for the metric "cost", as `driftline.check` takes them.
 
     Returns
     -------
@@ -197,7 +201,11 @@ def compare(
     """
     baseline = Baseline.load(reference) if isinstance(reference, str | PathLike) else reference
     _require(better, margin, alpha)
-    asked = _Asked(metric, by, cluster, timestamp, baseline)
+    if costs is not None and metric != COST:
+        raise InputError(
+            f'costs with metric "{metric}"; expected metric="{COST}" (--metric {COST})'
+        )
+    asked = _Asked(metric, by, cluster, timestamp, baseline, Costs.given(costs))
     return _compared(asked, asked.read(data, start, end), better, margin, alpha)
 
 
@@ -216,7 +224,7 @@ def _compared(
             f'"{metric}" ({shown}); expected 2 to {MOST_VARIANTS}'
         )
     rows = _Rows(values, variant, asked.blocks(table), asked.units(table)).take(kept)
-    side = better or QUALITY.get(metric, "higher")
+    side = better or ("lower" if asked.costs is not None else QUALITY.get(metric, "higher"))
     means = tuple(VariantMean(names[one], *rows.mean_of(one)) for one in present)
     differences = _differences(rows, present, names, alpha)
     decision, winner = _decided([one.variant for one in means], differences, side, margin)
@@ -329,9 +337,12 @@ class _Asked:
     cluster: str | None
     timestamp: str | None
     baseline: Baseline | None
+    costs: Costs | None = None
 
     @property
     def is_quality(self) -> bool:
+        if self.costs is not None:
+            return True
         known = None if self.baseline is None else self.baseline.signature.get(self.metric)
         return self.metric in QUALITY and known is None
 
@@ -382,6 +393,8 @@ class _Asked:
         if name != self.metric or self.is_quality:
             return f"{lack}; it is needed to compare"
         plain = name.lower()
+        if plain == COST:
+            return f"{lack}; for what answers cost, give their prices: costs= (--costs), {EXPECTED}"
         if plain in NO_MEANS:
             return (
                 f'"{name}" is no mean over rows and cannot be compared; expected '
@@ -459,6 +472,9 @@ class _Asked:
     def _measure(self, answers: Answers) -> Numbers:
         """Return the measure of each labelled row."""
         is_number = answers.problem == "regression"
+        if self.costs is not None and not is_number:
+            prices = self.costs.matrix(answers.classes)
+            return prices[answers.label.astype(np.intp), answers.answer.astype(np.intp)]
         if is_number != (self.metric in ("mae", "mse")):
             fits = ("mae", "mse") if is_number else ("accuracy", "brier")
             raise InputError(

@@ -100,6 +100,9 @@ def test_errors_of_numbers_are_compared() -> None:
         ({"alpha": 5}, "expected a chance between 0 and 0.5"),
         ({"start": START}, "no column has times"),
         ({"metric": "auc"}, '"auc" is no mean over rows and cannot be compared; expected accuracy'),
+        ({"costs": "BAD", "metric": "cost"}, "costs BAD: neither JSON nor a file; expected"),
+        ({"costs": {"fp": 1}}, 'costs with metric "brier"; expected metric="cost"'),
+        ({"metric": "cost"}, r"no column \"cost\"; for what answers cost, give .*costs= \(--costs"),
         ({"metric": "Acuracy"}, r'no column "Acuracy", nor is that a measure \(did you mean "ac'),
         ({"by": "variants"}, r'which would name the variant .*\(did you mean "variant"\?\); name'),
     ],
@@ -110,6 +113,20 @@ def test_what_cannot_be_compared_is_one_sentence(
     with pytest.raises(InputError, match=sentence):
         frame = answers(100, 5).assign(lists=[[1]] * 100)
         dl.compare(frame, base, **{"metric": "brier", **change})  # type: ignore[arg-type]
+
+
+def test_variants_are_compared_by_what_their_answers_cost(base: dl.Baseline) -> None:
+    frame = answers(20_000, 4)
+    turned = (frame["variant"] == "blue") & (frame.index % 3 == 0)
+    frame["chance"] = frame["chance"].where(~turned, 1 - frame["chance"])
+
+    found = dl.compare(frame, base, metric="cost", costs={"fp": 1, "fn": 10})
+
+    assert (found.decision, found.winner, found.better) == ("winner", "green", "lower")
+    for one in found.variants:
+        own = frame[frame["variant"] == one.variant]
+        wrong = 10 * (own["late"] & (own["chance"] <= 0.5)) + (~own["late"] & (own["chance"] > 0.5))
+        assert one.mean == pytest.approx(wrong.mean())
 
 
 def rows(*parts: tuple[str, int, list[float]]) -> pd.DataFrame:

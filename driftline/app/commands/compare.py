@@ -12,7 +12,7 @@ from driftline.app.commands.output import Answer
 from driftline.app.exit_codes import UNDECIDED
 from driftline.lazy_imports import start_lean
 
-METRIC = "accuracy, brier, mae, mse, or a column of numbers."
+METRIC = "accuracy, brier, mae, mse, cost, or a column of numbers."
 
 
 @with_dialect
@@ -52,6 +52,10 @@ def compare(
     alpha: Annotated[
         float, typer.Option("--alpha", help="Chance of a wrong decision, over all looks.")
     ] = 0.05,
+    costs: Annotated[
+        str | None,
+        typer.Option("--costs", metavar="JSON", help='What answers cost: {"fp": 1, "fn": 10}.'),
+    ] = None,
     *,
     dialect: Dialect,
 ) -> Answer:
@@ -80,6 +84,7 @@ def compare(
         start=moment(start, "--from"),
         end=moment(end, "--to"),
         alpha=alpha,
+        costs=costs,
     )
     code = UNDECIDED if found.decision == "undecided" else 0
     return Answer(found.to_dict(), found.lines, code=code)

@@ -127,7 +127,7 @@ def _parsed(found: object) -> object:
         return found
     text = fspath(found)
     try:
-        if "=" in text and "{" not in text and not Path(text).exists():
+        if "{" not in text and not Path(text).exists():
             raise InputError(f"{KEY} {text:.80}: neither JSON nor a file; {EXPECTED}")
         if not text.lstrip().startswith("{"):
             text = Path(text).read_text(encoding="utf-8")
@@ -135,7 +135,9 @@ def _parsed(found: object) -> object:
     except OSError as error:
         raise InputError(f"{KEY} {fspath(found)}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{KEY} {fspath(found):.80}: no JSON ({error}); {EXPECTED}") from error
+        raise InputError(
+            f"{KEY} {fspath(found):.80}: no JSON; {EXPECTED}, with names in double quotes"
+        ) from error
 
 
 def _price(name: str, price: object) -> float:
