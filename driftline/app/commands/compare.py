@@ -14,6 +14,11 @@ from driftline.lazy_imports import start_lean
 
 METRIC = "accuracy, brier, mae, mse, cost, or a column of numbers."
 
+Costs = Annotated[
+    str | None,
+    typer.Option("--costs", metavar="JSON", help='What answers cost: {"fp": 1, "fn": 10}.'),
+]
+
 
 @with_dialect
 @options.answers
@@ -52,10 +57,7 @@ def compare(
     alpha: Annotated[
         float, typer.Option("--alpha", help="Chance of a wrong decision, over all looks.")
     ] = 0.05,
-    costs: Annotated[
-        str | None,
-        typer.Option("--costs", metavar="JSON", help='What answers cost: {"fp": 1, "fn": 10}.'),
-    ] = None,
+    costs: Costs = None,
     *,
     dialect: Dialect,
 ) -> Answer:
