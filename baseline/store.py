@@ -200,7 +200,7 @@ class Baseline:
         compat
             Find the types as SageMaker does, by each value's text; the data is read once more.
         predict
-            Asks the model, for "attribution": a table of features in, its answers out.
+            Asks the model, for "attribution": a function of rows such as ``model.predict``.
         metrics, costs
             What model quality measures besides, as `check` takes them (docs/monitors.md).
 

@@ -65,7 +65,7 @@ def check(
     budget
         Accepted false alarms, a `driftline.Budget`; one a year at one check a day when missing.
     predict
-        Asks the model, for "attribution" (which it implies): a table of features in, answers out.
+        Asks the model, for "attribution" (which it implies): such as ``model.predict``.
     engine, jobs
         Where data quality reads the rows: "local" in so many processes (1 when missing, 0 for one
         for each core), "dask" or "dask:ADDRESS". The report is the same.

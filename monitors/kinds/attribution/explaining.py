@@ -19,6 +19,7 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.formats.source import Source
 from driftline.monitors.check_context import Predictor
+from driftline.monitors.kinds.attribution.asking import taking_tables
 from driftline.monitors.kinds.attribution.importance import (
     LABEL,
     Attributions,
@@ -167,7 +168,8 @@ def explain_rows(
         found, units = known.contributions(rows, background), known.method_units
     else:
         chosen, units = PERMUTATION, known.units if known is not None else "answer"
-        found = explain(rows, background, predict, seed=seed)
+        asked = predict if known is not None else taking_tables(predict, rows)
+        found = explain(rows, background, asked, seed=seed)
     labels = known.labels if known is not None else ()
     outputs = found.values.shape[1]
     if len(labels) != outputs:

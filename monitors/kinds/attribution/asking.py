@@ -1,0 +1,71 @@
+"""Asking a user's model: with an Arrow table, a pandas data frame or a numpy array, as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.errors import InputError
+from driftline.monitors.check_context import Predictor
+
+# What functions raise that are given rows in another form than they take.
+OTHER_FORM = (TypeError, ValueError, AttributeError, LookupError)
+Form = Callable[[pa.Table], object]
+# In this order forms are tried.
+FORMS: dict[str, Form] = {
+    "an Arrow table": lambda rows: rows,
+    "a pandas data frame": lambda rows: rows.to_pandas(),
+    "a numpy array": lambda rows: rows.to_pandas().to_numpy(),
+}
+
+
+def taking_tables(predict: Callable[..., object], rows: pa.Table) -> Predictor:
+    """Return a function of Arrow tables that asks the model with rows in the form that it takes.
+
+    A method of a fitted estimator, such as ``model.predict``, gets its own columns by name, or an
+    array where it was fitted on one. Of any other function a few of the rows tell the form.
+
+    Raises
+    ------
+    InputError
+        When the function takes none of them, or the rows lack a column of the estimator.
+    """
+    owner = getattr(predict, "__self__", None)
+    names = getattr(owner, "feature_names_in_", None)
+    if names is not None:
+        wanted = [str(one) for one in names]
+        if lacking := [one for one in wanted if one not in rows.column_names]:
+            raise InputError(
+                f'predict= takes column "{lacking[0]}", which is no feature of the reference; '
+                f"known: {', '.join(rows.column_names)}"
+            )
+        return _as_form(predict, lambda table: table.select(wanted).to_pandas())
+    if getattr(owner, "n_features_in_", None) is not None:
+        return _as_form(predict, FORMS["a numpy array"])
+    return _as_form(predict, _form_of(predict, rows.slice(0, 2)))
+
+
+def _form_of(predict: Callable[..., object], rows: pa.Table) -> Form:
+    """Return the first form of some rows that a function answers one by one."""
+    # A heavy import that only a model needs; other indexes are none of its LookupErrors.
+    from pandas.errors import InvalidIndexError
+
+    errors = []
+    for name, form in FORMS.items():
+        try:
+            answers = np.asarray(predict(form(rows)))
+        except (*OTHER_FORM, InvalidIndexError) as error:
+            errors.append(f"{name} ({str(error).partition(chr(10))[0]:.120})")
+            continue
+        if answers.ndim and len(answers) == rows.num_rows:
+            return form
+        errors.append(f"{name} (answers of shape {answers.shape} to {rows.num_rows} rows)")
+    raise InputError(
+        f"predict= takes none of {', '.join(errors)}; expected one answer for each row"
+    )
+
+
+def _as_form(predict: Callable[..., object], form: Form) -> Predictor:
+    return lambda rows: np.asarray(predict(form(rows)))

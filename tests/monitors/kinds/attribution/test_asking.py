@@ -1,0 +1,73 @@
+"""A user's function is asked with rows in the form that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+import driftline as dl
+from driftline.errors import InputError
+from driftline.monitors.kinds.attribution.asking import taking_tables
+
+
+def frame(rows: int = 300) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    return pd.DataFrame(
+        {"a": rng.normal(size=rows), "b": rng.normal(size=rows), "c": rng.choice(["u", "v"], rows)}
+    )
+
+
+FRAME = frame()
+TRUTH = FRAME.a - 2 * FRAME.b + (FRAME.c == "u")
+NUMBERS = FRAME[["a", "b"]]
+TABLE = pa.Table.from_pandas(NUMBERS)
+NAMED = LinearRegression().fit(NUMBERS, TRUTH)
+
+
+@pytest.mark.parametrize(
+    "predict",
+    [
+        lambda rows: NAMED.predict(rows.to_pandas()),  # An Arrow table.
+        lambda rows: NAMED.coef_[0] * rows.a + NAMED.coef_[1] * rows.b + NAMED.intercept_,
+        lambda rows: rows[:, 0] * NAMED.coef_[0] + rows[:, 1] * NAMED.coef_[1] + NAMED.intercept_,
+        NAMED.predict,
+        LinearRegression().fit(NUMBERS.to_numpy(), TRUTH).predict,
+        LinearRegression().fit(NUMBERS[["b", "a"]], TRUTH).predict,  # In its own order.
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_functions_get_what_they_take(predict: Callable[..., Any]) -> None:
+    answers = taking_tables(predict, TABLE)(TABLE)
+
+    assert answers == pytest.approx(NAMED.predict(NUMBERS))
+
+
+@pytest.mark.filterwarnings("error")
+def test_methods_of_estimators_are_explained_as_they_are() -> None:
+    encoder = make_column_transformer((OneHotEncoder(), ["c"]), remainder="passthrough")
+    model = make_pipeline(encoder, LogisticRegression()).fit(FRAME, TRUTH > 0)
+
+    for predict in (model.predict_proba, lambda rows: model.predict_proba(rows)[:, 1]):
+        baseline = dl.Baseline.fit(FRAME, predict=predict)
+        assert dl.check(FRAME, baseline, predict=predict).passed
+
+
+def test_a_function_that_takes_no_form_is_one_sentence() -> None:
+    def broken(rows: object) -> object:
+        raise ValueError("no model")
+
+    with pytest.raises(InputError, match=r"takes none of an Arrow table \(no model\), a pandas da"):
+        taking_tables(broken, TABLE)
+    with pytest.raises(InputError, match=r"answers of shape \(\) to 2 rows.*expected one answer"):
+        taking_tables(lambda rows: 1.0, TABLE)
+    with pytest.raises(InputError, match=r'takes column "b", which is no feature .* known: a$'):
+        taking_tables(NAMED.predict, TABLE.select(["a"]))
