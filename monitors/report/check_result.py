@@ -247,6 +247,8 @@ class CheckResult:
             return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"
         if not small:
             reasons = sorted({metric.note for metric in self.metrics if metric.note})
+            if self.details.get("labelled_rows") == 0 and self.details.get("answers_note"):
+                reasons = [str(self.details["answers_note"])]  # It is why all of them lack rows.
             return f"{rows}; nothing could be judged: {'; '.join(reasons) or 'nothing to compare'}"
         need = f": drift needs {MIN_ROWS} rows here and in the reference" * (not self.metrics)
         return (

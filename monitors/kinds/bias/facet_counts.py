@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.answers import ROUNDING
+from driftline.baseline.answers import ROUNDING, are_percents
 from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.classes import class_text, known_classes
 from driftline.errors import InputError
@@ -144,17 +144,21 @@ def count_batches(
     return found, rows
 
 
-def impossible_predictions(batch: pa.RecordBatch | pa.Table, roles: Roles) -> int:
-    """Count probabilities outside 0 to 1 where they make the answer, and infinite predictions."""
-    if roles.prediction is not None and roles.problem != "regression":
-        return 0
+def impossible_predictions(batch: pa.RecordBatch | pa.Table, roles: Roles) -> tuple[int, int]:
+    """Count probabilities outside 0 to 1 where they make the answer, and infinite predictions.
+
+    And as many where all of them may be percents.
+    """
     name = roles.prediction or "".join(roles.probability[-1:])
-    if name not in batch.schema.names:
-        return 0
+    is_class = roles.prediction is not None and roles.problem != "regression"
+    if is_class or name not in batch.schema.names:
+        return 0, 0
     column = batch.column(name)
     plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     numbers = coerce(plain, "double")[0].to_numpy(zero_copy_only=False)
-    return int(np.count_nonzero(~(np.isnan(numbers) | _is_possible(numbers, roles))))
+    wrong = numbers[~(np.isnan(numbers) | _is_possible(numbers, roles))]
+    is_percent = roles.problem != "regression" and are_percents(wrong)
+    return len(wrong), len(wrong) * is_percent
 
 
 def infinite_labels(batch: pa.RecordBatch, roles: Roles) -> int:

@@ -202,16 +202,20 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
 
 
 def unusable_of(
-    tallies: Mapping[Facet, Tally], impossible: int, roles: Roles, columns: Collection[str]
+    tallies: Mapping[Facet, Tally],
+    impossible: tuple[int, int],
+    roles: Roles,
+    columns: Collection[str],
 ) -> Unusable:
     """Count the predictions that no metric can use; none of columns that are not there."""
     names = {roles.prediction, *roles.probability[-1:]} & {*columns}
     if not names or not tallies:
         return Unusable()
     counts = next(iter(tallies.values())).counts
-    missing = int(counts[..., MISSING].sum()) - impossible
+    wrong, percents = impossible
     words = "of infinite size" if roles.problem == "regression" else "outside 0 to 1"
-    return Unusable(int(counts.sum()), missing, impossible, words)
+    words += " (percent? divide by 100)" * (0 < percents == wrong)
+    return Unusable(int(counts.sum()), int(counts[..., MISSING].sum()) - wrong, wrong, words)
 
 
 def reference_blocks(

@@ -55,7 +55,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     """Count the judged rows by facet; InputError when a column that the plan needs is missing."""
     seen: set[str] = set()
     ids: list[pa.Array] = []
-    impossible = unfit = unknown = 0
+    impossible = percents = unfit = unknown = 0
     classes, texts = Counter[str](), Counter[str]()
     known = () if plan.outcomes is None else outcome_classes(plan.outcomes)
     numbers, heard = plan.numbers, _heard(plan)
@@ -63,12 +63,13 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     near = SpacedRows(NEIGHBOUR_ROWS)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        nonlocal impossible, unfit, unknown, classes
+        nonlocal impossible, percents, unfit, unknown, classes
         for batch in context.rows.read(_needed(plan, context)):
             seen.update(batch.schema.names)
             if plan.tries_flips:
                 keep_spaced(near, batch, _plain_types(batch, plan.features))
-            impossible += impossible_predictions(batch, plan.roles)
+            wrong, as_percents = impossible_predictions(batch, plan.roles)
+            impossible, percents = impossible + wrong, percents + as_percents
             unfit += infinite_labels(batch, plan.roles)
             count, foreign = foreign_classes(batch, heard, known)
             unknown, classes = unknown + count, classes + foreign
@@ -92,7 +93,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     if times and len(ends) == len(times):
         length = span_length(int(np.ptp(np.concatenate(ends))))
     unusable = replace(
-        unusable_of(tallies, impossible, plan.roles, seen), texts=named_values(texts),
+        unusable_of(tallies, (impossible, percents), plan.roles, seen), texts=named_values(texts),
         unknown=unknown, unknown_words=named_values(classes),
     )  # fmt: skip
     repeated = repeated_note(ids, plan.roles.id_column)

@@ -380,7 +380,7 @@ def _unusable(answers: Answers | None) -> Unusable:
             words += " (percent? divide by 100)"
             if answers.percents < answers.impossible:
                 some = f"{plural(answers.percents, 'row')} outside 0 to 1"
-                words = f"that looks like percent ({some}): divide by 100"
+                words = f"in what looks like percent ({some}): divide by 100"
     return Unusable(
         _labelled(answers), answers.unanswered, answers.impossible, words,
         answers.texts, answers.unknown, answers.unknown_words,

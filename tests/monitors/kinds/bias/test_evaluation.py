@@ -426,3 +426,20 @@ def test_three_groups_are_judged_each() -> None:
     )
 
     assert all(metric(report, "DPPL", group).judged for group in "abc")
+
+
+def test_scores_in_percent_are_named_where_they_make_the_answer() -> None:
+    def scored(seed: int, factor: float) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        score = factor * rng.uniform(size=4_000)
+        return pa.table({"sex": rng.choice(["F", "M"], 4_000), "score": score})
+
+    baseline = Baseline.fit(
+        scored(1, 1.0), probability="score", positive=1, problem="binary", facet="sex=F"
+    )
+    report = dl.check(scored(2, 100.0), baseline, kind="bias")
+    odd = dl.check(scored(2, 1_000.0), baseline, kind="bias")
+
+    words = "outside 0 to 1 (percent? divide by 100)"
+    assert words in report.details["answers_note"] and words in report.cause
+    assert "percent?" not in odd.details["answers_note"]

@@ -140,3 +140,17 @@ def test_scores_in_percent_are_named_and_nothing_else_is_made_of_them(has_label:
     assert [one.feature_name for one in found.violations] == ["impossible_predictions"]
     assert "looks like percent (7,969 rows outside 0 to 1): divide by 100" in found.cause
     assert "(percent? divide them by 100)" in str(own.details["answers_note"])
+
+
+def test_compat_says_why_nothing_of_a_window_in_percent_could_be_judged() -> None:
+    roles = {"label": "late", "prediction": "said", "probability": "chance"}
+    usual = Baseline.fit(rare(40_000, 1, 1.0), **roles)
+
+    found = check(rare(20_000, 2, 100.0), usual, kind="model-quality", compat=True)
+
+    assert not found.violations  # SageMaker has no such check.
+    assert not found.decided
+    assert found.summary == (
+        "20,000 rows; nothing could be judged: left out of the metrics: 20,000 predictions in what "
+        "looks like percent (7,969 rows outside 0 to 1): divide by 100, of 20,000 rows"
+    )
