@@ -7,8 +7,8 @@ Thresholds and documents are SageMaker's; judgement.py and skill.py decide, as S
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -72,7 +72,7 @@ from driftline.monitors.kinds.model_quality.metrics import (
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 from driftline.monitors.kinds.model_quality.skill import Blocks
 from driftline.monitors.report.report import STATISTICS, Report
-from driftline.monitors.results.label_sample import ALL_LABELS, label_sample
+from driftline.monitors.results.label_sample import ALL_LABELS, LabelSample, label_sample
 from driftline.monitors.results.metric import WITHHELD, MetricPoint, MetricResult
 from driftline.monitors.results.unusable import (
     JudgedUnusable,
@@ -153,34 +153,17 @@ def detectable(baseline: Baseline) -> list[str]:
 def evaluate(context: CheckContext) -> Report:
     """Judge rows that have labels, all or some of them."""
     expected = expectation(context)
-    table, has_label = _rows(context)
-    known = expected.answers.classes if expected.answers else ()
-    is_known = not set(known).isdisjoint(known_classes(expected.roles.positives, known))
-    if expected.problem == "binary" and not is_known:
-        known = ()  # The caller's classes are others than the reference's.
-    read = partial(
-        _read, expected.answers, roles=expected.roles, problem=expected.problem, classes=known,
-        chances=expected.chances, reference=expected.classes,
-    )  # fmt: skip
-    answers = read(table)
+    window = _read_window(context, expected)
+    table, answers, every = window.table, window.answers, window.every
     blocks = kept_blocks(context, expected, answers)
-    every = answers
-    if expected.answers is not None and _labelled(answers) < table.num_rows:
-        every = read(table, any_label=True)  # Predictions are judged before labels come.
     like_sagemaker = context.compat is not None
     sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, expected.answers)
-    lost = lost_metrics(expected, answers, every, blocks, budget=context.budget, sample=sample)
-    found = (
-        judge_thresholds(expected, answers) if like_sagemaker
-        else judge_quality(
-            expected, answers, blocks, budget=context.budget, sample=sample, lost=lost
-        )
-    )  # fmt: skip
+    found = _judged(context, expected, window, blocks, sample)
     unusable = [] if like_sagemaker else _judged_unusable(context, expected, every)
     classes = () if like_sagemaker else _of_classes(answers, expected)
     estimates = estimate_window(
-        context, expected, table, answers, read=read, blocks=blocks, has_label=has_label,
-        sample=sample,
+        context, expected, table, answers, read=window.read, blocks=blocks,
+        has_label=window.has_label, sample=sample,
     )  # fmt: skip
     own = [one.name for one in expected.extras.own if one.name in found.measures]
     drawn = deviations(answers, context.seed) | {one: found.measures[one].error for one in own}
@@ -219,6 +202,49 @@ def evaluate(context: CheckContext) -> Report:
             **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),
         },
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Window:
+    """The judged rows."""
+
+    table: pa.Table
+    has_label: bool  # Whether any of the rows came with a column of labels.
+    read: Callable[..., Answers]  # Reads answers of rows as the reference's are read.
+    answers: Answers  # Of the labelled rows.
+    every: Answers  # Of all rows, where predictions are judged before labels come.
+
+
+def _read_window(context: CheckContext, expected: Expectation) -> _Window:
+    """Read the rows, and what the model said of those with a label, and of all."""
+    table, has_label = _rows(context)
+    known = expected.answers.classes if expected.answers else ()
+    is_known = not set(known).isdisjoint(known_classes(expected.roles.positives, known))
+    if expected.problem == "binary" and not is_known:
+        known = ()  # The caller's classes are others than the reference's.
+    read = partial(
+        _read, expected.answers, roles=expected.roles, problem=expected.problem, classes=known,
+        chances=expected.chances, reference=expected.classes,
+    )  # fmt: skip
+    every = answers = read(table)
+    if expected.answers is not None and _labelled(answers) < table.num_rows:
+        every = read(table, any_label=True)
+    return _Window(table, has_label, read, answers, every)
+
+
+def _judged(
+    context: CheckContext,
+    expected: Expectation,
+    window: _Window,
+    blocks: list[Blocks],
+    sample: LabelSample,
+) -> QualityJudgement:
+    """Hold every metric against what is expected of it, as SageMaker does where that is asked."""
+    answers, budget = window.answers, context.budget
+    if context.compat is not None:
+        return judge_thresholds(expected, answers)
+    lost = lost_metrics(expected, answers, window.every, blocks, budget=budget, sample=sample)
+    return judge_quality(expected, answers, blocks, budget=budget, sample=sample, lost=lost)
 
 
 def _read(
