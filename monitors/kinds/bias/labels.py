@@ -149,7 +149,7 @@ def _sample(plan: Plan, place: int, rows: _Rows, known: _Rows | None) -> LabelSa
     """Return the less fair of a group's labels and the others'; either could be by chance."""
     name = plan.groups[place].name
     parts = []
-    for side, who in ((GROUP, name), (OTHERS, f"others than {name}")):
+    for side, who in ((GROUP, name), (OTHERS, f"all but {name}")):
         reference = None if known is None else known.of(place, side, labelled=True)
         sample = label_sample(
             rows.of(place, side, labelled=False),

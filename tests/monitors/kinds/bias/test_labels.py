@@ -46,7 +46,7 @@ def test_labels_chosen_by_the_answer_violate_no_metric_of_labels(reference: Base
 
     for name in LABELLED:
         note = metric(report, name).note
-        assert note.startswith("unrepresentative_labels: others than sex = Female: ")
+        assert note.startswith("unrepresentative_labels: all but sex = Female: ")
         assert "% of the rows have labels, their share predicted as " in note
     assert metric(report, "DPPL").judged  # Which needs none.
     assert not report.violations
