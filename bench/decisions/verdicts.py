@@ -59,13 +59,13 @@ def incidents(violated: np.ndarray) -> np.ndarray:
 
 def judge(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> Verdicts:
     """Judge all windows in order, as a monitor does: its budget, all scales, the past it needs."""
-    decider = _decider(monitor, histories)
+    drift_test = _drift_test(monitor, histories)
     names = tuple(histories)
-    past: deque[WindowCounts] = deque(maxlen=max(decider.earlier_windows, 1))
+    past: deque[WindowCounts] = deque(maxlen=max(drift_test.earlier_windows, 1))
     violated, undecided = [], []
     for window in _windows(monitor, histories):
         with _rough_bounds():
-            decision = decider.judge(window, tuple(past))
+            decision = drift_test.judge(window, tuple(past))
         drifted = set(decision.drifted)
         violated.append([name in drifted for name in names])
         undecided.append([name in decision.notes for name in names])
@@ -87,7 +87,7 @@ def _rough_bounds() -> Iterator[None]:
         significance.BOUND_ERROR = usual
 
 
-def _decider(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> DriftTest:
+def _drift_test(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> DriftTest:
     first = next(iter(histories.values()))
     rows = first.hours[: monitor.reference_hours].sum(axis=1)
     at = np.flatnonzero(rows)
@@ -118,13 +118,13 @@ def first_alarm(monitor: Monitor, histories: Mapping[str, ColumnHistory], onset:
 
     Only an alarm that begins after the change counts: the window before it is judged, too.
     """
-    decider = _decider(monitor, histories)
-    past: deque[WindowCounts] = deque(maxlen=max(decider.earlier_windows, 1))
+    drift_test = _drift_test(monitor, histories)
+    past: deque[WindowCounts] = deque(maxlen=max(drift_test.earlier_windows, 1))
     before = False
     for index, window in enumerate(_windows(monitor, histories)):
         if index >= onset - 1:
             with _rough_bounds():
-                violated = "x0" in decider.judge(window, tuple(past)).drifted
+                violated = "x0" in drift_test.judge(window, tuple(past)).drifted
             if violated and not before and index >= onset:
                 return index - onset + 1
             before = violated

@@ -16,7 +16,7 @@ DAY = timedelta(days=1)
 DAYS, ROWS = 40, 200
 
 
-def decider(
+def drift_test(
     rng: np.random.Generator, scales: tuple[int, ...] = (1,), days: int = DAYS
 ) -> DriftTest:
     """So many days: of "slow" each is wholly a or b for eight days, of "x" its rows are alike."""
@@ -40,7 +40,7 @@ def day(of: int, rows: int = ROWS, number: int = 0) -> object:
 
 @pytest.mark.parametrize("of", [0, 100, 200])
 def test_a_column_that_may_lie_anywhere_is_not_judged(rng: np.random.Generator, of: int) -> None:
-    found = decider(rng).judge(day(of))
+    found = drift_test(rng).judge(day(of))
 
     assert found.notes == {"slow": UNDECIDABLE}
     assert not found.drifted
@@ -53,20 +53,23 @@ def test_what_lies_beyond_all_that_was_seen_is_told_of_it_all_the_same(
     counts[-3] = ROWS  # All unseen.
     other = flags(np.array([ROWS // 2]), np.array([ROWS]))[0]
 
-    found = decider(rng).judge(window({"slow": counts, "x": other}, START, DAY))
+    found = drift_test(rng).judge(window({"slow": counts, "x": other}, START, DAY))
 
     assert found.drifted == ("slow",)
     assert found.notes == {}
 
 
 def test_too_few_rows_are_said_to_be_too_few(rng: np.random.Generator) -> None:
-    assert decider(rng).judge(day(10, rows=20)).notes == {"slow": INSUFFICIENT, "x": INSUFFICIENT}
+    assert drift_test(rng).judge(day(10, rows=20)).notes == {
+        "slow": INSUFFICIENT,
+        "x": INSUFFICIENT,
+    }
 
 
 def test_a_column_that_is_empty_though_values_are_expected_is_not_judged_by_these(
     rng: np.random.Generator,
 ) -> None:
-    rule = decider(rng)
+    rule = drift_test(rng)
     counts = np.zeros(flag().size, dtype=np.int64)
     counts[-2] = ROWS
 
@@ -79,7 +82,7 @@ def test_a_column_that_is_empty_though_values_are_expected_is_not_judged_by_thes
 def test_a_monitor_says_so_in_every_window_where_no_span_of_it_could_tell(
     rng: np.random.Generator,
 ) -> None:
-    rule = decider(rng, (1, 2))
+    rule = drift_test(rng, (1, 2))
     days = [day(0, number=number) for number in range(2)]
 
     found = [rule.judge(days[0]), rule.judge(days[1], days[:1])]
@@ -104,7 +107,7 @@ def test_what_a_longer_span_can_show_is_not_said_to_be_unjudged_before_it_ends()
 def test_independent_rows_are_judged(rng: np.random.Generator) -> None:
     cells = flags(np.array([15]), np.array([30]))[0]
 
-    assert "x" not in decider(rng).judge(window({"slow": cells, "x": cells}, START, HOUR)).notes
+    assert "x" not in drift_test(rng).judge(window({"slow": cells, "x": cells}, START, HOUR)).notes
 
 
 @pytest.mark.parametrize(
@@ -112,14 +115,16 @@ def test_independent_rows_are_judged(rng: np.random.Generator) -> None:
     [(16, "11 more days of reference and 4 days in one check"), (40, "4 days in one check")],
 )
 def test_what_would_help_is_said(rng: np.random.Generator, days: int, remedy: str) -> None:
-    found = decider(rng, days=days).judge(day(100))
+    found = drift_test(rng, days=days).judge(day(100))
 
     assert found.notes == {"slow": UNDECIDABLE}
     assert found.remedies == {"slow": remedy}
 
 
 def test_of_a_monitor_days_come_together_by_themselves(rng: np.random.Generator) -> None:
-    days = [decider(rng, (1, 2), days=number).judge(day(100)).remedies for number in (16, 40, 330)]
+    days = [
+        drift_test(rng, (1, 2), days=number).judge(day(100)).remedies for number in (16, 40, 330)
+    ]
 
     assert days == [
         {"slow": "11 more days of reference"},
@@ -129,7 +134,7 @@ def test_of_a_monitor_days_come_together_by_themselves(rng: np.random.Generator)
 
 
 def test_rows_too_few_to_be_judged_are_told_how_many_it_takes(rng: np.random.Generator) -> None:
-    found = decider(rng).judge(day(10, rows=20))
+    found = drift_test(rng).judge(day(10, rows=20))
 
     assert found.remedies == {"slow": "at least 30 rows", "x": "at least 30 rows"}
 

@@ -31,7 +31,7 @@ def one(a: int, rows: int) -> dict[str, np.ndarray]:
     return {"x": flags(np.array([a]), np.array([rows]))[0]}
 
 
-def flag_decider(share: float = 0.3, rows: int = 100_000, **more) -> DriftTest:
+def flag_drift_test(share: float = 0.3, rows: int = 100_000, **more) -> DriftTest:
     counts = flags(np.array([round(share * rows)]), np.array([rows]))[0]
     return DriftTest({"x": ReferenceColumn(flag(), counts.astype(float))}, length=HOUR, **more)
 
@@ -45,9 +45,9 @@ counts_of = st.lists(st.integers(0, 60), min_size=NUMBER.size, max_size=NUMBER.s
 @given(counts_of, st.floats(0, 0.3))
 def test_a_violation_is_a_small_p_value_is_a_distance_above_its_bound(counts, tolerance) -> None:
     budget = Budget(tolerance=tolerance)
-    decider = DriftTest({"x": ReferenceColumn(NUMBER, REFERENCE)}, budget=budget)
+    drift_test = DriftTest({"x": ReferenceColumn(NUMBER, REFERENCE)}, budget=budget)
 
-    decision = decider.judge(window({"x": counts}))
+    decision = drift_test.judge(window({"x": counts}))
 
     for found in decision.drifts.values():
         assert found.drifted == (found.likelihood_ratio > found.critical_value)
@@ -56,7 +56,7 @@ def test_a_violation_is_a_small_p_value_is_a_distance_above_its_bound(counts, to
 
 
 def test_the_evidence_is_that_of_the_strongest_set() -> None:
-    found = flag_decider().judge(window(one(450, 1000))).drifts["x"]
+    found = flag_drift_test().judge(window(one(450, 1000))).drifts["x"]
 
     free = 2 * 0.01 * math.sqrt(0.3 * 0.7)
     expected = likelihood_ratio(np.array([0.3]), 1e5, np.array([0.45]), 1000.0, tolerance=free)[0]
@@ -68,20 +68,20 @@ def test_the_evidence_is_that_of_the_strongest_set() -> None:
 
 @pytest.mark.parametrize(("by", "drifted"), [(0.0999, False), (0.1005, True)])
 def test_the_tolerance_is_the_shift_of_a_half_that_costs_nothing(by: float, drifted: bool) -> None:
-    decider = flag_decider(0.5, rows=10**9, tolerances={"x": 0.1})
+    drift_test = flag_drift_test(0.5, rows=10**9, tolerances={"x": 0.1})
 
-    verdict = decider.judge(window(one(round((0.5 + by) * 10**9), 10**9))).drifts["x"]
+    verdict = drift_test.judge(window(one(round((0.5 + by) * 10**9), 10**9))).drifts["x"]
 
     assert verdict.drifted == drifted
 
 
 def test_within_the_tolerance_the_set_that_moved_most_is_shown() -> None:
-    decider = DriftTest({"x": ReferenceColumn(NUMBER, REFERENCE)}, tolerances={"x": 0.2})
+    drift_test = DriftTest({"x": ReferenceColumn(NUMBER, REFERENCE)}, tolerances={"x": 0.2})
     counts = np.full(NUMBER.size, 20)
     counts[[0, -3, -2, -1]] = 0
     counts[5] += 40
 
-    verdict = decider.judge(window({"x": counts})).drifts["x"]
+    verdict = drift_test.judge(window({"x": counts})).drifts["x"]
 
     assert verdict.likelihood_ratio == 0
     assert verdict.share_window > verdict.share_reference
@@ -89,11 +89,11 @@ def test_within_the_tolerance_the_set_that_moved_most_is_shown() -> None:
 
 
 def test_a_small_change_is_found_by_the_span_that_needs_to_be_no_longer() -> None:
-    decider = flag_decider(scales=SCALES)
+    drift_test = flag_drift_test(scales=SCALES)
     past, found = [], []
     for hour in range(64):
         now = window(one(172, 500), START + hour * HOUR)  # 34.4% in place of 30%.
-        found.append(decider.judge(now, past).drifts["x"])
+        found.append(drift_test.judge(now, past).drifts["x"])
         past.append(now)
 
     assert next(one.window_count for one in found if one.drifted) in (8, 16)
@@ -105,11 +105,11 @@ def test_a_small_change_is_found_by_the_span_that_needs_to_be_no_longer() -> Non
 
 
 def test_a_small_change_is_found_once_a_span_is_long_enough() -> None:
-    decider = flag_decider(scales=SCALES)
+    drift_test = flag_drift_test(scales=SCALES)
     past, found = [], []
     for hour in range(64):
         now = window(one(160, 500), START + hour * HOUR)  # 32% in place of 30%.
-        found.append(decider.judge(now, past).drifts["x"])
+        found.append(drift_test.judge(now, past).drifts["x"])
         past.append(now)
 
     assert [one.drifted for one in found] == [False] * 63 + [True]
@@ -125,7 +125,7 @@ def test_a_span_is_judged_as_the_window_of_its_merged_counts(parts) -> None:
         window(one(min(a, rows), rows), START + hour * HOUR) for hour, (a, rows) in enumerate(parts)
     ]
     merged = window({"x": sum(one.cells["x"] for one in windows)})
-    known = flag_decider().reference_model
+    known = flag_drift_test().reference_model
     tolerance = np.array([0.01])
 
     found, expected = (
@@ -163,30 +163,30 @@ def test_the_order_of_columns_is_of_no_matter(order, a) -> None:
 def test_more_of_the_same_shift_is_never_less_evidence(rows, data) -> None:
     few = data.draw(st.integers(round(0.3 * rows), rows))
     more = data.draw(st.integers(few, rows))
-    decider = flag_decider()
+    drift_test = flag_drift_test()
 
-    less, greater = (decider.judge(window(one(a, rows))).drifts["x"] for a in (few, more))
+    less, greater = (drift_test.judge(window(one(a, rows))).drifts["x"] for a in (few, more))
 
     assert greater.likelihood_ratio >= less.likelihood_ratio * (1 - 1e-9)
 
 
 def test_small_windows_are_judged_together() -> None:
-    decider = flag_decider(scales=SCALES)
+    drift_test = flag_drift_test(scales=SCALES)
     past = [window(one(10, 10), START + hour * HOUR) for hour in range(1, 5)]
 
-    alone = decider.judge(window(one(10, 10), START + 5 * HOUR))
-    found = decider.judge(window(one(10, 10), START + 5 * HOUR), past).drifts["x"]
+    alone = drift_test.judge(window(one(10, 10), START + 5 * HOUR))
+    found = drift_test.judge(window(one(10, 10), START + 5 * HOUR), past).drifts["x"]
 
     assert alone.notes == {"x": INSUFFICIENT}
     assert found.drifted
     assert (found.window_count, found.since) == (3, START + 3 * HOUR)
-    assert found.alpha == decider.alpha()
+    assert found.alpha == drift_test.alpha()
 
 
 def test_a_column_counts_in_a_span_if_all_its_windows_have_it() -> None:
-    decider = flag_decider(scales=(1, 2))
+    drift_test = flag_drift_test(scales=(1, 2))
 
-    found = decider.judge(
+    found = drift_test.judge(
         window(one(30, 100), START + HOUR), [window({"y": one(1, 100)["x"]}, START)]
     )
 
@@ -195,8 +195,8 @@ def test_a_column_counts_in_a_span_if_all_its_windows_have_it() -> None:
 
 @pytest.mark.parametrize("rows", [0, 29])
 def test_too_few_rows_of_either_side_are_no_verdict(rows: int) -> None:
-    assert flag_decider().judge(window(one(rows, rows))).notes == {"x": INSUFFICIENT}
-    assert flag_decider(rows=rows).judge(window(one(30, 100))).notes == {"x": INSUFFICIENT}
+    assert flag_drift_test().judge(window(one(rows, rows))).notes == {"x": INSUFFICIENT}
+    assert flag_drift_test(rows=rows).judge(window(one(30, 100))).notes == {"x": INSUFFICIENT}
 
 
 def test_a_monitor_without_columns_has_no_verdicts() -> None:
@@ -218,10 +218,10 @@ def test_a_column_that_comes_empty_says_so() -> None:
 def test_a_stuck_value_of_a_constant_column_is_none() -> None:
     cells = number_cells("x", "double", np.array([5.0]), np.array([1000.0]), few=True)
     reference = cells.count(array_of(np.full(1000, 5.0))).astype(float)
-    decider = DriftTest({"x": ReferenceColumn(cells, reference)})
+    drift_test = DriftTest({"x": ReferenceColumn(cells, reference)})
 
-    same = decider.judge(window({"x": cells.count(array_of(np.full(200, 5.0)))}))
-    other = decider.judge(window({"x": cells.count(array_of(np.full(200, 7.0)))}))
+    same = drift_test.judge(window({"x": cells.count(array_of(np.full(200, 5.0)))}))
+    other = drift_test.judge(window({"x": cells.count(array_of(np.full(200, 7.0)))}))
 
     assert not same.drifts["x"].drifted
     assert other.drifts["x"].drifted
@@ -257,13 +257,13 @@ def test_more_unseen_values_than_that_are_drift() -> None:
 
 def test_counts_on_other_cells_are_refused() -> None:
     with pytest.raises(InputError, match='column "x": 7 counts for the 6 cells of the baseline'):
-        flag_decider().judge(window({"x": np.full(7, 10)}))
+        flag_drift_test().judge(window({"x": np.full(7, 10)}))
 
 
 @pytest.mark.parametrize("scales", [(), (2, 4), (1, 3, 4), (1, 2, 2)])
 def test_scales_that_do_not_nest_are_refused(scales) -> None:
     with pytest.raises(InputError, match="ascending numbers of windows from 1"):
-        flag_decider(scales=scales)
+        flag_drift_test(scales=scales)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def alarms(
 ) -> list[int]:
     """Judge windows with these shares of level a, one after the other; say which alarm."""
     counts = flags(np.array([round(SEEN * 100_000)]), np.array([100_000]))[0]
-    decider = DriftTest(
+    drift_test = DriftTest(
         {"x": ReferenceColumn(flag(), counts.astype(float))}, length=HOUR, scales=SCALES
     )
     windows = [
@@ -36,7 +36,7 @@ def alarms(
     return [
         at
         for at, one in enumerate(windows)
-        if decider.judge(one, windows[max(0, at - 63) : at]).drifted
+        if drift_test.judge(one, windows[max(0, at - 63) : at]).drifted
     ]
 
 
@@ -82,7 +82,7 @@ def test_a_shift_of_numbers_leaves_no_weak_cut_behind() -> None:
     cells = number()
     usual = np.zeros(cells.size)
     usual[1 : cells.size - 3] = 1_000
-    decider = DriftTest({"x": ReferenceColumn(cells, usual)}, length=HOUR, scales=SCALES)
+    drift_test = DriftTest({"x": ReferenceColumn(cells, usual)}, length=HOUR, scales=SCALES)
     shares = usual / usual.sum()
     shifted = np.roll(shares, 12) * (np.arange(cells.size) > 12)
     windows = [
@@ -96,7 +96,7 @@ def test_a_shift_of_numbers_leaves_no_weak_cut_behind() -> None:
     told = [
         at
         for at, one in enumerate(windows)
-        if decider.judge(one, windows[max(0, at - 63) : at]).drifted
+        if drift_test.judge(one, windows[max(0, at - 63) : at]).drifted
     ]
 
     assert told == [33, 34]

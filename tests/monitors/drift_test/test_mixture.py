@@ -58,10 +58,10 @@ def test_each_column_is_expected_as_by_its_own_hours() -> None:
 def test_drift_is_found_in_either_part_and_in_no_other() -> None:
     one, two = counted(1, 30), counted(2, 45)
     names = {"x1": column(one, "x1"), "x2": column(two, "x2")}
-    decider = DriftTest(names, BlockCounts(one.hours, one.counts, (two,)), DAY)
+    drift_test = DriftTest(names, BlockCounts(one.hours, one.counts, (two,)), DAY)
     usual, moved = np.array([720, 720, 0, 0, 0]), np.array([1300, 140, 0, 0, 0])
 
     for drifted in names:
         cells = {name: moved if name == drifted else usual for name in names}
-        found = decider.judge(WindowCounts(START, START + DAY, 1440, cells))
+        found = drift_test.judge(WindowCounts(START, START + DAY, 1440, cells))
         assert found.drifted == (drifted,)

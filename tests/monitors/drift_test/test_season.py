@@ -121,11 +121,11 @@ def judged(
     rows = np.full(HOURS.size, 400)
     counts = flags(rng.binomial(rows, shares), rows)
     columns, blocks = reference({"x": flag()}, {"x": counts})
-    decider = DriftTest(columns, blocks, HOUR)
+    drift_test = DriftTest(columns, blocks, HOUR)
     start = START + timedelta(weeks=WEEKS) + hour * HOUR
     own = flags(np.array([round(400 * share)]), np.array([400]))[0]
-    verdict = decider.judge(window({"x": own}, start)).drifts["x"]
-    dispersion = decider.reference_model.seasonal
+    verdict = drift_test.judge(window({"x": own}, start)).drifts["x"]
+    dispersion = drift_test.reference_model.seasonal
     assert dispersion is not None
     return verdict, dispersion.grids[0].name
 
