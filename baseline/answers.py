@@ -6,6 +6,7 @@ answer is made of the probability, if there is one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from driftline.baseline.forecasts import holds_lists, read_forecasts, unknown_labels
 from driftline.baseline.foreign_values import foreign_classes, named_values, words_for_numbers
 from driftline.baseline.outcomes import class_texts, held_classes
 from driftline.baseline.pairing import require_common_classes, require_numbers
@@ -65,6 +67,31 @@ class Answers:
     unknown_words: str = ""
     # When those without answer were, shape (unanswered,), where all rows have a time.
     unanswered_us: NDArray[np.int64] | None = None
+    # Of forecasts, whose values are the rows here: how many steps ahead, shape (rows,).
+    step: Codes | None = None
+    naive_error: float = math.nan  # Of forecasts: what MASE measures errors in; the reference's.
+
+    @property
+    def units(self) -> Codes | None:
+        """Each value's forecast, 0 ..., shape (rows,); None where each row is by itself."""
+        if self.step is None:
+            return None
+        return np.asarray(np.unique(self.places, return_inverse=True)[1], dtype=np.intp)
+
+    @property
+    def row_count(self) -> int:
+        """Rows of the data: forecasts, where each has several values."""
+        return len(self) if self.step is None else len(np.unique(self.places))
+
+    def once(self, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which rows are among some, shape (rows,); of a forecast the first value alone."""
+        if self.step is None or not among.any():
+            return among
+        chosen = np.flatnonzero(among)
+        is_first = np.diff(self.places[chosen], prepend=-1) != 0
+        found = np.zeros(len(self), dtype=np.bool_)
+        found[chosen[is_first]] = True
+        return found
 
     def __len__(self) -> int:
         return len(self.label)
@@ -78,6 +105,7 @@ class Answers:
             probability=None if self.probability is None else self.probability[rows],
             time_us=None if self.time_us is None else self.time_us[rows],
             places=self.places[rows],
+            step=None if self.step is None else self.step[rows],
         )
 
 
@@ -117,13 +145,22 @@ def read_answers(
     assert roles.label is not None  # It was checked just now.
     if any_label:
         place = table.column_names.index(roles.label)
-        labels = _labels_of_all(table[roles.label], classes)
+        is_forecast = problem == "regression" and holds_lists(table, roles.prediction)
+        labels = (
+            unknown_labels(table[roles.prediction])
+            if is_forecast
+            else _labels_of_all(table[roles.label], classes)
+        )
         table = table.set_column(place, roles.label, labels)
     present = pc.is_valid(table[roles.label])
     if pa.types.is_floating(table[roles.label].type):
         present = pc.and_(present, pc.invert(pc.is_nan(table[roles.label])))
     kept = np.flatnonzero(pc.fill_null(present, False).to_numpy())
     rows = table.take(pa.array(kept))
+    if problem == "regression" and (
+        holds_lists(rows, roles.label) or holds_lists(rows, roles.prediction)
+    ):
+        return _forecasts(rows, roles, kept, limits)
     labels, said = held_classes(rows, roles.label), held_classes(rows, roles.prediction)
     require_common_classes(labels, said, roles, problem, reference)
     if problem == "regression":
@@ -144,6 +181,21 @@ def read_answers(
         found, texts=named_values(texts), unknown=unknown, unknown_words=named_values(classes_words)
     )
     return _usable(answers, known, limits)
+
+
+def _forecasts(
+    rows: pa.Table, roles: Roles, kept: Codes, limits: tuple[float, float] | None
+) -> Answers:
+    assert roles.label is not None
+    assert roles.prediction is not None  # A regression has no other answer.
+    found = read_forecasts(rows, roles.label, roles.prediction)
+    times = read_times(rows, roles)
+    answers = Answers(
+        "regression", found.label, found.answer, (), None,
+        None if times is None else times[found.row], 0, kept[found.row],
+        step=found.step, naive_error=found.naive_error,
+    )  # fmt: skip
+    return _usable(answers, ~np.isnan(found.answer), limits)
 
 
 def _labels_of_all(column: pa.ChunkedArray, classes: Sequence[str]) -> pa.Array:
@@ -170,14 +222,14 @@ def _usable(
         possible = known & (inside if inside.ndim == 1 else inside.all(axis=1))
         if found.problem != "regression" and are_percents(numbers[known & ~possible]):
             percents = int(np.count_nonzero(is_label & known & ~possible))
-    lacking = is_label & ~known
+    lacking = found.once(is_label & ~known)
     return replace(
         found.take(is_label & possible),
         unanswered=int(np.count_nonzero(lacking)),
         unanswered_us=None if found.time_us is None else found.time_us[lacking],
-        impossible=int(np.count_nonzero(is_label & known & ~possible)),
+        impossible=int(np.count_nonzero(found.once(is_label & known & ~possible))),
         percents=percents,
-        unfit=int(np.count_nonzero(~is_label)),
+        unfit=int(np.count_nonzero(found.once(~is_label))),
         limits=(low, high),
     )
 

@@ -493,7 +493,7 @@ def _classes(
     signature: Signature, profile: Profile, roles: Roles, model_classes: Sequence[str]
 ) -> tuple[str, ...] | None:
     """Return the values of label and prediction, in order; None of quantities."""
-    if roles.problem == "regression":
+    if roles.problem == "regression" or signature.has_lists:
         return None
     names = [c.name for c in signature.columns if c.role in ("label", "prediction")]
     sides: dict[str | None, set[str]] = {}

@@ -18,6 +18,7 @@ from driftline.baseline.pairing import require_numbers
 from driftline.baseline.spacing import SpacedRows
 from driftline.classes import class_text, known_classes, merged_classes
 from driftline.errors import InputError
+from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.coercion import coerce
 from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Column, ColumnType, Signature
@@ -25,6 +26,8 @@ from driftline.signature import Column, ColumnType, Signature
 KEY = b"driftline.outcomes"
 NEIGHBOURS = b"driftline.neighbours"
 OUTCOMES_FORMAT = 2  # 2: facets of several columns, and of intervals.
+# What a regression predicts: a number, or one for each step ahead.
+NUMBERS = ("double", "int64", "list<double>")
 # Kept of a reference; evenly spaced rows beyond.
 MAX_ROWS = 1_000_000
 # Of them, with all features: rows, and values of features.
@@ -214,7 +217,7 @@ class OutcomeCollector:
             return
         for columns, kept in ((self._columns, self._rows), (self._near, self._near_rows)):
             if columns:
-                keep_spaced(kept, batch, {one.name: one.type for one in columns})
+                keep_spaced(kept, batch, {one.name: one.compared_type for one in columns})
 
     def merge(self, other: OutcomeCollector) -> OutcomeCollector:
         """Return what is kept of the rows of both, the other's after these."""
@@ -274,14 +277,14 @@ def _problem(roles: Roles, signature: Signature, classes: tuple[str, ...]) -> Pr
     if roles.probability or len(classes) == 2:
         return "binary"
     column = signature.get(roles.prediction) if roles.prediction else None
-    is_number = column is not None and column.type in ("double", "int64")
+    is_number = column is not None and column.compared_type in NUMBERS
     return "regression" if is_number else "multiclass"
 
 
 def _require_regression(roles: Roles, table: pa.Table) -> None:
     """Refuse texts where numbers are compared, and several values as their threshold."""
     for role, name in (("label", roles.label), ("prediction", roles.prediction)):
-        if name is not None:
+        if name is not None and table[name].type != ARROW_TYPES["list<double>"]:
             require_numbers(table[name], role, name)
     if roles.also_positive:
         raise InputError(

@@ -10,9 +10,9 @@ from typing import Literal
 import pyarrow as pa
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES, plain_type
+from driftline.formats.arrow_types import ARROW_TYPES, is_vector, plain_type
 from driftline.roles import Roles
-from driftline.signature import Column, ColumnType, Role, Signature, column_names, slug
+from driftline.signature import LISTS, Column, ColumnType, Role, Signature, column_names, slug
 
 InferredType = Literal["Integral", "Fractional", "String", "Unknown"]
 
@@ -33,9 +33,14 @@ def column_type(found: pa.DataType) -> ColumnType:
     """Return the signature's type for an Arrow type; what is no number, bool or time is text."""
     plain = plain_type(found)
     for kind, wanted in ARROW_TYPES.items():
-        if plain == wanted:
+        if plain == wanted and kind not in LISTS:
             return kind
     return "string"
+
+
+def list_type(found: pa.DataType) -> ColumnType | None:
+    """Return the type of a column of lists of numbers, such as forecasts; None of any other."""
+    return "list<double>" if is_vector(found) else None
 
 
 def signature_of(types: Mapping[str, ColumnType]) -> Signature:
@@ -109,7 +114,8 @@ def _column(schema: pa.Schema, name: str, column: str, role: Role, roles: Roles)
     kind = _type(schema, name, roles.timestamp)
     if name in roles.categorical and kind != "string":
         return Column(name, column, "string", role, data_type=kind)
-    return Column(name, column, kind, role)
+    held = list_type(schema.field(name).type) if role == "label" else None
+    return Column(name, column, kind, role, data_type=held)
 
 
 def _type(schema: pa.Schema, name: str, timestamp: str | None) -> ColumnType:
@@ -125,8 +131,12 @@ def _outputs(
 ) -> tuple[Column, ...]:
     found: list[Column] = []
     if prediction is not None:
-        kind = column_type(schema.field(prediction).type)
-        found.append(Column(prediction, "prediction", kind, "prediction"))
+        held = schema.field(prediction).type
+        found.append(
+            Column(
+                prediction, "prediction", column_type(held), "prediction", data_type=list_type(held)
+            )
+        )
     if len(probabilities) == 1:
         found.append(Column(probabilities[0], "probability", "double", "probability"))
     elif probabilities:

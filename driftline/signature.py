@@ -14,7 +14,11 @@ from typing import Any, Literal, get_args
 
 from driftline.errors import InputError
 
-ColumnType = Literal["int64", "double", "string", "bool", "timestamp"]
+ColumnType = Literal[
+    "int64", "double", "string", "bool", "timestamp", "list<double>", "list<string>"
+]
+# Of forecasts and rankings: only what a model answers, and its labels, may be lists.
+LISTS: tuple[ColumnType, ...] = ("list<double>", "list<string>")
 Role = Literal["feature", "label", "prediction", "probability", "id", "timestamp", "excluded"]
 
 # What a window's distribution is compared for; a label comes late, the others say what a row is.
@@ -45,8 +49,8 @@ class Column:
         Names in the capture table under which earlier versions stored it as another type, newest
         first.
     data_type
-        Type of the values in the data and for the model, where the column was declared categorical
-        and is judged as text; None: `type` is both.
+        Type of the values in the data and for the model, where the column was declared categorical,
+        or holds lists, and is judged as text; None: `type` is both.
     unjudged
         Why the values are not judged, where the column is neither id, time nor excluded.
     """
@@ -79,6 +83,21 @@ class Column:
                 f'column "{self.name}": role "{self.role}"; '
                 f"expected one of {', '.join(get_args(Role))}"
             )
+        if self.sent_type in LISTS and self.role not in ("label", "prediction", "probability"):
+            raise InputError(
+                f'column "{self.name}": type "{self.sent_type}" in the role {self.role}; expected '
+                "lists only as prediction, probability or label"
+            )
+
+    @property
+    def sent_type(self) -> ColumnType:
+        """The type of the values in the data and for the model."""
+        return self.data_type or self.type
+
+    @property
+    def compared_type(self) -> ColumnType:
+        """The type in which labels and answers are compared: lists stay lists, codes are texts."""
+        return self.sent_type if self.sent_type in LISTS else self.type
 
     def as_dict(self) -> dict[str, Any]:
         """Return the column as plain JSON values, without what is unset."""
@@ -102,7 +121,7 @@ class Column:
 
     def as_sent(self) -> Column:
         """Return the column with the type that its values have in the data and for the model."""
-        return replace(self, type=self.data_type or self.type, data_type=None)
+        return replace(self, type=self.sent_type, data_type=None)
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Column:
@@ -171,13 +190,24 @@ class Signature:
         """The columns that a request carries, in order."""
         return tuple(column for column in self.features if column.role == "feature")
 
+    @property
+    def has_lists(self) -> bool:
+        """Whether answers or labels are lists."""
+        return any(column.sent_type in LISTS for column in self.columns)
+
     def get(self, name: str) -> Column | None:
         """Find a column by the user's name for it."""
         return next((column for column in self.columns if column.name == name), None)
 
     def as_sent(self) -> Signature:
         """Return the signature with the types that values have in the data and for the model."""
-        return replace(self, features=tuple(column.as_sent() for column in self.features))
+        return replace(
+            self,
+            features=tuple(column.as_sent() for column in self.features),
+            outputs=tuple(
+                column.as_sent() if column.sent_type in LISTS else column for column in self.outputs
+            ),
+        )
 
     def to_json(self) -> str:
         """Write the signature as JSON text, stable for equal signatures."""

@@ -173,12 +173,15 @@ def _hash(hasher: hashlib.blake2b, rows: pa.Table) -> None:
     """Add the rows' values to a hash, independent of buffers and chunks."""
     for column in rows.columns:
         hasher.update(pc.is_valid(column).to_numpy().tobytes())
+        if pa.types.is_list(column.type):
+            hasher.update(json.dumps(column.to_pylist()).encode())
+            continue
         if pa.types.is_string(column.type):
             # Texts in order of appearance, then which one each row has: both are the rows' own.
             coded = column.combine_chunks().dictionary_encode()
             hasher.update(json.dumps(coded.dictionary.to_pylist()).encode())
             column = coded.indices.cast(pa.int64())
-        elif pa.types.is_timestamp(column.type):
+        if pa.types.is_timestamp(column.type):
             column = column.cast(pa.int64())
         filled = pc.fill_null(column, False if pa.types.is_boolean(column.type) else 0)
         numbers = (

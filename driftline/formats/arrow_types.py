@@ -20,6 +20,8 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
     "bool": pa.bool_(),
     "timestamp": UTC_MICROSECONDS,
+    "list<double>": pa.list_(pa.float64()),
+    "list<string>": pa.list_(pa.string()),
 }
 
 # The largest power of ten, and the largest whole number, that float64 holds exactly.
@@ -45,7 +47,7 @@ def _is_extension(found: pa.DataType) -> bool:
 _is_wrapped = _any_of(pa.types.is_dictionary, pa.types.is_run_end_encoded, _is_extension)
 _is_time = _any_of(pa.types.is_date, pa.types.is_timestamp)
 _is_decimal_number = _any_of(pa.types.is_floating, pa.types.is_decimal, pa.types.is_duration)
-_is_list = _any_of(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+is_list = _any_of(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _is_binary = _any_of(
     pa.types.is_binary,
     pa.types.is_large_binary,
@@ -75,7 +77,7 @@ def plain_type(found: pa.DataType) -> pa.DataType:
         return ARROW_TYPES["double"]
     if _is_time(found):
         return ARROW_TYPES["timestamp"]
-    if _is_vector(found):
+    if is_vector(found):
         return pa.list_(plain_type(found.value_type))
     return ARROW_TYPES["string"]
 
@@ -157,10 +159,10 @@ def _decimals(array: pa.Array) -> pa.Array:
     return array.cast(pa.string()).cast(pa.float64())
 
 
-def _is_vector(found: pa.DataType) -> bool:
+def is_vector(found: pa.DataType) -> bool:
     """Whether these are lists of numbers."""
     numbers = (ARROW_TYPES["int64"], ARROW_TYPES["double"])
-    return _is_list(found) and plain_type(found.value_type) in numbers
+    return is_list(found) and plain_type(found.value_type) in numbers
 
 
 def _vectors(array: pa.Array) -> pa.Array:
@@ -218,7 +220,7 @@ _CARRIES: tuple[tuple[_IsSuch, Callable[[pa.Array], pa.Array]], ...] = (
     (pa.types.is_duration, _seconds),
     (pa.types.is_uint64, _signed),
     (pa.types.is_decimal, _decimals),
-    (_is_vector, _vectors),
+    (is_vector, _vectors),
     (_is_binary, _bytes_as_text),
     (_is_written_out, _as_text),
 )

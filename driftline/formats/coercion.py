@@ -28,7 +28,8 @@ from driftline.formats.cells import (
     read_cell,
 )
 from driftline.formats.hashing import vector_texts
-from driftline.signature import ColumnType
+from driftline.formats.lists import listed, read_lists
+from driftline.signature import LISTS, ColumnType
 
 MISSING = pa.array(sorted(NO_VALUES), pa.string())
 _TRUTHS = pa.array(list(TRUTH_VALUES))
@@ -92,7 +93,10 @@ def from_array(array: pa.Array, kind: ColumnType) -> Coerced:
 
 
 def from_values(values: Sequence[object], kind: ColumnType) -> Coerced:
-    """Read the values of one JSON field; lists and objects never fit."""
+    """Read the values of one JSON field; objects never fit, and lists only columns of lists."""
+    if kind in LISTS:
+        column, lost = listed(values, kind)
+        return Coerced(column, lost, [as_text(values[row]) for row in lost])
     try:
         # Arrow would cut 1.5 to a whole number, and take 17 for a time.
         is_whole = kind == "int64" and set(map(type, values)) <= _WHOLE_OR_MISSING
@@ -173,6 +177,8 @@ def _read(
         return pa.nulls(len(array), ARROW_TYPES[kind]), None
     if isinstance(array, pa.ChunkedArray):
         array = plain
+    if kind in LISTS:
+        return read_lists(plain, kind)
     if pa.types.is_list(plain.type):
         plain = vector_texts(plain)
     if pa.types.is_string(plain.type):

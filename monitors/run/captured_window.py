@@ -129,7 +129,7 @@ def _kept(violation: Violation) -> Violation:
 def labels_of(reference: Signature) -> Labels | None:
     """Name the column that ground truth is read as; none when the reference has no true answer."""
     found = next((feature for feature in reference.features if feature.role == "label"), None)
-    return None if found is None else Labels(found.name, found.type)
+    return None if found is None else Labels(found.name, found.compared_type)
 
 
 def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:

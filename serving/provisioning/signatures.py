@@ -42,7 +42,7 @@ def foreign_signature(declared: Signature) -> Signature:
         answer = Column(
             _free("prediction", taken),
             "prediction",
-            labels[0].type,
+            labels[0].compared_type,
             "prediction",
             classes=labels[0].classes,
         )

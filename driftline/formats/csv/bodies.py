@@ -23,7 +23,7 @@ from driftline.formats.body_limits import MAX_ROWS, MAX_VALUES, BodyError, requi
 from driftline.formats.cells import NO_VALUES
 from driftline.formats.coercion import Coerced, from_array, is_plainly_read
 from driftline.formats.shapes.responses import ROUNDED, AnswerRows
-from driftline.signature import Column, ColumnType
+from driftline.signature import LISTS, Column, ColumnType
 
 # Python's own bound of a quoted text, for the whole process; bodies are bounded by the tap.
 csv.field_size_limit(1 << 30)
@@ -103,7 +103,7 @@ def _numbers(column: Coerced) -> np.ndarray:
     values, unfit, texts = column
     if pa.types.is_string(values.type):
         values = from_array(values, "double").values
-    elif pa.types.is_timestamp(values.type):
+    elif pa.types.is_timestamp(values.type) or pa.types.is_list(values.type):
         values = pa.nulls(len(values))
     found: np.ndarray = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).copy()
     found[unfit] = from_array(pa.array(texts, pa.string()), "double").values.to_numpy(
@@ -212,8 +212,8 @@ def _parse(text: bytes, fields: int, columns: Sequence[Column]) -> list[Coerced]
 
 
 def _direct_type(kind: ColumnType) -> pa.DataType:
-    """Return what Arrow reads a column as; times it reads otherwise than we do."""
-    return pa.string() if kind == "timestamp" else ARROW_TYPES[kind]
+    """Return what Arrow reads a column as; times it reads otherwise than we do, lists not."""
+    return pa.string() if kind == "timestamp" or kind in LISTS else ARROW_TYPES[kind]
 
 
 def _typed(values: pa.Array, kind: ColumnType, text: bytes) -> Coerced | None:

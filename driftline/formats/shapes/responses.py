@@ -24,7 +24,7 @@ from driftline.formats.shapes.requests import (
     without_index,
 )
 from driftline.formats.shapes.tensors import is_tensors, read_tensors
-from driftline.signature import Column, Signature
+from driftline.signature import LISTS, Column, Signature
 
 _MAX_TOLD = 5
 # How far probabilities that were rounded on the way may be from adding up to one.
@@ -67,10 +67,22 @@ class AnswerRows:
         self._classes = self._known_classes(signature)
         self._class_count = max(len(self._classes), len(self._chances), 2)
         self._plans: Plans[_Key] = Plans(self._plan)
+        self._is_list = [column.type in LISTS for column in self.columns] == [True]
 
     def take(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
         """Return the rows of one JSON document; there are never extras."""
+        if self._is_list:
+            return self._lists(document), ()
         return self._quickly(document) or self._carefully(document), ()
+
+    def _lists(self, document: object) -> Sequence[Row]:
+        """Read answers that are lists: a list of lists holds several, any other is one."""
+        found = self._framed(document)
+        told = self._by_name(found)[0] if isinstance(found, dict) else found
+        is_one = not isinstance(told, list) or not any(isinstance(x, list | dict) for x in told)
+        entries = [told] if is_one or not isinstance(told, list) else told
+        require_rows(len(entries))
+        return [self._by_name(one) if isinstance(one, dict) else [one] for one in entries]
 
     def _quickly(self, document: object) -> Sequence[Row] | None:
         """Read lists of values, and of objects of plain values."""
@@ -272,7 +284,8 @@ class AnswerRows:
         chances = next((entry[key] for key in _PROBABILITY_KEYS if key in entry), None)
         row: list[object] = []
         for column in self.columns:
-            if column.name in entry and not isinstance(entry[column.name], list | dict):
+            is_plain = column.type in LISTS or not isinstance(entry.get(column.name), list | dict)
+            if column.name in entry and is_plain:
                 row.append(entry[column.name])
             elif column.role == "prediction":
                 row.append(told)

@@ -46,7 +46,7 @@ def error_metrics(label: Numbers, answer: Numbers, table: Rows) -> dict[str, Mea
     error = answer - label
     sizes, beside = np.abs(error), np.abs(label)
     largest = Measure(
-        float(sizes.max()), support=float(len(sizes)), scale="error",
+        float(sizes.max()), support=float(table.count), scale="error",
         unbounded=f"{UNBOUNDED}the largest error grows with the number of rows",
     )  # fmt: skip
     relative = undefined("a label is 0, and has no relative error", "error")
@@ -65,6 +65,17 @@ def error_metrics(label: Numbers, answer: Numbers, table: Rows) -> dict[str, Mea
         "max_error": largest,
         "mean_error": _bias(error, table),
     }
+
+
+def scaled_error(label: Numbers, answer: Numbers, table: Rows, naive_error: float) -> Measure:
+    """Measure MASE: the mean error in units of the naive forecast's, shape (rows,).
+
+    Below 1 the forecasts beat "as the last value was", by the reference's labels.
+    """
+    if not len(label) or not naive_error > 0:
+        why = "no rows" if not len(label) else "the reference's labels do not move"
+        return undefined(why, "error")
+    return _mean(np.abs(answer - label) / naive_error, table)
 
 
 def _mean(losses: Numbers, table: Rows) -> Measure:
@@ -90,9 +101,11 @@ def _median(sizes: Numbers, table: Rows) -> Measure:
     alone = ((high - low) / (2.0 * Z95)) ** 2
     # How rows of a cluster hang together is that of the share that lies below.
     is_below = (sizes <= value).astype(np.float64)
-    below = table.measure(0.5, is_below - float(is_below.mean()), "score")
-    effect = below.variance / below.independent if below.independent else 1.0
+    moved = is_below - float(is_below.mean())
+    below = table.measure(0.5, moved, "score")
+    shares = float(np.einsum("i,i->", moved, moved)) / len(sizes) ** 2
+    effect = below.variance / shares if shares else 1.0
     return Measure(
-        value, alone * effect, alone, float(len(sizes)), "error",
+        value, alone * effect, alone, below.support, "error",
         clusters=below.clusters, limits=limits,
     )  # fmt: skip

@@ -30,6 +30,8 @@ from driftline.baseline.positive import positive_note
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
+from driftline.formats.arrow_types import plain_type
+from driftline.formats.coercion import coerce
 from driftline.formats.json.jackson import java_double
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
@@ -47,7 +49,12 @@ from driftline.monitors.kinds.model_quality.expectation import (
     expectation,
     reference_answers,
 )
-from driftline.monitors.kinds.model_quality.extras import Extras, class_measures, shown_classes
+from driftline.monitors.kinds.model_quality.extras import (
+    Extras,
+    part_measures,
+    shown_classes,
+    shown_steps,
+)
 from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
@@ -86,6 +93,7 @@ from driftline.monitors.results.unusable import (
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
 from driftline.monitors.root_cause.segments import Named
 from driftline.monitors.rows import Rows
+from driftline.signature import LISTS, ColumnType
 from driftline.stats.clusters import cluster_rows
 
 CONSTRAINTS = "constraints.json"
@@ -160,7 +168,7 @@ def evaluate(context: CheckContext) -> Report:
     sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, expected.answers)
     found = _judged(context, expected, window, blocks, sample)
     unusable = [] if like_sagemaker else _judged_unusable(context, expected, every)
-    classes = () if like_sagemaker else _of_classes(answers, expected)
+    parts = () if like_sagemaker else _of_parts(answers, expected)
     estimates = estimate_window(
         context, expected, table, answers, read=window.read, blocks=blocks,
         has_label=window.has_label, sample=sample,
@@ -184,7 +192,7 @@ def evaluate(context: CheckContext) -> Report:
             *(() if estimates.results and not len(answers) else found.results.values()),
             *estimates.results,
             *(one.result for one in unusable),
-            *classes,
+            *parts,
         ),
         row_count=table.num_rows,
         labelled_count=_labelled(answers),
@@ -194,7 +202,7 @@ def evaluate(context: CheckContext) -> Report:
                 expected.problem, suggested(expected.problem, found.measures)
             ),
         },
-        points=(*_points(found.measures, spread), *estimates.points, *_class_points(classes)),
+        points=(*_points(found.measures, spread), *estimates.points, *_part_points(parts)),
         alpha=max(found.alpha.values(), default=0.0),
         details={
             **details,
@@ -254,6 +262,8 @@ def _read(
 ) -> Answers:
     """Read answers; none whose scores all are percents, also where these lie below 1."""
     answers = read_answers(table, limits=None if known is None else known.limits, **named)
+    if known is not None:
+        answers = replace(answers, naive_error=known.naive_error)
     usual = None if known is None else known.probability
     if not answers.percents or usual is None:
         return answers
@@ -280,12 +290,18 @@ def _rows(context: CheckContext) -> tuple[pa.Table, bool]:
     if estimation is not None:
         wanted |= {*estimation.cells}
     parts, has_label = [], False
+    lists = {
+        one.name: one.compared_type
+        for one in context.baseline.signature.columns
+        if one.sent_type in LISTS
+    }
     for batch in context.rows.batches():
         has_label |= label in batch.schema.names
         if estimation is not None and label is not None and label not in batch.schema.names:
             # Labels are to come, and quality is estimated until then.
             batch = batch.append_column(label, pa.nulls(len(batch)))
         needed_columns(context.roles, batch.schema.names)
+        batch = _with_lists(batch, lists)
         chosen = [name for name in batch.schema.names if name in wanted]
         parts.append(pa.Table.from_batches([batch.select(chosen)]))
     if parts:
@@ -293,6 +309,15 @@ def _rows(context: CheckContext) -> tuple[pa.Table, bool]:
     roles = context.roles
     names = [name for name in outcome_columns(roles) if name != roles.timestamp]
     return pa.table({name: pa.array([], pa.float64()) for name in names}), True
+
+
+def _with_lists(batch: pa.RecordBatch, lists: Mapping[str, ColumnType]) -> pa.RecordBatch:
+    """Read lists that came as texts, as those of CSV files do."""
+    for name, kind in lists.items():
+        at = batch.schema.get_field_index(name)
+        if at >= 0 and pa.types.is_string(plain_type(batch.schema.field(at).type)):
+            batch = batch.set_column(at, name, coerce(batch.column(at), kind)[0])
+    return batch
 
 
 def _points(
@@ -310,16 +335,19 @@ def _points(
     )
 
 
-def _of_classes(answers: Answers, expected: Expectation) -> tuple[MetricResult, ...]:
-    """Measure each class alone, beside the reference's; what has a threshold is listed already."""
-    found = []
-    for name in shown_classes(answers):
-        measures = class_measures(answers, name, cluster_rows(answers.time_us))
-        reference: Mapping[str, Measure] = {}
-        if expected.answers is not None and name in expected.answers.classes:
-            reference = class_measures(
-                expected.answers, name, cluster_rows(expected.answers.time_us)
-            )
+def _of_parts(answers: Answers, expected: Expectation) -> tuple[MetricResult, ...]:
+    """Measure each class, or step ahead of forecasts, alone, and beside it the reference's.
+
+    What has a threshold is listed already.
+    """
+    known, found = expected.answers, []
+    clusters = cluster_rows(answers.time_us)
+    usual = None if known is None else cluster_rows(known.time_us)
+    parts: tuple[str | int, ...] = shown_classes(answers) or shown_steps(answers)
+    for part in parts:
+        measures = part_measures(answers, part, clusters)
+        reference = {} if known is None else part_measures(known, part, usual)
+        name = f"step {part}" if isinstance(part, int) else part
         for metric, measure in measures.items():
             if f"{metric}[{name}]" not in expected.constraints:
                 result = shown_result(metric, measure, reference.get(metric), len(answers))
@@ -327,8 +355,8 @@ def _of_classes(answers: Answers, expected: Expectation) -> tuple[MetricResult, 
     return tuple(found)
 
 
-def _class_points(classes: Sequence[MetricResult]) -> Iterator[MetricPoint]:
-    for one in classes:
+def _part_points(parts: Sequence[MetricResult]) -> Iterator[MetricPoint]:
+    for one in parts:
         if one.value is not None:
             yield MetricPoint(NAMESPACE, one.name, one.value, {"Label": one.label})
 
@@ -346,8 +374,9 @@ def _details(
     """Return the confusion matrix, calibration and what the judgement rests on."""
     found: dict[str, JsonValue] = {
         "problem": expected.problem,
-        "labelled_rows": len(answers),
-        "rows_without_label": rows - _labelled(answers) - answers.unfit,
+        "labelled_rows": answers.row_count,
+        # Of a forecast some values may be known and others not.
+        "rows_without_label": max(rows - _labelled(answers) - answers.unfit, 0),
         "rows_without_answer": every.unanswered,
         "unfit_labels": answers.unfit,
         **unusable_details(_unusable(every), *states),
@@ -390,7 +419,7 @@ def _states(answers: Answers, unfit: int, table: pa.Table, id_column: str | None
 
 
 def _labelled(answers: Answers) -> int:
-    return len(answers) + answers.unanswered + answers.impossible
+    return answers.row_count + answers.unanswered + answers.impossible
 
 
 def _unusable(answers: Answers | None) -> Unusable:

@@ -172,8 +172,16 @@ def _left(limits: Callable[[float], Limits], z: float) -> Limits:
 class Rows:
     """A set of rows, in clusters or not, on which metrics are measured."""
 
-    def __init__(self, count: int, clusters: Codes | None = None) -> None:
+    def __init__(
+        self, count: int, clusters: Codes | None = None, units: Codes | None = None
+    ) -> None:
         self.count = count
+        self._units: Codes | None = None
+        if units is not None and count:
+            # Values of one unit, such as a forecast's, are added up first: the unit is the row.
+            _, first, self._units = np.unique(units, return_index=True, return_inverse=True)
+            self.count = len(first)
+            clusters = None if clusters is None else clusters[first]
         # Each row's cluster, 0 ..., shape (rows,); None: every row is its own.
         self.clusters = clusters
         sizes = np.bincount(clusters) if clusters is not None and count else np.empty(0, np.intp)
@@ -182,7 +190,10 @@ class Rows:
     def measure(
         self, value: float, influence: Numbers, scale: Scale, support: float | None = None
     ) -> Measure:
-        """Make a measure of a value and of what each row adds to it, shape (rows,)."""
+        """Make a measure of a value and of what each row, or value, adds to it, shape (rows,)."""
+        if self._units is not None:
+            share = self.count / len(influence)
+            influence = np.bincount(self._units, influence).astype(np.float64) * share
         # No BLAS here: its threads wait by spinning, and this is too little work for several.
         squares = float(np.einsum("i,i->", influence, influence))
         sums: Numbers | None = (

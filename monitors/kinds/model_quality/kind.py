@@ -63,6 +63,9 @@ KIND = Kind(
         MetricSpec("weighted_auc", "weighted AUC", "the same, by each class's share of the labels"),
         MetricSpec("mape", "MAPE", "mean of |error| / |label|; 0.1 is 10%"),
         MetricSpec("smape", "sMAPE", "mean of 2 |error| / (|label| + |prediction|)"),
+        MetricSpec(
+            "mase", "MASE", 'mean error over that of "as the last value was"; forecasts only'
+        ),
         MetricSpec("median_absolute_error", "median absolute error"),
         MetricSpec("cost", "mean cost", "what a row costs on average, by your prices"),
         MetricSpec("max_error", "largest error"),

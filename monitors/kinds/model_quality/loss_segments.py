@@ -106,8 +106,10 @@ def _best(columns: Sequence[_Column], effect: float, loss: str) -> Segment | Non
 def _effect(answers: Answers, losses: Numbers) -> float:
     """Return how many times more a mean loss varies than that of independent rows."""
     mean = float(losses.mean())
-    found = Rows(len(losses), cluster_rows(answers.time_us)).measure(mean, losses - mean, "error")
-    return max(found.variance / found.independent, 1.0) if found.independent > 0 else 1.0
+    table = Rows(len(losses), cluster_rows(answers.time_us), answers.units)
+    found = table.measure(mean, losses - mean, "error")
+    alone = found.independent if answers.step is None else float(losses.var()) / len(losses)
+    return max(found.variance / alone, 1.0) if alone > 0 else 1.0
 
 
 def _levels(

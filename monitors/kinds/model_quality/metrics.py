@@ -25,7 +25,7 @@ from driftline.monitors.kinds.model_quality.class_metrics import (
     f_limits,
     macro_metrics,
 )
-from driftline.monitors.kinds.model_quality.error_metrics import error_metrics
+from driftline.monitors.kinds.model_quality.error_metrics import error_metrics, scaled_error
 from driftline.monitors.kinds.model_quality.influence import (
     TINY,
     Codes,
@@ -50,9 +50,12 @@ LEAST_OF_CLASS = 10
 def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str, Measure]:
     """Measure everything that the problem of some answers has metrics for."""
     if answers.problem == "regression":
-        return regression_metrics(
-            answers.label.astype(np.float64), answers.answer.astype(np.float64), clusters
-        )
+        came, said = answers.label.astype(np.float64), answers.answer.astype(np.float64)
+        found = regression_metrics(came, said, clusters, answers.units)
+        if answers.step is not None:
+            table = Rows(len(came), clusters, answers.units)
+            found["mase"] = scaled_error(came, said, table, answers.naive_error)
+        return found
     label, answer = answers.label.astype(np.intp), answers.answer.astype(np.intp)
     if answers.problem == "binary":
         return binary_metrics(label == 1, answer == 1, answers.probability, clusters)
@@ -94,11 +97,11 @@ def confusion_matrix(answers: Answers) -> dict[str, dict[str, int]]:
 
 
 def regression_metrics(
-    label: Numbers, answer: Numbers, clusters: Codes | None = None
+    label: Numbers, answer: Numbers, clusters: Codes | None = None, units: Codes | None = None
 ) -> dict[str, Measure]:
     """Measure mae, mse, rmse, r2 (of labels that differ), then others, of finite values (rows,)."""
     rows = len(label)
-    table = Rows(rows, clusters)
+    table = Rows(rows, clusters, units)
     more = error_metrics(label, answer, table)
     if not rows:
         return {

@@ -1,0 +1,103 @@
+"""Forecasts: lists of numbers, one for each step ahead, compared value by value with what came.
+
+Each known value is a row of the answers, beside its step; that the values of one forecast err
+together is minded where metrics are measured (`influence.Rows`).
+
+References
+----------
+Hyndman and Koehler, International Journal of Forecasting 22, 2006 (MASE: errors in units of the
+naive forecast's, here the mean step from one value to the next within the reference's labels).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from driftline.errors import InputError
+from driftline.formats.arrow_types import is_list
+from driftline.formats.coercion import coerce
+
+Numbers = NDArray[np.float64]
+Codes = NDArray[np.intp]
+
+
+class Forecasts(NamedTuple):
+    """Values of forecasts with their labels, row by row and step by step; shape (values,) each."""
+
+    label: Numbers
+    answer: Numbers  # NaN where the forecast holds no value for the step.
+    row: Codes  # Which row of the table each value is of, rising.
+    step: Codes  # How many steps ahead, from 1.
+    naive_error: float  # Mean size of the steps within labels; NaN where none has two values.
+
+
+def holds_lists(table: pa.Table, name: str | None) -> bool:
+    """Whether a column of a table holds lists."""
+    return name is not None and name in table.column_names and is_list(table[name].type)
+
+
+def read_forecasts(table: pa.Table, label: str, prediction: str) -> Forecasts:
+    """Read the values of forecasts whose labels are known.
+
+    A label may hold fewer values than its forecast, or nulls: what is still to come. Where it holds
+    more, or the forecast has no value, the answer is NaN.
+
+    Raises
+    ------
+    InputError
+        Where one of the two columns holds lists and the other does not.
+    """
+    for name, other in ((label, prediction), (prediction, label)):
+        if not holds_lists(table, name) and pc.count(table[name]).as_py():
+            raise InputError(
+                f'"{other}" holds lists, one value for each step, and "{name}" holds '
+                f"{table[name].type}; expected lists in both"
+            )
+    (known, rows, step), (said, places, ahead) = (_flat(table[x]) for x in (label, prediction))
+    horizon = 1 + int(max(step.max(initial=0), ahead.max(initial=0)))
+    answers = np.full(len(table) * horizon, np.nan)
+    answers[places * horizon + ahead] = said
+    next_to = (np.diff(rows) == 0) & ~np.isnan(known[1:]) & ~np.isnan(known[:-1])
+    naive = np.abs(np.diff(known))[next_to]
+    came = ~np.isnan(known)
+    return Forecasts(
+        known[came],
+        answers[rows * horizon + step][came],
+        rows[came],
+        step[came] + 1,
+        float(naive.mean()) if len(naive) else float("nan"),
+    )
+
+
+def unknown_labels(column: pa.ChunkedArray) -> pa.Array:
+    """Return a label of zeros for each forecast, where only what is predicted is asked for.
+
+    One that holds nothing gets one value, so that it counts as unanswered.
+    """
+    lists = coerce(column, "list<double>")[0]
+    lengths = np.maximum(_lengths(lists), 1)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, pa.array(np.zeros(int(lengths.sum()))))
+
+
+def _lengths(lists: pa.ListArray) -> Codes:
+    found = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return np.asarray(found, dtype=np.intp)
+
+
+def _flat(column: pa.ChunkedArray) -> tuple[Numbers, Codes, Codes]:
+    """Return all values of a column of lists, their rows, and their places in their lists from 0.
+
+    Null values are NaN.
+    """
+    lists = coerce(column, "list<double>")[0]
+    lengths = _lengths(lists)
+    values = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
+    rows = np.repeat(np.arange(len(lists)), lengths)
+    starts = np.cumsum(lengths) - lengths
+    return values, rows, np.arange(len(values)) - np.repeat(starts, lengths)

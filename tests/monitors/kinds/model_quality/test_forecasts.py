@@ -1,0 +1,183 @@
+"""Forecasts: lists of numbers as label and prediction, judged value by value, forecast by forecast.
+
+Oracles: scikit-learn on the values laid flat; Hyndman and Koehler (2006) for MASE, spelled out.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sklearn import metrics
+
+import driftline as dl
+from driftline.errors import InputError
+
+HORIZON = 6
+
+
+def rows(count: int, *, seed: int, late: float = 0.0, timed: bool = False) -> pd.DataFrame:
+    """Draw forecasts that err together: most of an error is shared by all steps."""
+    rng = np.random.default_rng(seed)
+    base = 50 + 20 * np.sin(np.arange(count) / 24 * 2 * np.pi)[:, None] + np.arange(HORIZON)
+    label = base + rng.normal(0, 2, (count, 1)) + rng.normal(0, 1, (count, HORIZON))
+    answer = base + late * np.linspace(0, 1, HORIZON)
+    table = {"y": list(label), "f": list(answer), "x": rng.normal(size=count)}
+    if timed:
+        table["at"] = pd.date_range("2026-01-01", periods=count, freq="1h", tz="UTC")
+    return pd.DataFrame(table)
+
+
+def flat(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    return np.concatenate(frame.y.to_numpy()), np.concatenate(frame.f.to_numpy())
+
+
+def fitted(frame: pd.DataFrame) -> dl.Baseline:
+    timestamp = "at" if "at" in frame else None
+    return dl.Baseline.fit(frame, label="y", prediction="f", timestamp=timestamp)
+
+
+def test_errors_are_those_of_the_values_laid_flat() -> None:
+    reference, window = rows(1500, seed=1), rows(700, seed=2, late=3.0)
+
+    report = dl.check(window, fitted(reference), kind="model-quality")
+
+    found = {one.name: one.value for one in report.metrics if not one.label}
+    label, answer = flat(window)
+    naive = np.mean([np.abs(np.diff(one)).mean() for one in reference.y])
+    mae = metrics.mean_absolute_error(label, answer)
+    assert found["mae"] == pytest.approx(mae, rel=1e-12)
+    assert found["mse"] == pytest.approx(metrics.mean_squared_error(label, answer), rel=1e-12)
+    assert found["r2"] == pytest.approx(metrics.r2_score(label, answer), rel=1e-12)
+    assert found["mape"] == pytest.approx(
+        metrics.mean_absolute_percentage_error(label, answer), rel=1e-12
+    )
+    assert found["mase"] == pytest.approx(mae / naive, rel=1e-12)
+
+
+def test_each_step_ahead_is_shown_beside_the_references_own() -> None:
+    window = rows(700, seed=2, late=3.0)
+
+    report = dl.check(window, fitted(rows(1500, seed=1)), kind="model-quality")
+
+    by_step = {one.label: one.value for one in report.metrics if one.name == "mae" and one.label}
+    label, answer = np.stack(window.y.to_list()), np.stack(window.f.to_list())
+    assert list(by_step) == [f"step {step}" for step in range(1, HORIZON + 1)]
+    for step in range(HORIZON):
+        wanted = metrics.mean_absolute_error(label[:, step], answer[:, step])
+        assert by_step[f"step {step + 1}"] == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_worse_forecasts_are_a_violation_and_equal_ones_are_none(timed: bool) -> None:
+    baseline = fitted(rows(1500, seed=1, timed=timed))
+
+    quiet = dl.check(rows(700, seed=2, timed=timed), baseline, kind="model-quality")
+    worse = dl.check(rows(700, seed=3, late=6.0, timed=timed), baseline, kind="model-quality")
+
+    assert quiet.passed
+    assert not worse.passed
+    assert worse.labelled_count == worse.row_count == 700
+
+
+def test_values_that_err_together_are_no_independent_rows() -> None:
+    """Of 300 windows the mean error's 95% interval holds 0 as often as it says, not 60% of them."""
+    baseline = fitted(rows(1500, seed=1))
+
+    held = 0
+    for seed in range(100, 400):
+        report = dl.check(rows(60, seed=seed), baseline, kind="model-quality")
+        bias = next(one for one in report.metrics if one.name == "mean_error" and not one.label)
+        held += bias.low <= 0.0 <= bias.high
+
+    # Binomial of 300 with 0.95: below 270 with a chance under 1e-3.
+    assert held >= 270
+
+
+def test_a_baseline_is_read_again_with_its_lists(tmp_path) -> None:
+    baseline = fitted(rows(1500, seed=1))
+    baseline.save(tmp_path / "b")
+
+    again = dl.Baseline.load(tmp_path / "b")
+
+    assert again.signature == baseline.signature
+    assert [one.data_type for one in again.signature.outputs] == ["list<double>"]
+    sent = json.loads(again.signature.as_sent().to_json())
+    assert [one["type"] for one in sent["outputs"]] == ["list<double>"]
+    window = rows(700, seed=2, late=6.0)
+    assert [one.value for one in dl.check(window, again, kind="model-quality").metrics] == [
+        one.value for one in dl.check(window, baseline, kind="model-quality").metrics
+    ]
+
+
+def test_what_is_still_to_come_or_was_not_forecast_is_left_out_and_counted() -> None:
+    baseline = fitted(rows(1500, seed=1))
+    window = rows(100, seed=2)
+    window.loc[:, "y"] = pd.Series(
+        [
+            *(list(one[:3]) for one in window.y[:10]),  # Three steps are known so far,
+            *([None] * HORIZON for _ in range(10)),  # none,
+            *(None for _ in range(10)),  # none at all;
+            *window.y[30:],
+        ]
+    )
+    window.loc[:, "f"] = pd.Series([*window.f[:90], *(None for _ in range(10))])
+
+    report = dl.check(window, baseline, kind="model-quality")
+
+    pairs = [
+        (value, said)
+        for label, answer in zip(window.y, window.f, strict=True)
+        if label is not None and answer is not None
+        for value, said in zip(label, answer, strict=False)
+        if value is not None
+    ]
+    found = {one.name: one.value for one in report.metrics if not one.label}
+    wanted = metrics.mean_absolute_error(*zip(*pairs, strict=True))
+    assert found["mae"] == pytest.approx(wanted, rel=1e-12)
+    assert report.details["labelled_rows"] == 70
+    assert report.details["rows_without_answer"] == 10
+    assert report.details["rows_without_label"] == 20
+
+
+def test_lists_beside_numbers_are_refused_in_a_sentence() -> None:
+    baseline = fitted(rows(1500, seed=1))
+    window = rows(100, seed=2).assign(f=1.0)
+
+    with pytest.raises(InputError, match=r'"y" holds lists, .* "f" holds double'):
+        dl.check(window, baseline, kind="model-quality")
+
+
+def test_lists_are_outputs_or_labels_and_nothing_else() -> None:
+    column = {"name": "x", "column": "feature_x", "type": "list<double>", "role": "feature"}
+
+    with pytest.raises(InputError, match="expected lists only as prediction, probability or label"):
+        dl.signature.Column.from_dict(column)
+
+
+def test_embeddings_stay_features_as_before() -> None:
+    table = pa.table(
+        {"x": [[1.0, 2.0], [3.0, 4.0]] * 50, "y": [0.0, 1.0] * 50, "f": [0.1, 0.9] * 50}
+    )
+
+    signature = dl.Baseline.fit(table, label="y", prediction="f").signature
+
+    assert [one.sent_type for one in signature.columns] == ["string", "double", "double"]
+
+
+def test_forecasts_are_the_same_from_every_form_of_file(tmp_path) -> None:
+    baseline, window = fitted(rows(1500, seed=1)), rows(200, seed=2)
+    window.to_parquet(tmp_path / "rows.parquet")
+    window.to_json(tmp_path / "rows.jsonl", orient="records", lines=True, double_precision=15)
+    texts = {name: window[name].map(lambda one: json.dumps(list(one))) for name in ("y", "f")}
+    window.assign(**texts).to_csv(tmp_path / "rows.csv", index=False)
+
+    found = [
+        dl.check(tmp_path / f"rows.{form}", baseline, kind="model-quality").metrics[0].value
+        for form in ("parquet", "jsonl", "csv")
+    ]
+
+    assert found == pytest.approx([found[0]] * 3, rel=1e-9)
