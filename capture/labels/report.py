@@ -25,7 +25,7 @@ from driftline.capture.labels.labels import TRUTH_SCHEMA, label_folder
 from driftline.capture.tables.dataset import PARTITION, Dataset, is_answered
 from driftline.capture.tables.storage import reaching
 from driftline.capture.tap.target import is_sampled
-from driftline.formats.coercion import from_array
+from driftline.formats.coercion import coerce, from_array
 from driftline.signature import ColumnType
 
 _EXAMPLES = 5
@@ -251,7 +251,9 @@ def _meaning(truth: pa.Table, kind: ColumnType | None) -> np.ndarray:
     texts = pc.utf8_trim_whitespace(pc.fill_null(truth["label"], "")).combine_chunks()
     if kind is not None:
         values = from_array(texts, kind).values
-        texts = pc.coalesce(values.cast(pa.string()), pc.binary_join_element_wise("?", texts, ""))
+        texts = pc.coalesce(
+            coerce(values, "string")[0], pc.binary_join_element_wise("?", texts, "")
+        )
     coded: np.ndarray = texts.dictionary_encode().indices.to_numpy().astype(np.int64)
     return coded
 

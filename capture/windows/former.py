@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.cells import as_text
-from driftline.formats.coercion import from_array
+from driftline.formats.coercion import coerce, from_array
 
 _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
 
@@ -33,7 +33,9 @@ def read_former(
     for column in olds:
         old = column.combine_chunks()
         if kind == "string":
-            filled = pc.coalesce(filled, old.cast(pa.string()))
+            is_plain = not pa.types.is_list(old.type)
+            texts = old.cast(pa.string()) if is_plain else coerce(old, kind)[0]
+            filled = pc.coalesce(filled, texts)
             continue
         coerced = from_array(old, kind)
         is_empty = filled.is_null().to_numpy(zero_copy_only=False)

@@ -18,7 +18,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from scipy.optimize import elementwise
+
+from driftline.stats.roots import first_beyond
 
 # Fewer rows than this are not judged: a share of them has no meaningful tolerance.
 MIN_ROWS = 30
@@ -318,10 +319,8 @@ def bounds(
     """
     room = np.where(above, 1.0 - p, p)
     side = np.where(above, 1.0, -1.0)
-    known = (p, n, m, side, tolerance, effect, cluster_effect, shift_effect, middle, target)
 
-    def beyond(distance: Numbers, *at: Numbers) -> Numbers:
-        p, n, m, side, tolerance, effect, cluster_effect, shift_effect, middle, target = at
+    def beyond(distance: Numbers) -> Numbers:
         found = clustered_likelihood_ratio(
             p,
             n,
@@ -335,7 +334,5 @@ def bounds(
         )
         return found - target
 
-    found = elementwise.find_root(
-        beyond, (np.minimum(tolerance, room), room), args=known, tolerances={"xatol": BOUND_ERROR}
-    )
-    return np.where(found.success, np.maximum(found.bracket[1], TINY), 1.0)
+    found = first_beyond(beyond, np.minimum(tolerance, room), room, error=BOUND_ERROR)
+    return np.where(np.isnan(found), 1.0, np.maximum(found, TINY))

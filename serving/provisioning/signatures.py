@@ -36,7 +36,8 @@ def foreign_signature(declared: Signature) -> Signature:
     cannot be compared with the truth tomorrow.
     """
     labels = [column for column in declared.features if column.role == "label"]
-    outputs = declared.outputs
+    sent = declared.as_sent()
+    outputs = sent.outputs
     if labels and not any(column.role == "prediction" for column in outputs):
         taken = {column.name for column in declared.columns}
         answer = Column(
@@ -49,7 +50,7 @@ def foreign_signature(declared: Signature) -> Signature:
         outputs = (answer, *outputs)
     # Columns that are no inputs stay, for their names: apps are sent an order's id and answer
     # {"late": true} for what they predict of "late".
-    return replace(declared.as_sent(), outputs=outputs)
+    return replace(sent, outputs=outputs)
 
 
 def positive_class(

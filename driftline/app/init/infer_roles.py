@@ -22,6 +22,7 @@ from driftline.baseline.schema import find_column
 from driftline.errors import InputError
 from driftline.formats.source import Source
 from driftline.roles import Facet, Problem, Roles
+from driftline.signature import LISTS
 
 SAMPLE_ROWS = 200_000
 # As signatures list classes (baseline/fit.py); more values than these are no classes.
@@ -299,7 +300,9 @@ class _Guessing:
         count = answer.distinct_count
         most = MAX_INTEGER_CLASSES if answer.kind == "int64" else MAX_CLASSES
         problem: Problem
-        if count == 2:
+        if answer.kind in LISTS:
+            problem, reason = "regression", f'"{answer.name}" holds lists of numbers: forecasts'
+        elif count == 2:
             problem, reason = "binary", f'"{answer.name}" has two values'
         elif answer.kind in ("int64", "string", "bool") and 2 < count <= most:
             problem, reason = "multiclass", f'"{answer.name}" has {count} values'
