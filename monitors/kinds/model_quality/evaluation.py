@@ -7,7 +7,7 @@ Thresholds and documents are SageMaker's; judgement.py and skill.py decide, as S
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -49,12 +49,7 @@ from driftline.monitors.kinds.model_quality.expectation import (
     expectation,
     reference_answers,
 )
-from driftline.monitors.kinds.model_quality.extras import (
-    Extras,
-    part_measures,
-    shown_classes,
-    shown_steps,
-)
+from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
@@ -67,7 +62,6 @@ from driftline.monitors.kinds.model_quality.judgement import (
     same_metrics,
     same_words,
     shown_number,
-    shown_result,
     unanswered_blocks,
 )
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
@@ -77,6 +71,7 @@ from driftline.monitors.kinds.model_quality.metrics import (
     confusion_matrix,
 )
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
+from driftline.monitors.kinds.model_quality.parts import part_points, part_results
 from driftline.monitors.kinds.model_quality.skill import Blocks
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.label_sample import ALL_LABELS, LabelSample, label_sample
@@ -94,7 +89,6 @@ from driftline.monitors.results.violation import JsonValue, Violation, percent, 
 from driftline.monitors.root_cause.segments import Named
 from driftline.monitors.rows import Rows
 from driftline.signature import LISTS, ColumnType
-from driftline.stats.clusters import cluster_rows
 
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the context's.
@@ -168,7 +162,7 @@ def evaluate(context: CheckContext) -> Report:
     sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, expected.answers)
     found = _judged(context, expected, window, blocks, sample)
     unusable = [] if like_sagemaker else _judged_unusable(context, expected, every)
-    parts = () if like_sagemaker else _of_parts(answers, expected)
+    parts = () if like_sagemaker else part_results(answers, expected)
     estimates = estimate_window(
         context, expected, table, answers, read=window.read, blocks=blocks,
         has_label=window.has_label, sample=sample,
@@ -202,7 +196,7 @@ def evaluate(context: CheckContext) -> Report:
                 expected.problem, suggested(expected.problem, found.measures)
             ),
         },
-        points=(*_points(found.measures, spread), *estimates.points, *_part_points(parts)),
+        points=(*_points(found.measures, spread), *estimates.points, *part_points(parts)),
         alpha=max(found.alpha.values(), default=0.0),
         details={
             **details,
@@ -333,32 +327,6 @@ def _points(
         for name, value in values.items()
         if not math.isnan(value)
     )
-
-
-def _of_parts(answers: Answers, expected: Expectation) -> tuple[MetricResult, ...]:
-    """Measure each class, or step ahead of forecasts, alone, and beside it the reference's.
-
-    What has a threshold is listed already.
-    """
-    known, found = expected.answers, []
-    clusters = cluster_rows(answers.time_us)
-    usual = None if known is None else cluster_rows(known.time_us)
-    parts: tuple[str | int, ...] = shown_classes(answers) or shown_steps(answers)
-    for part in parts:
-        measures = part_measures(answers, part, clusters)
-        reference = {} if known is None else part_measures(known, part, usual)
-        name = f"step {part}" if isinstance(part, int) else part
-        for metric, measure in measures.items():
-            if f"{metric}[{name}]" not in expected.constraints:
-                result = shown_result(metric, measure, reference.get(metric), len(answers))
-                found.append(replace(result, label=name))
-    return tuple(found)
-
-
-def _part_points(parts: Sequence[MetricResult]) -> Iterator[MetricPoint]:
-    for one in parts:
-        if one.value is not None:
-            yield MetricPoint(NAMESPACE, one.name, one.value, {"Label": one.label})
 
 
 def _details(

@@ -22,11 +22,6 @@ from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 # A metric of one class, as constraints name it.
 OF_CLASS = re.compile(r"(precision|recall|f1|auc)\[(.+)\]")
 CLASS_METRICS = ("precision", "recall", "f1", "auc")
-# Metrics of one step ahead of forecasts.
-STEP_METRICS = ("mae", "rmse", "smape", "mean_error")
-STEPS_SHOWN = 24
-# Of more classes those with most rows are shown.
-CLASSES_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -98,34 +93,3 @@ def class_measures(
     if answers.probability is not None:
         found["auc"] = area(label, answers.probability[:, place], Rows(len(answers), clusters))
     return found
-
-
-def shown_classes(answers: Answers) -> tuple[str, ...]:
-    """Name the classes that are shown alone, in their order; none unless there are several."""
-    if answers.problem != "multiclass":
-        return ()
-    size = len(answers.classes)
-    counts = np.bincount(answers.label.astype(np.intp), minlength=size)
-    places = np.sort(np.argsort(-counts, kind="stable")[:CLASSES_SHOWN])
-    return tuple(answers.classes[one] for one in places)
-
-
-def shown_steps(answers: Answers) -> tuple[int, ...]:
-    """Name the steps ahead of forecasts that are shown alone, evenly spaced where many."""
-    if answers.step is None or not len(answers):
-        return ()
-    steps = np.unique(answers.step)
-    chosen = np.linspace(0, len(steps) - 1, min(len(steps), STEPS_SHOWN)).round().astype(np.intp)
-    return tuple(steps[chosen].tolist())
-
-
-def part_measures(
-    answers: Answers, part: str | int, clusters: Codes | None = None
-) -> Mapping[str, Measure]:
-    """Measure a class against the others, or the errors of a step ahead; nothing where it lacks."""
-    if isinstance(part, str):
-        return class_measures(answers, part, clusters) if part in answers.classes else {}
-    if answers.step is None or not (at := answers.step == part).any():
-        return {}
-    found = measure_answers(answers.take(at), None if clusters is None else clusters[at])
-    return {name: found[name] for name in STEP_METRICS}
