@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import platform
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -20,6 +21,7 @@ from scipy import stats
 from scipy.signal import lfilter
 
 import driftline as dl
+from driftline.baseline.cells import Cells
 from driftline.baseline.segments import SegmentCounter
 from driftline.monitors.kinds.data_quality.segment_steps import BUDGET_SHARE, SegmentGaps
 from driftline.stats.multiple_testing import alpha_per_test
@@ -57,12 +59,14 @@ def devices(seed: int, days: int) -> pd.DataFrame:
     return pd.concat(parts).sort_values("ts", ignore_index=True)
 
 
-def told(gaps: SegmentGaps, weeks: list[pd.DataFrame], days: int) -> list[list[tuple[str, str]]]:
+def told(
+    gaps: SegmentGaps, cells: Mapping[str, Cells], weeks: list[pd.DataFrame], days: int
+) -> list[list[tuple[str, str]]]:
     """Return by week which columns of which devices are told."""
     alpha = alpha_per_test(BUDGET_SHARE, 365.25 / days, gaps.live_count)
     found = []
     for rows in weeks:
-        counter = SegmentCounter.start([gaps.segment], gaps.reference.cells, "ts")
+        counter = SegmentCounter.start([gaps.segment], cells, "ts")
         counter.update(pa.RecordBatch.from_pandas(rows, preserve_index=False))
         sums = gaps.day_sums(counter)
         assert sums is not None
@@ -85,10 +89,10 @@ def main() -> None:
             rows[rows["ts"] < until], timestamp="ts", segments=["device"]
         ).segments
         assert reference is not None
-        gaps = SegmentGaps(reference, reference.columns[0], ("temp", "load"))
+        gaps = SegmentGaps.of(reference, reference.columns[0], ("temp", "load"))
         places = (rows["ts"] - until) // timedelta(days=days)
         weeks = [rows[places == place] for place in range(YEAR_DAYS // days)]
-        loud = [place for place, own in enumerate(told(gaps, weeks, days)) if own]
+        loud = [place for place, own in enumerate(told(gaps, reference.cells, weeks, days)) if own]
         episodes += sum(np.diff([-99, *loud]) > EPISODE_GAP + 1)
         years += len(weeks) * days / 365.25
         for step, counts in found.items():
@@ -97,7 +101,7 @@ def main() -> None:
                     one.assign(temp=one["temp"] + step * (one["device"] == "d2"))
                     for one in weeks[onset : onset + FAULT_WEEKS]
                 ]
-                first = next((own for own in told(gaps, broken, days) if own), [])
+                first = next((own for own in told(gaps, reference.cells, broken, days) if own), [])
                 counts["planted"] += 1
                 counts["found"] += bool(first)
                 counts["right"] += first == [("temp", "d2")]

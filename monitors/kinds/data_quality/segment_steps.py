@@ -7,10 +7,10 @@ between a segment and the others no more. Shapes: H hours, S segments, C cells, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +108,7 @@ def _gaps_of(plan: SegmentPlan, context: CheckContext) -> Iterator[tuple[str, Se
     )
     for one in plan.columns:
         own = tuple(name for name in columns if name != one.name)
-        make = partial(SegmentGaps, plan.reference, one, own)
+        make = partial(SegmentGaps.of, plan.reference, one, own)
         gaps = context.kept(("steps", one.name), make)
         if gaps.live_count:
             yield one.name, gaps
@@ -159,17 +159,28 @@ class SegmentStep:
 class SegmentGaps:
     """What the reference's days tell of the gaps between segments of one column and the others."""
 
-    reference: SegmentCounter
     segment: SegmentColumn
-    columns: tuple[str, ...]  # Of numbers.
+    # Of each column of numbers: the normal scores of its cells, shape (cells,).
+    scores: Mapping[str, Numbers]
+    variation: DayVariation | None  # None where the reference has not seen a year.
+    # Parts of the others' weights, shape (columns, levels, segments); empty without a variation.
+    coupling: Numbers
 
-    @cached_property
-    def _scores(self) -> dict[str, Numbers]:
-        counts = self.reference.counts[self.segment.name]
-        return {
+    @classmethod
+    def of(
+        cls, reference: SegmentCounter, segment: SegmentColumn, columns: Sequence[str]
+    ) -> SegmentGaps:
+        """Learn from a reference; its counts, which may be large, are not kept."""
+        counts = reference.counts[segment.name]
+        scores = {
             name: normal_scores(counts[name].sum(axis=0)[:-2].astype(np.float64))
-            for name in self.columns
+            for name in columns
         }
+        none = cls(segment, scores, None, np.empty((0, 0, 0)))
+        variation = none._learnt(reference)
+        if variation is None:
+            return none
+        return cls(segment, scores, variation, _coupling(reference, segment, columns))
 
     def _gaps(self, counter: SegmentCounter) -> tuple[DaySums, Numbers]:
         """Return sums of gaps by the day with their weights, and the variance of a row, (F,).
@@ -179,7 +190,7 @@ class SegmentGaps:
         blocks, levels = counter.blocks[self.segment.name], len(self.segment.levels)
         days, starts = np.unique(blocks.hours // DAY_H, return_index=True)
         sums, weights, variances = [], [], []
-        for name, scores in self._scores.items():
+        for name, scores in self.scores.items():
             table = blocks.counts[name].reshape(len(blocks.hours), self.segment.size, -1)
             table = table[:, :, :-2].astype(np.float64)
             rows, total = table.sum(axis=2), table @ scores
@@ -203,14 +214,12 @@ class SegmentGaps:
             np.concatenate(variances),
         )
 
-    @cached_property
-    def variation(self) -> DayVariation | None:
-        """What the days of the reference tell; None where it has not seen a year."""
-        if not self._has_days(self.reference):
+    def _learnt(self, reference: SegmentCounter) -> DayVariation | None:
+        if not self._has_days(reference):
             return None
-        blocks = self.reference.blocks[self.segment.name]
+        blocks = reference.blocks[self.segment.name]
         span_days = float(blocks.hours[-1] + blocks.step - blocks.hours[0]) / DAY_H
-        found, variance = self._gaps(self.reference)
+        found, variance = self._gaps(reference)
         if span_days < SEASON_DAYS or len(found.days) < FILLED * span_days:
             return None
         known = np.count_nonzero(found.rows, axis=0) >= FILLED * span_days
@@ -224,27 +233,11 @@ class SegmentGaps:
 
     def _has_days(self, counter: SegmentCounter) -> bool:
         found = counter.blocks.get(self.segment.name)
-        return bool(found and self.columns and found.step <= DAY_H and len(found.hours))
+        return bool(found and self.scores and found.step <= DAY_H and len(found.hours))
 
     def day_sums(self, window: SegmentCounter) -> DaySums | None:
         """Return a window's gaps by the day; None where its rows have no times."""
         return self._gaps(window)[0] if self._has_days(window) else None
-
-    @cached_property
-    def _coupling(self) -> Numbers:
-        """Return the parts of the others' weights, shape (columns, levels, segments).
-
-        An hour's weight n_i (N - n_i) / N of segment i is the sum of n_i n_j / N of the others j.
-        """
-        blocks, levels = self.reference.blocks[self.segment.name], len(self.segment.levels)
-        found = np.zeros((len(self.columns), levels, self.segment.size))
-        for own, name in zip(found, self.columns, strict=True):
-            table = blocks.counts[name].reshape(len(blocks.hours), self.segment.size, -1)
-            rows = table[:, :, :-2].sum(axis=2).astype(np.float64)
-            whole = np.maximum(rows.sum(axis=1, keepdims=True), 1.0)
-            own[:] = (rows / whole).T[:levels] @ rows
-            np.fill_diagonal(own, 0.0)
-        return found
 
     def _shares(self, weights: Numbers) -> Numbers:
         """Return the share of each segment (last axis) among the others of each, by the column.
@@ -253,7 +246,7 @@ class SegmentGaps:
         shape (columns, levels), come out. Of two segments that have only each other nothing tells
         which of them has stepped: none is taken out of the other.
         """
-        levels, parts = len(self.segment.levels), self._coupling.copy()
+        levels, parts = len(self.segment.levels), self.coupling.copy()
         for _ in range(ROUNDS):
             total = parts.sum(axis=2)
             known = (total > 0) & (weights > 0)
@@ -311,7 +304,7 @@ class SegmentGaps:
             gap, half_width = float(gaps[0, at]), float(reach[at])
             interval = gap - half_width, gap + half_width
             column, index = divmod(at, levels)
-            found.append(SegmentStep(self.columns[column], index, gap, interval, int(width)))
+            found.append(SegmentStep(tuple(self.scores)[column], index, gap, interval, int(width)))
         return found
 
 
@@ -339,3 +332,19 @@ def _mean(excess: Numbers, rows: Numbers) -> Numbers:
     return np.asarray(
         np.divide(excess.sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
     )
+
+
+def _coupling(reference: SegmentCounter, segment: SegmentColumn, columns: Sequence[str]) -> Numbers:
+    """Return the parts of the others' weights, shape (columns, levels, segments).
+
+    An hour's weight n_i (N - n_i) / N of segment i is the sum of n_i n_j / N of the others j.
+    """
+    blocks, levels = reference.blocks[segment.name], len(segment.levels)
+    found = np.zeros((len(columns), levels, segment.size))
+    for own, name in zip(found, columns, strict=True):
+        table = blocks.counts[name].reshape(len(blocks.hours), segment.size, -1)
+        rows = table[:, :, :-2].sum(axis=2).astype(np.float64)
+        whole = np.maximum(rows.sum(axis=1, keepdims=True), 1.0)
+        own[:] = (rows / whole).T[:levels] @ rows
+        np.fill_diagonal(own, 0.0)
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -11,6 +13,7 @@ from scipy.signal import lfilter
 
 import driftline as dl
 from driftline.monitors.check import check
+from driftline.monitors.kinds.data_quality.segment_steps import SegmentGaps
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import Violation
 
@@ -203,3 +206,18 @@ def test_windows_too_short_to_be_judged_keep_no_gaps(baseline: dl.Baseline) -> N
     ]
 
     assert [list(one.gaps) for one in kept if one is not None] == [[], ["device"]]
+
+
+def test_what_is_kept_of_a_baseline_does_not_hold_its_segments() -> None:
+    """They may be gigabytes, and the baselines in memory are bounded elsewhere."""
+    rows = ROWS[ROWS["at"] < SINCE]
+    reference = dl.Baseline.fit(rows, timestamp="at", segments=["device"]).segments
+    assert reference is not None
+    gaps = SegmentGaps.of(reference, reference.columns[0], ("temp", "load"))
+    held = weakref.ref(reference.blocks["device"].counts["temp"])
+
+    del reference
+
+    gc.collect()
+    assert gaps.live_count > 0
+    assert held() is None
