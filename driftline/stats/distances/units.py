@@ -197,10 +197,9 @@ def suspect_unit(
     best = min(fitting, key=lambda change: change.distance_after, default=None)
     if best is None:
         return None
-    measured = _measured(best, values, expected, expected_weights)
-    if measured is not best or not far_only:
-        return measured
-    # By how far they lie another season may look like another factor.
+    if not far_only:
+        return _measured(best, values, expected, expected_weights)
+    # By how far they lie another season may look like another factor: none is measured.
     return one_of(_alike(fitting, best, BY_CHANCE / np.sqrt(values.size)))
 
 

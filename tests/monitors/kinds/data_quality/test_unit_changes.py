@@ -442,3 +442,15 @@ def test_rows_beyond_the_reference_are_of_no_small_unit(rng: np.random.Generator
     found = restoring_units(wind, wind > expected.max(), expected, np.ones(expected.size))
 
     assert found == []
+
+
+@pytest.mark.parametrize("factor", [0.01, 100.0])
+def test_a_drift_beside_a_change_of_unit_makes_no_other_factor_of_it(factor: float) -> None:
+    """Hundredths of what has risen by a fifth are no 1/84."""
+    rng = np.random.default_rng(4)
+    expected = np.sort(rng.normal(40.0, 8.0, 4_000))
+
+    found = suspect_unit(rng.normal(48.0, 8.0, 500) * factor, expected, far_only=True)
+
+    assert found is not None
+    assert found.factor == pytest.approx(1 / factor)
