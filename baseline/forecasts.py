@@ -58,16 +58,18 @@ def read_forecasts(table: pa.Table, label: str, prediction: str) -> Forecasts:
                 f'"{other}" holds lists, one value for each step, and "{name}" holds '
                 f"{table[name].type}; expected lists in both"
             )
-    (known, rows, step), (said, places, ahead) = (_flat(table[x]) for x in (label, prediction))
-    horizon = 1 + int(max(step.max(initial=0), ahead.max(initial=0)))
-    answers = np.full(len(table) * horizon, np.nan)
-    answers[places * horizon + ahead] = said
+    (known, lengths), (said, held) = (_flat(table[name]) for name in (label, prediction))
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    step = np.arange(len(known)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    has_answer = step < held[rows]
+    answers = np.full(len(known), np.nan)
+    answers[has_answer] = said[((np.cumsum(held) - held)[rows] + step)[has_answer]]
     next_to = (np.diff(rows) == 0) & ~np.isnan(known[1:]) & ~np.isnan(known[:-1])
     naive = np.abs(np.diff(known))[next_to]
     came = ~np.isnan(known)
     return Forecasts(
         known[came],
-        answers[rows * horizon + step][came],
+        answers[came],
         rows[came],
         step[came] + 1,
         float(naive.mean()) if len(naive) else float("nan"),
@@ -90,14 +92,7 @@ def _lengths(lists: pa.ListArray) -> Codes:
     return np.asarray(found, dtype=np.intp)
 
 
-def _flat(column: pa.ChunkedArray) -> tuple[Numbers, Codes, Codes]:
-    """Return all values of a column of lists, their rows, and their places in their lists from 0.
-
-    Null values are NaN.
-    """
+def _flat(column: pa.ChunkedArray) -> tuple[Numbers, Codes]:
+    """Return all values of a column of lists, nulls as NaN, and how many each list has."""
     lists = coerce(column, "list<double>")[0]
-    lengths = _lengths(lists)
-    values = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
-    rows = np.repeat(np.arange(len(lists)), lengths)
-    starts = np.cumsum(lengths) - lengths
-    return values, rows, np.arange(len(values)) - np.repeat(starts, lengths)
+    return lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64), _lengths(lists)
