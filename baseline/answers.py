@@ -69,6 +69,7 @@ class Answers:
     unanswered_us: NDArray[np.int64] | None = None
     # Of forecasts, whose values are the rows here: how many steps ahead, shape (rows,).
     step: Codes | None = None
+    forecast_count: int = 0  # Of forecasts: rows of which any value has a label, read or not.
     naive_error: float = math.nan  # Of forecasts: what MASE measures errors in; the reference's.
 
     @property
@@ -79,8 +80,15 @@ class Answers:
         return np.asarray(np.unique(self.places, return_inverse=True)[1], dtype=np.intp)
 
     @property
+    def labelled_count(self) -> int:
+        """Rows of the data that have a label; of forecasts any value's."""
+        if self.step is not None:
+            return self.forecast_count
+        return len(self) + self.unanswered + self.impossible
+
+    @property
     def row_count(self) -> int:
-        """Rows of the data: forecasts, where each has several values."""
+        """Rows of the data that are measured: forecasts, where each has several values."""
         return len(self) if self.step is None else len(np.unique(self.places))
 
     def once(self, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -194,6 +202,7 @@ def _forecasts(
         "regression", found.label, found.answer, (), None,
         None if times is None else times[found.row], 0, kept[found.row],
         step=found.step, naive_error=found.naive_error,
+        forecast_count=len(np.unique(found.row)),
     )  # fmt: skip
     return _usable(answers, ~np.isnan(found.answer), limits)
 

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from driftline.errors import InputError
 from driftline.formats.arrow_types import plain_array, plain_type
+from driftline.formats.cells import as_text
 from driftline.formats.coercion import some_zoned, text_array
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BATCH_ROWS = 1 << 17
+# Lists of mixed kinds are written as JSON writes them, as those of files are.
+LISTED = (list, tuple, np.ndarray)
 # What pandas calls objects that all are values of one kind.
 PLAIN_OBJECTS = frozenset(
     ("string", "bytes", "integer", "floating", "mixed-integer-float", "decimal", "boolean", "date",
@@ -248,6 +251,6 @@ def _taken(series: pd.Series) -> pa.Array:
 def _texts(series: pd.Series) -> pa.Array:
     missing = series.isna()
     return text_array(
-        None if gone is True else str(value)
+        None if gone is True else as_text([*value]) if isinstance(value, LISTED) else str(value)
         for value, gone in zip(series, missing.tolist(), strict=True)
     )

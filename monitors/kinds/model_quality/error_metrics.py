@@ -73,8 +73,10 @@ def scaled_error(label: Numbers, answer: Numbers, table: Rows, naive_error: floa
     Below 1 the forecasts beat "as the last value was", by the reference's labels.
     """
     if not len(label) or not naive_error > 0:
-        why = "no rows" if not len(label) else "the reference's labels do not move"
-        return undefined(why, "error")
+        why = "the reference's labels do not move"
+        if math.isnan(naive_error):
+            why = "no label of the reference holds two values"
+        return undefined(why if len(label) else "no rows", "error")
     return _mean(np.abs(answer - label) / naive_error, table)
 
 

@@ -189,7 +189,7 @@ def evaluate(context: CheckContext) -> Report:
             *parts,
         ),
         row_count=table.num_rows,
-        labelled_count=_labelled(answers),
+        labelled_count=answers.labelled_count,
         files={
             STATISTICS: statistics_document(answers, found.measures, spread, own),
             CONSTRAINTS: constraint_document(
@@ -229,7 +229,7 @@ def _read_window(context: CheckContext, expected: Expectation) -> _Window:
         chances=expected.chances, reference=expected.classes,
     )  # fmt: skip
     every = answers = read(table)
-    if expected.answers is not None and _labelled(answers) < table.num_rows:
+    if expected.answers is not None and answers.labelled_count < table.num_rows:
         every = read(table, any_label=True)
     return _Window(table, has_label, read, answers, every)
 
@@ -343,8 +343,10 @@ def _details(
     found: dict[str, JsonValue] = {
         "problem": expected.problem,
         "labelled_rows": answers.row_count,
-        # Of a forecast some values may be known and others not.
-        "rows_without_label": max(rows - _labelled(answers) - answers.unfit, 0),
+        # A forecast counts once, though some of its values may be fit and others not.
+        "rows_without_label": rows
+        - answers.labelled_count
+        - answers.unfit * (answers.step is None),
         "rows_without_answer": every.unanswered,
         "unfit_labels": answers.unfit,
         **unusable_details(_unusable(every), *states),
@@ -386,10 +388,6 @@ def _states(answers: Answers, unfit: int, table: pa.Table, id_column: str | None
     return found
 
 
-def _labelled(answers: Answers) -> int:
-    return answers.row_count + answers.unanswered + answers.impossible
-
-
 def _unusable(answers: Answers | None) -> Unusable:
     """Count the rows that no metric can use."""
     if answers is None:
@@ -405,7 +403,7 @@ def _unusable(answers: Answers | None) -> Unusable:
                 some = f"{plural(answers.percents, 'row')} outside 0 to 1"
                 words = f"in what looks like percent ({some}): divide by 100"
     return Unusable(
-        _labelled(answers), answers.unanswered, answers.impossible, words,
+        answers.labelled_count, answers.unanswered, answers.impossible, words,
         answers.texts, answers.unknown, answers.unknown_words,
     )  # fmt: skip
 
@@ -415,7 +413,7 @@ def _judged_unusable(
 ) -> list[JudgedUnusable]:
     """Judge the predictions of all rows, labelled or not, beside those of all of the reference."""
     reference, outcomes = expected.answers, context.baseline.outcomes
-    if reference is not None and outcomes and _labelled(reference) < outcomes.table.num_rows:
+    if reference is not None and outcomes and reference.labelled_count < outcomes.table.num_rows:
         reference = reference_answers(context.baseline, context.roles, labelled=reference)
     alpha, length = context.budget.per_window, context.rows.length
     usual = replace(_unusable(reference), blocks=unanswered_blocks(reference, every, length))

@@ -6,6 +6,7 @@ Oracles: scikit-learn on the values laid flat; Hyndman and Koehler (2006) for MA
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import pytest
 from sklearn import metrics
 
 import driftline as dl
+from driftline.baseline.forecasts import read_forecasts
 from driftline.errors import InputError
 
 HORIZON = 6
@@ -49,6 +51,8 @@ def test_errors_are_those_of_the_values_laid_flat() -> None:
     label, answer = flat(window)
     naive = np.mean([np.abs(np.diff(one)).mean() for one in reference.y])
     mae = metrics.mean_absolute_error(label, answer)
+    smape = np.mean(2 * np.abs(answer - label) / (np.abs(answer) + np.abs(label)))
+    assert found["smape"] == pytest.approx(smape, rel=1e-12)
     assert found["mae"] == pytest.approx(mae, rel=1e-12)
     assert found["mse"] == pytest.approx(metrics.mean_squared_error(label, answer), rel=1e-12)
     assert found["r2"] == pytest.approx(metrics.r2_score(label, answer), rel=1e-12)
@@ -181,3 +185,43 @@ def test_forecasts_are_the_same_from_every_form_of_file(tmp_path) -> None:
     ]
 
     assert found == pytest.approx([found[0]] * 3, rel=1e-9)
+
+
+def test_one_bad_value_loses_its_row_alone_and_rows_are_counted_once() -> None:
+    baseline, window = fitted(rows(1500, seed=1)), rows(200, seed=2)
+    window.at[3, "y"] = ["soon", *window.y[3][1:]]
+    window.at[4, "f"] = ["a", *window.f[4][1:]]
+    window.at[5, "f"] = [float("inf"), *window.f[5][1:]]
+
+    report = dl.check(window, baseline, kind="model-quality")
+
+    found = {one.name: one for one in report.metrics if not one.label}
+    assert report.details["rows_without_label"] == 1
+    assert report.details["rows_without_answer"] == 1
+    assert report.labelled_count == 199
+    assert "0.5% of 200 rows have a prediction beyond" in str(report)
+    assert found["mae"].value is not None
+
+
+def test_one_long_list_takes_no_room_for_the_others() -> None:
+    """A table as wide as the longest forecast would be 2,000 x 1,000,000."""
+    frame = rows(2_000, seed=2)
+    frame.at[7, "f"] = np.zeros(1_000_000)
+
+    tracemalloc.start()
+    found = read_forecasts(pa.Table.from_pandas(frame), "y", "f")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert len(found.label) == 2_000 * HORIZON
+    assert peak < 100e6
+
+
+def test_a_horizon_of_one_says_why_it_has_no_mase() -> None:
+    frame = pd.DataFrame({"y": [[float(n % 7)] for n in range(800)], "f": [[3.0]] * 800})
+
+    report = dl.check(frame, fitted(frame), kind="model-quality")
+
+    mase = next(one for one in report.metrics if one.name == "mase")
+    assert mase.value is None
+    assert "no label of the reference holds two values" in mase.note
