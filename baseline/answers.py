@@ -71,6 +71,7 @@ class Answers:
     step: Codes | None = None
     forecast_count: int = 0  # Of forecasts: rows of which any value has a label, read or not.
     naive_error: float = math.nan  # Of forecasts: what MASE measures errors in; the reference's.
+    weight: Numbers | None = None  # How much each counts, above 0, shape (rows,); None: all alike.
 
     @property
     def units(self) -> Codes | None:
@@ -114,6 +115,7 @@ class Answers:
             time_us=None if self.time_us is None else self.time_us[rows],
             places=self.places[rows],
             step=None if self.step is None else self.step[rows],
+            weight=None if self.weight is None else self.weight[rows],
         )
 
 

@@ -41,15 +41,14 @@ AREAS = ("macro_auc", "weighted_auc")
 
 def area(label: NDArray[np.bool_], score: Numbers, table: Rows) -> Measure:
     """Measure the area under the ROC curve of scores, shape (rows,)."""
-    ranking = rank(label, score)
-    positive = int(label.sum())
-    smaller = min(positive, len(label) - positive)
+    ranking = rank(label, score, table.weights)
+    sizes = table.worth_of(~label), table.worth_of(label)
+    smaller = min(sizes)
     if not smaller:
-        return undefined(NEGATIVE if positive else POSITIVE)
-    found = table.measure(ranking.area, ranking.influence(label), "score", float(smaller))
+        return undefined(NEGATIVE if sizes[1] else POSITIVE)
+    found = table.measure(ranking.area, ranking.influence(label), "score", smaller)
     if smaller >= FEW_OF_CLASS:
         return found
-    sizes = (len(label) - positive, positive)
     return replace(found, limits=partial(auc_limits, ranking.area, sizes))
 
 
@@ -86,7 +85,10 @@ def _mean_share(tally: Tally, rows: Numbers, held: NDArray[np.bool_], *, axis: i
     share = np.divide(right, rows, out=np.zeros(classes), where=rows > 0)
     pull = np.divide(tally.counts.sum() / held.sum(), rows, out=np.zeros(classes), where=rows > 0)
     influence = (np.eye(classes) - np.expand_dims(share, 1 - axis)) * np.expand_dims(pull, 1 - axis)
-    found = tally.mean_of_shares(right[held], rows[held], influence.ravel())
+    # The cells of a class that is not held hold no rows.
+    place = np.where(held, np.cumsum(held) - 1, -1)
+    parts = np.broadcast_to(np.expand_dims(place, 1 - axis), influence.shape)
+    found = tally.mean_of_shares(right[held], rows[held], influence.ravel(), parts)
     return _of_rare(found, rows[held])
 
 
@@ -96,16 +98,25 @@ def _mean_f1(tally: Tally, support: Numbers, said: Numbers, held: NDArray[np.boo
     score = np.divide(2.0 * right, below, out=np.zeros(classes), where=held)
     pull = np.divide(tally.counts.sum() / count, below, out=np.zeros(classes), where=held)
     influence = 2.0 * np.diag(pull) - (pull * score)[:, None] - (pull * score)[None, :]
-    # Each class alone: a hit adds 2 (1 - F) / below, a row that only one side names takes F.
-    alone = right * (2.0 * (1.0 - score)) ** 2 + (below - 2.0 * right) * score**2
+    alone, worth = _f1_alone(right, below, score), below
+    designs = np.ones(classes)
+    if tally.is_weighted:
+        once, squares = alone, tally.squares.reshape(classes, classes)
+        twice = squares.sum(axis=1) + squares.sum(axis=0)
+        alone = _f1_alone(np.diag(squares), twice, score)
+        np.divide(twice, below, out=designs, where=held)
+        np.divide(alone, once, out=designs, where=once > 0)
+        worth = np.divide(below**2, twice, out=np.zeros(classes), where=held)
     alone = np.divide(alone, below**2, out=np.zeros(classes), where=held)
     joint = tally.measure(
-        float(score.sum() / count), influence.ravel(), "score", float(below[held].min() / 2.0)
+        float(score.sum() / count), influence.ravel(), "score", float(worth[held].min() / 2.0)
     )
 
     def each(place: int) -> Limits:
-        hits = float(right[place])
-        return f_limits(1.0, float(said[place]) - hits, float(support[place]) - hits, hits, Z95)
+        hits, answers, labels = (
+            float(one[place] / designs[place]) for one in (right, said, support)
+        )
+        return f_limits(1.0, answers - hits, labels - hits, hits, Z95)
 
     places = np.flatnonzero(held)
     found = _mean_of(joint, score[held], np.full(len(places), 1.0 / count), alone[held], [
@@ -114,13 +125,18 @@ def _mean_f1(tally: Tally, support: Numbers, said: Numbers, held: NDArray[np.boo
     return _of_rare(found, np.minimum(support, said)[held])
 
 
+def _f1_alone(right: Numbers, below: Numbers, score: Numbers) -> Numbers:
+    """Return each class's squared influences: a hit adds 2 (1 - F), a row of one side takes F."""
+    return right * (2.0 * (1.0 - score)) ** 2 + (below - 2.0 * right) * score**2
+
+
 def class_areas(label: Codes, probability: Numbers, table: Rows) -> dict[str, Measure]:
     """Measure the mean AUC of each class against the others, plain and by the labels' shares.
 
     Probabilities of each class, shape (rows, classes); a class without labels is left out.
     """
     rows, classes = probability.shape
-    counts = np.bincount(label, minlength=classes).astype(np.float64)
+    counts = np.bincount(label, table.weights, classes).astype(np.float64)
     held = np.flatnonzero(counts)
     why = ""
     if not rows or len(held) < 2:
@@ -129,14 +145,18 @@ def class_areas(label: Codes, probability: Numbers, table: Rows) -> dict[str, Me
         why = f"{rows:,} rows of {len(held):,} classes take too long to rank"
     if why:
         return dict.fromkeys(AREAS, undefined(why))
-    weights = {AREAS[0]: np.full(len(held), 1.0 / len(held)), AREAS[1]: counts[held] / rows}
+    shares = counts[held] / counts.sum()
+    weights = {AREAS[0]: np.full(len(held), 1.0 / len(held)), AREAS[1]: shares}
     moved = {name: np.zeros(rows) for name in AREAS}
     each: list[Measure] = []
+    limits: list[Callable[[], Limits]] = []
     for place, one in enumerate(held):
         is_one = label == one
-        ranking = rank(is_one, probability[:, one])
+        ranking = rank(is_one, probability[:, one], table.weights)
         influence = ranking.influence(is_one)
-        each.append(_independent(ranking.area, influence, float(counts[one])))
+        sizes = table.worth_of(~is_one), table.worth_of(is_one)
+        each.append(_independent(ranking.area, influence, sizes[1], table))
+        limits.append(partial(_area_limits, each[-1], sizes))
         for name, weight in weights.items():
             moved[name] += weight[place] * influence
     areas = np.array([one.value for one in each])
@@ -147,22 +167,22 @@ def class_areas(label: Codes, probability: Numbers, table: Rows) -> dict[str, Me
     found = {}
     for name, weight in weights.items():
         joint = table.measure(
-            float(weight @ areas), moved[name], "score", float(counts[held].min())
+            float(weight @ areas), moved[name], "score", min(one.support for one in each)
         )
-        limits = [partial(_area_limits, one, float(rows)) for one in each]
         alone = np.array([one.independent for one in each])
         found[name] = _mean_of(joint, areas, weight, alone, limits)
     return found
 
 
-def _independent(value: float, influence: Numbers, support: float) -> Measure:
+def _independent(value: float, influence: Numbers, support: float, table: Rows) -> Measure:
+    influence = influence if table.weights is None else influence * table.weights
     variance = float(np.einsum("i,i->", influence, influence)) / len(influence) ** 2
     return Measure(value, variance, variance, support)
 
 
-def _area_limits(measure: Measure, rows: float) -> Limits:
-    if min(measure.support, rows - measure.support) < FEW_OF_CLASS:
-        return auc_limits(measure.value, (rows - measure.support, measure.support))
+def _area_limits(measure: Measure, sizes: tuple[float, float]) -> Limits:
+    if min(sizes) < FEW_OF_CLASS:
+        return auc_limits(measure.value, sizes)
     return measure.interval
 
 

@@ -105,11 +105,12 @@ class Costs:
             return undefined("no rows", scale)
         size = len(answers.classes)
         cells = answers.label.astype(np.intp) * size + answers.answer.astype(np.intp)
-        tally = Rows(len(answers), clusters).tally(cells, size * size)
+        tally = Rows(len(answers), clusters, weights=answers.weight).tally(cells, size * size)
         value = float(tally.counts @ prices) / len(answers)
-        found = tally.measure(value, prices - value, scale, float(len(answers)))
+        found = tally.measure(value, prices - value, scale, tally.worth())
         levels, place = np.unique(prices, return_inverse=True)
-        counts = np.bincount(place, tally.counts).astype(np.float64)
+        design = tally.designs(prices - value, np.zeros(len(prices), np.intp), 1)[0]
+        counts = np.bincount(place, tally.counts).astype(np.float64) / design
 
         def limits(z: float) -> Limits:
             # Rows by price, beside the most frequent one: the shares of few rows are most of it.

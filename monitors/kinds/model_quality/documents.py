@@ -21,7 +21,7 @@ from driftline.monitors.kinds.model_quality.class_metrics import AREAS
 from driftline.monitors.kinds.model_quality.costs import COST, KEY, Costs
 from driftline.monitors.kinds.model_quality.error_metrics import ERRORS
 from driftline.monitors.kinds.model_quality.extras import CLASS_METRICS, OF_CLASS
-from driftline.monitors.kinds.model_quality.influence import Measure
+from driftline.monitors.kinds.model_quality.influence import Measure, relative_weights
 from driftline.monitors.kinds.model_quality.metrics import BETAS, confusion_matrix, measure_answers
 from driftline.monitors.kinds.model_quality.own_metrics import name_of
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
@@ -280,7 +280,8 @@ def read_statistics(text: str) -> tuple[int, dict[str, float]]:
 
 def _curve(answers: Answers, name: str) -> dict[str, Sequence[float]]:
     assert answers.probability is not None  # There is an area under it.
-    ranking = rank(answers.label == 1, answers.probability)
+    weights = relative_weights(answers.weight)
+    ranking = rank(answers.label == 1, answers.probability, weights)
     if name == ROC:
         false, true = roc_curve(ranking)
         return {"false_positive_rates": false.tolist(), "true_positive_rates": true.tolist()}

@@ -3,7 +3,8 @@
 References
 ----------
 Hyndman and Koehler, International Journal of Forecasting 22, 2006 (relative errors and their
-limits); Campbell and Gardner, BMJ 296, 1988 (interval of a median).
+limits); Campbell and Gardner, BMJ 296, 1988 (interval of a median); Woodruff, JASA 47, 1952 (the
+same with weights).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from driftline.monitors.kinds.model_quality.influence import (
 )
 from driftline.monitors.results.metric import UNBOUNDED
 from driftline.stats.intervals import Z95, mean_limits, median_limits
+from driftline.stats.weighted_median import weighted_median, weighted_median_limits
 
 ERRORS = ("mape", "smape", "median_absolute_error", "max_error", "mean_error")
 # A difference: no end on either side.
@@ -46,7 +48,7 @@ def error_metrics(label: Numbers, answer: Numbers, table: Rows) -> dict[str, Mea
     error = answer - label
     sizes, beside = np.abs(error), np.abs(label)
     largest = Measure(
-        float(sizes.max()), support=float(table.count), scale="error",
+        float(sizes.max()), support=table.worth, scale="error",
         unbounded=f"{UNBOUNDED}the largest error grows with the number of rows",
     )  # fmt: skip
     relative = undefined("a label is 0, and has no relative error", "error")
@@ -81,14 +83,16 @@ def scaled_error(label: Numbers, answer: Numbers, table: Rows, naive_error: floa
 
 
 def _mean(losses: Numbers, table: Rows) -> Measure:
-    mean = float(losses.mean())
+    mean = table.mean(losses)
     return table.measure(mean, losses - mean, "error")
 
 
 def _bias(error: Numbers, table: Rows) -> Measure:
-    mean = float(error.mean())
+    mean = table.mean(error)
     moved = error - mean
     found = table.measure(mean, moved, DIFFERENCE)
+    if table.weights is not None:
+        moved = moved * table.weights
     squares = float(np.einsum("i,i->", moved, moved))
     pull = float(np.einsum("i,i,i->", moved, moved, moved)) / squares**1.5 if squares else 0.0
     return replace(found, limits=partial(mean_limits, mean, math.sqrt(found.independent), pull))
@@ -96,15 +100,21 @@ def _bias(error: Numbers, table: Rows) -> Measure:
 
 def _median(sizes: Numbers, table: Rows) -> Measure:
     """Measure the median by the ranks that hold it, whatever the law of the errors."""
-    ordered = np.sort(sizes)
-    value = float(np.median(ordered))
-    limits = partial(median_limits, ordered)
+    if table.weights is None:
+        ordered = np.sort(sizes)
+        value, limits = float(np.median(ordered)), partial(median_limits, ordered)
+    else:
+        order = np.argsort(sizes)
+        ordered, weights = sizes[order], table.weights[order]
+        value = weighted_median(ordered, weights)
+        limits = partial(weighted_median_limits, ordered, weights)
     low, high = limits(Z95)
     alone = ((high - low) / (2.0 * Z95)) ** 2
     # How rows of a cluster hang together is that of the share that lies below.
     is_below = (sizes <= value).astype(np.float64)
-    moved = is_below - float(is_below.mean())
+    moved = is_below - table.mean(is_below)
     below = table.measure(0.5, moved, "score")
+    moved = moved if table.weights is None else moved * table.weights
     shares = float(np.einsum("i,i->", moved, moved)) / len(sizes) ** 2
     effect = below.variance / shares if shares else 1.0
     return Measure(

@@ -67,7 +67,7 @@ class Extras:
         if answers.problem != "multiclass":
             return found
         if self.has_areas and answers.probability is not None:
-            table = Rows(len(answers), clusters)
+            table = Rows(len(answers), clusters, weights=answers.weight)
             found |= class_areas(answers.label.astype(np.intp), answers.probability, table)
         asked: dict[str, list[str]] = {}
         for name in self.of_class:
@@ -88,8 +88,10 @@ def class_measures(
         return dict.fromkeys(CLASS_METRICS, undefined(f'no class "{name}"'))
     place = answers.classes.index(name)
     label = answers.label.astype(np.intp) == place
-    measured = binary_metrics(label, answers.answer.astype(np.intp) == place, None, clusters)
+    said, weight = answers.answer.astype(np.intp) == place, answers.weight
+    measured = binary_metrics(label, said, None, clusters, weight)
     found = {one: measured[one] for one in CLASS_METRICS if one in measured}
     if answers.probability is not None:
-        found["auc"] = area(label, answers.probability[:, place], Rows(len(answers), clusters))
+        table = Rows(len(answers), clusters, weights=weight)
+        found["auc"] = area(label, answers.probability[:, place], table)
     return found

@@ -4,9 +4,17 @@ A row's *influence* is what it adds to the metric, with mean 0, so that the vari
 is that of a mean. With clusters (rows that share their fate, as all flights of a stormy day do)
 influences are added up within each cluster first.
 
+Where rows have weights, counts are sums of weights, whose mean is 1, and a row adds its influence
+times its weight. What is counted is bounded as so many rows as it is worth: counts over the design
+effect, the variance that weighted rows have over that of as many rows which each count once. Few
+heavy rows tell little of a variance: it is as much larger as Student's quantile is than the normal.
+
 References
 ----------
-Hampel, JASA 69, 1974 (influence); Liang and Zeger, Biometrika 73, 1986 (sandwich with clusters).
+Hampel, JASA 69, 1974 (influence); Liang and Zeger, Biometrika 73, 1986 (sandwich with clusters);
+Kish, Survey Sampling, 1965 (effective rows, design effect); Korn and Graubard, Survey Methodology
+24, 1998 (limits of a share at its effective rows, no more than there are, by Student's quantile);
+Satterthwaite, Biometrics Bulletin 2, 1946 (degrees of freedom of a sum of squares).
 """
 
 from __future__ import annotations
@@ -23,6 +31,7 @@ from scipy import special
 
 from driftline.monitors.results.metric import UNBOUNDED
 from driftline.stats.intervals import (
+    Z95,
     Limits,
     few_share_limits,
     positive_mean_limits,
@@ -31,6 +40,9 @@ from driftline.stats.intervals import (
 
 # Clusters by cells beyond this are added up row by row.
 MOST_CELLS = 1 << 22
+
+# Student's quantile is the normal one from there on.
+MOST_FREEDOM, TAIL = 1e9, 0.975
 
 # Beyond this on the logarithm no double holds the number.
 FARTHEST = 700.0
@@ -93,6 +105,7 @@ class Measure:
     # The interval at a normal quantile, as of independent rows; None: by the scale alone.
     limits: Callable[[float], Limits] | None = field(default=None, compare=False)
     unbounded: str = ""  # Why these rows give no interval that holds the truth.
+    design: float = 1.0  # How many counted rows are worth one, for weights; 1 without.
 
     @property
     def error(self) -> float:
@@ -146,13 +159,13 @@ def undefined(why: str, scale: Scale = "score") -> Measure:
     return Measure(math.nan, scale=scale, undefined=why)
 
 
-def _of_losses(measure: Measure, influence: Numbers, squares: float) -> Measure:
+def _of_losses(measure: Measure, influence: Numbers, squares: float, worth: float) -> Measure:
     """Bound a mean of losses, or say that its rows do not show how heavy their tail is."""
     left = 1.0 - measure.value if measure.scale == "skill" else measure.value
     if not squares or left <= 0.0:
         return measure
     heaviest = float(np.abs(influence).max()) ** 2 / squares
-    if heaviest > HEAVIEST + HEAVIEST_OF_FEW / len(influence):
+    if heaviest > HEAVIEST + HEAVIEST_OF_FEW / worth:
         why = f"{UNBOUNDED}tails too heavy, one row makes {heaviest:.0%} of the variance"
         return replace(measure, unbounded=why)
     cubes = float(np.einsum("i,i,i->", influence, influence, influence))
@@ -169,28 +182,87 @@ def _left(limits: Callable[[float], Limits], z: float) -> Limits:
     return 1.0 - high, 1.0 - low
 
 
+def relative_weights(weights: Numbers | None) -> Numbers | None:
+    """Bring weights to mean 1; None where all are equal, which says nothing, or all are 0."""
+    if weights is None or not len(weights) or weights.min() == weights.max():
+        return None
+    largest = weights / weights.max()  # No sum of them is infinite.
+    found: Numbers = largest / largest.mean()
+    return found
+
+
+def effective_rows(weights: ArrayLike) -> float:
+    """Return how many rows that count alike are worth as much as some with weights (Kish, 1965)."""
+    found = np.asarray(weights, np.float64)
+    squares = float(np.einsum("i,i->", found, found))
+    return float(found.sum()) ** 2 / squares if squares else 0.0
+
+
+def student(squares: ArrayLike, fourths: ArrayLike) -> Numbers:
+    """Return by how much a variance is wider for the few rows that make most of it.
+
+    Parameters
+    ----------
+    squares, fourths
+        Sums of the second and fourth powers of what weighted rows add, both or neither 0.
+    """
+    over, under = np.asarray(squares, np.float64), np.asarray(fourths, np.float64)
+    freedom = np.divide(over**2, under, out=np.full(over.shape, np.inf), where=under > 0)
+    found: Numbers = (special.stdtrit(np.minimum(freedom, MOST_FREEDOM), TAIL) / Z95) ** 2
+    return found
+
+
 class Rows:
-    """A set of rows, in clusters or not, on which metrics are measured."""
+    """A set of rows, in clusters or not, on which metrics are measured; weights are at least 0."""
 
     def __init__(
-        self, count: int, clusters: Codes | None = None, units: Codes | None = None
+        self,
+        count: int,
+        clusters: Codes | None = None,
+        units: Codes | None = None,
+        weights: Numbers | None = None,
     ) -> None:
         self.count = count
+        self.weights = relative_weights(weights)  # Of mean 1, shape (rows,); None: all count alike.
+        self.worth = float(count) if self.weights is None else effective_rows(self.weights)
         self._units: Codes | None = None
         if units is not None and count:
             # Values of one unit, such as a forecast's, are added up first: the unit is the row.
             _, first, self._units = np.unique(units, return_index=True, return_inverse=True)
             self.count = len(first)
             clusters = None if clusters is None else clusters[first]
+            self.worth = float(self.count)
+            if self.weights is not None:
+                self.worth = effective_rows(self.weights[first])
         # Each row's cluster, 0 ..., shape (rows,); None: every row is its own.
         self.clusters = clusters
         sizes = np.bincount(clusters) if clusters is not None and count else np.empty(0, np.intp)
         self.cluster_count = int(np.count_nonzero(sizes))
 
+    def mean(self, values: Numbers) -> float:
+        """Return the mean of each row's value, shape (rows,)."""
+        if self.weights is None:
+            return float(values.mean())
+        return float(np.einsum("i,i->", values, self.weights) / self.weights.sum())
+
+    def means(self, values: Numbers) -> Numbers:
+        """Return the mean of each column of rows, shape (rows, columns)."""
+        if self.weights is None:
+            return np.asarray(values.mean(axis=0))
+        return np.asarray(np.einsum("i,ij->j", self.weights, values) / self.weights.sum())
+
+    def worth_of(self, chosen: NDArray[np.bool_]) -> float:
+        """Return how many rows the chosen ones are worth."""
+        if self.weights is None:
+            return float(np.count_nonzero(chosen))
+        return effective_rows(self.weights[chosen])
+
     def measure(
         self, value: float, influence: Numbers, scale: Scale, support: float | None = None
     ) -> Measure:
         """Make a measure of a value and of what each row, or value, adds to it, shape (rows,)."""
+        if self.weights is not None:
+            influence = influence * self.weights
         if self._units is not None:
             share = self.count / len(influence)
             influence = np.bincount(self._units, influence).astype(np.float64) * share
@@ -201,21 +273,24 @@ class Rows:
             if self.clusters is not None and self.cluster_count > 1
             else None
         )
-        rows = float(self.count) if support is None else support
-        made = self._made(value, squares, sums, scale, rows)
-        return _of_losses(made, influence, squares) if scale in ("skill", "error") else made
+        if self.weights is not None:
+            squares *= float(student(squares, np.einsum("i,i,i,i->", *[influence] * 4)))
+        made = self._made(value, squares, sums, scale, self.worth if support is None else support)
+        if scale in ("skill", "error"):
+            return _of_losses(made, influence, squares, self.worth)
+        return made
 
     def tally(self, cells: Codes, size: int) -> Tally:
         """Count the rows by cell, 0 ... size - 1."""
         clusters = 1 if self.clusters is None else int(self.clusters.max(initial=0)) + 1
         if self.cluster_count < 2 or clusters * size > MOST_CELLS:
-            counts = np.bincount(cells, minlength=size).astype(np.float64)[None, :]
-            return Tally(self, counts, cells if self.cluster_count > 1 else None)
+            counts = np.bincount(cells, self.weights, size).astype(np.float64)[None, :]
+            return Tally(self, counts, cells)
         assert self.clusters is not None  # There are several.
-        flat = np.bincount(self.clusters * size + cells)
+        flat = np.bincount(self.clusters * size + cells, self.weights)
         table = np.zeros(-(-len(flat) // size) * size)
         table[: len(flat)] = flat
-        return Tally(self, table.reshape(-1, size))
+        return Tally(self, table.reshape(-1, size), cells)
 
     def _made(
         self, value: float, squares: float, sums: Numbers | None, scale: Scale, support: float
@@ -238,11 +313,58 @@ class Rows:
 class Tally:
     """Rows counted by cell: metrics that only ask which cell a row lies in."""
 
-    def __init__(self, rows: Rows, table: Numbers, cells: Codes | None = None) -> None:
+    def __init__(self, rows: Rows, table: Numbers, cells: Codes) -> None:
         self._rows = rows
         self._table = table
         self._cells = cells
         self.counts: Numbers = table.sum(axis=0)
+        # Sums of powers of the weights, and numbers of rows: as the counts without weights.
+        self.squares = self._fourths = self._plain = self.counts
+        if rows.weights is not None:
+            self.squares, self._fourths, self._plain = (
+                np.bincount(cells, one, table.shape[1]).astype(np.float64)
+                for one in (rows.weights**2, rows.weights**4, rows.weights > 0)
+            )
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether rows differ in weight."""
+        return self._rows.weights is not None
+
+    def worth(self, under: ArrayLike | None = None) -> float:
+        """Return how many rows those of the cells that count, or all, are worth."""
+        chosen = np.ones(len(self.counts)) if under is None else np.asarray(under) > 0
+        rows = float(self.counts @ chosen)
+        if not self.is_weighted or not rows:
+            return rows
+        return rows**2 / float(self.squares @ chosen)
+
+    def designs(self, influence: Numbers, parts: Codes, size: int) -> Numbers:
+        """Return how many counted rows are worth one, in each of some parts of the cells.
+
+        Parameters
+        ----------
+        influence
+            What a row of each cell adds to its part's metric, up to a factor, shape (cells,).
+        parts
+            Each cell's part, 0 ... size - 1, or -1 for none, shape (cells,).
+        """
+        if not self.is_weighted:
+            return np.ones(size)
+        inside = parts >= 0
+
+        def of_parts(counts: Numbers) -> Numbers:
+            return np.bincount(parts[inside], counts[inside], size).astype(np.float64)
+
+        rows, once, twice = (of_parts(one) for one in (self.counts, self._plain, self.squares))
+        moved = influence * influence
+        over, under = of_parts(self.squares * moved), of_parts(self.counts * moved)
+        over *= student(over, of_parts(self._fourths * moved**2))
+        # Where nothing varies, by the weights alone; and never worth more than the rows there are.
+        alone = np.divide(twice, rows, out=np.ones(size), where=rows > 0)
+        found = np.divide(over, under, out=alone, where=under > 0)
+        least = np.divide(rows, once, out=np.ones(size), where=once > 0)
+        return np.maximum(found, least)
 
     def ratio(self, over: ArrayLike, under: ArrayLike, scale: Scale, missing: str) -> Measure:
         """Measure a ratio of two weighted counts."""
@@ -252,11 +374,23 @@ class Tally:
             return undefined(missing, scale)
         value = float(self.counts @ above) / total
         influence = (above - value * below) * self._rows.count / total
-        return self.measure(value, influence, scale, float(self.counts @ (below > 0)))
+        found = self.measure(value, influence, scale, self.worth(below))
+        if not self.is_weighted:
+            return found
+        design = float(self.designs(influence, np.where(below > 0, 0, -1), 1)[0])
+        found = replace(found, design=design)
+        if scale != "share":
+            return found
+        rows = total / design
+        return replace(found, limits=partial(few_share_limits, value * rows, rows))
 
     def mean_of(self, shares: Sequence[tuple[ArrayLike, ArrayLike, str]]) -> Measure:
-        """Measure the mean of several ratios; not defined when one of them is not."""
+        """Measure the mean of several ratios of rows that have no row in common.
+
+        Not defined when one of them is not.
+        """
         influence = np.zeros(len(self.counts))
+        parts = np.full(len(self.counts), -1)
         hits, rows = np.zeros(len(shares)), np.zeros(len(shares))
         for place, (over, under, missing) in enumerate(shares):
             above, below = np.asarray(over, np.float64), np.asarray(under, np.float64)
@@ -265,22 +399,46 @@ class Tally:
                 return undefined(missing)
             share = hits[place] / rows[place]
             influence += (above - share * below) * self._rows.count / rows[place] / len(shares)
-        return self.mean_of_shares(hits, rows, influence)
+            parts[below > 0] = place
+        return self.mean_of_shares(hits, rows, influence, parts)
 
-    def mean_of_shares(self, hits: Numbers, rows: Numbers, influence: Numbers) -> Measure:
-        """Measure the mean of shares of rows that have no row in common, all of some rows."""
-        weights = np.full(len(rows), 1.0 / len(rows))
+    def mean_of_shares(
+        self, hits: Numbers, rows: Numbers, influence: Numbers, parts: Codes
+    ) -> Measure:
+        """Measure the mean of shares of rows that have no row in common, all of some rows.
+
+        `parts` tells which of them each cell is of, -1 of none, as many as there are cells.
+        """
+        each = np.full(len(rows), 1.0 / len(rows))
         shares = np.divide(hits, rows, out=np.zeros(len(rows)), where=rows > 0)
+        value = float(each @ shares)
+        worth = rows
+        if self.is_weighted:
+            parts = parts.ravel()
+            squares = np.bincount(parts[parts >= 0], self.squares[parts >= 0], len(rows))
+            worth = np.divide(rows**2, squares, out=np.zeros(len(rows)), where=squares > 0)
+            designs = self.designs(influence, parts, len(rows))
+            hits, rows = hits / designs, rows / designs
         # A share of no rows counts as 0, and its own limits say that nothing is known of it.
-        least = float(rows[rows > 0].min(initial=self._rows.count))
-        found = self.measure(float(weights @ shares), influence, "score", least)
-        return replace(found, limits=partial(weighted_share_limits, weights, hits, rows))
+        least = float(worth[worth > 0].min(initial=self._rows.count))
+        found = self.measure(value, influence, "score", least)
+        return replace(found, limits=partial(weighted_share_limits, each, hits, rows))
+
+    def spread(self, influence: Numbers) -> float:
+        """Return the squares of what rows add, a row of each cell as given, shape (cells,)."""
+        moved = influence * influence
+        squares = float(self.squares @ moved)
+        if not self.is_weighted:
+            return squares
+        return squares * float(student(squares, self._fourths @ (moved * moved)))
 
     def measure(self, value: float, influence: Numbers, scale: Scale, support: float) -> Measure:
         """Make a measure of a value and of what a row of each cell adds to it, shape (cells,)."""
-        squares = float(self.counts @ (influence * influence))
+        squares = self.spread(influence)
         sums: Numbers | None = self._table @ influence if len(self._table) > 1 else None
-        if self._cells is not None and self._rows.clusters is not None:
+        if sums is None and self._rows.clusters is not None and self._rows.cluster_count > 1:
             by_row = influence[self._cells]
+            if self._rows.weights is not None:
+                by_row = by_row * self._rows.weights
             sums = np.bincount(self._rows.clusters, by_row).astype(np.float64)
         return self._rows._made(value, squares, sums, scale, support)  # A part of the same thing.

@@ -33,6 +33,7 @@ from driftline.monitors.kinds.model_quality.influence import (
     Numbers,
     Rows,
     Tally,
+    relative_weights,
     undefined,
 )
 from driftline.monitors.results.metric import UNBOUNDED
@@ -51,15 +52,19 @@ def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str
     """Measure everything that the problem of some answers has metrics for."""
     if answers.problem == "regression":
         came, said = answers.label.astype(np.float64), answers.answer.astype(np.float64)
-        found = regression_metrics(came, said, clusters, answers.units)
+        found = regression_metrics(came, said, clusters, answers.units, answers.weight)
         if answers.step is not None:
-            table = Rows(len(came), clusters, answers.units)
+            table = Rows(len(came), clusters, answers.units, answers.weight)
             found["mase"] = scaled_error(came, said, table, answers.naive_error)
         return found
     label, answer = answers.label.astype(np.intp), answers.answer.astype(np.intp)
     if answers.problem == "binary":
-        return binary_metrics(label == 1, answer == 1, answers.probability, clusters)
-    return multiclass_metrics(label, answer, len(answers.classes), answers.probability, clusters)
+        return binary_metrics(
+            label == 1, answer == 1, answers.probability, clusters, answers.weight
+        )
+    return multiclass_metrics(
+        label, answer, len(answers.classes), answers.probability, clusters, answers.weight
+    )
 
 
 def by_lot(answers: Answers) -> dict[str, float]:
@@ -67,29 +72,35 @@ def by_lot(answers: Answers) -> dict[str, float]:
 
     Expected over all ways to deal them; of a regression's errors, of their squares.
     """
+    table = Rows(len(answers), weights=answers.weight)
+    mean = table.mean
     if answers.problem == "regression":
         label, said = answers.label.astype(np.float64), answers.answer.astype(np.float64)
-        mse = float(label.var() + said.var() + (label.mean() - said.mean()) ** 2)
-        return {"mse": mse, "rmse": math.sqrt(mse), "r2": 1.0 - mse / max(float(label.var()), TINY)}
+        came, told = mean(label), mean(said)
+        spread = mean((label - came) ** 2)
+        mse = spread + mean((said - told) ** 2) + (came - told) ** 2
+        return {"mse": mse, "rmse": math.sqrt(mse), "r2": 1.0 - mse / max(spread, TINY)}
     classes = len(answers.classes)
-    label, said = answers.label.astype(np.intp), answers.answer.astype(np.intp)
-    share = np.bincount(label, minlength=classes) / len(label)
-    right = float(share @ np.bincount(said, minlength=classes) / len(said))
+    share, answered = (
+        np.bincount(one.astype(np.intp), table.weights, classes)
+        for one in (answers.label, answers.answer)
+    )
+    share, answered = share / share.sum(), answered / answered.sum()
+    right = float(share @ answered)
     found = {"auc": 0.5, "balanced_accuracy": 1.0 / classes}
     found["accuracy_skill"] = 1.0 - (1.0 - right) / max(1.0 - float(share.max()), TINY)
     if answers.probability is not None:
-        chance = answers.probability.reshape(len(label), -1)
+        chance = answers.probability.reshape(len(answers), -1)
         own = share[-chance.shape[1] :]
-        loss = float(((chance**2).mean(axis=0) - 2.0 * chance.mean(axis=0) * own + own).sum())
+        loss = float((table.means(chance**2) - 2.0 * table.means(chance) * own + own).sum())
         found["brier_skill"] = 1.0 - loss / max(float((own * (1.0 - own)).sum()), TINY)
     return found
 
 
-def confusion_matrix(answers: Answers) -> dict[str, dict[str, int]]:
-    """Count rows by actual, then by predicted class."""
-    matrix = confusion(
-        answers.label.astype(np.intp), answers.answer.astype(np.intp), len(answers.classes)
-    )
+def confusion_matrix(answers: Answers) -> dict[str, dict[str, int]] | dict[str, dict[str, float]]:
+    """Count rows by actual, then by predicted class; of rows with weights, add these up."""
+    label, answer = answers.label.astype(np.intp), answers.answer.astype(np.intp)
+    matrix = confusion(label, answer, len(answers.classes), answers.weight)
     return {
         actual: dict(zip(answers.classes, line, strict=True))
         for actual, line in zip(answers.classes, matrix.tolist(), strict=True)
@@ -97,11 +108,15 @@ def confusion_matrix(answers: Answers) -> dict[str, dict[str, int]]:
 
 
 def regression_metrics(
-    label: Numbers, answer: Numbers, clusters: Codes | None = None, units: Codes | None = None
+    label: Numbers,
+    answer: Numbers,
+    clusters: Codes | None = None,
+    units: Codes | None = None,
+    weights: Numbers | None = None,
 ) -> dict[str, Measure]:
     """Measure mae, mse, rmse, r2 (of labels that differ), then others, of finite values (rows,)."""
     rows = len(label)
-    table = Rows(rows, clusters, units)
+    table = Rows(rows, clusters, units, weights)
     more = error_metrics(label, answer, table)
     if not rows:
         return {
@@ -110,9 +125,10 @@ def regression_metrics(
         }
     error = label - answer
     squared = error * error
-    mae, mse = _total(np.abs(error)) / rows, _total(squared) / rows
-    spread = (label - _total(label) / rows) ** 2
-    variance = float(spread.mean())
+    total = partial(_total, weights=table.weights)
+    mae, mse = total(np.abs(error)) / rows, total(squared) / rows
+    spread = (label - total(label) / rows) ** 2
+    variance = table.mean(spread)
     of_squares = table.measure(mse, squared - mse, "error")
     root = table.measure(math.sqrt(mse), (squared - mse) / (2.0 * math.sqrt(mse) or 1.0), "error")
     if of_squares.limits is not None:
@@ -125,7 +141,7 @@ def regression_metrics(
     }
     # Not by their variance: the mean of many times 0.1 is not quite 0.1.
     if label.min() < label.max():
-        value = 1.0 - _total(squared) / _total(spread)
+        value = 1.0 - total(squared) / total(spread)
         influence = (mse / variance * (spread - variance) - (squared - mse)) / variance
         found["r2"] = table.measure(value, influence, "skill")
     return found | more
@@ -141,6 +157,7 @@ def binary_metrics(
     answer: NDArray[np.bool_],
     probability: Numbers | None = None,
     clusters: Codes | None = None,
+    weights: Numbers | None = None,
 ) -> dict[str, Measure]:
     """Measure what SageMaker measures of two classes, and Brier score, its skill, and log loss.
 
@@ -153,19 +170,21 @@ def binary_metrics(
         what answers tell.
     clusters
         Each row's cluster, 0 ..., shape (rows,).
+    weights
+        Each row's weight, at least 0, shape (rows,); None: every row counts once.
 
     Returns
     -------
     dict
         ``brier_skill`` is 1 - brier / brier of always saying the rows' own share of positives.
     """
-    table = Rows(len(label), clusters)
+    table = Rows(len(label), clusters, weights=weights)
     cells = 2 * label.astype(np.intp) + answer
     tally = table.tally(cells, 4)  # True negative, false positive, false negative, true positive.
     ratio = tally.ratio
     recall = ratio([0, 0, 0, 1], [0, 0, 1, 1], "share", POSITIVE)
     specificity = ratio([1, 0, 0, 0], [1, 1, 0, 0], "share", NEGATIVE)
-    share = float(label.mean()) if len(label) else math.nan
+    share = table.mean(label.astype(np.float64)) if len(label) else math.nan
     found = {
         "recall": recall,
         "precision": ratio([0, 0, 0, 1], [0, 1, 0, 1], "share", "no predicted positives"),
@@ -182,7 +201,7 @@ def binary_metrics(
         score = ratio(
             [0, 0, 0, weight], [0, 1, beta * beta, weight], "score", "no positives at all"
         )
-        limits = partial(f_limits, beta * beta, *tally.counts[1:])
+        limits = partial(f_limits, beta * beta, *tally.counts[1:] / score.design)
         found[name] = score if score.undefined else replace(score, limits=limits)
     # SageMaker's best constant classifier always says the positive class, however rare it is.
     found |= _one_answer(share, "best_constant_classifier", says_positive=True)
@@ -203,9 +222,10 @@ def multiclass_metrics(
     classes: int,
     probability: Numbers | None = None,
     clusters: Codes | None = None,
+    weights: Numbers | None = None,
 ) -> dict[str, Measure]:
     """Measure what SageMaker measures of several classes, and skill beyond the majority."""
-    table = Rows(len(label), clusters)
+    table = Rows(len(label), clusters, weights=weights)
     tally = table.tally(label * classes + answer, classes * classes)
     matrix = tally.counts.reshape(classes, classes)
     rows, support = matrix.sum(), matrix.sum(axis=1)
@@ -230,41 +250,55 @@ def multiclass_metrics(
     return found
 
 
-def confusion(label: Codes, answer: Codes, classes: int) -> NDArray[np.intp]:
-    """Count rows by actual (first axis) and predicted class, shape (classes, classes)."""
-    found = np.bincount(label * classes + answer, minlength=classes * classes)
+def confusion(
+    label: Codes, answer: Codes, classes: int, weights: Numbers | None = None
+) -> NDArray[np.generic]:
+    """Count rows, or add up their weights, by actual and predicted class, shape (C, C)."""
+    found = np.bincount(label * classes + answer, weights, classes * classes)
     return found.reshape(classes, classes)
 
 
-def calibration(label: NDArray[np.bool_], probability: Numbers) -> list[dict[str, float]]:
+def calibration(
+    label: NDArray[np.bool_], probability: Numbers, weights: Numbers | None = None
+) -> list[dict[str, float]]:
     """Compare probabilities with what came of them, in at most ten bins of equal rows.
 
     Returns
     -------
     list of dict
         By bin: ``count``, ``probability`` (its mean), ``share`` of positives, ``low`` and ``high``
-        (the share's 95% interval, Wilson).
+        (the share's 95% interval, Wilson). Of rows with weights, ``count`` is still their number.
     """
     if not len(label):
         return []
     cuts = np.unique(np.quantile(probability, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]))
     bins = np.searchsorted(cuts, probability, side="left")
-    size = len(cuts) + 1
-    counts = np.bincount(bins, minlength=size)
-    positives = np.bincount(bins, label, size)
-    sums = np.bincount(bins, probability, size)
-    found = []
-    for count, positive, total in zip(counts, positives, sums, strict=True):
-        if count:
-            low, high = wilson(float(positive), float(count))
-            shown = {"count": float(count), "probability": float(total / count)}
-            found.append({**shown, "share": float(positive / count), "low": low, "high": high})
+    size, relative = len(cuts) + 1, relative_weights(weights)
+    tally = Rows(len(label), weights=weights).tally(2 * bins + label, 2 * size)
+    table = tally.counts.reshape(size, 2)
+    counts, positives = table.sum(axis=1), table[:, 1]
+    share = np.divide(positives, counts, out=np.zeros(size), where=counts > 0)
+    moved = np.column_stack([-share, 1.0 - share]).ravel()
+    designs = tally.designs(moved, np.repeat(np.arange(size), 2), size)
+    sums = np.bincount(bins, probability if relative is None else probability * relative, size)
+    rows, found = np.bincount(bins, minlength=size), []
+    for one in np.flatnonzero(counts).tolist():
+        low, high = wilson(positives[one] / designs[one], counts[one] / designs[one])
+        found.append(
+            {
+                "count": float(rows[one]),
+                "probability": float(sums[one] / counts[one]),
+                "share": float(share[one]),
+                "low": low,
+                "high": high,
+            }
+        )
     return found
 
 
-def _total(values: Numbers) -> float:
+def _total(values: Numbers, weights: Numbers | None) -> float:
     """Add up one by one, as Spark does: numpy's pairwise sum differs in the last digit."""
-    return float(np.cumsum(values)[-1])
+    return float(np.cumsum(values if weights is None else values * weights)[-1])
 
 
 def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[str, Measure]:
@@ -281,21 +315,23 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
             "brier_skill": undefined(why, "skill"),
             "log_loss": undefined(why, "error"),
         }
-    share = truth.mean(axis=0)
+    share = table.means(truth)
     base = float((share * (1.0 - share)).sum())
     # What the rare class loses is most of it, and few of its rows do not tell how much.
-    held = truth.sum(axis=0)
-    rare = float(len(said) - max([*held, *(len(said) - held)] if len(held) == 1 else held))
+    is_most = truth[:, share.argmax()] > 0
+    rare = table.worth_of(~is_most)
+    if truth.shape[1] == 1:
+        rare = min(rare, table.worth_of(is_most))
     why = f"{UNBOUNDED}{rare:.0f} of the rarer classes, {LEAST_OF_CLASS} are needed"
     few = "" if rare >= LEAST_OF_CLASS else why
-    brier = float(loss.mean())
+    brier = table.mean(loss)
     surprise = -np.log(np.clip(said, SURE, 1.0))
     skill = undefined("all labels are equal", "skill")
     if base > 0:
         moved = ((truth - share) * (1.0 - 2.0 * share)).sum(axis=1)
         influence = (brier / base * moved - (loss - brier)) / base
         skill = table.measure(1.0 - brier / base, influence, "skill")
-    mean = float(surprise.mean())
+    mean = table.mean(surprise)
     found = {
         "brier": table.measure(brier, loss - brier, "error"),
         "brier_skill": skill,
@@ -306,15 +342,17 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
 
 def _weighted(tally: Tally, classes: int, beta: float) -> Measure:
     """Measure the mean of the classes' F scores, each by its share of the labels."""
-    rows = float(tally.counts.sum())
+    rows = tally.worth()
     if not rows:
         return undefined("no rows")
     value, influence = _weighted_score(tally.counts, classes, beta)
+    design = float(tally.counts.sum()) / rows
     # Classes that were met once or never have no variance of their own: a quarter of a row is laid
     # beside those of each label.
-    smooth = tally.counts + 0.25 / classes
+    smooth = (tally.counts if design == 1.0 else tally.counts / design) + 0.25 / classes
     centre, moved = _weighted_score(smooth, classes, beta)
-    error = math.sqrt(float(smooth @ (moved * moved))) / float(smooth.sum())
+    squares = tally.spread(moved) / design**2 + 0.25 / classes * float(moved @ moved)
+    error = math.sqrt(squares) / float(smooth.sum())
     limits = partial(_logit_limits, value if 0.0 < value < 1.0 else centre, error, value)
     return replace(tally.measure(value, influence, "score", rows), limits=limits)
 
@@ -354,7 +392,8 @@ def _mean_recall(tally: Tally, classes: int) -> Measure:
     recall = np.divide(np.diag(matrix), support, out=np.zeros(classes), where=held)
     pull = np.divide(rows / held.sum(), support, out=np.zeros(classes), where=held)
     influence = (np.eye(classes) - recall[:, None]) * pull[:, None]
-    return tally.mean_of_shares(np.diag(matrix)[held], support[held], influence.ravel())
+    parts = np.broadcast_to(np.where(held, np.cumsum(held) - 1, -1)[:, None], influence.shape)
+    return tally.mean_of_shares(np.diag(matrix)[held], support[held], influence.ravel(), parts)
 
 
 def _accuracy_skill(accuracy: Measure, classes: int, tally: Tally) -> Measure:
@@ -368,7 +407,7 @@ def _accuracy_skill(accuracy: Measure, classes: int, tally: Tally) -> Measure:
     is_most = (np.arange(classes) == support.argmax()).astype(np.float64)
     moved = wrong / (1.0 - most) * (is_most - most)
     influence = (np.eye(classes) - accuracy.value - moved[:, None]) / (1.0 - most)
-    return tally.measure(1.0 - wrong / (1.0 - most), influence.ravel(), "skill", rows)
+    return tally.measure(1.0 - wrong / (1.0 - most), influence.ravel(), "skill", tally.worth())
 
 
 def _one_answer(share: float, suffix: str, *, says_positive: bool) -> dict[str, Measure]:

@@ -15,7 +15,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Rows counted by distinct score, highest first."""
+    """Rows, or sums of their weights, by distinct score, highest first."""
 
     positives: Numbers  # Rows with each distinct score, shape (distinct,), float64.
     negatives: Numbers
@@ -34,7 +34,7 @@ class Ranking:
         return float(np.einsum("i,i->", self.negatives, above) / (positive * negative))
 
     def influence(self, label: NDArray[np.bool_]) -> Numbers:
-        """Return what each row adds to the area: mean 0, shape (rows,).
+        """Return what each row adds to the area: mean 0, shape (rows,), before its weight.
 
         References
         ----------
@@ -42,7 +42,7 @@ class Ranking:
         the rows' placements among the other class.
         """
         positive, negative = self.positives.sum(), self.negatives.sum()
-        area, rows = self.area, positive + negative
+        area, rows = self.area, float(len(label))
         below = negative - np.cumsum(self.negatives) + self.negatives / 2.0
         above = np.cumsum(self.positives) - self.positives / 2.0
         of_positive = (below / negative - area) * rows / positive
@@ -51,7 +51,7 @@ class Ranking:
         return found
 
 
-def rank(label: NDArray[np.bool_], score: Numbers) -> Ranking:
+def rank(label: NDArray[np.bool_], score: Numbers, weights: Numbers | None = None) -> Ranking:
     """Count rows by distinct score.
 
     Parameters
@@ -60,6 +60,8 @@ def rank(label: NDArray[np.bool_], score: Numbers) -> Ranking:
         Whether the row is positive, shape (rows,).
     score
         Without NaN, shape (rows,).
+    weights
+        Of mean 1, shape (rows,); None: every row counts once.
     """
     order = np.argsort(-score)
     ranked = score[order]
@@ -68,11 +70,18 @@ def rank(label: NDArray[np.bool_], score: Numbers) -> Ranking:
     np.not_equal(ranked[1:], ranked[:-1], out=first[1:])
     place = np.cumsum(first) - 1
     count = int(place[-1]) + 1 if len(place) else 0
-    positives = np.bincount(place, label[order], count).astype(np.float64)
-    rows = np.bincount(place, minlength=count).astype(np.float64)
+    if weights is None:
+        positives = np.bincount(place, label[order], count).astype(np.float64)
+        negatives = np.bincount(place, minlength=count).astype(np.float64) - positives
+    else:
+        # Not by a difference, which would leave 1e-17 rows where there are none.
+        positives, negatives = (
+            np.bincount(place, (one * weights)[order], count).astype(np.float64)
+            for one in (label, ~label)
+        )
     inverse = np.empty(len(place), dtype=np.intp)
     inverse[order] = place
-    return Ranking(positives, rows - positives, inverse)
+    return Ranking(positives, negatives, inverse)
 
 
 def roc_curve(ranking: Ranking) -> tuple[Numbers, Numbers]:

@@ -1,0 +1,360 @@
+"""Metrics of rows with weights: scikit-learn's values, and intervals that hold the truth."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn import metrics as peer
+
+from driftline.baseline.answers import Answers
+from driftline.monitors.kinds.model_quality.costs import Costs
+from driftline.monitors.kinds.model_quality.extras import Extras
+from driftline.monitors.kinds.model_quality.influence import Measure
+from driftline.monitors.kinds.model_quality.metrics import (
+    binary_metrics,
+    by_lot,
+    calibration,
+    confusion_matrix,
+    measure_answers,
+    multiclass_metrics,
+    regression_metrics,
+)
+from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
+from driftline.stats.intervals import median_limits
+from driftline.stats.weighted_median import weighted_median, weighted_median_limits
+
+Numbers = NDArray[np.float64]
+BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
+EXACT = 1e-12
+WEIGHTS = st.lists(st.sampled_from([0.0, 0.01, 0.3, 1.0, 2.5, 700.0]), min_size=30, max_size=120)
+
+
+def answers(problem: str, rows: int, weight: Numbers | None = None, seed: int = 0) -> Answers:
+    """Make answers of one problem, with ties among scores and errors that are skew."""
+    rng = np.random.default_rng(seed)
+    places = np.arange(rows)
+    if problem == "regression":
+        label = rng.normal(size=rows)
+        said = label + rng.standard_t(4, rows)
+        return Answers("regression", label, said, (), None, None, 0, places, weight=weight)
+    if problem == "binary":
+        score = rng.random(rows).round(2)
+        label = (rng.random(rows) < score).astype(np.intp)
+        said = (score > 0.5).astype(np.intp)
+        return Answers("binary", label, said, ("no", "yes"), score, None, 0, places, weight=weight)
+    score = rng.dirichlet([0.5, 0.8, 1.2], rows)
+    label = (rng.random((rows, 1)) > score.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+    said, names = score.argmax(axis=1), ("a", "b", "c")
+    return Answers("multiclass", label, said, names, score, None, 0, places, weight=weight)
+
+
+def usable(weights: list[float], *parts: NDArray[np.bool_]) -> bool:
+    """Whether each part has a row of some weight."""
+    found = np.array(weights)
+    return all(found[part].sum() > 0 for part in parts)
+
+
+@settings(max_examples=40, deadline=None)
+@given(WEIGHTS, st.integers(0, 99))
+def test_two_classes_with_weights_are_scikit_learns(weights: list[float], seed: int) -> None:
+    one = answers("binary", len(weights), np.array(weights), seed)
+    label, said, score, weight = one.label == 1, one.answer == 1, one.probability, one.weight
+    if not usable(weights, label, ~label, said):
+        return
+    assert score is not None
+
+    found = {name: each.value for name, each in measure_answers(one).items()}
+
+    for name, of in (
+        ("recall", peer.recall_score),
+        ("precision", peer.precision_score),
+        ("accuracy", peer.accuracy_score),
+        ("balanced_accuracy", peer.balanced_accuracy_score),
+    ):
+        assert found[name] == pytest.approx(of(label, said, sample_weight=weight), abs=EXACT)
+    for name, beta in BETAS.items():
+        wanted = peer.fbeta_score(label, said, beta=beta, sample_weight=weight)
+        assert found[name] == pytest.approx(wanted, abs=EXACT)
+    assert found["auc"] == pytest.approx(
+        peer.roc_auc_score(label, score, sample_weight=weight), abs=EXACT
+    )
+    assert found["brier"] == pytest.approx(
+        peer.brier_score_loss(label, score, sample_weight=weight), abs=EXACT
+    )
+    # Brier skill is 1 - Brier score / that of the share of positives.
+    share = np.full(len(label), np.average(label, weights=weight))
+    base = peer.brier_score_loss(label, share, sample_weight=weight)
+    assert found["brier_skill"] == pytest.approx(1.0 - found["brier"] / base, abs=1e-9)
+
+
+def test_log_loss_with_weights_is_scikit_learns() -> None:
+    rng = np.random.default_rng(1)
+    weight, score = rng.exponential(size=300), rng.uniform(0.01, 0.99, 300)
+    label = rng.random(300) < score
+    chances = rng.dirichlet([1, 2, 3], 300)
+    several = rng.integers(0, 3, 300)
+
+    two = binary_metrics(label, score > 0.5, score, weights=weight)
+    many = multiclass_metrics(several, chances.argmax(axis=1), 3, chances, weights=weight)
+
+    wanted = peer.log_loss(label, score, sample_weight=weight)
+    assert two["log_loss"].value == pytest.approx(wanted, abs=EXACT)
+    wanted = peer.log_loss(several, chances, sample_weight=weight)
+    assert many["log_loss"].value == pytest.approx(wanted, abs=EXACT)
+    loss = ((chances - np.eye(3)[several]) ** 2).sum(axis=1)
+    assert many["brier"].value == pytest.approx(np.average(loss, weights=weight), abs=EXACT)
+
+
+@settings(max_examples=40, deadline=None)
+@given(WEIGHTS, st.integers(0, 99))
+def test_several_classes_with_weights_are_scikit_learns(weights: list[float], seed: int) -> None:
+    one = answers("multiclass", len(weights), np.array(weights), seed)
+    label, said, chances, weight = one.label, one.answer, one.probability, one.weight
+    if not usable(weights, *(label == place for place in range(3))):
+        return
+    assert chances is not None
+
+    found = {name: each.value for name, each in Extras().measure(one).items()}
+
+    named = {"sample_weight": weight, "zero_division": 0}
+    for average in ("weighted", "macro"):
+        for name, of in (
+            ("precision", peer.precision_score),
+            ("recall", peer.recall_score),
+            ("f1", peer.f1_score),
+        ):
+            wanted = of(label, said, average=average, **named)
+            assert found[f"{average}_{name}"] == pytest.approx(wanted, abs=EXACT)
+        wanted = peer.roc_auc_score(
+            label, chances / chances.sum(axis=1, keepdims=True), sample_weight=weight,
+            average=average, multi_class="ovr",
+        )  # fmt: skip
+        assert found[f"{average}_auc"] == pytest.approx(wanted, abs=EXACT)
+    for name, beta in BETAS.items():
+        wanted = peer.fbeta_score(label, said, beta=beta, average="weighted", **named)
+        assert found[f"weighted_{name}"] == pytest.approx(wanted, abs=EXACT)
+    wanted = peer.accuracy_score(label, said, sample_weight=weight)
+    assert found["accuracy"] == pytest.approx(wanted, abs=EXACT)
+    wanted = peer.balanced_accuracy_score(label, said, sample_weight=weight)
+    assert found["balanced_accuracy"] == pytest.approx(wanted, abs=EXACT)
+    matrix = np.array([[*line.values()] for line in confusion_matrix(one).values()])
+    wanted = peer.confusion_matrix(label, said, sample_weight=weight)
+    assert matrix == pytest.approx(wanted, abs=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(WEIGHTS, st.integers(0, 99))
+def test_errors_with_weights_are_scikit_learns(weights: list[float], seed: int) -> None:
+    one = answers("regression", len(weights), np.array(weights), seed)
+    label, said, weight = one.label, one.answer, one.weight
+    if np.count_nonzero(weights) < 3:
+        return
+
+    found = {name: each.value for name, each in measure_answers(one).items()}
+
+    for name, of in (
+        ("mae", peer.mean_absolute_error),
+        ("mse", peer.mean_squared_error),
+        ("rmse", peer.root_mean_squared_error),
+        ("r2", peer.r2_score),
+        ("mape", peer.mean_absolute_percentage_error),
+    ):
+        wanted = of(label, said, sample_weight=weight)
+        assert found[name] == pytest.approx(wanted, rel=EXACT, abs=EXACT)
+    wanted = np.average(said - label, weights=weight)
+    assert found["mean_error"] == pytest.approx(wanted, abs=EXACT)
+    wanted = peer.median_absolute_error(label, said, sample_weight=weight)
+    assert found["median_absolute_error"] == pytest.approx(wanted, abs=EXACT)
+
+
+def test_curves_with_weights_are_scikit_learns() -> None:
+    one = answers("binary", 800, np.random.default_rng(2).exponential(size=800))
+    assert one.probability is not None
+    label = one.label == 1
+
+    ranking = rank(label, one.probability, one.weight)
+
+    false, true, _ = peer.roc_curve(
+        label, one.probability, sample_weight=one.weight, drop_intermediate=False
+    )
+    assert roc_curve(ranking)[0][:-1] == pytest.approx(false, abs=EXACT)
+    assert roc_curve(ranking)[1][:-1] == pytest.approx(true, abs=EXACT)
+    precision, recall, _ = peer.precision_recall_curve(
+        label, one.probability, sample_weight=one.weight
+    )
+    assert precision_recall_curve(ranking)[0][1:] == pytest.approx(precision[::-1][1:], abs=EXACT)
+    assert precision_recall_curve(ranking)[1][1:] == pytest.approx(recall[::-1][1:], abs=EXACT)
+
+
+@pytest.mark.parametrize("problem", ["regression", "binary", "multiclass"])
+@pytest.mark.parametrize("weight", [1.0, 0.3, 1e-12, 3e200])
+def test_equal_weights_change_no_bit(problem: str, weight: float) -> None:
+    rows = 500
+    clusters = np.arange(rows) // 20
+    names = {"binary": ("no", "yes"), "multiclass": ("b", "a")}.get(problem)
+    costs = None if names is None else Costs({}, {names: 2.0})
+    extras = Extras(of_class=("recall[a]", "auc[a]"), costs=costs)
+    plain = answers(problem, rows)
+    weighted = answers(problem, rows, np.full(rows, weight))
+
+    for given_clusters in (None, clusters):
+        wanted = extras.measure(plain, given_clusters)
+        found = extras.measure(weighted, given_clusters)
+
+        assert found.keys() == wanted.keys()
+        for name, one in wanted.items():
+            same = found[name]
+            assert (same.value, same.variance, same.independent, same.support) == (
+                one.value, one.variance, one.independent, one.support,
+            ), name  # fmt: skip
+            assert same.interval == one.interval or math.isnan(one.interval[0])
+    assert by_lot(weighted) == by_lot(plain)
+
+
+@pytest.mark.parametrize("problem", ["regression", "binary", "multiclass"])
+def test_whole_weights_are_repeated_rows(problem: str) -> None:
+    times = np.random.default_rng(5).integers(1, 4, 400)
+    weighted = answers(problem, 400, times.astype(np.float64))
+    repeated = answers(problem, 400).take(np.repeat(np.arange(400), times))
+
+    wanted, found = Extras().measure(repeated), Extras().measure(weighted)
+
+    for name, one in wanted.items():
+        assert found[name].value == pytest.approx(one.value, rel=1e-11, nan_ok=True), name
+        # Repeated rows are taken for so many rows; those with weights are as few as they are.
+        if not one.unbounded and one.variance:
+            assert found[name].independent > one.independent
+            assert found[name].support < one.support
+    assert by_lot(weighted) == pytest.approx(by_lot(repeated))
+    if problem != "regression":
+        assert confusion_matrix(weighted) == confusion_matrix(repeated)
+
+
+def test_forecasts_are_weighted_one_by_one() -> None:
+    rng = np.random.default_rng(8)
+    place = np.repeat(np.arange(60), rng.integers(1, 5, 60))
+    label, of_row = rng.normal(size=len(place)), rng.exponential(size=60)
+    said = label + rng.normal(size=60)[place] + rng.normal(size=len(place))
+
+    found = regression_metrics(label, said, None, place, of_row[place])["mae"]
+
+    error = np.abs(label - said)
+    assert found.value == pytest.approx(np.average(error, weights=of_row[place]))
+    # Linearised variance of a ratio of sums over forecasts, by Student's quantile.
+    moved = np.bincount(place, of_row[place] * (error - found.value)) / of_row[place].sum()
+    quantile = stats.t.ppf(0.975, (moved @ moved) ** 2 / (moved**4).sum())
+    wanted = float(moved @ moved) * (quantile / stats.norm.ppf(0.975)) ** 2
+    assert found.variance == pytest.approx(wanted)
+    assert found.support == pytest.approx(of_row.sum() ** 2 / (of_row @ of_row))
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=60))
+def test_limits_of_a_median_with_equal_weights_are_those_without(values: list[float]) -> None:
+    ordered = np.sort(np.array(values))
+
+    assert weighted_median(ordered, np.ones(len(values))) == np.median(ordered)
+    assert weighted_median_limits(ordered, np.ones(len(values))) == median_limits(ordered)
+
+
+def test_calibration_counts_rows_by_their_weights() -> None:
+    one = answers("binary", 3_000, np.random.default_rng(3).exponential(size=3_000))
+    assert one.probability is not None
+    assert one.weight is not None
+    label = one.label == 1
+
+    bins = calibration(label, one.probability, one.weight)
+
+    first = one.probability <= np.quantile(one.probability, 0.1)
+    weight = one.weight[first]
+    assert bins[0]["count"] == first.sum()
+    assert bins[0]["share"] == pytest.approx(np.average(label[first], weights=weight))
+    wanted = np.average(one.probability[first], weights=weight)
+    assert bins[0]["probability"] == pytest.approx(wanted)
+    plain = calibration(label, one.probability)
+    assert bins[4]["high"] - bins[4]["low"] > plain[4]["high"] - plain[4]["low"]
+    assert calibration(label, one.probability, np.full(len(label), 4.0)) == plain
+
+
+def drawn(problem: str, rows: int, rng: np.random.Generator) -> Answers:
+    """Draw rows of two strata: one of five, on which the model errs more, stands for ten others."""
+    rare = rng.random(rows) < 0.2
+    weight = np.where(rare, 10.0, 1.0) * rng.uniform(0.5, 1.5, rows)
+    places = np.arange(rows)
+    if problem == "regression":
+        label = rng.normal(size=rows)
+        said = label + rng.normal(size=rows) * np.where(rare, 1.5, 1.0) + 0.2 * rare
+        return Answers("regression", label, said, (), None, None, 0, places, weight=weight)
+    if problem == "binary":
+        score = rng.beta(1.2, 2.0, rows).clip(0.01, 0.99)
+        label = rng.random(rows) < np.where(rare, 0.1 + 0.6 * score, score)
+        two = label.astype(np.intp), (score > 0.4).astype(np.intp)
+        return Answers("binary", *two, ("no", "yes"), score, None, 0, places, weight=weight)
+    score = rng.dirichlet([0.6, 0.9, 1.2], rows)
+    chance = np.where(rare[:, None], 0.5 * score + 0.5 / 3.0, score)
+    label = (rng.random((rows, 1)) > chance.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+    said, names = score.argmax(axis=1), ("a", "b", "c")
+    return Answers("multiclass", label, said, names, score, None, 0, places, weight=weight)
+
+
+def covered(problem: str, names: tuple[str, ...], rows: int, times: int) -> dict[str, float]:
+    """Return how often the interval of each metric, if there is one, holds the truth."""
+    rng = np.random.default_rng(11)
+    truth = {name: one.value for name, one in measured(drawn(problem, 1_000_000, rng)).items()}
+    held, bounded = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    for _ in range(times):
+        found = measured(drawn(problem, rows, rng))
+        for name in names:
+            low, high = found[name].interval
+            held[name] += low <= truth[name] <= high
+            bounded[name] += not found[name].unbounded
+    return {name: count / bounded[name] for name, count in held.items()}
+
+
+def measured(one: Answers) -> dict[str, Measure]:
+    return Extras().measure(one)
+
+
+@pytest.mark.parametrize(
+    ("problem", "names"),
+    [
+        ("regression", ("mae", "mse", "rmse", "r2", "mean_error", "median_absolute_error")),
+        (
+            "binary",
+            ("recall", "precision", "accuracy", "f1", "balanced_accuracy", "auc", "brier",
+             "brier_skill", "log_loss"),
+        ),
+        (
+            "multiclass",
+            ("accuracy", "weighted_f1", "balanced_accuracy", "accuracy_skill", "macro_precision",
+             "macro_f1", "macro_auc", "weighted_auc", "log_loss"),
+        ),
+    ],
+)  # fmt: skip
+def test_intervals_of_uneven_weights_hold_the_truth(problem: str, names: tuple[str, ...]) -> None:
+    # Worth 38% of the rows. 95% of 800: nineteen times in twenty within 1.5 points.
+    found = covered(problem, names, 1_500, 800)
+
+    assert all(0.935 <= share <= 0.98 for share in found.values()), found
+
+
+def test_negatives_that_stand_for_many_are_bounded_by_what_they_are_worth() -> None:
+    # One negative of twenty was kept: of 2,000 kept rows half are positive, of the rest 5%.
+    rng = np.random.default_rng(7)
+    rows, held, widths = 2_000, 0, []
+    for _ in range(400):
+        label = rng.random(rows) < 0.5
+        said = rng.random(rows) < np.where(label, 0.7, 0.1)
+        found = binary_metrics(label, said, weights=np.where(label, 1.0, 20.0))["precision"]
+        low, high = found.interval
+        held += low <= 0.7 / (0.7 + 20 * 0.1) <= high
+        widths.append(high - low)
+
+    assert 0.93 <= held / 400 <= 0.98
+    # Of 800 rows said positive some 100 are wrong, each for twenty others.
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * 0.0195, rel=0.1)
