@@ -81,7 +81,7 @@ class LossReading:
             return None  # Whoever asks for a check of quality is told what is wrong.
         names = [roles.label, roles.prediction, *roles.probability]
         types = {
-            name: column.type for name in names
+            name: column.compared_type for name in names
             if name is not None and (column := signature.get(name)) is not None
         }  # fmt: skip
         known = outcome_classes(outcomes)

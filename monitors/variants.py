@@ -452,7 +452,7 @@ class _Asked:
         outcomes = self._outcomes
         roles, problem = outcomes.roles, outcomes.roles.problem
         assert problem is not None, "a baseline's is settled"
-        kinds = {one.name: one.type for one in self.baseline.signature.columns}
+        kinds = {one.name: one.compared_type for one in self.baseline.signature.columns}
         typed = pa.table(
             {
                 name: coerce(table[name].combine_chunks(), kinds[name])[0]

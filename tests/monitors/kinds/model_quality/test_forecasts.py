@@ -217,6 +217,23 @@ def test_one_long_list_takes_no_room_for_the_others() -> None:
     assert peak < 100e6
 
 
+def test_a_segment_whose_forecasts_became_worse_is_held_against_its_own_errors() -> None:
+    """Baselines had no errors of forecasts by segment: each had none, and became worse from nan."""
+    reference, window = rows(1500, seed=1), rows(700, seed=2)
+    for frame in (reference, window):
+        frame["page"] = np.resize(["a", "b", "c"], len(frame))
+    window["f"] = [one + 8.0 * (at == "c") for one, at in zip(window.f, window.page, strict=True)]
+
+    report = dl.check(window, fitted(reference), kind="model-quality")
+
+    usual = [np.mean((y - f) ** 2) for y, f in zip(reference.y, reference.f, strict=True)]
+    was = np.mean([one for one, at in zip(usual, reference.page, strict=True) if at == "c"])
+    found = report.violations[0]
+    assert found.segment is not None
+    assert (found.segment.column, found.segment.level) == ("page", "c")
+    assert f"from {was:.3g} to" in found.cause
+
+
 def test_a_horizon_of_one_says_why_it_has_no_mase() -> None:
     frame = pd.DataFrame({"y": [[float(n % 7)] for n in range(800)], "f": [[3.0]] * 800})
 
