@@ -20,6 +20,7 @@ from driftline.baseline.foreign_values import foreign_classes, named_values, wor
 from driftline.baseline.outcomes import class_texts, held_classes
 from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.baseline.positive import require_positive
+from driftline.baseline.rankings import read_rankings
 from driftline.classes import class_order, classes_of_columns, known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
@@ -47,7 +48,8 @@ class Answers:
 
     problem: Problem
     # Shape (rows,): places in `classes`, or values for a regression; the positive class is 1.
-    label: NDArray[np.generic]
+    label: NDArray[np.generic]  # Of rankings: how many items are relevant.
+    # Of rankings: whether a relevant one stands at each of the first places, shape (rows, places).
     answer: NDArray[np.generic]
     classes: tuple[str, ...]  # In order; of two the positive one last. Empty for a regression.
     # Of the positive class, shape (rows,), or of each class, shape (rows, classes).
@@ -61,7 +63,7 @@ class Answers:
     limits: tuple[float, float] = ANY
     impossible: int = 0  # Labelled rows whose prediction lies beyond the limits, or is infinite.
     percents: int = 0  # As many of these where all of them may be percents.
-    unfit: int = 0  # Rows whose label is no number, for a regression.
+    unfit: int = 0  # Rows whose label is no number, for a regression, or names no relevant item.
     texts: str = ""  # Words in place of numbers, by which some have no answer.
     unknown: int = 0  # Rows whose label or answer is no class of the reference.
     unknown_words: str = ""
@@ -71,6 +73,7 @@ class Answers:
     step: Codes | None = None
     forecast_count: int = 0  # Of forecasts: rows of which any value has a label, read or not.
     naive_error: float = math.nan  # Of forecasts: what MASE measures errors in; the reference's.
+    lot: float = math.nan  # Of rankings: mean NDCG with labels dealt to other rows by lot.
     weight: Numbers | None = None  # How much each counts, above 0, shape (rows,); None: all alike.
 
     @property
@@ -171,6 +174,8 @@ def read_answers(
         holds_lists(rows, roles.label) or holds_lists(rows, roles.prediction)
     ):
         return _forecasts(rows, roles, kept, limits)
+    if problem == "ranking":
+        return _rankings(rows, roles, kept)
     labels, said = held_classes(rows, roles.label), held_classes(rows, roles.prediction)
     require_common_classes(labels, said, roles, problem, reference)
     if problem == "regression":
@@ -209,6 +214,17 @@ def _forecasts(
     return _usable(answers, ~np.isnan(found.answer), limits)
 
 
+def _rankings(rows: pa.Table, roles: Roles, kept: Codes) -> Answers:
+    if roles.label is None or roles.prediction is None:
+        raise InputError("model quality: rankings are predictions; give prediction")
+    found = read_rankings(rows, roles.label, roles.prediction)
+    answers = Answers(
+        "ranking", found.relevant, found.hits, (), None, read_times(rows, roles), 0, kept,
+        lot=found.lot,
+    )  # fmt: skip
+    return _usable(answers, found.is_answered, ANY)
+
+
 def _labels_of_all(column: pa.ChunkedArray, classes: Sequence[str]) -> pa.Array:
     if not classes:
         return pa.array(np.zeros(len(column)))
@@ -227,6 +243,8 @@ def _usable(
     if found.problem == "regression":
         is_label = np.abs(found.label.astype(np.float64)) <= high
         numbers = found.answer.astype(np.float64)
+    if found.problem == "ranking":
+        is_label = found.label.astype(np.intp) > 0
     possible, percents = known, 0
     if numbers is not None:
         inside = (numbers >= low) & (numbers <= high)

@@ -36,6 +36,7 @@ from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.pairing import are_apart, require_common_classes, require_positives
 from driftline.baseline.positive import choose_positive
 from driftline.baseline.profile import Profile
+from driftline.baseline.rankings import find_rankings
 from driftline.baseline.row_digests import RowDigests, choosing_columns
 from driftline.baseline.row_profile import RowProfile, RowReading
 from driftline.baseline.sample import RowSample, RowSampler
@@ -254,12 +255,12 @@ def fit_source(
     Which columns' values are not judged, and why, is found out unless `unjudged` says it. A
     positive value may be one that only the model answers: one of `model_classes`.
     """
-    signature = infer_signature(source.schema, roles)
+    roles, lists = find_rankings(source, roles)
+    signature = infer_signature(source.schema, roles, lists)
     segments = [find_column(name, source.schema.names, what="segment") for name in segments]
     meter = Meter(progress, source.row_count, readings=2)
     place = engine or InProcess()
-    start = partial(FirstReading.start, signature, roles)
-    first = gather(start, source.parts(), place, meter.tell)
+    first = gather(partial(FirstReading.start, signature, roles), source.parts(), place, meter.tell)
     profile = first.profile
     if not profile.row_count:
         raise InputError("the reference data holds no rows; expected at least one")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from driftline.baseline.answers import Answers, Numbers, read_answers
 from driftline.baseline.cells import Cells
 from driftline.baseline.outcomes import Outcomes, outcome_classes, probability_classes
+from driftline.baseline.rankings import ndcg
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.roles import Problem, Roles
@@ -139,10 +140,12 @@ class LossCounter:
 
 
 def row_losses(answers: Answers) -> Numbers:
-    """Return each row's loss, shape (rows,): squared error, Brier's score, or 0 and 1."""
+    """Return each row's loss: squared error, Brier's score, 0 and 1, or 1 - NDCG."""
     found: Numbers
     if answers.problem == "regression":
         found = (answers.label.astype(np.float64) - answers.answer.astype(np.float64)) ** 2
+    elif answers.problem == "ranking":
+        found = 1.0 - ndcg(answers.label.astype(np.intp), answers.answer.astype(np.bool_))
     elif answers.probability is None:
         found = (answers.label != answers.answer).astype(np.float64)
     elif answers.problem == "binary":

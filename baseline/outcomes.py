@@ -135,7 +135,7 @@ def class_texts(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def outcome_classes(outcomes: Outcomes) -> tuple[str, ...]:
     """Return what labels and predictions of the reference hold, as classes; none of numbers."""
-    if outcomes.roles.problem == "regression":
+    if outcomes.roles.problem in ("regression", "ranking"):
         return ()
     names = (outcomes.roles.label, outcomes.roles.prediction)
     return merged_classes([one for name in names for one in held_classes(outcomes.table, name)])

@@ -63,19 +63,25 @@ def find_column(name: str, known: Sequence[str], *, what: str) -> str:
     raise InputError(f'{what} "{name}": the data has no such column; {hint}')
 
 
-def infer_signature(schema: pa.Schema, roles: Roles | None = None) -> Signature:
-    """Make the signature of a data set from its Arrow schema and the roles the user names."""
+def infer_signature(
+    schema: pa.Schema, roles: Roles | None = None, lists: Mapping[str, ColumnType] | None = None
+) -> Signature:
+    """Make the signature of a data set from its Arrow schema and the roles the user names.
+
+    Where answers or labels are `lists` that the schema does not tell, their types say so.
+    """
     named = roles or Roles()
     names = list(schema.names)
     if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise InputError(f'column "{twice[0]}" stands twice in the data; rename one of the two')
     found = _roles(named, names)
     inputs = [name for name in names if found.get(name) not in ("prediction", "probability")]
+    held = {name: list_type(schema.field(name).type) for name in names} | dict(lists or {})
     features = tuple(
-        _column(schema, name, column, found.get(name, "feature"), named)
+        _column(schema, name, column, found.get(name, "feature"), named, held[name])
         for name, column in zip(inputs, column_names(inputs), strict=True)
     )
-    outputs = _outputs(schema, named.prediction, named.probability)
+    outputs = _outputs(schema, named.prediction, named.probability, held)
     return Signature(features, outputs, event_time=named.timestamp, inference_id=named.id_column)
 
 
@@ -109,13 +115,14 @@ def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
     return found
 
 
-def _column(schema: pa.Schema, name: str, column: str, role: Role, roles: Roles) -> Column:
+def _column(
+    schema: pa.Schema, name: str, column: str, role: Role, roles: Roles, held: ColumnType | None
+) -> Column:
     """Make a column of the data; codes are judged as text, whatever type they have."""
     kind = _type(schema, name, roles.timestamp)
     if name in roles.categorical and kind != "string":
         return Column(name, column, "string", role, data_type=kind)
-    held = list_type(schema.field(name).type) if role == "label" else None
-    return Column(name, column, kind, role, data_type=held)
+    return Column(name, column, kind, role, data_type=held if role == "label" else None)
 
 
 def _type(schema: pa.Schema, name: str, timestamp: str | None) -> ColumnType:
@@ -128,14 +135,13 @@ def _outputs(
     schema: pa.Schema,
     prediction: str | None,
     probabilities: Sequence[str],
+    held: Mapping[str, ColumnType | None],
 ) -> tuple[Column, ...]:
     found: list[Column] = []
     if prediction is not None:
-        held = schema.field(prediction).type
+        kind = column_type(schema.field(prediction).type)
         found.append(
-            Column(
-                prediction, "prediction", column_type(held), "prediction", data_type=list_type(held)
-            )
+            Column(prediction, "prediction", kind, "prediction", data_type=held[prediction])
         )
     if len(probabilities) == 1:
         found.append(Column(probabilities[0], "probability", "double", "probability"))

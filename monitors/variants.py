@@ -471,6 +471,8 @@ class _Asked:
 
     def _measure(self, answers: Answers) -> Numbers:
         """Return the measure of each labelled row."""
+        if answers.problem == "ranking":
+            raise InputError("rankings are not compared; expected classes or numbers as answers")
         is_number = answers.problem == "regression"
         if self.costs is not None and not is_number:
             prices = self.costs.matrix(answers.classes)

@@ -172,6 +172,8 @@ def _read(
         array = array.cast(pa.string())  # Exact, where float64 is not beyond 2^53.
     elif pa.types.is_uint64(array.type) and kind == "double":
         array = array.cast(pa.float64(), safe=False)
+    if kind == "list<string>" and array.type == ARROW_TYPES[kind]:
+        return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array, None
     plain = plain_array(array)
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), ARROW_TYPES[kind]), None

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.formats.arrow_types import ARROW_TYPES
+from driftline.formats.arrow_types import ARROW_TYPES, EXACT_WHOLE
 from driftline.formats.cells import NO_VALUES, Cell, MisfitError, read_cell
 from driftline.signature import ColumnType
 
@@ -35,8 +35,8 @@ def read_lists(plain: pa.Array, kind: ColumnType) -> tuple[pa.Array, pa.BooleanA
         numbers = plain.cast(ARROW_TYPES[kind], safe=False)
         return _without_nan(numbers), None
     if pa.types.is_list(plain.type):
-        found, lost = listed(plain.to_pylist(), kind)
-    elif pa.types.is_string(plain.type):
+        return _with_values(plain, _number_texts(plain.flatten())), None
+    if pa.types.is_string(plain.type):
         found, lost = listed([_parsed(text) for text in plain.to_pylist()], kind)
     else:
         found, lost = pa.nulls(len(plain), ARROW_TYPES[kind]), np.flatnonzero(plain.is_valid())
@@ -91,7 +91,22 @@ def _without_nan(lists: pa.Array) -> pa.Array:
     flat = lists.flatten()
     if not pc.any(pc.is_nan(flat)).as_py():
         return lists
+    return _with_values(lists, pc.if_else(pc.is_nan(flat), pa.scalar(None, flat.type), flat))
+
+
+def _number_texts(numbers: pa.Array) -> pa.Array:
+    """Write numbers as items are named, whole ones without a point; NaN is none."""
+    if pa.types.is_integer(numbers.type):
+        return numbers.cast(pa.string())
+    known = pc.if_else(pc.is_nan(numbers), pa.scalar(None, numbers.type), numbers)
+    is_whole = pc.and_(pc.equal(pc.floor(known), known), pc.less(pc.abs(known), float(EXACT_WHOLE)))
+    whole = pc.if_else(is_whole, known, 0.0).cast(pa.int64()).cast(pa.string())
+    return pc.if_else(is_whole, whole, known.cast(pa.string()))
+
+
+def _with_values(lists: pa.Array, values: pa.Array) -> pa.Array:
+    """Return lists of the same lengths that hold other values."""
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-    known = pc.if_else(pc.is_nan(flat), pa.scalar(None, flat.type), flat)
-    return pa.ListArray.from_arrays(offsets, known, lists.type, mask=lists.is_null())
+    kind = pa.list_(values.type)
+    return pa.ListArray.from_arrays(offsets, values, kind, mask=lists.is_null())

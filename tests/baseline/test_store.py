@@ -228,7 +228,10 @@ def test_classes_are_written_the_same_however_they_are_given(label, positive, cl
             {"label": "late", "positive": "perhaps"},
             'positive "perhaps": no column has this value; label "late" has false, true',
         ),
-        ({"problem": "ranking"}, 'problem "ranking"; expected binary, multiclass, regression'),
+        (
+            {"problem": "sorting"},
+            'problem "sorting"; expected binary, multiclass, regression, ranking',
+        ),
         ({"timestamp": "carrier"}, "expected such as 2013-01-15T06:00:00Z"),
     ],
 )

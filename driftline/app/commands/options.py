@@ -90,7 +90,7 @@ ROLES: dict[str, Any] = {
         ),
     ],
     "problem": Annotated[
-        Literal["binary", "multiclass", "regression"] | None,
+        Literal["binary", "multiclass", "regression", "ranking"] | None,
         typer.Option("--problem", help="What the model answers."),
     ],
     "positive": Annotated[

@@ -272,6 +272,8 @@ def _facets(roles: Roles, outcomes: Outcomes) -> tuple[Facet, ...]:
 def _check_answers(roles: Roles, classes: Sequence[str] = ()) -> None:
     if roles.label is None and roles.prediction is None and not roles.probability:
         raise InputError(NO_ANSWERS)
+    if roles.problem == "ranking":
+        raise InputError("bias: the answers are rankings; bias is measured of classes and numbers")
     if roles.positive is None:
         raise InputError(positive_question(roles, classes))
     if roles.problem == "multiclass" and roles.prediction is None and roles.probability:

@@ -24,6 +24,7 @@ from driftline.monitors.kinds.model_quality.extras import CLASS_METRICS, OF_CLAS
 from driftline.monitors.kinds.model_quality.influence import Measure, relative_weights
 from driftline.monitors.kinds.model_quality.metrics import BETAS, confusion_matrix, measure_answers
 from driftline.monitors.kinds.model_quality.own_metrics import name_of
+from driftline.monitors.kinds.model_quality.ranking_metrics import RANKING_METRICS
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
 from driftline.roles import Problem
 from driftline.validation import nearest
@@ -38,6 +39,7 @@ HEADINGS: Mapping[Problem, str] = {
     "regression": "regression",
     "binary": "binary_classification",
     "multiclass": "multiclass_classification",
+    "ranking": "ranking",
 }
 # Below so many rows SageMaker gives no standard deviation; from there on that of five subsamples.
 DEVIATION_ROWS = 200
@@ -90,12 +92,13 @@ ORDER: Mapping[Problem, tuple[str, ...]] = {
         "brier_skill",
         "log_loss",
     ),
+    "ranking": RANKING_METRICS,
 }
 # What SageMaker does not measure.
 EXTRAS = frozenset(
     {
         *("balanced_accuracy", "brier", "brier_skill", "log_loss", "accuracy_skill"),
-        *(*MACRO, *AREAS, *ERRORS, COST),
+        *(*MACRO, *AREAS, *ERRORS, *RANKING_METRICS, COST),
     }
 )
 RATES = ("true_positive_rate", "true_negative_rate", "false_positive_rate", "false_negative_rate")
@@ -104,6 +107,7 @@ CONSTRAINED: Mapping[Problem, tuple[str, ...]] = {
     "regression": ("mae", "mse", "rmse", "r2"),
     "binary": ("recall", "precision", "accuracy", *RATES, "auc", *SCORES, "brier_skill"),
     "multiclass": ("accuracy", *WEIGHTED, "balanced_accuracy", "accuracy_skill", "brier_skill"),
+    "ranking": RANKING_METRICS,
 }
 RISING = frozenset({"mae", "mse", "rmse", "false_positive_rate", "false_negative_rate"})
 

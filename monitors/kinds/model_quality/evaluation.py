@@ -72,6 +72,7 @@ from driftline.monitors.kinds.model_quality.metrics import (
 )
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 from driftline.monitors.kinds.model_quality.parts import part_points, part_results
+from driftline.monitors.kinds.model_quality.ranking_metrics import NDCG
 from driftline.monitors.kinds.model_quality.skill import Blocks
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.label_sample import ALL_LABELS, LabelSample, label_sample
@@ -104,8 +105,8 @@ PERCENT = 0.01
 # From this part of the rows on that would lie above 1 as percents, all of them are percents.
 PERCENT_ROWS = 0.5
 # Beside which metric a reader wants to see whether ranking still holds.
-RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
-SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
+RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2", "ranking": NDCG}
+SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy", NDCG: "NDCG@10"}
 
 
 def suggest(
@@ -155,6 +156,10 @@ def detectable(baseline: Baseline) -> list[str]:
 def evaluate(context: CheckContext) -> Report:
     """Judge rows that have labels, all or some of them."""
     expected = expectation(context)
+    if expected.problem == "ranking" and context.compat is not None:
+        raise InputError(
+            "compat sagemaker: SageMaker has no metrics of rankings; judge them without compat"
+        )
     window = _read_window(context, expected)
     table, answers, every = window.table, window.answers, window.every
     blocks = kept_blocks(context, expected, answers)
@@ -382,7 +387,9 @@ def _states(answers: Answers, unfit: int, table: pa.Table, id_column: str | None
     if scores is not None and answers.limits == ANY and are_percents(scores):
         found.append(why_no_probabilities(scores))
     if unfit:
-        found.append(f"{plural(unfit, 'label')} left out: infinite, or a million times the others")
+        why = "infinite, or a million times the others"
+        why = "no relevant item" if answers.problem == "ranking" else why
+        found.append(f"{plural(unfit, 'label')} left out: {why}")
     if id_column in table.column_names:
         found.append(repeated_note(table[id_column].chunks, id_column))
     return found
@@ -428,7 +435,9 @@ def _judged_equal(
 ) -> list[JudgedUnusable]:
     """Judge predictions that are all equal against how often the reference's are that."""
     said = _said(answers)
-    if reference is None or not len(said) or said.min() != said.max():
+    if answers.problem == "ranking" or reference is None or not len(said):
+        return []
+    if said.min() != said.max():
         return []
     shown = answers.classes[int(said[0])] if _is_class(answers) else f"{said[0]:g}"
     equal = _said(reference) == said[0]

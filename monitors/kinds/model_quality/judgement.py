@@ -24,6 +24,7 @@ from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure, Range, Scale
 from driftline.monitors.kinds.model_quality.metrics import by_lot, measure_answers
+from driftline.monitors.kinds.model_quality.ranking_metrics import MAP, NDCG, RANKING_METRICS
 from driftline.monitors.kinds.model_quality.skill import (
     MIN_SUPPORT,
     NO_EXTRAS,
@@ -57,7 +58,7 @@ from driftline.stats.clusters import DECIDING_CLUSTERS, cluster_rows
 SKILL_BUDGET = 0.75
 SKILL = frozenset(
     {"auc", "balanced_accuracy", "brier_skill", "accuracy_skill", "mae", "mse", "rmse", "r2"}
-)
+) | {*RANKING_METRICS}
 ERRORS = frozenset({"mae", "mse", "rmse"})
 # Which answers that are right make better, or leave as they are.
 MENDED = SKILL | {"accuracy", "precision", "recall", "f0_5", "f1", "f2"}
@@ -516,7 +517,7 @@ def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:
     """Return "page" for lost skill, "ticket" for what another share of positives explains."""
     value = results[name].value
     is_negative = value is not None and value < 0
-    if name in ("auc", "balanced_accuracy"):
+    if name in ("auc", "balanced_accuracy", NDCG, MAP):
         return "page"
     if name in BEYOND_GUESSING:
         return "page" if is_negative else "ticket"

@@ -73,8 +73,14 @@ KIND = Kind(
             "mean_error", "bias", "mean of prediction - label; above 0 it predicts too much"
         ),
         MetricSpec("log_loss", "log loss"),
+        MetricSpec("ndcg_at_10", "NDCG@10", "gain of the first ten places over the best order's"),
+        MetricSpec("map_at_10", "MAP@10", "mean of rankings' average precision in ten places"),
+        MetricSpec("recall_at_10", "recall@10", "share of relevant items in the first ten places"),
+        MetricSpec(
+            "hit_rate_at_10", "hit rate@10", "share of rankings with a relevant item in ten places"
+        ),
     ),
-    headline_metrics=("auc", "accuracy", "rmse", "mae", "weighted_f1", "f1"),
+    headline_metrics=("auc", "accuracy", "rmse", "mae", "weighted_f1", "f1", "ndcg_at_10"),
     panels=("quality",),
     default_alarms=(
         {

@@ -201,4 +201,6 @@ def _segment(column: _Column, found: AddedLoss, at: int, loss: str) -> Segment:
 def _loss_name(answers: Answers) -> str:
     if answers.problem == "regression":
         return "mean squared error"
+    if answers.problem == "ranking":
+        return "mean 1 - NDCG"
     return ERROR_SHARE if answers.probability is None else "Brier score"

@@ -36,6 +36,7 @@ from driftline.monitors.kinds.model_quality.influence import (
     relative_weights,
     undefined,
 )
+from driftline.monitors.kinds.model_quality.ranking_metrics import NDCG, ranking_metrics
 from driftline.monitors.results.metric import UNBOUNDED
 from driftline.stats.intervals import Limits, wilson
 
@@ -57,6 +58,10 @@ def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str
             table = Rows(len(came), clusters, answers.units, answers.weight)
             found["mase"] = scaled_error(came, said, table, answers.naive_error)
         return found
+    if answers.problem == "ranking":
+        table = Rows(len(answers), clusters, weights=answers.weight)
+        relevant, hits = answers.label.astype(np.intp), answers.answer.astype(np.bool_)
+        return ranking_metrics(relevant, hits, table)
     label, answer = answers.label.astype(np.intp), answers.answer.astype(np.intp)
     if answers.problem == "binary":
         return binary_metrics(
@@ -80,6 +85,8 @@ def by_lot(answers: Answers) -> dict[str, float]:
         spread = mean((label - came) ** 2)
         mse = spread + mean((said - told) ** 2) + (came - told) ** 2
         return {"mse": mse, "rmse": math.sqrt(mse), "r2": 1.0 - mse / max(spread, TINY)}
+    if answers.problem == "ranking":
+        return {NDCG: answers.lot}
     classes = len(answers.classes)
     share, answered = (
         np.bincount(one.astype(np.intp), table.weights, classes)

@@ -393,3 +393,43 @@ def test_forecasts_are_stored_as_lists_and_judged_by_labels_that_came(
     found = {one["name"]: one["value"] for one in report["metrics"] if not one.get("label")}
     assert found["mae"] == pytest.approx(errors.mean(), rel=1e-12)
     assert execution.status == "CompletedWithViolations"
+
+
+def test_rankings_are_stored_as_lists_and_judged_by_labels_that_came(
+    engine: Engine, root: str
+) -> None:
+    """The relevant item stands first in the reference, and third in the window."""
+    rng = np.random.default_rng(3)
+
+    def draw(rows: int, place: int) -> dict[str, list[list[str]] | np.ndarray]:
+        items = [[f"item {one}" for one in rng.permutation(30)[:5]] for _ in range(rows)]
+        at = np.where(rng.random(rows) < 0.8, place, 4)
+        label = [[row[one]] for row, one in zip(items, at, strict=True)]
+        return {"km": rng.normal(size=rows), "clicked": label, "shown": items}
+
+    reference = pd.DataFrame(draw(4_000, 0))
+    baseline = Baseline.fit(reference, label="clicked", prediction="shown")
+    store.put(root, "flights", baseline, lambda: START)
+    rows, sent = draw(ROWS, 2), baseline.signature.as_sent()
+    append_day(root, sent, 0, {"km": rows["km"], "shown": rows["shown"]})
+    keys = pa.array([f"a-{place}" for place in range(ROWS)])
+    index = pa.array([0] * ROWS, pa.int32())
+    labels = [json.dumps(one) for one in rows["clicked"]]
+    table = pa.table({"key": keys, "row_index": index, "label": labels})
+    put(root, "flights", table, lambda: START + 2 * DAY)
+
+    execution = run(Job(
+        engine, root, MonitorDefinition("daily", "flights", "flights", kind="model-quality"),
+        WINDOW, now=lambda: datetime(2024, 2, 1, tzinfo=UTC), signature=sent,
+    ))  # fmt: skip
+
+    report = json.loads(Path(root, execution.folder, "report.json").read_text())
+    assert Dataset(root, "flights").schema().field("prediction").type == pa.list_(pa.string())
+    gains = [
+        1 / np.log2(said.index(one) + 2)
+        for (one,), said in zip(rows["clicked"], rows["shown"], strict=True)
+    ]
+    found = {one["name"]: one["value"] for one in report["metrics"]}
+    assert found["ndcg_at_10"] == pytest.approx(np.mean(gains), rel=1e-12)
+    assert report["labelled_count"] == ROWS
+    assert execution.status == "CompletedWithViolations"
