@@ -11,7 +11,7 @@ for a relevant item and the discount 1 / log2(place + 1)).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -151,7 +151,12 @@ def find_rankings(source: Source, roles: Roles) -> tuple[Roles, Mapping[str, Col
     return replace(roles, problem="ranking"), found
 
 
-def _are_lists(column: pa.Array, *, is_asked: bool) -> bool:
+def hold_rankings(columns: Sequence[pa.ChunkedArray]) -> bool:
+    """Whether a label and a prediction are lists of texts, as such or as their JSON texts."""
+    return all(_are_lists(one, is_asked=False) for one in columns)
+
+
+def _are_lists(column: pa.Array | pa.ChunkedArray, *, is_asked: bool) -> bool:
     """Whether a column holds lists of texts and nothing else; of anything, where that is asked."""
     if is_vector(column.type):
         return is_asked

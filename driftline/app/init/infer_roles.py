@@ -18,6 +18,7 @@ from driftline.app.init.column_inspection import ColumnFacts, look_at
 from driftline.baseline.origin import OF_KEY, origin_reason
 from driftline.baseline.outcomes import MAX_FACET_NUMBERS
 from driftline.baseline.positive import choose_positive
+from driftline.baseline.rankings import hold_rankings
 from driftline.baseline.schema import find_column
 from driftline.errors import InputError
 from driftline.formats.source import Source
@@ -141,9 +142,11 @@ class _Guessing:
         )
         answer = self._facts.get(label or prediction or "")
         if answer is not None:
-            problem = self._problem(answer)
+            problem = self._problem(answer, roles)
             roles = replace(roles, problem=problem, positive=self._positive(answer, problem, roles))
-        has_classes = roles.problem != "regression" and (answer is not None or bool(probability))
+        has_classes = roles.problem not in ("regression", "ranking") and (
+            answer is not None or bool(probability)
+        )
         facets = given.facets or (self._facets() if has_classes else ())
         return Guessed(replace(roles, facets=facets), tuple(self._found))
 
@@ -293,14 +296,18 @@ class _Guessing:
                 found.append(one.name)
         return found
 
-    def _problem(self, answer: ColumnFacts) -> Problem | None:
+    def _problem(self, answer: ColumnFacts, roles: Roles) -> Problem | None:
         if self._given.problem is not None:
             self._tell("problem", self._given.problem, "as you say", is_given=True)
             return self._given.problem
         count = answer.distinct_count
         most = MAX_INTEGER_CLASSES if answer.kind == "int64" else MAX_CLASSES
         problem: Problem
-        if answer.kind in LISTS:
+        columns = [self._sample[one] for one in (roles.label, roles.prediction) if one]
+        if len(columns) == 2 and not roles.probability and hold_rankings(columns):
+            named = f'"{roles.prediction}" and "{roles.label}"'
+            problem, reason = "ranking", f"{named} hold lists of texts: rankings"
+        elif answer.kind in LISTS:
             problem, reason = "regression", f'"{answer.name}" holds lists of numbers: forecasts'
         elif count == 2:
             problem, reason = "binary", f'"{answer.name}" has two values'

@@ -209,6 +209,19 @@ def test_groups_of_people_are_facets_where_answers_have_classes() -> None:
     assert guess(country=["FR"] * N, label=LATE).roles.facets == ()
 
 
+def test_lists_of_texts_are_rankings_and_have_no_facets() -> None:
+    """Bias is not measured of rankings: a facet would deploy a monitor that always refuses."""
+    shown, clicked = [["a", "b", "c"], ["b", "a", "c"]], [["a"], ["c"]]
+    items = {"prediction": shown * (N // 2), "label": clicked * (N // 2)}
+
+    found = guess(sex=np.resize(["m", "w"], N), **items)
+
+    assert found.roles.problem == "ranking"
+    assert found.roles.positive is None
+    assert found.roles.facets == ()
+    assert why(found, "problem") == ['"prediction" and "label" hold lists of texts: rankings']
+
+
 def test_a_group_of_many_numbers_is_split_where_a_baseline_can_be_made_of_it() -> None:
     ages = RANDOM.integers(18, 90, N).astype(float)
     ages[:3] = [np.nan, np.inf, -np.inf]
