@@ -46,6 +46,8 @@ FILLED = 0.5
 ROUNDS, PRECISION = 50, 1e-3
 # Gaps that are as large as the largest but for chance.
 NEARLY = 0.9
+# Only the gaps between segments are known: two of three that move alike look as the third does.
+OF_THREE = "; of three segments the other two may have moved instead"
 
 
 def gap_sums(
@@ -133,6 +135,7 @@ def _draft(step: SegmentStep) -> Draft:
         f"values lie {'higher' if step.gap > 0 else 'lower'} than those of the others of the same "
         f"hours lead to expect, by {rounded(size, 2)} sd (95%: {rounded(low, 2)} to "
         f"{rounded(high, 2)}), over {plural(step.days, 'day')}"
+        f"{OF_THREE if step.beside == 2 else ''}"
     )
     return Draft(
         feature=step.column,
@@ -153,6 +156,7 @@ class SegmentStep:
     gap: float  # Of normal scores, less what is usual: in standard deviations of all rows.
     interval: tuple[float, float]  # 95%.
     days: int  # Judged together.
+    beside: int  # Other segments that are judged, of the same column.
 
 
 @dataclass(frozen=True)
@@ -299,12 +303,14 @@ class SegmentGaps:
                 gaps, spread = _without(means, test.error, told, shares)
                 hit = judged(gaps * (test.error / spread))[1]
         reach = student_limit(0.05, test.freedom) * spread
+        beside_count = variation.is_live.reshape(-1, levels).sum(axis=1) - 1
         found = []
         for at in np.flatnonzero(told & hit).tolist():
             gap, half_width = float(gaps[0, at]), float(reach[at])
             interval = gap - half_width, gap + half_width
             column, index = divmod(at, levels)
-            found.append(SegmentStep(tuple(self.scores)[column], index, gap, interval, int(width)))
+            name, beside = tuple(self.scores)[column], int(beside_count[column])
+            found.append(SegmentStep(name, index, gap, interval, int(width), beside))
         return found
 
 
