@@ -121,7 +121,7 @@ def test_roles_survive_being_stored(label, probability, threshold, values):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"), [({"problem": "ranking"}, "binary"), ({"threshold": 1.5}, "0 to 1")]
+    ("wrong", "said"), [({"problem": "rank"}, "binary, multiclass"), ({"threshold": 1.5}, "0 to 1")]
 )
 def test_a_wrong_value_is_one_sentence(wrong, said):
     with pytest.raises(InputError, match=said):
