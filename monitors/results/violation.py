@@ -212,7 +212,7 @@ class Violation:
     predicate
         The condition that the rows behind the violation meet; None when no row is behind it.
     row_count
-        How many rows meet it.
+        How many rows of this window meet it; of windows judged together, those of the last.
     cause
         What happened, in words, without the feature's name.
     segment

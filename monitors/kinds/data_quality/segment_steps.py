@@ -87,7 +87,7 @@ def with_steps(
             share = BUDGET_SHARE * budget.false_alarms_per_year
             alpha = alpha_per_test(share, budget.windows_per_year, tests, scale=scale)
             for step in gaps.steps(DaySums.merged(parts), alpha) if parts else ():
-                drafts.setdefault((name, step.index), []).append(_draft(step))
+                drafts.setdefault((name, step.index), []).append(_draft(step, scale))
     return [_with(verdict, drafts, plan) for verdict in verdicts]
 
 
@@ -129,7 +129,7 @@ def _with(
     return replace(verdict, judgement=replace(verdict.judgement, drafts=(*own, *added)))
 
 
-def _draft(step: SegmentStep) -> Draft:
+def _draft(step: SegmentStep, scale: int) -> Draft:
     size, (low, high) = abs(step.gap), sorted(abs(each) for each in step.interval)
     what = (
         f"values lie {'higher' if step.gap > 0 else 'lower'} than those of the others of the same "
@@ -137,6 +137,9 @@ def _draft(step: SegmentStep) -> Draft:
         f"{rounded(high, 2)}), over {plural(step.days, 'day')}"
         f"{OF_THREE if step.beside == 2 else ''}"
     )
+    # Of the windows before only gaps are kept: their rows are evidence, but cannot be counted.
+    if scale > 1:
+        what += "; rows are of the last window alone"
     return Draft(
         feature=step.column,
         check="segment_step_check",

@@ -195,7 +195,10 @@ def test_a_segment_that_steps_is_told_alone_and_two_are_both(count: int) -> None
         for day, part in broken.groupby(broken["at"].dt.floor("D")):
             told += steps(monitor.check(part, time=day))
         assert {one.within for one in told} == names
-        assert all(one.cause.endswith(f", over 8 days{doubt}") for one in told)
+        last = f", over 8 days{doubt}; rows are of the last window alone"
+        assert all(one.cause.endswith(last) for one in told)
+        # What is counted is what the cause says: the rows of the day that ended the span.
+        assert {one.row_count for one in told} == {24}
 
 
 def test_windows_too_short_to_be_judged_keep_no_gaps(baseline: dl.Baseline) -> None:
