@@ -47,7 +47,7 @@ from tests.servers.postgres import Postgres, new_sqlite, open_url, running  # no
 START = datetime(2026, 1, 15, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 OWN = ("failed", "rows", *(f"metric_{number}" for number in range(6)))
-SCHEDULER_S, EVALUATOR_S = 5, 1  # Between two looks, as they are by default.
+SCHEDULER_S = 5  # Between two looks, as it is by default.
 WRITES = ("INSERT", "UPDATE", "DELETE")
 
 

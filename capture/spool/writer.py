@@ -44,7 +44,7 @@ SECOND_NS = 1_000_000_000
 _MAX_BUFFERS = 512  # IOV_MAX is 1024 on Linux.
 _WORTH_FREEING_BYTES, _MAX_NS = 4 << 10, (1 << 63) - 1
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-_RECORD, _LAST_NUMBERED = int(Kind.RECORD), int(Kind.GAP)  # An enum costs more.
+_RECORD = int(Kind.RECORD)  # An enum costs more.
 _NOTHING: tuple[bytes, ...] = ()
 
 

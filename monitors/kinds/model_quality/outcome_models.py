@@ -26,8 +26,6 @@ FOLDS = 5
 ERROR_BINS = 20
 # Trees of the losses' model: small ones, since most of a loss is chance.
 TREES, LEAVES, LEAST_OF_LEAF = 60, 15, 50
-# Codes that scikit-learn's trees take as categories.
-MOST_CATEGORIES = 255
 
 # Of rows that the model is asked about: their answers and features, shape (N, features).
 Outcomes = Callable[[Answers, Numbers], Numbers]
