@@ -1,4 +1,4 @@
-"""Metrics: put and add datapoints, read statistics over periods, list what there is.
+"""Metrics: put and add datapoints, and read statistics over periods.
 
 Datapoints keep count, sum, minimum and maximum, which merge exactly, and how values are spread, so
 that any period is a group-by. Each put names its source; a second put of the same source takes the
@@ -15,7 +15,6 @@ from sqlalchemy import (
     Connection,
     delete,
     func,
-    or_,
     select,
     update,
 )
@@ -27,7 +26,6 @@ from driftline.alerts.metrics.points import in_slots, slots_of
 from driftline.alerts.metrics.putting import append, lock_metrics
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.statistic import STATISTICS, check_statistic
-from driftline.alerts.metrics.summary import Metric
 from driftline.alerts.tables import blocks, samples
 from driftline.alerts.tables import datapoints as datapoint_table
 from driftline.alerts.tables import metrics as metric_table
@@ -155,24 +153,6 @@ def latest_note(
     if before is not None:
         query = query.where(table.time < before)
     return connection.scalar(query)
-
-
-def list_metrics(
-    connection: Connection, namespace: str | None = None, name: str | None = None
-) -> list[Metric]:
-    """Return the metrics that have datapoints, by namespace, name and dimensions."""
-    has_data = select(datapoint_table.c.id).where(datapoint_table.c.metric_id == metric_table.c.id)
-    query = select(metric_table).where(
-        or_(has_data.exists(), metric_table.c.active_at.is_not(None))
-    )
-    if namespace is not None:
-        query = query.where(metric_table.c.namespace == namespace)
-    if name is not None:
-        query = query.where(metric_table.c.name == name)
-    found = [
-        Metric(row.namespace, row.name, dict(row.dimensions)) for row in connection.execute(query)
-    ]
-    return sorted(found, key=lambda one: (one.namespace, one.name, sorted(one.dimensions.items())))
 
 
 def _check_range(points: Sequence[Datapoint], time_range: tuple[datetime, datetime] | None) -> None:
