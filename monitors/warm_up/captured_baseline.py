@@ -55,14 +55,6 @@ def rows_origin(window: Window, **of: object) -> dict[str, object]:
     return {**of, **span}
 
 
-def captured_baseline(
-    root: str, endpoint: str, baseline: Baseline, window: Window, signature: Signature
-) -> Baseline:
-    """Make a baseline of the rows that an endpoint captured in a span of time."""
-    rows = rows_like(root, endpoint, baseline, window, signature)
-    return renewed(baseline, rows, event_time=EVENT_TIME)
-
-
 def rows_like(
     root: str,
     endpoint: str,
