@@ -71,7 +71,7 @@ def event_of(
         text=cause if change.new == "ALARM" else change.reason,
         link=links["dashboard"],
         mood=_mood(change, definition),
-        data=_fitting(change, definition, data, _links({}, dashboard_url, "/")),
+        data=_fitting(definition, data, _links({}, dashboard_url, "/")),
     )
 
 
@@ -164,7 +164,6 @@ def _data(
 
 
 def _fitting(
-    change: StateChange,
     definition: AnyDefinition,
     data: dict[str, object],
     home: Mapping[str, str],
