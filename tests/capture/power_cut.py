@@ -24,7 +24,6 @@ class Disk:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.on_sync: Callable[[], None] = lambda: None
-        self.syncs = 0
         self._bytes: dict[int, bytes] = {}
         self._names: dict[int, Names] = {}
         # A file that is open keeps its number, which another one would take over otherwise.
@@ -50,7 +49,6 @@ class Disk:
             path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
             if not Path(path).is_relative_to(self.folder):
                 return sync(descriptor)
-            self.syncs += 1
             self.on_sync()
             if Path(path).is_dir():
                 self._note_folder(path)

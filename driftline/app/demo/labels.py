@@ -24,8 +24,6 @@ class LabelFeed:
 
     Attributes
     ----------
-    loaded_count
-        Labels that the server said it has stored.
     known_until
         Event time before which every label that will ever be known is loaded.
     """
@@ -38,7 +36,6 @@ class LabelFeed:
         requests: Sequence[Request],
         start: datetime,
     ) -> None:
-        self.loaded_count = 0
         self.known_until = start
         self._client = client
         self._endpoint = endpoint
@@ -75,4 +72,3 @@ class LabelFeed:
         stored = self._client.put_truth(self._endpoint, body, content_type="text/csv")["stored"]
         if stored != count:
             raise UnavailableError(f"labels: {stored} of {count} were stored")
-        self.loaded_count += count
