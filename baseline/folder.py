@@ -128,11 +128,12 @@ def refuse_baseline(place: Location) -> None:
         )
 
 
-def to_ipc(table: pa.Table) -> bytes:
-    """Write a table as a file of Arrow IPC."""
+def to_ipc(table: pa.Table | pa.RecordBatchReader) -> bytes:
+    """Write a table as a file of Arrow IPC; of a reader one batch after the other."""
     sink = io.BytesIO()
     with ipc.new_file(sink, table.schema, options=CODEC) as writer:
-        writer.write_table(table)
+        for batch in table.to_batches() if isinstance(table, pa.Table) else table:
+            writer.write_batch(batch)
     return sink.getvalue()
 
 

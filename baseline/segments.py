@@ -31,8 +31,9 @@ OTHER, EMPTY = "other", "empty"
 SEGMENT_TYPES = ("string", "bool", "int64")
 # Hours that are counted as one block, when one by one they would take too much room.
 STEPS = (1, 2, 4, 8, 24, 48, 168, 336, 1344, 5376, 21504)
-# Counts by block and cell that are kept for one column's segments: 64 MB.
-BLOCK_CELLS = 1 << 24
+# Counts by block and cell that are kept for one column's segments, and for those of all columns,
+# which share them equally. Most are below 256, and a byte each; none takes more than four.
+BLOCK_CELLS, ALL_BLOCK_CELLS = 1 << 24, 1 << 27
 # segments.arrow: one row for each segment column and column.
 KEY = b"driftline.segments"
 SEGMENTS_FORMAT = 1
@@ -51,6 +52,7 @@ SCHEMA = pa.schema(
     ],
     {KEY: str(SEGMENTS_FORMAT).encode()},
 )
+LISTS = ["rows", "counts", "hours", "blocks"]  # Of whole numbers.
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,15 @@ class _Blocks:
 
     step: int = STEPS[0]
     hours: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    # By column, shape (blocks, segments * cells): of the smallest type that holds a table's counts.
     counts: dict[str, np.ndarray] = field(default_factory=dict)
+    limit: int = BLOCK_CELLS  # How many counts are kept, of all tables together.
 
     def make_room(self, hours: np.ndarray, width: int) -> None:
         """Make blocks so long that these hours, ascending, have room beside those that are here."""
         for step in (one for one in STEPS if one >= self.step):
             starts = np.union1d(self.hours // step, hours // step)
-            if len(starts) * width <= BLOCK_CELLS or step == STEPS[-1]:
+            if len(starts) * width <= self.limit or step == STEPS[-1]:
                 self.lengthen(step)
                 return
 
@@ -141,23 +145,47 @@ class _Blocks:
         self.step = step
         self.hours, first = np.unique(self.hours // step * step, return_index=True)
         if len(first):
-            self.counts = {
-                name: np.add.reduceat(one, first, axis=0) for name, one in self.counts.items()
-            }
+            self.counts = {name: _joined(one, first) for name, one in self.counts.items()}
+
+    def extend(self, starts: np.ndarray) -> np.ndarray:
+        """Make blocks that start at these hours, ascending; return the place of each."""
+        merged = np.union1d(self.hours, starts)
+        if len(merged) > len(self.hours):
+            at = np.searchsorted(merged, self.hours)
+            for name, one in self.counts.items():
+                self.counts[name] = np.zeros((len(merged), one.shape[1]), one.dtype)
+                self.counts[name][at] = one
+            self.hours = merged
+        return np.searchsorted(merged, starts)
+
+    def add_to(self, places: np.ndarray, name: str, counts: np.ndarray) -> None:
+        """Add a column's counts to the blocks at these places, each once."""
+        total = self.counts.get(name)
+        if total is None:
+            total = np.zeros((len(self.hours), counts.shape[1]), np.uint8)
+        summed = small_counts(total[places] + counts.astype(np.int64))
+        self.counts[name] = total = total.astype(
+            np.promote_types(total.dtype, summed.dtype), copy=False
+        )
+        total[places] = summed
 
     def add(self, hours: np.ndarray, counts: Mapping[str, np.ndarray]) -> None:
         """Add blocks that start at these hours, ascending, each once."""
         self.make_room(hours, sum(one.shape[1] for one in counts.values()))
         starts, first = np.unique(hours // self.step * self.step, return_index=True)
-        merged = np.union1d(self.hours, starts)
-        at, new = np.searchsorted(merged, self.hours), np.searchsorted(merged, starts)
+        places = self.extend(starts)
         for name, part in counts.items():
-            total = np.zeros((len(merged), part.shape[1]), np.int32)
-            if len(self.hours):
-                total[at] = self.counts[name]
-            total[new] += np.add.reduceat(part, first, axis=0)
-            self.counts[name] = total
-        self.hours = merged
+            self.add_to(places, name, _joined(part, first))
+
+
+def small_counts(counts: np.ndarray) -> np.ndarray:
+    """Return counts in the smallest type that holds them all."""
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))), copy=False)
+
+
+def _joined(counts: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Add up the rows from each of these on to the next."""
+    return small_counts(np.add.reduceat(counts, first, axis=0, dtype=np.int64))
 
 
 @dataclass(slots=True)
@@ -182,6 +210,7 @@ class SegmentCounter:
         event_time: str | None = None,
     ) -> SegmentCounter:
         """Begin without rows."""
+        limit = min(BLOCK_CELLS, ALL_BLOCK_CELLS // max(len(columns), 1))
         return cls(
             tuple(columns),
             cells,
@@ -193,7 +222,7 @@ class SegmentCounter:
                 for one in columns
             },
             event_time,
-            {one.name: _Blocks() for one in columns} if event_time is not None else {},
+            {one.name: _Blocks(limit=limit) for one in columns} if event_time is not None else {},
         )
 
     def update(self, batch: pa.RecordBatch) -> None:
@@ -203,8 +232,7 @@ class SegmentCounter:
         codes = {one.name: one.codes(batch) for one in self.columns}
         for one in self.columns:
             self.rows[one.name] += np.bincount(codes[one.name], minlength=one.size)
-        times = self._blocks(batch)
-        timed: dict[str, dict[str, np.ndarray]] = {one.name: {} for one in self.columns}
+        times = self._times(batch)
         for name, cell in self.cells.items():
             places = _places(batch, cell)
             for one in self.columns:
@@ -214,32 +242,30 @@ class SegmentCounter:
                 self.counts[one.name][name] += found
                 if times is not None:
                     known, blocks = times
-                    starts, inverse = blocks[one.name]
-                    table = np.bincount(
-                        inverse * width + flat[known], minlength=len(starts) * width
-                    )
-                    timed[one.name][name] = table.reshape(len(starts), width).astype(np.int32)
-        if times is not None and times[0].any():
-            for column, tables in timed.items():
-                self.blocks[column].add(times[1][column][0], tables)
+                    at, inverse = blocks[one.name]
+                    table = np.bincount(inverse * width + flat[known], minlength=len(at) * width)
+                    self.blocks[one.name].add_to(at, name, table.reshape(len(at), width))
 
-    def _blocks(
+    def _times(
         self, batch: pa.RecordBatch
     ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]] | None:
-        """Return which rows have a time, and by segment column the blocks, and the block of each.
+        """Make blocks for a batch's rows; None where none of them has a time.
 
-        What is counted for one batch has no more room than what is kept.
+        Returns which rows have one, and by segment column the places of their blocks, and which of
+        these each of the rows is in.
         """
         if self.event_time is None or self.event_time not in batch.schema.names:
             return None
         known, moments = event_times(batch.column(self.event_time))
-        hours = moments // HOUR_US
-        found = {}
+        if not len(moments):
+            return None
+        hours, found = moments // HOUR_US, {}
+        distinct, cell_count = np.unique(hours), sum(cell.size for cell in self.cells.values())
         for one in self.columns:
-            width = one.size * sum(cell.size for cell in self.cells.values())
             kept = self.blocks[one.name]
-            kept.make_room(np.unique(hours), width)
-            found[one.name] = np.unique(hours // kept.step * kept.step, return_inverse=True)
+            kept.make_room(distinct, one.size * cell_count)
+            starts, inverse = np.unique(hours // kept.step * kept.step, return_inverse=True)
+            found[one.name] = kept.extend(starts), inverse
         return known, found
 
     def merge(self, other: SegmentCounter) -> SegmentCounter:
@@ -269,7 +295,8 @@ class SegmentCounter:
             return None
         present = next(iter(tables.values())).sum(axis=1) > 0
         return BlockCounts(
-            found.hours[present], {name: one[present] for name, one in tables.items()}
+            found.hours[present],
+            {name: one[present].astype(np.int32) for name, one in tables.items()},
         )
 
 
@@ -286,48 +313,75 @@ def _places(batch: pa.RecordBatch, cell: Cells) -> np.ndarray:
     return codes
 
 
-def segments_to_table(found: SegmentCounter, cells: Mapping[str, Cells]) -> pa.Table:
-    """Write the counts of a reference's segments; `cells` are the baseline's."""
-    rows: list[dict[str, Any]] = []
-    for one in found.columns:
-        blocks = found.blocks.get(one.name)
-        rows.extend(
-            {
-                "segment": one.name,
-                "type": one.type,
-                "levels": list(one.levels),
-                "rows": found.rows[one.name],
-                "column": name,
-                "cells": cells[name].id,
-                "counts": counts.ravel(),
-                "step": blocks.step if blocks else None,
-                "hours": blocks.hours if blocks else None,
-                "blocks": blocks.counts[name].ravel() if blocks and blocks.counts else None,
-            }
-            for name, counts in found.counts[one.name].items()
-        )
-    return pa.Table.from_pylist(rows, SCHEMA)
+def write_segments(found: SegmentCounter, cells: Mapping[str, Cells]) -> pa.RecordBatchReader:
+    """Write the counts of a reference's segments; `cells` are the baseline's.
+
+    Where columns share the room for blocks each is a batch, so that one at a time is in memory.
+    """
+    columns = found.columns
+    is_shared = len(columns) * BLOCK_CELLS > ALL_BLOCK_CELLS
+    groups = [[one] for one in columns] if is_shared else [[*columns]]
+    batches = (_batch(found, one, cells) for one in groups)
+    return pa.RecordBatchReader.from_batches(SCHEMA, (one for one in batches if one.num_rows))
+
+
+def _batch(
+    found: SegmentCounter, columns: Sequence[SegmentColumn], cells: Mapping[str, Cells]
+) -> pa.RecordBatch:
+    """Write the counts of some columns' segments."""
+    rows = [(one, name) for one in columns for name in found.counts[one.name]]
+    blocks = [found.blocks.get(one.name) for one, _ in rows]
+    written = {
+        "segment": [one.name for one, _ in rows],
+        "type": [one.type for one, _ in rows],
+        "levels": [list(one.levels) for one, _ in rows],
+        "rows": [found.rows[one.name] for one, _ in rows],
+        "column": [name for _, name in rows],
+        "cells": [cells[name].id for _, name in rows],
+        "step": [one and one.step for one in blocks],
+        "hours": [one and one.hours for one in blocks],
+    }
+    arrays = {name: pa.array(one, SCHEMA.field(name).type) for name, one in written.items()}
+    arrays["counts"] = _lists([found.counts[one.name][name] for one, name in rows], np.int64)
+    own = [
+        one.counts.get(name) if one else None for one, (_, name) in zip(blocks, rows, strict=True)
+    ]
+    arrays["blocks"] = _lists(own, np.int32)
+    return pa.record_batch([arrays[name] for name in SCHEMA.names], SCHEMA)
+
+
+def _lists(tables: Sequence[np.ndarray | None], kind: type[np.signedinteger[Any]]) -> pa.Array:
+    """Write tables of counts as lists; a list of Python's numbers takes ten times the room."""
+    ends = np.cumsum([0, *(0 if one is None else one.size for one in tables)])
+    values = np.empty(ends[-1], kind)
+    for first, one in zip(ends, tables, strict=False):
+        if one is not None:
+            values[first : first + one.size] = one.ravel()
+    missing = np.array([one is None for one in tables], bool)
+    mask = pa.array(missing) if missing.any() else None
+    return pa.LargeListArray.from_arrays(pa.array(ends), pa.array(values), mask=mask)
 
 
 def segments_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> SegmentCounter:
-    """Read what segments_to_table wrote."""
+    """Read what write_segments wrote."""
     mark = (table.schema.metadata or {}).get(KEY)
-    if mark is None or table.schema.names != SCHEMA.names:
+    if mark is None or not table.schema.equals(SCHEMA):
         raise InputError("no segments of a baseline; make the baseline again")
     if mark != str(SEGMENTS_FORMAT).encode():
         raise InputError(
             f"format {mark.decode('utf-8', 'replace')}; this version reads {SEGMENTS_FORMAT}"
         )
     try:
-        rows = table.to_pylist()
+        # The long lists are read where they lie.
+        rows = table.drop_columns(LISTS).to_pylist()
         columns = {row["segment"]: _column(row) for row in rows}
         known = {row["column"] for row in rows}
-        timed = any(row["hours"] is not None for row in rows)
+        timed = table.num_rows > table["hours"].null_count
         counted = {name: cell for name, cell in cells.items() if name in known}
-        started = "" if timed else None
-        found = SegmentCounter.start(tuple(columns.values()), counted, started)
-        for row in rows:
-            _take(found, columns[row["segment"]], row, cells)
+        found = SegmentCounter.start(tuple(columns.values()), counted, "" if timed else None)
+        for index, row in enumerate(rows):
+            lists = {name: table[name][index].values for name in LISTS}
+            _take(found, columns[row["segment"]], {**row, **lists}, cells)
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(
             "the segments do not belong to the profile beside them; make the baseline again"
@@ -344,10 +398,10 @@ def _column(row: Mapping[str, Any]) -> SegmentColumn:
     return SegmentColumn(name, kind, levels)
 
 
-def _whole(values: Any, kind: type[np.signedinteger[Any]]) -> np.ndarray:  # noqa: ANN401 - as read
+def _whole(values: pa.Array | None) -> np.ndarray:
     """Take counts; ValueError when they are none."""
-    found = np.asarray(values, kind)
-    if (found < 0).any():
+    found = np.empty(0, np.int64) if values is None else values.to_numpy()
+    if found.min(initial=0) < 0:
         raise ValueError("a negative count")
     return found
 
@@ -358,13 +412,14 @@ def _take(
     cell = cells[row["column"]]
     if cell.id != row["cells"] or bool(found.blocks) != (row["hours"] is not None):
         raise ValueError(row["column"])
-    found.rows[one.name] = _whole(row["rows"], np.int64).reshape(one.size)
-    counts = _whole(row["counts"], np.int64).reshape(one.size, cell.size)
+    # Copies: what is read as it lies keeps the whole file in memory.
+    found.rows[one.name] = _whole(row["rows"]).reshape(one.size).copy()
+    counts = _whole(row["counts"]).reshape(one.size, cell.size).copy()
     found.counts[one.name][row["column"]] = counts
     if row["hours"] is not None:
         blocks = found.blocks[one.name]
-        blocks.step, blocks.hours = int(row["step"]), np.asarray(row["hours"], np.int64)
+        blocks.step, blocks.hours = int(row["step"]), row["hours"].to_numpy().copy()
         if blocks.step not in STEPS or (np.diff(blocks.hours) <= 0).any():
             raise ValueError(row["column"])
-        flat = _whole(row["blocks"] or [], np.int32)
-        blocks.counts[row["column"]] = flat.reshape(len(blocks.hours), one.size * cell.size)
+        flat = _whole(row["blocks"]).reshape(len(blocks.hours), one.size * cell.size)
+        blocks.counts[row["column"]] = small_counts(flat)

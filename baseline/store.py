@@ -55,7 +55,7 @@ from driftline.baseline.profile import Profile, profile_table
 from driftline.baseline.profile_file import blocks_from_table
 from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.sample import RowSample, sample_from_table, sample_to_table
-from driftline.baseline.segments import SegmentCounter, segments_from_table, segments_to_table
+from driftline.baseline.segments import SegmentCounter, segments_from_table, write_segments
 from driftline.baseline.statistics import Statistics
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.formats.location import Location, locate
@@ -297,7 +297,7 @@ class Baseline:
         if self.attributions is not None:
             found[ATTRIBUTIONS] = to_ipc(self.attributions)
         if self.segments is not None:
-            found[SEGMENTS] = to_ipc(segments_to_table(self.segments, self.cells))
+            found[SEGMENTS] = to_ipc(write_segments(self.segments, self.cells))
         if self.sample is not None:
             found[SAMPLE] = to_ipc(sample_to_table(self.sample, self.cells))
         if self.rows is not None:

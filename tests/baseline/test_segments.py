@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import ipc
 
+from driftline.baseline import segments as segments_module
 from driftline.baseline.cells import Cells, number_cells
 from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.baseline.segments import BLOCK_CELLS, SegmentColumn, SegmentCounter, _Blocks
@@ -244,6 +248,79 @@ def test_counts_of_parts_with_longer_blocks_add_up() -> None:
     assert one.counts["x"].sum() == 32
 
 
+def test_counts_are_exact_however_small_the_type_is_that_keeps_them() -> None:
+    blocks = _Blocks()
+    for count, size in ((200, 1), (200, 2), (70_000, 4), (1, 4)):
+        blocks.add(np.arange(2), {"x": np.array([[count, 0], [1, 2]])})
+        assert blocks.counts["x"].itemsize == size
+    blocks.lengthen(4)
+
+    assert blocks.counts["x"].tolist() == [[70_405, 8]]
+
+
+def many(columns: int, rows: int = 3000, hours: int = 400) -> tuple[pa.Table, list[str]]:
+    table = timed(rows, hours)
+    rng = np.random.default_rng(columns)
+    names = [f"s{index}" for index in range(columns)]
+    for name in names:
+        table = table.append_column(name, pa.array(rng.choice(["a", "b", "c"], rows)))
+    return table, names
+
+
+def test_all_columns_together_have_bounded_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 1 << 21
+    monkeypatch.setattr(segments_module, "ALL_BLOCK_CELLS", limit)
+    table, names = many(40)
+
+    fitted = {
+        count: Baseline.fit(table, segments=names[:count], timestamp="when").segments
+        for count in (1, 40)
+    }
+
+    few, all_columns = fitted[1], fitted[40]
+    assert few is not None
+    assert all_columns is not None
+    tables = [one for kept in all_columns.blocks.values() for one in kept.counts.values()]
+    assert 0.1 * limit < sum(one.size for one in tables) <= limit
+    assert sum(one.nbytes for one in tables) <= limit
+    assert few.blocks["s0"].step == 1
+    assert {kept.step for kept in all_columns.blocks.values()} == {24}
+    assert all(kept.counts["x"].sum() == len(table) for kept in all_columns.blocks.values())
+
+
+@pytest.mark.parametrize("timestamp", [None, "when"])
+def test_the_file_is_byte_for_byte_that_of_lists_of_numbers(
+    tmp_path: Path, timestamp: str | None
+) -> None:
+    table, names = many(3)
+    Baseline.fit(table, segments=names, timestamp=timestamp).save(tmp_path)
+
+    data = (tmp_path / "segments.arrow").read_bytes()
+
+    read = from_ipc(data)
+    assert to_ipc(pa.Table.from_pylist(read.to_pylist(), read.schema)) == data
+
+
+def test_where_columns_share_the_room_each_is_written_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments_module, "ALL_BLOCK_CELLS", 1 << 21)
+    table, names = many(9)
+    fitted = Baseline.fit(table, segments=names, timestamp="when")
+    fitted.save(tmp_path)
+
+    loaded = Baseline.load(tmp_path)
+
+    file = ipc.open_file(BytesIO((tmp_path / "segments.arrow").read_bytes()))
+    assert file.num_record_batches == len(names)
+    assert loaded.version == fitted.version
+    assert loaded.segments is not None
+    assert loaded.segments.columns == fitted.segments.columns
+    kept = loaded.segments.blocks["s8"].counts["x"]
+    assert kept.tolist() == fitted.segments.blocks["s8"].counts["x"].tolist()
+    assert kept.itemsize == 1
+
+
 def test_a_column_that_is_not_there_is_empty_in_all_segments() -> None:
     cells = {"x": CELLS["x"], "gone": Cells("gone", "double")}
     counter = SegmentCounter.start([PLACES], cells)
@@ -260,9 +337,14 @@ def test_one_batch_over_many_hours_takes_no_more_room_than_is_kept() -> None:
     columns = {name: np.zeros(5000) for name in cells}
     when = pa.array(hours, pa.timestamp("us", "UTC"))
 
-    counter.update(pa.record_batch({"place": ["a"] * 5000, "when": when, **columns}))
+    rows = pa.record_batch({"place": ["a"] * 5000, "when": when, **columns})
+    tracemalloc.start()
+    counter.update(rows)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
 
     kept = counter.blocks["place"]
+    assert peak_bytes < 1.5 * BLOCK_CELLS
     assert kept.step > 1
     assert len(kept.hours) * sum(one.shape[1] for one in kept.counts.values()) <= BLOCK_CELLS
     assert kept.counts["x7"].sum() == 5000
