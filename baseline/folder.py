@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from textwrap import shorten
 from typing import TypeVar
 
@@ -139,14 +139,23 @@ def to_ipc(table: pa.Table | pa.RecordBatchReader) -> bytes:
 
 def from_ipc(data: bytes) -> pa.Table:
     """Read a file of Arrow IPC; InputError when it is none."""
+    return pa.concat_tables(batches_of(data))
+
+
+def batches_of(data: bytes) -> Iterator[pa.Table]:
+    """Read a file of Arrow IPC batch by batch; one without any is an empty table."""
     try:
-        table = ipc.open_file(pa.BufferReader(data)).read_all()
-        table.validate(full=True)
-        _ = table.schema.names  # They are decoded when they are asked for.
+        file = ipc.open_file(pa.BufferReader(data))
+        _ = file.schema.names  # They are decoded when they are asked for.
+        if not file.num_record_batches:
+            yield file.schema.empty_table()
+        for index in range(file.num_record_batches):
+            table = pa.Table.from_batches([file.get_batch(index)])
+            table.validate(full=True)
+            yield table
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         told = str(error).partition("\n")[0]
         raise InputError(f"not readable as Arrow ({told}); make the baseline again") from error
-    return table
 
 
 def to_sealed(table: pa.Table) -> bytes:

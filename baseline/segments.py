@@ -7,7 +7,7 @@ does not alarm for it. Counted are levels x cells, a table whose size no number 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -53,6 +53,7 @@ SCHEMA = pa.schema(
     {KEY: str(SEGMENTS_FORMAT).encode()},
 )
 LISTS = ["rows", "counts", "hours", "blocks"]  # Of whole numbers.
+STRANGE = "the segments do not belong to the profile beside them; make the baseline again"
 
 
 @dataclass(frozen=True)
@@ -282,6 +283,19 @@ class SegmentCounter:
                     total.add(found.hours, found.counts)
         return merged
 
+    def with_columns_of(self, other: SegmentCounter) -> SegmentCounter:
+        """Return the counts with those of the same rows by other columns."""
+        is_same = other.event_time == self.event_time and [*other.cells] == [*self.cells]
+        if not is_same or self.rows.keys() & other.rows.keys():
+            raise InputError(STRANGE)
+        return replace(
+            self,
+            columns=(*self.columns, *other.columns),
+            rows={**self.rows, **other.rows},
+            counts={**self.counts, **other.counts},
+            blocks={**self.blocks, **other.blocks},
+        )
+
     def blocks_of(self, column: SegmentColumn, index: int) -> BlockCounts | None:
         """Return one segment's counts by the hour; hours in which it has no rows are left out."""
         if self.event_time is None:
@@ -362,8 +376,18 @@ def _lists(tables: Sequence[np.ndarray | None], kind: type[np.signedinteger[Any]
     return pa.LargeListArray.from_arrays(pa.array(ends), pa.array(values), mask=mask)
 
 
-def segments_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> SegmentCounter:
+def read_segments(batches: Iterable[pa.Table], cells: Mapping[str, Cells]) -> SegmentCounter:
     """Read what write_segments wrote."""
+    found: SegmentCounter | None = None
+    for table in batches:
+        part = _read(table, cells)
+        found = part if found is None else found.with_columns_of(part)
+    if found is None:
+        raise InputError(STRANGE)
+    return found
+
+
+def _read(table: pa.Table, cells: Mapping[str, Cells]) -> SegmentCounter:
     mark = (table.schema.metadata or {}).get(KEY)
     if mark is None or not table.schema.equals(SCHEMA):
         raise InputError("no segments of a baseline; make the baseline again")
@@ -383,9 +407,7 @@ def segments_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> SegmentC
             lists = {name: table[name][index].values for name in LISTS}
             _take(found, columns[row["segment"]], {**row, **lists}, cells)
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            "the segments do not belong to the profile beside them; make the baseline again"
-        ) from error
+        raise InputError(STRANGE) from error
     return found
 
 

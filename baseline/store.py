@@ -35,6 +35,7 @@ from driftline.baseline.engine import Engine, open_engine
 from driftline.baseline.estimation import EstimationRows
 from driftline.baseline.fit import Fitted, fit_source
 from driftline.baseline.folder import (
+    batches_of,
     from_ipc,
     is_of_quality,
     parsed_file,
@@ -55,7 +56,7 @@ from driftline.baseline.profile import Profile, profile_table
 from driftline.baseline.profile_file import blocks_from_table
 from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.sample import RowSample, sample_from_table, sample_to_table
-from driftline.baseline.segments import SegmentCounter, segments_from_table, write_segments
+from driftline.baseline.segments import SegmentCounter, read_segments, write_segments
 from driftline.baseline.statistics import Statistics
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.formats.location import Location, locate
@@ -399,7 +400,7 @@ def _read(place: Location) -> Baseline:
         blocks,
         outcomes=parsed(OUTCOMES, lambda data: Outcomes.from_arrow(from_ipc(data))),
         attributions=parsed(ATTRIBUTIONS, from_ipc),
-        segments=parsed(SEGMENTS, lambda data: segments_from_table(from_ipc(data), cells)),
+        segments=parsed(SEGMENTS, lambda data: read_segments(batches_of(data), cells)),
         # Without the profile, whose cells they number, its codes say nothing.
         sample=parsed(SAMPLE, lambda data: sample_from_table(from_ipc(data), cells))
         if table is not None

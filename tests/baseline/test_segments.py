@@ -320,6 +320,11 @@ def test_where_columns_share_the_room_each_is_written_by_itself(
     assert kept.tolist() == fitted.segments.blocks["s8"].counts["x"].tolist()
     assert kept.itemsize == 1
 
+    twice = pa.Table.from_batches([file.get_batch(0)] * 2)
+    (tmp_path / "segments.arrow").write_bytes(to_ipc(twice))
+    with pytest.raises(InputError, match=r"segments\.arrow: the segments do not belong to"):
+        Baseline.load(tmp_path)
+
 
 def test_a_column_that_is_not_there_is_empty_in_all_segments() -> None:
     cells = {"x": CELLS["x"], "gone": Cells("gone", "double")}
