@@ -75,6 +75,8 @@ class Answers:
     naive_error: float = math.nan  # Of forecasts: what MASE measures errors in; the reference's.
     lot: float = math.nan  # Of rankings: mean NDCG with labels dealt to other rows by lot.
     weight: Numbers | None = None  # How much each counts, above 0, shape (rows,); None: all alike.
+    unweighed: int = 0  # Labelled rows whose weight is missing, negative or infinite.
+    weightless: int = 0  # Those whose weight is 0, which count nothing.
 
     @property
     def units(self) -> Codes | None:
@@ -88,7 +90,8 @@ class Answers:
         """Rows of the data that have a label; of forecasts any value's."""
         if self.step is not None:
             return self.forecast_count
-        return len(self) + self.unanswered + self.impossible
+        left_out = self.unanswered + self.impossible + self.unweighed + self.weightless
+        return len(self) + left_out
 
     @property
     def row_count(self) -> int:
@@ -136,6 +139,11 @@ def needed_columns(roles: Roles, names: Sequence[str]) -> None:
     ):
         if name is not None and name not in names:
             raise InputError(f'{role} "{name}": the data has no such column; it is needed here')
+    if roles.weight is not None and roles.weight not in names:
+        raise InputError(
+            f'weight "{roles.weight}": the data has no such column; rows that are judged beside a '
+            "reference with weights need theirs, as any other column of a request"
+        )
 
 
 def read_answers(
@@ -193,8 +201,9 @@ def read_answers(
     unknown, classes_words = foreign_classes(rows, replace(roles, problem=problem), told)
     texts = words_for_numbers(rows, [name for name in numbers if name is not None])
     answers = replace(
-        found, texts=named_values(texts), unknown=unknown, unknown_words=named_values(classes_words)
-    )
+        found, weight=_weights(rows, roles), texts=named_values(texts), unknown=unknown,
+        unknown_words=named_values(classes_words),
+    )  # fmt: skip
     return _usable(answers, known, limits)
 
 
@@ -208,6 +217,7 @@ def _forecasts(
     answers = Answers(
         "regression", found.label, found.answer, (), None,
         None if times is None else times[found.row], 0, kept[found.row],
+        weight=None if (weight := _weights(rows, roles)) is None else weight[found.row],
         step=found.step, naive_error=found.naive_error,
         forecast_count=len(np.unique(found.row)),
     )  # fmt: skip
@@ -251,9 +261,15 @@ def _usable(
         possible = known & (inside if inside.ndim == 1 else inside.all(axis=1))
         if found.problem != "regression" and are_percents(numbers[known & ~possible]):
             percents = int(np.count_nonzero(is_label & known & ~possible))
-    lacking = found.once(is_label & ~known)
+    lacking, fit = found.once(is_label & ~known), is_label & possible
+    unweighed = weightless = np.zeros(len(found), dtype=np.bool_)
+    if found.weight is not None:
+        unweighed = fit & ~(np.isfinite(found.weight) & (found.weight >= 0.0))
+        weightless = fit & (found.weight == 0.0)
     return replace(
-        found.take(is_label & possible),
+        found.take(fit & ~unweighed & ~weightless),
+        unweighed=int(np.count_nonzero(found.once(unweighed))),
+        weightless=int(np.count_nonzero(found.once(weightless))),
         unanswered=int(np.count_nonzero(lacking)),
         unanswered_us=None if found.time_us is None else found.time_us[lacking],
         impossible=int(np.count_nonzero(found.once(is_label & known & ~possible))),
@@ -443,6 +459,11 @@ def _numbers(rows: pa.Table, name: str | None) -> Numbers:
     values, _ = coerce(column, "double")
     found: Numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
     return found
+
+
+def _weights(rows: pa.Table, roles: Roles) -> Numbers | None:
+    """Read how much rows count; NaN where none is given, and None where all count once."""
+    return None if roles.weight is None else _numbers(rows, roles.weight)
 
 
 def read_times(rows: pa.Table, roles: Roles) -> NDArray[np.int64] | None:

@@ -33,7 +33,7 @@ CATEGORICAL_METHODS: dict[str, CategoricalMethod] = {
 COMPARISON_THRESHOLD = 0.1
 SWITCH = {"Enabled": True, "Disabled": False}
 # Roles that say what a row is, not what is in it: in the statistics, but never judged for drift.
-UNJUDGED_ROLES = frozenset({"id", "timestamp", "excluded"})
+UNJUDGED_ROLES = frozenset({"id", "timestamp", "excluded", "weight"})
 TYPES = ("Integral", "Fractional", "String", "Unknown", "Boolean")
 # What the constraints of other kinds of monitor hold in place of "features".
 OTHER_KINDS = {

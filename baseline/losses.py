@@ -8,7 +8,7 @@ the column has later.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -72,7 +72,8 @@ class LossReading:
         }  # fmt: skip
         if outcomes is None or not own:
             return None
-        roles, problem = outcomes.roles, outcomes.roles.problem
+        # How wrong rows of a segment are, their weights do not change.
+        roles, problem = replace(outcomes.roles, weight=None), outcomes.roles.problem
         if roles.label is None or problem is None:
             return None
         chances = probability_classes(signature)

@@ -25,7 +25,7 @@ from driftline.signature import Column, ColumnType, Signature
 
 KEY = b"driftline.outcomes"
 NEIGHBOURS = b"driftline.neighbours"
-OUTCOMES_FORMAT = 2  # 2: facets of several columns, and of intervals.
+OUTCOMES_FORMAT = 3  # 2: facets of several columns, and of intervals; 3: weights.
 # What a regression predicts: a number, or one for each step ahead.
 NUMBERS = ("double", "int64", "list<double>")
 # Kept of a reference; evenly spaced rows beyond.
@@ -43,7 +43,7 @@ class Outcomes:
 
     # With nothing left open: problem, positive class and the meaning of each facet are decided.
     roles: Roles
-    # Columns by the user's names: those of outcome_columns. Every row of the reference, or evenly
+    # Columns by the user's names: those of kept_columns. Every row of the reference, or evenly
     # spaced ones of a large one.
     table: pa.Table
     row_count: int  # Rows of the whole reference.
@@ -62,7 +62,7 @@ class Outcomes:
         is_new = any(facet.also or facet.intervals for facet in self.roles.facets)
         notes = {
             # The oldest that says all, so that older versions read what they understand.
-            "format": OUTCOMES_FORMAT if is_new else 1,
+            "format": 3 if self.roles.weight is not None else 2 if is_new else 1,
             "roles": self.roles.to_dict(),
             "row_count": self.row_count,
             # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
@@ -100,6 +100,12 @@ def outcome_columns(roles: Roles) -> tuple[str, ...]:
         roles.timestamp,
     )
     return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+def kept_columns(roles: Roles) -> tuple[str, ...]:
+    """Name the columns of outcomes, and that of the rows' weights, each once."""
+    weight = () if roles.weight is None else (roles.weight,)
+    return tuple(dict.fromkeys((*outcome_columns(roles), *weight)))
 
 
 def compared_features(signature: Signature, roles: Roles) -> tuple[Column, ...]:
@@ -195,7 +201,7 @@ class OutcomeCollector:
 
     def __init__(self, roles: Roles, signature: Signature, *, max_rows: int = MAX_ROWS) -> None:
         self._columns: list[Column] = []
-        for name in outcome_columns(roles):
+        for name in kept_columns(roles):
             column = signature.get(name)
             assert column is not None  # The signature was made of the same roles.
             self._columns.append(column)

@@ -93,6 +93,7 @@ def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
         *(("probability", name) for name in roles.probability),
         ("id", roles.id_column),
         ("timestamp", roles.timestamp),
+        ("weight", roles.weight),
         *(("excluded", name) for name in roles.exclude),
     ]
     found: dict[str, Role] = {}
@@ -120,6 +121,8 @@ def _column(
 ) -> Column:
     """Make a column of the data; codes are judged as text, whatever type they have."""
     kind = _type(schema, name, roles.timestamp)
+    if role == "weight" and kind not in ("int64", "double"):
+        raise InputError(f'weight "{name}": the column holds {kind}; expected numbers')
     if name in roles.categorical and kind != "string":
         return Column(name, column, "string", role, data_type=kind)
     return Column(name, column, kind, role, data_type=held if role == "label" else None)

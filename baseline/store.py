@@ -168,6 +168,7 @@ class Baseline:
         threshold: float | None = None,
         facet: str | Facet | Iterable[str | Facet] = (),
         group: str | None = None,
+        weight: str | None = None,
         segments: Iterable[str] = (),
         preprocess: str | os.PathLike[str] | None = None,
         engine: str | Engine = "local",
@@ -192,6 +193,8 @@ class Baseline:
             differ), and above which probability an answer without prediction is positive (0.5).
         facet, group
             Columns by which groups are compared, such as ``"sex=Female"``; the one to stratify by.
+        weight
+            How much each row counts in metrics of model quality (docs/monitors.md).
         segments, preprocess
             Columns judged value by value, SageMaker's script (docs/scripts-and-segments.md).
         engine, jobs
@@ -214,6 +217,7 @@ class Baseline:
             label=label, prediction=prediction, probability=probability, id=id,
             id_column=id_column, timestamp=timestamp, exclude=exclude, categorical=categorical,
             problem=problem, positive=positive, threshold=threshold, facet=facet, group=group,
+            weight=weight,
         )  # fmt: skip
         fitted = cls.of(data, roles, segments=segments, preprocess=preprocess, engine=engine,
                         jobs=jobs, progress=progress, compat=compat)  # fmt: skip

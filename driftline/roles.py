@@ -242,6 +242,8 @@ class Roles:
         Columns whose values are codes, whatever their type: judged by level, not as quantities.
     facets, group
         Columns by which groups are compared; ``group`` is the one that CDDL and CDDPL stratify by.
+    weight
+        How much each row counts in metrics of model quality; None: every row once.
     """
 
     label: str | None = None
@@ -257,6 +259,7 @@ class Roles:
     facets: tuple[Facet, ...] = ()
     group: str | None = None
     categorical: tuple[str, ...] = ()
+    weight: str | None = None
 
     def __post_init__(self) -> None:
         if self.problem is not None and self.problem not in get_args(Problem):
@@ -340,7 +343,8 @@ class Roles:
         found = {one.name: getattr(self, one.name) for one in fields(self)}
         found["facets"] = [one.to_dict() for one in self.facets]
         # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
-        return {name: value for name, value in found.items() if value or name not in _ADDED}
+        added = {*_ADDED, "weight"}
+        return {name: value for name, value in found.items() if value or name not in added}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Roles:

@@ -19,7 +19,9 @@ ColumnType = Literal[
 ]
 # Of forecasts and rankings: only what a model answers, and its labels, may be lists.
 LISTS: tuple[ColumnType, ...] = ("list<double>", "list<string>")
-Role = Literal["feature", "label", "prediction", "probability", "id", "timestamp", "excluded"]
+Role = Literal[
+    "feature", "label", "prediction", "probability", "id", "timestamp", "excluded", "weight"
+]
 
 # What a window's distribution is compared for; a label comes late, the others say what a row is.
 JUDGED_ROLES: tuple[Role, ...] = ("feature", "prediction", "probability")

@@ -84,7 +84,7 @@ def check(
     **roles
         ``label=``, ``prediction=``, ``probability=``, ``problem=``, ``positive=``, ``threshold=``,
         ``facet=``, ``group=``: over what the baseline knows, as `Baseline.fit` takes them.
-        ``id=``, ``timestamp=``, ``exclude=``, ``categorical=`` are settled with the baseline.
+        ``id=``, ``timestamp=``, ``exclude=``, ``categorical=``, ``weight=`` are settled with it.
 
     Returns
     -------
@@ -226,7 +226,7 @@ def opened_baseline(reference: object) -> Baseline:
 def _refuse_new_columns(roles: Roles, baseline: Baseline, kind: Kind) -> None:
     """Refuse what only the making of a baseline can follow, unless the baseline does already."""
     known: dict[str, str] = {column.name: column.role for column in baseline.signature.columns}
-    named = [("id", "id", roles.id_column)]
+    named = [("id", "id", roles.id_column), ("weight", "weight", roles.weight)]
     named += [("excluded", "exclude", name) for name in roles.exclude]
     codes = {column.name for column in baseline.signature.columns if column.type == "string"}
     known |= dict.fromkeys(codes & set(roles.categorical), "categorical")

@@ -96,14 +96,14 @@ def captured_columns(signature: Signature, baseline: Baseline) -> list[str]:
 
 
 def answer_columns(signature: Signature, baseline: Baseline, *also: str) -> list[str]:
-    """Name the captured columns of the reference's labels, answers and facets, and others."""
+    """Name the captured columns of the reference's outcomes and weights, and others."""
     # Behind the outcomes are heavy packages, which the table of kinds does without.
-    from driftline.baseline.outcomes import outcome_columns
+    from driftline.baseline.outcomes import kept_columns
 
     names = captured_columns(signature, baseline)
     if baseline.outcomes is None:
         return names
-    wanted = {*outcome_columns(baseline.outcomes.roles), *also}
+    wanted = {*kept_columns(baseline.outcomes.roles), *also}
     return [name for name in names if name in wanted]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from itertools import combinations
 from os import PathLike
@@ -450,7 +450,7 @@ class _Asked:
     def _answers(self, table: pa.Table) -> Answers:
         assert self.baseline is not None
         outcomes = self._outcomes
-        roles, problem = outcomes.roles, outcomes.roles.problem
+        roles, problem = replace(outcomes.roles, weight=None), outcomes.roles.problem
         assert problem is not None, "a baseline's is settled"
         kinds = {one.name: one.compared_type for one in self.baseline.signature.columns}
         typed = pa.table(

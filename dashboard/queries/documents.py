@@ -27,7 +27,7 @@ Document = Mapping[str, object]
 """A JSON object."""
 
 DRIFT = "baseline_drift_check"
-UNJUDGED = frozenset({"label", "id", "timestamp", "excluded"})
+UNJUDGED = frozenset({"label", "id", "timestamp", "excluded", "weight"})
 """Roles of columns that are described, but neither demanded nor judged."""
 
 

@@ -36,6 +36,7 @@ def deploy(
     threshold: float | None = None,
     facet: str | Sequence[str] | None = None,
     group: str | None = None,
+    weight: str | None = None,
     server: str = DEFAULT_SERVER,
     token: str | None = None,
     id_column: str | None = None,
@@ -58,6 +59,8 @@ def deploy(
         Above which probability an answer without prediction is positive.
     facet, group
         Groups to compare, such as ``"sex=Female"``: then bias is monitored, too.
+    weight
+        Refused: a model that is served is sent its features alone (docs/monitors.md).
     server, token
         The server that is to answer, and the token to show it, as `Client` takes them.
 
@@ -76,7 +79,7 @@ def deploy(
     roles = Roles.of(
         label=label, prediction=prediction, probability=probability, id=id, id_column=id_column,
         timestamp=timestamp, exclude=exclude, categorical=categorical, problem=problem,
-        positive=positive, threshold=threshold, facet=facet, group=group,
+        positive=positive, threshold=threshold, facet=facet, group=group, weight=weight,
     )  # fmt: skip
     with Client(server, token=token) as client:
         return deploy_by(model, roles, reference=reference, name=name, client=client)
@@ -91,6 +94,12 @@ def deploy_by(
     client: Client,
 ) -> dict[str, Any]:
     """Do what `deploy` does, the roles in one value."""
+    if roles.weight is not None:
+        raise InputError(
+            f'weight "{roles.weight}": a model that is served here is sent its features alone, so '
+            "that its rows would have no weights; leave it out, or capture an app of your own, "
+            "whose requests carry it (docs/your-own-app.md)"
+        )
     with tempfile.TemporaryDirectory(prefix="driftline-deploy-") as folder:
         model_file = _model_file(model, Path(folder), name)
         endpoint = name or name_of_file(model_file)

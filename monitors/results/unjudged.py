@@ -23,7 +23,7 @@ from driftline.monitors.results.metric import (
 from driftline.monitors.results.violation import FeatureResult, JsonValue, plural
 
 # Roles of columns that are described, but whose values need not be judged.
-DESCRIBED = frozenset({"label", "id", "timestamp", "excluded"})
+DESCRIBED = frozenset({"label", "id", "timestamp", "excluded", "weight"})
 REASONS: Mapping[str, str] = {
     INSUFFICIENT: "too few rows",
     UNDECIDABLE: "the reference varies too much",

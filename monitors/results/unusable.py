@@ -1,7 +1,7 @@
 """Answers that no metric can be computed of, or that say nothing.
 
-Missing predictions, values that none can have, classes that the reference never had, and
-predictions that are all equal.
+Missing predictions, values that none can have, classes that the reference never had, rows without
+a weight where others have one, and predictions that are all equal.
 
 They are left out, counted, and judged for themselves: metrics of the other rows may look as good as
 ever. What the reference never has, such as infinity, is violated by the first one; missing ones by
@@ -29,6 +29,7 @@ from driftline.stats.intervals import wilson
 CHECK, OPERATOR = "unusable_predictions_check", "GreaterThanThreshold"
 MISSING, IMPOSSIBLE = "missing_predictions", "impossible_predictions"
 UNKNOWN, EQUAL = "unknown_classes", "equal_predictions"
+UNWEIGHED = "unusable_weights"
 # More of all rows than in the reference is never by chance; from there on it is a page.
 TOLERANCE = 0.05
 # Beside a reference that nobody knows, missing ones are told from this share of rows on.
@@ -51,6 +52,7 @@ class Unusable:
     texts: str = ""
     unknown: int = 0  # Rows of a class that the reference never had.
     unknown_words: str = ""  # Which: 'label "late" = "maybe" (3x)'.
+    unweighed: int = 0  # Rows whose weight is missing, negative or infinite.
     # Of a reference, rows and missing predictions of each block as long as the window.
     blocks: Sequence[tuple[int, int]] = ()
 
@@ -71,6 +73,7 @@ def judge_unusable(window: Unusable, reference: Unusable, alpha: float) -> list[
         (MISSING, window.missing, reference.missing),
         (IMPOSSIBLE, window.impossible, reference.impossible),
         (UNKNOWN, window.unknown, 0),
+        (UNWEIGHED, window.unweighed, reference.unweighed),
     ):
         if count:
             never = name != MISSING and not before
@@ -127,6 +130,8 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
         f"{plural(window.missing, 'row')} without a prediction" * bool(window.missing),
         f"{plural(window.impossible, 'prediction')} {window.words}" * bool(window.impossible),
     ]
+    if window.unweighed:
+        parts.append(f"{plural(window.unweighed, 'row')} without a weight of at least 0")
     left = " and ".join(part for part in parts if part)
     told = [
         f"left out of the metrics: {left}, of {plural(window.rows, 'row')}" * bool(left),
@@ -190,6 +195,8 @@ def _judged(
     if name == MISSING:
         words = "have no prediction"
         left = f"no number: {window.texts}; " * bool(window.texts) + left
+    elif name == UNWEIGHED:
+        words = "have no weight, or one that is negative or infinite"
     elif name == UNKNOWN:
         words, left = "have a class that the reference never has", "they count as negative"
         left = f"{window.unknown_words}; {left}"

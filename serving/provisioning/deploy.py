@@ -80,6 +80,7 @@ def roles_spec(roles: Roles) -> dict[str, Any]:
         "threshold": roles.threshold,
         "facet": [str(facet) for facet in roles.facets] or None,
         "group": roles.group,
+        "weight": roles.weight,
     }
     return {role: value for role, value in found.items() if value is not None}
 

@@ -49,8 +49,12 @@ def foreign_signature(declared: Signature) -> Signature:
         )
         outputs = (answer, *outputs)
     # Columns that are no inputs stay, for their names: apps are sent an order's id and answer
-    # {"late": true} for what they predict of "late".
-    return replace(sent, outputs=outputs)
+    # {"late": true} for what they predict of "late". The rows' weight comes with their inputs.
+    features = tuple(
+        replace(column, role="feature") if column.role == "weight" else column
+        for column in sent.features
+    )
+    return replace(sent, features=features, outputs=outputs)
 
 
 def positive_class(

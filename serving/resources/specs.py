@@ -110,6 +110,7 @@ class BaselineSpec(Spec):
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     facet: str | list[str] | None = None
     group: str | None = None
+    weight: str | None = None
     segments: list[str] = []
     preprocess: str | None = None
     model: str | None = None

@@ -71,7 +71,7 @@ ROLES: dict[str, Any] = {
         list[str] | None,
         _column("--probability", "Column with its probability; one for each class."),
     ],
-    # These four are settled with the baseline; a check of it refuses others.
+    # These five are settled with the baseline; a check of it refuses others.
     "id_column": Annotated[
         str | None, _column("--id", "Column that only identifies; as in the baseline.")
     ],
@@ -88,6 +88,10 @@ ROLES: dict[str, Any] = {
             "--categorical",
             "Column of codes, judged by level and not as a quantity; as in the baseline.",
         ),
+    ],
+    "weight": Annotated[
+        str | None,
+        _column("--weight", "Column by which rows count in model quality; as in the baseline."),
     ],
     "problem": Annotated[
         Literal["binary", "multiclass", "regression", "ranking"] | None,

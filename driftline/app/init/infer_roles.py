@@ -155,7 +155,7 @@ class _Guessing:
         given = self._given
         named = [
             ("label", given.label), ("prediction", given.prediction), ("id", given.id_column),
-            ("timestamp", given.timestamp), ("group", given.group),
+            ("timestamp", given.timestamp), ("group", given.group), ("weight", given.weight),
             *(("probability", name) for name in given.probability),
             *(("exclude", name) for name in given.exclude),
             *(("categorical", name) for name in given.categorical),

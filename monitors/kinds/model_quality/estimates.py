@@ -51,6 +51,7 @@ ENOUGH_LABELS = 0.5
 NEARLY_ALL_LABELS = 0.9
 # So many rows with a value that the reference never had: nothing is known of their outcomes.
 MOST_OUTSIDE = 0.1
+WEIGHTED = "rows have weights, which estimates without labels do not take"
 # So many columns are named.
 MOST_NAMED = 3
 # What a sentence names first.
@@ -132,7 +133,7 @@ def _estimates(
     is_labelled = not sample.is_unfair(violated=False)
     is_labelled &= len(answers) >= ENOUGH_LABELS * len(scored)
     taught = _of_regression(known) if reference.problem == "regression" else reference
-    if reason := why_not(taught):
+    if reason := WEIGHTED if reference.weight is not None else why_not(taught):
         # Whoever has labels misses nothing.
         return WindowEstimates() if is_labelled else _withheld(expected, reason)
     codes = known.codes_of(table)

@@ -25,7 +25,7 @@ from driftline.baseline.answers import (
     read_answers,
     why_no_probabilities,
 )
-from driftline.baseline.outcomes import outcome_columns
+from driftline.baseline.outcomes import kept_columns
 from driftline.baseline.positive import positive_note
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.classes import known_classes
@@ -50,7 +50,7 @@ from driftline.monitors.kinds.model_quality.expectation import (
     reference_answers,
 )
 from driftline.monitors.kinds.model_quality.extras import Extras
-from driftline.monitors.kinds.model_quality.influence import Measure
+from driftline.monitors.kinds.model_quality.influence import Measure, Rows, effective_rows
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
     blocks_like,
@@ -88,7 +88,7 @@ from driftline.monitors.results.unusable import (
 )
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
 from driftline.monitors.root_cause.segments import Named
-from driftline.monitors.rows import Rows
+from driftline.monitors.rows import Rows as WindowRows
 from driftline.signature import LISTS, ColumnType
 
 CONSTRAINTS = "constraints.json"
@@ -141,7 +141,7 @@ def detectable(baseline: Baseline) -> list[str]:
     if not suggest(baseline) or baseline.outcomes is None:
         return []
     roles = baseline.outcomes.roles
-    expected = expectation(CheckContext(baseline, Rows(lambda: iter(())), roles))
+    expected = expectation(CheckContext(baseline, WindowRows(lambda: iter(())), roles))
     found = []
     for rows in WINDOW_SIZES:
         parts = [
@@ -155,6 +155,11 @@ def detectable(baseline: Baseline) -> list[str]:
 
 def evaluate(context: CheckContext) -> Report:
     """Judge rows that have labels, all or some of them."""
+    if context.compat is not None and context.roles.weight is not None:
+        raise InputError(
+            f'weight "{context.roles.weight}" with compat: SageMaker counts each row once; leave '
+            "compat out, or make a baseline without weight"
+        )
     expected = expectation(context)
     if expected.problem == "ranking" and context.compat is not None:
         raise InputError(
@@ -279,7 +284,7 @@ def _rows(context: CheckContext) -> tuple[pa.Table, bool]:
 
     Also return whether any of the rows came with a column of labels.
     """
-    wanted = set(outcome_columns(context.roles)) | {"event_time", context.roles.id_column}
+    wanted = set(kept_columns(context.roles)) | {"event_time", context.roles.id_column}
     wanted |= {
         column.name
         for column in context.baseline.signature.columns
@@ -306,7 +311,7 @@ def _rows(context: CheckContext) -> tuple[pa.Table, bool]:
     if parts:
         return pa.concat_tables(parts, promote_options="permissive"), has_label
     roles = context.roles
-    names = [name for name in outcome_columns(roles) if name != roles.timestamp]
+    names = [name for name in kept_columns(roles) if name != roles.timestamp]
     return pa.table({name: pa.array([], pa.float64()) for name in names}), True
 
 
@@ -362,6 +367,12 @@ def _details(
         ],
         "needed": dict(judged.needed),
     }
+    if answers.weight is not None and len(answers):
+        worth = effective_rows(answers.weight[answers.once(np.ones(len(answers), np.bool_))])
+        found["weight_note"] = (
+            f"each row counts by its {expected.roles.weight}: "
+            f"{plural(answers.row_count, 'row')} are worth {worth:,.0f} that count alike"
+        )
     if answers.classes:
         matrix = confusion_matrix(answers)
         found["confusion_matrix"] = {actual: dict(row) for actual, row in matrix.items()}
@@ -373,7 +384,7 @@ def _details(
         # Scores that are no probabilities cannot be right or wrong about a share.
         brier = judged.measures.get("brier")
         if answers.probability is not None and brier is not None and not brier.undefined:
-            bins = calibration(answers.label == 1, answers.probability)
+            bins = calibration(answers.label == 1, answers.probability, answers.weight)
             found["calibration"] = [dict(one) for one in bins]
     return found
 
@@ -411,7 +422,7 @@ def _unusable(answers: Answers | None) -> Unusable:
                 words = f"in what looks like percent ({some}): divide by 100"
     return Unusable(
         answers.labelled_count, answers.unanswered, answers.impossible, words,
-        answers.texts, answers.unknown, answers.unknown_words,
+        answers.texts, answers.unknown, answers.unknown_words, answers.unweighed,
     )  # fmt: skip
 
 
@@ -476,7 +487,10 @@ def _positive_note(answers: Answers, expected: Expectation) -> str:
 
 
 def _share(answers: Answers) -> float | None:
-    return float(np.mean(answers.label == 1)) if len(answers) else None
+    """Return the share of positive labels, by weight where rows have one."""
+    if not len(answers):
+        return None
+    return Rows(len(answers), weights=answers.weight).mean((answers.label == 1).astype(np.float64))
 
 
 def describe(
@@ -565,7 +579,7 @@ def _context(
         found.append((name, f"{SHOWN[name]} {_beside(ranking.value, ranking.reference)}"))
     reference = expected.answers
     if answers.problem == "binary" and reference is not None and len(reference):
-        now, then = float(np.mean(answers.label == 1)), float(np.mean(reference.label == 1))
+        now, then = _share(answers) or 0.0, _share(reference) or 0.0
         what = f"{expected.roles.label} = {answers.classes[1]}"
         found.append(("", f"{_percent(now)} {what} where the reference has {_percent(then)}"))
     where = place.words if place.segment is None else str(place.segment)

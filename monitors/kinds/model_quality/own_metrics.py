@@ -31,6 +31,8 @@ from driftline.monitors.kinds.model_quality.influence import (
     Measure,
     Numbers,
     Range,
+    effective_rows,
+    relative_weights,
     undefined,
 )
 from driftline.monitors.results.metric import UNBOUNDED
@@ -59,6 +61,8 @@ HIGHER, LOWER = ("_score", "_corrcoef"), ("_error", "_loss", "_deviance")
 # Parameters that take scores, as driftline and as scikit-learn call them.
 SCORES = ("scores", "y_score", "y_proba", "y_prob", "pred_decision")
 EXPECTED = "expected a function f(labels, predictions), FILE.py:FUNCTION, or an installed metric"
+# Parameters that take how much each row counts, as scikit-learn calls them first.
+WEIGHTS = ("sample_weight", "weights", "weight")
 # Groups that are left out, one after the other.
 GROUPS = 30
 # Of thirty normal values one makes so much of the squares once in 50,000 times; a largest error
@@ -106,13 +110,16 @@ class OwnMetric:
         call = _Call(self.function, answers, self.discreet)
         if call.lacks_scores:
             return undefined(f"{self.name} takes scores, and the answers have none", Range())
+        if call.lacks_weights:
+            why = f"{self.name} has no parameter {WEIGHTS[0]}, and rows have weights"
+            return undefined(why, Range())
         try:
             value = call(slice(None))
         except _FailedError as error:
             return undefined(f"{self.name} failed: {error}", Range())
         if not math.isfinite(value):
             return undefined(f"{self.name} returned {value}; expected a finite number", Range())
-        plain = Measure(value, support=float(len(answers)), scale=Range())
+        plain = Measure(value, support=call.worth, scale=Range())
         if value_only:
             return plain
         try:
@@ -257,6 +264,11 @@ class _Call:
             self._columns[1] = scores
         elif asked := [one for one in SCORES if one in names]:
             self._named[asked[0]] = scores
+        self.worth, takes = float(len(answers)), [one for one in WEIGHTS if one in names]
+        weight = None if relative_weights(answers.weight) is None else answers.weight
+        self.lacks_weights = weight is not None and not takes
+        if weight is not None and takes:
+            self._named[takes[0]], self.worth = weight, effective_rows(weight)
 
     @property
     def rows(self) -> int:
@@ -322,7 +334,7 @@ def _with_variance(value: float, call: _Call, clusters: Codes | None) -> Measure
         shared = _jackknife(value, call, clusters)
     variance = max(alone, shared[0])
     return Measure(
-        value, variance, alone, float(rows), Range(), clusters=shared[1] or groups,
+        value, variance, alone, call.worth, Range(), clusters=shared[1] or groups,
         unbounded="" if variance else f"{UNBOUNDED}none of them changes the value",
     )  # fmt: skip
 

@@ -104,6 +104,7 @@ class BaselineSpec(TypedDict):
     threshold: NotRequired[float]
     facet: NotRequired[str | list[str] | None]
     group: NotRequired[str | None]
+    weight: NotRequired[str | None]
     segments: NotRequired[list[str]]
     preprocess: NotRequired[str | None]
     model: NotRequired[str | None]
