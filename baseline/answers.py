@@ -227,10 +227,11 @@ def _forecasts(
 def _rankings(rows: pa.Table, roles: Roles, kept: Codes) -> Answers:
     if roles.label is None or roles.prediction is None:
         raise InputError("model quality: rankings are predictions; give prediction")
-    found = read_rankings(rows, roles.label, roles.prediction)
+    weight = _weights(rows, roles)
+    found = read_rankings(rows, roles.label, roles.prediction, weight)
     answers = Answers(
         "ranking", found.relevant, found.hits, (), None, read_times(rows, roles), 0, kept,
-        lot=found.lot,
+        lot=found.lot, weight=weight,
     )  # fmt: skip
     return _usable(answers, found.is_answered, ANY)
 

@@ -45,10 +45,13 @@ class Rankings(NamedTuple):
     lot: float  # Mean NDCG where labels are dealt to other rows by lot; NaN without labels.
 
 
-def read_rankings(table: pa.Table, label: str, prediction: str) -> Rankings:
+def read_rankings(
+    table: pa.Table, label: str, prediction: str, weights: Numbers | None = None
+) -> Rankings:
     """Read rankings and their relevant items; a label that is no list is the one relevant item.
 
-    An item that stands twice counts at its first place alone, and the second place is lost.
+    An item that stands twice counts at its first place alone, and the second place is lost. By lot
+    rows count by their weights, of which those that are unusable count nothing.
 
     Raises
     ------
@@ -77,14 +80,18 @@ def read_rankings(table: pa.Table, label: str, prediction: str) -> Rankings:
     hits = np.zeros((rows, PLACES), dtype=np.bool_)
     hits[row[first], at[first]] = np.isin(shown[first], keys)
     # What each item is worth in the label of any row, on average.
-    labelled = max(int(np.count_nonzero(relevant)), 1)
-    worth = np.bincount(keys % size, 1.0 / _ideal(relevant)[keys // size], size) / labelled
-    gained = float((DISCOUNTS[at[first]] * worth[shown[first] % size]).sum())
+    counted = np.ones(rows) if weights is None else weights
+    counted = np.where(np.isfinite(counted) & (counted > 0.0), counted, 0.0)
+    labelled = float(counted[relevant > 0].sum()) or 1.0
+    by_row = counted / _ideal(relevant) / labelled
+    worth = np.bincount(keys % size, by_row[keys // size], size)
+    gained = DISCOUNTS[at[first]] * worth[shown[first] % size]
+    lot = float((gained * counted[row[first]]).sum()) / (float(counted.sum()) or 1.0)
     return Rankings(
         relevant,
         hits,
         np.bincount(of_ranking, minlength=rows) > 0,
-        gained / rows if len(keys) else float("nan"),
+        lot if len(keys) else float("nan"),
     )
 
 

@@ -32,12 +32,10 @@ from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.formats.arrow_types import plain_type
 from driftline.formats.coercion import coerce
-from driftline.formats.json.jackson import java_double
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.documents import (
-    Constraint,
     constraint_document,
     deviations,
     statistics_document,
@@ -50,7 +48,7 @@ from driftline.monitors.kinds.model_quality.expectation import (
     reference_answers,
 )
 from driftline.monitors.kinds.model_quality.extras import Extras
-from driftline.monitors.kinds.model_quality.influence import Measure, Rows, effective_rows
+from driftline.monitors.kinds.model_quality.influence import Measure, effective_rows
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
     blocks_like,
@@ -59,9 +57,6 @@ from driftline.monitors.kinds.model_quality.judgement import (
     judge_thresholds,
     kept_blocks,
     lost_metrics,
-    same_metrics,
-    same_words,
-    shown_number,
     unanswered_blocks,
 )
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
@@ -69,14 +64,15 @@ from driftline.monitors.kinds.model_quality.loss_segments import find_loss_segme
 from driftline.monitors.kinds.model_quality.metrics import (
     calibration,
     confusion_matrix,
+    positive_share,
 )
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 from driftline.monitors.kinds.model_quality.parts import part_points, part_results
-from driftline.monitors.kinds.model_quality.ranking_metrics import NDCG
 from driftline.monitors.kinds.model_quality.skill import Blocks
+from driftline.monitors.kinds.model_quality.violations import SHOWN, describe_violations
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.label_sample import ALL_LABELS, LabelSample, label_sample
-from driftline.monitors.results.metric import WITHHELD, MetricPoint, MetricResult
+from driftline.monitors.results.metric import WITHHELD, MetricPoint
 from driftline.monitors.results.unusable import (
     JudgedUnusable,
     Unusable,
@@ -86,27 +82,18 @@ from driftline.monitors.results.unusable import (
     repeated_note,
     unusable_details,
 )
-from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
-from driftline.monitors.root_cause.segments import Named
+from driftline.monitors.results.violation import JsonValue, plural
 from driftline.monitors.rows import Rows as WindowRows
 from driftline.signature import LISTS, ColumnType
 
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the context's.
 SUGGEST_SEED = 0
-GUESSING = {
-    "brier_skill": "worse than guessing the base rate",
-    "accuracy_skill": "worse than always saying the most frequent class",
-    "r2": "worse than always saying the mean",
-}
 # Windows of so many rows are told what they find.
 WINDOW_SIZES = (1_000, 10_000)
 PERCENT = 0.01
 # From this part of the rows on that would lie above 1 as percents, all of them are percents.
 PERCENT_ROWS = 0.5
-# Beside which metric a reader wants to see whether ranking still holds.
-RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2", "ranking": NDCG}
-SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy", NDCG: "NDCG@10"}
 
 
 def suggest(
@@ -155,16 +142,8 @@ def detectable(baseline: Baseline) -> list[str]:
 
 def evaluate(context: CheckContext) -> Report:
     """Judge rows that have labels, all or some of them."""
-    if context.compat is not None and context.roles.weight is not None:
-        raise InputError(
-            f'weight "{context.roles.weight}" with compat: SageMaker counts each row once; leave '
-            "compat out, or make a baseline without weight"
-        )
     expected = expectation(context)
-    if expected.problem == "ranking" and context.compat is not None:
-        raise InputError(
-            "compat sagemaker: SageMaker has no metrics of rankings; judge them without compat"
-        )
+    _refuse_compat(context, expected)
     window = _read_window(context, expected)
     table, answers, every = window.table, window.answers, window.every
     blocks = kept_blocks(context, expected, answers)
@@ -180,7 +159,7 @@ def evaluate(context: CheckContext) -> Report:
     own = [one.name for one in expected.extras.own if one.name in found.measures]
     drawn = deviations(answers, context.seed) | {one: found.measures[one].error for one in own}
     spread = {name: value for name, value in drawn.items() if name in found.measures}
-    violations = describe(
+    violations = describe_violations(
         answers, expected, found.results, spread, is_each_told=like_sagemaker,
         place=find_loss_segment(answers, table, expected.answers, context.baseline), also=unusable,
     )  # fmt: skip
@@ -214,6 +193,21 @@ def evaluate(context: CheckContext) -> Report:
             **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),
         },
     )
+
+
+def _refuse_compat(context: CheckContext, expected: Expectation) -> None:
+    """Refuse to judge as SageMaker does what it has no metrics of."""
+    if context.compat is None:
+        return
+    if weight := context.roles.weight:
+        raise InputError(
+            f'weight "{weight}" with compat: SageMaker counts each row once; leave compat out, or '
+            "make a baseline without weight"
+        )
+    if expected.problem == "ranking":
+        raise InputError(
+            "compat sagemaker: SageMaker has no metrics of rankings; judge them without compat"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -379,8 +373,10 @@ def _details(
     if expected.problem == "binary":
         found["positive"] = answers.classes[1]
         found["positive_note"] = _positive_note(answers, expected)
-        found["positive_share"] = _share(answers)
-        found["reference_positive_share"] = _share(expected.answers) if expected.answers else None
+        found["positive_share"] = positive_share(answers)
+        found["reference_positive_share"] = (
+            positive_share(expected.answers) if expected.answers else None
+        )
         # Scores that are no probabilities cannot be right or wrong about a share.
         brier = judged.measures.get("brier")
         if answers.probability is not None and brier is not None and not brier.undefined:
@@ -398,8 +394,8 @@ def _states(answers: Answers, unfit: int, table: pa.Table, id_column: str | None
     if scores is not None and answers.limits == ANY and are_percents(scores):
         found.append(why_no_probabilities(scores))
     if unfit:
-        why = "infinite, or a million times the others"
-        why = "no relevant item" if answers.problem == "ranking" else why
+        is_ranking = answers.problem == "ranking"
+        why = "no relevant item" if is_ranking else "infinite, or a million times the others"
         found.append(f"{plural(unfit, 'label')} left out: {why}")
     if id_column in table.column_names:
         found.append(repeated_note(table[id_column].chunks, id_column))
@@ -484,123 +480,3 @@ def _positive_note(answers: Answers, expected: Expectation) -> str:
         auc.value if auc is not None and is_lower else None,
         "".join(expected.roles.probability[-1:]),
     )
-
-
-def _share(answers: Answers) -> float | None:
-    """Return the share of positive labels, by weight where rows have one."""
-    if not len(answers):
-        return None
-    return Rows(len(answers), weights=answers.weight).mean((answers.label == 1).astype(np.float64))
-
-
-def describe(
-    answers: Answers,
-    expected: Expectation,
-    results: Mapping[str, MetricResult],
-    spread: Mapping[str, float],
-    *,
-    place: Named,
-    also: Sequence[JudgedUnusable] = (),
-    is_each_told: bool = False,
-) -> tuple[Violation, ...]:
-    """Make a violation of each violated metric, pages and the strongest evidence first.
-
-    Metrics that say the same share one, unless each is to be told.
-    """
-    violated = [result for result in results.values() if result.violated]
-    also_told = {} if is_each_told else same_metrics(violated, expected.own)
-    broken = [one for one in violated if not any(one in same for same in also_told.values())]
-    broken.sort(key=lambda result: (result.severity != "page", result.p_value or 0.0))
-    context = _context(answers, expected, results, place) if broken else []
-    found = [(one.violation, one.evidence) for one in also if one.violation is not None]
-    for index, one in enumerate(broken):
-        constraint = replace(expected.constraints[one.name], operator=one.operator)
-        words = [_words(one, constraint, is_own=one.name in expected.own)]
-        if same := also_told.get(one.name):
-            words.append(same_words(same))
-        if index == 0:  # Once is enough.
-            words += [text for name, text in context if name != one.name]
-        description = _description(one, constraint, spread)
-        violation = Violation(
-            feature_name=one.name,
-            constraint_check_type=constraint.operator,
-            description=description,
-            severity=one.severity or "ticket",
-            ratio=_ratio(one, constraint),
-            row_count=one.count,
-            cause="; ".join(words),
-            segment=place.segment,
-            fields={
-                "constraint_check_type": constraint.operator,
-                "description": description,
-                "metric_name": one.name,
-            },
-        )
-        found.append((violation, -math.log(max(one.p_value or 0.0, 1e-300))))
-    return tuple(sorted(share_blame(found), key=lambda one: one.severity != "page"))
-
-
-def _description(one: MetricResult, constraint: Constraint, spread: Mapping[str, float]) -> str:
-    """Write SageMaker's sentence (model-monitor, section 4.3)."""
-    deviation = spread.get(one.name, math.nan)
-    shown = java_double(0.0 if math.isnan(deviation) else deviation)
-    value, threshold = java_double(one.value or 0.0), java_double(constraint.threshold)
-    return f"Metric {one.name} with {value} +/- {shown} was {constraint.operator} '{threshold}'"
-
-
-def _words(one: MetricResult, constraint: Constraint, *, is_own: bool) -> str:
-    assert one.value is not None  # It is violated.
-    text = shown_number(one.value)
-    if one.low is not None and one.high is not None:
-        text += f" (95% {shown_number(one.low)} to {shown_number(one.high)})"
-    elif one.unbounded:
-        text += f" ({one.unbounded})"
-    if one.value < 0 and one.name in GUESSING:
-        return f"{text}, {GUESSING[one.name]}"
-    if is_own:
-        side = "below" if constraint.is_lower else "above"
-        return f"{text}, {side} the threshold {shown_number(constraint.threshold)}"
-    if one.reference is not None:
-        return f"{text} where the reference has {shown_number(one.reference)}"
-    return text
-
-
-def _context(
-    answers: Answers,
-    expected: Expectation,
-    results: Mapping[str, MetricResult],
-    place: Named,
-) -> list[tuple[str, str]]:
-    """Describe what one would ask first: does ranking hold, has the base rate moved, where."""
-    found: list[tuple[str, str]] = []
-    name = RANKING[answers.problem]
-    ranking = results.get(name)
-    if ranking is not None and ranking.value is not None and ranking.reference is not None:
-        found.append((name, f"{SHOWN[name]} {_beside(ranking.value, ranking.reference)}"))
-    reference = expected.answers
-    if answers.problem == "binary" and reference is not None and len(reference):
-        now, then = _share(answers) or 0.0, _share(reference) or 0.0
-        what = f"{expected.roles.label} = {answers.classes[1]}"
-        found.append(("", f"{_percent(now)} {what} where the reference has {_percent(then)}"))
-    where = place.words if place.segment is None else str(place.segment)
-    if where:
-        found.append(("", where))
-    return found
-
-
-def _beside(value: float, reference: float) -> str:
-    shown, usual = shown_number(value), shown_number(reference)
-    if shown == usual:
-        return f"{shown} as in the reference"
-    return f"{shown} where the reference has {usual}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}%" if 0.01 <= share <= 0.99 else percent(share)
-
-
-def _ratio(one: MetricResult, constraint: Constraint) -> float | None:
-    """Return how far the value lies beyond the threshold, in terms of what may be."""
-    if one.value is None or one.bound is None or one.bound == constraint.threshold:
-        return None
-    return abs(one.value - constraint.threshold) / abs(one.bound - constraint.threshold)

@@ -104,6 +104,13 @@ def by_lot(answers: Answers) -> dict[str, float]:
     return found
 
 
+def positive_share(answers: Answers) -> float | None:
+    """Return the share of positive labels, by weight where rows have one."""
+    if not len(answers):
+        return None
+    return Rows(len(answers), weights=answers.weight).mean((answers.label == 1).astype(np.float64))
+
+
 def confusion_matrix(answers: Answers) -> dict[str, dict[str, int]] | dict[str, dict[str, float]]:
     """Count rows by actual, then by predicted class; of rows with weights, add these up."""
     label, answer = answers.label.astype(np.intp), answers.answer.astype(np.intp)

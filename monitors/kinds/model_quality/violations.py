@@ -1,0 +1,144 @@
+"""Violations of model-quality metrics, in SageMaker's sentence and in ours.
+
+Ours says what the reference has, whether ranking still holds, how the base rate moved, and where.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from driftline.baseline.answers import Answers
+from driftline.formats.json.jackson import java_double
+from driftline.monitors.kinds.model_quality.documents import Constraint
+from driftline.monitors.kinds.model_quality.expectation import Expectation
+from driftline.monitors.kinds.model_quality.judgement import same_metrics, same_words, shown_number
+from driftline.monitors.kinds.model_quality.metrics import positive_share
+from driftline.monitors.kinds.model_quality.ranking_metrics import NDCG
+from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.unusable import JudgedUnusable
+from driftline.monitors.results.violation import Violation, percent, share_blame
+from driftline.monitors.root_cause.segments import Named
+
+GUESSING = {
+    "brier_skill": "worse than guessing the base rate",
+    "accuracy_skill": "worse than always saying the most frequent class",
+    "r2": "worse than always saying the mean",
+}
+# Beside which metric a reader wants to see whether ranking still holds.
+RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2", "ranking": NDCG}
+SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy", NDCG: "NDCG@10"}
+
+
+def describe_violations(
+    answers: Answers,
+    expected: Expectation,
+    results: Mapping[str, MetricResult],
+    spread: Mapping[str, float],
+    *,
+    place: Named,
+    also: Sequence[JudgedUnusable] = (),
+    is_each_told: bool = False,
+) -> tuple[Violation, ...]:
+    """Make a violation of each violated metric, pages and the strongest evidence first.
+
+    Metrics that say the same share one, unless each is to be told.
+    """
+    violated = [result for result in results.values() if result.violated]
+    also_told = {} if is_each_told else same_metrics(violated, expected.own)
+    broken = [one for one in violated if not any(one in same for same in also_told.values())]
+    broken.sort(key=lambda result: (result.severity != "page", result.p_value or 0.0))
+    context = _context(answers, expected, results, place) if broken else []
+    found = [(one.violation, one.evidence) for one in also if one.violation is not None]
+    for index, one in enumerate(broken):
+        constraint = replace(expected.constraints[one.name], operator=one.operator)
+        words = [_words(one, constraint, is_own=one.name in expected.own)]
+        if same := also_told.get(one.name):
+            words.append(same_words(same))
+        if index == 0:  # Once is enough.
+            words += [text for name, text in context if name != one.name]
+        description = _description(one, constraint, spread)
+        violation = Violation(
+            feature_name=one.name,
+            constraint_check_type=constraint.operator,
+            description=description,
+            severity=one.severity or "ticket",
+            ratio=_ratio(one, constraint),
+            row_count=one.count,
+            cause="; ".join(words),
+            segment=place.segment,
+            fields={
+                "constraint_check_type": constraint.operator,
+                "description": description,
+                "metric_name": one.name,
+            },
+        )
+        found.append((violation, -math.log(max(one.p_value or 0.0, 1e-300))))
+    return tuple(sorted(share_blame(found), key=lambda one: one.severity != "page"))
+
+
+def _description(one: MetricResult, constraint: Constraint, spread: Mapping[str, float]) -> str:
+    """Write SageMaker's sentence (model-monitor, section 4.3)."""
+    deviation = spread.get(one.name, math.nan)
+    shown = java_double(0.0 if math.isnan(deviation) else deviation)
+    value, threshold = java_double(one.value or 0.0), java_double(constraint.threshold)
+    return f"Metric {one.name} with {value} +/- {shown} was {constraint.operator} '{threshold}'"
+
+
+def _words(one: MetricResult, constraint: Constraint, *, is_own: bool) -> str:
+    assert one.value is not None  # It is violated.
+    text = shown_number(one.value)
+    if one.low is not None and one.high is not None:
+        text += f" (95% {shown_number(one.low)} to {shown_number(one.high)})"
+    elif one.unbounded:
+        text += f" ({one.unbounded})"
+    if one.value < 0 and one.name in GUESSING:
+        return f"{text}, {GUESSING[one.name]}"
+    if is_own:
+        side = "below" if constraint.is_lower else "above"
+        return f"{text}, {side} the threshold {shown_number(constraint.threshold)}"
+    if one.reference is not None:
+        return f"{text} where the reference has {shown_number(one.reference)}"
+    return text
+
+
+def _context(
+    answers: Answers,
+    expected: Expectation,
+    results: Mapping[str, MetricResult],
+    place: Named,
+) -> list[tuple[str, str]]:
+    """Describe what one would ask first: does ranking hold, has the base rate moved, where."""
+    found: list[tuple[str, str]] = []
+    name = RANKING[answers.problem]
+    ranking = results.get(name)
+    if ranking is not None and ranking.value is not None and ranking.reference is not None:
+        found.append((name, f"{SHOWN[name]} {_beside(ranking.value, ranking.reference)}"))
+    reference = expected.answers
+    if answers.problem == "binary" and reference is not None and len(reference):
+        now, then = positive_share(answers) or 0.0, positive_share(reference) or 0.0
+        what = f"{expected.roles.label} = {answers.classes[1]}"
+        found.append(("", f"{_percent(now)} {what} where the reference has {_percent(then)}"))
+    where = place.words if place.segment is None else str(place.segment)
+    if where:
+        found.append(("", where))
+    return found
+
+
+def _beside(value: float, reference: float) -> str:
+    shown, usual = shown_number(value), shown_number(reference)
+    if shown == usual:
+        return f"{shown} as in the reference"
+    return f"{shown} where the reference has {usual}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%" if 0.01 <= share <= 0.99 else percent(share)
+
+
+def _ratio(one: MetricResult, constraint: Constraint) -> float | None:
+    """Return how far the value lies beyond the threshold, in terms of what may be."""
+    if one.value is None or one.bound is None or one.bound == constraint.threshold:
+        return None
+    return abs(one.value - constraint.threshold) / abs(one.bound - constraint.threshold)
