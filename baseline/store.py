@@ -191,10 +191,9 @@ class Baseline:
         problem, positive, threshold
             Kind of prediction, its positive value (``[1, "approve"]`` where label and prediction
             differ), and above which probability an answer without prediction is positive (0.5).
-        facet, group
-            Columns by which groups are compared, such as ``"sex=Female"``; the one to stratify by.
-        weight
-            How much each row counts in metrics of model quality (docs/monitors.md).
+        facet, group, weight
+            Columns by which groups are compared, such as ``"sex=Female"``; the one to stratify by;
+            that of how much each row counts in model quality (docs/monitors.md).
         segments, preprocess
             Columns judged value by value, SageMaker's script (docs/scripts-and-segments.md).
         engine, jobs
@@ -203,10 +202,9 @@ class Baseline:
             Called with rows done and rows in total (None when not known); each row counts twice.
         compat
             Find the types as SageMaker does, by each value's text; the data is read once more.
-        predict
-            Asks the model, for "attribution": a function of rows such as ``model.predict``.
-        metrics, costs
-            What model quality measures besides, as `check` takes them (docs/monitors.md).
+        predict, metrics, costs
+            Asks the model, for "attribution": a function of rows such as ``model.predict``; what
+            model quality measures besides, as `check` takes them (docs/monitors.md).
 
         Raises
         ------
@@ -214,10 +212,9 @@ class Baseline:
             When the data cannot be read, holds no rows, or lacks a named column.
         """
         roles = Roles.of(
-            label=label, prediction=prediction, probability=probability, id=id,
-            id_column=id_column, timestamp=timestamp, exclude=exclude, categorical=categorical,
-            problem=problem, positive=positive, threshold=threshold, facet=facet, group=group,
-            weight=weight,
+            label=label, prediction=prediction, probability=probability, id=id, id_column=id_column,
+            timestamp=timestamp, exclude=exclude, categorical=categorical, problem=problem,
+            positive=positive, threshold=threshold, facet=facet, group=group, weight=weight,
         )  # fmt: skip
         fitted = cls.of(data, roles, segments=segments, preprocess=preprocess, engine=engine,
                         jobs=jobs, progress=progress, compat=compat)  # fmt: skip
