@@ -194,10 +194,9 @@ class Baseline:
         facet, group, weight
             Columns by which groups are compared, such as ``"sex=Female"``; the one to stratify by;
             that of how much each row counts in model quality (docs/monitors.md).
-        segments, preprocess
-            Columns judged value by value, SageMaker's script (docs/scripts-and-segments.md).
-        engine, jobs
-            Where the data is read, as `check` takes them; the baseline is the same, byte by byte.
+        segments, preprocess, engine, jobs
+            Columns judged value by value, SageMaker's script (docs/scripts-and-segments.md), and
+            where the data is read, as `check` takes them; the baseline is the same, byte by byte.
         progress
             Called with rows done and rows in total (None when not known); each row counts twice.
         compat
