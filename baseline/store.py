@@ -179,6 +179,7 @@ class Baseline:
         predict: Callable[[pa.Table], np.ndarray] | None = None,
         metrics: object = None,
         costs: object = None,
+        time_limit: object = None,
     ) -> Baseline:
         """Make a baseline of reference data; the data is read twice.
 
@@ -192,8 +193,7 @@ class Baseline:
             Kind of prediction, its positive value (``[1, "approve"]`` where label and prediction
             differ), and above which probability an answer without prediction is positive (0.5).
         facet, group, weight
-            Columns by which groups are compared, such as ``"sex=Female"``; the one to stratify by;
-            that of how much each row counts in model quality (docs/monitors.md).
+            Columns of groups, as ``"sex=Female"``; to stratify by; of how much each row counts.
         segments, preprocess, engine, jobs
             Columns judged value by value, SageMaker's script (docs/scripts-and-segments.md), and
             where the data is read, as `check` takes them; the baseline is the same, byte by byte.
@@ -201,9 +201,9 @@ class Baseline:
             Called with rows done and rows in total (None when not known); each row counts twice.
         compat
             Find the types as SageMaker does, by each value's text; the data is read once more.
-        predict, metrics, costs
-            Asks the model, for "attribution": a function of rows such as ``model.predict``; what
-            model quality measures besides, as `check` takes them (docs/monitors.md).
+        predict, time_limit, metrics, costs
+            Asks the model, for "attribution", such as ``model.predict``, for so long; what model
+            quality measures besides, as `check` takes them (docs/monitors.md).
 
         Raises
         ------
@@ -217,11 +217,11 @@ class Baseline:
         )  # fmt: skip
         fitted = cls.of(data, roles, segments=segments, preprocess=preprocess, engine=engine,
                         jobs=jobs, progress=progress, compat=compat)  # fmt: skip
-        if (times := fitted.unnamed_times) is not None:
+        if times := fitted.unnamed_times:
             log.warning("%s", UNNAMED_TIMES.format(times, f'timestamp="{times}"'))
         kinds = import_module("driftline.monitors.kinds.catalog")  # Kinds lie above.
-        found: Baseline = kinds.with_documents(fitted, data, predict, preprocess, metrics, costs)
-        return found
+        made: Callable[..., Baseline] = kinds.with_documents
+        return made(fitted, data, predict, preprocess, metrics, costs, time_limit)
 
     @classmethod
     def of(

@@ -28,6 +28,7 @@ from driftline.roles import Roles
 from driftline.signature import Signature
 
 if TYPE_CHECKING:
+    from driftline.monitors.kinds.attribution.time_limit import TimeLimit
     from driftline.monitors.kinds.model_quality.costs import Costs
     from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 
@@ -39,6 +40,7 @@ def check(
     kind: str | None = None,
     budget: Budget | None = None,
     predict: Predictor | None = None,
+    time_limit: object = None,
     engine: str | Engine = "local",
     jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
@@ -64,11 +66,11 @@ def check(
         One of the kinds of monitor (docs/monitors.md); when missing, what the baseline is of.
     budget
         Accepted false alarms, a `driftline.Budget`; one a year at one check a day when missing.
-    predict
-        Asks the model, for "attribution" (which it implies): such as ``model.predict``.
+    predict, time_limit
+        Asks the model, for "attribution" (which it implies): such as ``model.predict``; for how
+        long, such as ``"5m"``, by which as many rows are explained as it has time for.
     engine, jobs
-        Where data quality reads the rows: "local" in so many processes (1 when missing, 0 for one
-        for each core), "dask" or "dask:ADDRESS". The report is the same.
+        Where data quality reads: "local" in so many processes (0: one a core), "dask[:ADDRESS]".
     progress
         Called with rows done and rows in total (None when not known), from 0 for each reading.
     compat
@@ -82,9 +84,8 @@ def check(
     segments, preprocess, postprocess
         Columns judged value by value, SageMaker's scripts (docs/scripts-and-segments.md).
     **roles
-        ``label=``, ``prediction=``, ``probability=``, ``problem=``, ``positive=``, ``threshold=``,
-        ``facet=``, ``group=``: over what the baseline knows, as `Baseline.fit` takes them.
-        ``id=``, ``timestamp=``, ``exclude=``, ``categorical=``, ``weight=`` are settled with it.
+        As `Baseline.fit` takes them, over what the baseline knows; but ``id=``, ``timestamp=``,
+        ``exclude=``, ``categorical=`` and ``weight=`` are settled with it.
 
     Returns
     -------
@@ -97,9 +98,10 @@ def check(
         When data or baseline cannot be read, lack what the kind needs, or differ in columns.
     """
     return check_roles(
-        data, reference, _named(roles), kind=kind, budget=budget, predict=predict, engine=engine,
-        jobs=jobs, progress=progress, compat=compat, rules=rules, checks=checks, segments=segments,
-        metrics=metrics, costs=costs, preprocess=preprocess, postprocess=postprocess,
+        data, reference, _named(roles), kind=kind, budget=budget, predict=predict,
+        time_limit=time_limit, engine=engine, jobs=jobs, progress=progress, compat=compat,
+        rules=rules, checks=checks, segments=segments, metrics=metrics, costs=costs,
+        preprocess=preprocess, postprocess=postprocess,
     )  # fmt: skip
 
 
@@ -118,6 +120,7 @@ def check_roles(
     kind: str | None = None,
     budget: Budget | None = None,
     predict: Predictor | None = None,
+    time_limit: object = None,
     engine: str | Engine = "local",
     jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
@@ -171,6 +174,7 @@ def check_roles(
         segments=None if segments is None else tuple(segments),
         metrics=functions,
         costs=prices,
+        time_limit=_time_limit(time_limit, predict),
     )
     report = asked.evaluate(context)
     if postprocess is not None:
@@ -209,6 +213,15 @@ def _quality_extras(metrics: object, costs: object) -> tuple[tuple[OwnMetric, ..
     from driftline.monitors.kinds.model_quality.own_metrics import read_metrics
 
     return read_metrics(metrics), Costs.given(costs)
+
+
+def _time_limit(given: object, predict: Predictor | None) -> TimeLimit | None:
+    if given is None:
+        return None
+    # A kind's, as those of model quality.
+    from driftline.monitors.kinds.attribution.time_limit import TimeLimit
+
+    return TimeLimit.of(given, has_model=predict is not None)
 
 
 def opened_baseline(reference: object) -> Baseline:

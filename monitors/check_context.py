@@ -22,6 +22,7 @@ from driftline.roles import Roles
 
 if TYPE_CHECKING:
     # They lie above.
+    from driftline.monitors.kinds.attribution.time_limit import TimeLimit
     from driftline.monitors.kinds.model_quality.costs import Costs
     from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 
@@ -112,6 +113,7 @@ class CheckContext:
     segments: tuple[str, ...] | None = None
     metrics: tuple[OwnMetric, ...] = ()  # Of model quality, the caller's own.
     costs: Costs | None = None  # Of its answers, as the caller says; None: as the baseline does.
+    time_limit: TimeLimit | None = None  # For asking the model what features contribute.
     past: PastWindows = field(default_factory=PastWindows)  # What is known of the windows before.
     command: Command | None = None  # What a monitor of the kind "command" runs.
 

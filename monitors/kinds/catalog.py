@@ -98,6 +98,7 @@ def with_documents(
     preprocess: str | PathLike[str] | None = None,
     metrics: object = None,
     costs: object = None,
+    time_limit: object = None,
 ) -> Baseline:
     """Return a fitted baseline with the documents of all kinds, and what a model makes of its rows.
 
@@ -113,10 +114,12 @@ def with_documents(
         baseline = with_quality(baseline, metrics, costs)
     if predict is not None and preprocess is not None:
         raise InputError("predict with preprocess; expected rows as the model takes them")
-    if predict is not None or is_explanation(data):
+    if predict is not None or time_limit is not None or is_explanation(data):
         from driftline.monitors.kinds.attribution.explaining import explain_reference
+        from driftline.monitors.kinds.attribution.time_limit import TimeLimit
 
-        return complete(explain_reference(open_source(data), baseline, predict))
+        limit = TimeLimit.of(time_limit, has_model=predict is not None)
+        return complete(explain_reference(open_source(data), baseline, predict, limit=limit))
     return baseline if baseline.outcomes is None else complete(baseline)
 
 

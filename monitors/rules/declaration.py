@@ -23,6 +23,21 @@ SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|m|min|s|days?|hours?|minutes?|seconds
 SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
+def read_span(given: object) -> timedelta | None:
+    """Read a span of time above 0: seconds, or a text such as ``36h``; None for anything else."""
+    seconds = 0.0
+    if isinstance(given, str) and given.strip():
+        for part in re.split(r"\s+(?=\d)", given.strip()):
+            matched = SPAN.fullmatch(part)
+            if matched is None:
+                return None
+            seconds += float(matched[1]) * SECONDS[matched[2][0]]
+    elif isinstance(given, int | float) and not isinstance(given, bool):
+        seconds = float(given)
+    # A century: beyond it, times overflow.
+    return timedelta(seconds=seconds) if 0 < seconds <= 3.2e9 else None
+
+
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """The keys of one rule; each is asked for by its type, and what is left over is refused."""
@@ -158,20 +173,10 @@ class Declaration:
 
     def span(self, key: str) -> timedelta:
         """Return a span of time: seconds, or a text such as ``36h`` or ``1d 12h``."""
-        found = self.found.get(key)
-        expected = 'a span above 0 such as "36h", "1d 12h" or a number of seconds'
-        seconds = 0.0
-        if isinstance(found, str) and found.strip():
-            for part in re.split(r"\s+(?=\d)", found.strip()):
-                matched = SPAN.fullmatch(part)
-                if matched is None:
-                    raise self.wrong(key, expected)
-                seconds += float(matched[1]) * SECONDS[matched[2][0]]
-        elif isinstance(found, int | float) and not isinstance(found, bool):
-            seconds = float(found)
-        if not 0 < seconds <= 3.2e9:  # A century: beyond it, times overflow.
-            raise self.wrong(key, expected)
-        return timedelta(seconds=seconds)
+        found = read_span(self.found.get(key))
+        if found is None:
+            raise self.wrong(key, 'a span above 0 such as "36h", "1d 12h" or a number of seconds')
+        return found
 
     def expression(self, key: str) -> Expression | None:
         """Return a condition; None when it is not there."""

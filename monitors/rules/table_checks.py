@@ -144,7 +144,7 @@ class Freshness:
 def span_in_words(span: timedelta) -> str:
     """Write a span in its largest whole unit: ``36 hours``, ``1 day``."""
     seconds = span.total_seconds()
-    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
         if seconds >= size and seconds % size == 0:
             return plural(int(seconds // size), unit)
     return f"{seconds:g} seconds"

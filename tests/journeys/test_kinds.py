@@ -137,6 +137,10 @@ def test_each_format_says_the_same_and_ends_with_the_same_code(adult: Path) -> N
             ("baseline", "reference.csv", "--kind", "attribution", "--model", "m.skops", "-o", "x"),
             "m.skops",
         ),
+        (
+            ("baseline", "reference.csv", "--time-limit", "5m", "-o", "x"),
+            '--time-limit with --kind data-quality; expected "attribution"',
+        ),
     ],
 )
 def test_what_is_lacking_is_one_sentence_and_2(

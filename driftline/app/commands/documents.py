@@ -24,7 +24,7 @@ from driftline.roles import Roles
 
 if TYPE_CHECKING:
     from driftline.baseline.store import Baseline
-    from driftline.monitors.check_context import Predictor
+    from driftline.monitors.check_context import Compat, Predictor
     from driftline.monitors.report.report import Report
 
 KIND_LIST = ", ".join(KINDS)
@@ -49,6 +49,10 @@ CheckedKindOption = Annotated[
 ModelOption = Annotated[
     str | None,
     typer.Option("--model", help="Model file or endpoint, for attribution; else ready ones."),
+]
+TimeLimitOption = Annotated[
+    str | None,
+    typer.Option("--time-limit", help="How long explaining may take: 5m, 1h 30m."),
 ]
 FormatOption = Annotated[
     str,
@@ -160,6 +164,7 @@ def baseline(
     output: Annotated[str, typer.Option("-o", "--output", help="Folder for the documents.")],
     kind: KindOption = DEFAULT_KIND,  # type: ignore[assignment] # Read by the option.
     model: ModelOption = None,
+    time_limit: TimeLimitOption = None,
     config: ConfigOption = None,
     engine: EngineOption = "local",
     jobs: JobsOption = None,
@@ -191,6 +196,7 @@ def baseline(
     for flag, is_given, own in (
         ("--rules", bool(declared), "data-quality"),
         ("--metric" if metric else "--costs", is_priced, QUALITY),
+        ("--time-limit", time_limit is not None, "attribution"),
     ):
         if is_given and kind.name != own:
             raise InputError(f'{flag} with --kind {kind.name}; expected "{own}"')
@@ -211,17 +217,18 @@ def baseline(
             progress=advance,
             compat=compat,
         )
+    notes: list[str] = []
     if kind.needs_model:
-        fitted = _explained(fitted, rows, model, roles)
+        fitted, notes = _explained(fitted, rows, model, roles, time_limit)
     if is_priced:
         fitted = with_quality(fitted, metric, costs)
     if declared:
         fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
     save_kind(fitted, kind, output)
-    return _saved(fitted, kind, output)
+    return _saved(fitted, kind, output, notes)
 
 
-def _saved(fitted: Baseline, kind: Kind, output: str) -> Answer:
+def _saved(fitted: Baseline, kind: Kind, output: str, notes: list[str]) -> Answer:
     """Return what is said of a baseline that was written."""
     from driftline.app.commands.fitted import told  # A check needs none of these.
     from driftline.baseline.store import Baseline
@@ -233,17 +240,25 @@ def _saved(fitted: Baseline, kind: Kind, output: str) -> Answer:
     found = {"version": version, "rows": count, "columns": columns}
     line = f"{output}: baseline {version} of {plural(count, 'row')}, {plural(columns, 'column')}"
     findable = kind.detectable(fitted)
-    value = {"folder": output, "kind": kind.name, **found, "detectable": findable}
-    return Answer(value, chain([line], told(fitted), findable))
+    value = {"folder": output, "kind": kind.name, **found, "detectable": findable, "notes": notes}
+    return Answer(value, chain([line, *notes], told(fitted), findable))
 
 
-def _explained(fitted: Baseline, rows: object, model: str | None, roles: Roles) -> Baseline:
-    """Return a baseline with the attributions of its reference."""
+def _explained(
+    fitted: Baseline, rows: object, model: str | None, roles: Roles, limit: str | None
+) -> tuple[Baseline, list[str]]:
+    """Return a baseline with the attributions of its reference, and what a limit left out."""
     from driftline.formats.source import open_source
     from driftline.monitors.kinds.attribution.explaining import explain_reference
+    from driftline.monitors.kinds.attribution.time_limit import TimeLimit
 
-    with _asking(model, roles) as predict:
-        return explain_reference(open_source(rows), fitted, predict)
+    within = TimeLimit.of(limit, has_model=model is not None)
+    notes: list[str] = []
+    with _asking(model, roles) as predict, progress("explain") as advance:
+        found = explain_reference(
+            open_source(rows), fitted, predict, limit=within, moved=advance, told=notes.append
+        )
+    return found, notes
 
 
 @with_dialect
@@ -257,6 +272,7 @@ def check(
     ] = None,
     formatted: FormatOption = "text",
     model: ModelOption = None,
+    time_limit: TimeLimitOption = None,
     config: ConfigOption = None,
     engine: EngineOption = "local",
     jobs: JobsOption = None,
@@ -284,14 +300,11 @@ def check(
     start_lean()
     from driftline.app.commands.formats import formats_of, show
     from driftline.monitors.check import check_roles
-    from driftline.monitors.check_context import Compat
 
     formats = formats_of(formatted, as_json=as_json, output=output)
     options.open_places(*data, reference, output or "")
     _refuse_place(output)
     named = _named_at_check(roles, config)
-    if deequ_ties and not compat:
-        raise InputError("--deequ-ties without --compat; give both, or none")
     with _asking(model, named) as predict, progress("check") as advance:
         report = check_roles(
             files_of(data, dialect),
@@ -299,10 +312,11 @@ def check(
             named,
             kind=None if kind is None else kind.name,
             predict=predict,
+            time_limit=time_limit,
             engine=engine,
             jobs=jobs,
             progress=advance,
-            compat=Compat(deequ_ties=deequ_ties) if compat else None,
+            compat=_compat(compat=compat, deequ_ties=deequ_ties),
             rules=rules,
             segments=segment or None,
             metrics=metric,
@@ -317,6 +331,14 @@ def check(
         postprocess_report(report, postprocess, output)
     show(report, formats, output)
     _end(report, fail_on)
+
+
+def _compat(*, compat: bool, deequ_ties: bool) -> Compat | None:
+    if deequ_ties and not compat:
+        raise InputError("--deequ-ties without --compat; give both, or none")
+    from driftline.monitors.check_context import Compat  # Heavy, as all that judges.
+
+    return Compat(deequ_ties=deequ_ties) if compat else None
 
 
 def _end(report: Report, fail_on: FailOn) -> None:

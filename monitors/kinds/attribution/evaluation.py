@@ -52,6 +52,7 @@ from driftline.monitors.kinds.attribution.report import (
     incomparable_report,
 )
 from driftline.monitors.kinds.attribution.sampling import pointed_sample
+from driftline.monitors.kinds.attribution.time_limit import LEAST_OF_WINDOW, going_on
 from driftline.monitors.report.report import Report
 from driftline.stats.blocks import block_length
 
@@ -205,13 +206,24 @@ def _explained(
             limit=WINDOW_ROWS,
             model_rows=WINDOW_MODEL_ROWS,
         )
-    drawn, total = pointed_sample(context.rows.batches, columns, limit=limit, seed=context.seed)
+    time_limit = context.time_limit
+    drawn, total = pointed_sample(
+        context.rows.batches, columns, limit=limit, seed=context.seed, ordered=time_limit is None
+    )
     if drawn.rows.num_rows == 0:
         return Explained(stored.features, {}, {}, stored.making), 0
-    found = explain_rows(drawn.rows, background, predict, seed=context.seed, method=method)
+    planned = drawn.rows.num_rows
+    go_on = going_on(time_limit, LEAST_OF_WINDOW, planned, context.rows.progress)
+    found = explain_rows(
+        drawn.rows, background, predict, seed=context.seed, method=method, go_on=go_on
+    )
     # The background is the stored one, whatever it is written as.
     making = replace(found.making, background=stored.making.background)
-    return replace(found, making=making, pointers=drawn.pointers), total
+    note = ""
+    if time_limit is not None:
+        note = time_limit.note(found.row_count, planned, LEAST_OF_WINDOW)
+    pointers = drawn.pointers[: found.row_count]
+    return replace(found, making=making, pointers=pointers, time_note=note), total
 
 
 def _method(wanted: str, predict: Predictor) -> str | None:
@@ -230,7 +242,7 @@ def _seen(found: Explained, total: int) -> ExplainedWindow:
     }
     return ExplainedWindow(
         importances, dict(found.expected), found.rows, found.making, total,
-        signed=found.signed, pointers=found.pointers,
+        signed=found.signed, pointers=found.pointers, time_note=found.time_note,
     )  # fmt: skip
 
 

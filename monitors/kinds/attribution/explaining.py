@@ -7,7 +7,8 @@ of permutations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -35,9 +36,18 @@ from driftline.monitors.kinds.attribution.sampling import (
     timed_sample,
 )
 from driftline.monitors.kinds.attribution.shapley import Contributions, asked_rows, explain
+from driftline.monitors.kinds.attribution.time_limit import (
+    LEAST_OF_REFERENCE,
+    Moved,
+    TimeLimit,
+    going_on,
+    order_by_lot,
+)
 from driftline.monitors.results.row_references import Pointer
 from driftline.monitors.rows import BatchMaker
 from driftline.signature import ColumnType, Signature
+
+log = logging.getLogger(__name__)
 
 PERMUTATION, GIVEN = "permutation", "given"
 # A hundred and fifty for each of thirteen weeks: half of what a window is judged by.
@@ -102,6 +112,12 @@ class Explained:
     # The same with their signs, of rows that the model was asked about.
     signed: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     pointers: Sequence[Pointer] = ()  # Where each row is found again; none when not asked for.
+    time_note: str = ""  # How many rows a time limit left out, in words.
+
+    @property
+    def row_count(self) -> int:
+        """How many rows were explained."""
+        return max((len(rows) for rows in self.rows.values()), default=0)
 
 
 def explain_reference(
@@ -110,8 +126,14 @@ def explain_reference(
     predict: Predictor | None,
     *,
     background: int = BACKGROUND_ROWS,
+    limit: TimeLimit | None = None,
+    moved: Moved | None = None,
+    told: Callable[[str], None] = log.warning,
 ) -> Baseline:
-    """Return the baseline with the attributions of its reference."""
+    """Return the baseline with the attributions of its reference.
+
+    `moved` is called with rows explained and rows in total; `told` with what a limit left out.
+    """
     time = time_column(rows.batches, baseline.signature)
     if predict is None:
         features = tuple(one.name for one in baseline.signature.inputs)
@@ -128,28 +150,53 @@ def explain_reference(
         hours = hours[-chosen.num_rows :]
         places = evenly(hours, REFERENCE_ROWS)
         chosen, hours = chosen.take(pa.array(places)), hours[places]
-    explained = explain_rows(chosen, behind, predict, seed=SEED)
-    explained = replace(explained, hours=hours)
+    explained = _explain_within(limit, moved, chosen, hours, behind, predict)
+    if limit is not None and (
+        note := limit.note(explained.row_count, chosen.num_rows, LEAST_OF_REFERENCE)
+    ):
+        told(note)
     needs_background = explained.making.background != ""
     found = _kept(explained, behind if needs_background else behind.slice(0, 0))
     if explained.making.method != PERMUTATION:
-        found = replace(found, permuted=_permuted(chosen, hours, behind, predict))
+        own = _permuted(limit, moved, chosen, hours, behind, predict)
+        found = replace(found, permuted=_kept(own, behind))
     return replace(baseline, attributions=found.to_arrow())
 
 
+def _explain_within(
+    limit: TimeLimit | None,
+    moved: Moved | None,
+    rows: pa.Table,
+    hours: NDArray[np.int64] | None,
+    background: pa.Table,
+    predict: Predictor,
+    method: str | None = None,
+) -> Explained:
+    """Explain rows of a reference, in an order by lot where their time is limited."""
+    if limit is not None:
+        order = order_by_lot(rows.num_rows, SEED)
+        rows, hours = rows.take(pa.array(order)), None if hours is None else hours[order]
+    go_on = going_on(limit, LEAST_OF_REFERENCE, rows.num_rows, moved)
+    found = explain_rows(rows, background, predict, seed=SEED, method=method, go_on=go_on)
+    return replace(found, hours=None if hours is None else hours[: found.row_count])
+
+
 def _permuted(
-    chosen: pa.Table, hours: NDArray[np.int64] | None, behind: pa.Table, predict: Predictor
-) -> Attributions:
+    limit: TimeLimit | None,
+    moved: Moved | None,
+    chosen: pa.Table,
+    hours: NDArray[np.int64] | None,
+    behind: pa.Table,
+    predict: Predictor,
+) -> Explained:
     """Explain as many of the rows by permutations as of a window, evenly spaced in time."""
     count = affordable_rows(
         chosen.num_columns, behind.num_rows, limit=WINDOW_ROWS, model_rows=WINDOW_MODEL_ROWS
     )
     order = np.arange(chosen.num_rows) if hours is None else hours
     places = evenly(order, count)
-    found = explain_rows(
-        chosen.take(pa.array(places)), behind, predict, seed=SEED, method=PERMUTATION
-    )
-    return _kept(replace(found, hours=None if hours is None else hours[places]), behind)
+    rows, hours = chosen.take(pa.array(places)), None if hours is None else hours[places]
+    return _explain_within(limit, moved, rows, hours, behind, predict, PERMUTATION)
 
 
 def explain_rows(
@@ -159,8 +206,9 @@ def explain_rows(
     *,
     seed: int,
     method: str | None = None,
+    go_on: Callable[[int], bool] | None = None,
 ) -> Explained:
-    """Explain rows by the model's own method, or by permutations."""
+    """Explain rows by the model's own method, or by permutations until `go_on` ends it."""
     known = predict if isinstance(predict, ModelPredictor) else None
     own_method = known.method if known is not None else PERMUTATION
     chosen = method or own_method
@@ -169,7 +217,7 @@ def explain_rows(
     else:
         chosen, units = PERMUTATION, known.units if known is not None else "answer"
         asked = predict if known is not None else taking_tables(predict, rows)
-        found = explain(rows, background, asked, seed=seed)
+        found = explain(rows, background, asked, seed=seed, go_on=go_on)
     labels = known.labels if known is not None else ()
     outputs = found.values.shape[1]
     if len(labels) != outputs:

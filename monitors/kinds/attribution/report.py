@@ -61,6 +61,7 @@ class ExplainedWindow:
     units_note: str = ""  # Why the sum of attributions cannot be compared.
     signed: Mapping[str, np.ndarray] = field(default_factory=dict)  # As rows, with their signs.
     pointers: Sequence[Pointer] = ()  # Where each row is found again, shape (N,).
+    time_note: str = ""  # How many rows a time limit left out, in words.
 
 
 def incomparable_report(
@@ -300,6 +301,7 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
         "background": making.background,
         "explained_rows": explained,
         **({"model_note": window.change} if window.change else {}),
+        **({"time_note": window.time_note} if window.time_note else {}),
         **_blocks(findings),
         "rows": {
             label: found

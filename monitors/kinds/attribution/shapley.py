@@ -17,7 +17,7 @@ docs/why/attribution.md (own permutation for every row, fixed background).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -30,6 +30,8 @@ from driftline.monitors.check_context import Predictor
 
 # Rows that the model is asked about in one call.
 MODEL_ROWS = 150_000
+# So many, where explaining may be ended between two calls.
+ENDED_ROWS = 5_000
 
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -55,11 +57,13 @@ def explain(
     *,
     seed: int,
     max_rows: int = MODEL_ROWS,
+    go_on: Callable[[int], bool] | None = None,
 ) -> Contributions:
     """Explain the model's answers to rows against the mean over background rows.
 
     ``values.sum(axis=2) + expected`` is the answers, but for rounding. InputError when an answer is
-    no number.
+    no number. `go_on` is told how many rows are explained, and says whether to explain more; only
+    the first ones are returned where it does not.
     """
     whole = pa.concat_tables([rows, background.select(rows.column_names)]).combine_chunks()
     codes = _codes(whole)
@@ -69,13 +73,16 @@ def explain(
     count, depth = rows.num_rows, background.num_rows
     random = np.random.default_rng(seed)
     parts = []
-    for first, last in pairwise(_cuts(count, asked_rows(codes.shape[1], depth), max_rows)):
+    part = max_rows if go_on is None else min(max_rows, ENDED_ROWS)
+    for first, last in pairwise(_cuts(count, asked_rows(codes.shape[1], depth), part)):
         walks = _Walks.draw(codes, np.arange(first, last), count, depth, random)
         asked = [
             _ask(predict, _table(whole, walks, some))
             for some in _slices(walks.asked_count, max_rows)
         ]
         parts.append(walks.contributions(np.concatenate([ends, *asked])))
+        if go_on is not None and not go_on(last):
+            break
     return Contributions(np.concatenate(parts), ends[count:].mean(axis=0))
 
 
