@@ -18,16 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
-from driftline.monitors.kinds.model_quality.influence import Codes, Numbers, Scale
+from driftline.monitors.kinds.model_quality.influence import Codes, NamedScale, Numbers
 from driftline.monitors.kinds.model_quality.outcome_models import losses_of
-from driftline.monitors.kinds.model_quality.skill import forward
+from driftline.monitors.kinds.model_quality.skill import forward_all
 from driftline.roles import Problem
 
 # Outcomes that are drawn, and rows that they are drawn for: of more rows evenly spaced ones.
 DRAWS, DRAWN_CELLS = 100, 1_000_000
 SEED = 0
 # The scale that each metric is tested and bounded on, as `skill.forward` has it.
-SCALES: Mapping[Problem, Mapping[str, Scale]] = {
+SCALES: Mapping[Problem, Mapping[str, NamedScale]] = {
     "binary": {
         "accuracy": "share",
         "precision": "share",
@@ -110,7 +110,7 @@ def drawn_variances(answers: Answers, chance: Numbers) -> dict[str, float]:
     share = len(places) / rows
     scales = SCALES[answers.problem]
     return {
-        name: share * float(np.nanvar([forward(one, len(places), scales[name]) for one in values]))
+        name: share * float(np.nanvar(forward_all(values, len(places), scales[name])))
         for name, values in found.items()
         if np.isfinite(values).sum() > 1
     }

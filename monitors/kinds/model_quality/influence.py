@@ -87,7 +87,8 @@ class Range:
         return 1.0 / max(value - self.least, TINY) + 1.0 / max(self.most - value, TINY)
 
 
-Scale = Literal["share", "score", "skill", "error"] | Range
+NamedScale = Literal["share", "score", "skill", "error"]
+Scale = NamedScale | Range
 
 
 @dataclass(frozen=True, slots=True)

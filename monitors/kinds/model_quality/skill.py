@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import special
@@ -31,6 +31,7 @@ from driftline.monitors.kinds.model_quality.influence import (
     FARTHEST,
     TINY,
     Measure,
+    NamedScale,
     Numbers,
     Range,
     Scale,
@@ -76,6 +77,10 @@ class Blocks:
     measures: tuple[Mapping[str, Measure], ...]  # Of each whole block, in order of time.
     # The whole reference's, with variances from clusters no longer than the window.
     whole: Mapping[str, Measure]
+    # By metric: its values on the scale of the test, and their rows, of which windows ask again.
+    on_scale: dict[str, tuple[Numbers, Numbers]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,15 +284,17 @@ def _measured(
 
 def _values(blocks: Blocks, name: str) -> tuple[Numbers, Numbers]:
     """Return a metric's values on the scale of the test, and the rows that each rests on."""
-    found = [
-        one
-        for measures in blocks.measures
-        if (one := measures.get(name)) is not None
-        and not one.undefined
-        and one.support >= MIN_SUPPORT
-    ]
-    values = [forward(one.value, one.support, one.scale) for one in found]
-    return np.array(values), np.array([one.support for one in found])
+    if name not in blocks.on_scale:
+        found = [
+            one
+            for measures in blocks.measures
+            if (one := measures.get(name)) is not None
+            and not one.undefined
+            and one.support >= MIN_SUPPORT
+        ]
+        values = [forward(one.value, one.support, one.scale) for one in found]
+        blocks.on_scale[name] = np.array(values), np.array([one.support for one in found])
+    return blocks.on_scale[name]
 
 
 def _moments(values: Numbers, weights: Numbers) -> tuple[float, float]:
@@ -317,12 +324,17 @@ def forward(value: float, support: float, scale: Scale) -> float:
         if 0.0 < least < math.inf:
             value = min(max(value, scale.least + least), scale.most - least)
         return scale.forward(value)
+    return float(forward_all(np.float64(value), support, scale))
+
+
+def forward_all(values: Numbers | np.float64, support: float, scale: NamedScale) -> Numbers:
+    """Bring metrics of one scale and support to the scale of the test, as `forward` does one."""
     if scale in ("share", "score"):
-        smoothed = value if math.isinf(support) else (value * support + 0.5) / (support + 1.0)
-        return float(special.logit(min(max(smoothed, TINY), 1.0 - TINY)))
+        smoothed = values if math.isinf(support) else (values * support + 0.5) / (support + 1.0)
+        return np.asarray(special.logit(np.clip(smoothed, TINY, 1.0 - TINY)))
     if scale == "skill":
-        return -math.log(max(1.0 - value, TINY))
-    return math.log(max(value, TINY))
+        return np.asarray(-np.log(np.maximum(1.0 - values, TINY)))
+    return np.asarray(np.log(np.maximum(values, TINY)))
 
 
 def backward(value: float, scale: Scale) -> float:
