@@ -133,17 +133,25 @@ def test_a_worker_is_killed_though_its_fork_server_was_stopped(started, fresh, m
 
 
 def test_a_fork_server_that_answers_is_kept_however_long_a_worker_takes(
-    started, fresh, monkeypatch
+    started, fresh, monkeypatch, until
 ):
-    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 0.1)
+    asked = []
+    tell = fork_server._ForkServer.tell
+    monkeypatch.setattr(
+        fork_server._ForkServer,
+        "tell",
+        lambda self, message, *rest: (asked.append("ask" in message), tell(self, message, *rest)),
+    )
+    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 1.0)
     monkeypatch.setattr(fork_server._Forked, "is_awaited", True)
     worker, link = started()
     parent = parent_of(worker.process_id)
-    link.settimeout(1)
 
-    with pytest.raises(TimeoutError):
+    until(lambda: sum(asked) == 3)  # The first two were answered.
+
+    link.setblocking(False)
+    with pytest.raises(BlockingIOError):
         link.recv(1)
-
     assert parent_of(started()[0].process_id) == parent
 
 
