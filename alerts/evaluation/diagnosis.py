@@ -157,7 +157,7 @@ def incomparable(definition: AlarmDefinition, *, has_values: bool) -> Finding | 
         f"{query.id} = {query.expression}",
         "expression",
         f"all metrics have data, and {query.id} = {query.expression} has no value in any period",
-        "mend the expression: dividing by 0 gives no value, and most functions give none for a "
+        "fix the expression: dividing by 0 gives no value, and most functions give none for a "
         "period in which one of the metrics has none",
     )
 

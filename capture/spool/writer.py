@@ -372,7 +372,7 @@ class SpoolWriter(Appender):
         if not self._is_failing:
             self._is_failing = True
             log.warning(
-                "capture drops records until this is mended folder=%s error=%s", self.folder, error
+                "capture drops records until this is fixed folder=%s error=%s", self.folder, error
             )
         self._calm_ns = 0
         self._retry_ns = self._mono_ns() + SECOND_NS

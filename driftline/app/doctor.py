@@ -62,7 +62,7 @@ _MAX_SHOWN = 5
 # What keeps records from being lost again, by the reason that a gap tells.
 MENDS = {
     "full": "see that what stores them runs, or raise [capture] spool_max_bytes",
-    "io_error": "make room on the disk of the spool, or mend it",
+    "io_error": "make room on the disk of the spool, or repair it",
     "tap_error": "see the log of the server for the fault, and report it",
     "tap_off": "see the log of the server for a hundred faults in a row, then start it anew",
     "misuse": "see the log of the app for what dl.Logger was given that is no row",
@@ -116,7 +116,7 @@ def _seen(what: str, look: Callable[[], Finding]) -> Finding:
         return look()
     except OSError as error:
         found = f"{error.filename}: {error.strerror}"
-        return Finding(what, "defect", found, "mend the disk, or let this user read there")
+        return Finding(what, "defect", found, "fix the disk, or let this user read there")
 
 
 def _machine(settings: Settings) -> Iterator[Finding]:
@@ -392,7 +392,7 @@ def _messages(engine: Engine) -> Iterator[Finding]:
             "messages",
             "defect",
             f"{by_status['dead']} could not be delivered in the last {RECENT.days} days",
-            "see the page Alarms for the answers, and mend the channel",
+            "see the page Alarms for the answers, and fix the channel",
         )
     elif silent:
         yield Finding(

@@ -99,7 +99,7 @@ def _module(path: Path, source: bytes, discreet: bool) -> ModuleType:
     except (Exception, SystemExit) as error:  # Foreign code: whatever it raises is its defect.
         sys.modules.pop(name, None)
         raise InputError(
-            f"{path.name} cannot be loaded ({defect(error, discreet=discreet)}); mend the file"
+            f"{path.name} cannot be loaded ({defect(error, discreet=discreet)}); fix the file"
         ) from error
     return module
 

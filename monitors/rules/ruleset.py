@@ -234,7 +234,7 @@ def _defects(rule: Rule) -> Iterator[None]:
     except (Exception, SystemExit) as error:  # Checks of plug-ins raise whatever they like.
         told = defect(error, discreet=rule.declaration.reach.discreet)
         raise InputError(
-            f"{rule.declaration.shown} cannot be judged ({told}); mend the rule, or the check"
+            f"{rule.declaration.shown} cannot be judged ({told}); fix the rule, or the check"
         ) from error
 
 

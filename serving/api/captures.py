@@ -122,8 +122,8 @@ def _add_decoding(routes: APIRouter, context: ServerContext) -> None:
     def decode(name: str) -> dict[str, Any]:
         """Decode the requests that were stored raw by the signature that the endpoint has now.
 
-        For what came before the endpoint was declared, or before its signature was mended. Asking
-        again is safe; monitors judge the windows that have gained rows again.
+        For what came before the endpoint was declared, or its signature corrected. Asking again is
+        safe; monitors judge the windows that have gained rows again.
         """
         with read_connection(context.engine) as connection:
             endpoint = store.get(connection, "Endpoint", name).name

@@ -63,7 +63,7 @@ def test_the_command_line_explains_at_80_columns(server, yard):
     assert "periods     --- (old to new; X breaching, 0 good, -)" in lines
     said = " ".join(" ".join(lines).split())
     assert "no datapoint was ever put for exactly these dimensions" in said
-    assert "mend put a datapoint" in said
+    assert "fix put a datapoint" in said
 
     text = run(server, "explain", "both")[1]
     assert '            false ALARM("a b")' in text.splitlines()

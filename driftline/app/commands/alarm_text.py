@@ -107,7 +107,7 @@ def _at(found: Mapping[str, Any]) -> str:
 
 def _finding(one: Mapping[str, Any]) -> list[str]:
     lines = _part("no data", one["problem"])
-    lines += _part("mend", one["mend"])
+    lines += _part("fix", one["mend"])
     if one["similar"]:
         lines += _part("", "similar metrics with data:")
     for other in one["similar"]:

@@ -70,7 +70,7 @@ def decode(
     """Decode what was stored raw, by the signature that the endpoint has now.
 
     For requests that came before the endpoint was declared, or that a signature did not fit that
-    has been mended since. The process with the sink does so by itself within a minute after apply.
+    was corrected since. The process with the sink does so by itself within a minute after apply.
     Asking again is safe.
 
     Example: driftline capture decode flights

@@ -127,7 +127,7 @@ def _load(name: str) -> Callable[..., object]:
     except Exception as error:  # It is foreign code: whatever it raises is its defect.
         raise NotFoundError(
             f'distance "{name}": {points[0].value} cannot be loaded ({type(error).__name__}: '
-            f"{error}); mend or remove the package that provides it"
+            f"{error}); fix or remove the package that provides it"
         ) from error
     if not callable(loaded):
         raise NotFoundError(f'distance "{name}": {points[0].value} is no function; expected one')
@@ -145,7 +145,7 @@ def _foreign(name: str, function: Callable[..., object], pair: Pair) -> Distance
         raise
     except Exception as error:  # It is foreign code: whatever it raises is its defect.
         raise InputError(
-            f'distance "{name}" failed: {type(error).__name__}: {error}; mend or remove the '
+            f'distance "{name}" failed: {type(error).__name__}: {error}; fix or remove the '
             "package that provides it"
         ) from error
     # NaN would exceed no limit.

@@ -239,7 +239,7 @@ def test_an_unwritable_spool_is_counted_and_told_once_and_the_app_answers(
     assert answers == [b"a"] * 20
     assert (tap.counters["stored"], tap.counters["dropped"]) == (0, 20)
     assert [record.message.split(" folder")[0] for record in caplog.records] == [
-        "capture drops records until this is mended"
+        "capture drops records until this is fixed"
     ]
 
     (tmp_path / "file").unlink()

@@ -236,7 +236,7 @@ def test_errors_of_a_function_on_the_server_quote_nothing(file: Path) -> None:
     ("text", "sentence"),
     [
         ("def f(table):\n    raise SystemExit(3)\n", "failed: SystemExit: 3; expected"),
-        ("raise SystemExit(3)\n", "checks.py cannot be loaded (SystemExit: 3); mend the file"),
+        ("raise SystemExit(3)\n", "checks.py cannot be loaded (SystemExit: 3); fix the file"),
     ],
 )
 def test_a_function_that_ends_the_process_fails_as_any_other(
