@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import pickle
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
+from driftline.monitors.kinds.model_quality import estimates
+from driftline.monitors.kinds.model_quality.estimator import Estimator, learn_estimator
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.execution import Job, run
 from driftline.signature import Signature
@@ -33,6 +37,22 @@ def weather(rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
         "origin": rng.choice(["EWR", "JFK", "LGA"], rows),
         "carrier": rng.choice(["UA", "B6", "EV", "DL", "AA", "MQ"], rows),
     }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def learnt_once() -> Iterator[None]:
+    """Learn each estimator once: it follows from the reference alone, of which tests share many."""
+    learnt: dict[bytes, Estimator] = {}
+
+    def learn(*given: object, **named: object) -> Estimator:
+        key = hashlib.sha256(pickle.dumps((given, named))).digest()
+        if key not in learnt:
+            learnt[key] = learn_estimator(*given, **named)
+        return learnt[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(estimates, "learn_estimator", learn)
+        yield
 
 
 @pytest.fixture
