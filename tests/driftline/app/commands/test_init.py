@@ -79,6 +79,18 @@ def test_a_prediction_without_a_label_is_told(tmp_path: Path) -> None:
     assert "--label COL" in found.stdout
 
 
+def test_a_column_of_weights_that_is_named_is_the_baselines(tmp_path: Path) -> None:
+    frame = orders(400)
+    frame.assign(cost=frame["km"] + 1).to_csv(tmp_path / "orders.csv", index=False)
+
+    found = init("orders.csv", "--weight", "cost", cwd=tmp_path)
+    documents = yaml.safe_load_all((tmp_path / "orders.yaml").read_text())
+
+    assert 'weight      "cost": as you say' in found.stdout
+    (baseline,) = (one["spec"] for one in documents if one["kind"] == "Baseline")
+    assert baseline["weight"] == "cost"
+
+
 def test_what_is_written_is_what_the_server_takes(made: tuple[Path, dict[str, Any]]) -> None:
     folder, told = made
     documents = list(yaml.safe_load_all((folder / "My-Orders.yaml").read_text()))
