@@ -261,7 +261,7 @@ def test_other_packages_add_distances_by_name() -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("acme_broken", 'distance "acme_broken" failed: RuntimeError: no luck; mend'),
+        ("acme_broken", 'distance "acme_broken" failed: RuntimeError: no luck; fix'),
         ("acme_endless", 'distance "acme_endless" gave nan; expected a finite number'),
         ("acme_empty", 'distance "acme_empty" gave nan; expected a finite number'),
         ("acme_nothing", "acme_distances:nothing is no function; expected one"),
