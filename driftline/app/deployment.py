@@ -193,17 +193,22 @@ def belongings(client: Client, name: str) -> list[tuple[answers.ResourceKind, st
     found += [("Monitor", one) for one in TopologicalSorter(waiting).static_order()]
     found.append(("Endpoint", endpoint["name"]))
     for kind, users in _USERS.items():
-        if (needed := endpoint["spec"][kind.lower()]) is None:
-            continue
-        is_shared = any(
-            _names(one, kind.lower(), {"name": needed})
-            for user in users
-            for one in listed[user]
-            if (user, one["name"]) not in found
-        )
-        if not is_shared:
-            found.append((kind, needed))
+        others = [one for user in users for one in listed[user] if (user, one["name"]) not in found]
+        needed_elsewhere = {name.casefold() for one in others for name in _needed(one, kind)}
+        found += [
+            (kind, name)
+            for name in dict.fromkeys(_needed(endpoint, kind))
+            if name.casefold() not in needed_elsewhere
+        ]
     return found
+
+
+def _needed(resource: Mapping[str, Any], kind: str) -> list[str]:
+    """Return the names of a kind that a resource cannot be without."""
+    named = [resource["spec"].get(kind.lower())]
+    if kind == "Model":
+        named += [one["model_name"] for one in resource["spec"].get("production_variants", ())]
+    return [name for name in named if name is not None]
 
 
 def _composites(client: Client, alarms: set[str]) -> list[tuple[answers.ResourceKind, str]]:

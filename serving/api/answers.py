@@ -335,8 +335,10 @@ PromotionPage = shape("PromotionPage", "Which versions came into use, the newest
         id=int, at=Time, by=str, before=str | None, after=str)], next_token=str | None)
 Change = shape("Change", "What applying does to one resource.",
     action=Action, kind=Kind, name=str, fields=[str])
-EndpointState = shape("EndpointState", "Whether an endpoint answers.",
-    state=str, reason=str | None, invocations=str | None)
+EndpointState = shape("EndpointState", "Whether an endpoint answers, and which variants.",
+    state=str, reason=str | None, invocations=str | None,
+    variants=[shape("VariantState", "How one variant of an endpoint fares.",
+        name=str, model=str, share=float, instance_count=int, problem=str | None)])
 Applied = shape("Applied", "What was applied, or would be.",
     dry_run=bool, changes=[Change], endpoints=({"": EndpointState}, None))
 ModelStatus = shape("ModelStatus", "What was made of a model's files.",

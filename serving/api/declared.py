@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query
@@ -209,4 +210,5 @@ def _made(row: Stored) -> dict[str, Any]:
 def _endpoint_status(reconciler: EndpointReconciler, name: str) -> dict[str, Any]:
     state, problem = reconciler.status(name)
     path = None if state == "CapturedOnly" else f"/endpoints/{name}/invocations"
-    return {"state": state, "reason": problem, "invocations": path}
+    variants = [asdict(variant) for variant in reconciler.variants(name)]
+    return {"state": state, "reason": problem, "invocations": path, "variants": variants}

@@ -24,7 +24,7 @@ def router(reconciler: EndpointReconciler) -> APIRouter:
     async def predictions(name: str, request: Request, model: str | None = None) -> Response:
         """Predict rows as an invocation does, or as it would by another declared model.
 
-        Nothing of it is captured.
+        Of several variants the one with the largest weight answers. Nothing of it is captured.
         """
         form = body_form(request.headers.get("content-type", ""))
         answer = answer_form(request.headers.get("accept", ""), form)
@@ -41,7 +41,7 @@ def router(reconciler: EndpointReconciler) -> APIRouter:
 async def _pool(reconciler: EndpointReconciler, name: str, model: str | None) -> Pool:
     if model is not None:
         return await reconciler.rehearsals.pool(name, model)
-    route = reconciler.route(name)
-    if route is None:
+    served = reconciler.endpoint(name)
+    if served is None:
         raise NotFoundError(f'endpoint "{name[:80]}" is not served here')
-    return route.pool
+    return max(served.routes, key=lambda route: route.desired.weight).pool

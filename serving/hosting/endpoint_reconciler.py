@@ -1,8 +1,9 @@
 """All endpoints of this server: from declarations to running pools, swapped without a gap.
 
 The table of routes is immutable and replaced as a whole; an invocation reads it once and never
-asks the database. When an endpoint's model changes, the old pool answers until the new one is
-ready; when the new one cannot be loaded, the old one stays and the reason is kept.
+asks the database. When a variant's model changes, the old pool answers until the new one is ready;
+when the new one cannot be loaded, the old one stays and the reason is kept. A variant that joins
+an endpoint gets requests once it is ready; new weights hold for all variants at once.
 
 Several servers may share one database: each looks once a second whether what is to be served has
 changed, whoever changed it, and follows.
@@ -29,10 +30,11 @@ from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
-from driftline.serving.hosting.pool import Limits, Pool
+from driftline.serving.hosting.pool import DRAIN_S, Limits, Pool
 from driftline.serving.hosting.rehearsal import Rehearsals
+from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoints import DesiredEndpoint, list_desired, list_foreign
+from driftline.serving.resources.endpoints import DesiredVariant, list_desired, list_foreign
 from driftline.serving.resources.model_uses import leave, say_used, unused
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,6 @@ log = logging.getLogger(__name__)
 # SageMaker's words for the states of an endpoint, and ours for one that an app of its own answers.
 Status = Literal["Creating", "Updating", "InService", "Failed", "CapturedOnly"]
 
-DRAIN_S = 25.0
 # How long a caller that changed something waits to see it run.
 SETTLE_S = 120.0
 RETRY_S = 2.0
@@ -54,7 +55,7 @@ RENEW_S = 15.0
 class Declared:
     """What is to be served, as it was read at one moment."""
 
-    endpoints: list[DesiredEndpoint]
+    variants: list[DesiredVariant]
     foreign: frozenset[str]  # Names without case.
     changes: int = 0  # The count of changes that it was read at.
 
@@ -66,13 +67,23 @@ class Declared:
         return cls(list_desired(connection), foreign, changes)
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """How one endpoint is answered and recorded."""
+Key = tuple[str, str]  # Of a variant: endpoint and name, without case.
 
-    desired: DesiredEndpoint
-    pool: Pool
-    target: CaptureTarget
+
+@dataclass(frozen=True, slots=True)
+class VariantState:
+    """How one variant of an endpoint fares."""
+
+    name: str
+    model: str
+    share: float  # Of the requests that name no variant, 0 to 1.
+    instance_count: int  # Workers that can answer now.
+    problem: str | None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a worker can answer now."""
+        return self.instance_count > 0
 
 
 class EndpointReconciler:
@@ -87,29 +98,30 @@ class EndpointReconciler:
     def __init__(self, context: ServerContext) -> None:
         self._context = context
         self._models = context.models
-        self._routes: Mapping[str, Route] = MappingProxyType({})
+        self._routes: dict[Key, Route] = {}
+        self._endpoints: Mapping[str, ServedEndpoint] = MappingProxyType({})
         self._declared = Declared([], frozenset())
         self._held: frozenset[str] = frozenset()
         self._is_changing = False
         self._outdated: frozenset[str] = frozenset()
         self._server = str(uuid.uuid4())
-        self._problems: dict[str, str] = {}
-        self._starting: dict[str, asyncio.Task[None]] = {}
+        self._problems: dict[Key, str] = {}
+        self._starting: dict[Key, asyncio.Task[None]] = {}
         # What may start at another try: the bucket of its model was away, or the disk full.
-        self._failed: dict[str, tuple[DesiredEndpoint, Pool]] = {}
+        self._failed: dict[Key, tuple[DesiredVariant, Pool]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._is_read = False
         self.rehearsals = Rehearsals(context.engine, context.models, self._rehearsed)
 
-    def route(self, name: str) -> Route | None:
+    def endpoint(self, name: str) -> ServedEndpoint | None:
         """Find an endpoint by its name, ignoring case."""
-        return self._routes.get(name.casefold())
+        return self._endpoints.get(name.casefold())
 
     @property
     def names(self) -> list[str]:
         """The endpoints that there are."""
-        return [route.desired.name for route in self._routes.values()]
+        return [endpoint.name for endpoint in self._endpoints.values()]
 
     def is_foreign(self, name: str) -> bool:
         """Whether an endpoint is declared without a model: captured elsewhere, not served."""
@@ -146,16 +158,49 @@ class EndpointReconciler:
         self._outdated = self._outdated.union(files)
 
     def status(self, name: str) -> tuple[Status, str | None]:
-        """Return the state of an endpoint and, when something is wrong, what."""
+        """Return the state of an endpoint and, when something is wrong, what.
+
+        It is in service while any of its variants can answer.
+        """
         key = name.casefold()
         if key in self._declared.foreign:
             return "CapturedOnly", None
-        route, problem = self._routes.get(key), self._problems.get(key)
-        if route is None or not route.pool.is_ready:
-            if problem is not None:
-                return "Failed", problem
-            return "Creating", route.pool.problem if route else None
-        return ("Updating" if key in self._starting else "InService"), problem
+        variants = self.variants(name)
+        problems = [
+            problem if len(variants) == 1 else f'variant "{variant.name}": {problem}'
+            for variant in variants
+            if (problem := variant.problem) is not None
+        ]
+        problem = "; ".join(problems) or None
+        if not any(variant.is_ready for variant in variants):
+            has_failed = any(at[0] == key for at in self._problems)
+            return ("Failed" if has_failed else "Creating"), problem
+        is_starting = any(at[0] == key for at in self._starting)
+        return ("Updating" if is_starting else "InService"), problem
+
+    def variants(self, name: str) -> list[VariantState]:
+        """Return how each declared variant of an endpoint fares."""
+        served = self.endpoint(name)
+        current = {} if served is None else {one.desired.key: one for one in served.routes}
+        total = sum(route.desired.weight for route in current.values())
+        found = []
+        for desired in self._declared.variants:
+            if desired.endpoint.casefold() != name.casefold():
+                continue
+            route = current.get(desired.key)
+            problem = self._problems.get(desired.key)
+            if problem is None and route is not None and not route.pool.is_ready:
+                problem = route.pool.problem
+            found.append(
+                VariantState(
+                    name=desired.name,
+                    model=desired.model,
+                    share=0.0 if route is None or not total else route.desired.weight / total,
+                    instance_count=0 if route is None else len(route.pool.process_ids),
+                    problem=problem,
+                )
+            )
+        return found
 
     @property
     def is_read(self) -> bool:
@@ -165,7 +210,11 @@ class EndpointReconciler:
     @property
     def not_ready(self) -> list[str]:
         """Name the endpoints that could not answer now."""
-        return [route.desired.name for route in self._routes.values() if not route.pool.is_ready]
+        return [
+            endpoint.name
+            for endpoint in self._endpoints.values()
+            if not any(route.pool.is_ready for route in endpoint.routes)
+        ]
 
     async def refresh(self, *, loaded: dict[str, Child] | None = None) -> None:
         """Bring the pools in line with what is declared; return when the new ones run or failed.
@@ -175,11 +224,14 @@ class EndpointReconciler:
         async with self._lock:
             self._declared = await asyncio.to_thread(self._read)
             self._is_read = True
-            known = {desired.name.casefold() for desired in self._declared.endpoints}
-            for key in [key for key in self._routes if key not in known]:
+            known = {desired.key for desired in self._declared.variants}
+            for key in [key for key in {*self._routes, *self._starting} if key not in known]:
                 self._remove(key)
-            for desired in self._declared.endpoints:
-                self._adopt(desired, {} if loaded is None else loaded)
+            # A new endpoint's requests wait for its first worker rather than see no endpoint.
+            new = known - {key for key in known if key[0] in self._endpoints}
+            for desired in self._declared.variants:
+                self._adopt(desired, {} if loaded is None else loaded, at_once=desired.key in new)
+            self._publish()
             tasks = list(self._starting.values())
         if tasks:
             await asyncio.wait(tasks, timeout=SETTLE_S)
@@ -223,7 +275,8 @@ class EndpointReconciler:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        routes, self._routes = self._routes, MappingProxyType({})
+        routes, self._routes = self._routes, {}
+        self._publish()
         await asyncio.gather(*(route.pool.stop(drain_s=DRAIN_S) for route in routes.values()))
         await asyncio.gather(*self._stopping, self.rehearsals.stop())
         try:
@@ -231,9 +284,10 @@ class EndpointReconciler:
         except SQLAlchemyError as error:
             log.warning("event=models-still-noted-as-used error=%s", error)
 
-    def _rehearsed(self, desired: DesiredEndpoint) -> Pool:
+    def _rehearsed(self, desired: DesiredVariant) -> Pool:
         """Make the pool of a model on trial: one process, whatever the endpoint has."""
-        return Pool(desired.name, self._launch(desired), replace(self._limits(desired), workers=1))
+        limits = replace(self._limits(desired), workers=1)
+        return Pool(desired.endpoint, self._launch(desired), limits)
 
     def _read(self) -> Declared:
         """Read what is to be served, and note in the same moment that its models are used."""
@@ -241,7 +295,7 @@ class EndpointReconciler:
             with self._context.engine.begin() as connection:
                 store.hold_all(connection)
                 found = Declared.read(connection)
-                files = {desired.model_file for desired in found.endpoints} | self._files()
+                files = {desired.model_file for desired in found.variants} | self._files()
                 say_used(connection, self._server, files, datetime.now(UTC))
                 return found
         except OperationalError as error:
@@ -263,7 +317,7 @@ class EndpointReconciler:
     def _files(self) -> set[str]:
         """Return the model files that this server runs on, starts or is about to start."""
         running = {route.desired.model_file for route in self._routes.values()}
-        wanted = {desired.model_file for desired in self._declared.endpoints}
+        wanted = {desired.model_file for desired in self._declared.variants}
         return running | wanted | self._held
 
     def _prune(self) -> None:
@@ -284,12 +338,17 @@ class EndpointReconciler:
         with self._context.engine.begin() as connection:
             leave(connection, self._server)
 
-    def _adopt(self, desired: DesiredEndpoint, loaded: dict[str, Child]) -> None:
-        """Serve an endpoint as it is declared now."""
-        key = desired.name.casefold()
+    def _adopt(self, desired: DesiredVariant, loaded: dict[str, Child], *, at_once: bool) -> None:
+        """Serve a variant as it is declared now; ``at_once``: before it is ready, too."""
+        key = desired.key
         launch, limits = self._launch(desired), self._limits(desired)
         old = self._routes.get(key)
-        if old is not None and (old.pool.launch, old.pool.limits) == (launch, limits):
+        if (
+            old is not None
+            and old.pool.launch == launch
+            and (old.pool.limits == limits or old.pool.is_ready)
+        ):
+            old.pool.resize(limits)
             self._place(desired, old.pool)
             if key in self._starting and old.pool.is_ready:
                 self._starting.pop(key).cancel()  # An update that was taken back meanwhile.
@@ -297,21 +356,22 @@ class EndpointReconciler:
         if key in self._starting:
             self._starting.pop(key).cancel()
         self._problems.pop(key, None)
-        pool = Pool(desired.name, launch, limits, first=loaded.pop(launch.path, None))
-        if old is None:
-            # In place at once: requests wait for the first worker rather than see no endpoint.
+        pool = Pool(desired.endpoint, launch, limits, first=loaded.pop(launch.path, None))
+        if at_once:
             self._place(desired, pool)
+        elif old is not None:
+            self._place(replace(old.desired, weight=desired.weight), old.pool)
         task = asyncio.create_task(self._start(key, desired, pool))
         self._starting[key] = task
 
-    async def _start(self, key: str, desired: DesiredEndpoint, pool: Pool) -> None:
+    async def _start(self, key: Key, desired: DesiredVariant, pool: Pool) -> None:
         """Start a pool and put it in the place of the one before."""
         try:
             await asyncio.to_thread(self._models.fetch, desired.model_file)
             await pool.start()
         except (DriftlineError, OSError) as error:
             if self._problems.get(key) != str(error):
-                log.error("endpoint=%s event=failed error=%s", desired.name, error)
+                log.error("endpoint=%s event=failed error=%s", desired.endpoint, error)
             self._problems[key] = str(error)
             if isinstance(error, OSError) or error.retriable:
                 self._failed[key] = desired, pool
@@ -321,8 +381,12 @@ class EndpointReconciler:
             self._place(desired, pool)
             if old is not None and old.pool is not pool:
                 self._retire(old)
-            log.info("endpoint=%s event=in-service generation=%d", desired.name, desired.generation)
+            log.info(
+                "endpoint=%s variant=%s event=in-service generation=%d",
+                desired.endpoint, desired.name, desired.generation,
+            )  # fmt: skip
         finally:
+            self._publish()
             if self._starting.get(key) is asyncio.current_task():
                 del self._starting[key]
 
@@ -330,33 +394,48 @@ class EndpointReconciler:
         """Start once more what failed, unless something else was declared meanwhile."""
         failed, self._failed = self._failed, {}
         for key, (desired, pool) in failed.items():
-            if key not in self._starting and desired in self._declared.endpoints:
+            if key not in self._starting and desired in self._declared.variants:
                 self._starting[key] = asyncio.create_task(self._start(key, desired, pool))
 
-    def _place(self, desired: DesiredEndpoint, pool: Pool) -> None:
+    def _place(self, desired: DesiredVariant, pool: Pool) -> None:
         share = desired.sampling_percentage
         target = CaptureTarget(
-            endpoint=desired.name,
-            variant=desired.variant,
+            endpoint=desired.endpoint,
+            variant=desired.name,
             model=desired.model,
             sampling_percentage=(
                 self._context.place.sampling_percentage if share is None else share
             ),
             trust_event_time=desired.trust_event_time,
         )
-        route = Route(desired, pool, target)
-        self._routes = MappingProxyType({**self._routes, desired.name.casefold(): route})
+        self._routes[desired.key] = Route(desired, pool, target)
 
-    def _remove(self, key: str) -> None:
+    def _publish(self) -> None:
+        """Have requests use the variants as they are placed now, all endpoints at once.
+
+        A variant whose model could not be loaded gets none while another one can have them.
+        """
+        routes: dict[str, list[Route]] = {}
+        for desired in self._declared.variants:
+            if (route := self._routes.get(desired.key)) is not None:
+                routes.setdefault(desired.key[0], []).append(route)
+        self._endpoints = MappingProxyType(
+            {
+                key: ServedEndpoint.of([one for one in found if self._can_start(one)] or found)
+                for key, found in routes.items()
+            }
+        )
+
+    def _can_start(self, route: Route) -> bool:
+        return route.pool.is_ready or route.desired.key not in self._problems
+
+    def _remove(self, key: Key) -> None:
         if key in self._starting:
             self._starting.pop(key).cancel()
-        route = self._routes[key]
         self._problems.pop(key, None)
-        self._routes = MappingProxyType(
-            {other: kept for other, kept in self._routes.items() if other != key}
-        )
-        self._retire(route)
-        log.info("endpoint=%s event=removed", route.desired.name)
+        if (route := self._routes.pop(key, None)) is not None:
+            self._retire(route)
+            log.info("endpoint=%s variant=%s event=removed", *key)
 
     def _retire(self, route: Route) -> None:
         self.outdate([route.desired.model_file])
@@ -364,7 +443,7 @@ class EndpointReconciler:
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
-    def _launch(self, desired: DesiredEndpoint) -> Launch:
+    def _launch(self, desired: DesiredVariant) -> Launch:
         return Launch(
             path=str(self._models.path(desired.model_file)),
             trust_pickle=desired.trust_pickle and self._context.trust_pickle,
@@ -374,7 +453,7 @@ class EndpointReconciler:
             name=desired.model,
         )
 
-    def _limits(self, desired: DesiredEndpoint) -> Limits:
+    def _limits(self, desired: DesiredVariant) -> Limits:
         return Limits(
             workers=desired.instance_count or self._context.workers,
             open_requests=self._context.max_open_requests,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from driftline.serving.hosting.model_files import model_file
 from driftline.serving.hosting.prints import Prints
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore, model_digest
+from driftline.serving.resources.specs import variants_of
 
 log = logging.getLogger(__name__)
 
@@ -302,15 +304,18 @@ class ModelShelf:
     def _find(self, endpoint: str) -> tuple[Launch, str] | None:
         with read_connection(self._engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
-            if found is None or found.spec["model"] is None:
+            variants = [] if found is None else variants_of(found.spec)
+            if found is None or not variants:
                 return None
-            made = store.get(connection, "Model", found.spec["model"]).made
+            # Of several the one that most requests reach.
+            name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
+            made = store.get(connection, "Model", name).made
         launch = Launch(
             # Only here: a scheduler without such monitors may keep its storage elsewhere.
             str(ModelStore(self._root, self._local_dir).fetch(made["file"])),
             trust_pickle=self._trust_pickle and bool(made["trust_pickle"]),
             positive=found.made.get("positive"),
-            name=found.spec["model"],
+            name=name,
         )
         return launch, made["digest"]
 

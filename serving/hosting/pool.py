@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from driftline.errors import DriftlineError, UnavailableError
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 STABLE_AFTER_S = 60.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
+# How long a worker that is no longer wanted may take to answer what it was asked.
+DRAIN_S = 25.0
 
 # Lost without being the oldest request says nothing about the request; this bounds bad luck.
 MAX_ATTEMPTS = 5
@@ -41,6 +43,16 @@ class Limits:
     wait_s: float = 10.0  # While no worker runs at all.
 
 
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """The place of one worker: who is in it, and whether it is to be given up."""
+
+    number: int
+    child: Child | None = None
+    is_leaving: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Pool:
     """Workers that hold the same model; made, started and stopped inside one event loop.
 
@@ -57,7 +69,9 @@ class Pool:
         self._children: list[Child] = []
         self._open = 0
         self._any_ready = asyncio.Event()
-        self._keepers: list[asyncio.Task[None]] = []
+        # Those of ``limits.workers``, in the order of their making, and those that still leave.
+        self._keepers: dict[asyncio.Task[None], _Slot] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._first = first
 
     @property
@@ -76,14 +90,37 @@ class Pool:
         A process that ends while it loads is started again, so this may wait for ever.
         """
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._keepers = [
-            asyncio.create_task(self._keep(slot, first)) for slot in range(self.limits.workers)
-        ]
+        self._fill(first)
         try:
             await first
         except BaseException:
             await self.stop()
             raise
+
+    def resize(self, limits: Limits) -> None:
+        """Take on other limits: start more workers, or let the youngest go once they have answered.
+
+        Requests go on meanwhile; a new worker gets some when it has loaded the model.
+        """
+        self.limits = limits
+        if not self._keepers:
+            return  # ``start`` will see to it.
+        for task, slot in list(self._keepers.items())[limits.workers :]:
+            del self._keepers[task]
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+            if slot.child is None:
+                task.cancel()
+            else:
+                slot.is_leaving = True
+                slot.changed.set()
+        self._fill(asyncio.get_running_loop().create_future())
+
+    def _fill(self, first: asyncio.Future[None]) -> None:
+        """Have as many workers kept as the limits say; ``first`` is told of the first that runs."""
+        for number in range(len(self._keepers), self.limits.workers):
+            slot = _Slot(number)
+            self._keepers[asyncio.create_task(self._keep(slot, first))] = slot
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Stop all workers, after waiting up to ``drain_s`` for open requests."""
@@ -91,10 +128,11 @@ class Pool:
         end = loop.time() + drain_s
         while self._open and loop.time() < end:
             await asyncio.sleep(0.02)
-        for keeper in self._keepers:
+        keepers = [*self._keepers, *self._leaving]
+        for keeper in keepers:
             keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
-        self._keepers = []
+        await asyncio.gather(*keepers, return_exceptions=True)
+        self._keepers = {}
         if self._first is not None:
             await self._first.stop()
 
@@ -157,9 +195,10 @@ class Pool:
             log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
             child.kill()
 
-    async def _keep(self, slot: int, first: asyncio.Future[None]) -> None:
-        """Keep one worker running until cancelled; start it again with growing pauses."""
+    async def _keep(self, slot: _Slot, first: asyncio.Future[None]) -> None:
+        """Keep one worker running until it is to leave; start it again with growing pauses."""
         loop = asyncio.get_running_loop()
+        name, number = self.name, slot.number
         short_lives = 0
         while True:
             # The first time at once, for a worker that was killed; then with growing pauses.
@@ -170,7 +209,7 @@ class Pool:
                 child = await self._loaded()
             except (DriftlineError, OSError) as error:
                 self.problem = str(error)
-                log.error("endpoint=%s slot=%d event=not-started error=%s", self.name, slot, error)
+                log.error("endpoint=%s slot=%d event=not-started error=%s", name, number, error)
                 if isinstance(error, LoadError):
                     if not first.done():
                         first.set_exception(error)
@@ -178,8 +217,10 @@ class Pool:
             else:
                 if not first.done():
                     first.set_result(None)
-                await self._attend(child)
-                log.warning("endpoint=%s slot=%d event=ended", self.name, slot)
+                if await self._attend(slot, child):
+                    log.info("endpoint=%s slot=%d event=left", name, number)
+                    return
+                log.warning("endpoint=%s slot=%d event=ended", name, number)
             short_lives = short_lives + 1 if loop.time() - started < STABLE_AFTER_S else 0
 
     async def _loaded(self) -> Child:
@@ -192,24 +233,43 @@ class Pool:
             raise
         return child
 
-    async def _attend(self, child: Child) -> None:
-        """Let a ready worker answer until it is gone."""
+    async def _attend(self, slot: _Slot, child: Child) -> bool:
+        """Let a ready worker answer until it is gone, or has answered and leaves: True."""
         self.problem = None
-        # Before those who wait learn of the loss, so that none of them asks this worker again.
-        child.when_gone = lambda: self._forget(child)
-        if not child.gone.is_set():
-            self._children = [*self._children, child]
-            self._any_ready.set()
-        try:
-            await child.gone.wait()
-        finally:
+
+        def gone() -> None:
+            # Before those who wait learn of the loss, so that none of them asks this worker again.
             self._forget(child)
+            slot.changed.set()
+
+        child.when_gone = gone
+        try:
+            if not child.gone.is_set():
+                slot.child = child
+                self._children = [*self._children, child]
+                self._any_ready.set()
+                await slot.changed.wait()
+                slot.changed.clear()
+        finally:
+            slot.child = None
+            self._forget(child)
+            if slot.is_leaving:
+                await _answered(child)
             await child.stop()
+        return slot.is_leaving
 
     def _forget(self, child: Child) -> None:
         self._children = [other for other in self._children if other is not child]
         if not self._children:
             self._any_ready.clear()
+
+
+async def _answered(child: Child) -> None:
+    """Wait until a worker that gets no more requests has answered those it has."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + DRAIN_S
+    while child.waiting_count and not child.gone.is_set() and loop.time() < end:
+        await asyncio.sleep(0.02)
 
 
 async def describe_model(launch: Launch, *, timeout_s: float) -> tuple[dict[str, Any], Child]:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from driftline.database.engine import read_connection
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.resources.artifacts import ModelStore
-from driftline.serving.resources.endpoints import DesiredEndpoint, desired_with
+from driftline.serving.resources.endpoints import DesiredVariant, desired_with
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Rehearsals:
         self,
         engine: Engine,
         models: ModelStore,
-        make: Callable[[DesiredEndpoint], Pool],
+        make: Callable[[DesiredVariant], Pool],
         *,
         keep_s: float = KEEP_S,
     ) -> None:
@@ -48,7 +48,7 @@ class Rehearsals:
         async with self._lock:
             desired = await asyncio.to_thread(self._read, endpoint, model)
             # A model that was applied anew meanwhile is another one.
-            key = desired.name, desired.model_file, desired.generation
+            key = desired.endpoint, desired.model_file, desired.generation
             pool = self._pools.pop(key, None)
             if pool is None:
                 while len(self._pools) >= POOLS_MAX:
@@ -56,7 +56,7 @@ class Rehearsals:
                 await asyncio.to_thread(self._models.fetch, desired.model_file)
                 pool = self._make(desired)
                 await pool.start()
-                log.info("endpoint=%s model=%s event=rehearsal", desired.name, desired.model)
+                log.info("endpoint=%s model=%s event=rehearsal", desired.endpoint, desired.model)
             self._pools[key] = pool  # The last used is the last to go.
             if (timer := self._timers.pop(key, None)) is not None:
                 timer.cancel()
@@ -70,7 +70,7 @@ class Rehearsals:
             self._end(key)
         await asyncio.gather(*self._stopping)
 
-    def _read(self, endpoint: str, model: str) -> DesiredEndpoint:
+    def _read(self, endpoint: str, model: str) -> DesiredVariant:
         with read_connection(self._engine) as connection:
             return desired_with(connection, endpoint, model)
 

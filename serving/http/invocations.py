@@ -7,6 +7,7 @@ worker as it came; what is in it is the worker's business.
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
 import uuid
@@ -19,7 +20,8 @@ from driftline.loopback import Receive, Scope, Send, refuse
 from driftline.serving.bodies.media_types import UnsupportedMediaError, answer_form, body_form
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Reply
-from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler, Route
+from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.http.responses import (
     ClientGoneError,
     Headers,
@@ -33,6 +35,9 @@ log = logging.getLogger(__name__)
 
 # What servers log for a caller that did not wait: nothing was sent.
 CLIENT_GONE = 499
+_VARIANT = b"x-amzn-sagemaker-target-variant"
+# Where the variant stands that the tap was told of: it must be the one that answers.
+_ROUTE = "driftline.route"
 _PATH = re.compile(r"/endpoints/([^/]+)/invocations")
 
 
@@ -44,9 +49,12 @@ class Invocations:
         context: ServerContext,
         reconciler: EndpointReconciler,
         observe: Callable[[Answered, float], None],
+        *,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._reconciler = reconciler
         self._observe = observe
+        self._draw = draw
         self._limit = context.max_request_bytes
         self._body_timeout_s = context.body_timeout_s
 
@@ -59,13 +67,19 @@ class Invocations:
         """Return what the tap records a call as; None when it reaches no endpoint."""
         if scope["method"] != "POST":
             return None
-        found = self._find(scope["path"])
-        return None if found is None else found.target
+        found = self._find(scope)
+        if found is None:
+            return None
+        try:
+            scope[_ROUTE] = route = self._chosen(found, scope)
+        except DriftlineError:
+            return None  # Refused: no model is asked.
+        return route.target
 
     def endpoint(self, scope: Scope) -> str:
         """Return the name of the endpoint that a call reaches; "" for none."""
-        found = self._find(scope["path"])
-        return "" if found is None else found.desired.name
+        found = self._find(scope)
+        return "" if found is None else found.name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one invocation."""
@@ -83,23 +97,13 @@ class Invocations:
             await refuse(send, 405, "method_not_allowed", "expected POST", allow)
             return Answered(405)
         try:
-            route = self._find(scope["path"])
+            route: Route | None = scope.get(_ROUTE)
             if route is None:
-                if not self._reconciler.is_read:
-                    raise UnavailableError(
-                        "the server has not read yet which endpoints there are; ask again"
-                    )
-                name = scope["path"].split("/")[2][:80]
-                if self._reconciler.is_foreign(name):
-                    raise NotFoundError(
-                        f'endpoint "{name}" has no model here; ask the app that it is captured in'
-                    )
-                near = (
-                    nearest(name, self._reconciler.names)
-                    or "no endpoint with a model has been applied yet"
-                )
-                raise NotFoundError(f'endpoint "{name}" does not exist; {near}')
-            endpoint, variant = route.desired.name, route.desired.variant
+                served = self._find(scope)
+                if served is None:
+                    raise self._unknown(scope["path"].split("/")[2][:80])
+                route = self._chosen(served, scope)
+            endpoint, variant = route.desired.endpoint, route.desired.name
             headers.append((b"x-amzn-invoked-production-variant", variant.encode("ascii")))
             reply, model_s = await self._invoke(route, scope, receive)
         except DriftlineError as error:
@@ -114,9 +118,31 @@ class Invocations:
         await _send(reply, headers, send)
         return Answered(reply.status, endpoint, variant, model_s)
 
-    def _find(self, path: str) -> Route | None:
-        matched = _PATH.fullmatch(path)
-        return None if matched is None else self._reconciler.route(matched[1])
+    def _find(self, scope: Scope) -> ServedEndpoint | None:
+        matched = _PATH.fullmatch(scope["path"])
+        return None if matched is None else self._reconciler.endpoint(matched[1])
+
+    def _chosen(self, served: ServedEndpoint, scope: Scope) -> Route:
+        """Return the variant that a call names, or else one by the weights."""
+        for name, value in scope["headers"]:
+            if name == _VARIANT:
+                return served.named(value.decode("latin-1"))
+        return served.by_weight(self._draw())
+
+    def _unknown(self, name: str) -> DriftlineError:
+        """Return why an endpoint does not answer that is not served here."""
+        if not self._reconciler.is_read:
+            return UnavailableError(
+                "the server has not read yet which endpoints there are; ask again"
+            )
+        if self._reconciler.is_foreign(name):
+            return NotFoundError(
+                f'endpoint "{name}" has no model here; ask the app that it is captured in'
+            )
+        near = (
+            nearest(name, self._reconciler.names) or "no endpoint with a model has been applied yet"
+        )
+        return NotFoundError(f'endpoint "{name}" does not exist; {near}')
 
     async def _invoke(self, route: Route, scope: Scope, receive: Receive) -> tuple[Reply, float]:
         """Return what the model answers, and the seconds that it took."""

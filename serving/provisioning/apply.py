@@ -63,6 +63,7 @@ from driftline.serving.provisioning.renewal import (
 )
 from driftline.serving.provisioning.targets import ASKING_MAX, require_ways
 from driftline.serving.resources import store
+from driftline.serving.resources.endpoints import require_consistent
 from driftline.serving.resources.resources import (
     ALARM_KINDS,
     Resource,
@@ -77,6 +78,7 @@ from driftline.serving.resources.specs import (
     Kind,
     MonitorSpec,
     baseline_and_pin,
+    variants_of,
 )
 from driftline.serving.resources.store import Stored
 
@@ -548,39 +550,18 @@ def _check_scripts(resource: Resource, folder: str, commands_dir: str) -> None:
 def _check_spec(resource: Resource) -> None:
     definition_of(resource)
     if isinstance(resource.spec, EndpointSpec):
-        spec = resource.spec
-        if spec.baseline is not None and spec.signature is not None:
-            raise ResourceError(
-                f"{resource}: spec.baseline and spec.signature are both given; expected one of them"
-            )
-        if spec.model is None:
-            _check_foreign(resource, spec)
-
-
-def _check_foreign(resource: Resource, spec: EndpointSpec) -> None:
-    """Refuse what has an effect only where a model is served here."""
-    if spec.baseline is None and spec.signature is None:
-        raise ResourceError(
-            f"{resource}: spec has no model, baseline or signature; expected a model to be served, "
-            "or the baseline or signature of what an app of your own is captured as"
-        )
-    # Whether times are trusted is for events of KServe's logger, which the server takes itself.
-    for key in ("variant", "initial_instance_count", "sampling_percentage"):
-        if getattr(spec, key) != EndpointSpec.model_fields[key].default:
-            raise ResourceError(
-                f"{resource}: spec.{key} without spec.model; the app that captures decides that, "
-                "for example dl.Capture(..., sampling_percentage=10)"
-            )
+        require_consistent(resource.spec)
 
 
 def _endpoint_made(
     connection: Connection, name: str, spec: Mapping[str, object], before: Stored | None
 ) -> Made:
     """Make an endpoint from the rows of its model, if any, and its baseline as they are now."""
-    model = None
-    if spec["model"] is not None:
-        model = store.get(connection, "Model", str(spec["model"])).made
+    models = {
+        variant["variant_name"]: store.get(connection, "Model", variant["model_name"]).made
+        for variant in variants_of(spec)
+    }
     baseline = None
     if spec["baseline"] is not None:
         baseline = store.get(connection, "Baseline", str(spec["baseline"]))
-    return make_endpoint(name, spec, model, baseline, before)
+    return make_endpoint(name, spec, models, baseline, before)

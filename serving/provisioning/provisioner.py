@@ -209,29 +209,67 @@ class Provisioner:
 def make_endpoint(
     name: str,
     spec: Mapping[str, Any],
-    model: Made | None,
+    models: Mapping[str, Made],
     baseline: Stored | None,
     before: Stored | None,
 ) -> Made:
-    """Return an endpoint's signature and positive class from its model and its baseline."""
+    """Return an endpoint's signature and positive class from its models and its baseline.
+
+    ``models``: what was made of the model of each variant; empty if an app of its own answers.
+    """
     try:
         declared = _declared(spec, None if baseline is None else baseline.made)
         chosen = None if baseline is None else baseline.spec["positive"]
-        if model is None:
+        if not models:
             assert declared is not None  # The check of the spec asks for one of both.
             positive, signature = None, foreign_signature(declared)
         else:
-            description = model["description"]
-            positive = positive_class(declared, description, chosen=chosen)
-            if declared is None:
-                return {"signature": None, "positive": positive}
-            require_match(declared.inputs, description)
-            signature = endpoint_signature(declared, description, chosen=chosen)
+            made = _of_variants(models, declared, chosen)
+            if made[1] is None:
+                return {"signature": None, "positive": made[0]}
+            positive, signature = made[0], made[1]
     except InputError as error:
         raise InputError(f'Endpoint "{name}": {error}') from error
     old = None if before is None else before.made.get("signature")
     signature = succeed(None if old is None else Signature.from_json(old), signature)
     return {"signature": signature.to_json(), "positive": positive}
+
+
+def _of_variants(
+    models: Mapping[str, Made], declared: Signature | None, chosen: object
+) -> tuple[str | None, Signature | None]:
+    """Return the positive class and the signature that all variants of an endpoint share.
+
+    They are captured into one table, where one column holds one thing.
+    """
+    first: tuple[str, str | None, Signature | None] | None = None
+    for variant, model in models.items():
+        description = model["description"]
+        try:
+            positive = positive_class(declared, description, chosen=chosen)
+            signature = None
+            if declared is not None:
+                require_match(declared.inputs, description)
+                signature = endpoint_signature(declared, description, chosen=chosen)
+        except InputError as error:
+            raise InputError(
+                f'variant "{variant}": {error}' if len(models) > 1 else str(error)
+            ) from error
+        if first is None:
+            first = variant, positive, signature
+        elif first[1:] != (positive, signature):
+            raise InputError(
+                f'variants "{first[0]}" and "{variant}" answer other classes or types '
+                f"({_answers(models[first[0]])}, and {_answers(model)}); expected the same of all"
+            )
+    assert first is not None
+    return first[1:]
+
+
+def _answers(model: Made) -> str:
+    """Return in a few words what a model answers."""
+    description = model["description"]
+    return ", ".join(description["classes"][:8]) or str(description["class_type"])
 
 
 def _declared(spec: Mapping[str, Any], baseline: Made | None) -> Signature | None:

@@ -1,11 +1,13 @@
-"""Endpoints as they are stored: what is to be served, by which model, under which signature.
+"""Endpoints as they are stored: what is to be served, by which models, under which signature.
 
 An endpoint without a model belongs to somebody else's app: it is captured there, never served here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,15 +16,17 @@ from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
+from driftline.serving.resources.specs import EndpointSpec, variants_of
 from driftline.signature import Signature
 
 
 @dataclass(frozen=True, slots=True)
-class DesiredEndpoint:
-    """One endpoint that is to be served."""
+class DesiredVariant:
+    """One model that is to answer for an endpoint, and the endpoint's own settings."""
 
+    endpoint: str
     name: str
-    variant: str
+    weight: float  # Its share of the requests is this divided by the sum of the endpoint's.
     model: str
     model_file: str  # Relative to the storage root.
     trust_pickle: bool
@@ -33,39 +37,93 @@ class DesiredEndpoint:
     trust_event_time: bool
     generation: int
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Endpoint and variant as they are compared, ignoring case."""
+        return self.endpoint.casefold(), self.name.casefold()
 
-def list_desired(connection: Connection) -> list[DesiredEndpoint]:
-    """Return all endpoints that are to be served, by name."""
+
+def require_consistent(spec: EndpointSpec) -> None:
+    """Refuse fields of an endpoint that exclude each other, or have no effect.
+
+    Raises
+    ------
+    InputError
+        Naming the field, and what was expected.
+    """
+    if spec.baseline is not None and spec.signature is not None:
+        raise InputError("spec.baseline and spec.signature are both given; expected one of them")
+    if not spec.production_variants:
+        if spec.model is None:
+            _require_foreign(spec)
+        return
+    for key in ("model", "variant", "initial_instance_count"):
+        if getattr(spec, key) != EndpointSpec.model_fields[key].default:
+            raise InputError(f"spec.{key} beside spec.production_variants; expected one of them")
+    names = [variant.variant_name.casefold() for variant in spec.production_variants]
+    for variant in spec.production_variants:
+        if names.count(variant.variant_name.casefold()) > 1:
+            raise InputError(
+                f'variant_name "{variant.variant_name}" stands twice; expected names that differ '
+                "by more than case"
+            )
+
+
+def _require_foreign(spec: EndpointSpec) -> None:
+    """Refuse what has an effect only where a model is served here."""
+    if spec.baseline is None and spec.signature is None:
+        raise InputError(
+            "spec has no model, baseline or signature; expected a model to be served, "
+            "or the baseline or signature of what an app of your own is captured as"
+        )
+    # Whether times are trusted is for events of KServe's logger, which the server takes itself.
+    for key in ("variant", "initial_instance_count", "sampling_percentage"):
+        if getattr(spec, key) != EndpointSpec.model_fields[key].default:
+            raise InputError(
+                f"spec.{key} without spec.model; the app that captures decides that, "
+                "for example dl.Capture(..., sampling_percentage=10)"
+            )
+
+
+def list_desired(connection: Connection) -> list[DesiredVariant]:
+    """Return all variants that are to be served, by endpoint and as they are declared."""
     # In one statement: an endpoint that is applied meanwhile comes with its model or not at all.
     rows = store.list_kinds(connection, "Model", "Endpoint")
     models = {row.name.casefold(): row for row in rows if row.kind == "Model"}
-    found = []
-    for endpoint in (row for row in rows if row.kind == "Endpoint"):
-        spec = endpoint.spec
-        if spec["model"] is None:
-            continue
-        found.append(_desired(endpoint, models[spec["model"].casefold()]))
-    return found
+    return [
+        _desired(endpoint, variant, models[variant["model_name"].casefold()])
+        for endpoint in rows
+        if endpoint.kind == "Endpoint"
+        for variant in variants_of(endpoint.spec)
+    ]
 
 
-def desired_with(connection: Connection, endpoint: str, model: str) -> DesiredEndpoint:
-    """Return an endpoint as it would be served by another declared model."""
-    return _desired(
-        store.get(connection, "Endpoint", endpoint), store.get(connection, "Model", model)
-    )
+def desired_with(connection: Connection, endpoint: str, model: str) -> DesiredVariant:
+    """Return an endpoint as it would be served by another declared model alone."""
+    found = store.get(connection, "Endpoint", endpoint)
+    other = store.get(connection, "Model", model)
+    alone = {
+        "variant_name": found.spec["variant"],
+        "initial_variant_weight": 1.0,
+        "initial_instance_count": found.spec["initial_instance_count"],
+    }
+    return _desired(found, alone, other)
 
 
-def _desired(endpoint: store.Stored, model: store.Stored) -> DesiredEndpoint:
+def _desired(
+    endpoint: store.Stored, variant: Mapping[str, Any], model: store.Stored
+) -> DesiredVariant:
     spec = endpoint.spec
-    return DesiredEndpoint(
-        name=endpoint.name,
-        variant=spec["variant"],
+    return DesiredVariant(
+        endpoint=endpoint.name,
+        name=variant["variant_name"],
+        weight=variant["initial_variant_weight"],
         model=model.name,
         model_file=model.made["file"],
         trust_pickle=model.made["trust_pickle"],
         signature=endpoint.made.get("signature"),
         positive=endpoint.made.get("positive"),
-        instance_count=spec["initial_instance_count"],
+        instance_count=variant["initial_instance_count"],
         sampling_percentage=spec.get("sampling_percentage"),
         trust_event_time=spec["trust_event_time"],
         generation=endpoint.generation,
@@ -75,7 +133,7 @@ def _desired(endpoint: store.Stored, model: store.Stored) -> DesiredEndpoint:
 def list_foreign(connection: Connection) -> list[str]:
     """Name the endpoints that are answered by apps of their own, captured only."""
     rows = store.list_kind(connection, "Endpoint")
-    return [endpoint.name for endpoint in rows if endpoint.spec["model"] is None]
+    return [endpoint.name for endpoint in rows if not variants_of(endpoint.spec)]
 
 
 def signature_of(engine: Engine, endpoint: str) -> Signature | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Optional, Self, get_args
 
@@ -119,17 +120,48 @@ class BaselineSpec(Spec):
     rolling: RollingSpec | None = None
 
 
+_VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$")]
+_InstanceCount = Annotated[int, Field(ge=1, le=64)]
+
+
+class ProductionVariantSpec(Spec):
+    """One model behind an endpoint, and its share of the requests."""
+
+    variant_name: _VariantName
+    model_name: str
+    # Its share is its weight divided by the sum of all; with 0 it answers who names it.
+    initial_variant_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    initial_instance_count: _InstanceCount | None = None
+
+
 class EndpointSpec(Spec):
     """A name whose requests are captured; with a model they are answered here, too."""
 
+    # One variant: short for ``production_variants`` with a single entry.
     model: str | None = None
-    variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$")] = "AllTraffic"
-    initial_instance_count: Annotated[int, Field(ge=1, le=64)] | None = None
+    variant: _VariantName = "AllTraffic"
+    initial_instance_count: _InstanceCount | None = None
+    production_variants: Annotated[list[ProductionVariantSpec], Field(max_length=10)] = []
     # Left out: [capture] sampling_percentage.
     sampling_percentage: Annotated[float, Field(ge=0, le=100)] | None = None
     trust_event_time: bool = False
     baseline: str | None = None
     signature: dict[str, Any] | None = None
+
+
+def variants_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the fields of a stored endpoint's production variants; none without a model."""
+    if spec["model"] is not None:
+        return [
+            {
+                "variant_name": spec["variant"],
+                "model_name": spec["model"],
+                "initial_variant_weight": 1.0,
+                "initial_instance_count": spec["initial_instance_count"],
+            }
+        ]
+    # .get: specs that were stored before there could be several.
+    return list(spec.get("production_variants", ()))
 
 
 # Of these fields of a channel only digests are stored, and not even those are shown.

@@ -14,7 +14,12 @@ from driftline.database.locks import advisory_lock
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
-from driftline.serving.resources.specs import SECRET_FIELDS, Kind, baseline_and_pin
+from driftline.serving.resources.specs import (
+    SECRET_FIELDS,
+    Kind,
+    baseline_and_pin,
+    variants_of,
+)
 from driftline.serving.tables import installation, resources
 from driftline.validation import nearest
 
@@ -200,7 +205,8 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
         # .get: those that were stored before it could be named.
         found = [("Model", spec.get("model"))]
     elif kind == "Endpoint":
-        found = [("Model", spec["model"]), ("Baseline", spec["baseline"])]
+        found = [("Model", variant["model_name"]) for variant in variants_of(spec)]
+        found.append(("Baseline", spec["baseline"]))
     elif kind == "Monitor":
         found = [
             ("Endpoint", spec["endpoint"]),

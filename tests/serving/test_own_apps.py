@@ -72,7 +72,7 @@ def test_it_is_not_served_but_declared_monitored_and_typed(
     server.sink_all()
 
     assert first["endpoints"] == {
-        "flights": {"state": "CapturedOnly", "reason": None, "invocations": None}
+        "flights": {"state": "CapturedOnly", "reason": None, "invocations": None, "variants": []}
     }
     assert [one["action"] for one in server.apply(*declared).json()["changes"]] == ["unchanged"] * 3
     table = pq.read_table(DeltaTable(server.root / "capture" / "flights").file_uris()[0])
@@ -244,7 +244,7 @@ def test_an_own_app_of_another_type_gets_a_new_version(declare: Declare) -> None
     def made(kind: Any, before: Any) -> Any:
         signature = Signature((Column("km", "feature_km", kind),), version=1)
         spec = {"baseline": None, "signature": __import__("json").loads(signature.to_json())}
-        return make_endpoint("own", spec, None, None, before)
+        return make_endpoint("own", spec, {}, None, before)
 
     first = made("double", None)
 
@@ -256,7 +256,7 @@ def test_an_own_app_of_another_type_gets_a_new_version(declare: Declare) -> None
 
 def test_a_broken_signature_names_the_endpoint() -> None:
     with pytest.raises(InputError, match='Endpoint "own": signature'):
-        make_endpoint("own", {"baseline": None, "signature": {"features": [1]}}, None, None, None)
+        make_endpoint("own", {"baseline": None, "signature": {"features": [1]}}, {}, None, None)
 
 
 def test_the_rows_behind_a_violation_come_with_the_label_that_the_signature_names(

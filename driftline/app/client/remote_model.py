@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +61,12 @@ class RemoteModel(ServerCalls):
     def _look(self, endpoint: str) -> None:
         """Learn what the model takes and answers."""
         found = self._get("endpoints", endpoint)
-        if found["spec"]["model"] is None:
+        variants = found["status"]["variants"]
+        if not variants:
             raise InputError(f'endpoint "{endpoint}" has no model on this server; give a file')
-        made = self._get("models", found["spec"]["model"])["status"]
+        # The one that answers: ``predictions`` asks that with the largest share, too.
+        asked = max(variants, key=itemgetter("share"))
+        made = self._get("models", asked["model"])["status"]
         signature, about = found["status"]["signature"], made["description"]
         columns = [] if signature is None else signature["features"]
         names = [one["name"] for one in columns if one["role"] == "feature"]

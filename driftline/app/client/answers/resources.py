@@ -203,22 +203,25 @@ class EndpointSpec(TypedDict):
     model: NotRequired[str | None]
     variant: NotRequired[str]
     initial_instance_count: NotRequired[int | None]
+    production_variants: NotRequired[list[ProductionVariantSpec]]
     sampling_percentage: NotRequired[float | None]
     trust_event_time: NotRequired[bool]
     baseline: NotRequired[str | None]
     signature: NotRequired[dict[str, Any] | None]
 
 class EndpointState(TypedDict):
-    """Whether an endpoint answers."""
+    """Whether an endpoint answers, and which variants."""
     state: str
     reason: str | None
     invocations: str | None
+    variants: list[VariantState]
 
 class EndpointStatus(TypedDict):
     """How an endpoint fares, and its signature."""
     state: str
     reason: str | None
     invocations: str | None
+    variants: list[VariantState]
     signature: NotRequired[dict[str, Any] | None]
     positive: NotRequired[str | None]
 
@@ -281,6 +284,13 @@ class MonitorStatus(TypedDict):
     baseline_version: str | None
     baseline_pinned: bool
     commissioning: str
+
+class ProductionVariantSpec(TypedDict):
+    """One model behind an endpoint, and its share of the requests."""
+    variant_name: str
+    model_name: str
+    initial_variant_weight: NotRequired[float]
+    initial_instance_count: NotRequired[int | None]
 
 class RollingSpec(TypedDict):
     """Versions of the rows captured lately: of how many days, how often, up to when."""
@@ -414,6 +424,14 @@ class StoredSilence(TypedDict):
     kind: Literal["Silence"]
     spec: SilenceSpec
     status: SilenceStatus
+
+class VariantState(TypedDict):
+    """How one variant of an endpoint fares."""
+    name: str
+    model: str
+    share: float
+    instance_count: int
+    problem: str | None
 
 Resource = ModelResource | BaselineResource | EndpointResource | ChannelResource | MonitorResource | AlarmResource | CompositeAlarmResource | SilenceResource
 

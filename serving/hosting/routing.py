@@ -1,0 +1,81 @@
+"""Which variant of an endpoint answers a request."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+
+from driftline.capture.tap.target import CaptureTarget
+from driftline.errors import ConflictError, InputError
+from driftline.serving.hosting.pool import Pool
+from driftline.serving.resources.endpoints import DesiredVariant
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How one variant is answered and recorded."""
+
+    desired: DesiredVariant
+    pool: Pool
+    target: CaptureTarget
+
+
+@dataclass(frozen=True, slots=True)
+class ServedEndpoint:
+    """The variants of one endpoint, and their shares of the requests.
+
+    ``bounds``: the cumulative shares of ``weighted``, the variants whose weight is above 0; they
+    end at 1.
+    """
+
+    name: str
+    routes: tuple[Route, ...]
+    weighted: tuple[Route, ...]
+    bounds: tuple[float, ...]
+
+    @classmethod
+    def of(cls, routes: Iterable[Route]) -> ServedEndpoint:
+        """Return the endpoint of some variants, at least one, in the order of their declaration."""
+        found = tuple(routes)
+        weighted = tuple(route for route in found if route.desired.weight > 0)
+        largest = max((route.desired.weight for route in weighted), default=1.0)
+        # Of the largest: a sum of very large weights would be infinite.
+        shares = [*accumulate(route.desired.weight / largest for route in weighted)]
+        bounds = tuple(share / shares[-1] for share in shares)
+        return cls(found[0].desired.endpoint, found, weighted, bounds)
+
+    def by_weight(self, draw: float) -> Route:
+        """Return the variant that a number drawn from [0, 1) falls to.
+
+        Raises
+        ------
+        ConflictError
+            When all weights are 0.
+        """
+        if len(self.weighted) == 1:
+            return self.weighted[0]
+        if not self.weighted:
+            raise ConflictError(
+                f'all variants of endpoint "{self.name}" have weight 0; name one by the header '
+                "X-Amzn-SageMaker-Target-Variant, or apply a weight"
+            )
+        return self.weighted[bisect_right(self.bounds, draw, hi=len(self.bounds) - 1)]
+
+    def named(self, variant: str) -> Route:
+        """Return a variant by its name, ignoring case.
+
+        Raises
+        ------
+        InputError
+            When the endpoint has no such variant.
+        """
+        for route in self.routes:
+            if route.desired.name.casefold() == variant.casefold():
+                return route
+        names = ", ".join(route.desired.name for route in self.routes)
+        raise InputError(
+            f'X-Amzn-SageMaker-Target-Variant is "{variant[:63]}"; endpoint "{self.name}" has '
+            f"{names}"
+        )

@@ -1,0 +1,303 @@
+"""Several models behind one endpoint: shares, named ones, changes while requests come."""
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import skops.io
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tap.target import CaptureTarget
+from driftline.errors import ConflictError
+from driftline.serving.hosting.child import Launch
+from driftline.serving.hosting.pool import Limits, Pool
+from driftline.serving.hosting.routing import Route, ServedEndpoint
+from driftline.serving.resources.endpoints import DesiredVariant
+from driftline.serving.resources.specs import variants_of
+
+ROW = "UA,EWR,1400,39.02"
+HEADER = "x-amzn-invoked-production-variant"
+
+
+def variant(name: str, weight: float = 1.0, **more: Any) -> dict[str, Any]:
+    model = more.pop("model_name", name)
+    return {
+        "variant_name": name,
+        "model_name": model,
+        "initial_variant_weight": weight,
+        **more,
+    }
+
+
+def served(*weights: float) -> ServedEndpoint:
+    """Return an endpoint of variants "0", "1", … that nobody starts."""
+    one = DesiredVariant("flights", "0", 1.0, "m", "f", False, None, None, None, None, False, 1)
+    return ServedEndpoint.of(
+        Route(
+            replace(one, name=str(number), weight=weight),
+            Pool("flights", Launch("f"), Limits()),
+            CaptureTarget("flights", variant=str(number)),
+        )
+        for number, weight in enumerate(weights)
+    )
+
+
+@pytest.fixture(scope="module")
+def server(start: Any, trained: Any, declare: Any, tmp_path_factory: Any) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("variants")
+    other = LogisticRegression().fit(trained.frame[["distance"]], trained.frame["late"])
+    pipeline = trained.model
+    again = type(pipeline)([("prepare", pipeline[0]), ("classify", pipeline[-1])])
+    skops.io.dump(again, folder / "green.skops")
+    skops.io.dump(other, folder / "narrow.skops")
+    with start(folder) as found:
+        answer = found.apply(
+            declare("Model", "blue", path=str(trained.file)),
+            declare("Model", "green", path=str(folder / "green.skops")),
+            declare("Baseline", "flights", data=str(trained.reference), label="late"),
+        )
+        assert answer.status_code == 200, answer.text
+        yield found
+
+
+@pytest.fixture
+def put(server: Any, declare: Any) -> Any:
+    """Return what declares the endpoint with some variants."""
+
+    def apply(*variants: dict[str, Any], **more: Any) -> httpx.Response:
+        spec = {"production_variants": list(variants), "baseline": "flights", **more}
+        return server.apply(declare("Endpoint", "flights", **spec))
+
+    return apply
+
+
+@given(
+    st.lists(st.floats(0, 1e300), min_size=1, max_size=10).filter(any),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_a_variant_of_weight_0_is_never_drawn_and_there_is_always_one(
+    weights: list[float], draw: float
+) -> None:
+    chosen = served(*weights).by_weight(draw)
+
+    assert chosen.desired.weight > 0
+
+
+@pytest.mark.parametrize("weights", [(9, 1), (1, 0, 2, 5), (0.5, 0.25, 1e-3), (1e300, 3e300)])
+def test_shares_are_the_weights_by_their_sum(weights: tuple[float, ...]) -> None:
+    endpoint, random = served(*weights), np.random.default_rng(11)
+    drawn = Counter(endpoint.by_weight(one).desired.name for one in random.random(100_000))
+    shares = np.array(weights) / max(weights)
+    expected = 100_000 * shares / shares.sum()
+    is_drawn = shares > 0
+    found = np.array([drawn[str(number)] for number in range(len(weights))])
+
+    # scipy's chi-squared test; with this seed it cannot fail by chance.
+    assert stats.chisquare(found[is_drawn], expected[is_drawn]).pvalue > 1e-3
+    assert not found[~is_drawn].any()
+
+
+def test_nothing_is_drawn_where_all_weights_are_0() -> None:
+    with pytest.raises(ConflictError, match="all variants"):
+        served(0, 0).by_weight(0.5)
+
+
+def test_an_endpoint_stored_before_there_were_variants_has_one() -> None:
+    old = {"model": "m", "variant": "AllTraffic", "initial_instance_count": None}
+
+    assert [one["model_name"] for one in variants_of(old)] == ["m"]
+    assert variants_of({**old, "model": None}) == []
+
+
+def test_requests_are_dealt_by_weight_and_captured_as_what_answered(
+    server: Any, put: Any, request: Any
+) -> None:
+    state = put(variant("blue", 9), variant("green", 1)).json()["endpoints"]["flights"]
+    count = 10_000 if request.config.getoption("full") else 1_000
+
+    answered = Counter(server.invoke("flights", ROW).headers[HEADER] for _ in range(count))
+    server.sink_all()
+
+    assert {one["name"]: one["share"] for one in state["variants"]} == {"blue": 0.9, "green": 0.1}
+    assert state["state"] == "InService"
+    # Beyond 5 standard deviations by chance once in two million runs.
+    assert abs(answered["green"] - count / 10) < 5 * (count * 0.09) ** 0.5
+    rows = Dataset(str(server.root), "flights").open().to_table(["variant", "model"]).to_pylist()
+    assert Counter(row["variant"] for row in rows) == answered
+    assert {(row["variant"], row["model"]) for row in rows} == {
+        ("blue", "blue"), ("green", "green"),
+    }  # fmt: skip
+
+
+def test_a_variant_is_asked_by_its_name_whatever_its_weight(server: Any, put: Any) -> None:
+    put(variant("blue", 1), variant("green", 0))
+
+    for name in ("green", "GREEN", "blue"):
+        answer = server.invoke("flights", ROW, x_amzn_sagemaker_target_variant=name)
+        assert answer.status_code == 200
+        assert answer.headers[HEADER] == name.lower()
+    assert {server.invoke("flights", ROW).headers[HEADER] for _ in range(50)} == {"blue"}
+
+
+def test_an_unknown_variant_is_refused_with_those_that_there_are(server: Any, put: Any) -> None:
+    put(variant("blue"), variant("green"))
+
+    answer = server.invoke("flights", ROW, x_amzn_sagemaker_target_variant="red")
+
+    assert answer.status_code == 400
+    assert "blue, green" in server.error_of(answer)["message"]
+    assert HEADER not in answer.headers
+
+
+def test_weights_of_0_are_said_where_no_variant_is_named(server: Any, put: Any) -> None:
+    put(variant("blue", 0), variant("green", 0))
+
+    answer = server.invoke("flights", ROW)
+
+    assert answer.status_code == 409
+    assert "weight 0" in server.error_of(answer)["message"]
+    named = server.invoke("flights", ROW, x_amzn_sagemaker_target_variant="green")
+    assert named.status_code == 200
+
+
+class Traffic:
+    """Two callers who send rows until they are told to stop."""
+
+    def __init__(self, url: str) -> None:
+        self.answers: list[tuple[int, str]] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._send, args=(url,)) for _ in range(2)]
+
+    def _send(self, url: str) -> None:
+        with httpx.Client(base_url=url, timeout=60) as client:
+            while not self._stop.is_set():
+                answer = client.post(
+                    "/endpoints/flights/invocations",
+                    content=ROW,
+                    headers={"content-type": "text/csv"},
+                )
+                self.answers.append((answer.status_code, answer.headers.get(HEADER, "")))
+
+    def __enter__(self) -> "Traffic":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+
+def test_new_weights_and_counts_cost_no_request_and_restart_nobody(
+    server: Any, put: Any, until: Any
+) -> None:
+    put(variant("blue", 1), variant("green", 0))
+    before = server.worker_ids()
+
+    with Traffic(server.url) as traffic:
+        until(lambda: len(traffic.answers) > 50)
+        put(variant("blue", 0), variant("green", 1))
+        at = len(traffic.answers)
+        until(lambda: len(traffic.answers) > at + 50)
+        weighted = server.worker_ids()
+        put(variant("blue", 0), variant("green", 1, initial_instance_count=3))
+        until(lambda: len(server.worker_ids()) == len(before) + 2)
+        more = server.worker_ids()
+        put(variant("blue", 1), variant("green", 1))
+        until(lambda: len(server.worker_ids()) == len(before))
+        after = len(traffic.answers)
+        until(lambda: len(traffic.answers) > after + 50)
+
+    assert {status for status, _ in traffic.answers} == {200}
+    # Of the two callers each may have had one request under way.
+    assert Counter(name for _, name in traffic.answers[at : at + 50])["blue"] <= 2
+    assert weighted == before
+    assert set(before) < set(more)
+    assert server.worker_ids() == before
+
+
+def test_a_variant_joins_and_leaves_while_requests_come(server: Any, put: Any, until: Any) -> None:
+    put(variant("blue"))
+    with Traffic(server.url) as traffic:
+        until(lambda: len(traffic.answers) > 20)
+        put(variant("blue", 1), variant("green", 100))
+        until(lambda: traffic.answers[-1][1] == "green")
+        put(variant("green"))
+        at = len(traffic.answers)
+        until(lambda: len(traffic.answers) > at + 50)
+
+    assert {status for status, _ in traffic.answers} == {200}
+    assert Counter(name for _, name in traffic.answers[at:])["blue"] <= 2
+    assert len(server.worker_ids()) == 1
+
+
+def test_a_killed_worker_of_one_variant_costs_no_request(server: Any, put: Any, until: Any) -> None:
+    put(variant("blue", 1), variant("green", 1))
+    with Traffic(server.url) as traffic:
+        until(lambda: len(traffic.answers) > 20)
+        killed = server.worker_ids()[0]
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: len(set(server.worker_ids()) - {killed}) == 2)
+        at = len(traffic.answers)
+        until(lambda: {name for _, name in traffic.answers[at:]} == {"blue", "green"})
+
+    assert {status for status, _ in traffic.answers} == {200}
+
+
+def test_the_short_form_and_variants_may_follow_each_other(
+    server: Any, put: Any, declare: Any
+) -> None:
+    put(variant("blue"))
+    workers = server.worker_ids()
+
+    same = declare("Endpoint", "flights", model="blue", variant="blue", baseline="flights")
+    answer = server.apply(same)
+
+    assert answer.status_code == 200
+    assert server.worker_ids() == workers
+
+
+def test_variants_that_exclude_each_other_are_refused_and_nothing_changes(
+    server: Any, put: Any, declare: Any, trained: Any, tmp_path: Path
+) -> None:
+    put(variant("blue"))
+    inputs = trained.frame[["distance"]]
+    classes = np.where(trained.frame["late"], "late", "early")
+    for name, model in (
+        ("words", LogisticRegression().fit(inputs, classes)),
+        ("number", LinearRegression().fit(inputs, trained.frame["temp"].fillna(0))),
+    ):
+        skops.io.dump(model, tmp_path / f"{name}.skops")
+        server.apply(declare("Model", name, path=str(tmp_path / f"{name}.skops")))
+    known = server.client.get("/api/v1/endpoints/flights").json()["spec"]
+
+    def refused(*variants: dict[str, Any], **more: Any) -> str:
+        answer = put(*variants, **more)
+        assert answer.status_code in (400, 404), answer.text
+        return server.error_of(answer)["message"]
+
+    assert "stands twice" in refused(variant("blue"), variant("BLUE", model_name="green"))
+    assert "expected one of them" in refused(variant("blue"), model="blue")
+    assert "at most 10" in refused(*(variant(f"v{n}", model_name="blue") for n in range(11)))
+    assert "does not exist" in refused(variant("blue"), variant("pink"))
+    assert "expected 0.0 or more" in refused(variant("blue", -1))
+    assert 'variant "number"' in refused(variant("blue"), variant("number"))
+    assert "answer other" in refused(
+        variant("number"), variant("words"), baseline=None, signature=None
+    )
+    assert server.client.get("/api/v1/endpoints/flights").json()["spec"] == known
+    deleted = server.client.delete("/api/v1/models/blue")
+    assert deleted.status_code == 409
