@@ -27,8 +27,8 @@ from driftline.errors import InputError, UnavailableError
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.hosting.child import Launch, LoadError
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
+from driftline.serving.hosting.formats.table import find_model
 from driftline.serving.hosting.frames import FrameReader, pack
-from driftline.serving.hosting.model_files import model_file
 from driftline.serving.hosting.prints import Prints
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore, model_digest
@@ -218,7 +218,7 @@ def open_model(
     path: str | Path, *, trust_pickle: bool, positive: str | tuple[str, ...] | None = None
 ) -> ModelProcess:
     """Open a model file, or the only one in a folder; close it after use."""
-    file = model_file(Path(path))
+    file = find_model(Path(path)).path
     launch = Launch(
         str(file.absolute()), trust_pickle=trust_pickle, positive=positive, name=file.name
     )

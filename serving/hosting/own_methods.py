@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from driftline.serving.hosting.tree_files import LightgbmModel
+from driftline.serving.hosting.formats.lightgbm import LightgbmModel
 from driftline.serving.hosting.tree_paths import forest_of
 
 TREES, LINEAR = "tree_path_dependent", "linear"

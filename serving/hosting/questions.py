@@ -17,8 +17,8 @@ from pyarrow import ipc
 from driftline.errors import InputError
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.frames import pack
-from driftline.serving.hosting.model_formats import Predictor
 from driftline.serving.hosting.own_methods import OwnMethod, own_method
+from driftline.serving.hosting.predictor import Predictor
 
 PERMUTATION = "permutation"
 # Monitors can wait; whoever calls the endpoint cannot.

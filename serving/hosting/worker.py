@@ -32,7 +32,7 @@ from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.bodies.predictions import Answer, write_answer
 from driftline.serving.bodies.rows import Columns, RowLimitError, read_columns
 from driftline.serving.hosting.frames import FrameReader, pack
-from driftline.serving.hosting.model_formats import Predictor, load_predictor
+from driftline.serving.hosting.predictor import Predictor, load_predictor
 from driftline.signature import Signature
 
 if TYPE_CHECKING:

@@ -16,12 +16,8 @@ from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.external.source import UNLIMITED, Access, ExternalSource
 from driftline.monitors.rules.references import check_tables
-from driftline.serving.hosting.model_files import (
-    ModelError,
-    is_pickle,
-    model_file,
-    require_trusted,
-)
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.formats.table import find_model, require_trusted
 from driftline.serving.provisioning.definitions import channel_of, require_order
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import absolute, data_fingerprint, model_digest
@@ -241,14 +237,14 @@ def _article(kind: Kind) -> str:
 def _model_file(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> Path:
     path = absolute(spec.path, "path")
     reach.check(path)
-    file = model_file(path)
-    reach.check(file)
-    if not file.is_file():
-        raise ModelError(f"{file}: no regular file; expected a model's")
-    if is_pickle(file) and spec.trust_pickle is False:
-        raise ModelError(f"{file.name} is a pickle and trust_pickle is false")
-    require_trusted(file, trust_pickle=trust_pickle)
-    return file
+    model = find_model(path)
+    reach.check(model.path)
+    if not model.path.is_file():
+        raise ModelError(f"{model.path}: no regular file; expected a model's")
+    if model.format.runs_code and spec.trust_pickle is False:
+        raise ModelError(f"{model.path.name} is a pickle and trust_pickle is false")
+    require_trusted(model, trust_pickle=trust_pickle)
+    return model.path
 
 
 def _stored_spec(resource: Resource) -> dict[str, Any]:

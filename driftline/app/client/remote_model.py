@@ -15,7 +15,7 @@ from driftline.app.client.connection import ServerCalls, api_path
 from driftline.app.client.credentials import settings_here
 from driftline.errors import InputError
 from driftline.monitors.kinds.attribution.shapley import Contributions
-from driftline.serving.hosting.model_files import MODEL_SUFFIXES
+from driftline.serving.hosting.formats.table import model_suffixes
 from driftline.serving.hosting.model_process import ModelProcess, open_model
 
 # Rows of one request; far below the server's limit of bytes.
@@ -108,5 +108,5 @@ def open_named(
 def is_endpoint_name(model: str) -> bool:
     """Whether a model is named by an endpoint, not by a path."""
     path = Path(model)
-    is_file = path.suffix.lower() in MODEL_SUFFIXES
+    is_file = path.suffix.lower() in model_suffixes()
     return not (path.exists() or is_file or len(path.parts) > 1)

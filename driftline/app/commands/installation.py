@@ -107,8 +107,9 @@ def schema() -> None:
 def plugins() -> Answer:
     """List what other packages plug in.
 
-    These are kinds of monitor, distances, checks of rules and notifiers: the entry points of
-    installed packages in groups that begin with driftline. None of them is imported.
+    These are kinds of monitor, distances, checks of rules, notifiers and formats of models: the
+    entry points of installed packages in groups that begin with driftline. None of them is
+    imported.
 
     Example: driftline plugins
     """
@@ -133,7 +134,7 @@ def _listed(rows: Sequence[Mapping[str, object]]) -> Iterator[Table]:
     else:
         typer.echo(
             "no plug-ins are installed; to write one: docs/monitors.md, docs/distances.md, "
-            "docs/rules.md",
+            "docs/rules.md, docs/models.md",
             err=True,
         )
 

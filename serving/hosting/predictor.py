@@ -1,18 +1,11 @@
-"""Model files to something that predicts: skops, boosted trees, and pickles where they are trusted.
+"""A loaded model, and what it says about itself.
 
-Runs in the worker process, the only place where code out of a model file may run. A skops file is
-data: it is read only when every type in it is one of scikit-learn's, of the few that skops itself
-trusts, or of those in HARMLESS. A pickle is a program that runs when it is read, so it has to be
-allowed by name. Files of xgboost and lightgbm are data, too (tree_files.py).
+Runs in the worker process, the only place where code out of a model file may run.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import json
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,36 +15,15 @@ import numpy as np
 from driftline.lazy_imports import without, without_parts_of_numpy
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
-from driftline.serving.hosting.model_files import (
-    TREE_SUFFIXES,
-    ModelError,
-    is_pickle,
-    model_file,
-    require_trusted,
-)
-from driftline.serving.hosting.tree_files import load_trees
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.formats.skops import LEFT_OUT
+from driftline.serving.hosting.formats.table import StoredModel, find_model, require_trusted
 
-# What scikit-learn and joblib look for on their way stays out; models that need it import it.
-with without("cupy", "dask", "pytest", "rich", "torch"), without_parts_of_numpy():
-    import joblib
+with without(*LEFT_OUT), without_parts_of_numpy():
     import pandas as pd
-    import sklearn.utils
     from sklearn.exceptions import NotFittedError
     from sklearn.pipeline import Pipeline
     from sklearn.utils.validation import check_is_fitted
-
-    # skops trusts all estimators, and imports the whole of scikit-learn and whatever array library
-    # is installed to find them. `_load_skops` trusts the classes that a file names, one by one.
-    _all_estimators, sklearn.utils.all_estimators = sklearn.utils.all_estimators, list
-    import skops.io
-
-    sklearn.utils.all_estimators = _all_estimators
-
-# What scikit-learn's own estimators (of 1.9) hold of other packages: types of numbers
-# (SimpleImputer, KBinsDiscretizer) and a mean (FeatureAgglomeration). Each by the one loader that
-# reads it as what it is: others call whatever is named with arguments of the file's own, or set
-# its state, and numpy.dtype takes fields beyond its memory that way.
-HARMLESS = {"numpy.dtype": "DTypeNode", "numpy.mean": "FunctionNode"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +139,9 @@ def load_predictor(
     path: Path, *, trust_pickle: bool, positive: str | Sequence[str] | None = None
 ) -> Predictor:
     """Load a model file, or the one model file in a folder."""
-    file = model_file(path)
-    require_trusted(file, trust_pickle=trust_pickle)
-    is_trees = file.suffix.lower() in TREE_SUFFIXES
-    read = load_trees if is_trees else joblib.load if is_pickle(file) else _load_skops
-    model = _read(file, read)
-    return Predictor(model, positive=positive)
+    stored = find_model(path)
+    require_trusted(stored, trust_pickle=trust_pickle)
+    return Predictor(_read(stored), positive=positive)
 
 
 def describe(model: Any) -> Description:  # noqa: ANN401 - foreign object
@@ -225,10 +194,10 @@ def _shown_classes(description: Description, positive: str | Sequence[str] | Non
     return found[:1]
 
 
-def _read(file: Path, read: Callable[[Path], Any]) -> Any:  # noqa: ANN401 - foreign object
-    """Read a model file; whatever goes wrong becomes one sentence."""
+def _read(stored: StoredModel) -> object:
+    """Read a model; whatever goes wrong becomes one sentence."""
     try:
-        return read(file)
+        return stored.format.read(stored.path)
     except ModelError:
         raise
     # Unpicklers, decompressors and constructors of others run here: what they raise for a damaged
@@ -236,54 +205,5 @@ def _read(file: Path, read: Callable[[Path], Any]) -> Any:  # noqa: ANN401 - for
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0][:200]
         raise ModelError(
-            f"{file.name} cannot be read ({type(error).__name__}: {reason})"
+            f"{stored.path.name} cannot be read ({type(error).__name__}: {reason})"
         ) from error
-
-
-def _load_skops(file: Path) -> Any:  # noqa: ANN401 - foreign object
-    names = skops.io.get_untrusted_types(file=file)
-    loaders = _loaders(file) if HARMLESS.keys() & set(names) else {}
-    foreign = [
-        name
-        for name in names
-        if loaders.get(name) != {HARMLESS.get(name)} and not _is_sklearn(name)
-    ]
-    if foreign:
-        raise ModelError(
-            f"{file.name} holds the types {', '.join(sorted(foreign)[:10])}; only types of "
-            "scikit-learn are trusted in a skops file: build the model of those, or save it with "
-            "joblib and allow pickles by [serving] trust_pickle = true"
-        )
-    return skops.io.load(file, trusted=names)
-
-
-def _loaders(file: Path) -> dict[str, set[str]]:
-    """Return by which loaders of skops each name in a file is to be read."""
-    found: dict[str, set[str]] = {}
-    with zipfile.ZipFile(file) as archive:
-        waiting = [json.loads(archive.read("schema.json"))]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            name = f"{node.get('__module__')}.{node.get('__class__')}"
-            found.setdefault(name, set()).add(str(node.get("__loader__")))
-        waiting += (
-            node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-        )
-    return found
-
-
-def _is_sklearn(name: str) -> bool:
-    """Whether a type that skops does not list is a class that scikit-learn itself defines.
-
-    Trees and losses of fitted models are such; functions are not trusted, nor what a module of
-    scikit-learn merely imported from elsewhere.
-    """
-    module, _, attribute = name.rpartition(".")
-    if module.partition(".")[0] != "sklearn":
-        return False
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError):
-        return False
-    return inspect.isclass(found) and found.__module__.partition(".")[0] == "sklearn"

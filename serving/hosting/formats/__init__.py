@@ -1,0 +1,1 @@
+"""Model formats: one table, and the reader of each."""

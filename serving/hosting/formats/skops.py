@@ -1,0 +1,84 @@
+"""skops files: data, read only when every type in them is trusted.
+
+Trusted are classes of scikit-learn, the few types that skops itself trusts, and those in HARMLESS.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from driftline.lazy_imports import without, without_parts_of_numpy
+from driftline.serving.hosting.formats.model_format import ModelError
+
+# What scikit-learn and joblib look for on their way stays out; models that need it import it.
+LEFT_OUT = ("cupy", "dask", "pytest", "rich", "torch")
+with without(*LEFT_OUT), without_parts_of_numpy():
+    import sklearn.utils
+
+    # skops trusts all estimators, and imports the whole of scikit-learn and whatever array library
+    # is installed to find them. `read` trusts the classes that a file names, one by one.
+    _all_estimators, sklearn.utils.all_estimators = sklearn.utils.all_estimators, list
+    import skops.io
+
+    sklearn.utils.all_estimators = _all_estimators
+
+# What scikit-learn's own estimators (of 1.9) hold of other packages: types of numbers
+# (SimpleImputer, KBinsDiscretizer) and a mean (FeatureAgglomeration). Each by the one loader that
+# reads it as what it is: others call whatever is named with arguments of the file's own, or set
+# its state, and numpy.dtype takes fields beyond its memory that way.
+HARMLESS = {"numpy.dtype": "DTypeNode", "numpy.mean": "FunctionNode"}
+
+
+def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
+    """Read a skops file that holds nothing but trusted types."""
+    names = skops.io.get_untrusted_types(file=file)
+    loaders = _loaders(file) if HARMLESS.keys() & set(names) else {}
+    foreign = [
+        name
+        for name in names
+        if loaders.get(name) != {HARMLESS.get(name)} and not _is_sklearn(name)
+    ]
+    if foreign:
+        raise ModelError(
+            f"{file.name} holds the types {', '.join(sorted(foreign)[:10])}; only types of "
+            "scikit-learn are trusted in a skops file: build the model of those, or save it with "
+            "joblib and allow pickles by [serving] trust_pickle = true"
+        )
+    return skops.io.load(file, trusted=names)
+
+
+def _loaders(file: Path) -> dict[str, set[str]]:
+    """Return by which loaders of skops each name in a file is to be read."""
+    found: dict[str, set[str]] = {}
+    with zipfile.ZipFile(file) as archive:
+        waiting = [json.loads(archive.read("schema.json"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            name = f"{node.get('__module__')}.{node.get('__class__')}"
+            found.setdefault(name, set()).add(str(node.get("__loader__")))
+        waiting += (
+            node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        )
+    return found
+
+
+def _is_sklearn(name: str) -> bool:
+    """Whether a type that skops does not list is a class that scikit-learn itself defines.
+
+    Trees and losses of fitted models are such; functions are not trusted, nor what a module of
+    scikit-learn merely imported from elsewhere.
+    """
+    module, _, attribute = name.rpartition(".")
+    if module.partition(".")[0] != "sklearn":
+        return False
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError):
+        return False
+    return inspect.isclass(found) and found.__module__.partition(".")[0] == "sklearn"

@@ -1,0 +1,99 @@
+"""The table of model formats, and which of them a path holds.
+
+Known to the server, too, which never opens a model.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from driftline.serving.hosting.formats.model_format import ModelError, ModelFormat
+
+_HERE = "driftline.serving.hosting.formats"
+# Of somebody else's package: an entry point of the group, a ModelFormat.
+GROUP = "driftline.model_formats"
+MODEL_FORMATS: Mapping[str, ModelFormat] = {
+    "skops": ModelFormat((".skops",), f"{_HERE}.skops:read"),
+    "pickle": ModelFormat((".joblib", ".pkl", ".pickle"), "joblib:load", runs_code=True),
+    "xgboost": ModelFormat((".ubj", ".json"), f"{_HERE}.xgboost:read", has_common_suffix=True),
+    "lightgbm": ModelFormat((".txt",), f"{_HERE}.lightgbm:read", has_common_suffix=True),
+}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model on disk, and its format."""
+
+    path: Path
+    format: ModelFormat
+
+
+@cache
+def model_formats() -> Mapping[str, ModelFormat]:
+    """Return every format by its name, those of other packages last."""
+    # Slow to import, and only needed by whoever looks for a model.
+    from importlib.metadata import entry_points
+
+    found = dict(MODEL_FORMATS)
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            loaded = point.load()
+        except (Exception, SystemExit):  # Foreign code; without it the other formats go on.
+            log.exception("model format=%s from=%s cannot be loaded", point.name, point.value)
+            continue
+        if isinstance(loaded, ModelFormat):
+            found.setdefault(point.name, loaded)
+        else:
+            log.error("model format=%s from=%s is no ModelFormat", point.name, point.value)
+    return found
+
+
+def model_suffixes() -> tuple[str, ...]:
+    """Return the suffixes of model files, in the order of the table."""
+    return tuple(suffix for one in model_formats().values() for suffix in one.suffixes)
+
+
+def find_model(path: Path) -> StoredModel:
+    """Find the model: the file itself, or the only one of a known format in the folder."""
+    if path.is_dir():
+        return _in_folder(path)
+    if not path.is_file():
+        raise ModelError(f"model {path}: no such file")
+    found = _format_of(path)
+    if found is None:
+        expected = ", ".join(model_suffixes())
+        raise ModelError(f'model {path}: suffix "{path.suffix}"; expected one of {expected}')
+    return StoredModel(path, found)
+
+
+def require_trusted(model: StoredModel, *, trust_pickle: bool) -> None:
+    """Refuse a model that can run code where such are not allowed."""
+    if model.format.runs_code and not trust_pickle:
+        raise ModelError(
+            f"{model.path.name} is a pickle, which can run any code when it is read; save the "
+            "model with skops, or allow pickles by [serving] trust_pickle = true"
+        )
+
+
+def _format_of(file: Path) -> ModelFormat | None:
+    suffix = file.suffix.lower()
+    return next((one for one in model_formats().values() if suffix in one.suffixes), None)
+
+
+def _in_folder(folder: Path) -> StoredModel:
+    files = sorted(folder.iterdir())
+    models = [StoredModel(file, one) for file in files if (one := _format_of(file)) is not None]
+    models = [one for one in models if not one.format.has_common_suffix] or models
+    if len(models) != 1:
+        named = ", ".join(one.path.name for one in models) or "none"
+        raise ModelError(
+            f"folder {folder} holds {len(models)} model files ({named}); "
+            f"expected one with suffix {', '.join(model_suffixes())}"
+        )
+    return models[0]

@@ -1,0 +1,77 @@
+import sys
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.predictor import load_predictor
+
+
+def numbers(rows=40, width=3, seed=1):
+    random = np.random.default_rng(seed)
+    return random.normal(size=(rows, width)), random.integers(0, 3, rows)
+
+
+BOOSTED = [
+    ("m.json", xgboost.XGBClassifier, 2), ("m.ubj", xgboost.XGBClassifier, 3),
+    ("m.json", xgboost.XGBRegressor, 0), ("m.ubj", xgboost.XGBRFClassifier, 2),
+    ("m.txt", lightgbm.LGBMClassifier, 2), ("m.txt", lightgbm.LGBMClassifier, 3),
+    ("m.txt", lightgbm.LGBMRegressor, 0),
+]  # fmt: skip  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "kind", "classes"), BOOSTED)
+@pytest.mark.parametrize("named", [True, False])
+def test_files_of_boosted_trees_answer_as_the_model_that_was_saved(
+    name, kind, classes, named, tmp_path
+):
+    values, _ = numbers(300, 4)
+    score = values[:, 0] + values[:, 1] * values[:, 2]
+    target = np.digitize(score, np.quantile(score, [0.5, 0.8])[: classes - 1])
+    rows = pd.DataFrame(values, columns=list("wxyz")) if named else values
+    quiet = {"verbose": -1} if name == "m.txt" else {}
+    model = kind(n_estimators=5, n_jobs=1, **quiet).fit(rows, target if classes else score)
+    (model.booster_ if name == "m.txt" else model).save_model(tmp_path / name)
+
+    predictor = load_predictor(tmp_path / name, trust_pickle=False)
+    answer = predictor.predict(dict(zip("wxyz", values.T, strict=True)))
+
+    found = predictor.description
+    assert found.feature_names == (("w", "x", "y", "z") if named else None)
+    assert (found.feature_count, len(found.classes)) == (4, classes)
+    np.testing.assert_allclose(answer.predictions, model.predict(rows), rtol=1e-6)
+    if classes:
+        chances = model.predict_proba(rows)
+        expected = chances if classes > 2 else chances[:, 1:]
+        np.testing.assert_allclose(answer.probabilities, expected, rtol=1e-6)
+    else:
+        assert answer.probabilities is None
+
+
+def test_boosted_trees_that_answer_no_probabilities_are_refused(tmp_path):
+    values, labels = numbers()
+    model = xgboost.XGBClassifier(n_estimators=2, objective="binary:hinge")
+    model.fit(values, labels > 0).save_model(tmp_path / "m.json")
+
+    with pytest.raises(ModelError, match=r"m\.json answers no probabilities.*binary:logistic"):
+        load_predictor(tmp_path / "m.json", trust_pickle=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "library"), [("m.json", "xgboost"), ("m.ubj", "xgboost"), ("m.txt", "lightgbm")]
+)
+def test_boosted_trees_ask_for_their_library_and_a_broken_file_is_one_sentence(
+    name, library, tmp_path, monkeypatch
+):
+    (tmp_path / name).write_text('{"a": 1}')
+    with pytest.raises(ModelError, match=rf"{name} cannot be read \([^\n]*\)$"):
+        load_predictor(tmp_path / name, trust_pickle=False)
+
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(
+        ModelError, match=rf"{name} is a model of {library}, which is not installed"
+    ):
+        load_predictor(tmp_path / name, trust_pickle=False)

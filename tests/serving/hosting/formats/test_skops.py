@@ -1,0 +1,155 @@
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.cluster import FeatureAgglomeration
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+)
+from sklearn.utils import all_estimators
+
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.predictor import load_predictor
+
+
+class Foreign:
+    """Stands for a type that is not scikit-learn's."""
+
+    def predict(self, rows):
+        return rows
+
+
+def numbers(rows=40, width=3, seed=1):
+    random = np.random.default_rng(seed)
+    return random.normal(size=(rows, width)), random.integers(0, 3, rows)
+
+
+@pytest.mark.parametrize(
+    "model", [RandomForestClassifier(3), HistGradientBoostingClassifier(max_iter=3)]
+)
+def test_trees_are_trusted_for_they_are_scikit_learns_own(model, tmp_path):
+    rows, labels = numbers()
+    skops.io.dump(model.fit(rows, labels), tmp_path / "m.skops")
+
+    answer = load_predictor(tmp_path / "m.skops", trust_pickle=False).predict(
+        {f"_c{i}": rows[:, i] for i in range(3)}
+    )
+
+    assert len(answer.probabilities[0]) == 3
+
+
+@pytest.mark.parametrize(
+    "step",
+    [SimpleImputer(), KBinsDiscretizer(3), FeatureAgglomeration(2)],
+    ids=lambda step: type(step).__name__,
+)
+def test_what_scikit_learns_own_estimators_hold_of_numbers_is_trusted(step, tmp_path):
+    rows, labels = numbers()
+    model = Pipeline([("step", step), ("fit", LogisticRegression())])
+    skops.io.dump(model.fit(rows, labels), tmp_path / "m.skops")
+
+    answer = load_predictor(tmp_path / "m.skops", trust_pickle=False).predict(
+        {f"_c{i}": rows[:, i] for i in range(3)}
+    )
+
+    assert len(answer.probabilities[0]) == 3
+
+
+@pytest.mark.parametrize("loader", ["LossNode", "ConstructorFromReduceNode", "ObjectNode"])
+def test_a_type_of_numbers_is_not_trusted_by_a_loader_that_calls_it(loader, tmp_path):
+    skops.io.dump(SimpleImputer().fit(numbers()[0]), tmp_path / "m.skops")
+    with zipfile.ZipFile(tmp_path / "m.skops") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["schema.json"] = parts["schema.json"].replace(b"DTypeNode", loader.encode())
+    with zipfile.ZipFile(tmp_path / "m.skops", "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+
+    with pytest.raises(
+        ModelError, match=r"numpy\.dtype; only types of scikit-learn|cannot be read"
+    ):
+        load_predictor(tmp_path / "m.skops", trust_pickle=False)
+
+
+def test_a_skops_file_with_a_foreign_type_is_refused_by_the_types_name(tmp_path):
+    skops.io.dump(Foreign(), tmp_path / "m.skops")
+
+    with pytest.raises(
+        ModelError, match=r"Foreign; only types of scikit-learn are trusted.*trust_pickle = true"
+    ):
+        load_predictor(tmp_path / "m.skops", trust_pickle=False)
+
+
+def test_a_function_of_another_module_in_a_skops_file_is_refused(tmp_path):
+    model = Pipeline(
+        [("call", FunctionTransformer(np.save)), ("fit", LogisticRegression())], memory=None
+    )
+    skops.io.dump(model, tmp_path / "m.skops")
+
+    with pytest.raises(ModelError, match="numpy"):
+        load_predictor(tmp_path / "m.skops", trust_pickle=False)
+
+
+def test_what_scikit_learn_only_imported_is_not_its_own():
+    from driftline.serving.hosting.formats.skops import _is_sklearn
+
+    assert _is_sklearn("sklearn.tree._tree.Tree")
+    assert not _is_sklearn("sklearn.utils._joblib.Parallel")
+    assert not _is_sklearn("sklearn.base.clone")
+    assert not _is_sklearn("sklearn.nowhere.Thing")
+    assert not _is_sklearn("os.system")
+
+
+def test_a_zip_that_is_no_model_is_one_sentence(tmp_path):
+    with zipfile.ZipFile(tmp_path / "m.skops", "w") as archive:
+        archive.writestr("schema.json", "{}")
+
+    with pytest.raises(ModelError, match=r"m\.skops"):
+        load_predictor(tmp_path / "m.skops", trust_pickle=False)
+
+
+def test_what_scikit_learn_finds_on_its_way_stays_out_until_a_model_needs_it():
+    code = (
+        "import sys; import driftline.serving.hosting.worker; "
+        "print({'dask', 'pytest', 'rich', 'numpy.f2py', 'sklearn.gaussian_process'} "
+        "& set(sys.modules)); "
+        "from sklearn.utils import all_estimators; print(len(all_estimators())); "
+        "import dask.array; from sklearn.externals.array_api_compat.dask import array; "
+        "print(array.__name__)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == [
+        "set()",
+        str(len(all_estimators())),
+        "sklearn.externals.array_api_compat.dask.array",
+    ]
+
+
+def test_every_estimator_is_trusted_though_skops_is_told_of_none(tmp_path):
+    random = np.random.default_rng(5)
+    rows, labels = random.normal(size=(30, 3)), random.integers(0, 2, 30)
+    model = GaussianProcessClassifier().fit(rows, labels)
+    skops.io.dump(model, tmp_path / "m.skops")
+    code = (
+        "import sys; from pathlib import Path; "
+        "from driftline.serving.hosting.predictor import load_predictor; "
+        "from skops.io import _trusted_types as trusted; "
+        "loaded = load_predictor(Path(sys.argv[1]), trust_pickle=False); "
+        "print(type(loaded.model).__name__, trusted.SKLEARN_ESTIMATOR_TYPE_NAMES)"
+    )
+    run = [sys.executable, "-c", code, str(tmp_path / "m.skops")]
+
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "GaussianProcessClassifier []\n"

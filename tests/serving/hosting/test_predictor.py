@@ -1,0 +1,120 @@
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.preprocessing import (
+    StandardScaler,
+)
+from sklearn.svm import LinearSVC
+
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.predictor import Predictor, load_predictor
+
+
+def columns_of(frame):
+    return {name: frame[name].to_numpy() for name in ("carrier", "origin", "distance", "temp")}
+
+
+def numbers(rows=40, width=3, seed=1):
+    random = np.random.default_rng(seed)
+    return random.normal(size=(rows, width)), random.integers(0, 3, rows)
+
+
+def test_a_pipeline_answers_as_the_model_itself_does(trained):
+    predictor = load_predictor(trained.file, trust_pickle=False)
+    rows = trained.frame.drop(columns="late").head(17)
+
+    answer = predictor.predict(columns_of(rows))
+
+    assert list(answer.predictions) == trained.model.predict(rows).tolist()
+    expected = trained.model.predict_proba(rows)[:, 1]
+    np.testing.assert_allclose([one for (one,) in answer.probabilities], expected, rtol=1e-12)
+
+
+def test_columns_may_come_in_another_order_than_the_model_was_fitted_with(trained):
+    predictor = load_predictor(trained.file, trust_pickle=False)
+    columns = columns_of(trained.frame.head(5))
+    turned = dict(reversed(columns.items()))
+
+    assert predictor.predict(turned) == predictor.predict(columns)
+
+
+def test_a_model_says_what_it_takes_and_answers(trained):
+    found = load_predictor(trained.file, trust_pickle=False).description
+
+    assert found.feature_names == ("carrier", "origin", "distance", "temp")
+    assert found.classes == ("0", "1")
+    assert found.class_type == "int64"
+    assert found.has_probability
+
+
+@pytest.mark.parametrize(
+    ("held", "sentence"),
+    [
+        (LogisticRegression(), "not fitted"),
+        ({"a": 1}, "expected a model with a method predict"),
+        (StandardScaler().fit([[1.0]]), "expected a model with a method predict"),
+    ],
+)
+def test_what_is_no_fitted_model_is_refused(held, sentence, tmp_path):
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(held))
+
+    with pytest.raises(ModelError, match=sentence):
+        load_predictor(tmp_path / "m.pkl", trust_pickle=True)
+
+
+def test_a_regression_answers_numbers_without_probability():
+    rows, _ = numbers()
+    predictor = Predictor(LinearRegression().fit(rows, rows.sum(axis=1)))
+
+    answer = predictor.predict({f"_c{i}": rows[:2, i] for i in range(3)})
+
+    np.testing.assert_allclose(answer.predictions, rows[:2].sum(axis=1))
+    assert answer.probabilities is None
+
+
+def test_a_classifier_without_probabilities_answers_classes_only():
+    rows, labels = numbers()
+    predictor = Predictor(LinearSVC().fit(rows, np.array(["a", "b", "c"])[labels]))
+
+    answer = predictor.predict({f"_c{i}": rows[:2, i] for i in range(3)})
+
+    assert set(answer.predictions) <= {"a", "b", "c"}
+    assert answer.probabilities is None
+
+
+def test_the_probability_of_two_classes_is_the_positive_ones(trained):
+    columns = columns_of(trained.frame.head(3))
+
+    second = Predictor(trained.model).predict(columns).probabilities
+    first = Predictor(trained.model, positive="0").predict(columns).probabilities
+
+    np.testing.assert_allclose(np.array(first) + np.array(second), 1)
+    with pytest.raises(ModelError, match="the model knows 0, 1"):
+        Predictor(trained.model, positive="yes")
+
+
+class _Short(LogisticRegression):
+    """Answers for one row, however many were asked."""
+
+    def predict_proba(self, rows):
+        return super().predict_proba(rows)[:1]
+
+
+class _Two(LinearRegression):
+    """Answers two values a row."""
+
+    def predict(self, rows):
+        return np.column_stack([super().predict(rows)] * 2)
+
+
+def test_a_model_that_answers_other_many_than_rows_is_refused():
+    rows = np.arange(12.0).reshape(6, 2)
+    columns = {"_c0": rows[:, 0], "_c1": rows[:, 1]}
+    short = Predictor(_Short().fit(rows, [0, 1, 0, 1, 0, 1]))
+    two = Predictor(_Two().fit(rows, rows[:, 0]))
+
+    for ask in (short.predict, short.numbers, two.predict, two.numbers):
+        with pytest.raises(ModelError, match="expected"):
+            ask(columns)
