@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROWS = re.findall(
-    r"^\| (an? [^|]+) \| .*?`([A-Z]+)` in `([\w/]+)\.py` \|([^|]*)\|$",
+    r"^\| (an? [^|]+) \| .*?`([A-Z_]+)` in `([\w/]+)\.py` \|([^|]*)\|$",
     (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
     re.MULTILINE,
 )
