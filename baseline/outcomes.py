@@ -18,7 +18,7 @@ from driftline.baseline.pairing import require_numbers
 from driftline.baseline.spacing import SpacedRows
 from driftline.classes import class_text, known_classes, merged_classes
 from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES
+from driftline.formats.arrow_types import ARROW_TYPES, is_list
 from driftline.formats.coercion import coerce
 from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Column, ColumnType, Signature
@@ -159,6 +159,7 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
     """Decide from the reference what its owner left open."""
     classes = _classes(signature)
     problem = roles.problem or _problem(roles, signature, classes)
+    _require_weights(roles, table)
     positives = roles.positives
     if problem is None and roles.label is not None:
         # Labels of groups alone, to be compared before there is a model.
@@ -168,6 +169,10 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
     positives = _label_first(known_classes(positives, classes), roles, table)
     if problem == "regression":
         _require_regression(roles, table)
+    elif problem == "ranking":
+        _require_no_classes(roles)
+    elif problem is not None:
+        _require_no_lists(roles, table, problem)
     probability = roles.probability
     if problem == "binary" and roles.prediction is None:
         _require_shares(probability, table)
@@ -297,6 +302,39 @@ def _require_regression(roles: Roles, table: pa.Table) -> None:
             f"positive {', '.join(roles.positives)}: the answers are numbers, and those above it "
             "are positive; expected one number"
         )
+
+
+def _require_weights(roles: Roles, table: pa.Table) -> None:
+    """Refuse a reference of which no row counts."""
+    if roles.weight is None or not len(table):
+        return
+    weights = coerce(table[roles.weight], "double")[0]
+    usable = pc.and_(pc.is_finite(weights), pc.greater(weights, 0.0))
+    if not pc.any(usable).as_py():
+        raise InputError(
+            f'weight "{roles.weight}": no row has one above 0 that is finite; expected how much '
+            "each row counts"
+        )
+
+
+def _require_no_classes(roles: Roles) -> None:
+    """Refuse a positive class or probabilities of rankings, which have neither."""
+    if roles.positives:
+        raise InputError(f"positive {', '.join(roles.positives)}: a ranking has no positive class")
+    if roles.probability:
+        raise InputError(
+            f'probability "{roles.probability[0]}": a ranking has no probability; leave it out'
+        )
+
+
+def _require_no_lists(roles: Roles, table: pa.Table, problem: Problem) -> None:
+    """Refuse lists where classes are compared."""
+    for role, name in (("label", roles.label), ("prediction", roles.prediction)):
+        if name is not None and is_list(table[name].type):
+            raise InputError(
+                f'{role} "{name}" holds lists, and the problem is {problem}; lists of numbers are '
+                "forecasts (--problem regression), lists of items rankings (--problem ranking)"
+            )
 
 
 def _require_shares(probability: Sequence[str], table: pa.Table) -> None:

@@ -264,6 +264,9 @@ class Roles:
     def __post_init__(self) -> None:
         if self.problem is not None and self.problem not in get_args(Problem):
             raise InputError(f'problem "{self.problem}"; expected {", ".join(get_args(Problem))}')
+        for role in ("label", "prediction", "id_column", "timestamp", "group", "weight"):
+            if not isinstance(name := getattr(self, role), str | None):
+                raise InputError(f"{role} {name!r}; expected the name of a column, a text")
         if not 0 <= self.positive_above <= 1:
             raise InputError(f"threshold {self.threshold}; expected 0 to 1")
 

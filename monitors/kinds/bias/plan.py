@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from driftline.baseline.forecasts import holds_lists
 from driftline.baseline.outcomes import (
     Outcomes,
     compared_features,
@@ -162,6 +163,10 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
             f"--group {roles.group}"
         )
     settled = replace(roles, facets=facets)
+    own = outcomes.roles
+    if holds_lists(outcomes.table, own.prediction) or holds_lists(outcomes.table, own.label):
+        what = "rankings" if own.problem == "ranking" else "lists of numbers"
+        raise InputError(f"bias: the answers are {what}; bias is measured of classes and numbers")
     _check_answers(settled, outcome_classes(outcomes))
     # The reference's columns under its own names; what is positive is the same on both sides.
     own = replace(

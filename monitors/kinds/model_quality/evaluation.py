@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.baseline.answers import (
     ANY,
@@ -223,7 +224,7 @@ class _Window:
 
 def _read_window(context: CheckContext, expected: Expectation) -> _Window:
     """Read the rows, and what the model said of those with a label, and of all."""
-    table, has_label = _rows(context)
+    table, has_label = _rows(context, expected)
     known = expected.answers.classes if expected.answers else ()
     is_known = not set(known).isdisjoint(known_classes(expected.roles.positives, known))
     if expected.problem == "binary" and not is_known:
@@ -273,7 +274,7 @@ def _read(
     return replace(answers.take(slice(0)), impossible=rows)
 
 
-def _rows(context: CheckContext) -> tuple[pa.Table, bool]:
+def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]:
     """Read the columns that outcomes are measured on, and those that segments are named by.
 
     Also return whether any of the rows came with a column of labels.
@@ -287,7 +288,7 @@ def _rows(context: CheckContext) -> tuple[pa.Table, bool]:
     estimation, label = context.baseline.estimation, context.roles.label
     if estimation is not None:
         wanted |= {*estimation.cells}
-    parts, has_label = [], False
+    parts, has_label, unfit, given = [], False, 0, 0
     lists = {
         one.name: one.compared_type
         for one in context.baseline.signature.columns
@@ -299,9 +300,15 @@ def _rows(context: CheckContext) -> tuple[pa.Table, bool]:
             # Labels are to come, and quality is estimated until then.
             batch = batch.append_column(label, pa.nulls(len(batch)))
         needed_columns(context.roles, batch.schema.names)
-        batch = _with_lists(batch, lists)
+        batch, misfits = _with_lists(batch, lists, label, expected.problem)
+        unfit, given = unfit + misfits[0], given + misfits[1]
         chosen = [name for name in batch.schema.names if name in wanted]
         parts.append(pa.Table.from_batches([batch.select(chosen)]))
+    if unfit and unfit == given:
+        raise InputError(
+            f'label "{label}": none of {plural(given, "value")} is a list; the baseline has lists '
+            "there: expected lists, or their JSON text"
+        )
     if parts:
         return pa.concat_tables(parts, promote_options="permissive"), has_label
     roles = context.roles
@@ -309,13 +316,29 @@ def _rows(context: CheckContext) -> tuple[pa.Table, bool]:
     return pa.table({name: pa.array([], pa.float64()) for name in names}), True
 
 
-def _with_lists(batch: pa.RecordBatch, lists: Mapping[str, ColumnType]) -> pa.RecordBatch:
-    """Read lists that came as texts, as those of CSV files do."""
+def _with_lists(
+    batch: pa.RecordBatch, lists: Mapping[str, ColumnType], label: str | None, problem: str
+) -> tuple[pa.RecordBatch, tuple[int, int]]:
+    """Read lists that came as texts, as those of CSV files do.
+
+    Also return how many labels were no list, and how many there were. Of a ranking such a label is
+    one of no relevant item, which is counted.
+    """
+    misfits = (0, 0)
     for name, kind in lists.items():
         at = batch.schema.get_field_index(name)
-        if at >= 0 and pa.types.is_string(plain_type(batch.schema.field(at).type)):
-            batch = batch.set_column(at, name, coerce(batch.column(at), kind)[0])
-    return batch
+        if at < 0 or not pa.types.is_string(plain_type(batch.schema.field(at).type)):
+            continue
+        values, unfit = coerce(batch.column(at), kind)
+        if unfit and name == label:
+            misfits = (unfit, unfit + len(values) - values.null_count)
+            if problem == "ranking":
+                is_none = pc.and_(values.is_null(), batch.column(at).is_valid())
+                values = pc.if_else(is_none, pa.scalar([], values.type), values)
+        elif name == label:
+            misfits = (0, len(values) - values.null_count)
+        batch = batch.set_column(at, name, values)
+    return batch, misfits
 
 
 def _points(
@@ -361,11 +384,16 @@ def _details(
         ],
         "needed": dict(judged.needed),
     }
+    if answers.weightless and not len(answers):
+        found["weight_note"] = (
+            f"{plural(answers.weightless, 'row')} of {expected.roles.weight} 0 count nothing"
+        )
     if answers.weight is not None and len(answers):
         worth = effective_rows(answers.weight[answers.once(np.ones(len(answers), np.bool_))])
         found["weight_note"] = (
             f"each row counts by its {expected.roles.weight}: "
-            f"{plural(answers.row_count, 'row')} are worth {worth:,.0f} that count alike"
+            f"{plural(answers.row_count, 'row')} {'is' if answers.row_count == 1 else 'are'} worth "
+            f"{worth:,.0f} that count alike"
         )
     if answers.classes:
         matrix = confusion_matrix(answers)

@@ -195,8 +195,11 @@ def relative_weights(weights: Numbers | None) -> Numbers | None:
 def effective_rows(weights: ArrayLike) -> float:
     """Return how many rows that count alike are worth as much as some with weights (Kish, 1965)."""
     found = np.asarray(weights, np.float64)
-    squares = float(np.einsum("i,i->", found, found))
-    return float(found.sum()) ** 2 / squares if squares else 0.0
+    largest = float(found.max(initial=0.0))
+    if not largest:
+        return 0.0
+    found = found / largest  # No square of them is infinite, nor all are 0.
+    return float(found.sum()) ** 2 / float(np.einsum("i,i->", found, found))
 
 
 def student(squares: ArrayLike, fourths: ArrayLike) -> Numbers:

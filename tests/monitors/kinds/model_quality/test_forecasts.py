@@ -242,3 +242,22 @@ def test_a_horizon_of_one_says_why_it_has_no_mase() -> None:
     mase = next(one for one in report.metrics if one.name == "mase")
     assert mase.value is None
     assert "no label of the reference holds two values" in mase.note
+
+
+def test_lists_are_no_classes_and_have_no_bias() -> None:
+    frame = rows(200, seed=1).assign(group=["a", "b"] * 100)
+    roles = {"label": "y", "prediction": "f"}
+
+    with pytest.raises(InputError, match="holds lists, and the problem is multiclass"):
+        dl.Baseline.fit(frame, **roles, problem="multiclass")
+    for positive in (None, 50):  # Named or not, nobody is asked for what would not help.
+        baseline = dl.Baseline.fit(frame, **roles, facet="group=a", positive=positive)
+        with pytest.raises(InputError, match="bias: the answers are lists of numbers"):
+            dl.check(frame, baseline, kind="bias")
+
+
+def test_labels_of_which_none_is_a_list_are_refused() -> None:
+    frame = rows(200, seed=1)
+
+    with pytest.raises(InputError, match="none of 200 values is a list"):
+        dl.check(frame.assign(y="many"), fitted(frame), kind="model-quality")

@@ -297,3 +297,25 @@ def test_a_million_places_are_read_without_a_loop_over_rows() -> None:
 
     assert found.hits.shape == (100_000, 10)
     assert calls < 1_000
+
+
+@pytest.mark.parametrize("named", [{"positive": "a"}, {"probability": "chance"}])
+def test_rankings_have_no_classes(named: dict[str, str]) -> None:
+    frame = rows(60, seed=1).assign(chance=0.5)
+
+    with pytest.raises(InputError, match="a ranking has no"):
+        fitted(frame, problem="ranking", **named)
+
+
+def test_labels_that_are_no_lists_are_counted_or_refused() -> None:
+    baseline, frame = fitted(rows(400, seed=1)), rows(200, seed=2)
+    some = frame.assign(y=[json.dumps(list(one)) for one in frame["y"]])
+    some.loc[:49, "y"] = "just one"
+
+    report = dl.check(some, baseline, kind="model-quality")
+
+    assert report.details["unfit_labels"] == 50
+    assert report.details["rows_without_label"] == 0
+    assert report.labelled_count == 150
+    with pytest.raises(InputError, match='label "y": none of 200 values is a list'):
+        dl.check(frame.assign(y="just one"), baseline, kind="model-quality")

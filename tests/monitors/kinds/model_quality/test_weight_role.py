@@ -264,3 +264,40 @@ def test_requests_of_an_own_app_carry_the_weight(weighted: Baseline) -> None:
     found = foreign_signature(weighted.signature)
 
     assert [one.name for one in found.inputs] == ["origin", "stands_for"]
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-300, 5e-324])
+def test_the_unit_of_weights_says_nothing(weighted: Baseline, scale: float) -> None:
+    table = rows(3_000, 2)
+    scaled = with_weights(table, pa.array(table["stands_for"].to_numpy() * scale))
+
+    notes = [
+        dl.check(one, weighted, kind="model-quality").details["weight_note"]
+        for one in (table, scaled)
+    ]
+
+    assert notes[0] == notes[1]
+
+
+def test_a_window_of_zero_weights_says_so(weighted: Baseline) -> None:
+    report = dl.check(
+        with_weights(rows(500, 2), pa.array(np.zeros(500))), weighted, kind="model-quality"
+    )
+
+    assert not report.decided
+    assert report.details["weight_note"] == "500 rows of stands_for 0 count nothing"
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, np.nan, np.inf])
+def test_a_reference_of_which_no_row_counts_is_refused(weight: float) -> None:
+    table = with_weights(rows(500, 1), pa.array(np.full(500, weight)))
+
+    with pytest.raises(InputError, match='weight "stands_for": no row has one above 0'):
+        dl.Baseline.fit(table, **ROLES, weight="stands_for")
+
+
+@pytest.mark.parametrize("role", ["weight", "label", "prediction", "timestamp"])
+@pytest.mark.parametrize("name", [5, ["a"]])
+def test_a_column_that_is_no_text_is_refused_in_a_sentence(role: str, name: object) -> None:
+    with pytest.raises(InputError, match=f"{role} .* expected the name of a column, a text"):
+        dl.Baseline.fit(rows(50, 1), **{role: name})
