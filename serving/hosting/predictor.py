@@ -15,6 +15,7 @@ import numpy as np
 from driftline.lazy_imports import without, without_parts_of_numpy
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
+from driftline.serving.hosting.few_rows import FEW, UnusualError, few_rows
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.formats.skops import LEFT_OUT
 from driftline.serving.hosting.formats.table import StoredModel, find_model, require_trusted
@@ -24,6 +25,14 @@ with without(*LEFT_OUT), without_parts_of_numpy():
     from sklearn.exceptions import NotFittedError
     from sklearn.pipeline import Pipeline
     from sklearn.utils.validation import check_is_fitted
+
+# Classifiers of scikit-learn that answer the class with the highest probability.
+_MOST_PROBABLE = {
+    "DecisionTreeClassifier", "ExtraTreesClassifier", "GradientBoostingClassifier",
+    "HistGradientBoostingClassifier", "LogisticRegression", "RandomForestClassifier",
+}  # fmt: skip
+# Probabilities that lie closer may be the other way round before they were rounded.
+_TIE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,7 @@ class Predictor:
         self.model = model
         self.description = describe(model)
         self._names = self.description.feature_names
+        self._name_set = set(self._names or ())
         chances = self.description.has_probability
         self._shown = _shown_classes(self.description, positive)
         if type(model) is Pipeline and len(model.steps) > 1:
@@ -65,16 +75,52 @@ class Predictor:
             last = model
         self._predict = last.predict
         self._chances = last.predict_proba if chances else None
+        self._is_most_probable = (
+            type(last).__module__.startswith("sklearn.")
+            and type(last).__name__ in _MOST_PROBABLE
+            and len(self.description.classes) > 1
+        )
+        self._few_rows = few_rows(model, self._prepare)
 
     def predict(self, columns: Columns) -> Answer:
         """Predict every row."""
-        rows = self.prepared(columns)
-        predictions = np.asarray(self._predict(rows))
-        _require_shape(predictions, columns)
+        columns = self._in_order(columns)
+        found = self._quickly(columns)
+        rows: Any = None
+        if found is None:
+            rows = self.prepared(columns)
+            ask = self._predict if self._chances is None else self._chances
+            found = np.asarray(ask(rows))
         if self._chances is None:
-            return Answer(predictions.tolist())
-        chances = self._shown_chances(rows, columns)
-        return Answer(predictions.tolist(), chances.tolist())
+            _require_shape(found, columns)
+            return Answer(found.tolist())
+        _require_shape(found, columns, len(self.description.classes))
+        predictions = self._most_probable(found)
+        if predictions is None:
+            rows = self.prepared(columns) if rows is None else rows
+            predictions = np.asarray(self._predict(rows))
+            _require_shape(predictions, columns)
+        return Answer(predictions.tolist(), found[:, self._shown].tolist())
+
+    def _quickly(self, columns: Columns) -> np.ndarray | None:
+        """Return what the model answers to a few usual rows."""
+        arrays = list(columns.values())
+        if self._few_rows is None or len(arrays[0]) > FEW:
+            return None
+        try:
+            return self._few_rows(arrays)
+        except UnusualError:
+            return None
+
+    def _most_probable(self, chances: np.ndarray) -> np.ndarray | None:
+        """Return the predicted classes; None where the model has to be asked for them."""
+        if not self._is_most_probable:
+            return None
+        first, second = np.sort(chances, axis=1)[:, :-3:-1].T
+        if not (first - second > _TIE).all():
+            return None
+        found: np.ndarray = self.model.classes_[chances.argmax(axis=1)]
+        return found
 
     def numbers(self, columns: Columns) -> np.ndarray:
         """Return what attributions are counted in, for every row.
@@ -119,13 +165,18 @@ class Predictor:
             if all(values.dtype.kind in "fib" for values in columns.values()):
                 return np.column_stack([values.astype(float) for values in columns.values()])
             return pd.DataFrame(columns)
-        if columns.keys() != set(self._names):
-            if len(columns) != len(self._names):
-                raise ModelError(
-                    f"the row has {len(columns)} values; the model takes {len(self._names)}"
-                )
-            columns = dict(zip(self._names, columns.values(), strict=True))
-        return pd.DataFrame({name: columns[name] for name in self._names})
+        return pd.DataFrame(self._in_order(columns))
+
+    def _in_order(self, columns: Columns) -> Columns:
+        """Return the columns as the model names and orders them, if it knows names."""
+        names = self._names
+        if names is None:
+            return columns
+        if columns.keys() == self._name_set:
+            return {name: columns[name] for name in names}
+        if len(columns) != len(names):
+            raise ModelError(f"the row has {len(columns)} values; the model takes {len(names)}")
+        return dict(zip(names, columns.values(), strict=True))
 
 
 def _require_shape(found: np.ndarray, columns: Columns, *width: int) -> None:

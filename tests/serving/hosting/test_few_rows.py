@@ -1,0 +1,217 @@
+"""Predictions of a few rows are those of scikit-learn's own call, which is the source here."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+
+from driftline.serving.hosting.few_rows import FEW
+from driftline.serving.hosting.predictor import Predictor
+
+NAMES = ["carrier", "origin", "distance", "temp"]
+TEXTS, NUMBERS = NAMES[:2], NAMES[2:]
+ORDINAL = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
+
+
+def frame(rows=400, seed=1):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "carrier": rng.choice(["UA", "DL", "AA"], rows),
+            "origin": rng.choice(["EWR", "JFK"], rows),
+            "distance": rng.integers(80, 3000, rows),
+            "temp": rng.normal(50, 20, rows),
+        }
+    )
+
+
+def target(table, classes=2):
+    size = table.distance / 1000 + table.temp / 40 + (table.carrier == "UA")
+    return pd.qcut(size, classes, labels=False).to_numpy() if classes else size.to_numpy()
+
+
+def columns_of(table):
+    return {
+        name: table[name].to_numpy(dtype=object if name in TEXTS else None).copy() for name in table
+    }
+
+
+def on_columns(last, texts=ORDINAL, numbers="passthrough"):
+    return make_pipeline(make_column_transformer((texts, TEXTS), (numbers, NUMBERS)), last)
+
+
+MODELS = {
+    "trees on codes": (on_columns(HistGradientBoostingClassifier(random_state=0)), 2),
+    "trees, three classes": (on_columns(HistGradientBoostingClassifier(max_iter=20)), 3),
+    "trees, values": (on_columns(HistGradientBoostingRegressor(max_iter=20)), 0),
+    "logistic on one-hot": (
+        on_columns(
+            LogisticRegression(),
+            make_pipeline(
+                SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")
+            ),
+            make_pipeline(SimpleImputer(), StandardScaler()),
+        ),
+        2,
+    ),
+    "logistic, three classes": (
+        on_columns(LogisticRegression(max_iter=1000), OneHotEncoder(), StandardScaler()), 3,
+    ),
+    "linear": (on_columns(LinearRegression(), OneHotEncoder()), 0),
+    "ridge": (on_columns(Ridge(), OneHotEncoder(), StandardScaler()), 0),
+}  # fmt: skip
+
+
+@pytest.fixture(params=MODELS, ids=str)
+def fitted(request):
+    model, classes = MODELS[request.param]
+    table = frame()
+    return model.fit(table, target(table, classes))
+
+
+def refuse(*_):
+    raise AssertionError("the model itself was asked")
+
+
+def without_the_model(predictor):
+    """Take the model's own methods away, so that only what was read from it is left."""
+    predictor._predict = predictor._prepare = refuse
+    predictor._chances = None if predictor._chances is None else refuse
+    return predictor
+
+
+def assert_same(answer, model, rows):
+    predictions = model.predict(rows)
+    if not hasattr(model, "classes_"):
+        np.testing.assert_allclose(answer.predictions, predictions, rtol=1e-12)
+        return
+    assert list(answer.predictions) == predictions.tolist()
+    chances = model.predict_proba(rows)
+    shown = chances[:, 1:] if chances.shape[1] == 2 else chances
+    np.testing.assert_allclose(answer.probabilities, shown, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("count", [1, 7, FEW])
+def test_few_rows_are_answered_as_by_the_model_without_asking_it(fitted, count):
+    rows = frame(count, seed=2)
+
+    answer = without_the_model(Predictor(fitted)).predict(columns_of(rows))
+
+    assert_same(answer, fitted, rows)
+
+
+def test_more_rows_are_answered_by_the_model(fitted):
+    rows = frame(FEW + 1, seed=3)
+
+    assert_same(Predictor(fitted).predict(columns_of(rows)), fitted, rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("temp", np.nan), ("temp", np.inf), ("carrier", None), ("carrier", "B6")]
+)
+def test_unusual_values_are_answered_or_refused_as_by_the_model(fitted, name, value):
+    rows = frame(3, seed=4).astype({"carrier": object})
+    rows.loc[1, name] = value
+    rows = pd.DataFrame(columns_of(rows))  # pandas reads texts with gaps anew.
+    predictor = Predictor(fitted)
+
+    try:
+        expected = fitted.predict(rows)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"contains|unknown"):
+            predictor.predict(columns_of(rows))
+        return
+
+    assert expected.shape == (3,)
+    assert_same(predictor.predict(columns_of(rows)), fitted, rows)
+
+
+def test_thresholds_of_trees_are_met_to_the_last_bit():
+    rng = np.random.default_rng(5)
+    values = rng.integers(0, 5, (500, 3)).astype(float)
+    model = HistGradientBoostingClassifier(max_iter=30).fit(values, values.sum(axis=1) > 6)
+    nodes = model._predictors[0][0].nodes
+    at = nodes["num_threshold"][0]
+    rows = np.array([[at] * 3, [np.nextafter(at, -np.inf)] * 3, [np.nextafter(at, np.inf)] * 3])
+
+    answer = without_the_model(Predictor(model)).predict(
+        {name: rows[:, place] for place, name in enumerate("abc")}
+    )
+
+    assert_same(answer, model, rows)
+
+
+def test_missing_numbers_go_the_way_that_trees_learned():
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=(600, 2))
+    wanted = values[:, 0] > 0
+    values[rng.random(values.shape) < 0.3] = np.nan
+    model = HistGradientBoostingClassifier(max_iter=30).fit(values, wanted)
+    rows = np.array([[np.nan, 1.0], [0.5, np.nan], [np.nan, np.nan]])
+
+    answer = without_the_model(Predictor(model)).predict({"a": rows[:, 0], "b": rows[:, 1]})
+
+    assert_same(answer, model, rows)
+
+
+def test_a_tie_is_decided_by_the_model():
+    values = np.array([[-1.0], [1.0]])
+    model = LogisticRegression(fit_intercept=False).fit(values, ["no", "yes"])
+    asked = []
+    predictor = Predictor(model)
+    predictor._predict = lambda rows: asked.append(rows) or model.predict(rows)
+
+    answer = predictor.predict({"a": np.array([0.0, 2.0])})
+
+    assert answer.predictions == model.predict([[0.0], [2.0]]).tolist()
+    assert len(asked) == 1
+
+
+class Doubtful(LogisticRegression):
+    """A class derived from a known one may answer anything."""
+
+    def predict_proba(self, rows):
+        return super().predict_proba(rows)[:, ::-1]
+
+
+def test_what_is_derived_from_a_known_model_is_asked_itself():
+    values = np.random.default_rng(7).normal(size=(50, 2))
+    model = Doubtful().fit(values, values[:, 0] > 0)
+    rows = values[:4]
+
+    answer = Predictor(model).predict({"a": rows[:, 0], "b": rows[:, 1]})
+
+    assert_same(answer, model, rows)
+
+
+def test_a_model_that_differs_on_sample_rows_is_asked_itself():
+    values = np.random.default_rng(8).normal(size=(50, 2))
+    model = LogisticRegression().fit(values, values[:, 0] > 0)
+    model.predict_proba = lambda rows: LogisticRegression.predict_proba(model, rows) ** 1.01
+
+    predictor = Predictor(model)
+
+    assert predictor._few_rows is None
+
+
+@pytest.mark.parametrize("kind", [RandomForestClassifier, GradientBoostingClassifier])
+def test_forests_are_asked_once_for_class_and_probability(kind):
+    values = np.random.default_rng(9).normal(size=(200, 3))
+    model = kind(n_estimators=10, random_state=0).fit(values, values[:, 0] > 0)
+    predictor = Predictor(model)
+    rows = values[np.abs(model.predict_proba(values)[:, 0] - 0.5) > 0.01][:100]
+    predictor._predict = refuse
+
+    answer = predictor.predict({name: rows[:, at] for at, name in enumerate("abc")})
+
+    assert_same(answer, model, rows)
