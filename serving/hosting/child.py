@@ -11,7 +11,6 @@ from typing import Any, cast
 
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.body_limits import MAX_REQUEST_ROWS
-from driftline.formats.media_types import TextFormat
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
 from driftline.serving.hosting.prints import Prints
@@ -116,7 +115,7 @@ class Child(asyncio.Protocol):
         """How many requests wait for this worker's answer."""
         return len(self._waiting)
 
-    async def ask(self, form: TextFormat, answer: TextFormat, body: bytes, *, alone: bool) -> Reply:
+    async def ask(self, form: str, answer: str, body: bytes, *, alone: bool) -> Reply:
         """Send one request and wait for its reply."""
         if self.gone.is_set():
             raise WorkerLostError("the worker has ended")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from driftline.errors import DriftlineError, UnavailableError
-from driftline.formats.media_types import TextFormat
 from driftline.serving.hosting.child import Child, Launch, LoadError, Reply, WorkerLostError
 
 log = logging.getLogger(__name__)
@@ -136,7 +135,7 @@ class Pool:
         if self._first is not None:
             await self._first.stop()
 
-    async def invoke(self, form: TextFormat, answer: TextFormat, body: bytes) -> Reply:
+    async def invoke(self, form: str, answer: str, body: bytes) -> Reply:
         """Have one request answered by the least loaded worker, on another one if that is lost."""
         if self._open >= self.limits.open_requests:
             raise BusyError(

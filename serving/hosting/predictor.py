@@ -16,7 +16,7 @@ from driftline.lazy_imports import without, without_parts_of_numpy
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.few_rows import FEW, UnusualError, few_rows
-from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.formats.model_format import BODIES, ModelError
 from driftline.serving.hosting.formats.skops import LEFT_OUT
 from driftline.serving.hosting.formats.table import StoredModel, find_model, require_trusted
 
@@ -39,12 +39,16 @@ _TIE = 1e-9
 class Description:
     """What a model says about itself when it is loaded."""
 
-    kind: str  # "classifier" answers classes, "estimator" numbers.
+    kind: str  # "classifier" answers classes, "estimator" numbers, "bodies" what it likes.
     feature_names: tuple[str, ...] | None
     feature_count: int | None
     class_type: str  # "double" for numbers.
     classes: tuple[str, ...]  # As text, in the model's order; empty for numbers.
     has_probability: bool
+
+
+# Of models that answer bodies: what is in them is the model's business.
+OF_BODIES = Description(BODIES, None, None, "string", (), has_probability=False)
 
 
 class Predictor:
@@ -190,9 +194,14 @@ def load_predictor(
     path: Path, *, trust_pickle: bool, positive: str | Sequence[str] | None = None
 ) -> Predictor:
     """Load a model file, or the one model file in a folder."""
+    return Predictor(load_model(path, trust_pickle=trust_pickle), positive=positive)
+
+
+def load_model(path: Path, *, trust_pickle: bool) -> object:
+    """Load what a model file, or the one model file in a folder, holds."""
     stored = find_model(path)
     require_trusted(stored, trust_pickle=trust_pickle)
-    return Predictor(_read(stored), positive=positive)
+    return _read(stored)
 
 
 def describe(model: Any) -> Description:  # noqa: ANN401 - foreign object
@@ -253,7 +262,7 @@ def _read(stored: StoredModel) -> object:
         raise
     # Unpicklers, decompressors and constructors of others run here: what they raise for a damaged
     # or hostile file is not a closed set.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = (str(error).splitlines() or [""])[0][:200]
         raise ModelError(
             f"{stored.path.name} cannot be read ({type(error).__name__}: {reason})"

@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -28,11 +29,16 @@ import numpy as np
 from driftline.ending import ending_at_once
 from driftline.errors import InputError
 from driftline.formats.shapes.requests import RequestRows
-from driftline.serving.bodies.media_types import MEDIA_TYPES
+from driftline.serving.bodies.media_types import (
+    MEDIA_TYPES,
+    NotAcceptableError,
+    UnsupportedMediaError,
+)
 from driftline.serving.bodies.predictions import Answer, write_answer
 from driftline.serving.bodies.rows import Columns, RowLimitError, read_columns
+from driftline.serving.hosting.formats.model_format import BodyModel
 from driftline.serving.hosting.frames import FrameReader, pack
-from driftline.serving.hosting.predictor import Predictor, load_predictor
+from driftline.serving.hosting.predictor import OF_BODIES, Description, Predictor, load_model
 from driftline.signature import Signature
 
 if TYPE_CHECKING:
@@ -90,7 +96,7 @@ def main(descriptor: int) -> None:
 
 
 def _serve(link: socket.socket) -> None:
-    loaded: _Loaded | None = None
+    loaded: _Loaded | BodyModel | None = None
     for frames in _frames(link, FrameReader()):
         waiting = []
         for header, body in frames:
@@ -105,8 +111,11 @@ def _serve(link: socket.socket) -> None:
             except InputError as error:
                 link.sendall(pack({"refused": str(error)}))
                 return
-            link.sendall(pack({"ready": asdict(loaded.predictor.description)}))
-        if waiting and loaded is not None:
+            link.sendall(pack({"ready": asdict(_description(loaded))}))
+        if isinstance(loaded, BodyModel):
+            for header, body in waiting:
+                link.sendall(_answer_body(loaded, header, body))
+        elif waiting and loaded is not None:
             _answer_all(link, loaded, waiting)
 
 
@@ -119,13 +128,16 @@ def _frames(
             yield frames
 
 
-def _load(header: dict[str, Any]) -> _Loaded:
+def _description(loaded: _Loaded | BodyModel) -> Description:
+    return OF_BODIES if isinstance(loaded, BodyModel) else loaded.predictor.description
+
+
+def _load(header: dict[str, Any]) -> _Loaded | BodyModel:
     """Load the model that a frame names."""
-    predictor = load_predictor(
-        Path(header["path"]),
-        trust_pickle=bool(header["trust_pickle"]),
-        positive=header.get("positive"),
-    )
+    model = load_model(Path(header["path"]), trust_pickle=bool(header["trust_pickle"]))
+    if isinstance(model, BodyModel):
+        return model
+    predictor = Predictor(model, positive=header.get("positive"))
     max_rows = int(header["max_rows"])
     if header.get("signature") is None:
         return _Loaded(predictor, None, max_rows)
@@ -133,8 +145,46 @@ def _load(header: dict[str, Any]) -> _Loaded:
     return _Loaded(predictor, RequestRows(signature, is_strict=True, max_rows=max_rows), max_rows)
 
 
-def _answer_monitor(loaded: _Loaded, header: dict[str, Any], body: bytes) -> bytes:
+def _answer_body(model: BodyModel, header: dict[str, Any], body: bytes) -> bytes:
+    """Have a model answer a body of its own."""
+    try:
+        # Who asks by the form of a body means its media type.
+        content_type, accept = (
+            MEDIA_TYPES.get(header[key], header[key]) for key in ("form", "answer")
+        )
+        answer, media_type = model.answer(body, content_type, accept)
+    except MemoryError:
+        raise
+    except UnsupportedMediaError as error:
+        return _refusal(header, 415, "unsupported_media_type", str(error))
+    except NotAcceptableError as error:
+        return _refusal(header, 406, "not_acceptable", str(error))
+    except InputError as error:
+        return _refusal(header, 400, "bad_request", str(error))
+    # The functions are foreign code and may raise anything. The log gets the whole of it.
+    except Exception as error:  # noqa: BLE001
+        traceback.print_exc()
+        return _refusal(header, 424, "model_error", _received(error))
+    return pack({"id": header["id"], "status": 200, "type": media_type}, answer)
+
+
+def _received(error: Exception) -> str:
+    """Return what a container's error is told as, in SageMaker's words."""
+    status = getattr(error, "status_code", 500)
+    side = "client" if isinstance(status, int) and 400 <= status < 500 else "server"
+    lines = str(error).strip().splitlines()
+    said = lines[0][:300] if lines else type(error).__name__
+    return f'Received {side} error ({status}) from the model with message "{said}"'
+
+
+def _answer_monitor(loaded: _Loaded | BodyModel, header: dict[str, Any], body: bytes) -> bytes:
     """Answer a question of a monitor; such a process has no other work."""
+    if isinstance(loaded, BodyModel):
+        message = (
+            "the model reads and writes bodies by functions of its own (inference.py), so that its "
+            "answers cannot be explained; leave the attribution monitor out"
+        )
+        return _refusal(header, 400, "bad_request", message)
     try:
         return loaded.questions.answer(header, body)
     except MemoryError:

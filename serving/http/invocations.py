@@ -147,8 +147,11 @@ class Invocations:
     async def _invoke(self, route: Route, scope: Scope, receive: Receive) -> tuple[Reply, float]:
         """Return what the model answers, and the seconds that it took."""
         content_type, accept, event_time, encoding = _headers(scope)
-        form = body_form(content_type)
-        answer = answer_form(accept, form)
+        form: str = content_type
+        answer: str = accept
+        if not route.desired.reads_bodies:
+            form = body_form(content_type)
+            answer = answer_form(accept, form)
         if encoding.lower() not in ("", "identity"):
             raise UnsupportedMediaError(f'Content-Encoding is "{encoding[:40]}"; expected none')
         if (

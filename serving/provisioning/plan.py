@@ -242,7 +242,7 @@ def _model_file(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> Path:
     if not model.path.is_file():
         raise ModelError(f"{model.path}: no regular file; expected a model's")
     if model.format.runs_code and spec.trust_pickle is False:
-        raise ModelError(f"{model.path.name} is a pickle and trust_pickle is false")
+        raise ModelError(f"{model.path.name} is {model.format.noun} and trust_pickle is false")
     require_trusted(model, trust_pickle=trust_pickle)
     return model.path
 

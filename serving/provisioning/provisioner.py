@@ -31,6 +31,7 @@ from driftline.monitors.warm_up.captured_baseline import (
 from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
+from driftline.serving.hosting.formats.model_format import BODIES
 from driftline.serving.hosting.model_process import ModelProcess
 from driftline.serving.hosting.pool import describe_model
 from driftline.serving.provisioning.plan import Planned
@@ -250,7 +251,11 @@ def _of_variants(
             signature = None
             if declared is not None:
                 require_match(declared.inputs, description)
-                signature = endpoint_signature(declared, description, chosen=chosen)
+                signature = (
+                    foreign_signature(declared)
+                    if description["kind"] == BODIES
+                    else endpoint_signature(declared, description, chosen=chosen)
+                )
         except InputError as error:
             raise InputError(
                 f'variant "{variant}": {error}' if len(models) > 1 else str(error)

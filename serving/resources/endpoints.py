@@ -36,6 +36,7 @@ class DesiredVariant:
     sampling_percentage: float | None
     trust_event_time: bool
     generation: int
+    reads_bodies: bool = False  # Whether bodies go to the model as they come, of whatever type.
 
     @property
     def key(self) -> tuple[str, str]:
@@ -127,6 +128,7 @@ def _desired(
         sampling_percentage=spec.get("sampling_percentage"),
         trust_event_time=spec["trust_event_time"],
         generation=endpoint.generation,
+        reads_bodies=model.made.get("description", {}).get("kind") == "bodies",  # Description.kind
     )
 
 

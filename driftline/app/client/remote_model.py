@@ -108,5 +108,5 @@ def open_named(
 def is_endpoint_name(model: str) -> bool:
     """Whether a model is named by an endpoint, not by a path."""
     path = Path(model)
-    is_file = path.suffix.lower() in model_suffixes()
+    is_file = path.name.lower().endswith(model_suffixes())
     return not (path.exists() or is_file or len(path.parts) > 1)

@@ -346,7 +346,9 @@ class Auth(Section):
 class Serving(Section):
     """How models are run."""
 
-    trust_pickle: Flag = _setting(False, "load joblib and pickle files, which can run any code")
+    trust_pickle: Flag = _setting(
+        False, "load models that can run any code: joblib and pickle files, model.tar.gz"
+    )
     data_dirs: tuple[str, ...] = _setting(
         (),
         "folders and URIs that models and reference data may be read from; empty: any but hidden "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,9 +11,33 @@ from typing import cast
 
 from driftline.errors import InputError
 
+BODIES = "bodies"  # The kind of models that answer bodies instead of rows.
+
 
 class ModelError(InputError):
     """A model file cannot be served."""
+
+
+class ModelFailedError(Exception):
+    """A model refuses a request, with the status that its own server would have answered."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status_code = status
+
+
+class BodyModel(ABC):
+    """A model that reads and writes bodies itself; driftline hands them on as they come."""
+
+    @abstractmethod
+    def answer(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
+        """Return the body of an answer, and its content type.
+
+        Raises
+        ------
+        InputError
+            When our own functions, not the model's, cannot read or write a body.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +52,12 @@ class ModelFormat:
         The function that reads such a file, written as an entry point is ("package.module:name"):
         the server knows all formats and never imports a reader. It is called in the worker process
         with the file's path and returns a fitted model that has ``predict``, and ``classes_`` and
-        ``predict_proba`` where it is a classifier, as scikit-learn's have. What it cannot read it
-        refuses by ``ModelError``.
+        ``predict_proba`` where it is a classifier, as scikit-learn's have; or a ``BodyModel``.
+        What it cannot read it refuses by ``ModelError``.
     runs_code
         Whether reading such a file can run code that is in it. Then it has to be trusted.
+    noun
+        What such a file is, in the sentence that refuses it for that.
     has_common_suffix
         Whether files of these suffixes are more often something else: in a folder, a model of any
         other format goes first.
@@ -39,6 +66,7 @@ class ModelFormat:
     suffixes: tuple[str, ...]
     reader: str
     runs_code: bool = False
+    noun: str = "a file"
     has_common_suffix: bool = False
 
     def read(self, path: Path) -> object:

@@ -13,14 +13,20 @@ from pathlib import Path
 
 from driftline.serving.hosting.formats.model_format import ModelError, ModelFormat
 
+ARCHIVE = "model.tar.gz"
 _HERE = "driftline.serving.hosting.formats"
 # Of somebody else's package: an entry point of the group, a ModelFormat.
 GROUP = "driftline.model_formats"
 MODEL_FORMATS: Mapping[str, ModelFormat] = {
     "skops": ModelFormat((".skops",), f"{_HERE}.skops:read"),
-    "pickle": ModelFormat((".joblib", ".pkl", ".pickle"), "joblib:load", runs_code=True),
+    "pickle": ModelFormat(
+        (".joblib", ".pkl", ".pickle"), "joblib:load", runs_code=True, noun="a pickle"
+    ),
     "xgboost": ModelFormat((".ubj", ".json"), f"{_HERE}.xgboost:read", has_common_suffix=True),
     "lightgbm": ModelFormat((".txt",), f"{_HERE}.lightgbm:read", has_common_suffix=True),
+    ARCHIVE: ModelFormat(
+        (".tar.gz", ".tgz"), f"{_HERE}.sagemaker:read", runs_code=True, noun="an archive"
+    ),
 }
 
 log = logging.getLogger(__name__)
@@ -76,14 +82,14 @@ def require_trusted(model: StoredModel, *, trust_pickle: bool) -> None:
     """Refuse a model that can run code where such are not allowed."""
     if model.format.runs_code and not trust_pickle:
         raise ModelError(
-            f"{model.path.name} is a pickle, which can run any code when it is read; save the "
-            "model with skops, or allow pickles by [serving] trust_pickle = true"
+            f"{model.path.name} is {model.format.noun}, which can run any code when it is read; "
+            "save the model with skops, or allow code by [serving] trust_pickle = true"
         )
 
 
 def _format_of(file: Path) -> ModelFormat | None:
-    suffix = file.suffix.lower()
-    return next((one for one in model_formats().values() if suffix in one.suffixes), None)
+    name = file.name.lower()
+    return next((one for one in model_formats().values() if name.endswith(one.suffixes)), None)
 
 
 def _in_folder(folder: Path) -> StoredModel:

@@ -1,0 +1,195 @@
+"""Archives of models (tar.gz): unpacked without trust in what they say.
+
+An archive is unpacked once, into a folder that all workers of this user share, and is kept as long
+as one of them uses it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from driftline.serving.hosting.formats.model_format import ModelError
+
+MEMBERS_MAX = 10_000
+# Unpacked bytes: ten times the packed ones, which models hardly ever reach, and at least 2 GiB.
+RATIO_MAX, ALWAYS_ALLOWED_BYTES = 10, 2 << 30
+_READ_MAX = 16 << 20  # At once: of headers, which tarfile reads whole.
+_CHUNK = 1 << 20
+
+
+class _Bounded(gzip.GzipFile):
+    """Refuses to read much at once."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= _READ_MAX:
+            raise ModelError(f"its archive has a header of more than {_READ_MAX >> 20} MiB")
+        return super().read(size)
+
+
+class Unpacked:
+    """Folders of this user's unpacked archives, each locked by the workers that use it."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Path, int] = {}  # Open for as long as this process lives.
+
+    def folder(self, archive: Path) -> Path:
+        """Return the folder that holds what is in an archive, unpacked if it is not yet."""
+        place = _own_folder()
+        with archive.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        target = place / digest
+        if target in self._locks:
+            return target
+        while True:
+            lock = _lock(place / f"{digest}.lock", fcntl.LOCK_SH)
+            assert lock is not None  # It waits.
+            if target.exists():
+                self._locks[target] = lock
+                return target
+            os.close(lock)
+            _unpack_alone(archive, target)
+
+
+def _unpack_alone(archive: Path, target: Path) -> None:
+    """Unpack an archive, unless another process has just done so."""
+    lock = _lock(target.with_suffix(".lock"), fcntl.LOCK_EX)
+    assert lock is not None  # It waits.
+    half = target.with_suffix(".half")
+    try:
+        if not target.exists():
+            _remove_unused(target.parent)
+            shutil.rmtree(half, ignore_errors=True)  # Of a process that was killed.
+            unpack(archive, half)
+            half.rename(target)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+        os.close(lock)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack an archive into a new folder.
+
+    Raises
+    ------
+    ModelError
+        When it is no tar.gz, or holds what would not stay inside the folder, or is too large.
+    """
+    folder.mkdir(mode=0o700)
+    left = max(RATIO_MAX * archive.stat().st_size, ALWAYS_ALLOWED_BYTES)
+    files: set[PurePosixPath] = set()
+    try:
+        with _Bounded(archive) as unzipped, tarfile.open(fileobj=unzipped, mode="r:") as members:
+            for count, member in enumerate(members, 1):
+                if count > MEMBERS_MAX:
+                    raise ModelError(f"{archive.name} holds more than {MEMBERS_MAX} members")
+                place = _inside(archive, member.name)
+                target = folder / place
+                if member.isdir():
+                    target.mkdir(parents=True, exist_ok=True)
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.unlink(missing_ok=True)
+                if member.isreg():
+                    left = _write(archive, members, member, target, left)
+                else:
+                    _link(archive, member, folder, files, target)
+                files.add(place)
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError) as error:
+        raise ModelError(f"{archive.name} is no whole tar.gz ({error})") from error
+
+
+def _inside(archive: Path, name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise ModelError(f"{archive.name} holds {name[:80]!r}; expected paths inside the archive")
+    return path
+
+
+def _write(
+    archive: Path, members: tarfile.TarFile, member: tarfile.TarInfo, target: Path, left: int
+) -> int:
+    """Write a member's bytes; return how many more may be written."""
+    source = members.extractfile(member)
+    assert source is not None  # It is a regular file.
+    with source, target.open("xb") as sink:
+        while chunk := source.read(_CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise ModelError(
+                    f"{archive.name} is too large unpacked; expected at most {RATIO_MAX} times its "
+                    f"{archive.stat().st_size} bytes, or 2 GiB"
+                )
+            sink.write(chunk)
+    target.chmod(0o700 if member.mode & stat.S_IXUSR else 0o600)
+    return left
+
+
+def _link(
+    archive: Path,
+    member: tarfile.TarInfo,
+    folder: Path,
+    files: set[PurePosixPath],
+    target: Path,
+) -> None:
+    """Have a link be the file that it names. No link is ever made, so none can lead outside."""
+    if not member.islnk() and not member.issym():
+        raise ModelError(
+            f"{archive.name} holds {member.name[:80]!r}, a device or pipe; expected files"
+        )
+    start = "" if member.islnk() else str(PurePosixPath(member.name).parent)
+    named = PurePosixPath(os.path.normpath(os.path.join(start, member.linkname)))  # noqa: PTH118 - no path of this machine
+    if named not in files:
+        raise ModelError(
+            f"{archive.name} holds {member.name[:80]!r}, a link to {member.linkname[:80]!r}; "
+            "expected links to files that stand before them in the archive"
+        )
+    target.hardlink_to(folder / named)
+
+
+def _own_folder() -> Path:
+    """Return a folder for temporary files that is this user's alone."""
+    folder = Path(tempfile.gettempdir()) / f"driftline-models-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    if not is_ours or stat.S_IMODE(found.st_mode) & 0o077:
+        raise ModelError(f"{folder} is open to others; remove it")
+    return folder
+
+
+def _lock(path: Path, how: int) -> int | None:
+    """Open and lock a file; None where another has it and ``how`` does not wait."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, how)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        try:
+            is_same = os.fstat(descriptor).st_ino == path.stat().st_ino
+        except FileNotFoundError:
+            is_same = False
+        if is_same:
+            return descriptor
+        os.close(descriptor)  # Removed meanwhile, by `_remove_unused`.
+
+
+def _remove_unused(place: Path) -> None:
+    """Remove the archives that no process uses."""
+    for path in place.glob("*.lock"):
+        lock = _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lock is None:
+            continue
+        for folder in (path.with_suffix(""), path.with_suffix(".half")):
+            shutil.rmtree(folder, ignore_errors=True)
+        path.unlink(missing_ok=True)
+        os.close(lock)

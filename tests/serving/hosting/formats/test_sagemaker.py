@@ -1,0 +1,205 @@
+"""model.tar.gz with code/inference.py: which functions are called, and how."""
+
+import io
+import json
+import tempfile
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+from sklearn.linear_model import LinearRegression
+
+from driftline.errors import InputError
+from driftline.serving.bodies.media_types import NotAcceptableError, UnsupportedMediaError
+from driftline.serving.hosting.formats.model_format import BodyModel, ModelError, ModelFailedError
+from driftline.serving.hosting.predictor import load_model, load_predictor
+from tests.serving.hosting.formats.archives import pack
+
+ROWS = np.arange(12.0).reshape(6, 2)
+MODEL_FN = """
+import joblib, os
+def model_fn(model_dir):
+    return joblib.load(os.path.join(model_dir, "m.joblib"))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _temporary(tmp_path, monkeypatch):
+    """Have temporary files in a folder of the test's own."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Return what loads an artefact with some code."""
+    model = LinearRegression().fit(ROWS, ROWS.sum(axis=1))
+    joblib.dump(model, tmp_path / "m.joblib")
+
+    def artefact(code, **members):
+        held = {"m.joblib": (tmp_path / "m.joblib").read_bytes(), "code/inference.py": code}
+        path = pack(tmp_path / "model.tar.gz", {**held, **members})
+        return load_model(path, trust_pickle=True)
+
+    return artefact
+
+
+def test_an_artefact_needs_trust_for_it_is_code(load, tmp_path):
+    load(MODEL_FN)
+
+    with pytest.raises(
+        ModelError,
+        match=r"model\.tar\.gz is an archive, which can run any code.*trust_pickle = true",
+    ):
+        load_model(tmp_path / "model.tar.gz", trust_pickle=False)
+
+
+def test_an_artefact_without_functions_is_the_model_file_in_it(tmp_path):
+    skops.io.dump(LinearRegression().fit(ROWS, ROWS.sum(axis=1)), tmp_path / "m.skops")
+    path = pack(tmp_path / "model.tar.gz", {"m.skops": (tmp_path / "m.skops").read_bytes()})
+
+    predictor = load_predictor(path, trust_pickle=True)
+
+    answer = predictor.predict({"a": np.array([1.0]), "b": np.array([2.0])})
+    assert answer.predictions == pytest.approx([3.0])
+
+
+def test_with_model_fn_alone_the_model_is_served_as_any_other(load):
+    model = load(MODEL_FN)
+
+    assert isinstance(model, LinearRegression)
+
+
+def test_missing_functions_are_those_of_the_toolkit(load):
+    model = load(MODEL_FN + "def predict_fn(data, model):\n    return model.predict(data) * 2\n")
+
+    assert isinstance(model, BodyModel)
+    answer, kind = model.answer(b"[[1, 2], [3, 4]]", "application/json", "*/*")
+    assert (json.loads(answer), kind) == (pytest.approx([6, 14]), "application/json")
+    # A single row, in each type and each answer.
+    answer, kind = model.answer(b"1,2\n", "text/csv; charset=utf-8", "text/csv")
+    assert (float(answer), kind) == (pytest.approx(6), "text/csv")
+    sent = io.BytesIO()
+    np.save(sent, np.array([1.0, 2.0]))
+    answer, kind = model.answer(sent.getvalue(), "application/x-npy", "application/x-npy")
+    assert (np.load(io.BytesIO(answer)), kind) == (pytest.approx([6]), "application/x-npy")
+    answer, _ = model.answer(b'{"instances": [[1, 2]]}', "application/json", "")
+    assert json.loads(answer) == pytest.approx([6])
+
+
+def test_the_default_functions_keep_whole_numbers_that_float32_has_not(load):
+    model = load("def model_fn(d): return 0\ndef predict_fn(data, model): return data\n")
+
+    answer, _ = model.answer(b"16777217", "text/csv", "application/json")
+
+    assert json.loads(answer) == [[16777217.0]]
+
+
+def test_text_bodies_are_text_and_others_bytes_and_content_types_come_as_they_were(load):
+    model = load(
+        "def model_fn(d): return None\n"
+        "def input_fn(body, content_type): return type(body).__name__, content_type\n"
+        "def predict_fn(data, model): return data\n"
+        "def output_fn(prediction, accept): return repr((prediction, accept)), 'text/x-said'\n"
+    )
+
+    for kind, held in (("text/csv", "str"), ("application/json", "str"), ("image/png", "bytes")):
+        answer, said = model.answer(b"1", kind, "image/x-any")
+        assert (answer.decode(), said) == (repr(((held, kind), "image/x-any")), "text/x-said")
+
+
+def test_transform_fn_does_all_of_it(load):
+    model = load(
+        MODEL_FN + "def transform_fn(model, body, content_type, accept):\n"
+        "    return f'{type(model).__name__} {body} {accept}'\n"
+    )
+
+    assert model.answer(b"x", "text/csv", "text/plain") == (
+        b"LinearRegression x text/plain", "text/plain",
+    )  # fmt: skip
+
+
+def test_functions_that_take_one_argument_more_get_the_context(load, tmp_path):
+    model = load(
+        "def model_fn(d, context): return context.system_properties['model_dir'] == d\n"
+        "def predict_fn(data, model, context): return [model and context is not None]\n"
+    )
+
+    assert model.answer(b"[1]", "application/json", "") == (b"[true]", "application/json")
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("def model_fn(): ...", r"inference\.py: model_fn takes 0 arguments; expected 1, or 2"),
+        ("def predict_fn(a): ...", "predict_fn takes 1 arguments; expected 2, or 3 with"),
+        ("def transform_fn(a, b, c, d, e, f): ...", "takes 6 arguments; expected 4, or 5"),
+        ("input_fn = 3", "input_fn is no function"),
+        ("def transform_fn(a, b, c, d): ...\ndef output_fn(a, b): ...",
+         "has transform_fn beside output_fn; keep one"),
+        ("import nowhere_to_be_found", r"model\.tar\.gz cannot be read \(ModuleNotFoundError"),
+        ("def model_fn(d): raise OSError('gone')", r"cannot be read \(OSError: gone\)"),
+        ("raise SystemExit(3)", r"cannot be read \(SystemExit: 3\)"),
+    ],
+)  # fmt: skip
+def test_code_that_cannot_be_served_is_refused_in_a_sentence(code, sentence, load):
+    with pytest.raises(ModelError, match=sentence):
+        load(code)
+
+
+def test_requirements_are_refused_by_their_names(load):
+    with pytest.raises(ModelError, match=r"asks for pandas==2\.0, nltk, and driftline installs"):
+        load(MODEL_FN, **{"code/requirements.txt": "# what we need\npandas==2.0\nnltk # words\n"})
+    load(MODEL_FN, **{"code/requirements.txt": "# nothing\n\n"})
+
+
+def test_code_imports_what_lies_beside_it(load):
+    load(
+        "import beside\ndef model_fn(d): return beside.NAME\ndef predict_fn(a, b): return b\n",
+        **{"code/beside.py": "NAME = 'here'"},
+    )
+
+
+def test_an_archive_in_an_archive_is_refused(tmp_path):
+    inner = pack(tmp_path / "inner.tar.gz", {"a": "1"}).read_bytes()
+
+    with pytest.raises(ModelError, match="an archive in an archive"):
+        load_model(pack(tmp_path / "model.tar.gz", {"m.tar.gz": inner}), trust_pickle=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "accept", "error"),
+    [
+        (b"x", "image/png", "", UnsupportedMediaError),
+        (b"[1", "application/json", "", InputError),
+        (b"\xff", "text/csv", "", InputError),
+        (b"no array", "application/x-npy", "", InputError),
+        (b"[1, 2]", "application/json", "image/png", NotAcceptableError),
+    ],
+)
+def test_bodies_that_the_default_functions_cannot_take_are_refused(
+    body, content_type, accept, error, load
+):
+    model = load("def model_fn(d): return 0\ndef predict_fn(data, model): return data\n")
+
+    with pytest.raises(error):
+        model.answer(body, content_type, accept)
+
+
+def test_an_array_of_objects_runs_no_code_of_the_caller(load):
+    model = load("def model_fn(d): return 0\ndef predict_fn(data, model): return data\n")
+    sent = io.BytesIO()
+    np.save(sent, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+
+    with pytest.raises(InputError, match="Object arrays cannot be loaded"):
+        model.answer(sent.getvalue(), "application/x-npy", "")
+
+
+def test_an_answer_that_is_no_body_is_an_error_of_the_model(load):
+    model = load("def model_fn(d): return 0\ndef transform_fn(a, b, c, d): return {'a': 1}\n")
+
+    with pytest.raises(
+        ModelFailedError, match="transform_fn returned dict; expected text or bytes"
+    ):
+        model.answer(b"x", "text/csv", "")
