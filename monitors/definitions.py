@@ -58,7 +58,7 @@ REMOVAL = "removal of the monitor"
 JUDGING = (
     "kind", "endpoint", "source", "baseline", "baseline_version", "schedule", "time_zone",
     "false_alarms_per_year", "compat", "deequ_ties", "rules", "segments",
-    "preprocess", "postprocess", "command",
+    "preprocess", "postprocess", "command", "variant",
 )  # fmt: skip
 
 
@@ -101,6 +101,7 @@ class MonitorDefinition:
     command: tuple[str, ...] | None = None
     # A table that others write, as plain JSON values (docs/sources.md).
     source: Mapping[str, object] | None = None
+    variant: str | None = None  # Of the endpoint: whose answers are judged; None: all of them.
     owner: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     # Set by `put_definition`; counts the changes after which windows are judged anew.
@@ -171,6 +172,10 @@ class MonitorDefinition:
             raise DefinitionError(f"{where}expected endpoint or source, one of them")
         if self.source is None:
             return
+        if self.variant is not None:
+            raise DefinitionError(
+                f"{where}variant with source; expected an endpoint, whose variant it is"
+            )
         if self.preprocess or self.command or self.kind_value.needs_model:
             what = "preprocess" if self.preprocess else f'kind "{self.kind}"'
             raise DefinitionError(

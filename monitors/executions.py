@@ -134,6 +134,13 @@ def get_execution(connection: Connection, identity: str) -> Execution:
     return found
 
 
+def variant_judged(connection: Connection, identity: str) -> str | None:
+    """Return the variant of the endpoint whose answers an execution judged; None: all."""
+    inputs = connection.scalar(select(executions.c.inputs).where(executions.c.id == identity))
+    found = (inputs or {}).get("rows", {}).get("variant")
+    return None if found is None else str(found)
+
+
 def record(
     engine: Engine,
     execution: Execution,

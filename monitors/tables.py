@@ -54,6 +54,8 @@ definitions = Table(
     Column("command", JSON(none_as_null=True)),
     # A table that others write; none where an endpoint is captured.
     Column("source", JSON(none_as_null=True)),
+    # Of an endpoint with several models: whose answers; null: all.
+    Column("variant", String(63)),
     Column("owner", String(255)),
     Column("tags", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

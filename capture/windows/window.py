@@ -102,7 +102,8 @@ class WindowRead:
     ``stray_label_count``: labels of this window's requests for a row that the request does not
     have; ``stray_label_ids``: the first few ids of such labels; ``derive``: writes values into each
     batch that follow from others; ``note``: what to say of them; ``inputs``:
-    which state of which table was read, as JSON values.
+    which state of which table was read, as JSON values; ``variant``: whose answers alone, None for
+    all.
     """
 
     window: Window
@@ -125,6 +126,7 @@ class WindowRead:
     derive: Callable[[pa.RecordBatch], pa.RecordBatch] | None = field(default=None, repr=False)
     note: str = ""
     inputs: Mapping[str, object] = field(default_factory=dict, repr=False)
+    variant: str | None = None
     _labels: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
     _former: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
@@ -167,7 +169,7 @@ class WindowRead:
         } & present
         # The day's own partition, so that no other day's file is opened.
         inside = is_within(self.window.start, self.window.end)
-        chosen = (pads.field(PARTITION) == day) & inside & _usable()
+        chosen = (pads.field(PARTITION) == day) & inside & _usable() & _answered_by(self.variant)
         rows = self._data.to_table([*present_columns.union(ROW_ORDER)], filter=chosen)
         order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in ROW_ORDER])
         columns = {column: rows[column].take(order) for column in present_columns}
@@ -197,8 +199,12 @@ def read_window(
     columns: Sequence[str] | None = None,
     late_after: datetime | None = None,
     labels: Labels | None = None,
+    variant: str | None = None,
 ) -> WindowRead:
-    """Read the captured records of an endpoint whose event time lies in a window."""
+    """Read the captured records of an endpoint whose event time lies in a window.
+
+    ``variant``: of those that one variant answered alone.
+    """
     wanted = _wanted(signature, columns, labels)
     dataset = Dataset(root, endpoint)
     first, last = window.start.date().isoformat(), window.end.date().isoformat()
@@ -211,7 +217,8 @@ def read_window(
     ]  # fmt: skip
     if labels is not None:
         read += ["event_id", "inference_id", "event_time"]
-    records = data.to_table(read, filter=is_within(window.start, window.end))
+    inside = is_within(window.start, window.end) & _answered_by(variant)
+    records = data.to_table(read, filter=inside)
     answered = is_answered(records["status"])
     usable = pc.and_not(answered, is_flagged(records["flags"], Flag.REQUEST_UNPARSED))
     asked = {name for name, _, _ in wanted}
@@ -222,7 +229,19 @@ def read_window(
         if column.former and column.name in asked
     }
     empty = WindowRead(
-        window, 0, 0, 0, 0, 0, "", schema, data, wanted, left_out=left_out, _former=former
+        window,
+        0,
+        0,
+        0,
+        0,
+        0,
+        "",
+        schema,
+        data,
+        wanted,
+        left_out=left_out,
+        variant=variant,
+        _former=former,
     )
     counted = _counted(empty, records, answered, usable, late_after or window.end)
     assert dataset.table is not None
@@ -230,6 +249,7 @@ def read_window(
         "table": f"capture/{endpoint}",
         "version": int(dataset.table.version()),
         "partitions": list(counted._days),
+        **({} if variant is None else {"variant": variant}),
     }
     counted = replace(counted, inputs=inputs)
     if labels is None:
@@ -248,12 +268,13 @@ def was_answered(
     data = Dataset(root, endpoint).open(since.date().isoformat(), window.end.date().isoformat())
     if data is None:
         return False
-    inside = is_within(since, window.end) & _usable()
+    usable = _usable() & _answered_by(read.variant)
+    inside = is_within(since, window.end) & usable
     for name in {column.column, *column.former} & set(data.schema.names):
         is_known = inside & pads.field(name).is_valid()
         if data.scanner([name], filter=is_known).head(1).num_rows:
             return True
-    kept = data.to_table([UNFIT], filter=is_within(window.start, window.end) & _usable())[UNFIT]
+    kept = data.to_table([UNFIT], filter=is_within(window.start, window.end) & usable)[UNFIT]
     return any(column.name in chunk.keys.to_pylist() for chunk in kept.chunks if len(chunk.keys))
 
 
@@ -365,6 +386,10 @@ def _wanted(
 def _usable() -> pads.Expression:
     unparsed = is_flagged(pads.field("flags"), Flag.REQUEST_UNPARSED)
     return is_answered(pads.field("status")) & ~unparsed
+
+
+def _answered_by(variant: str | None) -> pads.Expression:
+    return pads.scalar(True) if variant is None else pads.field("variant") == variant
 
 
 def _count(mask: pa.ChunkedArray) -> int:

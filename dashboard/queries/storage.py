@@ -247,7 +247,7 @@ class Storage:
         window, looked_at = Window(run.start, run.end), predicate.columns
         read = read_whole(
             self.root, line.endpoint, window, signature, baseline, looked_at=looked_at,
-            source=line.definition.external, access=self._access,
+            source=line.definition.external, access=self._access, variant=line.definition.variant,
         )  # fmt: skip
         predicate = with_rows(predicate, read.batches)
         blamed = [Contribution(condition.column, predicate, violation.share_of_blame)]
@@ -291,7 +291,10 @@ class Storage:
         signature, source = baseline.signature, line.definition.external
         if source is not None:
             return read_external(source, self._access, window, signature, columns=columns)
-        return read_window(self.root, line.endpoint, window, signature, columns=columns)
+        variant = line.definition.variant
+        return read_window(
+            self.root, line.endpoint, window, signature, columns=columns, variant=variant
+        )
 
 
 def _since_judged(

@@ -66,6 +66,7 @@ def read_captured(
         columns=columns,
         late_after=window.end + timedelta(seconds=definition.delay_s),
         labels=labels,
+        variant=definition.variant,
     )
     return with_predictions(read, root, definition.endpoint, signature, baseline)
 
@@ -80,6 +81,7 @@ def read_whole(
     looked_at: Iterable[str] = (),
     source: ExternalSource | None = None,
     access: Access = UNLIMITED,
+    variant: str | None = None,
 ) -> WindowRead:
     """Open the rows of a window with all that is known of them, to be taken out.
 
@@ -97,7 +99,9 @@ def read_whole(
     columns = [*ROW_IDS, *(one for one in named if one is not None), *names]
     if source is not None:
         return read_external(source, access, window, signature, columns=columns, labels=labels)
-    return read_window(root, endpoint, window, signature, columns=columns, labels=labels)
+    return read_window(
+        root, endpoint, window, signature, columns=columns, labels=labels, variant=variant
+    )
 
 
 def _named_by_rules(

@@ -148,6 +148,8 @@ def _write_records(
     try:
         for hour in captured_hours(root, endpoint, window.start, last):
             in_time()
+            if read.variant not in (None, hour.variant):
+                continue
             while at is None or at < hour.start:
                 at, known = next(labels, (LATEST, NONE))
             span = max(hour.start, window.start), min(hour.start + HOUR, window.end)

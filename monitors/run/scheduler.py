@@ -52,7 +52,8 @@ SPOOL_S = 15.0
 REVISIT_S = 300.0
 
 # Opens the model of an endpoint, to be asked for as long as the context lasts; None has none.
-Predictors = Callable[[str], AbstractContextManager[Predictor] | None]
+# By endpoint and, where one is named, variant.
+Predictors = Callable[[str, str | None], AbstractContextManager[Predictor] | None]
 
 
 class Scheduler:
@@ -346,7 +347,7 @@ class Scheduler:
         """Open the endpoint's model for a turn, where the kind has to ask it."""
         if not definition.kind_value.needs_model or self.predictors is None:
             return None
-        found = self.predictors(definition.endpoint)
+        found = self.predictors(definition.endpoint, definition.variant)
         return None if found is None else stack.enter_context(found)
 
     def _count(

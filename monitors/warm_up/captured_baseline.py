@@ -113,7 +113,9 @@ def new_normal(
         annotation.reason,
         annotation.made_at,
     )
-    source = captured_rows(root, definition.endpoint, change.columns, rows, signature)
+    source = captured_rows(
+        root, definition.endpoint, change.columns, rows, signature, variant=definition.variant
+    )
     return with_columns_anew(known, source, change, event_time=EVENT_TIME)
 
 
@@ -124,14 +126,16 @@ def captured_rows(
     window: Window,
     signature: Signature,
     without: Sequence[Window] = (),
+    *,
+    variant: str | None = None,
 ) -> Source:
     """Open columns, and times, of the rows that an endpoint captured in a span of time.
 
-    Those of the windows in ``without`` are left out.
+    Those of the windows in ``without`` are left out. With ``variant`` those that it answered.
     """
     columns = [*names, EVENT_TIME]
     reads = [
-        read_window(root, endpoint, span, signature, columns=columns)
+        read_window(root, endpoint, span, signature, columns=columns, variant=variant)
         for span in spans_left(window, without)
     ]
     beside = f" beside {plural(len(without), 'window')} with violations" if without else ""

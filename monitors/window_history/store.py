@@ -65,6 +65,7 @@ class Key:
             *([] if definition.source is None else [json.dumps(definition.source, sort_keys=True)]),
             # None for UTC, so that what was counted before there were zones keeps its key.
             *([] if definition.time_zone == UTC_NAME else [definition.time_zone]),
+            *([] if definition.variant is None else [f"variant {definition.variant}"]),
         )
         digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=8)
         return cls(definition.name, digest.hexdigest(), baseline_version)

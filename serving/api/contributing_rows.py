@@ -15,7 +15,7 @@ from driftline.errors import NotFoundError, UndecidedError
 from driftline.formats.location import locate
 from driftline.monitors.definitions import get_definition
 from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
-from driftline.monitors.executions import Execution
+from driftline.monitors.executions import Execution, variant_judged
 from driftline.monitors.external.source import ExternalSource
 from driftline.monitors.kinds.conditions import read_condition, with_baseline, with_rows
 from driftline.monitors.report.report import REPORT
@@ -85,10 +85,15 @@ def open_contributing_rows(
     window = read_whole(
         context.root, execution.endpoint, execution.window, signature, baseline,
         looked_at={name for one in blamed for name in one.predicate.columns},
-        source=source, access=context.access,
+        source=source, access=context.access, variant=_variant_of(context, execution),
     )  # fmt: skip
     blamed = [replace(one, predicate=with_rows(one.predicate, window.batches)) for one in blamed]
     return ContributingRows(blamed, reference_columns(baseline), window.batches)
+
+
+def _variant_of(context: ServerContext, execution: Execution) -> str | None:
+    with read_connection(context.engine) as connection:
+        return variant_judged(connection, execution.id)
 
 
 def _source_of(context: ServerContext, execution: Execution) -> ExternalSource | None:

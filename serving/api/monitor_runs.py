@@ -26,7 +26,7 @@ def open_job(
     """
     is_captured = definition.source is None
     needs_model = definition.kind_value.needs_model
-    model = shelf.open(definition.endpoint) if needs_model else None
+    model = shelf.open(definition.endpoint, definition.variant) if needs_model else None
     with nullcontext() if model is None else model as predict:
         yield Job(
             context.engine,

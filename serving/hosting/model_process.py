@@ -244,13 +244,18 @@ class ModelShelf:
         self._timers: dict[str, threading.Timer] = {}
         self._is_closed = False
 
-    def open(self, endpoint: str) -> AbstractContextManager[ModelProcess] | None:
-        """Return an endpoint's model, to be asked in one thread; None when none is served here."""
-        found = self._find(endpoint)
+    def open(
+        self, endpoint: str, variant: str | None = None
+    ) -> AbstractContextManager[ModelProcess] | None:
+        """Return an endpoint's model, to be asked in one thread; None when none is served here.
+
+        Of several variants the one that is named, or else the one with the largest weight.
+        """
+        found = self._find(endpoint, variant)
         if found is None:
             return None
         launch, digest = found
-        return self._use(endpoint, launch, digest)
+        return self._use(f"{endpoint}/{variant or ''}", launch, digest)
 
     def close(self) -> None:
         """End all processes, those in use when they come back."""
@@ -301,13 +306,13 @@ class ModelShelf:
             self._timers.pop(endpoint, None)
         process.close()
 
-    def _find(self, endpoint: str) -> tuple[Launch, str] | None:
+    def _find(self, endpoint: str, variant: str | None) -> tuple[Launch, str] | None:
         with read_connection(self._engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
             variants = [] if found is None else variants_of(found.spec)
+            variants = [one for one in variants if variant in (None, one["variant_name"])]
             if found is None or not variants:
                 return None
-            # Of several the one that most requests reach.
             name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
             made = store.get(connection, "Model", name).made
         launch = Launch(

@@ -37,6 +37,7 @@ from driftline.serving.resources.specs import (
     Kind,
     ModelSpec,
     MonitorSpec,
+    variants_of,
 )
 from driftline.serving.resources.store import Stored
 from driftline.validation import nearest
@@ -171,6 +172,8 @@ def make_plan(
             )
         if resource.kind in ALARM_KINDS:
             _check_alarm(connection, resource, declared)
+        if isinstance(resource.spec, MonitorSpec) and resource.spec.variant is not None:
+            _check_variant(connection, resource, resource.spec, resources)
         content = found.get((resource.kind, resource.key), {})
         content = {key: value for key, value in content.items() if key != "source"}
         is_signed = resource.kind == "Channel" and spec["type"] == "webhook"
@@ -196,6 +199,25 @@ def known_targets(connection: Connection, resources: Sequence[Resource]) -> froz
             ):
                 found.add(resource.key)
     return frozenset(found)
+
+
+def _check_variant(
+    connection: Connection, resource: Resource, spec: MonitorSpec, declared: Sequence[Resource]
+) -> None:
+    """Refuse a variant that the endpoint served here does not have."""
+    key = key_of("Endpoint", str(spec.endpoint))
+    specs = [one.spec for one in declared if (one.kind, one.key) == ("Endpoint", key)]
+    if specs:
+        endpoint: Mapping[str, Any] = specs[0].model_dump(mode="json")
+    else:
+        endpoint = store.get(connection, "Endpoint", str(spec.endpoint)).spec
+    names = [variant["variant_name"] for variant in variants_of(endpoint)]
+    # An app of somebody else's may answer under any.
+    if names and spec.variant not in names:
+        raise ResourceError(
+            f'{resource}: spec.variant "{spec.variant}"; endpoint "{spec.endpoint}" has '
+            f"{', '.join(names)}"
+        )
 
 
 def _check_alarm(connection: Connection, resource: Resource, declared: Set[Key]) -> None:

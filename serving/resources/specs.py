@@ -197,6 +197,8 @@ class MonitorSpec(Spec):
 
     kind: str = DEFAULT_KIND
     endpoint: str | None = None
+    # Of several variants of the endpoint: whose answers are judged; left out: all.
+    variant: str | None = None
     # In place of an endpoint: a table that others write (docs/sources.md).
     source: dict[str, Any] | None = None
     # NAME follows the version in use, NAME@3 stays at the third.

@@ -25,7 +25,13 @@ from driftline.monitors.definitions import (
 )
 from driftline.monitors.executions import Execution
 from driftline.monitors.tables import executions, leases
-from driftline.serving.resources.specs import BaselineSpec, MonitorSpec, Spec
+from driftline.serving.resources.specs import (
+    BaselineSpec,
+    EndpointSpec,
+    MonitorSpec,
+    ProductionVariantSpec,
+    Spec,
+)
 from driftline.serving.tables import installation, resources
 from tests.servers.postgres import BOTH, open_url
 
@@ -159,7 +165,9 @@ ADDED = {
         "source",
         "time_zone",
         "depends_on",
+        "variant",
     },
+    "Endpoint": {"production_variants"},
     "Baseline": {"promote", "rolling"},
 }
 
@@ -167,12 +175,17 @@ ADDED = {
 def test_specs_go_back_without_what_an_older_program_refuses(engine: Engine) -> None:
     now = datetime(2026, 11, 22, tzinfo=UTC)
     captured = {"endpoint": "e", "from": now, "to": now}
+    variants = [
+        ProductionVariantSpec(variant_name=name, model_name=f"m-{name}", initial_variant_weight=at)
+        for name, at in (("blue", 1), ("green", 9))
+    ]
     specs: dict[str, Spec] = {
         "pinned": MonitorSpec(endpoint="e", baseline="b@3"),
         "of-table": MonitorSpec(source={"path": "/data", "timestamp": "at"}, baseline="b"),
         "program": MonitorSpec(kind="command", endpoint="e", baseline="b", command=["x"]),
         "files": BaselineSpec(data="/data/b.csv"),
         "rows": BaselineSpec.model_validate({"data": captured}),
+        "several": EndpointSpec(production_variants=variants),
     }
     with engine.begin() as connection:
         for name, spec in specs.items():
@@ -186,8 +199,8 @@ def test_specs_go_back_without_what_an_older_program_refuses(engine: Engine) -> 
 
     of_files = select(resources.c.spec).where(resources.c.key == "files")
     for revision, names, later in (
-        ("0023", 5, {"promote", "rolling"}), ("0022", 5, {"promote"}), ("0021", 4, {"promote"}),
-        ("0018", 3, set()), ("0017", 3, set()),
+        ("0023", 6, {"promote", "rolling"}), ("0022", 6, {"promote"}), ("0021", 5, {"promote"}),
+        ("0018", 4, set()), ("0017", 4, set()),
     ):  # fmt: skip
         migrate(engine, revision)
         with engine.begin() as connection:
@@ -200,6 +213,8 @@ def test_specs_go_back_without_what_an_older_program_refuses(engine: Engine) -> 
     for name, (kind, spec) in left.items():
         assert set(spec) == set(type(specs[name]).model_fields) - ADDED[kind]
     assert left["pinned"][1]["baseline"] == "b"
+    assert left["several"][1]["model"] == "m-green"
+    assert left["several"][1]["variant"] == "green"
     assert (left["files"][1]["data"], left["rows"][1]["data"]) == ("/data/b.csv", [])
 
 

@@ -497,16 +497,18 @@ def test_the_model_is_opened_for_attribution_only_and_closed_again(
     with house.begin() as connection:
         kinds = ("attribution", "data-quality")
         for kind in kinds:
-            put_definition(connection, replace(DAILY, name=f"of-{kind}", kind=kind), START)
+            put_definition(
+                connection, replace(DAILY, name=f"of-{kind}", kind=kind, variant="blue"), START
+            )
     opened: list[str] = []
 
     @contextmanager
-    def open_model(endpoint: str) -> Iterator[Predictor]:
-        opened.append(endpoint)
+    def open_model(endpoint: str, variant: str | None) -> Iterator[Predictor]:
+        opened.append(f"{endpoint} {variant}")
         yield lambda rows: np.zeros(rows.num_rows)
         opened.append("closed")
 
     clock.time = START + DAY
     scheduler(house, root, reference, clock, predictors=open_model).step()
 
-    assert opened == ["flights", "closed"]
+    assert opened == ["flights blue", "closed"]

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -303,3 +304,59 @@ def test_variants_that_exclude_each_other_are_refused_and_nothing_changes(
     assert server.client.get("/api/v1/endpoints/flights").json()["spec"] == known
     deleted = server.client.delete("/api/v1/models/blue")
     assert deleted.status_code == 409
+
+
+def test_a_monitor_of_one_variant_judges_what_that_one_answered(
+    start: Any, trained: Any, declare: Any, tmp_path: Path
+) -> None:
+    day = datetime(2026, 1, 14, tzinfo=UTC)
+    window = {"from": day.isoformat(), "to": (day + timedelta(days=1)).isoformat()}
+    rows = trained.inputs.head(400).dropna()
+    odd = rows.assign(carrier="ZZ")
+    with start(tmp_path, trust_pickle=True) as server:
+        model, baseline, _ = trained.flights()
+        variants = [variant(name, model_name="flights") for name in ("blue", "green")]
+        endpoint = {
+            "production_variants": variants, "baseline": "flights", "trust_event_time": True,
+        }  # fmt: skip
+        watched = [
+            declare("Monitor", f"of-{one}", endpoint="flights", baseline="flights", variant=one)
+            for one in ("blue", "green")
+        ]
+        applied = server.apply(
+            model, baseline, declare("Endpoint", "flights", **endpoint), *watched
+        )
+        for name, sent in (("blue", rows), ("green", odd)):
+            answer = server.invoke(
+                "flights",
+                sent.to_csv(header=False, index=False),
+                x_driftline_event_time=(day + timedelta(hours=7)).isoformat(),
+                x_amzn_sagemaker_target_variant=name,
+            )
+            assert answer.status_code == 200, answer.text
+        server.sink_all()
+
+        ran = {
+            name: server.client.post(f"/api/v1/monitors/of-{name}/run", json=window).json()
+            for name in ("blue", "green")
+        }
+        blamed = server.client.get(f"/api/v1/executions/{ran['green']['id']}/violations/0/rows")
+        mistyped = server.apply(
+            declare("Monitor", "of-red", endpoint="flights", baseline="flights", variant="red")
+        )
+        gone = server.apply(
+            declare("Endpoint", "flights", **{**endpoint, "production_variants": variants[:1]})
+        )
+
+    assert applied.status_code == 200, applied.text
+    assert ran["blue"]["status"] == "Completed"
+    assert ran["blue"]["row_count"] == len(rows)
+    assert ran["green"]["status"] == "CompletedWithViolations"
+    assert ran["green"]["row_count"] == len(odd)
+    assert "ZZ" in ran["green"]["cause"]
+    assert len(blamed.text.splitlines()) == 1 + len(odd)
+    assert (
+        'spec.variant "red"; endpoint "flights" has blue, green'
+        in server.error_of(mistyped)["message"]
+    )
+    assert gone.status_code == 200  # Its monitor finds no rows from now on.

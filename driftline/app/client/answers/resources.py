@@ -257,6 +257,7 @@ class MonitorSpec(TypedDict):
     """What is compared with what, how often."""
     kind: NotRequired[str]
     endpoint: NotRequired[str | None]
+    variant: NotRequired[str | None]
     source: NotRequired[dict[str, Any] | None]
     baseline: str
     schedule: NotRequired[str]
