@@ -45,6 +45,8 @@ class Description:
     class_type: str  # "double" for numbers.
     classes: tuple[str, ...]  # As text, in the model's order; empty for numbers.
     has_probability: bool
+    # Of the columns, where the model says so: "double", "int64", "bool" or "string".
+    feature_types: tuple[str, ...] | None = None
 
 
 # Of models that answer bodies: what is in them is the model's business.
@@ -228,6 +230,7 @@ def describe(model: Any) -> Description:  # noqa: ANN401 - foreign object
         class_type="double" if classes is None else _type_of(labels),
         classes=tuple(class_text(label) for label in labels),
         has_probability=classes is not None and callable(getattr(model, "predict_proba", None)),
+        feature_types=getattr(model, "feature_types_", None),
     )
 
 

@@ -135,6 +135,18 @@ def require_match(inputs: Sequence[Column], description: Mapping[str, Any]) -> N
             f"the model takes {count} columns, the signature has {len(given)}; "
             "exclude columns of the reference, or name their roles"
         )
+    _require_types(inputs, names or given, description.get("feature_types") or ())
+
+
+def _require_types(inputs: Sequence[Column], names: Sequence[str], types: Sequence[str]) -> None:
+    """Refuse text for a column that a model takes numbers of, and the other way round."""
+    given = {column.name: column.type for column in inputs}
+    for name, kind in zip(names, types, strict=False):
+        if (given[name] == "string") != (kind == "string"):
+            raise InputError(
+                f'the model takes {kind} as "{name}", the signature has {given[name]}; '
+                "bring the reference to the model's types, or convert the model for these"
+            )
 
 
 def succeed(before: Signature | None, after: Signature) -> Signature:

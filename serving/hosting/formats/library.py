@@ -9,7 +9,7 @@ from types import ModuleType
 from driftline.serving.hosting.formats.model_format import ModelError
 
 
-def library(name: str, file: Path) -> ModuleType:
+def library(name: str, file: Path, *, install: str | None = None) -> ModuleType:
     """Import the library that reads a model, or say how to install it."""
     try:
         # Here, not above: whoever serves other models needs none of these libraries.
@@ -17,5 +17,5 @@ def library(name: str, file: Path) -> ModuleType:
     except ImportError as error:
         raise ModelError(
             f"{file.name} is a model of {name}, which is not installed where models run; "
-            f"install it there (pip install {name})"
+            f"install it there (pip install {install or name})"
         ) from error

@@ -24,6 +24,7 @@ MODEL_FORMATS: Mapping[str, ModelFormat] = {
     ),
     "xgboost": ModelFormat((".ubj", ".json"), f"{_HERE}.xgboost:read", has_common_suffix=True),
     "lightgbm": ModelFormat((".txt",), f"{_HERE}.lightgbm:read", has_common_suffix=True),
+    "onnx": ModelFormat((".onnx",), f"{_HERE}.onnx:read"),
     ARCHIVE: ModelFormat(
         (".tar.gz", ".tgz"), f"{_HERE}.sagemaker:read", runs_code=True, noun="an archive"
     ),

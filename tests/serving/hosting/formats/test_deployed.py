@@ -8,6 +8,8 @@ from typing import Any
 
 import joblib
 import pytest
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
@@ -50,7 +52,15 @@ def artefact(trained: Any, folder: Path) -> Path:
     return pack(folder / "model.tar.gz", held)
 
 
-FORMATS: dict[str, Callable[[Any, Path], Path]] = {"model.tar.gz": artefact}
+def onnx(trained: Any, folder: Path) -> Path:
+    kinds = {"distance": FloatTensorType, "temp": FloatTensorType}
+    types = [(name, kinds.get(name, StringTensorType)([None, 1])) for name in NAMES]
+    converted = to_onnx(trained.model, initial_types=types, options={"zipmap": False})
+    (folder / "late.onnx").write_bytes(converted.SerializeToString())
+    return folder / "late.onnx"
+
+
+FORMATS: dict[str, Callable[[Any, Path], Path]] = {"model.tar.gz": artefact, "onnx": onnx}
 
 
 @pytest.fixture

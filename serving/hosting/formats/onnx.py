@@ -1,0 +1,246 @@
+"""Files of ONNX: data, run by ONNX Runtime where it is installed.
+
+A classifier has a label and its probabilities, as a map for each row (ZipMap) or as a tensor; what
+has one output of numbers is a regressor.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from driftline.serving.hosting.formats.library import library
+from driftline.serving.hosting.formats.model_format import ModelError
+
+# Of tensors that models take: numpy's type, and the signature's.
+TYPES: dict[str, tuple[Any, str]] = {
+    "tensor(float)": (np.float32, "double"),
+    "tensor(double)": (np.float64, "double"),
+    "tensor(int64)": (np.int64, "int64"),
+    "tensor(int32)": (np.int32, "int64"),
+    "tensor(bool)": (np.bool_, "bool"),
+    "tensor(string)": (object, "string"),
+}
+_TOLERANCE = 1e-6  # Probabilities are float32.
+
+
+class OnnxModel:
+    """A model of ONNX, asked as an estimator is."""
+
+    def __init__(self, session: Any, file: Path) -> None:  # noqa: ANN401 - foreign object
+        self._session, self._file = session, file
+        self._inputs = session.get_inputs()
+        for one in self._inputs:
+            if one.type not in TYPES or len(one.shape) != 2:
+                raise ModelError(
+                    f'{file.name} takes "{one.name}" as {one.type} of {len(one.shape)} dimensions; '
+                    "expected tables of numbers, text or truth values (rows, columns)"
+                )
+        self._is_matrix = len(self._inputs) == 1  # Which is taken by position, whatever its name.
+        # Some are exported for one row at a time.
+        self._is_of_one_row = self._inputs[0].shape[0] == 1
+        self._read_columns()
+        self._read_outputs()
+
+    def predict(self, rows: Any) -> np.ndarray:  # noqa: ANN401 - a frame or an array
+        """Predict the class, or the number, of each row."""
+        found = np.asarray(self._run(self._feed(rows), [self._label])[0])
+        return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+
+    def _predict_proba(self, rows: Any) -> np.ndarray:  # noqa: ANN401 - a frame or an array
+        """Return the probability of each class, shape (rows, classes)."""
+        labels, chances = self._run(self._feed(rows), [self._label, self._probability])
+        classes = self.classes_
+        assert classes is not None
+        if isinstance(chances, list):
+            table = np.array([[row[one] for one in classes.tolist()] for row in chances])
+        else:
+            table = np.asarray(chances)
+        known = {name: place for place, name in enumerate(classes.tolist())}
+        places = [known.get(label, -1) for label in labels.ravel().tolist()]
+        if -1 in places or np.any(
+            table[np.arange(len(places)), places] < table.max(axis=1) - _TOLERANCE
+        ):
+            raise ModelError(
+                f"{self._file.name} answers classes in another order than {classes.tolist()[:8]}; "
+                'name them in its metadata_props: "classes", a JSON list, or convert it with ZipMap'
+            )
+        return table
+
+    def _read_columns(self) -> None:
+        """Learn which columns the model takes: by name, or by position in one table."""
+        if self._is_matrix:
+            width = self._inputs[0].shape[1]
+            count = width if isinstance(width, int) else None
+            self.feature_names_in_, self.n_features_in_ = None, count
+            kind = TYPES[self._inputs[0].type][1]
+            self.feature_types_ = None if count is None else (kind,) * count
+            return
+        for one in self._inputs:
+            if one.shape[1] != 1:
+                raise ModelError(
+                    f'{self._file.name} takes "{one.name}" as {one.shape[1]} columns beside other '
+                    "inputs; expected one column each, or all columns in one input"
+                )
+        names = [one.name for one in self._inputs]
+        self.feature_names_in_ = np.array(names, dtype=object)
+        self.n_features_in_ = len(names)
+        self.feature_types_ = tuple(TYPES[one.type][1] for one in self._inputs)
+
+    def _read_outputs(self) -> None:
+        """Learn what the model answers."""
+        outputs = self._session.get_outputs()
+        self._label, self._probability = outputs[0].name, ""
+        self.classes_: np.ndarray | None = None
+        is_label = outputs[0].type in ("tensor(int64)", "tensor(int32)", "tensor(string)")
+        if not is_label:
+            if len(outputs) != 1:
+                raise ModelError(
+                    f"{self._file.name} answers {', '.join(one.name for one in outputs)[:200]}; "
+                    "expected one number a row, or a label and its probabilities"
+                )
+            return
+        said = self._session.get_modelmeta().custom_metadata_map.get("classes")
+        if said is not None:
+            self.classes_ = np.array(json.loads(said))
+        if len(outputs) > 1:
+            self._probability = outputs[1].name
+            if self.classes_ is None:
+                self.classes_ = np.array(self._known_classes(outputs))
+            self.predict_proba = self._predict_proba
+        elif self.classes_ is None:
+            raise ModelError(
+                f"{self._file.name} answers labels without probabilities, and not which there are; "
+                'name them in its metadata_props: "classes", a JSON list'
+            )
+
+    def _known_classes(self, outputs: Any) -> list[Any]:  # noqa: ANN401 - foreign objects
+        """Return the classes that a node of the model names; else numbers from 0 on."""
+        if (named := class_labels(self._file.read_bytes())) is not None:
+            return named
+        shape, is_text = outputs[1].shape, outputs[0].type == "tensor(string)"
+        if is_text or len(shape) != 2 or not isinstance(shape[1], int):
+            raise ModelError(
+                f"{self._file.name} answers probabilities of classes, and not which; name them in "
+                'its metadata_props: "classes", a JSON list, or convert it with ZipMap'
+            )
+        return list(range(shape[1]))
+
+    def _feed(self, rows: Any) -> dict[str, np.ndarray]:  # noqa: ANN401 - a frame or an array
+        if self._is_matrix:
+            only = self._inputs[0]
+            return {only.name: self._cast(np.asarray(rows), only)}
+        if isinstance(rows, np.ndarray):
+            return {
+                one.name: self._cast(rows[:, place : place + 1], one)
+                for place, one in enumerate(self._inputs)
+            }
+        return {
+            one.name: self._cast(rows[one.name].to_numpy().reshape(-1, 1), one)
+            for one in self._inputs
+        }
+
+    def _cast(self, values: np.ndarray, one: Any) -> np.ndarray:  # noqa: ANN401 - foreign object
+        """Return values as an input takes them."""
+        kind, word = TYPES[one.type]
+        if word == "string":
+            if values.dtype.kind in "fiub":
+                raise ModelError(f'input "{one.name}" takes text; the rows have numbers there')
+            return np.where(values == None, "", values).astype(object)  # noqa: E711 - by element
+        try:
+            found = values.astype(np.float64)
+            if word != "double" and not np.isfinite(found).all():
+                raise ModelError(f'input "{one.name}" takes no missing values ({one.type})')
+            return found.astype(kind)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f'input "{one.name}" takes numbers ({error})') from error
+
+    def _run(self, feed: dict[str, np.ndarray], outputs: list[str]) -> list[Any]:
+        if not self._is_of_one_row:
+            return list(self._session.run(outputs, feed))
+        count = len(next(iter(feed.values())))
+        parts = [
+            self._session.run(outputs, {name: rows[at : at + 1] for name, rows in feed.items()})
+            for at in range(count)
+        ]
+        return [
+            [one for part in column for one in part]
+            if isinstance(column[0], list)
+            else np.concatenate(column)
+            for column in zip(*parts, strict=True)
+        ]
+
+
+def class_labels(model: bytes) -> list[Any] | None:
+    """Return the classes that the classifier in a model names, ZipMap's if there is one.
+
+    ONNX Runtime does not tell them. They are an attribute of a node (onnx.proto: ModelProto.graph
+    7, GraphProto.node 1, NodeProto.attribute 5, AttributeProto.name 1, ints 8, strings 9).
+    """
+    found = None
+    for graph in _fields(model, 7):
+        for node in _fields(graph, 1):
+            for attribute in _fields(node, 5):
+                if not b"".join(_fields(attribute, 1)).startswith(b"classlabels_"):
+                    continue
+                texts = [text.decode() for text in _fields(attribute, 9)]
+                numbers = [one for field in _fields(attribute, 8) for one in _numbers(field)]
+                found = texts or numbers or found
+    return found
+
+
+def _fields(message: bytes, wanted: int) -> list[Any]:
+    """Return the values of one field of a message of Protocol Buffers: bytes, or numbers."""
+    found: list[Any] = []
+    place = 0
+    while place < len(message):
+        key, place = _varint(message, place)
+        number, wire = key >> 3, key & 7
+        value: Any
+        if wire == 0:
+            value, place = _varint(message, place)
+        elif wire == 2:
+            size, place = _varint(message, place)
+            value, place = message[place : place + size], place + size
+        else:
+            size = {1: 8, 5: 4}[wire]
+            value, place = message[place : place + size], place + size
+        if number == wanted:
+            found.append(value)
+    return found
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[place]
+        value |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 0x80:
+            return value, place
+
+
+def _numbers(field: int | bytes) -> Iterator[int]:
+    """Return whole numbers, one or several packed: 64 bits in two's complement."""
+    place = 0
+    packed = field if isinstance(field, bytes) else b""
+    values = [] if isinstance(field, bytes) else [field]
+    while place < len(packed):
+        value, place = _varint(packed, place)
+        values.append(value)
+    yield from (value - (1 << 64) if value >= 1 << 63 else value for value in values)
+
+
+def read(file: Path) -> OnnxModel:
+    """Read a model file of ONNX."""
+    runtime = library("onnxruntime", file, install="'driftline[onnx]'")
+    options = runtime.SessionOptions()
+    # As of all workers: thread pools times processes is the classic collapse.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    return OnnxModel(session, file)

@@ -1,0 +1,250 @@
+"""Models of ONNX, against scikit-learn's own answers."""
+
+import sys
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from onnx import TensorProto, helper
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from driftline.errors import InputError
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.formats.onnx import class_labels
+from driftline.serving.hosting.predictor import load_predictor
+from driftline.serving.provisioning.signatures import require_match
+from driftline.signature import Column
+
+VALUES = np.random.default_rng(3).normal(size=(200, 3)).astype(np.float32)
+SCORE = VALUES[:, 0] + VALUES[:, 1]
+
+
+def load(model, folder, **metadata):
+    for key, value in metadata.items():
+        helper.set_model_props(model, {key: value})
+    (folder / "m.onnx").write_bytes(model.SerializeToString())
+    return load_predictor(folder / "m.onnx", trust_pickle=False)
+
+
+def columns(values):
+    return {f"_c{place}": column.astype(np.float64) for place, column in enumerate(values.T)}
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+@pytest.mark.parametrize("kind", [LogisticRegression, RandomForestClassifier])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_classifier_answers_as_scikit_learn_does(kind, classes, zipmap, tmp_path):
+    labels = np.digitize(SCORE, [0, 1][: classes - 1])
+    model = kind().fit(VALUES, labels)
+
+    predictor = load(to_onnx(model, VALUES, options={id(model): {"zipmap": zipmap}}), tmp_path)
+    answer = predictor.predict(columns(VALUES))
+
+    about = predictor.description
+    assert (about.classes, about.class_type) == (tuple("012"[:classes]), "int64")
+    assert (about.feature_names, about.feature_count) == (None, 3)
+    expected = model.predict_proba(VALUES)
+    shown = expected if classes > 2 else expected[:, 1:]
+    np.testing.assert_allclose(answer.probabilities, shown, atol=1e-5)
+    # Float32 may turn a label whose probabilities are all but equal.
+    is_clear = np.sort(expected, axis=1)[:, -1] - np.sort(expected, axis=1)[:, -2] > 1e-4
+    said = np.array(answer.predictions)
+    np.testing.assert_array_equal(said[is_clear], model.predict(VALUES)[is_clear])
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+@pytest.mark.parametrize("labels", [("no", "yes"), (1, 2), (-1, 1)])
+def test_classes_are_those_that_the_model_names(labels, zipmap, tmp_path):
+    model = LogisticRegression().fit(VALUES, np.where(SCORE > 0, *reversed(labels)))
+
+    predictor = load(to_onnx(model, VALUES, options={id(model): {"zipmap": zipmap}}), tmp_path)
+
+    assert predictor.description.classes == tuple(map(str, labels))
+    answer = predictor.predict(columns(VALUES[:50]))
+    assert list(answer.predictions) == model.predict(VALUES[:50]).tolist()
+    expected = model.predict_proba(VALUES[:50])[:, 1]
+    np.testing.assert_allclose(np.ravel(answer.probabilities), expected, atol=1e-5)
+
+
+def test_classes_may_be_packed_into_one_field():
+    # GraphProto in ModelProto: a node with classlabels_ints = 1, -1, as proto3 writes them.
+    attribute = b"\x0a\x10classlabels_ints\x42\x0b\x01" + b"\xff" * 9 + b"\x01"
+    node = b"\x2a" + bytes([len(attribute)]) + attribute
+    graph = b"\x0a" + bytes([len(node)]) + node
+
+    assert class_labels(b"\x3a" + bytes([len(graph)]) + graph) == [1, -1]
+
+
+def answering(label, width, **metadata):
+    """Make a model that answers a label and probabilities, and names no classes."""
+    kind = TensorProto.STRING if isinstance(label, str) else TensorProto.INT64
+    value = label.encode() if isinstance(label, str) else label
+    nodes = [
+        helper.make_node(
+            "Constant", [], ["label"], value=helper.make_tensor("v", kind, [1], [value])
+        ),
+        helper.make_node("Softmax", ["X"], ["chances"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 2])],
+        [
+            helper.make_tensor_value_info("label", kind, [1]),
+            helper.make_tensor_value_info("chances", TensorProto.FLOAT, [None, width]),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def test_classes_that_nobody_names_are_numbers_from_0_and_others_are_refused(tmp_path):
+    row = columns(np.array([[0.0, 1.0]]))
+
+    assert load(answering(1, 2), tmp_path).predict(row).predictions == [1]
+    with pytest.raises(ModelError, match=r"answers classes in another order than \[0, 1\]"):
+        load(answering(2, 2), tmp_path).predict(row)
+    assert load(answering(2, 2), tmp_path, classes="[1, 2]").predict(row).predictions == [2]
+    with pytest.raises(ModelError, match=r"and not which; name them in its metadata_props"):
+        load(answering("yes", 2), tmp_path)
+    named = load(answering("yes", 2), tmp_path, classes='["no", "yes"]')
+    assert named.predict(row).predictions == ["yes"]
+
+
+@pytest.mark.parametrize("rows", [None, 1])
+def test_a_regressor_answers_numbers(rows, tmp_path):
+    model = LinearRegression().fit(VALUES, SCORE)
+
+    predictor = load(to_onnx(model, initial_types=[("X", FloatTensorType([rows, 3]))]), tmp_path)
+    answer = predictor.predict(columns(VALUES[:7]))
+
+    assert predictor.description.classes == ()
+    np.testing.assert_allclose(answer.predictions, model.predict(VALUES[:7]), atol=1e-5)
+
+
+def mixed():
+    """Fit and convert a pipeline of text and numbers, each an input by name."""
+    random = np.random.default_rng(4)
+    frame = pd.DataFrame(
+        {"carrier": random.choice(["UA", "AA"], 100), "distance": random.normal(size=100)}
+    )
+    prepare = ColumnTransformer(
+        [("text", OneHotEncoder(), ["carrier"]), ("numbers", StandardScaler(), ["distance"])]
+    )
+    model = make_pipeline(prepare, LogisticRegression()).fit(frame, frame["distance"] > 0)
+    types = [
+        ("carrier", StringTensorType([None, 1])),
+        ("distance", FloatTensorType([None, 1])),
+    ]
+    return frame, model, to_onnx(model, initial_types=types)
+
+
+def test_inputs_by_name_are_the_columns(tmp_path):
+    frame, model, converted = mixed()
+    predictor = load(converted, tmp_path)
+
+    answer = predictor.predict({name: frame[name].to_numpy() for name in ("distance", "carrier")})
+
+    assert predictor.description.feature_names == ("carrier", "distance")
+    assert predictor.description.feature_types == ("string", "double")
+    np.testing.assert_allclose(
+        np.ravel(answer.probabilities), model.predict_proba(frame)[:, 1], atol=1e-5
+    )
+
+
+def test_names_and_types_are_held_against_the_signature():
+    about = {
+        "feature_names": ("carrier", "distance"),
+        "feature_count": 2,
+        "feature_types": ("string", "double"),
+    }
+    carrier, distance = Column("carrier", "f1", "string"), Column("distance", "f2", "int64")
+
+    require_match([distance, carrier], about)
+    with pytest.raises(InputError, match="the signature lacks carrier"):
+        require_match([distance], about)
+    with pytest.raises(InputError, match='takes double as "distance", the signature has string'):
+        require_match([carrier, Column("distance", "f2", "string")], about)
+    by_place = {"feature_names": None, "feature_count": 2, "feature_types": ("double", "double")}
+    with pytest.raises(InputError, match='takes double as "carrier", the signature has string'):
+        require_match([carrier, distance], by_place)
+
+
+def test_values_that_do_not_fit_are_refused_by_the_inputs_name(tmp_path):
+    frame, _, converted = mixed()
+    predictor = load(converted, tmp_path)
+
+    with pytest.raises(ModelError, match='input "distance" takes numbers'):
+        predictor.predict(
+            {"carrier": frame["carrier"].to_numpy(), "distance": frame["carrier"].to_numpy()}
+        )
+    with pytest.raises(ModelError, match='input "carrier" takes text'):
+        predictor.predict(
+            {"carrier": frame["distance"].to_numpy(), "distance": frame["distance"].to_numpy()}
+        )
+
+
+def test_without_onnx_runtime_the_sentence_says_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "m.onnx").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+    with pytest.raises(
+        ModelError, match=r"m\.onnx is a model of onnxruntime.*pip install 'driftline\[onnx\]'\)"
+    ):
+        load_predictor(tmp_path / "m.onnx", trust_pickle=False)
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"\x08" * 1000])
+def test_a_damaged_file_is_one_sentence(content, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(content)
+
+    with pytest.raises(ModelError, match=r"^m\.onnx cannot be read \([^\n]*\)$"):
+        load_predictor(tmp_path / "m.onnx", trust_pickle=False)
+
+
+@pytest.mark.parametrize("target", ["../secret", "/etc/passwd"])
+def test_a_model_reads_no_file_outside_its_folder(target, tmp_path):
+    (tmp_path / "secret").write_bytes(np.arange(3, dtype=np.float32).tobytes())
+    (tmp_path / "models").mkdir()
+    weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3, 1])
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", target), ("offset", "0"), ("length", "12")):
+        weights.external_data.append(onnx.StringStringEntryProto(key=key, value=value))
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["X", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+    with pytest.raises(ModelError, match=r"m\.onnx cannot be read"):
+        load(model, tmp_path / "models")
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "sentence"),
+    [
+        ([None, 3, 3], 1, "of 3 dimensions; expected tables"),
+        ([None, 3], 2, "answers y0, y1; expected one number a row, or a label"),
+    ],
+)
+def test_what_is_no_table_is_refused(shape, outputs, sentence, tmp_path):
+    names = [f"y{number}" for number in range(outputs)]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["X"], [name]) for name in names],
+        "g",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in names],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+    with pytest.raises(ModelError, match=sentence):
+        load(model, tmp_path)
