@@ -40,6 +40,7 @@ from typing import IO, Any
 
 from driftline.ending import ending_at_once
 from driftline.lazy_imports import start_lean_process
+from driftline.mapped_files import release_mapped_files
 from driftline.serving.hosting import fork_server
 
 log = logging.getLogger(__name__)
@@ -409,6 +410,7 @@ def main(control: int, door: int, names: Sequence[str]) -> None:
     for module in ("driftline.app.processes", *(one for name in names for one in _IMPORTS[name])):
         import_module(module)
     gc.freeze()  # A collection would write to the pages that all share.
+    release_mapped_files()
     run = _Forks(socket.socket(fileno=control), socket.socket(fileno=door)).serve()
     if run is not None:
         run()

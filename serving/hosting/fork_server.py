@@ -37,6 +37,7 @@ from functools import cache, partial
 from typing import Any, Protocol
 
 from driftline.ending import ending_at_once
+from driftline.mapped_files import release_mapped_files
 from driftline.serving.hosting.prints import Prints
 from driftline.storage import make_files_private
 
@@ -554,6 +555,7 @@ def _serve(link: socket.socket, door: socket.socket | None = None) -> None:
     threadpool_limits(1)
     gc.freeze()  # What a collection does not touch stays shared.
     gc.enable()
+    release_mapped_files()
     found = _Forks(link, door).serve()
     if found is not None:
         np.random.seed()  # noqa: NPY002 - of models that use the old generator: not all the same
