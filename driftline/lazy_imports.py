@@ -11,11 +11,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 # Parts of NumPy that are imported when somebody looks at them, and that are slow.
 UNUSED = ("char", "ctypeslib", "f2py", "polynomial", "rec", "testing", "typing")
@@ -56,6 +58,48 @@ def without_parts_of_numpy() -> Iterator[None]:
         for name, placeholder in held.items():
             if vars(numpy).get(name) is placeholder:
                 del vars(numpy)[name]
+
+
+class _Late:
+    """A name of a module, which is imported when the name is called or looked into."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module, self._name = module, name
+
+    def __call__(self, *arguments: object, **named: object) -> object:
+        return self._found()(*arguments, **named)
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):  # What the interpreter asks of any object is no use of this one.
+            raise AttributeError(name)
+        return getattr(self._found(), name)
+
+    def _found(self) -> Any:  # noqa: ANN401 - whatever the module holds
+        return getattr(import_module(self._module), self._name)
+
+
+@contextmanager
+def late(*modules: str) -> Iterator[None]:
+    """Have what is imported in the block import functions of modules when it calls them.
+
+    Modules that have been imported before are what they are.
+    """
+    placeholders = {name: ModuleType(name) for name in modules if name not in sys.modules}
+    for module, placeholder in placeholders.items():
+        vars(placeholder)["__getattr__"] = partial(_late_name, module)
+    sys.modules.update(placeholders)
+    try:
+        yield
+    finally:
+        for module, placeholder in placeholders.items():
+            if sys.modules.get(module) is placeholder:
+                del sys.modules[module]
+
+
+def _late_name(module: str, name: str) -> _Late:
+    if name.startswith("__"):  # Such as a __path__, which only a package has.
+        raise AttributeError(name)
+    return _Late(module, name)
 
 
 class _LatePandas(MetaPathFinder):

@@ -84,3 +84,40 @@ def test_starting_lean_late_changes_nothing() -> None:
         "numpy.testing.__name__)"
     )
     assert _run(code) == "int64 numpy.testing"
+
+
+def test_what_is_imported_late_is_imported_when_it_is_called() -> None:
+    code = (
+        "import sys; from driftline.lazy_imports import late\n"
+        "with late('scipy.stats'):\n"
+        "    from scipy.stats import rankdata\n"
+        "    from scipy import stats\n"
+        "assert 'scipy.stats' not in sys.modules\n"
+        "print(rankdata([3, 1, 2]).tolist(), stats.norm.ppf(0.5))\n"
+        "import scipy.stats; print(scipy.stats is sys.modules['scipy.stats'], "
+        "scipy.stats.norm.cdf(0))"
+    )
+    assert _run(code).split("\n") == ["[3.0, 1.0, 2.0] 0.0", "True 0.5"]
+
+
+def test_what_was_imported_before_is_not_late() -> None:
+    code = (
+        "import scipy.stats; from driftline.lazy_imports import late\n"
+        "with late('scipy.stats'):\n"
+        "    from scipy.stats import rankdata\n"
+        "print(rankdata is scipy.stats.rankdata)"
+    )
+    assert _run(code) == "True"
+
+
+def test_a_models_process_imports_statistics_when_a_model_needs_them() -> None:
+    code = (
+        "import sys, driftline.serving.hosting.worker; before = 'scipy.stats' in sys.modules\n"
+        "import numpy as np; from sklearn.neighbors import KNeighborsClassifier\n"
+        "model = KNeighborsClassifier(1).fit(np.array([[0.0], [1.0]]), [0, 1])\n"
+        "from sklearn.preprocessing import QuantileTransformer\n"
+        "to_normal = QuantileTransformer(n_quantiles=2, output_distribution='normal')\n"
+        "median = to_normal.fit(np.array([[0.0], [1.0]])).transform(np.array([[0.5]]))\n"
+        "print(before, model.predict([[0.9]]).tolist(), round(float(median[0, 0]), 6))"
+    )
+    assert _run(code) == "False [1] 0.0"

@@ -12,12 +12,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from driftline.lazy_imports import without, without_parts_of_numpy
+from driftline.lazy_imports import late, without, without_parts_of_numpy
 from driftline.serving.hosting.formats.model_format import ModelError
 
 # What scikit-learn and joblib look for on their way stays out; models that need it import it.
 LEFT_OUT = ("cupy", "dask", "pytest", "rich", "torch")
-with without(*LEFT_OUT), without_parts_of_numpy():
+with without(*LEFT_OUT), without_parts_of_numpy(), late("scipy.stats"):
     import sklearn.utils
 
     # skops trusts all estimators, and imports the whole of scikit-learn and whatever array library
