@@ -1,7 +1,9 @@
 """Processor seconds to start and stop an installation, and its memory at rest, by process.
 
 Compares source trees in one environment, in turn: ``python bench/processes.py TREE...``; with
-``--model FILE`` an endpoint serves that model.
+``--model FILE`` an endpoint serves that model, and with ``--further N`` so do N more, so that
+what each costs is shown. Memory of libraries' files counts less when other programs map the same
+files: measure in an environment that nothing else runs in.
 """
 
 import argparse
@@ -12,14 +14,18 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections import defaultdict
 from pathlib import Path
+
+import httpx
 
 from tests.servers.ports import free_port
 
 ROUNDS = 5
 REST_S = 3
-MODEL_REST_S = 20  # Until its workers have loaded a model.
+MODEL_REST_S = 20  # Until all workers have loaded a model.
+ANSWER_WITHIN_S = 60
 TICKS_S = os.sysconf("SC_CLK_TCK")
 NAMES = ("server", "background", "dashboard")
 
@@ -54,10 +60,25 @@ def below(pid: int) -> list[int]:
     return [pid, *(one for child in children for one in below(int(child)))]
 
 
+def answer(folder: Path, row: str) -> None:
+    """Ask the endpoint until it answers."""
+    settings = tomllib.loads((folder / "driftline.toml").read_text())
+    url = f"http://127.0.0.1:{settings['server']['port']}/endpoints/model-0/invocations"
+    headers = {"Content-Type": "text/csv"}
+    until = time.monotonic() + ANSWER_WITHIN_S
+    while True:
+        answered = httpx.post(url, content=row, headers=headers)
+        if answered.status_code == 200:
+            return
+        if answered.status_code != 503 or time.monotonic() > until:
+            raise RuntimeError(f"no answer to {row!r}: {answered.status_code} {answered.text}")
+        time.sleep(0.05)
+
+
 def measure(
-    tree: Path, folder: Path, model: Path | None, *, is_first: bool = False
+    tree: Path, folder: Path, model: Path | None, row: str, *, deployed: range = range(0)
 ) -> dict[str, float]:
-    """Start an installation, let it rest and stop it."""
+    """Start an installation, deploy, let it rest and stop it."""
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-m", "driftline"]
     environment = inherited | {"PYTHONPATH": str(tree)}
@@ -68,14 +89,16 @@ def measure(
         assert up.stderr is not None
         if not any("ready; Ctrl-C" in line for line in up.stderr):
             raise RuntimeError(f"{tree}: ended before it was ready")
-        if model is not None and is_first:
-            words = [*command, "deploy", str(model), "--name", "model"]
+        for number in deployed:
+            words = [*command, "deploy", str(model), "--name", f"model-{number}"]
             subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True)
         if model is None:
             pids = below(up.pid)
             found["start CPU s"] = sum(processor_s(pid) for pid in pids)
             time.sleep(REST_S)
         else:  # The server is ready before its model is.
+            answer(folder, row)
+            found["start to first answer CPU s"] = sum(processor_s(pid) for pid in below(up.pid))
             time.sleep(MODEL_REST_S)
             pids = below(up.pid)
             found["start and rest CPU s"] = sum(processor_s(pid) for pid in pids)
@@ -96,6 +119,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("trees", nargs="*", type=Path, default=[Path(__file__).parents[1]])
     parser.add_argument("--model", type=Path, help="a file that one endpoint serves")
+    parser.add_argument("--row", default="0,0,0,0", help="what it is asked for first, as CSV")
+    parser.add_argument("--further", type=int, default=0, help="more endpoints that serve it")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args()
     trees = [tree.resolve() for tree in given.trees]
     model = given.model and given.model.resolve()
@@ -108,11 +134,21 @@ def main() -> None:
                 f"[server]\nport = {free_port()}\n[dashboard]\nport = {free_port()}\n"
                 "[metrics]\nbackground_port = 0\n"
             )
-            measure(tree, folder, model, is_first=True)  # Makes the database, and warms the caches.
-        for _ in range(ROUNDS):
+            # Makes the database, and warms the caches.
+            measure(tree, folder, model, given.row, deployed=range(1 if model else 0))
+        for _ in range(given.rounds):
             for folder, tree in zip(folders, trees, strict=True):
-                for what, value in measure(tree, folder, model).items():
+                for what, value in measure(tree, folder, model, given.row).items():
                     measured[what][tree].append(value)
+        for folder, tree in zip(folders, trees, strict=True):
+            if model is not None and given.further:
+                more = range(1, 1 + given.further)
+                measure(tree, folder, model, given.row, deployed=more)
+                for _ in range(given.rounds):
+                    all_mib = measure(tree, folder, model, given.row)["all PSS MiB"]
+                    measured[f"all PSS MiB, {given.further} further models"][tree].append(all_mib)
+                    further = all_mib - statistics.median(measured["all PSS MiB"][tree])
+                    measured["each further model, PSS MiB"][tree].append(further / given.further)
     print("| | " + " | ".join(str(tree) for tree in trees) + " |")
     print("|" + "---|" * (len(trees) + 1))
     for what, by_tree in measured.items():
