@@ -448,6 +448,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
         sink = watch.sink(_sink(settings, engine, local), maintenance, rules)
         return {"capture": sink.run, "upkeep": maintenance.run}
     if role == "scheduler":
+        from driftline.baseline.cache import BaselineCache
         from driftline.database.clock import DatabaseClock
         from driftline.monitors.run.scheduler import Scheduler
         from driftline.serving.hosting.model_process import ModelShelf
@@ -456,7 +457,8 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             engine, settings.root, local_dir=settings.local_dir,
             trust_pickle=settings.serving.trust_pickle,
         )  # fmt: skip
-        scheduler = Scheduler(
+        make = partial(
+            Scheduler,
             engine,
             settings.root,
             lambda endpoint: signature_of(engine, endpoint),
@@ -466,16 +468,21 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             max_concurrent_runs=settings.scheduler.max_concurrent_runs,
             commands_dir=settings.scheduler.commands_dir,
             retention_days=settings.capture.retention_days,
-            access=table_access(settings),
+            access=table_access(settings), baselines=BaselineCache(),
         )  # fmt: skip
 
-        def schedule(stop: threading.Event) -> None:
+        def explain(stop: threading.Event) -> None:
             try:
-                scheduler.run(stop)
+                make(asks_models=True).run(stop)
             finally:
                 shelf.close()
 
-        return {"scheduler": schedule, "audit": _auditor(settings, engine, now).run}
+        return {
+            "scheduler": make(asks_models=False).run,
+            # A model may take minutes to answer: other monitors do not wait for it.
+            "explanations": explain,
+            "audit": _auditor(settings, engine, now).run,
+        }
     return _alarm_loops(settings, engine, now)
 
 

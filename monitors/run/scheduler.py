@@ -78,6 +78,8 @@ class Scheduler:
         access: Access = UNLIMITED,
         jitter_s: float = 0.0,
         max_concurrent_runs: int = 0,
+        asks_models: bool | None = None,  # Only monitors that ask models, or only the others.
+        baselines: BaselineCache | None = None,  # That others use as well.
     ) -> None:
         self.engine, self.root, self.signatures = engine, root, signatures
         self.now, self.poll_s = now, poll_s
@@ -87,12 +89,13 @@ class Scheduler:
         self.scripts_dir, self.commands_dir, self.access = scripts_dir, commands_dir, access
         self.retention = timedelta(days=retention_days)
         self.jitter_s = jitter_s
+        self.asks_models = asks_models
         self.places = Places(engine, max_concurrent_runs, self.lease_clock)
         self.owner = uuid.uuid4().hex
         self._has_lease = False  # That of the monitor whose turn it is.
         self._is_refused = False  # For want of a place; nothing less urgent is asked for then.
         self.failures = FailedPasses(log, "scheduler")
-        self._baselines = BaselineCache()
+        self._baselines = baselines or BaselineCache()
         self.drift_tests = DriftTestCache()
         self._states = MonitorStates()
         self._upstream: Upstream  # As of the look that is going on.
@@ -132,6 +135,8 @@ class Scheduler:
         for state in found:
             if self._is_refused:
                 break
+            if self.asks_models not in (None, state.definition.kind_value.needs_model):
+                continue
             if not state.definition.timetable.is_recurring and state.next_window() is None:
                 continue
             try:

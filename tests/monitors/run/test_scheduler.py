@@ -512,3 +512,32 @@ def test_the_model_is_opened_for_attribution_only_and_closed_again(
     scheduler(house, root, reference, clock, predictors=open_model).step()
 
     assert opened == ["flights blue", "closed"]
+
+
+def test_a_model_that_is_slow_to_answer_holds_up_no_other_monitor(
+    house, root, reference, clock
+) -> None:
+    with house.begin() as connection:
+        slow = replace(DAILY, name="a-slow", kind="attribution", priority=1)
+        put_definition(connection, slow, START)
+    is_asked, may_answer, stop = threading.Event(), threading.Event(), threading.Event()
+
+    @contextmanager
+    def open_model(endpoint: str, variant: str | None) -> Iterator[Predictor]:
+        is_asked.set()
+        may_answer.wait(60)
+        yield lambda rows: np.zeros(rows.num_rows)
+
+    make = partial(scheduler, house, root, reference, clock, predictors=open_model)
+    clock.time = START + DAY
+    explaining = threading.Thread(target=make(asks_models=True, poll_s=0.05).run, args=(stop,))
+    explaining.start()
+    try:
+        assert is_asked.wait(60)
+        ran = make(asks_models=False).step()
+    finally:
+        stop.set()
+        may_answer.set()
+        explaining.join(60)
+
+    assert [one.monitor for one in ran] == ["daily"]
