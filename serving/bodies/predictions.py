@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from driftline.formats.media_types import TextFormat
 
 Value = str | int | float | bool | None
+# Of a forecast or ranking, one for each step or place.
+Values = list[Value]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a model said about some rows."""
 
-    predictions: Sequence[Value]  # One a row.
+    predictions: Sequence[Value | Values]  # One a row.
     # One list a row: of the positive class (two classes), or of every class in the model's order.
     probabilities: Sequence[Sequence[float]] | None = None
 
@@ -34,7 +36,7 @@ def write_answer(answer: Answer, form: TextFormat) -> bytes:
     CSV has one line a row, ``prediction[,probability…]``. JSON has
     ``{"predictions": [{"prediction": …, "probability": …}]}``, JSON Lines the inner objects, one
     a line; ``probability`` is a number for two classes and a list of numbers for more. A number
-    that is not finite is empty in CSV and null in JSON.
+    that is not finite is empty in CSV and null in JSON. A list is its JSON text in CSV.
     """
     if form == "csv":
         return _csv(answer)
@@ -58,10 +60,10 @@ def _csv(answer: Answer) -> bytes:
     # Quotes only where a text needs them, so that a line of numbers is a line of numbers.
     writer = csv.writer(out, lineterminator="\n")
     if answer.probabilities is None:
-        writer.writerows([class_text(_finite(value))] for value in answer.predictions)
+        writer.writerows([_cell(value)] for value in answer.predictions)
     else:
         writer.writerows(
-            [class_text(_finite(value)), *map(_finite, chances)]
+            [_cell(value), *map(_finite, chances)]
             for value, chances in zip(answer.predictions, answer.probabilities, strict=True)
         )
     return out.getvalue().encode()
@@ -69,16 +71,26 @@ def _csv(answer: Answer) -> bytes:
 
 def _entries(answer: Answer) -> list[dict[str, object]]:
     if answer.probabilities is None:
-        return [{"prediction": _finite(value)} for value in answer.predictions]
+        return [{"prediction": _known(value)} for value in answer.predictions]
     return [
         {
-            "prediction": _finite(value),
+            "prediction": _known(value),
             "probability": _finite(chances[0])
             if len(chances) == 1
             else list(map(_finite, chances)),
         }
         for value, chances in zip(answer.predictions, answer.probabilities, strict=True)
     ]
+
+
+def _cell(value: Value | Values) -> str:
+    known = _known(value)
+    return json.dumps(known, ensure_ascii=False) if isinstance(known, list) else class_text(known)
+
+
+def _known(value: Value | Values) -> Value | Values:
+    """Return a value, or those of a list, without what is no number."""
+    return [_finite(one) for one in value] if isinstance(value, list) else _finite(value)
 
 
 def _finite(value: Value) -> Value:

@@ -96,10 +96,9 @@ class Predictor:
         if found is None:
             rows = self.prepared(columns)
             ask = self._predict if self._chances is None else self._chances
-            found = np.asarray(ask(rows))
+            found = _with_lists(ask(rows))
         if self._chances is None:
-            _require_shape(found, columns)
-            return Answer(found.tolist())
+            return Answer(self._checked(found, columns).tolist())
         _require_shape(found, columns, len(self.description.classes))
         predictions = self._most_probable(found)
         if predictions is None:
@@ -135,17 +134,24 @@ class Predictor:
         -------
         numpy.ndarray
             Shape (rows, 1): the probability of the positive class, or 1 where it is predicted, or
-            the value. With more than two classes (rows, classes).
+            the value. With more than two classes, or several values a row, (rows, of these).
         """
         rows = self.prepared(columns)
         if self._chances is not None:
             return self._shown_chances(rows, columns).astype(np.float64, copy=False)
-        predictions = np.asarray(self._predict(rows))
-        _require_shape(predictions, columns)
+        predictions = self._checked(_with_lists(self._predict(rows)), columns)
         if not self.description.classes:
-            return predictions.astype(np.float64).reshape(-1, 1)
+            return predictions.astype(np.float64).reshape(len(predictions), -1)
         classes = np.asarray(self.model.classes_)[self._shown]
         return np.asarray(predictions[:, None] == classes[None, :], dtype=np.float64)
+
+    def _checked(self, predictions: np.ndarray, columns: Columns) -> np.ndarray:
+        """Return predictions: a value for each row or, such as of forecasts, several."""
+        several = () if self.description.classes else predictions.shape[1:]
+        if several == (1,):  # Fitted on a table of one column: one value a row.
+            predictions, several = predictions[:, 0], ()
+        _require_shape(predictions, columns, *several[:1])
+        return predictions
 
     def _shown_chances(self, rows: Any, columns: Columns) -> np.ndarray:  # noqa: ANN401 - see prepared
         """Return the probabilities that are answered, shape (rows, classes shown)."""
@@ -183,6 +189,17 @@ class Predictor:
         if len(columns) != len(names):
             raise ModelError(f"the row has {len(columns)} values; the model takes {len(names)}")
         return dict(zip(names, columns.values(), strict=True))
+
+
+def _with_lists(found: Any) -> np.ndarray:  # noqa: ANN401 - whatever a model returns
+    """Return answers as an array; lists of different lengths, such as rankings, as objects."""
+    if isinstance(found, list) or getattr(found, "dtype", None) == object:
+        rows = list(found)
+        if rows and all(isinstance(row, list | tuple | np.ndarray) for row in rows):
+            lists = np.empty(len(rows), dtype=object)
+            lists[:] = [np.asarray(row).tolist() for row in rows]
+            return lists
+    return np.asarray(found)
 
 
 def _require_shape(found: np.ndarray, columns: Columns, *width: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from driftline.classes import class_text, classes_of_columns, known_classes
 from driftline.errors import InputError
-from driftline.signature import Column, Role, Signature, column_names
+from driftline.signature import LISTS, Column, Role, Signature, column_names
 
 
 def endpoint_signature(
@@ -22,7 +22,8 @@ def endpoint_signature(
     require_match(inputs, description)
     positive = positive_class(declared, description, chosen=chosen)
     _require_classes(declared, description["classes"], chosen)
-    outputs = _named(declared.outputs, _outputs(description, positive))
+    made = _with_lists(declared, description, _outputs(description, positive))
+    outputs = _named(declared.outputs, made)
     taken = {column.name for column in inputs}
     free = tuple(replace(column, name=_free(column.name, taken)) for column in outputs)
     return Signature(features=inputs, outputs=free, version=declared.version)
@@ -207,6 +208,20 @@ def _outputs(description: Mapping[str, Any], positive: str | None) -> list[Colum
         for one, column in zip(classes, columns, strict=True)
     )
     return found
+
+
+def _with_lists(
+    declared: Signature, description: Mapping[str, Any], outputs: list[Column]
+) -> list[Column]:
+    """Type the prediction as the list that the reference's is, or its label.
+
+    A model does not say whether it answers one value for a row or several.
+    """
+    roles: tuple[Role, ...] = ("prediction", "label")
+    known = [one.sent_type for role in roles for one in declared.columns if one.role == role]
+    if description["classes"] or not known or known[0] not in LISTS:
+        return outputs
+    return [replace(outputs[0], type=known[0]), *outputs[1:]]
 
 
 def _named(declared: Sequence[Column], outputs: Sequence[Column]) -> list[Column]:

@@ -1,3 +1,4 @@
+import csv
 import json
 
 from driftline.serving.bodies.predictions import Answer, write_answer
@@ -47,3 +48,13 @@ def test_a_part_is_the_rows_between():
     part = Answer([1, 2, 3], [[0.1], [0.2], [0.3]]).part(1, 2)
 
     assert part == Answer([2], [[0.2]])
+
+
+def test_lists_are_lists_in_json_and_their_text_in_csv_without_what_is_no_number():
+    answer = Answer([[1.5, float("nan")], ["b", 'a"'], []])
+
+    assert [one["prediction"] for one in json.loads(write_answer(answer, "json"))["predictions"]] == [
+        [1.5, None], ["b", 'a"'], [],
+    ]  # fmt: skip
+    cells = [cell for (cell,) in csv.reader(write_answer(answer, "csv").decode().splitlines())]
+    assert list(map(json.loads, cells)) == [[1.5, None], ["b", 'a"'], []]

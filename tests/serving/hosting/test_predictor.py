@@ -102,8 +102,8 @@ class _Short(LogisticRegression):
         return super().predict_proba(rows)[:1]
 
 
-class _Two(LinearRegression):
-    """Answers two values a row."""
+class _Two(LinearSVC):
+    """Answers two classes a row."""
 
     def predict(self, rows):
         return np.column_stack([super().predict(rows)] * 2)
@@ -113,8 +113,34 @@ def test_a_model_that_answers_other_many_than_rows_is_refused():
     rows = np.arange(12.0).reshape(6, 2)
     columns = {"_c0": rows[:, 0], "_c1": rows[:, 1]}
     short = Predictor(_Short().fit(rows, [0, 1, 0, 1, 0, 1]))
-    two = Predictor(_Two().fit(rows, rows[:, 0]))
+    two = Predictor(_Two().fit(rows, [0, 1, 0, 1, 0, 1]))
 
     for ask in (short.predict, short.numbers, two.predict, two.numbers):
         with pytest.raises(ModelError, match="expected"):
             ask(columns)
+
+
+class _Ranker:
+    """Recommends a row's number of items."""
+
+    def predict(self, rows):
+        return [["b", "a"][: int(row[0])] for row in np.asarray(rows)]
+
+
+def test_a_regression_of_several_values_answers_a_list_for_each_row():
+    rows = np.arange(12.0).reshape(6, 2)
+    columns = {"_c0": rows[:, 0], "_c1": rows[:, 1]}
+    wide = LinearRegression().fit(rows, np.column_stack([rows[:, 0], -rows[:, 1], rows[:, 0]]))
+    narrow = LinearRegression().fit(rows, rows[:, :1])
+
+    for model, expected in ((wide, wide.predict(rows)), (narrow, narrow.predict(rows)[:, 0])):
+        said = Predictor(model).predict(columns).predictions
+        np.testing.assert_allclose(said, expected, atol=1e-12)
+    np.testing.assert_array_equal(Predictor(wide).numbers(columns), wide.predict(rows))
+
+
+@pytest.mark.parametrize("counts", [[1.0, 2.0, 0.0], [2.0, 2.0, 2.0]])
+def test_lists_may_differ_in_length(counts):
+    answer = Predictor(_Ranker()).predict({"_c0": np.array(counts)})
+
+    assert list(answer.predictions) == [["b", "a"][: int(count)] for count in counts]

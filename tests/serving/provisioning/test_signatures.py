@@ -172,3 +172,24 @@ def test_one_of_several_positive_values_is_the_models(chosen):
 
     assert positive_class(None, description, chosen=chosen) == "approve"
     assert found.outputs[-1].classes == ("approve",)
+
+
+NUMBERS = {**BINARY, "class_type": "double", "classes": [], "has_probability": False}
+
+
+@pytest.mark.parametrize("kind", ["list<double>", "list<string>"])
+@pytest.mark.parametrize("role", ["prediction", "label"])
+def test_a_prediction_is_the_list_that_the_reference_holds(kind, role):
+    column = Column("y", "answer", kind, role)
+    is_label = role == "label"
+    declared = Signature((*INPUTS, column) if is_label else INPUTS, () if is_label else (column,))
+
+    (found,) = endpoint_signature(declared, NUMBERS).outputs
+
+    assert (found.name, found.type) == ("prediction" if is_label else "y", kind)
+
+
+def test_classes_are_no_lists_whatever_is_declared():
+    declared = Signature((*INPUTS, Column("y", "answer", "list<double>", "label")))
+
+    assert endpoint_signature(declared, BINARY).outputs[0].type == "int64"
