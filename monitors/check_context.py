@@ -114,6 +114,8 @@ class CheckContext:
     metrics: tuple[OwnMetric, ...] = ()  # Of model quality, the caller's own.
     costs: Costs | None = None  # Of its answers, as the caller says; None: as the baseline does.
     time_limit: TimeLimit | None = None  # For asking the model what features contribute.
+    # Is told how many rows are explained, of how many; may raise to end it.
+    explained: Callable[[int, int | None], None] | None = None
     past: PastWindows = field(default_factory=PastWindows)  # What is known of the windows before.
     command: Command | None = None  # What a monitor of the kind "command" runs.
 

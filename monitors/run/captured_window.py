@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from driftline.baseline.store import Baseline
 from driftline.capture.labels.labelling import Labels
@@ -29,6 +30,9 @@ from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.derived_predictions import with_predictions
 from driftline.roles import Roles
 from driftline.signature import Signature
+
+if TYPE_CHECKING:
+    from driftline.monitors.kinds.attribution.time_limit import TimeLimit
 
 # SageMaker's own text.
 NO_DATA = "Job inputs had no data"
@@ -118,6 +122,15 @@ def _named_by_rules(
     return [name for name in rules.columns if name in named and baseline.signature.get(name)]
 
 
+def _time_limit(definition: MonitorDefinition) -> TimeLimit | None:
+    if definition.time_limit_s is None:
+        return None
+    # Other kinds need not wait for what attribution imports.
+    from driftline.monitors.kinds.attribution.time_limit import TimeLimit
+
+    return TimeLimit(timedelta(seconds=definition.time_limit_s))
+
+
 def _kept(violation: Violation) -> Violation:
     """Leave out a condition that takes a script or another table, which its readers do not reach.
 
@@ -176,6 +189,7 @@ def evaluate_captured(
     past: PastWindows | None = None,
     command: Command | None = None,
     reach: Reach = NOTHING,
+    explained: Callable[[int, int | None], None] | None = None,
 ) -> Report:
     """Evaluate a window that was read, or the rows a script made of it, by the monitor's kind."""
     is_captured = definition.source is None
@@ -196,6 +210,8 @@ def evaluate_captured(
         rules=RuleSet.of(definition.rules).within(reach),
         reach=reach,
         segments=definition.segments,
+        time_limit=_time_limit(definition),
+        explained=explained,
         past=past or PastWindows(),
         command=command,
     )

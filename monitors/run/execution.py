@@ -439,6 +439,7 @@ def evaluate_kind(context: RunContext, report: Report) -> Report:
             in_time=context.progress.check,
         ),
         reach=Reach(job.access.check, partial(script_in, job.scripts_dir), discreet=True),
+        explained=context.progress.explained,
     )  # fmt: skip
 
 

@@ -140,6 +140,11 @@ class Progress:
         self.rows_read += batch.num_rows
         return batch
 
+    def explained(self, done: int, rows: int | None) -> None:
+        """Show how many rows a model was asked to explain, unless the run is to end."""
+        self.check()
+        self.stage = f"explaining: {done:,} of {rows or done:,} rows"
+
     def tick(self) -> None:
         """Write down where the run is, and learn whether somebody has cancelled it."""
         lasted = timedelta(seconds=self.timer() - self._begun_s)

@@ -78,6 +78,8 @@ def repeat(job: Job, execution: Execution) -> Repeated:
         notes.append(str(error))
     compared = {one: _compared(job, execution, one, text) for one, text in documents.items()}
     is_same = bool(compared) and set(compared.values()) == {"same"}
+    if not is_same and not notes and definition.time_limit_s is not None:
+        notes.append("the time limit for explanations may have allowed other rows")
     if not is_same and not notes:
         notes.append("no input has changed")
     return Repeated(execution.id, is_same, compared, tuple(notes))

@@ -193,7 +193,7 @@ class Predictor:
 
 def _with_lists(found: Any) -> np.ndarray:  # noqa: ANN401 - whatever a model returns
     """Return answers as an array; lists of different lengths, such as rankings, as objects."""
-    if isinstance(found, list) or getattr(found, "dtype", None) == object:
+    if isinstance(found, list) or getattr(found, "dtype", "") == np.dtype(object):
         rows = list(found)
         if rows and all(isinstance(row, list | tuple | np.ndarray) for row in rows):
             lists = np.empty(len(rows), dtype=object)

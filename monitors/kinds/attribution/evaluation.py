@@ -213,7 +213,8 @@ def _explained(
     if drawn.rows.num_rows == 0:
         return Explained(stored.features, {}, {}, stored.making), 0
     planned = drawn.rows.num_rows
-    go_on = going_on(time_limit, LEAST_OF_WINDOW, planned, context.rows.progress)
+    moved = context.explained or context.rows.progress
+    go_on = going_on(time_limit, LEAST_OF_WINDOW, planned, moved)
     found = explain_rows(
         drawn.rows, background, predict, seed=context.seed, method=method, go_on=go_on
     )

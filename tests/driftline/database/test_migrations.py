@@ -166,6 +166,7 @@ ADDED = {
         "time_zone",
         "depends_on",
         "variant",
+        "time_limit_s",
     },
     "Endpoint": {"production_variants"},
     "Baseline": {"promote", "rolling"},

@@ -53,8 +53,7 @@ def test_a_part_is_the_rows_between():
 def test_lists_are_lists_in_json_and_their_text_in_csv_without_what_is_no_number():
     answer = Answer([[1.5, float("nan")], ["b", 'a"'], []])
 
-    assert [one["prediction"] for one in json.loads(write_answer(answer, "json"))["predictions"]] == [
-        [1.5, None], ["b", 'a"'], [],
-    ]  # fmt: skip
+    entries = json.loads(write_answer(answer, "json"))["predictions"]
+    assert [one["prediction"] for one in entries] == [[1.5, None], ["b", 'a"'], []]
     cells = [cell for (cell,) in csv.reader(write_answer(answer, "csv").decode().splitlines())]
     assert list(map(json.loads, cells)) == [[1.5, None], ["b", 'a"'], []]

@@ -1,0 +1,134 @@
+"""Attribution monitors with a time limit: how much is explained, and what is seen of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sqlalchemy import Engine
+
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.formats.source import open_source
+from driftline.monitors.definitions import DefinitionError, MonitorDefinition, put_definition
+from driftline.monitors.kinds.attribution.explaining import explain_reference
+from driftline.monitors.run import execution as runs
+from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.progress import Progress
+from driftline.monitors.run.repeat import repeat
+from tests.monitors.conftest import DAY, START, Append, weather
+
+WINDOW = Window(START, START + DAY)
+LIMITED = MonitorDefinition(
+    "weekly", endpoint="flights", baseline="flights", kind="attribution", start=START,
+    time_limit_s=1e-6,
+)  # fmt: skip
+
+
+def model(rows: pa.Table) -> np.ndarray:
+    return rows["temp"].to_numpy() + 2.0 * rows["wind"].to_numpy()
+
+
+@pytest.fixture
+def job(engine: Engine, root: str, reference: Baseline, append: Append, rng) -> Job:
+    rows = open_source(pa.table(weather(np.random.default_rng(1), 2_000)))
+    explained = explain_reference(rows, reference, model, background=3)
+    store.put(root, "flights", explained, lambda: START)
+    append(0, weather(rng, 900))
+    return Job(
+        engine, root, LIMITED, WINDOW, now=lambda: START + 3 * DAY,
+        signature=reference.signature, predict=model,
+    )  # fmt: skip
+
+
+def note(job: Job) -> str | None:
+    """Judge the window; give what its report says of the time."""
+    with job.engine.begin() as connection:
+        put_definition(connection, job.definition, START)
+    done = run(job)
+    assert done.status.startswith("Completed"), done
+    (report,) = Path(job.root).rglob("report.json")
+    found: str | None = json.loads(report.read_bytes())["details"].get("time_note")
+    return found
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[str]:
+    """What each look at a run shows of its stage while it lasts."""
+    found: list[str] = []
+
+    class Watched(Progress):
+        def explained(self, done: int, rows: int | None) -> None:
+            super().explained(done, rows)
+            found.append(self.stage)
+
+    monkeypatch.setattr(runs, "Progress", Watched)
+    return found
+
+
+def test_a_window_is_explained_as_long_as_its_monitor_allows(job: Job, shown: list[str]) -> None:
+    said = note(job)
+
+    assert said is not None
+    assert "of 900 rows were explained (at least 30 always are)" in said
+    done = int(shown[-1].split()[1])
+    assert 30 <= done < 900
+    assert f" {done} of 900 rows" in said
+
+
+def test_without_a_limit_all_rows_are_explained_and_how_far_is_seen(
+    job: Job, shown: list[str]
+) -> None:
+    assert note(replace(job, definition=replace(LIMITED, time_limit_s=None))) is None
+    assert shown[-1] == "explaining: 900 of 900 rows"
+    assert max(map(len, shown)) <= len("explaining: 1,000 of 1,000 rows")  # As the table holds.
+
+
+def test_a_run_that_takes_too_long_ends_while_its_model_is_asked(job: Job) -> None:
+    asked_s = [0.0]
+
+    def slow(rows: pa.Table) -> np.ndarray:
+        asked_s[0] += 10.0
+        return model(rows)
+
+    job = replace(job, predict=slow, timer=lambda: asked_s[0])
+
+    done = run(replace(job, definition=replace(LIMITED, time_limit_s=60.0, timeout_s=25.0)))
+
+    assert done.status == "Failed"
+    assert "ended after 25 s" in (done.failure_reason or "")
+    assert asked_s[0] < 60.0
+
+
+def test_a_repeated_run_says_that_time_may_have_allowed_fewer_rows(job: Job) -> None:
+    job = replace(job, definition=replace(LIMITED, time_limit_s=3_600.0))
+    note(job)
+    done = run(job)
+
+    def hasty(rows: pa.Table) -> np.ndarray:
+        return model(rows) * (1.0 + (len(rows) % 7))  # Other values in place of other rows.
+
+    repeated = repeat(replace(job, predict=hasty), done)
+
+    assert not repeated.is_same
+    assert repeated.notes == ("the time limit for explanations may have allowed other rows",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"kind": "bias"}, 'time_limit_s with kind "bias"; expected "attribution"'),
+        ({"time_limit_s": 0.0}, "time_limit_s 0.0; expected more than 0"),
+        ({"time_limit_s": -1.0}, "expected more than 0"),
+        ({"time_limit_s": 86_401.0}, "at most 86,400 seconds"),
+        ({"time_limit_s": float("nan")}, "expected more than 0"),
+    ],
+)
+def test_a_limit_that_means_nothing_is_refused(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(DefinitionError, match=said):
+        replace(LIMITED, **fields)
