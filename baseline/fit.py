@@ -28,6 +28,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.derived import Traits, derivations
 from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.estimation import EstimationCollector, EstimationRows
+from driftline.baseline.forecasts import find_forecasts
 from driftline.baseline.gather import Meter, gather
 from driftline.baseline.hour_marks import HourMarker
 from driftline.baseline.losses import LevelLosses, LossCounter, LossReading
@@ -256,6 +257,7 @@ def fit_source(
     positive value may be one that only the model answers: one of `model_classes`.
     """
     roles, lists = find_rankings(source, roles)
+    lists = lists or find_forecasts(source, roles)
     signature = infer_signature(source.schema, roles, lists)
     segments = [find_column(name, source.schema.names, what="segment") for name in segments]
     meter = Meter(progress, source.row_count, readings=2)

@@ -11,6 +11,7 @@ naive forecast's, here the mean step from one value to the next within the refer
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,9 @@ from numpy.typing import NDArray
 from driftline.errors import InputError
 from driftline.formats.arrow_types import is_list
 from driftline.formats.coercion import coerce
+from driftline.formats.source import Source
+from driftline.roles import Roles
+from driftline.signature import ColumnType
 
 Numbers = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -39,6 +43,29 @@ class Forecasts(NamedTuple):
 def holds_lists(table: pa.Table, name: str | None) -> bool:
     """Whether a column of a table holds lists."""
     return name is not None and name in table.column_names and is_list(table[name].type)
+
+
+def find_forecasts(source: Source, roles: Roles) -> Mapping[str, ColumnType]:
+    """Return which columns of data hold forecasts as JSON texts, as those of CSV files do.
+
+    That is where the first label and prediction are texts of lists of numbers.
+    """
+    named = [roles.prediction, roles.label]
+    if roles.problem not in (None, "regression") or roles.probability:
+        return {}
+    schema = source.schema
+    if not all(
+        name in schema.names and pa.types.is_string(schema.field(name).type) for name in named
+    ):
+        return {}
+    first = next((one for one in source.batches() if one.num_rows), None)
+    if first is None:
+        return {}
+    for name in named:
+        lists, unfit = coerce(first.column(name), "list<double>")
+        if unfit or lists.null_count == len(lists):
+            return {}
+    return {name: "list<double>" for name in named if name is not None}
 
 
 def read_forecasts(table: pa.Table, label: str, prediction: str) -> Forecasts:

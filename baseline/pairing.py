@@ -16,7 +16,8 @@ from driftline.errors import InputError
 from driftline.formats.coercion import coerce, is_missing
 from driftline.roles import Problem, Roles
 
-SHOWN_VALUES = 4
+# Of a value, such as a list, no more of its text than this.
+SHOWN_VALUES, SHOWN_LETTERS = 4, 40
 
 
 def are_apart(labels: Iterable[str], predictions: Iterable[str]) -> bool:
@@ -122,5 +123,8 @@ def _apart(
 
 def _listed(texts: Iterable[str]) -> str:
     ordered = class_order(texts)
-    shown = ", ".join(ordered[:SHOWN_VALUES])
+    shown = ", ".join(
+        text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}…"
+        for text in ordered[:SHOWN_VALUES]
+    )
     return f"{shown}, …" if len(ordered) > SHOWN_VALUES else shown

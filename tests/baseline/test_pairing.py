@@ -2,9 +2,10 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from driftline.baseline.pairing import require_common_classes
+from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.roles import Roles
@@ -202,3 +203,10 @@ def test_a_positive_class_that_nobody_has_is_refused(predictions) -> None:
 
     with pytest.raises(InputError, match='positive "3": neither the reference nor the data'):
         require_common_classes("01", predictions, roles, "binary", predictions or "01")
+
+
+def test_a_long_value_is_cut_in_what_is_said_of_it():
+    with pytest.raises(InputError) as refused:
+        require_numbers(pa.chunked_array([["a" * 1_000, "b"]]), "label", "y")
+
+    assert f'label "y" holds {"a" * 40}…, b, and a regression' in str(refused.value)

@@ -261,3 +261,28 @@ def test_labels_of_which_none_is_a_list_are_refused() -> None:
 
     with pytest.raises(InputError, match="none of 200 values is a list"):
         dl.check(frame.assign(y="many"), fitted(frame), kind="model-quality")
+
+
+@pytest.mark.parametrize("problem", [None, "regression"])
+def test_a_reference_of_texts_is_that_of_lists(tmp_path, problem: str | None) -> None:
+    frame, window = rows(600, seed=1), rows(200, seed=2)
+    texts = {name: frame[name].map(lambda one: json.dumps(list(one))) for name in ("y", "f")}
+    frame.assign(**texts).to_csv(tmp_path / "reference.csv", index=False)
+
+    baselines = [
+        dl.Baseline.fit(data, label="y", prediction="f", problem=problem)
+        for data in (frame, tmp_path / "reference.csv")
+    ]
+
+    bounds = [
+        [(one.name, one.reference) for one in dl.check(window, one, kind="model-quality").metrics]
+        for one in baselines
+    ]
+    assert bounds[0] == bounds[1]
+    assert all(one.signature.get("f").sent_type == "list<double>" for one in baselines)
+
+
+def test_other_texts_are_no_forecasts() -> None:
+    frame = rows(60, seed=1).assign(f="[1.5, 2", y="a")
+
+    assert fitted(frame).signature.get("f").sent_type == "string"
