@@ -16,6 +16,7 @@ import tempfile
 import time
 import tomllib
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -67,7 +68,7 @@ def answer(folder: Path, row: str) -> None:
     headers = {"Content-Type": "text/csv"}
     until = time.monotonic() + ANSWER_WITHIN_S
     while True:
-        answered = httpx.post(url, content=row, headers=headers)
+        answered = httpx.post(url, content=row, headers=headers, timeout=ANSWER_WITHIN_S)
         if answered.status_code == 200:
             return
         if answered.status_code != 503 or time.monotonic() > until:
@@ -83,9 +84,13 @@ def measure(
     command = [sys.executable, "-m", "driftline"]
     environment = inherited | {"PYTHONPATH": str(tree)}
     found: dict[str, float] = defaultdict(float)
-    with subprocess.Popen(
-        [*command, "up"], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
-    ) as up:
+    with (
+        subprocess.Popen(
+            [*command, "up"], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+        ) as up,
+        ExitStack() as ends,
+    ):
+        ends.callback(up.terminate)  # Or an error would wait for its end for ever.
         assert up.stderr is not None
         if not any("ready; Ctrl-C" in line for line in up.stderr):
             raise RuntimeError(f"{tree}: ended before it was ready")
