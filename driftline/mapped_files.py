@@ -14,7 +14,7 @@ def release_mapped_files() -> None:
     """Let go of the pages of files that this process has mapped and cannot write to.
 
     They stay in the system's cache, and come back when they are read again. An import touches most
-    of a library, a process that only forks touches next to nothing of it: 60 to 90 MiB less.
+    of a library, a process that only forks touches next to nothing of it (bench/processes.md).
     """
     with suppress(OSError, AttributeError):  # Another system than Linux keeps them.
         madvise = ctypes.CDLL(None).madvise
