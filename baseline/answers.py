@@ -77,6 +77,9 @@ class Answers:
     weight: Numbers | None = None  # How much each counts, above 0, shape (rows,); None: all alike.
     unweighed: int = 0  # Labelled rows whose weight is missing, negative or infinite.
     weightless: int = 0  # Those whose weight is 0, which count nothing.
+    # Quantiles of the label, shape (rows, levels), and their levels, rising; None without.
+    quantiles: Numbers | None = None
+    levels: tuple[float, ...] = ()
 
     @property
     def units(self) -> Codes | None:
@@ -122,6 +125,7 @@ class Answers:
             places=self.places[rows],
             step=None if self.step is None else self.step[rows],
             weight=None if self.weight is None else self.weight[rows],
+            quantiles=None if self.quantiles is None else self.quantiles[rows],
         )
 
 
@@ -136,6 +140,7 @@ def needed_columns(roles: Roles, names: Sequence[str]) -> None:
         ("label", roles.label),
         ("prediction", roles.prediction),
         *(("probability", name) for name in roles.probability),
+        *(("quantile", name) for name in roles.quantile_columns),
     ):
         if name is not None and name not in names:
             raise InputError(f'{role} "{name}": the data has no such column; it is needed here')
@@ -190,16 +195,21 @@ def read_answers(
         require_numbers(rows[roles.label], "label", roles.label)
         label, answer = _numbers(rows, roles.label), _numbers(rows, roles.prediction)
         found = Answers(problem, label, answer, (), None, read_times(rows, roles), 0, kept)
-        known = ~np.isnan(answer)
+        if roles.quantiles:
+            quantiles = np.column_stack([_numbers(rows, one) for one in roles.quantile_columns])
+            found = replace(found, quantiles=quantiles, levels=roles.levels)
+        known = _known(found)
     elif problem == "binary":
         found, known = _binary(rows, roles, classes, chances or {}, kept)
     else:
         found, known = _multiclass(rows, roles, classes, chances or {}, kept)
-    numbers = roles.probability or ((roles.prediction,) if problem == "regression" else ())
+    numbers = roles.probability
+    if problem == "regression" and not numbers:
+        numbers = tuple(dict.fromkeys((str(roles.prediction), *roles.quantile_columns)))
     # Where a class has several names, it is not known here which column's the reference holds.
     told = () if roles.also_positive else reference
     unknown, classes_words = foreign_classes(rows, replace(roles, problem=problem), told)
-    texts = words_for_numbers(rows, [name for name in numbers if name is not None])
+    texts = words_for_numbers(rows, numbers)
     answers = replace(
         found, weight=_weights(rows, roles), texts=named_values(texts), unknown=unknown,
         unknown_words=named_values(classes_words),
@@ -213,15 +223,17 @@ def _forecasts(
     assert roles.label is not None
     assert roles.prediction is not None  # A regression has no other answer.
     found = read_forecasts(rows, roles.label, roles.prediction)
+    quantiles = [read_forecasts(rows, roles.label, one).answer for one in roles.quantile_columns]
     times = read_times(rows, roles)
     answers = Answers(
         "regression", found.label, found.answer, (), None,
         None if times is None else times[found.row], 0, kept[found.row],
         weight=None if (weight := _weights(rows, roles)) is None else weight[found.row],
         step=found.step, naive_error=found.naive_error,
-        forecast_count=len(np.unique(found.row)),
+        forecast_count=len(np.unique(found.row)), levels=roles.levels,
+        quantiles=np.column_stack(quantiles) if quantiles else None,
     )  # fmt: skip
-    return _usable(answers, ~np.isnan(found.answer), limits)
+    return _usable(answers, _known(answers), limits)
 
 
 def _rankings(rows: pa.Table, roles: Roles, kept: Codes) -> Answers:
@@ -253,7 +265,7 @@ def _usable(
     low, high = limits or _limits(found)
     if found.problem == "regression":
         is_label = np.abs(found.label.astype(np.float64)) <= high
-        numbers = found.answer.astype(np.float64)
+        numbers = _told(found)
     if found.problem == "ranking":
         is_label = found.label.astype(np.intp) > 0
     possible, percents = known, 0
@@ -450,6 +462,19 @@ def _lookup(texts: pa.DictionaryArray, values: Sequence[int]) -> Codes:
     table = np.array([*values, -1], dtype=np.intp)
     found: Codes = table[codes.astype(np.intp)]
     return found
+
+
+def _told(found: Answers) -> Numbers:
+    """Return all numbers that the model told of a regression's rows: prediction and quantiles."""
+    answer = found.answer.astype(np.float64)
+    return answer if found.quantiles is None else np.column_stack([answer, found.quantiles])
+
+
+def _known(found: Answers) -> NDArray[np.bool_]:
+    """Return which rows of a regression have a prediction, and all quantiles, shape (rows,)."""
+    told = _told(found).reshape(len(found), -1)
+    known: NDArray[np.bool_] = np.asarray(~np.isnan(told).any(axis=1))
+    return known
 
 
 def _numbers(rows: pa.Table, name: str | None) -> Numbers:

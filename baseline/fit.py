@@ -256,9 +256,8 @@ def fit_source(
     Which columns' values are not judged, and why, is found out unless `unjudged` says it. A
     positive value may be one that only the model answers: one of `model_classes`.
     """
-    roles, lists = find_rankings(source, roles)
-    lists = lists or find_forecasts(source, roles)
-    signature = infer_signature(source.schema, roles, lists)
+    roles, lists = find_rankings(source, roles.with_point)
+    signature = infer_signature(source.schema, roles, lists or find_forecasts(source, roles))
     segments = [find_column(name, source.schema.names, what="segment") for name in segments]
     meter = Meter(progress, source.row_count, readings=2)
     place = engine or InProcess()

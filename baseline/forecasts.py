@@ -48,9 +48,9 @@ def holds_lists(table: pa.Table, name: str | None) -> bool:
 def find_forecasts(source: Source, roles: Roles) -> Mapping[str, ColumnType]:
     """Return which columns of data hold forecasts as JSON texts, as those of CSV files do.
 
-    That is where the first label and prediction are texts of lists of numbers.
+    That is where the first label, prediction and quantiles are texts of lists of numbers.
     """
-    named = [roles.prediction, roles.label]
+    named = [roles.prediction, roles.label, *roles.quantile_columns]
     if roles.problem not in (None, "regression") or roles.probability:
         return {}
     schema = source.schema

@@ -72,8 +72,9 @@ class LossReading:
         }  # fmt: skip
         if outcomes is None or not own:
             return None
-        # How wrong rows of a segment are, their weights do not change.
-        roles, problem = replace(outcomes.roles, weight=None), outcomes.roles.problem
+        # How wrong rows of a segment are, neither their weights nor other quantiles change.
+        roles = replace(outcomes.roles, weight=None, quantiles=())
+        problem = roles.problem
         if roles.label is None or problem is None:
             return None
         chances = probability_classes(signature)

@@ -25,7 +25,7 @@ from driftline.signature import Column, ColumnType, Signature
 
 KEY = b"driftline.outcomes"
 NEIGHBOURS = b"driftline.neighbours"
-OUTCOMES_FORMAT = 3  # 2: facets of several columns, and of intervals; 3: weights.
+OUTCOMES_FORMAT = 4  # 2: facets of several columns, and of intervals; 3: weights; 4: quantiles.
 # What a regression predicts: a number, or one for each step ahead.
 NUMBERS = ("double", "int64", "list<double>")
 # Kept of a reference; evenly spaced rows beyond.
@@ -60,9 +60,10 @@ class Outcomes:
     def to_arrow(self) -> pa.Table:
         """Write everything as one table."""
         is_new = any(facet.also or facet.intervals for facet in self.roles.facets)
+        oldest = 3 if self.roles.weight is not None else 2 if is_new else 1
         notes = {
             # The oldest that says all, so that older versions read what they understand.
-            "format": 3 if self.roles.weight is not None else 2 if is_new else 1,
+            "format": 4 if self.roles.quantiles else oldest,
             "roles": self.roles.to_dict(),
             "row_count": self.row_count,
             # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
@@ -103,9 +104,9 @@ def outcome_columns(roles: Roles) -> tuple[str, ...]:
 
 
 def kept_columns(roles: Roles) -> tuple[str, ...]:
-    """Name the columns of outcomes, and that of the rows' weights, each once."""
+    """Name the columns of outcomes, of quantiles, and of the rows' weights, each once."""
     weight = () if roles.weight is None else (roles.weight,)
-    return tuple(dict.fromkeys((*outcome_columns(roles), *weight)))
+    return tuple(dict.fromkeys((*outcome_columns(roles), *roles.quantile_columns, *weight)))
 
 
 def compared_features(signature: Signature, roles: Roles) -> tuple[Column, ...]:

@@ -12,7 +12,16 @@ import pyarrow as pa
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES, is_vector, plain_type
 from driftline.roles import Roles
-from driftline.signature import LISTS, Column, ColumnType, Role, Signature, column_names, slug
+from driftline.signature import (
+    LISTS,
+    OUTPUT_ROLES,
+    Column,
+    ColumnType,
+    Role,
+    Signature,
+    column_names,
+    slug,
+)
 
 InferredType = Literal["Integral", "Fractional", "String", "Unknown"]
 
@@ -75,13 +84,16 @@ def infer_signature(
     if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise InputError(f'column "{twice[0]}" stands twice in the data; rename one of the two')
     found = _roles(named, names)
-    inputs = [name for name in names if found.get(name) not in ("prediction", "probability")]
+    inputs = [name for name in names if found.get(name) not in OUTPUT_ROLES]
     held = {name: list_type(schema.field(name).type) for name in names} | dict(lists or {})
     features = tuple(
         _column(schema, name, column, found.get(name, "feature"), named, held[name])
         for name, column in zip(inputs, column_names(inputs), strict=True)
     )
-    outputs = _outputs(schema, named.prediction, named.probability, held)
+    outputs = (
+        *_outputs(schema, named.prediction, named.probability, held),
+        *_quantiles(schema, named, held),
+    )
     return Signature(features, outputs, event_time=named.timestamp, inference_id=named.id_column)
 
 
@@ -94,8 +106,16 @@ def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
         ("id", roles.id_column),
         ("timestamp", roles.timestamp),
         ("weight", roles.weight),
+        # One of them may be the prediction.
+        *(("quantile", name) for name in roles.quantile_columns if name != roles.prediction),
         *(("excluded", name) for name in roles.exclude),
     ]
+    if roles.quantiles and roles.prediction is None:
+        first = roles.quantile_columns[len(roles.quantiles) // 2]
+        raise InputError(
+            f"quantiles {', '.join(roles.quantile_columns)} without a prediction: name the point "
+            f"forecast, which may be one of them, such as prediction {first}"
+        )
     found: dict[str, Role] = {}
     for role, name in named:
         if name is None:
@@ -155,3 +175,21 @@ def _outputs(
             for name, column in zip(probabilities, columns, strict=True)
         )
     return tuple(found)
+
+
+def _quantiles(
+    schema: pa.Schema, roles: Roles, held: Mapping[str, ColumnType | None]
+) -> tuple[Column, ...]:
+    """Describe the quantiles beside the prediction."""
+    names = [name for name in roles.quantile_columns if name != roles.prediction]
+    columns = column_names((slug(name) for name in names), prefix="quantile")
+    kinds = [column_type(schema.field(name).type) for name in names]
+    for name, kind in zip(names, kinds, strict=True):
+        if kind not in ("int64", "double") and held[name] is None:
+            raise InputError(
+                f'quantile "{name}": the column holds {kind}; expected numbers, or lists of them'
+            )
+    return tuple(
+        Column(name, column, kind, "quantile", data_type=held[name])
+        for name, column, kind in zip(names, columns, kinds, strict=True)
+    )

@@ -169,6 +169,7 @@ class Baseline:
         facet: str | Facet | Iterable[str | Facet] = (),
         group: str | None = None,
         weight: str | None = None,
+        quantiles: Mapping[float, str] | None = None,
         segments: Iterable[str] = (),
         preprocess: str | os.PathLike[str] | None = None,
         engine: str | Engine = "local",
@@ -192,15 +193,14 @@ class Baseline:
         problem, positive, threshold
             Kind of prediction, its positive value (``[1, "approve"]`` where label and prediction
             differ), and above which probability an answer without prediction is positive (0.5).
-        facet, group, weight
-            Columns of groups, as ``"sex=Female"``; to stratify by; of how much each row counts.
+        facet, group, weight, quantiles
+            Columns of groups, as ``"sex=Female"``; to stratify by; of weights; ``{0.1: "p10"}``.
         segments, preprocess, engine, jobs
             Columns judged value by value, SageMaker's script (docs/scripts-and-segments.md), and
             where the data is read, as `check` takes them; the baseline is the same, byte by byte.
-        progress
-            Called with rows done and rows in total (None when not known); each row counts twice.
-        compat
-            Find the types as SageMaker does, by each value's text; the data is read once more.
+        progress, compat
+            Called with rows done and in total (None when not known), each row twice; types are
+            found as SageMaker does, by each value's text, and the data is read once more.
         predict, time_limit, metrics, costs
             Asks the model, for "attribution", such as ``model.predict``, for so long; what model
             quality measures besides, as `check` takes them (docs/monitors.md).
@@ -214,7 +214,7 @@ class Baseline:
             label=label, prediction=prediction, probability=probability, id=id, id_column=id_column,
             timestamp=timestamp, exclude=exclude, categorical=categorical, problem=problem,
             positive=positive, threshold=threshold, facet=facet, group=group, weight=weight,
-        )  # fmt: skip
+            quantiles=quantiles)  # fmt: skip
         fitted = cls.of(data, roles, segments=segments, preprocess=preprocess, engine=engine,
                         jobs=jobs, progress=progress, compat=compat)  # fmt: skip
         if times := fitted.unnamed_times:

@@ -244,6 +244,9 @@ class Roles:
         Columns by which groups are compared; ``group`` is the one that CDDL and CDDPL stratify by.
     weight
         How much each row counts in metrics of model quality; None: every row once.
+    quantiles
+        Columns of forecast quantiles by their level, rising: ``((0.1, "p10"), (0.9, "p90"))``. One
+        of them may be the prediction.
     """
 
     label: str | None = None
@@ -260,6 +263,7 @@ class Roles:
     group: str | None = None
     categorical: tuple[str, ...] = ()
     weight: str | None = None
+    quantiles: tuple[tuple[float, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.problem is not None and self.problem not in get_args(Problem):
@@ -269,6 +273,8 @@ class Roles:
                 raise InputError(f"{role} {name!r}; expected the name of a column, a text")
         if not 0 <= self.positive_above <= 1:
             raise InputError(f"threshold {self.threshold}; expected 0 to 1")
+        if self.quantiles:
+            _require_quantiles(self)
 
     @property
     def positive_above(self) -> float:
@@ -284,6 +290,7 @@ class Roles:
         categorical: Iterable[str] | None = None,
         positive: object = None,
         facet: str | Facet | Iterable[str | Facet] | None = None,
+        quantiles: Mapping[Any, str] | str | Iterable[str] | None = None,
         **named: Any,  # noqa: ANN401 - the other fields, as they are
     ) -> Roles:
         """Make roles from what people write: one text or several, any values as positive class.
@@ -311,6 +318,7 @@ class Roles:
             positive=next(iter(positives), None),
             also_positive=tuple(positives)[1:],
             facets=tuple(one if isinstance(one, Facet) else Facet.parse(one) for one in facets),
+            quantiles=_read_quantiles(quantiles),
             **{name: value for name, value in named.items() if value is not None},
         )
 
@@ -318,6 +326,24 @@ class Roles:
     def has_predictions(self) -> bool:
         """Whether a column holds what a model returned."""
         return self.prediction is not None or bool(self.probability)
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The levels of the quantiles, rising."""
+        return tuple(level for level, _ in self.quantiles)
+
+    @property
+    def quantile_columns(self) -> tuple[str, ...]:
+        """The columns of the quantiles, in the order of their levels."""
+        return tuple(column for _, column in self.quantiles)
+
+    @property
+    def with_point(self) -> Roles:
+        """The roles; of quantiles the median is the prediction where none is named."""
+        if not self.quantiles:
+            return self
+        median = dict(self.quantiles).get(0.5)
+        return replace(self, prediction=self.prediction or median, problem="regression")
 
     @property
     def positives(self) -> tuple[str, ...]:
@@ -346,7 +372,7 @@ class Roles:
         found = {one.name: getattr(self, one.name) for one in fields(self)}
         found["facets"] = [one.to_dict() for one in self.facets]
         # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
-        added = {*_ADDED, "weight"}
+        added = {*_ADDED, "weight", "quantiles"}
         return {name: value for name, value in found.items() if value or name not in added}
 
     @classmethod
@@ -360,13 +386,58 @@ class Roles:
                 "probability": tuple(found["probability"]),
                 "exclude": tuple(found["exclude"]),
                 **{name: tuple(found[name]) for name in _ADDED if name in found},
+                "quantiles": tuple((level, name) for level, name in found.get("quantiles", ())),
             }
         )
+
+
+def _require_quantiles(roles: Roles) -> None:
+    """Refuse levels that are none, what stands twice, and answers that have no quantiles."""
+    for what, named in (("level", roles.levels), ("column", roles.quantile_columns)):
+        if twice := next((one for one in named if named.count(one) > 1), None):
+            raise InputError(
+                f"quantiles: {what} {twice} stands twice; expected each once, such as 0.1=p10, "
+                "0.9=p90"
+            )
+    for level, column in roles.quantiles:
+        if not 0.0 < level < 1.0:
+            meant = f": {level / 100:g} for {level:g}%" * (1.0 < level < 100.0)
+            raise InputError(
+                f'quantile {level:g} ("{column}"): expected a level above 0 and below 1{meant}'
+            )
+    others = roles.problem if roles.problem not in (None, "regression") else ""
+    if others or roles.probability:
+        raise InputError(
+            f"quantiles with {f'problem {others}' if others else 'probability'}: quantiles are of "
+            "forecasts of numbers; leave one of the two out"
+        )
+
+
+def _read_quantiles(
+    given: Mapping[Any, str] | str | Iterable[str] | None,
+) -> tuple[tuple[float, str], ...]:
+    """Read ``{0.1: "p10"}``, ``0.1=p10``, or several of these."""
+    if isinstance(given, Mapping):
+        pairs = [(str(level), str(column)) for level, column in given.items()]
+    else:
+        texts = [given] if isinstance(given, str) else list(given or ())
+        pairs = [(level, column) for level, _, column in (str(one).partition("=") for one in texts)]
+    found = []
+    for level, column in pairs:
+        if not column or not _is_number(level):
+            raise InputError(
+                f'quantile "{level}{"=" * bool(column)}{column}"; expected LEVEL=COLUMN, such as '
+                '0.1=p10, in Python {0.1: "p10"}'
+            )
+        found.append((float(level), column.strip()))
+    return tuple(sorted(found))
 
 
 # Fields that the first format did not have.
 _ADDED = ("also_positive", "categorical")
 # As `Roles.of` takes them, those that it turns into something else last.
-_MADE = ("probability", "exclude", "categorical", "positive", "also_positive", "facets")
+_MADE = (
+    "probability", "exclude", "categorical", "positive", "also_positive", "facets", "quantiles",
+)  # fmt: skip
 _OTHERS = tuple(one.name for one in fields(Roles) if one.name not in _MADE)
-_SPELLED = (*_OTHERS, "probability", "exclude", "categorical", "positive", "facet")
+_SPELLED = (*_OTHERS, "probability", "exclude", "categorical", "positive", "facet", "quantiles")

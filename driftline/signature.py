@@ -20,11 +20,14 @@ ColumnType = Literal[
 # Of forecasts and rankings: only what a model answers, and its labels, may be lists.
 LISTS: tuple[ColumnType, ...] = ("list<double>", "list<string>")
 Role = Literal[
-    "feature", "label", "prediction", "probability", "id", "timestamp", "excluded", "weight"
-]
+    "feature", "label", "prediction", "probability", "quantile", "id", "timestamp", "excluded",
+    "weight",
+]  # fmt: skip
 
 # What a window's distribution is compared for; a label comes late, the others say what a row is.
-JUDGED_ROLES: tuple[Role, ...] = ("feature", "prediction", "probability")
+JUDGED_ROLES: tuple[Role, ...] = ("feature", "prediction", "probability", "quantile")
+# What a model answers.
+OUTPUT_ROLES: tuple[Role, ...] = ("prediction", "probability", "quantile")
 
 SIGNATURE_FORMAT = 1
 
@@ -38,7 +41,8 @@ class Column:
     name
         As in the reference data, any text.
     column
-        Name in the capture table: ``feature_<slug>``, ``prediction``, ``probability[_<slug>]``.
+        Name in the capture table: ``feature_<slug>``, ``prediction``, ``probability[_<slug>]``,
+        ``quantile_<slug>``.
     type
         Type of the values; what does not fit it is kept as text and counted.
     role
@@ -85,10 +89,10 @@ class Column:
                 f'column "{self.name}": role "{self.role}"; '
                 f"expected one of {', '.join(get_args(Role))}"
             )
-        if self.sent_type in LISTS and self.role not in ("label", "prediction", "probability"):
+        if self.sent_type in LISTS and self.role not in ("label", *OUTPUT_ROLES):
             raise InputError(
                 f'column "{self.name}": type "{self.sent_type}" in the role {self.role}; expected '
-                "lists only as prediction, probability or label"
+                "lists only as prediction, probability, quantile or label"
             )
 
     @property
@@ -159,7 +163,7 @@ class Signature:
     features
         The columns of the data in their order; those of role ``feature`` are the model's inputs.
     outputs
-        Prediction and probability columns, in the order in which the model answers them.
+        Prediction, probability and quantile columns, in the order in which the model answers them.
     event_time, inference_id
         Names of the columns that carry the time of the event and the caller's id, if any.
     version

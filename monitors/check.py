@@ -260,6 +260,7 @@ def _refuse_unknown(roles: Roles, baseline: Baseline, names: Sequence[str]) -> N
     known = [*names, *(column.name for column in baseline.signature.columns)]
     named = [("label", roles.label), ("prediction", roles.prediction), ("group", roles.group)]
     named += [("probability", name) for name in roles.probability]
+    named += [("quantile", name) for name in roles.quantile_columns]
     named += [("facet", column) for column in roles.facet_columns]
     for what, name in named:
         if name is not None:

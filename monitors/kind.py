@@ -284,6 +284,11 @@ def find_kind(name: str) -> Kind | None:
 
 @cache
 def metric_spec(name: str) -> MetricSpec:
-    """Return the words of a metric, whichever kind measures it."""
+    """Return the words of a metric, whichever kind measures it; ``f1[cat]`` is a part of ``f1``."""
     specs = (metric for kind in all_kinds() for metric in kind.metrics if metric.name == name)
-    return next(specs, MetricSpec(name))
+    if (found := next(specs, None)) is not None:
+        return found
+    whole, bracket, part = name.partition("[")
+    spec = metric_spec(whole) if bracket else MetricSpec(name)
+    title = spec.title or whole.replace("_", " ")
+    return replace(spec, name=name, title=f"{title} [{part}") if bracket else spec

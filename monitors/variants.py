@@ -450,7 +450,8 @@ class _Asked:
     def _answers(self, table: pa.Table) -> Answers:
         assert self.baseline is not None
         outcomes = self._outcomes
-        roles, problem = replace(outcomes.roles, weight=None), outcomes.roles.problem
+        roles = replace(outcomes.roles, weight=None, quantiles=())
+        problem = roles.problem
         assert problem is not None, "a baseline's is settled"
         kinds = {one.name: one.compared_type for one in self.baseline.signature.columns}
         typed = pa.table(

@@ -37,6 +37,7 @@ def deploy(
     facet: str | Sequence[str] | None = None,
     group: str | None = None,
     weight: str | None = None,
+    quantiles: Mapping[float, str] | None = None,
     server: str = DEFAULT_SERVER,
     token: str | None = None,
     id_column: str | None = None,
@@ -59,8 +60,9 @@ def deploy(
         Above which probability an answer without prediction is positive.
     facet, group
         Groups to compare, such as ``"sex=Female"``: then bias is monitored, too.
-    weight
-        Refused: a model that is served is sent its features alone (docs/monitors.md).
+    weight, quantiles
+        Refused: a model that is served is sent its features alone, and answers one prediction
+        (docs/monitors.md).
     server, token
         The server that is to answer, and the token to show it, as `Client` takes them.
 
@@ -80,6 +82,7 @@ def deploy(
         label=label, prediction=prediction, probability=probability, id=id, id_column=id_column,
         timestamp=timestamp, exclude=exclude, categorical=categorical, problem=problem,
         positive=positive, threshold=threshold, facet=facet, group=group, weight=weight,
+        quantiles=quantiles,
     )  # fmt: skip
     with Client(server, token=token) as client:
         return deploy_by(model, roles, reference=reference, name=name, client=client)
@@ -99,6 +102,12 @@ def deploy_by(
             f'weight "{roles.weight}": a model that is served here is sent its features alone, so '
             "that its rows would have no weights; leave it out, or capture an app of your own, "
             "whose requests carry it (docs/your-own-app.md)"
+        )
+    if roles.quantiles:
+        raise InputError(
+            f"quantiles {', '.join(roles.quantile_columns)}: a model that is served here answers "
+            "one prediction; leave them out, or capture an app of your own, which answers them by "
+            "name (docs/your-own-app.md)"
         )
     with tempfile.TemporaryDirectory(prefix="driftline-deploy-") as folder:
         model_file = _model_file(model, Path(folder), name)

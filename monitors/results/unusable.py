@@ -55,6 +55,7 @@ class Unusable:
     unweighed: int = 0  # Rows whose weight is missing, negative or infinite.
     # Of a reference, rows and missing predictions of each block as long as the window.
     blocks: Sequence[tuple[int, int]] = ()
+    has_quantiles: bool = False  # Then rows that lack any of them are missing, too.
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,9 @@ def judge_equal(
 
 def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
     """Return the count, and a note on what was left out and in which state the answers are."""
+    what = "prediction or quantile" if window.has_quantiles else "prediction"
     parts = [
-        f"{plural(window.missing, 'row')} without a prediction" * bool(window.missing),
+        f"{plural(window.missing, 'row')} without a {what}" * bool(window.missing),
         f"{plural(window.impossible, 'prediction')} {window.words}" * bool(window.impossible),
     ]
     if window.unweighed:
@@ -193,7 +195,7 @@ def _judged(
         return JudgedUnusable(result, None)
     words, left = f"have a prediction {window.words}", "they are left out of all metrics"
     if name == MISSING:
-        words = "have no prediction"
+        words = "lack a prediction or quantile" if window.has_quantiles else "have no prediction"
         left = f"no number: {window.texts}; " * bool(window.texts) + left
     elif name == UNWEIGHED:
         words = "have no weight, or one that is negative or infinite"

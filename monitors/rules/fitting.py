@@ -26,10 +26,10 @@ from driftline.monitors.rules.row_checks import Bounds, Formula
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.ruleset import Outcome, Rule, RuleSet
 from driftline.monitors.rules.table_checks import Freshness, RowCount, Unique
-from driftline.signature import ColumnType, Signature
+from driftline.signature import JUDGED_ROLES, ColumnType, Signature
 
 CONDITIONAL = RowRule | RowCount | Unique | Statistic | DistinctCount
-JUDGED = frozenset({"feature", "label", "prediction", "probability"})
+JUDGED = frozenset({"label", *JUDGED_ROLES})
 
 SAMPLES = {"int64": 1, "double": 1.0, "bool": True, "timestamp": 0}
 

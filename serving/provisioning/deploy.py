@@ -81,6 +81,7 @@ def roles_spec(roles: Roles) -> dict[str, Any]:
         "facet": [str(facet) for facet in roles.facets] or None,
         "group": roles.group,
         "weight": roles.weight,
+        "quantiles": dict(roles.quantiles) or None,
     }
     return {role: value for role, value in found.items() if value is not None}
 

@@ -18,6 +18,11 @@ def endpoint_signature(
     declared: Signature, description: Mapping[str, Any], *, chosen: object = None
 ) -> Signature:
     """Complete a declared signature, or a baseline's, by what the model answers."""
+    if names := [column.name for column in declared.outputs if column.role == "quantile"]:
+        raise InputError(
+            f"quantiles {', '.join(names)}: the model answers one prediction; leave them out of "
+            "the baseline, or the model out of the endpoint, which then captures an app of your own"
+        )
     inputs = declared.as_sent().inputs
     require_match(inputs, description)
     positive = positive_class(declared, description, chosen=chosen)

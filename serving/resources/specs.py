@@ -112,6 +112,7 @@ class BaselineSpec(Spec):
     facet: str | list[str] | None = None
     group: str | None = None
     weight: str | None = None
+    quantiles: dict[float, str] | None = None
     segments: list[str] = []
     preprocess: str | None = None
     model: str | None = None

@@ -71,6 +71,14 @@ ROLES: dict[str, Any] = {
         list[str] | None,
         _column("--probability", "Column with its probability; one for each class."),
     ],
+    "quantiles": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--quantile",
+            metavar="LEVEL=COL",
+            help="Column with a quantile of the forecast, such as 0.1=p10; repeatable.",
+        ),
+    ],
     # These five are settled with the baseline; a check of it refuses others.
     "id_column": Annotated[
         str | None, _column("--id", "Column that only identifies; as in the baseline.")

@@ -195,18 +195,22 @@ def _metrics(metrics: Sequence[MetricResult], width: int) -> Table:
     judged = sum(one.violated or one.bound is not None for one in metrics)
     shown = ranked[: judged + OTHERS_SHOWN]
     notes = ("note",) if width >= NARROW and any(map(_metric_note, shown)) else ()
-    table = _table("metric", "now>", "95% interval", "reference>", "bound>", *notes)
     # What the other columns leave: 54 characters at most, of which the note takes some.
     name_width, note_width = (max(24, width - 92), 40) if width >= WIDE else (24, 16)
-    rows = [
-        (*_metric_cells(one), *(_cut(_metric_note(one), note_width) for _ in notes))
-        for one in shown
-    ]
-    heads = [str(column.header) for column in table.columns[1:]]
-    taken = [GAP + max(map(cell_len, cells)) for cells in zip(heads, *rows, strict=True)]
+    heads = ("now", "95% interval", "reference", "bound")
+    numbers = [_metric_cells(one) for one in shown]
+    taken = [GAP + max(map(cell_len, cells)) for cells in zip(heads, *numbers, strict=True)]
     # A number that is cut reads as another.
     room = width - GAP - sum(taken)
-    name_width = max(NAME_LEAST // 2, min(name_width, room) if notes else room)
+    told = [_cut(_metric_note(one), note_width) for one in shown]
+    note_takes = (GAP + max(map(cell_len, told))) * bool(notes)
+    longest = max(cell_len(_metric_name(one, width)) for one in shown)
+    if min(longest, name_width) > room - note_takes and not any(one.note for one in shown):
+        notes, note_takes = (), 0  # That there is no interval stands in its own column.
+    name_width = min(name_width, room - note_takes) if notes else room
+    name_width = max(NAME_LEAST // 2, name_width)
+    rows = [(*cells, *([note] * len(notes))) for cells, note in zip(numbers, told, strict=True)]
+    table = _table("metric", "now>", "95% interval", "reference>", "bound>", *notes)
     for one, cells in zip(shown, rows, strict=True):
         name = Text(_metric_name(one, name_width), STYLES.get(one.severity or "", ""))
         table.add_row(name, *(Text(cell) for cell in cells))

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.app.init.column_inspection import ColumnFacts, look_at
+from driftline.app.init.infer_quantiles import are_quantiles, named_quantiles
 from driftline.baseline.origin import OF_KEY, origin_reason
 from driftline.baseline.outcomes import MAX_FACET_NUMBERS
 from driftline.baseline.positive import choose_positive
@@ -118,13 +119,16 @@ class _Guessing:
         self._facts = {name: look_at(name, sample[name]) for name in sample.column_names}
         self._free = dict(self._facts)
         self._found: list[Guess] = []
+        self._forecast: tuple[str, str] | None = None  # What quantiles are of, and why.
 
     def result(self) -> Guessed:
         """Guess everything that is not given."""
         given = self._given
         self._take_given()
         timestamp = self._one("timestamp", given.timestamp, self._timestamp)
-        prediction = self._one("prediction", given.prediction, self._prediction)
+        quantiles = given.quantiles or self._quantiles()
+        median = dict(quantiles).get(0.5)
+        prediction = self._one("prediction", given.prediction, lambda: self._prediction(median))
         probability = self._probability()
         label = self._one("label", given.label, lambda: self._label(prediction))
         id_column = self._one("id", given.id_column, self._id)
@@ -139,6 +143,7 @@ class _Guessing:
             timestamp=timestamp,
             exclude=exclude,
             categorical=categorical,
+            quantiles=quantiles,
         )
         answer = self._facts.get(label or prediction or "")
         if answer is not None:
@@ -157,6 +162,7 @@ class _Guessing:
             ("label", given.label), ("prediction", given.prediction), ("id", given.id_column),
             ("timestamp", given.timestamp), ("group", given.group), ("weight", given.weight),
             *(("probability", name) for name in given.probability),
+            *(("quantile", name) for name in given.quantile_columns),
             *(("exclude", name) for name in given.exclude),
             *(("categorical", name) for name in given.categorical),
             *(("facet", facet.column) for facet in given.facets),
@@ -195,7 +201,31 @@ class _Guessing:
             how += " that is named like the time of an event" if named else ""
         return chosen.name, how
 
-    def _prediction(self) -> tuple[str, str] | None:
+    def _quantiles(self) -> tuple[tuple[float, str], ...]:
+        """Find the quantiles of a forecast, where there is a label that bears them out."""
+        levels, stem = named_quantiles(self._free)
+        if not levels or self._given.probability:
+            return ()
+        names = [*levels.values()]
+        rest = [one for one in self._free.values() if one.name not in names]
+        of = next((one.name for one in rest if stem and one.words == stem), None)
+        known = self._label(None)
+        label = self._given.label or of or (known[0] if known is not None else None)
+        if not label or label in names or self._facts[label].kind not in ("int64", "double"):
+            return ()
+        if not are_quantiles(self._sample, levels, label):
+            return ()
+        if of is not None:
+            self._forecast = of, f'what "{names[0]}" is a quantile of, by its name'
+        for level, name in levels.items():
+            reason = f'named like one, and about as many values of "{label}" lie at or below it'
+            self._tell("quantile", f"{level:g}={name}", reason)
+            self._free.pop(name)
+        return tuple(levels.items())
+
+    def _prediction(self, median: str | None = None) -> tuple[str, str] | None:
+        if median is not None:
+            return median, "the median of the quantiles"
         for one in self._free.values():
             if one.words & _PREDICTIONS and not one.words & _PROBABILITIES and not one.is_time:
                 return one.name, "named like a model's answer"
@@ -223,6 +253,8 @@ class _Guessing:
         return bool(((total - 1).abs() < 1e-3).all())
 
     def _label(self, prediction: str | None) -> tuple[str, str] | None:
+        if self._forecast is not None:
+            return self._forecast
         free = [one for one in self._free.values() if not one.is_time and not one.is_constant]
         named = [one for one in free if one.words & _LABELS or one.name.casefold() in _LABEL_NAMES]
         if prediction is not None:
@@ -304,7 +336,9 @@ class _Guessing:
         most = MAX_INTEGER_CLASSES if answer.kind == "int64" else MAX_CLASSES
         problem: Problem
         columns = [self._sample[one] for one in (roles.label, roles.prediction) if one]
-        if len(columns) == 2 and not roles.probability and hold_rankings(columns):
+        if roles.quantiles:
+            problem, reason = "regression", "quantiles are of numbers"
+        elif len(columns) == 2 and not roles.probability and hold_rankings(columns):
             named = f'"{roles.prediction}" and "{roles.label}"'
             problem, reason = "ranking", f"{named} hold lists of texts: rankings"
         elif answer.kind in LISTS:

@@ -56,7 +56,9 @@ def draft_resources(data: Sequence[str], name: str, roles: Roles) -> list[dict[s
 def sent_note(roles: Roles) -> str:
     """Return what rows without names must not hold, as they are read by position; or nothing."""
     named = (roles.id_column, roles.timestamp, roles.label, roles.prediction)
-    others = [one for one in (*roles.exclude, *named, *roles.probability) if one]
+    others = [
+        one for one in (*roles.exclude, *named, *roles.probability, *roles.quantile_columns) if one
+    ]
     if not others:
         return ""
     return (

@@ -15,9 +15,10 @@ from driftline.monitors.rules.fitting import beyond_chance, refuse_unfit, sign_r
 from driftline.monitors.rules.reach import NOTHING
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet
+from driftline.signature import JUDGED_ROLES
 
 # What of a baseline an endpoint's requests and answers carry; all else is known of files alone.
-CAPTURED_ROLES = frozenset({"feature", "prediction", "probability"})
+CAPTURED_ROLES = frozenset(JUDGED_ROLES)
 EXPLAINING = frozenset({"unit_change_check", "range_check"})
 JUDGED_NONE = "judged no row"
 # From so many rows that count as one, whole days lie low together, as they do in weather.

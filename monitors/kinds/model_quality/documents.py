@@ -24,6 +24,12 @@ from driftline.monitors.kinds.model_quality.extras import CLASS_METRICS, OF_CLAS
 from driftline.monitors.kinds.model_quality.influence import Measure, relative_weights
 from driftline.monitors.kinds.model_quality.metrics import BETAS, confusion_matrix, measure_answers
 from driftline.monitors.kinds.model_quality.own_metrics import name_of
+from driftline.monitors.kinds.model_quality.quantile_metrics import (
+    LEVEL_METRICS,
+    PINBALL,
+    is_coverage,
+    is_of_quantiles,
+)
 from driftline.monitors.kinds.model_quality.ranking_metrics import RANKING_METRICS
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
 from driftline.roles import Problem
@@ -34,6 +40,8 @@ OWN = "driftline"
 # In it, the list of metrics of the user's own.
 METRICS = "metrics"
 LESS, GREATER = "LessThanThreshold", "GreaterThanThreshold"
+# Ours, after CloudWatch's LessThanLowerOrGreaterThanUpperThreshold: both sides are a violation.
+BOTH = "LessThanOrGreaterThanThreshold"
 # SageMaker's headings.
 HEADINGS: Mapping[Problem, str] = {
     "regression": "regression",
@@ -109,7 +117,7 @@ CONSTRAINED: Mapping[Problem, tuple[str, ...]] = {
     "multiclass": ("accuracy", *WEIGHTED, "balanced_accuracy", "accuracy_skill", "brier_skill"),
     "ranking": RANKING_METRICS,
 }
-RISING = frozenset({"mae", "mse", "rmse", "false_positive_rate", "false_negative_rate"})
+RISING = frozenset({"mae", "mse", "rmse", "false_positive_rate", "false_negative_rate", PINBALL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +135,11 @@ class Constraint:
         return replace(self, operator=LESS if value < self.threshold else GREATER)
 
     @property
+    def turned(self) -> Constraint:
+        """Return the constraint of the other side alone."""
+        return replace(self, operator=GREATER if self.is_lower else LESS, is_two_sided=False)
+
+    @property
     def is_lower(self) -> bool:
         """Whether values below the threshold are the violation."""
         return self.operator == LESS
@@ -138,7 +151,8 @@ class Constraint:
 
 def is_sagemakers(name: str) -> bool:
     """Whether SageMaker measures this, too."""
-    return name not in EXTRAS and not name.endswith(CONSTANTS[1])
+    is_ours = name in EXTRAS or name.endswith(CONSTANTS[1]) or is_of_quantiles(name)
+    return not is_ours
 
 
 def suggested(problem: Problem, measures: Mapping[str, Measure]) -> dict[str, Constraint]:
@@ -150,8 +164,12 @@ def suggested(problem: Problem, measures: Mapping[str, Measure]) -> dict[str, Co
     names = list(CONSTRAINED[problem])
     if problem == "binary" and "auc" not in measures:
         names.append("balanced_accuracy")
+    if problem == "regression":
+        names += [name for name in measures if name == PINBALL or is_coverage(name)]
     return {
-        name: Constraint(measures[name].value, GREATER if name in RISING else LESS)
+        name: Constraint(
+            measures[name].value, GREATER if name in RISING else LESS, is_coverage(name)
+        )
         for name in names
         if name in measures and not measures[name].undefined
     }
@@ -177,11 +195,12 @@ def statistics_document(
     answers: Answers,
     measures: Mapping[str, Measure],
     spread: Mapping[str, float],
-    own: Iterable[str] = (),
+    own: Collection[str] = (),
 ) -> str:
     """Write statistics.json, the metrics of the user's own last."""
     found: dict[str, Json] = {}
-    for name in (*ORDER[answers.problem], *own):
+    quantiles = [name for name in measures if is_of_quantiles(name) and name not in own]
+    for name in (*ORDER[answers.problem], *quantiles, *own):
         if name == "confusion_matrix":
             found[name] = confusion_matrix(answers)
         elif name in (ROC, PR):
@@ -205,7 +224,10 @@ def constraint_document(
 ) -> str:
     """Write constraints.json, with the list of the user's own metrics, and with their prices."""
     found: dict[str, Json] = {
-        name: {"threshold": one.threshold, "comparison_operator": one.operator}
+        name: {
+            "threshold": one.threshold,
+            "comparison_operator": BOTH if one.is_two_sided else one.operator,
+        }
         for name, one in constraints.items()
     }
     ours: dict[str, Json] = {METRICS: list[Json](listed)} if listed else {}
@@ -307,13 +329,17 @@ def _require_metrics(names: Iterable[str], problem: Problem) -> None:
     """Refuse a name that is no metric of the problem: its threshold would judge nothing."""
     known = [*(name for name in ORDER[problem] if name not in NO_NUMBERS), COST]
     if problem == "regression":
-        known += ERRORS
+        known += [*ERRORS, PINBALL]
     for name in names:
         if name in known or (problem == "multiclass" and OF_CLASS.fullmatch(name)):
+            continue
+        if problem == "regression" and is_of_quantiles(name):
             continue
         shown = [one for one in known if not one.endswith(CONSTANTS)]
         if problem == "multiclass":
             shown += [f"{one}[CLASS]" for one in CLASS_METRICS]
+        if problem == "regression":
+            shown += [f"{one}[LEVEL]" for one in LEVEL_METRICS]
         others = [HEADINGS[one] for one in ORDER if name in ORDER[one]]
         raise InputError(
             f'constraint "{name}": no metric of {HEADINGS[problem]}'
@@ -331,8 +357,10 @@ def _constraint(name: str, line: object) -> Constraint:
         or not abs(threshold) < LARGEST
     ):
         raise InputError(f'constraint "{name}": threshold {threshold!r:.60}; expected a number')
-    if operator not in (LESS, GREATER):
+    if operator not in (LESS, GREATER, BOTH):
         raise InputError(
-            f'constraint "{name}": comparison_operator {operator!r}; expected {LESS} or {GREATER}'
+            f'constraint "{name}": comparison_operator {operator!r}; expected {LESS}, {GREATER}, '
+            f"or {BOTH}"
         )
-    return Constraint(float(threshold), operator)
+    is_two_sided = operator == BOTH
+    return Constraint(float(threshold), LESS if is_two_sided else str(operator), is_two_sided)

@@ -69,6 +69,7 @@ from driftline.monitors.kinds.model_quality.metrics import (
 )
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 from driftline.monitors.kinds.model_quality.parts import part_points, part_results
+from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_details
 from driftline.monitors.kinds.model_quality.skill import Blocks
 from driftline.monitors.kinds.model_quality.violations import SHOWN, describe_violations
 from driftline.monitors.report.report import STATISTICS, Report
@@ -85,6 +86,7 @@ from driftline.monitors.results.unusable import (
 )
 from driftline.monitors.results.violation import JsonValue, plural
 from driftline.monitors.rows import Rows as WindowRows
+from driftline.roles import Roles
 from driftline.signature import LISTS, ColumnType
 
 CONSTRAINTS = "constraints.json"
@@ -166,7 +168,7 @@ def evaluate(context: CheckContext) -> Report:
     )  # fmt: skip
     details = _details(
         expected, answers, found, blocks, every=every, rows=table.num_rows,
-        states=_states(every, answers.unfit, table, context.roles.id_column),
+        states=_states(every, answers.unfit, table, expected.roles),
     )  # fmt: skip
     return Report(
         kind="model-quality",
@@ -204,6 +206,11 @@ def _refuse_compat(context: CheckContext, expected: Expectation) -> None:
         raise InputError(
             f'weight "{weight}" with compat: SageMaker counts each row once; leave compat out, or '
             "make a baseline without weight"
+        )
+    if context.roles.quantiles:
+        raise InputError(
+            f"quantiles {', '.join(context.roles.quantile_columns)} with compat: SageMaker has no "
+            "metrics of quantiles; leave compat out, or make a baseline without quantiles"
         )
     if expected.problem == "ranking":
         raise InputError(
@@ -395,6 +402,8 @@ def _details(
             f"{plural(answers.row_count, 'row')} {'is' if answers.row_count == 1 else 'are'} worth "
             f"{worth:,.0f} that count alike"
         )
+    if every.quantiles is not None:
+        found["crossing_quantiles"] = crossing_details(every, expected.roles.quantile_columns)[0]
     if answers.classes:
         matrix = confusion_matrix(answers)
         found["confusion_matrix"] = {actual: dict(row) for actual, row in matrix.items()}
@@ -413,7 +422,7 @@ def _details(
     return found
 
 
-def _states(answers: Answers, unfit: int, table: pa.Table, id_column: str | None) -> list[str]:
+def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list[str]:
     """Describe answers that tell nobody apart, labels of no number, and rows that come again."""
     said, found = _said(answers), []
     if len(said) and not _is_class(answers):
@@ -425,8 +434,9 @@ def _states(answers: Answers, unfit: int, table: pa.Table, id_column: str | None
         is_ranking = answers.problem == "ranking"
         why = "no relevant item" if is_ranking else "infinite, or a million times the others"
         found.append(f"{plural(unfit, 'label')} left out: {why}")
-    if id_column in table.column_names:
-        found.append(repeated_note(table[id_column].chunks, id_column))
+    found.append(crossing_details(answers, roles.quantile_columns)[1])
+    if roles.id_column in table.column_names:
+        found.append(repeated_note(table[roles.id_column].chunks, roles.id_column))
     return found
 
 
@@ -447,6 +457,7 @@ def _unusable(answers: Answers | None) -> Unusable:
     return Unusable(
         answers.labelled_count, answers.unanswered, answers.impossible, words,
         answers.texts, answers.unknown, answers.unknown_words, answers.unweighed,
+        has_quantiles=answers.quantiles is not None,
     )  # fmt: skip
 
 

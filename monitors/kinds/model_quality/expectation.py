@@ -31,6 +31,7 @@ from driftline.monitors.kinds.model_quality.documents import (
 from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric, stored_metrics
+from driftline.monitors.kinds.model_quality.quantile_metrics import require_no_quantile_names
 from driftline.roles import Problem, Roles
 from driftline.stats.clusters import cluster_rows
 
@@ -72,6 +73,8 @@ def expectation(context: CheckContext) -> Expectation:
     require_own_names(one.name for one in context.metrics)  # Those of a document are its own.
     listed = () if document is None else read_listed(document)
     functions = stored_metrics(listed, (*baseline.functions, *context.metrics), context.reach)
+    if roles.quantiles:
+        require_no_quantile_names(one.name for one in functions)
     if document is not None:
         written, constraints = read_constraints(document, [one.name for one in functions])
         problem = problem or written

@@ -243,6 +243,11 @@ class Rows:
         sizes = np.bincount(clusters) if clusters is not None and count else np.empty(0, np.intp)
         self.cluster_count = int(np.count_nonzero(sizes))
 
+    @property
+    def has_units(self) -> bool:
+        """Whether several values are of one row, as those of a forecast are."""
+        return self._units is not None
+
     def mean(self, values: Numbers) -> float:
         """Return the mean of each row's value, shape (rows,)."""
         if self.weights is None:

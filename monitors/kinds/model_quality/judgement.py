@@ -24,6 +24,12 @@ from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure, Range, Scale
 from driftline.monitors.kinds.model_quality.metrics import by_lot, measure_answers
+from driftline.monitors.kinds.model_quality.quantile_metrics import (
+    PINBALL,
+    covers_less,
+    same_coverages,
+    widest_interval,
+)
 from driftline.monitors.kinds.model_quality.ranking_metrics import MAP, NDCG, RANKING_METRICS
 from driftline.monitors.kinds.model_quality.skill import (
     MIN_SUPPORT,
@@ -58,10 +64,11 @@ from driftline.stats.clusters import DECIDING_CLUSTERS, cluster_rows
 SKILL_BUDGET = 0.75
 SKILL = frozenset(
     {"auc", "balanced_accuracy", "brier_skill", "accuracy_skill", "mae", "mse", "rmse", "r2"}
-) | {*RANKING_METRICS}
-ERRORS = frozenset({"mae", "mse", "rmse"})
-# Which answers that are right make better, or leave as they are.
-MENDED = SKILL | {"accuracy", "precision", "recall", "f0_5", "f1", "f2"}
+) | {*RANKING_METRICS, PINBALL}
+ERRORS = frozenset({"mae", "mse", "rmse", PINBALL})
+# Which answers that are right make better, or leave as they are; labels that are the prediction are
+# not the best of the other quantiles.
+MENDED = (SKILL - {PINBALL}) | {"accuracy", "precision", "recall", "f0_5", "f1", "f2"}
 # The loss of these is a page below zero: a constant answer would have been better.
 BEYOND_GUESSING = frozenset({"brier_skill", "accuracy_skill"})
 # Metrics that say one and the same, its complement or its square: one violation tells all of them.
@@ -71,6 +78,8 @@ SAME = (
     ("accuracy", "weighted_recall"),
     ("rmse", "mse"),
 )
+# Of more that say the same, how many they are.
+SAME_SHOWN = 3
 UNKNOWN = "no such metric of these answers"
 # Nine windows in ten lie less far out on one side.
 Z90 = 1.2816
@@ -269,6 +278,16 @@ def judged_result(
     guess = _guesses(expected).get(name)
     is_bound = partial(_is_bound, expected.constraints[name], measure.scale, guess)
     if not verdict.violated and not is_bound(verdict.bound):
+        if (constraint := expected.constraints[name]).is_two_sided:
+            # Where nearly all labels are covered, no more can be told, and fewer can.
+            turned = constraint.turned
+            other = judged_result(
+                name, replace(result, operator=turned.operator),
+                replace(expected, constraints={**expected.constraints, name: turned}),
+                blocks, measure, careful, rows=rows, alpha=alpha,
+            )  # fmt: skip
+            if other.judged:
+                return other
         return replace(result, note=too_variable(rows, partial(_would_bind, judged, is_bound)))
     severity: Severity | None = "ticket" if verdict.violated else None
     return replace(result, bound=verdict.bound, p_value=verdict.p_value, severity=severity)
@@ -299,7 +318,7 @@ def judge_thresholds(expected: Expectation, answers: Answers) -> QualityJudgemen
 def findable(
     expected: Expectation, rows: int, *, budget: Budget
 ) -> Iterator[tuple[str, float, float]]:
-    """Yield each judged metric of skill, its reference's value and one that a window finds.
+    """Yield judged metrics of skill and coverage, the reference's value and one a window finds.
 
     That is the value that nine in ten windows of so many rows would call a loss.
     """
@@ -308,13 +327,15 @@ def findable(
     blocks = blocks_of(answers, answers, timedelta(days=1), expected.judged)
     alpha = _alpha([name for name in expected.constraints if name in expected.measures], budget)
     guesses, found = _guesses(expected), []
-    for name in (one for one in alpha if one in SKILL):
+    interval = widest_interval(alpha)
+    for name in (one for one in alpha if one in SKILL or one == interval):
         measure, constraint = expected.measures[name], expected.constraints[name]
         like = replace(measure, variance=measure.independent, clusters=0)
         like = like.of_more(rows / max(1, len(answers)))
         if _note(like, rows, judged=True):
             continue
-        verdict = _verdict(name, expected, blocks, like, like, rows=rows, alpha=alpha[name])
+        level = alpha[name] / (1.0 + constraint.is_two_sided)
+        verdict = _verdict(name, expected, blocks, like, like, rows=rows, alpha=level)
         side = -1.0 if constraint.is_lower else 1.0
         least = forward(verdict.bound, math.inf, like.scale)
         least += side * Z90 * math.sqrt(variance_of(like))
@@ -524,10 +545,10 @@ def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:
     if name == "r2" or name in ERRORS:
         # Labels that spread wider make errors larger, and labels that spread less make r2 smaller;
         # both together are a worse model.
-        others = ERRORS if name == "r2" else {"r2"}
+        others = ERRORS & {*results} if name == "r2" else {"r2"}
         worse = any(_is_worse(results[other]) for other in others)
         return "page" if worse or (name == "r2" and is_negative) else "ticket"
-    return "ticket"
+    return "page" if covers_less(results[name], results) else "ticket"
 
 
 def _is_worse(result: MetricResult) -> bool:
@@ -553,12 +574,16 @@ def same_metrics(
         same.sort(key=lambda one: one.severity != "page")
         if len(same) > 1:
             found[same[0].name] = same[1:]
+    if not prefix:
+        found |= same_coverages([one for one in violated if one.name not in own])
     return found
 
 
 def same_words(same: Sequence[MetricResult]) -> str:
     """Name metrics that say the same as another, with their values."""
-    return f"the same as {' and '.join(f'{one.name} {shown_number(one.value)}' for one in same)}"
+    told = [f"{one.name} {shown_number(one.value)}" for one in same[:SAME_SHOWN]]
+    told += [f"{len(same) - SAME_SHOWN} more"] * (len(same) > SAME_SHOWN)
+    return f"the same as {' and '.join(told)}"
 
 
 def shown_number(value: float | None) -> str:

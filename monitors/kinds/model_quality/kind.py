@@ -73,6 +73,14 @@ KIND = Kind(
             "mean_error", "bias", "mean of prediction - label; above 0 it predicts too much"
         ),
         MetricSpec("log_loss", "log loss"),
+        MetricSpec(
+            "pinball_loss", "pinball loss", "mean loss of quantiles, each by its level; 0 is best"
+        ),
+        MetricSpec("coverage", meaning="share of labels at or below the quantile of this level"),
+        MetricSpec(
+            "interval_coverage", "interval coverage", "share of labels within the central interval"
+        ),
+        MetricSpec("interval_width", "interval width", "mean width of the central interval"),
         MetricSpec("ndcg_at_10", "NDCG@10", "gain of the first ten places over the best order's"),
         MetricSpec("map_at_10", "MAP@10", "mean of rankings' average precision in ten places"),
         MetricSpec("recall_at_10", "recall@10", "share of relevant items in the first ten places"),

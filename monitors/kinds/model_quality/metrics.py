@@ -36,6 +36,7 @@ from driftline.monitors.kinds.model_quality.influence import (
     relative_weights,
     undefined,
 )
+from driftline.monitors.kinds.model_quality.quantile_metrics import quantile_metrics
 from driftline.monitors.kinds.model_quality.ranking_metrics import NDCG, ranking_metrics
 from driftline.monitors.results.metric import UNBOUNDED
 from driftline.stats.intervals import Limits, wilson
@@ -54,9 +55,13 @@ def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str
     if answers.problem == "regression":
         came, said = answers.label.astype(np.float64), answers.answer.astype(np.float64)
         found = regression_metrics(came, said, clusters, answers.units, answers.weight)
+        if answers.step is None and answers.quantiles is None:
+            return found
+        table = Rows(len(came), clusters, answers.units, answers.weight)
         if answers.step is not None:
-            table = Rows(len(came), clusters, answers.units, answers.weight)
             found["mase"] = scaled_error(came, said, table, answers.naive_error)
+        if answers.quantiles is not None:
+            found |= quantile_metrics(came, answers.quantiles, answers.levels, table)
         return found
     if answers.problem == "ranking":
         table = Rows(len(answers), clusters, weights=answers.weight)

@@ -14,10 +14,11 @@ from driftline.monitors.kinds.model_quality.influence import Codes, Measure
 from driftline.monitors.kinds.model_quality.judgement import shown_result
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
 from driftline.monitors.kinds.model_quality.metrics import measure_answers
+from driftline.monitors.kinds.model_quality.quantile_metrics import PINBALL, is_coverage
 from driftline.monitors.results.metric import MetricPoint, MetricResult
 from driftline.stats.clusters import cluster_rows
 
-# Metrics of one step ahead of forecasts.
+# Metrics of one step ahead of forecasts; of quantiles their loss and coverage, too.
 STEP_METRICS = ("mae", "rmse", "smape", "mean_error")
 STEPS_SHOWN = 24
 # Of more classes those with most rows are shown.
@@ -79,4 +80,5 @@ def part_measures(
     if answers.step is None or not (at := answers.step == part).any():
         return {}
     found = measure_answers(answers.take(at), None if clusters is None else clusters[at])
-    return {name: found[name] for name in STEP_METRICS}
+    names = (*STEP_METRICS, *(name for name in found if name == PINBALL or is_coverage(name)))
+    return {name: found[name] for name in names}

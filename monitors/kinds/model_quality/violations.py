@@ -15,6 +15,7 @@ from driftline.monitors.kinds.model_quality.documents import Constraint
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.judgement import same_metrics, same_words, shown_number
 from driftline.monitors.kinds.model_quality.metrics import positive_share
+from driftline.monitors.kinds.model_quality.quantile_metrics import interval_words, width_of
 from driftline.monitors.kinds.model_quality.ranking_metrics import NDCG
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.unusable import JudgedUnusable
@@ -54,6 +55,10 @@ def describe_violations(
     for index, one in enumerate(broken):
         constraint = replace(expected.constraints[one.name], operator=one.operator)
         words = [_words(one, constraint, is_own=one.name in expected.own)]
+        if meaning := interval_words(one.name, is_lower=constraint.is_lower):
+            words.append(meaning)
+        if (width := results.get(width_of(one.name))) is not None and width.value is not None:
+            words.append(f"their mean width is {_beside(width.value, width.reference)}")
         if same := also_told.get(one.name):
             words.append(same_words(same))
         if index == 0:  # Once is enough.
@@ -126,8 +131,10 @@ def _context(
     return found
 
 
-def _beside(value: float, reference: float) -> str:
+def _beside(value: float, reference: float | None) -> str:
     shown, usual = shown_number(value), shown_number(reference)
+    if reference is None:
+        return shown
     if shown == usual:
         return f"{shown} as in the reference"
     return f"{shown} where the reference has {usual}"

@@ -105,6 +105,7 @@ class BaselineSpec(TypedDict):
     facet: NotRequired[str | list[str] | None]
     group: NotRequired[str | None]
     weight: NotRequired[str | None]
+    quantiles: NotRequired[dict[str, str] | None]
     segments: NotRequired[list[str]]
     preprocess: NotRequired[str | None]
     model: NotRequired[str | None]

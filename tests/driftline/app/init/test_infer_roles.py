@@ -280,3 +280,41 @@ def test_a_column_named_as_the_label_goes_before_a_feature_of_like_name() -> Non
     found = guess(delays=RANDOM.integers(0, 9, N), label=KM * 2, predicted_delay=KM * 1.9)
 
     assert found.roles.label == "label"
+
+
+def quantiles(stem: str = "", **also: Any) -> dict[str, Any]:
+    noise = RANDOM.normal(size=N)
+    found = {f"{stem}p{level}": KM + z for level, z in ((10, -1.28), (50, 0.0), (90, 1.28))}
+    return {"minutes": KM + noise, **found, **also}
+
+
+def test_quantiles_are_known_by_name_order_and_label() -> None:
+    found = guess(Roles(label="minutes"), **quantiles())
+
+    assert found.roles.quantiles == ((0.1, "p10"), (0.5, "p50"), (0.9, "p90"))
+    assert (found.roles.prediction, found.roles.problem) == ("p50", "regression")
+    assert why(found, "quantile")[0] == (
+        'named like one, and about as many values of "minutes" lie at or below it'
+    )
+    named = guess(**quantiles("minutes_"))
+    assert named.roles.label == "minutes"
+    assert named.roles.levels == (0.1, 0.5, 0.9)
+
+
+def test_percentiles_that_the_label_does_not_bear_out_are_features() -> None:
+    columns = quantiles()
+
+    assert guess(Roles(label="km"), **columns | {"p10": KM * 9}).roles.quantiles == ()
+    assert guess(**columns).roles.quantiles == ()  # Nobody knows the label.
+    away = {name: values + 5.0 for name, values in columns.items() if name != "minutes"}
+    assert guess(Roles(label="minutes"), **columns | away).roles.quantiles == ()
+
+
+def test_given_quantiles_are_checked_and_told() -> None:
+    found = guess(Roles.of(label="minutes", quantiles={0.5: "p50"}), **quantiles())
+
+    assert found.roles.quantiles == ((0.5, "p50"),)
+    assert found.roles.prediction == "p50"
+    assert why(found, "quantile") == ["as you say"]
+    with pytest.raises(InputError, match='quantile "p51": the data has no such column'):
+        guess(Roles.of(quantiles={0.5: "p51"}), **quantiles())

@@ -158,7 +158,9 @@ def test_lists_beside_numbers_are_refused_in_a_sentence() -> None:
 def test_lists_are_outputs_or_labels_and_nothing_else() -> None:
     column = {"name": "x", "column": "feature_x", "type": "list<double>", "role": "feature"}
 
-    with pytest.raises(InputError, match="expected lists only as prediction, probability or label"):
+    with pytest.raises(
+        InputError, match="expected lists only as prediction, probability, quantile"
+    ):
         dl.signature.Column.from_dict(column)
 
 

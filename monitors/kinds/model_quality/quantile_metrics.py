@@ -1,0 +1,214 @@
+"""Metrics of quantile forecasts: pinball loss, and the share of labels that quantiles cover.
+
+A level's coverage is the share of labels at or below its quantile; two levels as far from a half
+bound a central interval, whose coverage is the share of labels within it, ends included. Intervals
+that cover less than they did are too narrow, and those that cover more are wider than need be.
+
+References
+----------
+Koenker and Bassett, Econometrica 46, 1978 (pinball loss); Gneiting and Raftery, JASA 102, 2007
+(pinball loss and coverage of central intervals).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.answers import Answers
+from driftline.errors import InputError
+from driftline.monitors.kinds.model_quality.influence import (
+    Measure,
+    Numbers,
+    Range,
+    Rows,
+    Scale,
+    undefined,
+)
+from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.violation import percent, plural
+
+PINBALL, COVERAGE, WITHIN, WIDTH = "pinball_loss", "coverage", "interval_coverage", "interval_width"
+LEVEL_METRICS = (PINBALL, COVERAGE, WITHIN, WIDTH)
+# Metrics of one level, or of one central interval, as constraints and reports name them.
+OF_LEVEL = re.compile(r"(pinball_loss|coverage|interval_coverage|interval_width)\[(0\.\d+)\]")
+# Levels are as far from a half as this tells: 1 - 0.9 is not quite 0.1.
+SAME_LEVEL = 1e-9
+DIGITS = 9
+
+
+def level_text(level: float) -> str:
+    """Write a level as names have it: 0.1, 0.00001."""
+    return np.format_float_positional(round(level, DIGITS), trim="-")
+
+
+def is_of_quantiles(name: str) -> bool:
+    """Whether a metric is one of quantile forecasts."""
+    return name == PINBALL or OF_LEVEL.fullmatch(name) is not None
+
+
+def is_coverage(name: str) -> bool:
+    """Whether a metric is a coverage, of which more and less are worth telling."""
+    found = OF_LEVEL.fullmatch(name)
+    return found is not None and found[1] in (COVERAGE, WITHIN)
+
+
+def require_no_quantile_names(names: Iterable[str]) -> None:
+    """Refuse a user's metric of a name that quantiles have; without them it is free."""
+    if taken := next((name for name in names if is_of_quantiles(name)), ""):
+        raise InputError(
+            f'metric "{taken}": driftline measures one of this name of quantiles; leave it out, or '
+            f'give yours another name: metrics={{"own_{taken}": f}}'
+        )
+
+
+def central_intervals(levels: Sequence[float]) -> list[tuple[int, int, float]]:
+    """Return the places of two levels as far from a half, and what share lies between them.
+
+    The widest first.
+    """
+    return [
+        (low, high, round(levels[high] - levels[low], DIGITS))
+        for low in range(len(levels) // 2)
+        for high in range(low + 1, len(levels))
+        if abs(levels[low] + levels[high] - 1.0) < SAME_LEVEL
+    ]
+
+
+def quantile_metrics(
+    label: Numbers, quantiles: Numbers, levels: Sequence[float], table: Rows
+) -> dict[str, Measure]:
+    """Measure quantiles, shape (rows, levels), of labels, shape (rows,), all of them finite.
+
+    Returns
+    -------
+    dict
+        ``pinball_loss`` is the mean over all levels; then by level, such as ``coverage[0.9]``, and
+        by central interval, such as ``interval_coverage[0.8]`` between 0.1 and 0.9.
+    """
+    names = [level_text(level) for level in levels]
+    pairs = central_intervals(levels)
+    error = label[:, None] - quantiles
+    losses = np.maximum(np.asarray(levels) * error, (np.asarray(levels) - 1.0) * error)
+    found = {PINBALL: _mean(losses.mean(axis=1), table, "error")}
+    for low, high, share in pairs:
+        is_within = (error[:, low] >= 0.0) & (error[:, high] <= 0.0)
+        found[f"{WITHIN}[{level_text(share)}]"] = _share(is_within, table)
+    for place, name in enumerate(names):
+        found[f"{COVERAGE}[{name}]"] = _share(error[:, place] <= 0.0, table)
+    for low, high, share in pairs:
+        width = quantiles[:, high] - quantiles[:, low]
+        found[f"{WIDTH}[{level_text(share)}]"] = _mean(width, table, Range())
+    for place, name in enumerate(names):
+        found[f"{PINBALL}[{name}]"] = _mean(losses[:, place], table, "error")
+    return found
+
+
+def widest_interval(names: Iterable[str]) -> str:
+    """Return which of some metrics is the coverage of the widest interval; "" where none is."""
+    return max((one for one in names if one.startswith(f"{WITHIN}[")), default="")
+
+
+def same_coverages(violated: Sequence[MetricResult]) -> dict[str, list[MetricResult]]:
+    """Return for a violated coverage those that say the same.
+
+    Quantiles below a half that are too high, and those above that are too low, are what makes an
+    interval too narrow. Where no interval is violated, quantiles on one side say the same.
+    """
+    left = sorted(
+        (one for one in violated if is_coverage(one.name)),
+        key=lambda one: (one.severity != "page", one.p_value or 0.0),
+    )
+    found: dict[str, list[MetricResult]] = {}
+    while left:
+        first = next((one for one in left if one.name.startswith(WITHIN)), left[0])
+        same = [one for one in left if _meaning(one, first) == _meaning(first, first)]
+        if len(same) > 1:
+            found[first.name] = [one for one in same if one is not first]
+        left = [one for one in left if one not in same]
+    return found
+
+
+def covers_less(violated: MetricResult, results: Iterable[str]) -> bool:
+    """Whether less is covered than was: by an interval or, where none is measured, an end of one.
+
+    More covered than was is caution; less is a promise that does not hold.
+    """
+    if not is_coverage(violated.name):
+        return False
+    if widest_interval(results) and not violated.name.startswith(WITHIN):
+        return False
+    return _direction(violated, is_end=True) == "narrow"
+
+
+def _meaning(one: MetricResult, beside: MetricResult) -> str:
+    """Say what a violated coverage means, of an interval or, beside one, of its ends."""
+    return _direction(one, is_end=beside.name.startswith(WITHIN))
+
+
+def _direction(one: MetricResult, *, is_end: bool) -> str:
+    of = OF_LEVEL.fullmatch(one.name)
+    assert of is not None  # It is a coverage.
+    is_fewer, level = one.operator == "LessThanThreshold", float(of[2])
+    if of[1] == WITHIN:
+        return "narrow" if is_fewer else "wide"
+    if not is_end:
+        return "low" if is_fewer else "high"
+    return "" if level == 0.5 else "narrow" if is_fewer == (level > 0.5) else "wide"
+
+
+def _mean(values: Numbers, table: Rows, scale: Scale) -> Measure:
+    if not len(values):
+        return undefined("no rows", scale)
+    mean = table.mean(values)
+    return table.measure(mean, values - mean, scale)
+
+
+def _share(chosen: NDArray[np.bool_], table: Rows) -> Measure:
+    if not len(chosen):
+        return undefined("no rows", "share")
+    if not table.has_units:
+        return table.tally(chosen.astype(np.intp), 2).ratio([0, 1], [1, 1], "share", "no rows")
+    found = _mean(chosen.astype(np.float64), table, "share")
+    # As many rows as independent ones that would vary so: values of one forecast hang together.
+    rows, spread = found.support, found.value * (1.0 - found.value)
+    if spread > 0.0 and found.independent > 0.0:
+        rows = min(max(spread / found.independent, rows), float(len(chosen)))
+    return replace(found, support=rows)
+
+
+def crossing_details(answers: Answers, columns: Sequence[str]) -> tuple[int, str]:
+    """Count the rows with a quantile above that of a higher level, and name the worst pair."""
+    if answers.quantiles is None or not len(answers):
+        return 0, ""
+    crossing = np.diff(answers.quantiles, axis=1) < 0.0
+    is_crossing: NDArray[np.bool_] = np.asarray(crossing.any(axis=1))
+    rows = int(np.count_nonzero(answers.once(is_crossing)))
+    if not rows:
+        return 0, ""
+    worst = int(crossing.sum(axis=0).argmax())
+    low, high = columns[worst : worst + 2]
+    share = percent(rows / answers.row_count)
+    return rows, f'{plural(rows, "row")} ({share}) with crossing quantiles: "{low}" above "{high}"'
+
+
+def interval_words(name: str, *, is_lower: bool) -> str:
+    """Say what a coverage that is too low, or too high, means; "" of other metrics."""
+    found = OF_LEVEL.fullmatch(name)
+    if found is None or not is_coverage(name):
+        return ""
+    if found[1] == WITHIN:
+        return (
+            f"the {percent(float(found[2]))} intervals are too {'narrow' if is_lower else 'wide'}"
+        )
+    return f"the {found[2]} quantile is too {'low' if is_lower else 'high'}"
+
+
+def width_of(name: str) -> str:
+    """Name the width of the interval whose coverage a metric is; "" of other metrics."""
+    found = OF_LEVEL.fullmatch(name)
+    return f"{WIDTH}[{found[2]}]" if found is not None and found[1] == WITHIN else ""
