@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# What browsers say of a page that sends a request, beside the host that it asks for.
+_LOOKED_AT = frozenset(
+    (b"host", b"origin", b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site")
+)
+_LONG = 300  # No name of a host with its port is.
 # Of an answer 401.
 CHALLENGE = (b"www-authenticate", b'Bearer realm="driftline"')
 
@@ -113,13 +119,17 @@ async def refuse(
 
 def _problem(scope: Scope, external_url: str, names: Collection[str]) -> str | None:
     """Return what is wrong with who asks for what; nothing when both are our own."""
-    named = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
+    named = [
+        (name, value.decode("latin-1")) for name, value in scope["headers"] if name in _LOOKED_AT
+    ]
     hosts = [text for name, text in named if name == b"host"]
-    external_host = urlsplit(external_url).netloc
+    external_host = _netloc_of(external_url)
     for host in hosts:
-        name = _host_of(f"//{host}")
-        if not (is_loopback(name) or host.lower() == external_host or name in names):
+        name, is_here = _read_host(host) if len(host) < _LONG else _read_host.__wrapped__(host)
+        if not (is_here or host.lower() == external_host or name in names):
             return f'Host "{host}" is not of this machine, of external_url or in [auth] hosts'
+    if len(named) == len(hosts):
+        return None  # No page sends it.
     scheme = scope.get("scheme", "http").replace("ws", "http")
     own = {f"{scheme}://{host.lower()}" for host in hosts if host.lower() != external_host}
     own |= {external_url} - {""}
@@ -147,6 +157,19 @@ def _is_link(scope: Scope, headers: Mapping[bytes, str]) -> bool:
         and headers.get(b"sec-fetch-mode") == "navigate"
         and headers.get(b"sec-fetch-dest") == "document"
     )
+
+
+@lru_cache(maxsize=16)
+def _netloc_of(url: str) -> str:
+    return urlsplit(url).netloc
+
+
+# Clients name the same few hosts again and again; the bounds keep hostile ones from piling up.
+@lru_cache(maxsize=256)
+def _read_host(host: str) -> tuple[str, bool]:
+    """Return the name in a Host header, and whether it can only mean this machine."""
+    name = _host_of(f"//{host}")
+    return name, is_loopback(name)
 
 
 def _host_of(url: str) -> str:

@@ -75,9 +75,9 @@ class _Request:
     columns: Columns
     row_count: int
 
-    def kinds(self) -> tuple[tuple[str, str], ...]:
+    def kinds(self) -> tuple[list[str], list[np.dtype[Any]]]:
         """Return names and types of the columns: only requests of equal ones go together."""
-        return tuple((name, values.dtype.str) for name, values in self.columns.items())
+        return [*self.columns], [values.dtype for values in self.columns.values()]
 
 
 def main(descriptor: int) -> None:

@@ -92,6 +92,7 @@ class Exposition:
             buckets=BUCKETS_S,
             registry=self._registry,
         )
+        self._series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._registry.register(Counted("driftline_tap_", lambda: _own(tap_counters()), TAP))
         self._registry.register(HostTaps(context.spool_dir))
         self._registry.register(Spools(context.spool_dir))
@@ -107,8 +108,15 @@ class Exposition:
 
     def observe(self, endpoint: str, code: int, seconds: float) -> None:
         """Count one invocation; of an endpoint that does not exist, the name is empty."""
-        self._count.labels(endpoint, str(code)).inc()
-        self._seconds.labels(endpoint).observe(seconds)
+        key = endpoint, code
+        found = self._series.get(key)
+        if found is None:
+            # Looked up once: each time would cost more than to count.
+            found = self._count.labels(endpoint, str(code)), self._seconds.labels(endpoint)
+            self._series[key] = found
+        count, histogram = found
+        count.inc()
+        histogram.observe(seconds)
 
     def render(self, of: Part = "all") -> bytes:
         """Write a part, or everything, in Prometheus' text format.
