@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Boolean,
     Column,
+    Index,
     Integer,
     MetaData,
     String,
     Table,
+    Text,
 )
 
-from driftline.database.columns import CONSTRAINT_NAMES, UtcDateTime
+from driftline.database.columns import CONSTRAINT_NAMES, FreeText, UtcDateTime
+from driftline.database.leases import Lease
 
 metadata = MetaData(naming_convention=CONSTRAINT_NAMES)
 
@@ -51,4 +58,46 @@ servers = Table(
     Column("id", String(36), primary_key=True),
     Column("model_files", JSON, nullable=False),  # Relative to the storage root.
     Column("until", UtcDateTime, nullable=False),
+)
+
+transform_jobs = Table(
+    "serving_transform_jobs",
+    metadata,
+    Column("key", String(63), primary_key=True),  # The name without case.
+    Column("name", String(63), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("failure_reason", FreeText),
+    Column("created_by", String(255), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    # What the model is sent where no endpoint says it: learnt once, the same after a restart.
+    Column("signature", Text),
+    Column("is_listed", Boolean, nullable=False),  # Whether the files below are all of them.
+    # Processes that took the job since it last went forward.
+    Column("attempts", Integer, nullable=False),
+    Column("lease_owner", String(36)),
+    Column("lease_until", UtcDateTime),
+    Index(None, "created_at"),
+)
+transform_lease = Lease(
+    transform_jobs.c.lease_owner, transform_jobs.c.lease_until, timedelta(seconds=30)
+)
+
+# How far each file of a job is: what was read up to the first place is written up to the second.
+transform_files = Table(
+    "serving_transform_files",
+    metadata,
+    Column("job", String(63), primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("output_key", Text, nullable=False),  # Of the output, below its folder.
+    # Of what offsets count: bytes of text, rows of Parquet; 0 of packed text, not known.
+    Column("size", BigInteger, nullable=False),
+    Column("edition", String(64), nullable=False),  # Of size and time of change.
+    Column("status", String(16), nullable=False),
+    Column("input_offset", BigInteger, nullable=False),
+    Column("output_offset", BigInteger, nullable=False),
+    Column("record_count", BigInteger, nullable=False),
 )

@@ -44,6 +44,7 @@ COMMANDS = {
     "deploy": "resources",
     "undeploy": "resources",
     "invoke": "resources",
+    "transform": "transform",
     "baseline": "baseline",
     "check": "documents",
     "outliers": "outliers",

@@ -1,0 +1,195 @@
+"""Command that scores files by a model, without a server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from driftline.app.commands import options
+from driftline.app.commands.output import Answer, Table
+from driftline.app.exit_codes import UNDECIDED
+from driftline.app.progress import progress
+from driftline.errors import InputError
+from driftline.storage import is_remote
+
+if TYPE_CHECKING:
+    from driftline.serving.transform.definition import TransformJobSpec
+
+_TYPES = {
+    ".csv": "text/csv",
+    ".jsonl": "application/jsonlines",
+    ".ndjson": "application/jsonlines",
+    ".json": "application/json",
+    ".parquet": "application/x-parquet",
+}
+_Split = Literal["None", "Line"]
+
+
+def _option(flag: str, about: str) -> Any:  # noqa: ANN401 - typer's own
+    return typer.Option(flag, help=about)
+
+
+@options.answers
+def transform(
+    model: Annotated[str, typer.Argument(help="Model file, or a folder with one.")],
+    data: options.Data,
+    output: Annotated[str, typer.Option("-o", "--output", help="Folder or URI of the outputs.")],
+    content_type: Annotated[
+        str | None, _option("--content-type", "Of the files [by their name].")
+    ] = None,
+    accept: Annotated[str | None, _option("--accept", "Of the outputs [as the files].")] = None,
+    split_type: Annotated[
+        _Split | None, _option("--split-type", "[Line for CSV and JSON Lines].")
+    ] = None,
+    batch_strategy: Annotated[
+        Literal["MultiRecord", "SingleRecord"], _option("--batch-strategy", "Records a request.")
+    ] = "MultiRecord",
+    max_payload_in_mb: Annotated[int, _option("--max-payload-in-mb", "Of a request.")] = 6,
+    max_concurrent_transforms: Annotated[
+        int, _option("--max-concurrent-transforms", "Processes that hold the model.")
+    ] = 1,
+    assemble_with: Annotated[
+        _Split | None, _option("--assemble-with", "[as --split-type].")
+    ] = None,
+    join_source: Annotated[
+        Literal["Input", "None"], _option("--join-source", "Input: keep it beside the answer.")
+    ] = "None",
+    input_filter: Annotated[str, _option("--input-filter", "JSONPath: what the model gets.")] = "$",
+    output_filter: Annotated[str, _option("--output-filter", "JSONPath: what is written.")] = "$",
+    skip_header: Annotated[
+        bool, typer.Option("--skip-header", help="Leave out the first record of each file.")
+    ] = False,
+    signature: Annotated[
+        Path | None, _option("--signature", "signature.json of a baseline: names and types.")
+    ] = None,
+    config_file: options.SettingsFile = None,
+) -> Answer:
+    """Score files by a model: one output a file, in order.
+
+    The model runs in a process of its own, without a server. The same command again goes on where
+    a killed one was.
+
+    Example: driftline transform model.skops today.csv --skip-header -o scores
+    """
+    kind = content_type or _type_of(data)
+    split = split_type or ("Line" if kind in ("text/csv", "application/jsonlines") else "None")
+    places = [one if is_remote(one) else str(Path(one).absolute()) for one in data]
+    spec = {
+        "transform_job_name": _name_of(model),
+        "model_name": model,
+        "transform_input": {
+            "data_source": {"s3_data_source": {"s3_uri": places}},
+            "content_type": kind,
+            "compression_type": "Gzip" if all(one.endswith(".gz") for one in data) else "None",
+            "split_type": split,
+            "skip_header": skip_header,
+        },
+        "transform_output": {
+            "s3_output_path": output if is_remote(output) else str(Path(output).absolute()),
+            "accept": accept,
+            "assemble_with": assemble_with or split,
+        },
+        "max_concurrent_transforms": max_concurrent_transforms,
+        "max_payload_in_mb": max_payload_in_mb,
+        "batch_strategy": batch_strategy,
+        "data_processing": {
+            "input_filter": input_filter,
+            "output_filter": output_filter,
+            "join_source": join_source,
+        },
+    }
+    return _answer(_here(spec, Path(model), signature, config_file))
+
+
+def _here(
+    spec: Mapping[str, Any], model: Path, signature: Path | None, config_file: Path | None
+) -> Mapping[str, Any]:
+    """Run a job in this process."""
+    # Imported here: what runs models is slow to import, and not needed for a job of a server.
+    from driftline.app.stopping import stop_on_signals
+    from driftline.app.transforming import transform_files_of
+    from driftline.serving.hosting.child import Launch
+    from driftline.serving.hosting.formats.table import find_model, require_trusted
+
+    settings = options.load_settings(config_file)
+    options.open_places(
+        *spec["transform_input"]["data_source"]["s3_data_source"]["s3_uri"],
+        spec["transform_output"]["s3_output_path"], config_file=config_file,
+    )  # fmt: skip
+    found = find_model(model)
+    require_trusted(found, trust_pickle=settings.serving.trust_pickle)
+    text = None if signature is None else _read(signature)
+    launch = Launch(
+        str(found.path.absolute()), settings.serving.trust_pickle, text, name=found.path.name
+    )
+    stop = stop_on_signals()
+    with progress("transform", unit=_unit(spec)) as advance:
+        return transform_files_of(
+            _checked(spec), launch, local_dir=settings.local_dir, stop=stop,
+            moved=lambda counts: advance(counts.position, counts.size or None),
+        )  # fmt: skip
+
+
+def _unit(spec: Mapping[str, Any]) -> str:
+    return "rows" if "parquet" in spec["transform_input"]["content_type"] else "bytes"
+
+
+def _answer(job: Mapping[str, Any]) -> Answer:
+    return Answer(job, _lines(job), 0 if _is_well(job) else UNDECIDED)
+
+
+def _is_well(job: Mapping[str, Any]) -> bool:
+    return job["transform_job_status"] in ("Completed", "InProgress")
+
+
+def _lines(job: Mapping[str, Any]) -> Iterator[str | Table]:
+    counts = job["progress"] or {"records": 0, "files_done": 0, "files": 0}
+    yield (
+        f"{job['transform_job_status']}: {counts['records']:,} records, "
+        f"{counts['files_done']:,} of {counts['files']:,} files in "
+        f"{job['transform_output']['s3_output_path']}"
+    )
+    if job["failure_reason"]:
+        yield job["failure_reason"]
+
+
+def _checked(spec: Mapping[str, Any]) -> TransformJobSpec:
+    from pydantic import ValidationError
+
+    from driftline.serving.transform.definition import TransformJobSpec  # As in _here.
+    from driftline.validation import told
+
+    try:
+        return TransformJobSpec.model_validate(spec)
+    except ValidationError as error:
+        raise InputError(f"transform: {told(error.errors()[0])}") from None
+
+
+def _type_of(data: Sequence[str]) -> str:
+    """Return the media type that names of files, or of files in a folder, stand for."""
+    from driftline.formats.data_files import data_files
+
+    names = {one.shown.removesuffix(".gz") for where in data for one in data_files(where)}
+    found = {_TYPES.get(Path(name).suffix.lower()) for name in names}
+    kind = found.pop() if len(found) == 1 else None
+    if kind is None:
+        raise InputError(
+            "the files' names do not say one format; expected --content-type, such as text/csv"
+        )
+    return kind
+
+
+def _name_of(model: str) -> str:
+    """Name a job by the model's file, always alike."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", Path(model).stem).strip("-")[:63] or "model"
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--signature {file}: cannot be read ({error})") from None

@@ -1,0 +1,96 @@
+"""A transform job without a server: a model file, files of data, and a folder to write to.
+
+The job's state is a small database beside the outputs, gone when the job has ended; the same call
+again goes on where a killed one was.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, delete
+
+from driftline.database.engine import read_connection, using_database
+from driftline.serving.hosting.child import Launch
+from driftline.serving.tables import transform_files, transform_jobs
+from driftline.serving.transform.definition import TransformJobSpec
+from driftline.serving.transform.jobs import (
+    RUNNING,
+    JobCounts,
+    OwnedJob,
+    count_files,
+    create_job,
+    described,
+    get_job,
+)
+from driftline.serving.transform.run import CHECKPOINT_S, JobModel, Surroundings, run_job
+from driftline.storage import is_remote, open_uri
+
+STATE = ".driftline-transform"
+
+
+def transform_files_of(
+    spec: TransformJobSpec,
+    launch: Launch,
+    *,
+    local_dir: Path,
+    stop: threading.Event,
+    moved: Callable[[JobCounts], None],
+    checkpoint_s: float = CHECKPOINT_S,
+) -> dict[str, Any]:
+    """Run a job in this process, from where an earlier one of the same spec was; describe it."""
+    where = spec.transform_output.s3_output_path
+    folder = Path(open_uri(where)[1]) / STATE
+    if is_remote(where):
+        folder = local_dir / "transform" / blake2b(where.encode(), digest_size=8).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    with using_database(f"sqlite:///{(folder / 'jobs.sqlite').absolute()}") as engine:
+        _begin(engine, spec)
+        owned = OwnedJob(engine, spec.transform_job_name, str(uuid.uuid4()))
+        around = Surroundings(
+            folder, lambda: datetime.now(UTC), stop,
+            moved=lambda: moved(_counts(engine, spec.transform_job_name)),
+            checkpoint_s=checkpoint_s,
+        )  # fmt: skip
+        run_job(owned, lambda _job: JobModel(launch), around)
+        with read_connection(engine) as connection:
+            job = get_job(connection, spec.transform_job_name)
+        found = described(job, _counts(engine, job.name))
+    if job.status not in RUNNING:
+        _remove(folder)
+    return found
+
+
+def _begin(engine: Engine, spec: TransformJobSpec) -> None:
+    """Keep the state of an unfinished job of this spec; anything else is begun anew."""
+    for table in (transform_jobs, transform_files):
+        table.create(engine, checkfirst=True)
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        row = connection.execute(transform_jobs.select()).one_or_none()
+        if row is not None and row.spec == spec.model_dump(mode="json") and row.status in RUNNING:
+            # Whoever had it is gone, or holds its output against us.
+            connection.execute(
+                transform_jobs.update().values(lease_owner=None, lease_until=None, attempts=0)
+            )
+            return
+        connection.execute(delete(transform_files))
+        connection.execute(delete(transform_jobs))
+        create_job(connection, spec, by="", now=now)
+
+
+def _counts(engine: Engine, name: str) -> JobCounts:
+    with read_connection(engine) as connection:
+        return count_files(connection, [name]).get(name.casefold(), JobCounts(0, 0, 0, 0, 0))
+
+
+def _remove(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()

@@ -1,0 +1,107 @@
+"""What the model is sent of a mini-batch, and what is written of its answer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+
+from driftline.errors import InputError
+from driftline.formats.media_types import TEXT_MEDIA_TYPES, TextFormat
+from driftline.serving.transform.definition import TransformJobSpec
+from driftline.serving.transform.records import Batch, all_ends
+
+INPUT, OUTPUT = "SageMakerInput", "SageMakerOutput"
+
+
+class AnswerError(InputError):
+    """The model's answer does not belong to the records that it was sent."""
+
+
+class Assembly:
+    """Filters, joins and assembles records as a job says."""
+
+    def __init__(self, spec: TransformJobSpec) -> None:
+        self._by_record = spec.works_by_record
+        self._input, self._output = spec.input_path, spec.output_path
+        self._is_joined = spec.data_processing.join_source == "Input"
+        self._ends_lines = spec.transform_output.assemble_with == "Line"
+        self.form: TextFormat = _text(spec.input_format)
+        self.answer_form: TextFormat = _text(spec.output_format)
+
+    def request(self, batch: Batch) -> bytes:
+        """Return the body that the model is sent."""
+        if self._input.is_whole:
+            return batch.content
+        chosen = [self._input(record) for record in _read(batch.content, self.form)]
+        return _written(chosen, self.form)
+
+    def output(self, batch: Batch, answer: bytes) -> bytes:
+        """Return what is written for a mini-batch."""
+        ends = all_ends(answer, is_csv=self.answer_form == "csv")
+        if self.answer_form != "json" and len(ends) != batch.count:
+            raise AnswerError(
+                f"the model answered {len(ends)} records to {batch.count}; expected one for each"
+            )
+        if self._is_joined or not self._output.is_whole:
+            answer = self._processed(batch, answer)
+        if self._ends_lines and not answer.endswith(b"\n"):
+            answer += b"\n"
+        return answer
+
+    def _processed(self, batch: Batch, answer: bytes) -> bytes:
+        if self._is_joined and self._output.is_whole and self.form == "csv":
+            # As it was written, to the letter.
+            lines = Batch(answer, all_ends(answer, is_csv=True), 1, 0).records()
+            pairs = zip(batch.records(), lines, strict=True)
+            return b"".join(b"%b,%b" % (one.rstrip(b"\r\n"), other) for one, other in pairs)
+        answers = _read(answer, self.answer_form)
+        if self._is_joined:
+            inputs = _read(batch.content, self.form)
+            answers = [_joined(one, other) for one, other in zip(inputs, answers, strict=True)]
+        return _written([self._output(one) for one in answers], self.answer_form)
+
+
+def _text(form: str | None) -> TextFormat:
+    for known in TEXT_MEDIA_TYPES:
+        if form == known:
+            return known
+    raise AssertionError(form)
+
+
+def _read(content: bytes, form: TextFormat) -> list[object]:
+    """Return the records of text."""
+    try:
+        text = content.decode()
+        if form == "csv":
+            return list[object](csv.reader(io.StringIO(text, newline=""), strict=True))
+        if form == "json":
+            return [json.loads(text)]
+        return [json.loads(line) for line in text.rstrip("\n").split("\n")]
+    except (ValueError, RecursionError, csv.Error) as error:
+        # Not the error's own sentence where it may quote the record.
+        told = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        raise AnswerError(f"a record is not {form} ({told})") from None
+
+
+def _joined(record: object, answer: object) -> object:
+    """Join as SageMaker does: columns behind columns, or under the name of the output."""
+    if isinstance(record, list) and isinstance(answer, list):
+        return [*record, *answer]
+    if isinstance(record, dict):
+        return {**record, OUTPUT: answer}
+    return {INPUT: record, OUTPUT: answer}
+
+
+def _written(records: Sequence[object], form: TextFormat) -> bytes:
+    if form == "csv":
+        out = io.StringIO(newline="")
+        csv.writer(out, lineterminator="\n").writerows(map(_row, records))
+        return out.getvalue().encode()
+    texts: Iterable[str] = (json.dumps(one, ensure_ascii=False) for one in records)
+    return ("".join(texts) if form == "json" else "".join(f"{one}\n" for one in texts)).encode()
+
+
+def _row(record: object) -> Sequence[object]:
+    return record if isinstance(record, list) else [record]

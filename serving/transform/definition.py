@@ -1,0 +1,188 @@
+"""What a transform job is asked to do: SageMaker's fields in snake case, and how they fit."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from driftline.formats.media_types import TextFormat, media_type, text_format
+from driftline.serving.transform.json_path import JsonPath
+
+NAME = r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$"
+PARQUET = ("application/x-parquet", "application/vnd.apache.parquet")
+MIB = 1 << 20
+# SageMaker's, of all mini-batches that are under way together.
+_MAX_TOGETHER_MB = 100
+
+JobStatus = Literal["InProgress", "Completed", "Failed", "Stopping", "Stopped"]
+JobFormat = Literal["csv", "json", "jsonlines", "parquet"]
+
+
+class _Fields(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
+
+
+class ModelClientConfig(_Fields):
+    """How long one mini-batch may take, and how often it is tried again."""
+
+    invocations_timeout_in_seconds: Annotated[int, Field(ge=1, le=3600)] = 600
+    invocations_max_retries: Annotated[int, Field(ge=0, le=3)] = 3
+
+
+class S3DataSource(_Fields):
+    """Where the files are: a path or URI of a file, folder or pattern; or several."""
+
+    s3_uri: str | Annotated[list[str], Field(min_length=1, max_length=1000)]
+    s3_data_type: Literal["S3Prefix"] = "S3Prefix"
+
+    @property
+    def places(self) -> list[str]:
+        """The paths and URIs, as a list."""
+        return [self.s3_uri] if isinstance(self.s3_uri, str) else list(self.s3_uri)
+
+
+class DataSource(_Fields):
+    """Where the files are."""
+
+    s3_data_source: S3DataSource
+
+
+class TransformInput(_Fields):
+    """The files, how they are written, and how they are cut into records."""
+
+    data_source: DataSource
+    content_type: str = "text/csv"
+    compression_type: Literal["None", "Gzip"] = "None"
+    split_type: Literal["None", "Line"] = "None"
+    # Ours: the first record of each file is a header, which no model is sent.
+    skip_header: bool = False
+
+
+class TransformOutput(_Fields):
+    """The folder of the outputs, and how they are written."""
+
+    s3_output_path: str
+    accept: str | None = None
+    assemble_with: Literal["None", "Line"] = "None"
+
+
+class DataProcessing(_Fields):
+    """What of a record the model is sent, and what of input and answer is kept."""
+
+    input_filter: str = "$"
+    output_filter: str = "$"
+    join_source: Literal["Input", "None"] = "None"
+    # Ours: slices as the prose of SageMaker's guide has them.
+    jsonpath_slice_inclusive: bool = False
+
+
+class TransformJobSpec(_Fields):
+    """CreateTransformJob's fields in snake case."""
+
+    transform_job_name: Annotated[str, Field(pattern=NAME)]
+    model_name: str
+    transform_input: TransformInput
+    transform_output: TransformOutput
+    max_concurrent_transforms: Annotated[int, Field(ge=0, le=64)] = 1
+    max_payload_in_mb: Annotated[int, Field(ge=0, le=100)] = 6
+    batch_strategy: Literal["MultiRecord", "SingleRecord"] = "MultiRecord"
+    model_client_config: ModelClientConfig = ModelClientConfig()
+    data_processing: DataProcessing = DataProcessing()
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if problem := self._problem():
+            raise ValueError(problem)
+        # Read here, so that a path that is none is refused before anything begins.
+        assert self.input_path is not None
+        assert self.output_path is not None
+        return self
+
+    def _problem(self) -> str | None:
+        """Return what does not go together, or nothing."""
+        together = self.worker_count * (self.max_payload_in_mb or _MAX_TOGETHER_MB)
+        processing, split = self.data_processing, self.transform_input.split_type
+        if together > _MAX_TOGETHER_MB:
+            return (
+                f"max_concurrent_transforms x max_payload_in_mb is {together}; "
+                f"expected at most {_MAX_TOGETHER_MB}"
+            )
+        if self.input_format is None or self.output_format is None:
+            return (
+                "content_type and accept: expected text/csv, application/jsonlines, "
+                "application/json or application/x-parquet"
+            )
+        if (self.input_format == "parquet") != (self.output_format == "parquet"):
+            return "Parquet is written of Parquet alone; expected it as content_type and accept"
+        is_filtered = processing.input_filter != "$" or processing.output_filter != "$"
+        if self.input_format == "parquet" and (is_filtered or split == "Line"):
+            return "Parquet has columns by name: expected no filter, and split_type None"
+        if split == "None" and (self.batch_strategy == "SingleRecord" and not self.is_parquet):
+            return "batch_strategy SingleRecord needs split_type Line"
+        is_joined = processing.join_source == "Input"
+        if is_joined and self.input_format != self.output_format:
+            return "join_source Input: content_type and accept must be of one format"
+        if is_joined and not self.is_parquet and split != self.transform_output.assemble_with:
+            return "join_source Input: split_type and assemble_with must be the same"
+        if (is_joined or is_filtered) and split == "None" and self.input_format == "csv":
+            return "filters and joins of CSV work by rows: expected split_type Line"
+        if self.input_format == "csv" and not (
+            self.input_path.takes_positions and self.output_path.takes_positions
+        ):
+            return "filters of CSV: a row is a list, expected places such as $[1:]"
+        return None
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether the files are Parquet."""
+        return self.input_format == "parquet"
+
+    @property
+    def input_format(self) -> JobFormat | None:
+        """How the files are written; JSON that is cut by lines is JSON Lines."""
+        return self._format(self.transform_input.content_type)
+
+    @property
+    def output_format(self) -> JobFormat | None:
+        """How answers are written: as the files unless accept says otherwise."""
+        return self._format(self.transform_output.accept or self.transform_input.content_type)
+
+    @property
+    def worker_count(self) -> int:
+        """How many mini-batches are under way together."""
+        return self.max_concurrent_transforms or 1
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The most that a mini-batch holds."""
+        return (self.max_payload_in_mb or _MAX_TOGETHER_MB) * MIB
+
+    @property
+    def input_path(self) -> JsonPath:
+        """What of a record the model is sent."""
+        return self._path(self.data_processing.input_filter)
+
+    @property
+    def output_path(self) -> JsonPath:
+        """What of the joined record is kept."""
+        return self._path(self.data_processing.output_filter)
+
+    @property
+    def works_by_record(self) -> bool:
+        """Whether records must be looked into, one by one."""
+        return (
+            self.data_processing.join_source == "Input"
+            or not self.input_path.is_whole
+            or not self.output_path.is_whole
+        )
+
+    def _format(self, content_type: str) -> JobFormat | None:
+        if media_type(content_type) in PARQUET:
+            return "parquet"
+        found: TextFormat | None = text_format(content_type)
+        is_cut = found == "json" and self.transform_input.split_type == "Line"
+        return "jsonlines" if is_cut else found
+
+    def _path(self, text: str) -> JsonPath:
+        return JsonPath(text, inclusive=self.data_processing.jsonpath_slice_inclusive)

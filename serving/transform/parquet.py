@@ -1,0 +1,217 @@
+"""Parquet as a job reads and writes it: rows by name in, predictions as columns out.
+
+While it grows an output is a stream of Arrow, which a killed process can go on with; when it is
+whole it becomes Parquet.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+from pyarrow import ipc
+
+from driftline.errors import InputError
+from driftline.formats.location import Location
+from driftline.formats.media_types import TextFormat
+from driftline.serving.transform.assembly import AnswerError
+from driftline.serving.transform.definition import TransformJobSpec
+from driftline.signature import Column, ColumnType, Signature, column_names
+
+_MAX_ROWS = 1 << 16
+# Of the stream's end, which readers of Arrow expect.
+_END = b"\xff\xff\xff\xff\0\0\0\0"
+
+
+@dataclass(frozen=True, slots=True)
+class TableBatch:
+    """Some rows of a file in a row; offsets count rows."""
+
+    rows: pa.Table
+    first: int
+    offset: int
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return int(self.rows.num_rows)
+
+    @property
+    def end(self) -> int:
+        """The row behind the last one."""
+        return self.offset + self.count
+
+    def records(self) -> list[bytes]:
+        """Return each row as text, for a sentence."""
+        return [str(list(row.values())).encode() for row in self.rows.to_pylist()]
+
+    def part(self, start: int, end: int) -> TableBatch:
+        """Return the rows [start, end)."""
+        return TableBatch(
+            self.rows.slice(start, end - start), self.first + start, self.offset + start
+        )
+
+
+def read_tables(file: Location, spec: TransformJobSpec, offset: int) -> Iterator[TableBatch]:
+    """Read a file's rows from a place on; as many together as the payload allows."""
+    with file.system.open_input_file(file.path) as stream, _opened(file, stream) as table:
+        found = table.metadata
+        groups = [found.row_group(at) for at in range(found.num_row_groups)]
+        width = max(1, sum(one.total_byte_size for one in groups) // max(1, found.num_rows))
+        most = max(1, min(_MAX_ROWS, spec.max_payload_bytes // width))
+        if spec.batch_strategy == "SingleRecord":
+            most = 1
+        first = 0
+        for number, group in enumerate(groups):
+            end = first + group.num_rows
+            if end > offset:
+                rows = table.read_row_group(number)
+                # From the group's own start: the same batches, wherever a process began.
+                for start in range(first, end, most):
+                    if start >= offset:
+                        part = rows.slice(start - first, most)
+                        yield TableBatch(part, start + 1, start)
+            first = end
+
+
+def count_rows(file: Location) -> int:
+    """Return how many rows a file has."""
+    with file.system.open_input_file(file.path) as stream, _opened(file, stream) as table:
+        return int(table.metadata.num_rows)
+
+
+def read_schema(file: Location) -> pa.Schema:
+    """Return the columns of a file."""
+    with file.system.open_input_file(file.path) as stream, _opened(file, stream) as table:
+        return table.schema_arrow
+
+
+def _opened(file: Location, stream: pa.NativeFile) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(stream)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{file.shown}: not Parquet ({error})") from None
+
+
+def signature_of_schema(schema: pa.Schema, names: Sequence[str] | None) -> Signature:
+    """Return what the model is sent of a table: its columns by name, or all of them."""
+    chosen = list(schema.names if names is None else names)
+    if lacking := [name for name in chosen if name not in schema.names]:
+        raise InputError(f"the model takes {', '.join(lacking[:5])}, which the files lack")
+    slugs = column_names(chosen, prefix="feature")
+    return Signature(
+        tuple(
+            Column(name, slug, _type(schema.field(name).type))
+            for name, slug in zip(chosen, slugs, strict=True)
+        )
+    )
+
+
+def _type(kind: pa.DataType) -> ColumnType:
+    if pa.types.is_boolean(kind):
+        return "bool"
+    if pa.types.is_integer(kind):
+        return "int64"
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "double"
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return "timestamp"
+    return "string"
+
+
+class TableAssembly:
+    """Writes rows as the model is sent them, and what it answers as columns."""
+
+    form: TextFormat = "csv"
+    answer_form: TextFormat = "csv"
+
+    def __init__(
+        self, spec: TransformJobSpec, signature: Signature, description: Mapping[str, Any],
+        schema: pa.Schema,
+    ) -> None:  # fmt: skip
+        self._inputs = [column.name for column in signature.inputs]
+        self._is_joined = spec.data_processing.join_source == "Input"
+        kinds = {"int64": pa.int64(), "double": pa.float64(), "bool": pa.bool_()}
+        fields = [("prediction", kinds.get(description["class_type"], pa.string()))]
+        if description["has_probability"]:
+            classes = description["classes"]
+            several = column_names(classes, prefix="probability")
+            names = ["probability"] if len(classes) == 2 else several
+            fields += [(name, pa.float64()) for name in names]
+        self._answers = pa.schema(fields)
+        taken = [name for name in self._answers.names if name in schema.names]
+        if self._is_joined and taken:
+            raise InputError(f"the files have a column {taken[0]} already, which the job writes")
+        kept = [pa.field(one.name, _plain(one.type)) for one in schema] if self._is_joined else []
+        self._schema = pa.schema([*kept, *self._answers])
+
+    @property
+    def head(self) -> bytes:
+        """What an output begins with."""
+        found: bytes = self._schema.serialize().to_pybytes()
+        return found
+
+    def request(self, batch: TableBatch) -> bytes:
+        """Return the body that the model is sent."""
+        sink = io.BytesIO()
+        columns = [_written(batch.rows[name]) for name in self._inputs]
+        options = pacsv.WriteOptions(include_header=False)
+        pacsv.write_csv(pa.table(columns, names=self._inputs), sink, options)
+        return sink.getvalue()
+
+    def output(self, batch: TableBatch, answer: bytes) -> bytes:
+        """Return what is written for some rows."""
+        answers = pacsv.read_csv(
+            io.BytesIO(answer),
+            pacsv.ReadOptions(column_names=self._answers.names, use_threads=False),
+            pacsv.ParseOptions(newlines_in_values=True),
+            pacsv.ConvertOptions(column_types=self._answers, strings_can_be_null=True),
+        )
+        if answers.num_rows != batch.count:
+            raise AnswerError(
+                f"the model answered {answers.num_rows} rows to {batch.count}; expected one each"
+            )
+        columns = [*(batch.rows.columns if self._is_joined else ()), *answers.columns]
+        table = pa.table(
+            [column.cast(field.type) for column, field in zip(columns, self._schema, strict=True)],
+            schema=self._schema,
+        ).combine_chunks()
+        return b"".join(part.serialize().to_pybytes() for part in table.to_batches())
+
+
+def write_whole(part: Path) -> Path:
+    """Make Parquet of a whole stream of Arrow; return the file, beside it."""
+    target = part.with_name(f"{part.name}.parquet")
+    with pa.OSFile(str(part), "ab") as end:
+        end.write(_END)
+    with ipc.open_stream(pa.memory_map(str(part))) as stream, pq.ParquetWriter(
+        target, stream.schema
+    ) as writer:  # fmt: skip
+        for batch in stream:
+            writer.write_batch(batch)
+    return target
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _written(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column as text of CSV tells its values."""
+    kind = _plain(column.type)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        utc = column.cast(pa.timestamp("us", "UTC"))
+        return pc.strftime(utc, "%Y-%m-%dT%H:%M:%SZ")
+    return column.cast(pa.string()) if not _is_value(kind) else column.cast(kind)
+
+
+def _is_value(kind: pa.DataType) -> bool:
+    kinds = pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating
+    return any(is_of(kind) for is_of in kinds)

@@ -1,0 +1,100 @@
+"""The model's processes of one job, each asked for one mini-batch at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Any
+
+from driftline.formats.media_types import TextFormat
+from driftline.serving.hosting.child import Child, Launch, Reply, WorkerLostError
+from driftline.serving.hosting.pool import TimedOutError, describe_model
+from driftline.serving.transform.definition import ModelClientConfig
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 600.0
+_FIRST_PAUSE_S = 0.1
+# What the model says of rows that it is sent again is the same again: not so its own failures.
+_FAILED = 424
+# A mini-batch is bounded by its bytes; a job waits for no other request behind it.
+_MAX_ROWS = 1 << 26
+
+
+class Workers:
+    """So many processes that hold the model; made, started and stopped inside one event loop."""
+
+    def __init__(self, launch: Launch, count: int, client: ModelClientConfig) -> None:
+        self._launch = replace(launch, max_rows=_MAX_ROWS)
+        self._client = client
+        self._idle: asyncio.Queue[Child | None] = asyncio.Queue()
+        self._count = count
+
+    async def start(self) -> dict[str, Any]:
+        """Start the first process; return the model's description of itself."""
+        found, child = await describe_model(self._launch, timeout_s=START_TIMEOUT_S)
+        self._idle.put_nowait(child)
+        for _ in range(self._count - 1):
+            self._idle.put_nowait(None)  # Started when it is first needed.
+        return found
+
+    async def sign(self, signature: str) -> None:
+        """Have the processes read rows by a signature from now on."""
+        await self.stop()
+        self._launch = replace(self._launch, signature=signature)
+        self._idle.put_nowait(None)
+        for _ in range(self._count - 1):
+            self._idle.put_nowait(None)
+
+    async def stop(self) -> None:
+        """End all processes that are not asked anything."""
+        while not self._idle.empty():
+            if (child := self._idle.get_nowait()) is not None:
+                await child.stop()
+
+    async def ask(
+        self, form: TextFormat, answer: TextFormat, body: bytes, *, retries: int | None = None
+    ) -> Reply:
+        """Have a mini-batch answered; failures of model and process are tried again.
+
+        Raises
+        ------
+        WorkerLostError, TimedOutError
+            When the last try ended so.
+        """
+        left = self._client.invocations_max_retries if retries is None else retries
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                reply = await self._ask(form, answer, body)
+            except (WorkerLostError, TimedOutError) as error:
+                if not left:
+                    raise
+                log.warning(
+                    "model=%s event=retry error=%s", self._launch.name, type(error).__name__
+                )
+            else:
+                if reply.status < _FAILED or not left:
+                    return reply
+            left -= 1
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
+
+    async def _ask(self, form: TextFormat, answer: TextFormat, body: bytes) -> Reply:
+        child = await self._idle.get()
+        timeout_s = self._client.invocations_timeout_in_seconds
+        try:
+            if child is None or child.gone.is_set():
+                if child is not None:
+                    await child.stop()
+                child = None
+                _, child = await describe_model(self._launch, timeout_s=START_TIMEOUT_S)
+            async with asyncio.timeout(timeout_s):
+                return await child.ask(form, answer, body, alone=True)
+        except TimeoutError:
+            assert child is not None
+            child.kill()
+            raise TimedOutError(f"the model did not answer within {timeout_s} s") from None
+        finally:
+            self._idle.put_nowait(child)
