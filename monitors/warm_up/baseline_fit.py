@@ -69,37 +69,39 @@ def _difference(drift: ColumnDrift) -> str:
 def _was_there(drift: ColumnDrift, cells: Cells, window: WindowCounts, warm_up: WarmUp) -> bool:
     """Whether a difference was there before the windows in which it was proven.
 
-    A span that few windows came before, or none, shows it by its own first half, which holds
-    nothing of what began later. Before the first window of all nothing came: then it was.
+    What began in between is in later ones alone, so the first of them that hold rows enough must
+    show it as well as all together. A span that few windows came before, or none, shows it by its
+    own first half. Before the first window of all nothing came: then it was.
     """
     if not warm_up.has_first_windows:
         return False  # The warm-up is over, and its windows showed that they fit.
     enough = max(HALF * drift.window_counts.sum(), MIN_ROWS)
-    early = np.zeros_like(drift.window_counts)
+    early = np.zeros((1, drift.window_counts.size))
     for until in _moments_before(drift, window, warm_up):
         early = _counts_until(drift, warm_up, until)
         if early.sum() >= enough:
             break
     if early.sum() < MIN_ROWS:
         return warm_up.is_running
-    reference, now, before = (
+    rows = early.sum(axis=1).cumsum()
+    first = early[: int(np.searchsorted(rows, min(enough, rows[-1]))) + 1]
+    parts = drift.reference_counts, drift.window_counts, early.sum(axis=0), first.sum(axis=0)
+    reference, now, *before = (
         float(cells.scan(counts)[drift.cell_index] / counts.sum())
-        for counts in (drift.reference_counts, drift.window_counts, early)
+        for counts in parts
     )
-    return bool(
-        (before - reference) * np.sign(now - reference) >= SHARE_BEFORE * abs(now - reference)
-    )
+    moved = (np.array(before) - reference) * np.sign(now - reference)
+    return bool(np.all(moved >= SHARE_BEFORE * abs(now - reference)))
 
 
 def _counts_until(drift: ColumnDrift, warm_up: WarmUp, until: datetime) -> np.ndarray:
-    """Add up a column's cells, shape (C,), in the windows that end by a moment."""
+    """Return a column's cells in the windows that end by a moment, shape (windows, C)."""
     counts = [
         window.cells[drift.column]
         for window in warm_up.history or warm_up.past
         if window.end is not None and window.end <= until and drift.column in window.cells
     ]
-    total: np.ndarray = np.sum([np.zeros_like(drift.window_counts), *counts], axis=0)
-    return total
+    return np.array(counts or [np.zeros_like(drift.window_counts)])
 
 
 def _moments_before(
