@@ -35,6 +35,8 @@ TAIL_CHANCE = 5e-7
 COMMON_WEIGHT = 0.45
 # With so many clusters of its own a set borrows half as much.
 OWN_EVENTS = 100.0
+# Rows at either end of the reference's times that may be stray, where the rest spans less than half.
+STRAY_SHARE = 0.005
 # Clusters are told by blocks of so many rows.
 CLUSTER_ROWS = 100.0
 # At most so much is borrowed from other columns, or for what is no known value. A slow process such
@@ -138,6 +140,18 @@ class Dispersion:
         return np.asarray(counts.sum(axis=1, dtype=np.float64))
 
     @cached_property
+    def extent_h(self) -> int:
+        """Hours from the reference's first row to its last, stray times such as of 1970 left out."""
+        hours, rows = self.reference.hours, self.hour_rows
+        if not rows.sum():
+            return 1
+        most = hours[-1] - hours[0] + 1
+        share = np.cumsum(rows) / rows.sum()
+        low, high = np.searchsorted(share, [STRAY_SHARE, 1.0 - STRAY_SHARE])
+        usual = hours[high] - hours[low] + 1
+        return int(usual if 2 * usual < most else most)
+
+    @cached_property
     def grids(self) -> tuple[Grid, ...]:
         """Which hours count as alike, for each column: the finest that pays."""
         found = [GRIDS[0]] * len(self.layout)
@@ -206,7 +220,7 @@ class Dispersion:
     @property
     def _short_h(self) -> int:
         """Return the shortest length whose blocks hold enough rows to show clusters, in hours."""
-        rows = self.hour_rows.sum() / (self.reference.hours[-1] - self.reference.hours[0] + 1)
+        rows = self.hour_rows.sum() / self.extent_h
         return int(2 ** math.ceil(math.log2(max(CLUSTER_ROWS / float(rows), 1.0))))
 
     def _block_ratios(
@@ -245,7 +259,7 @@ class Dispersion:
         """Return the rows of the mean block, also of one that is longer than the reference."""
         hours = self.reference.hours
         _, first = np.unique(hours // length_h, return_index=True)
-        rate = self.hour_rows.sum() / (hours[-1] - hours[0] + 1)
+        rate = self.hour_rows.sum() / self.extent_h
         return max(float(np.add.reduceat(self.hour_rows, first).mean()), float(rate) * length_h)
 
 

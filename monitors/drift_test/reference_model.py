@@ -100,10 +100,10 @@ class ReferenceModel:
         if dispersion is None:
             independent = np.ones(layout.set_starts[-1])
             return Expectation(cells, rows, independent, independent, 0.0 * independent)
-        learnt = dispersion.at(self._length_h(span))
+        learnt = dispersion.at(self._length_h(span, dispersion.extent_h))
         return Expectation(cells, rows, *learnt.for_rows(layout, span.row_count))
 
-    def _length_h(self, span: Span) -> int:
+    def _length_h(self, span: Span, extent_h: int) -> int:
         """Return the length of the reference's blocks that tell how spans like this one vary."""
         if self.length is not None:
             return max(1, round(span.width * self.length / HOUR))
@@ -112,7 +112,6 @@ class ReferenceModel:
         if not hours.size or not known.size or known.max() <= 0:
             return 1
         # Of rows of no known span: the blocks that hold as many rows.
-        extent_h = int(hours[-1] - hours[0]) + 1
         return max(1, min(round(span.row_count / float(known.max()) * extent_h), extent_h))
 
 

@@ -10,6 +10,9 @@ import pytest
 from driftline.baseline.blocks import BlockCounts
 from driftline.monitors.drift_test.dispersion import Dispersion
 from driftline.monitors.drift_test.layout import Layout
+from driftline.monitors.drift_test.reference_model import ReferenceModel
+from driftline.monitors.drift_test.spans import Span
+from driftline.monitors.drift_test.window_counts import WindowCounts
 from tests.monitors.drift_test.streams import flag, flags, reference
 
 DAYS, SESSIONS, ROWS = 60, 10, 20
@@ -172,3 +175,22 @@ def test_a_reference_none_of_whose_columns_are_counted_by_the_hour_has_no_season
     (grid,) = Dispersion(layout, uncounted, 1, seasonal=True).grids
 
     assert grid.size == 1
+
+
+@pytest.mark.parametrize("hour", [-400_000, 2_000_000])
+def test_one_stray_time_leaves_the_reference_as_it_is(rng: np.random.Generator, hour: int) -> None:
+    """Of a window without times, as long as its rows; a row of 1970 or 2261 is no half century."""
+    table = {"x": flags(rng.binomial(20, 0.3, 2000), np.full(2000, 20))}
+    columns, blocks = reference({"x": flag()}, table)
+    counts = {"x": np.concatenate([blocks.counts["x"], [[1, *[0] * (flag().size - 1)]]])}
+    hours = np.append(blocks.hours, blocks.hours[-1] + hour)
+    order = np.argsort(hours)
+    stray = BlockCounts(hours[order], {"x": counts["x"][order]})
+    window = WindowCounts(None, None, 1000, {"x": flags(np.array([300]), np.array([1000]))[0]})
+
+    found, usual = (
+        ReferenceModel.of(columns, one, None).expect(Span((window,), 1, 1)).effect
+        for one in (stray, blocks)
+    )
+
+    np.testing.assert_allclose(found, usual, rtol=0.05)
