@@ -62,6 +62,7 @@ class Whole:
     is_loss: bool = False  # It lost rows: what is asked is where they are missing.
     is_cut: bool = False  # Numbers beyond a cut that lies inside of the reference's range.
     design_effect: float = 1.0
+    is_placed: bool = True  # Whether it is known in which segments the reference had such rows.
 
     @property
     def rate(self) -> float:

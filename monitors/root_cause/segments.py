@@ -65,6 +65,8 @@ CONDITIONS_MAX = 64
 ALL = 0.95
 # So much of the change of a row in a range of numbers, found in other rows too, is all rows'.
 ELSEWHERE = 0.25
+# Where nobody knows in which segments the reference had such rows, it had no more beside the window.
+FEW = 0.05
 NOT_NARROWED = "cannot be narrowed down to a segment"
 MIX = "since the mix of {} changed; within each of its levels as before"
 TOO_FEW = "too few rows to say where from"
@@ -151,16 +153,21 @@ class _Asked:
         cells: Mapping[str, Cells],
         sample: RowSample | None,
     ) -> _Asked | None:
-        """Return None where nobody knows in which segments the reference had such rows."""
+        """Return None where nobody knows in which segments the reference had such rows.
+
+        Few beside the window's are taken to have been everywhere alike.
+        """
         known = _reference_rows(target.predicate, cells, sample)
+        is_placed = known is not None and within is not None
         if known is None or within is None:
-            if target.share_reference > 0:
+            few = 0.0 if within is None else FEW * matching.mean()
+            if target.share_reference > few:
                 return None
             known = np.zeros(1 if within is None else within.size, np.bool_)
         able = _could_meet(target.predicate, known, cells, sample)
         if within is not None:
             known, able = known[within], able[within]
-        met = int(known.sum())
+        met = float(known.sum()) if is_placed else target.share_reference * known.size
         whole = Whole(
             rows=matching.size,
             matching=int(matching.sum()),
@@ -170,8 +177,11 @@ class _Asked:
             is_loss=target.is_loss,
             is_cut=target.predicate.op in ("lt", "le", "ge", "gt") and met > 0,
             design_effect=target.design_effect,
+            is_placed=is_placed,
         )
-        return cls(target.predicate.columns, matching, known, able, whole)
+        # Of rows as wholes no column is at fault more than others.
+        own = target.predicate.columns if target.predicate.column else ()
+        return cls(own, matching, known, able, whole)
 
 
 def _could_meet(
@@ -407,7 +417,7 @@ class _Search:
         in a range of the other, and other cuts elsewhere. Of a range within another segment, this
         is asked of that segment's other rows.
         """
-        own = next((one for one in self.columns if one.name == asked.own[0]), None)
+        own = next((one for one in self.columns if one.name in asked.own[:1]), None)
         ranges = [one for one in found.segments if self.is_number[one]]
         if own is None or own.reference is None or not ranges:
             return False
@@ -552,10 +562,10 @@ def _segment(
     is_all = share >= ALL and float(held.rest[at]) < QUIET
     change = SegmentChange(
         share=min(share, 1.0),
-        before=met / known if known else whole.rate,
+        before=met / known if known and whole.is_placed else whole.rate,
         now=matching / rows,
         before_elsewhere=(whole.reference_matching - met) / known_left
-        if known_left
+        if known_left and whole.is_placed
         else whole.rate,
         now_elsewhere=(whole.matching - matching) / left,
         is_all=is_all and not is_growth,

@@ -389,3 +389,18 @@ def test_no_segment_is_named_that_merely_holds_the_rows_that_could_change() -> N
 
     assert random == [None] * 6
     assert {one and one.words for one in southern} == {'wind = "SE"'}
+
+
+def test_rows_that_no_cell_holds_are_placed_where_the_reference_had_hardly_any() -> None:
+    rng = np.random.default_rng(8)
+    known = hotels(rng, ROWS)
+    baseline = Baseline.fit(pd.concat([known, known[:20]]))
+    window = hotels(rng, 5_000)
+    everywhere = pd.concat([window, window.sample(frac=0.05, random_state=1)])
+    in_one = pd.concat([window, window[window.partner == "c"].sample(300, random_state=1)])
+
+    found, none = (named(check(rows, baseline), "Repeated rows") for rows in (in_one, everywhere))
+
+    assert none.segment is None
+    assert str(found.segment).startswith('all of the increase where partner = "c" (')
+    assert "from 0.1% to" in str(found.segment)
