@@ -65,7 +65,7 @@ CONDITIONS_MAX = 64
 ALL = 0.95
 # So much of the change of a row in a range of numbers, found in other rows too, is all rows'.
 ELSEWHERE = 0.25
-# Where nobody knows in which segments the reference had such rows, it had no more beside the window.
+# Nobody need know in which segments the reference had such rows if it had so few beside the window.
 FEW = 0.05
 NOT_NARROWED = "cannot be narrowed down to a segment"
 MIX = "since the mix of {} changed; within each of its levels as before"

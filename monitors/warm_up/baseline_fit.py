@@ -87,8 +87,7 @@ def _was_there(drift: ColumnDrift, cells: Cells, window: WindowCounts, warm_up: 
     first = early[: int(np.searchsorted(rows, min(enough, rows[-1]))) + 1]
     parts = drift.reference_counts, drift.window_counts, early.sum(axis=0), first.sum(axis=0)
     reference, now, *before = (
-        float(cells.scan(counts)[drift.cell_index] / counts.sum())
-        for counts in parts
+        float(cells.scan(counts)[drift.cell_index] / counts.sum()) for counts in parts
     )
     moved = (np.array(before) - reference) * np.sign(now - reference)
     return bool(np.all(moved >= SHARE_BEFORE * abs(now - reference)))

@@ -17,7 +17,7 @@ from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
 from driftline.formats.json.jackson import java_double
 from driftline.monitors.day_test.day_test import DayFinding
-from driftline.monitors.drift_test.drift import ColumnDrift
+from driftline.monitors.drift_test.drift import ColumnDrift, LevelChange
 from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE, Standstill
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
@@ -331,7 +331,7 @@ def _renamed(drift: ColumnDrift) -> str:
     is_level = loss.phrase.startswith("= ")
     if gained <= 0 or not is_level or abs(gained - lost) > max(gained / 5, chance):
         return ""
-    is_left = loss.share_window > LEFT * loss.share_reference
+    is_left = _is_left(loss)
     if is_left and gain.share_reference > LEFT * gain.share_window:
         return ""  # Both were there and still are: another mix, no other name.
     was, left = percent(loss.share_reference), ""
@@ -345,6 +345,15 @@ def _renamed(drift: ColumnDrift) -> str:
         shares = f"from {percent(gain.share_reference)} to {shares}"
     partly = " partly" * is_left
     return f"{loss.phrase[2:]} (reference {was}{left}) comes{partly} as {now} ({shares})"
+
+
+def is_renamed(drift: ColumnDrift) -> bool:
+    """Whether all rows of one level come as another: where they are is where that level was."""
+    return bool(_renamed(drift)) and not _is_left(drift.levels[1])
+
+
+def _is_left(loss: LevelChange) -> bool:
+    return loss.share_window > LEFT * loss.share_reference
 
 
 def day_words(found: DayFinding) -> str:

@@ -15,6 +15,7 @@ from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_KEY, OF_TIME
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kinds.data_quality.checks import is_renamed
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.results.violation import (
@@ -54,10 +55,11 @@ def find_violations(
     counts: WindowCounts | None = None,
 ) -> tuple[Violation, ...]:
     """Look up the rows behind each draft, in one pass, and say what they are."""
+    renamed = {one.column for one in judgement.drifts.values() if is_renamed(one)}
     found = [
         word_violation(
             draft,
-            contributors,
+            without_place(contributors) if draft.feature in renamed else contributors,
             references,
             judgement,
             _began_before(draft, references, context, counts),
@@ -71,6 +73,11 @@ def find_violations(
     for one in found:
         first.setdefault(one.feature_name, len(first))
     return tuple(sorted(found, key=lambda one: (first[one.feature_name], one.severity != "page")))
+
+
+def without_place(contributors: ContributingRows | None) -> ContributingRows | None:
+    """Return rows without their segment: of a level under another name it is that level's."""
+    return contributors and replace(contributors, segment=None, unplaced="")
 
 
 def rows_behind(

@@ -404,3 +404,16 @@ def test_rows_that_no_cell_holds_are_placed_where_the_reference_had_hardly_any()
     assert none.segment is None
     assert str(found.segment).startswith('all of the increase where partner = "c" (')
     assert "from 0.1% to" in str(found.segment)
+
+
+def test_a_level_under_another_name_is_in_no_segment_but_where_it_was(reference: Baseline) -> None:
+    """An agent sells in one channel only: that its code is another has nothing to do with that."""
+    rows = hotels(np.random.default_rng(9), 5_000)
+    whole = rows.assign(agent=rows.agent.replace("250", "251"))
+    in_part = rows.agent.where((rows.agent != "9") | (rows.hotel != "city"), "10")
+
+    report, partly = check(whole, reference), check(rows.assign(agent=in_part), reference)
+
+    assert {one.segment for one in report.violations if one.feature_name == "agent"} == {None}
+    assert "segment" not in named(report, "agent").cause
+    assert 'hotel = "city"' in str(place(partly, "agent"))
