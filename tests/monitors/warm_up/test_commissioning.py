@@ -164,9 +164,7 @@ def test_drift_that_begins_later_alarms_also_in_the_fitting_period(
     assert house.checks() == [[], [], [], ["baseline_drift_check"]]
 
 
-def test_drift_that_lasts_alarms_when_half_of_the_windows_have_it(
-    make: Make, fitting, rng
-) -> None:
+def test_drift_that_lasts_alarms_when_half_of_the_windows_have_it(make: Make, fitting, rng) -> None:
     house = make(fitting)
     for day in range(3):
         house.judge(day, wandering(rng, ROWS))
