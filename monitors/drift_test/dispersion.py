@@ -35,7 +35,7 @@ TAIL_CHANCE = 5e-7
 COMMON_WEIGHT = 0.45
 # With so many clusters of its own a set borrows half as much.
 OWN_EVENTS = 100.0
-# Rows at either end of the reference's times that may be stray, where the rest spans less than half.
+# Share of rows at either end of the times that may be stray, where the rest spans less than half.
 STRAY_SHARE = 0.005
 # Clusters are told by blocks of so many rows.
 CLUSTER_ROWS = 100.0
@@ -141,7 +141,7 @@ class Dispersion:
 
     @cached_property
     def extent_h(self) -> int:
-        """Hours from the reference's first row to its last, stray times such as of 1970 left out."""
+        """Hours from the reference's first row to its last, without stray times such as of 1970."""
         hours, rows = self.reference.hours, self.hour_rows
         if not rows.sum():
             return 1
