@@ -172,7 +172,7 @@ def test_what_does_not_go_together_is_refused(place, model_file, arguments, sent
 
 
 def test_killed_processes_leave_nothing_out_and_write_nothing_twice(place, rows, model, model_file):
-    """The short form of bench/transform_kills.py: kill -9 at random moments of the work."""
+    """Kill -9 at random moments of the work, until it is done."""
     folder = place / "many"
     folder.mkdir()
     for at in range(3):
