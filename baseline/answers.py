@@ -472,8 +472,9 @@ def _told(found: Answers) -> Numbers:
 
 def _known(found: Answers) -> NDArray[np.bool_]:
     """Return which rows of a regression have a prediction, and all quantiles, shape (rows,)."""
-    told = _told(found).reshape(len(found), -1)
-    known: NDArray[np.bool_] = np.asarray(~np.isnan(told).any(axis=1))
+    told = _told(found)
+    missing = np.isnan(told) if told.ndim == 1 else np.isnan(told).any(axis=1)
+    known: NDArray[np.bool_] = np.asarray(~missing)
     return known
 
 

@@ -34,6 +34,8 @@ from driftline.monitors.root_cause.row_sample import (
     Ints,
     cells_of,
 )
+from driftline.monitors.rules.outcome import RuleCondition
+from driftline.monitors.rules.table_checks import UniqueCondition
 from driftline.stats.changed_levels import CHANCE, g_statistic
 from driftline.stats.decomposition import (
     FALSE_PAIR,
@@ -179,8 +181,12 @@ class _Asked:
             design_effect=target.design_effect,
             is_placed=is_placed,
         )
-        # Of rows as wholes no column is at fault more than others.
-        own = target.predicate.columns if target.predicate.column else ()
+        # Of rows that repeat others no column is at fault more than others.
+        condition = target.predicate
+        is_whole = isinstance(condition, RuleCondition) and isinstance(
+            condition.breaks, UniqueCondition
+        )
+        own = () if is_whole else condition.columns
         return cls(own, matching, known, able, whole)
 
 
