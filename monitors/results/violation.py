@@ -30,6 +30,8 @@ JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "Jso
 
 # The loss whose mean is a share of rows: those answered wrong.
 ERROR_SHARE = "error"
+# Before a rate of which nothing earlier is known.
+NOW = "now "
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,10 @@ class SegmentChange:
     """
 
     share: float  # Of the change, 0-1.
-    # Rates in the segment and beside it, in the reference and in the window.
-    before: float
+    # Rates in the segment and beside it, in the reference (None: not known) and in the window.
+    before: float | None
     now: float
-    before_elsewhere: float
+    before_elsewhere: float | None
     now_elsewhere: float
     is_all: bool = False  # Whether nothing changed elsewhere, but for chance.
     is_loss: bool = False  # Whether rows that meet the condition became fewer.
@@ -56,8 +58,10 @@ class SegmentChange:
         """What changed: ``increase``, ``decrease`` or ``added loss``."""
         return "added loss" if self.loss else "decrease" if self.is_loss else "increase"
 
-    def span(self, before: float, now: float) -> str:
-        """Return two rates in words: ``from 2% to 12%``."""
+    def span(self, before: float | None, now: float) -> str:
+        """Return two rates in words: ``from 2% to 12%``; ``now 12%`` where the first is None."""
+        if before is None:
+            return f"{NOW}{percent(now)}"
         if self.loss in ("", ERROR_SHARE):
             return f"from {percent(before)} to {percent(now)}"
         return f"from {before:.3g} to {now:.3g}"
@@ -111,7 +115,7 @@ class Segment:
         if change.is_all:
             where = f"{self.words} ({there})" if change.loss else f"{self.words} ({rows}, {there})"
             return f"all of the {change.what} where {where}, nothing changed elsewhere"
-        beside = change.span(change.before_elsewhere, change.now_elsewhere)
+        beside = change.span(change.before_elsewhere, change.now_elsewhere).removeprefix(NOW)
         share = percent(change.share)
         return f"{share} of the {change.what} where {self.words} ({there}, {beside} elsewhere)"
 

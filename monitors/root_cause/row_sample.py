@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells, members
+from driftline.baseline.column import ColumnProfile
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.sample import RowSample
@@ -42,6 +43,7 @@ _MATCHING, _WITHIN = "\0matching", "\0within"
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Codes = NDArray[np.unsignedinteger]
 
 
@@ -62,6 +64,9 @@ class CodedColumn:
     codes: Codes  # Place of each row of the window.
     reference: Codes | None  # Of the reference's sample; None where it does not have the column.
     home: Ints  # The reference's cell of each place, shape (places,); NEW: none.
+    # Of values that share a cell: bounds of each one's share of the reference's rows, 0-1, shape
+    # (places, 2); NaN where the place is a cell of its own, and where nothing is known.
+    shares: Floats
     # Segments: the rows whose place is in [low, high), shape (S,).
     low: Ints
     high: Ints
@@ -84,7 +89,9 @@ class CodedColumn:
         if self.reference is not None and reference_rows is not None:
             known = self.reference[reference_rows]
         home = self.home if known is not None else np.full_like(self.home, NEW)
-        return replace(self, codes=self.codes[rows], reference=known, home=home)
+        # How many of a rare value's rows are among these, nobody counted.
+        shares = np.where(np.isnan(self.shares), np.nan, [0.0, 1.0])
+        return replace(self, codes=self.codes[rows], reference=known, home=home, shares=shares)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,8 +145,18 @@ class WindowSample:
         """Whether all rows were kept."""
         return self.rows.stride == 1
 
-    def coded(self, reference: RowSample | None) -> CodedRows:
-        """Sort the values into places; columns that tell nothing apart are left out."""
+    def coded(
+        self, reference: RowSample | None, profiles: Mapping[str, ColumnProfile]
+    ) -> CodedRows:
+        """Sort the values into places; columns that tell nothing apart are left out.
+
+        Parameters
+        ----------
+        reference
+            Some of the reference's rows; None: it keeps none.
+        profiles
+            The reference's columns, which know how often each text came.
+        """
         table = self.rows.table().combine_chunks()
         found, present = [], {*table.column_names}
         for column in self.columns:
@@ -150,7 +167,7 @@ class WindowSample:
             if column.cells is not None and column.cells.is_number:
                 coded = _number(column.name, column.cells, array, known)
             else:
-                coded = _text(column.name, column.cells, array, known)
+                coded = _text(column.name, column.cells, array, known, profiles.get(column.name))
             if coded is not None and np.count_nonzero(coded.counts) > 1:
                 found.append(coded)
         return CodedRows(
@@ -188,7 +205,8 @@ def _number(name: str, cells: Cells, array: pa.Array, known: Codes | None) -> Co
     high = [place for cut in cuts for place in (cut, values)] + [at + 1 for at in (*atoms, values)]
     home = np.full(cells.size, NEW) if known is None else np.arange(cells.size)
     return CodedColumn(
-        name, True, codes, known, home, np.array(low), np.array(high),
+        name, True, codes, known, home, np.full((home.size, 2), np.nan), np.array(low),
+        np.array(high),
         [*conditions, Predicate(name, "null")],
     )  # fmt: skip
 
@@ -202,7 +220,13 @@ def _sides(cells: Cells, cut: int) -> tuple[Predicate, Predicate]:
     return Predicate(cells.column, "lt", edge), Predicate(cells.column, "ge", edge)
 
 
-def _text(name: str, cells: Cells | None, array: pa.Array, known: Codes | None) -> CodedColumn:
+def _text(
+    name: str,
+    cells: Cells | None,
+    array: pa.Array,
+    known: Codes | None,
+    profile: ColumnProfile | None,
+) -> CodedColumn:
     coded = shortened(array).dictionary_encode()
     texts, levels = coded.dictionary, cells.levels if cells is not None else ()
     if cells is None or known is None:  # No cells: a place of none, of the rest, and of each value.
@@ -219,13 +243,26 @@ def _text(name: str, cells: Cells | None, array: pa.Array, known: Codes | None) 
     first = home.size
     home = np.append(home, np.where(places[rare] > len(levels), NEW, len(levels)))
     places[rare] = first + np.arange(rare.size)
-    shown = [*levels, *texts.take(pa.array(rare)).to_pylist()]
+    alone_texts = texts.take(pa.array(rare))
+    shares = np.concatenate([np.full((first, 2), np.nan), _shares(profile, alone_texts)])
+    shown = [*levels, *alone_texts.to_pylist()]
     low = np.array([*range(len(levels)), *places[rare], empty])
     conditions = [Predicate(name, "eq", text) for text in shown]
     return CodedColumn(
-        name, False, places[indices].astype(np.uint16), known, home, low, low + 1,
+        name, False, places[indices].astype(np.uint16), known, home, shares, low, low + 1,
         [*conditions, Predicate(name, "null")],
     )  # fmt: skip
+
+
+def _shares(profile: ColumnProfile | None, texts: pa.Array) -> Floats:
+    """Return the least and the most share of the reference's rows that each text may have."""
+    if profile is None or not len(profile.levels.values):
+        return np.tile([0.0, 1.0], (len(texts), 1))
+    counted = profile.levels
+    at = pc.index_in(texts, value_set=counted.values)
+    found = counted.counts[pc.fill_null(at, 0).to_numpy()] * at.is_valid().to_numpy(False)
+    # Once not all values are kept, each count may be too small.
+    return np.stack([found, found + counted.error], axis=1) / max(profile.row_count, 1)
 
 
 def cells_of(cells: Cells, condition: Condition) -> Bools | None:

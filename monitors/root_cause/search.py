@@ -67,7 +67,8 @@ def search(rows: Rows, targets: Sequence[Target], baseline: Baseline) -> list[Co
         ContributorCounter.columns(*asked),
     )
     found = counter.result()
-    coded = counter.sample.coded(baseline.sample)
+    profiles = baseline.profile.columns if baseline.profile is not None else {}
+    coded = counter.sample.coded(baseline.sample, profiles)
     named = find_segments(coded, asked[0], baseline.cells, baseline.sample)
     for one, place in zip(found, named, strict=True):
         one.segment, one.unplaced, one.is_mix = place.segment, place.words, place.is_mix

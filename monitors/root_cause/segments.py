@@ -485,6 +485,7 @@ def _count(columns: Sequence[CodedColumn], asked: Sequence[_Asked]) -> list[Part
     wholes = [one.whole for one in asked]
     total = np.array([[one.matching] for one in wholes], np.float64)
     met = np.array([[one.reference_matching] for one in wholes], np.float64)
+    is_loss = np.array([[one.is_loss] for one in wholes])
     reference_rows = max((one.reference_rows for one in wholes), default=1.0)
     usual = met / reference_rows
     counted: list[list[Floats]] = [[] for _ in range(7)]
@@ -493,19 +494,22 @@ def _count(columns: Sequence[CodedColumn], asked: Sequence[_Asked]) -> list[Part
         is_new = column.home == NEW
         matching = _by_place(column.codes[rows], owner, len(asked), size)
         known = np.where(is_new, reference_rows, column.reference_counts[home])
+        known = np.repeat(known[None, :].astype(np.float64), len(asked), axis=0)
         known_matching = np.zeros((len(asked), size))
         if column.reference is not None:
             by_cell = _by_place(column.reference[known_rows], known_owner, len(asked), size)
             known_matching = by_cell[:, home]
         known_matching = np.where(is_new, met, known_matching)
-        known_able = np.repeat(known[None, :], len(asked), axis=0)
+        known_able = known.copy()
         if column.reference is not None and limited.size:
             by_cell = _by_place(column.reference[able_rows], able_owner, limited.size, size)
             known_able[limited] = by_cell[:, home]
         known_able = np.where(is_new, able, known_able)
         expected = ((known_matching + usual) / (known + 1)) @ column.counts
+        share = _ranges(known[0], column) / reference_rows
+        known, known_matching = _at_worst(column, known, known_matching, reference_rows, is_loss)
+        known_able = np.minimum(known_able, known)
         own = column.home[column.low] == column.low
-        share = _ranges(known, column) / reference_rows
         # A value that is new grew from nothing; of a rare one its cell's share is no answer.
         is_fresh = is_new[column.low] & (column.reference is not None)
         share = np.where(own, share, np.where(is_fresh, 0.0, np.nan))
@@ -519,6 +523,27 @@ def _count(columns: Sequence[CodedColumn], asked: Sequence[_Asked]) -> list[Part
             found.append(np.broadcast_to(one, (len(asked), column.low.size)))
     whole = [np.concatenate(one, axis=1) if one else np.zeros((len(asked), 0)) for one in counted]
     return [Parts(*(one[index] for one in whole)) for index in range(len(asked))]
+
+
+def _at_worst(
+    column: CodedColumn, known: Floats, met: Floats, reference_rows: float, is_loss: Bools
+) -> tuple[Floats, Floats]:
+    """Return how many reference rows each place had, and how many of them met each target.
+
+    Rare values share a cell, and of who sent a row the reference has nothing. There each value had
+    all those rows that leave it the least of the change, as far as its own rows go. A sender is
+    taken to have sent as many as now.
+    """
+    shares = column.shares
+    if column.reference is None:
+        now = column.counts / max(column.codes.size, 1)
+        shares = np.stack([now, now], axis=1)
+    is_part = ~np.isnan(shares[:, 0]) & ((column.home != NEW) | (column.reference is None))
+    least, most = np.minimum(shares.T[:, None, :] * reference_rows, known)
+    against = np.where(is_loss, known - met, met)
+    rows = np.where(is_part, np.clip(against, least, most), known)
+    there = np.minimum(against, rows)
+    return rows, np.where(is_part, np.where(is_loss, rows - there, there), met)
 
 
 def _flat(masks: Sequence[Bools]) -> tuple[Ints, Ints]:
@@ -566,13 +591,18 @@ def _segment(
     left, known_left = whole.rows - rows, whole.reference_rows - known
     share = float(held.growth[at]) / whole.change if is_growth else float(held.share[at])
     is_all = share >= ALL and float(held.rest[at]) < QUIET
+    had = float(parts.reference_share[at])
+    before = met / known if known and whole.is_placed else whole.rate
+    elsewhere = (whole.reference_matching - met) / known_left if known_left else whole.rate
+    # A value that is new had no rate, and of a rare one nobody counted it.
+    is_known = had > 0 or before == 0
     change = SegmentChange(
         share=min(share, 1.0),
-        before=met / known if known and whole.is_placed else whole.rate,
+        before=before if is_known else None,
         now=matching / rows,
-        before_elsewhere=(whole.reference_matching - met) / known_left
-        if known_left and whole.is_placed
-        else whole.rate,
+        before_elsewhere=(elsewhere if whole.is_placed else whole.rate)
+        if is_known or had == 0
+        else None,
         now_elsewhere=(whole.matching - matching) / left,
         is_all=is_all and not is_growth,
         is_loss=whole.is_loss,

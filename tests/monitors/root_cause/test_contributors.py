@@ -19,7 +19,7 @@ def test_with_many_targets_all_rows_are_counted_and_few_are_kept_by_target() -> 
     counter.update(rows)
 
     assert [one.row_count for one in counter.result()] == [10] * 1_000
-    assert len(counter.sample.coded(None).matching) == TARGETS_MAX
+    assert len(counter.sample.coded(None, {}).matching) == TARGETS_MAX
     assert [one.row_count for one in find_contributing_rows([rows], targets)] == [10] * 1_000
 
 

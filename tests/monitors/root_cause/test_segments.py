@@ -417,3 +417,32 @@ def test_a_level_under_another_name_is_in_no_segment_but_where_it_was(reference:
     assert {one.segment for one in report.violations if one.feature_name == "agent"} == {None}
     assert "segment" not in named(report, "agent").cause
     assert 'hotel = "city"' in str(place(partly, "agent"))
+
+
+def shops(rng: np.random.Generator, rows: int, **weights: float) -> pd.DataFrame:
+    """Sales of three large towns and 200 villages, of which v7 never gave a price."""
+    names = np.array(["north", "south", "east", *(f"v{at}" for at in range(200))])
+    share = np.array([0.3, 0.25, 0.2, *[0.25 / 200] * 200])
+    for name, weight in weights.items():
+        share[names == name] *= weight
+    town = rng.choice(names, rows, p=share / share.sum())
+    price, tax = (rng.gamma(6, 17, rows).round(2) for _ in range(2))
+    price[(town == "v7") | (rng.random(rows) < 0.01)] = np.nan
+    tax[rng.random(rows) < 0.001] = np.nan
+    card = rng.choice(["yes", "no"], rows)
+    return pd.DataFrame({"town": town, "price": price, "tax": tax, "card": card})
+
+
+def test_a_rare_value_is_not_named_for_what_it_may_have_had_before() -> None:
+    """Values rarer than half a percent share one rate: what v7 had of it is not known."""
+    baseline = Baseline.fit(shops(np.random.default_rng(31), ROWS))
+    more = [shops(np.random.default_rng([32, seed]), 4_000, v7=60) for seed in range(3)]
+    broken = shops(np.random.default_rng(33), 4_000, v9=30)
+    at_fault = broken.town == "v9"
+    broken["tax"], broken["card"] = broken.tax.mask(at_fault), broken.card.mask(at_fault, "?")
+    report = check(broken, baseline)
+
+    assert [place(check(rows, baseline), "price") for rows in more] == [None] * 3
+    assert [place(report, name).words for name in ("tax", "card")] == ['town = "v9"'] * 2
+    assert 'where town = "v9" (now 100% there, 0.1% elsewhere)' in named(report, "tax").cause
+    assert "% of all rows, from 0% to 100% there)" in named(report, "card").cause
