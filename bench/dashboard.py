@@ -1,0 +1,346 @@
+"""What each page of the dashboard costs on a large installation, in a real Chromium.
+
+python -m bench.dashboard [FOLDER]      makes the installation, if FOLDER has none, and measures
+
+200 monitors with 400 windows each, 10,000 alarms, one monitor of 1,000 features with 1,200
+windows. Definitions, alarms and reports go through the packages' own code, executions and
+datapoints through their tables in bulk: nothing is judged. For each page: CPU of the first answer
+and of a later one, bytes as compressed, memory of the process by then, nodes of the document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import uvicorn
+from playwright.sync_api import Error
+from sqlalchemy import Connection, Engine, insert, select
+
+from driftline.alerts import tables as alert_tables
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import put_alarm
+from driftline.alerts.metrics import store as metric_store
+from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.baseline.store import Baseline, put
+from driftline.capture.tables.dataset import Dataset, table_schema
+from driftline.dashboard.app import DashboardContext, create_app
+from driftline.database.engine import open_database
+from driftline.database.migrations import migrate
+from driftline.monitors import tables as monitor_tables
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.executions import COMPLETED, VIOLATED, Execution
+from driftline.monitors.kind import OWN_METRICS, metric_place
+from driftline.monitors.report.check_result import CheckResult
+from driftline.monitors.report.datapoints import DATA_METRICS
+from driftline.monitors.results.violation import FeatureResult, Violation
+from driftline.signature import Signature
+from tests.servers.chromium import browser
+from tests.servers.ports import free_port
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+ENDPOINTS, MONITORS, WINDOWS, ALARMS, FIRING = 100, 200, 400, 10_000, 300
+FEATURES, WIDE_WINDOWS, DOCUMENTS = 1_000, 1_200, 24
+ROWS_AN_ENDPOINT = 20_000
+KINDS = ("data-quality", "model-quality", "bias", "attribution")
+ROUNDS, DRAWN_MS = 3, 60_000
+COUNT = "() => document.querySelectorAll('*').length"
+SOURCE = "bench"
+
+PAGES = {
+    "Overview": "/",
+    "Alarms": "/alarms",
+    "Alarms in ALARM": "/alarms?state=ALARM",
+    "Alarms by text": "/alarms?q=m17",
+    "One alarm": "/alarms/m000%3A%200",
+    "Incidents": "/incidents",
+    "Notifications": "/messages",
+    "A monitor of 2 features": "/monitors/m000",
+    "A monitor of 1,000 features": "/monitors/wide",
+    "One of its columns": "/monitors/wide/columns/f0007",
+}
+"""What is measured, by its address."""
+
+
+def make(folder: Path) -> Engine:
+    """Make the installation."""
+    engine = open_database(f"sqlite:///{folder / 'driftline.db'}")
+    migrate(engine)
+    root = str(folder / "store")
+    random = np.random.default_rng(1)
+    small = pa.table({"amount": random.normal(size=2_000), "age": random.normal(size=2_000)})
+    put(root, "small", Baseline.fit(small), lambda: NOW)
+    names = [f"f{place:04d}" for place in range(FEATURES)]
+    wide = pa.table({name: random.normal(size=300) for name in names})
+    put(root, "wide", Baseline.fit(wide), lambda: NOW)
+    for place in range(ENDPOINTS):
+        capture(root, f"endpoint-{place:03d}", Baseline.fit(small).signature, random)
+    with engine.begin() as connection:
+        for place in range(MONITORS - 1):
+            one = MonitorDefinition(
+                name=f"m{place:03d}", endpoint=f"endpoint-{place % ENDPOINTS:03d}",
+                baseline="small", kind=KINDS[place // ENDPOINTS], schedule="cron(0 * ? * * *)",
+                start=NOW - WINDOWS * HOUR,
+            )  # fmt: skip
+            put_definition(connection, one, NOW)
+            judged(connection, root, one, WINDOWS, random)
+        one = MonitorDefinition(
+            name="wide", endpoint="endpoint-099", baseline="wide", schedule="cron(0 * ? * * *)",
+            start=NOW - WIDE_WINDOWS * HOUR,
+        )  # fmt: skip
+        put_definition(connection, one, NOW)
+        judged(connection, root, one, WIDE_WINDOWS, random, names)
+    with engine.begin() as connection:
+        declare_alarms(connection, random)
+    return engine
+
+
+def capture(root: str, endpoint: str, signature: Signature, random: np.random.Generator) -> None:
+    """Commit rows of the last days, as the sink does."""
+    count = ROWS_AN_ENDPOINT
+    times = pa.array(
+        [NOW - timedelta(seconds=int(at)) for at in random.integers(0, 7 * 86_400, count)],
+        pa.timestamp("us", tz="UTC"),
+    )
+    values: dict[str, Any] = {
+        "event_id": [str(uuid.UUID(int=place)) for place in range(count)],
+        "row_index": np.zeros(count), "status": np.full(count, 200), "flags": np.zeros(count),
+        "event_time": times, "arrival_time": times, "spool_id": ["bench"] * count,
+        "spool_seq": np.arange(count), "sampling_rate": np.ones(count),
+        "event_date": [f"{at.as_py():%Y-%m-%d}" for at in times],
+    }  # fmt: skip
+    schema = table_schema(signature)
+    columns = [
+        pa.array(values[field.name]).cast(field.type)
+        if field.name in values else pa.nulls(count, field.type)
+        for field in schema
+    ]  # fmt: skip
+    Dataset(root, endpoint).append(pa.table(columns, schema=schema), {"bench": count})
+
+
+def judged(
+    connection: Connection, root: str, definition: MonitorDefinition, windows: int,
+    random: np.random.Generator, features: list[str] | None = None,
+) -> None:  # fmt: skip
+    """Record the windows of a monitor up to now, with their datapoints and some documents."""
+    names = features or ["amount", "age"]
+    ratios = np.exp(random.normal(-1.2, 0.5, (windows, len(names))))
+    folders = [document(root, definition, at, ratios[at], names) for at in range(DOCUMENTS)]
+    rows = []
+    for at in range(windows):
+        start = NOW - (windows - at) * HOUR
+        broken = int((ratios[at] > 1).sum())
+        cause = f"{names[int(ratios[at].argmax())]}: 36.1% of rows at or below 7.2 (reference: 0%)"
+        execution = Execution(
+            id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{definition.name}{at}")),
+            monitor=definition.name, kind=definition.kind, endpoint=definition.endpoint,
+            definition_version=1, baseline=definition.baseline, baseline_version="",
+            window_start=start, window_end=start + HOUR, digest=f"{at}",
+            status=VIOLATED if broken else COMPLETED, row_count=5_000, request_count=5_000,
+            violation_count=broken, page_count=broken // 2,
+            max_drift_ratio=float(ratios[at].max()), cause=cause if broken else "",
+            folder=folders[at % DOCUMENTS], started_at=start + HOUR, finished_at=start + HOUR,
+        )  # fmt: skip
+        rows.append({one.name: getattr(execution, one.name) for one in fields(execution)})
+    connection.execute(insert(monitor_tables.executions), rows)
+    lease = {"monitor": definition.name, "done_until": NOW}
+    connection.execute(insert(monitor_tables.leases).values(lease))
+    series: dict[tuple[str, str], np.ndarray] = {
+        (OWN_METRICS, "violations"): (ratios > 1).sum(axis=1).astype(float)
+    }
+    for place, name in enumerate(names):
+        series[DATA_METRICS, f"feature_baseline_drift_{name}"] = 0.1 * ratios[:, place]
+        series[DATA_METRICS, f"feature_non_null_{name}"] = np.ones(windows)
+    for (namespace, name), values in series.items():
+        place_of, dimensions = metric_place(namespace, definition.name, definition.endpoint)
+        put_series(connection, place_of, name, dimensions, values)
+
+
+def put_series(
+    connection: Connection, namespace: str, name: str, dimensions: Mapping[str, str],
+    values: np.ndarray,
+) -> None:  # fmt: skip
+    """Store one datapoint for each window: the newest as its package does, the others in bulk."""
+    first = NOW - len(values) * HOUR
+    newest = Datapoint(
+        namespace=namespace, name=name, dimensions=dimensions, time=NOW - HOUR, period_s=3_600,
+        value=float(values[-1]),
+    )  # fmt: skip
+    metric_store.put(connection, [newest], source=SOURCE + name)
+    metric = metric_store.find(connection, namespace, name, dimensions)
+    rows = [
+        {
+            "metric_id": metric, "source": SOURCE, "time": first + at * HOUR, "period_s": 3_600,
+            "sample_count": 1.0, "sum": float(value), "minimum": float(value),
+            "maximum": float(value),
+        }
+        for at, value in enumerate(values[:-1])
+    ]  # fmt: skip
+    connection.execute(insert(alert_tables.datapoints), rows)
+
+
+def document(
+    root: str, definition: MonitorDefinition, at: int, ratios: np.ndarray, names: list[str]
+) -> str:
+    """Write a report as a run does; return its folder."""
+    folder = f"executions/{definition.name}/{at}/bench"
+    results = tuple(
+        FeatureResult(
+            name, "Fractional", "input", 5_000, distance=0.1 * float(ratio), bound=0.1,
+            p_value=0.01, set="below 12.3", share_reference=0.1, share_window=0.2, share_low=0.18,
+            share_high=0.22,
+        )
+        for name, ratio in zip(names, ratios, strict=True)
+    )  # fmt: skip
+    broken = [one for one in results if (one.ratio or 0) > 1]
+    violations = tuple(
+        Violation(
+            one.feature, "baseline_drift_check", "Baseline drift", "ticket", one.ratio,
+            share_of_blame=1 / len(broken), row_count=200, cause="20% of rows below 12.3",
+        )
+        for one in broken
+    )  # fmt: skip
+    report = CheckResult(definition.kind, violations, 5_000, results)
+    file = Path(root) / folder / "report.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(report.to_dict()))
+    return folder
+
+
+def declare_alarms(connection: Connection, random: np.random.Generator) -> None:
+    """Declare alarms on the monitors' metrics; some of them are in ALARM."""
+    for place in range(ALARMS):
+        monitor = f"m{place % (MONITORS - 1):03d}"
+        endpoint = f"endpoint-{place % (MONITORS - 1) % ENDPOINTS:03d}"
+        number = place // (MONITORS - 1)
+        alarm = AlarmDefinition(
+            alarm_name=f"{monitor}: {number}", namespace=OWN_METRICS, metric_name="violations",
+            dimensions={"Endpoint": endpoint, "MonitoringSchedule": monitor}, statistic="Maximum",
+            period=3_600, evaluation_periods=3, datapoints_to_alarm=2, threshold=float(number),
+            comparison_operator="GreaterThanThreshold",
+            severity="page" if place % 5 == 0 else "ticket",
+        )  # fmt: skip
+        put_alarm(connection, alarm, NOW - WINDOWS * HOUR)
+    table = alert_tables.alarms
+    ids = list(connection.scalars(select(table.c.id)))
+    firing = {int(one) for one in random.choice(ids, FIRING, replace=False)}
+    for state, some in (("ALARM", firing), ("OK", set(ids) - firing)):
+        for part in np.array_split(sorted(some), math.ceil(len(some) / 500)):
+            connection.execute(
+                table.update()
+                .where(table.c.id.in_([int(one) for one in part]))
+                .values(state=state, state_reason="Threshold Crossed", evaluated_until=NOW)
+            )
+
+
+class Dashboard:
+    """The dashboard of the installation, in this process: asked directly, or by Chromium."""
+
+    def __init__(self, folder: Path) -> None:
+        engine = open_database(f"sqlite:///{folder / 'driftline.db'}")
+        root = str(folder / "store")
+        self.app = create_app(DashboardContext(engine, root, lambda: NOW + timedelta(minutes=10)))
+        self.port = free_port()
+
+    async def ask(self, path: str) -> tuple[float, float]:
+        """Ask for a page as its script does; return CPU-s and kilobytes, compressed."""
+        place, _, query = path.partition("?")
+        outputs = [("page", "children"), ("shown", "data")]
+        inputs = [("url", "pathname", place), ("url", "search", query and f"?{query}"),
+                  ("tick", "n_intervals", 0)]  # fmt: skip
+        body = {
+            "output": "..page.children...shown.data..",
+            "outputs": [{"id": name, "property": one} for name, one in outputs],
+            "inputs": [{"id": one, "property": two, "value": value} for one, two, value in inputs],
+            "changedPropIds": ["url.pathname"],
+            "state": [{"id": "shown", "property": "data", "value": None}],
+        }
+        way = httpx.ASGITransport(self.app)
+        host = f"http://127.0.0.1:{self.port}"
+        async with httpx.AsyncClient(transport=way, base_url=host, timeout=None) as client:
+            begun = time.process_time()
+            head = {"accept-encoding": "gzip"}
+            request = client.build_request(
+                "POST", "/_dash-update-component", json=body, headers=head
+            )
+            answer = await client.send(request, stream=True)
+            size = sum([len(part) async for part in answer.aiter_raw()])
+            assert answer.status_code == 200, (path, answer.status_code)
+            return time.process_time() - begun, size / 1e3
+
+    @contextmanager
+    def served(self) -> Iterator[str]:
+        """Serve it for Chromium; give its address."""
+        server = uvicorn.Server(uvicorn.Config(self.app, port=self.port, log_level="warning"))
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{self.port}"
+        server.should_exit = True
+        thread.join()
+
+
+def rss_mb() -> float:
+    """Return the resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def measure(folder: Path) -> Iterator[tuple[str, ...]]:
+    """Ask for each page several times, have Chromium draw it, and give a line of the table."""
+    dashboard = Dashboard(folder)
+    lines = {}
+    for name, path in PAGES.items():
+        asked = [asyncio.run(dashboard.ask(path)) for _ in range(ROUNDS)]
+        cpu, size = zip(*asked, strict=True)
+        lines[name] = (
+            f"{cpu[0]:.2f}",
+            f"{min(cpu[1:]):.2f}",
+            f"{max(size):.0f}",
+            f"{rss_mb():.0f}",
+        )
+        print(name, *lines[name], file=sys.stderr)
+    with dashboard.served() as address, browser() as chromium:
+        page = chromium.new_page(viewport={"width": 1440, "height": 900})
+        for name, path in PAGES.items():
+            page.goto(address + path)
+            try:
+                page.wait_for_selector("#page [data-title]", timeout=DRAWN_MS)
+                nodes = f"{page.evaluate(COUNT):,}"
+            except Error:  # That it never comes is a result.
+                nodes = f"not drawn in {DRAWN_MS // 1000} s"
+            yield (name, *lines[name][:3], nodes, lines[name][3])
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as fresh:
+        folder = Path(sys.argv[1]) if sys.argv[1:] else Path(fresh)
+        if not (folder / "driftline.db").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            begun = time.monotonic()
+            make(folder).dispose()
+            print(f"made in {time.monotonic() - begun:.0f} s", file=sys.stderr)
+        print("| page | first CPU-s | CPU-s | KB | nodes | RSS MB |")
+        print("|---|---:|---:|---:|---:|---:|")
+        for line in measure(folder):
+            print("|", " | ".join(line), "|", flush=True)
+
+
+if __name__ == "__main__":
+    main()
