@@ -31,7 +31,8 @@ from driftline.serving.hosting.formats.table import find_model
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.prints import Prints
 from driftline.serving.resources import store
-from driftline.serving.resources.artifacts import ModelStore, model_digest
+from driftline.serving.resources.artifacts import ModelStore
+from driftline.serving.resources.model_files import model_digest
 from driftline.serving.resources.specs import variants_of
 
 log = logging.getLogger(__name__)

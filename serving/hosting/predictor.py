@@ -16,7 +16,7 @@ from driftline.lazy_imports import without, without_parts_of_numpy
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.few_rows import FEW, UnusualError, few_rows
-from driftline.serving.hosting.formats.model_format import BODIES, ModelError
+from driftline.serving.hosting.formats.model_format import BODIES, ModelError, SignedModel
 from driftline.serving.hosting.formats.skops import LEFT_OUT
 from driftline.serving.hosting.formats.table import StoredModel, find_model, require_trusted
 
@@ -66,10 +66,15 @@ class Predictor:
         *,
         positive: str | Sequence[str] | None = None,
     ) -> None:
-        self.model = model
-        self.description = describe(model)
+        signed = model if isinstance(model, SignedModel) else None
+        self.model: Any = model if signed is None else signed.model
+        model = self.model
+        self.description = describe(model, signed)
         self._names = self.description.feature_names
         self._name_set = set(self._names or ())
+        # One that was fitted on an array may have its columns named beside it.
+        is_named = getattr(model, "feature_names_in_", None) is not None
+        self._takes_frames = getattr(model, "takes_frames_", is_named)
         chances = self.description.has_probability
         self._shown = _shown_classes(self.description, positive)
         if type(model) is Pipeline and len(model.steps) > 1:
@@ -173,11 +178,10 @@ class Predictor:
 
     def _table(self, columns: Columns) -> pd.DataFrame | np.ndarray:
         """Build what the model was fitted on: a data frame when it knows names, else an array."""
-        if self._names is None:
-            if all(values.dtype.kind in "fib" for values in columns.values()):
-                return np.column_stack([values.astype(float) for values in columns.values()])
+        columns = self._in_order(columns)
+        if self._takes_frames or any(values.dtype.kind not in "fib" for values in columns.values()):
             return pd.DataFrame(columns)
-        return pd.DataFrame(self._in_order(columns))
+        return np.column_stack([values.astype(float) for values in columns.values()])
 
     def _in_order(self, columns: Columns) -> Columns:
         """Return the columns as the model names and orders them, if it knows names."""
@@ -223,8 +227,8 @@ def load_model(path: Path, *, trust_pickle: bool) -> object:
     return _read(stored)
 
 
-def describe(model: Any) -> Description:  # noqa: ANN401 - foreign object
-    """Read from a fitted model what it takes and what it answers."""
+def describe(model: Any, signed: SignedModel | None = None) -> Description:  # noqa: ANN401 - foreign object
+    """Read from a fitted model, and what its file says of it, what it takes and answers."""
     kind = type(model).__name__
     if not callable(getattr(model, "predict", None)):
         raise ModelError(f"the file holds a {kind}; expected a model with a method predict")
@@ -234,7 +238,8 @@ def describe(model: Any) -> Description:  # noqa: ANN401 - foreign object
         raise ModelError(f"the {kind} is not fitted; call its method fit before saving") from None
     except TypeError:
         pass  # Not an estimator of scikit-learn: nothing to check by.
-    names = getattr(model, "feature_names_in_", None)
+    names = getattr(model, "feature_names_in_", None) if signed is None else signed.names
+    types = getattr(model, "feature_types_", None) if signed is None else signed.types
     classes = getattr(model, "classes_", None)
     if isinstance(classes, list):
         raise ModelError(f"the {kind} answers {len(classes)} values a row; expected one")
@@ -244,10 +249,12 @@ def describe(model: Any) -> Description:  # noqa: ANN401 - foreign object
         kind="estimator" if classes is None else "classifier",
         feature_names=None if names is None else tuple(map(str, names)),
         feature_count=None if count is None else int(count),
-        class_type="double" if classes is None else _type_of(labels),
+        class_type=(
+            getattr(model, "answer_type_", "double") if classes is None else _type_of(labels)
+        ),
         classes=tuple(class_text(label) for label in labels),
         has_probability=classes is not None and callable(getattr(model, "predict_proba", None)),
-        feature_types=getattr(model, "feature_types_", None),
+        feature_types=types,
     )
 
 

@@ -20,7 +20,8 @@ from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.formats.table import find_model, require_trusted
 from driftline.serving.provisioning.definitions import channel_of, require_order
 from driftline.serving.resources import store
-from driftline.serving.resources.artifacts import absolute, data_fingerprint, model_digest
+from driftline.serving.resources.artifacts import absolute, data_fingerprint
+from driftline.serving.resources.model_files import model_digest, model_files
 from driftline.serving.resources.reach import Reach
 from driftline.serving.resources.resources import (
     ALARM_KINDS,
@@ -260,9 +261,8 @@ def _model_file(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> Path:
     path = absolute(spec.path, "path")
     reach.check(path)
     model = find_model(path)
-    reach.check(model.path)
-    if not model.path.is_file():
-        raise ModelError(f"{model.path}: no regular file; expected a model's")
+    for file in model_files(model.path).values():
+        reach.check(file)
     if model.format.runs_code and spec.trust_pickle is False:
         raise ModelError(f"{model.path.name} is {model.format.noun} and trust_pickle is false")
     require_trusted(model, trust_pickle=trust_pickle)

@@ -8,26 +8,27 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pyarrow import fs
 
-from driftline.errors import InputError, UnavailableError
+from driftline.errors import ConflictError, InputError, UnavailableError
 from driftline.formats.data_files import data_files
 from driftline.formats.location import Location, is_pattern, locate
+from driftline.serving.resources.model_files import (
+    copy_model,
+    model_digest,
+    model_files,
+    remove_model,
+)
 from driftline.serving.resources.reach import Reach
 from driftline.storage import is_remote, open_uri, storage_error
 
 _CHUNK = 1 << 20
 
 
-def model_digest(file: Path) -> str:
-    """Return the digest of a model file's bytes."""
-    return _digest([file], file.parent)
-
-
 class ModelStore:
-    """The models under the storage root, as files of this machine: workers load them from there.
+    """The models under the storage root, on this machine: workers load them from there.
 
     In a bucket they lie as under a local root, and what is served of them is fetched into the local
     folder, once: a path tells the digest of its bytes.
@@ -56,18 +57,18 @@ class ModelStore:
             return path
         half = _half(path)
         try:
-            _copy(self._remote / file, half)
+            _fetch(self._remote / file, half)
             if model_digest(half) != path.parent.name:
                 raise UnavailableError(
                     f"{(self._remote / file).shown}: not the bytes that were put there"
                 )
-            half.replace(path)
+            _place(half, path)
         finally:
-            half.unlink(missing_ok=True)
+            remove_model(half)
         return path
 
     def put(self, name: str, source: Path, digest: str) -> ModelCopy:
-        """Describe the copy of a model file; ``ModelCopy.make`` makes it."""
+        """Describe the copy of a model; ``ModelCopy.make`` makes it."""
         return ModelCopy(self._folder, self._remote, name, source, digest)
 
     def remove(self, file: str) -> None:
@@ -82,7 +83,7 @@ class ModelStore:
 
 
 class ModelCopy:
-    """The server's own copy of a model file under the storage root.
+    """The server's own copy of a model, a file or a folder, under the storage root.
 
     Attributes
     ----------
@@ -91,36 +92,83 @@ class ModelCopy:
     """
 
     def __init__(
-        self, folder: Path, remote: Location | None, name: str, file: Path, digest: str
+        self, folder: Path, remote: Location | None, name: str, source: Path, digest: str
     ) -> None:
-        self.path = f"models/{name}/{digest}/{file.name}"
+        self.path = f"models/{name}/{digest}/{source.name}"
         self._target = folder / self.path
         self._remote = None if remote is None else remote / self.path
-        self._source = file
+        self._source, self._digest = source, digest
 
     def make(self) -> None:
-        """Copy the file, unless the same bytes lie there; a half copy is never seen."""
-        place = self._remote
-        is_there = self._target.exists() if place is None else place.kind == fs.FileType.File
-        if is_there and self._target.exists():
-            return
-        half = _half(self._target)
-        shutil.copyfile(self._source, half)
-        half.replace(self._target)
-        if place is not None and not is_there:
+        """Copy the model, unless the same bytes lie there; a half copy is never seen.
+
+        Raises
+        ------
+        ConflictError
+            When it is not, or no longer, what the digest tells.
+        """
+        if not self._target.exists():
+            half = _half(self._target)
+            try:
+                copy_model(self._source, half)
+                if model_digest(half) != self._digest:
+                    raise ConflictError(
+                        f"{self._source} changed while it was copied; apply it again"
+                    )
+                _place(half, self._target)
+            finally:
+                remove_model(half)
+        if self._remote is not None and not _is_whole(self._remote, self._target):
             try:
                 fs.copy_files(
-                    str(self._target), place.path,
-                    source_filesystem=fs.LocalFileSystem(), destination_filesystem=place.system,
+                    str(self._target), self._remote.path,
+                    source_filesystem=fs.LocalFileSystem(),
+                    destination_filesystem=self._remote.system,
                 )  # fmt: skip
             except OSError as error:
-                raise storage_error(place.shown, error) from error
+                raise storage_error(self._remote.shown, error) from error
 
 
 def _half(target: Path) -> Path:
-    """Return a hidden name beside a file, for it while it grows."""
+    """Return a hidden name beside a model, for it while it grows."""
     target.parent.mkdir(parents=True, exist_ok=True)
     return target.with_name(f".{uuid.uuid4().hex}")
+
+
+def _place(half: Path, target: Path) -> None:
+    """Give a whole model its name, unless another server has done so meanwhile."""
+    try:
+        half.replace(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+
+
+def _is_whole(place: Location, model: Path) -> bool:
+    """Whether all files of a model lie in the bucket: each comes whole, a folder one by one."""
+    if not model.is_dir():
+        return bool(place.kind == fs.FileType.File)
+    there = {
+        info.path.removeprefix(f"{place.path}/"): info.size
+        for info in place.listing(recursive=True, allow_not_found=True)
+        if info.is_file
+    }
+    return there == {name: file.stat().st_size for name, file in model_files(model).items()}
+
+
+def _fetch(place: Location, target: Path) -> None:
+    """Fetch a model, a file or all files of a folder, from a bucket."""
+    if place.kind != fs.FileType.Directory:
+        _copy(place, target)
+        return
+    for info in place.listing(recursive=True):
+        if not info.is_file:
+            continue
+        name = PurePosixPath(info.path.removeprefix(f"{place.path}/"))
+        if name.is_absolute() or ".." in name.parts:  # Keys of objects may be any text.
+            raise UnavailableError(f"{place.shown} holds {str(name)[:80]!r}, no name of a file")
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        _copy(place / str(name), target / name)
 
 
 def _copy(place: Location, target: Path) -> None:

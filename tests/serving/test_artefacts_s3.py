@@ -8,7 +8,8 @@ import pyarrow.fs as pafs
 import pytest
 
 from driftline.errors import InputError, UnavailableError
-from driftline.serving.resources.artifacts import ModelStore, model_digest
+from driftline.serving.resources.artifacts import ModelStore
+from driftline.serving.resources.model_files import model_digest
 from tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.s3
@@ -83,3 +84,32 @@ def test_a_model_that_is_gone_and_a_root_without_a_local_folder_are_told(
         ModelStore(s3_root, tmp_path).fetch("models/m/0/m.skops")
     with pytest.raises(InputError, match="need a folder of this machine"):
         ModelStore(s3_root)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "source"
+    (made / "data").mkdir(parents=True)
+    (made / "MLmodel").write_text("flavors")
+    (made / "data" / "weights").write_bytes(b"a model" * 1000)
+    return made
+
+
+def test_a_folder_is_put_completed_and_fetched_whole(
+    s3_root: str, s3_server: S3Server, folder: Path, tmp_path: Path
+) -> None:
+    digest = model_digest(folder)
+    copy = ModelStore(s3_root, tmp_path / "one").put("m", folder, digest)
+    copy.make()
+    place = f"{s3_root.removeprefix('s3://')}/{copy.path}"
+    s3_server.filesystem().delete_file(f"{place}/data/weights")  # As of a server that was killed.
+    with pytest.raises(UnavailableError, match="not the bytes that were put there"):
+        ModelStore(s3_root, tmp_path / "two").fetch(copy.path)
+
+    copy.make()
+    fetched = ModelStore(s3_root, tmp_path / "two").fetch(copy.path)
+
+    assert model_digest(fetched) == digest
+    assert [path.name for path in fetched.parent.iterdir()] == ["source"]
+    ModelStore(s3_root, tmp_path / "two").remove(copy.path)
+    assert _files(s3_server, s3_root) == []

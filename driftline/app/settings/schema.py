@@ -347,7 +347,7 @@ class Serving(Section):
     """How models are run."""
 
     trust_pickle: Flag = _setting(
-        False, "load models that can run any code: joblib and pickle files, model.tar.gz"
+        False, "load models that can run any code: joblib and pickle files, model.tar.gz, MLflow"
     )
     data_dirs: tuple[str, ...] = _setting(
         (),

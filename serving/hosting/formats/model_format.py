@@ -41,6 +41,18 @@ class BodyModel(ABC):
 
 
 @dataclass(frozen=True, slots=True)
+class SignedModel:
+    """A model, and the columns that its file names, in the order in which the model takes them.
+
+    ``types``: "double", "int64", "bool", "string" or "timestamp" of each.
+    """
+
+    model: object
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFormat:
     """One format in which models are stored.
 
@@ -51,9 +63,9 @@ class ModelFormat:
     reader
         The function that reads such a file, written as an entry point is ("package.module:name"):
         the server knows all formats and never imports a reader. It is called in the worker process
-        with the file's path and returns a fitted model that has ``predict``, and ``classes_`` and
-        ``predict_proba`` where it is a classifier, as scikit-learn's have; or a ``BodyModel``.
-        What it cannot read it refuses by ``ModelError``.
+        with the path of the file, or folder, and returns a fitted model that has ``predict``, and
+        ``classes_`` and ``predict_proba`` where it is a classifier, as scikit-learn's have; a
+        ``SignedModel``; or a ``BodyModel``. What it cannot read it refuses by ``ModelError``.
     runs_code
         Whether reading such a file can run code that is in it. Then it has to be trusted.
     noun
@@ -61,6 +73,8 @@ class ModelFormat:
     has_common_suffix
         Whether files of these suffixes are more often something else: in a folder, a model of any
         other format goes first.
+    marker
+        The file that makes a folder that holds it a model of this format, as a whole; "": none.
     """
 
     suffixes: tuple[str, ...]
@@ -68,6 +82,7 @@ class ModelFormat:
     runs_code: bool = False
     noun: str = "a file"
     has_common_suffix: bool = False
+    marker: str = ""
 
     def read(self, path: Path) -> object:
         """Read a model; only ever in a worker process."""

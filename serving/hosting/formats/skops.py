@@ -52,6 +52,19 @@ def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
     return skops.io.load(file, trusted=names)
 
 
+def trust_estimators() -> None:
+    """Have skops trust all estimators of scikit-learn, as it does in programs that are not ours.
+
+    For code of a trusted model that reads skops files by itself.
+    """
+    from skops.io import _trusted_types
+
+    known = _trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES  # Empty, as above.
+    if not known:
+        names = [f"{one.__module__}.{one.__name__}" for _, one in _all_estimators()]
+        known.extend(name for name in names if name.startswith("sklearn."))
+
+
 def _loaders(file: Path) -> dict[str, set[str]]:
     """Return by which loaders of skops each name in a file is to be read."""
     found: dict[str, set[str]] = {}

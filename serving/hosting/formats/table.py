@@ -28,6 +28,9 @@ MODEL_FORMATS: Mapping[str, ModelFormat] = {
     ARCHIVE: ModelFormat(
         (".tar.gz", ".tgz"), f"{_HERE}.sagemaker:read", runs_code=True, noun="an archive"
     ),
+    "mlflow": ModelFormat(
+        (), f"{_HERE}.mlflow:read", runs_code=True, noun="a model of MLflow", marker="MLmodel"
+    ),
 }
 
 log = logging.getLogger(__name__)
@@ -35,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model on disk, and its format."""
+    """A model on disk, a file or a folder, and its format."""
 
     path: Path
     format: ModelFormat
@@ -67,7 +70,7 @@ def model_suffixes() -> tuple[str, ...]:
 
 
 def find_model(path: Path) -> StoredModel:
-    """Find the model: the file itself, or the only one of a known format in the folder."""
+    """Find the model: the file or folder itself, or the only one of a known format in it."""
     if path.is_dir():
         return _in_folder(path)
     if not path.is_file():
@@ -94,6 +97,9 @@ def _format_of(file: Path) -> ModelFormat | None:
 
 
 def _in_folder(folder: Path) -> StoredModel:
+    for whole in model_formats().values():
+        if whole.marker and (folder / whole.marker).is_file():
+            return StoredModel(folder, whole)
     files = sorted(folder.iterdir())
     models = [StoredModel(file, one) for file in files if (one := _format_of(file)) is not None]
     models = [one for one in models if not one.format.has_common_suffix] or models

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from driftline.app.cli import build
 from driftline.capture.tables.dataset import Dataset
 from tests.serving.hosting.formats.archives import pack
+from tests.serving.hosting.formats.mlflow_models import save
 
 NAMES = ["carrier", "origin", "distance", "temp"]
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
@@ -60,7 +61,18 @@ def onnx(trained: Any, folder: Path) -> Path:
     return folder / "late.onnx"
 
 
-FORMATS: dict[str, Callable[[Any, Path], Path]] = {"model.tar.gz": artefact, "onnx": onnx}
+def mlflow(trained: Any, folder: Path) -> Path:
+    rows = trained.inputs
+    return save(
+        "sklearn", trained.model, folder / "late", rows=rows, answers=trained.model.predict(rows)
+    )
+
+
+FORMATS: dict[str, Callable[[Any, Path], Path]] = {
+    "model.tar.gz": artefact,
+    "onnx": onnx,
+    "mlflow": mlflow,
+}
 
 
 @pytest.fixture

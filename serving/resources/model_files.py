@@ -1,0 +1,120 @@
+"""The files of a model: one, or those in a folder, whoever has put them there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from driftline.errors import InputError
+
+# Of a folder: beyond, somebody has named a folder of other things.
+FILES_MAX, BYTES_MAX, DEPTH_MAX = 10_000, 64 << 30, 50
+_CHUNK = 1 << 20
+
+
+def model_files(model: Path) -> Mapping[str, Path]:
+    """Return a model's files, sorted by their paths inside it; what is one file by "".
+
+    Hidden files and folders are no part of a model, as of data. Links count as the files that they
+    lead to.
+
+    Raises
+    ------
+    InputError
+        When there are devices, pipes, links out of the folder or to folders, or too much or deep.
+    """
+    if not model.is_dir():
+        if not model.is_file():
+            raise InputError(f"{model}: no regular file; expected a model's")
+        return {"": model}
+    top = model.resolve()
+    files: dict[str, Path] = {}
+    size_bytes = 0
+    for file in _below(model):
+        if len(files) == FILES_MAX:
+            raise InputError(f"{model} holds more than {FILES_MAX:,} files; expected a model's")
+        found = _look(file)
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"{file}: no regular file; expected a model's")
+        if file.is_symlink() and not file.resolve().is_relative_to(top):
+            raise InputError(
+                f"{file}: a link out of the model's folder; expected files, or links to files "
+                "inside it (cp -RL makes such a copy)"
+            )
+        size_bytes += found.st_size
+        if size_bytes > BYTES_MAX:
+            raise InputError(f"{model} holds more than {BYTES_MAX >> 30} GiB; expected a model's")
+        files[file.relative_to(model).as_posix()] = file
+    return dict(sorted(files.items()))
+
+
+def model_digest(model: Path) -> str:
+    """Return a digest of a model's bytes; of a folder's, of the names in it, too."""
+    files = model_files(model)
+    if model.is_dir():
+        found = hashlib.blake2b(digest_size=16)
+        for name, file in files.items():
+            # No name holds a NUL, and digests have one length: no other tree reads the same.
+            found.update(os.fsencode(name) + b"\0" + _digest(file).digest())
+        return found.hexdigest()
+    return _digest(model).hexdigest()
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Copy a model's files; of a folder without what is hidden, and no link as a link."""
+    for name, file in model_files(source).items():
+        place = target / name if name else target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)
+
+
+def remove_model(model: Path) -> None:
+    """Remove a model, if there is one."""
+    if model.is_dir():
+        shutil.rmtree(model, ignore_errors=True)
+    else:
+        model.unlink(missing_ok=True)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield what is in a folder and those in it, but for folders and what is hidden."""
+    waiting = [(folder, 0)]
+    while waiting:
+        place, depth = waiting.pop()
+        if depth > DEPTH_MAX:
+            raise InputError(f"{folder} holds folders {DEPTH_MAX} deep; expected a model's")
+        with os.scandir(place) as listing:
+            entries = [entry for entry in listing if not entry.name.startswith(".")]
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append((path, depth + 1))
+            elif entry.is_symlink() and path.is_dir():
+                raise InputError(
+                    f"{path}: a link to a folder; expected files and folders (cp -RL makes such a "
+                    "copy)"
+                )
+            else:
+                yield path
+
+
+def _look(file: Path) -> os.stat_result:
+    try:
+        return file.stat()
+    except OSError as error:  # A link that leads nowhere, or in a circle.
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def _digest(file: Path) -> hashlib.blake2b:
+    found = hashlib.blake2b(digest_size=16)
+    try:
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                found.update(chunk)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    return found

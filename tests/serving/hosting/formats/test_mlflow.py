@@ -1,0 +1,205 @@
+"""MLflow's model folders, saved and read by the real library."""
+
+import subprocess
+import sys
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+from sklearn.linear_model import LogisticRegression
+
+from driftline.serving.hosting.formats.mlflow import PyfuncModel
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.predictor import load_model, load_predictor
+from tests.serving.hosting.formats.mlflow_models import doubling, save
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # As in a worker.
+RANDOM = np.random.default_rng(3)
+ROWS = pd.DataFrame({"a": RANDOM.normal(size=80), "b": RANDOM.normal(size=80)})
+LATE = (ROWS["a"] > 0).astype("int64")
+MODELS = {
+    "sklearn": lambda: LogisticRegression().fit(ROWS, LATE),
+    "xgboost": lambda: xgboost.XGBClassifier(n_estimators=3).fit(ROWS, LATE),
+    "lightgbm": lambda: lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(ROWS, LATE),
+}
+COLUMNS = {"b": ROWS["b"].to_numpy(), "a": ROWS["a"].to_numpy()}  # In another order.
+
+
+@pytest.mark.parametrize("flavor", MODELS)
+def test_a_model_of_a_known_library_is_served_as_itself(flavor, tmp_path):
+    model = MODELS[flavor]()
+    folder = save(flavor, model, tmp_path / "m", rows=ROWS, answers=LATE)
+
+    predictor = load_predictor(folder, trust_pickle=True)
+
+    assert type(predictor.model) is type(model)
+    assert predictor.description.classes == ("0", "1")
+    assert predictor.description.feature_types == ("double", "double")
+    chances = predictor.predict(COLUMNS).probabilities
+    assert np.ravel(chances) == pytest.approx(model.predict_proba(ROWS)[:, 1], rel=1e-6)
+
+
+@pytest.mark.parametrize("flavor", ["xgboost", "lightgbm"])
+def test_a_bare_booster_is_read_as_files_of_its_library_are(flavor, tmp_path):
+    model = MODELS[flavor]()
+    booster = model.get_booster() if flavor == "xgboost" else model.booster_
+    folder = save(flavor, booster, tmp_path / "m")
+
+    answer = load_predictor(folder, trust_pickle=True).predict(COLUMNS)
+
+    assert np.ravel(answer.probabilities) == pytest.approx(
+        model.predict_proba(ROWS)[:, 1], rel=1e-6
+    )
+
+
+def test_a_python_function_answers_what_it_makes_of_a_typed_frame(tmp_path):
+    rows = pd.DataFrame({"n": np.array([1, 2], "int32"), "word": ["x", "y"], "x": [0.5, 1.5]})
+    model = doubling(lambda frame: [f"{kind}" for kind in frame.dtypes][: len(frame)])
+    folder = save("pyfunc", model, tmp_path / "m", rows=rows, answers=["a", "b"])
+
+    predictor = load_predictor(folder, trust_pickle=True)
+    sent = {"word": np.array(["u", "v"], object), "n": np.array([3.0, 4.0]), "x": np.ones(2)}
+
+    assert isinstance(predictor.model, PyfuncModel)
+    assert predictor.description.class_type == "string"
+    assert predictor.description.feature_types == ("int64", "string", "double")
+    assert predictor.predict(sent).predictions == ["int32", "object"]
+    sent["n"] = np.array([3.0, np.nan])
+    with pytest.raises(ModelError, match='column "n" takes integer'):
+        predictor.predict(sent)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (lambda rows: rows["a"] * 2, [2.0, 4.0]),
+        (lambda rows: rows[["a"]], [1.0, 2.0]),
+        (lambda rows: rows["a"].to_numpy()[:, None], [1.0, 2.0]),
+        (lambda rows: rows[["a", "b"]], [[1.0, 3.0], [2.0, 4.0]]),
+    ],
+)
+def test_what_python_functions_return_becomes_a_value_a_row(answer, expected, tmp_path):
+    folder = save("pyfunc", doubling(answer), tmp_path / "m", rows=ROWS, answers=ROWS["a"])
+    sent = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0])}
+
+    assert load_predictor(folder, trust_pickle=True).predict(sent).predictions == expected
+
+
+def test_a_python_function_without_a_signature_gets_the_columns_as_they_are_named(tmp_path):
+    folder = save("pyfunc", doubling(lambda rows: rows["a"] + rows["b"]), tmp_path / "m")
+
+    sent = {"a": np.array([1.0]), "b": np.array([2.0])}
+
+    assert load_predictor(folder, trust_pickle=True).predict(sent).predictions == [3.0]
+
+
+def test_a_signature_names_the_columns_of_a_model_that_was_fitted_on_an_array(tmp_path):
+    model = LogisticRegression().fit(ROWS.to_numpy(), LATE)
+    folder = save("sklearn", model, tmp_path / "m", rows=ROWS, answers=LATE)
+
+    predictor = load_predictor(folder, trust_pickle=True)
+
+    assert predictor.description.feature_names == ("a", "b")
+    chances = np.ravel(predictor.predict(COLUMNS).probabilities)
+    assert chances == pytest.approx(model.predict_proba(ROWS.to_numpy())[:, 1])
+
+
+def test_a_table_of_numbers_is_a_signature_too(tmp_path):
+    model = doubling(lambda rows: [str(rows.dtype)] * len(rows))
+    folder = save(
+        "pyfunc", model, tmp_path / "m", rows=ROWS.to_numpy("float32"), answers=np.array(["a"])
+    )
+
+    predictor = load_predictor(folder, trust_pickle=True)
+
+    assert predictor.description.feature_count == 2
+    assert predictor.predict({"a": np.ones(2), "b": np.ones(2)}).predictions == ["float32"] * 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (ROWS.rename(columns={"a": "c"}), r"signature names c, b, the model in it takes a, b"),
+        (ROWS.to_numpy()[:, :1], r"signature has 1 columns, the model in it takes 2"),
+    ],
+)
+def test_a_signature_that_is_not_the_models_own_is_refused(rows, sentence, tmp_path):
+    folder = save("sklearn", MODELS["sklearn"](), tmp_path / "m", rows=rows, answers=LATE)
+
+    with pytest.raises(ModelError, match=sentence):
+        load_model(folder, trust_pickle=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [", "MLmodel is no YAML"),
+        ("- 1", "MLmodel names no flavors"),
+        ("flavors: {}", "expected python_function, sklearn"),
+        ("flavors: {onnx: {}}", "has the flavors onnx; expected python_function"),
+        ("flavors: {xgboost: {data: /etc/passwd}}", "which lies elsewhere"),
+        ("flavors: {sklearn: {}}", "m cannot be read"),
+        ("flavors: {sklearn: 3}", "m cannot be read"),
+        ("flavors: {sklearn: {}}\nsignature: {inputs: '{'}", "signature cannot be read"),
+        ("flavors: {sklearn: {}}\nsignature: {inputs: '[1]'}", "signature has no list of inputs"),
+        (
+            'flavors: {sklearn: {}}\nsignature: {inputs: \'[{"name": "a", "type": "binary"}]\'}',
+            r'"a" of type binary; expected one of boolean, integer',
+        ),
+        (
+            'flavors: {sklearn: {}}\nsignature: {inputs: \'[{"type": "tensor", '
+            '"tensor-spec": {"dtype": "uint8", "shape": [-1, 8, 8]}}]\'}',
+            r"1 tensors, the first of uint8 and shape \[-1, 8, 8\]",
+        ),
+        ("x: " + "[" * 5000, "MLmodel is no YAML"),
+        ("#" * (5 << 20), "MLmodel has more than 4 MiB"),
+    ],
+)
+def test_a_folder_that_mlflow_has_not_saved_is_one_sentence(text, sentence, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "MLmodel").write_text(text)
+
+    with pytest.raises(ModelError, match=sentence):
+        load_model(tmp_path / "m", trust_pickle=True)
+
+
+def test_a_folder_of_mlflow_has_to_be_trusted(tmp_path):
+    (tmp_path / "MLmodel").write_text("flavors: {}")
+    (tmp_path / "model.skops").write_text("")
+
+    with pytest.raises(ModelError, match=r"is a model of MLflow, which can run any code"):
+        load_model(tmp_path, trust_pickle=False)
+
+
+def test_without_the_library_a_sentence_says_how_to_get_it(tmp_path, monkeypatch):
+    (tmp_path / "MLmodel").write_text("flavors: {sklearn: {}}")
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+
+    with pytest.raises(ModelError, match=r"not installed where models run.*mlflow-skinny\)"):
+        load_model(tmp_path, trust_pickle=True)
+
+
+def test_reading_a_model_leaves_no_trace_in_its_folder_or_where_we_are(tmp_path):
+    (tmp_path / "beside.py").write_text("FACTOR = 2\n")
+    script = (
+        "import sys\nfrom tests.serving.hosting.formats.mlflow_models import doubling, save\n"
+        "def answer(rows):\n    import beside\n    return rows['a'] * beside.FACTOR\n"
+        "from pathlib import Path\n"
+        "save('pyfunc', doubling(answer), Path('m'), code_paths=['../beside.py'])\n"
+        "before = sorted(Path().rglob('*'))\n"
+        "from driftline.serving.hosting.predictor import load_predictor\nimport numpy as np\n"
+        "found = load_predictor(Path('m'), trust_pickle=True).predict({'a': np.array([2.0])})\n"
+        "assert found.predictions == [4.0], found\n"
+        "assert sorted(Path().rglob('*')) == before, sorted(Path().rglob('*'))\n"
+    )
+    (tmp_path / "here").mkdir()
+
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", script], cwd=tmp_path / "here", check=False, text=True,
+        env={"PYTHONPATH": str(__file__).partition("/tests/")[0], "PATH": "/usr/bin:/bin"},
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,131 @@
+"""Models that are folders: which files count, what tells them apart, and what is refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from driftline.errors import ConflictError, InputError
+from driftline.serving.resources import model_files as module
+from driftline.serving.resources.artifacts import ModelStore
+from driftline.serving.resources.model_files import model_digest, model_files
+
+
+@pytest.fixture
+def model(tmp_path):
+    return make(tmp_path / "source", {"MLmodel": "flavors", "data/a.bin": "x", "data/b.bin": "y"})
+
+
+def make(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+def test_the_files_of_a_folder_come_sorted_and_hidden_ones_are_left_out(model):
+    make(model, {".git/config": "secret", "data/.keys": "secret"})
+
+    assert list(model_files(model)) == ["MLmodel", "data/a.bin", "data/b.bin"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"MLmodel": "flavors", "data/a.bin": "y", "data/b.bin": "x"},
+        {"MLmodel": "flavors", "data/a.bin": "x", "data/c.bin": "y"},
+        {"MLmodel": "flavors", "data/a.bin": "xb.bin", "data/b.bin": "y"},
+        {"MLmodel": "flavors", "a.bin": "x", "data/b.bin": "y"},
+        {"MLmodel": "flavors", "data/a.bin": "xy"},
+    ],
+)
+def test_another_tree_has_another_digest(other, model, tmp_path):
+    assert model_digest(make(tmp_path / "other", other)) != model_digest(model)
+
+
+def test_the_digest_is_of_names_and_bytes_alone(model, tmp_path):
+    same = {"data/b.bin": "y", "data/a.bin": "x", "MLmodel": "flavors", ".hidden": "z"}
+    os.utime(model / "MLmodel", (0, 0))
+
+    assert model_digest(make(tmp_path / "same", same)) == model_digest(model)
+
+
+def test_a_link_to_a_file_inside_is_that_file_in_the_copy(model, tmp_path):
+    (model / "again").symlink_to("data/a.bin")
+    copy = ModelStore(str(tmp_path / "store")).put("m", model, model_digest(model))
+
+    copy.make()
+
+    made = tmp_path / "store" / copy.path / "again"
+    assert (made.read_text(), made.is_symlink()) == ("x", False)
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("/etc/passwd", r"odd: a link out of the model's folder.*cp -RL"),
+        ("../outside", r"odd: a link out of the model's folder"),
+        ("data", r"odd: a link to a folder.*cp -RL"),
+        (".", r"odd: a link to a folder"),
+        ("/dev/zero", r"odd: no regular file"),
+        ("nowhere", r"odd: cannot be read \(No such file"),
+        ("odd", r"odd: cannot be read \(Too many levels"),
+    ],
+)
+def test_links_that_lead_elsewhere_are_refused(target, sentence, model, tmp_path):
+    (tmp_path / "outside").write_text("secret")
+    (model / "odd").symlink_to(target)
+
+    with pytest.raises(InputError, match=sentence):
+        model_digest(model)
+
+
+def test_pipes_are_refused_before_anybody_waits_for_a_writer(model):
+    os.mkfifo(model / "data/pipe")
+
+    with pytest.raises(InputError, match=r"pipe: no regular file"):
+        model_digest(model)
+
+
+def test_folders_within_folders_are_not_followed_for_ever(model):
+    (model / Path(*["d"] * (module.DEPTH_MAX + 1))).mkdir(parents=True)
+
+    with pytest.raises(InputError, match=r"holds folders 50 deep"):
+        model_files(model)
+
+
+def test_a_folder_of_other_things_is_no_model(model, monkeypatch):
+    monkeypatch.setattr(module, "FILES_MAX", 2)
+    with pytest.raises(InputError, match=r"more than 2 files"):
+        model_files(model)
+
+    monkeypatch.undo()
+    with (model / "large").open("wb") as file:
+        file.truncate(module.BYTES_MAX)
+    with pytest.raises(InputError, match=r"more than 64 GiB"):
+        model_files(model)
+
+
+def test_what_changes_while_it_is_copied_is_not_kept(model, tmp_path):
+    copy = ModelStore(str(tmp_path / "store")).put("m", model, model_digest(model))
+    (model / "data/a.bin").write_text("changed")
+
+    with pytest.raises(ConflictError, match="changed while it was copied"):
+        copy.make()
+
+    assert list((tmp_path / "store" / copy.path).parent.iterdir()) == []
+
+
+def test_a_copy_is_made_once_and_removed_whole(model, tmp_path):
+    store = ModelStore(str(tmp_path / "store"))
+    copy = store.put("m", model, model_digest(model))
+    copy.make()
+    made = store.path(copy.path)
+    (made / "MLmodel").unlink()
+
+    copy.make()
+
+    assert [path.name for path in made.parent.iterdir()] == ["source"]
+    assert not (made / "MLmodel").exists()
+    store.remove(copy.path)
+    assert not made.parents[1].exists()
