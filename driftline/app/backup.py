@@ -33,6 +33,7 @@ from driftline.capture.tables.commit_lock import LOCK_NAME, between_commits
 from driftline.capture.tables.log_files import KEPT_SUFFIX, LOG, list_tables
 from driftline.database.engine import sqlite_file, sqlite_files
 from driftline.errors import InputError, UnavailableError
+from driftline.serving.hosting.multi_model.file_cache import COPIES
 from driftline.storage import is_remote
 
 MANIFEST = "manifest.json"
@@ -362,7 +363,7 @@ def _copy_table(root: Path, table: Path, version: int, copy: _Copy) -> Iterator[
 
 def _others(folder: Path, settings: Settings) -> Iterator[Path]:
     """Return the files that are neither of tables nor of the database, the spool or a lock."""
-    left_out = {settings.spool_dir, folder / LOCK_NAME, folder / AUDIT}
+    left_out = {settings.spool_dir, folder / LOCK_NAME, folder / AUDIT, folder / COPIES}
     left_out |= {Path(table) for table in list_tables(str(folder))}
     left_out |= set(_places(settings).values()) - {folder}
     left_out |= {*sqlite_files(settings.database_url)}

@@ -342,7 +342,7 @@ EndpointState = shape("EndpointState", "Whether an endpoint answers, and which v
 Applied = shape("Applied", "What was applied, or would be.",
     dry_run=bool, changes=[Change], endpoints=({"": EndpointState}, None))
 ModelStatus = shape("ModelStatus", "What was made of a model's files.",
-    digest=str, file=str, trust_pickle=(bool, None), description=Values)
+    digest=str, file=(str, None), trust_pickle=(bool, None), description=Values | None)
 BaselineStatus = shape("BaselineStatus", "What was made of reference data.",
     fingerprint=str, version=str, signature=Values, model_digest=(str | None, None),
     script=(str, None))

@@ -13,6 +13,7 @@ from driftline.errors import NotFoundError
 from driftline.loopback import error_body
 from driftline.serving.bodies.media_types import answer_form, body_form
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.hosting.multi_model.target_model import HEADER
 from driftline.serving.hosting.pool import Pool
 
 
@@ -24,12 +25,14 @@ def router(reconciler: EndpointReconciler) -> APIRouter:
     async def predictions(name: str, request: Request, model: str | None = None) -> Response:
         """Predict rows as an invocation does, or as it would by another declared model.
 
-        Of several variants the one with the largest weight answers. Nothing of it is captured.
+        Of several variants the one with the largest weight answers; of many models the one that the
+        header X-Amzn-SageMaker-Target-Model names. Nothing of it is captured.
         """
         form = body_form(request.headers.get("content-type", ""))
         answer = answer_form(request.headers.get("accept", ""), form)
-        pool = await _pool(reconciler, name, model)
-        reply = await pool.invoke(form, answer, await request.body())
+        header = request.headers.get(HEADER)
+        pool, target_model = await _pool(reconciler, name, model, header)
+        reply = await pool.invoke(form, answer, await request.body(), target_model)
         if reply.status != 200:
             body = error_body(reply.code, reply.message)
             return Response(body, reply.status, media_type="application/json")
@@ -38,10 +41,14 @@ def router(reconciler: EndpointReconciler) -> APIRouter:
     return routes
 
 
-async def _pool(reconciler: EndpointReconciler, name: str, model: str | None) -> Pool:
+async def _pool(
+    reconciler: EndpointReconciler, name: str, model: str | None, header: str | None
+) -> tuple[Pool, str | None]:
+    """Return the workers to ask, and for which of many models."""
     if model is not None:
-        return await reconciler.rehearsals.pool(name, model)
+        return await reconciler.rehearsals.pool(name, model), None
     served = reconciler.endpoint(name)
     if served is None:
         raise NotFoundError(f'endpoint "{name[:80]}" is not served here')
-    return max(served.routes, key=lambda route: route.desired.weight).pool
+    route = max(served.routes, key=lambda route: route.desired.weight)
+    return route.pool, route.target_model(header)

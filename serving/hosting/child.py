@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, cast
 
 from driftline.errors import InputError, UnavailableError
@@ -14,8 +15,11 @@ from driftline.formats.body_limits import MAX_REQUEST_ROWS
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
 from driftline.serving.hosting.prints import Prints
+from driftline.serving.resources.endpoints import ManyModels
 
 log = logging.getLogger(__name__)
+
+NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 
 
 class LoadError(InputError):
@@ -42,6 +46,7 @@ class Launch:
     positive: str | tuple[str, ...] | None = None
     max_rows: int = MAX_REQUEST_ROWS  # Of one request.
     name: str = ""  # The model's, for the log.
+    many: ManyModels | None = None  # Then ``path`` is the prefix below which they lie.
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Reply:
     body: bytes
     code: str = ""
     message: str = ""
+    # Of a worker that holds many models: what this request had to wait for (multi_model/worker.py).
+    note: Mapping[str, Any] | None = None
 
 
 class Child(asyncio.Protocol):
@@ -62,9 +69,12 @@ class Child(asyncio.Protocol):
         self.gone = asyncio.Event()
         self.when_gone: Callable[[], None] = lambda: None
         self.last_heard = 0.0
+        self.number = 0  # Of its place in the pool.
+        self.model_count = 1
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._notes: dict[int, Mapping[str, Any]] = {}  # Of requests that wait.
         self._next = 0
         self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._transport: asyncio.Transport | None = None
@@ -115,18 +125,28 @@ class Child(asyncio.Protocol):
         """How many requests wait for this worker's answer."""
         return len(self._waiting)
 
-    async def ask(self, form: str, answer: str, body: bytes, *, alone: bool) -> Reply:
-        """Send one request and wait for its reply."""
+    async def ask(
+        self,
+        form: str,
+        answer: str,
+        body: bytes,
+        *,
+        alone: bool,
+        more: Mapping[str, Any] = NOTHING_MORE,
+    ) -> Reply:
+        """Send one request and wait for its reply; ``more``: which of many models is asked."""
         if self.gone.is_set():
             raise WorkerLostError("the worker has ended")
         number = self._next = self._next + 1
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting[number] = future
-        self._write({"id": number, "form": form, "answer": answer, "alone": alone}, body)
+        head = {"id": number, "form": form, "answer": answer, "alone": alone, **more}
+        self._write(head, body)
         try:
             return await future
         finally:
             self._waiting.pop(number, None)
+            self._notes.pop(number, None)
 
     def kill(self) -> None:
         """End the process at once; every waiting request learns that it is lost."""
@@ -180,18 +200,22 @@ class Child(asyncio.Protocol):
                 self._ready.set_result(header["ready"])
             else:
                 self._ready.set_exception(LoadError(header["refused"]))
+        elif "notes" in header:
+            self.model_count = header["count"]
+            self._notes.update((one, note) for one, note in header["notes"] if one in self._waiting)
         else:
-            future = self._waiting.get(header["id"])
+            number = header["id"]
+            future = self._waiting.get(number)
             # Nobody waits any more for an answer that came after the time-out.
             if future is not None and not future.done():
-                future.set_result(_reply(header, body))
+                future.set_result(_reply(header, body, self._notes.get(number)))
 
     def _write(self, header: Mapping[str, Any], body: bytes) -> None:
         assert self._transport is not None
         self._transport.write(pack(header, body))
 
 
-def _reply(header: Mapping[str, Any], body: bytes) -> Reply:
+def _reply(header: Mapping[str, Any], body: bytes, note: Mapping[str, Any] | None) -> Reply:
     if header["status"] == 200:
-        return Reply(200, header["type"], body)
-    return Reply(header["status"], "", b"", header["code"], header["message"])
+        return Reply(200, header["type"], body, note=note)
+    return Reply(header["status"], "", b"", header["code"], header["message"], note)

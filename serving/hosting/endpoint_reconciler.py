@@ -30,6 +30,8 @@ from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
+from driftline.serving.hosting.multi_model.file_cache import FileCache
+from driftline.serving.hosting.multi_model.pool import MultiModelPool
 from driftline.serving.hosting.pool import DRAIN_S, Limits, Pool
 from driftline.serving.hosting.rehearsal import Rehearsals
 from driftline.serving.hosting.routing import Route, ServedEndpoint
@@ -155,7 +157,7 @@ class EndpointReconciler:
 
     def outdate(self, files: Iterable[str]) -> None:
         """Have model files removed as soon as no server uses them and nobody declares them."""
-        self._outdated = self._outdated.union(files)
+        self._outdated = self._outdated.union(filter(None, files))
 
     def status(self, name: str) -> tuple[Status, str | None]:
         """Return the state of an endpoint and, when something is wrong, what.
@@ -201,6 +203,14 @@ class EndpointReconciler:
                 )
             )
         return found
+
+    def loaded_models(self) -> list[tuple[str, str, list[int]]]:
+        """Return endpoint, variant and the models of each worker, where there are many models."""
+        return [
+            (route.desired.endpoint, route.desired.name, route.pool.model_counts)
+            for route in self._routes.values()
+            if route.desired.many is not None
+        ]
 
     @property
     def is_read(self) -> bool:
@@ -296,6 +306,7 @@ class EndpointReconciler:
                 store.hold_all(connection)
                 found = Declared.read(connection)
                 files = {desired.model_file for desired in found.variants} | self._files()
+                files -= {""}
                 say_used(connection, self._server, files, datetime.now(UTC))
                 return found
         except OperationalError as error:
@@ -318,7 +329,7 @@ class EndpointReconciler:
         """Return the model files that this server runs on, starts or is about to start."""
         running = {route.desired.model_file for route in self._routes.values()}
         wanted = {desired.model_file for desired in self._declared.variants}
-        return running | wanted | self._held
+        return (running | wanted | self._held) - {""}  # Of many models none is the server's.
 
     def _prune(self) -> None:
         """Remove model files that were replaced here, unless they are needed somewhere."""
@@ -356,7 +367,7 @@ class EndpointReconciler:
         if key in self._starting:
             self._starting.pop(key).cancel()
         self._problems.pop(key, None)
-        pool = Pool(desired.endpoint, launch, limits, first=loaded.pop(launch.path, None))
+        pool = self._pool(desired, launch, limits, loaded)
         if at_once:
             self._place(desired, pool)
         elif old is not None:
@@ -367,7 +378,8 @@ class EndpointReconciler:
     async def _start(self, key: Key, desired: DesiredVariant, pool: Pool) -> None:
         """Start a pool and put it in the place of the one before."""
         try:
-            await asyncio.to_thread(self._models.fetch, desired.model_file)
+            if desired.many is None:
+                await asyncio.to_thread(self._models.fetch, desired.model_file)
             await pool.start()
         except (DriftlineError, OSError) as error:
             if self._problems.get(key) != str(error):
@@ -443,14 +455,29 @@ class EndpointReconciler:
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
+    def _pool(
+        self, desired: DesiredVariant, launch: Launch, limits: Limits, loaded: dict[str, Child]
+    ) -> Pool:
+        """Make the pool of a variant, perhaps with a process that has loaded its model before."""
+        if desired.many is None:
+            return Pool(desired.endpoint, launch, limits, first=loaded.pop(launch.path, None))
+        many = desired.many
+        files = FileCache(
+            many.prefix, self._models.local_folder, many.disk_limit_mb << 20,
+            self._context.reach.check,
+        )  # fmt: skip
+        return MultiModelPool(desired.endpoint, launch, limits, files)
+
     def _launch(self, desired: DesiredVariant) -> Launch:
+        many = desired.many
         return Launch(
-            path=str(self._models.path(desired.model_file)),
+            path=many.prefix if many else str(self._models.path(desired.model_file)),
             trust_pickle=desired.trust_pickle and self._context.trust_pickle,
             signature=desired.signature,
             positive=desired.positive,
             max_rows=self._context.max_request_rows,
             name=desired.model,
+            many=many,
         )
 
     def _limits(self, desired: DesiredVariant) -> Limits:

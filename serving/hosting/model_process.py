@@ -316,6 +316,8 @@ class ModelShelf:
                 return None
             name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
             made = store.get(connection, "Model", name).made
+            if "file" not in made:  # Many models.
+                return None
         launch = Launch(
             # Only here: a scheduler without such monitors may keep its storage elsewhere.
             str(ModelStore(self._root, self._local_dir).fetch(made["file"])),

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from driftline.errors import DriftlineError, UnavailableError
-from driftline.serving.hosting.child import Child, Launch, LoadError, Reply, WorkerLostError
+from driftline.serving.hosting.child import (
+    NOTHING_MORE,
+    Child,
+    Launch,
+    LoadError,
+    Reply,
+    WorkerLostError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +88,11 @@ class Pool:
         return bool(self._children)
 
     @property
+    def model_counts(self) -> list[int]:
+        """How many models each worker that can answer now has in memory."""
+        return [child.model_count for child in self._children]
+
+    @property
     def process_ids(self) -> list[int]:
         """The process numbers of the workers that can answer now."""
         return [child.process_id for child in self._children]
@@ -135,33 +149,62 @@ class Pool:
         if self._first is not None:
             await self._first.stop()
 
-    async def invoke(self, form: str, answer: str, body: bytes) -> Reply:
-        """Have one request answered by the least loaded worker, on another one if that is lost."""
+    async def invoke(
+        self, form: str, answer: str, body: bytes, target_model: str | None = None
+    ) -> Reply:
+        """Have one request answered by the least loaded worker, on another one if that is lost.
+
+        ``target_model``: which of many models is asked; None where there is one.
+        """
+        assert target_model is None  # See MultiModelPool.
+        with self._opened() as deadline:
+            return await self._answered(form, answer, body, deadline)
+
+    @contextmanager
+    def _opened(self) -> Iterator[float]:
+        """Count a request as open, within the limit; return when it has to be answered."""
         if self._open >= self.limits.open_requests:
             raise BusyError(
                 f'endpoint "{self.name}" has {self._open} open requests, its limit; try again'
             )
         self._open += 1
-        deadline = asyncio.get_running_loop().time() + self.limits.timeout_s
+        try:
+            yield asyncio.get_running_loop().time() + self.limits.timeout_s
+        finally:
+            self._open -= 1
+
+    async def _answered(
+        self,
+        form: str,
+        answer: str,
+        body: bytes,
+        deadline: float,
+        more: Mapping[str, Any] = NOTHING_MORE,
+    ) -> Reply:
         child: Child | None = None
         try:
             for attempt in range(MAX_ATTEMPTS):
-                child = self._least_loaded() or await self._next_ready()
+                child = self._chosen(more) or await self._next_ready()
                 try:
                     async with asyncio.timeout_at(deadline):
-                        return await child.ask(form, answer, body, alone=attempt > 0)
+                        return await child.ask(form, answer, body, alone=attempt > 0, more=more)
                 except WorkerLostError as error:
                     log.warning("endpoint=%s event=lost attempt=%d", self.name, attempt + 1)
                     if error.was_first and attempt > 0:
                         break
         except TimeoutError:
             self._kill_if_stuck(child)
-            raise TimedOutError(
-                f'endpoint "{self.name}" did not answer within {self.limits.timeout_s:g} s'
-            ) from None
-        finally:
-            self._open -= 1
+            raise self._late() from None
         raise WorkerLostError(f'endpoint "{self.name}": its worker ended over this request')
+
+    def _late(self) -> TimedOutError:
+        return TimedOutError(
+            f'endpoint "{self.name}" did not answer within {self.limits.timeout_s:g} s'
+        )
+
+    def _chosen(self, more: Mapping[str, Any]) -> Child | None:
+        """Return the worker to ask; None while none runs."""
+        return self._least_loaded()
 
     def _least_loaded(self) -> Child | None:
         if len(self._children) == 1:
@@ -244,7 +287,7 @@ class Pool:
         child.when_gone = gone
         try:
             if not child.gone.is_set():
-                slot.child = child
+                slot.child, child.number = child, slot.number
                 self._children = [*self._children, child]
                 self._any_ready.set()
                 await slot.changed.wait()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 
 from driftline.database.engine import read_connection
+from driftline.errors import InputError
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.endpoints import DesiredVariant, desired_with
@@ -47,6 +48,8 @@ class Rehearsals:
         """Return a running pool of a declared model, by the signature of an endpoint."""
         async with self._lock:
             desired = await asyncio.to_thread(self._read, endpoint, model)
+            if desired.many is not None:
+                raise InputError(f'model "{model}" is many models; expected one of a file')
             # A model that was applied anew meanwhile is another one.
             key = desired.endpoint, desired.model_file, desired.generation
             pool = self._pools.pop(key, None)

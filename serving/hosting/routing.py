@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate
 
 from driftline.capture.tap.target import CaptureTarget
 from driftline.errors import ConflictError, InputError
+from driftline.serving.hosting.multi_model.target_model import (
+    HEADER,
+    checked_target_model,
+    require_servable,
+)
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.resources.endpoints import DesiredVariant
 
@@ -20,6 +26,40 @@ class Route:
     desired: DesiredVariant
     pool: Pool
     target: CaptureTarget
+
+    def target_model(self, header: str | None) -> str | None:
+        """Return which of many models a request asks, by its header; None where there is one.
+
+        Raises
+        ------
+        InputError
+            When the header is missing, names nothing that could be served, or there is one model.
+        """
+        if self.desired.many is None:
+            if header is not None:
+                raise InputError(
+                    f'{HEADER} is given, and endpoint "{self.desired.endpoint}" has a single '
+                    "model; leave the header out"
+                )
+            return None
+        if header is None:
+            raise InputError(
+                f'endpoint "{self.desired.endpoint}" has many models; name one by the header '
+                f"{HEADER}"
+            )
+        name = checked_target_model(header)
+        require_servable(name, trust_pickle=self.pool.launch.trust_pickle)
+        return name
+
+    def captured_as(self, target_model: str | None) -> CaptureTarget:
+        """Return what a request is recorded as; of many models, the one that is asked."""
+        return self.target if target_model is None else _of_model(self.target, target_model)
+
+
+# The tap knows targets by identity.
+@lru_cache(maxsize=4096)
+def _of_model(target: CaptureTarget, model: str) -> CaptureTarget:
+    return replace(target, model=model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
-"""Child process that holds one model: forked by `fork_server`, or a program of its own.
+"""Child process that holds a model, or many: forked by `fork_server`, or a program of its own.
 
 Reads frames from the socket FD of ``python -P -m driftline.serving.hosting.worker FD``, answers
-frames, and ends when the socket ends. A frame with a path says which model to load; all others are
-requests. Requests that are waiting when the model gets free are predicted together: a pipeline of
-scikit-learn costs milliseconds a call and microseconds a row (17 rows 2.1 ms, 340 rows 2.3 ms), so
-this decides how many requests a second a worker answers. If the model refuses a batch, its requests
-are predicted one by one, so that each gets its own answer.
+frames, and ends when the socket ends. A frame with a path says which model to load, or that many
+will be asked for (multi_model/worker.py); all others are requests. Requests that are waiting when
+the model gets free are predicted together: a pipeline of scikit-learn costs milliseconds a call and
+microseconds a row (17 rows 2.1 ms, 340 rows 2.3 ms), so this decides how many requests a second a
+worker answers. If the model refuses a batch, its requests are predicted one by one, so that each
+gets its own answer.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import socket
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -52,7 +53,7 @@ MAX_BATCH_ROWS = 4096
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class Loaded:
     """A model, and what finds its rows when the endpoint has a signature."""
 
     predictor: Predictor
@@ -65,6 +66,9 @@ class _Loaded:
         from driftline.serving.hosting.questions import Questions
 
         return Questions(self.predictor)
+
+
+Held = Loaded | BodyModel
 
 
 @dataclass(slots=True)
@@ -96,8 +100,9 @@ def main(descriptor: int) -> None:
 
 
 def _serve(link: socket.socket) -> None:
-    loaded: _Loaded | BodyModel | None = None
-    for frames in _frames(link, FrameReader()):
+    loaded: Held | None = None
+    reader = FrameReader()
+    for frames in _frames(link, reader):
         waiting = []
         for header, body in frames:
             if "op" in header and loaded is not None:
@@ -106,17 +111,22 @@ def _serve(link: socket.socket) -> None:
             if "path" not in header:
                 waiting.append((header, body))
                 continue
+            if header.get("many") is not None:
+                # Here: other workers need none of it.
+                from driftline.serving.hosting.multi_model.worker import ManyModels
+
+                many = ManyModels(link, header)
+                link.sendall(pack({"ready": {}}))
+                many.serve(reader)
+                return
             try:
-                loaded = _load(header)
+                loaded = load(header, expected_rows(header))
             except InputError as error:
                 link.sendall(pack({"refused": str(error)}))
                 return
-            link.sendall(pack({"ready": asdict(_description(loaded))}))
-        if isinstance(loaded, BodyModel):
-            for header, body in waiting:
-                link.sendall(_answer_body(loaded, header, body))
-        elif waiting and loaded is not None:
-            _answer_all(link, loaded, waiting)
+            link.sendall(pack({"ready": asdict(description_of(loaded))}))
+        if waiting and loaded is not None:
+            answer_frames(link, loaded, waiting)
 
 
 def _frames(
@@ -128,21 +138,37 @@ def _frames(
             yield frames
 
 
-def _description(loaded: _Loaded | BodyModel) -> Description:
+def description_of(loaded: Held) -> Description:
+    """Return what a model says about itself."""
     return OF_BODIES if isinstance(loaded, BodyModel) else loaded.predictor.description
 
 
-def _load(header: dict[str, Any]) -> _Loaded | BodyModel:
+def expected_rows(header: Mapping[str, Any]) -> RequestRows | None:
+    """Return what finds the rows in bodies, when the endpoint has a signature."""
+    if header.get("signature") is None:
+        return None
+    signature = Signature.from_json(header["signature"])
+    return RequestRows(signature, is_strict=True, max_rows=int(header["max_rows"]))
+
+
+def load(header: Mapping[str, Any], expected: RequestRows | None) -> Held:
     """Load the model that a frame names."""
     model = load_model(Path(header["path"]), trust_pickle=bool(header["trust_pickle"]))
     if isinstance(model, BodyModel):
         return model
     predictor = Predictor(model, positive=header.get("positive"))
-    max_rows = int(header["max_rows"])
-    if header.get("signature") is None:
-        return _Loaded(predictor, None, max_rows)
-    signature = Signature.from_json(header["signature"])
-    return _Loaded(predictor, RequestRows(signature, is_strict=True, max_rows=max_rows), max_rows)
+    return Loaded(predictor, expected, int(header["max_rows"]))
+
+
+def answer_frames(
+    link: socket.socket, loaded: Held, frames: Sequence[tuple[dict[str, Any], bytes]]
+) -> None:
+    """Answer requests for a model."""
+    if isinstance(loaded, BodyModel):
+        for header, body in frames:
+            link.sendall(_answer_body(loaded, header, body))
+    else:
+        _answer_all(link, loaded, frames)
 
 
 def _answer_body(model: BodyModel, header: dict[str, Any], body: bytes) -> bytes:
@@ -156,15 +182,15 @@ def _answer_body(model: BodyModel, header: dict[str, Any], body: bytes) -> bytes
     except MemoryError:
         raise
     except UnsupportedMediaError as error:
-        return _refusal(header, 415, "unsupported_media_type", str(error))
+        return refusal(header, 415, "unsupported_media_type", str(error))
     except NotAcceptableError as error:
-        return _refusal(header, 406, "not_acceptable", str(error))
+        return refusal(header, 406, "not_acceptable", str(error))
     except InputError as error:
-        return _refusal(header, 400, "bad_request", str(error))
+        return refusal(header, 400, "bad_request", str(error))
     # The functions are foreign code and may raise anything. The log gets the whole of it.
     except Exception as error:  # noqa: BLE001
         traceback.print_exc()
-        return _refusal(header, 424, "model_error", _received(error))
+        return refusal(header, 424, "model_error", _received(error))
     return pack({"id": header["id"], "status": 200, "type": media_type}, answer)
 
 
@@ -177,25 +203,25 @@ def _received(error: Exception) -> str:
     return f'Received {side} error ({status}) from the model with message "{said}"'
 
 
-def _answer_monitor(loaded: _Loaded | BodyModel, header: dict[str, Any], body: bytes) -> bytes:
+def _answer_monitor(loaded: Held, header: dict[str, Any], body: bytes) -> bytes:
     """Answer a question of a monitor; such a process has no other work."""
     if isinstance(loaded, BodyModel):
         message = (
             "the model reads and writes bodies by functions of its own (inference.py), so that its "
             "answers cannot be explained; leave the attribution monitor out"
         )
-        return _refusal(header, 400, "bad_request", message)
+        return refusal(header, 400, "bad_request", message)
     try:
         return loaded.questions.answer(header, body)
     except MemoryError:
         raise
     # As below: a model may raise anything.
     except Exception as error:  # noqa: BLE001
-        return _refusal(header, 424, "model_error", _sentence(error))
+        return refusal(header, 424, "model_error", _sentence(error))
 
 
 def _answer_all(
-    link: socket.socket, loaded: _Loaded, frames: Sequence[tuple[dict[str, Any], bytes]]
+    link: socket.socket, loaded: Loaded, frames: Sequence[tuple[dict[str, Any], bytes]]
 ) -> None:
     """Answer every frame, together where that is possible."""
     batch: list[_Request] = []
@@ -204,10 +230,10 @@ def _answer_all(
         try:
             columns = read_columns(body, header["form"], loaded.expected, loaded.max_rows)
         except RowLimitError as error:
-            link.sendall(_refusal(header, 413, "too_large", str(error)))
+            link.sendall(refusal(header, 413, "too_large", str(error)))
             continue
         except InputError as error:
-            link.sendall(_refusal(header, 400, "bad_request", str(error)))
+            link.sendall(refusal(header, 400, "bad_request", str(error)))
             continue
         request = _Request(header, columns, len(next(iter(columns.values()))))
         if batch and (
@@ -244,7 +270,7 @@ def _predict(predictor: Predictor, batch: Sequence[_Request]) -> Iterator[bytes]
                 yield from _predict(predictor, [request])
             return
         log.info("model refused rows error=%s", type(error).__name__)
-        yield _refusal(batch[0].header, 424, "model_error", _sentence(error))
+        yield refusal(batch[0].header, 424, "model_error", _sentence(error))
         return
     start = 0
     for request in batch:
@@ -259,7 +285,8 @@ def _reply(header: dict[str, Any], answer: Answer) -> bytes:
     return pack(found, write_answer(answer, form))
 
 
-def _refusal(header: dict[str, Any], status: int, code: str, message: str) -> bytes:
+def refusal(header: Mapping[str, Any], status: int, code: str, message: str) -> bytes:
+    """Return the frame that refuses a request."""
     return pack({"id": header["id"], "status": status, "code": code, "message": message})
 
 

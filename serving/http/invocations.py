@@ -21,6 +21,7 @@ from driftline.serving.bodies.media_types import UnsupportedMediaError, answer_f
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Reply
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.hosting.multi_model.target_model import HEADER
 from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.http.responses import (
     ClientGoneError,
@@ -28,7 +29,7 @@ from driftline.serving.http.responses import (
     read_body,
     status_of,
 )
-from driftline.serving.metrics.traffic import Answered
+from driftline.serving.metrics.traffic import HIT, Answered, Loading
 from driftline.validation import nearest
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ log = logging.getLogger(__name__)
 # What servers log for a caller that did not wait: nothing was sent.
 CLIENT_GONE = 499
 _VARIANT = b"x-amzn-sagemaker-target-variant"
-# Where the variant stands that the tap was told of: it must be the one that answers.
+_MODEL = HEADER.lower().encode()
+# Where variant and model stand that the tap was told of: they must be those that answer.
 _ROUTE = "driftline.route"
 _PATH = re.compile(r"/endpoints/([^/]+)/invocations")
 
@@ -71,10 +73,11 @@ class Invocations:
         if found is None:
             return None
         try:
-            scope[_ROUTE] = route = self._chosen(found, scope)
+            route = self._chosen(found, scope)
+            scope[_ROUTE] = route, model = route, route.target_model(_header(scope, _MODEL))
         except DriftlineError:
             return None  # Refused: no model is asked.
-        return route.target
+        return route.captured_as(model)
 
     def endpoint(self, scope: Scope) -> str:
         """Return the name of the endpoint that a call reaches; "" for none."""
@@ -97,7 +100,8 @@ class Invocations:
             await refuse(send, 405, "method_not_allowed", "expected POST", allow)
             return Answered(405)
         try:
-            route: Route | None = scope.get(_ROUTE)
+            route: Route | None
+            route, model = scope.get(_ROUTE, (None, None))
             if route is None:
                 served = self._find(scope)
                 if served is None:
@@ -105,7 +109,9 @@ class Invocations:
                 route = self._chosen(served, scope)
             endpoint, variant = route.desired.endpoint, route.desired.name
             headers.append((b"x-amzn-invoked-production-variant", variant.encode("ascii")))
-            reply, model_s = await self._invoke(route, scope, receive)
+            if _ROUTE not in scope:
+                model = route.target_model(_header(scope, _MODEL))
+            reply, model_s = await self._invoke(route, model, scope, receive)
         except DriftlineError as error:
             status, code, extra = status_of(error)
             await refuse(send, status, code, str(error), headers + extra)
@@ -116,7 +122,7 @@ class Invocations:
             log.info("request=%s event=client-gone", request_id)
             return Answered(CLIENT_GONE, endpoint, variant)
         await _send(reply, headers, send)
-        return Answered(reply.status, endpoint, variant, model_s)
+        return Answered(reply.status, endpoint, variant, model_s, _loading(model, reply))
 
     def _find(self, scope: Scope) -> ServedEndpoint | None:
         matched = _PATH.fullmatch(scope["path"])
@@ -124,10 +130,8 @@ class Invocations:
 
     def _chosen(self, served: ServedEndpoint, scope: Scope) -> Route:
         """Return the variant that a call names, or else one by the weights."""
-        for name, value in scope["headers"]:
-            if name == _VARIANT:
-                return served.named(value.decode("latin-1"))
-        return served.by_weight(self._draw())
+        variant = _header(scope, _VARIANT)
+        return served.by_weight(self._draw()) if variant is None else served.named(variant)
 
     def _unknown(self, name: str) -> DriftlineError:
         """Return why an endpoint does not answer that is not served here."""
@@ -144,7 +148,9 @@ class Invocations:
         )
         return NotFoundError(f'endpoint "{name}" does not exist; {near}')
 
-    async def _invoke(self, route: Route, scope: Scope, receive: Receive) -> tuple[Reply, float]:
+    async def _invoke(
+        self, route: Route, model: str | None, scope: Scope, receive: Receive
+    ) -> tuple[Reply, float]:
         """Return what the model answers, and the seconds that it took."""
         content_type, accept, event_time, encoding = _headers(scope)
         form: str = content_type
@@ -165,8 +171,26 @@ class Invocations:
             )
         body = await read_body(scope, receive, limit=self._limit, timeout_s=self._body_timeout_s)
         asked_s = time.perf_counter()
-        reply = await route.pool.invoke(form, answer, body)
+        reply = await route.pool.invoke(form, answer, body, model)
         return reply, time.perf_counter() - asked_s
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    return next((found.decode("latin-1") for key, found in scope["headers"] if key == name), None)
+
+
+def _loading(model: str | None, reply: Reply) -> Loading | None:
+    """Return what an answer of one of many models cost to have it there."""
+    if model is None or reply.note is None:
+        return None if model is None else HIT
+    note = reply.note
+    return Loading(
+        is_hit=False,
+        wait_s=note["wait_s"],
+        download_s=note.get("download_s"),
+        load_s=note.get("load_s"),
+        unload_s=tuple(note.get("unload_s", ())),
+    )
 
 
 def _headers(scope: Scope) -> tuple[str, str, str | None, str]:

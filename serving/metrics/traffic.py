@@ -15,7 +15,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -31,6 +31,7 @@ from driftline.errors import DriftlineError
 log = logging.getLogger(__name__)
 
 NAMESPACE: Final = "AWS/SageMaker"
+INSTANCES: Final = "/aws/sagemaker/Endpoints"  # Of what is measured of each worker.
 COUNTED: Final = {
     "left_out": "Invocations that no metric tells of: the database was away for too long.",
     "failures": "Attempts to write metrics of traffic that failed.",
@@ -45,6 +46,19 @@ _TIMES_MAX = 512
 _LOOK_S = 1.0
 
 
+class Loading(NamedTuple):
+    """What it took to have one of many models in memory for an invocation."""
+
+    is_hit: bool  # It was there.
+    wait_s: float = 0.0
+    download_s: float | None = None  # None: this one did not wait for a download, or a load.
+    load_s: float | None = None
+    unload_s: tuple[float, ...] = ()  # Of each model that had to go for it.
+
+
+HIT = Loading(is_hit=True)
+
+
 class Answered(NamedTuple):
     """How an invocation went."""
 
@@ -52,6 +66,7 @@ class Answered(NamedTuple):
     endpoint: str = ""
     variant: str = ""
     model_s: float | None = None  # None: the model was not asked.
+    loading: Loading | None = None  # None: the endpoint has one model.
 
 
 @dataclass(slots=True)
@@ -91,20 +106,52 @@ class _Minute:
     server_errors: int = 0
     model: _Times = field(default_factory=_Times)
     overhead: _Times = field(default_factory=_Times)
+    # Of multi-model endpoints: invocations whose model was there, or was not; times by metric.
+    hits: int = 0
+    misses: int = 0
+    loading: dict[str, _Times] = field(default_factory=dict)
+    loaded: list[int] = field(default_factory=list)  # Models of each worker.
+
+    def note_loading(self, found: Loading) -> None:
+        """Count what it took to have a model in memory."""
+        if found.is_hit:
+            self.hits += 1
+            return
+        self.misses += 1
+        times = {
+            "ModelLoadingWaitTime": (found.wait_s,),
+            "ModelDownloadingTime": (found.download_s,),
+            "ModelLoadingTime": (found.load_s,),
+            "ModelUnloadingTime": found.unload_s,
+        }
+        for name, values in times.items():
+            for seconds in values:
+                if seconds is not None:
+                    self.loading.setdefault(name, _Times()).note(seconds)
 
 
 _Key = tuple[int, str, str]
+Loaded = tuple[str, str, list[int]]  # Endpoint, variant, and the models of each worker.
 
 
 class Traffic:
     """Counts invocations and writes them as metrics.
 
+    ``loaded`` tells how many models each worker of the multi-model endpoints holds now.
+
     :meth:`observe` and :meth:`run` belong to the event loop; only writing happens in a thread.
     """
 
-    def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        now: Callable[[], datetime],
+        loaded: Callable[[], Iterable[Loaded]] = tuple,
+    ) -> None:
         self._engine = engine
         self._now = now
+        self._loaded = loaded
+        self._sampled = 0  # The minute of which LoadedModelCount was last looked at.
         self._minutes: dict[_Key, _Minute] = {}
         self._waiting: deque[tuple[str, dict[_Key, _Minute]]] = deque()
         self._left_out = 0
@@ -120,28 +167,46 @@ class Traffic:
         if not answered.endpoint:
             return
         key = int(self._now().timestamp() // 60), answered.endpoint, answered.variant
-        minute = self._minutes.get(key)
+        minute = self._minute(key)
         if minute is None:
-            if len(self._minutes) >= _MINUTES_MAX:
-                self._left_out += 1
-                return
-            minute = self._minutes[key] = _Minute()
+            self._left_out += 1
+            return
         minute.count += 1
         minute.caller_errors += 400 <= answered.status < 500
         minute.server_errors += answered.status >= 500
         if answered.model_s is not None:
             minute.model.note(answered.model_s)
             minute.overhead.note(max(0.0, seconds - answered.model_s))
+        if answered.loading is not None:
+            minute.note_loading(answered.loading)
+
+    def _minute(self, key: _Key) -> _Minute | None:
+        """Return what is counted of a minute; None where there is no room for another one."""
+        found = self._minutes.get(key)
+        if found is None and len(self._minutes) < _MINUTES_MAX:
+            found = self._minutes[key] = _Minute()
+        return found
 
     async def run(self) -> None:
         """Write each minute when it is over, until cancelled; then what is left."""
         try:
             while True:
                 await asyncio.sleep(_LOOK_S)
+                self._sample()
                 await self._write(int(self._now().timestamp() // 60))
         finally:
             # What was counted so far is told even if the minute is not over.
             await asyncio.shield(self._write(None))
+
+    def _sample(self) -> None:
+        """Look once a minute how many models are loaded."""
+        minute = int(self._now().timestamp() // 60)
+        if minute == self._sampled:
+            return
+        self._sampled = minute
+        for endpoint, variant, counts in self._loaded():
+            if (found := self._minute((minute, endpoint, variant))) is not None:
+                found.loaded = list(counts)
 
     async def _write(self, before: int | None) -> None:
         """Write the minutes before one; None: all."""
@@ -200,6 +265,14 @@ def _points(key: _Key, minute: _Minute) -> Iterator[Datapoint]:
     ) -> Datapoint:
         return Datapoint(NAMESPACE, name, dimensions, time, values=values, counts=counts, unit=unit)
 
+    if minute.loaded:
+        counts = [1.0] * len(minute.loaded)
+        values = [float(one) for one in minute.loaded]
+        yield Datapoint(
+            INSTANCES, "LoadedModelCount", dimensions, time, values=values, counts=counts
+        )
+    if not minute.count:
+        return
     count = float(minute.count)
     yield point("Invocations", [1.0], [count])
     # 0 or 1 for each invocation: the sum is how many failed, the average which share.
@@ -208,6 +281,10 @@ def _points(key: _Key, minute: _Minute) -> Iterator[Datapoint]:
         ("Invocation5XXErrors", minute.server_errors),
     ):
         yield point(name, [0.0, 1.0], [count - errors, float(errors)])
-    for name, times in (("ModelLatency", minute.model), ("OverheadLatency", minute.overhead)):
+    if minute.hits or minute.misses:
+        counts = [float(minute.misses), float(minute.hits)]
+        yield point("ModelCacheHit", [0.0, 1.0], counts)
+    found = {"ModelLatency": minute.model, "OverheadLatency": minute.overhead, **minute.loading}
+    for name, times in found.items():
         for values, counts in times.parts():
             yield point(name, values, counts, "Microseconds")

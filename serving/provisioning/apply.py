@@ -63,7 +63,7 @@ from driftline.serving.provisioning.renewal import (
 )
 from driftline.serving.provisioning.targets import ASKING_MAX, require_ways
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoints import require_consistent
+from driftline.serving.resources.endpoints import require_consistent, require_one_place
 from driftline.serving.resources.resources import (
     ALARM_KINDS,
     Resource,
@@ -76,6 +76,7 @@ from driftline.serving.resources.specs import (
     BaselineSpec,
     EndpointSpec,
     Kind,
+    ModelSpec,
     MonitorSpec,
     baseline_and_pin,
     variants_of,
@@ -153,7 +154,7 @@ class Applier:
                 await asyncio.to_thread(self._reconciler.release)
                 raise
             self._reconciler.outdate(
-                entry.before.made["file"]
+                entry.before.made.get("file", "")
                 for entry in plan.of_kind("Model")
                 if entry.before is not None
             )
@@ -451,7 +452,7 @@ class Applier:
             store.delete_row(connection, kind, name)
             self._record(connection, "delete", kind, row.name, row.declared(), None)
         if kind == "Model":
-            self._reconciler.outdate([row.made["file"]])
+            self._reconciler.outdate([row.made.get("file", "")])
         log.info("kind=%s name=%s action=delete", kind, row.name)
 
 
@@ -551,6 +552,8 @@ def _check_spec(resource: Resource) -> None:
     definition_of(resource)
     if isinstance(resource.spec, EndpointSpec):
         require_consistent(resource.spec)
+    if isinstance(resource.spec, ModelSpec):
+        require_one_place(resource.spec)
 
 
 def _endpoint_made(

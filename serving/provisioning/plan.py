@@ -9,15 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pyarrow import fs
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.rule import Rule, alarm_name
 from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
+from driftline.formats.location import locate
 from driftline.monitors.external.source import UNLIMITED, Access, ExternalSource
 from driftline.monitors.rules.references import check_tables
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.formats.table import find_model, require_trusted
+from driftline.serving.hosting.multi_model.target_model import (
+    checked_target_model,
+    require_servable,
+)
 from driftline.serving.provisioning.definitions import channel_of, require_order
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import absolute, data_fingerprint
@@ -30,6 +36,7 @@ from driftline.serving.resources.resources import (
     key_of,
 )
 from driftline.serving.resources.specs import (
+    MULTI_MODEL,
     SECRET_FIELDS,
     BaselineSpec,
     CapturedData,
@@ -41,6 +48,7 @@ from driftline.serving.resources.specs import (
     variants_of,
 )
 from driftline.serving.resources.store import Stored
+from driftline.storage import is_remote
 from driftline.validation import nearest
 
 Action = Literal["create", "update", "unchanged"]
@@ -112,7 +120,9 @@ def content_of(
     """Look at the files that a resource names and return their digests; empty where it has none."""
     found: dict[str, str] = {}
     try:
-        if isinstance(resource.spec, ModelSpec):
+        if isinstance(resource.spec, ModelSpec) and resource.spec.mode == MULTI_MODEL:
+            found = _example(resource.spec, reach, trust_pickle=trust_pickle)
+        elif isinstance(resource.spec, ModelSpec):
             file = _model_file(resource.spec, reach, trust_pickle=trust_pickle)
             found = {"digest": model_digest(file), "source": str(file)}
         elif isinstance(resource.spec, BaselineSpec):
@@ -257,8 +267,34 @@ def _article(kind: Kind) -> str:
     return "a composite alarm" if kind == "CompositeAlarm" else "a metric alarm"
 
 
+def _example(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> dict[str, str]:
+    """Return a digest of a prefix, and the first model below it that could be served; "" for none.
+
+    The digest does not tell which it is: models come and go, and all have to answer alike.
+    """
+    prefix = str(spec.model_data_prefix)
+    reach.check_data(prefix)
+    place = locate(prefix)
+    if not is_remote(prefix) and place.kind != fs.FileType.Directory:
+        raise InputError(f"model_data_prefix {prefix}: no such folder")
+    infos = place.listing(recursive=True, allow_not_found=True)
+    names = sorted(info.path[len(place.path) :].lstrip("/") for info in infos if info.is_file)
+    trusted = trust_pickle and spec.trust_pickle is not False
+    name = next((name for name in names if _is_servable(name, trust_pickle=trusted)), "")
+    digest = hashlib.blake2b(f"{prefix} {bool(name)}".encode(), digest_size=16).hexdigest()
+    return {"digest": digest, "source": name}
+
+
+def _is_servable(name: str, *, trust_pickle: bool) -> bool:
+    try:
+        require_servable(checked_target_model(name), trust_pickle=trust_pickle)
+    except InputError:
+        return False
+    return True
+
+
 def _model_file(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> Path:
-    path = absolute(spec.path, "path")
+    path = absolute(str(spec.path), "path")
     reach.check(path)
     model = find_model(path)
     for file in model_files(model.path).values():

@@ -33,6 +33,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
 from driftline.serving.hosting.formats.model_format import BODIES
 from driftline.serving.hosting.model_process import ModelProcess
+from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model
 from driftline.serving.provisioning.plan import Planned
 from driftline.serving.provisioning.signatures import (
@@ -45,7 +46,7 @@ from driftline.serving.provisioning.signatures import (
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.resources import ResourceError, key_of
-from driftline.serving.resources.specs import BaselineSpec, CapturedData, ModelSpec
+from driftline.serving.resources.specs import MULTI_MODEL, BaselineSpec, CapturedData, ModelSpec
 from driftline.serving.resources.store import Stored
 from driftline.signature import Signature
 
@@ -80,7 +81,10 @@ class Provisioner:
         resource = planned.resource
         try:
             if isinstance(resource.spec, ModelSpec):
-                made = await self._model(planned, resource.spec, Path(source or ""))
+                if resource.spec.mode == MULTI_MODEL:
+                    made = await self._many_models(planned, resource.spec, source or "")
+                else:
+                    made = await self._model(planned, resource.spec, Path(source or ""))
                 self._models[resource.key] = made
                 return made
             if isinstance(resource.spec, BaselineSpec):
@@ -131,6 +135,30 @@ class Provisioner:
             "trust_pickle": trusted,
             "description": description,
         }
+
+    async def _many_models(self, planned: Planned, spec: ModelSpec, example: str) -> Made:
+        """Learn from one model below a prefix what all of them take and answer."""
+        trusted = self._context.trust_pickle and spec.trust_pickle is not False
+        if planned.before is not None and not planned.is_new_content:
+            return {**planned.before.made, "trust_pickle": trusted}
+        found = {"digest": planned.content["digest"], "trust_pickle": trusted}
+        if not example:
+            return {**found, "description": None}
+        files = FileCache(
+            str(spec.model_data_prefix), self._store.local_folder, spec.disk_limit_mb << 20,
+            self._context.reach.check,
+        )  # fmt: skip
+        try:
+            async with files.copy(example) as copy:
+                launch = Launch(str(copy.path), trust_pickle=trusted, name=planned.resource.name)
+                timeout_s = self._context.start_timeout_s
+                description, child = await describe_model(launch, timeout_s=timeout_s)
+                await child.stop()
+        except InputError as error:
+            raise InputError(f'model "{example}" below the prefix: {error}') from error
+        finally:
+            await files.close()
+        return {**found, "description": description}
 
     def _baseline(self, planned: Planned, spec: BaselineSpec) -> Made:
         before = planned.before
@@ -187,10 +215,12 @@ class Provisioner:
     def _model_named(self, name: str) -> Made:
         """Return what was made of a model, now or before."""
         made = self._models.get(key_of("Model", name))
-        if made is not None:
-            return made
-        with read_connection(self._context.engine) as connection:
-            return store.get(connection, "Model", name).made
+        if made is None:
+            with read_connection(self._context.engine) as connection:
+                made = store.get(connection, "Model", name).made
+        if "file" not in made:
+            raise InputError(f'model "{name}" is many models; expected one of mode SingleModel')
+        return made
 
     def _explained(
         self, spec: BaselineSpec, data: object, fitted: baselines.Baseline, model: Made
@@ -246,6 +276,13 @@ def _of_variants(
     first: tuple[str, str | None, Signature | None] | None = None
     for variant, model in models.items():
         description = model["description"]
+        if description is None:
+            if declared is None:
+                return None, None
+            raise InputError(
+                "no model lies below its model_data_prefix yet, so that nobody knows what they "
+                "answer; put one there, and apply its Model again"
+            )
         try:
             positive = positive_class(declared, description, chosen=chosen)
             signature = None

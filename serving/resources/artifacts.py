@@ -43,6 +43,11 @@ class ModelStore:
         else:
             self._folder = Path(open_uri(root)[1])
 
+    @property
+    def local_folder(self) -> Path:
+        """The folder of this machine that models are served from."""
+        return self._folder
+
     def path(self, file: str) -> Path:
         """Return where a model lies, or will lie when it was fetched.
 
@@ -73,6 +78,7 @@ class ModelStore:
 
     def remove(self, file: str) -> None:
         """Remove a model, here and there; that it stays is no error, only waste."""
+        assert file  # Or all that is stored would go.
         folder, _, _ = file.rpartition("/")
         shutil.rmtree(self._folder / folder, ignore_errors=True)
         with suppress(OSError):  # Other models of this name lie beside it.

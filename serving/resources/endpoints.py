@@ -16,8 +16,19 @@ from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
-from driftline.serving.resources.specs import EndpointSpec, variants_of
+from driftline.serving.resources.specs import MULTI_MODEL, EndpointSpec, ModelSpec, variants_of
 from driftline.signature import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class ManyModels:
+    """The models below a prefix, each of which a request may name, and their bounds."""
+
+    prefix: str
+    memory_limit_mb: int
+    disk_limit_mb: int
+    # The Description that each has to have; None: any.
+    like: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,7 @@ class DesiredVariant:
     name: str
     weight: float  # Its share of the requests is this divided by the sum of the endpoint's.
     model: str
-    model_file: str  # Relative to the storage root.
+    model_file: str  # Relative to the storage root; "" of many models.
     trust_pickle: bool
     signature: str | None
     positive: str | None
@@ -37,6 +48,7 @@ class DesiredVariant:
     trust_event_time: bool
     generation: int
     reads_bodies: bool = False  # Whether bodies go to the model as they come, of whatever type.
+    many: ManyModels | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -68,6 +80,25 @@ def require_consistent(spec: EndpointSpec) -> None:
                 f'variant_name "{variant.variant_name}" stands twice; expected names that differ '
                 "by more than case"
             )
+
+
+def require_one_place(spec: ModelSpec) -> None:
+    """Refuse a model of neither a file nor a prefix, and fields without effect in its mode.
+
+    Raises
+    ------
+    InputError
+        Naming the field, and what was expected.
+    """
+    is_many = spec.mode == MULTI_MODEL
+    needed = "model_data_prefix" if is_many else "path"
+    if getattr(spec, needed) is None:
+        other = "" if is_many else ", or mode: MultiModel with model_data_prefix"
+        raise InputError(f"spec.{needed} is missing; expected it in mode {spec.mode}{other}")
+    idle = ("path",) if is_many else ("model_data_prefix", "memory_limit_mb", "disk_limit_mb")
+    for name in idle:
+        if getattr(spec, name) != ModelSpec.model_fields[name].default:
+            raise InputError(f"spec.{name} in mode {spec.mode}, which has no use for it")
 
 
 def _require_foreign(spec: EndpointSpec) -> None:
@@ -114,13 +145,13 @@ def desired_with(connection: Connection, endpoint: str, model: str) -> DesiredVa
 def _desired(
     endpoint: store.Stored, variant: Mapping[str, Any], model: store.Stored
 ) -> DesiredVariant:
-    spec = endpoint.spec
+    spec, about = endpoint.spec, model.made.get("description") or {}
     return DesiredVariant(
         endpoint=endpoint.name,
         name=variant["variant_name"],
         weight=variant["initial_variant_weight"],
         model=model.name,
-        model_file=model.made["file"],
+        model_file=model.made.get("file", ""),
         trust_pickle=model.made["trust_pickle"],
         signature=endpoint.made.get("signature"),
         positive=endpoint.made.get("positive"),
@@ -128,7 +159,22 @@ def _desired(
         sampling_percentage=spec.get("sampling_percentage"),
         trust_event_time=spec["trust_event_time"],
         generation=endpoint.generation,
-        reads_bodies=model.made.get("description", {}).get("kind") == "bodies",  # Description.kind
+        reads_bodies=about.get("kind") == "bodies",  # Description.kind
+        many=_many(model, endpoint.made.get("signature")),
+    )
+
+
+def _many(model: store.Stored, signature: str | None) -> ManyModels | None:
+    spec = model.spec
+    # .get: specs that were stored before there could be many.
+    if spec.get("mode") != MULTI_MODEL:
+        return None
+    return ManyModels(
+        prefix=spec["model_data_prefix"],
+        memory_limit_mb=spec["memory_limit_mb"],
+        disk_limit_mb=spec["disk_limit_mb"],
+        # Without a signature nothing is said of what they take and answer.
+        like=None if signature is None else model.made["description"],
     )
 
 

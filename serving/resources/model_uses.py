@@ -36,7 +36,7 @@ def unused(connection: Connection, files: Iterable[str], now: datetime) -> list[
     In a transaction that holds all resources: what is declared or used stays so meanwhile.
     """
     connection.execute(delete(servers).where(servers.c.until <= now))
-    kept = {model.made["file"] for model in store.list_kind(connection, "Model")}
+    kept = {model.made.get("file") for model in store.list_kind(connection, "Model")}
     for used in connection.execute(select(servers.c.model_files)).scalars():
         kept.update(used)
     return sorted(set(files) - kept)

@@ -63,11 +63,20 @@ def baseline_and_pin(text: str) -> tuple[str, str | None]:
     return name, version if sign else None
 
 
-class ModelSpec(Spec):
-    """A model file, or a folder with one."""
+MULTI_MODEL = "MultiModel"
 
-    path: str
+
+class ModelSpec(Spec):
+    """A model file, or a folder with one; or many models below a prefix."""
+
+    path: str | None = None
     trust_pickle: bool | None = None
+    mode: Literal["SingleModel", "MultiModel"] = "SingleModel"
+    # Of mode MultiModel: a folder, or a URI of a bucket's, below which the models' files lie.
+    model_data_prefix: str | None = None
+    # What models may take that are in memory, of each worker, and as files on the server's disk.
+    memory_limit_mb: Annotated[int, Field(ge=16, le=1 << 20)] = 1024
+    disk_limit_mb: Annotated[int, Field(ge=1, le=1 << 24)] = 10_240
 
 
 # Rows that an endpoint captured in a time that is over; "from" is no name that a class can give.

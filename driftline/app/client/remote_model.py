@@ -67,6 +67,8 @@ class RemoteModel(ServerCalls):
         # The one that answers: ``predictions`` asks that with the largest share, too.
         asked = max(variants, key=itemgetter("share"))
         made = self._get("models", asked["model"])["status"]
+        if "file" not in made:
+            raise InputError(f'endpoint "{endpoint}" has many models; give the file of one')
         signature, about = found["status"]["signature"], made["description"]
         columns = [] if signature is None else signature["features"]
         names = [one["name"] for one in columns if one["role"] == "feature"]

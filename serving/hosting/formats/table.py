@@ -75,7 +75,7 @@ def find_model(path: Path) -> StoredModel:
         return _in_folder(path)
     if not path.is_file():
         raise ModelError(f"model {path}: no such file")
-    found = _format_of(path)
+    found = format_of(path)
     if found is None:
         expected = ", ".join(model_suffixes())
         raise ModelError(f'model {path}: suffix "{path.suffix}"; expected one of {expected}')
@@ -91,7 +91,8 @@ def require_trusted(model: StoredModel, *, trust_pickle: bool) -> None:
         )
 
 
-def _format_of(file: Path) -> ModelFormat | None:
+def format_of(file: Path) -> ModelFormat | None:
+    """Return the format that a file's name tells; None for none."""
     name = file.name.lower()
     return next((one for one in model_formats().values() if name.endswith(one.suffixes)), None)
 
@@ -101,7 +102,7 @@ def _in_folder(folder: Path) -> StoredModel:
         if whole.marker and (folder / whole.marker).is_file():
             return StoredModel(folder, whole)
     files = sorted(folder.iterdir())
-    models = [StoredModel(file, one) for file in files if (one := _format_of(file)) is not None]
+    models = [StoredModel(file, one) for file in files if (one := format_of(file)) is not None]
     models = [one for one in models if not one.format.has_common_suffix] or models
     if len(models) != 1:
         named = ", ".join(one.path.name for one in models) or "none"

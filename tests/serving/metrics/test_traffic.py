@@ -14,15 +14,17 @@ from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.app.client.client import Client
 from driftline.errors import InputError
 from driftline.serving.metrics import traffic
-from driftline.serving.metrics.traffic import NAMESPACE, Answered, Traffic
+from driftline.serving.metrics.traffic import HIT, INSTANCES, NAMESPACE, Answered, Loading, Traffic
 from tests.clock import Clock
 from tests.serving.conftest import NOW
 
 FLIGHTS = {"EndpointName": "flights", "VariantName": "all"}
 
 
-def read(engine: Engine, name: str, minutes: int = 5, **dimensions: str):
-    key = metric_key(NAMESPACE, name, dimensions or FLIGHTS)
+def read(
+    engine: Engine, name: str, minutes: int = 5, namespace: str = NAMESPACE, **dimensions: str
+):
+    key = metric_key(namespace, name, dimensions or FLIGHTS)
     end = NOW + timedelta(minutes=minutes)
     request = SeriesRequest(key, NOW, end, 60, needs_distribution=True)
     with engine.connect() as connection:
@@ -184,3 +186,34 @@ def test_a_server_tells_of_its_endpoints_when_it_stops(start, trained, tmp_path)
         "OverheadLatency",
     ]
     assert (calls["sum"], calls["sample_count"]) == (1.0, 4.0)
+
+
+def test_what_it_took_to_have_one_of_many_models_is_told_by_sagemakers_names(
+    engine: Engine,
+) -> None:
+    counted = Traffic(engine, Clock(NOW), lambda: [("flights", "all", [3, 5])])
+
+    def work() -> None:
+        for _ in range(3):
+            counted.observe(ok()._replace(loading=HIT), 0.01)
+        missed = Loading(
+            is_hit=False, wait_s=0.5, download_s=0.1, load_s=0.3, unload_s=(0.01, 0.02)
+        )
+        counted.observe(ok()._replace(loading=missed), 0.6)
+        # One that came while the model was being loaded for another.
+        counted.observe(ok()._replace(loading=Loading(is_hit=False, wait_s=0.2)), 0.3)
+        counted._sample()
+        counted._sample()
+
+    asyncio.run(run_while(counted, work))
+
+    hits = read(engine, "ModelCacheHit")[0]
+    assert (hits.sum, hits.sample_count, hits.get("Average")) == (3.0, 5.0, 0.6)
+    for name, count, total_us in (
+        ("ModelLoadingWaitTime", 2, 700_000), ("ModelDownloadingTime", 1, 100_000),
+        ("ModelLoadingTime", 1, 300_000), ("ModelUnloadingTime", 2, 30_000),
+    ):  # fmt: skip
+        found = read(engine, name)[0]
+        assert (name, found.sample_count, found.sum) == (name, count, pytest.approx(total_us))
+    loaded = read(engine, "LoadedModelCount", namespace=INSTANCES)[0]
+    assert (loaded.sample_count, loaded.minimum, loaded.maximum) == (2, 3.0, 5.0)

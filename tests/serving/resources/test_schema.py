@@ -38,7 +38,7 @@ def test_resources_of_the_documents_fit(page, tmp_path):
     [
         ({"kind": "Monitr"}, "kind", "Monitr"),
         ({"kind": "Model", "name": "m", "spec": {"path": "m.skops", "pth": 1}}, "spec", "pth"),
-        ({"kind": "Model", "name": "m", "spec": {}}, "spec", '"path" is a required'),
+        ({"kind": "Baseline", "name": "b", "spec": {}}, "spec", '"data" is a required'),
         ({"kind": "Model", "name": "m", "spec": {"path": "m"}, "status": {}}, "", "status"),
         ({"kind": "Baseline", "name": "b", "spec": {"data": "d", "problem": "b"}}, "spec", "b"),
     ],

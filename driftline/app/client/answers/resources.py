@@ -227,7 +227,7 @@ class EndpointStatus(TypedDict):
     positive: NotRequired[str | None]
 
 class ModelResource(TypedDict):
-    """A model file, or a folder with one."""
+    """A model file, or a folder with one; or many models below a prefix."""
     name: str
     owner: NotRequired[str | None]
     tags: NotRequired[dict[str, str] | None]
@@ -235,16 +235,20 @@ class ModelResource(TypedDict):
     spec: ModelSpec
 
 class ModelSpec(TypedDict):
-    """A model file, or a folder with one."""
-    path: str
+    """A model file, or a folder with one; or many models below a prefix."""
+    path: NotRequired[str | None]
     trust_pickle: NotRequired[bool | None]
+    mode: NotRequired[Literal["SingleModel", "MultiModel"]]
+    model_data_prefix: NotRequired[str | None]
+    memory_limit_mb: NotRequired[int]
+    disk_limit_mb: NotRequired[int]
 
 class ModelStatus(TypedDict):
     """What was made of a model's files."""
     digest: str
-    file: str
+    file: NotRequired[str]
     trust_pickle: NotRequired[bool]
-    description: dict[str, Any]
+    description: dict[str, Any] | None
 
 class MonitorResource(TypedDict):
     """What is compared with what, how often."""
@@ -393,7 +397,7 @@ class StoredEndpoint(TypedDict):
     status: EndpointStatus
 
 class StoredModel(TypedDict):
-    """A model file, or a folder with one."""
+    """A model file, or a folder with one; or many models below a prefix."""
     name: str
     owner: str | None
     tags: dict[str, str]

@@ -1,0 +1,54 @@
+"""That all models of an endpoint with a signature take and answer the same.
+
+They are captured into one table, where one column holds one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.predictor import Description
+
+_MEND = "put it below another prefix"
+
+
+def require_alike(found: Description, expected: Mapping[str, Any]) -> None:
+    """Refuse a model that takes other columns, or answers otherwise, than a Description says.
+
+    Raises
+    ------
+    ModelError
+        Naming what differs.
+    """
+    answers = (found.class_type, list(found.classes), found.has_probability)
+    if answers != (expected["class_type"], list(expected["classes"]), expected["has_probability"]):
+        raise ModelError(
+            f"it answers {_answers(*answers)}, the endpoint's models answer "
+            f"{_answers(expected['class_type'], expected['classes'], expected['has_probability'])};"
+            f" {_MEND}"
+        )
+    if found.kind != expected["kind"]:
+        raise ModelError(f"it is of kind {found.kind}, not {expected['kind']}; {_MEND}")
+    names, others = found.feature_names, expected["feature_names"]
+    if names is not None and others is not None and set(names) != set(others):
+        raise ModelError(
+            "it takes other columns than the endpoint's models: "
+            f"not {_listed(set(others) - set(names))}, but {_listed(set(names) - set(others))}; "
+            f"{_MEND}"
+        )
+    if found.feature_count != expected["feature_count"]:
+        raise ModelError(
+            f"it takes {found.feature_count} columns, the endpoint's models "
+            f"{expected['feature_count']}; {_MEND}"
+        )
+
+
+def _answers(class_type: str, classes: Iterable[str], has_probability: bool) -> str:
+    what = _listed(classes) if classes else class_type
+    return f"{what} with{'' if has_probability else 'out'} probabilities"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)[:8]) or "nothing"

@@ -1,0 +1,65 @@
+"""The header that names one model of a multi-model endpoint: a path below its prefix, or refused.
+
+It comes from callers and becomes a path and a key, so only plain names pass: nothing that a file
+system, a bucket, a shell or a log reads as anything else.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from driftline.errors import InputError
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.formats.table import (
+    ARCHIVE,
+    MODEL_FORMATS,
+    StoredModel,
+    format_of,
+    model_formats,
+    require_trusted,
+)
+
+HEADER = "X-Amzn-SageMaker-Target-Model"
+# SageMaker's length of the header, and what file systems allow of one name.
+LONGEST, LONGEST_PART = 1024, 255
+# No part begins with a dot, so neither "." and ".." nor hidden files pass; "%" does not, so nothing
+# is decoded a second time further down.
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+@-]*", re.ASCII)
+
+
+def checked_target_model(text: str) -> str:
+    """Return the name of a target model if it is one.
+
+    Raises
+    ------
+    InputError
+        When it is too long, or has a part that is no plain name.
+    """
+    if not text:
+        raise InputError(f"{HEADER} is empty; expected the path of a model below the prefix")
+    if len(text) > LONGEST:
+        raise InputError(f"{HEADER} has {len(text)} characters; expected {LONGEST} at most")
+    for part in text.split("/"):
+        if len(part) > LONGEST_PART or _PART.fullmatch(part) is None:
+            raise InputError(
+                f"{HEADER} {text[:80]!a}: {part[:40]!a} is no plain name; expected a "
+                "path below the prefix such as stores/17.skops, of letters, digits and _ . = + @ -"
+            )
+    return text
+
+
+def require_servable(name: str, *, trust_pickle: bool) -> None:
+    """Refuse a file that no worker would load, by its name, before anybody looks for it.
+
+    Raises
+    ------
+    ModelError
+        When its format is none, is not trusted, or needs a process of its own.
+    """
+    found = format_of(Path(name))
+    if found is None or found is MODEL_FORMATS[ARCHIVE]:
+        known = [one for one in model_formats().values() if one is not MODEL_FORMATS[ARCHIVE]]
+        expected = ", ".join(suffix for one in known for suffix in one.suffixes)
+        raise ModelError(f'model "{name}": expected a file with one of the suffixes {expected}')
+    require_trusted(StoredModel(Path(name), found), trust_pickle=trust_pickle)

@@ -1,0 +1,187 @@
+"""The loop of a worker that holds many models, each loaded when it is first asked.
+
+One thread answers; others load, so that models which are there go on answering meanwhile. Requests
+for a model that is being loaded wait for it; whoever asks for one whose file was not sent along is
+told so, and asks again with the file.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+from driftline.errors import InputError
+from driftline.serving.hosting.frames import FrameReader, pack
+from driftline.serving.hosting.multi_model.alike import require_alike
+from driftline.serving.hosting.multi_model.held_models import HeldModels, resident_bytes
+from driftline.serving.hosting.worker import (
+    Held,
+    answer_frames,
+    description_of,
+    expected_rows,
+    load,
+    refusal,
+)
+
+NOT_LOADED = "not_loaded"
+LOADS_AT_ONCE = 2
+# A thread that loads holds the interpreter for so long while another one waits to answer.
+_SWITCH_S = 0.0005
+
+Frames = list[tuple[dict[str, Any], bytes]]
+
+
+@dataclass(slots=True, eq=False)
+class _Load:
+    """A model that is being loaded, and who waits for it."""
+
+    name: str
+    path: str
+    file_bytes: int
+    waiting: list[tuple[dict[str, Any], bytes, float]] = field(default_factory=list)
+    reserved: int = 0
+    unload_s: list[float] = field(default_factory=list)
+    load_s: float = 0.0
+    grown: int = 0
+    is_alone: bool = True  # Else what the process grew is of several.
+    model: Held | None = None
+    problem: str = ""
+
+
+class ManyModels:
+    """Answers for many models on one socket."""
+
+    def __init__(self, link: socket.socket, launch: Mapping[str, Any]) -> None:
+        self._link, self._launch = link, launch
+        many = launch["many"]
+        self._held = HeldModels(many["memory_limit_mb"] << 20)
+        self._like: dict[str, Any] | None = many["like"]
+        self._expected = expected_rows(launch)
+        self._loads: dict[str, _Load] = {}
+        self._queue: deque[_Load] = deque()
+        self._running: set[_Load] = set()
+        self._done: SimpleQueue[_Load] = SimpleQueue()
+        self._bell, self._ring = socket.socketpair()
+
+    def serve(self, reader: FrameReader) -> None:
+        """Answer until the socket ends."""
+        sys.setswitchinterval(_SWITCH_S)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._link, selectors.EVENT_READ)
+            selector.register(self._bell, selectors.EVENT_READ)
+            while True:
+                ready = {key.fileobj for key, _ in selector.select()}
+                if self._bell in ready:
+                    self._bell.recv(1 << 12)
+                    while not self._done.empty():
+                        self._finish(self._done.get())
+                if self._link in ready:
+                    data = self._link.recv(1 << 20)
+                    if not data:
+                        return
+                    self._take(reader.feed(data))
+
+    def _take(self, frames: Frames) -> None:
+        """Answer what can be answered, those of one model together."""
+        groups: dict[str, Frames] = {}
+        for header, body in frames:
+            groups.setdefault(header["target"], []).append((header, body))
+        for name, group in groups.items():
+            if (model := self._held.use(name)) is not None:
+                answer_frames(self._link, model, group)
+            else:
+                self._wait(name, group)
+
+    def _wait(self, name: str, frames: Frames) -> None:
+        """Keep requests until their model is loaded."""
+        file = next((header["file"] for header, _ in frames if "file" in header), None)
+        found = self._loads.get(name)
+        if found is None:
+            if file is None:
+                for header, _ in frames:
+                    self._link.sendall(refusal(header, 404, NOT_LOADED, ""))
+                return
+            found = self._loads[name] = _Load(name, *file)
+            self._queue.append(found)
+        now = time.perf_counter()
+        found.waiting += [(header, body, now) for header, body in frames]
+        self._start()
+
+    def _start(self) -> None:
+        """Start the loads that may run now."""
+        while self._queue and len(self._running) < LOADS_AT_ONCE:
+            one = self._queue.popleft()
+            try:
+                one.reserved, one.unload_s = self._held.reserve(one.name, one.file_bytes)
+            except InputError as error:
+                one.problem = str(error)
+                self._answer(one)
+                continue
+            self._running.add(one)
+            for other in self._running if len(self._running) > 1 else ():
+                other.is_alone = False
+            threading.Thread(target=self._load, args=(one,), daemon=True).start()
+
+    def _load(self, one: _Load) -> None:
+        """Load a model; in a thread of its own."""
+        before, began = resident_bytes(), time.perf_counter()
+        try:
+            one.model = load({**self._launch, "path": one.path}, self._expected)
+            if self._like is not None:
+                require_alike(description_of(one.model), self._like)
+        except InputError as error:
+            one.model, one.problem = None, str(error)
+        # Model code may raise anything, and here that must not end the others.
+        except BaseException as error:  # noqa: BLE001
+            traceback.print_exc()
+            one.model, one.problem = None, f"it cannot be loaded ({type(error).__name__})"
+        one.load_s = time.perf_counter() - began
+        one.grown = resident_bytes() - before
+        self._done.put(one)
+        self._ring.send(b"1")
+
+    def _finish(self, one: _Load) -> None:
+        """Hold a model that was loaded, and answer who waits for it."""
+        self._running.discard(one)
+        if one.model is None:
+            self._held.release(one.reserved)
+        else:
+            size = max(self._held.least(one.file_bytes), one.grown if one.is_alone else 0)
+            try:
+                one.unload_s += self._held.put(one.name, one.model, one.reserved, size)
+            except InputError as error:
+                one.model, one.problem = None, str(error)
+        self._answer(one)
+        self._start()
+
+    def _answer(self, one: _Load) -> None:
+        """Answer who waits for a model, and tell how long that took."""
+        del self._loads[one.name]
+        now = time.perf_counter()
+        notes: dict[int, dict[str, Any]] = {
+            header["id"]: {"wait_s": now - arrived} for header, _, arrived in one.waiting
+        }
+        first = notes[one.waiting[0][0]["id"]]
+        first["unload_s"] = one.unload_s
+        if one.model is not None:
+            first["load_s"] = one.load_s
+        self._link.sendall(pack({"notes": [*notes.items()], "count": len(self._held)}))
+        frames = [(header, body) for header, body, _ in one.waiting]
+        if one.model is not None:
+            answer_frames(self._link, one.model, frames)
+            return
+        for header, _ in frames:
+            self._link.sendall(refusal(header, 424, "model_error", f"{_subject(one)}{one.problem}"))
+
+
+def _subject(one: _Load) -> str:
+    return "" if one.problem.startswith("model ") else f'model "{one.name}": '

@@ -1,0 +1,92 @@
+"""A server with one multi-model endpoint, whose models are real and small."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+
+HEADERS = {"content-type": "text/csv"}
+
+
+def store_frame(rows: int = 400, seed: int = 5) -> pd.DataFrame:
+    """Return numbers and a label that the sum of two of them decides."""
+    random = np.random.default_rng(seed)
+    frame = pd.DataFrame(random.normal(size=(rows, 3)), columns=["price", "stock", "visits"])
+    noise = random.normal(0, 0.5, rows)
+    return frame.assign(sold=(frame["price"] + frame["stock"] + noise > 0).astype("int64"))
+
+
+def fitted(seed: int = 5) -> LogisticRegression:
+    frame = store_frame(seed=seed)
+    return LogisticRegression().fit(frame[["price", "stock", "visits"]], frame["sold"])
+
+
+@pytest.fixture(scope="session")
+def store_models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Save twelve models that answer differently."""
+    folder = tmp_path_factory.mktemp("models")
+    for number in range(12):
+        skops.io.dump(fitted(seed=number), folder / f"{number:02}.skops")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def ask() -> Callable[..., Any]:
+    """Return what asks one model of an endpoint."""
+
+    def invoke(server: Any, model: str | None, row: str = "0.5,0.1,0", name: str = "stores") -> Any:
+        more = {} if model is None else {"X-Amzn-SageMaker-Target-Model": model}
+        return server.client.post(
+            f"/endpoints/{name}/invocations", content=row, headers={**HEADERS, **more}
+        )
+
+    return invoke
+
+
+@pytest.fixture
+def prefix(tmp_path: Path, store_models: list[Path]) -> Path:
+    """Return a folder of models that a test may change."""
+    folder = tmp_path / "prefix"
+    (folder / "north").mkdir(parents=True)
+    for file in store_models:
+        (folder / "north" / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def stores(start: Any, declare: Any, tmp_path: Path, prefix: Path) -> Iterator[Callable[..., Any]]:
+    """Return what starts the server and applies the endpoint, with fields of its model."""
+    reference = tmp_path / "reference.parquet"
+    store_frame().to_parquet(reference, index=False)
+    opened = []
+
+    def begin(*, workers: int = 1, is_signed: bool = True, **model: Any) -> Any:
+        context = start(
+            tmp_path / "server", workers=workers, trust_pickle=model.pop("trust", False)
+        )
+        (tmp_path / "server").mkdir(exist_ok=True)
+        server = context.__enter__()
+        opened.append(context)
+        model = {"mode": "MultiModel", "model_data_prefix": str(prefix), **model}
+        baseline = [declare("Baseline", "stores", data=str(reference), label="sold")]
+        endpoint = {"model": "stores", **({"baseline": "stores"} if is_signed else {})}
+        answer = server.apply(
+            declare("Model", "stores", **model),
+            *(baseline if is_signed else []),
+            declare("Endpoint", "stores", **endpoint),
+        )
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["endpoints"]["stores"]["state"] == "InService", json.dumps(
+            answer.json()
+        )
+        return server
+
+    yield begin
+    for context in opened:
+        context.__exit__(None, None, None)
