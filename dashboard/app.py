@@ -277,19 +277,28 @@ def _dash(stores: Stores) -> Dash:
     @app.callback(
         Output("page", "children"),
         Output("shown", "data"),
+        Output("answered", "data"),
         Input("url", "pathname"),
         Input("url", "search"),
-        Input("tick", "n_intervals"),
+        Input("tick", "data"),
         State("shown", "data"),
     )
     async def show(path: str | None, query: str | None, _ticks: int, shown: str | None) -> Any:  # noqa: ANN401 - Dash's own type of a callback's answer
-        """Draw the page of an address; a refresh that found nothing new changes nothing."""
+        """Draw the page of an address, and as of when; where nothing is new, only the latter."""
         address = parse(path or "/", query or "")
         async with free:
+            at = stores.now().isoformat(timespec="microseconds")
             drawn, mark = await asyncio.to_thread(_draw, stores, address)
         if mark == shown and ctx.triggered_id == "tick":
-            return no_update, no_update
-        return drawn, mark
+            return no_update, no_update, at
+        return drawn, mark, at
+
+    app.clientside_callback(  # type: ignore[no-untyped-call]  # Dash has no types for it.
+        ClientsideFunction("driftline", "answered"),
+        Output("as-of", "children"),
+        Output("as-of", "title"),
+        Input("answered", "data"),
+    )
 
     app.clientside_callback(  # type: ignore[no-untyped-call]  # Dash has no types for it.
         ClientsideFunction("driftline", "open_window"),
@@ -336,6 +345,7 @@ def _shell() -> html.Div:
                 ),
                 aria_label="Pages",
             ),
+            html.Span(id="as-of", className="as-of"),
             html.Span("Times in UTC", className="zone"),
             html.Button(
                 "Theme: system", id="theme", className="theme", type="button", title="Change theme"
@@ -344,15 +354,24 @@ def _shell() -> html.Div:
         ],
         className="top",
     )
+    # assets/refresh.js writes into these when no answer comes.
+    away, page = (
+        html.Div(id="away", role="alert"),
+        html.Div(html.Div(className="skeleton"), id="page"),
+    )
     return html.Div(
         [
             dcc.Location(id="url", refresh="callback-nav"),
-            dcc.Interval(id="tick", interval=REFRESH_MS),
+            dcc.Store(id="tick"),
             dcc.Store(id="shown"),
+            dcc.Store(id="answered"),
             dcc.Store(id="opened"),
             header,
             html.Div(id="said", role="status"),
-            html.Main(html.Div(html.Div(className="skeleton"), id="page"), id="main", tabIndex=-1),
+            html.Div(id="old", role="alert"),
+            marked(
+                html.Main([away, page], id="main", tabIndex=-1), data_refresh_ms=str(REFRESH_MS)
+            ),
         ],
         className="shell",
     )

@@ -227,7 +227,7 @@ def check_call(body: bytes, callbacks: Mapping[str, list[tuple[str, str]]]) -> N
     if [(one.id, one.property) for one in given] != expected:
         raise Refusal(400, f"inputs: expected {expected} in this order")
     # The page counts its refreshes; all else that it sends is text.
-    kinds = [int if one.property == "n_intervals" else str for one in given]
+    kinds = [int if one.id == "tick" else str for one in given]
     if not all(one.value is None or type(one.value) is kind
                for one, kind in zip(given, kinds, strict=True)):  # fmt: skip
         raise Refusal(400, "inputs: a value of another type than the page's")

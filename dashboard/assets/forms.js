@@ -4,15 +4,10 @@
   "use strict";
   var HOLD_MS = 12000; // A sentence stays so long.
   var fading = 0;
-  var held = false; // Something is typed: drawing the page anew would take it away.
 
-  function props(id, values) {
-    if (window.dash_clientside && window.dash_clientside.set_props) window.dash_clientside.set_props(id, values);
-  }
+  // Something is typed: drawing the page anew would take it away.
   function hold(wanted) {
-    if (held === wanted) return;
-    held = wanted;
-    props("tick", { disabled: wanted });
+    document.dispatchEvent(new CustomEvent("driftline-hold", { detail: wanted }));
   }
   function say(text, fault) {
     var said = document.getElementById("said");
@@ -64,7 +59,7 @@
       if (answer.status === 401) return null;
       return answer.json().then(function (found) {
         say(answer.ok ? found.said : found.error.message, !answer.ok);
-        if (answer.ok) { hold(false); props("tick", { n_intervals: Date.now() % 1e9 }); }
+        if (answer.ok) { hold(false); document.dispatchEvent(new CustomEvent("driftline-refresh")); }
       });
     }).catch(function () {
       say("The dashboard does not answer; nothing is known to have changed.", true);

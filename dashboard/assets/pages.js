@@ -82,15 +82,6 @@
     });
   });
 
-  // A session that has ended is told by whichever call comes next: forms.js says so.
-  var send = window.fetch;
-  window.fetch = function () {
-    return send.apply(window, arguments).then(function (answer) {
-      if (answer.status === 401) document.dispatchEvent(new CustomEvent("driftline-ended"));
-      return answer;
-    });
-  };
-
   function theme() { return document.documentElement.dataset.theme || "system"; }
   function label() {
     var button = document.getElementById("theme");
@@ -143,7 +134,7 @@
   });
 
   window.dash_clientside = window.dash_clientside || {};
-  window.dash_clientside.driftline = {
+  window.dash_clientside.driftline = Object.assign(window.dash_clientside.driftline || {}, {
     open_window: function (click) {
       var point = click && click.points && click.points[0];
       if (point && typeof point.customdata === "string" && point.customdata.charAt(0) === "/") {
@@ -151,5 +142,5 @@
       }
       return window.dash_clientside.no_update;
     },
-  };
+  });
 })();

@@ -84,15 +84,16 @@ async def _client(app):
 
 def body_for(path, query=""):
     return {
-        "output": "..page.children...shown.data..",
+        "output": "..page.children...shown.data...answered.data..",
         "outputs": [
             {"id": "page", "property": "children"},
             {"id": "shown", "property": "data"},
+            {"id": "answered", "property": "data"},
         ],
         "inputs": [
             {"id": "url", "property": "pathname", "value": path},
             {"id": "url", "property": "search", "value": query},
-            {"id": "tick", "property": "n_intervals", "value": 0},
+            {"id": "tick", "property": "data", "value": 0},
         ],
         "state": [{"id": "shown", "property": "data", "value": None}],
         "changedPropIds": ["url.pathname"],
@@ -236,7 +237,7 @@ def test_odd_addresses_give_a_page(ask, path):
 def test_refresh_without_news_changes_nothing(ask):
     first = ask("POST", CALL, json=body_for("/")).json()["response"]["shown"]["data"]
     again = body_for("/")
-    again["changedPropIds"] = ["tick.n_intervals"]
+    again["changedPropIds"] = ["tick.data"]
     again["state"][0]["value"] = first
 
     answer = ask("POST", CALL, json=again)
@@ -269,7 +270,7 @@ def test_no_callback_can_block_the_server(app):
     own = app.app.app.callbacks
     registered = [entry for entry in GLOBAL_CALLBACK_MAP.values() if "callback" in entry]
 
-    assert list(own) == ["..page.children...shown.data.."]
+    assert list(own) == ["..page.children...shown.data...answered.data.."]
     assert all(inspect.iscoroutinefunction(entry["callback"]) for entry in registered)
 
 

@@ -91,7 +91,7 @@ def test_what_is_typed_survives_the_refresh(visit_policed):
     box = page.locator("#quiet").get_by_label("Reason")
     box.fill("half a sen")
 
-    page.evaluate("() => window.dash_clientside.set_props('tick', { n_intervals: 77 })")
+    page.evaluate("() => window.dash_clientside.set_props('tick', { data: 77 })")
     page.wait_for_timeout(500)
 
     expect(box).to_have_value("half a sen")

@@ -1,0 +1,178 @@
+"""What an open page says while the dashboard is stopped, killed or slow: never nothing."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import expect
+
+from driftline.dashboard.queries.stores import Stores
+from tests.dashboard.conftest import Visit
+from tests.servers.ports import free_port
+
+pytestmark = pytest.mark.browser
+
+NOTHING = "Nothing is monitored yet"
+
+
+@contextmanager
+def dashboard(folder, port):
+    """Run ``driftline dashboard`` as a process of its own until it is ended."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "driftline", "dashboard"], cwd=folder,
+        stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "NO_COLOR": "1", "DRIFTLINE_DASHBOARD__PORT": str(port)},
+    )  # fmt: skip
+    try:
+        for line in process.stderr:
+            if "ready; Ctrl-C" in line:
+                break
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def process(tmp_path):
+    port = free_port()
+    with dashboard(tmp_path, port) as found:
+        yield found, f"http://127.0.0.1:{port}", tmp_path, port
+
+
+@pytest.fixture
+def page(chromium):
+    """A page whose time the test moves on."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    page.clock.install()
+    yield page
+    context.close()
+
+
+def opened(page, url, path="/"):
+    Visit(page, url).open(path)
+    expect(page.locator("#as-of")).to_have_text(re.compile(r"^As of \d\d:\d\d:\d\d$"))
+    return page.locator("#as-of").inner_text().removeprefix("As of ")
+
+
+def test_a_stopped_process_is_said_and_its_return_too(page, process):
+    running, url, _, _ = process
+    time = opened(page, url)
+    banner, main = page.locator("#old"), page.locator("#main")
+    running.send_signal(signal.SIGSTOP)
+
+    page.clock.run_for(59_000)
+    expect(banner).to_be_empty()
+    page.clock.run_for(4_000)
+
+    expect(banner).to_contain_text(f"Not refreshed since {time}")
+    expect(main).to_have_attribute("data-state", "old")
+    expect(page.get_by_role("heading", level=1)).to_have_text(NOTHING)
+
+    running.send_signal(signal.SIGCONT)
+
+    expect(banner).to_be_empty()
+    expect(main).to_have_attribute("data-state", "")
+
+
+def test_a_killed_process_is_said_and_retry_asks_the_one_that_follows(page, process):
+    running, url, folder, port = process
+    opened(page, url)
+    running.kill()
+    running.wait()
+    page.clock.run_for(63_000)
+    expect(page.locator("#old")).to_contain_text("Not refreshed since")
+
+    page.get_by_role("link", name="Alarms", exact=True).click()
+
+    away = page.locator("#away")
+    expect(away).to_contain_text("The dashboard does not answer")
+    # What is drawn is not the page of the address.
+    expect(page.get_by_role("heading", level=1)).to_be_hidden()
+    with dashboard(folder, port):
+        away.get_by_role("button", name="Retry").click()
+
+        expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
+        expect(away).to_be_empty()
+        expect(page.locator("#old")).to_be_empty()
+
+
+def test_a_click_without_an_answer_shows_a_bar_then_a_panel_then_the_page(page, process):
+    running, url, _, _ = process
+    opened(page, url)
+    main, away = page.locator("#main"), page.locator("#away")
+    running.send_signal(signal.SIGSTOP)
+
+    page.get_by_role("link", name="Alarms", exact=True).click()
+    page.clock.run_for(100)
+    expect(main).not_to_have_attribute("aria-busy", "true")
+    page.clock.run_for(100)
+    expect(main).to_have_attribute("aria-busy", "true")
+    page.clock.run_for(11_000)
+    expect(away).to_contain_text("No answer for 10 seconds")
+    expect(away.get_by_role("button", name="Retry")).to_be_visible()
+
+    running.send_signal(signal.SIGCONT)
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
+    expect(away).to_be_empty()
+    expect(main).to_have_attribute("aria-busy", "false")
+
+
+def test_a_page_that_takes_longer_than_the_refresh_appears(page, address, monkeypatch, tmp_path):
+    free = threading.Event()
+    quick = Stores.alarms
+
+    def slow(self, *asked):
+        assert free.wait(60)
+        return quick(self, *asked)
+
+    opened(page, address)
+    monkeypatch.setattr(Stores, "alarms", slow)
+    calls = []
+    page.on(
+        "request", lambda request: calls.append(request) if "_dash-update" in request.url else 0
+    )
+
+    page.get_by_role("link", name="Alarms", exact=True).click()
+    page.clock.run_for(70_000)
+    free.set()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
+    assert len(calls) == 1
+
+
+def test_an_answer_that_is_an_error_is_said(page, address):
+    opened(page, address)
+    page.route("**/_dash-update-component*", lambda route: route.fulfill(status=502, body="no"))
+
+    page.get_by_role("link", name="Alarms", exact=True).click()
+
+    away = page.locator("#away")
+    expect(away).to_contain_text("The dashboard could not answer (HTTP 502)")
+    page.unroute_all()
+    away.get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
+
+
+def test_a_form_that_is_being_filled_in_stays_and_the_page_says_how_old_it_is(
+    page, policed_address
+):
+    time = opened(page, policed_address, "/alarms/latency%20high")
+    box = page.locator("#quiet").get_by_label("Reason")
+    box.fill("half a sen")
+
+    page.clock.run_for(63_000)
+
+    expect(page.locator("#old")).to_contain_text(f"Not refreshed since {time}, while a form")
+    expect(box).to_have_value("half a sen")
+    expect(page.locator("#main")).to_have_attribute("data-state", "")
+    page.get_by_role("button", name="Refresh now").click()
+    expect(page.locator("#old")).to_be_empty()
