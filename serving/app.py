@@ -46,6 +46,7 @@ from driftline.serving.api import (
     notifications,
     predictions,
     transfer,
+    transform_jobs,
     truth,
     undeclared,
 )
@@ -61,6 +62,7 @@ from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition, Part
 from driftline.serving.metrics.traffic import COUNTED, Answered, Traffic
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.rolling import Rolling
+from driftline.serving.transform.dispatch import TransformJobs
 from driftline.tracing import traced
 from driftline.validation import told
 
@@ -122,6 +124,7 @@ def _api(
     health: Health,
 ) -> FastAPI:
     applier = Applier(context, reconciler)
+    jobs = TransformJobs(context, lambda file: reconciler.outdate([file]))
     pairing, begun = _receivers(context, exposition)
     # A process that explains is not one that serves; it ends when nobody has asked for a minute.
     shelf = ModelShelf(
@@ -133,29 +136,22 @@ def _api(
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
-        tasks = [
-            asyncio.create_task(reconciler.run()),
-            asyncio.create_task(cloudevents.sweep_for_ever(pairing)),
-            asyncio.create_task(traffic.run()),
-            asyncio.create_task(health.run()),
-            asyncio.create_task(Rolling(context, applier.promote).run()),
-            asyncio.create_task(asyncio.to_thread(resume_marks, context, shelf, stop)),
-        ]
+        runs = (reconciler, traffic, health, jobs, Rolling(context, applier.promote))
+        tasks = [asyncio.create_task(one.run()) for one in runs]
+        tasks.append(asyncio.create_task(cloudevents.sweep_for_ever(pairing)))
+        tasks.append(asyncio.create_task(asyncio.to_thread(resume_marks, context, shelf, stop)))
         yield
         stop.set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         closing = (asyncio.to_thread(one.close) for one in (shelf, pairing))
-        await asyncio.gather(reconciler.stop(), *closing)
+        await asyncio.gather(reconciler.stop(), jobs.stop(), *closing)
 
     api = FastAPI(
-        title="driftline",
-        lifespan=life,
-        docs_url=None,
-        redoc_url=None,
+        title="driftline", lifespan=life, docs_url=None, redoc_url=None,
         dependencies=[Depends(Authorization(context))],
-    )
+    )  # fmt: skip
     _add_installation(api, context)
     # Narrow paths first: the last router takes any name.
     for router in (
@@ -173,6 +169,7 @@ def _api(
         metrics.router(context),
         detectors.router(context),
         notifications.router(context),
+        transform_jobs.router(context, jobs),
         declared.router(context, applier, reconciler),
     ):
         api.include_router(router, prefix="/api/v1")

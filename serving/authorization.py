@@ -92,6 +92,10 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"GET {_V1}/executions/{{execution_id}}/rows": "analyst",
     f"GET {_V1}/executions/{{execution_id}}/violations/rows": "analyst",
     f"GET {_V1}/executions/{{execution_id}}/violations/{{violation}}/rows": "analyst",
+    f"POST {_V1}/transform-jobs": "operator",
+    f"GET {_V1}/transform-jobs": "viewer",
+    f"GET {_V1}/transform-jobs/{{name}}": "viewer",
+    f"POST {_V1}/transform-jobs/{{name}}/stop": "operator",
     # Metrics and alarms.
     f"GET {_V1}/metrics": "viewer",
     f"POST {_V1}/metrics": "ingest",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import Popen
 
 from sqlalchemy import Engine
 
@@ -59,6 +60,10 @@ class ServerContext:
     commands_dir: str = ""  # Of the programs that monitors may run; empty: none.
     vault: Vault = field(default_factory=Vault)
     commands: Mapping[str, str] = field(default_factory=dict)  # What channels may run, by name.
+    # Starts the process of a transform job, by the job's name and the owner of its lease; None:
+    # jobs wait for another server.
+    start_transform: Callable[[str, str], Popen[bytes]] | None = None
+    max_transform_jobs: int = 1  # At once, of this server.
 
     @property
     def place(self) -> CapturePlace:

@@ -72,8 +72,9 @@ transform_jobs = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
-    # What the model is sent where no endpoint says it: learnt once, the same after a restart.
+    # What the model is sent: the endpoint's, or learnt once; the same after a restart.
     Column("signature", Text),
+    Column("model", JSON),  # The declared model as it was when the job was created (jobs.py).
     Column("is_listed", Boolean, nullable=False),  # Whether the files below are all of them.
     # Processes that took the job since it last went forward.
     Column("attempts", Integer, nullable=False),

@@ -45,6 +45,7 @@ COMMANDS = {
     "undeploy": "resources",
     "invoke": "resources",
     "transform": "transform",
+    "job": "job",
     "baseline": "baseline",
     "check": "documents",
     "outliers": "outliers",

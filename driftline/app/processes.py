@@ -23,13 +23,14 @@ from driftline.app.allocator import return_freed_memory
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.open_telemetry import tracing
-from driftline.app.settings.settings import FILE_NAME, Settings, SettingsError, load
+from driftline.app.reach import reach, table_access
+from driftline.app.settings.settings import Settings, SettingsError, load
 from driftline.app.stopping import stop_on_signals
 from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.lazy_imports import start_lean_process
 from driftline.loopback import require_loopback
-from driftline.storage import is_remote, make_files_private, use_options
+from driftline.storage import make_files_private, use_options
 from driftline.tracing import traced
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ if TYPE_CHECKING:
     from driftline.capture.line.transport import Transport
     from driftline.capture.redaction.redactor import Redactor
     from driftline.capture.tap.place import CapturePlace
-    from driftline.monitors.external.source import Access
     from driftline.monitors.run.auditor import Auditor
-    from driftline.serving.resources.reach import Reach
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +80,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
     from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
     from driftline.app.listener import listen, serve
+    from driftline.app.transforming import start_transform
     from driftline.database.clock import DatabaseClock
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
@@ -123,6 +123,8 @@ def run_server(settings: Settings, ready: Ready) -> None:
             max_concurrent_runs=settings.scheduler.max_concurrent_runs,
             vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
             commands=commands_of(settings.notify.commands),
+            start_transform=partial(start_transform, settings.file),
+            max_transform_jobs=settings.serving.max_transform_jobs,
         )
         serve(create_app(context), listener, ready, tls)
 
@@ -143,40 +145,6 @@ def prepare(settings: Settings) -> None:
     """Open the storage as the settings say, and make files for this user alone."""
     make_files_private()
     use_options(settings.storage.options)
-
-
-def reach(settings: Settings) -> Reach:
-    """Return which files declared resources may name."""
-    from driftline.database.engine import sqlite_files
-    from driftline.serving.resources.reach import Reach
-
-    # Values of these files would stand in a baseline's statistics, for whoever may read it.
-    secrets = [settings.secrets_key_file, settings.token_file, settings.spool_dir]
-    secrets.append(settings.file or settings.folder / FILE_NAME)
-    secrets += [*sqlite_files(settings.database_url), *settings.secret_files]
-    named = (
-        settings.capture.redact_key_file,
-        settings.auth.proxy_secret_file,
-        settings.auth.oidc_client_secret_file,
-        settings.server.tls_key_file,
-        settings.dashboard.tls_key_file,
-        settings.kafka.ssl_keyfile,
-    )
-    secrets += [settings.folder / file for file in named if file]
-    own = [settings.folder, settings.local_dir]
-    own += [] if is_remote(settings.root) else [Path(settings.root)]
-    folders = (
-        one if is_remote(one) else str(settings.folder / one) for one in settings.serving.data_dirs
-    )
-    return Reach(tuple(folders), tuple(own), tuple(secrets))
-
-
-def table_access(settings: Settings) -> Access:
-    """Return what tables of others may be read from."""
-    from driftline.monitors.external.source import Access
-
-    query = settings.query
-    return Access(query.connections, reach(settings).check_data, query.timeout_s)
 
 
 def run_dashboard(settings: Settings, ready: Ready) -> None:
@@ -567,7 +535,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     configure_logging()
     if asked.ready_fd is not None:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        threading.Thread(target=end_with_parent, daemon=True).start()
 
     def ready() -> None:
         if asked.ready_fd is not None:
@@ -586,7 +554,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(exit_code(error))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Stop this process when its supervisor is gone, however it went: nobody else would."""
     os.read(0, 1)
     log.warning("the supervisor is gone; stopping")

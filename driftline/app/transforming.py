@@ -6,6 +6,8 @@ again goes on where a killed one was.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Callable
@@ -33,6 +35,16 @@ from driftline.serving.transform.run import CHECKPOINT_S, JobModel, Surroundings
 from driftline.storage import is_remote, open_uri
 
 STATE = ".driftline-transform"
+
+
+def start_transform(settings_file: Path | None, job: str, owner: str) -> subprocess.Popen[bytes]:
+    """Start the process of a server's job; it ends with this one, by its standard input."""
+    command = [sys.executable, "-P", "-m", "driftline.app.transform_process", job, owner]
+    if settings_file is not None:
+        command += ["--settings", str(settings_file)]
+    return subprocess.Popen(  # noqa: S603 - our own module, with our own arguments
+        command, stdin=subprocess.PIPE, start_new_session=True
+    )
 
 
 def transform_files_of(

@@ -42,6 +42,8 @@ from driftline.monitors.run.progress import RunState
 from driftline.serving.provisioning.plan import Action
 from driftline.serving.resources.schema import DECLARED
 from driftline.serving.resources.specs import KINDS, SPECS, Kind
+from driftline.serving.transform.definition import JobStatus, TransformJobSpec
+from driftline.serving.transform.jobs import JobCounts
 
 Values = dict[str, Any]
 Counted = dict[str, int]
@@ -411,6 +413,11 @@ Whoami = shape("Whoami", "Who asks, with which roles, for which endpoints (null:
     subject=str, via=str, roles=[Role], endpoints=list[str] | None)
 NewToken = shape("NewToken", "A token that was made; nothing else shows its secret.",
     name=str, roles=[Role], endpoints=list[str] | None, expires_at=Time | None, token=str)
+DescribedTransformJob = shape(
+    "DescribedTransformJob", "What a transform job was asked, and how far it is.",
+    TransformJobSpec, transform_job_status=JobStatus, failure_reason=str | None,
+    creation_time=Time, transform_start_time=Time | None, transform_end_time=Time | None,
+    progress=JobCounts | None)
 AuditPage = shape("AuditPage", "Who did what, the newest first.",
     items=[AuditEntry], next_token=str | None)
 # fmt: on

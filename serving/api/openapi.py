@@ -95,6 +95,7 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "metric_name": ("Only those of this metric.", "Orders"),
     "model": ("Another declared model, in place of the endpoint's own.", "flights"),
     "name": ("Only metrics of this name.", "Orders"),
+    "name_contains": ("Only names with this text.", "march"),
     "namespace": ("Only metrics of this namespace.", "Shop"),
     "next_token": ("`next_token` of the page before, with the same filters.", None),
     "of": ("Of this server alone, of the installation alone, or all.", "all"),
@@ -124,6 +125,7 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
 }
 _STATUS_OF = {
     "/deliveries": ("Only those in this status.", "delivered"),
+    "/transform-jobs": ("Only those in this status.", "InProgress"),
     "/monitors/{name}/executions": ("Only those in these statuses.", ["Failed"]),
 }
 
@@ -285,7 +287,7 @@ def _describe(key: str, parameter: dict[str, Any]) -> None:
 
 _NAMES = {
     "endpoint": "flights", "baseline": "flights", "channel": "pager", "alarm": "orders",
-    "silence": "roll-out",
+    "silence": "roll-out", "transform-job": "march",
 }  # fmt: skip
 
 

@@ -52,6 +52,7 @@ _ALARM = "/api/v1/alarms/{name}"
 _ENDPOINT = "/api/v1/endpoints/{name}"
 _MONITOR = "/api/v1/monitors/{name}"
 _BASELINE = "/api/v1/baselines/{name}"
+_TRANSFORM = "/api/v1/transform-jobs/{name}"
 _EXECUTION = "/api/v1/executions/{execution_id}"
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -86,6 +87,17 @@ OPERATIONS: Mapping[str, Operation] = {
     f"GET {_ENDPOINT}/truth": Operation("get_label_coverage", answers.Labels),
     f"POST {_ENDPOINT}/predictions": Operation(
         "predict", answers.Predictions, _MODEL, _TEXTS, _TEXTS
+    ),
+    # Files scored in the background.
+    "POST /api/v1/transform-jobs": Operation(
+        "create_transform_job", answers.DescribedTransformJob, (404, 409)
+    ),
+    "GET /api/v1/transform-jobs": Operation(
+        "list_transform_jobs", pages(answers.DescribedTransformJob)
+    ),
+    f"GET {_TRANSFORM}": Operation("get_transform_job", answers.DescribedTransformJob),
+    f"POST {_TRANSFORM}/stop": Operation(
+        "stop_transform_job", answers.DescribedTransformJob, (409,)
     ),
     # Monitors and what they found.
     f"POST {_MONITOR}/run": Operation("run_monitor", answers.ListedExecution, (409,)),

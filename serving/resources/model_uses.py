@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, select
 
 from driftline.database.upserts import upsert
 from driftline.serving.resources import store
-from driftline.serving.tables import servers
+from driftline.serving.tables import servers, transform_jobs
 
 LENGTH = timedelta(seconds=60)
 
@@ -31,7 +31,7 @@ def leave(connection: Connection, server: str) -> None:
 
 
 def unused(connection: Connection, files: Iterable[str], now: datetime) -> list[str]:
-    """Return those of some model files that no declared model is and no living server uses.
+    """Return those of some model files that no declared model is and no server or job uses.
 
     In a transaction that holds all resources: what is declared or used stays so meanwhile.
     """
@@ -39,4 +39,7 @@ def unused(connection: Connection, files: Iterable[str], now: datetime) -> list[
     kept = {model.made.get("file") for model in store.list_kind(connection, "Model")}
     for used in connection.execute(select(servers.c.model_files)).scalars():
         kept.update(used)
+    jobs = transform_jobs.c
+    running = select(jobs.model).where(jobs.ended_at.is_(None), jobs.model.is_not(None))
+    kept.update(model["file"] for model in connection.execute(running).scalars() if model)
     return sorted(set(files) - kept)

@@ -23,12 +23,14 @@ class Reach:
 
     ``folders``: folders and URIs of data; empty: any folder but those of the system and hidden
     ones; ``own``: folders of this installation, which may themselves be hidden; ``secrets``: files
-    and folders that nothing may name, wherever they are.
+    and folders that nothing may name, wherever they are; ``outputs``: folders and URIs that
+    requests may have files written to.
     """
 
     folders: tuple[str, ...] = ()
     own: tuple[Path, ...] = ()
     secrets: tuple[Path, ...] = ()
+    outputs: tuple[str, ...] = ()
 
     def check(self, file: Path) -> None:
         """Refuse a path of this machine that is out of reach, links followed."""
@@ -72,10 +74,34 @@ class Reach:
     def check_uri(self, uri: str) -> None:
         """Refuse a URI that names no bucket, or is out of reach."""
         check_uri(uri)
-        remote = [folder.rstrip("/") for folder in self.folders if is_remote(folder)]
-        is_inside = any(uri == folder or uri.startswith(f"{folder}/") for folder in remote)
-        if self.folders and not (is_inside and "/../" not in uri):
+        if self.folders and not _is_below(uri, self.folders):
             raise InputError(f"{uri}: in none of the data folders; {_MEND}")
+
+    def check_output(self, where: str) -> None:
+        """Refuse a path or URI that requests may not have files written to, links followed."""
+        if is_remote(where):
+            check_uri(where)
+            is_inside = _is_below(where, self.outputs)
+        else:
+            path = Path(open_uri(where)[1] if where.startswith("file:") else where)
+            if not path.is_absolute():
+                raise InputError(f'path "{where}" is relative; expected an absolute one')
+            local = [Path(open_uri(one)[1]) for one in self.outputs if not is_remote(one)]
+            real = path.resolve()
+            is_inside = bool(_above(real, local)) and not _above(real, self.secrets)
+        if not is_inside:
+            places = ", ".join(self.outputs) or "none"
+            raise InputError(
+                f"{where}: not in a folder for outputs ({places}); write there, or name its folder "
+                "in [serving] output_dirs"
+            )
+
+
+def _is_below(uri: str, folders: Iterable[str]) -> bool:
+    """Whether a URI is one of some folders of buckets, or lies in one."""
+    remote = [folder.rstrip("/") for folder in folders if is_remote(folder)]
+    is_inside = any(uri == folder or uri.startswith(f"{folder}/") for folder in remote)
+    return is_inside and "/../" not in uri and not uri.endswith("/..")
 
 
 def _above(path: Path, folders: Iterable[Path]) -> list[str]:

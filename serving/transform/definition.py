@@ -81,7 +81,9 @@ class TransformJobSpec(_Fields):
     """CreateTransformJob's fields in snake case."""
 
     transform_job_name: Annotated[str, Field(pattern=NAME)]
-    model_name: str
+    # One of them: a model by itself, or the endpoint whose model, names and types it is.
+    model_name: str | None = None
+    endpoint_name: str | None = None
     transform_input: TransformInput
     transform_output: TransformOutput
     max_concurrent_transforms: Annotated[int, Field(ge=0, le=64)] = 1
@@ -101,6 +103,8 @@ class TransformJobSpec(_Fields):
 
     def _problem(self) -> str | None:
         """Return what does not go together, or nothing."""
+        if (self.model_name is None) == (self.endpoint_name is None):
+            return "expected one of model_name and endpoint_name"
         together = self.worker_count * (self.max_payload_in_mb or _MAX_TOGETHER_MB)
         processing, split = self.data_processing, self.transform_input.split_type
         if together > _MAX_TOGETHER_MB:

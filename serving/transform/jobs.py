@@ -8,9 +8,20 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Row, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from driftline.database.engine import read_connection
+from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, DriftlineError, NotFoundError
 from driftline.serving.tables import transform_files, transform_jobs, transform_lease
 from driftline.serving.transform.definition import JobStatus, TransformJobSpec
@@ -57,6 +68,17 @@ class TransformJob:
     ended_at: datetime | None
     signature: str | None
     is_listed: bool
+    attempts: int  # Processes that took it since it last went forward.
+    model: PinnedModel | None
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedModel:
+    """The model of a server's job as it was when the job was created; later ones change nothing."""
+
+    file: str  # Relative to the storage root.
+    trust_pickle: bool
+    positive: str | None  # The endpoint's, if the job answers as one does.
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +92,15 @@ class JobCounts:
     records: int
 
 
-def create_job(connection: Connection, spec: TransformJobSpec, *, by: str, now: datetime) -> None:
+def create_job(
+    connection: Connection,
+    spec: TransformJobSpec,
+    *,
+    by: str,
+    now: datetime,
+    model: PinnedModel | None = None,
+    signature: str | None = None,
+) -> None:
     """Store a new job; ConflictError when there is one of its name."""
     name = spec.transform_job_name
     if connection.scalar(select(_jobs.name).where(_jobs.key == name.casefold())) is not None:
@@ -79,6 +109,7 @@ def create_job(connection: Connection, spec: TransformJobSpec, *, by: str, now: 
         insert(transform_jobs).values(
             key=name.casefold(), name=name, spec=spec.model_dump(mode="json"),
             status="InProgress", created_by=by, created_at=now, is_listed=False, attempts=0,
+            model=model and asdict(model), signature=signature,
         )
     )  # fmt: skip
 
@@ -92,6 +123,49 @@ def get_job(connection: Connection, name: str) -> TransformJob:
         near = nearest(name, connection.execute(select(_jobs.name)).scalars())
         raise NotFoundError(f'transform job "{name}" does not exist; {near or "there is none yet"}')
     return _job(row)
+
+
+def list_jobs(
+    connection: Connection,
+    *,
+    status: JobStatus | None = None,
+    name_contains: str = "",
+    after: Place | None = None,
+    limit: int,
+) -> list[TransformJob]:
+    """Return jobs, the newest first; those behind a place of that order."""
+    order = [_jobs.created_at, _jobs.key]
+    query = select(transform_jobs).where(
+        _jobs.key.contains(name_contains.casefold(), autoescape=True),
+        is_behind(after, order, descending=True),
+    )
+    if status is not None:
+        query = query.where(_jobs.status == status)
+    rows = connection.execute(query.order_by(*(one.desc() for one in order)).limit(limit))
+    return [_job(row) for row in rows]
+
+
+def stop_job(connection: Connection, name: str) -> TransformJob:
+    """Ask a job to stop; ConflictError when it has ended."""
+    changed = connection.execute(
+        update(transform_jobs)
+        .where(_jobs.key == name.casefold(), _jobs.status.in_(RUNNING))
+        .values(status="Stopping")
+    )
+    job = get_job(connection, name)
+    if not changed.rowcount:
+        raise ConflictError(f'transform job "{job.name}" is {job.status}; it has ended already')
+    return job
+
+
+def free_jobs(connection: Connection, now: datetime) -> list[TransformJob]:
+    """Return the jobs that have not ended and that no process works on, the oldest first."""
+    query = select(transform_jobs).where(_jobs.status.in_(RUNNING), _is_free(now))
+    return [_job(row) for row in connection.execute(query.order_by(_jobs.created_at, _jobs.key))]
+
+
+def _is_free(now: datetime) -> ColumnElement[bool]:
+    return or_(transform_lease.is_over(now), transform_lease.is_too_long(now))
 
 
 def count_files(connection: Connection, names: Iterable[str]) -> Mapping[str, JobCounts]:
@@ -132,6 +206,16 @@ class OwnedJob:
         self._engine, self.owner = engine, owner
         self._key = name.casefold()
 
+    def reserve(self, now: datetime) -> bool:
+        """Keep the job for a process of this owner that is about to start; False if it is gone."""
+        with self._engine.begin() as connection:
+            changed = connection.execute(
+                update(transform_jobs)
+                .where(_jobs.key == self._key, _jobs.status.in_(RUNNING), _is_free(now))
+                .values(**transform_lease.taken(self.owner, now))
+            )
+        return bool(changed.rowcount)
+
     def take(self, now: datetime) -> TransformJob | None:
         """Take the job's lease; None when it has ended, or somebody has it."""
         with self._engine.begin() as connection:
@@ -139,7 +223,7 @@ class OwnedJob:
                 update(transform_jobs)
                 .where(
                     _jobs.key == self._key, _jobs.status.in_(RUNNING),
-                    or_(transform_lease.is_over(now), transform_lease.is_too_long(now)),
+                    or_(_is_free(now), transform_lease.is_owned(self.owner)),
                 )
                 .values(
                     **transform_lease.taken(self.owner, now), attempts=_jobs.attempts + 1,
@@ -148,16 +232,7 @@ class OwnedJob:
             )  # fmt: skip
             if not changed.rowcount:
                 return None
-            job = get_job(connection, self._key)
-            attempts = connection.scalar(select(_jobs.attempts).where(_jobs.key == self._key))
-        if (attempts or 0) > MAX_ATTEMPTS:
-            self.end(
-                "Failed", now,
-                f"its process ended {MAX_ATTEMPTS} times without going forward; see the log of "
-                "the process that runs transforms: a model that needs more memory than there is?",
-            )  # fmt: skip
-            return None
-        return job
+            return get_job(connection, self._key)
 
     def renew(self, now: datetime) -> None:
         """Keep the job."""
@@ -241,4 +316,5 @@ class OwnedJob:
 
 def _job(row: Row[tuple[Any, ...]]) -> TransformJob:
     found = {field.name: getattr(row, field.name) for field in fields(TransformJob)}
-    return TransformJob(**{**found, "spec": TransformJobSpec.model_validate(row.spec)})
+    spec, model = TransformJobSpec.model_validate(row.spec), row.model
+    return TransformJob(**{**found, "spec": spec, "model": model and PinnedModel(**model)})

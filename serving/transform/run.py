@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pyarrow import fs
+from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.leases import renewing
-from driftline.errors import DriftlineError, InputError, UndecidedError
+from driftline.errors import DriftlineError, InputError, UnavailableError, UndecidedError
 from driftline.formats.data_files import data_files
 from driftline.formats.location import Location, is_pattern, locate
 from driftline.formats.media_types import TextFormat, text_format
@@ -31,7 +32,13 @@ from driftline.serving.hosting.child import Launch, Reply, WorkerLostError
 from driftline.serving.hosting.pool import TimedOutError
 from driftline.serving.transform.assembly import AnswerError, Assembly
 from driftline.serving.transform.definition import JobStatus, TransformJobSpec
-from driftline.serving.transform.jobs import FileProgress, LeaseLostError, OwnedJob, TransformJob
+from driftline.serving.transform.jobs import (
+    MAX_ATTEMPTS,
+    FileProgress,
+    LeaseLostError,
+    OwnedJob,
+    TransformJob,
+)
 from driftline.serving.transform.json_path import PathError
 from driftline.serving.transform.outputs import Output
 from driftline.serving.transform.parquet import (
@@ -53,6 +60,8 @@ CHECKPOINT_S = 5.0
 _LOOK_S = 1.0
 _RENEW_S = 10.0
 _OK = 200
+# Of places that cannot be written to, which waiting does not mend.
+_FAULTS = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 class _Batch(Protocol):
@@ -92,6 +101,9 @@ class Surroundings:
     stop: threading.Event  # Set: give the job back, for another process to go on with.
     moved: Callable[[], None] = lambda: None  # Called after each checkpoint.
     checkpoint_s: float = CHECKPOINT_S
+    # Refuse a file to be read, and one to be written, whatever links lead to it.
+    check_input: Callable[[str], None] = lambda _path: None
+    check_output: Callable[[str], None] = lambda _path: None
 
 
 def run_job(
@@ -121,11 +133,14 @@ def run_job(
         except LeaseLostError:
             log.warning("job=%s event=lease-lost", job.name)
             return None
-        except (InputError, UndecidedError, WorkerLostError) as error:
+        except (InputError, UndecidedError, WorkerLostError, *_FAULTS) as error:
             status, reason = "Failed", str(error)
-        except BaseException:
+        except (UnavailableError, OSError, SQLAlchemyError):
             # A disk, a bucket, the database: what is done stands, the next process goes on.
             owned.release()
+            raise
+        except BaseException:
+            owned.abandon()
             raise
         if status != "Completed":
             run.discard()
@@ -135,15 +150,17 @@ def run_job(
     return status
 
 
-def find_files(spec: TransformJobSpec) -> list[FileProgress]:
-    """Return the files of a job, each with the name of its output."""
+def find_files(spec: TransformJobSpec, check: Callable[[str], None]) -> list[FileProgress]:
+    """Return the files of a job, each with the name of its output; ``check`` may refuse one."""
     found: list[FileProgress] = []
     keys: dict[str, str] = {}
     for where in spec.transform_input.data_source.s3_data_source.places:
+        check(where)
         base = locate(where)
         files = data_files(where)
         is_folder = not is_pattern(where) and base.kind == fs.FileType.Directory
         for file in files:
+            check(file.shown)
             key = _key_of(file, base.path if is_folder else "", spec)
             other = keys.setdefault(key, file.shown)
             if other != file.shown:
@@ -187,8 +204,15 @@ class _Run:
 
     async def run(self, find_model: Callable[[TransformJob], JobModel]) -> bool:
         """Score every file; False when told to give the job back before."""
+        if self._job.status == "Stopping":
+            raise _StoppedError
+        if self._job.attempts > MAX_ATTEMPTS:
+            raise UndecidedError(
+                f"its process ended {MAX_ATTEMPTS} times without going forward; see the server's "
+                "log: a model that needs more memory than there is?"
+            )
         if not self._job.is_listed:
-            self._owned.list_files(find_files(self._spec))
+            self._owned.list_files(find_files(self._spec, self._around.check_input))
         files = self._owned.files()
         model = find_model(self._job)
         spec = self._spec
@@ -209,14 +233,20 @@ class _Run:
         return True
 
     def discard(self) -> None:
-        """Remove the output of a file that is not whole."""
+        """Remove the output of a file that is not whole, whichever process began it."""
+        for file in self._owned.files():
+            if file.status in ("running", "written"):
+                Output(self._target(file), self._around.work_dir).discard()
         if self._output is not None:
             self._output.discard()
 
     async def _transform(self, file: FileProgress) -> bool:
         """Score one file, from where it was left."""
-        place = locate(file.path)
-        target = locate(self._spec.transform_output.s3_output_path) / file.output_key
+        place, target = locate(file.path), self._target(file)
+        self._around.check_input(file.path)
+        self._around.check_output(target.shown)
+        if _is_same(place, target):
+            raise InputError(f"{file.path}: its output would replace it; choose another folder")
         with Output(target, self._around.work_dir) as output:
             self._output = output
             if file.status == "written" and file.output_offset and not output.size:
@@ -237,6 +267,9 @@ class _Run:
             self._publish(file, output)
             self._output = None
         return True
+
+    def _target(self, file: FileProgress) -> Location:
+        return locate(self._spec.transform_output.s3_output_path) / file.output_key
 
     def _publish(self, file: FileProgress, output: Output) -> None:
         output.sync()
@@ -406,6 +439,12 @@ class _Run:
                 for name, slug, kind in zip(chosen, slugs, kinds, strict=True)
             )
         ).to_json()
+
+
+def _is_same(one: Location, other: Location) -> bool:
+    if one.is_local and other.is_local:
+        return Path(one.path).resolve() == Path(other.path).resolve()
+    return one.shown == other.shown
 
 
 def _numbers(batch: _Batch) -> str:

@@ -24,6 +24,7 @@ from driftline.alerts.math.training import train_next
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note
 from driftline.serving.api.openapi import EXAMPLES, operations_of
+from driftline.serving.resources.reach import Reach
 from tests.capture.sagemaker.sagemaker_tools import sample_lines
 from tests.serving.conftest import NOW, Running, resource
 from tests.serving.marks_yard import marked
@@ -100,7 +101,8 @@ class Tour:
 @contextmanager
 def populated(folder: Path) -> Iterator[Running]:
     """Run a server on which every operation has something to answer with."""
-    with marked(folder, commands={"page": "/bin/cat"}) as server:
+    reach = Reach(outputs=(str(folder / "outputs"),))
+    with marked(folder, commands={"page": "/bin/cat"}, reach=reach) as server:
         answer = server.apply(
             resource("Channel", "pager", type="command", command="page"),
             resource("Alarm", "orders", **ALARM),
@@ -123,6 +125,7 @@ def tour(server: Running) -> dict[str, tuple[httpx.Request, httpx.Response]]:
     _visit_alarms(call)
     _visit_notifications(call)
     _visit_access(call)
+    _visit_transforms(call)
     call.api("POST /apply", json={"resources": [resource("Alarm", "spare", **ALARM)]})
     call.api("DELETE /{collection}/{name}", "alarms", "spare")
     return call.calls
@@ -147,6 +150,25 @@ def _visit_access(call: Tour) -> None:
         begin_session(connection, ana, NOW, timedelta(hours=12))
     call.api("DELETE /sessions/{subject}", "ana@example.org")
     call.api("GET /audit")
+
+
+def _visit_transforms(call: Tour) -> None:
+    job = {
+        "transform_job_name": "march",
+        "endpoint_name": "flights",
+        "transform_input": {
+            "data_source": {
+                "s3_data_source": {"s3_uri": f"{call.server.root.parent}/train.parquet"}
+            },
+            "content_type": "application/x-parquet",
+        },
+        "transform_output": {"s3_output_path": f"{call.server.root.parent}/outputs/march"},
+        "data_processing": {"join_source": "Input"},
+    }
+    call.api("POST /transform-jobs", json=job)
+    call.api("GET /transform-jobs", params={"name_contains": "mar", "limit": 1})
+    call.api("GET /transform-jobs/{name}", "march")
+    call.api("POST /transform-jobs/{name}/stop", "march")
 
 
 def _visit_capture(call: Tour) -> None:

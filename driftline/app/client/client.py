@@ -13,6 +13,7 @@ from driftline.app.client.captures import CaptureCalls
 from driftline.app.client.connection import api_path, in_path, tags_of, without_none
 from driftline.app.client.credentials import settings_here
 from driftline.app.client.monitors import MonitorCalls
+from driftline.app.client.transforms import TransformCalls
 from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 
@@ -45,7 +46,7 @@ class Filters(TypedDict, total=False):
 _List = list  # Within the class the name is a method's.
 
 
-class Client(MonitorCalls, CaptureCalls, AlarmCalls):
+class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
     """Speaks to one server.
 
     Parameters

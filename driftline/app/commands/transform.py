@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.output import Answer, Table
-from driftline.app.exit_codes import UNDECIDED
+from driftline.app.commands.job import job_answer
+from driftline.app.commands.output import Answer
 from driftline.app.progress import progress
 from driftline.errors import InputError
 from driftline.storage import is_remote
@@ -102,7 +102,7 @@ def transform(
             "join_source": join_source,
         },
     }
-    return _answer(_here(spec, Path(model), signature, config_file))
+    return job_answer(_here(spec, Path(model), signature, config_file))
 
 
 def _here(
@@ -136,25 +136,6 @@ def _here(
 
 def _unit(spec: Mapping[str, Any]) -> str:
     return "rows" if "parquet" in spec["transform_input"]["content_type"] else "bytes"
-
-
-def _answer(job: Mapping[str, Any]) -> Answer:
-    return Answer(job, _lines(job), 0 if _is_well(job) else UNDECIDED)
-
-
-def _is_well(job: Mapping[str, Any]) -> bool:
-    return job["transform_job_status"] in ("Completed", "InProgress")
-
-
-def _lines(job: Mapping[str, Any]) -> Iterator[str | Table]:
-    counts = job["progress"] or {"records": 0, "files_done": 0, "files": 0}
-    yield (
-        f"{job['transform_job_status']}: {counts['records']:,} records, "
-        f"{counts['files_done']:,} of {counts['files']:,} files in "
-        f"{job['transform_output']['s3_output_path']}"
-    )
-    if job["failure_reason"]:
-        yield job["failure_reason"]
 
 
 def _checked(spec: Mapping[str, Any]) -> TransformJobSpec:

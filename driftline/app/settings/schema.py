@@ -354,6 +354,12 @@ class Serving(Section):
         "folders and URIs that models and reference data may be read from; empty: any but hidden "
         "ones and the system's",
     )
+    output_dirs: tuple[str, ...] = _setting(
+        (),
+        "folders and URIs that transform jobs and asynchronous invocations may write to, besides "
+        "the folder outputs of the storage root",
+    )
+    max_transform_jobs: Count = _setting(1, "transform jobs that a server runs at once")
     workers: Count = _setting(1, "processes per model")
     timeout_s: Amount = _setting(60.0, "longest time that one invocation may take")
     max_request_bytes: Count = _setting(25 << 20, "bytes a request body may have")

@@ -18,6 +18,7 @@ GROUPS = {
     "capture",
     "channel",
     "delivery",
+    "job",
     "detector",
     "incident",
     "metric",

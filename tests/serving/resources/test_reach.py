@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.app.processes import reach as reach_of
+from driftline.app.reach import reach as reach_of
 from driftline.app.settings.settings import load
 from driftline.errors import InputError
 from driftline.serving.resources.artifacts import data_fingerprint

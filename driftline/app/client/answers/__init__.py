@@ -4,3 +4,4 @@ from driftline.app.client.answers.alarms import *  # noqa: F403
 from driftline.app.client.answers.captures import *  # noqa: F403
 from driftline.app.client.answers.monitors import *  # noqa: F403
 from driftline.app.client.answers.resources import *  # noqa: F403
+from driftline.app.client.answers.transforms import *  # noqa: F403

@@ -9,6 +9,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 AlarmState = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
 DeliveryStatus = Literal["pending", "delivering", "waiting", "delivered", "dead", "muted", "grouped", "superseded"]
 ExecutionStatus = Literal["Completed", "CompletedWithViolations", "InsufficientData", "NoData", "Stopped", "Failed"]
+TransformJobStatus = Literal["InProgress", "Completed", "Failed", "Stopping", "Stopped"]
 ResourceKind = Literal["Model", "Baseline", "Endpoint", "Channel", "Monitor", "Alarm", "CompositeAlarm", "Silence"]
 Role = Literal["viewer", "analyst", "operator", "admin", "invoke", "ingest"]
 Verdict = Literal["expected", "harmful", "new-normal"]

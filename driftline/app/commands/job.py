@@ -1,0 +1,123 @@
+"""Commands about transform jobs of a server: files scored by a model in the background."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from driftline.app.commands import options
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer, Table
+from driftline.app.commands.resource_files import read_resources
+from driftline.app.exit_codes import UNDECIDED
+from driftline.app.progress import progress
+from driftline.errors import InputError
+
+job = typer.Typer(
+    help="Score files in the background of a server.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Argument(help="Job; `driftline job list` names them.")]
+POLL_S = 1.0
+_ENDED = ("Completed", "Failed", "Stopped")
+
+
+@job.command("create")
+@options.asks_server
+def job_create(
+    client: Client,
+    file: Annotated[Path, typer.Argument(help="YAML or JSON: CreateTransformJob's fields.")],
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended.")
+    ] = True,
+) -> Answer:
+    """Have the server score files; paths are those of the server's machine.
+
+    Example: driftline job create march.yaml
+    """
+    found = read_resources(file)
+    if len(found) != 1:
+        raise InputError(f"{file}: {len(found)} jobs; expected one")
+    created = client.create_transform_job(found[0])
+    return job_answer(_follow(client, created["transform_job_name"]) if wait else created)
+
+
+@job.command("list")
+@options.asks_server
+def job_list(client: Client, limit: options.Limit = 20) -> Answer:
+    """Show transform jobs, the newest first.
+
+    Example: driftline job list
+    """
+    found = client.transform_jobs(limit=limit)
+    columns = ["name", "status", "records", "files", "created", "reason"]
+    return Answer(found, [Table(columns, [_row(one) for one in found])])
+
+
+@job.command("get")
+@options.asks_server
+def job_get(
+    client: Client,
+    name: Name,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="First wait until the job has ended.")
+    ] = False,
+) -> Answer:
+    """Show one transform job: its status, and how far it is.
+
+    Example: driftline job get march --follow
+    """
+    return job_answer(_follow(client, name) if follow else client.transform_job(name))
+
+
+@job.command("stop")
+@options.asks_server
+def job_stop(client: Client, name: Name) -> Answer:
+    """Stop a transform job within seconds; outputs that are whole stay.
+
+    Example: driftline job stop march
+    """
+    return job_answer(client.stop_transform_job(name))
+
+
+def _follow(client: Client, name: str) -> Mapping[str, Any]:
+    with progress(f"job {name}", unit="records") as advance:
+        while (found := client.transform_job(name))["transform_job_status"] not in _ENDED:
+            if found["progress"] is not None:
+                advance(found["progress"]["records"], None)
+            time.sleep(POLL_S)
+    return found
+
+
+def job_answer(found: Mapping[str, Any]) -> Answer:
+    """Show a job; exit code 3 when it failed."""
+    is_well = found["transform_job_status"] != "Failed"
+    return Answer(found, _lines(found), 0 if is_well else UNDECIDED)
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[str | Table]:
+    counts = found["progress"] or {"records": 0, "files_done": 0, "files": 0}
+    yield (
+        f"{found['transform_job_status']}: {counts['records']:,} records, "
+        f"{counts['files_done']:,} of {counts['files']:,} files in "
+        f"{found['transform_output']['s3_output_path']}"
+    )
+    if found["failure_reason"]:
+        yield found["failure_reason"]
+
+
+def _row(one: Mapping[str, Any]) -> dict[str, Any]:
+    counts = one["progress"]
+    return {
+        "name": one["transform_job_name"],
+        "status": one["transform_job_status"],
+        "records": counts and counts["records"],
+        "files": counts and f"{counts['files_done']} of {counts['files']}",
+        "created": one["creation_time"][:19],
+        "reason": one["failure_reason"],
+    }

@@ -1,0 +1,88 @@
+"""The process of one transform job of a server: ``python -m driftline.app.transform_process``.
+
+The server starts it and holds the job for it; it ends when the server has, and gives the job back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from driftline.app.exit_codes import exit_code
+from driftline.app.logs import configure_logging
+from driftline.app.processes import end_with_parent, prepare
+from driftline.app.reach import reach
+from driftline.app.settings.settings import Settings, load
+from driftline.app.stopping import stop_on_signals
+from driftline.database.clock import DatabaseClock
+from driftline.database.engine import using_database
+from driftline.ending import ending_at_once
+from driftline.errors import DriftlineError
+from driftline.serving.hosting.child import Launch
+from driftline.serving.resources.artifacts import ModelStore
+from driftline.serving.transform.jobs import OwnedJob, TransformJob
+from driftline.serving.transform.run import JobModel, Surroundings, run_job
+
+log = logging.getLogger(__name__)
+
+
+def run_stored_job(settings: Settings, name: str, owner: str, stop: threading.Event) -> None:
+    """Work on a job of the settings' database until it has ended, or this process is to stop."""
+    prepare(settings)
+    models, within = ModelStore(settings.root, settings.local_dir), reach(settings)
+
+    def find_model(job: TransformJob) -> JobModel:
+        assert job.model is not None
+        return JobModel(
+            Launch(
+                str(models.fetch(job.model.file)),
+                trust_pickle=settings.serving.trust_pickle and job.model.trust_pickle,
+                signature=job.signature,
+                positive=job.model.positive,
+                name=job.name,
+            )
+        )
+
+    with using_database(settings.database_url) as engine:
+        around = Surroundings(
+            settings.local_dir / "transform", DatabaseClock(engine), stop,
+            check_input=within.check_data, check_output=within.check_output,
+        )  # fmt: skip
+        run_job(OwnedJob(engine, name, owner), find_model, around)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one job; exit 0 when it has ended or was given back, else as exit_codes.py says."""
+    parser = argparse.ArgumentParser(prog="driftline.app.transform_process")
+    parser.add_argument("job")
+    parser.add_argument("owner")
+    parser.add_argument("--settings", type=Path)
+    asked = parser.parse_args(arguments)
+    configure_logging()
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    try:
+        settings = load(asked.settings, environment=os.environ)
+        configure_logging(settings.log.format, process="transform")
+        run_stored_job(settings, asked.job, asked.owner, stop_on_signals())
+    except (DriftlineError, OSError) as error:
+        log.error("job=%s event=interrupted error=%s", asked.job, error)
+        sys.exit(exit_code(error))
+    except Exception as error:  # noqa: BLE001 - the process ends
+        # Its kind and place only: what a bug says may quote a record.
+        steps = traceback.extract_tb(error.__traceback__)
+        log.error(
+            "job=%s event=failed error=%s at=%s", asked.job, type(error).__name__,
+            " ".join(f"{step.name}:{step.lineno}" for step in steps),
+        )  # fmt: skip
+        sys.exit(exit_code(error))
+
+
+if __name__ == "__main__":
+    with ending_at_once():
+        main()

@@ -1,0 +1,127 @@
+"""Routes of transform jobs: files scored by a model in the background."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from operator import itemgetter
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from sqlalchemy import Connection
+
+from driftline.access.principal import CURRENT
+from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
+from driftline.errors import InputError
+from driftline.serving.api.requests import PAGE, Limit, PageToken, page_of
+from driftline.serving.context import ServerContext
+from driftline.serving.resources import store
+from driftline.serving.resources.specs import variants_of
+from driftline.serving.transform.definition import JobStatus, TransformJobSpec
+from driftline.serving.transform.dispatch import TransformJobs
+from driftline.serving.transform.jobs import (
+    PinnedModel,
+    TransformJob,
+    count_files,
+    create_job,
+    described,
+    get_job,
+    list_jobs,
+    stop_job,
+)
+
+_WITHHELD = "not shown, because it may quote a record; the role analyst sees it"
+
+
+def router(context: ServerContext, jobs: TransformJobs) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["transform"])
+
+    @routes.post("/transform-jobs")
+    def create(spec: TransformJobSpec) -> dict[str, Any]:
+        """Score files by a model, or as an endpoint does, in the background.
+
+        In CreateTransformJob's form, in snake case. The model is the declared one of this moment:
+        what is applied later changes nothing.
+        """
+        for place in spec.transform_input.data_source.s3_data_source.places:
+            context.reach.check_data(place)
+        context.reach.check_output(spec.transform_output.s3_output_path)
+        by, now = CURRENT.get().subject, context.lease_clock()
+        with context.engine.begin() as connection:
+            store.hold_all(connection)  # So that no model is removed that was just chosen.
+            model, signature = _pinned(connection, spec)
+            create_job(connection, spec, by=by, now=now, model=model, signature=signature)
+            found = get_job(connection, spec.transform_job_name)
+        jobs.look()
+        return _shown(context, [found])[0]
+
+    @routes.get("/transform-jobs")
+    def list_all(
+        status: JobStatus | None = None,
+        name_contains: Annotated[str, Query(max_length=63)] = "",
+        limit: Limit = PAGE,
+        next_token: PageToken = None,
+    ) -> dict[str, Any]:
+        """List transform jobs, the newest first; of a status, or with names that hold a text."""
+        after = place_of(next_token, datetime, str)
+        with read_connection(context.engine) as connection:
+            found = list_jobs(
+                connection, status=status, name_contains=name_contains, after=after,
+                limit=limit + 1,
+            )  # fmt: skip
+        page = page_of(found, limit, lambda one: (one.created_at, one.name.casefold()), _itself)
+        return page | {"items": _shown(context, list(map(itemgetter("job"), page["items"])))}
+
+    @routes.get("/transform-jobs/{name}")
+    def describe(name: str) -> dict[str, Any]:
+        """Return a transform job: what it was asked, its status, and how far it is."""
+        with read_connection(context.engine) as connection:
+            found = get_job(connection, name)
+        return _shown(context, [found])[0]
+
+    @routes.post("/transform-jobs/{name}/stop")
+    def stop(name: str) -> dict[str, Any]:
+        """Stop a transform job within seconds; outputs that are whole stay."""
+        with context.engine.begin() as connection:
+            found = stop_job(connection, name)
+        jobs.look()
+        return _shown(context, [found])[0]
+
+    return routes
+
+
+def _itself(job: TransformJob) -> dict[str, Any]:
+    return {"job": job}
+
+
+def _shown(context: ServerContext, found: list[TransformJob]) -> list[dict[str, Any]]:
+    with read_connection(context.engine) as connection:
+        counts = count_files(connection, [job.name for job in found])
+    shown = [described(job, counts.get(job.name.casefold())) for job in found]
+    if not CURRENT.get().may("analyst"):
+        for one in shown:
+            one["failure_reason"] = one["failure_reason"] and _WITHHELD
+    return shown
+
+
+def _pinned(connection: Connection, spec: TransformJobSpec) -> tuple[PinnedModel, str | None]:
+    """Return the model of a job, and the signature by which it reads records, if there is one."""
+    signature = positive = None
+    name = spec.model_name
+    if spec.endpoint_name is not None:
+        endpoint = store.get(connection, "Endpoint", spec.endpoint_name)
+        variants = variants_of(endpoint.spec)
+        if not variants:
+            raise InputError(
+                f'endpoint "{endpoint.name}" has no model, an app of its own answers for it; '
+                "expected model_name"
+            )
+        # Several: the one that answers most requests.
+        name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
+        signature, positive = endpoint.made.get("signature"), endpoint.made.get("positive")
+    assert name is not None
+    made = store.get(connection, "Model", name).made
+    if "file" not in made:
+        raise InputError(f'model "{name}" stands for many models; expected one by itself')
+    return PinnedModel(made["file"], bool(made["trust_pickle"]), positive), signature

@@ -1,0 +1,258 @@
+"""Transform jobs of a server: created, followed and stopped by the interface, outliving kills."""
+
+import os
+import signal
+from datetime import timedelta
+
+import pyarrow.parquet as pq
+import pytest
+
+from driftline.app.client.client import Client
+from driftline.app.transforming import start_transform
+from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.monitors.external.source import Access
+from driftline.serving.resources.reach import Reach
+from tests.serving.conftest import NOW, make_frame, resource
+from tests.serving.guarded import FILE_SECRET, bearer, guarded
+
+ROWS = 4000
+
+
+@pytest.fixture(scope="module")
+def server(start, trained, slow_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("jobs")
+    reach = Reach(outputs=(str(folder / "root" / "outputs"),))
+    begun = []
+
+    def begin(job, owner):
+        begun.append(start_transform(folder / "driftline.toml", job, owner))
+        return begun[-1]
+
+    access = Access({}, reach.check_data)
+    with start(
+        folder, reach=reach, start_transform=begin, access=access, trust_pickle=True
+    ) as found:
+        url = found.engine.url.render_as_string(hide_password=False)
+        (folder / "driftline.toml").write_text(
+            f'[database]\nurl = "{url}"\n[storage]\nroot = "{found.root}"\n'
+            "[serving]\ntrust_pickle = true\n"
+        )
+        slow = resource("Model", "slow", path=str(slow_model), trust_pickle=True)
+        answer = found.apply(*trained.flights(), slow)
+        assert answer.status_code == 200, answer.text
+        found.begun = begun
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with Client(server.url) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return make_frame(ROWS, seed=11)
+
+
+@pytest.fixture
+def inputs(rows, tmp_path):
+    columns = ["carrier", "origin", "distance", "temp"]
+    rows[columns].to_csv(tmp_path / "flights.csv", header=False, index=False)
+    return tmp_path
+
+
+def spec(server, name, data, **more):
+    return {
+        "transform_job_name": name,
+        "endpoint_name": "flights",
+        "transform_input": {
+            "data_source": {"s3_data_source": {"s3_uri": str(data)}}, "split_type": "Line",
+        },
+        "transform_output": {
+            "s3_output_path": str(server.root / "outputs" / name), "assemble_with": "Line",
+        },
+        **more,
+    }  # fmt: skip
+
+
+def slowly(server, name, data, **more):
+    """A job of records that take so long as they say, one a request."""
+    found = spec(server, name, data, model_name="slow", batch_strategy="SingleRecord", **more)
+    return {**found, "endpoint_name": None}
+
+
+def ended(client, name, until):
+    def look():
+        job = client.transform_job(name)
+        return job if job["transform_job_status"] not in ("InProgress", "Stopping") else None
+
+    return until(look, 60)
+
+
+def test_a_job_scores_as_the_endpoint_does(server, client, inputs, until):
+    job = client.create_transform_job(spec(server, "as-flights", inputs))
+
+    assert job["transform_job_status"] == "InProgress"
+    job = ended(client, "as-flights", until)
+    assert (job["transform_job_status"], job["failure_reason"]) == ("Completed", None)
+    assert job["progress"]["records"] == ROWS
+    assert job["progress"]["files_done"] == 1
+    text = (server.root / "outputs" / "as-flights" / "flights.csv.out").read_text()
+    answer = server.invoke("flights", (inputs / "flights.csv").read_text())
+    assert text.splitlines() == answer.text.splitlines()
+    listed = client.transform_jobs(status="Completed", name_contains="AS-fl")
+    assert [one["transform_job_name"] for one in listed] == ["as-flights"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"endpoint_name": "flihgts"}, 'Endpoint "flihgts" does not exist'),
+        ({"model_name": "flights"}, "expected one of model_name and endpoint_name"),
+        ({"transform_output": {"s3_output_path": "/tmp/elsewhere"}}, "[serving] output_dirs"),
+        ({"transform_output": {"s3_output_path": "outputs"}}, "is relative"),
+        (
+            {"transform_input": {"data_source": {"s3_data_source": {"s3_uri": "/etc/passwd"}}}},
+            "a file of the system",
+        ),
+        ({"transform_job_name": "../up"}, "transform_job_name"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(server, client, inputs, change, sentence):
+    with pytest.raises(InputError) as refused:
+        client.create_transform_job(spec(server, "never", inputs) | change)
+
+    assert sentence in str(refused.value)
+    with pytest.raises(NotFoundError):
+        client.transform_job("never")
+
+
+def test_outputs_do_not_leave_their_folder_by_a_link(server, client, inputs, tmp_path, until):
+    folder = server.root / "outputs" / "linked"
+    folder.mkdir(parents=True)
+    (folder / "flights.csv.out").symlink_to(tmp_path / "escaped")
+
+    client.create_transform_job(spec(server, "linked", inputs))
+
+    job = ended(client, "linked", until)
+    assert job["transform_job_status"] == "Failed"
+    assert "not in a folder for outputs" in job["failure_reason"]
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_a_name_is_used_once(server, client, inputs, until):
+    client.create_transform_job(spec(server, "once", inputs))
+
+    with pytest.raises(ConflictError, match="exists already"):
+        client.create_transform_job(spec(server, "Once", inputs))
+    ended(client, "once", until)
+    with pytest.raises(ConflictError, match="has ended already"):
+        client.stop_transform_job("once")
+
+
+def test_a_stopped_job_leaves_whole_outputs_only(server, client, tmp_path, until):
+    (tmp_path / "a.csv").write_text("0\n")
+    (tmp_path / "b.csv").write_text("0.1\n" * 600)
+    client.create_transform_job(slowly(server, "stopped", tmp_path))
+    until(lambda: client.transform_job("stopped")["progress"] is not None)
+    folder = server.root / "outputs" / "stopped"
+    until(lambda: (folder / ".b.csv.out.part").exists())
+
+    assert client.stop_transform_job("stopped")["transform_job_status"] == "Stopping"
+
+    assert ended(client, "stopped", until)["transform_job_status"] == "Stopped"
+    assert sorted(one.name for one in folder.iterdir()) == ["a.csv.out"]
+
+
+def test_a_job_whose_process_is_killed_goes_on(server, client, rows, inputs, tmp_path, until):
+    (tmp_path / "slow.csv").write_text("0.02\n" * 300)
+    client.create_transform_job(slowly(server, "killed", tmp_path / "slow.csv"))
+    part = server.root / "outputs" / "killed" / ".slow.csv.out.part"
+    count = len(server.begun)
+    until(part.exists)
+    until(lambda: server.begun[-1].poll() is None)
+
+    os.kill(server.begun[-1].pid, signal.SIGKILL)
+
+    assert ended(client, "killed", until)["transform_job_status"] == "Completed"
+    assert len(server.begun) > count
+    assert part.with_name("slow.csv.out").read_text() == "0\n" * 300
+
+
+def test_a_job_keeps_the_model_that_it_began_with(server, client, trained, tmp_path, until):
+    (tmp_path / "slow.csv").write_text("0.1\n" * 60)
+    client.create_transform_job(slowly(server, "kept", tmp_path))
+    until(lambda: client.transform_job("kept")["progress"] is not None)
+    (old,) = (server.root / "models" / "slow").iterdir()
+
+    assert server.client.delete("/api/v1/models/slow").status_code == 204
+    assert old.exists()
+
+    assert ended(client, "kept", until)["transform_job_status"] == "Completed"
+    until(lambda: not old.exists())
+
+
+def test_whoever_may_not_see_rows_sees_no_record_in_a_reason(trained, tmp_path, until):
+    (tmp_path / "bad.csv").write_text("UA,EWR,secret,1\n")
+    reach = Reach(outputs=(str(tmp_path / "root" / "outputs"),))
+
+    def begin(job, owner):
+        return start_transform(tmp_path / "driftline.toml", job, owner)
+
+    with guarded(tmp_path, reach=reach, start_transform=begin) as server:
+        url = server.engine.url.render_as_string(hide_password=False)
+        (tmp_path / "driftline.toml").write_text(
+            f'[database]\nurl = "{url}"\n[storage]\nroot = "{server.root}"\n'
+        )
+        server.client.headers.update(bearer(FILE_SECRET))
+        assert server.apply(*trained.flights()).status_code == 200
+        with Client(server.url, token=FILE_SECRET) as admin:
+            admin.create_transform_job(spec(server, "bad", tmp_path / "bad.csv"))
+            job = ended(admin, "bad", until)
+            token = admin.create_token("eve", ["viewer"])["token"]
+        with Client(server.url, token=token) as viewer:
+            seen = viewer.transform_job("bad")
+            with pytest.raises(InputError, match="takes the role operator"):
+                viewer.create_transform_job(spec(server, "more", tmp_path / "bad.csv"))
+
+    assert "record 1 (UA,EWR,secret,1)" in job["failure_reason"]
+    assert "secret" not in seen["failure_reason"]
+
+
+def test_a_monitor_on_the_outputs_finds_a_planted_fault(server, client, trained, tmp_path, until):
+    """Nightly scoring of Parquet; one night one carrier has another code."""
+    for day in (1, 2):
+        night = make_frame(800, seed=day).drop(columns="late")
+        night["scored_at"] = [
+            NOW - timedelta(days=3 - day) + timedelta(minutes=at) for at in range(len(night))
+        ]
+        if day == 2:
+            night.loc[400:, "carrier"] = "EVX"
+        night.to_parquet(tmp_path / f"night-{day}.parquet", index=False)
+        job = spec(
+            server, f"night-{day}", tmp_path / f"night-{day}.parquet",
+            data_processing={"join_source": "Input"},
+        )  # fmt: skip
+        job["transform_input"] |= {"content_type": "application/x-parquet", "split_type": "None"}
+        job["transform_output"] = {"s3_output_path": str(server.root / "outputs" / "nightly")}
+        client.create_transform_job(job)
+        assert ended(client, f"night-{day}", until)["failure_reason"] is None
+    written = pq.read_table(server.root / "outputs" / "nightly" / "night-2.parquet")
+    assert written.column_names[-3:] == ["scored_at", "prediction", "probability"]
+    monitor = resource(
+        "Monitor", "nightly", baseline="flights", schedule="cron(0 0 ? * * *)",
+        source={"path": str(server.root / "outputs" / "nightly"), "timestamp": "scored_at"},
+    )  # fmt: skip
+    assert server.apply(monitor).status_code == 200
+
+    found = {}
+    for day in (1, 2):
+        start = NOW - timedelta(days=3 - day)
+        ran = client.run_monitor("nightly", start=start, end=start + timedelta(days=1))
+        report = client.report(ran["id"])
+        found[day] = {one["feature_name"] for one in report["violations"]}
+        assert ran["row_count"] == 800
+
+    assert "carrier" not in found[1]
+    assert "carrier" in found[2]

@@ -1,0 +1,89 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from driftline.database.paging import Place
+from driftline.errors import ConflictError
+from driftline.serving.transform.definition import TransformJobSpec
+from driftline.serving.transform.jobs import (
+    OwnedJob,
+    PinnedModel,
+    create_job,
+    free_jobs,
+    get_job,
+    list_jobs,
+    stop_job,
+)
+
+NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
+
+
+def create(engine, name, now=NOW):
+    spec = {
+        "transform_job_name": name,
+        "model_name": "flights",
+        "transform_input": {"data_source": {"s3_data_source": {"s3_uri": "/data/march.csv"}}},
+        "transform_output": {"s3_output_path": "/data/scores"},
+    }
+    model = PinnedModel("models/flights/1/late.skops", trust_pickle=False, positive=None)
+    with engine.begin() as connection:
+        create_job(
+            connection, TransformJobSpec.model_validate(spec), by="ada", now=now, model=model
+        )
+
+
+def free(engine, now=NOW):
+    with engine.begin() as connection:
+        return [job.name for job in free_jobs(connection, now)]
+
+
+def test_jobs_come_in_pages_the_newest_first(engine):
+    for number in range(3):
+        create(engine, f"Night-{number}", NOW + timedelta(hours=number))
+    create(engine, "other")
+    found: list[str] = []
+    after: Place | None = None
+
+    while len(found) < 3:
+        with engine.begin() as connection:
+            (job,) = list_jobs(connection, name_contains="night", after=after, limit=1)
+        found.append(job.name)
+        after = job.created_at, job.name.casefold()
+
+    assert found == ["Night-2", "Night-1", "Night-0"]
+
+
+def test_a_job_is_had_by_one_owner_until_its_lease_is_over(engine):
+    create(engine, "night")
+    first, second = OwnedJob(engine, "night", "a"), OwnedJob(engine, "night", "b")
+
+    assert first.reserve(NOW)
+    assert not second.reserve(NOW)
+    assert second.take(NOW) is None
+    assert first.take(NOW).attempts == 1
+    assert free(engine) == []
+    first.abandon()
+
+    assert free(engine) == ["night"]
+    assert second.take(NOW).attempts == 2
+    assert free(engine, NOW + timedelta(minutes=1)) == ["night"]
+
+
+def test_the_model_of_a_job_is_kept_with_it(engine):
+    create(engine, "night")
+
+    with engine.begin() as connection:
+        assert get_job(connection, "NIGHT").model.file == "models/flights/1/late.skops"
+
+
+def test_a_job_that_has_ended_cannot_be_stopped(engine):
+    create(engine, "night")
+    owned = OwnedJob(engine, "night", "a")
+    owned.take(NOW)
+    with engine.begin() as connection:
+        assert stop_job(connection, "night").status == "Stopping"
+    assert owned.is_stopping()
+    owned.end("Stopped", NOW)
+
+    with engine.begin() as connection, pytest.raises(ConflictError, match="is Stopped"):
+        stop_job(connection, "night")
