@@ -147,6 +147,16 @@ alarms = Table(
     # Seconds between two evaluations by the clock, 0 for alarms that follow their datapoints; none
     # until the evaluator has seen the definition.
     Column("cadence_s", Integer),
+    # What lists sort and filter by: of the definition, kept beside it, since ten thousand of them
+    # take seconds to read. Names in the dimensions of one metric; none where there is no such.
+    Column("severity", String(16), nullable=False, server_default="page"),
+    Column("monitor", FreeText),
+    Column("endpoint", FreeText),
+    # In small letters, each text on a line of its own.
+    Column("search_text", FreeText),
+    # Of the change to ALARM, while it lasts: what its datapoint said, and where that leads.
+    Column("cause", FreeText),
+    Column("link", Text),
     Index(None, "metric_key"),
     Index(None, "cadence_s"),
     # Alarms that somebody changed since they were judged, asked for each second.

@@ -3,7 +3,7 @@
 ========================================  ========================================================
 ``/``                                     the overview
 ``/alarms?state=ALARM&q=text``            the alarms, of one state, whose texts hold a text;
-                                          ``severity=page`` those only
+                                          ``severity=page`` those only; ``page=2``
 ``/alarms/<name>``                        one alarm; ``threshold=``, ``periods=``,
                                           ``needed=``, ``missing=``, ``period=``: what it
                                           would have done with these in place of its own
@@ -59,6 +59,7 @@ class Address:
     state: str | None = None
     text: str | None = None
     severity: str | None = None
+    number: int = 1
     incident: str = ""
     status: str | None = None
     channel: str | None = None
@@ -98,7 +99,8 @@ def parse(path: str, query: str = "") -> Address:
             return _PLAIN[plain]
         case ["alarms"]:
             state, text = _one(asked, "state"), _one(asked, "q")
-            return Address("alarms", state=state, text=text, severity=_one(asked, "severity"))
+            severity, number = _one(asked, "severity"), _number(asked)
+            return Address("alarms", state=state, text=text, severity=severity, number=number)
         case ["alarms", alarm] if alarm:
             preview = ((key, _one(asked, key)) for key in PREVIEW)
             return Address("alarm", alarm=alarm, preview=tuple((k, v) for k, v in preview if v))
@@ -173,10 +175,15 @@ def alarm_link(name: str, *, anchor: str = "") -> str:
 
 
 def alarms_link(
-    *, state: str | None = None, text: str | None = None, severity: str | None = None
+    *,
+    state: str | None = None,
+    text: str | None = None,
+    severity: str | None = None,
+    number: int = 1,
 ) -> str:
-    """Build the address of the list of alarms, or of some of them."""
-    query = _query({"state": state, "severity": severity, "q": text or None})
+    """Build the address of a page of the list of alarms, or of some of them."""
+    asked = {"state": state, "severity": severity, "q": text or None}
+    query = _query(asked | {"page": str(number) if number > 1 else None})
     return f"/alarms{query}"
 
 
@@ -217,6 +224,12 @@ def _is_text(given: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _number(asked: dict[str, list[str]]) -> int:
+    """Return which page of a list is asked for; the first where that is no number."""
+    text = _one(asked, "page") or ""
+    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
 
 
 def _one(asked: dict[str, list[str]], name: str) -> str | None:

@@ -180,7 +180,9 @@ def _alarm_page(stores: Stores, address: Address) -> html.Div | None:
     """Draw a page of alarms or of what became of them; None for others."""
     match address.page:
         case "alarms":
-            return alarms.page(stores.alarms(address.state, address.text, address.severity))
+            return alarms.page(
+                stores.alarms(address.state, address.text, address.severity, address.number)
+            )
         case "alarm":
             story = stores.alarm(address.alarm, dict(address.preview))
             return composite.page(story) if isinstance(story, CompositeView) else alarm.page(story)

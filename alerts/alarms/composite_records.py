@@ -94,7 +94,7 @@ def get_any(connection: Connection, name: str) -> AnyRecord:
 
 def get_listed(connection: Connection, name: str) -> ListedAlarm:
     """Return a stored alarm of any kind, also one that cannot be read; none is UnknownAlarm."""
-    return _listed(_row(connection, name))
+    return listed(_row(connection, name))
 
 
 def list_composites(
@@ -151,7 +151,7 @@ def list_any(
     # A page of ten thousand alarms takes a page of rows.
     with connection.execute(query.execution_options(yield_per=min(limit, _ROWS_AT_ONCE))) as rows:
         for row in rows:
-            record = _listed(row)
+            record = listed(row)
             # LIKE knows no case in SQLite; the other two stand inside of the definition.
             if not record.name.startswith(prefix):
                 continue
@@ -239,7 +239,8 @@ def _is_asked(record: ListedAlarm, channel: str | None, tags: Mapping[str, str] 
     return not tags or tags.items() <= dict(definition.tags).items()
 
 
-def _listed(row: Row[Any]) -> ListedAlarm:
+def listed(row: Row[Any]) -> ListedAlarm:
+    """Read a row of the table of alarms, whatever its kind, also one that cannot be read."""
     try:
         return any_record(row)
     except AlarmError as error:

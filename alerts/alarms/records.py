@@ -30,6 +30,9 @@ COMPOSITE = "composite"
 # Name of the lock of all composite alarms: their states follow from one another.
 COMPOSITES = "composites"
 
+MONITOR_DIMENSION = "MonitoringSchedule"
+ENDPOINT_DIMENSIONS = ("Endpoint", "EndpointName")
+
 # A fresh look at the last judged periods is forced by a revision that no metric can have.
 LOOK_AGAIN = -1
 
@@ -258,6 +261,7 @@ def create_row(
     result = connection.execute(
         insert(tables.alarms).values(
             **values,
+            **_listed(definition),
             name=definition.alarm_name,
             kind=kind,
             created_at=now,
@@ -284,11 +288,29 @@ def update_row(
     now: datetime,
 ) -> None:
     """Change what an alarm is; its state stays untouched."""
-    connection.execute(update(tables.alarms).where(tables.alarms.c.id == alarm_id).values(**values))
+    row = {**values, **_listed(definition)}
+    connection.execute(update(tables.alarms).where(tables.alarms.c.id == alarm_id).values(**row))
     data = {"version": "1.0", "type": "Update", "updatedAlarm": values["definition"]}
     summary = f'Alarm "{definition.alarm_name}" updated'
     item = HistoryItem(definition.alarm_name, now, "ConfigurationUpdate", summary, data)
     add_history(connection, alarm_id=alarm_id, item=item)
+
+
+def _listed(definition: AnyDefinition) -> dict[str, object]:
+    """Return what lists sort and filter by, in the columns of the table."""
+    words, dimensions = [definition.alarm_name, definition.severity], {}
+    if isinstance(definition, AlarmDefinition):
+        dimensions = definition.dimensions
+        words += [definition.judged_name, *dimensions.values()]
+    else:
+        words.append(definition.alarm_rule)
+    named = {dimensions[name] for name in ENDPOINT_DIMENSIONS if name in dimensions}
+    return {
+        "severity": definition.severity,
+        "monitor": dimensions.get(MONITOR_DIMENSION),
+        "endpoint": named.pop() if len(named) == 1 else None,
+        "search_text": "".join(f"\n{word.casefold()}" for word in words) + "\n",
+    }
 
 
 def later(now: datetime, before: datetime) -> datetime:

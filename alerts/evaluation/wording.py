@@ -87,7 +87,11 @@ def add_state_update(connection: Connection, change: StateChange, before: AnyRec
 
 def state_columns(change: StateChange) -> dict[str, object]:
     """Return what the row of an alarm says after a change of state."""
+    note = (change.note or {}) if change.new == "ALARM" else {}
+    cause, link = note.get("cause"), note.get("link")
     return {
+        "cause": cause if isinstance(cause, str) else None,
+        "link": link if isinstance(link, str) else None,
         "state": change.new,
         "state_reason": change.reason,
         "state_reason_data": change.reason_data or None,

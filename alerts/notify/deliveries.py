@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -87,19 +88,22 @@ def list_deliveries(
     return [_delivery(row) for row in connection.execute(query).mappings()]
 
 
-def newest_deliveries(connection: Connection) -> dict[int, list[Delivery]]:
-    """Return the messages of the newest change of each alarm that was to be sent, by its id."""
+def newest_deliveries(
+    connection: Connection, alarm_ids: Collection[int]
+) -> dict[int, list[Delivery]]:
+    """Return the messages of the newest change of alarms that was to be sent, by their ids."""
     table = tables.outbox.c
     newest = (
         select(table.alarm_id, func.max(table.state_seq).label("seq"))
+        .where(table.alarm_id.in_(alarm_ids))
         .group_by(table.alarm_id)
         .subquery()
     )
     is_newest = (newest.c.alarm_id == table.alarm_id) & (newest.c.seq == table.state_seq)
     query = _deliveries().add_columns(table.alarm_id).join(newest, is_newest)
-    by_alarm: dict[int, list[Delivery]] = {}
+    by_alarm: dict[int, list[Delivery]] = {one: [] for one in alarm_ids}
     for row in connection.execute(query.order_by(table.channel)).mappings():
-        by_alarm.setdefault(row["alarm_id"], []).append(_delivery(row))
+        by_alarm[row["alarm_id"]].append(_delivery(row))
     return by_alarm
 
 

@@ -185,7 +185,7 @@ def _clear_states(connection: Connection, quoting: set[int], since: datetime) ->
     connection.execute(
         update(tables.alarms)
         .where(table.id.in_(quoting), table.state_changed_at >= since)
-        .values(state_reason=ERASED_TEXT, state_reason_data=None)
+        .values(state_reason=ERASED_TEXT, state_reason_data=None, cause=None)
     )
 
 

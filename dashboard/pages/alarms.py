@@ -17,6 +17,7 @@ from driftline.dashboard.pages.parts import (
     incident_tag,
     layout,
     no_alarms,
+    pager,
     panel,
     stack,
     state_chip,
@@ -27,9 +28,6 @@ from driftline.dashboard.pages.parts import (
 from driftline.dashboard.queries.views import AlarmLine, AlarmsView
 from driftline.dashboard.words import STATES, delivery_words, mid_sentence, moment, plural
 
-SHOWN = 200
-"""Rows on a page; more would take seconds to draw."""
-
 SEVERITIES = {None: "any severity", "page": "pages", "ticket": "tickets", "digest": "digest"}
 INCIDENTS_SHOWN = 10
 MEMBERS_SHOWN = 12
@@ -39,7 +37,10 @@ def page(view: AlarmsView) -> html.Div:
     """Lay out the list, worst first, with the ways to narrow it."""
     firing = view.counts["ALARM"]
     under = " · ".join(
-        [plural(len(view.alarms), "alarm"), f"{firing} firing" if firing else "none is firing"]
+        [
+            plural(view.counts.total(), "alarm"),
+            f"{firing:,} firing" if firing else "none is firing",
+        ]
     )
     return layout(
         "Alarms",
@@ -52,10 +53,10 @@ def page(view: AlarmsView) -> html.Div:
 
 def _filters(view: AlarmsView) -> html.Div:
     """Offer the states with their counts, and a text to look for."""
-    states: dict[str | None, str] = {None: f"all {len(view.alarms)}"}
+    states: dict[str | None, str] = {None: f"all {view.counts.total():,}"}
     for state in ("ALARM", "INSUFFICIENT_DATA", "OK"):
         sign, word, _ = STATES[state]
-        states[state] = f"{sign} {mid_sentence(word)} {view.counts[state]}"
+        states[state] = f"{sign} {mid_sentence(word)} {view.counts[state]:,}"
     box = dcc.Input(
         id="filter",
         type="search",
@@ -108,14 +109,13 @@ def _incident(one: Incident) -> list[Cell]:
 
 
 def _list(view: AlarmsView) -> html.Section:
-    shown = view.shown
-    if not view.alarms:
+    if not view.counts:
         return panel("All alarms", [no_alarms()])
-    if not shown:
+    if not view.shown:
         clear = html.P(html.A("Show all alarms", href=alarms_link(), className="button"))
         return panel("All alarms", [empty("No alarm matches this filter."), clear])
     body = table(
-        shown[:SHOWN],
+        view.shown,
         {
             "State": lambda alarm: state_chip(alarm.state),
             "Alarm": _name,
@@ -133,9 +133,12 @@ def _list(view: AlarmsView) -> html.Section:
         label="Alarms, worst first",
         kind="cards alarm-list",
     )
-    note = f"the first {SHOWN} of {len(shown)}; narrow them by the filter" * (len(shown) > SHOWN)
-    title = "All alarms" if len(shown) == len(view.alarms) else f"{len(shown)} of them"
-    return panel(title, [body], note=note)
+    title = "All alarms" if view.total == view.counts.total() else f"{view.total:,} of them"
+
+    def link(number: int) -> str:
+        return alarms_link(state=view.state, text=view.text, severity=view.severity, number=number)
+
+    return panel(title, [body, *pager(view.number, view.size, view.total, link)])
 
 
 def _name(alarm: AlarmLine) -> Cell:

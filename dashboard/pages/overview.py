@@ -68,12 +68,11 @@ def page(view: OverviewView) -> html.Div:
 
 def verdict(view: OverviewView) -> tuple[str, str]:
     """Return in one sentence what is wrong now, with the tone it is said in."""
-    firing = view.firing
-    pages = sum(alarm.severity == "page" for alarm in firing)
+    firing, pages = view.alarms.counts["ALARM"], view.alarms.paging
     if firing:
-        which = f", {pages} of them paging" if 0 < pages < len(firing) else ""
-        verb = "alarm is" if len(firing) == 1 else "alarms are"
-        return f"{len(firing)} {verb} firing{which}", "alarm"
+        which = f", {pages:,} of them paging" if 0 < pages < firing else ""
+        verb = "alarm is" if firing == 1 else "alarms are"
+        return f"{firing:,} {verb} firing{which}", "alarm"
     failed = sum(monitor.state == "failed" for monitor in view.monitors)
     if failed:
         return f"{plural(failed, 'monitor')} could not judge the newest window", "failed"
@@ -111,7 +110,7 @@ def _under(view: OverviewView) -> str:
     words = [
         plural(len(view.endpoints), "endpoint"),
         plural(len(view.monitors), "monitor"),
-        plural(len(view.alarms), "alarm"),
+        plural(view.alarms.counts.total(), "alarm"),
         f"{plural(rows, 'row')} captured, {count(lost) if lost else 'none'} lost",
     ]
     if late := _late(view):
@@ -125,19 +124,22 @@ def _under(view: OverviewView) -> str:
 
 def _firing(view: OverviewView) -> html.Section:
     """List the alarms in ALARM with since when, cause and the way to the rows."""
-    if not view.firing:
-        why = empty("No alarm is firing.") if view.alarms else no_alarms()
+    if not view.alarms.shown:
+        why = empty("No alarm is firing.") if view.alarms.counts else no_alarms()
         return panel("Firing now", [why], note=_counts(view), tone="quiet")
-    items = [html.Li(_alarm(view, alarm)) for alarm in view.firing]
-    return panel("Firing now", [html.Ul(items, className="alarms")], note=_counts(view))
+    items = [html.Li(_alarm(view, alarm)) for alarm in view.alarms.shown]
+    parts: list[Cell] = [html.Ul(items, className="alarms")]
+    if (left := view.alarms.counts["ALARM"] - len(items)) > 0:
+        parts.append(html.P(html.A(f"and {left:,} more", href=alarms_link(state="ALARM"))))
+    return panel("Firing now", parts, note=_counts(view))
 
 
 def _counts(view: OverviewView) -> html.Span:
     """Count the alarms by state; each count leads to the alarms it counts."""
-    counts = Counter(alarm.state for alarm in view.alarms)
+    counts = view.alarms.counts
     names = {"ALARM": "firing", "INSUFFICIENT_DATA": "without data", "OK": "OK"}
     links = [
-        html.A(f"{STATES[state][0]} {counts[state]} {words}", href=alarms_link(state=state))
+        html.A(f"{STATES[state][0]} {counts[state]:,} {words}", href=alarms_link(state=state))
         for state, words in names.items()
         if counts[state]
     ]

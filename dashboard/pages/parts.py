@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
@@ -169,6 +170,22 @@ def clipped(words: str, look: str = "clip") -> html.Span:
     return html.Span(words, className=look, title=words)
 
 
+def pager(number: int, size: int, total: int, link: Callable[[int], str]) -> list[Cell]:
+    """Offer the pages of a list, by their numbers from 1; nothing where all is shown."""
+    last = max(1, math.ceil(total / size))
+    if last == 1:
+        return []
+    first = size * (number - 1) + 1
+    ways = [("First", 1), ("Earlier", number - 1), ("Later", number + 1), ("Last", last)]
+    steps: list[Cell] = [
+        html.A(words, href=link(place), className="button small")
+        for words, place in ways
+        if 1 <= place <= last and place != number
+    ]
+    words = f"{first:,}–{min(total, first + size - 1):,} of {total:,}"
+    return [marked(html.Nav([html.Span(words), *steps], className="pager"), aria_label="Pages")]
+
+
 def more_of(count: int) -> list[Cell]:
     """Show how many more there are than are shown; nothing where all are."""
     return [faint(f"and {count:,} more", line=True)] if count > 0 else []
@@ -283,7 +300,7 @@ def table(
     body = [
         html.Tr(
             [
-                marked(html.Td(html.Div(cell(item)), className=side(head)), data_head=head)
+                marked(html.Td(cell(item), className=side(head)), data_head=head)
                 for head, cell in pairs
             ],
             className="" if tone is None else tone(item),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
 from driftline.alerts.alarms.alarm import is_breaching
 from driftline.alerts.alarms.composite import AnyDefinition
@@ -17,7 +18,7 @@ from driftline.alerts.alarms.composite_records import (
     AnyRecord,
     CompositeRecord,
     ListedAlarm,
-    list_any,
+    listed,
 )
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, record_of
@@ -49,19 +50,23 @@ from driftline.dashboard.queries.alarm_points import (
 from driftline.dashboard.queries.views import (
     AlarmChange,
     AlarmLine,
+    AlarmsView,
     AlarmView,
     ChannelLine,
     MonitorLine,
 )
-from driftline.dashboard.words import duration, limit_words, metric_words, moment
+from driftline.dashboard.words import OWN, duration, limit_words, metric_words, moment
 from driftline.errors import DriftlineError
 
 CHANGES_SHOWN = 20
 HISTORY_SHOWN = 60
 MESSAGES_SHOWN = 60
-ALARMS_READ = 100_000
+PAGE = 100
+"""Alarms on a page of the list."""
 INCIDENTS_READ = 200
 STATES = ("ALARM", "OK", "INSUFFICIENT_DATA")
+RANKS = {"ALARM": 0, "INSUFFICIENT_DATA": 1, "OK": 2}
+"""Of states in lists, the gravest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +129,76 @@ def held_words(record: CompositeRecord) -> str:
     return f"waits for {name}{until}" if held.by == "WaitPeriod" else f"held after {name}{until}"
 
 
-def alarm_lines(connection: Connection, suppression: Suppression) -> tuple[AlarmLine, ...]:
-    """Return how every alarm stands, of whatever kind, with its newest deliveries."""
-    newest = {} if reach.is_limited() else newest_deliveries(connection)
-    return tuple(
-        alarm_line(connection, record, newest.get(record.id, ()), suppression)
-        for record in reach.shown(list_any(connection, limit=ALARMS_READ))
+def alarms_view(
+    connection: Connection,
+    now: datetime,
+    *,
+    state: str | None = None,
+    text: str | None = None,
+    severity: str | None = None,
+    number: int = 1,
+    size: int = PAGE,
+    is_newest: bool = False,
+) -> AlarmsView:
+    """Return a page of the alarms that are asked for, the gravest first, with all their counts.
+
+    Causes are those of the changes of state, or, where ``is_newest``, of the newest datapoints.
+    """
+    table, suppression = alarms_table.c, Suppression.read(connection, now)
+    asked = [reach.alarm_rows()]
+    asked += [table.state == state] if state is not None else []
+    asked += [table.severity == severity] if severity is not None else []
+    asked += [_says(text)] if text else []
+    total = connection.scalar(select(func.count()).select_from(alarms_table).where(*asked)) or 0
+    number = min(number, max(1, math.ceil(total / size)))
+    query = (
+        select(alarms_table)
+        .where(*asked)
+        .order_by(
+            case(RANKS, value=table.state, else_=1),
+            table.severity != "page",
+            table.state_changed_at.desc(),
+            func.lower(table.name),
+        )
+        .limit(size)
+        .offset(size * (number - 1))
+    )
+    rows = connection.execute(query).all()
+    newest = {}
+    if not reach.is_limited():
+        newest = newest_deliveries(connection, [row.id for row in rows])
+    notes: dict[int, Mapping[str, object]] = {}
+    if not is_newest:
+        names = ("cause", "link", "monitor")
+        notes = {row.id: {name: row._mapping[name] for name in names} for row in rows}
+    lines = [
+        alarm_line(connection, one, newest.get(one.id, ()), suppression, note=notes.get(one.id))
+        for one in reach.shown(map(listed, rows))
+    ]
+    of_state = (
+        select(table.state, table.severity == "page", func.count())
+        .where(reach.alarm_rows())
+        .group_by(table.state, table.severity == "page")
+    )
+    counts: Counter[str] = Counter()
+    paging = 0
+    for found, is_page, count in connection.execute(of_state):
+        counts[found] += count
+        paging += count if is_page and found == "ALARM" else 0
+    return AlarmsView(
+        now, tuple(lines), counts, paging, total, number, size, state, text, severity,
+        suppression.incidents,
+    )  # fmt: skip
+
+
+def _says(text: str) -> ColumnElement[bool]:
+    """Select alarms of which a text, a name of a metric in words, or the cause holds this text."""
+    text, table = text.casefold(), alarms_table.c
+    names = [name for name, words in OWN.items() if text in words.casefold()]
+    return or_(
+        table.search_text.contains(text, autoescape=True),
+        func.lower(table.cause).contains(text, autoescape=True),
+        *(table.search_text.contains(f"\n{name.casefold()}\n", autoescape=True) for name in names),
     )
 
 
@@ -138,8 +207,13 @@ def alarm_line(
     record: ListedAlarm,
     deliveries: Sequence[Delivery] = (),
     suppression: Suppression | None = None,
+    *,
+    note: Mapping[str, object] | None = None,
 ) -> AlarmLine:
-    """Return how an alarm stands, with the words of its metric's newest datapoint."""
+    """Return how an alarm stands, with the words of its metric's newest datapoint.
+
+    ``note`` are the words of the change to this state, where those are to do.
+    """
     if isinstance(record, UnreadableAlarm):
         return AlarmLine(
             name=record.name,
@@ -152,12 +226,15 @@ def alarm_line(
             deliveries=tuple(deliveries),
             kind=record.kind,
         )
-    note: Mapping[str, object] = {}
     if isinstance(record, CompositeRecord):
         condition = record.definition.alarm_rule
     else:
         condition = _condition(record.definition)
-        note = newest_note(connection, record) if record.state == "ALARM" else {}
+        if note is None and record.state == "ALARM":
+            note = newest_note(connection, record)
+    note = note or {}
+    if record.state != "ALARM" or record.state_reason == reach.CHANGED:
+        note = {}
     return AlarmLine(
         name=record.name,
         state=record.state,
@@ -189,7 +266,7 @@ def story(
     """Read what the pages of alarms of all kinds show: the fields of `StoryView`."""
     suppression = Suppression.read(connection, now)
     is_limited = reach.is_limited()
-    deliveries = () if is_limited else newest_deliveries(connection).get(record.id, ())
+    deliveries = () if is_limited else newest_deliveries(connection, [record.id])[record.id]
     why: Explanation | None = None
     why_not = ""
     try:

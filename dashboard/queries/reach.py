@@ -12,13 +12,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, func, true
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import AnyRecord, ListedAlarm, get_any
 from driftline.alerts.alarms.known import require_alarm
-from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history, list_alarms
+from driftline.alerts.alarms.records import (
+    ENDPOINT_DIMENSIONS,
+    AlarmRecord,
+    HistoryItem,
+    history,
+    list_alarms,
+)
 from driftline.alerts.evaluation.explain import Explanation
+from driftline.alerts.tables import alarms as alarms_table
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition, get_definition, list_definitions
 from driftline.monitors.run.upstream import MonitorNames
@@ -27,8 +34,6 @@ from driftline.monitors.run.upstream import MonitorNames
 PAGES = frozenset({"overview", "alarms", "alarm", "monitor", "column", "missing"})
 UNTOLD = "Notifications are about all endpoints, and you are for some."
 CHANGED = "In this state since before the alarm was changed."
-_ENDPOINTS = ("Endpoint", "EndpointName")
-
 Listed = TypeVar("Listed", bound=ListedAlarm)
 
 
@@ -58,8 +63,14 @@ def is_shown(record: ListedAlarm) -> bool:
     if not isinstance(record, AlarmRecord) or record.definition.metrics:
         return False
     dimensions = record.definition.dimensions
-    named = [dimensions[name] for name in _ENDPOINTS if name in dimensions]
+    named = [dimensions[name] for name in ENDPOINT_DIMENSIONS if name in dimensions]
     return bool(named) and all(map(is_reached, named))
+
+
+def alarm_rows() -> ColumnElement[bool]:
+    """Select the rows of alarms that who asks may see; what `shown` leaves is among them."""
+    endpoints = CURRENT.get().endpoints
+    return true() if endpoints is None else func.lower(alarms_table.c.endpoint).in_(endpoints)
 
 
 def shown(records: Iterable[Listed]) -> list[Listed]:

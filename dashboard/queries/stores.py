@@ -18,10 +18,9 @@ from driftline.alerts.notify.incidents import get_incident
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.alarms import (
-    Suppression,
     alarm_line,
-    alarm_lines,
     alarm_view,
+    alarms_view,
     changes,
 )
 from driftline.dashboard.queries.baselines import require_baseline
@@ -63,6 +62,9 @@ from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.progress import list_runs, log_of
 from driftline.signature import Signature
 
+FIRING_SHOWN = 10
+"""Alarms in ALARM on the first page; the list has all."""
+
 
 class Stores:
     """What the pages ask; safe to use from several threads.
@@ -90,7 +92,7 @@ class Stores:
         now = self.now()
         with read_connection(self.engine) as connection:
             records = reach.alarms(connection)
-            alarms = alarm_lines(connection, Suppression.read(connection, now))
+            alarms = alarms_view(connection, now, state="ALARM", size=FIRING_SHOWN, is_newest=True)
             late = {one.monitor: one.due_at for one in overdue(connection, now)}
             lines = [
                 monitor_line(connection, definition, records)
@@ -112,14 +114,17 @@ class Stores:
         return OverviewView(now, monitors, endpoints, alarms, sent, dead)
 
     def alarms(
-        self, state: str | None = None, text: str | None = None, severity: str | None = None
+        self,
+        state: str | None = None,
+        text: str | None = None,
+        severity: str | None = None,
+        number: int = 1,
     ) -> AlarmsView:
-        """Return all alarms with what is asked for."""
-        now = self.now()
+        """Return a page of the alarms that are asked for."""
         with read_connection(self.engine) as connection:
-            suppression = Suppression.read(connection, now)
-            lines = alarm_lines(connection, suppression)
-        return AlarmsView(now, lines, state, text, severity, suppression.incidents)
+            return alarms_view(
+                connection, self.now(), state=state, text=text, severity=severity, number=number
+            )
 
     def alarm(self, name: str, asked: Mapping[str, str] | None = None) -> AlarmView | CompositeView:
         """Return one alarm of any kind; NotFoundError when there is none of that name.

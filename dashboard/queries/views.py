@@ -35,8 +35,6 @@ WindowState = Literal[
 ]
 """``unlabelled``: no label has come yet; ``waiting``: before the first window."""
 
-ORDER = {"ALARM": 0, "INSUFFICIENT_DATA": 1, "OK": 2}
-
 
 @dataclass(frozen=True, slots=True)
 class WindowRun:
@@ -136,11 +134,6 @@ class AlarmLine:
     incident: str | None = None
     actions_enabled: bool = True
 
-    def says(self, text: str) -> bool:
-        """Whether one of its texts holds this one, whatever the case."""
-        texts = (self.name, self.condition, self.monitor, self.cause, self.severity)
-        return any(text.casefold() in one.casefold() for one in texts if one)
-
 
 @dataclass(frozen=True, slots=True)
 class AlarmChange:
@@ -180,21 +173,17 @@ class EndpointLine:
 
 @dataclass(frozen=True, slots=True)
 class OverviewView:
-    """Everything that the first page shows; ``dead_count`` counts the deliveries that failed."""
+    """Everything that the first page shows; ``dead_count`` counts the deliveries that failed.
+
+    ``alarms`` are the first of those in ALARM, with the counts of all.
+    """
 
     now: datetime
     monitors: tuple[MonitorLine, ...]
     endpoints: tuple[EndpointLine, ...]
-    alarms: tuple[AlarmLine, ...]
+    alarms: AlarmsView
     deliveries: tuple[Delivery, ...]
     dead_count: int = 0
-
-    @property
-    def firing(self) -> tuple[AlarmLine, ...]:
-        """The alarms in ALARM, pages before tickets, newest first."""
-        firing = [alarm for alarm in self.alarms if alarm.state == "ALARM"]
-        firing.sort(key=lambda alarm: (alarm.severity != "page", -alarm.since.timestamp()))
-        return tuple(firing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,37 +377,23 @@ class KindView(WindowView):
 
 @dataclass(frozen=True, slots=True)
 class AlarmsView:
-    """All alarms, and which of them are asked for."""
+    """A page of the alarms that are asked for, the gravest first.
+
+    ``counts`` are of all alarms by state, ``paging`` of those in ALARM that page, whatever is asked
+    for; ``total`` counts those asked for. ``number`` is the page's, from 1, ``size`` its length.
+    """
 
     now: datetime
-    alarms: tuple[AlarmLine, ...]
+    shown: tuple[AlarmLine, ...]
+    counts: Counter[str]
+    paging: int
+    total: int
+    number: int
+    size: int
     state: str | None = None
     text: str | None = None
     severity: str | None = None
     incidents: tuple[Incident, ...] = ()
-
-    @property
-    def counts(self) -> Counter[str]:
-        """How many alarms are in each state, whatever is asked for."""
-        return Counter(alarm.state for alarm in self.alarms)
-
-    @property
-    def shown(self) -> tuple[AlarmLine, ...]:
-        """The alarms asked for: firing ones first, pages before tickets, then the newest change."""
-        shown = [
-            alarm
-            for alarm in self.alarms
-            if (self.state is None or alarm.state == self.state)
-            and (self.severity is None or alarm.severity == self.severity)
-            and (not self.text or alarm.says(self.text))
-        ]
-        shown.sort(
-            key=lambda alarm: (
-                ORDER.get(alarm.state, 1), alarm.severity != "page", -alarm.since.timestamp(),
-                alarm.name.casefold(),
-            )
-        )  # fmt: skip
-        return tuple(shown)
 
 
 @dataclass(frozen=True, slots=True)

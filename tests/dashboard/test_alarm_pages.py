@@ -1,6 +1,7 @@
 """What the pages of alarms are told and say, against alarms that the evaluator judged itself."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import alarms as alarms_page
+from driftline.dashboard.queries.alarms import alarms_view
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.words import moment
 from driftline.errors import NotFoundError
@@ -68,6 +70,18 @@ def test_last_messages_are_those_of_the_newest_change_that_was_told(stores):
     assert told[HOSTILE] == ()
 
 
+def test_pages_of_the_list_hold_each_alarm_once(stores, measured):
+    with measured.engine.connect() as connection:
+        pages = [alarms_view(connection, measured.now(), number=at, size=3) for at in (1, 2, 9)]
+
+    assert [[line.name for line in page.shown] for page in pages] == [
+        [SLASH, DOTS, HOSTILE], [SILENT], [SILENT],
+    ]  # fmt: skip
+    text = str(alarms_page.page(pages[1]))
+    assert "4–4 of 4" in text
+    assert "href='/alarms'" in text
+
+
 def test_a_filter_without_a_match_offers_the_way_back(stores):
     page = str(alarms_page.page(stores.alarms(None, "no such thing")))
 
@@ -76,7 +90,7 @@ def test_a_filter_without_a_match_offers_the_way_back(stores):
 
 
 def test_without_alarms_the_page_says_how_one_is_made(stores):
-    page = str(alarms_page.page(replace(stores.alarms(), alarms=())))
+    page = str(alarms_page.page(replace(stores.alarms(), shown=(), counts=Counter())))
 
     assert "driftline apply -f alarms.yaml" in page
 

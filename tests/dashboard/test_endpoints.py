@@ -122,10 +122,12 @@ def test_their_lists_are_those_of_everybody(stores):
         others = stores.overview()
 
     assert [one.name for one in theirs.monitors] == [one.name for one in everything.monitors]
-    assert [one.name for one in theirs.alarms] == [one.name for one in everything.alarms]
+    assert [one.name for one in theirs.alarms.shown] == [
+        one.name for one in everything.alarms.shown
+    ]
     assert [one.name for one in theirs.endpoints] == ["flights"]
     assert shown.rows is not None
-    assert (others.monitors, others.alarms, others.endpoints) == ((), (), ())
+    assert (others.monitors, others.alarms.shown, others.endpoints) == ((), (), ())
     # Messages are about all endpoints, also where theirs alone were sent.
     assert everything.deliveries
     assert (theirs.deliveries, theirs.dead_count) == ((), 0)
@@ -155,9 +157,9 @@ def test_alarms_of_several_metrics_or_others_are_not_theirs(policed_site):
             with pytest.raises(NotFoundError, match="among those of your endpoints"):
                 stores.alarm(name)
 
-    assert {one.name for one in lines.alarms} == set(DRIFTS)
+    assert {one.name for one in lines.shown} == set(DRIFTS)
     assert lines.incidents == ()
-    assert lines.alarms[0].quiet == ("silenced until 1 Jan 2099 00:00",)
+    assert lines.shown[0].quiet == ("silenced until 1 Jan 2099 00:00",)
     assert "roll-out" not in text
     assert reach.UNTOLD in text
 
@@ -271,7 +273,7 @@ def test_an_alarm_tells_nothing_of_what_it_was(engine, tmp_path):
     stores = Stores(engine, str(tmp_path), lambda: NOW + 2 * DAY)
     everything = stores.alarm("drift")
     with asking("prices"):
-        before, line = stores.alarm("drift"), stores.alarms().alarms[0]
+        before, line = stores.alarm("drift"), stores.alarms().shown[0]
         text = "".join(drawn(stores, path) for path in ("/", "/alarms", "/alarms/drift"))
         with engine.begin() as connection:
             set_state(connection, "drift", "OK", "of prices", NOW + 2 * DAY)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -27,6 +28,11 @@ from tests.sinking import sink_all
 BUG = "20131118T000000Z"
 
 
+def without(view):
+    """Return the alarms of a view where there are none."""
+    return replace(view.alarms, shown=(), counts=Counter(), paging=0)
+
+
 @pytest.fixture
 def stores(seeded):
     return Stores(seeded.engine, seeded.root, seeded.now)
@@ -46,7 +52,7 @@ def test_overview_counts_what_the_tables_hold(stores, seeded):
 
 
 def test_firing_alarm_tells_since_when_why_and_where(stores):
-    page = stores.overview().firing[0]
+    page = stores.overview().alarms.shown[0]
 
     assert (page.name, page.severity) == ("flights: broken input", "page")
     assert page.since == datetime(2013, 11, 19, 0, 5, tzinfo=UTC)
@@ -256,7 +262,7 @@ def test_a_broken_table_hides_neither_alarms_nor_other_endpoints(seeded, tmp_pat
 
     view = broken.overview()
 
-    assert view.firing
+    assert view.alarms.shown
     assert [(line.name, line.stats and line.stats.rows) for line in view.endpoints] == [
         ("flights", None),
         ("other", 0),
@@ -298,7 +304,7 @@ def test_before_the_first_window_nothing_is_said_to_be_right(stores):
     view = stores.overview()
     waiting = tuple(replace(monitor, runs=()) for monitor in view.monitors)
 
-    assert overview_page.verdict(replace(view, alarms=(), monitors=waiting)) == (
+    assert overview_page.verdict(replace(view, alarms=without(view), monitors=waiting)) == (
         "No window has been judged yet",
         "none",
     )
@@ -311,7 +317,7 @@ def test_where_no_monitor_could_judge_nothing_is_said_to_be_right(stores, state)
     runs = (replace(first.runs[-1], state=state),)
     monitors = (replace(first, runs=runs), *(replace(monitor, runs=()) for monitor in others))
 
-    assert overview_page.verdict(replace(view, alarms=(), monitors=monitors)) == (
+    assert overview_page.verdict(replace(view, alarms=without(view), monitors=monitors)) == (
         "No monitor could judge its newest window",
         "none",
     )
@@ -384,13 +390,13 @@ def test_a_message_that_was_given_up_stands_out(stores):
 def test_a_message_stands_at_the_time_of_the_change_it_tells_of(stores):
     view = stores.overview()
 
-    assert view.firing[0].since in {line.created_at for line in view.deliveries}
+    assert view.alarms.shown[0].since in {line.created_at for line in view.deliveries}
 
 
 def test_verdict_says_what_is_wrong_worst_first(stores):
     view = stores.overview()
 
-    quiet = replace(view, alarms=())
+    quiet = replace(view, alarms=without(view))
     calm = replace(quiet, monitors=())
 
     assert overview_page.verdict(view)[0].endswith("firing, 1 of them paging")

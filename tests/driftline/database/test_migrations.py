@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, MetaData, create_engine, delete, insert, select
+from sqlalchemy import Engine, MetaData, create_engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 import driftline.migrations
-from driftline.alerts.tables import datapoints, metrics
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import HistoryItem, add_history, put_alarm
+from driftline.alerts.tables import alarms, datapoints, metrics
 from driftline.database.migrations import known_revisions, migrate
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.definitions import (
@@ -73,6 +75,36 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     migrate(found)
     yield found
     found.dispose()
+
+
+def test_alarms_of_before_get_what_lists_sort_and_filter_by(engine: Engine) -> None:
+    alarm = AlarmDefinition(
+        alarm_name="Flights: Broken", namespace="Driftline", metric_name="pages",
+        dimensions={"Endpoint": "flights", "MonitoringSchedule": "fq"}, statistic="Maximum",
+        period=60, evaluation_periods=1, threshold=0.0, severity="ticket",
+        comparison_operator="GreaterThanThreshold",
+    )  # fmt: skip
+    note = {"note": {"cause": "temp: 36.1% of rows", "link": "monitors/fq?window=x"}}
+    columns = [alarms.c[name] for name in ("severity", "monitor", "endpoint", "search_text")]
+    moment = datetime(2026, 11, 1, tzinfo=UTC)
+    with engine.begin() as connection:
+        record = put_alarm(connection, alarm, moment)
+        change = HistoryItem(alarm.alarm_name, moment, "StateUpdate", "to ALARM", note)
+        add_history(connection, alarm_id=record.id, item=change)
+        connection.execute(update(alarms).values(state="ALARM"))
+        before = connection.execute(select(*columns)).one()
+    engine.dispose()
+
+    migrate(engine, "0028")
+    engine.dispose()
+    migrate(engine)
+
+    with engine.connect() as connection:
+        assert connection.execute(select(*columns)).one() == before
+        kept = connection.execute(select(alarms.c.cause, alarms.c.link)).one()
+    assert tuple(kept) == ("temp: 36.1% of rows", "monitors/fq?window=x")
+    assert tuple(before) == ("ticket", "fq", "flights", before.search_text)
+    assert "\nflights: broken\n" in before.search_text
 
 
 def test_a_schema_goes_back_and_comes_again(engine: Engine) -> None:
