@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import uvicorn
 
 from driftline.app.connections import Connections, Handshake, most_connections
+from driftline.app.http_protocol import HTTPProtocol
 from driftline.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Server(uvicorn.Server):
             lifespan=lifespan,
             timeout_graceful_shutdown=grace_s,
             ws="none",
+            http=HTTPProtocol,
+            loop="asyncio",
             backlog=_ACCEPTED_AT_ONCE,
             ssl_certfile=certificate,
             ssl_keyfile=key,

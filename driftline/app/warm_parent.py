@@ -73,7 +73,7 @@ _LOOPS = ("driftline.app.process_metrics", "driftline.capture.line.sink", "httpc
 # What others import when they are first used stands here as well: each process would have its own.
 _LISTENING = (
     "driftline.app.listener", "httpcore", "pydantic.v1", "uvicorn.lifespan.on",
-    "uvicorn.loops.auto", "uvicorn.protocols.http.auto",
+    "uvicorn.loops.asyncio",
 )  # fmt: skip
 _IMPORTS = {
     "server": (*_LISTENING, "driftline.serving.app"),

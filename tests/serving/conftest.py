@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-import uvicorn
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sqlalchemy import Engine
 
+from driftline.app.listener import Server, listen
 from driftline.serving.app import create_app
 from driftline.serving.context import ServerContext
 from driftline.serving.resources.endpoints import signature_of, trusts_event_time
@@ -176,14 +176,12 @@ def running(folder: Path, *, database: str = "", **settings: Any) -> Iterator[Ru
         now=lambda: NOW,
         **settings,
     )
-    config = uvicorn.Config(
-        create_app(context), host="127.0.0.1", port=0, log_level="warning", access_log=False
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+    listener = listen("test", "127.0.0.1", 0)
+    server = Server(create_app(context))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     wait_for(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
+    port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=url, timeout=60) as client:
