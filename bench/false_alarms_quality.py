@@ -28,10 +28,11 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.model_quality.blocks import blocks_of
 from driftline.monitors.kinds.model_quality.documents import suggested
 from driftline.monitors.kinds.model_quality.evaluation import evaluate
 from driftline.monitors.kinds.model_quality.expectation import Expectation
-from driftline.monitors.kinds.model_quality.judgement import blocks_of, judge_quality
+from driftline.monitors.kinds.model_quality.judgement import judge_quality
 from driftline.monitors.kinds.model_quality.metrics import measure_answers
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.rows import Rows, WindowFacts

@@ -28,9 +28,10 @@ from driftline.monitors.kinds.attribution.drift import compare, settle
 from driftline.monitors.kinds.attribution.importance import Importance
 from driftline.monitors.kinds.attribution.ranking import calibrate, tail_at
 from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
+from driftline.monitors.kinds.model_quality.blocks import blocks_of
 from driftline.monitors.kinds.model_quality.documents import suggested
 from driftline.monitors.kinds.model_quality.expectation import Expectation
-from driftline.monitors.kinds.model_quality.judgement import blocks_of, judge_quality
+from driftline.monitors.kinds.model_quality.judgement import judge_quality
 from driftline.monitors.kinds.model_quality.metrics import measure_answers
 from driftline.roles import Roles
 from driftline.stats.clusters import cluster_rows

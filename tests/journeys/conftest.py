@@ -19,6 +19,7 @@ from deltalake import DeltaTable
 from sklearn import metrics
 
 from tests.servers.commands import driftline
+from tests.servers.ports import free_port
 
 __all__ = ["driftline"]
 
@@ -91,6 +92,26 @@ def _scores(rows: pd.DataFrame) -> dict[str, float]:
         "recall": metrics.recall_score(label, rows["prediction"]),
         "precision": metrics.precision_score(label, rows["prediction"]),
     }
+
+
+def configure(folder: Path, more: str = "") -> tuple[str, str]:
+    """Write the settings of an installation that looks often; give its server's and pages' URLs."""
+    server, dashboard = free_port(), free_port()
+    (folder / "driftline.toml").write_text(f"""
+        [server]
+        port = {server}
+        [dashboard]
+        port = {dashboard}
+        [storage]
+        root = "store"
+        [capture]
+        commit_interval_s = 0.2
+        [scheduler]
+        poll_s = 0.2
+        revisit_s = 0.2
+        {more}
+    """)
+    return f"http://127.0.0.1:{server}", f"http://127.0.0.1:{dashboard}"
 
 
 @contextmanager

@@ -18,8 +18,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import mean_absolute_error
 
 from driftline.app.client.client import Client
-from tests.journeys.conftest import driftline, eventually, running
-from tests.servers.ports import free_port
+from tests.journeys.conftest import configure, driftline, eventually, running
 
 pytestmark = pytest.mark.slow
 
@@ -46,21 +45,7 @@ def test_forecasts_of_a_hosted_model_are_judged_by_their_labels(tmp_path: Path) 
     )
     today, truth = series(2)
     truth += 3.0  # Loads have risen since.
-    server, dashboard = free_port(), free_port()
-    (tmp_path / "driftline.toml").write_text(f"""
-        [server]
-        port = {server}
-        [dashboard]
-        port = {dashboard}
-        [storage]
-        root = "store"
-        [capture]
-        commit_interval_s = 0.2
-        [scheduler]
-        poll_s = 0.2
-        revisit_s = 0.2
-    """)
-    url = f"http://127.0.0.1:{server}"
+    url, _ = configure(tmp_path)
     with running("up", until="ready; Ctrl-C", cwd=tmp_path), Client(url) as client:
 
         def run(*arguments: str) -> None:

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from driftline.app.client.client import Client
 from driftline.errors import DriftlineError
-from tests.journeys.conftest import driftline, eventually, running
+from tests.journeys.conftest import configure, driftline, eventually, running
 from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -100,20 +100,7 @@ def _first(day: int, request: int) -> int:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Start all processes; deploy a model; send two requests of 50 rows for each past day."""
     folder = tmp_path_factory.mktemp("labels")
-    server, dashboard = free_port(), free_port()
-    (folder / "driftline.toml").write_text(f"""
-        [server]
-        port = {server}
-        [dashboard]
-        port = {dashboard}
-        [storage]
-        root = "store"
-        [capture]
-        commit_interval_s = 0.2
-        [scheduler]
-        poll_s = 0.2
-        revisit_s = 0.2
-    """)
+    server, _ = configure(folder)
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(DATA.data, DATA.target)
     skops.io.dump(model, folder / "cells.skops")
     reference = DATA.frame.assign(
@@ -121,7 +108,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     )
     reference.to_parquet(folder / "reference.parquet")
     with running("up", until="ready; Ctrl-C", cwd=folder):
-        found = House(folder, f"http://127.0.0.1:{server}")
+        found = House(folder, server)
         found.run(
             "deploy", "cells.skops", "--reference", "reference.parquet", "--label", "target",
             "--prediction", "prediction", "--probability", "probability", "--problem", "binary",

@@ -25,8 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from driftline.app.client.client import Client
 from driftline.app.demo.receiver import Receiver
-from tests.journeys.conftest import driftline, eventually, running
-from tests.servers.ports import free_port
+from tests.journeys.conftest import configure, driftline, eventually, running
 
 pytestmark = pytest.mark.slow
 
@@ -77,23 +76,15 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Start all processes on free ports, with a model and a reference beside them."""
     folder = tmp_path_factory.mktemp("house")
-    server, dashboard = free_port(), free_port()
-    (folder / "driftline.toml").write_text(f"""
-        [server]
-        port = {server}
-        [dashboard]
-        port = {dashboard}
-        [storage]
-        root = "store"
-        [capture]
-        commit_interval_s = 0.2
-        [scheduler]
-        poll_s = 0.2
+    urls = configure(
+        folder,
+        """
         [alarms]
         poll_s = 0.2
         [notify]
         allow_networks = ["127.0.0.0/8"]
-    """)
+        """,
+    )
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(DATA.data, DATA.target)
     skops.io.dump(model, folder / "cells.skops")
     DATA.frame[:400].to_parquet(folder / "reference.parquet")
@@ -101,7 +92,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         Receiver(SECRET, lambda _: None) as pager,
         running("up", until="ready; Ctrl-C", cwd=folder) as process,
     ):
-        urls = (f"http://127.0.0.1:{port}" for port in (server, dashboard))
         yield House(folder, *urls, pager, process.pid)
 
 

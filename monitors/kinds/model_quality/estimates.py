@@ -18,6 +18,7 @@ from driftline.baseline.answers import Answers
 from driftline.baseline.estimation import EstimationRows
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.significance import MIN_ROWS
+from driftline.monitors.kinds.model_quality.blocks import Blocks, kept_blocks
 from driftline.monitors.kinds.model_quality.estimator import (
     Estimate,
     Estimator,
@@ -27,16 +28,14 @@ from driftline.monitors.kinds.model_quality.estimator import (
 )
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Numbers
-from driftline.monitors.kinds.model_quality.judgement import (
-    judged_result,
-    kept_blocks,
+from driftline.monitors.kinds.model_quality.judgement import judged_result
+from driftline.monitors.kinds.model_quality.kind import NAMESPACE
+from driftline.monitors.kinds.model_quality.turned_scores import why_turned
+from driftline.monitors.kinds.model_quality.violations import (
     same_metrics,
     same_words,
     shown_number,
 )
-from driftline.monitors.kinds.model_quality.kind import NAMESPACE
-from driftline.monitors.kinds.model_quality.skill import Blocks
-from driftline.monitors.kinds.model_quality.turned_scores import why_turned
 from driftline.monitors.results.label_sample import LabelSample
 from driftline.monitors.results.metric import CANNOT_ESTIMATE, MetricPoint, MetricResult
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural

@@ -35,6 +35,12 @@ from driftline.formats.arrow_types import plain_type
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.model_quality.blocks import (
+    Blocks,
+    blocks_like,
+    kept_blocks,
+    unanswered_blocks,
+)
 from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.documents import (
     constraint_document,
@@ -52,13 +58,10 @@ from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure, effective_rows
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
-    blocks_like,
     findable,
     judge_quality,
     judge_thresholds,
-    kept_blocks,
     lost_metrics,
-    unanswered_blocks,
 )
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
 from driftline.monitors.kinds.model_quality.loss_segments import find_loss_segment
@@ -70,7 +73,6 @@ from driftline.monitors.kinds.model_quality.metrics import (
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 from driftline.monitors.kinds.model_quality.parts import part_points, part_results
 from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_details
-from driftline.monitors.kinds.model_quality.skill import Blocks
 from driftline.monitors.kinds.model_quality.violations import SHOWN, describe_violations
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.label_sample import ALL_LABELS, LabelSample, label_sample

@@ -7,39 +7,33 @@ share alone is a *ticket*. The test of one metric is skill.py's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
-from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.significance import MIN_ROWS
+from driftline.monitors.kinds.model_quality.blocks import Blocks, blocks_of
 from driftline.monitors.kinds.model_quality.documents import GREATER, Constraint, is_sagemakers
 from driftline.monitors.kinds.model_quality.expectation import Expectation
-from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure, Range, Scale
 from driftline.monitors.kinds.model_quality.metrics import by_lot, measure_answers
 from driftline.monitors.kinds.model_quality.quantile_metrics import (
     PINBALL,
     covers_less,
-    same_coverages,
     widest_interval,
 )
 from driftline.monitors.kinds.model_quality.ranking_metrics import MAP, NDCG, RANKING_METRICS
 from driftline.monitors.kinds.model_quality.skill import (
     MIN_SUPPORT,
-    NO_EXTRAS,
-    Blocks,
     Verdict,
     backward,
     forward,
     judge_metric,
-    reference_blocks,
     scatter,
     variance_of,
 )
@@ -57,7 +51,6 @@ from driftline.monitors.results.metric import (
     too_variable,
 )
 from driftline.monitors.results.violation import Severity, plural
-from driftline.stats.blocks import block_length, span_length, time_blocks
 from driftline.stats.clusters import DECIDING_CLUSTERS, cluster_rows
 
 # What tells skill itself has most of the year's budget: it is what people are woken for.
@@ -71,15 +64,6 @@ ERRORS = frozenset({"mae", "mse", "rmse", PINBALL})
 MENDED = (SKILL - {PINBALL}) | {"accuracy", "precision", "recall", "f0_5", "f1", "f2"}
 # The loss of these is a page below zero: a constant answer would have been better.
 BEYOND_GUESSING = frozenset({"brier_skill", "accuracy_skill"})
-# Metrics that say one and the same, its complement or its square: one violation tells all of them.
-SAME = (
-    ("recall", "true_positive_rate", "false_negative_rate"),
-    ("true_negative_rate", "false_positive_rate"),
-    ("accuracy", "weighted_recall"),
-    ("rmse", "mse"),
-)
-# Of more that say the same, how many they are.
-SAME_SHOWN = 3
 UNKNOWN = "no such metric of these answers"
 # Nine windows in ten lie less far out on one side.
 Z90 = 1.2816
@@ -99,64 +83,6 @@ class QualityJudgement:
     needed: Mapping[str, str]
     # Metrics beyond their bounds that are not judged, since their labels are no fair sample.
     withheld: tuple[str, ...] = ()
-
-
-def blocks_of(
-    reference: Answers | None,
-    answers: Answers,
-    length: timedelta | None,
-    extras: Extras = NO_EXTRAS,
-) -> list[Blocks]:
-    """Measure the reference in blocks as long as the window."""
-    if reference is None or reference.time_us is None or not len(answers):
-        return []
-    if length is None and answers.time_us is not None:
-        length = span_length(int(np.ptp(answers.time_us)))
-    elif length is None:
-        span = timedelta(microseconds=int(np.ptp(reference.time_us)) + 1)
-        length = span * min(1.0, len(answers) / len(reference))
-    return reference_blocks(reference, max(1, length // timedelta(microseconds=1)), extras)
-
-
-def kept_blocks(context: CheckContext, expected: Expectation, answers: Answers) -> list[Blocks]:
-    """Return `blocks_of` a context's window, measured once for windows of one length.
-
-    What a user's own functions measure may be another thing at the next window.
-    """
-    length, extras = context.rows.length, expected.judged
-    make = partial(blocks_of, expected.answers, answers, length, extras)
-    if length is None or not len(answers) or extras.own:
-        return make()
-    return context.kept(("quality blocks", context.roles, length), make)
-
-
-def unanswered_blocks(
-    reference: Answers | None, answers: Answers, length: timedelta | None
-) -> list[tuple[int, int]]:
-    """Count the reference's labelled rows, and the unanswered ones, in blocks like the window."""
-    if reference is None or reference.time_us is None or not reference.unanswered:
-        return []
-    assert reference.unanswered_us is not None  # Of the same rows.
-    times = np.concatenate([reference.time_us, reference.unanswered_us])
-    block = blocks_like(times, answers, length, len(times))
-    size = int(block.max()) + 1
-    counts = [
-        np.bincount(one[one >= 0], minlength=size) for one in (block, block[len(reference) :])
-    ]
-    return [(int(rows), int(missing)) for rows, missing in zip(*counts, strict=True)]
-
-
-def blocks_like(
-    times: NDArray[np.int64] | None, answers: Answers, length: timedelta | None, rows: int
-) -> NDArray[np.int64]:
-    """Return the block of each of a reference's rows, as long as the window; -1 without times."""
-    if times is None or not len(times):
-        return np.full(rows, -1, np.int64)
-    own = [one for one in (answers.time_us, answers.unanswered_us) if one is not None]
-    if length is None and (own_us := np.concatenate([*own, np.empty(0, np.int64)])).size:
-        length = span_length(int(np.ptp(own_us)))
-    share = (len(answers) + answers.unanswered) / rows
-    return time_blocks(times, block_length(int(np.ptp(times)) + 1, length, share))
 
 
 def judge_quality(
@@ -558,39 +484,6 @@ def _is_worse(result: MetricResult) -> bool:
     if result.operator == "LessThanThreshold":
         return result.value < result.reference
     return result.value > result.reference
-
-
-def same_metrics(
-    violated: Sequence[MetricResult], own: Collection[str], prefix: str = ""
-) -> dict[str, list[MetricResult]]:
-    """Return for a violated metric those that say the same; a threshold of one's own is told.
-
-    Names begin with the `prefix` of what they are of.
-    """
-    found = {}
-    for names in SAME:
-        wanted = [prefix + name for name in names if name not in own]
-        same = [one for name in wanted for one in violated if one.name == name]
-        same.sort(key=lambda one: one.severity != "page")
-        if len(same) > 1:
-            found[same[0].name] = same[1:]
-    if not prefix:
-        found |= same_coverages([one for one in violated if one.name not in own])
-    return found
-
-
-def same_words(same: Sequence[MetricResult]) -> str:
-    """Name metrics that say the same as another, with their values."""
-    told = [f"{one.name} {shown_number(one.value)}" for one in same[:SAME_SHOWN]]
-    told += [f"{len(same) - SAME_SHOWN} more"] * (len(same) > SAME_SHOWN)
-    return f"the same as {' and '.join(told)}"
-
-
-def shown_number(value: float | None) -> str:
-    """Write a number for people: two decimals below ten, four digits above."""
-    if value is None:
-        return "?"
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.4g}"
 
 
 def _known(value: float) -> float | None:

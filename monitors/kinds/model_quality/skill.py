@@ -18,15 +18,14 @@ Student's t for a new block beside B old ones: Hahn, Technometrics 12, 1970 (pre
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
 
-from driftline.baseline.answers import Answers
+from driftline.monitors.kinds.model_quality.blocks import MIN_BLOCKS, Blocks
 from driftline.monitors.kinds.model_quality.documents import Constraint
-from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import (
     FARTHEST,
     TINY,
@@ -38,13 +37,10 @@ from driftline.monitors.kinds.model_quality.influence import (
 )
 from driftline.stats.blocks import (
     DAY_US,
-    HOUR_US,
     NO_BLOCKS,
     BlockVariation,
-    time_blocks,
     worst_quantile,
 )
-from driftline.stats.clusters import cluster_rows
 
 # Where the variance of a share of nearly 0 or 1 has no end.
 LARGEST_VARIANCE = 1e6
@@ -56,31 +52,8 @@ MIN_SUPPORT = 10
 # Worse by less than this is no loss that anybody would act on: two points, or 5% of an error.
 TOLERANCE = 0.02
 ERROR_TOLERANCE = 0.05
-# So many blocks of the window's length are a yardstick; with fewer, shorter ones are taken.
-MIN_BLOCKS = 10
-# A block with fewer rows than this share of the usual is a ragged end, not a window.
-WHOLE_SHARE = 0.5
-# More blocks than a year has days tell nothing new; evenly spaced ones are measured.
-MAX_BLOCKS = 366
-LONGEST_CHAIN = 12
 # Degrees of freedom of what days share, less one for each day (bench/false_alarms_quality.md).
 LEAST_TAILS = 3.0
-NO_EXTRAS = Extras(has_areas=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """The reference's metrics in blocks of one length."""
-
-    length_us: int
-    fitting: float  # Length of the reference in such blocks, not rounded.
-    measures: tuple[Mapping[str, Measure], ...]  # Of each whole block, in order of time.
-    # The whole reference's, with variances from clusters no longer than the window.
-    whole: Mapping[str, Measure]
-    # By metric: its values on the scale of the test, and their rows, of which windows ask again.
-    on_scale: dict[str, tuple[Numbers, Numbers]] = field(
-        default_factory=dict, init=False, repr=False
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +77,6 @@ class Verdict:
     p_value: float  # Chance of so bad a value or a worse one without any change.
     bound: float  # A violation iff the value is beyond it.
     violated: bool
-
-
-def reference_blocks(answers: Answers, length_us: int, extras: Extras = NO_EXTRAS) -> list[Blocks]:
-    """Measure the reference in blocks of a window's length, of half of it, and so on."""
-    if answers.time_us is None or not len(answers):
-        return []
-    order = np.argsort(answers.time_us, kind="stable")
-    ordered = answers.take(order)
-    assert ordered.time_us is not None  # It was there before.
-    whole = extras.measure(ordered, cluster_rows(ordered.time_us, longest_us=length_us))
-    found: list[Blocks] = []
-    enough = 0
-    for step in range(LONGEST_CHAIN):
-        length = max(length_us >> step, 1)
-        found.append(_cut(ordered, ordered.time_us, length, whole, extras))
-        enough += len(found[-1].measures) >= MIN_BLOCKS
-        if enough >= (1 if len(found) == 1 else 2):
-            break
-    return found
 
 
 def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter | None:
@@ -254,32 +208,6 @@ def _without_blocks(window: Measure, reference: Measure, own: float) -> float:
         return own * (1.0 + 1.0 / fewer)
     of_reference = variance_of(reference)
     return max(own, of_reference * fewer * effect) + of_reference
-
-
-def _cut(
-    ordered: Answers,
-    time_us: np.ndarray,
-    length_us: int,
-    whole: Mapping[str, Measure],
-    extras: Extras,
-) -> Blocks:
-    """Measure whole blocks of one length; days begin at midnight, UTC."""
-    block = time_blocks(time_us, length_us, partial_share=WHOLE_SHARE)
-    places, first, counts = np.unique(block, return_index=True, return_counts=True)
-    full = np.flatnonzero(places >= 0)
-    if len(full) > MAX_BLOCKS:
-        full = full[np.linspace(0, len(full) - 1, MAX_BLOCKS).astype(np.intp)]
-    unit = DAY_US if length_us % DAY_US == 0 else min(length_us, HOUR_US)
-    span = int(time_us[-1]) - int(time_us[0]) // unit * unit + 1
-    spans = ((int(first[one]), int(first[one] + counts[one])) for one in full)
-    return Blocks(length_us, span / length_us, tuple(_measured(ordered, spans, extras)), whole)
-
-
-def _measured(
-    ordered: Answers, spans: Iterator[tuple[int, int]], extras: Extras
-) -> Iterator[Mapping[str, Measure]]:
-    for first, last in spans:
-        yield extras.measure(ordered.take(slice(first, last)), values_only=True)
 
 
 def _values(blocks: Blocks, name: str) -> tuple[Numbers, Numbers]:

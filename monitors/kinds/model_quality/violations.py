@@ -6,22 +6,34 @@ Ours says what the reference has, whether ranking still holds, how the base rate
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from driftline.baseline.answers import Answers
 from driftline.formats.json.jackson import java_double
 from driftline.monitors.kinds.model_quality.documents import Constraint
 from driftline.monitors.kinds.model_quality.expectation import Expectation
-from driftline.monitors.kinds.model_quality.judgement import same_metrics, same_words, shown_number
 from driftline.monitors.kinds.model_quality.metrics import positive_share
-from driftline.monitors.kinds.model_quality.quantile_metrics import interval_words, width_of
+from driftline.monitors.kinds.model_quality.quantile_metrics import (
+    interval_words,
+    same_coverages,
+    width_of,
+)
 from driftline.monitors.kinds.model_quality.ranking_metrics import NDCG
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.unusable import JudgedUnusable
 from driftline.monitors.results.violation import Violation, percent, share_blame
 from driftline.monitors.root_cause.segments import Named
 
+# Metrics that say one and the same, its complement or its square: one violation tells all of them.
+SAME = (
+    ("recall", "true_positive_rate", "false_negative_rate"),
+    ("true_negative_rate", "false_positive_rate"),
+    ("accuracy", "weighted_recall"),
+    ("rmse", "mse"),
+)
+# Of more that say the same, how many they are.
+SAME_SHOWN = 3
 GUESSING = {
     "brier_skill": "worse than guessing the base rate",
     "accuracy_skill": "worse than always saying the most frequent class",
@@ -149,3 +161,36 @@ def _ratio(one: MetricResult, constraint: Constraint) -> float | None:
     if one.value is None or one.bound is None or one.bound == constraint.threshold:
         return None
     return abs(one.value - constraint.threshold) / abs(one.bound - constraint.threshold)
+
+
+def same_metrics(
+    violated: Sequence[MetricResult], own: Collection[str], prefix: str = ""
+) -> dict[str, list[MetricResult]]:
+    """Return for a violated metric those that say the same; a threshold of one's own is told.
+
+    Names begin with the `prefix` of what they are of.
+    """
+    found = {}
+    for names in SAME:
+        wanted = [prefix + name for name in names if name not in own]
+        same = [one for name in wanted for one in violated if one.name == name]
+        same.sort(key=lambda one: one.severity != "page")
+        if len(same) > 1:
+            found[same[0].name] = same[1:]
+    if not prefix:
+        found |= same_coverages([one for one in violated if one.name not in own])
+    return found
+
+
+def same_words(same: Sequence[MetricResult]) -> str:
+    """Name metrics that say the same as another, with their values."""
+    told = [f"{one.name} {shown_number(one.value)}" for one in same[:SAME_SHOWN]]
+    told += [f"{len(same) - SAME_SHOWN} more"] * (len(same) > SAME_SHOWN)
+    return f"the same as {' and '.join(told)}"
+
+
+def shown_number(value: float | None) -> str:
+    """Write a number for people: two decimals below ten, four digits above."""
+    if value is None:
+        return "?"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.4g}"

@@ -14,19 +14,18 @@ from scipy import stats
 
 from driftline.baseline.answers import Answers
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.model_quality.blocks import Blocks, blocks_of, reference_blocks
 from driftline.monitors.kinds.model_quality.documents import Constraint, suggested
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Measure
-from driftline.monitors.kinds.model_quality.judgement import blocks_of, judge_quality
+from driftline.monitors.kinds.model_quality.judgement import judge_quality
 from driftline.monitors.kinds.model_quality.metrics import measure_answers
 from driftline.monitors.kinds.model_quality.skill import (
     DAY_US,
-    Blocks,
     Scatter,
     backward,
     forward,
     judge_metric,
-    reference_blocks,
     scatter,
 )
 from driftline.roles import Roles

@@ -16,8 +16,8 @@ from driftline.baseline.answers import read_answers
 from driftline.baseline.outcomes import KEY
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.kinds.model_quality.judgement import shown_number
 from driftline.monitors.kinds.model_quality.metrics import by_lot, measure_answers
+from driftline.monitors.kinds.model_quality.violations import shown_number
 from driftline.roles import Roles
 from driftline.serving.provisioning.signatures import foreign_signature
 

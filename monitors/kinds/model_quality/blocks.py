@@ -1,0 +1,149 @@
+"""The reference cut into blocks as long as the window, each of them measured.
+
+Its weeks are the yardstick of a week: what windows of that length differ by without any change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.answers import Answers
+from driftline.monitors.check_context import CheckContext
+from driftline.monitors.kinds.model_quality.expectation import Expectation
+from driftline.monitors.kinds.model_quality.extras import Extras
+from driftline.monitors.kinds.model_quality.influence import Measure, Numbers
+from driftline.stats.blocks import DAY_US, HOUR_US, block_length, span_length, time_blocks
+from driftline.stats.clusters import cluster_rows
+
+# So many blocks of the window's length are a yardstick; with fewer, shorter ones are taken.
+MIN_BLOCKS = 10
+# A block with fewer rows than this share of the usual is a ragged end, not a window.
+WHOLE_SHARE = 0.5
+# More blocks than a year has days tell nothing new; evenly spaced ones are measured.
+MAX_BLOCKS = 366
+LONGEST_CHAIN = 12
+NO_EXTRAS = Extras(has_areas=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The reference's metrics in blocks of one length."""
+
+    length_us: int
+    fitting: float  # Length of the reference in such blocks, not rounded.
+    measures: tuple[Mapping[str, Measure], ...]  # Of each whole block, in order of time.
+    # The whole reference's, with variances from clusters no longer than the window.
+    whole: Mapping[str, Measure]
+    # By metric: its values on the scale of the test, and their rows, of which windows ask again.
+    on_scale: dict[str, tuple[Numbers, Numbers]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+
+
+def reference_blocks(answers: Answers, length_us: int, extras: Extras = NO_EXTRAS) -> list[Blocks]:
+    """Measure the reference in blocks of a window's length, of half of it, and so on."""
+    if answers.time_us is None or not len(answers):
+        return []
+    order = np.argsort(answers.time_us, kind="stable")
+    ordered = answers.take(order)
+    assert ordered.time_us is not None  # It was there before.
+    whole = extras.measure(ordered, cluster_rows(ordered.time_us, longest_us=length_us))
+    found: list[Blocks] = []
+    enough = 0
+    for step in range(LONGEST_CHAIN):
+        length = max(length_us >> step, 1)
+        found.append(_cut(ordered, ordered.time_us, length, whole, extras))
+        enough += len(found[-1].measures) >= MIN_BLOCKS
+        if enough >= (1 if len(found) == 1 else 2):
+            break
+    return found
+
+
+def blocks_of(
+    reference: Answers | None,
+    answers: Answers,
+    length: timedelta | None,
+    extras: Extras = NO_EXTRAS,
+) -> list[Blocks]:
+    """Measure the reference in blocks as long as the window."""
+    if reference is None or reference.time_us is None or not len(answers):
+        return []
+    if length is None and answers.time_us is not None:
+        length = span_length(int(np.ptp(answers.time_us)))
+    elif length is None:
+        span = timedelta(microseconds=int(np.ptp(reference.time_us)) + 1)
+        length = span * min(1.0, len(answers) / len(reference))
+    return reference_blocks(reference, max(1, length // timedelta(microseconds=1)), extras)
+
+
+def kept_blocks(context: CheckContext, expected: Expectation, answers: Answers) -> list[Blocks]:
+    """Return `blocks_of` a context's window, measured once for windows of one length.
+
+    What a user's own functions measure may be another thing at the next window.
+    """
+    length, extras = context.rows.length, expected.judged
+    make = partial(blocks_of, expected.answers, answers, length, extras)
+    if length is None or not len(answers) or extras.own:
+        return make()
+    return context.kept(("quality blocks", context.roles, length), make)
+
+
+def unanswered_blocks(
+    reference: Answers | None, answers: Answers, length: timedelta | None
+) -> list[tuple[int, int]]:
+    """Count the reference's labelled rows, and the unanswered ones, in blocks like the window."""
+    if reference is None or reference.time_us is None or not reference.unanswered:
+        return []
+    assert reference.unanswered_us is not None  # Of the same rows.
+    times = np.concatenate([reference.time_us, reference.unanswered_us])
+    block = blocks_like(times, answers, length, len(times))
+    size = int(block.max()) + 1
+    counts = [
+        np.bincount(one[one >= 0], minlength=size) for one in (block, block[len(reference) :])
+    ]
+    return [(int(rows), int(missing)) for rows, missing in zip(*counts, strict=True)]
+
+
+def blocks_like(
+    times: NDArray[np.int64] | None, answers: Answers, length: timedelta | None, rows: int
+) -> NDArray[np.int64]:
+    """Return the block of each of a reference's rows, as long as the window; -1 without times."""
+    if times is None or not len(times):
+        return np.full(rows, -1, np.int64)
+    own = [one for one in (answers.time_us, answers.unanswered_us) if one is not None]
+    if length is None and (own_us := np.concatenate([*own, np.empty(0, np.int64)])).size:
+        length = span_length(int(np.ptp(own_us)))
+    share = (len(answers) + answers.unanswered) / rows
+    return time_blocks(times, block_length(int(np.ptp(times)) + 1, length, share))
+
+
+def _cut(
+    ordered: Answers,
+    time_us: np.ndarray,
+    length_us: int,
+    whole: Mapping[str, Measure],
+    extras: Extras,
+) -> Blocks:
+    """Measure whole blocks of one length; days begin at midnight, UTC."""
+    block = time_blocks(time_us, length_us, partial_share=WHOLE_SHARE)
+    places, first, counts = np.unique(block, return_index=True, return_counts=True)
+    full = np.flatnonzero(places >= 0)
+    if len(full) > MAX_BLOCKS:
+        full = full[np.linspace(0, len(full) - 1, MAX_BLOCKS).astype(np.intp)]
+    unit = DAY_US if length_us % DAY_US == 0 else min(length_us, HOUR_US)
+    span = int(time_us[-1]) - int(time_us[0]) // unit * unit + 1
+    spans = ((int(first[one]), int(first[one] + counts[one])) for one in full)
+    return Blocks(length_us, span / length_us, tuple(_measured(ordered, spans, extras)), whole)
+
+
+def _measured(
+    ordered: Answers, spans: Iterator[tuple[int, int]], extras: Extras
+) -> Iterator[Mapping[str, Measure]]:
+    for first, last in spans:
+        yield extras.measure(ordered.take(slice(first, last)), values_only=True)
