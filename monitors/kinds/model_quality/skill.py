@@ -52,6 +52,8 @@ MIN_SUPPORT = 10
 # Worse by less than this is no loss that anybody would act on: two points, or 5% of an error.
 TOLERANCE = 0.02
 ERROR_TOLERANCE = 0.05
+# Days that differ by no more than this chance makes them are taken for alike.
+ALIKE = 0.05
 # Degrees of freedom of what days share, less one for each day (bench/false_alarms_quality.md).
 LEAST_TAILS = 3.0
 
@@ -118,8 +120,9 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
             else forward(whole.value, whole.support, whole.scale)
         )
     support = float(np.median(weights)) * 2.0**chosen
-    # A dozen blocks may be alike by luck; the days of the whole reference tell that they are.
-    spread = max(spread, math.sqrt(variance_of(whole) * whole.support / support))
+    if _differ(whole):
+        # A dozen blocks may be alike by luck; the days of the whole reference tell that they are.
+        spread = max(spread, math.sqrt(variance_of(whole) * whole.support / support))
     alone = variance_of(replace(whole, variance=whole.independent))
     chance = min(alone * whole.support / support, LARGEST_VARIANCE)
     beside = max(blocks[0].fitting, TINY)
@@ -223,6 +226,18 @@ def _values(blocks: Blocks, name: str) -> tuple[Numbers, Numbers]:
         values = [forward(one.value, one.support, one.scale) for one in found]
         blocks.on_scale[name] = np.array(values), np.array([one.support for one in found])
     return blocks.on_scale[name]
+
+
+def _differ(whole: Measure) -> bool:
+    """Whether clusters of the reference's rows differ by more than their rows explain.
+
+    Where they do not, the larger of two estimates of one variance would cost power for nothing.
+    """
+    freedom = whole.clusters - 1
+    if freedom < 1 or not whole.independent:
+        return False
+    usual = float(special.chdtri(freedom, ALIKE)) / freedom
+    return whole.variance > usual * whole.independent
 
 
 def _moments(values: Numbers, weights: Numbers) -> tuple[float, float]:

@@ -258,6 +258,27 @@ def test_blocks_that_are_alike_by_luck_leave_possible_what_so_few_blocks_do() ->
     assert found.by_rows(5_000) == pytest.approx(0.01**2 * (1.2 + 1), rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("shared", "expected"),
+    [(1.0, 0.5), (1.3, 0.5), (2.0, math.sqrt(2.0))],
+    ids=["rows alone", "as chance makes them", "days differ"],
+)
+def test_the_days_of_the_whole_widen_the_spread_where_they_differ(shared, expected) -> None:
+    # Blocks that by luck differ by half of what their rows explain.
+    chance = 0.02
+    away = 0.5 * chance * math.sqrt(19 / 20)
+    blocks = tuple(
+        {"loss": Measure(math.exp(one), support=1000, scale="error")} for one in [away, -away] * 10
+    )
+    alone = chance**2 / 20  # Of the whole, 20 times the rows.
+    whole = Measure(1.0, shared * alone, alone, 20_000, "error", clusters=20)
+
+    found = scatter([Blocks(DAY_US, 20.0, blocks, {"loss": whole})], "loss", is_lower=False)
+
+    spread = math.sqrt(found.variation.variance + found.variation.chance)
+    assert spread == pytest.approx(expected * chance, rel=1e-9)
+
+
 def test_times_of_independent_rows_cost_little_power() -> None:
     # 60 days of 333 rows: that days differ no more is known as well as 60 of them tell, which costs
     # next to nothing beside the doubt of as many rows, and more beside that of a hundred times as
