@@ -73,7 +73,7 @@ def central_intervals(levels: Sequence[float]) -> list[tuple[int, int, float]]:
     """
     return [
         (low, high, round(levels[high] - levels[low], DIGITS))
-        for low in range(len(levels) // 2)
+        for low in range(len(levels))
         for high in range(low + 1, len(levels))
         if abs(levels[low] + levels[high] - 1.0) < SAME_LEVEL
     ]

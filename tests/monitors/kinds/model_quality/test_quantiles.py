@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as peer
@@ -104,6 +104,7 @@ def test_pinball_and_coverage_are_those_of_scikit_learn(
         assert found[f"interval_width[{share}]"].value == pytest.approx(wanted, abs=1e-10)
 
 
+@example({10, 100, 900})
 @given(st.sets(st.integers(1, 999), min_size=1, max_size=9))
 def test_central_intervals_are_the_levels_as_far_from_a_half(levels: set[int]) -> None:
     shares = sorted(level / 1_000 for level in levels)
