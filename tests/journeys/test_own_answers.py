@@ -1,0 +1,231 @@
+"""What an app of one's own answers beside one number: quantiles of forecasts, rankings, weights.
+
+Captured by a tap, labelled later, judged by a schedule, and shown on the monitor's page.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from playwright.sync_api import expect
+from sklearn.metrics import mean_absolute_error, mean_pinball_loss
+
+from driftline.app.client.client import Client
+from tests.journeys.conftest import configure, driftline, eventually, running
+from tests.servers.chromium import browser
+from tests.servers.ports import free_port
+
+pytestmark = pytest.mark.slow
+
+APP = """
+import driftline as dl
+from fastapi import FastAPI
+
+app = FastAPI()
+for name in ("loads", "fares", "songs"):
+    app.add_middleware(dl.Capture, endpoint=name, paths=(f"/{name}",))
+
+
+@app.post("/loads")
+def loads(row: dict) -> dict:
+    middle = [row["load"] + row["temp"] * step / 10 for step in range(1, 5)]
+    return {"p10": [one - 1.28 for one in middle], "p50": middle,
+            "p90": [one + 1.28 for one in middle]}
+
+
+@app.post("/fares")
+def fares(row: dict) -> dict:
+    return {"said": 3 + 2 * row["km"]}
+
+
+@app.post("/songs")
+def songs(row: dict) -> dict:
+    first = row["taste"]
+    return {"shown": [f"song {(first + place) % 40}" for place in range(12)]}
+"""
+HORIZON, ROWS, PAST = 4, 300, 2_000
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+YESTERDAY = TODAY - timedelta(days=1)
+
+
+def loads(seed: int, rows: int, noise: float) -> tuple[pd.DataFrame, np.ndarray]:
+    """Draw loads and temperatures, what the app forecasts of them, and what came."""
+    rng = np.random.default_rng(seed)
+    asked = pd.DataFrame({"load": rng.normal(50, 10, rows), "temp": rng.normal(15, 5, rows)})
+    steps = np.arange(1, HORIZON + 1)
+    middle = asked["load"].to_numpy()[:, None] + asked["temp"].to_numpy()[:, None] * steps / 10
+    said = {"p10": list(middle - 1.28), "p50": list(middle), "p90": list(middle + 1.28)}
+    return asked.assign(**said, next=list(middle + rng.normal(0, noise, middle.shape))), middle
+
+
+def fares(seed: int, rows: int, more: float) -> pd.DataFrame:
+    """Draw rides; the dear and heavy ones cost `more` than the app says."""
+    rng = np.random.default_rng(seed)
+    km, counted = rng.exponential(5, rows), rng.choice([1.0, 20.0], rows)
+    paid = 3 + 2 * km + rng.normal(0, 1, rows) + more * (counted > 1)
+    return pd.DataFrame({"km": km, "counted": counted, "said": 3 + 2 * km, "paid": paid})
+
+
+def songs(seed: int, rows: int, last: int) -> pd.DataFrame:
+    """Draw listeners; two songs that they like, of the first `last` that are shown."""
+    rng = np.random.default_rng(seed)
+    taste = rng.integers(0, 40, rows)
+    shown = [[f"song {(one + place) % 40}" for place in range(12)] for one in taste]
+    liked = [[row[at] for at in rng.choice(last, 2, replace=False)] for row in shown]
+    return pd.DataFrame({"taste": taste, "shown": shown, "liked": liked})
+
+
+@dataclass(frozen=True)
+class House:
+    """A running installation, and an app beside it."""
+
+    folder: Path
+    server: str
+    pages: str
+    app: str
+
+    def run(self, *arguments: str) -> None:
+        """Run a command against this server, which must go well."""
+        found = driftline(*arguments, "--server", self.server, cwd=self.folder)
+        assert found.returncode == 0, found.stdout + found.stderr
+
+    def judged(self, name: str, reference: pd.DataFrame, rows: pd.DataFrame,
+               inputs: list[str], label: str, **roles: Any) -> dict[str, Any]:  # fmt: skip
+        """Monitor an endpoint's quality, ask the app, bring the labels, and give the report."""
+        data = self.folder / f"{name}.parquet"
+        reference.assign(key="").to_parquet(data)
+        baseline = {"data": str(data), "label": label, "id": "key", **roles}
+        monitor = {
+            "endpoint": name, "baseline": name, "kind": "model-quality",
+            "schedule": "cron(0 0 ? * * *)", "start": YESTERDAY.isoformat(),
+        }  # fmt: skip
+        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump_all([
+            {"kind": "Baseline", "name": name, "spec": baseline},
+            {"kind": "Endpoint", "name": name,
+             "spec": {"baseline": name, "trust_event_time": True}},
+            {"kind": "Monitor", "name": f"{name}-quality", "spec": monitor},
+        ]))  # fmt: skip
+        self.run("apply", "-f", f"{name}.yaml")
+        keys = [f"{name}-{number}" for number in range(len(rows))]
+        noon = {"X-Driftline-Event-Time": (YESTERDAY + timedelta(hours=12)).isoformat()}
+        with httpx.Client(base_url=self.app, headers=noon) as app:
+            for key, asked in zip(keys, rows[inputs].to_dict("records"), strict=True):
+                app.post(f"/{name}", json={"key": key, **asked}).raise_for_status()
+        with Client(self.server) as client:
+            eventually(lambda: client.capture_stats(name)["requests"] >= len(rows))
+        labels = pd.DataFrame({"key": keys, label: rows[label]})
+        labels.to_parquet(self.folder / "labels.parquet")
+        self.run("truth", "load", "labels.parquet", "--endpoint", name, "--id", "key",
+                 "--label", label)  # fmt: skip
+        return eventually(lambda: self.report(f"{name}-quality", len(rows)), within_s=90)
+
+    def report(self, monitor: str, labelled: int) -> dict[str, Any] | None:
+        """Return the report of yesterday, once so many rows have labels."""
+        with httpx.Client(base_url=f"{self.server}/api/v1") as client:
+            for item in client.get(f"/monitors/{monitor}/executions").json()["items"]:
+                answer = client.get(f"/executions/{item['id']}/report")
+                if item["is_current"] and answer.is_success:
+                    report: dict[str, Any] = answer.json()
+                    if report["labelled_count"] == labelled:
+                        return report
+        return None
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Run the app as its owner would, in a process of its own."""
+    (folder / "own_app.py").write_text(APP)
+    port = str(free_port())
+    command = [sys.executable, "-m", "uvicorn", "own_app:app", "--port", port, "--no-access-log"]
+    with Popen(command, cwd=folder, stderr=PIPE, text=True) as process:
+        assert process.stderr is not None
+        seen = next((line for line in process.stderr if "startup complete" in line), "")
+        assert seen, "the app ended before it was ready"
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Start all processes, and the app in the same folder."""
+    folder = tmp_path_factory.mktemp("own")
+    server, pages = configure(folder)
+    with running("up", until="ready; Ctrl-C", cwd=folder), serving(folder) as app:
+        yield House(folder, server, pages, app)
+
+
+def values(report: dict[str, Any]) -> dict[str, float]:
+    """Return the metrics of a report that are of all rows, by name."""
+    return {one["name"]: one["value"] for one in report["metrics"] if not one.get("label")}
+
+
+@pytest.mark.browser
+def test_quantiles_of_forecasts_are_judged_and_shown(house: House) -> None:
+    past, _ = loads(1, PAST, 1.0)
+    rows, middle = loads(2, ROWS, 3.0)  # What came strays farther than ever before.
+
+    report = house.judged(
+        "loads", past, rows, ["load", "temp"], "next", prediction="p50",
+        quantiles={0.1: "p10", 0.5: "p50", 0.9: "p90"},
+    )  # fmt: skip
+
+    came, found = np.stack(rows["next"].to_list()), values(report)
+    told = {0.1: middle - 1.28, 0.5: middle, 0.9: middle + 1.28}
+    losses = [mean_pinball_loss(came.ravel(), q.ravel(), alpha=a) for a, q in told.items()]
+    within = (came >= told[0.1]) & (came <= told[0.9])
+    assert found["pinball_loss"] == pytest.approx(np.mean(losses), rel=1e-9)
+    assert found["interval_coverage[0.8]"] == pytest.approx(within.mean(), rel=1e-9)
+    assert found["coverage[0.9]"] == pytest.approx((came <= told[0.9]).mean(), rel=1e-9)
+    assert report["details"]["rows_without_answer"] == 0
+    broken = {one["feature_name"]: one for one in report["violations"]}
+    assert broken.keys() >= {"pinball_loss", "interval_coverage[0.8]"}
+    assert "too narrow" in str(broken["interval_coverage[0.8]"])
+    with browser() as chromium:
+        page = chromium.new_page(reduced_motion="reduce")
+        page.goto(f"{house.pages}/monitors/loads-quality")
+        for name in (r"pinball loss", r"interval coverage \[0\.8\]"):
+            row = page.get_by_role("row").filter(has_text=re.compile(f"^{name}.*page"))
+            expect(row).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("too narrow").first).to_be_visible()
+
+
+def test_rows_that_stand_for_many_count_so_often(house: House) -> None:
+    past, rows = fares(3, PAST, 0.0), fares(4, ROWS, 3.0)
+
+    report = house.judged(
+        "fares", past, rows, ["km", "counted"], "paid", prediction="said", weight="counted"
+    )
+
+    expected = mean_absolute_error(rows["paid"], rows["said"], sample_weight=rows["counted"])
+    assert values(report)["mae"] == pytest.approx(expected, rel=1e-9)
+    assert expected > 1.4 * mean_absolute_error(rows["paid"], rows["said"])
+    assert "mae" in {one["feature_name"] for one in report["violations"]}
+
+
+def test_rankings_are_judged_by_what_was_liked(house: House) -> None:
+    past, rows = songs(5, PAST, 5), songs(6, ROWS, 10)
+
+    report = house.judged("songs", past, rows, ["taste"], "liked", prediction="shown")
+
+    gains = []
+    for shown, liked in zip(rows["shown"], rows["liked"], strict=True):
+        places = np.array([shown.index(one) for one in liked]) + 1
+        gains.append((1 / np.log2(places + 1)).sum() / (1 + 1 / np.log2(3)))
+    assert values(report)["ndcg_at_10"] == pytest.approx(np.mean(gains), rel=1e-9)
+    assert "ndcg_at_10" in {one["feature_name"] for one in report["violations"]}
