@@ -527,7 +527,9 @@ def _captured(
     names = [one.name for one in (*own.inputs, *own.outputs)]
     more = [one for one in META_SCHEMA.names if one in ("event_id", "event_time", *named)]
     more = [one for one in more if one not in names]
-    return read_window(root, endpoint, span, own, columns=[*names, *more], labels=labels_of(own))
+    return read_window(
+        root, endpoint, span, own, columns=[*names, *more], labels=labels_of(own), shadows=True
+    )
 
 
 def _codes(table: pa.Table, name: str) -> tuple[NDArray[np.intp], list[str]]:

@@ -83,7 +83,10 @@ def create_app(context: ServerContext) -> App:
     exposition.count("driftline_traffic_", lambda: traffic.counters, COUNTED)
 
     def observe(answered: Answered, seconds: float) -> None:
-        exposition.observe(answered.endpoint, answered.status, seconds)
+        if answered.is_copy:
+            exposition.observe_copy(answered.endpoint, answered.variant, answered.status)
+        else:
+            exposition.observe(answered.endpoint, answered.status, seconds)
         traffic.observe(answered, seconds)
 
     invocations = Invocations(context, reconciler, observe)
@@ -109,6 +112,7 @@ def create_app(context: ServerContext) -> App:
         now_ns=lambda: round(context.now().timestamp() * 1e9),
         place=context.place,
     )
+    invocations.mirror_through(tap)
     if context.authenticator is None:
         return LocalOnly(tap, context.external_url)
     known = Gate(admit_invocations(tap, invocations), context.authenticator, HEALTH_PATHS)

@@ -42,7 +42,7 @@ class Account(NamedTuple):
     ``numbers``, ``digest``: how many there are, one that is there twice counted twice; the sum of
     them, mixed; ``torn``: records whose rows are not numbered one by one from their first row on;
     ``undecodable``: requests of whose bodies nothing could be decoded: cut, or by a fault of the
-    decoder.
+    decoder; ``shadows``: how many of the numbers are answers of shadows, which are no requests.
     """
 
     numbers: int = 0
@@ -50,6 +50,12 @@ class Account(NamedTuple):
     rows: int = 0
     torn: int = 0
     undecodable: int = 0
+    shadows: int = 0
+
+    @property
+    def requests(self) -> int:
+        """How many of the numbers are requests of callers."""
+        return self.numbers - self.shadows
 
     def plus(self, other: Account) -> Account:
         """Return the sum of two accounts."""
@@ -59,6 +65,7 @@ class Account(NamedTuple):
             self.rows + other.rows,
             self.torn + other.torn,
             self.undecodable + other.undecodable,
+            self.shadows + other.shadows,
         )
 
     def is_same_set(self, other: Account) -> bool:
@@ -140,18 +147,18 @@ def _accounts(table: pa.Table) -> Iterator[tuple[str, Account]]:
     counts = np.bincount(spools[first], minlength=len(names))
     rows = np.bincount(spools, minlength=len(names))
     flags = table["flags"]
+    is_shadow = is_flagged(flags, Flag.SHADOW).to_numpy()
+    shadows = np.bincount(spools[first & is_shadow], minlength=len(names))
     is_lost = pc.or_(is_flagged(flags, Flag.DECODER_FAULT), is_cut(flags)).to_numpy()
-    undecodable = np.bincount(spools[first & is_lost], minlength=len(names))
+    undecodable = np.bincount(spools[first & is_lost & ~is_shadow], minlength=len(names))
     digests = np.zeros(len(names), np.uint64)
     np.add.at(digests, spools[first], _mix(numbers[first]))
     torn = np.zeros(len(names), np.int64)
     if not first.all():
         np.add.at(torn, _torn(spools, numbers, index, first), 1)
+    columns = counts, digests, rows, torn, undecodable, shadows
     for at, name in enumerate(names):
-        yield (
-            name,
-            Account(*(int(column[at]) for column in (counts, digests, rows, torn, undecodable))),
-        )
+        yield name, Account(*(int(column[at]) for column in columns))
 
 
 def _torn(

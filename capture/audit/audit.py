@@ -239,7 +239,8 @@ class _Book:
         """Count the requests that each endpoint's table holds or has held."""
         counts = self._ledger.requests()
         for endpoint, spools in self.stock.expired.items():
-            counts[endpoint] = counts.get(endpoint, 0) + sum(spools.values())
+            expired = sum(spools.values()) - self.stock.expired_shadows[endpoint]
+            counts[endpoint] = counts.get(endpoint, 0) + expired
         return counts
 
     def _account(self, spool_id: str) -> Account:

@@ -57,7 +57,7 @@ class Ledger:
 
     def requests(self) -> dict[str, int]:
         """Count the requests that each endpoint's table holds."""
-        return self._by_endpoint(lambda account: account.numbers)
+        return self._by_endpoint(lambda account: account.requests)
 
     def undecodable(self) -> dict[str, int]:
         """Count the requests of each endpoint's table that could not be decoded."""

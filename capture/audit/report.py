@@ -21,6 +21,7 @@ from driftline.capture.tables.dataset import (
     FIRST_COLUMNS,
     Dataset,
     Gap,
+    is_callers,
     is_cut,
     is_first,
     is_flagged,
@@ -85,7 +86,8 @@ class EndpointReport:
     those of damaged segments stand at each endpoint of the spool; ``overall``, ``recent``: coverage
     of all, and of what arrived in the last 24 hours; ``oldest``, ``newest``: first and last event
     time in the table; ``last_arrival``, ``last_commit``: when the newest record in the table came
-    in, and when the table was last written to.
+    in, and when the table was last written to; ``shadows``: answers of shadows in the table, which
+    are in none of the other counts.
     """
 
     endpoint: str
@@ -111,6 +113,7 @@ class EndpointReport:
     last_commit: datetime | None = None
     files: int = 0
     size_bytes: int = 0
+    shadows: int = 0
 
 
 def report(
@@ -177,6 +180,7 @@ def report(
         last_commit=last_commit(folder),
         files=0 if table is None else len(table.file_uris()),
         size_bytes=folder.size_bytes(),
+        shadows=rows.shadows,
     )
 
 
@@ -187,6 +191,7 @@ def document_of(found: EndpointReport) -> dict[str, Any]:
         "sampled": found.sampled,
         "requests": found.requests,
         "rows": found.rows,
+        "shadows": found.shadows,
         "failed": found.failed,
         "unparsed": sum(found.unparsed.values()),
         "unparsed_by_reason": dict(found.unparsed),
@@ -223,7 +228,7 @@ class _Rows:
     def __init__(self, since: datetime) -> None:
         self._since = since
         self.requests = self.rows = self.failed = self.recent = 0
-        self.faults = self.cut = self.recent_undecodable = 0
+        self.faults = self.cut = self.recent_undecodable = self.shadows = 0
         self.unparsed: Counter[str] = Counter()
         self.event_times = dict.fromkeys(_TIME_FLAGS, 0)
         self.oldest: datetime | None = None
@@ -243,8 +248,11 @@ class _Rows:
         self.newest = max(self.newest or times["max"], times["max"])
         arrival = pc.max(batch["arrival_time"]).as_py()
         self.last_arrival = max(self.last_arrival or arrival, arrival)
-        self.rows += batch.num_rows
-        first = batch.filter(is_first(batch))
+        callers = is_callers(batch)
+        self.rows += _count(callers)
+        is_start = is_first(batch)
+        first = batch.filter(pc.and_(is_start, callers))
+        self.shadows += _count(is_start) - first.num_rows
         self.requests += first.num_rows
         self.failed += pc.sum(pc.greater_equal(first["status"], 400)).as_py() or 0
         flags = first["flags"]

@@ -33,12 +33,14 @@ class Stock:
 
     ``stored``, ``settled``: up to which number a spool's records are in some table, and in all; by
     spool; ``expired``: how many requests of each spool retention has removed, by endpoint and
-    spool; ``damaged``: files that a table's log names, and that are gone, or not what was written.
+    spool; ``expired_shadows``: how many of these were answers of shadows, by endpoint; ``damaged``:
+    files that a table's log names, and that are gone, or not what was written.
     """
 
     stored: dict[str, int] = field(default_factory=dict)
     settled: dict[str, int] = field(default_factory=dict)
     expired: dict[str, dict[str, int]] = field(default_factory=dict)
+    expired_shadows: dict[str, int] = field(default_factory=dict)
     files: dict[str, list[str]] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
 
@@ -68,6 +70,7 @@ def take_stock(root: str, ledger: Ledger, *, full: bool) -> Stock:
         watermarks = read_watermarks(folder)
         stock.add(watermarks)
         stock.expired[endpoint] = watermarks.expired
+        stock.expired_shadows[endpoint] = sum(watermarks.expired_shadows.values())
         ledger.carry(endpoint, watermarks.stored)
         for day, files in _present(folder, endpoint, stock).items():
             earlier = None if full else ledger.parts.get((endpoint, day))

@@ -22,7 +22,7 @@ from driftline.capture.labels.labelling import (
     set_at,
 )
 from driftline.capture.labels.labels import TRUTH_SCHEMA, label_folder
-from driftline.capture.tables.dataset import PARTITION, Dataset, is_answered
+from driftline.capture.tables.dataset import PARTITION, Dataset, is_answered, is_callers
 from driftline.capture.tables.storage import reaching
 from driftline.capture.tap.target import is_sampled
 from driftline.formats.coercion import coerce, from_array
@@ -31,7 +31,9 @@ from driftline.signature import ColumnType
 _EXAMPLES = 5
 _BLOCK_ROWS = 1 << 19
 _LABEL_COLUMNS = ("key", "row_index", "label", "received_time", "load_number")
-_COLUMNS = ("event_id", "inference_id", "row_index", "status", "event_time", "sampling_rate")
+_COLUMNS = (
+    "event_id", "inference_id", "row_index", "status", "event_time", "sampling_rate", "flags",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +285,7 @@ def _days(root: str, endpoint: str) -> Iterator[tuple[str, pa.Table]]:
         data = folder.open(day, day)
         if data is not None:
             rows = data.to_table(list(_COLUMNS))
-            yield day, rows.filter(is_answered(rows["status"]))
+            yield day, rows.filter(pc.and_(is_answered(rows["status"]), is_callers(rows)))
 
 
 def _inside(day: str, first: date | None, last: date | None) -> bool:

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from driftline.capture.audit.report import error_kind
 from driftline.capture.spool.backlog import measure
 from driftline.capture.spool.host_counts import read_counts
-from driftline.capture.tables.dataset import is_first
+from driftline.capture.tables.dataset import is_callers, is_first
 
 # Endpoints that have labels of their own in one family; all others are told as "".
 MAX_ENDPOINTS = 200
@@ -163,7 +163,7 @@ class SinkInstruments:
         """Count one commit."""
         name = capped(endpoint, self._names)
         self._names[name] = None
-        first = rows.filter(is_first(rows))
+        first = rows.filter(pc.and_(is_first(rows), is_callers(rows)))
         self._seconds.observe(seconds)
         self._rows.labels(name).inc(rows.num_rows)
         self._records.labels(name).inc(first.num_rows)

@@ -19,7 +19,13 @@ import pyarrow.dataset as pads
 from driftline.capture.labels.labels import gathered
 from driftline.capture.sagemaker.lines import FORM, LINE_COLUMNS, lines_of
 from driftline.capture.spool.frame import FIRST_FAILURE, Flag
-from driftline.capture.tables.dataset import IS_FIRST, Dataset, is_answered, is_within
+from driftline.capture.tables.dataset import (
+    IS_FIRST,
+    Dataset,
+    answered_by,
+    is_answered,
+    is_within,
+)
 from driftline.capture.tables.storage import reaching
 from driftline.errors import ConflictError
 from driftline.formats.capture_line import CaptureLine
@@ -57,14 +63,15 @@ def closed_before(now: datetime) -> datetime:
 def captured_hours(
     root: str, endpoint: str, start: datetime | None, end: datetime, *, variant: str | None = None
 ) -> list[Hour]:
-    """List the hours of an endpoint that have records, in order; only whole ones before ``end``."""
+    """List the hours of an endpoint that have records, in order; only whole ones before ``end``.
+
+    Those of shadows are listed for who names one.
+    """
     start, last = start and _floor(start.astimezone(UTC)), _floor(end.astimezone(UTC))
     data = Dataset(root, endpoint).open(*_days(start, last))
     if data is None:
         return []
-    chosen = is_within(start, last) & IS_FIRST
-    if variant is not None:
-        chosen &= pads.field("variant") == variant
+    chosen = is_within(start, last) & IS_FIRST & answered_by(variant)
     with reaching(f"{root}/capture/{endpoint}"):
         counts = _counted(data, chosen)
     return [
@@ -105,11 +112,13 @@ def lines_between(
 ) -> Iterator[CaptureLine]:
     """Return the lines of a half-open span of event time, of one or all variants; order as above.
 
+    Of all means what callers were answered: no shadow's.
+
     All of them are of one state of the table, and some 64 MB of bodies are held at once.
     """
     start, end = start.astimezone(UTC), end.astimezone(UTC)
     data = Dataset(root, endpoint).open(*_days(start, end))
-    named = pads.scalar(True) if variant is None else pads.field("variant") == variant
+    named = answered_by(variant)
     if variant == "":
         named = named | pads.field("variant").is_null()
     begin = _floor(start)

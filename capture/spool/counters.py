@@ -25,6 +25,8 @@ _COUNTS = struct.Struct("<QQ")
 _TRAFFIC_BYTES = _NAME.size + _COUNTS.size
 _TRAFFIC_SLOTS = PAGE_BYTES // _TRAFFIC_BYTES
 _WORD = 8
+# Two words behind all slots, which nobody reads: for what is no request of a caller's.
+UNREAD_AT = PAGE_BYTES // _WORD - 2
 # A page of drops: reason, endpoint and the numbers of ``Drop``.
 _SLOT = struct.Struct("<16s64sQQQQQ")
 _HEAD_BYTES = 16

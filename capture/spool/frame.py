@@ -64,6 +64,7 @@ class Flag(IntFlag):
     REDACTED = 512
     REDACTION_FAILED = 1024
     EVENT_TIME_ZONELESS = 2048  # Given without a zone, and taken as UTC.
+    SHADOW = 4096  # A shadow's answer to a request that another variant answered.
     # Set by the sink, never in a frame.
     REQUEST_UNPARSED = 1 << 16
     RESPONSE_UNPARSED = 1 << 17

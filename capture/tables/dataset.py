@@ -95,6 +95,16 @@ class Gap:
     last_time: datetime | None
 
 
+def answered_by(variant: str | None, *, shadows: bool = False) -> pads.Expression:
+    """Return the filter of the rows of one variant, be it a shadow; None: what callers got.
+
+    ``shadows``: with what shadows answered besides, of all variants.
+    """
+    if variant is not None:
+        return pads.field("variant") == variant
+    return pads.scalar(True) if shadows else ~is_flagged(pads.field("flags"), Flag.SHADOW)
+
+
 def is_flagged(
     flags: pa.Array | pa.ChunkedArray | pads.Expression, bits: int
 ) -> pa.Array | pa.ChunkedArray | pads.Expression:
@@ -105,6 +115,11 @@ def is_flagged(
 def is_first(rows: pa.Table | pa.RecordBatch) -> pa.Array | pa.ChunkedArray:
     """Return which rows are the first of their record, by ``FIRST_COLUMNS``."""
     return pc.or_(pc.equal(rows["row_index"], 0), pc.is_valid(rows["request_bytes"]))
+
+
+def is_callers(rows: pa.Table | pa.RecordBatch) -> pa.Array | pa.ChunkedArray:
+    """Return which rows a caller was answered with: all but those of shadows."""
+    return pc.invert(is_flagged(pc.fill_null(rows["flags"], 0), Flag.SHADOW))
 
 
 def is_answered(status: pa.ChunkedArray | pads.Expression) -> pa.ChunkedArray | pads.Expression:

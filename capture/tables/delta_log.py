@@ -18,7 +18,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
-from driftline.capture.tables.retention import EXPIRED
+from driftline.capture.tables.retention import EXPIRED, EXPIRED_SHADOWS
 from driftline.capture.tables.rewriting import DECODING, REASON
 from driftline.capture.tables.storage import StorageError, trouble
 from driftline.capture.tables.table import DeltaFolder
@@ -130,19 +130,21 @@ def last_commit(folder: DeltaFolder) -> datetime | None:
 class Watermarks(NamedTuple):
     """The watermarks of a table at a version of it, by spool.
 
-    ``stored`` and ``settled`` say up to which number, ``expired`` how many requests retention took.
+    ``stored`` and ``settled`` say up to which number, ``expired`` how many records retention took,
+    ``expired_shadows`` how many of these were answers of shadows.
     """
 
     stored: dict[str, int]
     settled: dict[str, int]
     expired: dict[str, int]
+    expired_shadows: dict[str, int]
 
 
 def read_watermarks(folder: DeltaFolder) -> Watermarks:
     """Read the watermarks that the state which is open holds."""
     table = folder.table
     if table is None:
-        return Watermarks({}, {}, {})
+        return Watermarks({}, {}, {}, {})
     for attempt in range(_ATTEMPTS):
         try:
             transactions = dict(_transactions(folder, table.version()))
@@ -153,7 +155,8 @@ def read_watermarks(folder: DeltaFolder) -> Watermarks:
                 raise StorageError(f'table "{folder.uri}": {error}') from error
         except (DeltaError, OSError, pa.ArrowInvalid, ValueError) as error:
             raise StorageError(f'table "{folder.uri}": {error}') from error
-    return Watermarks(*(_under(transactions, prefix) for prefix in (STORED, SETTLED, EXPIRED)))
+    prefixes = STORED, SETTLED, EXPIRED, EXPIRED_SHADOWS
+    return Watermarks(*(_under(transactions, prefix) for prefix in prefixes))
 
 
 def _under(found: dict[str, int], prefix: str) -> dict[str, int]:

@@ -10,13 +10,15 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
-from driftline.capture.tables.dataset import FIRST_COLUMNS, is_first
+from driftline.capture.tables.dataset import FIRST_COLUMNS, is_callers, is_first
 from driftline.capture.tables.rewriting import OvertakenError, held_files, rewrite
 from driftline.capture.tables.storage import reaching
 from driftline.capture.tables.table import DeltaFolder
 
-# Watermarks that count the requests of each spool that retention took away.
+# Watermarks that count the records of each spool that retention took away, and how many of these
+# were answers of shadows.
 EXPIRED = "x/"
+EXPIRED_SHADOWS = "y/"
 RETENTION = "retention"
 # No commit takes so long: a file that none knows after that was left behind by a kill.
 _UNKNOWN_H = 24
@@ -55,10 +57,13 @@ def _requests(folder: DeltaFolder, table: DeltaTable, before: str) -> dict[str, 
     if "spool_id" not in data.schema.names:
         return {}
     with reaching(folder.uri):
-        for batch in data.to_batches(columns=["spool_id", *FIRST_COLUMNS], use_threads=False):
+        columns = ["spool_id", "flags", *FIRST_COLUMNS]
+        for batch in data.to_batches(columns=columns, use_threads=False):
             first = batch.filter(is_first(batch))
-            for entry in pc.value_counts(first["spool_id"]).to_pylist():
-                counted[f"{EXPIRED}{entry['values']}"] += entry["counts"]
+            shadows = first.filter(pc.invert(is_callers(first)))
+            for prefix, rows in ((EXPIRED, first), (EXPIRED_SHADOWS, shadows)):
+                for entry in pc.value_counts(rows["spool_id"]).to_pylist():
+                    counted[f"{prefix}{entry['values']}"] += entry["counts"]
     return dict(counted)
 
 

@@ -21,6 +21,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID_KEY = "driftline.request_id"
+# When a request came that a shadow is asked a copy of, in nanoseconds since 1970.
+CAME_KEY = "driftline.came_ns"
 REQUEST_ID_HEADER = b"x-amzn-requestid"
 # They hand over bytes past the tap: a file by its path, or after the body.
 _BYPASSES = ("http.response.pathsend", "http.response.zerocopysend", "http.response.trailers")

@@ -7,6 +7,7 @@ from time import monotonic_ns
 
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tap.asgi import (
+    CAME_KEY,
     REQUEST_ID_HEADER,
     REQUEST_ID_KEY,
     Message,
@@ -90,10 +91,11 @@ def begin(
     exchange._common = common
     exchange._request = exchange._response = _NONE
     exchange._length = None
-    exchange._flags = exchange._status = exchange._first_ns = exchange.inflight_bytes = (
-        exchange._request_bytes
-    ) = exchange._request_kept = exchange._response_bytes = exchange._response_kept = 0
-    exchange._wall_ns = recorder.now_ns()
+    exchange._flags = known.flags
+    exchange._status = exchange._first_ns = exchange.inflight_bytes = exchange._request_bytes = (
+        exchange._request_kept
+    ) = exchange._response_bytes = exchange._response_kept = 0
+    exchange._wall_ns = (known.flags and scope.get(CAME_KEY)) or recorder.now_ns()
     exchange._mono_ns = monotonic_ns()
     seen = without_bypasses(scope) if "extensions" in scope else scope
     return exchange, seen, exchange.send

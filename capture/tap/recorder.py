@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from driftline.capture.spool.counters import UNREAD_AT
 from driftline.capture.spool.frame import Flag, pack_meta, unpack_meta
 from driftline.capture.spool.writer import SpoolWriter, call_in_children
 from driftline.capture.tap.target import (
@@ -57,7 +58,8 @@ class KnownTarget:
     """A target, with what is computed once for all of its requests.
 
     ``described`` is what all its records share, packed; ``threshold`` is what the hash of an id
-    must be below to be recorded; ``at`` is where its requests are counted.
+    must be below to be recorded; ``at`` is where its requests are counted; ``flags`` are those that
+    each of its records begins with.
     """
 
     target: CaptureTarget
@@ -67,6 +69,7 @@ class KnownTarget:
     threshold: float
     is_all: bool
     at: int
+    flags: int
 
 
 class Recorder:
@@ -131,11 +134,12 @@ class Recorder:
             "rate": repr(share),
         }
         described = pack_meta(pairs) + b"\0event_id\0"
-        at = self.spool.traffic.slot(target.endpoint)
+        at = UNREAD_AT if target.is_shadow else self.spool.traffic.slot(target.endpoint)
+        flags = int(Flag.SHADOW) if target.is_shadow else 0
         threshold = share * HASH_SPAN
         count = described.count(b"\0")
         is_all = threshold >= HASH_SPAN
-        known = KnownTarget(target, target.endpoint, described, count, threshold, is_all, at)
+        known = KnownTarget(target, target.endpoint, described, count, threshold, is_all, at, flags)
         # Kept with the target, so that its id stays its.
         self.known[id(target)] = known
         return known

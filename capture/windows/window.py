@@ -26,6 +26,7 @@ from driftline.capture.tables.dataset import (
     PARTITION,
     ROW_ORDER,
     Dataset,
+    answered_by,
     is_answered,
     is_first,
     is_flagged,
@@ -103,7 +104,7 @@ class WindowRead:
     have; ``stray_label_ids``: the first few ids of such labels; ``derive``: writes values into each
     batch that follow from others; ``note``: what to say of them; ``inputs``:
     which state of which table was read, as JSON values; ``variant``: whose answers alone, None for
-    all.
+    all that callers got; ``shadows``: those of shadows besides.
     """
 
     window: Window
@@ -127,6 +128,7 @@ class WindowRead:
     note: str = ""
     inputs: Mapping[str, object] = field(default_factory=dict, repr=False)
     variant: str | None = None
+    shadows: bool = False
     _labels: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
     _former: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
@@ -169,7 +171,8 @@ class WindowRead:
         } & present
         # The day's own partition, so that no other day's file is opened.
         inside = is_within(self.window.start, self.window.end)
-        chosen = (pads.field(PARTITION) == day) & inside & _usable() & _answered_by(self.variant)
+        chosen = (pads.field(PARTITION) == day) & inside & _usable()
+        chosen &= answered_by(self.variant, shadows=self.shadows)
         rows = self._data.to_table([*present_columns.union(ROW_ORDER)], filter=chosen)
         order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in ROW_ORDER])
         columns = {column: rows[column].take(order) for column in present_columns}
@@ -200,10 +203,12 @@ def read_window(
     late_after: datetime | None = None,
     labels: Labels | None = None,
     variant: str | None = None,
+    shadows: bool = False,
 ) -> WindowRead:
     """Read the captured records of an endpoint whose event time lies in a window.
 
-    ``variant``: of those that one variant answered alone.
+    ``variant``: of those that one variant answered alone, be it a shadow; without it those that
+    callers were answered with, and with ``shadows`` the others, too.
     """
     wanted = _wanted(signature, columns, labels)
     dataset = Dataset(root, endpoint)
@@ -217,7 +222,7 @@ def read_window(
     ]  # fmt: skip
     if labels is not None:
         read += ["event_id", "inference_id", "event_time"]
-    inside = is_within(window.start, window.end) & _answered_by(variant)
+    inside = is_within(window.start, window.end) & answered_by(variant, shadows=shadows)
     records = data.to_table(read, filter=inside)
     answered = is_answered(records["status"])
     usable = pc.and_not(answered, is_flagged(records["flags"], Flag.REQUEST_UNPARSED))
@@ -241,6 +246,7 @@ def read_window(
         wanted,
         left_out=left_out,
         variant=variant,
+        shadows=shadows,
         _former=former,
     )
     counted = _counted(empty, records, answered, usable, late_after or window.end)
@@ -268,7 +274,7 @@ def was_answered(
     data = Dataset(root, endpoint).open(since.date().isoformat(), window.end.date().isoformat())
     if data is None:
         return False
-    usable = _usable() & _answered_by(read.variant)
+    usable = _usable() & answered_by(read.variant)
     inside = is_within(since, window.end) & usable
     for name in {column.column, *column.former} & set(data.schema.names):
         is_known = inside & pads.field(name).is_valid()
@@ -388,10 +394,6 @@ def _wanted(
 def _usable() -> pads.Expression:
     unparsed = is_flagged(pads.field("flags"), Flag.REQUEST_UNPARSED)
     return is_answered(pads.field("status")) & ~unparsed
-
-
-def _answered_by(variant: str | None) -> pads.Expression:
-    return pads.scalar(True) if variant is None else pads.field("variant") == variant
 
 
 def _count(mask: pa.ChunkedArray) -> int:

@@ -216,7 +216,8 @@ def _needed(resource: Mapping[str, Any], kind: str) -> list[str]:
     """Return the names of a kind that a resource cannot be without."""
     named = [resource["spec"].get(kind.lower())]
     if kind == "Model":
-        named += [one["model_name"] for one in resource["spec"].get("production_variants", ())]
+        for key in ("production_variants", "shadow_production_variants"):
+            named += [one["model_name"] for one in resource["spec"].get(key, ())]
     return [name for name in named if name is not None]
 
 

@@ -146,10 +146,8 @@ def _write_records(
         return line
 
     try:
-        for hour in captured_hours(root, endpoint, window.start, last):
+        for hour in captured_hours(root, endpoint, window.start, last, variant=read.variant):
             in_time()
-            if read.variant not in (None, hour.variant):
-                continue
             while at is None or at < hour.start:
                 at, known = next(labels, (LATEST, NONE))
             span = max(hour.start, window.start), min(hour.start + HOUR, window.end)

@@ -107,12 +107,12 @@ AuditedEndpoint = shape("AuditedEndpoint", "What the last audit said of an endpo
 CaptureCounts = shape(
     "CaptureCounts", "What the capture table of an endpoint holds, and what is known to be lost.",
     endpoint=str, declared=bool, typed=bool, seen=int | None, sampled=int | None, requests=int,
-    rows=int, failed=int, unparsed=int, unparsed_by_reason=Counted, decoder_faults=int, cut=int,
-    event_times=Counted, dropped=int, dropped_by_reason=Counted, uncounted_gaps=int,
-    missing=int, coverage=float | None, last_24_h=LastDay, gaps=[Gap], spools=Counted,
-    oldest=Time | None, newest=Time | None, last_arrival=Time | None, last_commit=Time | None,
-    files=int, size_bytes=int, erased=int, retention_days=int, forecast=Forecast, spool=Backlog,
-    audit=AuditedEndpoint)
+    rows=int, shadows=int, failed=int, unparsed=int, unparsed_by_reason=Counted,
+    decoder_faults=int, cut=int, event_times=Counted, dropped=int, dropped_by_reason=Counted,
+    uncounted_gaps=int, missing=int, coverage=float | None, last_24_h=LastDay, gaps=[Gap],
+    spools=Counted, oldest=Time | None, newest=Time | None, last_arrival=Time | None,
+    last_commit=Time | None, files=int, size_bytes=int, erased=int, retention_days=int,
+    forecast=Forecast, spool=Backlog, audit=AuditedEndpoint)
 LastAudit = shape(
     "LastAudit", "What the last audit found: where every number that spools gave has gone.",
     Audit, adds_up=bool, missing_by_endpoint=Counted, doubled_by_endpoint=Counted)
@@ -340,7 +340,8 @@ Change = shape("Change", "What applying does to one resource.",
 EndpointState = shape("EndpointState", "Whether an endpoint answers, and which variants.",
     state=str, reason=str | None, invocations=str | None,
     variants=[shape("VariantState", "How one variant of an endpoint fares.",
-        name=str, model=str, share=float, instance_count=int, problem=str | None)])
+        name=str, model=str, share=float, instance_count=int, problem=str | None, shadow=bool,
+        mirrored=int, dropped=int)])
 Applied = shape("Applied", "What was applied, or would be.",
     dry_run=bool, changes=[Change], endpoints=({"": EndpointState}, None))
 ModelStatus = shape("ModelStatus", "What was made of a model's files.",

@@ -3,7 +3,8 @@
 The table of routes is immutable and replaced as a whole; an invocation reads it once and never
 asks the database. When a variant's model changes, the old pool answers until the new one is ready;
 when the new one cannot be loaded, the old one stays and the reason is kept. A variant that joins
-an endpoint gets requests once it is ready; new weights hold for all variants at once.
+an endpoint gets requests once it is ready; new weights hold for all variants at once. What an
+endpoint is no longer declared with goes on until something that it is declared with is ready.
 
 Several servers may share one database: each looks once a second whether what is to be served has
 changed, whoever changed it, and follows.
@@ -30,6 +31,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
+from driftline.serving.hosting.mirror import Mirror
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.multi_model.pool import MultiModelPool
 from driftline.serving.hosting.pool import DRAIN_S, Limits, Pool
@@ -47,6 +49,7 @@ Status = Literal["Creating", "Updating", "InService", "Failed", "CapturedOnly"]
 # How long a caller that changed something waits to see it run.
 SETTLE_S = 120.0
 RETRY_S = 2.0
+SHADOW_DRAIN_S = 2.0
 # How often a server looks whether another has changed what is to be served.
 FOLLOW_S = 1.0
 # How often it says which models it uses: well within the minute for which others believe it.
@@ -78,14 +81,12 @@ class VariantState:
 
     name: str
     model: str
-    share: float  # Of the requests that name no variant, 0 to 1.
+    share: float  # Of the requests that name no variant, 0 to 1; of a shadow, those mirrored.
     instance_count: int  # Workers that can answer now.
     problem: str | None
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether a worker can answer now."""
-        return self.instance_count > 0
+    shadow: bool = False  # Whether it answers copies, and no caller.
+    mirrored: int = 0  # Copies that a shadow was asked, and was spared, since the server began.
+    dropped: int = 0
 
 
 class EndpointReconciler:
@@ -101,6 +102,9 @@ class EndpointReconciler:
         self._context = context
         self._models = context.models
         self._routes: dict[Key, Route] = {}
+        self._mirrors: dict[Key, Mirror] = {}
+        # No longer declared, and not stopped before requests go elsewhere.
+        self._leaving: list[Route] = []
         self._endpoints: Mapping[str, ServedEndpoint] = MappingProxyType({})
         self._declared = Declared([], frozenset())
         self._held: frozenset[str] = frozenset()
@@ -162,7 +166,7 @@ class EndpointReconciler:
     def status(self, name: str) -> tuple[Status, str | None]:
         """Return the state of an endpoint and, when something is wrong, what.
 
-        It is in service while any of its variants can answer.
+        It is in service while any production variant can answer.
         """
         key = name.casefold()
         if key in self._declared.foreign:
@@ -174,8 +178,13 @@ class EndpointReconciler:
             if (problem := variant.problem) is not None
         ]
         problem = "; ".join(problems) or None
-        if not any(variant.is_ready for variant in variants):
-            has_failed = any(at[0] == key for at in self._problems)
+        served = self.endpoint(name)
+        if served is None or not any(route.pool.is_ready for route in served.routes):
+            has_failed = any(
+                (key, variant.name.casefold()) in self._problems
+                for variant in variants
+                if not variant.shadow
+            )
             return ("Failed" if has_failed else "Creating"), problem
         is_starting = any(at[0] == key for at in self._starting)
         return ("Updating" if is_starting else "InService"), problem
@@ -185,6 +194,10 @@ class EndpointReconciler:
         served = self.endpoint(name)
         current = {} if served is None else {one.desired.key: one for one in served.routes}
         total = sum(route.desired.weight for route in current.values())
+        shares = {key: route.desired.weight / total for key, route in current.items() if total}
+        if served is not None and served.shadow is not None:
+            current[served.shadow.desired.key] = served.shadow
+            shares[served.shadow.desired.key] = served.mirrored
         found = []
         for desired in self._declared.variants:
             if desired.endpoint.casefold() != name.casefold():
@@ -193,13 +206,17 @@ class EndpointReconciler:
             problem = self._problems.get(desired.key)
             if problem is None and route is not None and not route.pool.is_ready:
                 problem = route.pool.problem
+            mirror = self._mirrors.get(desired.key) if desired.is_shadow else None
             found.append(
                 VariantState(
                     name=desired.name,
                     model=desired.model,
-                    share=0.0 if route is None or not total else route.desired.weight / total,
+                    share=shares.get(desired.key, 0.0),
                     instance_count=0 if route is None else len(route.pool.process_ids),
                     problem=problem,
+                    shadow=desired.is_shadow,
+                    mirrored=0 if mirror is None else mirror.mirrored,
+                    dropped=0 if mirror is None else mirror.dropped,
                 )
             )
         return found
@@ -273,6 +290,8 @@ class EndpointReconciler:
             # What is served goes on as it is.
             with failures.noted(SQLAlchemyError, OSError):
                 self._start_again()
+                if self._leaving:
+                    self._publish()
                 has_changed = await asyncio.to_thread(self._has_changed)
                 if has_changed and not self._is_changing:
                     await self.refresh()
@@ -285,9 +304,9 @@ class EndpointReconciler:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        routes, self._routes = self._routes, {}
-        self._publish()
-        await asyncio.gather(*(route.pool.stop(drain_s=DRAIN_S) for route in routes.values()))
+        routes = [*self._routes.values(), *self._leaving]
+        self._routes, self._leaving, self._endpoints = {}, [], MappingProxyType({})
+        await asyncio.gather(*map(_stop, routes))
         await asyncio.gather(*self._stopping, self.rehearsals.stop())
         try:
             await asyncio.to_thread(self._leave)
@@ -327,7 +346,7 @@ class EndpointReconciler:
 
     def _files(self) -> set[str]:
         """Return the model files that this server runs on, starts or is about to start."""
-        running = {route.desired.model_file for route in self._routes.values()}
+        running = {route.desired.model_file for route in (*self._routes.values(), *self._leaving)}
         wanted = {desired.model_file for desired in self._declared.variants}
         return (running | wanted | self._held) - {""}  # Of many models none is the server's.
 
@@ -371,7 +390,9 @@ class EndpointReconciler:
         if at_once:
             self._place(desired, pool)
         elif old is not None:
-            self._place(replace(old.desired, weight=desired.weight), old.pool)
+            # Promoted together with another model, it answers callers once it has that.
+            is_shadow = desired.is_shadow or old.desired.is_shadow
+            self._place(replace(old.desired, weight=desired.weight, is_shadow=is_shadow), old.pool)
         task = asyncio.create_task(self._start(key, desired, pool))
         self._starting[key] = task
 
@@ -392,7 +413,7 @@ class EndpointReconciler:
             old = self._routes.get(key)
             self._place(desired, pool)
             if old is not None and old.pool is not pool:
-                self._retire(old)
+                self._leaving.append(old)
             log.info(
                 "endpoint=%s variant=%s event=in-service generation=%d",
                 desired.endpoint, desired.name, desired.generation,
@@ -419,24 +440,57 @@ class EndpointReconciler:
                 self._context.place.sampling_percentage if share is None else share
             ),
             trust_event_time=desired.trust_event_time,
+            is_shadow=desired.is_shadow,
         )
-        self._routes[desired.key] = Route(desired, pool, target)
+        mirror = None
+        if desired.is_shadow:
+            mirror = self._mirrors.setdefault(desired.key, Mirror())
+        self._routes[desired.key] = Route(desired, pool, target, mirror)
 
     def _publish(self) -> None:
         """Have requests use the variants as they are placed now, all endpoints at once.
 
         A variant whose model could not be loaded gets none while another one can have them.
         """
+        before = self._endpoints
         routes: dict[str, list[Route]] = {}
         for desired in self._declared.variants:
+            declared = routes.setdefault(desired.key[0], [])
             if (route := self._routes.get(desired.key)) is not None:
-                routes.setdefault(desired.key[0], []).append(route)
+                declared.append(route)
+        served = {key: self._served(found, before.get(key)) for key, found in routes.items()}
         self._endpoints = MappingProxyType(
-            {
-                key: ServedEndpoint.of([one for one in found if self._can_start(one)] or found)
-                for key, found in routes.items()
-            }
+            {key: endpoint for key, endpoint in served.items() if endpoint is not None}
         )
+        asked = {id(one.pool) for endpoint in self._endpoints.values() for one in endpoint.all}
+        leaving, self._leaving = self._leaving, []
+        for route in leaving:
+            if id(route.pool) in asked:
+                self._leaving.append(route)
+            else:
+                self._retire(route)
+
+    def _served(
+        self, declared: Iterable[Route], before: ServedEndpoint | None
+    ) -> ServedEndpoint | None:
+        """Return an endpoint by what is declared and placed, and what it was before."""
+        shadow = None
+        routes = []
+        for route in declared:
+            if route.desired.is_shadow:
+                shadow = route
+            else:
+                routes.append(route)
+        callers = [route for route in routes if self._can_start(route)] or routes
+        if before is not None and not any(route.pool.is_ready for route in callers):
+            # Those declared are still loading, or have failed: what answered goes on.
+            kept = [route for route in before.routes if route.pool.is_ready]
+            callers = kept or callers
+        if not callers:
+            return None
+        if shadow is not None and any(route.pool is shadow.pool for route in callers):
+            shadow = None
+        return ServedEndpoint.of(callers, shadow)
 
     def _can_start(self, route: Route) -> bool:
         return route.pool.is_ready or route.desired.key not in self._problems
@@ -445,13 +499,14 @@ class EndpointReconciler:
         if key in self._starting:
             self._starting.pop(key).cancel()
         self._problems.pop(key, None)
+        self._mirrors.pop(key, None)
         if (route := self._routes.pop(key, None)) is not None:
-            self._retire(route)
+            self._leaving.append(route)
             log.info("endpoint=%s variant=%s event=removed", *key)
 
     def _retire(self, route: Route) -> None:
         self.outdate([route.desired.model_file])
-        task = asyncio.create_task(route.pool.stop(drain_s=DRAIN_S))
+        task = asyncio.create_task(_stop(route))
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
@@ -487,3 +542,8 @@ class EndpointReconciler:
             timeout_s=self._context.timeout_s,
             start_timeout_s=self._context.start_timeout_s,
         )
+
+
+async def _stop(route: Route) -> None:
+    """Stop a pool once it has answered; nobody waits long for a shadow's answers."""
+    await route.pool.stop(drain_s=SHADOW_DRAIN_S if route.desired.is_shadow else DRAIN_S)

@@ -33,7 +33,7 @@ from driftline.serving.hosting.prints import Prints
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.model_files import model_digest
-from driftline.serving.resources.specs import variants_of
+from driftline.serving.resources.specs import variants_and_shadows, variants_of
 
 log = logging.getLogger(__name__)
 
@@ -250,7 +250,8 @@ class ModelShelf:
     ) -> AbstractContextManager[ModelProcess] | None:
         """Return an endpoint's model, to be asked in one thread; None when none is served here.
 
-        Of several variants the one that is named, or else the one with the largest weight.
+        Of several variants the one that is named, be it a shadow, or else the production variant
+        with the largest weight.
         """
         found = self._find(endpoint, variant)
         if found is None:
@@ -310,7 +311,8 @@ class ModelShelf:
     def _find(self, endpoint: str, variant: str | None) -> tuple[Launch, str] | None:
         with read_connection(self._engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
-            variants = [] if found is None else variants_of(found.spec)
+            listed = variants_of if variant is None else variants_and_shadows
+            variants = [] if found is None else listed(found.spec)
             variants = [one for one in variants if variant in (None, one["variant_name"])]
             if found is None or not variants:
                 return None

@@ -10,6 +10,7 @@ from itertools import accumulate
 
 from driftline.capture.tap.target import CaptureTarget
 from driftline.errors import ConflictError, InputError
+from driftline.serving.hosting.mirror import Mirror
 from driftline.serving.hosting.multi_model.target_model import (
     HEADER,
     checked_target_model,
@@ -26,6 +27,7 @@ class Route:
     desired: DesiredVariant
     pool: Pool
     target: CaptureTarget
+    mirror: Mirror | None = None  # Of a shadow: the copies on their way to it.
 
     def target_model(self, header: str | None) -> str | None:
         """Return which of many models a request asks, by its header; None where there is one.
@@ -67,16 +69,18 @@ class ServedEndpoint:
     """The variants of one endpoint, and their shares of the requests.
 
     ``bounds``: the cumulative shares of ``weighted``, the variants whose weight is above 0; they
-    end at 1.
+    end at 1; ``shadow``: what is asked copies of a share of the requests, ``mirrored``.
     """
 
     name: str
     routes: tuple[Route, ...]
     weighted: tuple[Route, ...]
     bounds: tuple[float, ...]
+    shadow: Route | None = None
+    mirrored: float = 0.0
 
     @classmethod
-    def of(cls, routes: Iterable[Route]) -> ServedEndpoint:
+    def of(cls, routes: Iterable[Route], shadow: Route | None = None) -> ServedEndpoint:
         """Return the endpoint of some variants, at least one, in the order of their declaration."""
         found = tuple(routes)
         weighted = tuple(route for route in found if route.desired.weight > 0)
@@ -84,7 +88,14 @@ class ServedEndpoint:
         # Of the largest: a sum of very large weights would be infinite.
         shares = [*accumulate(route.desired.weight / largest for route in weighted)]
         bounds = tuple(share / shares[-1] for share in shares)
-        return cls(found[0].desired.endpoint, found, weighted, bounds)
+        total = sum(route.desired.weight for route in weighted)
+        mirrored = shadow.desired.weight / total if shadow is not None and total else 0.0
+        return cls(found[0].desired.endpoint, found, weighted, bounds, shadow, min(mirrored, 1.0))
+
+    @property
+    def all(self) -> tuple[Route, ...]:
+        """The variants that answer callers, and the shadow."""
+        return self.routes if self.shadow is None else (*self.routes, self.shadow)
 
     def by_weight(self, draw: float) -> Route:
         """Return the variant that a number drawn from [0, 1) falls to.

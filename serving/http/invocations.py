@@ -13,10 +13,10 @@ import time
 import uuid
 from collections.abc import Callable
 
-from driftline.capture.tap.asgi import REQUEST_ID_KEY
+from driftline.capture.tap.asgi import CAME_KEY, REQUEST_ID_KEY
 from driftline.capture.tap.target import CaptureTarget, parse_event_time
 from driftline.errors import DriftlineError, InputError, NotFoundError, UnavailableError
-from driftline.loopback import Receive, Scope, Send, refuse
+from driftline.loopback import App, Message, Receive, Scope, Send, refuse
 from driftline.serving.bodies.media_types import UnsupportedMediaError, answer_form, body_form
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Reply
@@ -40,6 +40,9 @@ _VARIANT = b"x-amzn-sagemaker-target-variant"
 _MODEL = HEADER.lower().encode()
 # Where variant and model stand that the tap was told of: they must be those that answer.
 _ROUTE = "driftline.route"
+# Where a copy stands that a shadow is to be asked, and that a call is one.
+_COPY = "driftline.copy"
+_IS_COPY = "driftline.is_copy"
 _PATH = re.compile(r"/endpoints/([^/]+)/invocations")
 
 
@@ -57,8 +60,14 @@ class Invocations:
         self._reconciler = reconciler
         self._observe = observe
         self._draw = draw
+        self._now = context.now
+        self._tap: App | None = None
         self._limit = context.max_request_bytes
         self._body_timeout_s = context.body_timeout_s
+
+    def mirror_through(self, tap: App) -> None:
+        """Have copies for shadows go by the tap, which records them as it does the requests."""
+        self._tap = tap
 
     @staticmethod
     def takes(scope: Scope) -> bool:
@@ -69,6 +78,9 @@ class Invocations:
         """Return what the tap records a call as; None when it reaches no endpoint."""
         if scope["method"] != "POST":
             return None
+        if _IS_COPY in scope:
+            asked: tuple[Route, str | None] = scope[_ROUTE]
+            return asked[0].captured_as(asked[1])
         found = self._find(scope)
         if found is None:
             return None
@@ -77,10 +89,14 @@ class Invocations:
             scope[_ROUTE] = route, model = route, route.target_model(_header(scope, _MODEL))
         except DriftlineError:
             return None  # Refused: no model is asked.
+        if found.shadow is not None and self._draw() < found.mirrored:
+            scope[_COPY] = self._copy(found.shadow, scope)
         return route.captured_as(model)
 
-    def endpoint(self, scope: Scope) -> str:
-        """Return the name of the endpoint that a call reaches; "" for none."""
+    def endpoint(self, scope: Scope) -> str | None:
+        """Return the name of the endpoint that a call reaches; "" for none, None for a copy."""
+        if _IS_COPY in scope:
+            return None
         found = self._find(scope)
         return "" if found is None else found.name
 
@@ -90,10 +106,49 @@ class Invocations:
         answered = await self._answer(scope, receive, send)
         self._observe(answered, time.perf_counter() - began_s)
 
+    def _copy(self, shadow: Route, scope: Scope) -> Scope:
+        """Return the scope of a request's copy, with the headers as the caller has sent them."""
+        return {
+            "type": "http",
+            "method": "POST",
+            "path": scope["path"],
+            "headers": scope["headers"],
+            CAME_KEY: round(self._now().timestamp() * 1e9),
+            _ROUTE: shadow,
+            _IS_COPY: True,
+        }
+
+    def _mirror(self, copy: Scope, request_id: str, body: bytes) -> None:
+        """Have a shadow asked what a model has just answered; nobody waits for it."""
+        shadow: Route = copy[_ROUTE]
+        mirror, tap = shadow.mirror, self._tap
+        if mirror is None or tap is None:
+            return
+        copy[REQUEST_ID_KEY] = request_id
+        can_answer = shadow.pool.is_ready  # Copies would but wait for one without a worker.
+        try:
+            copy[_ROUTE] = shadow, shadow.target_model(_header(copy, _MODEL))
+        except DriftlineError:
+            can_answer = False  # One of the two has many models, and the other one.
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body}
+
+        async def ask() -> None:
+            await tap(copy, receive, _discard)
+
+        if not can_answer:
+            mirror.drop()
+        elif mirror.offer(ask, len(body)):
+            return
+        desired = shadow.desired
+        self._observe(Answered(0, desired.endpoint, desired.name, is_copy=True), 0.0)
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Answered:
         """Answer, and say how it went."""
         request_id = scope.get(REQUEST_ID_KEY) or str(uuid.uuid4())
         endpoint = variant = ""
+        is_copy = _IS_COPY in scope
         headers: Headers = [(b"x-amzn-requestid", request_id.encode())]
         if scope["method"] != "POST":
             allow: Headers = [*headers, (b"allow", b"POST")]
@@ -111,18 +166,20 @@ class Invocations:
             headers.append((b"x-amzn-invoked-production-variant", variant.encode("ascii")))
             if _ROUTE not in scope:
                 model = route.target_model(_header(scope, _MODEL))
-            reply, model_s = await self._invoke(route, model, scope, receive)
+            reply, body, model_s = await self._invoke(route, model, scope, receive)
         except DriftlineError as error:
             status, code, extra = status_of(error)
             await refuse(send, status, code, str(error), headers + extra)
             if status >= 500:
                 log.warning("request=%s status=%d error=%s", request_id, status, error)
-            return Answered(status, endpoint, variant)
+            return Answered(status, endpoint, variant, is_copy=is_copy)
         except ClientGoneError:
             log.info("request=%s event=client-gone", request_id)
             return Answered(CLIENT_GONE, endpoint, variant)
         await _send(reply, headers, send)
-        return Answered(reply.status, endpoint, variant, model_s, _loading(model, reply))
+        if (copy := scope.get(_COPY)) is not None:
+            self._mirror(copy, request_id, body)
+        return Answered(reply.status, endpoint, variant, model_s, _loading(model, reply), is_copy)
 
     def _find(self, scope: Scope) -> ServedEndpoint | None:
         matched = _PATH.fullmatch(scope["path"])
@@ -150,7 +207,7 @@ class Invocations:
 
     async def _invoke(
         self, route: Route, model: str | None, scope: Scope, receive: Receive
-    ) -> tuple[Reply, float]:
+    ) -> tuple[Reply, bytes, float]:
         """Return what the model answers, and the seconds that it took."""
         content_type, accept, event_time, encoding = _headers(scope)
         form: str = content_type
@@ -172,7 +229,7 @@ class Invocations:
         body = await read_body(scope, receive, limit=self._limit, timeout_s=self._body_timeout_s)
         asked_s = time.perf_counter()
         reply = await route.pool.invoke(form, answer, body, model)
-        return reply, time.perf_counter() - asked_s
+        return reply, body, time.perf_counter() - asked_s
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
@@ -207,6 +264,10 @@ def _headers(scope: Scope) -> tuple[str, str, str | None, str]:
         elif name == b"content-encoding":
             encoding = value.decode("latin-1")
     return content_type, accept, event_time, encoding
+
+
+async def _discard(_message: Message) -> None:
+    """Take an answer that nobody gets."""
 
 
 async def _send(reply: Reply, headers: Headers, send: Send) -> None:

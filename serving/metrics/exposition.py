@@ -92,6 +92,12 @@ class Exposition:
             buckets=BUCKETS_S,
             registry=self._registry,
         )
+        self._copies = Counter(
+            "driftline_shadow_invocations",
+            "Copies of invocations that a shadow answered, by status; dropped: it was not asked.",
+            ["endpoint", "variant", "code"],
+            registry=self._registry,
+        )
         self._series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._registry.register(Counted("driftline_tap_", lambda: _own(tap_counters()), TAP))
         self._registry.register(HostTaps(context.spool_dir))
@@ -117,6 +123,10 @@ class Exposition:
         count, histogram = found
         count.inc()
         histogram.observe(seconds)
+
+    def observe_copy(self, endpoint: str, variant: str, code: int) -> None:
+        """Count one copy for a shadow; 0: it was dropped."""
+        self._copies.labels(endpoint, variant, str(code) if code else "dropped").inc()
 
     def render(self, of: Part = "all") -> bytes:
         """Write a part, or everything, in Prometheus' text format.

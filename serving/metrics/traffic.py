@@ -27,6 +27,7 @@ from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.distribution import EXACT_MAX, Distribution
 from driftline.errors import DriftlineError
+from driftline.monitors.kind import OWN_METRICS
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +61,14 @@ HIT = Loading(is_hit=True)
 
 
 class Answered(NamedTuple):
-    """How an invocation went."""
+    """How an invocation went, or a shadow's copy of one."""
 
-    status: int
+    status: int  # 0: a copy that was dropped.
     endpoint: str = ""
     variant: str = ""
     model_s: float | None = None  # None: the model was not asked.
     loading: Loading | None = None  # None: the endpoint has one model.
+    is_copy: bool = False
 
 
 @dataclass(slots=True)
@@ -104,6 +106,7 @@ class _Minute:
     count: int = 0
     caller_errors: int = 0
     server_errors: int = 0
+    dropped: int = 0
     model: _Times = field(default_factory=_Times)
     overhead: _Times = field(default_factory=_Times)
     # Of multi-model endpoints: invocations whose model was there, or was not; times by metric.
@@ -163,13 +166,16 @@ class Traffic:
         return {"left_out": self._left_out, "failures": self._failures}
 
     def observe(self, answered: Answered, seconds: float) -> None:
-        """Count one invocation."""
+        """Count one invocation, or one copy."""
         if not answered.endpoint:
             return
         key = int(self._now().timestamp() // 60), answered.endpoint, answered.variant
         minute = self._minute(key)
         if minute is None:
             self._left_out += 1
+            return
+        if not answered.status:
+            minute.dropped += 1
             return
         minute.count += 1
         minute.caller_errors += 400 <= answered.status < 500
@@ -271,6 +277,11 @@ def _points(key: _Key, minute: _Minute) -> Iterator[Datapoint]:
         yield Datapoint(
             INSTANCES, "LoadedModelCount", dimensions, time, values=values, counts=counts
         )
+    if minute.dropped:
+        yield Datapoint(
+            OWN_METRICS, "ShadowDropped", dimensions, time, values=[1.0],
+            counts=[float(minute.dropped)],
+        )  # fmt: skip
     if not minute.count:
         return
     count = float(minute.count)

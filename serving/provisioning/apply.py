@@ -79,7 +79,7 @@ from driftline.serving.resources.specs import (
     ModelSpec,
     MonitorSpec,
     baseline_and_pin,
-    variants_of,
+    variants_and_shadows,
 )
 from driftline.serving.resources.store import Stored
 
@@ -562,7 +562,7 @@ def _endpoint_made(
     """Make an endpoint from the rows of its model, if any, and its baseline as they are now."""
     models = {
         variant["variant_name"]: store.get(connection, "Model", variant["model_name"]).made
-        for variant in variants_of(spec)
+        for variant in variants_and_shadows(spec)
     }
     baseline = None
     if spec["baseline"] is not None:

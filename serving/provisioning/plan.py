@@ -45,7 +45,7 @@ from driftline.serving.resources.specs import (
     Kind,
     ModelSpec,
     MonitorSpec,
-    variants_of,
+    variants_and_shadows,
 )
 from driftline.serving.resources.store import Stored
 from driftline.storage import is_remote
@@ -222,7 +222,7 @@ def _check_variant(
         endpoint: Mapping[str, Any] = specs[0].model_dump(mode="json")
     else:
         endpoint = store.get(connection, "Endpoint", str(spec.endpoint)).spec
-    names = [variant["variant_name"] for variant in variants_of(endpoint)]
+    names = [variant["variant_name"] for variant in variants_and_shadows(endpoint)]
     # An app of somebody else's may answer under any.
     if names and spec.variant not in names:
         raise ResourceError(

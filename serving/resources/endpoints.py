@@ -6,7 +6,7 @@ An endpoint without a model belongs to somebody else's app: it is captured there
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -16,7 +16,14 @@ from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
-from driftline.serving.resources.specs import MULTI_MODEL, EndpointSpec, ModelSpec, variants_of
+from driftline.serving.resources.specs import (
+    MULTI_MODEL,
+    EndpointSpec,
+    ModelSpec,
+    ProductionVariantSpec,
+    shadows_of,
+    variants_of,
+)
 from driftline.signature import Signature
 
 
@@ -37,7 +44,8 @@ class DesiredVariant:
 
     endpoint: str
     name: str
-    weight: float  # Its share of the requests is this divided by the sum of the endpoint's.
+    # Its share of the requests is this divided by the sum of the endpoint's production variants'.
+    weight: float
     model: str
     model_file: str  # Relative to the storage root; "" of many models.
     trust_pickle: bool
@@ -49,6 +57,7 @@ class DesiredVariant:
     generation: int
     reads_bodies: bool = False  # Whether bodies go to the model as they come, of whatever type.
     many: ManyModels | None = None
+    is_shadow: bool = False  # Whether it answers copies of the requests, and no caller.
 
     @property
     def key(self) -> tuple[str, str]:
@@ -69,7 +78,14 @@ def require_consistent(spec: EndpointSpec) -> None:
     if not spec.production_variants:
         if spec.model is None:
             _require_foreign(spec)
-        return
+    else:
+        _require_variants(spec)
+    if spec.shadow_production_variants:
+        _require_shadow(spec, spec.shadow_production_variants[0])
+
+
+def _require_variants(spec: EndpointSpec) -> None:
+    """Refuse the short form beside the long one, and two variants of one name."""
     for key in ("model", "variant", "initial_instance_count"):
         if getattr(spec, key) != EndpointSpec.model_fields[key].default:
             raise InputError(f"spec.{key} beside spec.production_variants; expected one of them")
@@ -101,6 +117,29 @@ def require_one_place(spec: ModelSpec) -> None:
             raise InputError(f"spec.{name} in mode {spec.mode}, which has no use for it")
 
 
+def _require_shadow(spec: EndpointSpec, shadow: ProductionVariantSpec) -> None:
+    """Refuse a shadow of which it could not be said what it is one of, or how much it is asked."""
+    found = variants_of(spec.model_dump())
+    if len(found) != 1:
+        raise InputError(
+            f"spec.shadow_production_variants beside {len(found)} production variants; expected "
+            "exactly one, whose requests are mirrored"
+        )
+    name, weight = found[0]["variant_name"], found[0]["initial_variant_weight"]
+    own_name, own_weight = shadow.variant_name, shadow.initial_variant_weight
+    if own_name.casefold() == name.casefold():
+        raise InputError(
+            f'variant_name "{own_name}" is that of the production variant, too; '
+            "expected names that differ by more than case"
+        )
+    if not weight or own_weight > weight:
+        raise InputError(
+            f'initial_variant_weight {own_weight:g} of shadow "{own_name}" and {weight:g} of '
+            f'"{name}"; the share that is mirrored is the first divided by the second, expected '
+            "0 to 1"
+        )
+
+
 def _require_foreign(spec: EndpointSpec) -> None:
     """Refuse what has an effect only where a model is served here."""
     if spec.baseline is None and spec.signature is None:
@@ -109,7 +148,9 @@ def _require_foreign(spec: EndpointSpec) -> None:
             "or the baseline or signature of what an app of your own is captured as"
         )
     # Whether times are trusted is for events of KServe's logger, which the server takes itself.
-    for key in ("variant", "initial_instance_count", "sampling_percentage"):
+    for key in (
+        "variant", "initial_instance_count", "shadow_production_variants", "sampling_percentage",
+    ):  # fmt: skip
         if getattr(spec, key) != EndpointSpec.model_fields[key].default:
             raise InputError(
                 f"spec.{key} without spec.model; the app that captures decides that, "
@@ -123,10 +164,14 @@ def list_desired(connection: Connection) -> list[DesiredVariant]:
     rows = store.list_kinds(connection, "Model", "Endpoint")
     models = {row.name.casefold(): row for row in rows if row.kind == "Model"}
     return [
-        _desired(endpoint, variant, models[variant["model_name"].casefold()])
+        replace(
+            _desired(endpoint, variant, models[variant["model_name"].casefold()]),
+            is_shadow=is_shadow,
+        )
         for endpoint in rows
         if endpoint.kind == "Endpoint"
-        for variant in variants_of(endpoint.spec)
+        for found, is_shadow in ((variants_of, False), (shadows_of, True))
+        for variant in found(endpoint.spec)
     ]
 
 

@@ -152,6 +152,8 @@ class EndpointSpec(Spec):
     variant: _VariantName = "AllTraffic"
     initial_instance_count: _InstanceCount | None = None
     production_variants: Annotated[list[ProductionVariantSpec], Field(max_length=10)] = []
+    # Asked copies of the requests, of the share that its weight is of the production variant's.
+    shadow_production_variants: Annotated[list[ProductionVariantSpec], Field(max_length=1)] = []
     # Left out: [capture] sampling_percentage.
     sampling_percentage: Annotated[float, Field(ge=0, le=100)] | None = None
     trust_event_time: bool = False
@@ -172,6 +174,16 @@ def variants_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         ]
     # .get: specs that were stored before there could be several.
     return list(spec.get("production_variants", ()))
+
+
+def shadows_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the fields of a stored endpoint's shadow; none where it has no shadow."""
+    return list(spec.get("shadow_production_variants", ()))  # .get: as above
+
+
+def variants_and_shadows(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the fields of all that a stored endpoint has served, production variants first."""
+    return [*variants_of(spec), *shadows_of(spec)]
 
 
 # Of these fields of a channel only digests are stored, and not even those are shown.

@@ -18,7 +18,7 @@ from driftline.serving.resources.specs import (
     SECRET_FIELDS,
     Kind,
     baseline_and_pin,
-    variants_of,
+    variants_and_shadows,
 )
 from driftline.serving.tables import installation, resources
 from driftline.validation import nearest
@@ -205,7 +205,7 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
         # .get: those that were stored before it could be named.
         found = [("Model", spec.get("model"))]
     elif kind == "Endpoint":
-        found = [("Model", variant["model_name"]) for variant in variants_of(spec)]
+        found = [("Model", variant["model_name"]) for variant in variants_and_shadows(spec)]
         found.append(("Baseline", spec["baseline"]))
     elif kind == "Monitor":
         found = [

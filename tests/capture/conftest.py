@@ -105,6 +105,7 @@ def record(
     at: datetime = datetime(2013, 1, 15, 12, tzinfo=UTC),
     status: int = 200,
     endpoint: str = "flights",
+    flags: int = 0,
     **meta: str,
 ) -> bool:
     """Append one CSV record whose event and arrival time are given."""
@@ -125,6 +126,7 @@ def record(
         request_bytes=len(request),
         response_bytes=len(response),
         status=status,
+        flags=flags,
     )
 
 

@@ -61,7 +61,7 @@ class RemoteModel(ServerCalls):
     def _look(self, endpoint: str) -> None:
         """Learn what the model takes and answers."""
         found = self._get("endpoints", endpoint)
-        variants = found["status"]["variants"]
+        variants = [one for one in found["status"]["variants"] if not one["shadow"]]
         if not variants:
             raise InputError(f'endpoint "{endpoint}" has no model on this server; give a file')
         # The one that answers: ``predictions`` asks that with the largest share, too.

@@ -127,6 +127,11 @@ def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         ("seen", f"{_number(found['seen'])} requests by taps of the server's host"),
         ("sampled", f"{_number(found['sampled'])} of them"),
         ("stored", f"{_number(found['requests'])} requests, {_number(found['rows'])} rows"),
+        *(
+            [("", f"{_number(shadows)} answers of a shadow besides")]
+            if (shadows := found["shadows"])
+            else []
+        ),
         ("failed", f"{_number(found['failed'])} answered with 400 or more"),
         ("unparsed", _by_reason(found["unparsed"], found["unparsed_by_reason"])),
         *(

@@ -115,11 +115,11 @@ def test_a_schema_goes_back_and_comes_again(engine: Engine) -> None:
     shape = _shape(engine)
 
     assert migrate(engine, before) == before
-    assert _shape(engine) != shape
     with engine.begin() as connection:
         assert connection.execute(identity).scalar_one() == found
     for revision in known_revisions()[2:]:
         assert migrate(engine, revision) == revision
+    assert _shape(engine) != shape  # The newest may change specs alone.
     assert migrate(engine) == newest
 
     assert _shape(engine) == shape
@@ -200,7 +200,7 @@ ADDED = {
         "variant",
         "time_limit_s",
     },
-    "Endpoint": {"production_variants"},
+    "Endpoint": {"production_variants", "shadow_production_variants"},
     "Baseline": {"promote", "rolling"},
 }
 

@@ -176,8 +176,9 @@ def test_weights_of_0_are_said_where_no_variant_is_named(server: Any, put: Any) 
 class Traffic:
     """Two callers who send rows until they are told to stop."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, endpoint: str = "flights") -> None:
         self.answers: list[tuple[int, str]] = []
+        self._path = f"/endpoints/{endpoint}/invocations"
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._send, args=(url,)) for _ in range(2)]
 
@@ -185,7 +186,7 @@ class Traffic:
         with httpx.Client(base_url=url, timeout=60) as client:
             while not self._stop.is_set():
                 answer = client.post(
-                    "/endpoints/flights/invocations",
+                    self._path,
                     content=ROW,
                     headers={"content-type": "text/csv"},
                 )

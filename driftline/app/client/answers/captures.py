@@ -262,6 +262,7 @@ class CaptureCounts(TableCounts):
     typed: bool
     seen: int | None
     sampled: int | None
+    shadows: int
     unparsed_by_reason: dict[str, int]
     event_times: dict[str, int]
     dropped_by_reason: dict[str, int]

@@ -206,6 +206,7 @@ class EndpointSpec(TypedDict):
     variant: NotRequired[str]
     initial_instance_count: NotRequired[int | None]
     production_variants: NotRequired[list[ProductionVariantSpec]]
+    shadow_production_variants: NotRequired[list[ProductionVariantSpec]]
     sampling_percentage: NotRequired[float | None]
     trust_event_time: NotRequired[bool]
     baseline: NotRequired[str | None]
@@ -440,6 +441,9 @@ class VariantState(TypedDict):
     share: float
     instance_count: int
     problem: str | None
+    shadow: bool
+    mirrored: int
+    dropped: int
 
 Resource = ModelResource | BaselineResource | EndpointResource | ChannelResource | MonitorResource | AlarmResource | CompositeAlarmResource | SilenceResource
 

@@ -1,0 +1,59 @@
+"""Copies of requests on their way to a shadow: as many at once as its bounds allow, no more.
+
+A copy is made when the caller has its answer, and nobody waits for it. Of a shadow that is slow,
+hangs or is not there the copies are dropped, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+
+log = logging.getLogger(__name__)
+
+# Copies that a shadow has not answered yet, and the bytes of their bodies.
+MAX_OPEN = 100
+MAX_OPEN_BYTES = 64 << 20
+
+
+class Mirror:
+    """The copies for one shadow; lives inside one event loop.
+
+    Attributes
+    ----------
+    mirrored, dropped
+        How many copies the shadow was asked, and how many it was spared, since the server began.
+    """
+
+    def __init__(self, max_open: int = MAX_OPEN, max_open_bytes: int = MAX_OPEN_BYTES) -> None:
+        self.mirrored = self.dropped = 0
+        self._max_open, self._max_open_bytes = max_open, max_open_bytes
+        self._open: set[asyncio.Task[None]] = set()
+        self._open_bytes = 0
+
+    def offer(self, ask: Callable[[], Coroutine[None, None, None]], size_bytes: int) -> bool:
+        """Have a copy asked in the background, unless too many are open; whether it is."""
+        # One alone may be larger than the bound: the server has let it in.
+        is_large = self._open_bytes + size_bytes > self._max_open_bytes and bool(self._open)
+        if is_large or len(self._open) >= self._max_open:
+            self.dropped += 1
+            return False
+        self.mirrored += 1
+        self._open_bytes += size_bytes
+        task = asyncio.create_task(ask())
+        self._open.add(task)
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._open.discard(task)
+            self._open_bytes -= size_bytes
+            if not task.cancelled() and (error := task.exception()) is not None:
+                # Without its words: they may quote the body.
+                log.error("event=copy-failed error=%s", type(error).__name__)
+
+        task.add_done_callback(end)
+        return True
+
+    def drop(self) -> None:
+        """Count a copy that nobody can answer now."""
+        self.dropped += 1

@@ -1,0 +1,389 @@
+"""A shadow behind an endpoint: asked copies, captured, and never in a caller's way."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import numpy as np
+import pytest
+import skops.io
+from scipy import stats
+from sklearn.tree import DecisionTreeClassifier
+
+import driftline as dl
+from driftline.app.client.client import Client
+from driftline.capture.audit.report import report
+from driftline.capture.spool.frame import Flag
+from driftline.capture.tables.dataset import Dataset
+from driftline.serving.hosting.model_process import ModelShelf
+from driftline.serving.resources import store
+from tests.serving.conftest import NOW
+from tests.serving.hosting.test_variants import HEADER, ROW, Traffic, variant
+
+DAY = datetime(2026, 1, 14, tzinfo=UTC)
+WINDOW = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
+
+
+@pytest.fixture(scope="module")
+def server(
+    start: Any, trained: Any, slow_model: Any, declare: Any, tmp_path_factory: Any
+) -> Iterator[Any]:
+    """Run a server that knows a model, one that is always wrong, a slow one and a quick one."""
+    folder = tmp_path_factory.mktemp("shadows")
+    wrong = type(trained.model)(trained.model.steps)
+    wrong = skops.io.loads(skops.io.dumps(wrong), trusted=[])
+    wrong.fit(trained.inputs, 1 - trained.frame["late"])
+    skops.io.dump(wrong, folder / "wrong.skops")
+    quick = DecisionTreeClassifier().fit(np.array([[0.0], [1.0]]), [0, 1])
+    skops.io.dump(quick, folder / "quick.skops")
+    files = {
+        "right": trained.file, "wrong": folder / "wrong.skops", "quick": folder / "quick.skops",
+        "slow": slow_model,
+    }  # fmt: skip
+    with start(folder, trust_pickle=True) as found:
+        answer = found.apply(
+            *(declare("Model", name, path=str(path)) for name, path in files.items()),
+            declare("Baseline", "flights", data=str(trained.reference), label="late"),
+        )
+        assert answer.status_code == 200, answer.text
+        yield found
+
+
+_numbers = count()
+
+
+@pytest.fixture
+def put(server: Any, declare: Any) -> Iterator[Any]:
+    """Return what declares an endpoint of the test's own with a shadow, and gives its name."""
+    name = f"flights-{next(_numbers)}"
+
+    def apply(*variants: dict[str, Any], shadow: dict[str, Any] | None, **more: Any) -> str:
+        shadows = [] if shadow is None else [shadow]
+        spec = {"production_variants": list(variants), "shadow_production_variants": shadows}
+        answer = server.apply(declare("Endpoint", name, **{"baseline": "flights", **spec, **more}))
+        assert answer.status_code == 200, answer.text
+        return name
+
+    yield apply
+    server.client.delete(f"/api/v1/endpoints/{name}")
+
+
+def state_of(server: Any, name: str) -> dict[str, dict[str, Any]]:
+    status = server.client.get(f"/api/v1/endpoints/{name}").json()["status"]
+    assert status["state"] == "InService"
+    return {one["name"]: one for one in status["variants"]}
+
+
+def records(server: Any, name: str) -> list[dict[str, Any]]:
+    """Return the first row of each captured record."""
+    server.sink_all()
+    table = Dataset(str(server.root), name).open()
+    rows = [] if table is None else table.to_table().to_pylist()
+    return [row for row in rows if row["row_index"] == 0]
+
+
+def answered_copies(server: Any, name: str) -> int:
+    """Count the copies that a shadow has answered, however."""
+    text = server.client.get("/metrics").text
+    lines = [line for line in text.splitlines() if line.startswith("driftline_shadow_invocations_")]
+    return sum(
+        int(float(line.split()[-1]))
+        for line in lines
+        if f'endpoint="{name}"' in line and 'code="dropped"' not in line and "_total" in line
+    )
+
+
+def settled(server: Any, name: str, until: Any) -> dict[str, Any]:
+    """Wait until each copy has its answer; return how the shadow fares."""
+    until(lambda: answered_copies(server, name) == state_of(server, name)["green"]["mirrored"])
+    return state_of(server, name)["green"]
+
+
+@pytest.mark.parametrize("weight", [0.25, 1.0])
+def test_the_share_of_its_weight_is_mirrored_and_captured_beside_what_callers_got(
+    server: Any, put: Any, until: Any, weight: float, request: Any
+) -> None:
+    name = put(
+        variant("blue", model_name="right"), shadow=variant("green", weight, model_name="wrong")
+    )
+    sent = 10_000 if request.config.getoption("full") else 600
+
+    answers = [server.invoke(name, ROW) for _ in range(sent)]
+    shadow = settled(server, name, until)
+
+    assert {answer.headers[HEADER] for answer in answers} == {"blue"}
+    assert {answer.text for answer in answers} == {answers[0].text}
+    assert (shadow["share"], shadow["shadow"], shadow["dropped"]) == (weight, True, 0)
+    if weight < 1:
+        seen = [shadow["mirrored"], sent - shadow["mirrored"]]
+        # Fails by chance once in a million runs.
+        assert stats.chisquare(seen, [sent * weight, sent * (1 - weight)]).pvalue > 1e-6
+    else:
+        assert shadow["mirrored"] == sent
+    found = records(server, name)
+    own = [row for row in found if not row["flags"] & Flag.SHADOW]
+    copies = [row for row in found if row["flags"] & Flag.SHADOW]
+    assert len(own) == sent == report(str(server.root), name, now=NOW).requests
+    assert len(copies) == shadow["mirrored"] == report(str(server.root), name, now=NOW).shadows
+    assert {(row["variant"], row["model"]) for row in own} == {("blue", "right")}
+    assert {(row["variant"], row["model"]) for row in copies} == {("green", "wrong")}
+    by_id = {row["event_id"]: row for row in own}
+    assert len(by_id) == sent
+    for copy in copies:
+        of = by_id[copy["event_id"]]
+        assert copy["request_body"] == of["request_body"]
+        assert copy["probability"] == pytest.approx(1 - of["probability"], abs=0.2)
+    counts = server.client.get(f"/api/v1/endpoints/{name}/capture").json()
+    assert (counts["seen"], counts["requests"], counts["shadows"]) == (sent, sent, len(copies))
+    metrics = server.client.get("/metrics").text
+    assert f'driftline_invocations_total{{code="200",endpoint="{name}"}} {sent}.0' in metrics
+
+
+def test_a_caller_cannot_ask_a_shadow(server: Any, put: Any) -> None:
+    name = put(variant("blue", model_name="right"), shadow=variant("green", model_name="wrong"))
+
+    answer = server.invoke(name, ROW, x_amzn_sagemaker_target_variant="green")
+
+    assert answer.status_code == 400
+    assert "has blue" in server.error_of(answer)["message"]
+    assert "green" not in server.error_of(answer)["message"].partition("has blue")[2]
+    assert server.client.post(
+        f"/api/v1/endpoints/{name}/predictions", content=ROW, headers={"content-type": "text/csv"}
+    ).text == server.invoke(name, ROW).text  # fmt: skip
+
+
+def test_a_shadow_whose_worker_is_killed_costs_no_request(
+    server: Any, put: Any, until: Any
+) -> None:
+    others = set(server.worker_ids())
+    name = put(variant("blue", model_name="right"), shadow=None)
+    until(lambda: len(set(server.worker_ids()) - others) == 1)
+    blue = set(server.worker_ids())
+    put(variant("blue", model_name="right"), shadow=variant("green", model_name="wrong"))
+    until(lambda: len(set(server.worker_ids()) - blue) == 1)
+    (green,) = set(server.worker_ids()) - blue
+
+    with Traffic(server.url, name) as traffic:
+        until(lambda: len(traffic.answers) > 50)
+        os.kill(green, signal.SIGKILL)
+        until(lambda: len(set(server.worker_ids()) - blue - {green}) == 1)
+        before = state_of(server, name)["green"]["mirrored"]
+        until(lambda: state_of(server, name)["green"]["mirrored"] > before + 20)
+
+    shadow = settled(server, name, until)
+    assert set(traffic.answers) == {(200, "blue")}
+    assert shadow["mirrored"] + shadow["dropped"] == len(traffic.answers)
+    found = Counter(row["variant"] for row in records(server, name))
+    assert found == {"blue": len(traffic.answers), "green": shadow["mirrored"]}
+
+
+def test_a_shadow_that_hangs_or_crashes_holds_no_caller_up(
+    server: Any, put: Any, until: Any
+) -> None:
+    name = put(
+        variant("blue", model_name="quick"), shadow=variant("green", model_name="slow"),
+        baseline=None,
+    )  # fmt: skip
+
+    crashed = [server.invoke(name, "-1") for _ in range(20)]
+    before = settled(server, name, until)
+    until(lambda: state_of(server, name)["green"]["instance_count"] == 1)
+    hanging = [server.invoke(name, "3600") for _ in range(130)]
+    shadow = state_of(server, name)["green"]
+
+    assert {answer.status_code for answer in (*crashed, *hanging)} == {200}
+    # A hundred hang, and no more are taken.
+    assert shadow["mirrored"] - before["mirrored"] == 100
+    assert shadow["dropped"] - before["dropped"] == 30
+    assert f'variant="green"}} {shadow["dropped"]}.0' in server.client.get("/metrics").text
+    put(variant("blue", model_name="quick"), shadow=None, baseline=None)
+    assert server.invoke(name, "1").status_code == 200
+
+
+def test_a_shadow_that_cannot_start_is_told_of_and_holds_nobody_up(
+    server: Any, put: Any, declare: Any, slow_model: Any, until: Any
+) -> None:
+    answer = server.apply(declare("Model", "gone", path=str(slow_model)))
+    assert answer.status_code == 200, answer.text
+    file = server.client.get("/api/v1/models/gone").json()["status"]["file"]
+    (server.root / file).write_bytes(b"no model")
+    name = put(
+        variant("blue", model_name="quick"), shadow=variant("green", model_name="gone"),
+        baseline=None,
+    )  # fmt: skip
+
+    answers = [server.invoke(name, "1") for _ in range(20)]
+    shadow = state_of(server, name)["green"]
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert (shadow["mirrored"], shadow["dropped"], shadow["instance_count"]) == (0, 20, 0)
+    assert shadow["problem"]
+    assert server.client.get("/readyz").status_code == 200
+
+
+def test_a_shadow_is_promoted_and_a_variant_is_renamed_without_a_failed_request(
+    server: Any, put: Any, until: Any
+) -> None:
+    blue, green = variant("blue", model_name="right"), variant("green", model_name="wrong")
+    name = put(blue, shadow=green)
+    until(lambda: state_of(server, name)["green"]["instance_count"] == 1)
+    workers = server.worker_ids()
+
+    with Traffic(server.url, name) as traffic:
+        until(lambda: len(traffic.answers) > 30)
+        put(green, shadow=blue)
+        at = len(traffic.answers)
+        until(lambda: len(traffic.answers) > at + 30)
+        promoted = server.worker_ids()
+        # Nothing of what is declared has run before.
+        put(variant("third", model_name="right"), shadow=variant("fourth", model_name="right"))
+        until(lambda: traffic.answers[-1][1] == "third")
+
+    assert {status for status, _ in traffic.answers} == {200}
+    assert Counter(variant for _, variant in traffic.answers[at : at + 30])["blue"] <= 2
+    assert promoted == workers
+    assert set(state_of(server, name)) == {"third", "fourth"}
+
+
+def test_a_shadow_that_is_not_ready_when_it_is_promoted_takes_over_when_it_is(
+    server: Any, put: Any, until: Any
+) -> None:
+    blue, slow = variant("blue", model_name="quick"), variant("green", model_name="slow")
+    name = put(blue, shadow=slow, baseline=None)
+    until(lambda: state_of(server, name)["green"]["instance_count"] == 1)
+
+    # Each copy ends the shadow's worker, so that it is promoted while it has none.
+    for _ in range(5):
+        assert server.invoke(name, "-1").status_code == 200
+    settled(server, name, until)
+    put(slow, shadow=None, baseline=None)  # Its worker is started again only after a pause.
+    answers = []
+
+    def is_promoted() -> bool:
+        answers.append(server.invoke(name, "0"))
+        return answers[-1].headers.get(HEADER) == "green"
+
+    until(is_promoted)
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_a_monitor_of_the_shadow_finds_its_fault_and_others_do_not_see_it(
+    server: Any, put: Any, declare: Any, trained: Any, until: Any, tmp_path: Any
+) -> None:
+    chance = trained.model.predict_proba(trained.inputs)[:, 1]
+    scored = trained.frame.assign(answer=(chance > 0.5).astype("int64"), chance=chance)
+    scored.to_parquet(tmp_path / "scored.parquet", index=False)
+    roles = {"label": "late", "prediction": "answer", "probability": "chance"}
+    baseline = declare("Baseline", "scored", data=str(tmp_path / "scored.parquet"), **roles)
+    assert server.apply(baseline).status_code == 200
+    name = put(
+        variant("blue", model_name="right"), shadow=variant("green", model_name="wrong"),
+        baseline="scored", trust_event_time=True,
+    )  # fmt: skip
+    watched = {"of-all": None, "of-blue": "blue", "of-green": "green"}
+    monitors = [
+        declare("Monitor", one, endpoint=name, baseline="scored", variant=of)
+        for one, of in watched.items()
+    ]
+    for monitor in monitors:
+        monitor["spec"]["kind"] = "model-quality"
+    applied = server.apply(*monitors)
+    assert applied.status_code == 200, applied.text
+    sent = trained.frame.head(400).dropna()
+    for number in range(len(sent)):
+        row = sent.iloc[number : number + 1][list(trained.inputs.columns)]
+        answer = server.invoke(
+            name,
+            row.to_csv(header=False, index=False),
+            x_driftline_event_time=(DAY + timedelta(hours=7, seconds=number)).isoformat(),
+            x_amzn_sagemaker_inference_id=f"i{number}",
+        )
+        assert answer.status_code == 200
+    assert settled(server, name, until)["mirrored"] == len(sent)
+    server.sink_all()
+    with closing(Client(server.url)) as client:
+        client.put_truth(name, {f"i{at}": late for at, late in enumerate(sent["late"].tolist())})
+
+    ran = {
+        one: server.client.post(f"/api/v1/monitors/{one}/run", json=WINDOW).json()
+        for one in watched
+    }
+    compared = dl.compare(
+        f"{server.root}/capture/{name}", dl.Baseline.fit(scored, **roles), metric="accuracy"
+    )
+
+    counts = {one: (run["row_count"], run["failure_reason"]) for one, run in ran.items()}
+    assert counts == dict.fromkeys(watched, (len(sent), None))
+    assert ran["of-green"]["status"] == "CompletedWithViolations"
+    assert ran["of-all"]["status"] == ran["of-blue"]["status"] == "Completed"
+    # The shadow's answers are compared with the production variant's to the same requests.
+    assert (compared.decision, compared.winner) == ("winner", "blue")
+    assert [one.rows for one in compared.variants] == [len(sent)] * 2
+    assert compared.differences[0].units == len(sent)
+
+
+def test_attribution_of_a_shadows_monitor_asks_the_shadow(server: Any, put: Any) -> None:
+    name = put(variant("blue", model_name="right"), shadow=variant("green", model_name="wrong"))
+
+    shelf = ModelShelf(server.engine, str(server.root), trust_pickle=True)
+    with closing(shelf), server.engine.connect() as connection:
+        own, other = (
+            store.get(connection, "Model", one).made["digest"] for one in ("right", "wrong")
+        )
+        found = {}
+        for asked in (None, "blue", "green"):
+            process = shelf.open(name, asked)
+            assert process is not None
+            with process as model:
+                found[asked] = model.model
+
+    assert found == {None: own, "blue": own, "green": other}
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"production_variants": [variant("a"), variant("b")]}, "beside 2 production variants"),
+        ({"production_variants": []}, "spec.shadow_production_variants without spec.model"),
+        ({"production_variants": [variant("GREEN")]}, "differ by more than case"),
+        ({"production_variants": [variant("a", 0.5)]}, "expected 0 to 1"),
+        ({"production_variants": [variant("a", 0)]}, "expected 0 to 1"),
+        ({"model": "right", "shadow_production_variants": [variant("a"), variant("b")]}, "most 1"),
+    ],
+)  # fmt: skip
+def test_what_no_shadow_can_be_of_is_refused(
+    server: Any, declare: Any, spec: dict[str, Any], told: str
+) -> None:
+    shadows = [variant("green", model_name="wrong")]
+    full = {"baseline": "flights", "shadow_production_variants": shadows, **spec}
+    answer = server.apply(declare("Endpoint", "refused", **full))
+
+    assert answer.status_code == 400
+    assert told in server.error_of(answer)["message"]
+
+
+def test_a_shadow_answers_what_the_variant_answers_and_its_model_stays_declared(
+    server: Any, declare: Any
+) -> None:
+    spec = {"model": "right", "shadow_production_variants": [variant("green", model_name="quick")]}
+    unlike = server.apply(declare("Endpoint", "unlike", baseline="flights", **spec))
+    spec["shadow_production_variants"][0]["model_name"] = "wrong"
+    short = server.apply(declare("Endpoint", "short", baseline="flights", **spec))
+    again = server.apply(declare("Endpoint", "short", baseline="flights", **spec), dry_run=True)
+    deleted = server.client.delete("/api/v1/models/wrong")
+    plain = server.apply(
+        declare("Endpoint", "plain", model="right", baseline="flights"), dry_run=True
+    )
+
+    assert unlike.status_code == 400
+    assert 'variant "green"' in server.error_of(unlike)["message"]
+    assert short.status_code == 200, short.text
+    assert [change["action"] for change in again.json()["changes"]] == ["unchanged"]
+    assert deleted.status_code == 409
+    assert plain.status_code == 200
+    assert server.client.delete("/api/v1/endpoints/short").status_code < 300
