@@ -72,7 +72,7 @@ def kinds_of(batch: pa.RecordBatch, name: str) -> np.ndarray:
         Positions in `KINDS`, int8, shape (rows,); 0, Unknown, where there is no value.
     """
     codes = _codes(plain_array(batch.column(name)))
-    lost = _lost_texts(batch, name)
+    lost = lost_texts(batch, name)
     if lost is not None:
         codes = np.where(codes == UNKNOWN, _codes(lost), codes)
     return codes
@@ -100,11 +100,11 @@ def _codes(array: pa.Array) -> np.ndarray:
 def values_of(batch: pa.RecordBatch, name: str, kind: ColumnType) -> pa.Array:
     """Return a column's values in a type, those that capture found unfit among them."""
     values, _ = coerce(batch.column(name), kind)
-    lost = _lost_texts(batch, name)
+    lost = lost_texts(batch, name)
     return values if lost is None else pc.coalesce(values, coerce(lost, kind)[0])
 
 
-def _lost_texts(batch: pa.RecordBatch, name: str) -> pa.Array | None:
+def lost_texts(batch: pa.RecordBatch | pa.Table, name: str) -> pa.Array | None:
     """Return the texts that did not fit their type in a captured window; None where all did."""
     if not _has_lost(batch):
         return None
@@ -112,7 +112,7 @@ def _lost_texts(batch: pa.RecordBatch, name: str) -> pa.Array | None:
     return found if found.null_count < len(found) else None
 
 
-def _has_lost(batch: pa.RecordBatch) -> bool:
+def _has_lost(batch: pa.RecordBatch | pa.Table) -> bool:
     return UNFIT in batch.schema.names and pa.types.is_map(batch.schema.field(UNFIT).type)
 
 

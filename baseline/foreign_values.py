@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.baseline.analyzer import lost_texts
 from driftline.baseline.outcomes import class_texts, held_classes
 from driftline.classes import known_classes, merged_classes
 from driftline.formats.coercion import is_missing, unfit_mask
@@ -48,17 +49,30 @@ def foreign_classes(
 
 
 def words_for_numbers(rows: pa.Table | pa.RecordBatch, names: Iterable[str]) -> Counter[str]:
-    """Count the values of columns of numbers that are none, by column and value."""
+    """Count the values of columns of numbers that are none, by column and value.
+
+    Those of a captured window stand aside in its map of values that did not fit.
+    """
     found = Counter[str]()
     for name in sorted({*names} & {*rows.schema.names}):
+        if (lost := lost_texts(rows, name)) is not None:
+            for one in pc.value_counts(lost.drop_null()).to_pylist():
+                found[_worded(name, one["values"])] += one["counts"]
         column = rows[name]
         plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         plain = plain.dictionary_decode() if pa.types.is_dictionary(plain.type) else plain
         if pa.types.is_string(plain.type):
             lost = pc.and_(unfit_mask(plain, "double"), pc.invert(is_missing(plain)))
             for one in pc.value_counts(plain.filter(lost)).to_pylist():
-                found[f'"{name}" = "{one["values"]}"'] += one["counts"]
+                found[_worded(name, one["values"])] += one["counts"]
     return found
+
+
+def _worded(name: str, value: str) -> str:
+    """Name a value in place of a number; lists, each of which is another, by what they are."""
+    if value.startswith("[") and value.endswith("]"):
+        return f'"{name}" = a list where the reference has one number'
+    return f'"{name}" = "{value}"'
 
 
 def named_values(values: Counter[str]) -> str:

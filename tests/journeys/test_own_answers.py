@@ -35,7 +35,7 @@ import driftline as dl
 from fastapi import FastAPI
 
 app = FastAPI()
-for name in ("loads", "fares", "songs"):
+for name in ("loads", "fares", "songs", "tips"):
     app.add_middleware(dl.Capture, endpoint=name, paths=(f"/{name}",))
 
 
@@ -49,6 +49,11 @@ def loads(row: dict) -> dict:
 @app.post("/fares")
 def fares(row: dict) -> dict:
     return {"said": 3 + 2 * row["km"]}
+
+
+@app.post("/tips")
+def tips(row: dict) -> dict:
+    return {"said": [row["km"], 2 * row["km"]]}
 
 
 @app.post("/songs")
@@ -229,3 +234,12 @@ def test_rankings_are_judged_by_what_was_liked(house: House) -> None:
         gains.append((1 / np.log2(places + 1)).sum() / (1 + 1 / np.log2(3)))
     assert values(report)["ndcg_at_10"] == pytest.approx(np.mean(gains), rel=1e-9)
     assert "ndcg_at_10" in {one["feature_name"] for one in report["violations"]}
+
+
+def test_lists_where_the_reference_has_numbers_are_said_to_be_that(house: House) -> None:
+    past, rows = fares(7, PAST, 0.0), fares(8, ROWS, 0.0)
+
+    report = house.judged("tips", past, rows, ["km", "counted"], "paid", prediction="said")
+
+    (found,) = report["violations"]
+    assert f'"said" = a list where the reference has one number ({ROWS}x)' in str(found)

@@ -28,6 +28,7 @@ from driftline.baseline.answers import (
 )
 from driftline.baseline.outcomes import kept_columns
 from driftline.baseline.positive import positive_note
+from driftline.baseline.predicate import UNFIT
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
@@ -288,7 +289,7 @@ def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]
 
     Also return whether any of the rows came with a column of labels.
     """
-    wanted = set(kept_columns(context.roles)) | {"event_time", context.roles.id_column}
+    wanted = set(kept_columns(context.roles)) | {"event_time", context.roles.id_column, UNFIT}
     wanted |= {
         column.name
         for column in context.baseline.signature.columns

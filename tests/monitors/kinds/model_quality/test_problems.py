@@ -130,3 +130,25 @@ def test_one_fact_of_several_names_is_one_violation() -> None:
     assert names.isdisjoint(severities(own))
     assert names <= {*severities(sagemakers), "recall"}
     assert all(of(own)[name].violated for name in names)
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ("[1.5, 2.5]", '"said" = a list where the reference has one number (300x)'),
+        ("soon", '"said" = "soon" (300x)'),
+    ],
+)
+def test_what_capture_found_in_place_of_a_number_is_named(sent: str, words: str) -> None:
+    # An endpoint answers a list for each row, and its reference has one value.
+    value = np.random.default_rng(1).normal(size=2_000)
+    usual = pa.table({"value": value, "said": value + np.roll(value, 1)})
+    fitted = Baseline.fit(usual, label="value", prediction="said", problem="regression")
+    unfit = pa.array([[("said", sent)]] * 300, pa.map_(pa.string(), pa.string()))
+    window = pa.table({"value": value[:300], "said": pa.nulls(300, pa.float64()), "unfit": unfit})
+
+    report = ask(fitted, window)
+
+    (found,) = report.violations
+    assert f"no number: {words}" in found.cause
+    assert words in str(report.details["answers_note"])
