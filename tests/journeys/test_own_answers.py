@@ -53,7 +53,7 @@ def fares(row: dict) -> dict:
 
 @app.post("/tips")
 def tips(row: dict) -> dict:
-    return {"said": [row["km"], 2 * row["km"]]}
+    return {"predictions": [{"said": [row["km"], 2 * row["km"]]}]}
 
 
 @app.post("/songs")
