@@ -40,7 +40,9 @@ DAYS, DAY_ROWS, LATER = 60, 500, 70
 DAY_US = 86_400_000_000
 SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
 # How far days lie apart, on the scale of each problem, and how long they remember.
-SWING = {"bias": 0.3, "regression": 0.15, "classification": 0.3, "attribution": 0.3}
+SWING = {
+    "bias": 0.3, "regression": 0.15, "quantiles": 0.15, "classification": 0.3, "attribution": 0.3,
+}  # fmt: skip
 # Of a reference's 2,000 explained rows, those of one day; and rows explained of a window.
 EXPLAINED_A_DAY, EXPLAINED = 33, (100, 214, 1_000)
 # Mean attributions of six features.
@@ -49,6 +51,8 @@ STREAMS = {"independent": (0.0, 0.0), "days differ": (1.0, 0.0), "days remember"
 BUDGET = Budget()
 # The level of comparisons at equal error: so many of the windows without change are found.
 EQUAL = 0.05
+# Of quantile forecasts, and the coverage of the interval that they bound.
+LEVELS, WITHIN = (0.1, 0.5, 0.9), "interval_coverage[0.8]"
 RULES = ("timed", "untimed", "two-sample", "AWS", "NannyML", "Evidently")
 
 
@@ -61,6 +65,7 @@ class Said:
 
 
 Judge = Callable[[int, float], Said]
+Draw = Callable[[np.random.Generator, int, int, float, float], Answers]
 
 
 def effects(rng: np.random.Generator, kind: str, stream: str) -> Iterator[float]:
@@ -130,6 +135,15 @@ def regression(
     return Answers("regression", label, answer, (), None, times(day, rows), 0, np.arange(rows))
 
 
+def quantiles(
+    rng: np.random.Generator, rows: int, day: int, effect: float, worse: float
+) -> Answers:
+    """Draw one day of values and their quantiles, which know of neither the day nor the change."""
+    found = regression(rng, rows, day, effect, worse)
+    said = found.answer[:, None] + stats.norm.ppf(LEVELS)
+    return replace(found, quantiles=said, levels=LEVELS)
+
+
 def classification(
     rng: np.random.Generator, rows: int, day: int, effect: float, worse: float
 ) -> Answers:
@@ -146,10 +160,10 @@ def times(day: int, rows: int) -> np.ndarray:
     return day * DAY_US + np.arange(rows, dtype=np.int64) * DAY_US // rows
 
 
-def quality_year(rng: np.random.Generator, stream: str, kind: str) -> Judge:
-    """Return the judge of windows of a new reference of a model."""
-    draw = regression if kind == "regression" else classification
-    metric = "rmse" if kind == "regression" else "auc"
+def quality_year(
+    rng: np.random.Generator, stream: str, kind: str, draw: Draw, metric: str
+) -> Judge:
+    """Return the judge of windows of a new reference of a model, by one of its metrics."""
     days = effects(rng, kind, stream)
     parts = [draw(rng, DAY_ROWS, day, next(days), 1.0) for day in range(DAYS)]
     for _ in range(LATER - DAYS):
@@ -174,7 +188,7 @@ def quality_year(rng: np.random.Generator, stream: str, kind: str) -> Judge:
             rings[name] = line.violated
             p_values[name] = 1.0 if line.p_value is None else line.p_value
         now = measure_answers(window)[metric]
-        side = 1.0 if metric == "rmse" else -1.0
+        side = 1.0 if metric in ("rmse", "pinball_loss") else -1.0
         gap = side * (now.value - before.value)
         z = gap / math.sqrt(now.independent + before.independent)
         p_values["two-sample"] = float(stats.norm.sf(z))
@@ -197,6 +211,9 @@ def joined(parts: list[Answers]) -> Answers:
         probability=None
         if first.probability is None
         else np.concatenate([one.probability for one in parts if one.probability is not None]),
+        quantiles=None
+        if first.quantiles is None
+        else np.concatenate([one.quantiles for one in parts if one.quantiles is not None]),
         time_us=np.concatenate([one.time_us for one in parts if one.time_us is not None]),
         places=np.arange(sum(len(one) for one in parts)),
     )
@@ -262,12 +279,22 @@ KINDS = (
     Kind("bias", "DPPL", bias_year, 0.0, (("+5 points", 0.05), ("+15 points", 0.15))),
     Kind(
         "model quality, regression", "RMSE",
-        lambda rng, stream: quality_year(rng, stream, "regression"),
+        lambda rng, stream: quality_year(rng, stream, "regression", regression, "rmse"),
         1.0, (("+10%", 1.1), ("+20%", 1.2)),
     ),
     Kind(
+        "model quality, quantiles", "coverage of 80% intervals",
+        lambda rng, stream: quality_year(rng, stream, "quantiles", quantiles, WITHIN),
+        1.0, (("errors +10%: 80% to 76%", 1.1), ("+20%: 80% to 71%", 1.2)),
+    ),
+    Kind(
+        "model quality, quantiles", "pinball loss",
+        lambda rng, stream: quality_year(rng, stream, "quantiles", quantiles, "pinball_loss"),
+        1.0, (("errors +10%", 1.1), ("+20%", 1.2)),
+    ),
+    Kind(
         "model quality, classification", "AUC",
-        lambda rng, stream: quality_year(rng, stream, "classification"),
+        lambda rng, stream: quality_year(rng, stream, "classification", classification, "auc"),
         1.0, (("0.85 to 0.80", 1.466 / 1.19), ("0.85 to 0.75", 1.466 / 0.954)),
     ),
     Kind(
