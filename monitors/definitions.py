@@ -58,7 +58,7 @@ REMOVAL = "removal of the monitor"
 JUDGING = (
     "kind", "endpoint", "source", "baseline", "baseline_version", "schedule", "time_zone",
     "false_alarms_per_year", "compat", "deequ_ties", "rules", "segments",
-    "preprocess", "postprocess", "command", "variant", "time_limit_s",
+    "preprocess", "postprocess", "command", "variant", "target_model", "time_limit_s",
 )  # fmt: skip
 
 
@@ -104,6 +104,7 @@ class MonitorDefinition:
     # A table that others write, as plain JSON values (docs/sources.md).
     source: Mapping[str, object] | None = None
     variant: str | None = None  # Of the endpoint: whose answers are judged; None: all of them.
+    target_model: str | None = None  # Of many models behind the endpoint: the one that is judged.
     owner: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     # Set by `put_definition`; counts the changes after which windows are judged anew.
@@ -161,6 +162,7 @@ class MonitorDefinition:
             )
         self._check_source()
         self._check_command()
+        self._check_target_model()
         if self.start is not None and self.start.tzinfo is None:
             raise DefinitionError(
                 f'monitor "{self.name}": start {self.start.isoformat()} has no time zone; '
@@ -187,6 +189,19 @@ class MonitorDefinition:
             ExternalSource.of(self.source)
         except InputError as error:
             raise DefinitionError(f"{where}{error}") from error
+
+    def _check_target_model(self) -> None:
+        if self.target_model is None:
+            return
+        where = f'monitor "{self.name}": target_model'
+        if self.source is not None:
+            raise DefinitionError(f"{where} with source; expected an endpoint, whose model it is")
+        # Capture files name no model, and no process asks one of many.
+        if self.command or self.kind_value.needs_model:
+            raise DefinitionError(
+                f'{where} with kind "{self.kind}"; expected data-quality, model-quality or another '
+                "kind that judges rows alone"
+            )
 
     def _check_command(self) -> None:
         if (self.kind == COMMAND) != (self.command is not None):

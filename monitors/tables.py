@@ -57,6 +57,8 @@ definitions = Table(
     Column("source", JSON(none_as_null=True)),
     # Of an endpoint with several models: whose answers; null: all.
     Column("variant", String(63)),
+    # Of an endpoint with many models: the one that is judged; null: all.
+    Column("target_model", String(1024)),
     Column("owner", String(255)),
     Column("tags", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

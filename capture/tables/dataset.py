@@ -95,11 +95,16 @@ class Gap:
     last_time: datetime | None
 
 
-def answered_by(variant: str | None, *, shadows: bool = False) -> pads.Expression:
+def answered_by(
+    variant: str | None, target_model: str | None = None, *, shadows: bool = False
+) -> pads.Expression:
     """Return the filter of the rows of one variant, be it a shadow; None: what callers got.
 
-    ``shadows``: with what shadows answered besides, of all variants.
+    ``target_model``: of many models behind it, one; ``shadows``: with what shadows answered
+    besides, of all variants.
     """
+    if target_model is not None:
+        return answered_by(variant, shadows=shadows) & (pads.field("model") == target_model)
     if variant is not None:
         return pads.field("variant") == variant
     return pads.scalar(True) if shadows else ~is_flagged(pads.field("flags"), Flag.SHADOW)

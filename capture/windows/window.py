@@ -104,7 +104,8 @@ class WindowRead:
     have; ``stray_label_ids``: the first few ids of such labels; ``derive``: writes values into each
     batch that follow from others; ``note``: what to say of them; ``inputs``:
     which state of which table was read, as JSON values; ``variant``: whose answers alone, None for
-    all that callers got; ``shadows``: those of shadows besides.
+    all that callers got; ``shadows``: those of shadows besides; ``target_model``: those of one of
+    many models alone.
     """
 
     window: Window
@@ -129,6 +130,7 @@ class WindowRead:
     inputs: Mapping[str, object] = field(default_factory=dict, repr=False)
     variant: str | None = None
     shadows: bool = False
+    target_model: str | None = None
     _labels: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
     _former: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
@@ -172,7 +174,7 @@ class WindowRead:
         # The day's own partition, so that no other day's file is opened.
         inside = is_within(self.window.start, self.window.end)
         chosen = (pads.field(PARTITION) == day) & inside & _usable()
-        chosen &= answered_by(self.variant, shadows=self.shadows)
+        chosen &= answered_by(self.variant, self.target_model, shadows=self.shadows)
         rows = self._data.to_table([*present_columns.union(ROW_ORDER)], filter=chosen)
         order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in ROW_ORDER])
         columns = {column: rows[column].take(order) for column in present_columns}
@@ -204,11 +206,13 @@ def read_window(
     labels: Labels | None = None,
     variant: str | None = None,
     shadows: bool = False,
+    target_model: str | None = None,
 ) -> WindowRead:
     """Read the captured records of an endpoint whose event time lies in a window.
 
     ``variant``: of those that one variant answered alone, be it a shadow; without it those that
-    callers were answered with, and with ``shadows`` the others, too.
+    callers were answered with, and with ``shadows`` the others, too. ``target_model``: of many
+    models, one.
     """
     wanted = _wanted(signature, columns, labels)
     dataset = Dataset(root, endpoint)
@@ -222,7 +226,8 @@ def read_window(
     ]  # fmt: skip
     if labels is not None:
         read += ["event_id", "inference_id", "event_time"]
-    inside = is_within(window.start, window.end) & answered_by(variant, shadows=shadows)
+    inside = is_within(window.start, window.end)
+    inside &= answered_by(variant, target_model, shadows=shadows)
     records = data.to_table(read, filter=inside)
     answered = is_answered(records["status"])
     usable = pc.and_not(answered, is_flagged(records["flags"], Flag.REQUEST_UNPARSED))
@@ -247,6 +252,7 @@ def read_window(
         left_out=left_out,
         variant=variant,
         shadows=shadows,
+        target_model=target_model,
         _former=former,
     )
     counted = _counted(empty, records, answered, usable, late_after or window.end)
@@ -256,6 +262,7 @@ def read_window(
         "version": int(dataset.table.version()),
         "partitions": list(counted._days),
         **({} if variant is None else {"variant": variant}),
+        **({} if target_model is None else {"target_model": target_model}),
     }
     counted = replace(counted, inputs=inputs)
     if labels is None:
@@ -274,7 +281,7 @@ def was_answered(
     data = Dataset(root, endpoint).open(since.date().isoformat(), window.end.date().isoformat())
     if data is None:
         return False
-    usable = _usable() & answered_by(read.variant)
+    usable = _usable() & answered_by(read.variant, read.target_model)
     inside = is_within(since, window.end) & usable
     for name in {column.column, *column.former} & set(data.schema.names):
         is_known = inside & pads.field(name).is_valid()

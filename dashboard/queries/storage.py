@@ -248,6 +248,7 @@ class Storage:
         read = read_whole(
             self.root, line.endpoint, window, signature, baseline, looked_at=looked_at,
             source=line.definition.external, access=self._access, variant=line.definition.variant,
+            target_model=line.definition.target_model,
         )  # fmt: skip
         predicate = with_rows(predicate, read.batches)
         blamed = [Contribution(condition.column, predicate, violation.share_of_blame)]
@@ -291,10 +292,10 @@ class Storage:
         signature, source = baseline.signature, line.definition.external
         if source is not None:
             return read_external(source, self._access, window, signature, columns=columns)
-        variant = line.definition.variant
         return read_window(
-            self.root, line.endpoint, window, signature, columns=columns, variant=variant
-        )
+            self.root, line.endpoint, window, signature, columns=columns,
+            variant=line.definition.variant, target_model=line.definition.target_model,
+        )  # fmt: skip
 
 
 def _since_judged(

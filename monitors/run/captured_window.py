@@ -71,6 +71,7 @@ def read_captured(
         late_after=window.end + timedelta(seconds=definition.delay_s),
         labels=labels,
         variant=definition.variant,
+        target_model=definition.target_model,
     )
     return with_predictions(read, root, definition.endpoint, signature, baseline)
 
@@ -86,6 +87,7 @@ def read_whole(
     source: ExternalSource | None = None,
     access: Access = UNLIMITED,
     variant: str | None = None,
+    target_model: str | None = None,
 ) -> WindowRead:
     """Open the rows of a window with all that is known of them, to be taken out.
 
@@ -104,7 +106,14 @@ def read_whole(
     if source is not None:
         return read_external(source, access, window, signature, columns=columns, labels=labels)
     return read_window(
-        root, endpoint, window, signature, columns=columns, labels=labels, variant=variant
+        root,
+        endpoint,
+        window,
+        signature,
+        columns=columns,
+        labels=labels,
+        variant=variant,
+        target_model=target_model,
     )
 
 

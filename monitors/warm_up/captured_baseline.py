@@ -114,7 +114,13 @@ def new_normal(
         annotation.made_at,
     )
     source = captured_rows(
-        root, definition.endpoint, change.columns, rows, signature, variant=definition.variant
+        root,
+        definition.endpoint,
+        change.columns,
+        rows,
+        signature,
+        variant=definition.variant,
+        target_model=definition.target_model,
     )
     return with_columns_anew(known, source, change, event_time=EVENT_TIME)
 
@@ -128,14 +134,24 @@ def captured_rows(
     without: Sequence[Window] = (),
     *,
     variant: str | None = None,
+    target_model: str | None = None,
 ) -> Source:
     """Open columns, and times, of the rows that an endpoint captured in a span of time.
 
-    Those of the windows in ``without`` are left out. With ``variant`` those that it answered.
+    Those of the windows in ``without`` are left out. With ``variant`` those that it answered,
+    with ``target_model`` those of one of many models.
     """
     columns = [*names, EVENT_TIME]
     reads = [
-        read_window(root, endpoint, span, signature, columns=columns, variant=variant)
+        read_window(
+            root,
+            endpoint,
+            span,
+            signature,
+            columns=columns,
+            variant=variant,
+            target_model=target_model,
+        )
         for span in spans_left(window, without)
     ]
     beside = f" beside {plural(len(without), 'window')} with violations" if without else ""

@@ -66,6 +66,7 @@ class Key:
             # None for UTC, so that what was counted before there were zones keeps its key.
             *([] if definition.time_zone == UTC_NAME else [definition.time_zone]),
             *([] if definition.variant is None else [f"variant {definition.variant}"]),
+            *([] if definition.target_model is None else [f"model {definition.target_model}"]),
         )
         digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=8)
         return cls(definition.name, digest.hexdigest(), baseline_version)

@@ -180,10 +180,11 @@ class Pool:
         body: bytes,
         deadline: float,
         more: Mapping[str, Any] = NOTHING_MORE,
+        attempts: int = MAX_ATTEMPTS,
     ) -> Reply:
         child: Child | None = None
         try:
-            for attempt in range(MAX_ATTEMPTS):
+            for attempt in range(attempts):
                 child = self._chosen(more) or await self._next_ready()
                 try:
                     async with asyncio.timeout_at(deadline):

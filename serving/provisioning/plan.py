@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +56,8 @@ Action = Literal["create", "update", "unchanged"]
 Key = tuple[Kind, str]
 
 _MAX_SHOWN = 60
+# Of many models so many are tried, until one of them tells what all take and answer.
+_EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def content_of(
     found: dict[str, str] = {}
     try:
         if isinstance(resource.spec, ModelSpec) and resource.spec.mode == MULTI_MODEL:
-            found = _example(resource.spec, reach, trust_pickle=trust_pickle)
+            found = _examples(resource.spec, reach, trust_pickle=trust_pickle)
         elif isinstance(resource.spec, ModelSpec):
             file = _model_file(resource.spec, reach, trust_pickle=trust_pickle)
             found = {"digest": model_digest(file), "source": str(file)}
@@ -185,6 +188,8 @@ def make_plan(
             _check_alarm(connection, resource, declared)
         if isinstance(resource.spec, MonitorSpec) and resource.spec.variant is not None:
             _check_variant(connection, resource, resource.spec, resources)
+        if isinstance(resource.spec, MonitorSpec) and resource.spec.target_model is not None:
+            _check_target_model(connection, resource, resource.spec, resources)
         content = found.get((resource.kind, resource.key), {})
         content = {key: value for key, value in content.items() if key != "source"}
         is_signed = resource.kind == "Channel" and spec["type"] == "webhook"
@@ -216,12 +221,7 @@ def _check_variant(
     connection: Connection, resource: Resource, spec: MonitorSpec, declared: Sequence[Resource]
 ) -> None:
     """Refuse a variant that the endpoint served here does not have."""
-    key = key_of("Endpoint", str(spec.endpoint))
-    specs = [one.spec for one in declared if (one.kind, one.key) == ("Endpoint", key)]
-    if specs:
-        endpoint: Mapping[str, Any] = specs[0].model_dump(mode="json")
-    else:
-        endpoint = store.get(connection, "Endpoint", str(spec.endpoint)).spec
+    endpoint = _spec_of(connection, "Endpoint", str(spec.endpoint), declared)
     names = [variant["variant_name"] for variant in variants_and_shadows(endpoint)]
     # An app of somebody else's may answer under any.
     if names and spec.variant not in names:
@@ -229,6 +229,41 @@ def _check_variant(
             f'{resource}: spec.variant "{spec.variant}"; endpoint "{spec.endpoint}" has '
             f"{', '.join(names)}"
         )
+
+
+def _check_target_model(
+    connection: Connection, resource: Resource, spec: MonitorSpec, declared: Sequence[Resource]
+) -> None:
+    """Refuse what names no model, or is of an endpoint that does not serve many."""
+    name = str(spec.target_model)
+    try:
+        checked_target_model(name)
+    except InputError as error:
+        raise ResourceError(f"{resource}: spec.target_model: {error}") from error
+    endpoint = _spec_of(connection, "Endpoint", str(spec.endpoint), declared)
+    variants = variants_and_shadows(endpoint)
+    modes = {
+        _spec_of(connection, "Model", variant["model_name"], declared).get("mode")
+        for variant in variants
+        if spec.variant in (None, variant["variant_name"])
+    }
+    if variants and MULTI_MODEL not in modes:
+        raise ResourceError(
+            f'{resource}: spec.target_model "{name[:80]}"; endpoint "{spec.endpoint}" has no Model '
+            "of mode MultiModel"
+        )
+
+
+def _spec_of(
+    connection: Connection, kind: Kind, name: str, declared: Sequence[Resource]
+) -> Mapping[str, Any]:
+    """Return the spec of a resource that is declared now, or was before."""
+    key = key_of(kind, name)
+    for one in declared:
+        if (one.kind, one.key) == (kind, key):
+            found: Mapping[str, Any] = one.spec.model_dump(mode="json")
+            return found
+    return store.get(connection, kind, name).spec
 
 
 def _check_alarm(connection: Connection, resource: Resource, declared: Set[Key]) -> None:
@@ -267,10 +302,10 @@ def _article(kind: Kind) -> str:
     return "a composite alarm" if kind == "CompositeAlarm" else "a metric alarm"
 
 
-def _example(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> dict[str, str]:
-    """Return a digest of a prefix, and the first model below it that could be served; "" for none.
+def _examples(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> dict[str, str]:
+    """Return a digest of a prefix, and the first models below it that could be served, by lines.
 
-    The digest does not tell which it is: models come and go, and all have to answer alike.
+    The digest does not tell which these are: models come and go, and all have to answer alike.
     """
     prefix = str(spec.model_data_prefix)
     reach.check_data(prefix)
@@ -279,10 +314,14 @@ def _example(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> dict[str, 
         raise InputError(f"model_data_prefix {prefix}: no such folder")
     infos = place.listing(recursive=True, allow_not_found=True)
     names = sorted(info.path[len(place.path) :].lstrip("/") for info in infos if info.is_file)
+    if place.is_local:  # Links are not followed when a model is asked for, either.
+        root = Path(place.path).resolve()
+        names = [name for name in names if (root / name).resolve() == root / name]
     trusted = trust_pickle and spec.trust_pickle is not False
-    name = next((name for name in names if _is_servable(name, trust_pickle=trusted)), "")
-    digest = hashlib.blake2b(f"{prefix} {bool(name)}".encode(), digest_size=16).hexdigest()
-    return {"digest": digest, "source": name}
+    servable = (name for name in names if _is_servable(name, trust_pickle=trusted))
+    examples = "\n".join(islice(servable, _EXAMPLES))
+    digest = hashlib.blake2b(f"{prefix} {bool(examples)}".encode(), digest_size=16).hexdigest()
+    return {"digest": digest, "source": examples}
 
 
 def _is_servable(name: str, *, trust_pickle: bool) -> bool:

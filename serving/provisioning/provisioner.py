@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -82,7 +82,7 @@ class Provisioner:
         try:
             if isinstance(resource.spec, ModelSpec):
                 if resource.spec.mode == MULTI_MODEL:
-                    made = await self._many_models(planned, resource.spec, source or "")
+                    made = await self._many_models(planned, resource.spec, (source or "").split())
                 else:
                     made = await self._model(planned, resource.spec, Path(source or ""))
                 self._models[resource.key] = made
@@ -136,29 +136,39 @@ class Provisioner:
             "description": description,
         }
 
-    async def _many_models(self, planned: Planned, spec: ModelSpec, example: str) -> Made:
-        """Learn from one model below a prefix what all of them take and answer."""
+    async def _many_models(
+        self, planned: Planned, spec: ModelSpec, examples: Sequence[str]
+    ) -> Made:
+        """Learn from the first model below a prefix that loads what all take and answer."""
         trusted = self._context.trust_pickle and spec.trust_pickle is not False
         if planned.before is not None and not planned.is_new_content:
             return {**planned.before.made, "trust_pickle": trusted}
         found = {"digest": planned.content["digest"], "trust_pickle": trusted}
-        if not example:
-            return {**found, "description": None}
         files = FileCache(
             str(spec.model_data_prefix), self._store.local_folder, spec.disk_limit_mb << 20,
             self._context.reach.check,
         )  # fmt: skip
+        problem: InputError | None = None
         try:
-            async with files.copy(example) as copy:
-                launch = Launch(str(copy.path), trust_pickle=trusted, name=planned.resource.name)
-                timeout_s = self._context.start_timeout_s
-                description, child = await describe_model(launch, timeout_s=timeout_s)
-                await child.stop()
-        except InputError as error:
-            raise InputError(f'model "{example}" below the prefix: {error}') from error
+            for example in examples:
+                try:
+                    return {**found, "description": await self._about(files, example, trusted)}
+                except InputError as error:
+                    problem = problem or InputError(f'model "{example}" below the prefix: {error}')
         finally:
             await files.close()
-        return {**found, "description": description}
+        if problem is not None:
+            raise problem
+        return {**found, "description": None}
+
+    async def _about(self, files: FileCache, example: str, trusted: bool) -> Mapping[str, Any]:
+        """Return what one of many models says about itself."""
+        async with files.copy(example) as copy:
+            launch = Launch(str(copy.path), trust_pickle=trusted, name=example)
+            timeout_s = self._context.start_timeout_s
+            description, child = await describe_model(launch, timeout_s=timeout_s)
+            await child.stop()
+        return description
 
     def _baseline(self, planned: Planned, spec: BaselineSpec) -> Made:
         before = planned.before

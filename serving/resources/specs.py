@@ -221,6 +221,8 @@ class MonitorSpec(Spec):
     endpoint: str | None = None
     # Of several variants of the endpoint: whose answers are judged; left out: all.
     variant: str | None = None
+    # Of many models behind the endpoint: the one that is judged; left out: all.
+    target_model: Annotated[str, Field(max_length=1024)] | None = None
     # In place of an endpoint: a table that others write (docs/sources.md).
     source: dict[str, Any] | None = None
     # NAME follows the version in use, NAME@3 stays at the third.

@@ -20,17 +20,27 @@ from dataclasses import replace
 from typing import Any
 
 from driftline.capture.tap.target import hash_of
-from driftline.serving.hosting.child import Child, Launch, Reply
+from driftline.serving.hosting.child import Child, Launch, Reply, WorkerLostError
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import Limits, Pool
 
 log = logging.getLogger(__name__)
 
-# What a worker says to a request for a model that it would need the file of.
-NOT_LOADED = "not_loaded"
+# What a worker says to a request for a model that it would need the file of, and to those who wait
+# for one that has been loading for too long.
+NOT_LOADED, TOO_SLOW = "not_loaded", "too_slow_to_load"
 # A worker's queue may be a quarter longer than the mean, and by some requests in any case: loading
 # a model elsewhere costs more than these.
 _ABOVE_MEAN, _ALWAYS = 1.25, 4
+
+
+# For so long nobody is asked to load a model over which workers ended: others pay for it.
+REFUSED_S = 60.0
+# Lost so often while a model was loaded, it is the cause: those that only came along are done by
+# then, as what is tried again is tried alone.
+_LOSSES = 3
+# Of the time that a request has: who waits for a model that takes longer can still be told.
+_LOAD_SHARE = 0.9
 
 
 class MultiModelPool(Pool):
@@ -39,6 +49,8 @@ class MultiModelPool(Pool):
     def __init__(self, name: str, launch: Launch, limits: Limits, files: FileCache) -> None:
         super().__init__(name, launch, limits)
         self.files = files
+        self._one_suspect = asyncio.Lock()
+        self._refused: dict[str, float] = {}  # Until when, by the loop's time.
 
     async def invoke(
         self, form: str, answer: str, body: bytes, target_model: str | None = None
@@ -57,19 +69,63 @@ class MultiModelPool(Pool):
             reply = await self._answered(form, answer, body, deadline, more)
             if reply.code != NOT_LOADED:
                 return reply
+            if self._is_refused(target_model):
+                return self._refusal(target_model)
             async with AsyncExitStack() as stack:
                 try:
                     async with asyncio.timeout_at(deadline):
                         copy = await stack.enter_async_context(self.files.copy(target_model))
                 except TimeoutError:
                     raise self._late() from None
-                more["file"] = [str(copy.path), copy.size]
-                reply = await self._answered(form, answer, body, deadline, more)
+                limits = self.limits
+                load_s = min(limits.start_timeout_s, _LOAD_SHARE * limits.timeout_s)
+                more["file"] = [str(copy.path), copy.size, load_s]
+                reply = await self._loaded_and_answered(form, answer, body, deadline, more)
         note = dict(reply.note or {})
         note["wait_s"] = note.get("wait_s", 0.0) + (copy.download_s or 0.0)
         if copy.download_s is not None:
             note["download_s"] = copy.download_s
         return replace(reply, note=note)
+
+    async def _loaded_and_answered(
+        self, form: str, answer: str, body: bytes, deadline: float, more: Mapping[str, Any]
+    ) -> Reply:
+        """Have a model loaded that may end its worker, which others are asked of, too."""
+        target = more["target"]
+        for attempt in range(_LOSSES):
+            async with AsyncExitStack() as stack:
+                try:
+                    if attempt:  # At most one that may be the cause is loaded at a time.
+                        async with asyncio.timeout_at(deadline):
+                            await stack.enter_async_context(self._one_suspect)
+                        if self._is_refused(target):
+                            break
+                    reply = await self._answered(form, answer, body, deadline, more, attempts=1)
+                except WorkerLostError:
+                    continue
+                except TimeoutError:
+                    raise self._late() from None
+                if reply.code != TOO_SLOW:
+                    return reply
+                break
+        if not self._is_refused(target):
+            now = asyncio.get_running_loop().time()
+            self._refused = {name: end for name, end in self._refused.items() if end > now}
+            self._refused[target] = now + REFUSED_S
+            log.error("endpoint=%s model=%s event=load-refused", self.name, target)
+        return self._refusal(target)
+
+    def _is_refused(self, target: str) -> bool:
+        return self._refused.get(target, 0.0) > asyncio.get_running_loop().time()
+
+    @staticmethod
+    def _refusal(target: str) -> Reply:
+        message = (
+            f'model "{target}" ends its worker, or does not come to an end, when it is loaded; it '
+            f"is not tried again for {REFUSED_S:.0f} s; put a mended one below the prefix, under a "
+            "new name"
+        )
+        return Reply(424, "", b"", "model_error", message)
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Stop all workers, after waiting for open requests, and remove the copies of models."""

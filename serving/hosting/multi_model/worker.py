@@ -7,6 +7,7 @@ told so, and asks again with the file.
 
 from __future__ import annotations
 
+import math
 import selectors
 import socket
 import sys
@@ -32,7 +33,8 @@ from driftline.serving.hosting.worker import (
     refusal,
 )
 
-NOT_LOADED = "not_loaded"
+# See multi_model/pool.py.
+NOT_LOADED, TOO_SLOW = "not_loaded", "too_slow_to_load"
 LOADS_AT_ONCE = 2
 # A thread that loads holds the interpreter for so long while another one waits to answer.
 _SWITCH_S = 0.0005
@@ -47,6 +49,7 @@ class _Load:
     name: str
     path: str
     file_bytes: int
+    timeout_s: float
     waiting: list[tuple[dict[str, Any], bytes, float]] = field(default_factory=list)
     reserved: int = 0
     unload_s: list[float] = field(default_factory=list)
@@ -55,6 +58,7 @@ class _Load:
     is_alone: bool = True  # Else what the process grew is of several.
     model: Held | None = None
     problem: str = ""
+    until_s: float = math.inf  # When it is too late.
 
 
 class ManyModels:
@@ -79,7 +83,9 @@ class ManyModels:
             selector.register(self._link, selectors.EVENT_READ)
             selector.register(self._bell, selectors.EVENT_READ)
             while True:
-                ready = {key.fileobj for key, _ in selector.select()}
+                ready = {key.fileobj for key, _ in selector.select(self._patience_s())}
+                if self._give_up():
+                    return
                 if self._bell in ready:
                     self._bell.recv(1 << 12)
                     while not self._done.empty():
@@ -89,6 +95,20 @@ class ManyModels:
                     if not data:
                         return
                     self._take(reader.feed(data))
+
+    def _patience_s(self) -> float | None:
+        """Return for how long nothing that is being loaded is too late; None: for ever."""
+        soonest = min((one.until_s for one in self._running), default=math.inf)
+        return None if soonest == math.inf else max(0.0, soonest - time.perf_counter())
+
+    def _give_up(self) -> bool:
+        """Whether a model does not come to an end: only with its process does its thread end."""
+        now = time.perf_counter()
+        late = [one for one in self._running if one.until_s <= now and self._done.empty()]
+        for one in late:
+            for header, _, _ in one.waiting:
+                self._link.sendall(refusal(header, 424, TOO_SLOW, ""))
+        return bool(late)
 
     def _take(self, frames: Frames) -> None:
         """Answer what can be answered, those of one model together."""
@@ -126,6 +146,7 @@ class ManyModels:
                 one.problem = str(error)
                 self._answer(one)
                 continue
+            one.until_s = time.perf_counter() + one.timeout_s
             self._running.add(one)
             for other in self._running if len(self._running) > 1 else ():
                 other.is_alone = False

@@ -30,6 +30,7 @@ from driftline.monitors.tables import executions, leases
 from driftline.serving.resources.specs import (
     BaselineSpec,
     EndpointSpec,
+    ModelSpec,
     MonitorSpec,
     ProductionVariantSpec,
     Spec,
@@ -199,7 +200,9 @@ ADDED = {
         "depends_on",
         "variant",
         "time_limit_s",
+        "target_model",
     },
+    "Model": {"mode", "model_data_prefix", "memory_limit_mb", "disk_limit_mb"},
     "Endpoint": {"production_variants", "shadow_production_variants"},
     "Baseline": {"promote", "rolling"},
 }
@@ -219,6 +222,9 @@ def test_specs_go_back_without_what_an_older_program_refuses(engine: Engine) -> 
         "files": BaselineSpec(data="/data/b.csv"),
         "rows": BaselineSpec.model_validate({"data": captured}),
         "several": EndpointSpec(production_variants=variants),
+        "one": ModelSpec(path="/data/m.skops"),
+        "many": ModelSpec(mode="MultiModel", model_data_prefix="/data/many"),
+        "of-many": EndpointSpec(model="Many"),
     }
     with engine.begin() as connection:
         for name, spec in specs.items():
@@ -232,8 +238,8 @@ def test_specs_go_back_without_what_an_older_program_refuses(engine: Engine) -> 
 
     of_files = select(resources.c.spec).where(resources.c.key == "files")
     for revision, names, later in (
-        ("0023", 6, {"promote", "rolling"}), ("0022", 6, {"promote"}), ("0021", 5, {"promote"}),
-        ("0018", 4, set()), ("0017", 4, set()),
+        ("0023", 7, {"promote", "rolling"}), ("0022", 7, {"promote"}), ("0021", 6, {"promote"}),
+        ("0018", 5, set()), ("0017", 5, set()),
     ):  # fmt: skip
         migrate(engine, revision)
         with engine.begin() as connection:

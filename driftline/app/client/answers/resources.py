@@ -265,6 +265,7 @@ class MonitorSpec(TypedDict):
     kind: NotRequired[str]
     endpoint: NotRequired[str | None]
     variant: NotRequired[str | None]
+    target_model: NotRequired[str | None]
     source: NotRequired[dict[str, Any] | None]
     baseline: str
     schedule: NotRequired[str]

@@ -12,6 +12,7 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 
 HEADERS = {"content-type": "text/csv"}
+SETTINGS = ("workers", "trust_pickle", "timeout_s")  # Of the server; all else is the Model's.
 
 
 def store_frame(rows: int = 400, seed: int = 5) -> pd.DataFrame:
@@ -40,11 +41,13 @@ def store_models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def ask() -> Callable[..., Any]:
     """Return what asks one model of an endpoint."""
 
-    def invoke(server: Any, model: str | None, row: str = "0.5,0.1,0", name: str = "stores") -> Any:
-        more = {} if model is None else {"X-Amzn-SageMaker-Target-Model": model}
-        return server.client.post(
-            f"/endpoints/{name}/invocations", content=row, headers={**HEADERS, **more}
-        )
+    def invoke(
+        server: Any, model: str | bytes | None, row: str = "0.5,0.1,0", more: Any = None
+    ) -> Any:
+        headers = [*HEADERS.items(), *(more or {}).items()]
+        if model is not None:
+            headers.append(("X-Amzn-SageMaker-Target-Model", model))
+        return server.client.post("/endpoints/stores/invocations", content=row, headers=headers)
 
     return invoke
 
@@ -66,16 +69,17 @@ def stores(start: Any, declare: Any, tmp_path: Path, prefix: Path) -> Iterator[C
     store_frame().to_parquet(reference, index=False)
     opened = []
 
-    def begin(*, workers: int = 1, is_signed: bool = True, **model: Any) -> Any:
-        context = start(
-            tmp_path / "server", workers=workers, trust_pickle=model.pop("trust", False)
-        )
+    def begin(*, is_signed: bool = True, trust_event_time: bool = False, **given: Any) -> Any:
+        settings = {key: given.pop(key) for key in SETTINGS if key in given}
         (tmp_path / "server").mkdir(exist_ok=True)
+        context = start(tmp_path / "server", **settings)
         server = context.__enter__()
         opened.append(context)
-        model = {"mode": "MultiModel", "model_data_prefix": str(prefix), **model}
+        model = {"mode": "MultiModel", "model_data_prefix": str(prefix), **given}
         baseline = [declare("Baseline", "stores", data=str(reference), label="sold")]
-        endpoint = {"model": "stores", **({"baseline": "stores"} if is_signed else {})}
+        endpoint = {"model": "stores", "trust_event_time": trust_event_time}
+        if is_signed:
+            endpoint["baseline"] = "stores"
         answer = server.apply(
             declare("Model", "stores", **model),
             *(baseline if is_signed else []),

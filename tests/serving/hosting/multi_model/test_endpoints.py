@@ -1,12 +1,22 @@
 """Many models behind one endpoint: loaded when asked, recorded under their names."""
 
 import json
+import os
+import pickle
+import signal
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import skops.io
+from sklearn.linear_model import LogisticRegression
 
 from driftline.capture.tables.dataset import Dataset
+from tests.serving.hosting.multi_model.conftest import store_frame
 
 ROW = "0.5,0.1,0"
 
@@ -46,3 +56,156 @@ def test_a_request_without_a_model_is_refused(stores: Any, ask: Any) -> None:
 
     assert answer.status_code == 400
     assert "X-Amzn-SageMaker-Target-Model" in json.loads(answer.text)["error"]["message"]
+
+
+def test_hostile_names_reach_no_file_and_are_counted(
+    stores: Any, ask: Any, prefix: Path, store_models: Any
+) -> None:
+    outside = prefix.parent / "outside.skops"
+    outside.write_bytes(store_models[0].read_bytes())
+    (prefix / "link.skops").symlink_to(outside)
+    (prefix / "linked").symlink_to(prefix / "north")
+    (prefix / "folder.skops").mkdir()
+    os.mkfifo(prefix / "pipe.skops")
+    server = stores()
+
+    refused = [
+        "../outside.skops", "north/../../outside.skops", str(outside), "%2e%2e/outside.skops",
+        "north%2f00.skops", "..\\outside.skops", "\u00fc.skops".encode().decode("latin-1"),
+        "a" * 1025, ".hidden.skops", "00.exe", "00.joblib", "link.skops", "linked/00.skops",
+    ]  # fmt: skip
+    answers = {name: ask(server, name.encode("latin-1")) for name in refused}
+    missing = {
+        name: ask(server, name)
+        for name in (
+            "north/99.skops",
+            "north",
+            "folder.skops",
+            "pipe.skops",
+            "north/00.skops/x.skops",
+        )
+    }
+
+    assert {name: one.status_code for name, one in answers.items()} == dict.fromkeys(refused, 400)
+    assert missing.pop("north").status_code == 400
+    for answer in missing.values():
+        assert answer.status_code == 404, answer.text
+        assert server.error_of(answer)["message"].startswith("Failed to download model data")
+    for answer in [*answers.values(), *missing.values()]:
+        assert str(prefix) not in answer.text
+        assert str(server.root) not in answer.text
+    assert ask(server, "north/00.skops").status_code == 200
+    text = server.client.get("/metrics").text
+    assert f'driftline_invocations_total{{code="400",endpoint="stores"}} {len(refused) + 1}' in text
+
+
+def test_a_model_that_cannot_be_loaded_is_told_and_tried_anew(
+    stores: Any, ask: Any, prefix: Path, store_models: Any
+) -> None:
+    (prefix / "broken.skops").write_bytes(b"no zip")
+    other = LogisticRegression().fit(np.array([[0.0, 1.0], [1.0, 0.0]]), [0, 1])
+    skops.io.dump(other, prefix / "two-columns.skops")
+    classes = LogisticRegression().fit(
+        store_frame()[["price", "stock", "visits"]], ["a", "b"] * 200
+    )
+    skops.io.dump(classes, prefix / "words.skops")
+    server = stores()
+
+    broken = ask(server, "broken.skops")
+    columns, words = ask(server, "two-columns.skops"), ask(server, "words.skops")
+    (prefix / "mended.skops").write_bytes(store_models[0].read_bytes())
+
+    assert broken.status_code == columns.status_code == words.status_code == 424
+    assert 'model "broken.skops"' in server.error_of(broken)["message"]
+    assert "2 columns, the endpoint's models 3" in server.error_of(columns)["message"]
+    assert "the model knows a, b" in server.error_of(words)["message"]
+    assert ask(server, "mended.skops").status_code == 200
+    server.sink_all()
+    captured = Dataset(str(server.root), "stores").open().to_table(["model", "status"]).to_pylist()
+    assert [row["model"] for row in captured if row["status"] == 200] == ["mended.skops"]
+
+
+def test_a_killed_worker_is_replaced_and_loads_again(stores: Any, ask: Any, until: Any) -> None:
+    server = stores()
+    for name in ("north/00.skops", "north/01.skops"):
+        ask(server, name)
+
+    for _ in range(2):
+        (worker,) = server.worker_ids()
+        os.kill(worker, signal.SIGKILL)
+        until(lambda gone=worker: gone not in server.worker_ids())
+        answers = [ask(server, f"north/{number:02}.skops") for number in (1, 2)]
+        assert [one.status_code for one in answers] == [200, 200]
+    server.sink_all()
+
+    table = Dataset(str(server.root), "stores").open().to_table(["model"])
+    assert Counter(table["model"].to_pylist()) == {
+        "north/00.skops": 1, "north/01.skops": 3, "north/02.skops": 2,
+    }  # fmt: skip
+
+
+def test_models_that_crash_or_hang_when_loaded_stop_no_other(
+    stores: Any, ask: Any, prefix: Path, until: Any
+) -> None:
+    (prefix / "z-crash.joblib").write_bytes(_pickle_that("import os; os._exit(3)"))
+    (prefix / "z-hang.joblib").write_bytes(_pickle_that("while True: pass"))
+    server = stores(trust_pickle=True, workers=1, timeout_s=10)
+
+    with ThreadPoolExecutor(3) as callers:
+        hanging = callers.submit(ask, server, "z-hang.joblib")
+        others = [ask(server, f"north/{number % 3:02}.skops") for number in range(20)]
+        hung = hanging.result()
+        crashed = callers.submit(ask, server, "z-crash.joblib")
+        others += [ask(server, f"north/{number % 3:02}.skops") for number in range(20)]
+        crash = crashed.result()
+    again = ask(server, "z-crash.joblib")
+
+    assert {one.status_code for one in others} == {200}
+    assert hung.status_code == crash.status_code == again.status_code == 424, (hung, crash, again)
+    assert "ends its worker, or does not come to an end" in server.error_of(crash)["message"]
+    assert ask(server, "north/05.skops").status_code == 200
+
+
+def test_a_monitor_of_one_model_finds_what_is_wrong_with_its_rows(
+    stores: Any, ask: Any, declare: Any
+) -> None:
+    day = datetime(2026, 1, 14, tzinfo=UTC)
+    window = {"from": day.isoformat(), "to": (day + timedelta(days=1)).isoformat()}
+    server = stores(trust_event_time=True)
+    names = {"good": "north/00.skops", "bad": "north/01.skops"}
+    watched = [
+        declare("Monitor", one, endpoint="stores", baseline="stores", target_model=name)
+        for one, name in names.items()
+    ]
+    applied = server.apply(*watched)
+    assert applied.status_code == 200, applied.text
+    rows = store_frame(seed=11)[["price", "stock", "visits"]]
+    at = {"X-Driftline-Event-Time": (day + timedelta(hours=7)).isoformat()}
+    for one, sent in (("good", rows), ("bad", rows.assign(price=rows["price"] * 100))):
+        answer = ask(server, names[one], sent.to_csv(header=False, index=False), more=at)
+        assert answer.status_code == 200, answer.text
+    server.sink_all()
+
+    ran = {
+        one: server.client.post(f"/api/v1/monitors/{one}/run", json=window).json() for one in names
+    }
+
+    assert {one: run["row_count"] for one, run in ran.items()} == {"good": 400, "bad": 400}
+    assert ran["good"]["status"] == "Completed"
+    assert ran["bad"]["status"] == "CompletedWithViolations"
+    assert "price" in ran["bad"]["cause"]
+    refused = server.apply(
+        declare("Monitor", "odd", endpoint="stores", baseline="stores", target_model="../x.skops")
+    )
+    assert refused.status_code == 400
+    assert "spec.target_model" in server.error_of(refused)["message"]
+
+
+def _pickle_that(code: str) -> bytes:
+    """Return a pickle that runs code when it is read."""
+
+    class Hostile:
+        def __reduce__(self) -> tuple[Any, tuple[str]]:
+            return exec, (code,)
+
+    return pickle.dumps(Hostile())
