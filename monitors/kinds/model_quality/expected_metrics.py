@@ -109,10 +109,12 @@ def drawn_variances(answers: Answers, chance: Numbers) -> dict[str, float]:
     found = expected_metrics(some, drawn)
     share = len(places) / rows
     scales = SCALES[answers.problem]
+    # A draw without a positive has no recall, and a Brier skill without end.
+    finite = {name: values[np.isfinite(values)] for name, values in found.items()}
     return {
-        name: share * float(np.nanvar(forward_all(values, len(places), scales[name])))
-        for name, values in found.items()
-        if np.isfinite(values).sum() > 1
+        name: share * float(np.var(forward_all(values, len(places), scales[name])))
+        for name, values in finite.items()
+        if len(values) > 1
     }
 
 

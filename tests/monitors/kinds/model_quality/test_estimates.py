@@ -192,6 +192,16 @@ def test_sure_scores_have_finite_variances() -> None:
     assert all(np.isfinite(list(found.values())))
 
 
+def test_draws_without_a_positive_leave_the_variances_finite() -> None:
+    # Of 20 rows of 5% each, one draw in three has none.
+    rows = answers(np.linspace(0.04, 0.06, 20))
+
+    found = drawn_variances(rows, rows.probability)
+
+    assert {"brier_skill", "recall", "auc"} <= {*found}
+    assert all(np.isfinite(value) for value in found.values()), found
+
+
 def test_a_reference_of_few_rows_or_without_probabilities_estimates_nothing() -> None:
     assert "300 are needed" in why_not(calibrated(200, 9))
     assert "no probabilities" in why_not(replace(calibrated(500, 9), probability=None))
