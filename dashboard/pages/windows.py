@@ -182,6 +182,8 @@ def _choice(entry: WindowRun, shown: WindowRun, link: Link) -> html.A:
     way = html.A(parts, href=link(entry))
     return marked(way, aria_current="page") if entry.stamp == shown.stamp else way
 
+    if not monitor.are_newest:
+        listed.insert(0, html.Li(html.A("Newest windows", href=monitor_link(monitor.name))))
 
 def _step(run: WindowRun | None, glyph: str, label: str, link: Link) -> html.A | html.Span:
     if run is None:

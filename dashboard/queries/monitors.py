@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, Row, Select, func, select
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.records import AlarmRecord
@@ -48,7 +50,12 @@ from driftline.monitors.warm_up.status import suppressed_columns, suppressed_now
 log = logging.getLogger(__name__)
 
 WINDOWS_SHOWN = 400
+LATER_SHOWN = 100
+"""Windows after one that is not among the newest."""
 DELIVERIES_SHOWN = 12
+
+STAMP = "%Y%m%dT%H%M%SZ"
+_NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc())
 
 
 def monitor_line(
@@ -68,18 +75,64 @@ def monitor_line(
 def _runs(
     connection: Connection, definition: MonitorDefinition
 ) -> tuple[tuple[WindowRun, ...], str]:
-    """Read the newest windows of a monitor, oldest first, and the last baseline's version.
+    """Read the newest windows of a monitor, oldest first, and the last baseline's version."""
+    newest = _judged(definition).order_by(*_NEWEST_FIRST).limit(WINDOWS_SHOWN)
+    rows = connection.execute(newest).all()
+    return _as_runs(connection, definition, rows), rows[0].baseline_version if rows else ""
+
+
+def with_window(
+    connection: Connection, line: MonitorLine, stamp: str
+) -> tuple[MonitorLine, WindowRun]:
+    """Return a monitor with the windows around one, and that one, however old it is.
+
+    NotFoundError when no execution of the monitor is on a window of that start.
+    """
+    run = next((run for run in line.runs[1:] if run.stamp == stamp), None)
+    if run is None:  # Before the oldest, too, there may be others to step to.
+        line = replace(line, runs=_around(connection, line.definition, stamp), are_newest=False)
+        run = next((run for run in line.runs if run.stamp == stamp), None)
+    if run is None:
+        raise NotFoundError(f'monitor "{line.name}" has no window "{stamp}"')
+    return line, run
+
+
+def _around(
+    connection: Connection, definition: MonitorDefinition, stamp: str
+) -> tuple[WindowRun, ...]:
+    """Read the windows around a start, oldest first; none for what is no start."""
+    try:
+        start = datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return ()
+    judged, begin = _judged(definition), executions.c.window_start
+    end = start + timedelta(seconds=1)  # A stamp leaves out what is shorter.
+    later = judged.where(begin >= end).order_by(begin, executions.c.finished_at.desc())
+    earlier = judged.where(begin < end).order_by(*_NEWEST_FIRST)
+    rows = [
+        *reversed(connection.execute(later.limit(LATER_SHOWN)).all()),
+        *connection.execute(earlier.limit(WINDOWS_SHOWN - LATER_SHOWN)).all(),
+    ]
+    return _as_runs(connection, definition, rows)
+
+
+def _judged(definition: MonitorDefinition) -> Select[Any]:
+    """Select the executions of a monitor that stand, of endpoints that who asks may see."""
+    return select(*COLUMNS).where(
+        executions.c.monitor == definition.name,
+        executions.c.is_current,
+        is_of(CURRENT.get().endpoints),
+    )
+
+
+def _as_runs(
+    connection: Connection, definition: MonitorDefinition, rows: Sequence[Row[Any]]
+) -> tuple[WindowRun, ...]:
+    """Turn executions, newest first, into windows, oldest first.
 
     Of windows with one start the schedule's own stands, else the one that was judged last.
     """
-    table, endpoints = executions.c, CURRENT.get().endpoints
-    names = MonitorNames(connection, endpoints)
-    rows = connection.execute(
-        select(*COLUMNS)
-        .where(table.monitor == definition.name, table.is_current, is_of(endpoints))
-        .order_by(table.window_start.desc(), table.finished_at.desc())
-        .limit(WINDOWS_SHOWN)
-    ).all()
+    names = MonitorNames(connection, CURRENT.get().endpoints)
     runs: dict[datetime, WindowRun] = {}
     for row in rows:
         failed = row.status in WITHOUT_REPORT
@@ -93,7 +146,7 @@ def _runs(
         run = WindowRun(
             start=row.window_start,
             end=row.window_end,
-            stamp=f"{row.window_start:%Y%m%dT%H%M%SZ}",
+            stamp=f"{row.window_start:{STAMP}}",
             execution=row.id,
             state=state,
             row_count=None if failed else row.row_count,
@@ -108,7 +161,7 @@ def _runs(
         # Somebody may have run a part of a window by hand, which must not hide the whole.
         if run.start not in runs or definition.timetable.has_window(Window(run.start, run.end)):
             runs[run.start] = run
-    return tuple(reversed(runs.values())), rows[0].baseline_version if rows else ""
+    return tuple(reversed(runs.values()))
 
 
 def newest_sent(connection: Connection) -> tuple[Delivery, ...]:

@@ -32,6 +32,7 @@ from driftline.dashboard.queries.monitors import (
     monitor_line,
     newest_sent,
     warm_up_view,
+    with_window,
 )
 from driftline.dashboard.queries.notifications import Notifications
 from driftline.dashboard.queries.preview import preview_alarm
@@ -266,9 +267,7 @@ class Stores:
         line = replace(line, begun=tuple(begun))
         run = line.last
         if stamp is not None:
-            run = next((run for run in line.runs if run.stamp == stamp), None)
-            if run is None:
-                raise NotFoundError(f'monitor "{name}" has no window "{stamp}"')
+            line, run = with_window(connection, line, stamp)
         return line, run and replace(run, log=tuple(log_of(connection, run.execution)))
 
     def _endpoints(self, monitors: Iterable[MonitorLine]) -> Iterable[EndpointLine]:

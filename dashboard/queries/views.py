@@ -70,6 +70,8 @@ class MonitorLine:
     ``labelled`` counts the newest judged window's rows with a label, and all its rows, for kinds
     that need labels. ``overdue_since`` is when the next window should have been judged, if it was
     not. ``suppressed`` names the columns whose drift is suppressed now, since the baseline does not
+    ``are_newest``: its windows are the newest ones; else those around an older one.
+
     fit. ``expected`` counts the newest judged window's violations that are marked as expected.
     """
 
@@ -84,6 +86,7 @@ class MonitorLine:
     # Windows that are being judged now, where one monitor is shown.
     begun: tuple[RunState, ...] = ()
 
+    are_newest: bool = True
     @property
     def name(self) -> str:
         """The monitor's name."""

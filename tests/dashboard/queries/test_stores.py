@@ -131,6 +131,37 @@ def test_a_part_of_a_window_that_was_run_by_hand_does_not_hide_the_whole(seeded,
 
 def _copied(engine, folder):
     """Return a database of its own with the same rows."""
+def test_a_link_to_a_window_lives_as_long_as_its_execution(seeded, tmp_path):
+    engine = _copied(seeded.engine, tmp_path)
+    with engine.begin() as connection:
+        first = connection.execute(select(executions).order_by(executions.c.window_start)).first()
+        starts = [first.window_start - timedelta(days=day) for day in range(1, 451)]
+        older = [
+            {**first._mapping, "id": f"{start:%Y%m%d}", "window_start": start,
+             "window_end": start + timedelta(days=1)}
+            for start in starts
+        ]  # fmt: skip
+        connection.execute(insert(executions), older)
+    stores = Stores(engine, seeded.root, seeded.now)
+
+    views = [stores.monitor(seeded.monitor, f"{starts[at]:%Y%m%dT%H%M%SZ}", None)
+             for at in (385, 420, 449)]  # fmt: skip
+    runs = [view.monitor.runs for view in views]
+
+    engine.dispose()
+    assert [view.run.execution for view in views] == [
+        f"{starts[at]:%Y%m%d}" for at in (385, 420, 449)
+    ]
+    for view, around in zip(views, runs, strict=True):
+        place = [one.stamp for one in around].index(view.run.stamp)
+        later = around[place + 1]
+        assert later.start == view.run.start + timedelta(days=1)
+        assert place == 0 or around[place - 1].start == view.run.start - timedelta(days=1)
+    assert runs[2][0].stamp == views[2].run.stamp
+    page = str(monitor_page.page(views[1]))
+    assert "Newest windows" in page
+
+
     with sqlite3.connect(engine.url.database) as old, sqlite3.connect(folder / "copy.db") as new:
         old.backup(new)
     old.close()
