@@ -24,6 +24,7 @@ from driftline.dashboard.pages.parts import (
     legend,
     marked,
     more_of,
+    now_line,
     panel,
     stack,
     state_chip,
@@ -72,10 +73,13 @@ def verdict_panel(view: StoryView) -> html.Div:
     alarm = view.alarm
     lines: list[Cell] = [stack(state_chip(alarm.state), html.H2(verdict(view)))]
     if alarm.cause:
-        lines.append(html.P(alarm.cause, className="cause"))
+        first = way(alarm.link, "") if alarm.latest else []
+        lines.append(html.P([alarm.cause, *(" " * bool(first)), *first], className="cause"))
+    lines += now_line(alarm)
     lines.append(html.P(short_reason(alarm.reason), className="faint reason"))
-    if alarm.link and alarm.state == "ALARM":
-        lines.append(html.P(way(alarm.link, "button")))
+    link = alarm.latest_link or alarm.link
+    if link and alarm.state == "ALARM":
+        lines.append(html.P(way(link, "button")))
     return verdict_box({"ALARM": "alarm", "OK": "ok"}.get(alarm.state, "none"), *lines)
 
 

@@ -149,7 +149,8 @@ def _name(alarm: AlarmLine) -> Cell:
         *([tag("composite", "kind")] * (alarm.kind == "composite")),
         *incident_tag(alarm.incident),
     )
-    cause = [clipped(alarm.cause, "clip faint")] if alarm.cause else []
+    causes = (alarm.cause, alarm.latest and f"Now: {alarm.latest}")
+    cause = [clipped(words, "clip faint") for words in causes if words]
     quiet = [html.Span(f"◌ {words}", className="held line") for words in alarm.quiet]
     return html.Div([name, *cause, *quiet])
 

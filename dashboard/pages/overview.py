@@ -17,6 +17,7 @@ from driftline.dashboard.pages.parts import (
     layout,
     legend,
     no_alarms,
+    now_line,
     pair,
     panel,
     stack,
@@ -157,11 +158,12 @@ def _alarm(view: OverviewView, alarm: AlarmLine) -> html.Article:
         *(html.Span(f"◌ {words}", className="held") for words in alarm.quiet),
         when(alarm.since, view.now),
     ]
-    foot = [faint(alarm.condition), *way(alarm.link, "button")]
+    foot = [faint(alarm.condition), *way(alarm.latest_link or alarm.link, "button")]
     return html.Article(
         [
             html.Div(head, className="alarm-head"),
             html.P(alarm.cause or short_reason(alarm.reason), className="cause"),
+            *now_line(alarm),
             html.Div(foot, className="alarm-foot"),
         ]
     )

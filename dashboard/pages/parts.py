@@ -13,7 +13,7 @@ from dash.development.base_component import Component
 from driftline.access.principal import CURRENT, Role
 from driftline.dashboard.address import incident_link, monitor_link
 from driftline.dashboard.charts.canvas import Figure
-from driftline.dashboard.queries.views import MonitorLine, WindowRun
+from driftline.dashboard.queries.views import AlarmLine, MonitorLine, WindowRun
 from driftline.dashboard.words import STATES, age, moment, number, percent, plural, sentence, span
 
 Cell = Component | str
@@ -199,6 +199,13 @@ def way_words(link: str) -> str:
 def way(link: str | None, look: str = "line") -> list[Cell]:
     """Lead from an alarm to what it is about, if that is known."""
     return [html.A(way_words(link), href=link, className=look)] if link else []
+
+
+def now_line(alarm: AlarmLine) -> list[Cell]:
+    """Say what the newest datapoint says, where another one made the alarm fire."""
+    if not alarm.latest:
+        return []
+    return [html.P([html.B("Now: "), alarm.latest], className="cause")]
 
 
 def incident_tag(incident: str | None) -> list[Cell]:

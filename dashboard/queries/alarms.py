@@ -210,9 +210,10 @@ def alarm_line(
     *,
     note: Mapping[str, object] | None = None,
 ) -> AlarmLine:
-    """Return how an alarm stands, with the words of its metric's newest datapoint.
+    """Return how an alarm stands, with the words of the datapoint that made it so.
 
-    ``note`` are the words of the change to this state, where those are to do.
+    Those of a newer one beyond the bound stand beside them, unless ``note`` gives the words of the
+    change to this state, as lists do.
     """
     if isinstance(record, UnreadableAlarm):
         return AlarmLine(
@@ -226,15 +227,17 @@ def alarm_line(
             deliveries=tuple(deliveries),
             kind=record.kind,
         )
+    newest: Mapping[str, object] = {}
     if isinstance(record, CompositeRecord):
         condition = record.definition.alarm_rule
     else:
         condition = _condition(record.definition)
         if note is None and record.state == "ALARM":
-            note = newest_note(connection, record)
+            note, newest = _notes_of(connection, record)
     note = note or {}
     if record.state != "ALARM" or record.state_reason == reach.CHANGED:
-        note = {}
+        note = newest = {}
+    is_other = text_of(newest, "cause") != text_of(note, "cause")
     return AlarmLine(
         name=record.name,
         state=record.state,
@@ -244,6 +247,8 @@ def alarm_line(
         reason=record.state_reason,
         cause=text_of(note, "cause"),
         link=note_link(note),
+        latest=text_of(newest, "cause") if is_other else None,
+        latest_link=note_link(newest) if is_other else None,
         monitor=monitor_of(record),
         deliveries=tuple(deliveries),
         kind="composite" if isinstance(record, CompositeRecord) else "metric",
@@ -353,17 +358,21 @@ def changes_of(
     return tuple(changed)
 
 
-def newest_note(connection: Connection, record: AlarmRecord) -> Mapping[str, object]:
-    """Return the note of the newest datapoint beyond the bound, of those that are judged now.
+def _notes_of(
+    connection: Connection, record: AlarmRecord
+) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """Return the notes of the datapoint that put an alarm into ALARM, and of the newest such.
 
-    Where none is left, as after a window was judged again, the note of the change to this state.
+    The newest beyond the bound of those that are judged now; where none is left, as after a window
+    was judged again, and where the change is past retention, one stands for both.
     """
+    changed = reach.changes_of_state(connection, record, 1)
+    note = note_at(connection, record, changed[0]) if changed else {}
+    newest: Mapping[str, object] = {}
     if (stored := stored_span(connection, record)) is not None:
         earliest = min((point.start for point in decided_of(record)), default=stored[1])
-        if note := _breaching_note(connection, record.definition, stored[1], earliest):
-            return note
-    newest = reach.changes_of_state(connection, record, 1)
-    return note_at(connection, record, newest[0]) if newest else {}
+        newest = _breaching_note(connection, record.definition, stored[1], earliest)
+    return note or newest, newest or note
 
 
 def note_at(connection: Connection, record: AlarmRecord, item: HistoryItem) -> Mapping[str, object]:

@@ -116,11 +116,12 @@ class MonitorLine:
 
 @dataclass(frozen=True, slots=True)
 class AlarmLine:
-    """An alarm as it stands: since when, and what the newest breaching datapoint said.
+    """An alarm as it stands: since when, and what the datapoint said that made it so.
 
     ``deliveries`` are those of the newest change that was to be sent, by channel. ``quiet`` says
     what keeps the alarm from notifying anybody now, ``incident`` is the id of its open incident.
     """
+    ``latest`` is what a newer breaching datapoint says, where that is something else.
 
     name: str
     state: str
@@ -133,6 +134,8 @@ class AlarmLine:
     monitor: str | None = None
     deliveries: tuple[Delivery, ...] = ()
     kind: Literal["metric", "composite"] = "metric"
+    latest: str | None = None
+    latest_link: str | None = None
     quiet: tuple[str, ...] = ()
     incident: str | None = None
     actions_enabled: bool = True

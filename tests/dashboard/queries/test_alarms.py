@@ -53,7 +53,7 @@ def put(engine, day: int, value: float) -> None:
         metrics.put(connection, [point], source=f"monitor:dq/{stamp}")
 
 
-def test_it_leads_to_the_newest_window_beyond_the_bound_and_not_to_a_later_one(engine):
+def test_it_leads_to_the_window_that_made_it_fire_and_not_to_a_later_one(engine):
     with engine.connect() as connection:
         line = alarm_line(connection, get_alarm(connection, "drift"))
         change = changes_of(connection, get_alarm(connection, "drift"))[0]
@@ -64,12 +64,17 @@ def test_it_leads_to_the_newest_window_beyond_the_bound_and_not_to_a_later_one(e
         "3 columns drifted",
     )
     assert change.link == line.link
+    assert (line.latest, line.latest_link) == (None, None)
 
 
-def test_a_newer_window_beyond_the_bound_takes_its_place(engine):
+def test_a_newer_window_beyond_the_bound_stands_beside_the_one_that_made_it_fire(engine):
     put(engine, 6, 4.0)
 
     with engine.connect() as connection:
         line = alarm_line(connection, get_alarm(connection, "drift"))
 
-    assert line.link == "/monitors/dq?window=20261118T000000Z"
+    assert (line.cause, line.link) == ("3 columns drifted", "/monitors/dq?window=20261116T000000Z")
+    assert (line.latest, line.latest_link) == (
+        "4 columns drifted",
+        "/monitors/dq?window=20261118T000000Z",
+    )

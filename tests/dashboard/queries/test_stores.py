@@ -57,7 +57,9 @@ def test_firing_alarm_tells_since_when_why_and_where(stores):
     assert (page.name, page.severity) == ("flights: broken input", "page")
     assert page.since == datetime(2013, 11, 19, 0, 5, tzinfo=UTC)
     assert "EDV" in page.cause
-    assert page.link.startswith("/monitors/flights-data-quality?window=20131122T000000Z&feature=")
+    window = "/monitors/flights-data-quality?window="
+    assert page.link.startswith(f"{window}20131118T000000Z&feature=")
+    assert page.latest_link.startswith(f"{window}20131122T000000Z&feature=")
     assert page.link.endswith("#rows")
 
 
@@ -129,8 +131,6 @@ def test_a_part_of_a_window_that_was_run_by_hand_does_not_hide_the_whole(seeded,
     assert (run.execution, run.end) == (whole.id, datetime(2013, 11, 19, tzinfo=UTC))
 
 
-def _copied(engine, folder):
-    """Return a database of its own with the same rows."""
 def test_a_link_to_a_window_lives_as_long_as_its_execution(seeded, tmp_path):
     engine = _copied(seeded.engine, tmp_path)
     with engine.begin() as connection:
@@ -162,6 +162,8 @@ def test_a_link_to_a_window_lives_as_long_as_its_execution(seeded, tmp_path):
     assert "Newest windows" in page
 
 
+def _copied(engine, folder):
+    """Return a database of its own with the same rows."""
     with sqlite3.connect(engine.url.database) as old, sqlite3.connect(folder / "copy.db") as new:
         old.backup(new)
     old.close()
