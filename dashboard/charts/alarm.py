@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from driftline.dashboard.charts.canvas import (
+    CLEAR,
     GREY,
     HARD,
     Figure,
@@ -19,7 +20,7 @@ from driftline.dashboard.charts.canvas import (
     safe,
     short,
 )
-from driftline.dashboard.queries.views import AlarmPoint, AlarmView, StateSpan
+from driftline.dashboard.queries.views import UNKNOWN, AlarmPoint, AlarmView, StateSpan
 from driftline.dashboard.words import STATES, moment, number
 
 GROUNDS = {
@@ -95,9 +96,12 @@ def _ends(view: AlarmView) -> list[str]:
 
 
 def _shapes(span: StateSpan) -> list[Figure]:
-    """Shade a stretch behind the metric, and fill it in the lane."""
+    """Shade a stretch behind the metric, and fill it in the lane; what is unknown is framed."""
     colour = GROUNDS.get(span.state, GROUNDS["INSUFFICIENT_DATA"])
     ends: Figure = {"x0": naive(span.start), "x1": naive(span.end), "yref": "paper"}
+    if span.state == UNKNOWN:
+        edge = {"width": 1, "color": GREY, "dash": "dot"}
+        return [rectangle(CLEAR, y0=LANE[0], y1=LANE[1], **ends) | {"line": edge}]
     ground = rectangle(colour, y0=0.13, y1=1, **ends)
     lane = rectangle(colour, y0=LANE[0], y1=LANE[1], **ends)
     return [ground, lane] if span.state == "ALARM" else [ground | {"opacity": 0.55}, lane]
@@ -116,7 +120,7 @@ def _signs(view: AlarmView) -> list[Figure]:
             "y": sum(LANE) / 2,
             "yanchor": "middle",
             "showarrow": False,
-            "text": STATES.get(span.state, ("?", "", ""))[0],
+            "text": STATES.get(span.state, ("…", "", ""))[0],
             "font": {"size": 10},
         }
         for span in view.spans

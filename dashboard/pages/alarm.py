@@ -40,7 +40,14 @@ from driftline.dashboard.pages.parts import (
     tag,
     way,
 )
-from driftline.dashboard.queries.views import AlarmPoint, AlarmView, Preview, PreviewRun
+from driftline.dashboard.queries.views import (
+    UNKNOWN,
+    AlarmPoint,
+    AlarmView,
+    Preview,
+    PreviewRun,
+    times_in_alarm,
+)
 from driftline.dashboard.words import (
     STATES,
     age,
@@ -89,11 +96,13 @@ def _signal(view: AlarmView) -> html.Section:
         exact = f"{rule.namespace} {rule.judged_name} {where}".strip()
         return panel(title, [empty("No datapoint has arrived for exactly this metric:", exact)])
     breaches = sum(point.breaching for point in view.points)
-    fired = sum(span.state == "ALARM" for span in view.spans)
     summary = (
         f"{plural(len(view.points), 'period')} from {moment(view.points[0].start)}, "
-        f"{breaches} breaching; in alarm {plural(fired, 'time')}"
+        f"{breaches} breaching; in alarm {plural(times_in_alarm(view.spans), 'time')}"
     )
+    unknown = view.spans[:1] if view.spans and view.spans[0].state == UNKNOWN else ()
+    if unknown:
+        summary += f" since {moment(unknown[0].end)}; its states before that are not kept"
     signs = legend(
         glyph("▲", "alarm-text", "breaching"),
         glyph("●", "faint", "within"),
@@ -105,6 +114,7 @@ def _signal(view: AlarmView) -> html.Section:
             glyph(sign, f"key ground {tone}", f"in {mid_sentence(word)}")
             for sign, word, tone in (STATES["ALARM"], STATES["OK"])
         ),
+        *(glyph("…", "key ground unknown", "state not kept") for _ in unknown),
     )
     drawn = graph("timeline", alarm_figure(view), 270, f"{title}: {summary}")
     figure = html.Figure([drawn, html.Figcaption(summary, className="note")])

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.alarm import Point, is_breaching
-from driftline.alerts.alarms.records import AlarmRecord, HistoryItem
+from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history
 from driftline.alerts.alarms.window import clock_edges
 from driftline.alerts.evaluation.catalog import Entry
 from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
@@ -19,7 +19,7 @@ from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
 from driftline.alerts.metrics import store as metrics
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.queries import reach
-from driftline.dashboard.queries.views import AlarmPoint, StateSpan
+from driftline.dashboard.queries.views import UNKNOWN, AlarmPoint, StateSpan
 from driftline.errors import InputError
 
 POINTS_SHOWN = 500
@@ -147,7 +147,10 @@ def joined(point: AlarmPoint, stored: AlarmPoint | None) -> AlarmPoint:
 def spans_of(
     connection: Connection, record: AlarmRecord, points: Sequence[AlarmPoint], now: datetime
 ) -> tuple[StateSpan, ...]:
-    """Lay the states over the periods shown: each over the periods after which it held."""
+    """Lay the states over the periods shown: each over the periods after which it held.
+
+    What lies before the changes that are kept is unknown, and stands as such.
+    """
     if not points:
         return ()
     items = reach.changes_of_state(connection, record, SPANS_READ)[::-1]
@@ -155,12 +158,16 @@ def spans_of(
     start, end = points[0].start, points[-1].end
     if record.evaluated_until is not None:
         end = max(end, min(record.evaluated_until, now))
+    ends = [period_end(item) for item in items]
+    times = [
+        min(max(decided - period if decided else item.time, start), end)
+        for item, decided in zip(items, ends, strict=True)
+    ]
     state = side_of(items[0].data, "oldState")[0] if items else record.state
-    spans: list[StateSpan] = []
-    at = start
-    for item in items:
-        decided = period_end(item)
-        time = min(max(decided - period if decided else item.time, start), end)
+    # A change may be decided by a period before the alarm was made.
+    at = min([end, max(start, _kept_since(connection, record, items)), *times])
+    spans = [StateSpan(start, at, UNKNOWN)] if at > start else []
+    for item, time in zip(items, times, strict=True):
         if time > at:
             spans.append(StateSpan(at, time, state))
             at = time
@@ -168,6 +175,21 @@ def spans_of(
     if end > at:
         spans.append(StateSpan(at, end, state))
     return tuple(spans)
+
+
+def _kept_since(
+    connection: Connection, record: AlarmRecord, items: Sequence[HistoryItem]
+) -> datetime:
+    """Return since when all changes of an alarm's state are kept; ``items`` are oldest first."""
+    if not items:
+        return record.state_changed_at
+    if len(items) == SPANS_READ:
+        return items[0].time
+    if reach.is_limited():
+        return record.updated_at
+    # History is removed by its age, whatever alarm it is of.
+    first = history(connection, limit=1, newest_first=False)
+    return max([record.created_at, *(item.time for item in first)])
 
 
 def text_of(note: Mapping[str, object], key: str) -> str | None:

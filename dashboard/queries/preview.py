@@ -19,7 +19,13 @@ from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
 from driftline.alerts.evaluation.reading import BandsOf
 from driftline.alerts.evaluation.replay import preview
 from driftline.alerts.evaluation.replay_metric import Line
-from driftline.dashboard.queries.views import AlarmPoint, Preview, PreviewRun, StateSpan
+from driftline.dashboard.queries.views import (
+    AlarmPoint,
+    Preview,
+    PreviewRun,
+    StateSpan,
+    times_in_alarm,
+)
 from driftline.errors import InputError
 
 EVALUATIONS_MAX = 1_000
@@ -135,7 +141,7 @@ def _run(
     spans = _spans(lines, period)
     in_alarm = sum((one.end - one.start for one in spans if one.state == "ALARM"), timedelta())
     return PreviewRun(
-        fired=sum(one.state == "ALARM" != one.previous for one in lines),
+        fired=times_in_alarm(spans),
         in_alarm=in_alarm,
         state=lines[-1].state,
         spans=spans,

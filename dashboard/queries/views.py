@@ -8,7 +8,7 @@ shape (windows,) with NaN where nothing was measured, and a missing number is No
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -34,6 +34,9 @@ WindowState = Literal[
     "ok", "violations", "failed", "stopped", "unlabelled", "insufficient", "empty", "waiting"
 ]
 """``unlabelled``: no label has come yet; ``waiting``: before the first window."""
+
+UNKNOWN = "UNKNOWN"
+"""The state of an alarm before its history begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,7 +426,7 @@ class AlarmPoint:
 
 @dataclass(frozen=True, slots=True)
 class StateSpan:
-    """A stretch of periods after which the alarm was in one state."""
+    """A stretch of periods after which the alarm was in one state, or it is not known in which."""
 
     start: datetime
     end: datetime
@@ -443,6 +446,11 @@ class ChannelLine:
         """What is wrong with it; None for one that works."""
         if self.status is None:
             return "does not exist any more"
+def times_in_alarm(spans: Sequence[StateSpan]) -> int:
+    """Count how often an alarm fired; neighbours of one state are one stretch."""
+    return sum(span.state == "ALARM" for span in spans)
+
+
         if not self.status.enabled:
             return self.status.disabled_reason or "switched off"
         count = self.status.failure_count

@@ -1,16 +1,20 @@
 """What the pages of alarms are told and say, against alarms that the evaluator judged itself."""
 
 import json
+import sqlite3
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import plotly.graph_objects as go
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import create_engine, func, insert, select
+from sqlalchemy.pool import StaticPool
 
+from driftline.alerts import tables
 from driftline.alerts.alarms.records import get_alarm, history, list_alarms
 from driftline.alerts.evaluation.cause import LastAlarm
+from driftline.alerts.notify.notification_maintenance import forget
 from driftline.alerts.tables import outbox
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
@@ -18,6 +22,7 @@ from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import alarms as alarms_page
 from driftline.dashboard.queries.alarms import alarms_view
 from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.queries.views import UNKNOWN, times_in_alarm
 from driftline.dashboard.words import moment
 from driftline.errors import NotFoundError
 from tests.dashboard.measured_seed import ALARM_NAMES, START, WEEK
@@ -125,6 +130,31 @@ def test_states_cover_the_time_shown_without_gap_or_overlap(stores):
     assert spans[0].start == START
     assert spans[0].end == spans[1].start == START + 10 * WEEK
     assert all(span.end > span.start for span in spans)
+
+
+def test_states_that_retention_took_are_unknown_and_said(measured, tmp_path):
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    with sqlite3.connect(measured.engine.url.database) as source, engine.connect() as target:
+        source.backup(target.connection.driver_connection)
+    kept = START + 12 * WEEK
+    with engine.begin() as connection:
+        forget(connection, kept)
+        # An alarm that never rests is what still has history.
+        line = {"alarm_id": 999, "alarm_name": "x", "type": "StateUpdate", "summary": "x"}
+        connection.execute(insert(tables.history).values(time=kept, data={}, **line))
+    stores = Stores(engine, measured.root, measured.now)
+
+    view = stores.alarm(SLASH)
+    page = str(alarm_page.page(view))
+    preview = stores.alarm(SLASH, {"threshold": "0"}).preview
+
+    engine.dispose()
+    assert [span.state for span in view.spans] == [UNKNOWN, "ALARM"]
+    assert view.spans[0].end == view.alarm.since
+    assert "its states before that are not kept" in page
+    assert times_in_alarm(view.spans) == 1 == preview.declared.fired
+    signs = [one["text"] for one in alarm_figure(view)["layout"]["annotations"]]
+    assert signs == ["…", "▲"]
 
 
 def test_state_over_a_period_is_the_one_after_it(stores, measured):
