@@ -14,6 +14,7 @@ from driftline.dashboard.charts.canvas import (
     HARD,
     REFERENCE,
     REFERENCE_GROUND,
+    SOFT,
     WINDOW,
     Figure,
     axis,
@@ -111,11 +112,15 @@ def _spans(times: Sequence[str], history: MetricHistory) -> list[Figure]:
 
 
 def _points(times: Sequence[str], history: MetricHistory) -> list[Figure]:
-    """Draw the values, those in violation as triangles, and a line through all of them."""
+    """Draw the values, those in violation as triangles, and a line through all of them.
+
+    Those worse than the reference beyond both intervals are hollow where they are no violation.
+    """
     known = np.isfinite(history.value)
     drawn = [lines(list(times), history.value, WINDOW)]
     for chosen, symbol, colour, size in (
-        (known & ~history.violated, "diamond", WINDOW, 7),
+        (known & ~history.violated & ~history.apart, "diamond", WINDOW, 7),
+        (known & history.apart, "diamond-open", SOFT, 9),
         (known & history.violated, "triangle-up", HARD, 11),
     ):
         value = history.value[chosen]

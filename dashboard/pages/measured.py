@@ -60,6 +60,9 @@ SIDES = {"LessThanThreshold": "≥", "GreaterThanThreshold": "≤"}
 CAUSES_SHOWN = 5
 
 
+WITHIN_SEASON = "than the reference (intervals apart), within what season explains"
+"""What stands between none and a violation: no chance, and no more than the bound leaves room."""
+
 def page(view: KindView) -> html.Div:
     """Lay out one monitor: the verdict, one metric over time, what its kind shows, all metrics."""
     run = view.run
@@ -109,6 +112,7 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
     tone = tones.get(run.state, "alarm" if run.hard_count else "soft")
     lines: list[Cell] = [html.H2(verdict(view, run))]
     words = [one.words for one in view.found.gravest_first]
+    season = _within_season(view)
     causes = [one for one in words if one and one not in (run.cause or "")][:CAUSES_SHOWN]
     lines += [html.P(one, className="cause") for one in (run.cause, *causes) if one]
     if unjudged := unjudged_sentence(unjudged_metrics(view.found.metrics), "metric"):
@@ -116,6 +120,7 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
     lines += note_lines(view)
     if view.labels is not None and run.row_count:
         share = view.found.labelled_count / run.row_count
+    lines += [html.P(one, className="cause") for one in season]
         rest = "; the rest may still arrive" if share < 1 else ""
         lines.append(html.P(f"{percent(share)} of its rows have a label{rest}", className="faint"))
         if lost := _lost_labels(view):
@@ -131,6 +136,29 @@ def _lost_labels(view: KindView) -> str:
     parts, unfit, stray = [], view.found.unfit_label_count, view.found.stray_label_count
     if unfit:
         parts.append(f"{plural(unfit, 'label')} of another type than the reference's")
+def _worse(metric: MetricResult) -> str:
+    """Return "lower" or "higher" where a metric is worse beyond both intervals but no violation."""
+    if metric.violated or not metric.judged:
+        return ""
+    ends = (metric.low, metric.high, metric.reference_low, metric.reference_high)
+    low, high, reference_low, reference_high = (math.nan if end is None else end for end in ends)
+    if metric.operator == "LessThanThreshold" and high < reference_low:
+        return "lower"
+    return "higher" if metric.operator == "GreaterThanThreshold" and low > reference_high else ""
+
+
+def _within_season(view: KindView) -> list[str]:
+    """Return which metrics are worse than the reference but no violation, a sentence a side."""
+    sides: dict[str, list[str]] = {}
+    for one in view.found.metrics:
+        if side := _worse(one):
+            where = " ".join(part for part in (one.group, one.label) if part)
+            name = title_of(one.name) + (f" of {where}" if where else "")
+            sides.setdefault(side, []).append(name)
+    return [sentence(f"{', '.join(names)}: {side} {WITHIN_SEASON}")
+            for side, names in sides.items()]  # fmt: skip
+
+
     if stray:
         parts.append(f"{plural(stray, 'label')} for a row that the request does not have")
     return f"Not counted: {' and '.join(parts)}" if parts else ""
@@ -144,7 +172,10 @@ def _time(view: KindView, run: WindowRun) -> html.Section:
         return panel("Over all windows", [empty(why, f"driftline monitor run {view.monitor.name}")])
     known = sum(math.isfinite(value) for value in history.value)
     broken = int(history.violated.sum())
-    summary = f"{plural(known, 'window')} measured, {broken} in violation; shown: {span(run)}"
+    apart = int(history.apart.sum())
+    side = "lower" if metric.operator == "LessThanThreshold" else "higher"
+    more = f", {apart} {side} {WITHIN_SEASON}" if apart else ""
+    summary = f"{plural(known, 'window')} measured, {broken} in violation{more}; shown: {span(run)}"
     title = f"{title_of(metric.name)}{f' of {metric.group}' if metric.group else ''}"
     title += f", {metric.label}" if metric.label else ""
     title = title[:1].upper() + title[1:]
@@ -165,6 +196,7 @@ def _time(view: KindView, run: WindowRun) -> html.Section:
         *([swatch("span", "share with a label")] if view.labels is not None else []),
         html.Span("click a window to open it"),
     )
+        *([glyph("◇", "soft-text", f"{side}, within season")] if apart else []),
     return panel(f"{title} over all windows", parts, note=signs)
 
 
@@ -233,7 +265,9 @@ def _name(view: KindView, run: WindowRun, metric: MetricResult) -> Cell:
     parts: list[Cell] = [link, *(faint(one) for one in (metric.group, metric.label) if one)]
     if metric.severity:
         parts.append(tag(f"▲ {metric.severity}", metric.severity))
-    note = [faint(reason(metric.note), line=True)] if metric.note else []
+    note: list[Cell] = [faint(reason(metric.note), line=True)] if metric.note else []
+    if side := _worse(metric):
+        note.append(html.Span(f"◇ {side} {WITHIN_SEASON}", className="soft-word line"))
     return html.Div([stack(*parts), *note])
 
 

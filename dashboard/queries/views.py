@@ -70,11 +70,11 @@ class WindowRun:
 class MonitorLine:
     """One monitor with its windows, oldest first, and the alarms that watch it now.
 
+    ``are_newest``: its windows are the newest ones; else those around an older one.
+
     ``labelled`` counts the newest judged window's rows with a label, and all its rows, for kinds
     that need labels. ``overdue_since`` is when the next window should have been judged, if it was
     not. ``suppressed`` names the columns whose drift is suppressed now, since the baseline does not
-    ``are_newest``: its windows are the newest ones; else those around an older one.
-
     fit. ``expected`` counts the newest judged window's violations that are marked as expected.
     """
 
@@ -86,10 +86,10 @@ class MonitorLine:
     overdue_since: datetime | None = None
     suppressed: tuple[str, ...] = ()
     expected: int = 0
+    are_newest: bool = True
     # Windows that are being judged now, where one monitor is shown.
     begun: tuple[RunState, ...] = ()
 
-    are_newest: bool = True
     @property
     def name(self) -> str:
         """The monitor's name."""
@@ -121,10 +121,10 @@ class MonitorLine:
 class AlarmLine:
     """An alarm as it stands: since when, and what the datapoint said that made it so.
 
+    ``latest`` is what a newer breaching datapoint says, where that is something else.
     ``deliveries`` are those of the newest change that was to be sent, by channel. ``quiet`` says
     what keeps the alarm from notifying anybody now, ``incident`` is the id of its open incident.
     """
-    ``latest`` is what a newer breaching datapoint says, where that is something else.
 
     name: str
     state: str
@@ -134,11 +134,11 @@ class AlarmLine:
     reason: str
     cause: str | None = None
     link: str | None = None
+    latest: str | None = None
+    latest_link: str | None = None
     monitor: str | None = None
     deliveries: tuple[Delivery, ...] = ()
     kind: Literal["metric", "composite"] = "metric"
-    latest: str | None = None
-    latest_link: str | None = None
     quiet: tuple[str, ...] = ()
     incident: str | None = None
     actions_enabled: bool = True
@@ -356,6 +356,19 @@ class MetricHistory:
     bound: np.ndarray
     violated: np.ndarray
 
+    @property
+    def apart(self) -> np.ndarray:
+        """Windows worse than the reference beyond both intervals, and no violation, as booleans."""
+        one = self.metric
+        with np.errstate(invalid="ignore"):
+            worse = np.zeros(len(self.value), dtype=bool)
+            if one.operator == "LessThanThreshold" and one.reference_low is not None:
+                worse = self.high < one.reference_low
+            elif one.operator == "GreaterThanThreshold" and one.reference_high is not None:
+                worse = self.low > one.reference_high
+        apart: np.ndarray = worse & ~self.violated & np.isfinite(self.bound)
+        return apart
+
 
 @dataclass(frozen=True, slots=True)
 class LabelHistory:
@@ -433,6 +446,11 @@ class StateSpan:
     state: str
 
 
+def times_in_alarm(spans: Sequence[StateSpan]) -> int:
+    """Count how often an alarm fired; neighbours of one state are one stretch."""
+    return sum(span.state == "ALARM" for span in spans)
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelLine:
     """A channel that an alarm notifies, of which states; ``status`` is None when it was deleted."""
@@ -446,11 +464,6 @@ class ChannelLine:
         """What is wrong with it; None for one that works."""
         if self.status is None:
             return "does not exist any more"
-def times_in_alarm(spans: Sequence[StateSpan]) -> int:
-    """Count how often an alarm fired; neighbours of one state are one stretch."""
-    return sum(span.state == "ALARM" for span in spans)
-
-
         if not self.status.enabled:
             return self.status.disabled_reason or "switched off"
         count = self.status.failure_count

@@ -16,6 +16,7 @@ from driftline.dashboard.pages.attribution import moves
 from driftline.dashboard.pages.bias import sentence
 from driftline.dashboard.queries.documents import read_report
 from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.queries.views import MetricHistory
 from driftline.dashboard.words import metric_words
 from driftline.errors import NotFoundError
 from driftline.monitors.kind import kind_named
@@ -160,7 +161,7 @@ def test_what_there_is_to_know_of_the_numbers_is_said_on_the_page(stores, kind):
         "The model changed.",
         "16% of the reference's rows lie far from all others.",
         "DI could not be judged (too variable: about 2,400 rows would do).",
-        "not judged: too variable: about 2,400 rows would do",
+        "not judged: too variable to bound: about 2,400 rows would do",
         "tails too heavy",
     ):
         assert words in page.replace("\\'", "'")
