@@ -31,6 +31,7 @@ from driftline.dashboard.pages.quality import quality_parts
 from driftline.dashboard.pages.windows import (
     ROWS,
     expected_words,
+    failed_lines,
     monitor_page,
     note_lines,
     place_words,
@@ -59,9 +60,9 @@ SIDES = {"LessThanThreshold": "≥", "GreaterThanThreshold": "≤"}
 
 CAUSES_SHOWN = 5
 
-
 WITHIN_SEASON = "than the reference (intervals apart), within what season explains"
 """What stands between none and a violation: no chance, and no more than the bound leaves room."""
+
 
 def page(view: KindView) -> html.Div:
     """Lay out one monitor: the verdict, one metric over time, what its kind shows, all metrics."""
@@ -90,8 +91,10 @@ def verdict(view: KindView, run: WindowRun) -> str:
         return f"Waiting for labels: no ground truth has arrived for {span(run)} yet"
     if run.state == "empty":
         return f"No data: no request fell into this window ({span(run)})"
-    if run.state in ("failed", "stopped"):
-        return f"Not judged: {run.failure or 'the execution failed'} ({span(run)})"
+    if run.state == "failed":
+        return f"The run failed: this window is not judged ({span(run)})"
+    if run.state == "stopped":
+        return f"Not judged: {run.failure or 'the run was stopped'} ({span(run)})"
     if run.violation_count:
         return f"{plural(run.violation_count, 'violation')} ({where})"
     if expected := expected_words(view.annotations):
@@ -109,18 +112,20 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
     tones = {"ok": "ok", "failed": "failed"} | dict.fromkeys(
         ("unlabelled", "insufficient", "empty", "stopped"), "none"
     )
-    tone = tones.get(run.state, "alarm" if run.hard_count else "soft")
-    lines: list[Cell] = [html.H2(verdict(view, run))]
-    words = [one.words for one in view.found.gravest_first]
     season = _within_season(view)
+    tone = tones.get(run.state, "alarm" if run.hard_count else "soft")
+    if season and tone == "ok":
+        tone = "soft"
+    lines: list[Cell] = [html.H2(verdict(view, run)), *failed_lines(run)]
+    words = [one.words for one in view.found.gravest_first]
     causes = [one for one in words if one and one not in (run.cause or "")][:CAUSES_SHOWN]
     lines += [html.P(one, className="cause") for one in (run.cause, *causes) if one]
+    lines += [html.P(one, className="cause") for one in season]
     if unjudged := unjudged_sentence(unjudged_metrics(view.found.metrics), "metric"):
         lines.append(html.P(sentence(unjudged), className="cause"))
     lines += note_lines(view)
     if view.labels is not None and run.row_count:
         share = view.found.labelled_count / run.row_count
-    lines += [html.P(one, className="cause") for one in season]
         rest = "; the rest may still arrive" if share < 1 else ""
         lines.append(html.P(f"{percent(share)} of its rows have a label{rest}", className="faint"))
         if lost := _lost_labels(view):
@@ -131,11 +136,6 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
     return verdict_box(tone, *lines)
 
 
-def _lost_labels(view: KindView) -> str:
-    """Return which labels came and do not count; empty when all of them do."""
-    parts, unfit, stray = [], view.found.unfit_label_count, view.found.stray_label_count
-    if unfit:
-        parts.append(f"{plural(unfit, 'label')} of another type than the reference's")
 def _worse(metric: MetricResult) -> str:
     """Return "lower" or "higher" where a metric is worse beyond both intervals but no violation."""
     if metric.violated or not metric.judged:
@@ -159,6 +159,11 @@ def _within_season(view: KindView) -> list[str]:
             for side, names in sides.items()]  # fmt: skip
 
 
+def _lost_labels(view: KindView) -> str:
+    """Return which labels came and do not count; empty when all of them do."""
+    parts, unfit, stray = [], view.found.unfit_label_count, view.found.stray_label_count
+    if unfit:
+        parts.append(f"{plural(unfit, 'label')} of another type than the reference's")
     if stray:
         parts.append(f"{plural(stray, 'label')} for a row that the request does not have")
     return f"Not counted: {' and '.join(parts)}" if parts else ""
@@ -191,12 +196,12 @@ def _time(view: KindView, run: WindowRun) -> html.Section:
     signs = legend(
         glyph("◆", "window-text", "window, with its 95% interval"),
         glyph("▲", "alarm-text", "violation"),
+        *([glyph("◇", "soft-text", f"{side}, within season")] if apart else []),
         swatch("pale", "reference"),
         glyph("╌", "faint", "bound"),
         *([swatch("span", "share with a label")] if view.labels is not None else []),
         html.Span("click a window to open it"),
     )
-        *([glyph("◇", "soft-text", f"{side}, within season")] if apart else []),
     return panel(f"{title} over all windows", parts, note=signs)
 
 

@@ -31,6 +31,7 @@ from driftline.dashboard.pages.parts import (
 from driftline.dashboard.pages.windows import (
     ROWS,
     expected_words,
+    failed_lines,
     monitor_page,
     note_lines,
     place_words,
@@ -102,8 +103,10 @@ def page(view: MonitorView) -> html.Div:
 def verdict(view: MonitorView, run: WindowRun) -> str:
     """Return the state of the window in one sentence."""
     where, suppressed = place_words(run), suppressed_words(_suppressed(view))
-    if run.state in ("failed", "stopped"):
-        return f"Not judged: {run.failure or 'the execution failed'} ({span(run)})"
+    if run.state == "failed":
+        return f"The run failed: this window is not judged ({span(run)})"
+    if run.state == "stopped":
+        return f"Not judged: {run.failure or 'the run was stopped'} ({span(run)})"
     if run.state == "empty":
         return f"No data: no request fell into this window ({span(run)})"
     if run.state == "insufficient":
@@ -127,7 +130,7 @@ def _verdict(view: MonitorView, run: WindowRun) -> html.Div:
     tones |= {"empty": "none", "stopped": "none"}
     if not _suppressed(view):
         tones["ok"] = "ok"
-    lines: list[Cell] = [html.H2(verdict(view, run))]
+    lines: list[Cell] = [html.H2(verdict(view, run)), *failed_lines(run)]
     if view.cause:
         lines.append(html.P(view.cause, className="cause"))
     segments = (one.segment.text for one in view.found.violations if one.segment)

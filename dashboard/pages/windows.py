@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -56,6 +57,12 @@ Link = Callable[[WindowRun], str]
 ROWS = "Contributing rows"
 EVENT_CHARACTERS = 13
 CHANGES_SHOWN = 3
+
+FAILED_SCRIPT = re.compile(
+    r"(?P<script>[^:]+?)(, line (?P<line>\d+))?: (?P<type>[A-Z]\w*(Error|Exception|Exit))\b.*?"
+    r"( \(record (?P<record>[\d,]+)\))?"
+)
+"""How a script of records says what failed: see baseline/scripting_process.py."""
 
 VERDICTS = {EXPECTED: "expected", HARMFUL: "harmful", NEW_NORMAL: "the new normal"}
 MEANING = (
@@ -139,6 +146,21 @@ def place_words(run: WindowRun) -> str:
     return f"{span(run)}, {plural(run.row_count, 'row')}" if run.row_count else span(run)
 
 
+def failed_lines(run: WindowRun) -> list[Cell]:
+    """Show why a run failed: the message and, of a script, where and on which record."""
+    if run.state != "failed":
+        return []
+    said = run.failure or "No reason was recorded; the log of the scheduler has it."
+    lines: list[Cell] = [html.P(sentence(said), className="cause")]
+    if found := FAILED_SCRIPT.fullmatch(said):
+        names = {"script": "Script", "line": "Line", "type": "Type", "record": "Record"}
+        entries: list[tuple[str, Cell]] = [
+            (name, html.Code(found[key])) for key, name in names.items() if found[key]
+        ]
+        lines.append(facts(entries))
+    return lines
+
+
 def note_lines(view: WindowView) -> list[Cell]:
     """Write what there is to know of a window's numbers, and what cannot be shown of its rows."""
     return [html.P(sentence(one), className="faint") for one in (*view.found.notes, *view.notes)]
@@ -160,6 +182,8 @@ def picker(monitor: MonitorLine, run: WindowRun | None, link: Link) -> list[Cell
     after = monitor.runs[place + 1] if place + 1 < len(stamps) else None
     summary = html.Summary([html.Span(span(run)), faint("▾")])
     listed = [html.Li(_choice(entry, run, link)) for entry in reversed(monitor.runs)]
+    if not monitor.are_newest:
+        listed.insert(0, html.Li(html.A("Newest windows", href=monitor_link(monitor.name))))
     nav = html.Nav(
         [
             _step(before, "‹", "Earlier window", link),
@@ -182,8 +206,6 @@ def _choice(entry: WindowRun, shown: WindowRun, link: Link) -> html.A:
     way = html.A(parts, href=link(entry))
     return marked(way, aria_current="page") if entry.stamp == shown.stamp else way
 
-    if not monitor.are_newest:
-        listed.insert(0, html.Li(html.A("Newest windows", href=monitor_link(monitor.name))))
 
 def _step(run: WindowRun | None, glyph: str, label: str, link: Link) -> html.A | html.Span:
     if run is None:

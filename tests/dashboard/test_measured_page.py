@@ -18,6 +18,7 @@ from driftline.dashboard.queries.documents import read_report
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import MetricHistory
 from driftline.dashboard.words import metric_words
+from driftline.dashboard.words import sentence as sentence_of
 from driftline.errors import NotFoundError
 from driftline.monitors.kind import kind_named
 from driftline.monitors.results.metric import MetricResult
@@ -335,6 +336,61 @@ def test_allowed_side_of_a_bound_is_the_one_without_violation(stores):
 
     assert low["x0"] == 0.65
     assert high["x1"] == 0.05
+
+
+def test_worse_than_the_reference_within_season_is_neither_fine_nor_a_violation(stores):
+    view = stores.measured("flights-quality", None, None)
+    auc = MetricResult(
+        "auc", 0.6, low=0.58, high=0.62, reference=0.7, reference_low=0.68, reference_high=0.72,
+        bound=0.5, operator="LessThanThreshold",
+    )  # fmt: skip
+    near = replace(auc, name="recall", high=0.69)
+    run = replace(view.run, state="ok", violation_count=0, hard_count=0)
+    report = replace(view.found, metrics=(auc, near), violations=())
+    ends = np.full(len(view.monitor.runs), 0.69)
+    ends[:2] = 0.62
+    violated = ends * 0 == 1
+    violated[1] = True
+    history = MetricHistory(auc, ends, ends - 0.02, ends, ends * 0 + 0.5, violated)
+    shown = replace(view, run=run, report=report, rows=None, annotations=None, history=history)
+
+    page = str(page_of.page(shown))
+
+    words = "lower than the reference (intervals apart), within what season explains"
+    assert f"AUC: {words}." in page
+    assert page.count(f"◇ {words}") == 1
+    assert "verdict small soft" in page
+    assert np.flatnonzero(history.apart).tolist() == [0]
+    assert f"1 in violation, 1 {words}" in page
+
+
+def test_groups_that_are_not_drawn_are_said(stores):
+    view = stores.measured("flights-bias", None, None)
+    line = MetricResult("DPPL", 0.1, low=0.0, high=0.2, facet="origin", facet_value="EWR")
+    crowd = tuple(replace(line, facet_value=f"g{number}") for number in range(60))
+
+    page = str(page_of.page(replace(view, report=replace(view.found, metrics=crowd))))
+
+    assert "24 of 60 differences are drawn, violations first; " in page
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("rows.py, line 3: KeyError (record 1,204)", ["rows.py", "3", "KeyError", "1,204"]),
+        ('baseline "flights" has no version "7"', []),
+    ],
+)
+def test_a_failed_run_says_so_with_its_message_type_and_record(stores, reason, told):
+    view = stores.measured("flights-quality", None, None)
+    failed = replace(view.run, state="failed", failure=reason, violation_count=0)
+
+    page = str(page_of.page(replace(view, run=failed, report=None, rows=None)))
+
+    assert "The run failed: this window is not judged (" in page
+    assert str(sentence_of(reason)) in page
+    assert "No violation" not in page
+    assert [text for text in told if f"Code({text!r})" in page] == told
 
 
 def test_infinite_values_leave_no_gap_in_the_page(stores):
