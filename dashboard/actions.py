@@ -115,14 +115,17 @@ class Actions:
         chosen = _text(given, "length")
         if chosen not in LENGTHS:
             raise InputError(f'length "{chosen[:20]}"; expected one of {", ".join(LENGTHS)}')
+        comment, who = _text(given, "comment"), _text(given, "created_by")
+        if not (comment and who):
+            raise InputError("a silence needs a reason and a name; expected Reason and By")
         now = self._now()
         end = now + LENGTHS[chosen]
         name = f"page-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         spec = {
             "alarm_names": [str(one)[:TEXT_MAX] for one in names],
             "ends_at": end.isoformat(timespec="seconds"),
-            "created_by": _text(given, "created_by"),
-            "comment": _text(given, "comment"),
+            "created_by": who,
+            "comment": comment,
         }
         resource = {"kind": "Silence", "name": name, "spec": spec}
         send("POST", "/api/v1/apply", {"resources": [resource]})

@@ -192,7 +192,7 @@ def silence_form(names: Sequence[str]) -> html.Form:
     """Offer to suppress the notifications of alarms for a while."""
     fields: list[Cell] = [
         choice("length", "For", LENGTH_WORDS, "2h"),
-        field("comment", "Reason", hint="new model rolls out"),
+        field("comment", "Reason", hint="new model rolls out", is_required=True),
         *signature("created_by"),
     ]
     words = "Silence" if len(names) == 1 else f"Silence all {len(names)}"

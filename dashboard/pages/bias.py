@@ -85,6 +85,10 @@ def _forest(view: KindView) -> html.Section:
     ):
         if lines:
             parts.append(_figure(name, lines[:ROWS_SHOWN]))
+        if len(lines) > ROWS_SHOWN:
+            words = f"{ROWS_SHOWN} of {len(lines):,} {name} are drawn, violations first; "
+            rest = html.A("all of them as a table", href="#metrics")
+            parts.append(html.P([words, rest, "."], className="note"))
     if not drawn:
         parts.append(empty("No metric of a group has a value in this window."))
     signs = legend(

@@ -46,7 +46,11 @@ def _sender(words: str | list[Cell], look: str) -> html.Button:
 
 def signature(name: str) -> list[Cell]:
     """Ask for a name where nobody logs in; a person signs with their own."""
-    return [] if CURRENT.get().via != "off" else [field(name, "By", hint="your name")]
+    return (
+        []
+        if CURRENT.get().via != "off"
+        else [field(name, "By", hint="your name", is_required=True)]
+    )
 
 
 def ask_form(children: Sequence[Cell], button: str, *, anchor: str) -> html.Form:
@@ -60,7 +64,13 @@ def ask_form(children: Sequence[Cell], button: str, *, anchor: str) -> html.Form
 
 
 def field(
-    name: str, label: str, value: str = "", *, hint: str = "", is_number: bool = False
+    name: str,
+    label: str,
+    value: str = "",
+    *,
+    hint: str = "",
+    is_number: bool = False,
+    is_required: bool = False,
 ) -> html.Label:
     """Show a labelled line of text; a short one for a number."""
     box = dcc.Input(
@@ -70,6 +80,7 @@ def field(
         placeholder=hint,
         maxLength=200,
         debounce=True,
+        required=is_required,
         autoComplete="off",
     )
     return html.Label([html.Span(label), box], className="number-field" if is_number else "")

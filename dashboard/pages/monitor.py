@@ -189,7 +189,7 @@ def _warm_up(view: WarmUpView | None) -> list[Cell]:
             act_form("rebase", [], "Make this baseline", given),
         ]
     fields: list[Cell] = [
-        field("reason", "Reason", hint="the new airport stays"),
+        field("reason", "Reason", hint="the new airport stays", is_required=True),
         *signature("author"),
     ]
     accept = act_form("accept", fields, "Keep the current baseline", {"monitor": view.monitor})

@@ -355,7 +355,7 @@ def annotation_panel(view: AnnotationsView | None) -> list[Cell]:
     fields: list[Cell] = [
         choice("feature", "Feature", names, view.chosen or ""),
         choice("verdict", "Is", VERDICTS, EXPECTED),
-        field("reason", "Reason", hint="Black Friday"),
+        field("reason", "Reason", hint="Black Friday", is_required=True),
         field("until", "Expected until", hint="this window only"),
         *signature("author"),
     ]

@@ -76,6 +76,13 @@ def test_actions_of_an_alarm_are_switched(actions, policed_site):
         ("silence", {"alarms": ["a"], "length": "1y"}, 400, 'length "1y"'),
         ("silence", {"alarms": ["a"], "length": "2h", "comment": "x" * 1001}, 400, "comment"),
         ("silence", {"alarms": ["a"], "length": "2h", "comment": 7}, 400, "comment"),
+        ("silence", {"alarms": ["a"], "length": "2h", "created_by": "lee"}, 400, "a reason"),
+        (
+            "silence",
+            {"alarms": ["a"], "length": "2h", "comment": "c", "created_by": " "},
+            400,
+            "and a name",
+        ),
         ("expire", {"name": "no-such-silence"}, 404, "does not exist"),
         ("expire", {}, 400, "name: expected a text"),
         ("redeliver", {"id": "../../x"}, 400, "expected the id"),

@@ -22,10 +22,14 @@ def test_silence_from_the_page_and_its_end(visit_policed):
 
     quiet.get_by_label("Reason").fill("roll-out")
     quiet.get_by_label("For").select_option("8 hours")
-    quiet.get_by_role("button", name=re.compile("^Silence$")).click()
+    silence = quiet.get_by_role("button", name=re.compile("^Silence$"))
+    silence.click()
+    expect(quiet.get_by_label("By")).to_be_focused()  # The browser asks for the name.
+    quiet.get_by_label("By").fill("lee")
+    silence.click()
 
     expect(page.get_by_role("status")).to_contain_text("Silenced until 15 Jan 2026 14:00")
-    expect(quiet).to_contain_text("until 15 Jan 2026 14:00: roll-out")
+    expect(quiet).to_contain_text("until 15 Jan 2026 14:00 by lee: roll-out")
 
     quiet.get_by_role("button", name="End now").click()
 
@@ -38,6 +42,8 @@ def test_refusals_of_the_server_are_said_on_the_page(visit_policed, policed_site
     page = seen.open(path_of(MAINTENANCE))
     form = page.locator("#quiet form").first
     form.evaluate("form => { form.dataset.given = JSON.stringify({ alarms: [] }); }")
+    form.get_by_label("Reason").fill("roll-out")
+    form.get_by_label("By").fill("lee")
 
     form.get_by_role("button").click()
 
