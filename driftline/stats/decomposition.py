@@ -227,6 +227,29 @@ def _share_able(parts: Parts, whole: Whole) -> Floats:
     return np.asarray((able * share + PRIOR * rows / whole.rows) / (able + PRIOR))
 
 
+def most_in_a_run(rows: Floats, inside: Floats, least: float, most: float = math.inf) -> float:
+    """Return the largest share of a segment's rows among those of neighbouring cells.
+
+    Parameters
+    ----------
+    rows, inside
+        The reference's rows of each cell, in order of the values, and those of the segment, shape
+        (cells,).
+    least
+        Rows that the neighbouring cells hold together at least.
+    most
+        Rows that the segment has at most, where `inside` counts others, too.
+    """
+    first, last = np.triu_indices(rows.size + 1, 1)
+    ends, ends_inside = (np.append(0.0, np.cumsum(one)) for one in (rows, inside))
+    whole = ends[last] - ends[first]
+    held = np.minimum(ends_inside[last] - ends_inside[first], most)
+    share = min(ends_inside[-1], most) / max(ends[-1], 1.0)
+    enough = whole >= max(least, 1.0)
+    found = (held[enough] + PRIOR * share) / (whole[enough] + PRIOR)
+    return float(found.max()) if found.size else 0.0
+
+
 def _evidence(inside: _Side, beside: _Side, expected: Floats, total: Floats | float) -> Floats:
     """Bound the chance of so many matching rows in a segment (Chernoff), in nats."""
     usual, usual_beside = expected / inside.rows, (total - expected) / beside.rows

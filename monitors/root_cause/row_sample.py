@@ -268,7 +268,7 @@ def _shares(profile: ColumnProfile | None, texts: pa.Array) -> Floats:
 def cells_of(cells: Cells, condition: Condition) -> Bools | None:
     """Return which cells hold rows that meet a condition, shape (cells,); None: it is of no cells.
 
-    Of a cut that lies inside of a cell, that cell is taken whole.
+    Of a cut or a number that lies inside of a cell, that cell is taken whole.
     """
     found = np.zeros(cells.size, np.bool_)
     if not isinstance(condition, Predicate) or condition.column != cells.column:
@@ -282,6 +282,8 @@ def cells_of(cells: Cells, condition: Condition) -> Bools | None:
         found[slice(0, at + 1) if is_below else slice(at, cells.size - 2)] = True
     elif plain in cells.predicates:
         found[members(cells, plain)] = True
+    elif plain.op == "eq" and cells.is_number and isinstance(plain.value, (int, float)):
+        found[cells.place(plain.value)] = True
     else:
         return None
     return found

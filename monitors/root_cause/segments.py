@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 from driftline.baseline.cells import Cells
-from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.sample import RowSample
 from driftline.monitors.results.violation import Segment, SegmentChange
@@ -32,10 +31,8 @@ from driftline.monitors.root_cause.row_sample import (
     CodedColumn,
     CodedRows,
     Ints,
-    cells_of,
 )
-from driftline.monitors.rules.outcome import RuleCondition
-from driftline.monitors.rules.table_checks import UniqueCondition
+from driftline.monitors.root_cause.segment_counts import Asked, count_segments, reference_rows
 from driftline.stats.changed_levels import CHANCE, g_statistic
 from driftline.stats.decomposition import (
     FALSE_PAIR,
@@ -51,6 +48,7 @@ from driftline.stats.decomposition import (
     grown,
     measure,
     mixed,
+    most_in_a_run,
     needed,
 )
 
@@ -67,8 +65,6 @@ CONDITIONS_MAX = 64
 ALL = 0.95
 # So much of the change of a row in a range of numbers, found in other rows too, is all rows'.
 ELSEWHERE = 0.25
-# Nobody need know in which segments the reference had such rows if it had so few beside the window.
-FEW = 0.05
 NOT_NARROWED = "cannot be narrowed down to a segment"
 MIX = "since the mix of {} changed; within each of its levels as before"
 TOO_FEW = "too few rows to say where from"
@@ -104,9 +100,9 @@ def find_segments(
         groups.setdefault(target.within, []).append(index)
     for within, indices in groups.items():
         chosen = np.ones(rows.row_count, np.bool_) if within is None else rows.within[within]
-        known = _reference_rows(within, cells, sample)
+        known = reference_rows(within, cells, sample)
         asked = {
-            index: _Asked.of(targets[index], rows.matching[index][chosen], known, cells, sample)
+            index: Asked.of(targets[index], rows.matching[index][chosen], known, cells, sample)
             for index in indices
         }
         columns = rows.columns
@@ -118,96 +114,6 @@ def find_segments(
         for index, one in asked.items():
             found[index] = next(named) if one is not None else Named(words=NOT_NARROWED)
     return found
-
-
-def _reference_rows(
-    condition: Condition | None, cells: Mapping[str, Cells], sample: RowSample | None
-) -> Bools | None:
-    """Return which of the reference's rows meet a condition; None: the sample does not tell."""
-    if sample is None:
-        return None
-    found = np.ones(len(sample), np.bool_)
-    while condition is not None:
-        held = cells_of(cells[condition.column], condition) if condition.column in cells else None
-        if held is None or condition.column not in sample.codes:
-            return None
-        found &= held[sample.codes[condition.column]]
-        condition = condition.within if isinstance(condition, Predicate) else None
-    return found
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
-    """One target with its rows."""
-
-    own: tuple[str, ...]
-    matching: Bools  # Rows of the window, shape (n,).
-    known: Bools  # Rows of the reference's sample.
-    able: Bools  # Those of them that could have met it.
-    whole: Whole
-
-    @classmethod
-    def of(
-        cls,
-        target: Target,
-        matching: Bools,
-        within: Bools | None,
-        cells: Mapping[str, Cells],
-        sample: RowSample | None,
-    ) -> _Asked | None:
-        """Return None where nobody knows in which segments the reference had such rows.
-
-        Few beside the window's are taken to have been everywhere alike.
-        """
-        known = _reference_rows(target.predicate, cells, sample)
-        is_placed = known is not None and within is not None
-        if known is None or within is None:
-            few = 0.0 if within is None else FEW * matching.mean()
-            if target.share_reference > few:
-                return None
-            known = np.zeros(1 if within is None else within.size, np.bool_)
-        able = _could_meet(target.predicate, known, cells, sample)
-        if within is not None:
-            known, able = known[within], able[within]
-        met = float(known.sum()) if is_placed else target.share_reference * known.size
-        whole = Whole(
-            rows=matching.size,
-            matching=int(matching.sum()),
-            reference_rows=max(known.size, 1),
-            reference_matching=met,
-            reference_able=max(int(able.sum()), 1),
-            is_loss=target.is_loss,
-            is_cut=target.predicate.op in ("lt", "le", "ge", "gt") and met > 0,
-            design_effect=target.design_effect,
-            is_placed=is_placed,
-        )
-        # Of rows that repeat others no column is at fault more than others.
-        condition = target.predicate
-        is_whole = isinstance(condition, RuleCondition) and isinstance(
-            condition.breaks, UniqueCondition
-        )
-        own = () if is_whole else condition.columns
-        return cls(own, matching, known, able, whole)
-
-
-def _could_meet(
-    condition: Condition, known: Bools, cells: Mapping[str, Cells], sample: RowSample | None
-) -> Bools:
-    """Return which of the reference's rows could come to meet a condition on a number.
-
-    All, but those with the most frequent value of the column, where that does not meet it: of rain
-    that came in another unit the hours without any are as they were.
-    """
-    everywhere = np.ones(known.size, np.bool_)
-    own = cells.get(condition.column)
-    if own is None or not own.atoms or condition.op in ("null", "unfit") or sample is None:
-        return everywhere
-    codes = sample.codes.get(condition.column)
-    if codes is None or codes.size != known.size:
-        return everywhere
-    atoms = np.array([own.edges.index(atom) + 1 for atom in own.atoms])
-    most = codes == atoms[np.argmax(np.bincount(codes, minlength=own.size)[atoms])]
-    return everywhere if (known & most).any() else ~most
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -224,12 +130,16 @@ class _Found:
     def score(self) -> float:
         return float(self.held.score[self.at])
 
+    @property
+    def share(self) -> float:
+        return float(self.held.share[self.at])
+
 
 class _Search:
     """All single segments of some rows, counted for some targets."""
 
     def __init__(
-        self, columns: Sequence[CodedColumn], asked: Sequence[_Asked], at_fault: frozenset[str]
+        self, columns: Sequence[CodedColumn], asked: Sequence[Asked], at_fault: frozenset[str]
     ) -> None:
         self.columns, self.asked = columns, asked
         sizes = [column.low.size for column in columns]
@@ -242,7 +152,7 @@ class _Search:
              for one, at in enumerate(self.column.tolist())], np.bool_,
         )  # fmt: skip
         self.allowed = ~(self.is_number & np.isin(self.name, list(at_fault)))
-        self.parts = _count(columns, asked) if asked else []
+        self.parts = count_segments(columns, asked) if asked else []
         self._packed: dict[int, tuple[Bits, Bits | None]] = {}
 
     def _condition(self, segment: int) -> Predicate:
@@ -254,7 +164,7 @@ class _Search:
         for asked, parts in zip(self.asked, self.parts, strict=True):
             yield self._named(asked, parts)
 
-    def _named(self, asked: _Asked, parts: Parts) -> Named:
+    def _named(self, asked: Asked, parts: Parts) -> Named:
         """Look at texts, some levels of one, numbers, pairs, and at what only grew, in order."""
         whole = asked.whole
         if whole.change <= 0 or whole.matching in (0, whole.rows):
@@ -285,8 +195,8 @@ class _Search:
         if best is None or best.score + _pair_gain(best) < 1 - whole.change / whole.rows:
             best = self._pair(chosen, held, parts, asked, best)
         if best is not None:
-            return Named(_segment(best, self._conditions(best), whole))
-        return self._growth(chosen, held, parts, whole)
+            return Named(_segment(best, self._conditions(best), asked))
+        return self._growth(chosen, held, parts, asked)
 
     def _union(
         self,
@@ -294,7 +204,7 @@ class _Search:
         held: Held,
         parts: Parts,
         is_text: Bools,
-        asked: _Asked,
+        asked: Asked,
         least: float,
         best: _Found | None,
     ) -> _Found | None:
@@ -316,7 +226,7 @@ class _Search:
         return best
 
     def _pair(
-        self, chosen: Ints, held: Held, parts: Parts, asked: _Asked, best: _Found | None
+        self, chosen: Ints, held: Held, parts: Parts, asked: Asked, best: _Found | None
     ) -> _Found | None:
         """Lay the best conditions that hold half of the change each beside each other."""
         whole = asked.whole
@@ -383,8 +293,9 @@ class _Search:
             known = np.zeros(-(-int(whole.reference_rows) // 8), np.uint8)
         return None if known is None else (window, known)
 
-    def _growth(self, chosen: Ints, held: Held, parts: Parts, whole: Whole) -> Named:
+    def _growth(self, chosen: Ints, held: Held, parts: Parts, asked: Asked) -> Named:
         """Return what merely grew, or that nothing can be named."""
+        whole = asked.whole
         is_text = ~self.is_number[chosen]
         able = np.flatnonzero(grown(held, parts, whole, chosen.size) & is_text)
         if able.size:
@@ -393,7 +304,7 @@ class _Search:
             apart = np.abs(held.growth[able] - whole.change)
             at = int(able[np.lexsort((apart, shrank))[0]])
             found = _Found((int(chosen[at]),), False, held, parts, at)
-            segment = _segment(found, self._conditions(found), whole, is_growth=True)
+            segment = _segment(found, self._conditions(found), asked, is_growth=True)
             return Named(segment, is_mix=True)
         texts = [at for at, column in enumerate(self.columns) if not column.is_number]
         kept = np.flatnonzero(np.isin(self.column[chosen], texts))
@@ -409,14 +320,15 @@ class _Search:
         return Named(words=TOO_FEW if 0 < most < least else NOT_NARROWED)
 
     def _better(
-        self, best: _Found | None, found: _Found, gain: float, asked: _Asked
+        self, best: _Found | None, found: _Found, gain: float, asked: Asked
     ) -> _Found | None:
         """Return what is found where it says so much more than the best before."""
         if best is not None and found.score < best.score + gain:
             return best
-        return best if self._is_elsewhere(found, asked) else found
+        is_elsewhere = self._is_elsewhere(found, asked) or self._is_where_values_were(found, asked)
+        return best if is_elsewhere else found
 
-    def _is_elsewhere(self, found: _Found, asked: _Asked) -> bool:
+    def _is_elsewhere(self, found: _Found, asked: Asked) -> bool:
         """Return whether the column at fault changed outside of a range of another number as well.
 
         Where values of one column follow those of another, a fault of all rows crosses a cut first
@@ -446,6 +358,41 @@ class _Search:
         is_chance = chdtrc(max(float(freedom), 1.0), moved[1] / asked.whole.design_effect) > CHANCE
         return not is_chance and moved[1] / sizes[1] > ELSEWHERE * moved[0] / sizes[0]
 
+    def _is_where_values_were(self, found: _Found, asked: Asked) -> bool:
+        """Return whether the segment is merely where the values of some range lie.
+
+        If any rows are shifted or scaled, those that come into a range of numbers lay in another
+        range before. So a segment tells nothing that holds such rows of the reference anyway.
+        """
+        own = next((one for one in self.columns if one.name == asked.moves), None)
+        if own is None or own.reference is None:
+            return False
+        inside, most = np.full(own.reference.size, not found.is_union), asked.whole.reference_rows
+        for segment in found.segments:
+            known, limit = self._reference_rows(segment, inside.size)
+            inside = inside | known if found.is_union else inside & known
+            most = min(most, limit)
+        # Values that were in the range already did not come into it, and what is empty nowhere.
+        able = ~asked.known & (own.reference < own.home.size - 2)
+        held, held_inside = (
+            np.bincount(own.reference[rows], minlength=own.home.size).astype(np.float64)
+            for rows in (able, able & inside)
+        )
+        came = asked.whole.change - QUIET * math.sqrt(asked.whole.change)
+        least = came / asked.whole.rows * asked.whole.reference_rows
+        return found.share < LIFT * most_in_a_run(held, held_inside, least, most)
+
+    def _reference_rows(self, segment: int, count: int) -> tuple[Bools, float]:
+        """Return which of the reference's rows may lie in a segment, and at most how many do."""
+        column, place = self.columns[self.column[segment]], self.place[segment]
+        low, high = column.low[place], column.high[place]
+        codes, home = column.reference, column.home[low]
+        if codes is None or home == NEW:
+            return np.zeros(count, np.bool_), 0.0
+        if home == low:
+            return (codes >= low) & (codes < high), float(codes.size)
+        return codes == home, float(column.shares[low, 1]) * codes.size
+
     def _rows_of(self, segments: Sequence[int]) -> tuple[Bools, Bools] | None:
         """Return the rows in all of some segments, of the window and of the reference."""
         window = np.ones(self.columns[0].codes.size, np.bool_)
@@ -474,97 +421,6 @@ def _pair_gain(best: _Found | None) -> float:
     return PAIR_GAIN if best is None else min(PAIR_GAIN, PAIR_SHARE * (1.0 - best.score))
 
 
-def _count(columns: Sequence[CodedColumn], asked: Sequence[_Asked]) -> list[Parts]:
-    """Count the rows of each single segment for each target: one look at each column."""
-    rows, owner = _flat([one.matching for one in asked])
-    known_rows, known_owner = _flat([one.known for one in asked])
-    # Of most targets all rows could meet the condition: nothing need be counted of them.
-    limited = np.flatnonzero([not one.able.all() for one in asked])
-    able_rows, able_owner = _flat([asked[at].able for at in limited.tolist()])
-    able = np.array([[one.whole.reference_able] for one in asked], np.float64)
-    wholes = [one.whole for one in asked]
-    total = np.array([[one.matching] for one in wholes], np.float64)
-    met = np.array([[one.reference_matching] for one in wholes], np.float64)
-    is_loss = np.array([[one.is_loss] for one in wholes])
-    reference_rows = max((one.reference_rows for one in wholes), default=1.0)
-    usual = met / reference_rows
-    counted: list[list[Floats]] = [[] for _ in range(7)]
-    for column in columns:
-        size, home = column.home.size, np.maximum(column.home, 0)
-        is_new = column.home == NEW
-        matching = _by_place(column.codes[rows], owner, len(asked), size)
-        known = np.where(is_new, reference_rows, column.reference_counts[home])
-        known = np.repeat(known[None, :].astype(np.float64), len(asked), axis=0)
-        known_matching = np.zeros((len(asked), size))
-        if column.reference is not None:
-            by_cell = _by_place(column.reference[known_rows], known_owner, len(asked), size)
-            known_matching = by_cell[:, home]
-        known_matching = np.where(is_new, met, known_matching)
-        known_able = known.copy()
-        if column.reference is not None and limited.size:
-            by_cell = _by_place(column.reference[able_rows], able_owner, limited.size, size)
-            known_able[limited] = by_cell[:, home]
-        known_able = np.where(is_new, able, known_able)
-        expected = ((known_matching + usual) / (known + 1)) @ column.counts
-        share = _ranges(known[0], column) / reference_rows
-        known, known_matching = _at_worst(column, known, known_matching, reference_rows, is_loss)
-        known_able = np.minimum(known_able, known)
-        own = column.home[column.low] == column.low
-        # A value that is new grew from nothing; of a rare one its cell's share is no answer.
-        is_fresh = is_new[column.low] & (column.reference is not None)
-        share = np.where(own, share, np.where(is_fresh, 0.0, np.nan))
-        within = np.repeat(total - expected[:, None], column.low.size, axis=1)
-        for found, one in zip(
-            counted,
-            (_ranges(column.counts, column), _ranges(matching, column), _ranges(known, column),
-             _ranges(known_matching, column), _ranges(known_able, column), share, within),
-            strict=True,
-        ):  # fmt: skip
-            found.append(np.broadcast_to(one, (len(asked), column.low.size)))
-    whole = [np.concatenate(one, axis=1) if one else np.zeros((len(asked), 0)) for one in counted]
-    return [Parts(*(one[index] for one in whole)) for index in range(len(asked))]
-
-
-def _at_worst(
-    column: CodedColumn, known: Floats, met: Floats, reference_rows: float, is_loss: Bools
-) -> tuple[Floats, Floats]:
-    """Return how many reference rows each place had, and how many of them met each target.
-
-    Rare values share a cell, and of who sent a row the reference has nothing. There each value had
-    all those rows that leave it the least of the change, as far as its own rows go. A sender is
-    taken to have sent as many as now.
-    """
-    shares = column.shares
-    if column.reference is None:
-        now = column.counts / max(column.codes.size, 1)
-        shares = np.stack([now, now], axis=1)
-    is_part = ~np.isnan(shares[:, 0]) & ((column.home != NEW) | (column.reference is None))
-    least, most = np.minimum(shares.T[:, None, :] * reference_rows, known)
-    against = np.where(is_loss, known - met, met)
-    rows = np.where(is_part, np.clip(against, least, most), known)
-    there = np.minimum(against, rows)
-    return rows, np.where(is_part, np.where(is_loss, rows - there, there), met)
-
-
-def _flat(masks: Sequence[Bools]) -> tuple[Ints, Ints]:
-    """Return the marked rows of all masks behind each other, and whose they are."""
-    marked = [np.flatnonzero(mask) for mask in masks] or [np.zeros(0, np.int64)]
-    owner = np.repeat(np.arange(len(marked)), [one.size for one in marked])
-    return np.concatenate(marked), owner
-
-
-def _by_place(codes: NDArray[np.unsignedinteger], owner: Ints, targets: int, size: int) -> Floats:
-    found = np.bincount(owner * size + codes, minlength=targets * size)
-    return found.reshape(targets, size).astype(np.float64)
-
-
-def _ranges(by_place: NDArray[np.generic], column: CodedColumn) -> Floats:
-    """Add up places [low, high), along the last axis."""
-    added = np.cumsum(by_place, axis=-1, dtype=np.float64)
-    added = np.concatenate([np.zeros((*added.shape[:-1], 1)), added], axis=-1)
-    return np.asarray(added[..., column.high] - added[..., column.low])
-
-
 def _intersections(bits: Bits, marked: Bits, first: Ints, second: Ints) -> tuple[Floats, Floats]:
     """Count the rows in both of two segments, and the marked of them."""
     words = _as_words(bits)
@@ -582,9 +438,10 @@ def _as_words(bits: Bits) -> NDArray[np.uint64]:
 
 
 def _segment(
-    found: _Found, conditions: tuple[Predicate, ...], whole: Whole, *, is_growth: bool = False
+    found: _Found, conditions: tuple[Predicate, ...], asked: Asked, *, is_growth: bool = False
 ) -> Segment:
     """Put a segment in words and shares."""
+    whole = asked.whole
     held, parts, at = found.held, found.parts, found.at
     rows, matching = float(parts.rows[at]), float(parts.matching[at])
     known, met = float(parts.reference_rows[at]), float(parts.reference_matching[at])
@@ -595,13 +452,13 @@ def _segment(
     before = met / known if known and whole.is_placed else whole.rate
     elsewhere = (whole.reference_matching - met) / known_left if known_left else whole.rate
     # A value that is new had no rate, and of a rare one nobody counted it.
-    is_known = had > 0 or before == 0
+    is_known = (had > 0 and asked.is_exact) or before == 0
     change = SegmentChange(
         share=min(share, 1.0),
         before=before if is_known else None,
         now=matching / rows,
         before_elsewhere=(elsewhere if whole.is_placed else whole.rate)
-        if is_known or had == 0
+        if is_known or (had == 0 and asked.is_exact)
         else None,
         now_elsewhere=(whole.matching - matching) / left,
         is_all=is_all and not is_growth,

@@ -446,3 +446,49 @@ def test_a_rare_value_is_not_named_for_what_it_may_have_had_before() -> None:
     assert [place(report, name).words for name in ("tax", "card")] == ['town = "v9"'] * 2
     assert 'where town = "v9" (now 100% there, 0.1% elsewhere)' in named(report, "tax").cause
     assert "% of all rows, from 0% to 100% there)" in named(report, "card").cause
+
+
+def test_no_segment_is_named_that_is_merely_where_the_values_were() -> None:
+    """Any rows times 1.3: what comes into a range of miles lay in another, where few towns are."""
+    towns = {"ATL": 750, "MIA": 1090, "MCO": 944, "DEN": 1620, "LAX": 2460, "PHX": 2140, "BOS": 190}
+
+    def flights(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        to = rng.choice(list(towns), rows)
+        miles = np.array([towns[one] for one in to]) + rng.integers(-20, 20, rows)
+        return pd.DataFrame({"to": to, "by": rng.choice(list("abc"), rows), "miles": miles})
+
+    baseline = Baseline.fit(flights(np.random.default_rng(41), ROWS))
+    everywhere, in_one = [], []
+    for seed in range(6):
+        rng = np.random.default_rng([42, seed])
+        rows = flights(rng, 3_000)
+        longer = (rows.miles * 1.3).round().astype(int)
+        spoilt = rows.assign(miles=rows.miles.mask(rng.random(3_000) < 0.25, longer))
+        everywhere.append(place(check(spoilt, baseline), "miles"))
+        spoilt = rows.assign(miles=rows.miles.mask(rows.by == "c", longer))
+        in_one.append(place(check(spoilt, baseline), "miles"))
+
+    assert everywhere == [None] * 6
+    assert [one and one.words for one in in_one] == ['by = "c"'] * 6
+
+
+def test_a_value_inside_of_a_cell_is_placed_without_a_rate_before() -> None:
+    """Of one number the reference's cells tell only how often it came at most."""
+    reference = Baseline.fit(weather(np.random.default_rng(51), 90, "2024-01-01"), timestamp="at")
+    rows = weather(np.random.default_rng(52), 7, "2024-03-31")
+    highest = rows.temp.max() + 0.1  # Lower than the largest of the reference.
+    in_one = rows.assign(temp=rows.temp.mask(rows.origin == "EWR", highest))
+    cut_off = rows.assign(temp=rows.temp.clip(upper=rows.temp.quantile(0.7)))
+
+    found, none = (
+        next(
+            one for one in check(table, reference).violations
+            if one.constraint_check_type == "saturation_check"
+        )
+        for table in (in_one, cut_off)
+    )  # fmt: skip
+
+    assert found.segment is not None, found.cause
+    assert found.segment.words == 'origin = "EWR"'
+    assert "now 100% there" in found.cause
+    assert none.cause.endswith(NOT_NARROWED)

@@ -1,0 +1,216 @@
+"""The rows of each single segment, in the window and in the reference, for each target.
+
+One look at each column counts them all, from the places of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.cells import Cells
+from driftline.baseline.condition import Condition
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.sample import RowSample
+from driftline.monitors.root_cause.contributors import Target
+from driftline.monitors.root_cause.row_sample import NEW, Bools, CodedColumn, Ints, cells_of
+from driftline.monitors.rules.outcome import RuleCondition
+from driftline.monitors.rules.table_checks import UniqueCondition
+from driftline.stats.decomposition import Floats, Parts, Whole
+
+# Nobody need know in which segments the reference had such rows if it had so few beside the window.
+FEW = 0.05
+# What numbers come into when they are shifted, scaled or cut off.
+RANGES = ("lt", "le", "ge", "gt", "between", "eq")
+
+
+def reference_rows(
+    condition: Condition | None, cells: Mapping[str, Cells], sample: RowSample | None
+) -> Bools | None:
+    """Return which of the reference's rows meet a condition; None: the sample does not tell."""
+    if sample is None:
+        return None
+    found = np.ones(len(sample), np.bool_)
+    while condition is not None:
+        held = cells_of(cells[condition.column], condition) if condition.column in cells else None
+        if held is None or condition.column not in sample.codes:
+            return None
+        found &= held[sample.codes[condition.column]]
+        condition = condition.within if isinstance(condition, Predicate) else None
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """One target with its rows."""
+
+    own: tuple[str, ...]
+    matching: Bools  # Rows of the window, shape (n,).
+    known: Bools  # Rows of the reference's sample.
+    able: Bools  # Those of them that could have met it.
+    whole: Whole
+    moves: str  # The column of numbers whose values came into the set; "": nothing of the kind.
+    # Whether the reference's rows are those of the set, and not of the cell that a number lies in.
+    is_exact: bool
+
+    @classmethod
+    def of(
+        cls,
+        target: Target,
+        matching: Bools,
+        within: Bools | None,
+        cells: Mapping[str, Cells],
+        sample: RowSample | None,
+    ) -> Asked | None:
+        """Return None where nobody knows in which segments the reference had such rows.
+
+        Few beside the window's are taken to have been everywhere alike.
+        """
+        known = reference_rows(target.predicate, cells, sample)
+        is_placed = known is not None and within is not None
+        if known is None or within is None:
+            few = 0.0 if within is None else FEW * matching.mean()
+            if target.share_reference > few:
+                return None
+            known = np.zeros(1 if within is None else within.size, np.bool_)
+        able = _could_meet(target.predicate, known, cells, sample)
+        if within is not None:
+            known, able = known[within], able[within]
+        met = float(known.sum()) if is_placed else target.share_reference * known.size
+        whole = Whole(
+            rows=matching.size,
+            matching=int(matching.sum()),
+            reference_rows=max(known.size, 1),
+            reference_matching=met,
+            reference_able=max(int(able.sum()), 1),
+            is_loss=target.is_loss,
+            is_cut=target.predicate.op in ("lt", "le", "ge", "gt") and met > 0,
+            design_effect=target.design_effect,
+            is_placed=is_placed,
+        )
+        # Of rows that repeat others no column is at fault more than others.
+        condition = target.predicate
+        is_whole = isinstance(condition, RuleCondition) and isinstance(
+            condition.breaks, UniqueCondition
+        )
+        own = () if is_whole else condition.columns
+        cell = cells.get(condition.column)
+        plain = replace(condition, within=None) if isinstance(condition, Predicate) else None
+        is_exact = plain is None or plain.op != "eq" or cell is None or plain in cell.predicates
+        is_range = plain is not None and plain.op in RANGES and cell is not None and cell.is_number
+        moves = condition.column if is_range and is_placed and not target.is_loss else ""
+        return cls(own, matching, known, able, whole, moves, is_exact)
+
+
+def _could_meet(
+    condition: Condition, known: Bools, cells: Mapping[str, Cells], sample: RowSample | None
+) -> Bools:
+    """Return which of the reference's rows could come to meet a condition on a number.
+
+    All, but those with the most frequent value of the column, where that does not meet it: of rain
+    that came in another unit the hours without any are as they were.
+    """
+    everywhere = np.ones(known.size, np.bool_)
+    own = cells.get(condition.column)
+    if own is None or not own.atoms or condition.op in ("null", "unfit") or sample is None:
+        return everywhere
+    codes = sample.codes.get(condition.column)
+    if codes is None or codes.size != known.size:
+        return everywhere
+    atoms = np.array([own.edges.index(atom) + 1 for atom in own.atoms])
+    most = codes == atoms[np.argmax(np.bincount(codes, minlength=own.size)[atoms])]
+    return everywhere if (known & most).any() else ~most
+
+
+def count_segments(columns: Sequence[CodedColumn], asked: Sequence[Asked]) -> list[Parts]:
+    """Count the rows of each single segment for each target: one look at each column."""
+    rows, owner = _flat([one.matching for one in asked])
+    known_rows, known_owner = _flat([one.known for one in asked])
+    # Of most targets all rows could meet the condition: nothing need be counted of them.
+    limited = np.flatnonzero([not one.able.all() for one in asked])
+    able_rows, able_owner = _flat([asked[at].able for at in limited.tolist()])
+    able = np.array([[one.whole.reference_able] for one in asked], np.float64)
+    wholes = [one.whole for one in asked]
+    total = np.array([[one.matching] for one in wholes], np.float64)
+    met = np.array([[one.reference_matching] for one in wholes], np.float64)
+    is_loss = np.array([[one.is_loss] for one in wholes])
+    sampled = max((one.reference_rows for one in wholes), default=1.0)
+    usual = met / sampled
+    counted: list[list[Floats]] = [[] for _ in range(7)]
+    for column in columns:
+        size, home = column.home.size, np.maximum(column.home, 0)
+        is_new = column.home == NEW
+        matching = _by_place(column.codes[rows], owner, len(asked), size)
+        known = np.where(is_new, sampled, column.reference_counts[home])
+        known = np.repeat(known[None, :].astype(np.float64), len(asked), axis=0)
+        known_matching = np.zeros((len(asked), size))
+        if column.reference is not None:
+            by_cell = _by_place(column.reference[known_rows], known_owner, len(asked), size)
+            known_matching = by_cell[:, home]
+        known_matching = np.where(is_new, met, known_matching)
+        known_able = known.copy()
+        if column.reference is not None and limited.size:
+            by_cell = _by_place(column.reference[able_rows], able_owner, limited.size, size)
+            known_able[limited] = by_cell[:, home]
+        known_able = np.where(is_new, able, known_able)
+        expected = ((known_matching + usual) / (known + 1)) @ column.counts
+        share = _ranges(known[0], column) / sampled
+        known, known_matching = _at_worst(column, known, known_matching, sampled, is_loss)
+        known_able = np.minimum(known_able, known)
+        own = column.home[column.low] == column.low
+        # A value that is new grew from nothing; of a rare one its cell's share is no answer.
+        is_fresh = is_new[column.low] & (column.reference is not None)
+        share = np.where(own, share, np.where(is_fresh, 0.0, np.nan))
+        within = np.repeat(total - expected[:, None], column.low.size, axis=1)
+        for found, one in zip(
+            counted,
+            (_ranges(column.counts, column), _ranges(matching, column), _ranges(known, column),
+             _ranges(known_matching, column), _ranges(known_able, column), share, within),
+            strict=True,
+        ):  # fmt: skip
+            found.append(np.broadcast_to(one, (len(asked), column.low.size)))
+    whole = [np.concatenate(one, axis=1) if one else np.zeros((len(asked), 0)) for one in counted]
+    return [Parts(*(one[index] for one in whole)) for index in range(len(asked))]
+
+
+def _at_worst(
+    column: CodedColumn, known: Floats, met: Floats, sampled: float, is_loss: Bools
+) -> tuple[Floats, Floats]:
+    """Return how many reference rows each place had, and how many of them met each target.
+
+    Rare values share a cell, and of who sent a row the reference has nothing. There each value had
+    all those rows that leave it the least of the change, as far as its own rows go. A sender is
+    taken to have sent as many as now.
+    """
+    shares = column.shares
+    if column.reference is None:
+        now = column.counts / max(column.codes.size, 1)
+        shares = np.stack([now, now], axis=1)
+    is_part = ~np.isnan(shares[:, 0]) & ((column.home != NEW) | (column.reference is None))
+    least, most = np.minimum(shares.T[:, None, :] * sampled, known)
+    against = np.where(is_loss, known - met, met)
+    rows = np.where(is_part, np.clip(against, least, most), known)
+    there = np.minimum(against, rows)
+    return rows, np.where(is_part, np.where(is_loss, rows - there, there), met)
+
+
+def _flat(masks: Sequence[Bools]) -> tuple[Ints, Ints]:
+    """Return the marked rows of all masks behind each other, and whose they are."""
+    marked = [np.flatnonzero(mask) for mask in masks] or [np.zeros(0, np.int64)]
+    owner = np.repeat(np.arange(len(marked)), [one.size for one in marked])
+    return np.concatenate(marked), owner
+
+
+def _by_place(codes: NDArray[np.unsignedinteger], owner: Ints, targets: int, size: int) -> Floats:
+    found = np.bincount(owner * size + codes, minlength=targets * size)
+    return found.reshape(targets, size).astype(np.float64)
+
+
+def _ranges(by_place: NDArray[np.generic], column: CodedColumn) -> Floats:
+    """Add up places [low, high), along the last axis."""
+    added = np.cumsum(by_place, axis=-1, dtype=np.float64)
+    added = np.concatenate([np.zeros((*added.shape[:-1], 1)), added], axis=-1)
+    return np.asarray(added[..., column.high] - added[..., column.low])
