@@ -5,7 +5,7 @@ asks ``driftline.check``. Of a slice, the guilty rows lie in one level; of a pai
 two columns each; where no segment is guilty, they lie anywhere. A segment is right when its rows
 and those of the planted one overlap by 0.8 (Jaccard), wide when it holds these and more.
 
-    python bench/segments.py FOLDER      # of Parquet files; flights and loans come with packages
+    python -m bench.segments FOLDER      # of Parquet files; flights and loans come with packages
 """
 
 from __future__ import annotations
