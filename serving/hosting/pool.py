@@ -76,6 +76,7 @@ class Pool:
         self.problem: str | None = None
         self._children: list[Child] = []
         self._open = 0
+        self._coming = 0
         self._any_ready = asyncio.Event()
         # Those of ``limits.workers``, in the order of their making, and those that still leave.
         self._keepers: dict[asyncio.Task[None], _Slot] = {}
@@ -136,10 +137,10 @@ class Pool:
             self._keepers[asyncio.create_task(self._keep(slot, first))] = slot
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
-        """Stop all workers, after waiting up to ``drain_s`` for open requests."""
+        """Stop all workers; first wait up to ``drain_s`` for requests that are open or coming."""
         loop = asyncio.get_running_loop()
         end = loop.time() + drain_s
-        while self._open and loop.time() < end:
+        while (self._open or self._coming) and loop.time() < end:
             await asyncio.sleep(0.02)
         keepers = [*self._keepers, *self._leaving]
         for keeper in keepers:
@@ -148,6 +149,15 @@ class Pool:
         self._keepers = {}
         if self._first is not None:
             await self._first.stop()
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Announce a request that is still on its way, so that the pool does not stop before it."""
+        self._coming += 1
+        try:
+            yield
+        finally:
+            self._coming -= 1
 
     async def invoke(
         self, form: str, answer: str, body: bytes, target_model: str | None = None

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -245,6 +246,29 @@ def test_a_variant_joins_and_leaves_while_requests_come(server: Any, put: Any, u
     assert {status for status, _ in traffic.answers} == {200}
     assert Counter(name for _, name in traffic.answers[at:])["blue"] <= 2
     until(lambda: len(server.worker_ids()) == 1)
+
+
+def test_a_request_whose_body_is_late_is_answered_by_the_variant_that_it_began_with(
+    server: Any, put: Any, until: Any
+) -> None:
+    put(variant("blue"))
+    until(lambda: len(server.worker_ids()) == 1)
+    (blue,) = server.worker_ids()
+    address = httpx.URL(server.url)
+    head = (
+        f"POST /endpoints/flights/invocations HTTP/1.1\r\nhost: {address.host}\r\n"
+        f"content-type: text/csv\r\ncontent-length: {len(ROW)}\r\nconnection: close\r\n\r\n"
+    )
+    with socket.create_connection((address.host, address.port), timeout=30) as caller:
+        caller.sendall(head.encode())
+        put(variant("green"))
+        until(lambda: server.invoke("flights", ROW).headers[HEADER] == "green")
+        caller.sendall(ROW.encode())
+        answer = b"".join(iter(lambda: caller.recv(65_536), b""))
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"variant: blue" in answer
+    until(lambda: blue not in server.worker_ids())  # Then it goes.
 
 
 def test_a_killed_worker_of_one_variant_costs_no_request(server: Any, put: Any, until: Any) -> None:
