@@ -36,6 +36,7 @@ class ServerContext:
     external_url: str = ""  # Under which a proxy hands requests on to the server.
     recording: CapturePlace | None = None  # How the tap records; None: as it does by default.
     trust_pickle: bool = False
+    trust_commands: bool = False  # Whether models may be programs.
     workers: int = 1  # Processes of an endpoint that does not say how many.
     timeout_s: float = 60.0  # Of one invocation.
     start_timeout_s: float = 120.0  # Of loading a model.
@@ -74,6 +75,11 @@ class ServerContext:
     def places(self) -> Places:
         """Where what a request runs takes its place among other runs."""
         return Places(self.engine, self.max_concurrent_runs, self.lease_clock)
+
+    @property
+    def model_logs_dir(self) -> str:
+        """The folder of what models print that are commands."""
+        return str((self.local_dir or self.spool_dir.parent) / "model-logs")
 
     @property
     def models(self) -> ModelStore:

@@ -106,6 +106,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
             external_url=settings.server.external_url,
             recording=_recording(settings),
             trust_pickle=settings.serving.trust_pickle,
+            trust_commands=settings.serving.trust_commands,
             workers=settings.serving.workers,
             timeout_s=settings.serving.timeout_s,
             max_request_bytes=settings.serving.max_request_bytes,

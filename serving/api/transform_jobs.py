@@ -16,7 +16,7 @@ from driftline.errors import InputError
 from driftline.serving.api.requests import PAGE, Limit, PageToken, page_of
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
-from driftline.serving.resources.specs import variants_of
+from driftline.serving.resources.specs import command_of, variants_of
 from driftline.serving.transform.definition import JobStatus, TransformJobSpec
 from driftline.serving.transform.dispatch import TransformJobs
 from driftline.serving.transform.jobs import (
@@ -121,7 +121,10 @@ def _pinned(connection: Connection, spec: TransformJobSpec) -> tuple[PinnedModel
         name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
         signature, positive = endpoint.made.get("signature"), endpoint.made.get("positive")
     assert name is not None
-    made = store.get(connection, "Model", name).made
+    model = store.get(connection, "Model", name)
+    made = model.made
     if "file" not in made:
         raise InputError(f'model "{name}" stands for many models; expected one by itself')
+    if command_of(model.spec)[0] is not None:
+        raise InputError(f'model "{name}" is a command; expected one of a file or folder')
     return PinnedModel(made["file"], bool(made["trust_pickle"]), positive), signature

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.body_limits import MAX_REQUEST_ROWS
+from driftline.serving.hosting.command.process import TERM_S
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
 from driftline.serving.hosting.prints import Prints
@@ -47,6 +48,11 @@ class Launch:
     max_rows: int = MAX_REQUEST_ROWS  # Of one request.
     name: str = ""  # The model's, for the log.
     many: ManyModels | None = None  # Then ``path`` is the prefix below which they lie.
+    # A model that is a program: what is run beside the file or folder of ``path``.
+    command: tuple[str, ...] | None = None
+    trust_commands: bool = False
+    memory_bytes: int | None = None  # Of data, of each process of the command.
+    logs_dir: str = ""  # Where what it prints is kept.
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ class Child(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._process: WorkerProcess | None = None
         self._prints = Prints()
+        self._runs_command = False
 
     @classmethod
     async def start(cls) -> Child:
@@ -105,6 +112,7 @@ class Child(asyncio.Protocol):
             raise WorkerLostError("the worker has ended")
         self._ready = self._loop.create_future()
         self._prints.name = launch.name
+        self._runs_command = launch.command is not None
         self._write(asdict(launch), b"")
         try:
             async with asyncio.timeout(timeout_s):
@@ -150,7 +158,10 @@ class Child(asyncio.Protocol):
 
     def kill(self) -> None:
         """End the process at once; every waiting request learns that it is lost."""
-        if self._process is not None:
+        if self._runs_command and self._transport is not None:
+            # It ends what the command has started, also in sessions of its own, and then itself.
+            self._transport.abort()
+        elif self._process is not None:
             self._process.end()
 
     async def stop(self) -> None:
@@ -160,7 +171,8 @@ class Child(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         if self._process is not None:
-            await asyncio.to_thread(self._process.collect, STOP_GRACE_S)
+            grace_s = STOP_GRACE_S + (TERM_S if self._runs_command else 0.0)
+            await asyncio.to_thread(self._process.collect, grace_s)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio calls this)."""
@@ -193,11 +205,13 @@ class Child(asyncio.Protocol):
                 )
 
     def _receive(self, header: Mapping[str, Any], body: bytes) -> None:
-        if "ready" in header or "refused" in header:
+        if "ready" in header or "refused" in header or "lost" in header:
             if self._ready is None or self._ready.done():
                 return
             if "ready" in header:
                 self._ready.set_result(header["ready"])
+            elif "lost" in header:
+                self._ready.set_exception(WorkerLostError(header["lost"]))
             else:
                 self._ready.set_exception(LoadError(header["refused"]))
         elif "notes" in header:

@@ -533,6 +533,10 @@ class EndpointReconciler:
             max_rows=self._context.max_request_rows,
             name=desired.model,
             many=many,
+            command=desired.command,
+            trust_commands=self._context.trust_commands,
+            memory_bytes=desired.memory_bytes,
+            logs_dir=self._context.model_logs_dir,
         )
 
     def _limits(self, desired: DesiredVariant) -> Limits:

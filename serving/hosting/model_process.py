@@ -27,6 +27,7 @@ from driftline.errors import InputError, UnavailableError
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.hosting.child import Launch, LoadError
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
+from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
 from driftline.serving.hosting.formats.table import find_model
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.prints import Prints
@@ -320,6 +321,8 @@ class ModelShelf:
             made = store.get(connection, "Model", name).made
             if "file" not in made:  # Many models.
                 return None
+        if made.get("description", {}).get("kind") == BODIES:
+            raise InputError(NOT_EXPLAINED)
         launch = Launch(
             # Only here: a scheduler without such monitors may keep its storage elsewhere.
             str(ModelStore(self._root, self._local_dir).fetch(made["file"])),

@@ -37,7 +37,7 @@ from driftline.serving.bodies.media_types import (
 )
 from driftline.serving.bodies.predictions import Answer, write_answer
 from driftline.serving.bodies.rows import Columns, RowLimitError, read_columns
-from driftline.serving.hosting.formats.model_format import BodyModel
+from driftline.serving.hosting.formats.model_format import NOT_EXPLAINED, BodyModel
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.predictor import OF_BODIES, Description, Predictor, load_model
 from driftline.signature import Signature
@@ -118,6 +118,12 @@ def _serve(link: socket.socket) -> None:
                 many = ManyModels(link, header)
                 link.sendall(pack({"ready": {}}))
                 many.serve(reader)
+                return
+            if header.get("command"):
+                # Most workers never run one.
+                from driftline.serving.hosting.command.proxy import serve_command
+
+                serve_command(link, header)
                 return
             try:
                 loaded = load(header, expected_rows(header))
@@ -206,11 +212,7 @@ def _received(error: Exception) -> str:
 def _answer_monitor(loaded: Held, header: dict[str, Any], body: bytes) -> bytes:
     """Answer a question of a monitor; such a process has no other work."""
     if isinstance(loaded, BodyModel):
-        message = (
-            "the model reads and writes bodies by functions of its own (inference.py), so that its "
-            "answers cannot be explained; leave the attribution monitor out"
-        )
-        return refusal(header, 400, "bad_request", message)
+        return refusal(header, 400, "bad_request", NOT_EXPLAINED)
     try:
         return loaded.questions.answer(header, body)
     except MemoryError:

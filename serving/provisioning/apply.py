@@ -183,8 +183,8 @@ class Applier:
         context = self._context
         look = partial(
             content_of, resource, context.reach,
-            trust_pickle=context.trust_pickle, scripts_dir=context.scripts_dir,
-            access=context.access,
+            trust_pickle=context.trust_pickle, trust_commands=context.trust_commands,
+            scripts_dir=context.scripts_dir, access=context.access,
         )  # fmt: skip
         try:
             return await within(_LOOK_S, look)

@@ -117,6 +117,7 @@ def content_of(
     reach: Reach,
     *,
     trust_pickle: bool,
+    trust_commands: bool = False,
     scripts_dir: str = "",
     access: Access = UNLIMITED,
 ) -> Mapping[str, str]:
@@ -126,7 +127,10 @@ def content_of(
         if isinstance(resource.spec, ModelSpec) and resource.spec.mode == MULTI_MODEL:
             found = _examples(resource.spec, reach, trust_pickle=trust_pickle)
         elif isinstance(resource.spec, ModelSpec):
-            file = _model_file(resource.spec, reach, trust_pickle=trust_pickle)
+            if resource.spec.command is not None:
+                file = _command_model(resource.spec, reach, is_trusted=trust_commands)
+            else:
+                file = _model_file(resource.spec, reach, trust_pickle=trust_pickle)
             found = {"digest": model_digest(file), "source": str(file)}
         elif isinstance(resource.spec, BaselineSpec):
             found = {"fingerprint": _fingerprint(resource.spec, reach)}
@@ -330,6 +334,20 @@ def _is_servable(name: str, *, trust_pickle: bool) -> bool:
     except InputError:
         return False
     return True
+
+
+def _command_model(spec: ModelSpec, reach: Reach, *, is_trusted: bool) -> Path:
+    """Return what a command answers from: any file or folder."""
+    if not is_trusted:
+        raise ModelError(
+            "command: this installation runs none; allow it by [serving] trust_commands = true, "
+            "which lets whoever may apply resources run any program here"
+        )
+    path = absolute(str(spec.path), "path")
+    reach.check(path)
+    for file in model_files(path).values():
+        reach.check(file)
+    return path
 
 
 def _model_file(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> Path:

@@ -31,7 +31,7 @@ from driftline.monitors.warm_up.captured_baseline import (
 from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
-from driftline.serving.hosting.formats.model_format import BODIES
+from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
 from driftline.serving.hosting.model_process import ModelProcess
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model
@@ -46,7 +46,13 @@ from driftline.serving.provisioning.signatures import (
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.resources import ResourceError, key_of
-from driftline.serving.resources.specs import MULTI_MODEL, BaselineSpec, CapturedData, ModelSpec
+from driftline.serving.resources.specs import (
+    MULTI_MODEL,
+    BaselineSpec,
+    CapturedData,
+    ModelSpec,
+    command_of,
+)
 from driftline.serving.resources.store import Stored
 from driftline.signature import Signature
 
@@ -115,8 +121,14 @@ class Provisioner:
 
     async def _model(self, planned: Planned, spec: ModelSpec, file: Path) -> Made:
         trusted = self._context.trust_pickle and spec.trust_pickle is not False
-        if planned.before is not None and not planned.is_new_content:
-            return {**planned.before.made, "trust_pickle": trusted}
+        command, memory_bytes = command_of(planned.spec)
+        before = planned.before
+        if (
+            before is not None
+            and not planned.is_new_content
+            and command_of(before.spec) == (command, memory_bytes)
+        ):
+            return {**before.made, "trust_pickle": trusted}
         digest = planned.content["digest"]
         name = planned.resource.name.casefold()
         copy = self._store.put(name, file, digest)
@@ -125,8 +137,10 @@ class Provisioner:
         await asyncio.to_thread(self._hold, [copy.path])
         await asyncio.to_thread(copy.make)
         launch = Launch(
-            str(self._store.path(copy.path)), trust_pickle=trusted, name=planned.resource.name
-        )
+            str(self._store.path(copy.path)), trust_pickle=trusted, name=planned.resource.name,
+            command=command, trust_commands=self._context.trust_commands,
+            memory_bytes=memory_bytes, logs_dir=self._context.model_logs_dir,
+        )  # fmt: skip
         description, child = await describe_model(launch, timeout_s=self._context.start_timeout_s)
         self.loaded[launch.path] = child
         return {
@@ -236,6 +250,8 @@ class Provisioner:
         self, spec: BaselineSpec, data: object, fitted: baselines.Baseline, model: Made
     ) -> baselines.Baseline:
         """Add how much each feature counts for the model, asked in a process of its own."""
+        if model["description"]["kind"] == BODIES:
+            raise InputError(NOT_EXPLAINED)
         launch = Launch(
             str(self._store.fetch(model["file"])),
             # What was trusted once may be no more.

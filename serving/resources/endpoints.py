@@ -21,6 +21,7 @@ from driftline.serving.resources.specs import (
     EndpointSpec,
     ModelSpec,
     ProductionVariantSpec,
+    command_of,
     shadows_of,
     variants_of,
 )
@@ -55,6 +56,8 @@ class DesiredVariant:
     sampling_percentage: float | None
     trust_event_time: bool
     generation: int
+    command: tuple[str, ...] | None = None  # Of a model that is a program.
+    memory_bytes: int | None = None  # That it may use.
     reads_bodies: bool = False  # Whether bodies go to the model as they come, of whatever type.
     many: ManyModels | None = None
     is_shadow: bool = False  # Whether it answers copies of the requests, and no caller.
@@ -111,10 +114,14 @@ def require_one_place(spec: ModelSpec) -> None:
     if getattr(spec, needed) is None:
         other = "" if is_many else ", or mode: MultiModel with model_data_prefix"
         raise InputError(f"spec.{needed} is missing; expected it in mode {spec.mode}{other}")
-    idle = ("path",) if is_many else ("model_data_prefix", "memory_limit_mb", "disk_limit_mb")
+    idle = ("model_data_prefix", "memory_limit_mb", "disk_limit_mb")
+    if is_many:
+        idle = ("path", "command", "memory_size_in_mb")
     for name in idle:
         if getattr(spec, name) != ModelSpec.model_fields[name].default:
             raise InputError(f"spec.{name} in mode {spec.mode}, which has no use for it")
+    if spec.memory_size_in_mb is not None and spec.command is None:
+        raise InputError("spec.memory_size_in_mb without command; expected both, or neither")
 
 
 def _require_shadow(spec: EndpointSpec, shadow: ProductionVariantSpec) -> None:
@@ -191,6 +198,7 @@ def _desired(
     endpoint: store.Stored, variant: Mapping[str, Any], model: store.Stored
 ) -> DesiredVariant:
     spec, about = endpoint.spec, model.made.get("description") or {}
+    command, memory = command_of(model.spec)
     return DesiredVariant(
         endpoint=endpoint.name,
         name=variant["variant_name"],
@@ -204,6 +212,8 @@ def _desired(
         sampling_percentage=spec.get("sampling_percentage"),
         trust_event_time=spec["trust_event_time"],
         generation=endpoint.generation,
+        command=command,
+        memory_bytes=memory,
         reads_bodies=about.get("kind") == "bodies",  # Description.kind
         many=_many(model, endpoint.made.get("signature")),
     )

@@ -67,7 +67,7 @@ MULTI_MODEL = "MultiModel"
 
 
 class ModelSpec(Spec):
-    """A model file, or a folder with one; or many models below a prefix."""
+    """A model: a file, a folder or a command; or many models below a prefix."""
 
     path: str | None = None
     trust_pickle: bool | None = None
@@ -77,6 +77,17 @@ class ModelSpec(Spec):
     # What models may take that are in memory, of each worker, and as files on the server's disk.
     memory_limit_mb: Annotated[int, Field(ge=16, le=1 << 20)] = 1024
     disk_limit_mb: Annotated[int, Field(ge=1, le=1 << 24)] = 10_240
+    # A program that answers GET /ping and POST /invocations beside ``path``, and its arguments.
+    command: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
+    # That each process of the command may use; left out: no limit.
+    memory_size_in_mb: Annotated[int, Field(ge=16, le=1 << 20)] | None = None
+
+
+def command_of(spec: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, int | None]:
+    """Return the command of a stored model and the bytes that it may use; None for neither."""
+    # .get: specs that were stored before there were commands.
+    command, memory = spec.get("command"), spec.get("memory_size_in_mb")
+    return None if command is None else tuple(command), None if memory is None else memory << 20
 
 
 # Rows that an endpoint captured in a time that is over; "from" is no name that a class can give.

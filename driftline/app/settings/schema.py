@@ -349,6 +349,9 @@ class Serving(Section):
     trust_pickle: Flag = _setting(
         False, "load models that can run any code: joblib and pickle files, model.tar.gz, MLflow"
     )
+    trust_commands: Flag = _setting(
+        False, "run models that are programs: whoever may apply resources can then run any"
+    )
     data_dirs: tuple[str, ...] = _setting(
         (),
         "folders and URIs that models and reference data may be read from; empty: any but hidden "

@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 from driftline.baseline.scripting_process import FIXED, KEPT
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.check_context import Command
-from driftline.monitors.kinds.command.child import FAREWELL_S, NOT_STARTED
+from driftline.monitors.kinds.command.child import NOT_STARTED
+from driftline.orphans import FAREWELL_S
 
 CHILD = "driftline.monitors.kinds.command.child"
 # Between two looks at the time and at the folder.

@@ -12,6 +12,10 @@ from typing import cast
 from driftline.errors import InputError
 
 BODIES = "bodies"  # The kind of models that answer bodies instead of rows.
+NOT_EXPLAINED = (
+    "the model reads and writes bodies by functions of its own (inference.py) or a command, so "
+    "that its answers cannot be explained; leave the attribution monitor out"
+)
 
 
 class ModelError(InputError):

@@ -229,7 +229,7 @@ class EndpointStatus(TypedDict):
     positive: NotRequired[str | None]
 
 class ModelResource(TypedDict):
-    """A model file, or a folder with one; or many models below a prefix."""
+    """A model: a file, a folder or a command; or many models below a prefix."""
     name: str
     owner: NotRequired[str | None]
     tags: NotRequired[dict[str, str] | None]
@@ -237,13 +237,15 @@ class ModelResource(TypedDict):
     spec: ModelSpec
 
 class ModelSpec(TypedDict):
-    """A model file, or a folder with one; or many models below a prefix."""
+    """A model: a file, a folder or a command; or many models below a prefix."""
     path: NotRequired[str | None]
     trust_pickle: NotRequired[bool | None]
     mode: NotRequired[Literal["SingleModel", "MultiModel"]]
     model_data_prefix: NotRequired[str | None]
     memory_limit_mb: NotRequired[int]
     disk_limit_mb: NotRequired[int]
+    command: NotRequired[list[str] | None]
+    memory_size_in_mb: NotRequired[int | None]
 
 class ModelStatus(TypedDict):
     """What was made of a model's files."""
@@ -400,7 +402,7 @@ class StoredEndpoint(TypedDict):
     status: EndpointStatus
 
 class StoredModel(TypedDict):
-    """A model file, or a folder with one; or many models below a prefix."""
+    """A model: a file, a folder or a command; or many models below a prefix."""
     name: str
     owner: str | None
     tags: dict[str, str]

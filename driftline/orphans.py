@@ -1,0 +1,72 @@
+"""Processes that a program leaves behind: taken in, and ended with it. Standard library only.
+
+Killing a process group misses what has left it. A process that calls ``adopt_orphans`` becomes the
+parent of whatever its children leave behind, also in sessions of their own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+SUBREAPER, PARENT_DEATH = 36, 1  # PR_SET_CHILD_SUBREAPER and PR_SET_PDEATHSIG of Linux.
+# For processes that were killed, to be gone.
+FAREWELL_S = 2.0
+
+
+def adopt_orphans() -> None:
+    """Have what our children leave behind be our children; Linux alone knows that."""
+    _prctl(SUBREAPER, 1)
+
+
+def end_with_parent() -> None:
+    """Have this process killed when the one that started it is gone; Linux alone knows that."""
+    _prctl(PARENT_DEATH, signal.SIGKILL)
+
+
+def end_children() -> None:
+    """Kill all children, and theirs, which come to this process: one generation at a time."""
+    end = time.monotonic() + FAREWELL_S
+    while time.monotonic() < end:
+        for child in children(os.getpid()):
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return  # There are none any more.
+        time.sleep(0.01)
+
+
+def children(parent: int) -> list[int]:
+    """Return the processes whose parent a process is; none where there is no /proc."""
+    return [child for child, of in _parents() if of == parent]
+
+
+def descendants(ancestor: int) -> set[int]:
+    """Return the processes that a process has started, and those that these have."""
+    parents = dict(_parents())
+    found: set[int] = set()
+    new = {ancestor}
+    while new := {child for child, of in parents.items() if of in new} - found:
+        found |= new
+    return found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name in parentheses may hold anything; behind it stand state and parent.
+            words = place.read_text(errors="replace").rpartition(")")[2].split()
+            yield int(place.parent.name), int(words[1])
+
+
+def _prctl(option: int, value: int) -> None:
+    with suppress(AttributeError, OSError):  # Other systems have no such thing.
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

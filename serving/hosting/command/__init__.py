@@ -1,0 +1,1 @@
+"""Models that are commands: run and asked by the container contract of SageMaker."""

@@ -1,0 +1,332 @@
+"""Commands as a server's worker runs them: real processes, ended whole, whatever they do."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from driftline.orphans import children, descendants
+from driftline.serving.hosting.child import Child, Launch, LoadError, WorkerLostError
+from driftline.serving.hosting.command.log_file import LARGEST_BYTES, LogFile
+from driftline.serving.hosting.command.process import CommandProcess
+from driftline.serving.hosting.pool import Limits, Pool, describe_model
+
+PROGRAM = Path(__file__).parents[3] / "fixtures" / "serving" / "container.py"
+SECRET = "token-hunter2"
+
+
+@pytest.fixture
+def launch(tmp_path, monkeypatch):
+    """Return what describes a command in a mode."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    shutil.copy(PROGRAM, folder / "container.py")
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    def make(mode="plain", *, command=None, path=folder, is_trusted=True, **more):
+        argv = (sys.executable, "container.py", mode) if command is None else command
+        return Launch(
+            str(path), name="flights", command=argv, trust_commands=is_trusted,
+            logs_dir=str(tmp_path / "logs"), **more,
+        )  # fmt: skip
+
+    return make
+
+
+def log_of(tmp_path, number=0):
+    return (tmp_path / "logs" / f"flights.{number}.log").read_text()
+
+
+def is_running(process):
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+async def with_child(launch, act):
+    """Start a command, do something with it, and stop it; return what ran of it then."""
+    _, child = await describe_model(launch, timeout_s=60)
+    try:
+        found = await act(child)
+        started = descendants(child.process_id)
+    finally:
+        await child.stop()
+    return found, started
+
+
+def ask(child, body, form="text/csv", answer="*/*"):
+    return child.ask(form, answer, body, alone=False)
+
+
+def test_a_command_finds_what_the_contract_says_and_no_setting_of_ours(
+    launch, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DRIFTLINE_AUTH__TOKEN", "ours")
+
+    async def act(child):
+        return await ask(child, b"who", "text/x-odd; a=b", "")
+
+    reply, started = asyncio.run(with_child(launch(), act))
+
+    about = json.loads(reply.body)
+    assert (reply.status, reply.media_type) == (200, "application/json")
+    assert (about["type"], about["accept"], about["path"]) == (
+        "text/x-odd; a=b", "*/*", "/invocations",
+    )  # fmt: skip
+    assert about["files"] == ["container.py"]
+    assert Path(about["cwd"]) == tmp_path / "model"
+    assert "ours" not in about["environ"].values()
+    assert Path(about["environ"]["SM_MODEL_DIR"]).parent == Path(
+        about["environ"]["SAGEMAKER_BASE_DIR"]
+    )
+    assert about["pid"] in started
+    assert not any(map(is_running, started))
+    assert not Path(about["environ"]["SAGEMAKER_BASE_DIR"]).exists()
+
+
+def test_requests_are_answered_at_the_same_time(launch):
+    async def act(child):
+        return await asyncio.gather(*(ask(child, b"meet") for _ in range(4)))
+
+    replies, _ = asyncio.run(with_child(launch(), act))
+
+    assert sorted(int(reply.body) for reply in replies) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"refuse", 'Received client error (422) from the model with message "no odd rows"'),
+        (b"break", "the model's server broke the connection off (RemoteDisconnected"),
+        (b"eat", 'Received server error (500) from the model with message "out of memory"'),
+    ],
+)
+def test_what_goes_wrong_in_the_command_is_told_and_it_goes_on(body, message, launch):
+    async def act(child):
+        return await ask(child, body), await ask(child, b"who")
+
+    limited = launch(memory_bytes=512 << 20)
+    (refused, well), _ = asyncio.run(with_child(limited, act))
+
+    assert (refused.status, refused.code, well.status) == (424, "model_error", 200)
+    assert refused.message.startswith(message)
+
+
+def test_it_is_not_explained(launch):
+    async def act(child):
+        child._write({"id": 7, "op": "about"}, b"")
+        child._waiting[7] = future = asyncio.get_running_loop().create_future()
+        return await future
+
+    reply, _ = asyncio.run(with_child(launch(), act))
+
+    assert (reply.status, "cannot be explained" in reply.message) == (400, True)
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed", "lost"])
+@pytest.mark.parametrize("mode", ["plain", "stubborn"])
+def test_nothing_is_left_of_it_however_it_ends(how, mode, launch, until):
+    async def act():
+        _, child = await describe_model(launch(mode), timeout_s=60)
+        daemon = int((await ask(child, b"fork")).body)
+        worker = child.process_id
+        command = json.loads((await ask(child, b"who")).body)["pid"]
+        if how == "killed":
+            child.kill()
+        elif how == "lost":
+            os.kill(command, signal.SIGKILL)
+            await child.gone.wait()
+        await child.stop()
+        return worker, command, daemon
+
+    processes = asyncio.run(act())
+
+    until(lambda: not any(map(is_running, processes)))
+
+
+def test_nothing_is_left_of_it_when_the_server_is_killed(launch, tmp_path, until):
+    script = (
+        "import asyncio, json, sys, threading\n"
+        "from driftline.serving.hosting.child import Launch\n"
+        "from driftline.serving.hosting.pool import describe_model\n"
+        "async def act():\n"
+        "    given = json.loads(sys.argv[1])\n"
+        "    launch = Launch(**{**given, 'command': tuple(given['command'])})\n"
+        "    _, child = await describe_model(launch, timeout_s=60)\n"
+        "    daemon = await child.ask('text/csv', '', b'fork', alone=False)\n"
+        "    who = await child.ask('text/csv', '', b'who', alone=False)\n"
+        "    pids = [child.process_id, json.loads(who.body)['pid'], int(daemon.body)]\n"
+        "    print(json.dumps(pids), flush=True)\n"
+        "    await asyncio.Event().wait()\n"
+        "asyncio.run(act())\n"
+    )
+    argv = [sys.executable, "-c", script, json.dumps(asdict(launch("stubborn")))]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        processes = json.loads(server.stdout.readline())
+        assert all(map(is_running, processes))
+        server.kill()
+
+    until(lambda: not any(map(is_running, processes)))
+
+
+def test_what_it_prints_is_in_its_file_and_nowhere_else(launch, tmp_path, caplog):
+    caplog.set_level("DEBUG")
+
+    with pytest.raises(LoadError) as error:
+        asyncio.run(with_child(launch("exit"), None))
+
+    assert str(error.value) == (
+        "the command ended with exit code 7 before GET /ping answered 200 on port "
+        f"{str(error.value).partition('port ')[2].partition(' ')[0]} (SAGEMAKER_BIND_TO_PORT); "
+        f"what it printed is in {tmp_path / 'logs' / 'flights.0.log'}"
+    )
+    assert SECRET in log_of(tmp_path)
+    assert SECRET not in caplog.text
+    assert (tmp_path / "logs" / "flights.0.log").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"is_trusted": False}, r'model "flights" is a command.*trust_commands = true'),
+        ({"command": ("no-such-program",)}, r'"no-such-program" cannot be started \(No such file'),
+        ({"command": ("./container.py",)}, r"cannot be started \(Permission denied\)"),
+        ({"command": ("a\0b",)}, r"cannot be started \(embedded null"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_a_sentence(changes, sentence, launch):
+    with pytest.raises(LoadError, match=sentence):
+        asyncio.run(with_child(launch(**changes), None))
+
+
+def test_one_that_never_gets_ready_is_ended_when_its_time_is_over(launch, tmp_path):
+    with pytest.raises(LoadError, match=r"was not loaded after 15 s"):
+        asyncio.run(describe_model(launch("never"), timeout_s=15))
+
+    assert SECRET in log_of(tmp_path)
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert "container.py never" not in listed.stdout
+
+
+def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch):
+    async def act():
+        pool = Pool("flights", launch(), Limits(workers=2, timeout_s=60, wait_s=60))
+        await pool.start()
+        try:
+            replies = []
+            for number in range(30):
+                if number % 10 == 4:
+                    who = json.loads((await pool.invoke("text/csv", "", b"who")).body)
+                    os.kill(who["pid"], signal.SIGKILL)
+                replies.append(await pool.invoke("text/csv", "", b"who"))
+            with pytest.raises(WorkerLostError, match="its worker ended over this request"):
+                await pool.invoke("text/csv", "", b"crash")
+            replies.append(await pool.invoke("text/csv", "", b"who"))
+            return replies
+        finally:
+            await pool.stop()
+
+    replies = asyncio.run(act())
+
+    assert [reply.status for reply in replies] == [200] * 31
+    assert len({json.loads(reply.body)["pid"] for reply in replies}) >= 4
+
+
+def test_one_that_hangs_over_its_requests_is_replaced(launch):
+    async def act():
+        pool = Pool("flights", launch(), Limits(timeout_s=2, wait_s=60))
+        await pool.start()
+        first = json.loads((await pool.invoke("text/csv", "", b"who")).body)["pid"]
+        try:
+            with pytest.raises(Exception, match="did not answer within 2 s"):
+                await pool.invoke("text/csv", "", b"hang")
+            pool.limits = Limits(timeout_s=60, wait_s=60)
+            return first, json.loads((await pool.invoke("text/csv", "", b"who")).body)["pid"]
+        finally:
+            await pool.stop()
+
+    first, second = asyncio.run(act())
+
+    assert first != second
+    assert not is_running(first)
+
+
+def test_one_that_answers_no_pings_is_replaced(launch, tmp_path):
+    script = (
+        "import json, socket, sys\n"
+        "from driftline.serving.hosting.command import proxy\n"
+        "proxy.PING_EVERY_S = 0.1\n"
+        "proxy.serve_command(socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2]))\n"
+    )
+    ours, theirs = socket.socketpair()
+    argv = [sys.executable, "-c", script, str(theirs.fileno()), json.dumps(asdict(launch()))]
+    with ours, subprocess.Popen(argv, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE) as worker:
+        theirs.close()
+        assert b'"ready"' in ours.recv(1 << 16)
+        (tmp_path / "home" / "sick").touch()
+
+        assert ours.recv(1 << 16) == b""
+        _, said = worker.communicate(timeout=30)
+
+    assert b"did not answer 3 pings and is replaced" in said
+    assert SECRET.encode() not in said
+
+
+def test_a_port_of_another_program_is_not_taken_for_the_commands(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as others:
+        process = object.__new__(CommandProcess)
+        process.port = others.getsockname()[1]
+        with subprocess.Popen(["sleep", "60"]) as sleeper:
+            process._process = sleeper
+            assert process.listeners() == (False, True)
+            sleeper.kill()
+    with socket.create_server(("0.0.0.0", 0)) as own:
+        process.port = own.getsockname()[1]
+        monkeypatch.setattr(CommandProcess, "process_id", os.getpid())
+        assert process.listeners() == (True, False)
+
+
+def test_log_files_have_a_size_and_a_process_each(tmp_path):
+    first, second = (LogFile(tmp_path, "a/../b") for _ in range(2))
+
+    assert [one.path.name for one in (first, second)] == ["a____b.0.log", "a____b.1.log"]
+    writing = first.open()
+    for _ in range(3):
+        with open(writing, "wb", closefd=False) as pipe:
+            pipe.write(b"x" * (LARGEST_BYTES // 2))
+    os.close(writing)
+    first.close(30)
+    assert first.path.stat().st_size == LARGEST_BYTES // 2
+    assert first.path.with_suffix(".log.1").stat().st_size == LARGEST_BYTES
+
+
+def test_processes_know_their_children_and_theirs():
+    with subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE) as one:
+        assert one.stdout is not None
+        sleeper = int(one.stdout.readline())
+        assert one.pid in children(os.getpid())
+        assert {one.pid, sleeper} <= descendants(os.getpid())
+        os.kill(sleeper, signal.SIGKILL)
+
+
+def test_a_child_without_a_command_is_killed_as_ever():
+    async def act():
+        child = await Child.start()
+        process = child.process_id
+        child.kill()
+        await child.stop()
+        return process
+
+    assert not is_running(asyncio.run(act()))
