@@ -117,8 +117,8 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
     if season and tone == "ok":
         tone = "soft"
     lines: list[Cell] = [html.H2(verdict(view, run)), *failed_lines(run)]
-    words = [one.words for one in view.found.gravest_first]
-    causes = [one for one in words if one and one not in (run.cause or "")][:CAUSES_SHOWN]
+    gravest = [one for one in view.found.gravest_first if one.words not in (run.cause or "")]
+    causes = [one.named for one in gravest[:CAUSES_SHOWN]]
     lines += [html.P(one, className="cause") for one in (run.cause, *causes) if one]
     lines += [html.P(one, className="cause") for one in season]
     if unjudged := unjudged_sentence(unjudged_metrics(view.found.metrics), "metric"):

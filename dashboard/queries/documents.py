@@ -68,6 +68,12 @@ class Violation:
         return self.cause or self.description
 
     @property
+    def named(self) -> str:
+        """What was found, and of which metric."""
+        is_named = self.feature_name in self.words
+        return self.words if is_named else f"{self.feature_name}: {self.words}"
+
+    @property
     def is_ticket(self) -> bool:
         """Whether it is less grave than a page; as a pager's sentence sorts, so does the page."""
         return self.severity != "page"

@@ -169,6 +169,19 @@ def test_what_there_is_to_know_of_the_numbers_is_said_on_the_page(stores, kind):
         assert words not in before
 
 
+def test_each_violation_is_told_with_its_metric(stores):
+    view = stores.measured("flights-quality", None, None)
+    found = [
+        {"feature_name": "coverage[0.9]", "cause": "0.34 where the reference has 0.9"},
+        {"feature_name": "mae", "cause": "mae 2.4 where the reference has 0.8"},
+    ]
+
+    page = str(page_of.page(replace(view, report=read_report({"violations": found}))))
+
+    assert "coverage[0.9]: 0.34 where the reference has 0.9" in page
+    assert "mae: mae" not in page
+
+
 def test_confusion_matrix_tells_what_was_taken_for_what(stores):
     view = stores.measured("flights-quality", None, None)
 
