@@ -36,6 +36,10 @@ class BusyError(UnavailableError):
     """More requests are open than the limit allows."""
 
 
+class NoWorkerError(WorkerLostError):
+    """No worker runs that could be asked."""
+
+
 class TimedOutError(UnavailableError):
     """The model did not answer in time."""
 
@@ -226,7 +230,7 @@ class Pool:
         """Wait for a worker while none runs, unless none will ever."""
         # Right after the server has started nobody keeps any yet.
         if self._keepers and all(keeper.done() for keeper in self._keepers):
-            raise WorkerLostError(f'endpoint "{self.name}" cannot be served ({self.problem})')
+            raise NoWorkerError(f'endpoint "{self.name}" cannot be served ({self.problem})')
         try:
             async with asyncio.timeout(min(self.limits.wait_s, self.limits.timeout_s)):
                 while True:
@@ -234,7 +238,7 @@ class Pool:
                     if child := self._least_loaded():
                         return child
         except TimeoutError:
-            raise WorkerLostError(
+            raise NoWorkerError(
                 f'endpoint "{self.name}" has no running worker'
                 + (f" ({self.problem})" if self.problem else "")
             ) from None

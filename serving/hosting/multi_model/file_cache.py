@@ -20,7 +20,7 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar, TypeVarTuple
@@ -51,7 +51,7 @@ class ModelCopy:
 
     path: Path
     size: int
-    download_s: float | None = None  # None: it was there.
+    download_s: float | None = None  # None: it was there, or was copied for somebody else.
 
 
 class FileCache:
@@ -112,9 +112,10 @@ class FileCache:
 
     async def _fetched(self, name: str) -> ModelCopy:
         task = self._running.get(name)
-        if task is None:
-            task = self._running[name] = asyncio.create_task(self._fetch(name))
-            task.add_done_callback(partial(self._end, name))
+        if task is not None:
+            return replace(await asyncio.shield(task), download_s=None)
+        task = self._running[name] = asyncio.create_task(self._fetch(name))
+        task.add_done_callback(partial(self._end, name))
         # Who stops waiting does not stop it: the next one finds the copy.
         return await asyncio.shield(task)
 

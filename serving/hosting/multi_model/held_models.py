@@ -21,7 +21,7 @@ from driftline.serving.hosting.worker import Held
 
 FILE_FACTOR = 1.5
 # What the smallest model takes beside its numbers: the predictor and its names.
-LEAST_BYTES = 32 << 10
+LEAST_BYTES = 16 << 10
 # Freed memory is given back to the system once it is so much: that looks through all of the heap.
 _GIVE_BACK_BYTES = 64 << 20
 _PAGE = os.sysconf("SC_PAGE_SIZE")

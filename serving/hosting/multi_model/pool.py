@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -22,7 +23,7 @@ from typing import Any
 from driftline.capture.tap.target import hash_of
 from driftline.serving.hosting.child import Child, Launch, Reply, WorkerLostError
 from driftline.serving.hosting.multi_model.file_cache import FileCache
-from driftline.serving.hosting.pool import Limits, Pool
+from driftline.serving.hosting.pool import Limits, NoWorkerError, Pool
 
 log = logging.getLogger(__name__)
 
@@ -71,18 +72,20 @@ class MultiModelPool(Pool):
                 return reply
             if self._is_refused(target_model):
                 return self._refusal(target_model)
+            began_s = time.perf_counter()
             async with AsyncExitStack() as stack:
                 try:
                     async with asyncio.timeout_at(deadline):
                         copy = await stack.enter_async_context(self.files.copy(target_model))
                 except TimeoutError:
                     raise self._late() from None
+                copied_s = time.perf_counter() - began_s
                 limits = self.limits
                 load_s = min(limits.start_timeout_s, _LOAD_SHARE * limits.timeout_s)
                 more["file"] = [str(copy.path), copy.size, load_s]
                 reply = await self._loaded_and_answered(form, answer, body, deadline, more)
         note = dict(reply.note or {})
-        note["wait_s"] = note.get("wait_s", 0.0) + (copy.download_s or 0.0)
+        note["wait_s"] = note.get("wait_s", 0.0) + copied_s
         if copy.download_s is not None:
             note["download_s"] = copy.download_s
         return replace(reply, note=note)
@@ -101,6 +104,8 @@ class MultiModelPool(Pool):
                         if self._is_refused(target):
                             break
                     reply = await self._answered(form, answer, body, deadline, more, attempts=1)
+                except NoWorkerError:
+                    raise
                 except WorkerLostError:
                     continue
                 except TimeoutError:

@@ -91,6 +91,10 @@ def stores(start: Any, declare: Any, tmp_path: Path, prefix: Path) -> Iterator[C
         )
         return server
 
+    def stop() -> None:
+        while opened:
+            opened.pop().__exit__(None, None, None)
+
+    begin.stop = stop  # type: ignore[attr-defined] # For tests that look at what is left.
     yield begin
-    for context in opened:
-        context.__exit__(None, None, None)
+    stop()

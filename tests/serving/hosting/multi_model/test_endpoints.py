@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import pandas as pd
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
+from driftline.alerts.metrics.datapoint import metric_key
+from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.capture.tables.dataset import Dataset
+from tests.serving.conftest import NOW
 from tests.serving.hosting.multi_model.conftest import store_frame
 
 ROW = "0.5,0.1,0"
@@ -209,3 +213,33 @@ def _pickle_that(code: str) -> bytes:
             return exec, (code,)
 
     return pickle.dumps(Hostile())
+
+
+def test_memory_and_its_metrics_follow_what_is_asked(stores: Any, ask: Any, prefix: Path) -> None:
+    # Of 5 MiB each by their files, two fit: what a zip holds behind its end counts as it is.
+    server = stores(memory_limit_mb=16)
+    for file in (prefix / "north").iterdir():
+        file.write_bytes(b"\0" * (5 << 20) + file.read_bytes())
+    asked = ["00", "01", "00", "02", "00", "01"]  # 02 makes room of 01, and 01 again of 02.
+    for number in asked:
+        assert ask(server, f"north/{number}.skops").status_code == 200
+    with ThreadPoolExecutor(3) as callers:
+        answers = list(callers.map(partial(ask, server), ["north/03.skops"] * 3))
+    assert {one.status_code for one in answers} == {200}
+    stores.stop()  # Metrics of the minute are written.
+
+    dimensions = {"EndpointName": "stores", "VariantName": "AllTraffic"}
+
+    def told(name: str) -> tuple[float, float]:
+        key = metric_key("AWS/SageMaker", name, dimensions)
+        request = SeriesRequest(key, NOW, NOW + timedelta(minutes=1), 60)
+        with server.engine.connect() as connection:
+            found = read_many(connection, [request])[0].get(0)
+        return (0, 0) if found is None else (found.sample_count, found.sum)
+
+    assert told("ModelCacheHit")[0] == 9
+    # Of 00 twice; of 03 perhaps, where a caller came after it had been loaded.
+    assert 2 <= told("ModelCacheHit")[1] <= 4
+    assert told("ModelLoadingTime")[0] == 5
+    assert told("ModelDownloadingTime")[0] == 4  # The file of 01 was still there.
+    assert told("ModelUnloadingTime")[0] == 3

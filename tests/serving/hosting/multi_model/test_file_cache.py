@@ -1,0 +1,150 @@
+"""Copies of models on this machine's disk, within a bound."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.serving.hosting.multi_model.file_cache import (
+    COPIES,
+    FileCache,
+    TooLargeForDiskError,
+)
+from tests.servers.s3 import S3Server
+
+SIZE = 1000
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for name in "abcd":
+        (folder / f"{name}.skops").write_bytes(name.encode() * SIZE)
+    return folder
+
+
+def using(
+    prefix: object, folder: Path, work: Callable[[FileCache], Awaitable[Any]], disk: int = 3 * SIZE
+) -> Any:
+    """Run some work with a cache, which is closed afterwards."""
+
+    async def run() -> Any:
+        files = FileCache(str(prefix), folder, disk, lambda _: None)
+        try:
+            return await work(files)
+        finally:
+            await files.close()
+
+    return asyncio.run(run())
+
+
+def copies(folder: Path) -> set[str]:
+    return {path.name for path in (folder / COPIES).glob("*/*/*")}
+
+
+async def fetch(files: FileCache, name: str) -> float | None:
+    async with files.copy(name) as copy:
+        assert copy.path.read_bytes() == name[0].encode() * SIZE
+        return copy.download_s
+
+
+def test_who_was_asked_for_longest_ago_makes_room_on_the_disk(models: Path, tmp_path: Path) -> None:
+    async def work(files: FileCache) -> set[str]:
+        for name in ("a.skops", "b.skops", "c.skops"):
+            assert await fetch(files, name) is not None
+        assert await fetch(files, "a.skops") is None
+        files.touch("a.skops")
+        await fetch(files, "d.skops")
+        assert files.used_bytes == 3 * SIZE
+        return copies(tmp_path)
+
+    assert using(models, tmp_path, work) == {"a.skops", "c.skops", "d.skops"}
+    assert list((tmp_path / COPIES).iterdir()) == []
+
+
+def test_of_many_who_ask_at_once_one_copies(models: Path, tmp_path: Path) -> None:
+    async def work(files: FileCache) -> list[float | None]:
+        return await asyncio.gather(*(fetch(files, "a.skops") for _ in range(50)))
+
+    taken = using(models, tmp_path, work)
+
+    assert len([one for one in taken if one is not None]) == 1
+
+
+def test_what_is_being_loaded_stays_and_what_never_fits_is_told(
+    models: Path, tmp_path: Path
+) -> None:
+    async def work(files: FileCache) -> None:
+        async with files.copy("a.skops") as first:
+            with pytest.raises(UnavailableError, match="ask again"):
+                await fetch(files, "b.skops")
+            assert first.path.exists()
+        await fetch(files, "b.skops")
+        assert not first.path.exists()
+        (models / "huge.skops").write_bytes(b"x" * 4 * SIZE)
+        with pytest.raises(TooLargeForDiskError, match="disk_limit_mb"):
+            async with files.copy("huge.skops"):
+                pass
+
+    using(models, tmp_path, work, disk=SIZE + 1)
+
+
+def test_links_pipes_and_folders_are_no_models(models: Path, tmp_path: Path) -> None:
+    (models / "link.skops").symlink_to(models / "a.skops")
+    (models / "inner").mkdir()
+    (models / "linked").symlink_to(models / "inner")
+    os.mkfifo(models / "pipe.skops")
+
+    async def work(files: FileCache) -> None:
+        for name, error in (
+            ("link.skops", InputError), ("linked/a.skops", InputError), ("inner", NotFoundError),
+            ("pipe.skops", NotFoundError), ("e.skops", NotFoundError), ("a.skops/b", NotFoundError),
+        ):  # fmt: skip
+            with pytest.raises(error) as refused:
+                async with files.copy(name):
+                    pass
+            assert str(models) not in str(refused.value)
+        assert files.used_bytes == 0
+
+    using(models, tmp_path, work)
+
+
+def test_copies_of_a_server_that_was_killed_are_removed_and_those_of_others_stay(
+    models: Path, tmp_path: Path
+) -> None:
+    left = tmp_path / COPIES / "dead"
+    left.mkdir(parents=True)
+    (left / "x.skops").touch()
+    left.with_suffix(".lock").touch()
+
+    async def work(files: FileCache) -> None:
+        await fetch(files, "a.skops")
+        other = FileCache(str(models), tmp_path, 3 * SIZE, lambda _: None)
+        await fetch(other, "b.skops")
+        assert copies(tmp_path) == {"a.skops", "b.skops"}
+        await other.close()
+        assert copies(tmp_path) == {"a.skops"}
+
+    using(models, tmp_path, work)
+    assert not left.exists()
+
+
+@pytest.mark.s3
+def test_models_of_a_bucket_are_fetched(s3_root: str, s3_server: S3Server, tmp_path: Path) -> None:
+    folder = f"{s3_root.removeprefix('s3://')}/stores"
+    s3_server.filesystem().create_dir(folder)
+    with s3_server.filesystem().open_output_stream(f"{folder}/a.skops") as stream:
+        stream.write(b"a" * SIZE)
+
+    async def work(files: FileCache) -> None:
+        assert await fetch(files, "a.skops") is not None
+        assert await fetch(files, "a.skops") is None
+        with pytest.raises(NotFoundError, match="Failed to download model data"):
+            await fetch(files, "b.skops")
+
+    using(f"{s3_root}/stores", tmp_path, work)
