@@ -370,8 +370,12 @@ def _notes_of(
     note = note_at(connection, record, changed[0]) if changed else {}
     newest: Mapping[str, object] = {}
     if (stored := stored_span(connection, record)) is not None:
-        earliest = min((point.start for point in decided_of(record)), default=stored[1])
+        decided = decided_of(record)
+        earliest = min((point.start for point in decided), default=stored[1])
         newest = _breaching_note(connection, record.definition, stored[1], earliest)
+        if decided and not note:  # The change itself is past retention.
+            last = max(point.end for point in decided)
+            note = _breaching_note(connection, record.definition, last, last)
     return note or newest, newest or note
 
 

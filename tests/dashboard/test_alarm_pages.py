@@ -151,6 +151,8 @@ def test_states_that_retention_took_are_unknown_and_said(measured, tmp_path):
     engine.dispose()
     assert [span.state for span in view.spans] == [UNKNOWN, "ALARM"]
     assert view.spans[0].end == view.alarm.since
+    assert view.alarm.cause == "brier_skill: brier_skill -0.0465, reference 0.08"
+    assert view.alarm.latest == "brier_skill: brier_skill -0.035, reference 0.08"
     assert "its states before that are not kept" in page
     assert times_in_alarm(view.spans) == 1 == preview.declared.fired
     signs = [one["text"] for one in alarm_figure(view)["layout"]["annotations"]]
