@@ -1,0 +1,33 @@
+"""How much an open page holds after many others were shown in its place."""
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+MONITOR = "/monitors/flights-data-quality"
+WAY = (MONITOR, f"{MONITOR}?feature=dest", f"{MONITOR}/columns/dest", "/", "/alarms")
+GO = "p => document.dispatchEvent(new CustomEvent('driftline-go', { detail: location.origin + p }))"
+ROUNDS = 12
+
+
+def test_pages_that_were_left_are_let_go(visit):
+    """200 navigations may leave 20 MB, after a forced collection; so 60 may leave 6 MB."""
+    seen = visit(fresh=True)
+    page = seen.open("/")
+    tools = page.context.new_cdp_session(page)
+
+    def walk(rounds):
+        for path in WAY * rounds:
+            with page.expect_response(lambda answer: "_dash-update-component" in answer.url):
+                page.evaluate(GO, path)
+        page.get_by_role("heading", name="Alarms", level=1).wait_for()
+        tools.send("HeapProfiler.collectGarbage")
+        nodes = tools.send("Memory.getDOMCounters")["nodes"]
+        return tools.send("Runtime.getHeapUsage")["usedSize"], nodes
+
+    heap, nodes = walk(2)
+    later_heap, later_nodes = walk(ROUNDS)
+
+    assert later_heap - heap < 6e6
+    assert later_nodes < 1.5 * nodes
+    seen.check()
