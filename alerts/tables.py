@@ -158,6 +158,7 @@ alarms = Table(
     Column("cause", FreeText),
     Column("link", Text),
     Index(None, "metric_key"),
+    Index(None, "monitor"),
     Index(None, "cadence_s"),
     # Alarms that somebody changed since they were judged, asked for each second.
     Index(

@@ -45,7 +45,13 @@ from driftline.database.engine import open_database
 from driftline.database.migrations import migrate
 from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.monitors.executions import COMPLETED, VIOLATED, Execution
+from driftline.monitors.executions import (
+    COMPLETED,
+    NEWEST_WINDOWS,
+    VIOLATED,
+    Execution,
+    keep_state,
+)
 from driftline.monitors.kind import OWN_METRICS, metric_place
 from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.report.datapoints import DATA_METRICS
@@ -65,7 +71,10 @@ COUNT = "() => document.querySelectorAll('*').length"
 SOURCE = "bench"
 
 PAGES = {
-    "Overview": "/",
+    "Fleet": "/",
+    "An endpoint": "/endpoints/endpoint-000",
+    "Its traffic": "/endpoints/endpoint-000/traffic",
+    "Drift of 1,000 features": "/endpoints/endpoint-099/drift?monitor=wide",
     "Alarms": "/alarms",
     "Alarms in ALARM": "/alarms?state=ALARM",
     "Alarms by text": "/alarms?q=m17",
@@ -158,7 +167,11 @@ def judged(
             max_drift_ratio=float(ratios[at].max()), cause=cause if broken else "",
             folder=folders[at % DOCUMENTS], started_at=start + HOUR, finished_at=start + HOUR,
         )  # fmt: skip
-        rows.append({one.name: getattr(execution, one.name) for one in fields(execution)})
+        told = dict(zip(names, np.round(ratios[at], 3).tolist(), strict=True))
+        row = {one.name: getattr(execution, one.name) for one in fields(execution)}
+        rows.append(row | {"drift_ratios": told})
+        if windows - at <= NEWEST_WINDOWS:
+            keep_state(connection, execution, [])
     connection.execute(insert(monitor_tables.executions), rows)
     lease = {"monitor": definition.name, "done_until": NOW}
     connection.execute(insert(monitor_tables.leases).values(lease))

@@ -1,7 +1,11 @@
 """Addresses of pages: every state that a reader can see is in the path and the query.
 
 ========================================  ========================================================
-``/``                                     the overview
+``/``                                     the endpoints, with what is wrong now; ``q=`` and
+                                          ``state=`` narrow them, ``page=2``
+``/endpoints/<name>``                     one endpoint: its health; ``/drift``: its columns over
+                                          the windows of ``monitor=``, ``q=``, ``page=2``;
+                                          ``/traffic``: what was captured
 ``/alarms?state=ALARM&q=text``            the alarms, of one state, whose texts hold a text;
                                           ``severity=page`` those only; ``page=2``
 ``/alarms/<name>``                        one alarm; ``threshold=``, ``periods=``,
@@ -15,7 +19,8 @@
 ``/monitors/<name>``                      one monitor; ``window=`` (the newest when unset),
                                           ``feature=`` (the one with the most blame when unset)
                                           or ``metric=``; ``keep=`` in place of ``feature=``
-                                          asks for a feature only if the window has it
+                                          asks for a feature only if the window has it;
+                                          ``q=`` and ``page=`` of its features
 ``/monitors/<name>/columns/<feature>``    one column over all windows; ``window=`` as above
 ``/baselines/<name>``                     the versions of a baseline; ``reference=`` and
                                           ``version=`` are compared, ``feature=`` is drawn
@@ -38,6 +43,9 @@ LIMIT = 2_000
 
 FOLDERS = (".", "..")
 
+TABS = ("", "drift", "traffic")
+"""The tabs of an endpoint's page; the first is its health."""
+
 PREVIEW = ("threshold", "periods", "needed", "missing", "period")
 """What a preview of an alarm can change, by its name in the address."""
 
@@ -47,10 +55,12 @@ class Address:
     """What a URL asks for; ``text`` is what the alarms' texts have to hold."""
 
     page: Literal[
-        "overview", "monitor", "column", "alarms", "alarm", "incidents", "incident", "messages",
-        "silences", "audit", "baseline", "missing",
+        "overview", "endpoint", "monitor", "column", "alarms", "alarm", "incidents", "incident",
+        "messages", "silences", "audit", "baseline", "missing",
     ]  # fmt: skip
     monitor: str = ""
+    endpoint: str = ""
+    tab: str = ""
     window: str | None = None
     feature: str | None = None
     keep: str | None = None
@@ -73,7 +83,6 @@ class Address:
 
 
 _PLAIN = {
-    "": Address("overview"),
     "incidents": Address("incidents"),
     "silences": Address("silences"),
 }
@@ -93,25 +102,43 @@ def parse(path: str, query: str = "") -> Address:
         parts.append(named)
     if any(len(part) > LIMIT for part in parts):
         return Address("missing")
-    window, feature = _one(asked, "window"), _one(asked, "feature")
+    return _listed(parts, asked) or _of_one(parts, asked)
+
+
+def _listed(parts: list[str], asked: dict[str, list[str]]) -> Address | None:
+    """Read the address of a list; None for others."""
+    text, state, number = _one(asked, "q"), _one(asked, "state"), _number(asked)
     match parts:
-        case [plain] if plain in _PLAIN:
-            return _PLAIN[plain]
+        case [""]:
+            return Address("overview", state=state, text=text, number=number)
         case ["alarms"]:
-            state, text = _one(asked, "state"), _one(asked, "q")
-            severity, number = _one(asked, "severity"), _number(asked)
+            severity = _one(asked, "severity")
             return Address("alarms", state=state, text=text, severity=severity, number=number)
-        case ["alarms", alarm] if alarm:
-            preview = ((key, _one(asked, key)) for key in PREVIEW)
-            return Address("alarm", alarm=alarm, preview=tuple((k, v) for k, v in preview if v))
-        case ["incidents", incident] if incident:
-            return Address("incident", incident=incident)
         case ["messages"]:
             status, channel = _one(asked, "status"), _one(asked, "channel")
             return Address("messages", status=status, channel=channel)
         case ["audit"]:
             subject, target = _one(asked, "subject"), _one(asked, "target")
             return Address("audit", subject=subject, target=target, day=_one(asked, "day"))
+        case [plain] if plain in _PLAIN:
+            return _PLAIN[plain]
+    return None
+
+
+def _of_one(parts: list[str], asked: dict[str, list[str]]) -> Address:
+    """Read the address of one thing; ``missing`` for what names no page."""
+    window, feature = _one(asked, "window"), _one(asked, "feature")
+    match parts:
+        case ["endpoints", endpoint, *rest] if endpoint and "/".join(rest) in TABS:
+            return Address(
+                "endpoint", _one(asked, "monitor") or "", endpoint=endpoint, tab="/".join(rest),
+                text=_one(asked, "q"), number=_number(asked),
+            )  # fmt: skip
+        case ["alarms", alarm] if alarm:
+            preview = ((key, _one(asked, key)) for key in PREVIEW)
+            return Address("alarm", alarm=alarm, preview=tuple((k, v) for k, v in preview if v))
+        case ["incidents", incident] if incident:
+            return Address("incident", incident=incident)
         case ["baselines", baseline] if baseline:
             old, new = _one(asked, "reference"), _one(asked, "version")
             return Address(
@@ -119,9 +146,12 @@ def parse(path: str, query: str = "") -> Address:
             )
         case ["monitors", monitor] if monitor:
             keep, metric = _one(asked, "keep"), _one(asked, "metric")
-            return Address("monitor", monitor, window, feature, keep, metric)
+            return Address(
+                "monitor", monitor, window=window, feature=feature, keep=keep, metric=metric,
+                text=_one(asked, "q"), number=_number(asked) if "page" in asked else 0,
+            )  # fmt: skip
         case ["monitors", monitor, "columns", column] if monitor and column:
-            return Address("column", monitor, window, column)
+            return Address("column", monitor, window=window, feature=column)
     return Address("missing")
 
 
@@ -137,11 +167,30 @@ def monitor_link(
     feature: str | None = None,
     keep: str | None = None,
     metric: str | None = None,
+    text: str | None = None,
+    number: int | None = None,
     anchor: str = "",
 ) -> str:
     """Build the address of a monitor's page; any text is safe in a name."""
     asked = {"window": window, "feature": feature, "keep": keep, "metric": metric}
+    asked |= {"q": text or None, "page": None if number is None else str(number)}
     return _link(("monitors",), name, asked, anchor)
+
+
+def fleet_link(*, state: str | None = None, text: str | None = None, number: int = 1) -> str:
+    """Build the address of a page of the endpoints, or of some of them."""
+    page = str(number) if number > 1 else None
+    return f"/{_query({'state': state, 'q': text or None, 'page': page})}"
+
+
+def endpoint_link(
+    name: str, tab: str = "", *, monitor: str | None = None, text: str | None = None,
+    number: int = 1,
+) -> str:  # fmt: skip
+    """Build the address of a tab of an endpoint's page."""
+    page = str(number) if number > 1 else None
+    query = _query({"monitor": monitor, "q": text or None, "page": page})
+    return f"/endpoints/{quote(name, safe='')}{f'/{tab}' * bool(tab)}{query}"
 
 
 def baseline_link(

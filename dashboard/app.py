@@ -19,7 +19,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ from driftline.dashboard.pages import (
     baseline,
     column,
     composite,
+    endpoint,
     incidents,
     measured,
     messages,
@@ -77,7 +78,7 @@ REFRESH_MS = 30_000
 """An open page asks again so often: two requests a minute."""
 
 PLACES = (
-    ("Overview", "/"),
+    ("Fleet", "/"),
     ("Alarms", "/alarms"),
     ("Incidents", "/incidents"),
     ("Notifications", "/messages"),
@@ -213,7 +214,12 @@ def _monitor_page(stores: Stores, address: Address) -> html.Div | None:
     """Draw the overview or a page of a monitor; None for others."""
     match address.page:
         case "overview":
-            return overview.page(stores.overview())
+            return overview.page(stores.overview(address.text, address.state, address.number))
+        case "endpoint":
+            chosen = address.monitor or None
+            return endpoint.page(
+                stores.endpoint(address.endpoint, address.tab, chosen, address.text, address.number)
+            )
         case "column":
             name = address.feature or ""
             return column.page(stores.column(address.monitor, name, address.window))
@@ -224,7 +230,7 @@ def _monitor_page(stores: Stores, address: Address) -> html.Div | None:
             )
         case "monitor":
             view = stores.monitor(address.monitor, address.window, address.feature, address.keep)
-            return monitor.page(view)
+            return monitor.page(replace(view, number=address.number or None, text=address.text))
     return None
 
 
@@ -335,10 +341,13 @@ def _shell() -> html.Div:
     header = html.Header(
         [
             html.A("Skip to content", href="#main", className="skip"),
-            html.A(
-                [marked(html.Span(className="mark"), aria_hidden="true"), html.Span("driftline")],
-                href="/",
-                className="brand",
+            marked(
+                html.A(
+                    [html.Span(className="mark"), html.Span("driftline")],
+                    href="/",
+                    className="brand",
+                ),
+                aria_label="driftline",
             ),
             marked(
                 html.Nav(

@@ -7,9 +7,9 @@ datapoints and what is remembered of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from sqlalchemy import (
@@ -31,8 +31,10 @@ from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.database.locks import advisory_lock
+from driftline.database.upserts import upsert
 from driftline.errors import NotFoundError
-from driftline.monitors.tables import executions
+from driftline.monitors.kind import OWN_METRICS
+from driftline.monitors.tables import executions, states
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,39 @@ UNFINISHED = (FAILED, STOPPED)
 Status = Literal[
     "Completed", "CompletedWithViolations", "InsufficientData", "NoData", "Stopped", "Failed"
 ]
+
+
+WindowState = Literal[
+    "ok", "violations", "failed", "stopped", "unlabelled", "insufficient", "empty", "waiting"
+]
+"""``unlabelled``: no label has come yet; ``waiting``: before the first window."""
+
+NO_LABELS = "no ground truth has come for this window yet; it is judged again when it has"
+
+NEWEST_WINDOWS = 30
+"""Windows that lists of monitors show of each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateOfWindow:
+    """How one of a monitor's newest windows stands, as plain JSON values.
+
+    ``rows`` and the counts are None where nothing was counted; times are ISO 8601, in UTC.
+    """
+
+    execution: str
+    endpoint: str
+    start: str
+    end: str
+    state: WindowState
+    baseline_version: str
+    rows: int | None
+    requests: int
+    violations: int
+    pages: int
+    ratio: float | None
+    labelled: int | None = None
+    expected: int | None = None
 
 
 class Overtaken(Exception):  # noqa: N818 - no error: others were faster, with newer rows perhaps.
@@ -165,6 +200,7 @@ def record(
                 _set_aside(connection, execution)
             connection.execute(insert(executions).values(values))
             metrics.put(connection, points, source=_source(execution))
+            keep_state(connection, execution, points)
             if remember is not None:
                 remember(connection)
     except IntegrityError:
@@ -181,6 +217,59 @@ def record(
         execution.violation_count,
     )
     return execution
+
+
+def state_of(status: str, failure_reason: str | None, violation_count: int) -> WindowState:
+    """Return in a word how a window stands."""
+    if status in WITHOUT_REPORT and (failure_reason or "").startswith(NO_LABELS):
+        return "unlabelled"
+    match status:
+        case "Failed":
+            return "failed"
+        case "NoData":
+            return "empty"
+        case "Stopped":
+            return "stopped"
+        case "InsufficientData":
+            return "insufficient"
+    return "violations" if violation_count else "ok"
+
+
+def keep_state(connection: Connection, execution: Execution, points: Iterable[Datapoint]) -> None:
+    """Put a window among the newest of its monitor, in place of what was there of it."""
+    advisory_lock(connection, f"monitor-state:{execution.monitor}")
+    query = select(states.c.windows).where(states.c.monitor == execution.monitor)
+    counts = {one.name: one.value for one in points if one.namespace == OWN_METRICS}
+    count = {
+        name: None if counts.get(key) is None else int(counts[key] or 0)
+        for name, key in (("labelled", "labelled_rows"), ("expected", "expected_violations"))
+    }
+    entry = StateOfWindow(
+        execution=execution.id,
+        endpoint=execution.endpoint,
+        start=execution.window_start.astimezone(UTC).isoformat(),
+        end=execution.window_end.astimezone(UTC).isoformat(),
+        state=state_of(execution.status, execution.failure_reason, execution.violation_count),
+        baseline_version=execution.baseline_version,
+        rows=None if execution.status in WITHOUT_REPORT else execution.row_count,
+        requests=execution.request_count,
+        violations=execution.violation_count,
+        pages=execution.page_count,
+        ratio=execution.max_drift_ratio,
+        **count,
+    )
+    others = [
+        one
+        for one in connection.scalar(query) or ()
+        if (one["start"], one["end"]) != (entry.start, entry.end)
+    ]
+    # Times of one zone sort as texts.
+    windows = sorted([*others, asdict(entry)], key=lambda one: (one["start"], one["end"]))
+    windows = windows[-NEWEST_WINDOWS:]
+    judged = [one["execution"] for one in windows if one["state"] != "unlabelled"]
+    row = {"execution": (judged or [windows[-1]["execution"]])[-1], "windows": windows}
+    statement = upsert(connection, states).values(monitor=execution.monitor, **row)
+    connection.execute(statement.on_conflict_do_update(index_elements=["monitor"], set_=row))
 
 
 def note_log(engine: Engine, identity: str, lines: list[dict[str, str]]) -> None:

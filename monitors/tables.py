@@ -92,6 +92,8 @@ executions = Table(
     Column("cause", FreeText),
     # By the digest of each cause, when the window began that told it first.
     Column("told_causes", JSON(none_as_null=True)),
+    # Distance over bound by column, of those that were judged.
+    Column("drift_ratios", JSON(none_as_null=True)),
     # What was read, by versions and digests; lines of how it went, without any value of a row.
     Column("inputs", JSON(none_as_null=True)),
     Column("log", JSON(none_as_null=True)),
@@ -100,6 +102,18 @@ executions = Table(
     Column("started_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime, nullable=False),
     Index(None, "monitor", "window_start"),
+)
+
+# Where each monitor stands: kept with each execution, so that a list of monitors reads one row of
+# each.
+states = Table(
+    "monitors_states",
+    metadata,
+    Column("monitor", String(63), primary_key=True),
+    # The newest execution that could tell something; "": none yet.
+    Column("execution", String(36), nullable=False),
+    # The newest windows, oldest first, in the fields of `executions.StateOfWindow`.
+    Column("windows", JSON, nullable=False),
 )
 
 # Windows that are being judged for longer than a moment.

@@ -158,12 +158,16 @@ def get_alarm(connection: Connection, name: str) -> AlarmRecord:
     return record_of(row)
 
 
-def list_alarms(connection: Connection, *, state: State | None = None) -> list[AlarmRecord]:
-    """Return all metric alarms that can be read, or those of them in a state, by name."""
+def list_alarms(
+    connection: Connection, *, state: State | None = None, monitor: str | None = None
+) -> list[AlarmRecord]:
+    """Return the metric alarms that can be read, all, in a state or of a monitor, by name."""
     table = tables.alarms.c
     query = select(tables.alarms).where(table.kind == METRIC).order_by(table.name)
     if state is not None:
         query = query.where(tables.alarms.c.state == state)
+    if monitor is not None:
+        query = query.where(tables.alarms.c.monitor == monitor)
     found = []
     for row in connection.execute(query):
         with suppress(AlarmError):  # `list_any` tells of it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dash import dcc, html
+from dash import html
 
 from driftline.alerts.notify.incidents import Incident
 from driftline.dashboard.address import alarm_link, alarms_link, incident_link, monitor_link
@@ -13,6 +13,7 @@ from driftline.dashboard.pages.parts import (
     crumbs,
     empty,
     faint,
+    filter_box,
     heading,
     incident_tag,
     layout,
@@ -57,15 +58,6 @@ def _filters(view: AlarmsView) -> html.Div:
     for state in ("ALARM", "INSUFFICIENT_DATA", "OK"):
         sign, word, _ = STATES[state]
         states[state] = f"{sign} {mid_sentence(word)} {view.counts[state]:,}"
-    box = dcc.Input(
-        id="filter",
-        type="search",
-        value=view.text or "",
-        placeholder="Filter by name, metric or monitor",
-        maxLength=200,
-        debounce=False,
-        autoComplete="off",
-    )
     by_state = (
         (words, alarms_link(state=state, text=view.text, severity=view.severity),
          state == view.state)
@@ -79,7 +71,7 @@ def _filters(view: AlarmsView) -> html.Div:
         [
             choices("State of the alarms", by_state),
             choices("Severity of the alarms", by_severity, "severities"),
-            html.Label([html.Span("Filter", className="hidden"), box], htmlFor="filter"),
+            filter_box(view.text, "Filter by name, metric or monitor"),
         ],
         className="filters",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from dash import html
@@ -15,11 +16,13 @@ from driftline.dashboard.pages.parts import (
     bullet,
     empty,
     faint,
+    filter_box,
     glyph,
     graph,
     keyed,
     lacking,
     legend,
+    pager,
     pair,
     panel,
     share_bar,
@@ -66,6 +69,7 @@ SUPPRESSED = "commissioning"
 
 BASELINE_FIT = "commissioning_check"
 
+FEATURES_SHOWN = 50
 KNOWN_SHOWN = 3
 """So many causes that earlier windows told are named."""
 
@@ -226,8 +230,21 @@ def _features(view: MonitorView, run: WindowRun) -> html.Section:
     def tone(feature: Feature) -> str:
         return " ".join(["chosen"] * (feature.feature == chosen) + ["kept"] * (not feature.checks))
 
+    features = [
+        one for one in view.features
+        if not view.text or view.text.casefold() in one.feature.casefold()
+    ]  # fmt: skip
+    place = next((at for at, one in enumerate(features) if one.feature == chosen), 0)
+    last = max(1, math.ceil(len(features) / FEATURES_SHOWN))
+    page = min(view.number or 1 + place // FEATURES_SHOWN, last)
+
+    def link(at: int) -> str:
+        return monitor_link(
+            view.monitor.name, window=run.stamp, feature=chosen, text=view.text, number=at
+        )
+
     body = table(
-        view.features,
+        features[FEATURES_SHOWN * (page - 1) : FEATURES_SHOWN * page],
         {
             "Feature": lambda one: _feature_name(view.monitor, run, one),
             "Contribution": lambda one: (
@@ -250,7 +267,9 @@ def _features(view: MonitorView, run: WindowRun) -> html.Section:
     judged = sum(feature.judged for feature in view.features)
     kept = f"{judged} of {plural(len(view.features), 'feature')} judged"
     note = violations_text(view, run) or kept + ", no violation" * bool(judged)
-    return panel("Features", [body, more], note=note)
+    pages = pager(page, FEATURES_SHOWN, len(features), link)
+    box = [filter_box(view.text, "Filter by name")] if len(view.features) > FEATURES_SHOWN else []
+    return panel("Features", [*box, body, *pages, more], note=note)
 
 
 def violations_text(view: MonitorView, run: WindowRun) -> str:

@@ -1,95 +1,112 @@
-"""The first page: is anything wrong now, where, since when, and who was notified."""
+"""The first page, the fleet: is anything wrong now, where, since when, and who was notified."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from dash import html
 
-from driftline.dashboard.address import alarm_link, alarms_link, messages_link, monitor_link
+from driftline.dashboard.address import (
+    alarm_link,
+    alarms_link,
+    endpoint_link,
+    fleet_link,
+    messages_link,
+    monitor_link,
+)
 from driftline.dashboard.pages.messages import NO_NOTIFICATION, message_table
 from driftline.dashboard.pages.parts import (
     Cell,
-    clipped,
+    bars,
+    choices,
     empty,
     faint,
+    filter_box,
     layout,
     legend,
     no_alarms,
     now_line,
-    pair,
+    pager,
     panel,
-    stack,
     state_chip,
-    strip,
-    swatch,
     table,
     tag,
     way,
     when,
 )
 from driftline.dashboard.queries.reach import UNTOLD, is_limited
-from driftline.dashboard.queries.views import AlarmLine, EndpointLine, MonitorLine, OverviewView
+from driftline.dashboard.queries.views import (
+    AlarmLine,
+    AlarmsView,
+    EndpointLine,
+    MonitorLine,
+    OverviewView,
+)
 from driftline.dashboard.words import (
-    RATIO,
     STATES,
     age,
-    bytes_text,
     count,
     duration,
-    number,
     percent,
     plural,
-    schedule_text,
     short_reason,
-    span,
-    suppressed_words,
 )
 
-ORDER = {
-    "violations": 0, "failed": 1, "waiting": 3, "unlabelled": 3, "insufficient": 3, "empty": 3,
-    "stopped": 3, "ok": 4,
-}  # fmt: skip
-"""Of monitors by their states, the worst first; an overdue one stands at 2 at the latest."""
+CELLS = {
+    "data-quality": "Data quality",
+    "model-quality": "Model quality",
+    "bias": "Bias",
+    "attribution": "Attribution",
+}
+"""The kinds of monitors that have a column of their own."""
+
+CELL_OF = {"multivariate": "data-quality", "outliers": "data-quality", "command": "data-quality"}
+"""In which column the others stand."""
+
+TABLES_SHOWN = 12
 
 
 def page(view: OverviewView) -> html.Div:
-    """Lay out the overview: what is wrong first, then everything there is."""
-    sentence, tone = verdict(view)
+    """Lay out the fleet: what is wrong first, then every endpoint."""
+    sentence, tone = word_of_monitors(
+        view.monitors, view.alarms.counts["ALARM"], view.alarms.paging
+    )
     head = [html.H1(sentence, tabIndex=-1), html.P(_under(view), className="under")]
     return layout(
-        "Overview",
+        "Fleet",
         html.Div(head, className=f"verdict {tone}"),
         _firing(view),
-        _monitors(view),
-        pair(_endpoints(view), _deliveries(view)),
+        _endpoints(view),
+        _deliveries(view),
     )
 
 
-def verdict(view: OverviewView) -> tuple[str, str]:
+def word_of_monitors(
+    monitors: Sequence[MonitorLine], firing: int, paging: int = 0
+) -> tuple[str, str]:
     """Return in one sentence what is wrong now, with the tone it is said in."""
-    firing, pages = view.alarms.counts["ALARM"], view.alarms.paging
     if firing:
-        which = f", {pages:,} of them paging" if 0 < pages < firing else ""
+        which = f", {paging:,} of them paging" if 0 < paging < firing else ""
         verb = "alarm is" if firing == 1 else "alarms are"
         return f"{firing:,} {verb} firing{which}", "alarm"
-    failed = sum(monitor.state == "failed" for monitor in view.monitors)
+    failed = sum(monitor.state == "failed" for monitor in monitors)
     if failed:
         return f"{plural(failed, 'monitor')} could not judge the newest window", "failed"
-    broken = sum(monitor.state == "violations" for monitor in view.monitors)
+    broken = sum(monitor.state == "violations" for monitor in monitors)
     if broken:
         return f"{plural(broken, 'monitor')} found violations; no alarm is firing", "soft"
-    if late := _late(view):
+    if late := _late(monitors):
         verb = "is" if late == 1 else "are"
         return f"{plural(late, 'monitor')} {verb} overdue; no alarm is firing", "soft"
-    if not view.monitors:
+    if not monitors:
         return "Nothing is monitored yet", "none"
-    if all(monitor.state == "waiting" for monitor in view.monitors):
+    if all(monitor.state == "waiting" for monitor in monitors):
         return "No window has been judged yet", "none"
-    if not any(monitor.state == "ok" for monitor in view.monitors):
+    if not any(monitor.state == "ok" for monitor in monitors):
         return "No monitor could judge its newest window", "none"
-    suppressed = sum(bool(monitor.suppressed) for monitor in view.monitors)
+    suppressed = sum(bool(monitor.suppressed) for monitor in monitors)
     if suppressed:
         verb = "suppresses" if suppressed == 1 else "suppress"
         return (
@@ -99,27 +116,21 @@ def verdict(view: OverviewView) -> tuple[str, str]:
     return "Nothing is wrong now", "ok"
 
 
-def _late(view: OverviewView) -> int:
-    return sum(monitor.overdue_since is not None for monitor in view.monitors)
+def _late(monitors: Sequence[MonitorLine]) -> int:
+    return sum(monitor.overdue_since is not None for monitor in monitors)
 
 
 def _under(view: OverviewView) -> str:
     """Count what is being watched, under the verdict."""
-    rows = sum(endpoint.stats.rows for endpoint in view.endpoints if endpoint.stats)
-    lost = sum(endpoint.lost for endpoint in view.endpoints)
-    unread = sum(endpoint.stats is None for endpoint in view.endpoints)
     words = [
-        plural(len(view.endpoints), "endpoint"),
+        plural(sum(bool(one.name) for one in view.endpoints), "endpoint"),
         plural(len(view.monitors), "monitor"),
         plural(view.alarms.counts.total(), "alarm"),
-        f"{plural(rows, 'row')} captured, {count(lost) if lost else 'none'} lost",
     ]
-    if late := _late(view):
+    if late := _late(view.monitors):
         words.append(f"{late} overdue")
     if view.dead_count:
         words.append(f"{plural(view.dead_count, 'notification')} failed")
-    if unread:
-        words.append(f"{plural(unread, 'endpoint')} not counted")
     return " · ".join(words)
 
 
@@ -128,11 +139,17 @@ def _firing(view: OverviewView) -> html.Section:
     if not view.alarms.shown:
         why = empty("No alarm is firing.") if view.alarms.counts else no_alarms()
         return panel("Firing now", [why], note=_counts(view), tone="quiet")
-    items = [html.Li(_alarm(view, alarm)) for alarm in view.alarms.shown]
-    parts: list[Cell] = [html.Ul(items, className="alarms")]
-    if (left := view.alarms.counts["ALARM"] - len(items)) > 0:
+    return firing_list(view.alarms, view.now, _counts(view))
+
+
+def firing_list(alarms: AlarmsView, now: datetime, note: Cell = "") -> html.Section:
+    """List the first of the alarms in ALARM, with the way to the others."""
+    parts: list[Cell] = [
+        html.Ul([html.Li(_alarm(alarm, now)) for alarm in alarms.shown], className="alarms")
+    ]
+    if (left := alarms.total - len(alarms.shown)) > 0:
         parts.append(html.P(html.A(f"and {left:,} more", href=alarms_link(state="ALARM"))))
-    return panel("Firing now", parts, note=_counts(view))
+    return panel("Firing now", parts, note=note)
 
 
 def _counts(view: OverviewView) -> html.Span:
@@ -147,16 +164,16 @@ def _counts(view: OverviewView) -> html.Span:
     return legend(*links, html.A("all alarms", href=alarms_link()))
 
 
-def _alarm(view: OverviewView, alarm: AlarmLine) -> html.Article:
+def _alarm(alarm: AlarmLine, now: datetime) -> html.Article:
     """Show one firing alarm."""
-    lasting = html.B(duration(view.now - alarm.since))
+    lasting = html.B(duration(now - alarm.since))
     head = [
         state_chip("ALARM"),
         html.H3(html.A(alarm.name, href=alarm_link(alarm.name))),
         tag(alarm.severity),
         html.Span(["for ", lasting], className="held"),
         *(html.Span(f"◌ {words}", className="held") for words in alarm.quiet),
-        when(alarm.since, view.now),
+        when(alarm.since, now),
     ]
     foot = [faint(alarm.condition), *way(alarm.latest_link or alarm.link, "button")]
     return html.Article(
@@ -169,136 +186,100 @@ def _alarm(view: OverviewView, alarm: AlarmLine) -> html.Article:
     )
 
 
-def _monitors(view: OverviewView) -> html.Section:
-    """List the monitors, the worst first."""
-    if not view.monitors:
-        why = "No monitor is declared yet."
-        command = "driftline deploy MODEL --reference DATA --label COL"
-        return panel("Monitors", [empty(why, command)])
-    ranked = sorted(
-        view.monitors,
-        key=lambda line: (
-            min(ORDER[line.state], 2 if line.overdue_since else 9), line.name.casefold()
-        ),
-    )  # fmt: skip
-    body = table(
-        ranked,
-        {
-            "State": lambda line: _state(line, view.now),
-            "Monitor": _monitor_name,
-            "Newest windows": strip,
-            "Window": lambda line: span(line.last) if line.last else "–",
-            "Rows": lambda line: count(line.last.row_count if line.last else None),
-            "Drift ÷ bound": lambda line: number(line.last.ratio if line.last else None),
-            "Top cause": _top_cause,
-        },
-        label="Monitors",
-        kind="cards monitors",
-        numeric=("Rows", "Drift ÷ bound"),
-        hints={"Drift ÷ bound": RATIO},
-    )
-    signs = legend(
-        swatch("alarm", "violation"),
-        swatch("soft", "violation within the seasonal range"),
-        swatch("ok", "none"),
-    )
-    return panel("Monitors", [body], note=signs)
-
-
-def _state(line: MonitorLine, now: datetime) -> Cell:
-    chip = state_chip(line.state)
-    if line.overdue_since is None:
-        return chip
-    words = f"◷ overdue, due {age(line.overdue_since, now)}"
-    return html.Div([chip, html.Span(words, className="soft-word line")])
-
-
-def _monitor_name(line: MonitorLine) -> Cell:
-    link = html.A(line.name, href=monitor_link(line.name), className="strong")
-    schedule = schedule_text(line.definition.schedule, line.definition.time_zone)
-    words = f"{line.definition.subject}, {schedule}"
-    if line.labelled is not None:
-        share = percent(line.labelled[0] / line.labelled[1])
-        words += f", {share.replace(' ', chr(0xA0))} labelled"
-    kind = tag(line.kind, f"kind {line.definition.kind}")
-    return html.Div([stack(link, kind), faint(words, line=True)])
-
-
-def _top_cause(line: MonitorLine) -> Cell:
-    if line.last is None:
-        return "waiting for its first window"
-    kept = "no violations"
-    if line.state == "insufficient":
-        kept = "nothing could be judged"
-    if line.expected:
-        kept = f"{plural(line.expected, 'expected violation')}, no others"
-    return clipped(
-        line.last.failure or line.last.cause or suppressed_words(line.suppressed) or kept
-    )
-
-
 def _endpoints(view: OverviewView) -> html.Section:
-    """List what was captured of each endpoint."""
+    """List the endpoints, the worst first: how each kind of monitor stands, what was captured."""
     if not view.endpoints:
-        why = "No request has been captured yet."
-        return panel("Captured", [empty(why, "driftline invoke NAME FILE")])
-    body = table(
-        view.endpoints,
-        {
-            "Endpoint": _endpoint_name,
-            "Requests": lambda line: count(line.stats.requests if line.stats else None),
-            "Rows": lambda line: count(line.stats.rows if line.stats else None),
-            "Lost": _lost,
-            "Newest": lambda line: (
-                when(line.stats.newest, view.now) if line.stats and line.stats.newest else "–"
+        why = "No request has been captured, and no monitor is declared yet."
+        command = "driftline deploy MODEL --reference DATA --label COL"
+        return panel("Endpoints", [empty(why, command)])
+    states = {None: "all", "violations": "▲ violations", "failed": "✕ failed", "ok": "✓ OK"}
+    filters = html.Div(
+        [
+            choices(
+                "State of the endpoints",
+                (
+                    (words, fleet_link(state=one, text=view.text), one == view.state)
+                    for one, words in states.items()
+                ),
             ),
-            "Size": lambda line: bytes_text(line.stats.size_bytes if line.stats else None),
-        },
-        label="Captured rows by endpoint",
-        kind="cards captured",
-        numeric=("Requests", "Rows", "Lost", "Size"),
+            filter_box(view.text, "Filter by name, owner or tag"),
+        ],
+        className="filters",
     )
-    return panel("Captured", [body])
+    if not view.shown:
+        clear = html.P(html.A("Show all endpoints", href="/", className="button"))
+        return panel("Endpoints", [filters, empty("No endpoint matches this filter."), clear])
+    columns: list[tuple[str, Callable[[EndpointLine], Cell]]] = [
+        ("State", lambda line: state_chip(line.worst.state) if line.worst else faint("no monitor")),
+        ("Endpoint", _endpoint_name),
+        *((words, partial(_cell, kind, view.now)) for kind, words in CELLS.items()),
+        ("Traffic", _requests),
+        ("Captured", lambda line: captured_words(line.coverage.ratio if line.coverage else None)),
+        ("Alarms", _alarms),
+    ]
+    body = table(view.shown, columns, label="Endpoints, worst first", kind="cards fleet")
+
+    def link(number: int) -> str:
+        return fleet_link(state=view.state, text=view.text, number=number)
+
+    return panel("Endpoints", [filters, body, *pager(view.number, view.size, view.total, link)])
 
 
 def _endpoint_name(line: EndpointLine) -> Cell:
-    watched = ", ".join(line.monitors) or "no monitor"
-    if line.stats is None:
-        watched += "; the captured rows cannot be read now"
-    return html.Div([html.B(line.name), faint(watched, line=True)])
+    if not line.name:
+        links: list[Cell] = [html.B("Tables of others")]
+        for one in line.monitors[:TABLES_SHOWN]:
+            name = html.A(one.name, href=monitor_link(one.name))
+            links += [" ", name, faint(one.definition.subject, line=True)]
+        return html.Div(links)
+    words = plural(len(line.monitors), "monitor")
+    link = html.A(line.name, href=endpoint_link(line.name), className="strong")
+    return html.Div([link, faint(" · ".join([words, *line.owners]), line=True)])
 
 
-def _lost(line: EndpointLine) -> Cell:
-    """Show how much was lost and why, and what nobody can account for."""
-    stats, words = line.stats, []
-    if stats is None:
+def _cell(kind: str, now: datetime, line: EndpointLine) -> Cell:
+    """Show how the monitors of a kind stand, and how old that is; the worst stands for all."""
+    monitors = [
+        one for one in line.monitors
+        if CELL_OF.get(one.definition.kind, one.definition.kind) == kind
+    ]  # fmt: skip
+    worst = min(monitors, key=lambda one: one.rank, default=None)
+    if worst is None:
+        return faint("none")
+    sign, word, tone = STATES[worst.state]
+    if worst.overdue_since is not None:
+        sign, word, tone = "◷", "Overdue", "soft"
+    last = worst.last
+    words = f"{sign} {word}" + (f", {age(last.end, now)}" if last else "")
+    href = monitor_link(worst.name, window=last.stamp if last else None)
+    return html.A(words, href=href, className=f"chip {tone}", title=_title(worst))
+
+
+def _title(line: MonitorLine) -> str:
+    found = line.last and (line.last.failure or line.last.cause)
+    return f"{line.name}: {found}" if found else line.name
+
+
+def _requests(line: EndpointLine) -> Cell:
+    """Draw the requests of the newest windows of a monitor, as one picture."""
+    runs = next((one.runs for one in line.monitors if any(r.request_count for r in one.runs)), ())
+    if not runs:
         return "–"
-    if line.lost or stats.faults or stats.cut:
-        coverage = line.coverage
-        # A few lost ones of many must not read as none.
-        near = coverage is not None and 0.999 < coverage < 1
-        words.append(f"{'more than 99.9%' if near else percent(coverage)} stored")
-    reasons: Counter[str] = Counter()
-    for gap in stats.gaps:
-        if gap.records:
-            reasons[gap.reason] += gap.records
-    words += [f"{reason} {count(lost)}" for reason, lost in reasons.most_common()]
-    unknown = sorted({gap.reason for gap in stats.gaps if gap.records is None})
-    words += [f"{reason}, how many is not known" for reason in unknown]
-    words += [
-        f"{count(several)} {what}"
-        for several, what in (
-            (stats.faults, "not decoded (decoder fault)"),
-            (stats.cut, "not decoded (body cut)"),
-            (line.unaccounted, "unaccounted for"),
-        )
-        if several
-    ]
-    if not words:
-        return count(line.lost)
-    has_lost = line.lost or unknown or stats.faults or stats.cut or line.unaccounted
-    lost = html.Span(count(line.lost), className="alarm-text" if has_lost else "")
-    return html.Div([lost, faint("; ".join(words), line=True)])
+    counts = [run.request_count for run in runs]
+    words = f"{count(counts[-1])} requests in the newest window, at most {count(max(counts))}"
+    return bars([one / max(counts) for one in counts], words)
+
+
+def captured_words(share: float | None) -> str:
+    """Write which share was captured; a few lost ones of many must not read as none."""
+    return "more than 99.9%" if share is not None and 0.999 < share < 1 else percent(share)
+
+
+def _alarms(line: EndpointLine) -> Cell:
+    if not line.firing:
+        return "–"
+    href = alarms_link(state="ALARM", text=line.name)
+    return html.A(f"▲ {line.firing:,}", href=href, className="alarm-text")
 
 
 def _deliveries(view: OverviewView) -> html.Section:

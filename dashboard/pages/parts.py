@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
@@ -11,10 +12,10 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from driftline.access.principal import CURRENT, Role
-from driftline.dashboard.address import incident_link, monitor_link
+from driftline.dashboard.address import incident_link
 from driftline.dashboard.charts.canvas import Figure
 from driftline.dashboard.queries.views import AlarmLine, MonitorLine, WindowRun
-from driftline.dashboard.words import STATES, age, moment, number, percent, plural, sentence, span
+from driftline.dashboard.words import STATES, age, moment, number, percent, plural, sentence
 
 Cell = Component | str
 """One cell of a table; text is always text, never markup."""
@@ -55,8 +56,8 @@ def heading(name: str, under: str, *beside: Cell) -> html.Div:
 
 
 def crumbs(*steps: str | tuple[str, str]) -> html.Nav:
-    """Show the way to this page, from the overview on; the last step is the page itself."""
-    parts: list[Cell] = [html.A("Overview", href="/")]
+    """Show the way to this page, from the fleet on; the last step is the page itself."""
+    parts: list[Cell] = [html.A("Fleet", href="/")]
     for step in steps:
         parts.append(marked(html.Span("›"), aria_hidden="true"))
         parts.append(html.Span(step) if isinstance(step, str) else html.A(step[0], href=step[1]))
@@ -140,6 +141,15 @@ def choices(
     return marked(html.Nav(links, className=kind), aria_label=label)
 
 
+def filter_box(text: str | None, words: str) -> html.Label:
+    """Offer to narrow a list by a text: it goes into the address as it is typed."""
+    box = dcc.Input(
+        id="filter", type="search", value=text or "", placeholder=words, maxLength=200,
+        debounce=False, autoComplete="off",
+    )  # fmt: skip
+    return html.Label([html.Span("Filter", className="hidden"), box], htmlFor="filter")
+
+
 def state_chip(state: str, *, small: bool = False) -> html.Span:
     """Show a state by glyph, word and colour."""
     glyph, word, tone = STATES.get(state, ("?", state, "none"))
@@ -183,7 +193,11 @@ def pager(number: int, size: int, total: int, link: Callable[[int], str]) -> lis
         if 1 <= place <= last and place != number
     ]
     words = f"{first:,}–{min(total, first + size - 1):,} of {total:,}"
-    return [marked(html.Nav([html.Span(words), *steps], className="pager"), aria_label="Pages")]
+    return [
+        marked(
+            html.Nav([html.Span(words), *steps], className="pager"), aria_label="Pages of the list"
+        )
+    ]
 
 
 def more_of(count: int) -> list[Cell]:
@@ -278,14 +292,46 @@ def bullet(distance: float | None, bound: float | None, method: str = "") -> htm
     )
 
 
-def strip(monitor: MonitorLine) -> html.Ul:
-    """Draw the newest windows of a monitor as a row of small marks, oldest first."""
+HEIGHTS = {"alarm": 100, "soft": 67, "failed": 20}
+"""Of the marks of windows in a strip, in percent; of all others a third."""
+
+
+def strip(monitor: MonitorLine) -> html.Span:
+    """Draw the newest windows of a monitor as a row of small marks, oldest first.
+
+    One element: a hundred rows of thirty links would be more than a page can hold.
+    """
     runs = monitor.runs[-STRIP_WINDOWS:]
-    blank = [html.Li(className="blank") for _ in range(STRIP_WINDOWS - len(runs))]
-    return marked(
-        html.Ul([*blank, *(html.Li(_mark(monitor.name, run)) for run in runs)], className="strip"),
-        aria_label=f"newest {plural(len(runs), 'window')}, oldest first",
+    tones = Counter(STATES[run.state][1] for run in runs)
+    words = ", ".join(f"{plural(many, 'window')} {word}" for word, many in tones.most_common())
+    return _picture([_mark(run) for run in runs], words or "no window yet")
+
+
+def bars(shares: Sequence[float], words: str) -> html.Span:
+    """Draw shares of the greatest as small bars, oldest first, in one element."""
+    marks = [("none", round(100 * min(1.0, share))) for share in shares[-STRIP_WINDOWS:]]
+    return _picture(marks, words)
+
+
+def _mark(run: WindowRun) -> tuple[str, int]:
+    tone = STATES[run.state][2]
+    if run.state == "violations" and run.hard_count == 0:
+        tone = "soft"
+    return tone, HEIGHTS.get(tone, 34)
+
+
+def _picture(marks: Sequence[tuple[str, int]], words: str) -> html.Span:
+    """Draw marks, each of a colour and a height in percent, side by side as a background."""
+    first = STRIP_WINDOWS - len(marks)
+    layers = [
+        f"linear-gradient(var(--{tone}-fill) 0 0) {100 * (first + at) / (STRIP_WINDOWS - 1):.1f}% "
+        f"100% / {80 / STRIP_WINDOWS:.2f}% {height}% no-repeat"
+        for at, (tone, height) in enumerate(marks)
+    ]
+    drawn = html.Span(
+        className="strip", title=words, role="img", style={"background": ", ".join(layers)}
     )
+    return marked(drawn, aria_label=words)
 
 
 def table(
@@ -326,21 +372,6 @@ def table(
             role="region",
         ),
         aria_label=label,
-    )
-
-
-def _mark(monitor: str, run: WindowRun) -> html.A:
-    """Draw one window of a strip; its height tells a hard violation from a soft one."""
-    _, word, tone = STATES[run.state]
-    soft = run.state == "violations" and run.hard_count == 0
-    text = f"{span(run)}: {word}" + (f" ({run.violation_count})" if run.violation_count else "")
-    # The monitor's page offers the same windows by keyboard; thirty stops a row would bury it.
-    return html.A(
-        html.Span(text, className="hidden"),
-        href=monitor_link(monitor, window=run.stamp),
-        className="soft" if soft else tone,
-        title=text,
-        tabIndex=-1,
     )
 
 

@@ -57,6 +57,9 @@ Link = Callable[[WindowRun], str]
 ROWS = "Contributing rows"
 EVENT_CHARACTERS = 13
 CHANGES_SHOWN = 3
+PICKED = 60
+"""Windows in the list to pick from: those around the one that is shown."""
+
 
 FAILED_SCRIPT = re.compile(
     r"(?P<script>[^:]+?)(, line (?P<line>\d+))?: (?P<type>[A-Z]\w*(Error|Exception|Exit))\b.*?"
@@ -181,7 +184,9 @@ def picker(monitor: MonitorLine, run: WindowRun | None, link: Link) -> list[Cell
     before = monitor.runs[place - 1] if place > 0 else None
     after = monitor.runs[place + 1] if place + 1 < len(stamps) else None
     summary = html.Summary([html.Span(span(run)), faint("▾")])
-    listed = [html.Li(_choice(entry, run, link)) for entry in reversed(monitor.runs)]
+    first = max(0, min(place - PICKED // 2, len(stamps) - PICKED))
+    near = monitor.runs[first : first + PICKED]
+    listed = [html.Li(_choice(entry, run, link)) for entry in reversed(near)]
     if not monitor.are_newest:
         listed.insert(0, html.Li(html.A("Newest windows", href=monitor_link(monitor.name))))
     nav = html.Nav(
@@ -312,6 +317,8 @@ def _which(rows: ContributingRows) -> list[Cell]:
         html.Code(rows.predicate),
         f"; the first {shown} are shown." if shown < rows.total else ".",
     ]
+    if rows.unlisted:
+        words.append(f" {plural(rows.unlisted, 'further column')} are in the files.")
     if rows.violation.segment:
         words += [" ", html.B(rows.violation.segment.text)]
     if rows.violation.onset:

@@ -137,6 +137,7 @@ def alarms_view(
     text: str | None = None,
     severity: str | None = None,
     number: int = 1,
+    endpoint: str | None = None,
     size: int = PAGE,
     is_newest: bool = False,
 ) -> AlarmsView:
@@ -149,6 +150,7 @@ def alarms_view(
     asked += [table.state == state] if state is not None else []
     asked += [table.severity == severity] if severity is not None else []
     asked += [_says(text)] if text else []
+    asked += [table.endpoint == endpoint] if endpoint is not None else []
     total = connection.scalar(select(func.count()).select_from(alarms_table).where(*asked)) or 0
     number = min(number, max(1, math.ceil(total / size)))
     query = (
@@ -176,15 +178,15 @@ def alarms_view(
         for one in reach.shown(map(listed, rows))
     ]
     of_state = (
-        select(table.state, table.severity == "page", func.count())
+        select(table.state, table.severity, func.count())
         .where(reach.alarm_rows())
-        .group_by(table.state, table.severity == "page")
+        .group_by(table.state, table.severity)
     )
     counts: Counter[str] = Counter()
     paging = 0
-    for found, is_page, count in connection.execute(of_state):
+    for found, of_severity, count in connection.execute(of_state):
         counts[found] += count
-        paging += count if is_page and found == "ALARM" else 0
+        paging += count if (found, of_severity) == ("ALARM", "page") else 0
     return AlarmsView(
         now, tuple(lines), counts, paging, total, number, size, state, text, severity,
         suppression.incidents,

@@ -26,7 +26,6 @@ from driftline.dashboard.queries.views import (
     MonitorLine,
     WarmUpView,
     WindowRun,
-    WindowState,
 )
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
@@ -34,15 +33,12 @@ from driftline.monitors.annotations.store import annotations_between
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import (
     COLUMNS,
-    EMPTY,
-    INSUFFICIENT,
-    STOPPED,
     WITHOUT_REPORT,
     is_of,
+    state_of,
 )
 from driftline.monitors.kind import kind_named
 from driftline.monitors.results.metric import MetricResult
-from driftline.monitors.run.captured_window import NO_LABELS
 from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.status import suppressed_columns, suppressed_now
@@ -135,21 +131,13 @@ def _as_runs(
     names = MonitorNames(connection, CURRENT.get().endpoints)
     runs: dict[datetime, WindowRun] = {}
     for row in rows:
-        failed = row.status in WITHOUT_REPORT
-        state: WindowState = "failed" if failed else "violations" if row.violation_count else "ok"
-        if failed and (row.failure_reason or "").startswith(NO_LABELS):
-            state = "unlabelled"
-        elif row.status in (EMPTY, STOPPED):
-            state = "empty" if row.status == EMPTY else "stopped"
-        elif row.status == INSUFFICIENT:
-            state = "insufficient"
         run = WindowRun(
             start=row.window_start,
             end=row.window_end,
             stamp=f"{row.window_start:{STAMP}}",
             execution=row.id,
-            state=state,
-            row_count=None if failed else row.row_count,
+            state=state_of(row.status, row.failure_reason, row.violation_count),
+            row_count=None if row.status in WITHOUT_REPORT else row.row_count,
             violation_count=row.violation_count,
             hard_count=row.page_count,
             ratio=row.max_drift_ratio,

@@ -31,7 +31,7 @@ from driftline.monitors.definitions import MonitorDefinition, get_definition, li
 from driftline.monitors.run.upstream import MonitorNames
 
 # Pages that hold nothing but what is filtered here; a new one is refused until it stands here.
-PAGES = frozenset({"overview", "alarms", "alarm", "monitor", "column", "missing"})
+PAGES = frozenset({"overview", "endpoint", "alarms", "alarm", "monitor", "column", "missing"})
 UNTOLD = "Notifications are about all endpoints, and you are for some."
 CHANGED = "In this state since before the alarm was changed."
 Listed = TypeVar("Listed", bound=ListedAlarm)
@@ -94,9 +94,9 @@ def changes_of_state(connection: Connection, record: AnyRecord, limit: int) -> l
     )  # fmt: skip
 
 
-def alarms(connection: Connection) -> list[AlarmRecord]:
-    """Return the metric alarms that who asks may see, by name."""
-    return shown(list_alarms(connection))
+def alarms(connection: Connection, monitor: str | None = None) -> list[AlarmRecord]:
+    """Return the metric alarms that who asks may see, all or those on a monitor, by name."""
+    return shown(list_alarms(connection, monitor=monitor))
 
 
 def alarm(connection: Connection, name: str) -> AnyRecord:

@@ -131,21 +131,6 @@ def label_history(
     return LabelHistory(rows=rows, labelled=labelled)
 
 
-def newest_labels(connection: Connection, line: MonitorLine) -> tuple[int, int] | None:
-    """Return rows with a label, and all rows, of a monitor's newest judged window."""
-    judged = [run for run in line.runs if run.row_count][-1:]
-    newest = label_history(connection, line, judged) if judged else None
-    return None if newest is None else (int(newest.labelled[0]), int(newest.rows[0]))
-
-
-def newest_expected(connection: Connection, line: MonitorLine) -> int:
-    """Count the violations of a monitor's newest judged window that are annotated as expected."""
-    if line.last is None:
-        return 0
-    (count,) = _read(connection, line, OWN_METRICS, "expected_violations", [line.last]).high
-    return 0 if np.isnan(count) else int(count)
-
-
 def metric_history(
     connection: Connection, line: MonitorLine, metric: MetricResult, digests: Mapping[str, Digest]
 ) -> MetricHistory:

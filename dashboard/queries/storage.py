@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,7 +21,7 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.store import Baseline
 from driftline.capture.audit.note import read_note
-from driftline.capture.audit.report import EndpointReport, report
+from driftline.capture.audit.report import Coverage, EndpointReport, report
 from driftline.capture.tables.storage import list_folders, open_storage
 from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.queries.documents import (
@@ -54,6 +54,9 @@ from driftline.signature import Signature
 log = logging.getLogger(__name__)
 
 ROWS_SHOWN = 50
+COLUMNS_SHOWN = 17
+"""Columns of contributing rows, besides the accused one, id and time; the files have all."""
+
 CAPTURE_FRESH_S = 10.0
 """Counting a capture table reads all of it, so a count serves for so long."""
 
@@ -176,7 +179,8 @@ class Storage:
             if feature is not None:
                 comparison = self._comparison(baseline, line, run, feature, pointed)
             if pointed is not None:
-                rows = self._rows(baseline, line, run, pointed)
+                ranked = [one.feature for one in report.judged_features] if report else []
+                rows = self._rows(baseline, line, run, pointed, ranked)
         except (DriftlineError, OSError, pa.ArrowException) as error:
             log.exception("rows_unreadable monitor=%s window=%s", line.name, run.stamp)
             # Only the first line: what libraries add below it is for the log.
@@ -211,11 +215,23 @@ class Storage:
         return compare(cells, profile.cell_counts, counts, moved=moved)
 
     def _rows(
-        self, baseline: Baseline, line: MonitorLine, run: WindowRun, pointed: Pointed
+        self,
+        baseline: Baseline,
+        line: MonitorLine,
+        run: WindowRun,
+        pointed: Pointed,
+        ranked: Sequence[str],
     ) -> ContributingRows:
-        """Read the first rows that meet a violation's condition."""
+        """Read the first rows that meet a violation's condition.
+
+        Of many columns those that contribute most: ``ranked`` names them in that order.
+        """
         violation, predicate = pointed[0], with_baseline(pointed[1], baseline)
-        names = [*IDS, *(column.name for column in baseline.signature.inputs)]
+        inputs = [column.name for column in baseline.signature.inputs]
+        if len(inputs) > COLUMNS_SHOWN:
+            rank = {name: at for at, name in enumerate(ranked)}
+            inputs.sort(key=lambda name: rank.get(name, len(rank)))
+        names = [*IDS, *inputs[:COLUMNS_SHOWN]]
         names += [name for name in predicate.columns if name not in names]
         batches = self._read(baseline, line, run, names).batches
         predicate = with_rows(predicate, batches)
@@ -233,6 +249,7 @@ class Storage:
             times=texts.get("event_time", blank),
             offending=texts.get(predicate.column, blank),
             columns=tuple(others),
+            unlisted=max(0, len(inputs) - COLUMNS_SHOWN),
             records=tuple(zip(*(texts[name] for name in others), strict=True)),
         )
 
@@ -273,6 +290,27 @@ class Storage:
         with self._lock:
             self._stats[endpoint] = (time.monotonic(), stats)
         return stats
+
+    def coverage(self) -> dict[str, Coverage]:
+        """Return what the last audit counted of each endpoint; nothing before the first."""
+        try:
+            note = read_note(self.root) or {}
+        except DriftlineError:
+            log.exception("audit_unreadable")
+            return {}
+        counts = {
+            key: note.get(key) or {}
+            for key in ("requests", "dropped", "undecodable", "uncounted", "missing_by_endpoint")
+        }
+        return {
+            name: Coverage(
+                stored,
+                counts["dropped"].get(name, 0) + counts["missing_by_endpoint"].get(name, 0),
+                counts["undecodable"].get(name, 0),
+                counts["uncounted"].get(name, 0),
+            )
+            for name, stored in counts["requests"].items()
+        }
 
     def unaccounted(self) -> dict[str, int]:
         """Count what the last audit found missing or doubled, by endpoint; none without one."""

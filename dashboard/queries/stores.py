@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import quote
@@ -25,6 +25,13 @@ from driftline.dashboard.queries.alarms import (
 )
 from driftline.dashboard.queries.baselines import require_baseline
 from driftline.dashboard.queries.composites import composite_view
+from driftline.dashboard.queries.fleet import (
+    EndpointView,
+    drift_map,
+    endpoint_lines,
+    firing_by_endpoint,
+    state_lines,
+)
 from driftline.dashboard.queries.monitors import (
     annotations_view,
     dead_count,
@@ -39,8 +46,6 @@ from driftline.dashboard.queries.preview import preview_alarm
 from driftline.dashboard.queries.series import (
     ReportCache,
     column_history,
-    newest_expected,
-    newest_labels,
 )
 from driftline.dashboard.queries.storage import Evidence, Storage
 from driftline.dashboard.queries.views import (
@@ -58,11 +63,15 @@ from driftline.dashboard.queries.views import (
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.external.source import UNLIMITED, Access
+from driftline.monitors.kind import kind_named
 from driftline.monitors.report.datapoints import UNQUOTED
-from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.progress import list_runs, log_of
 from driftline.signature import Signature
 
+COUNTED = 4
+"""Endpoints of which a page counts the requests itself, until an audit has: it reads all rows."""
+
+ENDPOINTS_SHOWN = 100
 FIRING_SHOWN = 10
 """Alarms in ALARM on the first page; the list has all."""
 
@@ -88,31 +97,64 @@ class Stores:
         self.bands = BandModels()
         self.notifications = Notifications(engine, now)
 
-    def overview(self) -> OverviewView:
-        """Return everything that the first page shows."""
+    def overview(
+        self, text: str | None = None, state: str | None = None, number: int = 1
+    ) -> OverviewView:
+        """Return everything that the first page shows, of the endpoints that are asked for."""
         now = self.now()
         with read_connection(self.engine) as connection:
-            records = reach.alarms(connection)
             alarms = alarms_view(connection, now, state="ALARM", size=FIRING_SHOWN, is_newest=True)
-            late = {one.monitor: one.due_at for one in overdue(connection, now)}
-            lines = [
-                monitor_line(connection, definition, records)
-                for definition in reach.monitors(connection)
-            ]
-            monitors = tuple(
-                replace(
-                    line,
-                    labelled=newest_labels(connection, line),
-                    expected=newest_expected(connection, line),
-                    overdue_since=late.get(line.name),
-                )
-                for line in lines
-            )
+            monitors = state_lines(connection, now)
+            firing = firing_by_endpoint(connection)
             sent, dead = newest_sent(connection), dead_count(connection)
             if reach.is_limited():
                 sent, dead = (), 0
-        endpoints = tuple(self._endpoints(monitors))
-        return OverviewView(now, monitors, endpoints, alarms, sent, dead)
+        captured = filter(reach.is_reached, self.storage.captured())
+        lines = endpoint_lines(monitors, captured, firing)
+        asked = [
+            line
+            for line in lines
+            if (not text or line.says(text))
+            and (state is None or (line.worst.state if line.worst else "none") == state)
+        ]
+        asked.sort(key=lambda one: (one.worst.rank if one.worst else 9, -one.firing, one.name))
+        number = min(number, max(1, -(-len(asked) // ENDPOINTS_SHOWN)))
+        shown = asked[ENDPOINTS_SHOWN * (number - 1) : ENDPOINTS_SHOWN * number]
+        return OverviewView(
+            now, tuple(lines), tuple(self._counted(shown)), alarms, sent, dead, text, state,
+            len(asked), number, ENDPOINTS_SHOWN,
+        )  # fmt: skip
+
+    def endpoint(
+        self, name: str, tab: str, monitor: str | None, text: str | None, number: int
+    ) -> EndpointView:
+        """Return a tab of an endpoint's page; NotFoundError when there is none of the name."""
+        now = self.now()
+        with read_connection(self.engine) as connection:
+            self._require_endpoint(connection, name)
+            lines = state_lines(connection, now, name)
+            alarms = alarms_view(
+                connection, now, state="ALARM", endpoint=name, size=FIRING_SHOWN, is_newest=True
+            )
+            judging = [one for one in lines if kind_named(one.definition.kind).judges_columns]
+            chosen = next((one for one in judging if monitor in (None, one.name)), None)
+            drift = None
+            if tab == "drift" and chosen is not None:
+                drift = drift_map(connection, chosen.definition, text, number)
+        line = EndpointLine(name, lines, firing=alarms.total)
+        stats = self.storage.capture_stats(name, now) if tab == "traffic" else None
+        unaccounted = self.storage.unaccounted().get(name, 0) if tab == "traffic" else 0
+        (line,) = self._counted([line])
+        return EndpointView(now, line, tab, alarms, chosen, drift, stats, unaccounted, text)
+
+    def _require_endpoint(self, connection: Connection, name: str) -> None:
+        """Refuse an endpoint without a monitor and without rows, for who asks."""
+        is_there = name and reach.is_reached(name) and (
+            any(one.endpoint == name for one in reach.monitors(connection))
+            or name in self.storage.captured()
+        )  # fmt: skip
+        if not is_there:
+            raise NotFoundError(f'endpoint "{name}" has no monitor and no captured rows')
 
     def alarms(
         self,
@@ -150,7 +192,7 @@ class Stores:
         ``keep`` is the feature of the window before, shown again if this window has it.
         """
         with read_connection(self.engine) as connection:
-            records = reach.alarms(connection)
+            records = reach.alarms(connection, name)
             line, run = self._window(connection, name, window, records)
             past = changes(connection, records, line)
         view = MonitorView(now=self.now(), monitor=line, changes=past)
@@ -183,7 +225,7 @@ class Stores:
     def judged(self, name: str, window: str | None) -> tuple[MonitorLine, WindowRun | None]:
         """Return a monitor and one of its windows, the newest when unset; None before the first."""
         with read_connection(self.engine) as connection:
-            return self._window(connection, name, window, reach.alarms(connection))
+            return self._window(connection, name, window, reach.alarms(connection, name))
 
     def require(self, address: Address) -> None:
         """Refuse an address of an alarm, an incident or a monitor that is not there."""
@@ -197,6 +239,8 @@ class Stores:
                     get_incident(connection, address.incident)
                 case "monitor" | "column":
                     reach.monitor(connection, address.monitor)
+                case "endpoint":
+                    self._require_endpoint(connection, address.endpoint)
                 case "baseline":
                     require_baseline(self.storage, address.baseline)
 
@@ -210,7 +254,7 @@ class Stores:
     ) -> KindView:
         """Return one window of a monitor that measures, and one of its metrics over time."""
         with read_connection(self.engine) as connection:
-            records = reach.alarms(connection)
+            records = reach.alarms(connection, name)
             line, run = self._window(connection, name, window, records)
             past = changes(connection, records, line)
             if run is None:
@@ -228,7 +272,7 @@ class Stores:
     def column(self, name: str, column: str, window: str | None) -> ColumnView:
         """Return one column of a monitor over all windows, and in one of them."""
         with read_connection(self.engine) as connection:
-            records = reach.alarms(connection)
+            records = reach.alarms(connection, name)
             line, run = self._window(connection, name, window, records)
             digests = self.reports.digests(line.runs)
             history = column_history(connection, line, column, digests)
@@ -270,17 +314,16 @@ class Stores:
             line, run = with_window(connection, line, stamp)
         return line, run and replace(run, log=tuple(log_of(connection, run.execution)))
 
-    def _endpoints(self, monitors: Iterable[MonitorLine]) -> Iterable[EndpointLine]:
-        """Count the capture of each endpoint that has rows or a monitor."""
-        captured = filter(reach.is_reached, self.storage.captured())
-        watched: dict[str, list[str]] = {name: [] for name in captured}
-        for line in monitors:
-            if line.endpoint:
-                watched.setdefault(line.endpoint, []).append(line.name)
-        audited = self.storage.unaccounted()
-        for name, names in sorted(watched.items()):
-            stats = self.storage.capture_stats(name, self.now())
-            yield EndpointLine(name, stats, tuple(names), audited.get(name, 0))
+    def _counted(self, lines: Iterable[EndpointLine]) -> Iterator[EndpointLine]:
+        """Add what was captured, as the last audit has it; a few that it has not seen are read."""
+        audited, left = self.storage.coverage(), COUNTED
+        for line in lines:
+            found = audited.get(line.name)
+            if found is None and line.name and left:
+                left -= 1
+                stats = self.storage.capture_stats(line.name, self.now())
+                found = stats.overall if stats else None
+            yield replace(line, coverage=found)
 
 
 def _watches(record: AlarmRecord, line: MonitorLine, column: str) -> bool:

@@ -21,19 +21,21 @@ from driftline.alerts.notify.channels import ChannelStatus
 from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.incidents import Incident
 from driftline.alerts.notify.silences import SilenceRecord
-from driftline.capture.audit.report import EndpointReport
+from driftline.capture.audit.report import Coverage
 from driftline.dashboard.queries.documents import Feature, Report, Violation
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import WindowState
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.progress import RunState
 from driftline.monitors.warm_up.warm_up import StableSpan
 
-WindowState = Literal[
-    "ok", "violations", "failed", "stopped", "unlabelled", "insufficient", "empty", "waiting"
-]
-"""``unlabelled``: no label has come yet; ``waiting``: before the first window."""
+RANKS = {
+    "violations": 0, "failed": 1, "waiting": 3, "unlabelled": 3, "insufficient": 3, "empty": 3,
+    "stopped": 3, "ok": 4,
+}  # fmt: skip
+"""Of monitors by their states, the worst first."""
 
 UNKNOWN = "UNKNOWN"
 """The state of an alarm before its history begins."""
@@ -62,6 +64,7 @@ class WindowRun:
     failure: str | None = None
     folder: str = ""
     baseline_version: str = ""
+    request_count: int = 0
     # Of the window that is shown: time and text of each line.
     log: tuple[Mapping[str, str], ...] = ()
 
@@ -116,6 +119,11 @@ class MonitorLine:
         """The state of the newest judged window; ``waiting`` before the first one."""
         return self.last.state if self.last else "waiting"
 
+    @property
+    def rank(self) -> int:
+        """Where it stands among others, the worst first; one that is overdue comes third."""
+        return min(RANKS[self.state], 2 if self.overdue_since else 9)
+
 
 @dataclass(frozen=True, slots=True)
 class AlarmLine:
@@ -159,40 +167,61 @@ class AlarmChange:
 
 @dataclass(frozen=True, slots=True)
 class EndpointLine:
-    """What was captured of one endpoint; ``stats`` is None when the table cannot be read.
+    """An endpoint with its monitors; "" stands for all tables that others write.
 
-    ``unaccounted`` is how many records the last audit found missing or doubled without a reason.
+    ``coverage`` counts its requests, None where nobody has counted them or the table cannot be
+    read; ``firing`` counts the alarms in ALARM on its metrics.
     """
 
     name: str
-    stats: EndpointReport | None
-    monitors: tuple[str, ...]
-    unaccounted: int = 0
+    monitors: tuple[MonitorLine, ...] = ()
+    coverage: Coverage | None = None
+    firing: int = 0
 
     @property
-    def lost(self) -> int:
-        """How many records are known to be missing."""
-        return self.stats.overall.dropped if self.stats else 0
+    def owners(self) -> tuple[str, ...]:
+        """Whose monitors they are, each once."""
+        owners = (one.definition.owner for one in self.monitors)
+        return tuple(dict.fromkeys(one for one in owners if one))
 
     @property
-    def coverage(self) -> float | None:
-        """Share that is stored and can be decoded; None when there was nothing."""
-        return self.stats.overall.ratio if self.stats else None
+    def worst(self) -> MonitorLine | None:
+        """The monitor that stands worst; None without any."""
+        return min(self.monitors, key=lambda one: one.rank, default=None)
+
+    def says(self, text: str) -> bool:
+        """Whether one of its texts holds this one, whatever the case."""
+        tags = (
+            f"{key}={value}" for one in self.monitors for key, value in one.definition.tags.items()
+        )
+        texts = (self.name, *self.owners, *(one.name for one in self.monitors), *tags)
+        return any(text.casefold() in one.casefold() for one in texts)
 
 
 @dataclass(frozen=True, slots=True)
 class OverviewView:
     """Everything that the first page shows; ``dead_count`` counts the deliveries that failed.
 
-    ``alarms`` are the first of those in ALARM, with the counts of all.
+    ``alarms`` are the first of those in ALARM, with the counts of all. ``shown`` are the endpoints
+    on this page of ``total`` that are asked for, ``endpoints`` all of them.
     """
 
     now: datetime
-    monitors: tuple[MonitorLine, ...]
     endpoints: tuple[EndpointLine, ...]
+    shown: tuple[EndpointLine, ...]
     alarms: AlarmsView
     deliveries: tuple[Delivery, ...]
     dead_count: int = 0
+    text: str | None = None
+    state: str | None = None
+    total: int = 0
+    number: int = 1
+    size: int = 100
+
+    @property
+    def monitors(self) -> tuple[MonitorLine, ...]:
+        """The monitors of all endpoints."""
+        return tuple(one for line in self.endpoints for one in line.monitors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +242,7 @@ class ContributingRows:
     offending: tuple[str, ...]
     columns: tuple[str, ...]
     records: tuple[tuple[str, ...], ...]
+    unlisted: int = 0  # Columns that only the files have.
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,13 +309,16 @@ class WindowView:
 class MonitorView(WindowView):
     """Everything that the page of a monitor of data quality shows, for one feature.
 
-    ``features`` are those of the window by contribution, then by ratio.
+    ``features`` are those of the window by contribution, then by ratio; ``number`` is the page of
+    them that is asked for, ``text`` what their names have to hold.
     """
 
     features: tuple[Feature, ...] = ()
     feature: Feature | None = None
     comparison: Comparison | None = None
     warm_up: WarmUpView | None = None
+    number: int | None = None
+    text: str | None = None
 
     @property
     def violating(self) -> tuple[Feature, ...]:

@@ -16,6 +16,7 @@ from driftline.formats.source import Source
 from driftline.monitors.check_context import CheckContext, Command, Compat, PastWindows, Predictor
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.executions import NO_LABELS
 from driftline.monitors.external.rows import read_external
 from driftline.monitors.external.source import UNLIMITED, Access, ExternalSource
 from driftline.monitors.kinds.catalog import settle_roles
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 # SageMaker's own text.
 NO_DATA = "Job inputs had no data"
-NO_LABELS = "no ground truth has come for this window yet; it is judged again when it has"
 # It stands in the failure's reason, and is tried again like any failed window.
 NONE_FITS = "labels came, but none that fits; load them again"
 

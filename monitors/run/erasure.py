@@ -22,10 +22,10 @@ from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWi
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import UnavailableError
-from driftline.monitors.executions import COLUMNS
+from driftline.monitors.executions import COLUMNS, NO_LABELS
 from driftline.monitors.kind import all_kinds
 from driftline.monitors.report.datapoints import DATA_METRICS, window_link
-from driftline.monitors.run.captured_window import NO_DATA, NO_LABELS
+from driftline.monitors.run.captured_window import NO_DATA
 from driftline.monitors.run.erased_documents import clear_folder, unrecorded_folders
 from driftline.monitors.tables import definitions, executions
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, select, update
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline import store
@@ -38,6 +38,7 @@ from driftline.monitors.executions import (
     EMPTY,
     FAILED,
     INSUFFICIENT,
+    NO_LABELS,
     STOPPED,
     UNFINISHED,
     VIOLATED,
@@ -51,6 +52,7 @@ from driftline.monitors.executions import (
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.unjudged import REASONS
 from driftline.monitors.results.violation import plural
 from driftline.monitors.rules.reach import Reach
 from driftline.monitors.run.apply_annotations import (
@@ -59,7 +61,6 @@ from driftline.monitors.run.apply_annotations import (
 )
 from driftline.monitors.run.captured_window import (
     NO_DATA,
-    NO_LABELS,
     evaluate_captured,
     nothing_to_judge,
     read_captured,
@@ -532,12 +533,25 @@ def _publish(keep: Recorder, context: RunContext, report: Report, started: datet
 
     def put(connection: Connection) -> None:
         store_told(connection, execution, report)
+        _store_ratios(connection, execution, report)
         store_history(
             connection, history=context.history, window=job.window, report=report,
             retention=job.retention,
         )  # fmt: skip
 
     return _without_erased(keep(execution, points, put), context)
+
+
+def _store_ratios(connection: Connection, execution: Execution, report: Report) -> None:
+    """Store how far each judged column lies from its bound: pages draw months of it at once."""
+    ratios = {
+        one.feature: float(f"{one.ratio:.4g}")
+        for one in report.results
+        if one.ratio is not None and one.note not in REASONS
+    }
+    if ratios:
+        query = update(executions).where(executions.c.id == execution.id)
+        connection.execute(query.values(drift_ratios=ratios))
 
 
 def _without_erased(published: Execution, context: RunContext) -> Execution:

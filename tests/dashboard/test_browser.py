@@ -51,6 +51,21 @@ def test_click_on_a_window_opens_it(visit):
     seen.check()
 
 
+def test_a_cell_of_the_heat_map_opens_its_window(visit):
+    seen = visit()
+    page = seen.open("/endpoints/flights")
+    page.get_by_role("link", name="Drift", exact=True).click()
+    expect(page.get_by_role("heading", name="Drift of columns")).to_be_visible()
+    box = page.locator("#timeline .nsewdrag").first.bounding_box()
+
+    # The first column is the farthest from its bound: the last window of it.
+    page.mouse.click(box["x"] + 0.97 * box["width"], box["y"] + 8)
+
+    page.wait_for_url("**/monitors/flights-data-quality?window=20131122*feature=carrier")
+    expect(page.get_by_role("heading", name="carrier: reference beside window")).to_be_visible()
+    seen.check()
+
+
 def test_another_window_keeps_the_chosen_feature(visit):
     seen = visit()
     page = seen.open(f"{MONITOR}?feature=dest")
@@ -70,7 +85,7 @@ def test_tables_are_not_cut_off(visit):
         for width in (1241, 1280, 1300, 1440):
             page.set_viewport_size({"width": width, "height": 900})
             cut = page.evaluate(
-                """() => [...document.querySelectorAll('.features, .sent, .captured')].map(
+                """() => [...document.querySelectorAll('.features, .sent, .fleet')].map(
                     table => table.scrollWidth - table.clientWidth)"""
             )
             assert set(cut) == {0}, (path, width)
@@ -114,6 +129,7 @@ def test_windows_and_features_by_keyboard_alone(visit):
 def test_back_and_reload_keep_what_was_seen(visit):
     seen = visit()
     page = seen.open("/")
+    page.get_by_role("link", name="flights", exact=True).click()
     page.get_by_role("link", name="flights-data-quality", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("flights-data-quality")
     page.get_by_role("link", name="dest", exact=True).click()
@@ -122,6 +138,7 @@ def test_back_and_reload_keep_what_was_seen(visit):
     page.reload()
     seen.drawn()
     expect(page.get_by_role("heading", name="dest: reference beside window")).to_be_visible()
+    page.go_back()
     page.go_back()
     page.go_back()
 

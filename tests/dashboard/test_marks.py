@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from driftline.app.client.connection import ServerCalls
 from driftline.dashboard.actions import Actions
-from driftline.dashboard.pages import overview
+from driftline.dashboard.pages import endpoint
 from driftline.dashboard.queries.stores import Stores
 from tests.dashboard.conftest import Visit, serving
 from tests.serving.conftest import Running
@@ -119,30 +119,36 @@ def test_marked_and_taken_back_on_the_page(site, contexts):
         page.close()
 
 
-def test_the_overview_counts_what_was_expected_and_does_not_call_it_kept(site):
+def of_endpoint(site):
+    stores = Stores(site.engine, site.root, site.now)
+    line = next(one for one in stores.overview().monitors if one.name == "quality")
+    return stores.endpoint(line.endpoint, "", None, None, 1)
+
+
+def test_an_endpoint_counts_what_was_expected_and_does_not_call_it_kept(site):
     asked = {"window": "20260114T000000Z", "verdict": "expected", "reason": "metres", "author": "a"}
     made = site.client.post("/api/v1/monitors/quality/marks", json=asked).json()
     report = f"/api/v1/executions/{made['executions'][0]['id']}/report"
     count = len(site.client.get(report).json()["expected_violations"])
 
-    view = Stores(site.engine, site.root, site.now).overview()
+    view = of_endpoint(site)
 
     back = f"/api/v1/monitors/quality/marks/{made['mark']['id']}/withdraw"
     site.client.post(back, json={"author": "a"})
     # That drift is held back besides would be told first.
-    free = tuple(replace(one, suppressed=()) for one in view.monitors)
-    page = str(overview.page(replace(view, monitors=free)))
+    free = tuple(replace(one, suppressed=()) for one in view.line.monitors)
+    page = str(endpoint.page(replace(view, line=replace(view.line, monitors=free))))
     assert f"{count} expected violations, no others" in page
     assert "no violations" not in page
 
 
-def test_the_overview_does_not_call_kept_what_could_not_be_judged(site):
-    view = Stores(site.engine, site.root, site.now).overview()
-    first = view.monitors[0]
+def test_an_endpoint_does_not_call_kept_what_could_not_be_judged(site):
+    view = of_endpoint(site)
+    first = view.line.monitors[0]
     run = replace(first.runs[-1], state="insufficient", failure=None, cause=None)
     line = replace(first, runs=(run,), suppressed=(), expected=0)
 
-    page = str(overview.page(replace(view, monitors=(line,))))
+    page = str(endpoint.page(replace(view, line=replace(view.line, monitors=(line,)))))
 
     assert "nothing could be judged" in page
     assert "no violations" not in page

@@ -60,7 +60,7 @@ def test_the_pages_show_its_rows_and_history_and_no_endpoint(engine: Engine, fol
     assert view.shown.rows.events[:2] == ("r240", "r241")
     assert view.shown.rows.total == 240
     assert view.history.missing.tolist() == [0.0]
-    assert stores.overview().endpoints == ()
+    assert [line.name for line in stores.overview().endpoints] == [""]
     assert f"{folder}/scores" in page
 
 

@@ -3,8 +3,7 @@
 import json
 import shutil
 import sqlite3
-from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -16,21 +15,18 @@ from driftline.alerts.tables import outbox
 from driftline.capture.audit.note import write_note
 from driftline.capture.audit.report import Coverage
 from driftline.capture.spool.writer import SpoolWriter
+from driftline.dashboard.pages import endpoint as endpoint_page
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.pages import overview as overview_page
 from driftline.dashboard.queries.documents import Feature
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
+from driftline.monitors.executions import Execution, record
 from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
 from driftline.monitors.tables import executions
 from tests.sinking import sink_all
 
 BUG = "20131118T000000Z"
-
-
-def without(view):
-    """Return the alarms of a view where there are none."""
-    return replace(view.alarms, shown=(), counts=Counter(), paging=0)
 
 
 @pytest.fixture
@@ -46,7 +42,9 @@ def test_overview_counts_what_the_tables_hold(stores, seeded):
         rows = connection.scalar(select(func.sum(executions.c.row_count)))
         sent = connection.scalar(select(func.count()).select_from(outbox))
     assert len(view.monitors[0].runs) == windows
-    assert view.endpoints[0].stats.rows == rows
+    stats = stores.endpoint("flights", "traffic", None, None, 1).stats
+    assert stats.rows == rows
+    assert view.shown[0].coverage == stats.overall
     assert len(view.deliveries) == sent
     assert {line.status for line in view.deliveries} == {"delivered"}
 
@@ -296,13 +294,11 @@ def test_a_broken_table_hides_neither_alarms_nor_other_endpoints(seeded, tmp_pat
     view = broken.overview()
 
     assert view.alarms.shown
-    assert [(line.name, line.stats and line.stats.rows) for line in view.endpoints] == [
-        ("flights", None),
-        ("other", 0),
-    ]
-    page = str(overview_page.page(view))
-    assert "the captured rows cannot be read now" in page
-    assert "1 endpoint not counted" in page
+    assert {line.name: line.coverage for line in view.shown} == {
+        "flights": None, "other": Coverage(0, 0),
+    }  # fmt: skip
+    page = str(endpoint_page.page(broken.endpoint("flights", "traffic", None, None, 1)))
+    assert "The captured rows cannot be read now" in page
 
 
 def test_what_a_library_says_below_its_first_line_stays_off_the_page(seeded, tmp_path):
@@ -337,7 +333,7 @@ def test_before_the_first_window_nothing_is_said_to_be_right(stores):
     view = stores.overview()
     waiting = tuple(replace(monitor, runs=()) for monitor in view.monitors)
 
-    assert overview_page.verdict(replace(view, alarms=without(view), monitors=waiting)) == (
+    assert overview_page.word_of_monitors(waiting, 0) == (
         "No window has been judged yet",
         "none",
     )
@@ -350,7 +346,7 @@ def test_where_no_monitor_could_judge_nothing_is_said_to_be_right(stores, state)
     runs = (replace(first.runs[-1], state=state),)
     monitors = (replace(first, runs=runs), *(replace(monitor, runs=()) for monitor in others))
 
-    assert overview_page.verdict(replace(view, alarms=without(view), monitors=monitors)) == (
+    assert overview_page.word_of_monitors(monitors, 0) == (
         "No monitor could judge its newest window",
         "none",
     )
@@ -429,15 +425,12 @@ def test_a_message_stands_at_the_time_of_the_change_it_tells_of(stores):
 def test_verdict_says_what_is_wrong_worst_first(stores):
     view = stores.overview()
 
-    quiet = replace(view, alarms=without(view))
-    calm = replace(quiet, monitors=())
-
-    assert overview_page.verdict(view)[0].endswith("firing, 1 of them paging")
-    assert overview_page.verdict(quiet) == (
+    assert "2 alarms are firing, 1 of them paging" in str(overview_page.page(view))
+    assert overview_page.word_of_monitors(view.monitors, 0) == (
         "1 monitor found violations; no alarm is firing",
         "soft",
     )
-    assert overview_page.verdict(calm)[0] == "Nothing is monitored yet"
+    assert overview_page.word_of_monitors((), 0)[0] == "Nothing is monitored yet"
 
 
 def test_reading_changes_nothing(stores, seeded):
@@ -463,25 +456,78 @@ def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_pat
     writer.count_drop("full", "orders")
     writer.close()
     sink_all(root, spool)
-    whole = Stores(seeded.engine, root, seeded.now).overview().endpoints
+    stores = Stores(seeded.engine, root, seeded.now)
+    whole = stores.endpoint("orders", "traffic", None, None, 1)
     write_note(root, {"missing_by_endpoint": {"orders": 2}, "doubled_by_endpoint": {"orders": 1}})
-    broken = Stores(seeded.engine, root, seeded.now).overview()
+    broken = Stores(seeded.engine, root, seeded.now).endpoint("orders", "traffic", None, None, 1)
 
-    line = {one.name: one for one in whole}["orders"]
-    assert (line.lost, line.unaccounted) == (1, 0)
-    assert [(gap.reason, gap.records) for gap in line.stats.gaps] == [("full", 1)]
-    assert line.coverage == 0.95
-    text = str(overview_page.page(broken))
+    stats = whole.stats
+    assert (stats.overall.dropped, whole.unaccounted) == (1, 0)
+    assert [(gap.reason, gap.records) for gap in stats.gaps] == [("full", 1)]
+    assert whole.line.coverage.ratio == 0.95
+    text = str(endpoint_page.page(broken))
     # 19 of 22: what the audit finds nowhere is lost, too.
     assert "86.4% stored; full 1; 3 unaccounted for" in text
-    found = replace(line.stats, gaps=(), faults=1, overall=Coverage(19, 0, undecodable=1))
-    faulty = replace(line, stats=found)
-    text = str(overview_page.page(replace(broken, endpoints=(faulty,))))
+    found = replace(stats, gaps=(), faults=1, overall=Coverage(19, 0, undecodable=1))
+    text = str(endpoint_page.page(replace(whole, stats=found)))
     # 18 of 19.
     assert "94.7% stored; 1 not decoded (decoder fault)" in text
-    (gap,) = line.stats.gaps
-    unknown = replace(line.stats, gaps=(replace(gap, reason="power_loss", records=None),))
-    cut_off = replace(line, stats=unknown)
-    text = str(overview_page.page(replace(broken, endpoints=(cut_off,))))
+    (gap,) = stats.gaps
+    unknown = replace(stats, gaps=(replace(gap, reason="power_loss", records=None),))
+    text = str(endpoint_page.page(replace(whole, stats=unknown)))
     assert "power_loss, how many is not known" in text
     assert "power_loss 0" not in text
+
+
+def test_the_last_audit_says_what_was_captured(seeded, tmp_path):
+    root = str(tmp_path)
+    counted = {"requests": {"flights": 99}, "dropped": {"flights": 1}}
+    write_note(root, counted)
+
+    (line,) = Stores(seeded.engine, root, seeded.now).overview().shown
+
+    assert line.coverage == Coverage(99, 1)
+
+
+def test_endpoints_are_narrowed_by_text_and_state(stores):
+    assert [line.name for line in stores.overview("LIGHTS-data").shown] == ["flights"]
+    assert stores.overview("nothing of it").shown == ()
+    assert [line.name for line in stores.overview(None, "violations").shown] == ["flights"]
+    assert "No endpoint matches" in str(overview_page.page(stores.overview(None, "ok")))
+
+
+def test_drift_of_columns_is_what_their_reports_say(stores, seeded):
+    view = stores.endpoint("flights", "drift", None, None, 1)
+    shown = stores.monitor(seeded.monitor, BUG, None)
+    place = [start for start, _ in view.drift.windows].index(shown.run.start)
+    by_name = dict(zip(view.drift.features, view.drift.ratios[:, place], strict=True))
+
+    for feature in shown.features:
+        ratio = by_name.get(feature.feature, np.nan)
+        if feature.judged and feature.ratio is not None:
+            assert ratio == pytest.approx(feature.ratio, rel=1e-3)
+        else:
+            assert np.isnan(ratio), "what was not judged is nothing, never 0"
+    worst = np.nanmax(view.drift.ratios, axis=1)
+    assert list(worst) == sorted(worst, reverse=True)
+    assert "Peak in" in str(endpoint_page.page(view))
+
+
+def test_a_state_is_kept_in_place_of_what_it_was_when_a_window_is_judged_again(seeded, tmp_path):
+    engine = _copied(seeded.engine, tmp_path)
+    with engine.begin() as connection:
+        row = connection.execute(select(executions).order_by(executions.c.window_start)).all()[-1]
+    known = {one.name: row._mapping[one.name] for one in fields(Execution)}
+    again = Execution(**{**known, "id": "again", "violation_count": 0, "status": "Completed"})
+
+    record(engine, again, [], before=row.id)
+
+    (line,) = Stores(engine, seeded.root, seeded.now).overview().monitors
+    engine.dispose()
+    assert [run.execution for run in line.runs].count("again") == 1
+    assert (len(line.runs), line.state, line.last.execution) == (14, "ok", "again")
+
+
+def test_an_endpoint_that_is_not_there_is_not_found(stores):
+    with pytest.raises(NotFoundError):
+        stores.endpoint("none", "", None, None, 1)

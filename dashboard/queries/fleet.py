@@ -1,0 +1,208 @@
+"""Endpoints with their monitors, as the rows that the jobs keep of them say they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, func, select
+
+from driftline.access.principal import CURRENT
+from driftline.alerts.tables import alarms
+from driftline.capture.audit.report import EndpointReport
+from driftline.capture.windows.window import Window
+from driftline.dashboard.queries import reach
+from driftline.dashboard.queries.views import (
+    AlarmsView,
+    EndpointLine,
+    MonitorLine,
+    WindowRun,
+)
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import is_of
+from driftline.monitors.run.overdue import overdue
+from driftline.monitors.run.upstream import MonitorNames
+from driftline.monitors.tables import executions, states, warm_ups
+from driftline.monitors.warm_up.status import suppressed_columns
+
+MAP_WINDOWS = 90
+"""Windows that a heat map shows."""
+
+MAP_FEATURES = 50
+"""Features on a page of a heat map: the farthest from their bounds come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftMap:
+    """How far columns lay from their bounds, over a monitor's newest windows.
+
+    ``ratios`` are distances over bounds, shape (features, windows), NaN where nothing was judged;
+    the features are those of page ``number``, the farthest of all ``total`` first.
+    """
+
+    windows: tuple[tuple[datetime, datetime], ...]
+    features: tuple[str, ...]
+    ratios: np.ndarray
+    total: int
+    number: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointView:
+    """Everything that a tab of an endpoint's page shows; ``text`` narrows the features.
+
+    ``drift`` is of ``monitor``, on the tab of drift; ``stats`` is of the tab of traffic, None where
+    the table cannot be read.
+    """
+
+    now: datetime
+    line: EndpointLine
+    tab: str
+    alarms: AlarmsView
+    monitor: MonitorLine | None = None
+    drift: DriftMap | None = None
+    stats: EndpointReport | None = None
+    unaccounted: int = 0
+    text: str | None = None
+
+
+def state_lines(
+    connection: Connection, now: datetime, endpoint: str | None = None
+) -> tuple[MonitorLine, ...]:
+    """Return how the monitors stand, of one endpoint or of all, with their newest windows."""
+    table, endpoints = executions.c, CURRENT.get().endpoints
+    names = MonitorNames(connection, endpoints)
+    told = (table.id, table.cause, table.failure_reason, table.folder)
+    query = select(states.c.monitor, states.c.windows, *told).outerjoin(
+        executions, table.id == states.c.execution
+    )
+    rows = {row.monitor: row for row in connection.execute(query)}
+    late = {one.monitor: one.due_at for one in overdue(connection, now)}
+    held = set(
+        connection.scalars(select(warm_ups.c.monitor).where(warm_ups.c.finding.is_not(None)))
+    )
+    lines = []
+    for definition in reach.monitors(connection):
+        if endpoint is not None and definition.endpoint != endpoint:
+            continue
+        row = rows.get(definition.name)
+        entries = [
+            one
+            for one in (row.windows if row else ())
+            if endpoints is None or one["endpoint"].lower() in endpoints
+        ]
+        runs = _runs(entries, definition, row, names)
+        last = next((one for one in reversed(entries) if one["rows"]), None)
+        labelled = last and last["labelled"]
+        uses_labels = definition.kind_value.uses_labels
+        line = MonitorLine(
+            definition=definition,
+            baseline_version=definition.baseline_version or "",
+            runs=runs,
+            labelled=(labelled, last["rows"]) if last and uses_labels and labelled is not None
+            else None,
+            overdue_since=late.get(definition.name),
+            suppressed=suppressed_columns(connection, definition)
+            if definition.name in held else (),
+        )  # fmt: skip
+        newest = line.last and line.last.execution
+        expected = next((one["expected"] for one in entries if one["execution"] == newest), None)
+        lines.append(replace(line, expected=expected or 0))
+    return tuple(lines)
+
+
+def _runs(
+    entries: Sequence[Mapping[str, Any]], definition: MonitorDefinition, row: Any,  # noqa: ANN401
+    names: MonitorNames,
+) -> tuple[WindowRun, ...]:  # fmt: skip
+    """Make windows of what is kept of them; what was found is known of the newest judged one."""
+    runs: dict[datetime, WindowRun] = {}
+    for one in entries:
+        start, end = (datetime.fromisoformat(one[name]) for name in ("start", "end"))
+        is_told = row.id == one["execution"]
+        run = WindowRun(
+            start=start,
+            end=end,
+            stamp=f"{start:%Y%m%dT%H%M%SZ}",
+            execution=one["execution"],
+            state=one["state"],
+            row_count=one["rows"],
+            violation_count=one["violations"],
+            hard_count=one["pages"],
+            ratio=one["ratio"],
+            cause=(row.cause or None) if is_told else None,
+            failure=names.reason(row.failure_reason) if is_told else None,
+            folder=(row.folder or "") if is_told else "",
+            baseline_version=one["baseline_version"],
+            request_count=one["requests"],
+        )
+        # Somebody may have run a part of a window by hand, which must not hide the whole.
+        if start not in runs or definition.timetable.has_window(Window(start, end)):
+            runs[start] = run
+    return tuple(runs[start] for start in sorted(runs))
+
+
+def firing_by_endpoint(connection: Connection) -> dict[str, int]:
+    """Count the alarms in ALARM on metrics of one endpoint, by its name."""
+    table = alarms.c
+    query = (
+        select(table.endpoint, func.count().label("firing"))
+        .where(table.state == "ALARM", table.endpoint.is_not(None), reach.alarm_rows())
+        .group_by(table.endpoint)
+    )
+    return {row.endpoint: row.firing for row in connection.execute(query)}
+
+
+def endpoint_lines(
+    monitors: Iterable[MonitorLine], captured: Iterable[str], firing: Mapping[str, int]
+) -> list[EndpointLine]:
+    """Return a line for each endpoint that has rows or a monitor; one for tables of others."""
+    watched: dict[str, list[MonitorLine]] = {name: [] for name in captured}
+    for line in monitors:
+        watched.setdefault(line.endpoint, []).append(line)
+    return [
+        EndpointLine(name, tuple(lines), firing=firing.get(name, 0))
+        for name, lines in sorted(watched.items())
+    ]
+
+
+def drift_map(
+    connection: Connection, definition: MonitorDefinition, text: str | None, number: int
+) -> DriftMap:
+    """Return how far a monitor's columns lay from their bounds, over its newest windows."""
+    table = executions.c
+    query = (
+        select(table.window_start, table.window_end, table.drift_ratios)
+        .where(table.monitor == definition.name, table.is_current, is_of(CURRENT.get().endpoints))
+        .order_by(table.window_start.desc(), table.window_end.desc())
+        .limit(MAP_WINDOWS)
+    )
+    by_start: dict[datetime, tuple[datetime, Mapping[str, float]]] = {}
+    for row in connection.execute(query):
+        by_start.setdefault(row.window_start, (row.window_end, row.drift_ratios or {}))
+    starts = sorted(by_start)
+    names = sorted({name for _, ratios in by_start.values() for name in ratios})
+    if text:
+        names = [name for name in names if text.casefold() in name.casefold()]
+    place = {name: at for at, name in enumerate(names)}
+    ratios = np.full((len(names), len(starts)), np.nan)
+    for at, start in enumerate(starts):
+        for name, ratio in by_start[start][1].items():
+            if name in place:
+                ratios[place[name], at] = ratio
+    worst = np.nanmax(ratios, axis=1, initial=0.0) if names else np.zeros(0)
+    order = sorted(range(len(names)), key=lambda at: (-worst[at], names[at]))
+    number = min(number, max(1, -(-len(names) // MAP_FEATURES)))
+    shown = order[MAP_FEATURES * (number - 1) : MAP_FEATURES * number]
+    return DriftMap(
+        windows=tuple((start, by_start[start][0]) for start in starts),
+        features=tuple(names[at] for at in shown),
+        ratios=ratios[shown] if shown else np.zeros((0, len(starts))),
+        total=len(names),
+        number=number,
+        size=MAP_FEATURES,
+    )
