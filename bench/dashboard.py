@@ -275,11 +275,11 @@ class Dashboard:
     async def ask(self, path: str) -> tuple[float, float]:
         """Ask for a page as its script does; return CPU-s and kilobytes, compressed."""
         place, _, query = path.partition("?")
-        outputs = [("page", "children"), ("shown", "data")]
+        outputs = [("page", "children"), ("shown", "data"), ("answered", "data")]
         inputs = [("url", "pathname", place), ("url", "search", query and f"?{query}"),
-                  ("tick", "n_intervals", 0)]  # fmt: skip
+                  ("tick", "data", 0)]  # fmt: skip
         body = {
-            "output": "..page.children...shown.data..",
+            "output": "..page.children...shown.data...answered.data..",
             "outputs": [{"id": name, "property": one} for name, one in outputs],
             "inputs": [{"id": one, "property": two, "value": value} for one, two, value in inputs],
             "changedPropIds": ["url.pathname"],
