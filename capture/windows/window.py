@@ -240,7 +240,7 @@ def read_window(
     }
     empty = WindowRead(
         window, 0, 0, 0, 0, 0, "", schema, data, wanted, left_out=left_out, variant=variant,
-        shadows=shadows, _former=former,
+        shadows=shadows, target_model=target_model, _former=former,
     )  # fmt: skip
     counted = _counted(empty, records, answered, usable, late_after or window.end)
     assert dataset.table is not None
