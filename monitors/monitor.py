@@ -55,7 +55,7 @@ from driftline.monitors.rules.declaration import in_brief
 from driftline.monitors.rules.reach import EVERYTHING, scripts_named
 from driftline.monitors.rules.reading import read_rules
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.run.execution import execution_id
+from driftline.monitors.run.described import execution_id
 from driftline.monitors.run.past_windows import (
     RETENTION,
     WindowHistory,

@@ -17,7 +17,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import ConflictError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import STOPPED, Overtaken, current, find, record
-from driftline.monitors.run.execution import describe
+from driftline.monitors.run.described import describe
 from driftline.monitors.run.progress import ask_to_stop, list_runs
 from driftline.monitors.run.status import state_of, states_of
 from driftline.monitors.run.upstream import Upstream

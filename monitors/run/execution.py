@@ -34,14 +34,11 @@ from driftline.monitors.check_context import EarlierRows, PastWindows, Predictor
 from driftline.monitors.definitions import MonitorDefinition, definition_made_at
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import (
-    COMPLETED,
     EMPTY,
     FAILED,
-    INSUFFICIENT,
     NO_LABELS,
     STOPPED,
     UNFINISHED,
-    VIOLATED,
     Execution,
     Overtaken,
     current,
@@ -66,6 +63,7 @@ from driftline.monitors.run.captured_window import (
     read_captured,
 )
 from driftline.monitors.run.commands import command_of, with_command
+from driftline.monitors.run.described import describe, execution_id
 from driftline.monitors.run.erasure import clear_run
 from driftline.monitors.run.inputs import inputs_of
 from driftline.monitors.run.past_windows import (
@@ -87,9 +85,6 @@ from driftline.tracing import span
 
 log = logging.getLogger(__name__)
 
-# Any fixed value would do; this one is the URL namespace of RFC 9562 over our name.
-NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "driftline:execution")
-
 # What of an execution's id seeds whatever is drawn at random in it.
 SEED_MASK = (1 << 63) - 1
 # Each of them finds newer rows, or an answer that stands.
@@ -97,21 +92,6 @@ MOST_ATTEMPTS = 3
 BaselineReader = Callable[[str, str, str | None], Baseline]
 HistoryWriter = Callable[[Connection], None]
 Recorder = Callable[[Execution, list[Datapoint], HistoryWriter | None], Execution]
-
-
-def execution_id(
-    definition: MonitorDefinition, baseline_version: str, window: Window, digest: str
-) -> str:
-    """Make the id of a run from what is asked and the digest of the rows."""
-    parts = (
-        definition.name,
-        str(definition.version),
-        baseline_version,
-        window.start.isoformat(),
-        window.end.isoformat(),
-        digest,
-    )
-    return str(uuid.uuid5(NAMESPACE, "\n".join(parts)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,54 +448,6 @@ STAGES: tuple[tuple[str, Stage], ...] = (
     ("comparing with earlier windows", recognize_told),
     ("running scripts", run_record_scripts),
 )
-
-
-def describe(
-    definition: MonitorDefinition,
-    window: Window,
-    baseline_version: str,
-    digest: str,
-    outcome: Report | str,
-    *,
-    started: datetime,
-    finished: datetime,
-) -> Execution:
-    """Describe a run by its report, or as failed by the reason why there is none."""
-    identity = execution_id(definition, baseline_version, window, digest)
-    failed = Execution(
-        id=identity,
-        monitor=definition.name,
-        kind=definition.kind,
-        endpoint=definition.endpoint,
-        definition_version=definition.version,
-        baseline=definition.baseline,
-        baseline_version=baseline_version,
-        window_start=window.start,
-        window_end=window.end,
-        digest=digest,
-        started_at=started,
-        finished_at=finished,
-    )
-    if isinstance(outcome, str):
-        return replace(failed, failure_reason=outcome)
-    return replace(
-        failed,
-        status=_status(outcome),
-        row_count=outcome.row_count,
-        request_count=0 if outcome.facts is None else outcome.facts.request_count,
-        violation_count=outcome.violation_count,
-        page_count=outcome.page_count,
-        max_drift_ratio=outcome.max_drift_ratio,
-        cause=outcome.cause if outcome.decided else outcome.summary,
-        folder=f"executions/{definition.name}/{window.stamp}/{identity}",
-    )
-
-
-def _status(report: Report) -> str:
-    """Return how a window was judged: what could not be is no pass."""
-    if report.violations:
-        return VIOLATED
-    return COMPLETED if report.decided else INSUFFICIENT
 
 
 def _publish(keep: Recorder, context: RunContext, report: Report, started: datetime) -> Execution:

@@ -1,0 +1,78 @@
+"""A run as it is recorded: its id, and its row by the report or by the reason why there is none."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import datetime
+
+from driftline.capture.windows.window import Window
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import COMPLETED, INSUFFICIENT, VIOLATED, Execution
+from driftline.monitors.report.report import Report
+
+# Any fixed value would do; this one is the URL namespace of RFC 9562 over our name.
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "driftline:execution")
+
+
+def execution_id(
+    definition: MonitorDefinition, baseline_version: str, window: Window, digest: str
+) -> str:
+    """Make the id of a run from what is asked and the digest of the rows."""
+    parts = (
+        definition.name,
+        str(definition.version),
+        baseline_version,
+        window.start.isoformat(),
+        window.end.isoformat(),
+        digest,
+    )
+    return str(uuid.uuid5(NAMESPACE, "\n".join(parts)))
+
+
+def describe(
+    definition: MonitorDefinition,
+    window: Window,
+    baseline_version: str,
+    digest: str,
+    outcome: Report | str,
+    *,
+    started: datetime,
+    finished: datetime,
+) -> Execution:
+    """Describe a run by its report, or as failed by the reason why there is none."""
+    identity = execution_id(definition, baseline_version, window, digest)
+    failed = Execution(
+        id=identity,
+        monitor=definition.name,
+        kind=definition.kind,
+        endpoint=definition.endpoint,
+        definition_version=definition.version,
+        baseline=definition.baseline,
+        baseline_version=baseline_version,
+        window_start=window.start,
+        window_end=window.end,
+        digest=digest,
+        started_at=started,
+        finished_at=finished,
+    )
+    if isinstance(outcome, str):
+        return replace(failed, failure_reason=outcome)
+    return replace(
+        failed,
+        status=_status(outcome),
+        row_count=outcome.row_count,
+        request_count=0 if outcome.facts is None else outcome.facts.request_count,
+        violation_count=outcome.violation_count,
+        page_count=outcome.page_count,
+        max_drift_ratio=outcome.max_drift_ratio,
+        cause=outcome.cause if outcome.decided else outcome.summary,
+        folder=f"executions/{definition.name}/{window.stamp}/{identity}",
+    )
+
+
+def _status(report: Report) -> str:
+    """Return how a window was judged: what could not be is no pass."""
+    if report.violations:
+        return VIOLATED
+    return COMPLETED if report.decided else INSUFFICIENT
