@@ -56,11 +56,11 @@ from driftline.dashboard.pages import (
     silences,
 )
 from driftline.dashboard.pages.parts import Cell, lacking, marked, missing, problem
+from driftline.dashboard.queries.alarm_views import CompositeView
 from driftline.dashboard.queries.audit import read_audit
 from driftline.dashboard.queries.baselines import read_baseline
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.queries.views import CompositeView
 from driftline.dashboard.sessions import CSRF, Access, Sessions
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly

@@ -20,7 +20,10 @@ from driftline.dashboard.charts.canvas import (
     safe,
     short,
 )
-from driftline.dashboard.queries.views import UNKNOWN, AlarmPoint, AlarmView, StateSpan
+from driftline.dashboard.queries.alarm_views import AlarmPoint, AlarmView, StateSpan
+from driftline.dashboard.queries.views import (
+    UNKNOWN,
+)
 from driftline.dashboard.words import STATES, moment, number
 
 GROUNDS = {

@@ -40,13 +40,15 @@ from driftline.dashboard.pages.parts import (
     tag,
     way,
 )
-from driftline.dashboard.queries.views import (
-    UNKNOWN,
+from driftline.dashboard.queries.alarm_views import (
     AlarmPoint,
     AlarmView,
     Preview,
     PreviewRun,
     times_in_alarm,
+)
+from driftline.dashboard.queries.views import (
+    UNKNOWN,
 )
 from driftline.dashboard.words import (
     STATES,

@@ -33,8 +33,8 @@ from driftline.dashboard.pages.parts import (
     way,
     when,
 )
+from driftline.dashboard.queries.alarm_views import AlarmChange, AlarmLine, ChannelLine, StoryView
 from driftline.dashboard.queries.reach import UNTOLD, is_limited
-from driftline.dashboard.queries.views import AlarmChange, AlarmLine, ChannelLine, StoryView
 from driftline.dashboard.words import (
     delivery_words,
     duration,

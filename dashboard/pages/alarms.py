@@ -26,7 +26,7 @@ from driftline.dashboard.pages.parts import (
     tag,
     when,
 )
-from driftline.dashboard.queries.views import AlarmLine, AlarmsView
+from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
 from driftline.dashboard.words import STATES, delivery_words, mid_sentence, moment, plural
 
 SEVERITIES = {None: "any severity", "page": "pages", "ticket": "tickets", "digest": "digest"}

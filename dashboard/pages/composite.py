@@ -29,7 +29,7 @@ from driftline.dashboard.pages.parts import (
     state_chip,
     tag,
 )
-from driftline.dashboard.queries.views import CompositeView, RuleLine
+from driftline.dashboard.queries.alarm_views import CompositeView, RuleLine
 from driftline.dashboard.words import age, duration, moment, plural
 
 DEEPEST = 8

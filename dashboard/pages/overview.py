@@ -36,10 +36,9 @@ from driftline.dashboard.pages.parts import (
     way,
     when,
 )
+from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
 from driftline.dashboard.queries.reach import UNTOLD, is_limited
 from driftline.dashboard.queries.views import (
-    AlarmLine,
-    AlarmsView,
     EndpointLine,
     MonitorLine,
     OverviewView,

@@ -47,12 +47,14 @@ from driftline.dashboard.queries.alarm_points import (
     stored_span,
     text_of,
 )
-from driftline.dashboard.queries.views import (
+from driftline.dashboard.queries.alarm_views import (
     AlarmChange,
     AlarmLine,
     AlarmsView,
     AlarmView,
     ChannelLine,
+)
+from driftline.dashboard.queries.views import (
     MonitorLine,
 )
 from driftline.dashboard.words import OWN, duration, limit_words, metric_words, moment

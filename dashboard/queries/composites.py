@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from driftline.alerts.alarms.composite_records import CompositeRecord, list_any, states_since
 from driftline.alerts.alarms.rule import Condition, Rule
+from driftline.dashboard.queries.alarm_views import CompositeView, RuleLine, SuppressorLine
 from driftline.dashboard.queries.alarms import Suppression, alarm_line, held_words, story
-from driftline.dashboard.queries.views import CompositeView, RuleLine, SuppressorLine
 
 PARENTS_SHOWN = 20
 

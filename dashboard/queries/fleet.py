@@ -15,8 +15,8 @@ from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import reach
+from driftline.dashboard.queries.alarm_views import AlarmsView
 from driftline.dashboard.queries.views import (
-    AlarmsView,
     EndpointLine,
     MonitorLine,
     WindowRun,

@@ -15,12 +15,12 @@ from driftline.alerts.alarms.records import AlarmRecord
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries
 from driftline.alerts.tables import outbox
 from driftline.capture.windows.window import Window
+from driftline.dashboard.queries.alarm_views import AlarmChange
 from driftline.dashboard.queries.alarms import monitor_of
 from driftline.dashboard.queries.documents import Report
 from driftline.dashboard.queries.series import Digest, label_history, metric_history
 from driftline.dashboard.queries.storage import UNREADABLE, Storage
 from driftline.dashboard.queries.views import (
-    AlarmChange,
     AnnotationsView,
     KindView,
     MonitorLine,

@@ -19,7 +19,7 @@ from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
 from driftline.alerts.evaluation.reading import BandsOf
 from driftline.alerts.evaluation.replay import preview
 from driftline.alerts.evaluation.replay_metric import Line
-from driftline.dashboard.queries.views import (
+from driftline.dashboard.queries.alarm_views import (
     AlarmPoint,
     Preview,
     PreviewRun,

@@ -17,6 +17,7 @@ from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.incidents import get_incident
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries import reach
+from driftline.dashboard.queries.alarm_views import AlarmsView, AlarmView, CompositeView
 from driftline.dashboard.queries.alarms import (
     alarm_line,
     alarm_view,
@@ -49,10 +50,7 @@ from driftline.dashboard.queries.series import (
 )
 from driftline.dashboard.queries.storage import Evidence, Storage
 from driftline.dashboard.queries.views import (
-    AlarmsView,
-    AlarmView,
     ColumnView,
-    CompositeView,
     EndpointLine,
     KindView,
     MonitorLine,

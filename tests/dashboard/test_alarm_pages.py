@@ -20,9 +20,12 @@ from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import alarms as alarms_page
+from driftline.dashboard.queries.alarm_views import times_in_alarm
 from driftline.dashboard.queries.alarms import alarms_view
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.queries.views import UNKNOWN, times_in_alarm
+from driftline.dashboard.queries.views import (
+    UNKNOWN,
+)
 from driftline.dashboard.words import moment
 from driftline.errors import NotFoundError
 from tests.dashboard.measured_seed import ALARM_NAMES, START, WEEK
