@@ -110,10 +110,13 @@ def require_one_place(spec: ModelSpec) -> None:
         Naming the field, and what was expected.
     """
     is_many = spec.mode == MULTI_MODEL
-    needed = "model_data_prefix" if is_many else "path"
-    if getattr(spec, needed) is None:
-        other = "" if is_many else ", or mode: MultiModel with model_data_prefix"
-        raise InputError(f"spec.{needed} is missing; expected it in mode {spec.mode}{other}")
+    if is_many and spec.model_data_prefix is None:
+        raise InputError("spec.model_data_prefix is missing; mode: MultiModel needs it")
+    if not is_many and spec.path is None:
+        raise InputError(
+            "spec.path is missing; every Model needs path, or mode: MultiModel with "
+            "model_data_prefix"
+        )
     idle = ("model_data_prefix", "memory_limit_mb", "disk_limit_mb")
     if is_many:
         idle = ("path", "command", "memory_size_in_mb")
