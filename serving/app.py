@@ -33,6 +33,7 @@ from driftline.serving import tables
 from driftline.serving.api import (
     access,
     alarms,
+    async_invocations,
     baselines,
     captures,
     cloudevents,
@@ -51,6 +52,7 @@ from driftline.serving.api import (
     undeclared,
 )
 from driftline.serving.api.annotating import resume_marks
+from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.authorization import Audited, Authorization, admit_invocations
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
@@ -89,10 +91,16 @@ def create_app(context: ServerContext) -> App:
             exposition.observe(answered.endpoint, answered.status, seconds)
         traffic.observe(answered, seconds)
 
+    async def ask(scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the tap answer, and record, what no caller waits for."""
+        await tap(scope, receive, send)
+
     invocations = Invocations(context, reconciler, observe)
+    later = AsyncInvocations(context, reconciler, ask)
     api: App = BodyLimit(
         Audited(
-            _api(context, reconciler, lambda: tap.counters, exposition, traffic, health), context
+            _api(context, reconciler, lambda: tap.counters, exposition, (traffic, health), later),
+            context,
         ),
         limit=context.max_request_bytes,
         timeout_s=context.body_timeout_s,
@@ -124,8 +132,8 @@ def _api(
     reconciler: EndpointReconciler,
     tap_counters: Callable[[], Mapping[str, int]],
     exposition: Exposition,
-    traffic: Traffic,
-    health: Health,
+    watch: tuple[Traffic, Health],
+    later: AsyncInvocations,
 ) -> FastAPI:
     applier = Applier(context, reconciler)
     jobs = TransformJobs(context, lambda file: reconciler.outdate([file]))
@@ -140,7 +148,7 @@ def _api(
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
-        runs = (reconciler, traffic, health, jobs, Rolling(context, applier.promote))
+        runs = (reconciler, *watch, later, jobs, Rolling(context, applier.promote))
         tasks = [asyncio.create_task(one.run()) for one in runs]
         tasks.append(asyncio.create_task(cloudevents.sweep_for_ever(pairing)))
         tasks.append(asyncio.create_task(asyncio.to_thread(resume_marks, context, shelf, stop)))
@@ -158,6 +166,7 @@ def _api(
     )  # fmt: skip
     _add_installation(api, context)
     # Narrow paths first: the last router takes any name.
+    api.include_router(async_invocations.router(context, reconciler, later))
     for router in (
         access.router(context),
         captures.router(context, tap_counters),
@@ -178,7 +187,7 @@ def _api(
     ):
         api.include_router(router, prefix="/api/v1")
     api.include_router(cloudevents.router(context, pairing, begun))
-    _add_health(api, health, reconciler, applier)
+    _add_health(api, watch[1], reconciler, applier)
     _add_metrics(api, exposition)
     _add_pages(api, context)
     _add_errors(api)

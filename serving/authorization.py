@@ -71,6 +71,8 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"GET {_V1}/endpoints/{{name}}/truth": "viewer",
     f"POST {_V1}/endpoints/{{name}}/truth": "ingest",
     f"POST {_V1}/endpoints/{{name}}/predictions": "invoke",
+    "POST /endpoints/{name}/async-invocations": "invoke",
+    f"GET {_V1}/endpoints/{{name}}/async-invocations/{{inference_id}}": "invoke",
     # Monitors.
     f"POST {_V1}/monitors/{{name}}/run": "operator",
     f"POST {_V1}/monitors/{{name}}/backfill": "operator",

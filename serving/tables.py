@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -101,4 +102,34 @@ transform_files = Table(
     Column("input_offset", BigInteger, nullable=False),
     Column("output_offset", BigInteger, nullable=False),
     Column("record_count", BigInteger, nullable=False),
+)
+
+# Asynchronous invocations: accepted, and answered by a file.
+async_requests = Table(
+    "serving_async_requests",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("endpoint", String(63), nullable=False),
+    Column("inference_id", String(64), nullable=False),
+    # One of them: where the body lies, or the body.
+    Column("input_location", Text),
+    Column("content", LargeBinary),
+    Column("headers", JSON, nullable=False),
+    Column("output_location", Text, nullable=False),
+    Column("failure_location", Text, nullable=False),
+    Column("timeout_s", Integer, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("failure_reason", FreeText),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("lease_owner", String(36)),
+    Column("lease_until", UtcDateTime),
+    Index(None, "status", "endpoint", "received_at"),
+    Index(None, "ended_at"),
+)
+async_lease = Lease(
+    async_requests.c.lease_owner, async_requests.c.lease_until, timedelta(seconds=30)
 )

@@ -39,6 +39,7 @@ from driftline.monitors.results.metric import NUMBERS
 from driftline.monitors.results.unjudged import Unjudged
 from driftline.monitors.results.violation import FeatureResult, Severity
 from driftline.monitors.run.progress import RunState
+from driftline.serving.asynchronous.queue import AsyncStatus
 from driftline.serving.provisioning.plan import Action
 from driftline.serving.resources.schema import DECLARED
 from driftline.serving.resources.specs import KINDS, SPECS, Kind
@@ -419,6 +420,12 @@ DescribedTransformJob = shape(
     TransformJobSpec, transform_job_status=JobStatus, failure_reason=str | None,
     creation_time=Time, transform_start_time=Time | None, transform_end_time=Time | None,
     progress=JobCounts | None)
+Accepted = shape("Accepted", "An asynchronous invocation that was accepted.", InferenceId=str)
+AsyncInvocation = shape(
+    "AsyncInvocation", "What came of an asynchronous invocation, or that it waits.",
+    inference_id=str, status=AsyncStatus, failure_reason=str | None, input_location=str | None,
+    output_location=str, failure_location=str, attempts=int, received_at=Time, expires_at=Time,
+    ended_at=Time | None)
 AuditPage = shape("AuditPage", "Who did what, the newest first.",
     items=[AuditEntry], next_token=str | None)
 # fmt: on

@@ -87,6 +87,7 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "if-none-match": ("The ETag of an answer that is known.", _ETAG),
     "incident": ("Only those of this incident.", "inc_019bc03d4700d725ac4a9d"),
     "incident_id": ("The incident's id.", "inc_019bc03d4700d725ac4a9d"),
+    "inference_id": ("The inference id that the request was accepted with.", "customer-81"),
     "kind": ("Only alarms of this kind.", "metric"),
     "label": ("The column with the label.", "label"),
     "limit": ("So many at most.", 50),
@@ -122,6 +123,13 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "verdict": ("Only those that say this.", "expected"),
     "version": ("A version, by its number or its digest.", "2"),
     "violation": ("The violation's place in the report, from 0.", 0),
+    "x-amzn-sagemaker-inference-id": ("An id of your own for the request.", "customer-81"),
+    "x-amzn-sagemaker-inputlocation": (
+        "A file in place of a body, as path or URI.",
+        "/var/lib/driftline/outputs/in/march.csv",
+    ),
+    "x-amzn-sagemaker-invocationtimeoutseconds": ("Seconds that the model may take.", 900),
+    "x-amzn-sagemaker-requestttlseconds": ("Seconds that the request may wait.", 21_600),
 }
 _STATUS_OF = {
     "/deliveries": ("Only those in this status.", "delivered"),

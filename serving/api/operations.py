@@ -88,6 +88,12 @@ OPERATIONS: Mapping[str, Operation] = {
     f"POST {_ENDPOINT}/predictions": Operation(
         "predict", answers.Predictions, _MODEL, _TEXTS, _TEXTS
     ),
+    "POST /endpoints/{name}/async-invocations": Operation(
+        "invoke_async", answers.Accepted, (404,), body=_TEXTS
+    ),
+    f"GET {_ENDPOINT}/async-invocations/{{inference_id}}": Operation(
+        "get_async_invocation", answers.AsyncInvocation
+    ),
     # Files scored in the background.
     "POST /api/v1/transform-jobs": Operation(
         "create_transform_job", answers.DescribedTransformJob, (404, 409)

@@ -164,18 +164,24 @@ class Pool:
             self._coming -= 1
 
     async def invoke(
-        self, form: str, answer: str, body: bytes, target_model: str | None = None
+        self,
+        form: str,
+        answer: str,
+        body: bytes,
+        target_model: str | None = None,
+        timeout_s: float | None = None,
     ) -> Reply:
         """Have one request answered by the least loaded worker, on another one if that is lost.
 
-        ``target_model``: which of many models is asked; None where there is one.
+        ``target_model``: which of many models is asked; None where there is one; ``timeout_s``: in
+        place of the limit of all.
         """
         assert target_model is None  # See MultiModelPool.
-        with self._opened() as deadline:
-            return await self._answered(form, answer, body, deadline)
+        with self._opened(timeout_s) as deadline:
+            return await self._answered(form, answer, body, deadline, timeout_s=timeout_s)
 
     @contextmanager
-    def _opened(self) -> Iterator[float]:
+    def _opened(self, timeout_s: float | None = None) -> Iterator[float]:
         """Count a request as open, within the limit; return when it has to be answered."""
         if self._open >= self.limits.open_requests:
             raise BusyError(
@@ -183,7 +189,7 @@ class Pool:
             )
         self._open += 1
         try:
-            yield asyncio.get_running_loop().time() + self.limits.timeout_s
+            yield asyncio.get_running_loop().time() + (timeout_s or self.limits.timeout_s)
         finally:
             self._open -= 1
 
@@ -195,7 +201,10 @@ class Pool:
         deadline: float,
         more: Mapping[str, Any] = NOTHING_MORE,
         attempts: int = MAX_ATTEMPTS,
+        *,
+        timeout_s: float | None = None,
     ) -> Reply:
+        limit_s = timeout_s or self.limits.timeout_s
         child: Child | None = None
         try:
             for attempt in range(attempts):
@@ -208,14 +217,12 @@ class Pool:
                     if error.was_first and attempt > 0:
                         break
         except TimeoutError:
-            self._kill_if_stuck(child)
-            raise self._late() from None
+            self._kill_if_stuck(child, limit_s)
+            raise self._late(limit_s) from None
         raise WorkerLostError(f'endpoint "{self.name}": its worker ended over this request')
 
-    def _late(self) -> TimedOutError:
-        return TimedOutError(
-            f'endpoint "{self.name}" did not answer within {self.limits.timeout_s:g} s'
-        )
+    def _late(self, limit_s: float) -> TimedOutError:
+        return TimedOutError(f'endpoint "{self.name}" did not answer within {limit_s:g} s')
 
     def _chosen(self, more: Mapping[str, Any]) -> Child | None:
         """Return the worker to ask; None while none runs."""
@@ -243,12 +250,12 @@ class Pool:
                 + (f" ({self.problem})" if self.problem else "")
             ) from None
 
-    def _kill_if_stuck(self, child: Child | None) -> None:
+    def _kill_if_stuck(self, child: Child | None, limit_s: float) -> None:
         """End a worker that was silent as long as a request may take; a slow queue is no reason."""
         if child is None or child.gone.is_set():
             return
         silent_s = asyncio.get_running_loop().time() - child.last_heard
-        if silent_s >= self.limits.timeout_s:
+        if silent_s >= limit_s:
             log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
             child.kill()
 

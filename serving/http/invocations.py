@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 CLIENT_GONE = 499
 _VARIANT = b"x-amzn-sagemaker-target-variant"
 _MODEL = HEADER.lower().encode()
+# What the scope of an asynchronous invocation has: the seconds that it may take.
+LATER = "driftline.later"
 # Where variant and model stand that the tap was told of: they must be those that answer.
 _ROUTE = "driftline.route"
 # Where a copy stands that a shadow is to be asked, and that a call is one.
@@ -188,7 +190,13 @@ class Invocations:
     def _chosen(self, served: ServedEndpoint, scope: Scope) -> Route:
         """Return the variant that a call names, or else one by the weights."""
         variant = _header(scope, _VARIANT)
-        return served.by_weight(self._draw()) if variant is None else served.named(variant)
+        route = served.by_weight(self._draw()) if variant is None else served.named(variant)
+        if route.desired.answers_later is not None and LATER not in scope:
+            raise InputError(
+                f'endpoint "{served.name}" answers asynchronously only; ask '
+                f"POST /endpoints/{served.name}/async-invocations"
+            )
+        return route
 
     def _unknown(self, name: str) -> DriftlineError:
         """Return why an endpoint does not answer that is not served here."""
@@ -231,7 +239,7 @@ class Invocations:
         with route.pool.expecting():
             body = await read_body(scope, receive, limit=limit, timeout_s=timeout_s)
             asked_s = time.perf_counter()
-            reply = await route.pool.invoke(form, answer, body, model)
+            reply = await route.pool.invoke(form, answer, body, model, scope.get(LATER))
         return reply, body, time.perf_counter() - asked_s
 
 

@@ -43,6 +43,7 @@ from driftline.serving.resources.specs import (
     CapturedData,
     ChannelSpec,
     CompositeAlarmSpec,
+    EndpointSpec,
     Kind,
     ModelSpec,
     MonitorSpec,
@@ -194,6 +195,8 @@ def make_plan(
             _check_variant(connection, resource, resource.spec, resources)
         if isinstance(resource.spec, MonitorSpec) and resource.spec.target_model is not None:
             _check_target_model(connection, resource, resource.spec, resources)
+        if isinstance(resource.spec, EndpointSpec) and resource.spec.async_inference_config:
+            _check_async(connection, resource, spec, resources)
         content = found.get((resource.kind, resource.key), {})
         content = {key: value for key, value in content.items() if key != "source"}
         is_signed = resource.kind == "Channel" and spec["type"] == "webhook"
@@ -256,6 +259,22 @@ def _check_target_model(
             f'{resource}: spec.target_model "{name[:80]}"; endpoint "{spec.endpoint}" has no Model '
             "of mode MultiModel"
         )
+
+
+def _check_async(
+    connection: Connection,
+    resource: Resource,
+    spec: Mapping[str, Any],
+    declared: Sequence[Resource],
+) -> None:
+    """Refuse to queue requests for many models: none of them says which one it is for."""
+    for variant in variants_and_shadows(spec):
+        name = variant["model_name"]
+        if _spec_of(connection, "Model", name, declared).get("mode") == MULTI_MODEL:
+            raise ResourceError(
+                f'{resource}: spec.async_inference_config with Model "{name}" of mode MultiModel; '
+                "expected a Model of mode SingleModel, or no async_inference_config"
+            )
 
 
 def _spec_of(

@@ -61,6 +61,7 @@ class DesiredVariant:
     reads_bodies: bool = False  # Whether bodies go to the model as they come, of whatever type.
     many: ManyModels | None = None
     is_shadow: bool = False  # Whether it answers copies of the requests, and no caller.
+    answers_later: Mapping[str, Any] | None = None  # AsyncInferenceConfig.
 
     @property
     def key(self) -> tuple[str, str]:
@@ -78,6 +79,10 @@ def require_consistent(spec: EndpointSpec) -> None:
     """
     if spec.baseline is not None and spec.signature is not None:
         raise InputError("spec.baseline and spec.signature are both given; expected one of them")
+    if spec.async_inference_config is not None and len(spec.production_variants) > 1:
+        raise InputError(
+            "spec.async_inference_config with several production_variants; expected one variant"
+        )
     if not spec.production_variants:
         if spec.model is None:
             _require_foreign(spec)
@@ -160,6 +165,7 @@ def _require_foreign(spec: EndpointSpec) -> None:
     # Whether times are trusted is for events of KServe's logger, which the server takes itself.
     for key in (
         "variant", "initial_instance_count", "shadow_production_variants", "sampling_percentage",
+        "async_inference_config",
     ):  # fmt: skip
         if getattr(spec, key) != EndpointSpec.model_fields[key].default:
             raise InputError(
@@ -219,6 +225,7 @@ def _desired(
         memory_bytes=memory,
         reads_bodies=about.get("kind") == "bodies",  # Description.kind
         many=_many(model, endpoint.made.get("signature")),
+        answers_later=spec.get("async_inference_config"),
     )
 
 

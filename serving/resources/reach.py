@@ -96,6 +96,18 @@ class Reach:
                 "in [serving] output_dirs"
             )
 
+    def check_object(self, where: str) -> None:
+        """Refuse a path or URI that invocations may not name: in no folder of the settings.
+
+        Narrower than for resources: whoever may invoke may not declare, and a model's refusal
+        quotes what it read.
+        """
+        named = Reach((*self.folders, *self.outputs), self.own, self.secrets)
+        if named.folders:
+            named.check_data(where)
+        else:
+            raise InputError(f"{where}: invocations may name no files; {_MEND}")
+
 
 def _is_below(uri: str, folders: Iterable[str]) -> bool:
     """Whether a URI is one of some folders of buckets, or lies in one."""

@@ -155,6 +155,34 @@ class ProductionVariantSpec(Spec):
     initial_instance_count: _InstanceCount | None = None
 
 
+class NotificationConfig(Spec):
+    """Channels that are told of asynchronous answers, and of those that failed."""
+
+    success_topic: str | None = None
+    error_topic: str | None = None
+
+
+class AsyncOutputConfig(Spec):
+    """Folders or URIs of asynchronous answers."""
+
+    s3_output_path: str
+    s3_failure_path: str | None = None
+    notification_config: NotificationConfig = NotificationConfig()
+
+
+class AsyncClientConfig(Spec):
+    """How many asynchronous invocations a server has under way for each worker."""
+
+    max_concurrent_invocations_per_instance: Annotated[int, Field(ge=1, le=1000)] = 4
+
+
+class AsyncInferenceConfig(Spec):
+    """Makes an endpoint one that answers later: requests wait in a queue, answers are files."""
+
+    output_config: AsyncOutputConfig
+    client_config: AsyncClientConfig = AsyncClientConfig()
+
+
 class EndpointSpec(Spec):
     """A name whose requests are captured; with a model they are answered here, too."""
 
@@ -170,6 +198,7 @@ class EndpointSpec(Spec):
     trust_event_time: bool = False
     baseline: str | None = None
     signature: dict[str, Any] | None = None
+    async_inference_config: AsyncInferenceConfig | None = None
 
 
 def variants_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:

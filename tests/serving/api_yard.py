@@ -107,6 +107,15 @@ def populated(folder: Path) -> Iterator[Running]:
             resource("Channel", "pager", type="command", command="page"),
             resource("Alarm", "orders", **ALARM),
             resource("CompositeAlarm", "shop", alarm_rule="ALARM(orders)"),
+            resource(
+                "Endpoint",
+                "nightly",
+                model="flights",
+                baseline="flights",
+                async_inference_config={
+                    "output_config": {"s3_output_path": str(folder / "outputs" / "nightly")}
+                },
+            ),
             resource("Silence", "roll-out", matchers=["alarm=orders"], ends_at="2999-01-01"),
         )
         assert answer.status_code == 200, answer.text
@@ -175,6 +184,9 @@ def _visit_capture(call: Tour) -> None:
     rows = "UA,EWR,1400,39.02\nDL,JFK,760,41\n"
     call("POST /endpoints/{name}/invocations", "flights", content=rows, headers=CSV)
     call.api("POST /endpoints/{name}/predictions", "flights", content=rows, headers=CSV)
+    asked = {**CSV, "x-amzn-sagemaker-inference-id": "customer-81"}
+    call("POST /endpoints/{name}/async-invocations", "nightly", content=rows, headers=asked)
+    call.api("GET /endpoints/{name}/async-invocations/{inference_id}", "nightly", "customer-81")
     for path in ("/capture", "/capture/audit"):
         call.api(f"GET {path}")
     for path in ("", "/import", "/hours"):

@@ -252,6 +252,42 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
             headers={**(headers or {}), "content-type": content_type},
         )
 
+    def invoke_async(
+        self,
+        endpoint: str,
+        body: bytes = b"",
+        *,
+        content_type: str,
+        input_location: str | None = None,
+        inference_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
+        """Ask an asynchronous endpoint; gives the inference id, by which the answer is found.
+
+        Parameters
+        ----------
+        body, input_location
+            One of them: the rows, or the path or URI of a file of the server's.
+        content_type
+            Of the rows.
+        inference_id
+            Left out, the server makes one.
+        headers
+            Others of InvokeEndpointAsync, such as X-Amzn-SageMaker-RequestTTLSeconds.
+        """
+        own = {
+            "content-type": content_type,
+            "x-amzn-sagemaker-inputlocation": input_location,
+            "x-amzn-sagemaker-inference-id": inference_id,
+        }
+        path = f"/endpoints/{in_path(endpoint)}/async-invocations"
+        sent = {**(headers or {}), **without_none(own)}
+        return str(self._json("POST", path, content=body, headers=sent)["InferenceId"])
+
+    def async_invocation(self, endpoint: str, inference_id: str) -> answers.AsyncInvocation:
+        """Return what came of an asynchronous invocation, or that it waits."""
+        return self._get("endpoints", endpoint, "async-invocations", inference_id)
+
     def predict(
         self, endpoint: str, body: bytes, *, content_type: str, model: str | None = None
     ) -> httpx.Response:

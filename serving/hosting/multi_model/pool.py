@@ -54,7 +54,12 @@ class MultiModelPool(Pool):
         self._refused: dict[str, float] = {}  # Until when, by the loop's time.
 
     async def invoke(
-        self, form: str, answer: str, body: bytes, target_model: str | None = None
+        self,
+        form: str,
+        answer: str,
+        body: bytes,
+        target_model: str | None = None,
+        timeout_s: float | None = None,
     ) -> Reply:
         """Have one request answered by a model, which is loaded if it is not yet.
 
@@ -64,7 +69,7 @@ class MultiModelPool(Pool):
             When there is no such model.
         """
         assert target_model is not None  # `Route.target_model` sees to it.
-        with self._opened() as deadline:
+        with self._opened(timeout_s) as deadline:
             more: dict[str, Any] = {"target": target_model}
             self.files.touch(target_model)
             reply = await self._answered(form, answer, body, deadline, more)
@@ -78,7 +83,7 @@ class MultiModelPool(Pool):
                     async with asyncio.timeout_at(deadline):
                         copy = await stack.enter_async_context(self.files.copy(target_model))
                 except TimeoutError:
-                    raise self._late() from None
+                    raise self._late(timeout_s or self.limits.timeout_s) from None
                 copied_s = time.perf_counter() - began_s
                 limits = self.limits
                 load_s = min(limits.start_timeout_s, _LOAD_SHARE * limits.timeout_s)
@@ -109,7 +114,7 @@ class MultiModelPool(Pool):
                 except WorkerLostError:
                     continue
                 except TimeoutError:
-                    raise self._late() from None
+                    raise self._late(self.limits.timeout_s) from None
                 if reply.code != TOO_SLOW:
                     return reply
                 break

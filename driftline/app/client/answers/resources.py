@@ -82,6 +82,21 @@ class Applied(TypedDict):
     changes: list[Change]
     endpoints: NotRequired[dict[str, EndpointState]]
 
+class AsyncClientConfig(TypedDict):
+    """How many asynchronous invocations a server has under way for each worker."""
+    max_concurrent_invocations_per_instance: NotRequired[int]
+
+class AsyncInferenceConfig(TypedDict):
+    """Makes an endpoint one that answers later: requests wait in a queue, answers are files."""
+    output_config: AsyncOutputConfig
+    client_config: NotRequired[AsyncClientConfig]
+
+class AsyncOutputConfig(TypedDict):
+    """Folders or URIs of asynchronous answers."""
+    s3_output_path: str
+    s3_failure_path: NotRequired[str | None]
+    notification_config: NotRequired[NotificationConfig]
+
 class BaselineResource(TypedDict):
     """Reference data, and the roles of its columns."""
     name: str
@@ -211,6 +226,7 @@ class EndpointSpec(TypedDict):
     trust_event_time: NotRequired[bool]
     baseline: NotRequired[str | None]
     signature: NotRequired[dict[str, Any] | None]
+    async_inference_config: NotRequired[AsyncInferenceConfig | None]
 
 class EndpointState(TypedDict):
     """Whether an endpoint answers, and which variants."""
@@ -296,6 +312,11 @@ class MonitorStatus(TypedDict):
     baseline_version: str | None
     baseline_pinned: bool
     commissioning: str
+
+class NotificationConfig(TypedDict):
+    """Channels that are told of asynchronous answers, and of those that failed."""
+    success_topic: NotRequired[str | None]
+    error_topic: NotRequired[str | None]
 
 class ProductionVariantSpec(TypedDict):
     """One model behind an endpoint, and its share of the requests."""

@@ -8,6 +8,19 @@ from typing import Literal, NotRequired, TypedDict
 
 from driftline.app.client.answers.resources import TransformJobStatus
 
+class AsyncInvocation(TypedDict):
+    """What came of an asynchronous invocation, or that it waits."""
+    inference_id: str
+    status: Literal["Queued", "Completed", "Failed", "Expired"]
+    failure_reason: str | None
+    input_location: str | None
+    output_location: str
+    failure_location: str
+    attempts: int
+    received_at: str
+    expires_at: str
+    ended_at: str | None
+
 class DataProcessing(TypedDict):
     """What of a record the model is sent, and what of input and answer is kept."""
     input_filter: NotRequired[str]

@@ -62,6 +62,18 @@ def test_a_request_without_a_model_is_refused(stores: Any, ask: Any) -> None:
     assert "X-Amzn-SageMaker-Target-Model" in json.loads(answer.text)["error"]["message"]
 
 
+def test_an_endpoint_of_many_models_does_not_answer_later(stores: Any, declare: Any) -> None:
+    server = stores()
+    later = {"output_config": {"s3_output_path": str(server.root / "outputs")}}
+
+    refused = server.apply(
+        declare("Endpoint", "later", model="stores", async_inference_config=later)
+    )
+
+    assert refused.status_code == 400
+    assert "expected a Model of mode SingleModel" in server.error_of(refused)["message"]
+
+
 def test_hostile_names_reach_no_file_and_are_counted(
     stores: Any, ask: Any, prefix: Path, store_models: Any
 ) -> None:

@@ -1,0 +1,147 @@
+"""Routes of asynchronous invocations: accepted now, answered later by a file."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from driftline.database.engine import read_connection
+from driftline.errors import InputError, NotFoundError
+from driftline.serving.asynchronous.dispatch import AsyncInvocations
+from driftline.serving.asynchronous.queue import AsyncRequest, get_request, put_request
+from driftline.serving.context import ServerContext
+from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.validation import nearest
+
+# SageMaker's, in bytes and seconds.
+_BODY_MAX = 128_000
+_TTL_S = 21_600
+_TIMEOUT_S = 900
+
+_KEPT = (
+    "content-type", "accept", "x-amzn-sagemaker-custom-attributes",
+    "x-amzn-sagemaker-target-variant",
+)  # fmt: skip
+_Location = Annotated[
+    str | None, Header(alias="x-amzn-sagemaker-inputlocation", min_length=1, max_length=1024)
+]
+_InferenceId = Annotated[
+    str | None,
+    Header(alias="x-amzn-sagemaker-inference-id", max_length=64, pattern=r"^[!-~]+$"),
+]
+_Ttl = Annotated[int, Header(alias="x-amzn-sagemaker-requestttlseconds", ge=60, le=_TTL_S)]
+_Timeout = Annotated[int, Header(alias="x-amzn-sagemaker-invocationtimeoutseconds", ge=1, le=3600)]
+
+
+def router(
+    context: ServerContext, reconciler: EndpointReconciler, queue: AsyncInvocations
+) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["predictions"])
+
+    @routes.post("/endpoints/{name}/async-invocations", status_code=202)
+    async def accept(
+        name: str,
+        request: Request,
+        response: Response,
+        location: _Location = None,
+        inference_id: _InferenceId = None,
+        ttl_s: _Ttl = _TTL_S,
+        timeout_s: _Timeout = _TIMEOUT_S,
+    ) -> dict[str, str]:
+        """Accept an invocation, of a body or of a file, and answer it later by a file.
+
+        As InvokeEndpointAsync does: the headers of the answer say where it will lie.
+        """
+        body = await request.body()
+        endpoint, config = _config(reconciler, name)
+        _require_one_input(body, location)
+        if location is not None:
+            context.reach.check_object(location)
+        id_, now = str(uuid.uuid4()), context.lease_clock()
+        output = config["output_config"]
+        where = output["s3_output_path"].rstrip("/")
+        failures = (output["s3_failure_path"] or where).rstrip("/")
+        context.reach.check_output(where)
+        context.reach.check_output(failures)
+        found = AsyncRequest(
+            id=id_,
+            endpoint=endpoint,
+            inference_id=inference_id or id_,
+            input_location=location,
+            content=body or None,
+            headers={key: request.headers[key] for key in _KEPT if key in request.headers},
+            output_location=f"{where}/{id_}.out",
+            failure_location=f"{failures}/{id_}-error.out",
+            timeout_s=timeout_s,
+            received_at=now,
+            expires_at=now + timedelta(seconds=ttl_s),
+        )
+        await run_in_threadpool(_put, context, found)
+        queue.look()
+        response.headers["x-amzn-sagemaker-outputlocation"] = found.output_location
+        response.headers["x-amzn-sagemaker-failurelocation"] = found.failure_location
+        return {"InferenceId": found.inference_id}
+
+    @routes.get("/api/v1/endpoints/{name}/async-invocations/{inference_id}")
+    def describe(name: str, inference_id: str) -> dict[str, Any]:
+        """Return what came of an asynchronous invocation, or that it waits."""
+        endpoint = reconciler.endpoint(name)
+        known = name if endpoint is None else endpoint.name
+        with read_connection(context.engine) as connection:
+            found = get_request(connection, known, inference_id)
+        return _described(found)
+
+    return routes
+
+
+def _described(found: AsyncRequest) -> dict[str, Any]:
+    return {
+        "inference_id": found.inference_id,
+        "status": found.status,
+        "failure_reason": found.failure_reason,
+        "input_location": found.input_location,
+        "output_location": found.output_location,
+        "failure_location": found.failure_location,
+        "attempts": found.attempts,
+        "received_at": found.received_at.isoformat(),
+        "expires_at": found.expires_at.isoformat(),
+        "ended_at": found.ended_at and found.ended_at.isoformat(),
+    }
+
+
+def _require_one_input(body: bytes, location: str | None) -> None:
+    if bool(body) == (location is not None):
+        raise InputError(
+            "expected either a body or the header X-Amzn-SageMaker-InputLocation, "
+            f"and {'both are' if body else 'neither is'} given"
+        )
+    if len(body) > _BODY_MAX:
+        raise InputError(
+            f"the body has {len(body)} bytes, the limit is {_BODY_MAX}; put it into a file, "
+            "and name that by X-Amzn-SageMaker-InputLocation"
+        )
+
+
+def _put(context: ServerContext, request: AsyncRequest) -> None:
+    with context.engine.begin() as connection:
+        put_request(connection, request)
+
+
+def _config(reconciler: EndpointReconciler, name: str) -> tuple[str, Any]:
+    """Return an endpoint's name as it is declared, and how it answers later."""
+    served = reconciler.endpoint(name)
+    if served is None:
+        near = nearest(name, reconciler.names) or "no endpoint with a model has been applied yet"
+        raise NotFoundError(f'endpoint "{name[:80]}" does not exist; {near}')
+    config = served.routes[0].desired.answers_later
+    if config is None:
+        raise InputError(
+            f'endpoint "{served.name}" answers at once; ask POST /endpoints/{served.name}/'
+            "invocations, or apply it with async_inference_config"
+        )
+    return served.name, config

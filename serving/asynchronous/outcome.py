@@ -1,0 +1,163 @@
+"""Tells channels and metrics what came of an asynchronous invocation, as it is closed.
+
+References
+----------
+SageMaker Developer Guide, "Asynchronous inference": "Check prediction results" (the notification),
+"Monitor asynchronous endpoint" (names, units and dimensions of the metrics).
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from driftline.alerts import tables
+from driftline.alerts.metrics.adding import add
+from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.notify.event import REGION, Event
+from driftline.alerts.notify.message import render_event
+from driftline.alerts.notify.receivers.receiver import Style
+from driftline.alerts.notify.rows import new_message_id, queue_message
+from driftline.serving.asynchronous.queue import AsyncRequest, AsyncStatus, Backlog
+from driftline.serving.metrics.traffic import NAMESPACE
+
+log = logging.getLogger(__name__)
+
+_WITHHELD = "the failure location says why"
+
+
+def notify(
+    connection: Connection,
+    channel: str,
+    request: AsyncRequest,
+    status: AsyncStatus,
+    now: datetime,
+    reason: str | None,
+) -> bool:
+    """Queue the notification of an outcome; False when its channel does not exist or is off."""
+    query = select(tables.channels).where(tables.channels.c.name == channel)
+    row = connection.execute(query).one_or_none()
+    if row is None or not row.enabled:
+        log.warning("endpoint=%s channel=%s event=not-notified", request.endpoint, channel)
+        return False
+    style = Style.of(row)
+    message_id = new_message_id(now)
+    message = render_event(
+        _event(request, status, now, reason if style.has_values else reason and _WITHHELD),
+        message_id=message_id, style=style,
+    )  # fmt: skip
+    about = {
+        # Of no alarm, and each of its own, so that none waits for another one.
+        "alarm_id": -2 - (uuid.UUID(request.id).int >> 66),
+        "alarm_name": f"asynchronous {request.endpoint}",
+        "state_seq": 1,
+        "channel": row.name,
+        "state": "OK" if status == "Completed" else "ALARM",
+        "kind": "inference",
+        "facts": {},
+    }
+    queue_message(connection, message_id, message, now, about)
+    return True
+
+
+def _event(request: AsyncRequest, status: AsyncStatus, now: datetime, reason: str | None) -> Event:
+    is_well = status == "Completed"
+    parameters = {
+        "contentType": request.headers.get("content-type"),
+        "endpointName": request.endpoint,
+        "inputLocation": request.input_location,
+    }
+    data: dict[str, Any] = {
+        "awsRegion": REGION,
+        "eventTime": now.isoformat(),
+        "receivedTime": request.received_at.isoformat(),
+        "invocationStatus": "Completed" if is_well else "Failed",
+        "requestParameters": parameters,
+        "inferenceId": request.inference_id,
+        "eventVersion": "1.0",
+        "eventSource": "aws:sagemaker",
+        "eventName": "InferenceResult",
+    }
+    if is_well:
+        data["responseParameters"] = {"outputLocation": request.output_location}
+    else:
+        data |= {"failureReason": reason, "failureLocation": request.failure_location}
+    word = "answered" if is_well else "not answered"
+    return Event(
+        "inference.completed" if is_well else "inference.failed",
+        now,
+        f"{request.endpoint}: invocation {word}",
+        f"Asynchronous invocation {request.inference_id} of {request.endpoint} was {word}.",
+        mood="success" if is_well else "failure",
+        data=data,
+    )
+
+
+def measure(
+    connection: Connection,
+    request: AsyncRequest,
+    status: AsyncStatus,
+    now: datetime,
+    *,
+    variant: str,
+    began_at: datetime,
+    is_notified: bool,
+) -> None:
+    """Add the metrics of one outcome."""
+    dimensions = {"EndpointName": request.endpoint, "VariantName": variant}
+    backlog_ms = (began_at - request.received_at).total_seconds() * 1000
+    whole_ms = (now - request.received_at).total_seconds() * 1000
+    found: list[tuple[str, float, str | None]] = [
+        # SageMaker's guide spells it with three s; alarms may name either.
+        *((name, 1.0, None) for name in ("InvocationsProcessed", "InvocationsProcesssed")),
+        ("InvocationFailures", float(status == "Failed"), None),
+        ("ExpiredRequests", float(status == "Expired"), None),
+        ("NotificationFailures", float(not is_notified), None),
+        ("TimeInBacklog", max(0.0, backlog_ms), "Milliseconds"),
+        ("TotalProcessingTime", max(0.0, whole_ms), "Milliseconds"),
+    ]
+    points = [_point(name, dimensions, now, value, unit) for name, value, unit in found]
+    add(connection, points, now=now)
+
+
+def measure_backlogs(
+    connection: Connection,
+    instances: Mapping[str, int],
+    found: Mapping[str, Backlog],
+    now: datetime,
+) -> None:
+    """Add the metrics of all backlogs for the minute that begins now; once, whoever asks first."""
+    for endpoint, count in instances.items():
+        points = _backlog_points(endpoint, count, found.get(endpoint), now)
+        add(connection, points, f"async-{endpoint}-{now.isoformat()}", now=now)
+
+
+def _backlog_points(
+    endpoint: str, instances: int, backlog: Backlog | None, now: datetime
+) -> Iterator[Datapoint]:
+    count = 0 if backlog is None else backlog.count
+    age_s = 0.0 if backlog is None else max(0.0, (now - backlog.oldest).total_seconds())
+    dimensions = {"EndpointName": endpoint}
+    yield _point("ApproximateBacklogSize", dimensions, now, float(count))
+    yield _point("ApproximateAgeOfOldestRequest", dimensions, now, age_s, "Seconds")
+    yield _point("HasBacklogWithoutCapacity", dimensions, now, float(count > 0 and not instances))
+    if instances:
+        # Without an instance there is no such number.
+        yield _point("ApproximateBacklogSizePerInstance", dimensions, now, count / instances)
+
+
+def _point(
+    name: str,
+    dimensions: Mapping[str, str],
+    now: datetime,
+    value: float,
+    unit: str | None = None,
+) -> Datapoint:
+    return Datapoint(
+        NAMESPACE, name, dict(dimensions), now, values=[value], counts=[1.0], unit=unit
+    )
