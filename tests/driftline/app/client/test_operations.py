@@ -48,6 +48,7 @@ DOCUMENTS: Mapping[str, object] = {
     "document": ASKED["POST /api/v1/alarms/replay"],
     "resources": ASKED["POST /api/v1/apply"]["resources"],
     "data": ASKED["POST /api/v1/metrics"]["MetricData"],
+    "spec": ASKED["POST /api/v1/transform-jobs"],
 }
 NAMES = {
     name: value
