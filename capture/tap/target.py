@@ -34,7 +34,7 @@ class CaptureTarget:
     """What a request is recorded as.
 
     ``sampling_percentage``: share of requests that is recorded, 0 to 100; ``trust_event_time``:
-    whether ``X-Driftline-Event- Time`` is taken for the time of the event. None: the time is
+    whether ``X-Driftline-Event-Time`` is taken for the time of the event. None: the time is
     recorded as stated, and the sink uses it if the declared endpoint trusts it; ``is_shadow``:
     whether a caller was answered by another variant, so that the request is counted there.
     """
