@@ -275,7 +275,7 @@ def test_no_callback_can_block_the_server(app):
 
 
 def test_a_fault_of_ours_is_logged_with_its_trace(ask, monkeypatch, caplog):
-    def broken(self):
+    def broken(*_, **__):
         raise KeyError("a fault of ours")
 
     monkeypatch.setattr(Stores, "overview", broken)
