@@ -63,6 +63,7 @@ def clear_messages(
     _clear_attempts(connection, ids)
     _clear_history(connection, ids, keys, quoting, telling, since)
     _clear_states(connection, quoting, since)
+    _clear_causes(connection, keys, telling)
     _clear_incidents(connection, endpoint, windows, {row.incident_id for row in found}, quoting)
     return len(found)
 
@@ -187,6 +188,19 @@ def _clear_states(connection: Connection, quoting: set[int], since: datetime) ->
         .where(table.id.in_(quoting), table.state_changed_at >= since)
         .values(state_reason=ERASED_TEXT, state_reason_data=None, cause=None)
     )
+
+
+def _clear_causes(connection: Connection, keys: set[_Key], telling: set[int]) -> None:
+    """Clear what lists of alarms show of the windows."""
+    table = tables.alarms.c
+    query = select(table.id, table.link).where(table.cause.is_not(None))
+    about = [
+        row.id
+        for row in connection.execute(query)
+        if row.id in telling or _key({"link": row.link}) in keys
+    ]
+    for one in about:
+        connection.execute(update(tables.alarms).where(table.id == one).values(cause=ERASED_TEXT))
 
 
 def _clear_incidents(
