@@ -31,6 +31,7 @@ from driftline.dashboard.pages.parts import (
     table,
     verdict_box,
     way,
+    way_words,
     when,
 )
 from driftline.dashboard.queries.alarm_views import AlarmChange, AlarmLine, ChannelLine, StoryView
@@ -79,7 +80,9 @@ def verdict_panel(view: StoryView) -> html.Div:
     lines.append(html.P(short_reason(alarm.reason), className="faint reason"))
     link = alarm.latest_link or alarm.link
     if link and alarm.state == "ALARM":
-        lines.append(html.P(way(link, "button")))
+        # Named apart from the one above, which leads to what made the alarm fire.
+        words = "Open the newest window" if alarm.latest else way_words(link)
+        lines.append(html.P(html.A(words, href=link, className="button")))
     return verdict_box({"ALARM": "alarm", "OK": "ok"}.get(alarm.state, "none"), *lines)
 
 

@@ -12,7 +12,6 @@ import typer
 from driftline.app.commands import options
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
-from driftline.app.commands.resource_files import read_resources
 from driftline.app.exit_codes import UNDECIDED
 from driftline.app.progress import progress
 from driftline.errors import InputError
@@ -40,6 +39,8 @@ def job_create(
 
     Example: driftline job create march.yaml
     """
+    from driftline.app.commands.resource_files import read_resources  # It imports what parses YAML.
+
     found = read_resources(file)
     if len(found) != 1:
         raise InputError(f"{file}: {len(found)} jobs; expected one")
