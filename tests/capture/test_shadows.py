@@ -63,7 +63,8 @@ def test_the_tap_flags_what_a_shadow_answered_and_counts_no_request(
     assert [(frame.meta["variant"], frame.flags) for frame in frames] == [
         ("blue", 0), ("green", Flag.SHADOW), ("green", Flag.SHADOW), ("green", Flag.SHADOW),
     ]  # fmt: skip
-    assert [frame.meta["event_id"] for frame in frames[:3]] == ["r0", "r1", "r1"]
+    ids = [frame.meta["event_id"] for frame in frames]
+    assert (ids[0], ids.count("r1")) == ("r0", 2)
     assert frames[1].request == frames[0].request == b"1,2,UA"
     counts = read_counts(spool_dir)
     assert set(counts) == {"flights"}

@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
+from driftline.app.listener import Server, listen
 from driftline.capture.spool.frame import Frame
 from driftline.capture.tap.proxy import ReverseProxy, proxy_app
 from driftline.capture.tap.tap import Capture
@@ -151,18 +151,16 @@ def proxying(
     paths: Sequence[str] | None = None,
     port: int = 0,
 ) -> Iterator[str]:
-    """Run the proxy under a real uvicorn in a thread; give its address."""
+    """Run the proxy on a listener as its process has it, in a thread; give its address."""
     behind = ReverseProxy(upstream, timeout_s=timeout_s)
     app = proxy_app(Capture(behind, endpoint="flights", spool_dir=spool_dir, paths=paths))
-    config = uvicorn.Config(
-        app, port=port, log_level="critical", lifespan="on", server_header=False
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+    listener = listen("test", "127.0.0.1", port)
+    server = Server(app)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     until(lambda: server.started)
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(20)

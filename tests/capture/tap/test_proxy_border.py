@@ -37,17 +37,19 @@ def sent_raw(url: str, head: bytes, body: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize(
-    "lengths",
+    ("lengths", "status"),
     [
-        b"Content-Length: 99\r\nTransfer-Encoding: chunked",
-        b"Transfer-Encoding: chunked\r\nConnection: content-length",
-        b"Transfer-Encoding: chunked\r\nConnection: transfer-encoding",
+        (b"Content-Length: 99\r\nTransfer-Encoding: chunked", b"400"),
+        (b"Transfer-Encoding: chunked\r\nConnection: content-length", b"201"),
+        (b"Transfer-Encoding: chunked\r\nConnection: transfer-encoding", b"201"),
     ],
 )
-def test_a_body_has_one_length_whatever_the_client_says(proxy: str, lengths: bytes) -> None:
+def test_a_body_has_one_length_whatever_the_client_says(
+    proxy: str, lengths: bytes, status: bytes
+) -> None:
     head = b"POST /upload HTTP/1.1\r\n" + lengths
 
-    assert sent_raw(proxy, head, b"5\r\nabcde\r\n0\r\n\r\n") == b"201"
+    assert sent_raw(proxy, head, b"5\r\nabcde\r\n0\r\n\r\n") == status
 
 
 def test_a_length_that_the_client_calls_its_connections_own_is_no_fault(proxy: str) -> None:
@@ -58,10 +60,16 @@ def test_a_length_that_the_client_calls_its_connections_own_is_no_fault(proxy: s
 
 @pytest.mark.parametrize(
     "target",
-    [b"POST http://elsewhere/", b"POST @elsewhere", b"CONNECT elsewhere:443", b"OPTIONS *"],
+    [b"POST @elsewhere", b"CONNECT elsewhere:443", b"OPTIONS *"],
 )
 def test_only_paths_are_handed_on(proxy: str, target: bytes) -> None:
     assert sent_raw(proxy, target + b" HTTP/1.1") == b"400"
+
+
+def test_of_a_whole_address_its_path_is_handed_on(proxy: str) -> None:
+    head = b"POST http://elsewhere/upload HTTP/1.1\r\nContent-Length: 5"
+
+    assert sent_raw(proxy, head, b"abcde") == b"201"
 
 
 def test_a_proxy_that_is_its_own_upstream_says_so_at_once(spool_dir: Path) -> None:
