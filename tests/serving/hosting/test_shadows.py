@@ -26,6 +26,8 @@ from tests.serving.conftest import NOW
 from tests.serving.hosting.test_variants import HEADER, ROW, Traffic, variant
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
+# Requests after which copies are waited for: fewer than may be open, however slow the shadow is.
+BURST = 50
 WINDOW = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
 
 
@@ -116,7 +118,7 @@ def test_the_share_of_its_weight_is_mirrored_and_captured_beside_what_callers_go
     answers = []
     for at in range(sent):
         answers.append(server.invoke(name, ROW))
-        if at % 50 == 49:  # Fewer than may wait at a time, however slow the shadow is.
+        if at % BURST == BURST - 1:
             shadow = settled(server, name, until)
 
     assert {answer.headers[HEADER] for answer in answers} == {"blue"}
@@ -307,6 +309,8 @@ def test_a_monitor_of_the_shadow_finds_its_fault_and_others_do_not_see_it(
             x_amzn_sagemaker_inference_id=f"i{number}",
         )
         assert answer.status_code == 200
+        if number % BURST == BURST - 1:
+            settled(server, name, until)
     assert settled(server, name, until)["mirrored"] == len(sent)
     server.sink_all()
     with closing(Client(server.url)) as client:
