@@ -263,8 +263,8 @@ def keep_state(connection: Connection, execution: Execution, points: Iterable[Da
         for one in connection.scalar(query) or ()
         if (one["start"], one["end"]) != (entry.start, entry.end)
     ]
-    # Times of one zone sort as texts.
-    windows = sorted([*others, asdict(entry)], key=lambda one: (one["start"], one["end"]))
+    # Times of one zone sort as texts; of one start what was judged last stands last.
+    windows = sorted([*others, asdict(entry)], key=lambda one: one["start"])
     windows = windows[-NEWEST_WINDOWS:]
     judged = [one["execution"] for one in windows if one["state"] != "unlabelled"]
     row = {"execution": (judged or [windows[-1]["execution"]])[-1], "windows": windows}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,14 +13,10 @@ from sqlalchemy import Connection, func, select
 from driftline.access.principal import CURRENT
 from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
-from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.alarm_views import AlarmsView
-from driftline.dashboard.queries.views import (
-    EndpointLine,
-    MonitorLine,
-    WindowRun,
-)
+from driftline.dashboard.queries.monitors import STAMP, one_a_start
+from driftline.dashboard.queries.views import EndpointLine, MonitorLine, WindowRun
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import is_of
 from driftline.monitors.run.overdue import overdue
@@ -95,7 +91,7 @@ def state_lines(
             for one in (row.windows if row else ())
             if endpoints is None or one["endpoint"].lower() in endpoints
         ]
-        runs = _runs(entries, definition, row, names)
+        runs = one_a_start(definition, (_run(one, row, names) for one in reversed(entries)))
         last = next((one for one in reversed(entries) if one["rows"]), None)
         labelled = last and last["labelled"]
         uses_labels = definition.kind_value.uses_labels
@@ -115,35 +111,26 @@ def state_lines(
     return tuple(lines)
 
 
-def _runs(
-    entries: Sequence[Mapping[str, Any]], definition: MonitorDefinition, row: Any,  # noqa: ANN401
-    names: MonitorNames,
-) -> tuple[WindowRun, ...]:  # fmt: skip
-    """Make windows of what is kept of them; what was found is known of the newest judged one."""
-    runs: dict[datetime, WindowRun] = {}
-    for one in entries:
-        start, end = (datetime.fromisoformat(one[name]) for name in ("start", "end"))
-        is_told = row.id == one["execution"]
-        run = WindowRun(
-            start=start,
-            end=end,
-            stamp=f"{start:%Y%m%dT%H%M%SZ}",
-            execution=one["execution"],
-            state=one["state"],
-            row_count=one["rows"],
-            violation_count=one["violations"],
-            hard_count=one["pages"],
-            ratio=one["ratio"],
-            cause=(row.cause or None) if is_told else None,
-            failure=names.reason(row.failure_reason) if is_told else None,
-            folder=(row.folder or "") if is_told else "",
-            baseline_version=one["baseline_version"],
-            request_count=one["requests"],
-        )
-        # Somebody may have run a part of a window by hand, which must not hide the whole.
-        if start not in runs or definition.timetable.has_window(Window(start, end)):
-            runs[start] = run
-    return tuple(runs[start] for start in sorted(runs))
+def _run(entry: Mapping[str, Any], row: Any, names: MonitorNames) -> WindowRun:  # noqa: ANN401
+    """Make a window of what is kept of it; what was found is known of the newest judged one."""
+    start, end = (datetime.fromisoformat(entry[name]) for name in ("start", "end"))
+    is_told = row.id == entry["execution"]
+    return WindowRun(
+        start=start,
+        end=end,
+        stamp=f"{start:{STAMP}}",
+        execution=entry["execution"],
+        state=entry["state"],
+        row_count=entry["rows"],
+        violation_count=entry["violations"],
+        hard_count=entry["pages"],
+        ratio=entry["ratio"],
+        cause=(row.cause or None) if is_told else None,
+        failure=names.reason(row.failure_reason) if is_told else None,
+        folder=(row.folder or "") if is_told else "",
+        baseline_version=entry["baseline_version"],
+        request_count=entry["requests"],
+    )
 
 
 def firing_by_endpoint(connection: Connection) -> dict[str, int]:

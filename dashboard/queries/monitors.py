@@ -124,14 +124,10 @@ def _judged(definition: MonitorDefinition) -> Select[Any]:
 def _as_runs(
     connection: Connection, definition: MonitorDefinition, rows: Sequence[Row[Any]]
 ) -> tuple[WindowRun, ...]:
-    """Turn executions, newest first, into windows, oldest first.
-
-    Of windows with one start the schedule's own stands, else the one that was judged last.
-    """
+    """Turn executions, newest first, into windows, oldest first."""
     names = MonitorNames(connection, CURRENT.get().endpoints)
-    runs: dict[datetime, WindowRun] = {}
-    for row in rows:
-        run = WindowRun(
+    runs = (
+        WindowRun(
             start=row.window_start,
             end=row.window_end,
             stamp=f"{row.window_start:{STAMP}}",
@@ -146,6 +142,17 @@ def _as_runs(
             folder=row.folder or "",
             baseline_version=row.baseline_version,
         )
+        for row in rows
+    )
+    return one_a_start(definition, runs)
+
+
+def one_a_start(
+    definition: MonitorDefinition, newest_first: Iterable[WindowRun]
+) -> tuple[WindowRun, ...]:
+    """Return windows, oldest first; of those with one start the schedule's own, else the first."""
+    runs: dict[datetime, WindowRun] = {}
+    for run in newest_first:
         # Somebody may have run a part of a window by hand, which must not hide the whole.
         if run.start not in runs or definition.timetable.has_window(Window(run.start, run.end)):
             runs[run.start] = run

@@ -48,7 +48,7 @@ def upgrade() -> None:
         query = (
             sa.select(EXECUTIONS)
             .where(table.monitor == monitor, table.is_current)
-            .order_by(table.window_start.desc(), table.window_end.desc(), table.finished_at.desc())
+            .order_by(table.window_start.desc(), table.finished_at.desc())
             .limit(NEWEST)
         )
         windows = [_window(row) for row in connection.execute(query)][::-1]

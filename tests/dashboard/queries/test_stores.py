@@ -528,6 +528,31 @@ def test_a_state_is_kept_in_place_of_what_it_was_when_a_window_is_judged_again(s
     assert (len(line.runs), line.state, line.last.execution) == (14, "ok", "again")
 
 
+@pytest.mark.parametrize("hours", [(6, 12), (12, 6)], ids=["the longer", "the shorter"])
+def test_of_two_parts_that_were_run_by_hand_all_pages_show_the_one_judged_last(
+    seeded, tmp_path, hours
+):
+    engine = _copied(seeded.engine, tmp_path)
+    with engine.begin() as connection:
+        row = connection.execute(select(executions).order_by(executions.c.window_start)).all()[-1]
+    known = {one.name: row._mapping[one.name] for one in fields(Execution)}
+    start = row.window_start + timedelta(days=1)
+    for at, length in enumerate(hours):
+        part = Execution(**{
+            **known, "id": f"part {length}", "window_start": start,
+            "window_end": start + timedelta(hours=length),
+            "finished_at": row.finished_at + timedelta(days=1, minutes=at),
+        })  # fmt: skip
+        record(engine, part, [], before=None)
+    stores = Stores(engine, seeded.root, seeded.now)
+
+    (line,) = stores.overview().monitors
+    run = stores.monitor(seeded.monitor, None, None).run
+
+    engine.dispose()
+    assert line.last.execution == run.execution == f"part {hours[1]}"
+
+
 def test_an_endpoint_that_is_not_there_is_not_found(stores):
     with pytest.raises(NotFoundError):
         stores.endpoint("none", "", None, None, 1)
