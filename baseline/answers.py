@@ -299,7 +299,7 @@ def are_percents(scores: Numbers) -> bool:
 
 
 def why_no_probabilities(scores: Numbers) -> str:
-    """Say that scores are no probabilities, and what would mend them."""
+    """Return a sentence that scores are no probabilities, and what would mend them."""
     mend = " (percent? divide them by 100)" * are_percents(scores)
     return f"the scores are not probabilities between 0 and 1{mend}"
 

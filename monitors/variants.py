@@ -382,7 +382,7 @@ class _Asked:
         return table
 
     def _lack(self, name: str, names: Sequence[str]) -> str:
-        """Say of a column that is not there what it is for, and what may be meant."""
+        """Return of a column that is not there what it is for, and what may be meant."""
         lack = f'the data have no column "{name}"'
         shown = ", ".join(names[:NAMED]) + ", …" * (len(names) > NAMED)
         if name == self.by:

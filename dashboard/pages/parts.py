@@ -220,7 +220,7 @@ def way(link: str | None, look: str = "line") -> list[Cell]:
 
 
 def now_line(alarm: AlarmLine) -> list[Cell]:
-    """Say what the newest datapoint says, where another one made the alarm fire."""
+    """Show what the newest datapoint says, where another one made the alarm fire."""
     if not alarm.latest:
         return []
     return [html.P([html.B("Now: "), alarm.latest], className="cause")]

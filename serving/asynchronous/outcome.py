@@ -1,4 +1,4 @@
-"""Tells channels and metrics what came of an asynchronous invocation, as it is closed.
+"""Notifications and metrics of what came of an asynchronous invocation, as it is closed.
 
 References
 ----------

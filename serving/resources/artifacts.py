@@ -142,7 +142,7 @@ def _half(target: Path) -> Path:
 
 
 def _place(half: Path, target: Path) -> None:
-    """Give a whole model its name, unless another server has done so meanwhile."""
+    """Rename a whole model to its name, unless another server has done so meanwhile."""
     try:
         half.replace(target)
     except OSError:

@@ -284,7 +284,7 @@ class OwnedJob:
             )  # fmt: skip
 
     def release(self) -> None:
-        """Give the job back, to be gone on with by another process."""
+        """Release the job, to be gone on with by another process."""
         with self._engine.begin() as connection:
             connection.execute(
                 update(transform_jobs)

@@ -161,7 +161,7 @@ def _kept(plan: Plan, window: CountedWindow, context: CheckContext) -> WindowCou
 
 
 def _collapsed(tallies: Mapping[Facet, Tally]) -> str:
-    """Say that all predictions are one, so that no group can be treated otherwise; else ""."""
+    """Return that all predictions are one, so no group can be treated otherwise; else ""."""
     counts = next(iter(tallies.values())).counts.sum(axis=(0, 1, 2))
     if not counts[0] + counts[1] or (counts[0] and counts[1]):
         return ""

@@ -300,7 +300,7 @@ def _unbounded_note(measure: Measure, reference: Measure | None) -> str:
 
 
 def _without_threshold(result: MetricResult, reference: Measure | None) -> MetricResult:
-    """Say why a metric that somebody asks for is not judged: here or in the reference it failed."""
+    """Note why a metric that somebody asks for is not judged: it or its reference failed."""
     why = reference.undefined if reference is not None else "a reference of documents alone"
     note = result.note or f"{UNDEFINED}in the reference: {why}"
     return replace(result, operator=GREATER, note=note)

@@ -146,7 +146,7 @@ def covers_less(violated: MetricResult, results: Iterable[str]) -> bool:
 
 
 def _meaning(one: MetricResult, beside: MetricResult) -> str:
-    """Say what a violated coverage means, of an interval or, beside one, of its ends."""
+    """Return what a violated coverage means, of an interval or, beside one, of its ends."""
     return _direction(one, is_end=beside.name.startswith(WITHIN))
 
 
@@ -197,7 +197,7 @@ def crossing_details(answers: Answers, columns: Sequence[str]) -> tuple[int, str
 
 
 def interval_words(name: str, *, is_lower: bool) -> str:
-    """Say what a coverage that is too low, or too high, means; "" of other metrics."""
+    """Return what a coverage that is too low, or too high, means; "" of other metrics."""
     found = OF_LEVEL.fullmatch(name)
     if found is None or not is_coverage(name):
         return ""

@@ -87,7 +87,7 @@ class HeldModels:
         return max(LEAST_BYTES, round(FILE_FACTOR * file_bytes))
 
     def release(self, reserved: int) -> None:
-        """Give up room: the model could not be loaded."""
+        """Free reserved room: the model could not be loaded."""
         self._used -= reserved
 
     def put(self, name: str, model: Held, reserved: int, size: int) -> list[float]:
@@ -139,7 +139,7 @@ def resident_bytes() -> int:
 
 
 def give_back() -> None:
-    """Give freed memory back to the system, where its C library does that."""
+    """Return freed memory to the system, where its C library does that."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
