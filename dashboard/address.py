@@ -82,10 +82,7 @@ class Address:
     version: str | None = None
 
 
-_PLAIN = {
-    "incidents": Address("incidents"),
-    "silences": Address("silences"),
-}
+_PLAIN = {"incidents": Address("incidents"), "silences": Address("silences")}
 
 
 def parse(path: str, query: str = "") -> Address:

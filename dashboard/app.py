@@ -351,8 +351,7 @@ def _shell() -> html.Div:
             ),
             marked(
                 html.Nav(
-                    [html.A(words, href=href) for words, href in _places()],
-                    className="places",
+                    [html.A(words, href=href) for words, href in _places()], className="places"
                 ),
                 aria_label="Pages",
             ),

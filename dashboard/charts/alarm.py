@@ -4,26 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from driftline.dashboard.charts.canvas import (
-    CLEAR,
-    GREY,
-    HARD,
-    Figure,
-    axis,
-    date_axis,
-    layout,
-    level,
-    lines,
-    markers,
-    naive,
-    rectangle,
-    safe,
-    short,
-)
+from driftline.dashboard.charts import canvas
 from driftline.dashboard.queries.alarm_views import AlarmPoint, AlarmView, StateSpan
-from driftline.dashboard.queries.views import (
-    UNKNOWN,
-)
+from driftline.dashboard.queries.views import UNKNOWN
 from driftline.dashboard.words import STATES, moment, number
 
 GROUNDS = {
@@ -44,7 +27,7 @@ LANE = (0.0, 0.07)
 """The states stand once more as a lane of their own below the metric."""
 
 
-def alarm_figure(view: AlarmView) -> Figure:
+def alarm_figure(view: AlarmView) -> canvas.Figure:
     """Draw the periods of an alarm's metric; breaching ones are triangles, decisive ones ringed.
 
     A click on a point opens the window that it measures, where there is one.
@@ -52,9 +35,9 @@ def alarm_figure(view: AlarmView) -> Figure:
     points = [point for point in view.points if point.value is not None]
     small = 6 if len(points) < MANY else 3
     decided = [point for point in points if point.decided]
-    ring = markers(*_line(decided), "circle-open", GREY, 16, edge=2, name="decided")
+    ring = canvas.markers(*_line(decided), "circle-open", canvas.GREY, 16, edge=2, name="decided")
     data = [
-        *([lines(*_line(points), GREY)] if len(points) > 1 else []),
+        *([canvas.lines(*_line(points), canvas.GREY)] if len(points) > 1 else []),
         *_band(points),
         ring,
         *(
@@ -67,8 +50,8 @@ def alarm_figure(view: AlarmView) -> Figure:
                 view,
             )
             for name, symbol, colour, size, breaching in (
-                ("within", "circle", GREY, small, False),
-                ("breaching", "triangle-up", HARD, 9, True),
+                ("within", "circle", canvas.GREY, small, False),
+                ("breaching", "triangle-up", canvas.HARD, 9, True),
             )
         ),
     ]
@@ -77,12 +60,12 @@ def alarm_figure(view: AlarmView) -> Figure:
     known = [value for value in values if value is not None]
     low, high = min(known), max(known)
     room = (high - low or abs(high) or 1.0) * 0.12
-    drawn = layout(
+    drawn = canvas.layout(
         52, 12, 8, 38,
-        xaxis=date_axis(range=_ends(view), anchor="free", position=0),
-        yaxis=axis(domain=[0.13, 1.0], range=[low - room, high + room], nticks=5),
+        xaxis=canvas.date_axis(range=_ends(view), anchor="free", position=0),
+        yaxis=canvas.axis(domain=[0.13, 1.0], range=[low - room, high + room], nticks=5),
         shapes=[
-            *(level(limit, colour=HARD) for limit in limits),
+            *(canvas.level(limit, colour=canvas.HARD) for limit in limits),
             *(shape for span in view.spans for shape in _shapes(span)),
         ],
         annotations=_signs(view),
@@ -95,22 +78,26 @@ def _ends(view: AlarmView) -> list[str]:
     first, last = view.points[0], view.points[-1]
     end = max([last.end, *(span.end for span in view.spans)])
     room = (end - first.start) / 80
-    return [naive(first.start - room), naive(end + room)]
+    return [canvas.naive(first.start - room), canvas.naive(end + room)]
 
 
-def _shapes(span: StateSpan) -> list[Figure]:
+def _shapes(span: StateSpan) -> list[canvas.Figure]:
     """Shade a stretch behind the metric, and fill it in the lane; what is unknown is framed."""
     colour = GROUNDS.get(span.state, GROUNDS["INSUFFICIENT_DATA"])
-    ends: Figure = {"x0": naive(span.start), "x1": naive(span.end), "yref": "paper"}
+    ends: canvas.Figure = {
+        "x0": canvas.naive(span.start),
+        "x1": canvas.naive(span.end),
+        "yref": "paper",
+    }
     if span.state == UNKNOWN:
-        edge = {"width": 1, "color": GREY, "dash": "dot"}
-        return [rectangle(CLEAR, y0=LANE[0], y1=LANE[1], **ends) | {"line": edge}]
-    ground = rectangle(colour, y0=0.13, y1=1, **ends)
-    lane = rectangle(colour, y0=LANE[0], y1=LANE[1], **ends)
+        edge = {"width": 1, "color": canvas.GREY, "dash": "dot"}
+        return [canvas.rectangle(canvas.CLEAR, y0=LANE[0], y1=LANE[1], **ends) | {"line": edge}]
+    ground = canvas.rectangle(colour, y0=0.13, y1=1, **ends)
+    lane = canvas.rectangle(colour, y0=LANE[0], y1=LANE[1], **ends)
     return [ground, lane] if span.state == "ALARM" else [ground | {"opacity": 0.55}, lane]
 
 
-def _signs(view: AlarmView) -> list[Figure]:
+def _signs(view: AlarmView) -> list[canvas.Figure]:
     """Put each state's sign into the lane where there is room, so that no colour stands alone."""
     if not view.spans:
         return []
@@ -119,7 +106,7 @@ def _signs(view: AlarmView) -> list[Figure]:
         {
             "xref": "x",
             "yref": "paper",
-            "x": naive(span.start + (span.end - span.start) / 2),
+            "x": canvas.naive(span.start + (span.end - span.start) / 2),
             "y": sum(LANE) / 2,
             "yanchor": "middle",
             "showarrow": False,
@@ -131,26 +118,26 @@ def _signs(view: AlarmView) -> list[Figure]:
     ]
 
 
-def _band(points: Sequence[AlarmPoint]) -> list[Figure]:
+def _band(points: Sequence[AlarmPoint]) -> list[canvas.Figure]:
     """Fill between the borders of the band; periods without one leave a gap."""
     known = [one for one in points if one.lower is not None and one.upper is not None]
     if not known:
         return []
     times, fill = _line(known)[0], {"fill": "tonexty", "fillcolor": BAND_GROUND}
-    lower = lines(times, [one.lower for one in known], BAND, name="lower")
-    return [lower, lines(times, [one.upper for one in known], BAND, name="upper") | fill]
+    lower = canvas.lines(times, [one.lower for one in known], BAND, name="lower")
+    return [lower, canvas.lines(times, [one.upper for one in known], BAND, name="upper") | fill]
 
 
 def _line(points: Sequence[AlarmPoint]) -> tuple[list[str], list[float | None]]:
     """Return when points stand, in the middle of their periods, and how high."""
-    times = [naive(point.start + (point.end - point.start) / 2) for point in points]
+    times = [canvas.naive(point.start + (point.end - point.start) / 2) for point in points]
     return times, [point.value for point in points]
 
 
 def _marks(
     name: str, symbol: str, colour: str, size: int, points: Sequence[AlarmPoint], view: AlarmView
-) -> Figure:
-    return markers(
+) -> canvas.Figure:
+    return canvas.markers(
         *_line(points), symbol, colour, size, name=name,
         customdata=[point.link or "" for point in points],
         hovertext=[_story(point, view.rule.judged_name) for point in points], hoverinfo="text",
@@ -158,9 +145,9 @@ def _marks(
 
 
 def _story(point: AlarmPoint, metric: str) -> str:
-    story = [f"<b>{moment(point.start)}</b>", f"{safe(metric)} {number(point.value)}"]
+    story = [f"<b>{moment(point.start)}</b>", f"{canvas.safe(metric)} {number(point.value)}"]
     if point.breaching:
         story.append("breaches the threshold")
     if point.words:
-        story.append(short(point.words, 80))
+        story.append(canvas.short(point.words, 80))
     return "<br>".join(story)

@@ -7,27 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from driftline.dashboard.address import column_link
-from driftline.dashboard.charts.canvas import (
-    FLOOR,
-    GREY,
-    HARD,
-    REFERENCE,
-    REFERENCE_GROUND,
-    SPAN_GROUND,
-    WINDOW,
-    Figure,
-    axis,
-    key_of,
-    level,
-    lines,
-    markers,
-    middle,
-    over_windows,
-    ratio_axis,
-    rectangle,
-    short,
-    widths,
-)
+from driftline.dashboard.charts import canvas
 from driftline.dashboard.queries.views import ColumnHistory, ColumnView, ReferenceSummary, WindowRun
 from driftline.dashboard.words import number, percent, span
 
@@ -35,27 +15,27 @@ PANEL_PX = 130
 TICKS = (0.05, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 # What is drawn in a panel, the shapes behind it, and its axis.
-Panel = tuple[list[Figure], list[Figure], Figure]
+Panel = tuple[list[canvas.Figure], list[canvas.Figure], canvas.Figure]
 
 
-def column_figure(view: ColumnView) -> Figure:
+def column_figure(view: ColumnView) -> canvas.Figure:
     """Draw a column's distance against its bound, its share missing, and its mean over time.
 
     The third panel is there for numbers: the mean of each window in the span from its least to its
     greatest value, over the band from the 5th to the 95th percentile of the reference.
     """
     history, runs = _history(view), view.shown.monitor.runs
-    times = [middle(run) for run in runs]
+    times = [canvas.middle(run) for run in runs]
     names = _panels(view)
-    data: list[Figure] = []
-    shapes: list[Figure] = []
-    panels: list[Figure] = []
+    data: list[canvas.Figure] = []
+    shapes: list[canvas.Figure] = []
+    panels: list[canvas.Figure] = []
     for place, name in enumerate(names):
-        traces, behind, scale = _PANELS[name](view, times, key_of(place))
+        traces, behind, scale = _PANELS[name](view, times, canvas.key_of(place))
         panels.append(scale | {"domain": _domain(place, len(names)), "nticks": 4})
         data += traces
         shapes += behind
-    return over_windows(
+    return canvas.over_windows(
         runs,
         view.shown.run.stamp if view.shown.run else None,
         panels,
@@ -108,14 +88,14 @@ def _distance(view: ColumnView, times: Sequence[str], key: str) -> Panel:
     no bound is known, the distance stands alone.
     """
     history = _history(view)
-    values, behind = history.distance, [level(1.0, yref=key)]
+    values, behind = history.distance, [canvas.level(1.0, yref=key)]
     if np.isnan(history.bound).all():
-        scale, behind = axis("distance", range=[0, 1.05]), []
+        scale, behind = canvas.axis("distance", range=[0, 1.05]), []
     else:
-        values = np.maximum(FLOOR, history.distance / history.bound)
+        values = np.maximum(canvas.FLOOR, history.distance / history.bound)
         top = max(2.0, 1.6 * float(np.nanmax(values, initial=1.0)))
-        scale = ratio_axis(top, TICKS, "distance ÷ bound")
-    return _points(times, values, history, key, "circle", GREY), behind, scale
+        scale = canvas.ratio_axis(top, TICKS, "distance ÷ bound")
+    return _points(times, values, history, key, "circle", canvas.GREY), behind, scale
 
 
 def _missing(view: ColumnView, times: Sequence[str], key: str) -> Panel:
@@ -126,44 +106,44 @@ def _missing(view: ColumnView, times: Sequence[str], key: str) -> Panel:
         shares.append(float(np.nanmax(values)))
     if view.reference is not None:
         shares.append(100 * view.reference.missing)
-        behind.append(level(shares[-1], yref=key, colour=REFERENCE, dash="dot"))
-    bars: Figure = {
+        behind.append(canvas.level(shares[-1], yref=key, colour=canvas.REFERENCE, dash="dot"))
+    bars: canvas.Figure = {
         "type": "bar",
         "x": list(times),
         "y": values,
-        "width": widths(view.shown.monitor.runs, 0.75),
+        "width": canvas.widths(view.shown.monitor.runs, 0.75),
         "yaxis": key,
-        "marker": {"color": [HARD if broken else GREY for broken in history.broken]},
+        "marker": {"color": [canvas.HARD if broken else canvas.GREY for broken in history.broken]},
         "hoverinfo": "skip",
     }
-    return [bars], behind, axis("missing", range=[0, max(shares) * 1.1], ticksuffix="%")
+    return [bars], behind, canvas.axis("missing", range=[0, max(shares) * 1.1], ticksuffix="%")
 
 
 def _mean(view: ColumnView, times: Sequence[str], key: str) -> Panel:
     """Draw the mean in the span of each window's values, over the reference's band."""
     history, reference = _history(view), view.reference
-    edge: Figure = {"yaxis": key, "connectgaps": False}
-    fill: Figure = {"fill": "tonexty", "fillcolor": SPAN_GROUND}
+    edge: canvas.Figure = {"yaxis": key, "connectgaps": False}
+    fill: canvas.Figure = {"fill": "tonexty", "fillcolor": canvas.SPAN_GROUND}
     traces = [
-        lines(list(times), history.low) | edge,
-        lines(list(times), history.high) | edge | fill,
-        lines(list(times), history.mean, WINDOW, yaxis=key),
-        *_points(times, history.mean, history, key, "diamond", WINDOW),
+        canvas.lines(list(times), history.low) | edge,
+        canvas.lines(list(times), history.high) | edge | fill,
+        canvas.lines(list(times), history.mean, canvas.WINDOW, yaxis=key),
+        *_points(times, history.mean, history, key, "diamond", canvas.WINDOW),
     ]
-    return traces, _reference(reference, key), axis("mean", range=_scale(history, reference))
+    return traces, _reference(reference, key), canvas.axis("mean", range=_scale(history, reference))
 
 
 _PANELS = {"distance": _distance, "missing": _missing, "mean": _mean}
 
 
-def _reference(reference: ReferenceSummary | None, key: str) -> list[Figure]:
+def _reference(reference: ReferenceSummary | None, key: str) -> list[canvas.Figure]:
     """Shade the middle nine tenths of the reference, with its median and mean."""
     if reference is None or reference.p05 is None or reference.p95 is None:
         return []
     return [
-        rectangle(REFERENCE_GROUND, yref=key, y0=reference.p05, y1=reference.p95),
+        canvas.rectangle(canvas.REFERENCE_GROUND, yref=key, y0=reference.p05, y1=reference.p95),
         *(
-            level(value, yref=key, colour=REFERENCE, dash=dash)
+            canvas.level(value, yref=key, colour=canvas.REFERENCE, dash=dash)
             for value, dash in ((reference.median, "solid"), (reference.mean, "dot"))
             if value is not None
         ),
@@ -187,11 +167,11 @@ def _scale(history: ColumnHistory, reference: ReferenceSummary | None) -> list[f
 def _points(
     times: Sequence[str], values: np.ndarray, history: ColumnHistory, key: str, symbol: str,
     colour: str,
-) -> list[Figure]:  # fmt: skip
+) -> list[canvas.Figure]:  # fmt: skip
     """Draw the windows that keep every constraint, then those in violation."""
-    groups = ((~history.broken, symbol, colour, 5), (history.broken, "triangle-up", HARD, 9))
+    groups = ((~history.broken, symbol, colour, 5), (history.broken, "triangle-up", canvas.HARD, 9))
     return [
-        markers(list(np.array(times)[shown]), values[shown], look, paint, size, yaxis=key)
+        canvas.markers(list(np.array(times)[shown]), values[shown], look, paint, size, yaxis=key)
         for shown, look, paint, size in groups
     ]
 
@@ -214,5 +194,5 @@ def _story(run: WindowRun, history: ColumnHistory, index: int) -> list[str]:
     if not np.isnan(mean):
         story.append(f"mean {number(mean)}, {number(low)} to {number(high)}")
     if history.causes[index]:
-        story.append(short(history.causes[index], 80))
+        story.append(canvas.short(history.causes[index], 80))
     return story if len(story) > 1 else [*story, "not measured"]

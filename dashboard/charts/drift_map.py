@@ -6,16 +6,7 @@ import numpy as np
 
 from driftline.capture.windows.window import Window
 from driftline.dashboard.address import monitor_link
-from driftline.dashboard.charts.canvas import (
-    FAINT,
-    Figure,
-    date_axis,
-    layout,
-    naive,
-    row_axis,
-    safe,
-    short,
-)
+from driftline.dashboard.charts import canvas
 from driftline.dashboard.queries.fleet import DriftMap
 from driftline.dashboard.words import number, span
 
@@ -25,16 +16,11 @@ MOST = 2.0
 """Ratios above are drawn as this: twice the bound. The colours do not follow the data, so that a
 quiet month does not look alarming."""
 
-COLOURS = [
-    [0.0, "#e4edf5"],
-    [0.499, "#4f93c4"],
-    [0.5, "#f0b489"],
-    [1.0, "#b84a00"],
-]
+COLOURS = [[0.0, "#e4edf5"], [0.499, "#4f93c4"], [0.5, "#f0b489"], [1.0, "#b84a00"]]
 """Blue below the bound, vermilion from it on: Okabe and Ito's, in steps of lightness."""
 
 
-def map_figure(monitor: str, drift: DriftMap) -> Figure:
+def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
     """Draw drift over bound by column and window; what was not judged is left grey, never 0."""
     windows = [Window(start, end) for start, end in drift.windows]
     links = [
@@ -46,15 +32,15 @@ def map_figure(monitor: str, drift: DriftMap) -> Figure:
     ]  # fmt: skip
     stories = [
         [
-            f"<b>{safe(feature)}</b><br>{span(window)}<br>"
+            f"<b>{canvas.safe(feature)}</b><br>{span(window)}<br>"
             + ("not judged" if np.isnan(ratio) else f"{number(float(ratio))} × its bound")
             for window, ratio in zip(windows, row, strict=True)
         ]
         for feature, row in zip(drift.features, drift.ratios, strict=True)
     ]
-    trace: Figure = {
+    trace: canvas.Figure = {
         "type": "heatmap",
-        "x": [naive(window.start + window.length / 2) for window in windows],
+        "x": [canvas.naive(window.start + window.length / 2) for window in windows],
         "y": np.arange(len(drift.features), dtype=np.float64),
         "z": np.minimum(drift.ratios, MOST).astype(np.float32),
         "zmin": 0.0,
@@ -72,8 +58,10 @@ def map_figure(monitor: str, drift: DriftMap) -> Figure:
             "ticktext": ["0", "bound", "2×"], "outlinewidth": 0,
         },
     }  # fmt: skip
-    rows = row_axis([short(one) for one in drift.features], foot=0.5)
-    drawn = layout(40, 12, 44, 38, plot_bgcolor=FAINT, xaxis=date_axis(), yaxis=rows)
+    rows = canvas.row_axis([canvas.short(one) for one in drift.features], foot=0.5)
+    drawn = canvas.layout(
+        40, 12, 44, 38, plot_bgcolor=canvas.FAINT, xaxis=canvas.date_axis(), yaxis=rows
+    )
     return {"data": [trace], "layout": drawn}
 
 

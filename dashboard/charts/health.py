@@ -6,45 +6,31 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from driftline.dashboard.address import monitor_link
-from driftline.dashboard.charts.canvas import (
-    GREY,
-    HARD,
-    REFERENCE,
-    SOFT,
-    Figure,
-    date_axis,
-    layout,
-    markers,
-    middle,
-    naive,
-    row_axis,
-    safe,
-    short,
-)
+from driftline.dashboard.charts import canvas
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.dashboard.words import STATES, plural, span
 
 ROW_PX = 34
 
 LOOKS = {
-    "alarm": ("triangle-up", HARD, 10),
-    "soft": ("diamond", SOFT, 9),
-    "ok": ("circle-open", GREY, 7),
-    "none": ("x-thin", GREY, 7),
+    "alarm": ("triangle-up", canvas.HARD, 10),
+    "soft": ("diamond", canvas.SOFT, 9),
+    "ok": ("circle-open", canvas.GREY, 7),
+    "none": ("x-thin", canvas.GREY, 7),
 }
 """Symbol, colour and size of a window by how it stands."""
 
 
-def health_figure(lines: Sequence[MonitorLine]) -> Figure:
+def health_figure(lines: Sequence[MonitorLine]) -> canvas.Figure:
     """Draw each window of each monitor as a mark, a row a monitor; baselines' changes as ticks."""
-    traces: list[Figure] = []
-    shapes: list[Figure] = []
+    traces: list[canvas.Figure] = []
+    shapes: list[canvas.Figure] = []
     for row, line in enumerate(lines):
         for look, (symbol, colour, size) in LOOKS.items():
             runs = [run for run in line.runs if _look(run) == look]
             traces.append(
-                markers(
-                    [middle(run) for run in runs], [row] * len(runs), symbol, colour, size,
+                canvas.markers(
+                    [canvas.middle(run) for run in runs], [row] * len(runs), symbol, colour, size,
                     edge=1.5,
                     customdata=[monitor_link(line.name, window=run.stamp) for run in runs],
                     hovertext=[_story(line, run) for run in runs],
@@ -53,12 +39,20 @@ def health_figure(lines: Sequence[MonitorLine]) -> Figure:
             )  # fmt: skip
         for before, after in pairwise(run for run in line.runs if run.baseline_version):
             if before.baseline_version != after.baseline_version:
-                at = naive(after.start)
-                look_of = {"color": REFERENCE, "width": 2}
+                at = canvas.naive(after.start)
+                look_of = {"color": canvas.REFERENCE, "width": 2}
                 ends = {"x0": at, "x1": at, "y0": row - 0.4, "y1": row + 0.4}
                 shapes.append({"type": "line", "line": look_of} | ends)
     names = [line.name for line in lines]
-    drawn = layout(40, 12, 8, 38, shapes=shapes, xaxis=date_axis(), yaxis=row_axis(names, foot=0.5))
+    drawn = canvas.layout(
+        40,
+        12,
+        8,
+        38,
+        shapes=shapes,
+        xaxis=canvas.date_axis(),
+        yaxis=canvas.row_axis(names, foot=0.5),
+    )
     return {"data": traces, "layout": drawn}
 
 
@@ -75,9 +69,9 @@ def _look(run: WindowRun) -> str:
 
 
 def _story(line: MonitorLine, run: WindowRun) -> str:
-    words = [f"<b>{safe(line.name)}</b>", span(run), STATES[run.state][1]]
+    words = [f"<b>{canvas.safe(line.name)}</b>", span(run), STATES[run.state][1]]
     if run.violation_count:
         words.append(plural(run.violation_count, "violation"))
     if run.cause or run.failure:
-        words.append(short(run.failure or run.cause or "", 80))
+        words.append(canvas.short(run.failure or run.cause or "", 80))
     return "<br>".join(words)

@@ -6,21 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from driftline.dashboard.charts.canvas import (
-    GREY,
-    HARD,
-    REFERENCE,
-    WINDOW,
-    Figure,
-    axis,
-    finite,
-    interval,
-    layout,
-    markers,
-    rectangle,
-    row_axis,
-    safe,
-)
+from driftline.dashboard.charts import canvas
 from driftline.dashboard.words import number, percent
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.results.metric import MetricResult
@@ -32,26 +18,26 @@ LANE = 0.2
 FOREST_LANE = 0.17
 
 
-def comparison_figure(comparison: Comparison) -> Figure:
+def comparison_figure(comparison: Comparison) -> canvas.Figure:
     """Draw one feature: bars are the reference, diamonds the window, with 95% intervals."""
     found = comparison
     reference = (found.reference, found.reference_low, found.reference_high)
     window = (found.window, found.window_low, found.window_high)
     text = [
-        f"<b>{safe(label)}</b><br>reference {percent(ref)} ({percent(a)}–{percent(b)})"
+        f"<b>{canvas.safe(label)}</b><br>reference {percent(ref)} ({percent(a)}–{percent(b)})"
         f"<br>window {percent(now)} ({percent(c)}–{percent(d)})"
         for label, ref, a, b, now, c, d in zip(found.labels, *reference, *window, strict=True)
     ]
     ends = [found.reference_high, found.window_high]
     most = 100 * max((float(end.max()) for end in ends if end.size), default=1.0)
-    drawn = layout(
+    drawn = canvas.layout(
         8, 14, 6, 40,
         bargap=0.3,
         # A diamond at 0% needs room, or it covers the label.
-        xaxis=axis("share of rows", range=[-0.02 * most, 1.02 * most], ticksuffix="%"),
-        yaxis=row_axis(found.labels),
+        xaxis=canvas.axis("share of rows", range=[-0.02 * most, 1.02 * most], ticksuffix="%"),
+        yaxis=canvas.row_axis(found.labels),
         shapes=[
-            rectangle(CHOSEN_GROUND, y0=float(place) - 0.5, y1=float(place) + 0.5)
+            canvas.rectangle(CHOSEN_GROUND, y0=float(place) - 0.5, y1=float(place) + 0.5)
             for place in np.flatnonzero(found.moved)
         ],
     )  # fmt: skip
@@ -63,35 +49,40 @@ def comparison_height(comparison: Comparison) -> int:
     return 60 + 25 * len(comparison.labels)
 
 
-def ranking_figure(rows: Sequence[MetricResult], names: Sequence[str]) -> Figure:
+def ranking_figure(rows: Sequence[MetricResult], names: Sequence[str]) -> canvas.Figure:
     """Draw features by their attribution: bars are the reference, diamonds the window."""
     window = np.array([row.value or 0.0 for row in rows])
     reference = np.array([row.reference or 0.0 for row in rows])
     most = max([1e-12, *_known(rows, "value", "high", "reference", "reference_high")])
     text = [_story(row, name) for name, row in zip(names, rows, strict=True)]
-    drawn = layout(
+    drawn = canvas.layout(
         8, 14, 6, 30,
         bargap=0.3,
-        xaxis=axis(range=[-0.02 * most, 1.03 * most], nticks=6),
-        yaxis=row_axis(names),
+        xaxis=canvas.axis(range=[-0.02 * most, 1.03 * most], nticks=6),
+        yaxis=canvas.row_axis(names),
     )  # fmt: skip
     before = (_array(rows, f"reference_{end}", reference) for end in ("low", "high"))
     now = (_array(rows, end, window) for end in ("low", "high"))
-    return {
-        "data": _bars_and_diamonds((reference, *before), (window, *now), text),
-        "layout": drawn,
-    }
+    return {"data": _bars_and_diamonds((reference, *before), (window, *now), text), "layout": drawn}
 
 
-def forest_figure(rows: Sequence[MetricResult], labels: Sequence[str], neutral: float) -> Figure:
+def forest_figure(
+    rows: Sequence[MetricResult], labels: Sequence[str], neutral: float
+) -> canvas.Figure:
     """Draw one row for each metric: value with interval, the reference's, and what is allowed."""
     ends = _forest_ends(rows, neutral)
-    line = {"color": GREY, "width": 1}
-    middle: Figure = {"type": "line", "x0": neutral, "x1": neutral, "layer": "below", "line": line}
-    drawn = layout(
+    line = {"color": canvas.GREY, "width": 1}
+    middle: canvas.Figure = {
+        "type": "line",
+        "x0": neutral,
+        "x1": neutral,
+        "layer": "below",
+        "line": line,
+    }
+    drawn = canvas.layout(
         8, 14, 6, 30,
-        xaxis=axis(range=ends, nticks=7),
-        yaxis=row_axis(labels, 34, foot=0.5),
+        xaxis=canvas.axis(range=ends, nticks=7),
+        yaxis=canvas.row_axis(labels, 34, foot=0.5),
         shapes=[
             middle | {"yref": "paper", "y0": 0, "y1": 1},
             *(_allowed(row, at, ends) for at, row in enumerate(rows) if row.bound is not None),
@@ -99,7 +90,11 @@ def forest_figure(rows: Sequence[MetricResult], labels: Sequence[str], neutral: 
     )  # fmt: skip
     numbered = list(enumerate(rows))
     sides = [
-        _side([one for one in numbered if finite(one[1].reference) is not None], "reference", ends),
+        _side(
+            [one for one in numbered if canvas.finite(one[1].reference) is not None],
+            "reference",
+            ends,
+        ),
         _side([one for one in numbered if not one[1].violated], "window", ends),
         _side([one for one in numbered if one[1].violated], "violation", ends),
     ]
@@ -114,7 +109,7 @@ def forest_height(rows: Sequence[MetricResult]) -> int:
 def _bars_and_diamonds(
     reference: Iterable[np.ndarray], window: Iterable[np.ndarray], text: Sequence[str],
     scale: float = 1,
-) -> list[Figure]:  # fmt: skip
+) -> list[canvas.Figure]:  # fmt: skip
     """Draw the reference as bars and the window as diamonds, each in its lane of the row.
 
     Each side is its values with the lower and upper ends of their intervals.
@@ -122,21 +117,21 @@ def _bars_and_diamonds(
     before, before_low, before_high = (scale * values for values in reference)
     now, low, high = (scale * values for values in window)
     places = np.arange(len(before), dtype=np.float64)
-    bars: Figure = {
+    bars: canvas.Figure = {
         "type": "bar",
         "orientation": "h",
         "name": "reference",
         "x": before,
         "y": places - LANE,
         "width": 0.36,
-        "marker": {"color": REFERENCE, "opacity": 0.78},
-        "error_x": interval(before_low, before_high, before, GREY),
+        "marker": {"color": canvas.REFERENCE, "opacity": 0.78},
+        "error_x": canvas.interval(before_low, before_high, before, canvas.GREY),
         "hovertext": text,
         "hoverinfo": "text",
     }
-    diamonds = markers(
-        now, places + LANE, "diamond", WINDOW, 8,
-        name="window", error_x=interval(low, high, now, WINDOW),
+    diamonds = canvas.markers(
+        now, places + LANE, "diamond", canvas.WINDOW, 8,
+        name="window", error_x=canvas.interval(low, high, now, canvas.WINDOW),
         hovertext=text, hoverinfo="text",
     )  # fmt: skip
     return [bars, diamonds]
@@ -156,22 +151,24 @@ def _forest_ends(rows: Sequence[MetricResult], neutral: float) -> list[float]:
     return [low - 0.06 * room, high + 0.06 * room]
 
 
-def _allowed(row: MetricResult, place: int, ends: Sequence[float]) -> Figure:
+def _allowed(row: MetricResult, place: int, ends: Sequence[float]) -> canvas.Figure:
     """Shade the side of a row's bound that is no violation."""
     assert row.bound is not None
     bound = min(max(row.bound, ends[0]), ends[1])
     low, high = (ends[0], bound) if row.operator == "GreaterThanThreshold" else (bound, ends[1])
-    return rectangle(ALLOWED_GROUND, x0=low, x1=high, y0=place - 0.42, y1=place + 0.42)
+    return canvas.rectangle(ALLOWED_GROUND, x0=low, x1=high, y0=place - 0.42, y1=place + 0.42)
 
 
 _SIDES = {
-    "reference": ("square-open", REFERENCE, 8, -FOREST_LANE, 2),
-    "window": ("diamond", WINDOW, 9, FOREST_LANE, 0),
-    "violation": ("triangle-up", HARD, 12, FOREST_LANE, 0),
+    "reference": ("square-open", canvas.REFERENCE, 8, -FOREST_LANE, 2),
+    "window": ("diamond", canvas.WINDOW, 9, FOREST_LANE, 0),
+    "violation": ("triangle-up", canvas.HARD, 12, FOREST_LANE, 0),
 }
 
 
-def _side(rows: Sequence[tuple[int, MetricResult]], name: str, ends: Sequence[float]) -> Figure:
+def _side(
+    rows: Sequence[tuple[int, MetricResult]], name: str, ends: Sequence[float]
+) -> canvas.Figure:
     """Draw the reference's or the window's values, each in its lane of the row."""
     symbol, colour, size, lane, edge = _SIDES[name]
     keys = ("value", "low", "high")
@@ -180,9 +177,9 @@ def _side(rows: Sequence[tuple[int, MetricResult]], name: str, ends: Sequence[fl
     shown = [row for _, row in rows]
     at = np.array([min(max(getattr(row, keys[0]), ends[0]), ends[1]) for row in shown])
     low, high = _array(shown, keys[1], at), _array(shown, keys[2], at)
-    return markers(
+    return canvas.markers(
         at, [place + lane for place, _ in rows], symbol, colour, size, edge=edge,
-        name=name, error_x=interval(low, high, at, colour),
+        name=name, error_x=canvas.interval(low, high, at, colour),
         hovertext=[_story(row, row.key) for row in shown], hoverinfo="text",
     )  # fmt: skip
 
@@ -190,17 +187,19 @@ def _side(rows: Sequence[tuple[int, MetricResult]], name: str, ends: Sequence[fl
 def _story(row: MetricResult, name: str) -> str:
     ends = f" ({number(row.low)} to {number(row.high)})" if row.low is not None else ""
     reference = number(row.reference)
-    return f"<b>{safe(name)}</b><br>reference {reference}<br>window {number(row.value)}{ends}"
+    return (
+        f"<b>{canvas.safe(name)}</b><br>reference {reference}<br>window {number(row.value)}{ends}"
+    )
 
 
 def _array(rows: Sequence[MetricResult], name: str, otherwise: np.ndarray) -> np.ndarray:
     """Collect one field as an array; where it is missing or infinite, the other value stands."""
-    values = [finite(getattr(row, name)) for row in rows]
+    values = [canvas.finite(getattr(row, name)) for row in rows]
     return np.array(
         [rest if value is None else value for value, rest in zip(values, otherwise, strict=True)]
     )
 
 
 def _known(rows: Sequence[MetricResult], *names: str) -> list[float]:
-    values = (finite(getattr(row, name)) for row in rows for name in names)
+    values = (canvas.finite(getattr(row, name)) for row in rows for name in names)
     return [value for value in values if value is not None]

@@ -8,28 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from driftline.dashboard.address import monitor_link
-from driftline.dashboard.charts.canvas import (
-    CLEAR,
-    GREY,
-    HARD,
-    REFERENCE,
-    REFERENCE_GROUND,
-    SOFT,
-    WINDOW,
-    Figure,
-    axis,
-    finite,
-    interval,
-    level,
-    lines,
-    markers,
-    middle,
-    over_windows,
-    rectangle,
-    safe,
-    short,
-    widths,
-)
+from driftline.dashboard.charts import canvas
 from driftline.dashboard.queries.views import KindView, MetricHistory, WindowRun
 from driftline.dashboard.words import number, percent, plural, span
 from driftline.monitors.results.metric import MetricResult
@@ -37,7 +16,7 @@ from driftline.monitors.results.metric import MetricResult
 WINDOW_GROUND = "rgba(213,94,0,0.20)"
 
 
-def metric_figure(view: KindView) -> Figure:
+def metric_figure(view: KindView) -> canvas.Figure:
     """Draw one metric over all windows: values with 95% intervals over the reference's band.
 
     The bound is drawn as steps, since it follows the number of rows; windows in violation are
@@ -45,15 +24,15 @@ def metric_figure(view: KindView) -> Figure:
     """
     history, labels, runs = view.history, view.labels, view.monitor.runs
     assert history is not None
-    times = [middle(run) for run in runs]
+    times = [canvas.middle(run) for run in runs]
     data = [*_spans(times, history), *_points(times, history)]
     floor = 0.0 if labels is None else 0.34
-    panels = [axis(domain=[floor, 1.0], range=_range(history), nticks=6)]
+    panels = [canvas.axis(domain=[floor, 1.0], range=_range(history), nticks=6)]
     if labels is not None:
         data.append(_labels(times, view))
-        lower: Figure = {"domain": [0.0, 0.22], "range": [0, 104], "nticks": 3}
-        panels.append(axis("labelled", ticksuffix="%", **lower))
-    return over_windows(
+        lower: canvas.Figure = {"domain": [0.0, 0.22], "range": [0, 104], "nticks": 3}
+        panels.append(canvas.axis("labelled", ticksuffix="%", **lower))
+    return canvas.over_windows(
         runs,
         view.run.stamp if view.run else None,
         panels,
@@ -85,43 +64,43 @@ def _range(history: MetricHistory) -> list[float]:
     return [low - 0.06 * room, high + 0.06 * room]
 
 
-def _reference(line: MetricResult) -> list[Figure]:
-    shapes: list[Figure] = []
-    low, high = finite(line.reference_low), finite(line.reference_high)
+def _reference(line: MetricResult) -> list[canvas.Figure]:
+    shapes: list[canvas.Figure] = []
+    low, high = canvas.finite(line.reference_low), canvas.finite(line.reference_high)
     if low is not None and high is not None:
-        shapes.append(rectangle(REFERENCE_GROUND, yref="y", y0=low, y1=high))
-    if (value := finite(line.reference)) is not None:
-        shapes.append(level(value, colour=REFERENCE, dash="solid"))
+        shapes.append(canvas.rectangle(canvas.REFERENCE_GROUND, yref="y", y0=low, y1=high))
+    if (value := canvas.finite(line.reference)) is not None:
+        shapes.append(canvas.level(value, colour=canvas.REFERENCE, dash="solid"))
     return shapes
 
 
-def _spans(times: Sequence[str], history: MetricHistory) -> list[Figure]:
+def _spans(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]:
     """Shade the 95% intervals between windows, and draw the bound as steps."""
-    spans: list[Figure] = []
+    spans: list[canvas.Figure] = []
     known = np.isfinite(history.low) & np.isfinite(history.high)
     # A fill runs over gaps, so each stretch of windows with intervals is one of its own.
     edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(np.int8)))
     for start, stop in edges.reshape(-1, 2):
         part = slice(int(start), int(stop))
-        fill: Figure = {"fill": "tonexty", "fillcolor": WINDOW_GROUND}
+        fill: canvas.Figure = {"fill": "tonexty", "fillcolor": WINDOW_GROUND}
         for ends, more in ((history.low, {}), (history.high, fill)):
-            spans.append(lines(list(times[part]), ends[part], connectgaps=False) | more)
-    steps = {"width": 1, "color": GREY, "dash": "dash", "shape": "hvh"}
-    bound = lines(list(times), history.bound, name="bound", line=steps, connectgaps=False)
+            spans.append(canvas.lines(list(times[part]), ends[part], connectgaps=False) | more)
+    steps = {"width": 1, "color": canvas.GREY, "dash": "dash", "shape": "hvh"}
+    bound = canvas.lines(list(times), history.bound, name="bound", line=steps, connectgaps=False)
     return [*spans, bound]
 
 
-def _points(times: Sequence[str], history: MetricHistory) -> list[Figure]:
+def _points(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]:
     """Draw the values, those in violation as triangles, and a line through all of them.
 
     Those worse than the reference beyond both intervals are hollow where they are no violation.
     """
     known = np.isfinite(history.value)
-    drawn = [lines(list(times), history.value, WINDOW)]
+    drawn = [canvas.lines(list(times), history.value, canvas.WINDOW)]
     for chosen, symbol, colour, size in (
-        (known & ~history.violated & ~history.apart, "diamond", WINDOW, 7),
-        (known & history.apart, "diamond-open", SOFT, 9),
-        (known & history.violated, "triangle-up", HARD, 11),
+        (known & ~history.violated & ~history.apart, "diamond", canvas.WINDOW, 7),
+        (known & history.apart, "diamond-open", canvas.SOFT, 9),
+        (known & history.violated, "triangle-up", canvas.HARD, 11),
     ):
         value = history.value[chosen]
         low, high = (
@@ -129,25 +108,27 @@ def _points(times: Sequence[str], history: MetricHistory) -> list[Figure]:
             for ends in (history.low, history.high)
         )
         drawn.append(
-            markers(
+            canvas.markers(
                 list(np.array(times)[chosen]), value, symbol, colour, size,
-                error_y=interval(low, high, value, colour),
+                error_y=canvas.interval(low, high, value, colour),
             )
         )  # fmt: skip
     return drawn
 
 
-def _labels(times: Sequence[str], view: KindView) -> Figure:
+def _labels(times: Sequence[str], view: KindView) -> canvas.Figure:
     """Draw the share of rows with a label; a window that waits for more is hollow."""
     assert view.labels is not None
-    colours = [CLEAR if run.state == "unlabelled" else GREY for run in view.monitor.runs]
+    colours = [
+        canvas.CLEAR if run.state == "unlabelled" else canvas.GREY for run in view.monitor.runs
+    ]
     return {
         "type": "bar",
         "x": list(times),
         "y": 100 * view.labels.share,
         "yaxis": "y2",
-        "width": widths(view.monitor.runs, 0.75),
-        "marker": {"color": colours, "line": {"width": 1, "color": GREY}},
+        "width": canvas.widths(view.monitor.runs, 0.75),
+        "marker": {"color": colours, "line": {"width": 1, "color": canvas.GREY}},
         "hoverinfo": "skip",
     }
 
@@ -158,9 +139,9 @@ def _story(view: KindView, history: MetricHistory, run: WindowRun, index: int) -
     value, low, high = (float(ends[index]) for ends in (history.value, history.low, history.high))
     if math.isfinite(value):
         ends = f" ({number(low)} to {number(high)})" if math.isfinite(low) else ""
-        story.append(f"{safe(history.metric.key)} {number(value)}{ends}")
+        story.append(f"{canvas.safe(history.metric.key)} {number(value)}{ends}")
     else:
-        story.append(short(run.failure, 80) if run.failure else "no value")
+        story.append(canvas.short(run.failure, 80) if run.failure else "no value")
     if view.labels is not None and math.isfinite(view.labels.share[index]):
         story.append(f"{percent(float(view.labels.share[index]))} of rows have a label")
     if run.violation_count:

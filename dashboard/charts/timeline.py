@@ -7,21 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from driftline.dashboard.address import monitor_link
-from driftline.dashboard.charts.canvas import (
-    FLOOR,
-    GREY,
-    HARD,
-    SOFT,
-    Figure,
-    axis,
-    level,
-    markers,
-    middle,
-    over_windows,
-    ratio_axis,
-    short,
-    widths,
-)
+from driftline.dashboard.charts import canvas
 from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import count, number, plural, span
 
@@ -30,7 +16,7 @@ TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 def timeline_figure(
     monitor: str, runs: Sequence[WindowRun], selected: str | None, keep: str | None = None
-) -> Figure:
+) -> canvas.Figure:
     """Draw all windows of a monitor: greatest drift over its bound, and how many violations.
 
     The upper panel has a logarithmic axis, on which 1 is the bound. ``keep`` is the feature to keep
@@ -41,51 +27,57 @@ def timeline_figure(
     points = [
         _points(
             [run for run in runs if run.state == "ok" and run.ratio is not None],
-            "keeps all constraints", "circle-open", GREY, 6,
+            "keeps all constraints", "circle-open", canvas.GREY, 6,
         ),
-        _points([run for run in broken if not run.hard_count], "violations", "diamond", SOFT, 8),
+        _points(
+            [run for run in broken if not run.hard_count], "violations", "diamond", canvas.SOFT, 8
+        ),
         _points(
             [run for run in broken if run.hard_count],
-            "violations that season cannot explain", "triangle-up", HARD, 9,
+            "violations that season cannot explain", "triangle-up", canvas.HARD, 9,
         ),
     ]  # fmt: skip
     failed = [run for run in runs if run.state == "failed"]
-    at = [middle(run) for run in failed]
-    crosses = markers(at, [FLOOR] * len(failed), "x-thin", GREY, 8, edge=2, name="failed")
+    at = [canvas.middle(run) for run in failed]
+    crosses = canvas.markers(
+        at, [canvas.FLOOR] * len(failed), "x-thin", canvas.GREY, 8, edge=2, name="failed"
+    )
     bars = [
-        _bars(runs, [run.hard_count for run in runs], HARD),
-        _bars(runs, [run.violation_count - run.hard_count for run in runs], SOFT),
+        _bars(runs, [run.hard_count for run in runs], canvas.HARD),
+        _bars(runs, [run.violation_count - run.hard_count for run in runs], canvas.SOFT),
     ]
     most = max([2.0, *(run.violation_count * 1.1 for run in runs)])
     highest = max([2.0, *(ratio * 1.6 for ratio in ratios)])
-    return over_windows(
+    return canvas.over_windows(
         runs,
         selected,
         [
-            ratio_axis(highest, TICKS, "drift ÷ bound", domain=[0.36, 1.0]),
-            axis("violations", domain=[0.0, 0.26], range=[0, most], nticks=3),
+            canvas.ratio_axis(highest, TICKS, "drift ÷ bound", domain=[0.36, 1.0]),
+            canvas.axis("violations", domain=[0.0, 0.26], range=[0, most], nticks=3),
         ],
         [*points, crosses, *bars],
         [monitor_link(monitor, window=run.stamp, keep=keep) for run in runs],
         [_story(run) for run in runs],
-        [level(1)],
+        [canvas.level(1)],
     )
 
 
-def _points(runs: Sequence[WindowRun], name: str, symbol: str, colour: str, size: int) -> Figure:
+def _points(
+    runs: Sequence[WindowRun], name: str, symbol: str, colour: str, size: int
+) -> canvas.Figure:
     """Make one group of the upper panel."""
-    ratios = [max(FLOOR, run.ratio or 0.0) for run in runs]
-    times = [middle(run) for run in runs]
-    return markers(times, ratios, symbol, colour, size, edge=1.5, name=name)
+    ratios = [max(canvas.FLOOR, run.ratio or 0.0) for run in runs]
+    times = [canvas.middle(run) for run in runs]
+    return canvas.markers(times, ratios, symbol, colour, size, edge=1.5, name=name)
 
 
-def _bars(runs: Sequence[WindowRun], counts: Sequence[int], colour: str) -> Figure:
+def _bars(runs: Sequence[WindowRun], counts: Sequence[int], colour: str) -> canvas.Figure:
     """Make one layer of the lower panel."""
     return {
         "type": "bar",
-        "x": [middle(run) for run in runs],
+        "x": [canvas.middle(run) for run in runs],
         "y": np.asarray(counts, dtype=np.int32),
-        "width": widths(runs, 0.75),
+        "width": canvas.widths(runs, 0.75),
         "yaxis": "y2",
         "marker": {"color": colour},
         "hoverinfo": "skip",
@@ -96,11 +88,11 @@ def _story(run: WindowRun) -> list[str]:
     """Return the hover text of a window."""
     story = [f"<b>{span(run)}</b>"]
     if run.failure:
-        story.append(short(run.failure, 80))
+        story.append(canvas.short(run.failure, 80))
     else:
         story.append(f"{count(run.row_count)} rows, {plural(run.violation_count, 'violation')}")
     if run.ratio is not None:
         story.append(f"drift {number(run.ratio)} × its bound")
     if run.cause:
-        story.append(short(run.cause, 80))
+        story.append(canvas.short(run.cause, 80))
     return story

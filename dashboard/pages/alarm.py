@@ -9,47 +9,11 @@ from dash import html
 
 from driftline.dashboard.address import alarm_link, monitor_link
 from driftline.dashboard.charts.alarm import alarm_figure
-from driftline.dashboard.pages.alarm_panels import (
-    alarm_links,
-    channels,
-    history,
-    messages,
-    quiet_panel,
-    verdict_panel,
-    why_panel,
-)
+from driftline.dashboard.pages import alarm_panels
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, choice, field
-from driftline.dashboard.pages.parts import (
-    Cell,
-    crumbs,
-    empty,
-    facts,
-    faint,
-    glyph,
-    graph,
-    heading,
-    layout,
-    legend,
-    marked,
-    pair,
-    panel,
-    stack,
-    state_chip,
-    swatch,
-    table,
-    tag,
-    way,
-)
-from driftline.dashboard.queries.alarm_views import (
-    AlarmPoint,
-    AlarmView,
-    Preview,
-    PreviewRun,
-    times_in_alarm,
-)
-from driftline.dashboard.queries.views import (
-    UNKNOWN,
-)
+from driftline.dashboard.queries import alarm_views
+from driftline.dashboard.queries.views import UNKNOWN
 from driftline.dashboard.words import (
     STATES,
     age,
@@ -73,63 +37,65 @@ TREATMENTS = {
 """What a period without data means."""
 
 
-def page(view: AlarmView) -> html.Div:
+def page(view: alarm_views.AlarmView) -> html.Div:
     """Lay out one alarm: the verdict, the metric over time, why, history, messages."""
     alarm = view.alarm
-    return layout(
+    return ui.layout(
         alarm.name,
-        crumbs(("Alarms", "/alarms"), alarm.name),
-        heading(alarm.name, view.description or alarm.condition, tag(alarm.severity)),
-        verdict_panel(view),
+        ui.crumbs(("Alarms", "/alarms"), alarm.name),
+        ui.heading(alarm.name, view.description or alarm.condition, ui.tag(alarm.severity)),
+        alarm_panels.verdict_panel(view),
         _signal(view),
-        pair(why_panel(view), quiet_panel(view), wide_left=True),
-        pair(_decided(view), channels(view), wide_left=True),
-        pair(history(view), messages(view)),
+        ui.pair(alarm_panels.why_panel(view), alarm_panels.quiet_panel(view), wide_left=True),
+        ui.pair(_decided(view), alarm_panels.channels(view), wide_left=True),
+        ui.pair(alarm_panels.history(view), alarm_panels.messages(view)),
         _preview(view),
         _definition(view),
     )
 
 
-def _signal(view: AlarmView) -> html.Section:
+def _signal(view: alarm_views.AlarmView) -> html.Section:
     """Draw the metric with its threshold and the states behind it."""
     title, rule = view.alarm.condition, view.rule
     if not view.points:
         where = ", ".join(f"{key}={value}" for key, value in sorted(rule.dimensions.items()))
         exact = f"{rule.namespace} {rule.judged_name} {where}".strip()
-        return panel(title, [empty("No datapoint has arrived for exactly this metric:", exact)])
+        return ui.panel(
+            title, [ui.empty("No datapoint has arrived for exactly this metric:", exact)]
+        )
     breaches = sum(point.breaching for point in view.points)
     summary = (
         f"{plural(len(view.points), 'period')} from {moment(view.points[0].start)}, "
-        f"{breaches} breaching; in alarm {plural(times_in_alarm(view.spans), 'time')}"
+        f"{breaches} breaching; in alarm {plural(alarm_views.times_in_alarm(view.spans), 'time')}"
     )
     unknown = view.spans[:1] if view.spans and view.spans[0].state == UNKNOWN else ()
     if unknown:
         summary += f" since {moment(unknown[0].end)}; its states before that are not kept"
-    signs = legend(
-        glyph("▲", "alarm-text", "breaching"),
-        glyph("●", "faint", "within"),
-        glyph("◯", "faint", "decided the state"),
-        swatch("pale", "band")
+    signs = ui.legend(
+        ui.glyph("▲", "alarm-text", "breaching"),
+        ui.glyph("●", "faint", "within"),
+        ui.glyph("◯", "faint", "decided the state"),
+        ui.swatch("pale", "band")
         if view.threshold is None
-        else glyph("╌", "alarm-text", f"threshold {number(view.threshold)}"),
+        else ui.glyph("╌", "alarm-text", f"threshold {number(view.threshold)}"),
         *(
-            glyph(sign, f"key ground {tone}", f"in {mid_sentence(word)}")
+            ui.glyph(sign, f"key ground {tone}", f"in {mid_sentence(word)}")
             for sign, word, tone in (STATES["ALARM"], STATES["OK"])
         ),
-        *(glyph("…", "key ground unknown", "state not kept") for _ in unknown),
+        *(ui.glyph("…", "key ground unknown", "state not kept") for _ in unknown),
     )
-    drawn = graph("timeline", alarm_figure(view), 270, f"{title}: {summary}")
+    drawn = ui.graph("timeline", alarm_figure(view), 270, f"{title}: {summary}")
     figure = html.Figure([drawn, html.Figcaption(summary, className="note")])
-    return panel(title, [figure], note=signs)
+    return ui.panel(title, [figure], note=signs)
 
 
-def _decided(view: AlarmView) -> html.Section:
+def _decided(view: alarm_views.AlarmView) -> html.Section:
     """List the datapoints that the state rests on."""
     title, rule = "Datapoints of the last change", view.rule
     if not view.decided:
-        return panel(title, [empty("No period has been evaluated yet.")])
+        return ui.panel(title, [ui.empty("No period has been evaluated yet.")])
     limit = limit_words(rule.comparison_operator, rule.threshold)
-    body = table(
+    body = ui.table(
         view.decided,
         {
             "Period": _period,
@@ -142,34 +108,34 @@ def _decided(view: AlarmView) -> html.Section:
         numeric=("Value",),
     )
     note = f"{rule.required_breaches} of {rule.evaluation_periods} must breach"
-    return panel(title, [body], note=note)
+    return ui.panel(title, [body], note=note)
 
 
-def _period(point: AlarmPoint) -> Cell:
-    length = faint(f"{duration(point.end - point.start)} long", line=True)
+def _period(point: alarm_views.AlarmPoint) -> ui.Cell:
+    length = ui.faint(f"{duration(point.end - point.start)} long", line=True)
     return html.Div([html.Span(moment(point.start), className="line"), length], className="period")
 
 
-def _breach(point: AlarmPoint, limit: str) -> Cell:
+def _breach(point: alarm_views.AlarmPoint, limit: str) -> ui.Cell:
     if point.value is None:
-        return faint("no data")
+        return ui.faint("no data")
     if not point.breaching:
-        return faint("no")
+        return ui.faint("no")
     return html.Span(f"▲ yes, {limit.replace(' ', NO_BREAK)}", className="alarm-text")
 
 
-def _found(point: AlarmPoint) -> Cell:
+def _found(point: alarm_views.AlarmPoint) -> ui.Cell:
     words = html.Span(point.words or "–", className="clip", title=point.words or "")
-    return html.Div([words, *way(point.link)]) if point.link else words
+    return html.Div([words, *ui.way(point.link)]) if point.link else words
 
 
-def _definition(view: AlarmView) -> html.Section:
+def _definition(view: alarm_views.AlarmView) -> html.Section:
     """Show what the alarm asks, field by field, and which others watch the same metric."""
     rule = view.rule
     dimensions = ", ".join(f"{key}={value}" for key, value in sorted(rule.dimensions.items()))
     limit = limit_words(rule.comparison_operator, rule.threshold)
     times = f"{rule.required_breaches} of {rule.evaluation_periods}"
-    entries: list[tuple[str, Cell]] = [
+    entries: list[tuple[str, ui.Cell]] = [
         ("Metric", html.Code(f"{rule.namespace} {rule.judged_name}")),
         ("Dimensions", html.Code(dimensions)),
         ("Statistic", f"{rule.statistic_name or 'Value'} of "
@@ -182,16 +148,16 @@ def _definition(view: AlarmView) -> html.Section:
         link = html.A(view.alarm.monitor, href=monitor_link(view.alarm.monitor))
         entries.insert(0, ("Monitor", link))
     if view.others:
-        entries.append(("Same metric", alarm_links(view.others)))
-    return panel("Definition", [facts(entries, "facts wide")])
+        entries.append(("Same metric", alarm_panels.alarm_links(view.others)))
+    return ui.panel("Definition", [ui.facts(entries, "facts wide")])
 
 
-def _preview(view: AlarmView) -> html.Section:
+def _preview(view: alarm_views.AlarmView) -> html.Section:
     """Offer other values, and show what the alarm would have done with them."""
     preview = view.preview
     if preview is None:
-        return panel("Preview", [], name="preview")
-    parts: list[Cell] = [_form(view, preview)]
+        return ui.panel("Preview", [], name="preview")
+    parts: list[ui.Cell] = [_form(view, preview)]
     if preview.problem:
         text = sentence(preview.problem)
         parts.append(html.P(f"✕ {text}", className="alarm-text sentence", role="alert"))
@@ -200,10 +166,10 @@ def _preview(view: AlarmView) -> html.Section:
     if preview.text and not preview.problem:
         parts.append(_resource(preview))
     note = "evaluated on stored data, once per period; changes nothing"
-    return panel("Preview with other values", parts, note=note, name="preview")
+    return ui.panel("Preview with other values", parts, note=note, name="preview")
 
 
-def _form(view: AlarmView, preview: Preview) -> html.Div:
+def _form(view: alarm_views.AlarmView, preview: alarm_views.Preview) -> html.Div:
     values = preview.values
     labels = {
         "threshold": "Threshold",
@@ -211,13 +177,13 @@ def _form(view: AlarmView, preview: Preview) -> html.Div:
         "periods": "of the newest",
         "period": "Period in seconds",
     }
-    fields: list[Cell] = [
+    fields: list[ui.Cell] = [
         field(name, label, values[name], is_number=True)
         for name, label in labels.items()
         if name in values
     ]
     fields.append(choice("missing", "A period without data", TREATMENTS, values["missing"]))
-    parts: list[Cell] = [ask_form(fields, "Preview", anchor="preview")]
+    parts: list[ui.Cell] = [ask_form(fields, "Preview", anchor="preview")]
     if preview.is_asked:
         link = alarm_link(view.alarm.name, anchor="preview")
         parts.append(html.P(html.A("Back to the declared values", href=link)))
@@ -225,40 +191,43 @@ def _form(view: AlarmView, preview: Preview) -> html.Div:
 
 
 def _outcome(
-    view: AlarmView, preview: Preview, declared: PreviewRun, changed: PreviewRun
-) -> list[Cell]:
+    view: alarm_views.AlarmView,
+    preview: alarm_views.Preview,
+    declared: alarm_views.PreviewRun,
+    changed: alarm_views.PreviewRun,
+) -> list[ui.Cell]:
     assert preview.definition is not None
     assert preview.start is not None
     assert preview.end is not None
     span = f"{moment(preview.start)} to {moment(preview.end)}"
-    body = table(
+    body = ui.table(
         [("As declared", declared), ("With these values", changed)],
         {
             "Alarm": lambda row: html.B(row[0]),
             "Fires": lambda row: plural(row[1].fired, "time"),
             "In alarm for": lambda row: duration(row[1].in_alarm) if row[1].in_alarm else "–",
-            "Now": lambda row: state_chip(row[1].state, small=True),
+            "Now": lambda row: ui.state_chip(row[1].state, small=True),
         },
         label=f"What it would have done from {span}",
         kind="cards",
     )
-    parts: list[Cell] = [html.P(f"From {span}:", className="faint"), body]
+    parts: list[ui.Cell] = [html.P(f"From {span}:", className="faint"), body]
     if changed.points:
         threshold = preview.definition.threshold
         shown = replace(view, threshold=threshold, points=changed.points, spans=changed.spans)
         label = f"with these values it fires {plural(changed.fired, 'time')}"
-        parts.append(graph("trial", alarm_figure(shown), 230, label))
+        parts.append(ui.graph("trial", alarm_figure(shown), 230, label))
     return parts
 
 
-def _resource(preview: Preview) -> html.Details:
+def _resource(preview: alarm_views.Preview) -> html.Details:
     """Show the changed alarm as a resource file, to copy."""
     button = html.Button("Copy as YAML", type="button", className="button small")
     how = html.P(["To apply it, save it as a file and run ", html.Code("driftline apply -f FILE")])
     return html.Details(
         [
             html.Summary("As a resource file"),
-            stack(marked(button, data_copy="trial-yaml"), how),
+            ui.stack(ui.marked(button, data_copy="trial-yaml"), how),
             html.Pre(html.Code(preview.text), id="trial-yaml", className="yaml"),
         ],
         className="as-table",

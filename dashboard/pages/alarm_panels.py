@@ -12,28 +12,9 @@ from driftline.alerts.evaluation.diagnosis import Finding
 from driftline.alerts.evaluation.explain import ExplainedPoint, Explanation, NotifiedAction
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import alarm_link, incident_link, messages_link
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
 from driftline.dashboard.pages.messages import message_table
-from driftline.dashboard.pages.parts import (
-    Cell,
-    empty,
-    facts,
-    faint,
-    glyph,
-    keyed,
-    legend,
-    marked,
-    more_of,
-    now_line,
-    panel,
-    stack,
-    state_chip,
-    table,
-    verdict_box,
-    way,
-    way_words,
-    when,
-)
 from driftline.dashboard.queries.alarm_views import AlarmChange, AlarmLine, ChannelLine, StoryView
 from driftline.dashboard.queries.reach import UNTOLD, is_limited
 from driftline.dashboard.words import (
@@ -72,108 +53,116 @@ def verdict(view: StoryView) -> str:
 def verdict_panel(view: StoryView) -> html.Div:
     """Show first how the alarm stands, with its cause and the way to the rows."""
     alarm = view.alarm
-    lines: list[Cell] = [stack(state_chip(alarm.state), html.H2(verdict(view)))]
+    lines: list[ui.Cell] = [ui.stack(ui.state_chip(alarm.state), html.H2(verdict(view)))]
     if alarm.cause:
-        first = way(alarm.link, "") if alarm.latest else []
+        first = ui.way(alarm.link, "") if alarm.latest else []
         lines.append(html.P([alarm.cause, *(" " * bool(first)), *first], className="cause"))
-    lines += now_line(alarm)
+    lines += ui.now_line(alarm)
     lines.append(html.P(short_reason(alarm.reason), className="faint reason"))
     link = alarm.latest_link or alarm.link
     if link and alarm.state == "ALARM":
         # Named apart from the one above, which leads to what made the alarm fire.
-        words = "Open the newest window" if alarm.latest else way_words(link)
+        words = "Open the newest window" if alarm.latest else ui.way_words(link)
         lines.append(html.P(html.A(words, href=link, className="button")))
-    return verdict_box({"ALARM": "alarm", "OK": "ok"}.get(alarm.state, "none"), *lines)
+    return ui.verdict_box({"ALARM": "alarm", "OK": "ok"}.get(alarm.state, "none"), *lines)
 
 
 def channels(view: StoryView) -> html.Section:
     """List whom the alarm notifies, and how they fare."""
     title = "Notified channels"
     if is_limited():
-        return panel(title, [empty(UNTOLD)])
+        return ui.panel(title, [ui.empty(UNTOLD)])
     if not view.channels:
         why = "This alarm notifies nobody. Name a channel in its alarm_actions, then apply it."
-        return panel(title, [empty(why, "driftline apply -f alarms.yaml")])
-    body = table(
+        return ui.panel(title, [ui.empty(why, "driftline apply -f alarms.yaml")])
+    body = ui.table(
         view.channels,
         {
             "Channel": lambda one: html.Div(
-                [html.B(one.name), faint(f" {one.status.channel.format if one.status else ''}")]
+                [html.B(one.name), ui.faint(f" {one.status.channel.format if one.status else ''}")]
             ),
-            "States": lambda one: stack(*(state_chip(state, small=True) for state in one.states)),
+            "States": lambda one: ui.stack(
+                *(ui.state_chip(state, small=True) for state in one.states)
+            ),
             "Health": _health,
         },
         label="Channels",
         kind="cards",
     )
     note = "" if view.alarm.actions_enabled else "its actions are disabled"
-    return panel(title, [body], note=note)
+    return ui.panel(title, [body], note=note)
 
 
-def _health(one: ChannelLine) -> Cell:
+def _health(one: ChannelLine) -> ui.Cell:
     return html.Span(f"✕ {one.health}", className="alarm-text") if one.health else "✓ works"
 
 
 def history(view: StoryView) -> html.Section:
     """List the changes of state with their causes and the way to the window and its rows."""
     if not view.changes:
-        return panel("State history", [empty("Its state has not changed since it was created.")])
+        return ui.panel(
+            "State history", [ui.empty("Its state has not changed since it was created.")]
+        )
 
-    def change(one: AlarmChange) -> Cell:
-        to = marked(html.Span("→"), aria_label="to")
-        return stack(state_chip(one.old, small=True), to, state_chip(one.new, small=True))
+    def change(one: AlarmChange) -> ui.Cell:
+        to = ui.marked(html.Span("→"), aria_label="to")
+        return ui.stack(ui.state_chip(one.old, small=True), to, ui.state_chip(one.new, small=True))
 
     body = change_table(view.changes, view.now, {"Change": change})
-    return panel("State history", [body])
+    return ui.panel("State history", [body])
 
 
 def change_table(
     changes: Sequence[AlarmChange],
     now: datetime,
-    middle: Mapping[str, Callable[[AlarmChange], Cell]],
+    middle: Mapping[str, Callable[[AlarmChange], ui.Cell]],
 ) -> html.Div:
     """List changes of alarms' states, newest first: when, what is asked for, and why."""
-    return table(
+    return ui.table(
         changes,
-        {"When": lambda one: when(one.time, now), **middle, "Why": _why},
+        {"When": lambda one: ui.when(one.time, now), **middle, "Why": _why},
         label="Changes of state",
         kind="cards tall",
     )
 
 
-def _why(one: AlarmChange) -> Cell:
+def _why(one: AlarmChange) -> ui.Cell:
     words = one.cause or short_reason(one.reason)
-    return html.Div([html.Span(words, className="clip", title=one.reason), *way(one.link)])
+    return html.Div([html.Span(words, className="clip", title=one.reason), *ui.way(one.link)])
 
 
 def messages(view: StoryView) -> html.Section:
     """List the messages: attempts, status code, when, and those that failed."""
     title = "Notifications"
     if is_limited():
-        return panel(title, [empty(UNTOLD)])
+        return ui.panel(title, [ui.empty(UNTOLD)])
     if not view.messages:
-        return panel(title, [empty("This alarm has sent no notification yet.")])
+        return ui.panel(title, [ui.empty("This alarm has sent no notification yet.")])
     dead = sum(one.status == "dead" for one in view.messages)
     body = message_table(view.messages, view.now, title, of_one=True, kind="cards tall sent")
     note = html.Span(f"✕ {dead} failed", className="alarm-text") if dead else ""
-    return panel(title, [body], note=note)
+    return ui.panel(title, [body], note=note)
 
 
 def alarm_links(alarms: Sequence[AlarmLine]) -> html.Div:
     """List alarms with their states, as many as there is room for."""
-    links: list[Cell] = [
+    links: list[ui.Cell] = [
         html.Span(
-            [html.A(one.name, href=alarm_link(one.name)), " ", state_chip(one.state, small=True)],
+            [
+                html.A(one.name, href=alarm_link(one.name)),
+                " ",
+                ui.state_chip(one.state, small=True),
+            ],
             className="line",
         )
         for one in alarms[:OTHERS_SHOWN]
     ]
-    return html.Div([*links, *more_of(len(alarms) - len(links))])
+    return html.Div([*links, *ui.more_of(len(alarms) - len(links))])
 
 
 def quiet_panel(view: StoryView) -> html.Section:
     """Show what suppresses notifications of the alarm now, and offer to do so for a while."""
-    parts: list[Cell] = []
+    parts: list[ui.Cell] = []
     alarm = view.alarm
     if alarm.incident:
         link = html.A("an open incident", href=incident_link(alarm.incident))
@@ -188,12 +177,12 @@ def quiet_panel(view: StoryView) -> html.Section:
     words = f"{'Disable' if alarm.actions_enabled else 'Enable'} its actions"
     enabled = "false" if alarm.actions_enabled else "true"
     parts.append(act_button("switch", words, {"alarm": alarm.name, "enabled": enabled}))
-    return panel("Suppression", parts, name="quiet")
+    return ui.panel("Suppression", parts, name="quiet")
 
 
 def silence_form(names: Sequence[str]) -> html.Form:
     """Offer to suppress the notifications of alarms for a while."""
-    fields: list[Cell] = [
+    fields: list[ui.Cell] = [
         choice("length", "For", LENGTH_WORDS, "2h"),
         field("comment", "Reason", hint="new model rolls out", is_required=True),
         *signature("created_by"),
@@ -223,8 +212,8 @@ def why_panel(view: StoryView) -> html.Section:
     """Show in the words of ``driftline alarm explain`` why the alarm is in its state."""
     why, title = view.why, "Why it is in this state"
     if why is None:
-        return panel(title, [empty(f"It cannot be judged now: {view.why_not}")], name="why")
-    parts: list[Cell] = []
+        return ui.panel(title, [ui.empty(f"It cannot be judged now: {view.why_not}")], name="why")
+    parts: list[ui.Cell] = []
     if why.problem:
         parts.append(html.P(f"✕ {why.problem}", className="alarm-text sentence"))
     if why.points:
@@ -238,25 +227,25 @@ def why_panel(view: StoryView) -> html.Section:
         ]
         said = "Late datapoints have changed the values that decided the state:"
         parts.append(html.Div([html.P(said), html.Ul(changed)], className="finding-box"))
-    entries: list[tuple[str, Cell]] = []
+    entries: list[tuple[str, ui.Cell]] = []
     if why.judged != why.state:
-        entries.append(("Evaluates to", state_chip(why.judged, small=True)))
+        entries.append(("Evaluates to", ui.state_chip(why.judged, small=True)))
     entries += _cause_facts(why)
     if (last := why.last_alarm) is not None:
         span = f"{moment(last.since)} to {moment(last.until)}"
         entries += [("Last in alarm", f"{span}: {last.cause}"), *_cause_facts(last)]
     entries += [("Next evaluation", why.next_evaluation), ("Notified", _actions(why))]
     signs = [
-        keyed(html.Span(sign, className=f"mark-chip {tone}"), word)
+        ui.keyed(html.Span(sign, className=f"mark-chip {tone}"), word)
         for sign, word, tone in (*MARKS.values(), MISSING)
     ]
-    note = legend(*signs, glyph("□", "faint", "framed: counted")) if why.points else ""
-    return panel(title, [*parts, facts(entries)], note=note, name="why")
+    note = ui.legend(*signs, ui.glyph("□", "faint", "framed: counted")) if why.points else ""
+    return ui.panel(title, [*parts, ui.facts(entries)], note=note, name="why")
 
 
-def _cause_facts(cause: Cause) -> list[tuple[str, Cell]]:
+def _cause_facts(cause: Cause) -> list[tuple[str, ui.Cell]]:
     """Lead to the window of a cause, and give the command that lists its rows."""
-    entries: list[tuple[str, Cell]] = []
+    entries: list[tuple[str, ui.Cell]] = []
     if cause.window is not None:
         entries.append(("Window", html.A(moment(cause.window), href=cause.page)))
     if cause.rows is not None:
@@ -273,9 +262,9 @@ def marks_row(points: tuple[ExplainedPoint, ...]) -> html.Div:
         f"{counts['0']} good, {counts['-']} without data"
     )
     more = len(points) - len(shown)
-    head = [faint(f"{more:,} older …")] if more else []
+    head = [ui.faint(f"{more:,} older …")] if more else []
     chips = [_chip(point) for point in shown]
-    return marked(html.Div([*head, *chips], className="marks", role="img"), aria_label=label)
+    return ui.marked(html.Div([*head, *chips], className="marks", role="img"), aria_label=label)
 
 
 def _chip(point: ExplainedPoint) -> html.Span:
@@ -290,7 +279,7 @@ def _chip(point: ExplainedPoint) -> html.Span:
 
 
 def _finding(finding: Finding) -> html.Div:
-    parts: list[Cell] = [html.P(html.B(finding.metric)), html.P(sentence(finding.problem))]
+    parts: list[ui.Cell] = [html.P(html.B(finding.metric)), html.P(sentence(finding.problem))]
     parts.append(html.P(sentence(finding.mend)))
     if finding.similar:
         parts.append(html.P("Similar metrics that have data:"))
@@ -298,20 +287,20 @@ def _finding(finding: Finding) -> html.Div:
     return html.Div(parts, className="finding-box")
 
 
-def _actions(why: Explanation) -> Cell:
+def _actions(why: Explanation) -> ui.Cell:
     if not why.actions:
         return sentence(why.actions_reason or "nobody")
-    lines: list[Cell] = [html.Li(_action(one)) for one in why.actions]
+    lines: list[ui.Cell] = [html.Li(_action(one)) for one in why.actions]
     if why.actions_reason:
         lines.append(html.Li(sentence(why.actions_reason)))
     return html.Ul(lines)
 
 
-def _action(action: NotifiedAction) -> list[Cell]:
+def _action(action: NotifiedAction) -> list[ui.Cell]:
     words = {"disabled": "not notified", "suppressed": "suppressed"}.get(action.status)
     said = words or delivery_words(action.status).replace("_", " ")
     reason = f" · {action.why}" if action.why else ""
-    link: list[Cell] = []
+    link: list[ui.Cell] = []
     if action.status == "dead":
         link = [" ", html.A("Send again", href=messages_link(status="dead"))]
     tone = "alarm-text" if action.status == "dead" else ""

@@ -6,26 +6,7 @@ from dash import html
 
 from driftline.alerts.notify.incidents import Incident
 from driftline.dashboard.address import alarm_link, alarms_link, incident_link, monitor_link
-from driftline.dashboard.pages.parts import (
-    Cell,
-    choices,
-    clipped,
-    crumbs,
-    empty,
-    faint,
-    filter_box,
-    heading,
-    incident_tag,
-    layout,
-    no_alarms,
-    pager,
-    panel,
-    stack,
-    state_chip,
-    table,
-    tag,
-    when,
-)
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
 from driftline.dashboard.words import STATES, delivery_words, mid_sentence, moment, plural
 
@@ -38,15 +19,12 @@ def page(view: AlarmsView) -> html.Div:
     """Lay out the list, worst first, with the ways to narrow it."""
     firing = view.counts["ALARM"]
     under = " · ".join(
-        [
-            plural(view.counts.total(), "alarm"),
-            f"{firing:,} firing" if firing else "none is firing",
-        ]
+        [plural(view.counts.total(), "alarm"), f"{firing:,} firing" if firing else "none is firing"]
     )
-    return layout(
+    return ui.layout(
         "Alarms",
-        crumbs("Alarms"),
-        heading("Alarms", under, _filters(view)),
+        ui.crumbs("Alarms"),
+        ui.heading("Alarms", under, _filters(view)),
         *_incidents(view),
         _list(view),
     )
@@ -69,9 +47,9 @@ def _filters(view: AlarmsView) -> html.Div:
     )
     return html.Div(
         [
-            choices("State of the alarms", by_state),
-            choices("Severity of the alarms", by_severity, "severities"),
-            filter_box(view.text, "Filter by name, metric or monitor"),
+            ui.choices("State of the alarms", by_state),
+            ui.choices("Severity of the alarms", by_severity, "severities"),
+            ui.filter_box(view.text, "Filter by name, metric or monitor"),
         ],
         className="filters",
     )
@@ -84,34 +62,36 @@ def _incidents(view: AlarmsView) -> list[html.Section]:
         return []
     items = [html.Li(_incident(one)) for one in shared[:INCIDENTS_SHOWN]]
     note = html.A("all incidents", href="/incidents")
-    return [panel("Open incidents", [html.Ul(items, className="incident-list")], note=note)]
+    return [ui.panel("Open incidents", [html.Ul(items, className="incident-list")], note=note)]
 
 
-def _incident(one: Incident) -> list[Cell]:
+def _incident(one: Incident) -> list[ui.Cell]:
     name = one.cause or one.id
     names = [member.name for member in one.alarms if member.left_at is None]
     more = len(names) - MEMBERS_SHOWN
     where = f" of {one.endpoint}" if one.endpoint else ""
     members = ", ".join(names[:MEMBERS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
     return [
-        stack(tag(one.severity), html.A(name, href=incident_link(one.id), className="strong")),
-        faint(f"{plural(len(names), 'alarm')}{where}, since {moment(one.onset_at)}"),
+        ui.stack(
+            ui.tag(one.severity), html.A(name, href=incident_link(one.id), className="strong")
+        ),
+        ui.faint(f"{plural(len(names), 'alarm')}{where}, since {moment(one.onset_at)}"),
         html.Span(members, className="clip"),
     ]
 
 
 def _list(view: AlarmsView) -> html.Section:
     if not view.counts:
-        return panel("All alarms", [no_alarms()])
+        return ui.panel("All alarms", [ui.no_alarms()])
     if not view.shown:
         clear = html.P(html.A("Show all alarms", href=alarms_link(), className="button"))
-        return panel("All alarms", [empty("No alarm matches this filter."), clear])
-    body = table(
+        return ui.panel("All alarms", [ui.empty("No alarm matches this filter."), clear])
+    body = ui.table(
         view.shown,
         {
-            "State": lambda alarm: state_chip(alarm.state),
+            "State": lambda alarm: ui.state_chip(alarm.state),
             "Alarm": _name,
-            "Since": lambda alarm: when(alarm.since, view.now),
+            "Since": lambda alarm: ui.when(alarm.since, view.now),
             "Watches": lambda alarm: (
                 alarm.condition
                 if alarm.kind == "metric"
@@ -130,31 +110,31 @@ def _list(view: AlarmsView) -> html.Section:
     def link(number: int) -> str:
         return alarms_link(state=view.state, text=view.text, severity=view.severity, number=number)
 
-    return panel(title, [body, *pager(view.number, view.size, view.total, link)])
+    return ui.panel(title, [body, *ui.pager(view.number, view.size, view.total, link)])
 
 
-def _name(alarm: AlarmLine) -> Cell:
+def _name(alarm: AlarmLine) -> ui.Cell:
     """Name an alarm, with its cause and what keeps it quiet."""
-    name = stack(
+    name = ui.stack(
         html.A(alarm.name, href=alarm_link(alarm.name), className="strong"),
-        tag(alarm.severity),
-        *([tag("composite", "kind")] * (alarm.kind == "composite")),
-        *incident_tag(alarm.incident),
+        ui.tag(alarm.severity),
+        *([ui.tag("composite", "kind")] * (alarm.kind == "composite")),
+        *ui.incident_tag(alarm.incident),
     )
     causes = (alarm.cause, alarm.latest and f"Now: {alarm.latest}")
-    cause = [clipped(words, "clip faint") for words in causes if words]
+    cause = [ui.clipped(words, "clip faint") for words in causes if words]
     quiet = [html.Span(f"◌ {words}", className="held line") for words in alarm.quiet]
     return html.Div([name, *cause, *quiet])
 
 
-def _last_message(alarm: AlarmLine) -> Cell:
+def _last_message(alarm: AlarmLine) -> ui.Cell:
     """Show what was last sent, to whom, and whether it arrived."""
     if not alarm.deliveries:
-        return faint("none yet")
+        return ui.faint("none yet")
     return html.Div(
         [
-            stack(
-                state_chip(one.state, small=True),
+            ui.stack(
+                ui.state_chip(one.state, small=True),
                 html.Span(one.channel),
                 html.Span(
                     delivery_words(one.status),

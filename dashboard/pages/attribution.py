@@ -7,17 +7,7 @@ from collections.abc import Sequence
 from dash import html
 
 from driftline.dashboard.charts.intervals import ranking_figure
-from driftline.dashboard.pages.parts import (
-    Cell,
-    empty,
-    glyph,
-    graph,
-    legend,
-    pair,
-    panel,
-    swatch,
-    table,
-)
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.views import KindView, WindowRun
 from driftline.dashboard.words import number, plural
 from driftline.monitors.results.metric import MetricResult
@@ -38,7 +28,7 @@ def attribution_parts(view: KindView, run: WindowRun) -> Sequence[html.Section |
     if not known:
         return ()
     known.sort(key=lambda one: -(one.value or 0.0))
-    return (pair(_bars(known[:SHOWN], len(known)), _moved(known), wide_left=True),)
+    return (ui.pair(_bars(known[:SHOWN], len(known)), _moved(known), wide_left=True),)
 
 
 def feature_of(line: MetricResult) -> str | None:
@@ -64,14 +54,14 @@ def _bars(lines: Sequence[MetricResult], total: int) -> html.Section:
     names = [feature_of(line) or line.key for line in lines]
     top = ", ".join(names[:3])
     summary = f"{plural(total, 'feature')}; most of the window's predictions rest on {top}"
-    drawn = graph("ranking", ranking_figure(lines, names), 50 + 27 * len(lines), summary)
-    signs = legend(
-        swatch("reference", "reference"),
-        glyph("◆", "window-text", "window"),
+    drawn = ui.graph("ranking", ranking_figure(lines, names), 50 + 27 * len(lines), summary)
+    signs = ui.legend(
+        ui.swatch("reference", "reference"),
+        ui.glyph("◆", "window-text", "window"),
         html.Span("lines are 95% intervals"),
     )
     title = "Attribution by feature" + (f", the first {len(lines)}" * (len(lines) < total))
-    return panel(title, [html.Figure([html.Figcaption(summary), drawn])], note=signs)
+    return ui.panel(title, [html.Figure([html.Figcaption(summary), drawn])], note=signs)
 
 
 def _moved(lines: Sequence[MetricResult]) -> html.Section:
@@ -82,9 +72,9 @@ def _moved(lines: Sequence[MetricResult]) -> html.Section:
         (by_name[name], before, now) for name, before, now in moves(lines) if before is not None
     ]
     if not moved:
-        return panel(title, [empty("The reference holds no attributions to compare with.")])
+        return ui.panel(title, [ui.empty("The reference holds no attributions to compare with.")])
     moved.sort(key=lambda move: (-abs(move[2] - move[1]), move[2]))
-    body = table(
+    body = ui.table(
         moved[:SHOWN],
         {
             "Feature": lambda move: (
@@ -100,7 +90,7 @@ def _moved(lines: Sequence[MetricResult]) -> html.Section:
         numeric=("Rank", "Moved", "Reference", "Window"),
     )
     far = sum(_is_far(move) for move in moved)
-    return panel(title, [body], note=f"{far or 'none'} moved by {FAR} ranks or more")
+    return ui.panel(title, [body], note=f"{far or 'none'} moved by {FAR} ranks or more")
 
 
 def _is_far(move: Move) -> bool:
@@ -111,7 +101,7 @@ def _stands_out(move: Move) -> bool:
     return _is_far(move) or move[0].violated
 
 
-def _step(move: Move) -> Cell:
+def _step(move: Move) -> ui.Cell:
     step = move[1] - move[2]
     sign = f"↑ {step}" if step > 0 else f"↓ {-step}" if step < 0 else "="
     return html.Span(sign, className="alarm-text" if _stands_out(move) else "faint")

@@ -7,25 +7,14 @@ from dash import html
 from driftline.access.audit import AuditEntry
 from driftline.access.changes import changed_fields
 from driftline.dashboard.address import audit_link
-from driftline.dashboard.pages.parts import (
-    Cell,
-    choices,
-    crumbs,
-    empty,
-    faint,
-    heading,
-    layout,
-    panel,
-    table,
-    when,
-)
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.audit import SHOWN, AuditView
 
 
 def page(view: AuditView) -> html.Div:
     """Lay out the newest entries, with what they are narrowed to and the way back to all."""
     narrowed = [one for one in (view.subject, view.target, view.day) if one]
-    ways = choices(
+    ways = ui.choices(
         "Entries",
         [
             ("All", audit_link(), not narrowed),
@@ -33,23 +22,23 @@ def page(view: AuditView) -> html.Div:
         ],
     )
     under = f"the newest {SHOWN}" if len(view.entries) == SHOWN else f"{len(view.entries)} entries"
-    return layout("Audit", crumbs("Audit"), heading("Audit", under, ways), _list(view))
+    return ui.layout("Audit", ui.crumbs("Audit"), ui.heading("Audit", under, ways), _list(view))
 
 
 def _list(view: AuditView) -> html.Section:
     title = "Who changed what, read rows or was refused"
     if not view.entries:
-        return panel(title, [empty("Nothing is noted of this.")])
-    body = table(
+        return ui.panel(title, [ui.empty("Nothing is noted of this.")])
+    body = ui.table(
         view.entries,
         {
             "When": lambda one: html.A(
-                when(one.at, view.now), href=audit_link(day=f"{one.at:%Y-%m-%d}")
+                ui.when(one.at, view.now), href=audit_link(day=f"{one.at:%Y-%m-%d}")
             ),
             "Who": lambda one: html.Div(
                 [
                     html.A(one.subject, href=audit_link(subject=one.subject)),
-                    faint(f"by {one.via}", line=True),
+                    ui.faint(f"by {one.via}", line=True),
                 ]
             ),
             "What": _what,
@@ -58,10 +47,10 @@ def _list(view: AuditView) -> html.Section:
         label="Entries, the newest first",
         kind="cards",
     )
-    return panel(title, [body])
+    return ui.panel(title, [body])
 
 
-def _what(entry: AuditEntry) -> Cell:
-    lines = [faint(text, line=True) for text in changed_fields(entry.before, entry.after)]
+def _what(entry: AuditEntry) -> ui.Cell:
+    lines = [ui.faint(text, line=True) for text in changed_fields(entry.before, entry.after)]
     target = html.A(entry.target, href=audit_link(target=entry.target))
     return html.Div([html.Span([f"{entry.action} ", target]), *lines])

@@ -8,18 +8,7 @@ from collections.abc import Sequence
 from dash import html
 
 from driftline.dashboard.charts.intervals import forest_figure, forest_height
-from driftline.dashboard.pages.parts import (
-    Cell,
-    empty,
-    faint,
-    glyph,
-    graph,
-    legend,
-    pair,
-    panel,
-    swatch,
-    table,
-)
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.documents import Group
 from driftline.dashboard.queries.views import KindView, WindowRun
 from driftline.dashboard.words import count, number, percent, plural, reason, title_of
@@ -36,7 +25,7 @@ ROWS_SHOWN = 24
 
 def bias_parts(view: KindView, run: WindowRun) -> Sequence[html.Section | html.Div]:
     """Show who is worse off in words, the forest plot, and how large the groups are."""
-    return (pair(_forest(view), _groups(view), wide_left=True),) if view.found.metrics else ()
+    return (ui.pair(_forest(view), _groups(view), wide_left=True),) if view.found.metrics else ()
 
 
 def sentence(line: MetricResult) -> str:
@@ -76,7 +65,7 @@ def _forest(view: KindView) -> html.Section:
     worded = sorted(next(filter(None, by_name), []), key=_harm, reverse=True)
     drawn = [line for line in view.found.metrics if _is_drawn(line)]
     drawn.sort(key=lambda line: (not line.violated, not line.judged))
-    parts: list[Cell] = []
+    parts: list[ui.Cell] = []
     if worded:
         parts.append(html.Ul([html.Li(sentence(line)) for line in worded], className="worded"))
     for name, lines in (
@@ -90,15 +79,15 @@ def _forest(view: KindView) -> html.Section:
             rest = html.A("all of them as a table", href="#metrics")
             parts.append(html.P([words, rest, "."], className="note"))
     if not drawn:
-        parts.append(empty("No metric of a group has a value in this window."))
-    signs = legend(
-        glyph("◆", "window-text", "window"),
-        glyph("▲", "alarm-text", "violation"),
-        glyph("□", "reference-text", "reference"),
-        swatch("ground ok", "allowed"),
+        parts.append(ui.empty("No metric of a group has a value in this window."))
+    signs = ui.legend(
+        ui.glyph("◆", "window-text", "window"),
+        ui.glyph("▲", "alarm-text", "violation"),
+        ui.glyph("□", "reference-text", "reference"),
+        ui.swatch("ground ok", "allowed"),
         html.Span("lines are 95% intervals"),
     )
-    return panel("Groups against the others", parts, note=signs)
+    return ui.panel("Groups against the others", parts, note=signs)
 
 
 def _is_drawn(line: MetricResult) -> bool:
@@ -117,15 +106,15 @@ def _figure(name: str, lines: Sequence[MetricResult]) -> html.Figure:
     words = "1 is parity" if name == "ratios" else "0 is parity, above 0 the group is worse off"
     summary = f"{plural(len(lines), name.removesuffix('s'))}, {broken} in violation; {words}"
     figure = forest_figure(lines, labels, neutral)
-    drawn = graph(f"forest-{name}", figure, forest_height(lines), summary)
+    drawn = ui.graph(f"forest-{name}", figure, forest_height(lines), summary)
     return html.Figure([html.Figcaption(summary, className="note"), drawn])
 
 
 def _groups(view: KindView) -> html.Section:
     """Show how large the groups are, and what they get: small ones cannot be judged."""
     if not view.found.groups:
-        return panel("Groups", [empty("The document holds no counts of groups.")])
-    body = table(
+        return ui.panel("Groups", [ui.empty("The document holds no counts of groups.")])
+    body = ui.table(
         view.found.groups,
         {
             "Group": lambda one: html.B(one.name),
@@ -133,7 +122,7 @@ def _groups(view: KindView) -> html.Section:
             "Predicted positive": lambda one: html.Div(
                 [
                     percent(one.group.positive),
-                    faint(f"others {percent(one.others.positive)}", line=True),
+                    ui.faint(f"others {percent(one.others.positive)}", line=True),
                 ]
             ),
             "Found": lambda one: _found(view, one),
@@ -143,20 +132,20 @@ def _groups(view: KindView) -> html.Section:
         numeric=("Rows", "Predicted positive"),
     )
     warnings = [html.P(words, className="finding") for words in view.found.details.warnings]
-    return panel("Groups", [body, *warnings])
+    return ui.panel("Groups", [body, *warnings])
 
 
-def _size(view: KindView, one: Group) -> Cell:
+def _size(view: KindView, one: Group) -> ui.Cell:
     whole = view.run.row_count if view.run else None
     share = percent(one.group.rows / whole) if whole else "–"
-    return html.Div([count(one.group.rows), faint(share, line=True)])
+    return html.Div([count(one.group.rows), ui.faint(share, line=True)])
 
 
-def _found(view: KindView, one: Group) -> Cell:
+def _found(view: KindView, one: Group) -> ui.Cell:
     metrics = [metric for metric in view.found.metrics if metric.group == one.name]
     if broken := [title_of(metric.name) for metric in metrics if metric.violated]:
         return html.Span(f"▲ {', '.join(broken)}", className="alarm-text")
     if any(metric.judged for metric in metrics):
         return "within its bounds"
     is_small = any(metric.note == INSUFFICIENT for metric in metrics)
-    return faint("too few rows to judge" if is_small else "not judged")
+    return ui.faint("too few rows to judge" if is_small else "not judged")

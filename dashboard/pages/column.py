@@ -7,25 +7,8 @@ from dash import html
 
 from driftline.dashboard.address import alarm_link, column_link, monitor_link
 from driftline.dashboard.charts.column import column_figure, column_height
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.monitor import comparison_panel, row_panel
-from driftline.dashboard.pages.parts import (
-    Cell,
-    crumbs,
-    empty,
-    facts,
-    faint,
-    glyph,
-    graph,
-    heading,
-    layout,
-    legend,
-    pair,
-    panel,
-    state_chip,
-    swatch,
-    table,
-    verdict_box,
-)
 from driftline.dashboard.pages.windows import annotation_panel, picker, waiting
 from driftline.dashboard.queries.views import ColumnHistory, ColumnView, WindowRun
 from driftline.dashboard.words import NOTES, check_words, number, percent, plural, span
@@ -44,17 +27,19 @@ def page(view: ColumnView) -> html.Div:
         words = f"{shown.feature.type} {words}"
     choice = picker(monitor, run, lambda one: _link(view, one))
     top = [
-        crumbs((monitor.name, monitor_link(monitor.name)), view.column),
-        heading(view.column, words, *choice),
+        ui.crumbs((monitor.name, monitor_link(monitor.name)), view.column),
+        ui.heading(view.column, words, *choice),
     ]
     if run is None or history is None:
-        return layout(title, *top, waiting(monitor))
-    return layout(
+        return ui.layout(title, *top, waiting(monitor))
+    return ui.layout(
         title,
         *top,
         _verdict(view, run),
         _time(view, history),
-        pair(comparison_panel(shown, way=False), _numbers_of(view, history, run), wide_left=True),
+        ui.pair(
+            comparison_panel(shown, way=False), _numbers_of(view, history, run), wide_left=True
+        ),
         row_panel(shown, run),
         *annotation_panel(shown.annotations),
         _watched(view),
@@ -70,7 +55,7 @@ def _verdict(view: ColumnView, run: WindowRun) -> html.Div:
     feature = view.shown.feature
     if feature is None:
         words = "Not judged: this window's documents have been deleted, or never had this column"
-        return verdict_box("none", html.H2(f"{words} ({span(run)})"))
+        return ui.verdict_box("none", html.H2(f"{words} ({span(run)})"))
     why = NOTES.get(feature.note, feature.note)
     tone, words = "ok", "No violations"
     if feature.violations:
@@ -84,7 +69,7 @@ def _verdict(view: ColumnView, run: WindowRun) -> html.Div:
     causes = dict.fromkeys(one.words for one in feature.violations)
     lines = [html.P(words, className="cause") for words in causes]
     notes = [html.P(note, className="faint") for note in view.shown.notes]
-    return verdict_box(tone, html.H2(f"{words} ({span(run)})"), *lines, *notes)
+    return ui.verdict_box(tone, html.H2(f"{words} ({span(run)})"), *lines, *notes)
 
 
 def _time(view: ColumnView, history: ColumnHistory) -> html.Section:
@@ -93,24 +78,24 @@ def _time(view: ColumnView, history: ColumnHistory) -> html.Section:
     broken = int(history.broken.sum())
     known = int((~np.isnan(history.missing)).sum())
     if not known:
-        return panel(title, [empty("No window has a datapoint of this column.")])
+        return ui.panel(title, [ui.empty("No window has a datapoint of this column.")])
     summary = f"{view.column}: {plural(known, 'window')} measured, {broken} in violation"
     if np.nanmax(history.missing, initial=0.0) == 0:
         summary += "; no value was missing in any of them"
-    drawn = graph("timeline", column_figure(view), column_height(view), summary)
-    parts: list[Cell] = [html.Figure([drawn, html.Figcaption(summary, className="note")])]
+    drawn = ui.graph("timeline", column_figure(view), column_height(view), summary)
+    parts: list[ui.Cell] = [html.Figure([drawn, html.Figcaption(summary, className="note")])]
     if view.unread:
         left = plural(view.unread, "window")
         parts.append(html.P(f"The bounds of {left} are still being read.", className="note"))
-    signs = [glyph("▲", "alarm-text", "violation"), glyph("╌", "faint", "bound")]
+    signs = [ui.glyph("▲", "alarm-text", "violation"), ui.glyph("╌", "faint", "bound")]
     if view.reference is not None and view.reference.p05 is not None:
         signs += [
-            swatch("pale", "reference, 5th to 95th percentile"),
-            glyph("—", "reference-text", "its median"),
-            swatch("span", "minimum to maximum of a window"),
+            ui.swatch("pale", "reference, 5th to 95th percentile"),
+            ui.glyph("—", "reference-text", "its median"),
+            ui.swatch("span", "minimum to maximum of a window"),
         ]
-    note = legend(*signs, html.Span("click a window to open it"))
-    return panel(title, [*parts, _listed(view, history)], note=note)
+    note = ui.legend(*signs, html.Span("click a window to open it"))
+    return ui.panel(title, [*parts, _listed(view, history)], note=note)
 
 
 def _listed(view: ColumnView, history: ColumnHistory) -> html.Details:
@@ -118,7 +103,7 @@ def _listed(view: ColumnView, history: ColumnHistory) -> html.Details:
     runs = view.shown.monitor.runs
     order = {index for index in range(len(runs)) if history.causes[index]}
     order |= set(range(max(0, len(runs) - NEWEST_LISTED), len(runs)))
-    body = table(
+    body = ui.table(
         sorted(order, reverse=True)[:WINDOWS_LISTED],
         {
             "Window": lambda at: html.A(span(runs[at]), href=_link(view, runs[at])),
@@ -126,7 +111,7 @@ def _listed(view: ColumnView, history: ColumnHistory) -> html.Details:
             "Bound": lambda at: number(float(history.bound[at])),
             "Missing": lambda at: percent(float(history.missing[at])),
             "Mean": lambda at: number(float(history.mean[at])),
-            "Found": lambda at: history.causes[at] or faint("–"),
+            "Found": lambda at: history.causes[at] or ui.faint("–"),
         },
         label=f"{view.column} over time",
         kind="cards tall",
@@ -141,7 +126,7 @@ def _numbers_of(view: ColumnView, history: ColumnHistory, run: WindowRun) -> htm
     reference, monitor, feature = view.reference, view.shown.monitor, view.shown.feature
     at = next((i for i, one in enumerate(monitor.runs) if one.stamp == run.stamp), None)
     if reference is None or at is None:
-        return panel("In numbers", [empty("The baseline holds no summary of this column.")])
+        return ui.panel("In numbers", [ui.empty("The baseline holds no summary of this column.")])
     rows = [("missing", percent(reference.missing), percent(float(history.missing[at])))]
     if reference.mean is not None:
         low, middle, high = view.quantiles or (None, None, None)
@@ -156,13 +141,13 @@ def _numbers_of(view: ColumnView, history: ColumnHistory, run: WindowRun) -> htm
                 ("maximum", "–", float(history.high[at])),
             )
         ]
-    body = table(
+    body = ui.table(
         rows,
         {"": lambda row: row[0], "Reference": lambda row: row[1], "Window": lambda row: row[2]},
         label="Summary",
         numeric=("Reference", "Window"),
     )
-    entries: list[tuple[str, Cell]] = []
+    entries: list[tuple[str, ui.Cell]] = []
     if feature is not None and feature.distance is not None:
         words = f"{number(feature.distance)}, bound {number(feature.bound)}"
         entries.append((feature.method or "Distance", words))
@@ -173,18 +158,18 @@ def _numbers_of(view: ColumnView, history: ColumnHistory, run: WindowRun) -> htm
         entries.append(("Size of change", feature.change))
     href = monitor_link(monitor.name, window=run.stamp, feature=view.column)
     entries.append(("All columns", html.A("of this window", href=href)))
-    return panel("In numbers", [body, facts(entries)])
+    return ui.panel("In numbers", [body, ui.facts(entries)])
 
 
 def _watched(view: ColumnView) -> html.Section:
     """List the alarms that watch this column, or the whole monitor."""
     title = "Alarms on this column"
     if not view.alarms:
-        return panel(title, [empty("No alarm is on this column or its monitor.")])
-    body = table(
+        return ui.panel(title, [ui.empty("No alarm is on this column or its monitor.")])
+    body = ui.table(
         view.alarms,
         {
-            "State": lambda alarm: state_chip(alarm.state),
+            "State": lambda alarm: ui.state_chip(alarm.state),
             "Alarm": lambda alarm: html.A(
                 alarm.name, href=alarm_link(alarm.name), className="strong"
             ),
@@ -193,4 +178,4 @@ def _watched(view: ColumnView) -> html.Section:
         label=title,
         kind="cards",
     )
-    return panel(title, [body])
+    return ui.panel(title, [body])

@@ -12,32 +12,8 @@ from driftline.capture.windows.window import Window
 from driftline.dashboard.address import column_link, endpoint_link, monitor_link
 from driftline.dashboard.charts.drift_map import map_figure, map_height
 from driftline.dashboard.charts.health import health_figure, health_height
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.overview import captured_words, firing_list, word_of_monitors
-from driftline.dashboard.pages.parts import (
-    Cell,
-    choices,
-    clipped,
-    crumbs,
-    empty,
-    facts,
-    faint,
-    filter_box,
-    glyph,
-    graph,
-    heading,
-    layout,
-    legend,
-    pager,
-    panel,
-    stack,
-    state_chip,
-    strip,
-    swatch,
-    table,
-    tag,
-    verdict_box,
-    when,
-)
 from driftline.dashboard.queries.fleet import DriftMap, EndpointView
 from driftline.dashboard.queries.views import MonitorLine
 from driftline.dashboard.words import (
@@ -63,25 +39,25 @@ def page(view: EndpointView) -> html.Div:
     under = [plural(len(view.line.monitors), "monitor"), plural(view.line.firing, "alarm firing",
              "alarms firing")]  # fmt: skip
     under += [f"owner {', '.join(view.line.owners)}"] if view.line.owners else []
-    tabs = choices(
+    tabs = ui.choices(
         "Tabs", ((words, endpoint_link(name, tab), tab == view.tab) for tab, words in NAMES.items())
     )
     parts = {"": _health, "drift": _drift, "traffic": _traffic}[view.tab](view)
     title = name if not view.tab else f"{name}, {NAMES[view.tab]}"
-    return layout(title, crumbs(name), heading(name, " · ".join(under), tabs), *parts)
+    return ui.layout(title, ui.crumbs(name), ui.heading(name, " · ".join(under), tabs), *parts)
 
 
-def _health(view: EndpointView) -> list[Cell]:
+def _health(view: EndpointView) -> list[ui.Cell]:
     words, tone = word_of_monitors(view.line.monitors, view.line.firing)
     return [
-        verdict_box(tone, html.H2(words)),
+        ui.verdict_box(tone, html.H2(words)),
         *([firing_list(view.alarms, view.now)] if view.alarms.shown else []),
         *_over_time(view),
         _monitors(view),
     ]
 
 
-def _over_time(view: EndpointView) -> list[Cell]:
+def _over_time(view: EndpointView) -> list[ui.Cell]:
     """Draw the states of all monitors over one time axis; a click opens a window."""
     lines = [one for one in view.line.monitors if one.runs]
     if not lines:
@@ -90,17 +66,17 @@ def _over_time(view: EndpointView) -> list[Cell]:
     windows = sum(len(one.runs) for one in lines)
     words = f"{plural(windows, 'newest window')} of {plural(len(lines), 'monitor')}, "
     words += f"{broken or 'none'} with violations"
-    drawn = graph("timeline", health_figure(lines), health_height(lines), f"Over time: {words}")
-    signs = legend(
-        glyph("▲", "alarm-text", "violation"),
-        glyph("◆", "soft-text", "violation within the seasonal range"),
-        glyph("○", "faint", "none"),
-        glyph("×", "faint", "not judged"),
-        glyph("│", "reference-text", "another baseline version"),
+    drawn = ui.graph("timeline", health_figure(lines), health_height(lines), f"Over time: {words}")
+    signs = ui.legend(
+        ui.glyph("▲", "alarm-text", "violation"),
+        ui.glyph("◆", "soft-text", "violation within the seasonal range"),
+        ui.glyph("○", "faint", "none"),
+        ui.glyph("×", "faint", "not judged"),
+        ui.glyph("│", "reference-text", "another baseline version"),
         html.Span("click a window to open it"),
     )
     body = html.Figure([drawn, html.Figcaption(words, className="note")])
-    return [panel("Over time", [body], note=signs)]
+    return [ui.panel("Over time", [body], note=signs)]
 
 
 def _monitors(view: EndpointView) -> html.Section:
@@ -108,14 +84,14 @@ def _monitors(view: EndpointView) -> html.Section:
     if not view.line.monitors:
         why = "No monitor watches this endpoint yet."
         command = f"driftline deploy MODEL --name {view.line.name} --reference DATA --label COL"
-        return panel("Monitors", [empty(why, command)])
+        return ui.panel("Monitors", [ui.empty(why, command)])
     ranked = sorted(view.line.monitors, key=lambda one: (one.rank, one.name.casefold()))
-    body = table(
+    body = ui.table(
         ranked,
         {
             "State": lambda line: _state(line, view.now),
             "Monitor": _monitor_name,
-            "Newest windows": strip,
+            "Newest windows": ui.strip,
             "Window": lambda line: span(line.last) if line.last else "–",
             "Rows": lambda line: count(line.last.row_count if line.last else None),
             "Drift ÷ bound": lambda line: number(line.last.ratio if line.last else None),
@@ -126,34 +102,34 @@ def _monitors(view: EndpointView) -> html.Section:
         numeric=("Rows", "Drift ÷ bound"),
         hints={"Drift ÷ bound": RATIO},
     )
-    signs = legend(
-        swatch("alarm", "violation"),
-        swatch("soft", "violation within the seasonal range"),
-        swatch("ok", "none"),
+    signs = ui.legend(
+        ui.swatch("alarm", "violation"),
+        ui.swatch("soft", "violation within the seasonal range"),
+        ui.swatch("ok", "none"),
     )
-    return panel("Monitors", [body], note=signs)
+    return ui.panel("Monitors", [body], note=signs)
 
 
-def _state(line: MonitorLine, now: datetime) -> Cell:
-    chip = state_chip(line.state)
+def _state(line: MonitorLine, now: datetime) -> ui.Cell:
+    chip = ui.state_chip(line.state)
     if line.overdue_since is None:
         return chip
     words = f"◷ overdue, due {age(line.overdue_since, now)}"
     return html.Div([chip, html.Span(words, className="soft-word line")])
 
 
-def _monitor_name(line: MonitorLine) -> Cell:
+def _monitor_name(line: MonitorLine) -> ui.Cell:
     link = html.A(line.name, href=monitor_link(line.name), className="strong")
     schedule = schedule_text(line.definition.schedule, line.definition.time_zone)
     words = f"{line.definition.subject}, {schedule}"
     if line.labelled is not None:
         share = percent(line.labelled[0] / line.labelled[1])
         words += f", {share.replace(' ', chr(0xA0))} labelled"
-    kind = tag(line.kind, f"kind {line.definition.kind}")
-    return html.Div([stack(link, kind), faint(words, line=True)])
+    kind = ui.tag(line.kind, f"kind {line.definition.kind}")
+    return html.Div([ui.stack(link, kind), ui.faint(words, line=True)])
 
 
-def _top_cause(line: MonitorLine) -> Cell:
+def _top_cause(line: MonitorLine) -> ui.Cell:
     if line.last is None:
         return "waiting for its first window"
     kept = "no violations"
@@ -161,18 +137,18 @@ def _top_cause(line: MonitorLine) -> Cell:
         kept = "nothing could be judged"
     if line.expected:
         kept = f"{plural(line.expected, 'expected violation')}, no others"
-    return clipped(
+    return ui.clipped(
         line.last.failure or line.last.cause or suppressed_words(line.suppressed) or kept
     )
 
 
-def _drift(view: EndpointView) -> list[Cell]:
+def _drift(view: EndpointView) -> list[ui.Cell]:
     """Draw columns by windows, with the same numbers as a table."""
     monitor, drift = view.monitor, view.drift
     if monitor is None or drift is None:
-        return [panel("Drift", [empty("No monitor of this endpoint judges columns.")])]
+        return [ui.panel("Drift", [ui.empty("No monitor of this endpoint judges columns.")])]
     others = [one for one in view.line.monitors if kind_named(one.definition.kind).judges_columns]
-    ways = choices(
+    ways = ui.choices(
         "Monitor",
         (
             (one.name, endpoint_link(view.line.name, "drift", monitor=one.name),
@@ -180,13 +156,13 @@ def _drift(view: EndpointView) -> list[Cell]:
             for one in others
         ),
     )  # fmt: skip
-    search = filter_box(view.text, "Filter by column")
+    search = ui.filter_box(view.text, "Filter by column")
     filters = html.Div([*([ways] if len(others) > 1 else []), search], className="filters")
     if not drift.features:
         why = "No column matches this filter." if view.text else (
             "No window with drift by column yet: it is kept of windows that are judged from now on."
         )  # fmt: skip
-        return [filters, panel("Drift of columns", [empty(why)])]
+        return [filters, ui.panel("Drift of columns", [ui.empty(why)])]
     return [filters, _map(view, monitor, drift)]
 
 
@@ -197,13 +173,13 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         f"{beyond or 'none'} beyond the bound at some time; grey is not judged"
     )
     figure = map_figure(monitor.name, drift)
-    drawn = graph("timeline", figure, map_height(drift), f"Drift of columns: {words}")
+    drawn = ui.graph("timeline", figure, map_height(drift), f"Drift of columns: {words}")
     chosen = view.monitor.name if view.monitor else None
 
     def link(at: int) -> str:
         return endpoint_link(view.line.name, "drift", monitor=chosen, text=view.text, number=at)
 
-    body = table(
+    body = ui.table(
         range(len(drift.features)),
         {
             "Column": lambda at: html.A(
@@ -222,10 +198,10 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
     parts = [
         html.Figure([html.Figcaption(words), drawn]),
         listed,
-        *pager(drift.number, drift.size, drift.total, link),
+        *ui.pager(drift.number, drift.size, drift.total, link),
     ]
     note = html.Span("colour: distance ÷ bound, 1 is the bound; click a cell for its window")
-    return panel("Drift of columns", parts, note=note)
+    return ui.panel("Drift of columns", parts, note=note)
 
 
 def _edge(drift: DriftMap, at: int, which: int) -> float:
@@ -233,19 +209,19 @@ def _edge(drift: DriftMap, at: int, which: int) -> float:
     return float(known[which])
 
 
-def _peak(monitor: str, drift: DriftMap, at: int) -> Cell:
+def _peak(monitor: str, drift: DriftMap, at: int) -> ui.Cell:
     start, end = drift.windows[int(np.nanargmax(drift.ratios[at]))]
     stamp, window = f"{start:%Y%m%dT%H%M%SZ}", Window(start, end)
     href = monitor_link(monitor, window=stamp, feature=drift.features[at])
     return html.A(span(window), href=href)
 
 
-def _traffic(view: EndpointView) -> list[Cell]:
+def _traffic(view: EndpointView) -> list[ui.Cell]:
     """Show what was captured, lost and refused, and the requests of each window."""
     stats = view.stats
     if stats is None:
-        return [panel("Captured", [empty("The captured rows cannot be read now.")])]
-    entries: list[tuple[str, Cell]] = [
+        return [ui.panel("Captured", [ui.empty("The captured rows cannot be read now.")])]
+    entries: list[tuple[str, ui.Cell]] = [
         ("Requests", count(stats.requests)),
         ("Rows", count(stats.rows)),
         ("Captured", captured_words(stats.overall.ratio)),
@@ -253,14 +229,14 @@ def _traffic(view: EndpointView) -> list[Cell]:
                           f"{captured_words(stats.recent.ratio)} captured"),
         ("Lost", _lost(view)),
         ("Answered with 400 or more", count(stats.failed)),
-        ("Newest", when(stats.newest, view.now) if stats.newest else "–"),
+        ("Newest", ui.when(stats.newest, view.now) if stats.newest else "–"),
         ("Size", f"{bytes_text(stats.size_bytes)} in {plural(stats.files, 'file')}"),
     ]  # fmt: skip
     entries += [(f"Not readable: {why}", count(several)) for why, several in stats.unparsed.items()]
-    parts: list[Cell] = [panel("Captured", [facts(entries, "facts wide")])]
+    parts: list[ui.Cell] = [ui.panel("Captured", [ui.facts(entries, "facts wide")])]
     line = next((one for one in view.line.monitors if any(r.request_count for r in one.runs)), None)
     if line is not None:
-        body = table(
+        body = ui.table(
             line.runs[::-1],
             {
                 "Window": lambda run: html.A(
@@ -273,11 +249,11 @@ def _traffic(view: EndpointView) -> list[Cell]:
             kind="cards tall",
             numeric=("Requests", "Rows"),
         )
-        parts.append(panel(f"By window of {line.name}", [body]))
+        parts.append(ui.panel(f"By window of {line.name}", [body]))
     return parts
 
 
-def _lost(view: EndpointView) -> Cell:
+def _lost(view: EndpointView) -> ui.Cell:
     """Show how much was lost and why, and what nobody can account for."""
     stats, words = view.stats, list[str]()
     assert stats is not None
@@ -304,4 +280,4 @@ def _lost(view: EndpointView) -> Cell:
         return count(dropped)
     has_lost = dropped or unknown or stats.faults or stats.cut or view.unaccounted
     lost = html.Span(count(dropped), className="alarm-text" if has_lost else "")
-    return html.Div([lost, faint("; ".join(words), line=True)])
+    return html.Div([lost, ui.faint("; ".join(words), line=True)])

@@ -28,10 +28,7 @@ def act_button(
     """Show a button that does one thing; ``about`` says to whom who cannot see where it stands."""
     more = [html.Span(f" {about}", className="hidden")] if about else []
     return marked(
-        html.Form(
-            _sender([words, *more], "button small"),
-            className="act alone",
-        ),
+        html.Form(_sender([words, *more], "button small"), className="act alone"),
         data_action=action,
         data_given=json.dumps(dict(given)),
     )

@@ -6,26 +6,9 @@ from dash import html
 
 from driftline.alerts.notify.incidents import Incident
 from driftline.dashboard.address import alarm_link, incident_link
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import silence_form
 from driftline.dashboard.pages.messages import message_table
-from driftline.dashboard.pages.parts import (
-    Cell,
-    crumbs,
-    empty,
-    facts,
-    faint,
-    heading,
-    layout,
-    more_of,
-    pair,
-    panel,
-    stack,
-    state_chip,
-    table,
-    tag,
-    verdict_box,
-    when,
-)
 from driftline.dashboard.queries.notifications import IncidentsView, IncidentView
 from driftline.dashboard.words import duration, moment, plural
 
@@ -37,24 +20,24 @@ def page(view: IncidentsView) -> html.Div:
     """Lay out the incidents, open ones first."""
     count = sum(one.closed_at is None for one in view.incidents)
     under = f"{plural(count, 'incident')} open" if count else "none is open"
-    body = empty(
+    body = ui.empty(
         "No alarm has fired yet. Alarms of one endpoint that fire together become an incident."
     )
     if view.incidents:
-        body = table(
+        body = ui.table(
             view.incidents,
             {
-                "Status": lambda one: stack(_chip(one), tag(one.severity)),
+                "Status": lambda one: ui.stack(_chip(one), ui.tag(one.severity)),
                 "Cause": _cause,
                 "Endpoint": lambda one: one.endpoint or "–",
-                "Began": lambda one: when(one.onset_at, view.now),
+                "Began": lambda one: ui.when(one.onset_at, view.now),
                 "Alarms": _names,
             },
             label="Incidents, open ones first",
             kind="cards incidents",
         )
-    title = panel("Alarms that fired together", [body])
-    return layout("Incidents", crumbs("Incidents"), heading("Incidents", under), title)
+    title = ui.panel("Alarms that fired together", [body])
+    return ui.layout("Incidents", ui.crumbs("Incidents"), ui.heading("Incidents", under), title)
 
 
 def incident_page(view: IncidentView) -> html.Div:
@@ -66,16 +49,16 @@ def incident_page(view: IncidentView) -> html.Div:
     said = (
         f"{'Open' if is_open else 'Closed, was open'} for {lasted}, since {moment(one.opened_at)}"
     )
-    messages: Cell = empty("This incident has sent no notification yet.")
+    messages: ui.Cell = ui.empty("This incident has sent no notification yet.")
     if view.messages:
         messages = message_table(view.messages, view.now, "Notifications of the incident")
-    return layout(
+    return ui.layout(
         f"Incident {name}",
-        crumbs(("Incidents", "/incidents"), one.id),
-        heading(name, f"Incident {one.id}", tag(one.severity)),
-        verdict_box("alarm" if is_open else "ok", stack(_chip(one), html.H2(said))),
-        pair(_alarms(view), _facts(view), wide_left=True),
-        panel("Notifications", [messages]),
+        ui.crumbs(("Incidents", "/incidents"), one.id),
+        ui.heading(name, f"Incident {one.id}", ui.tag(one.severity)),
+        ui.verdict_box("alarm" if is_open else "ok", ui.stack(_chip(one), html.H2(said))),
+        ui.pair(_alarms(view), _facts(view), wide_left=True),
+        ui.panel("Notifications", [messages]),
     )
 
 
@@ -85,43 +68,45 @@ def _chip(one: Incident) -> html.Span:
     return html.Span("✓ Closed", className="chip ok")
 
 
-def _cause(one: Incident) -> Cell:
+def _cause(one: Incident) -> ui.Cell:
     link = html.A(one.cause or one.id, href=incident_link(one.id), className="strong clip")
-    return html.Div([link, faint(", ".join(one.features[:ALARMS_SHOWN]), line=True)])
+    return html.Div([link, ui.faint(", ".join(one.features[:ALARMS_SHOWN]), line=True)])
 
 
-def _names(one: Incident) -> Cell:
+def _names(one: Incident) -> ui.Cell:
     links = [
         html.A(member.name, href=alarm_link(member.name), className="line")
         for member in one.alarms[:ALARMS_SHOWN]
     ]
-    return html.Div([*links, *more_of(len(one.alarms) - len(links))])
+    return html.Div([*links, *ui.more_of(len(one.alarms) - len(links))])
 
 
 def _alarms(view: IncidentView) -> html.Section:
-    def state(name: str) -> Cell:
+    def state(name: str) -> ui.Cell:
         return (
-            state_chip(view.states[name], small=True) if name in view.states else faint("deleted")
+            ui.state_chip(view.states[name], small=True)
+            if name in view.states
+            else ui.faint("deleted")
         )
 
-    body = table(
+    body = ui.table(
         view.incident.alarms,
         {
             "Alarm": lambda one: html.A(one.name, href=alarm_link(one.name), className="strong"),
             "State": lambda one: state(one.name),
-            "Joined": lambda one: when(one.joined_at, view.now),
-            "Left": lambda one: when(one.left_at, view.now) if one.left_at else "still active",
+            "Joined": lambda one: ui.when(one.joined_at, view.now),
+            "Left": lambda one: ui.when(one.left_at, view.now) if one.left_at else "still active",
             "Fired": lambda one: f"{one.count:,}×",
         },
         label="Alarms of the incident",
         kind="cards tall",
     )
-    return panel("Alarms", [body], note=plural(len(view.incident.alarms), "alarm"))
+    return ui.panel("Alarms", [body], note=plural(len(view.incident.alarms), "alarm"))
 
 
 def _facts(view: IncidentView) -> html.Section:
     one = view.incident
-    shared = facts(
+    shared = ui.facts(
         [
             ("Endpoint", one.endpoint or "–"),
             ("Features", ", ".join(one.features) or "–"),
@@ -131,4 +116,4 @@ def _facts(view: IncidentView) -> html.Section:
         ]
     )
     names = [member.name for member in one.alarms if member.left_at is None][:SILENCED_MAX]
-    return panel("In common", [shared, *([silence_form(names)] if names else [])])
+    return ui.panel("In common", [shared, *([silence_form(names)] if names else [])])

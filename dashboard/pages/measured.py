@@ -9,34 +9,11 @@ from dash import html
 
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.charts.metric import metric_figure, metric_height
+from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
-from driftline.dashboard.pages.parts import (
-    Cell,
-    empty,
-    facts,
-    faint,
-    glyph,
-    graph,
-    lacking,
-    legend,
-    panel,
-    stack,
-    swatch,
-    table,
-    tag,
-    verdict_box,
-)
 from driftline.dashboard.pages.quality import quality_parts
-from driftline.dashboard.pages.windows import (
-    ROWS,
-    expected_words,
-    failed_lines,
-    monitor_page,
-    note_lines,
-    place_words,
-    row_list,
-)
 from driftline.dashboard.queries.views import KindView, WindowRun
 from driftline.dashboard.words import (
     count,
@@ -68,7 +45,7 @@ def page(view: KindView) -> html.Div:
     """Lay out one monitor: the verdict, one metric over time, what its kind shows, all metrics."""
     run = view.run
     if run is None:
-        return monitor_page(view)
+        return windows.monitor_page(view)
     kind = kind_named(view.monitor.definition.kind)
     parts = [
         _verdict(view, run),
@@ -77,16 +54,16 @@ def page(view: KindView) -> html.Div:
         _metrics(view, run),
     ]
     if view.rows is not None:
-        parts.append(row_list(view.monitor.name, run, view.rows))
-    elif run.violation_count and (why := lacking("analyst")):
-        parts.append(panel(ROWS, [empty(why)], name="rows"))
-    labelled: list[tuple[str, Cell]] = [("With a label", count(view.found.labelled_count))]
-    return monitor_page(view, parts, labelled if view.labels is not None else ())
+        parts.append(windows.row_list(view.monitor.name, run, view.rows))
+    elif run.violation_count and (why := ui.lacking("analyst")):
+        parts.append(ui.panel(windows.ROWS, [ui.empty(why)], name="rows"))
+    labelled: list[tuple[str, ui.Cell]] = [("With a label", count(view.found.labelled_count))]
+    return windows.monitor_page(view, parts, labelled if view.labels is not None else ())
 
 
 def verdict(view: KindView, run: WindowRun) -> str:
     """Return the state of the window in one sentence."""
-    where = place_words(run)
+    where = windows.place_words(run)
     if run.state == "unlabelled":
         return f"Waiting for labels: no ground truth has arrived for {span(run)} yet"
     if run.state == "empty":
@@ -97,7 +74,7 @@ def verdict(view: KindView, run: WindowRun) -> str:
         return f"Not judged: {run.failure or 'the run was stopped'} ({span(run)})"
     if run.violation_count:
         return f"{plural(run.violation_count, 'violation')} ({where})"
-    if expected := expected_words(view.annotations):
+    if expected := windows.expected_words(view.annotations):
         return f"{expected}, no others ({where})"
     if view.report is None:
         return f"No violation, but this window's documents have been deleted ({where})"
@@ -116,14 +93,14 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
     tone = tones.get(run.state, "alarm" if run.hard_count else "soft")
     if season and tone == "ok":
         tone = "soft"
-    lines: list[Cell] = [html.H2(verdict(view, run)), *failed_lines(run)]
+    lines: list[ui.Cell] = [html.H2(verdict(view, run)), *windows.failed_lines(run)]
     gravest = [one for one in view.found.gravest_first if one.words not in (run.cause or "")]
     causes = [one.named for one in gravest[:CAUSES_SHOWN]]
     lines += [html.P(one, className="cause") for one in (run.cause, *causes) if one]
     lines += [html.P(one, className="cause") for one in season]
     if unjudged := unjudged_sentence(unjudged_metrics(view.found.metrics), "metric"):
         lines.append(html.P(sentence(unjudged), className="cause"))
-    lines += note_lines(view)
+    lines += windows.note_lines(view)
     if view.labels is not None and run.row_count:
         share = view.found.labelled_count / run.row_count
         rest = "; the rest may still arrive" if share < 1 else ""
@@ -133,7 +110,7 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
     if run.state == "unlabelled":
         hint = "It is judged as soon as they arrive. Load labels with"
         lines.append(html.P([hint, " ", html.Code("driftline truth load FILE"), "."]))
-    return verdict_box(tone, *lines)
+    return ui.verdict_box(tone, *lines)
 
 
 def _worse(metric: MetricResult) -> str:
@@ -174,7 +151,9 @@ def _time(view: KindView, run: WindowRun) -> html.Section:
     metric, history = view.chosen, view.history
     if metric is None or history is None:
         why = "No window has a measured metric yet."
-        return panel("Over all windows", [empty(why, f"driftline monitor run {view.monitor.name}")])
+        return ui.panel(
+            "Over all windows", [ui.empty(why, f"driftline monitor run {view.monitor.name}")]
+        )
     known = sum(math.isfinite(value) for value in history.value)
     broken = int(history.violated.sum())
     apart = int(history.apart.sum())
@@ -185,24 +164,24 @@ def _time(view: KindView, run: WindowRun) -> html.Section:
     title += f", {metric.label}" if metric.label else ""
     title = title[:1].upper() + title[1:]
     words = f"{title} over time: {summary}"
-    drawn = graph("timeline", metric_figure(view), metric_height(view), words)
-    parts: list[Cell] = [html.Figure([drawn, html.Figcaption(summary, className="note")])]
+    drawn = ui.graph("timeline", metric_figure(view), metric_height(view), words)
+    parts: list[ui.Cell] = [html.Figure([drawn, html.Figcaption(summary, className="note")])]
     if meaning := metric_spec(metric.name).meaning:
         name = html.B(title_of(metric.name))
         parts.append(html.P([name, f": {meaning}."], className="note"))
     if view.unread:
         left = plural(view.unread, "window")
         parts.append(html.P(f"The intervals of {left} are still being read.", className="note"))
-    signs = legend(
-        glyph("◆", "window-text", "window, with its 95% interval"),
-        glyph("▲", "alarm-text", "violation"),
-        *([glyph("◇", "soft-text", f"{side}, within season")] if apart else []),
-        swatch("pale", "reference"),
-        glyph("╌", "faint", "bound"),
-        *([swatch("span", "share with a label")] if view.labels is not None else []),
+    signs = ui.legend(
+        ui.glyph("◆", "window-text", "window, with its 95% interval"),
+        ui.glyph("▲", "alarm-text", "violation"),
+        *([ui.glyph("◇", "soft-text", f"{side}, within season")] if apart else []),
+        ui.swatch("pale", "reference"),
+        ui.glyph("╌", "faint", "bound"),
+        *([ui.swatch("span", "share with a label")] if view.labels is not None else []),
         html.Span("click a window to open it"),
     )
-    return panel(f"{title} over all windows", parts, note=signs)
+    return ui.panel(f"{title} over all windows", parts, note=signs)
 
 
 def metric_parts(view: KindView, run: WindowRun) -> Sequence[html.Section]:
@@ -213,11 +192,11 @@ def metric_parts(view: KindView, run: WindowRun) -> Sequence[html.Section]:
         for spec in specs
     }
     entries = [
-        (title_of(spec.name), html.Div([", ".join(shown), faint(spec.meaning, line=True)]))
+        (title_of(spec.name), html.Div([", ".join(shown), ui.faint(spec.meaning, line=True)]))
         for spec in specs
         if (shown := values[spec.name])
     ]
-    return [panel("What it measures", [facts(entries)])] if entries else []
+    return [ui.panel("What it measures", [ui.facts(entries)])] if entries else []
 
 
 def _metrics(view: KindView, run: WindowRun) -> html.Section:
@@ -227,9 +206,9 @@ def _metrics(view: KindView, run: WindowRun) -> html.Section:
         why = "This window's document holds no metric."
         if view.report is None:
             why = "This window has no document: it was not judged, or retention deleted it."
-        return panel("All metrics", [empty(why)])
+        return ui.panel("All metrics", [ui.empty(why)])
     order = {None: 2, "ticket": 1, "page": 0}
-    body = table(
+    body = ui.table(
         sorted(metrics, key=lambda one: (order.get(one.severity, 1), not one.judged)),
         {
             "Metric": lambda one: _name(view, run, one),
@@ -242,7 +221,7 @@ def _metrics(view: KindView, run: WindowRun) -> html.Section:
             "Reference": lambda one: html.Div(
                 [
                     number(one.reference),
-                    faint(_ends(one.reference_low, one.reference_high), line=True),
+                    ui.faint(_ends(one.reference_low, one.reference_high), line=True),
                 ]
             ),
             "Bound": lambda one: (
@@ -257,23 +236,23 @@ def _metrics(view: KindView, run: WindowRun) -> html.Section:
     )
     broken = sum(one.violated for one in metrics)
     note = f"{plural(len(metrics), 'metric')}, {broken or 'none'} in violation"
-    return panel("All metrics", [body], note=note, name="metrics")
+    return ui.panel("All metrics", [body], note=note, name="metrics")
 
 
-def _name(view: KindView, run: WindowRun, metric: MetricResult) -> Cell:
+def _name(view: KindView, run: WindowRun, metric: MetricResult) -> ui.Cell:
     link = html.A(
         title_of(metric.name),
         href=monitor_link(view.monitor.name, window=run.stamp, metric=metric.key),
         className="strong" if metric.violated else "",
         title=metric_spec(metric.name).meaning or None,
     )
-    parts: list[Cell] = [link, *(faint(one) for one in (metric.group, metric.label) if one)]
+    parts: list[ui.Cell] = [link, *(ui.faint(one) for one in (metric.group, metric.label) if one)]
     if metric.severity:
-        parts.append(tag(f"▲ {metric.severity}", metric.severity))
-    note: list[Cell] = [faint(reason(metric.note), line=True)] if metric.note else []
+        parts.append(ui.tag(f"▲ {metric.severity}", metric.severity))
+    note: list[ui.Cell] = [ui.faint(reason(metric.note), line=True)] if metric.note else []
     if side := _worse(metric):
         note.append(html.Span(f"◇ {side} {WITHIN_SEASON}", className="soft-word line"))
-    return html.Div([stack(*parts), *note])
+    return html.Div([ui.stack(*parts), *note])
 
 
 def _ends(low: float | None, high: float | None) -> str:

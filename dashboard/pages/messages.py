@@ -9,21 +9,8 @@ from dash import html
 
 from driftline.alerts.notify.deliveries import Delivery
 from driftline.dashboard.address import alarm_link, messages_link
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button
-from driftline.dashboard.pages.parts import (
-    Cell,
-    choices,
-    crumbs,
-    empty,
-    faint,
-    heading,
-    layout,
-    panel,
-    stack,
-    state_chip,
-    table,
-    when,
-)
 from driftline.dashboard.queries.notifications import MessagesView
 from driftline.dashboard.words import delivery_words, duration, plural
 
@@ -49,10 +36,10 @@ def page(view: MessagesView) -> html.Div:
     under += f" · {dead:,} failed" if dead else " · none failed"
     if view.channel:
         under += f" · to {view.channel}"
-    return layout(
+    return ui.layout(
         "Notifications",
-        crumbs("Notifications"),
-        heading("Notifications", under, _filters(view)),
+        ui.crumbs("Notifications"),
+        ui.heading("Notifications", under, _filters(view)),
         _list(view),
     )
 
@@ -71,14 +58,14 @@ def message_table(
     ``of_one``: all are of one alarm, which need not be named.
     """
 
-    def alarm(one: Delivery) -> Cell:
+    def alarm(one: Delivery) -> ui.Cell:
         link = html.A(one.alarm_name, href=alarm_link(one.alarm_name), className="strong")
-        return stack(*([] if of_one else [link]), state_chip(one.state, small=True))
+        return ui.stack(*([] if of_one else [link]), ui.state_chip(one.state, small=True))
 
-    return table(
+    return ui.table(
         messages,
         {
-            "When": lambda one: when(one.created_at, now),
+            "When": lambda one: ui.when(one.created_at, now),
             "State" if of_one else "Alarm": alarm,
             "To": lambda one: html.A(one.channel, href=messages_link(channel=one.channel)),
             "Result": lambda one: _result(one, now, has_button=has_buttons),
@@ -99,29 +86,31 @@ def _filters(view: MessagesView) -> html.Div:
         (words, messages_link(status=status, channel=view.channel), status == view.status)
         for status, words in statuses.items()
     )
-    clear: list[Cell] = []
+    clear: list[ui.Cell] = []
     if view.channel:
         href = messages_link(status=view.status)
         clear = [html.A(f"✕ channel {view.channel}", href=href, className="button small")]
-    return html.Div([choices("Status of the notifications", options), *clear], className="filters")
+    return html.Div(
+        [ui.choices("Status of the notifications", options), *clear], className="filters"
+    )
 
 
 def _list(view: MessagesView) -> html.Section:
     title = "Notifications"
     if not view.messages:
         if not view.counts:
-            return panel(title, [empty(NO_NOTIFICATION)])
+            return ui.panel(title, [ui.empty(NO_NOTIFICATION)])
         clear = html.P(html.A("Show all notifications", href="/messages", className="button"))
-        return panel(title, [empty("No notification matches this filter."), clear])
+        return ui.panel(title, [ui.empty("No notification matches this filter."), clear])
     asked = view.counts.get(view.status, 0) if view.status else sum(view.counts.values())
     shown = len(view.messages)
     note = f"the newest {shown} of {asked:,}" if asked > shown else ""
-    return panel(
+    return ui.panel(
         title, [message_table(view.messages, view.now, "Notifications, newest first")], note=note
     )
 
 
-def _result(one: Delivery, now: datetime, *, has_button: bool) -> Cell:
+def _result(one: Delivery, now: datetime, *, has_button: bool) -> ui.Cell:
     """Show how a message fares and why; one that nobody will get stands out."""
     tries = [plural(one.attempts, "attempt")] if one.attempts else []
     if one.last_status:
@@ -138,8 +127,8 @@ def _result(one: Delivery, now: datetime, *, has_button: bool) -> Cell:
     if one.reason and one.status != "delivered":
         tries.append(one.reason)
     look = "alarm-text" if one.status == "dead" else ""
-    parts: list[Cell] = [html.Span(delivery_words(one.status), className=look)]
-    parts.append(faint(", ".join(tries), line=True))
+    parts: list[ui.Cell] = [html.Span(delivery_words(one.status), className=look)]
+    parts.append(ui.faint(", ".join(tries), line=True))
     if has_button and one.status in AGAIN:
         about = f"{one.alarm_name} to {one.channel}"
         parts.append(act_button("redeliver", "Send again", {"id": one.id}, about=about))

@@ -10,44 +10,11 @@ from dash import html
 from driftline.dashboard.address import column_link, monitor_link
 from driftline.dashboard.charts.intervals import comparison_figure, comparison_height
 from driftline.dashboard.charts.timeline import timeline_figure
+from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.forms import act_form, field, signature
-from driftline.dashboard.pages.parts import (
-    Cell,
-    bullet,
-    empty,
-    faint,
-    filter_box,
-    glyph,
-    graph,
-    keyed,
-    lacking,
-    legend,
-    pager,
-    pair,
-    panel,
-    share_bar,
-    stack,
-    table,
-    tag,
-    verdict_box,
-)
-from driftline.dashboard.pages.windows import (
-    ROWS,
-    expected_words,
-    failed_lines,
-    monitor_page,
-    note_lines,
-    place_words,
-    row_list,
-)
+from driftline.dashboard.queries import views
 from driftline.dashboard.queries.documents import Feature, Violation
-from driftline.dashboard.queries.views import (
-    ContributingRows,
-    MonitorLine,
-    MonitorView,
-    WarmUpView,
-    WindowRun,
-)
 from driftline.dashboard.words import (
     NOTES,
     RATIO,
@@ -86,27 +53,27 @@ MEANINGS = {
 """The columns of the table of features, in a sentence each."""
 
 
-def page(view: MonitorView) -> html.Div:
+def page(view: views.MonitorView) -> html.Div:
     """Lay out one monitor: the verdict, time, features beside the chosen one, rows, alarms."""
     if view.run is None:
-        return monitor_page(view)
+        return windows.monitor_page(view)
     parts = [
         _verdict(view, view.run),
         *_warm_up(view.warm_up),
         _timeline(view, view.run),
-        pair(_features(view, view.run), comparison_panel(view), wide_left=True),
+        ui.pair(_features(view, view.run), comparison_panel(view), wide_left=True),
         row_panel(view, view.run),
     ]
-    counts: list[tuple[str, Cell]] = [
+    counts: list[tuple[str, ui.Cell]] = [
         ("Arrived late", count(view.found.late_count)),
         ("Not readable", count(view.found.unparsed_count)),
     ]
-    return monitor_page(view, parts, counts)
+    return windows.monitor_page(view, parts, counts)
 
 
-def verdict(view: MonitorView, run: WindowRun) -> str:
+def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
     """Return the state of the window in one sentence."""
-    where, suppressed = place_words(run), suppressed_words(_suppressed(view))
+    where, suppressed = windows.place_words(run), suppressed_words(_suppressed(view))
     if run.state == "failed":
         return f"The run failed: this window is not judged ({span(run)})"
     if run.state == "stopped":
@@ -117,7 +84,7 @@ def verdict(view: MonitorView, run: WindowRun) -> str:
         return f"Too few rows to judge any feature, so the window has not passed ({where})"
     if run.violation_count:
         return f"{violations_text(view, run)} ({where})"
-    if run.state == "ok" and (expected := expected_words(view.annotations)):
+    if run.state == "ok" and (expected := windows.expected_words(view.annotations)):
         return f"{expected}, {suppressed or 'no others'} ({span(run)})"
     if not view.features:
         return f"No violation, but this window's documents have been deleted ({where})"
@@ -128,13 +95,13 @@ def verdict(view: MonitorView, run: WindowRun) -> str:
     return f"No violations: {of} judged ({where})"
 
 
-def _verdict(view: MonitorView, run: WindowRun) -> html.Div:
+def _verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
     """Show how the window stands, its top cause and where the contributing rows sit."""
     tones = {"failed": "failed", "insufficient": "none"}
     tones |= {"empty": "none", "stopped": "none"}
     if not _suppressed(view):
         tones["ok"] = "ok"
-    lines: list[Cell] = [html.H2(verdict(view, run)), *failed_lines(run)]
+    lines: list[ui.Cell] = [html.H2(verdict(view, run)), *windows.failed_lines(run)]
     if view.cause:
         lines.append(html.P(view.cause, className="cause"))
     segments = (one.segment.text for one in view.found.violations if one.segment)
@@ -146,11 +113,11 @@ def _verdict(view: MonitorView, run: WindowRun) -> html.Div:
         lines.append(html.P(f"{unjudged[0].upper()}{unjudged[1:]}.", className="cause"))
     if known := _known_causes(view):
         lines.append(known)
-    lines += note_lines(view)
-    return verdict_box(tones.get(run.state, "alarm" if run.hard_count else "soft"), *lines)
+    lines += windows.note_lines(view)
+    return ui.verdict_box(tones.get(run.state, "alarm" if run.hard_count else "soft"), *lines)
 
 
-def _known_causes(view: MonitorView) -> html.P | None:
+def _known_causes(view: views.MonitorView) -> html.P | None:
     """Return which causes earlier windows reported already, and what ends them, in words."""
     first: dict[str, datetime] = {}
     fresh = {one.feature_name for one in view.found.violations if one.first_window is None}
@@ -170,19 +137,19 @@ def _known_causes(view: MonitorView) -> html.P | None:
     return html.P([words, link, "."], className="cause")
 
 
-def _unjudged(view: MonitorView) -> tuple[Unjudged, ...]:
+def _unjudged(view: views.MonitorView) -> tuple[Unjudged, ...]:
     return unjudged_columns(view.features)
 
 
-def _suppressed(view: MonitorView) -> tuple[str, ...]:
+def _suppressed(view: views.MonitorView) -> tuple[str, ...]:
     return tuple(one.feature for one in view.features if one.note == SUPPRESSED)
 
 
-def _warm_up(view: WarmUpView | None) -> list[Cell]:
+def _warm_up(view: views.WarmUpView | None) -> list[ui.Cell]:
     """Show which drift is suppressed, and offer to make a baseline that fits or to accept this."""
     if view is None:
         return []
-    parts: list[Cell] = [html.P(view.words, className="sentence")]
+    parts: list[ui.Cell] = [html.P(view.words, className="sentence")]
     if view.stable is not None:
         start, end = view.stable.start, view.stable.end
         given = {"monitor": view.monitor, "from": start.isoformat(), "to": end.isoformat()}
@@ -192,15 +159,15 @@ def _warm_up(view: WarmUpView | None) -> list[Cell]:
             html.P(words, className="note"),
             act_form("rebase", [], "Make this baseline", given),
         ]
-    fields: list[Cell] = [
+    fields: list[ui.Cell] = [
         field("reason", "Reason", hint="the new airport stays", is_required=True),
         *signature("author"),
     ]
     accept = act_form("accept", fields, "Keep the current baseline", {"monitor": view.monitor})
-    return [panel("The baseline does not fit", [*parts, accept], name="held")]
+    return [ui.panel("The baseline does not fit", [*parts, accept], name="held")]
 
 
-def _timeline(view: MonitorView, run: WindowRun) -> html.Section:
+def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     """Draw all windows; a click opens one."""
     monitor = view.monitor
     broken = sum(entry.violation_count > 0 for entry in monitor.runs)
@@ -208,23 +175,23 @@ def _timeline(view: MonitorView, run: WindowRun) -> html.Section:
         f"{plural(len(monitor.runs), 'window')}, {broken} with violations; "
         f"shown: {span(run)}, {plural(run.violation_count, 'violation')}"
     )
-    signs = legend(
-        glyph("▲", "alarm-text", "violation"),
-        glyph("◆", "soft-text", "violation within the seasonal range"),
-        glyph("○", "faint", "none"),
+    signs = ui.legend(
+        ui.glyph("▲", "alarm-text", "violation"),
+        ui.glyph("◆", "soft-text", "violation within the seasonal range"),
+        ui.glyph("○", "faint", "none"),
         html.Span("click a window to open it"),
     )
     figure = timeline_figure(monitor.name, monitor.runs, run.stamp, view.kept)
-    drawn = graph("timeline", figure, 250, f"Drift over time: {summary}")
+    drawn = ui.graph("timeline", figure, 250, f"Drift over time: {summary}")
     meaning = html.P([html.B("Drift ÷ bound"), f": {RATIO}."], className="note")
     body = html.Figure([drawn, html.Figcaption(summary, className="hidden")])
-    return panel("Windows", [body, meaning], note=signs)
+    return ui.panel("Windows", [body, meaning], note=signs)
 
 
-def _features(view: MonitorView, run: WindowRun) -> html.Section:
+def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     """List the features, those that contribute most first."""
     if not view.features:
-        return panel("Features", [empty("No feature was measured in this window.")])
+        return ui.panel("Features", [ui.empty("No feature was measured in this window.")])
     chosen = view.feature.feature if view.feature else None
 
     def tone(feature: Feature) -> str:
@@ -243,17 +210,17 @@ def _features(view: MonitorView, run: WindowRun) -> html.Section:
             view.monitor.name, window=run.stamp, feature=chosen, text=view.text, number=at
         )
 
-    body = table(
+    body = ui.table(
         features[FEATURES_SHOWN * (page - 1) : FEATURES_SHOWN * page],
         {
             "Feature": lambda one: _feature_name(view.monitor, run, one),
             "Contribution": lambda one: (
-                share_bar(one.share_of_blame) if one.share_of_blame > 0 else faint("–")
+                ui.share_bar(one.share_of_blame) if one.share_of_blame > 0 else ui.faint("–")
             ),
             "Distance / bound": _distance,
             "Change": _change,
             "p": lambda one: (
-                probability(one.p_value) if one.drifted or not one.checks else faint("–")
+                probability(one.p_value) if one.drifted or not one.checks else ui.faint("–")
             ),
         },
         label="Features by contribution",
@@ -267,12 +234,14 @@ def _features(view: MonitorView, run: WindowRun) -> html.Section:
     judged = sum(feature.judged for feature in view.features)
     kept = f"{judged} of {plural(len(view.features), 'feature')} judged"
     note = violations_text(view, run) or kept + ", no violation" * bool(judged)
-    pages = pager(page, FEATURES_SHOWN, len(features), link)
-    box = [filter_box(view.text, "Filter by name")] if len(view.features) > FEATURES_SHOWN else []
-    return panel("Features", [*box, body, *pages, more], note=note)
+    pages = ui.pager(page, FEATURES_SHOWN, len(features), link)
+    box = (
+        [ui.filter_box(view.text, "Filter by name")] if len(view.features) > FEATURES_SHOWN else []
+    )
+    return ui.panel("Features", [*box, body, *pages, more], note=note)
 
 
-def violations_text(view: MonitorView, run: WindowRun) -> str:
+def violations_text(view: views.MonitorView, run: views.WindowRun) -> str:
     """Count violations and the features they are in, in one breath; empty without violations."""
     if not run.violation_count:
         return ""
@@ -280,14 +249,14 @@ def violations_text(view: MonitorView, run: WindowRun) -> str:
     return plural(run.violation_count, "violation") + where * bool(view.violating)
 
 
-def _feature_name(monitor: MonitorLine, run: WindowRun, feature: Feature) -> Cell:
+def _feature_name(monitor: views.MonitorLine, run: views.WindowRun, feature: Feature) -> ui.Cell:
     href = monitor_link(monitor.name, window=run.stamp, feature=feature.feature)
-    checks = [tag(check_words(check), "") for check in feature.checks]
-    return stack(
+    checks = [ui.tag(check_words(check), "") for check in feature.checks]
+    return ui.stack(
         html.A(feature.feature, href=href, className="strong", title=feature.feature),
-        faint(feature.type),
+        ui.faint(feature.type),
         *checks,
-        *([tag("expected", "")] * feature.is_expected),
+        *([ui.tag("expected", "")] * feature.is_expected),
     )
 
 
@@ -295,23 +264,23 @@ def _shares(feature: Feature) -> str:
     return f"{percent(feature.share_reference)} → {percent(feature.share_window)}"
 
 
-def _change(feature: Feature) -> Cell:
+def _change(feature: Feature) -> ui.Cell:
     """Show what changed: the set that drifted, or what the gravest violation is about."""
     if feature.set and feature.tells_drift:
         shares = html.Span(_shares(feature), className="number line")
         return html.Div([html.Span(feature.set, className="set"), shares])
     if BASELINE_FIT in feature.checks:  # Too long a text for a column of a table.
-        return faint("see above")
+        return ui.faint("see above")
     if feature.violations:
         gravest = feature.violations[0]
         return html.Span(gravest.brief, className="set", title=gravest.words)
-    return faint(NOTES.get(feature.note, feature.note))
+    return ui.faint(NOTES.get(feature.note, feature.note))
 
 
-def _distance(feature: Feature) -> Cell:
+def _distance(feature: Feature) -> ui.Cell:
     """Draw a distance; say so where another check decided: a healthy bar would contradict it."""
     if feature.drifted or not feature.checks:
-        return bullet(feature.distance, feature.bound, feature.method)
+        return ui.bullet(feature.distance, feature.bound, feature.method)
     check = check_words(feature.checks[0])
     title = "This check needs no distance."
     if feature.distance is not None and feature.bound:
@@ -323,15 +292,15 @@ def _distance(feature: Feature) -> Cell:
     return html.Span(f"by check: {check}", className="alarm-text number", title=title)
 
 
-def comparison_panel(view: MonitorView, *, way: bool = True) -> html.Section:
+def comparison_panel(view: views.MonitorView, *, way: bool = True) -> html.Section:
     """Draw the chosen feature: reference beside window; ``way`` offers its page over time."""
     feature, comparison = view.feature, view.comparison
     if feature is None:
-        return panel("Reference beside window", [empty("Choose a feature to compare.")])
+        return ui.panel("Reference beside window", [ui.empty("Choose a feature to compare.")])
     title = f"{feature.feature}: reference beside window"
     listed = view.rows if view.rows and view.rows.phrase != feature.set else None
     # The caption of the figure says what the listed rows violate.
-    lack = lacking("analyst")
+    lack = ui.lacking("analyst")
     told = listed.violation if listed and comparison and not lack else None
     others = [one for one in feature.violations if one != told]
     sentences = [_violation(one) for one in others]
@@ -342,17 +311,17 @@ def comparison_panel(view: MonitorView, *, way: bool = True) -> html.Section:
         link = html.A("This column over all windows", href=href)
         further = [html.P(link, className="finding")]
     if comparison is None or lack:
-        why = empty(lack or "There are no shares to compare for this feature.")
-        return panel(title, [why, *sentences, *further])
+        why = ui.empty(lack or "There are no shares to compare for this feature.")
+        return ui.panel(title, [why, *sentences, *further])
     summary = _summary(feature, listed)
     height = comparison_height(comparison)
-    drawn = graph("comparison", comparison_figure(comparison), height, summary)
-    signs = legend(
-        keyed(
+    drawn = ui.graph("comparison", comparison_figure(comparison), height, summary)
+    signs = ui.legend(
+        ui.keyed(
             html.Span(className="key reference"),
             f"reference, {plural(comparison.reference_rows, 'row')}",
         ),
-        glyph(
+        ui.glyph(
             "◆", "window-text",
             f"window, {plural(comparison.window_rows, 'row')}{_now(view, comparison)}",
         ),
@@ -364,27 +333,23 @@ def comparison_panel(view: MonitorView, *, way: bool = True) -> html.Section:
         html.Details([html.Summary("Show as a table"), _numbers(comparison)], className="as-table"),
         *further,
     ]
-    return panel(title, parts, note=signs)
+    return ui.panel(title, parts, note=signs)
 
 
 def _violation(one: Violation) -> html.P:
     return html.P(
-        [
-            tag(check_words(one.constraint_check_type), ""),
-            f" {one.words}",
-        ],
-        className="finding",
+        [ui.tag(check_words(one.constraint_check_type), ""), f" {one.words}"], className="finding"
     )
 
 
-def _now(view: MonitorView, comparison: Comparison) -> str:
+def _now(view: views.MonitorView, comparison: Comparison) -> str:
     judged = view.run.row_count if view.run else None
     if not view.notes or judged is None or judged == comparison.window_rows:
         return ""
     return f" now ({count(judged)} judged)"
 
 
-def _summary(feature: Feature, listed: ContributingRows | None) -> str:
+def _summary(feature: Feature, listed: views.ContributingRows | None) -> str:
     """Return in one sentence what the figure shows: the violation whose rows are listed, if any."""
     if listed is not None:
         check = listed.violation.constraint_check_type
@@ -403,7 +368,7 @@ def _summary(feature: Feature, listed: ContributingRows | None) -> str:
 
 def _numbers(comparison: Comparison) -> html.Div:
     """Show a figure's numbers as a table."""
-    return table(
+    return ui.table(
         range(len(comparison.labels)),
         {
             "Values": lambda row: comparison.labels[row],
@@ -418,12 +383,12 @@ def _numbers(comparison: Comparison) -> html.Div:
     )
 
 
-def row_panel(view: MonitorView, run: WindowRun) -> html.Section:
+def row_panel(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     """List the rows behind the chosen feature's violation, the offending value first."""
-    if why := lacking("analyst"):
-        return panel(ROWS, [empty(why)], name="rows")
+    if why := ui.lacking("analyst"):
+        return ui.panel(windows.ROWS, [ui.empty(why)], name="rows")
     if view.rows is not None:
-        return row_list(view.monitor.name, run, view.rows)
+        return windows.row_list(view.monitor.name, run, view.rows)
     if view.feature is not None and view.feature.checks:
         why = f"{view.feature.feature}: its violation has no row references."
     elif run.violation_count:
@@ -432,4 +397,4 @@ def row_panel(view: MonitorView, run: WindowRun) -> html.Section:
         why = "This window was not judged."
     else:
         why = "This window has no violations."
-    return panel(ROWS, [empty(why)], name="rows")
+    return ui.panel(windows.ROWS, [ui.empty(why)], name="rows")

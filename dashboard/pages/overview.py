@@ -16,42 +16,12 @@ from driftline.dashboard.address import (
     messages_link,
     monitor_link,
 )
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.messages import NO_NOTIFICATION, message_table
-from driftline.dashboard.pages.parts import (
-    Cell,
-    bars,
-    choices,
-    empty,
-    faint,
-    filter_box,
-    layout,
-    legend,
-    no_alarms,
-    now_line,
-    pager,
-    panel,
-    state_chip,
-    table,
-    tag,
-    way,
-    when,
-)
 from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
 from driftline.dashboard.queries.reach import UNTOLD, is_limited
-from driftline.dashboard.queries.views import (
-    EndpointLine,
-    MonitorLine,
-    OverviewView,
-)
-from driftline.dashboard.words import (
-    STATES,
-    age,
-    count,
-    duration,
-    percent,
-    plural,
-    short_reason,
-)
+from driftline.dashboard.queries.views import EndpointLine, MonitorLine, OverviewView
+from driftline.dashboard.words import STATES, age, count, duration, percent, plural, short_reason
 
 CELLS = {
     "data-quality": "Data quality",
@@ -73,7 +43,7 @@ def page(view: OverviewView) -> html.Div:
         view.monitors, view.alarms.counts["ALARM"], view.alarms.paging
     )
     head = [html.H1(sentence, tabIndex=-1), html.P(_under(view), className="under")]
-    return layout(
+    return ui.layout(
         "Fleet",
         html.Div(head, className=f"verdict {tone}"),
         _firing(view),
@@ -136,19 +106,19 @@ def _under(view: OverviewView) -> str:
 def _firing(view: OverviewView) -> html.Section:
     """List the alarms in ALARM with since when, cause and the way to the rows."""
     if not view.alarms.shown:
-        why = empty("No alarm is firing.") if view.alarms.counts else no_alarms()
-        return panel("Firing now", [why], note=_counts(view), tone="quiet")
+        why = ui.empty("No alarm is firing.") if view.alarms.counts else ui.no_alarms()
+        return ui.panel("Firing now", [why], note=_counts(view), tone="quiet")
     return firing_list(view.alarms, view.now, _counts(view))
 
 
-def firing_list(alarms: AlarmsView, now: datetime, note: Cell = "") -> html.Section:
+def firing_list(alarms: AlarmsView, now: datetime, note: ui.Cell = "") -> html.Section:
     """List the first of the alarms in ALARM, with the way to the others."""
-    parts: list[Cell] = [
+    parts: list[ui.Cell] = [
         html.Ul([html.Li(_alarm(alarm, now)) for alarm in alarms.shown], className="alarms")
     ]
     if (left := alarms.total - len(alarms.shown)) > 0:
         parts.append(html.P(html.A(f"and {left:,} more", href=alarms_link(state="ALARM"))))
-    return panel("Firing now", parts, note=note)
+    return ui.panel("Firing now", parts, note=note)
 
 
 def _counts(view: OverviewView) -> html.Span:
@@ -160,26 +130,26 @@ def _counts(view: OverviewView) -> html.Span:
         for state, words in names.items()
         if counts[state]
     ]
-    return legend(*links, html.A("all alarms", href=alarms_link()))
+    return ui.legend(*links, html.A("all alarms", href=alarms_link()))
 
 
 def _alarm(alarm: AlarmLine, now: datetime) -> html.Article:
     """Show one firing alarm."""
     lasting = html.B(duration(now - alarm.since))
     head = [
-        state_chip("ALARM"),
+        ui.state_chip("ALARM"),
         html.H3(html.A(alarm.name, href=alarm_link(alarm.name))),
-        tag(alarm.severity),
+        ui.tag(alarm.severity),
         html.Span(["for ", lasting], className="held"),
         *(html.Span(f"◌ {words}", className="held") for words in alarm.quiet),
-        when(alarm.since, now),
+        ui.when(alarm.since, now),
     ]
-    foot = [faint(alarm.condition), *way(alarm.latest_link or alarm.link, "button")]
+    foot = [ui.faint(alarm.condition), *ui.way(alarm.latest_link or alarm.link, "button")]
     return html.Article(
         [
             html.Div(head, className="alarm-head"),
             html.P(alarm.cause or short_reason(alarm.reason), className="cause"),
-            *now_line(alarm),
+            *ui.now_line(alarm),
             html.Div(foot, className="alarm-foot"),
         ]
     )
@@ -190,53 +160,58 @@ def _endpoints(view: OverviewView) -> html.Section:
     if not view.endpoints:
         why = "No request has been captured, and no monitor is declared yet."
         command = "driftline deploy MODEL --reference DATA --label COL"
-        return panel("Endpoints", [empty(why, command)])
+        return ui.panel("Endpoints", [ui.empty(why, command)])
     states = {None: "all", "violations": "▲ violations", "failed": "✕ failed", "ok": "✓ OK"}
     filters = html.Div(
         [
-            choices(
+            ui.choices(
                 "State of the endpoints",
                 (
                     (words, fleet_link(state=one, text=view.text), one == view.state)
                     for one, words in states.items()
                 ),
             ),
-            filter_box(view.text, "Filter by name, owner or tag"),
+            ui.filter_box(view.text, "Filter by name, owner or tag"),
         ],
         className="filters",
     )
     if not view.shown:
         clear = html.P(html.A("Show all endpoints", href="/", className="button"))
-        return panel("Endpoints", [filters, empty("No endpoint matches this filter."), clear])
-    columns: list[tuple[str, Callable[[EndpointLine], Cell]]] = [
-        ("State", lambda line: state_chip(line.worst.state) if line.worst else faint("no monitor")),
+        return ui.panel("Endpoints", [filters, ui.empty("No endpoint matches this filter."), clear])
+    columns: list[tuple[str, Callable[[EndpointLine], ui.Cell]]] = [
+        (
+            "State",
+            lambda line: ui.state_chip(line.worst.state) if line.worst else ui.faint("no monitor"),
+        ),
         ("Endpoint", _endpoint_name),
         *((words, partial(_cell, kind, view.now)) for kind, words in CELLS.items()),
         ("Traffic", _requests),
         ("Captured", lambda line: captured_words(line.coverage.ratio if line.coverage else None)),
         ("Alarms", _alarms),
     ]
-    body = table(view.shown, columns, label="Endpoints, worst first", kind="cards fleet")
+    body = ui.table(view.shown, columns, label="Endpoints, worst first", kind="cards fleet")
 
     def link(number: int) -> str:
         return fleet_link(state=view.state, text=view.text, number=number)
 
-    return panel("Endpoints", [filters, body, *pager(view.number, view.size, view.total, link)])
+    return ui.panel(
+        "Endpoints", [filters, body, *ui.pager(view.number, view.size, view.total, link)]
+    )
 
 
-def _endpoint_name(line: EndpointLine) -> Cell:
+def _endpoint_name(line: EndpointLine) -> ui.Cell:
     if not line.name:
-        links: list[Cell] = [html.B("Tables of others")]
+        links: list[ui.Cell] = [html.B("Tables of others")]
         for one in line.monitors[:TABLES_SHOWN]:
             name = html.A(one.name, href=monitor_link(one.name))
-            links += [" ", name, faint(one.definition.subject, line=True)]
+            links += [" ", name, ui.faint(one.definition.subject, line=True)]
         return html.Div(links)
     words = plural(len(line.monitors), "monitor")
     link = html.A(line.name, href=endpoint_link(line.name), className="strong")
-    return html.Div([link, faint(" · ".join([words, *line.owners]), line=True)])
+    return html.Div([link, ui.faint(" · ".join([words, *line.owners]), line=True)])
 
 
-def _cell(kind: str, now: datetime, line: EndpointLine) -> Cell:
+def _cell(kind: str, now: datetime, line: EndpointLine) -> ui.Cell:
     """Show how the monitors of a kind stand, and how old that is; the worst stands for all."""
     monitors = [
         one for one in line.monitors
@@ -244,7 +219,7 @@ def _cell(kind: str, now: datetime, line: EndpointLine) -> Cell:
     ]  # fmt: skip
     worst = min(monitors, key=lambda one: one.rank, default=None)
     if worst is None:
-        return faint("none")
+        return ui.faint("none")
     sign, word, tone = STATES[worst.state]
     if worst.overdue_since is not None:
         sign, word, tone = "◷", "Overdue", "soft"
@@ -259,14 +234,14 @@ def _title(line: MonitorLine) -> str:
     return f"{line.name}: {found}" if found else line.name
 
 
-def _requests(line: EndpointLine) -> Cell:
+def _requests(line: EndpointLine) -> ui.Cell:
     """Draw the requests of the newest windows of a monitor, as one picture."""
     runs = next((one.runs for one in line.monitors if any(r.request_count for r in one.runs)), ())
     if not runs:
         return "–"
     counts = [run.request_count for run in runs]
     words = f"{count(counts[-1])} requests in the newest window, at most {count(max(counts))}"
-    return bars([one / max(counts) for one in counts], words)
+    return ui.bars([one / max(counts) for one in counts], words)
 
 
 def captured_words(share: float | None) -> str:
@@ -274,7 +249,7 @@ def captured_words(share: float | None) -> str:
     return "more than 99.9%" if share is not None and 0.999 < share < 1 else percent(share)
 
 
-def _alarms(line: EndpointLine) -> Cell:
+def _alarms(line: EndpointLine) -> ui.Cell:
     if not line.firing:
         return "–"
     href = alarms_link(state="ALARM", text=line.name)
@@ -285,11 +260,11 @@ def _deliveries(view: OverviewView) -> html.Section:
     """List the newest notifications and whether they arrived."""
     if not view.deliveries:
         why = UNTOLD if is_limited() else NO_NOTIFICATION
-        return panel("Recent notifications", [empty(why)])
+        return ui.panel("Recent notifications", [ui.empty(why)])
     body = message_table(
         view.deliveries, view.now, "Newest notifications", has_buttons=False, kind="cards tall sent"
     )
     dead = html.A(
         f"✕ {view.dead_count} failed", href=messages_link(status="dead"), className="alarm-text"
     )
-    return panel("Recent notifications", [body], note=dead if view.dead_count else "")
+    return ui.panel("Recent notifications", [body], note=dead if view.dead_count else "")

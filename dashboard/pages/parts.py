@@ -15,10 +15,7 @@ from driftline.access.principal import CURRENT, Role
 from driftline.dashboard.address import incident_link
 from driftline.dashboard.charts.canvas import Figure
 from driftline.dashboard.queries.alarm_views import AlarmLine
-from driftline.dashboard.queries.views import (
-    MonitorLine,
-    WindowRun,
-)
+from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.dashboard.words import STATES, age, moment, number, percent, plural, sentence
 
 Cell = Component | str

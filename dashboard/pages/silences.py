@@ -6,18 +6,9 @@ from dash import html
 
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import messages_link
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import about_words
 from driftline.dashboard.pages.forms import act_button
-from driftline.dashboard.pages.parts import (
-    Cell,
-    crumbs,
-    empty,
-    faint,
-    heading,
-    layout,
-    panel,
-    table,
-)
 from driftline.dashboard.queries.notifications import SilencesView
 from driftline.dashboard.words import moment, plural
 
@@ -36,7 +27,7 @@ def page(view: SilencesView) -> html.Div:
     """Lay out all silences, those in force first."""
     active = sum(status == "ACTIVE" for _, status, _ in view.silences)
     under = f"{plural(active, 'silence')} active" if active else "nothing is silenced now"
-    return layout("Silences", crumbs("Silences"), heading("Silences", under), _list(view))
+    return ui.layout("Silences", ui.crumbs("Silences"), ui.heading("Silences", under), _list(view))
 
 
 def _list(view: SilencesView) -> html.Section:
@@ -44,8 +35,8 @@ def _list(view: SilencesView) -> html.Section:
     if not view.silences:
         why = "No silences yet. Add one on an alarm's page, or run:"
         command = 'driftline silence put roll-out -m endpoint=NAME --for 30m --comment "new model"'
-        return panel(title, [empty(why, command)])
-    body = table(
+        return ui.panel(title, [ui.empty(why, command)])
+    body = ui.table(
         view.silences[:SHOWN],
         {
             "Status": lambda entry: html.Span(
@@ -65,21 +56,21 @@ def _list(view: SilencesView) -> html.Section:
         kind="cards silences",
     )
     note = f"the first {SHOWN} of {len(view.silences)}" * (len(view.silences) > SHOWN)
-    return panel(title, [body], note=note)
+    return ui.panel(title, [body], note=note)
 
 
-def _name(entry: Entry) -> Cell:
+def _name(entry: Entry) -> ui.Cell:
     one = entry[0].silence
     by = f"by {one.created_by}" if one.created_by else ""
     said = ": ".join(text for text in (by, one.comment) if text)
-    return html.Div([html.B(one.name), faint(said, line=True)])
+    return html.Div([html.B(one.name), ui.faint(said, line=True)])
 
 
-def _about(entry: Entry) -> Cell:
-    about: list[Cell] = [about_words(entry[0])]
+def _about(entry: Entry) -> ui.Cell:
+    about: list[ui.Cell] = [about_words(entry[0])]
     if entry[0].silence.schedule is not None:
         values = entry[0].silence.schedule.as_dict().values()
-        about.append(faint(", ".join(str(value) for value in values if value), line=True))
+        about.append(ui.faint(", ".join(str(value) for value in values if value), line=True))
     return html.Div(about)
 
 
@@ -91,8 +82,8 @@ def _until(view: SilencesView, entry: Entry) -> str:
     return moment(until) if until is not None else "no end"
 
 
-def _end(entry: Entry) -> Cell:
+def _end(entry: Entry) -> ui.Cell:
     if entry[1] == "EXPIRED":
-        return faint("–")
+        return ui.faint("–")
     name = entry[0].silence.name
     return act_button("expire", "End now", {"name": name}, about=name)

@@ -12,30 +12,10 @@ from dash import html
 
 from driftline.capture.windows.window import Window
 from driftline.dashboard.address import alarm_link, baseline_link, monitor_link, rows_link
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_table
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
-from driftline.dashboard.pages.parts import (
-    Cell,
-    crumbs,
-    empty,
-    facts,
-    faint,
-    heading,
-    layout,
-    marked,
-    pair,
-    panel,
-    stack,
-    state_chip,
-    table,
-)
-from driftline.dashboard.queries.views import (
-    AnnotationsView,
-    ContributingRows,
-    MonitorLine,
-    WindowRun,
-    WindowView,
-)
+from driftline.dashboard.queries import views
 from driftline.dashboard.sessions import NOTE, SHOW_ROWS
 from driftline.dashboard.words import (
     check_words,
@@ -51,7 +31,7 @@ from driftline.dashboard.words import (
 from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
 
-Link = Callable[[WindowRun], str]
+Link = Callable[[views.WindowRun], str]
 """The address of the same page in another window."""
 
 ROWS = "Contributing rows"
@@ -77,12 +57,14 @@ ALL = "the whole window"
 
 
 def monitor_page(
-    view: WindowView, parts: Sequence[Cell] = (), counts: Sequence[tuple[str, Cell]] = ()
+    view: views.WindowView,
+    parts: Sequence[ui.Cell] = (),
+    counts: Sequence[tuple[str, ui.Cell]] = (),
 ) -> html.Div:
     """Lay out the page of a monitor; before its first window it says what will come."""
     monitor, run = view.monitor, view.run
 
-    def link(window: WindowRun) -> str:
+    def link(window: views.WindowRun) -> str:
         """Lead to another window; what was chosen stays."""
         return monitor_link(monitor.name, window=window.stamp, keep=view.kept)
 
@@ -95,27 +77,27 @@ def monitor_page(
             f"false alarms allowed: {number(monitor.definition.false_alarms_per_year)} a year",
         ]
     )
-    top: list[Cell] = [
-        crumbs(monitor.name),
-        heading(monitor.name, words, *picker(monitor, run, link)),
+    top: list[ui.Cell] = [
+        ui.crumbs(monitor.name),
+        ui.heading(monitor.name, words, *picker(monitor, run, link)),
     ]
     top += begun_panels(monitor)
     if run is None:
-        return layout(monitor.name, *top, waiting(monitor))
+        return ui.layout(monitor.name, *top, waiting(monitor))
     end = [
         *version_changes(monitor),
         *annotation_panel(view.annotations),
         _closing(view, run, counts),
     ]
-    return layout(f"{monitor.name}, {span(run)}", *top, *parts, *end)
+    return ui.layout(f"{monitor.name}, {span(run)}", *top, *parts, *end)
 
 
-def begun_panels(monitor: MonitorLine) -> list[Cell]:
+def begun_panels(monitor: views.MonitorLine) -> list[ui.Cell]:
     """Show each window that is being judged, how far that is, and offer to cancel it."""
-    panels: list[Cell] = []
+    panels: list[ui.Cell] = []
     for one in monitor.begun:
         window = Window(one.window_start, one.window_end)
-        entries: list[tuple[str, Cell]] = [
+        entries: list[tuple[str, ui.Cell]] = [
             ("Stage", one.stage),
             ("Rows read", count(one.rows_read)),
             ("Since", moment(one.started_at)),
@@ -125,57 +107,57 @@ def begun_panels(monitor: MonitorLine) -> list[Cell]:
             "from": window.start.isoformat(),
             "to": window.end.isoformat(),
         }
-        button: Cell = faint("Stopping: it ends before its next stage or batch of rows.")
+        button: ui.Cell = ui.faint("Stopping: it ends before its next stage or batch of rows.")
         if one.status == "InProgress":
             button = act_button("cancel", "Cancel", given, about=span(window))
-        parts = [facts(entries), button, *log_panel(one.log)]
-        panels.append(panel(f"Being judged: {span(window)}", parts))
+        parts = [ui.facts(entries), button, *log_panel(one.log)]
+        panels.append(ui.panel(f"Being judged: {span(window)}", parts))
     return panels
 
 
-def log_panel(lines: Sequence[Mapping[str, str]]) -> list[Cell]:
+def log_panel(lines: Sequence[Mapping[str, str]]) -> list[ui.Cell]:
     """Offer to read a log; nothing where none was kept."""
     if not lines:
         return []
     listed = [
-        html.Li([faint(f"{datetime.fromisoformat(one['at']):%H:%M:%S}"), " ", one["text"]])
+        html.Li([ui.faint(f"{datetime.fromisoformat(one['at']):%H:%M:%S}"), " ", one["text"]])
         for one in lines
     ]
     return [html.Details([html.Summary("Log"), html.Ul(listed)], className="as-table")]
 
 
-def place_words(run: WindowRun) -> str:
+def place_words(run: views.WindowRun) -> str:
     """Return which window it is, and how many rows it has, for a verdict."""
     return f"{span(run)}, {plural(run.row_count, 'row')}" if run.row_count else span(run)
 
 
-def failed_lines(run: WindowRun) -> list[Cell]:
+def failed_lines(run: views.WindowRun) -> list[ui.Cell]:
     """Show why a run failed: the message and, of a script, where and on which record."""
     if run.state != "failed":
         return []
     said = run.failure or "No reason was recorded; the log of the scheduler has it."
-    lines: list[Cell] = [html.P(sentence(said), className="cause")]
+    lines: list[ui.Cell] = [html.P(sentence(said), className="cause")]
     if found := FAILED_SCRIPT.fullmatch(said):
         names = {"script": "Script", "line": "Line", "type": "Type", "record": "Record"}
-        entries: list[tuple[str, Cell]] = [
+        entries: list[tuple[str, ui.Cell]] = [
             (name, html.Code(found[key])) for key, name in names.items() if found[key]
         ]
-        lines.append(facts(entries))
+        lines.append(ui.facts(entries))
     return lines
 
 
-def note_lines(view: WindowView) -> list[Cell]:
+def note_lines(view: views.WindowView) -> list[ui.Cell]:
     """Write what there is to know of a window's numbers, and what cannot be shown of its rows."""
     return [html.P(sentence(one), className="faint") for one in (*view.found.notes, *view.notes)]
 
 
-def waiting(monitor: MonitorLine) -> html.Div:
+def waiting(monitor: views.MonitorLine) -> html.Div:
     """Show that no window has been judged, and how to judge one."""
     why = "No window has been judged yet. The first one is judged when it ends."
-    return empty(why, f"driftline monitor run {monitor.name}")
+    return ui.empty(why, f"driftline monitor run {monitor.name}")
 
 
-def picker(monitor: MonitorLine, run: WindowRun | None, link: Link) -> list[Cell]:
+def picker(monitor: views.MonitorLine, run: views.WindowRun | None, link: Link) -> list[ui.Cell]:
     """Offer the windows: one back, one forward, or any from a list."""
     if run is None:
         return []
@@ -183,7 +165,7 @@ def picker(monitor: MonitorLine, run: WindowRun | None, link: Link) -> list[Cell
     place = stamps.index(run.stamp) if run.stamp in stamps else len(stamps) - 1
     before = monitor.runs[place - 1] if place > 0 else None
     after = monitor.runs[place + 1] if place + 1 < len(stamps) else None
-    summary = html.Summary([html.Span(span(run)), faint("▾")])
+    summary = html.Summary([html.Span(span(run)), ui.faint("▾")])
     first = max(0, min(place - PICKED // 2, len(stamps) - PICKED))
     near = monitor.runs[first : first + PICKED]
     listed = [html.Li(_choice(entry, run, link)) for entry in reversed(near)]
@@ -197,62 +179,65 @@ def picker(monitor: MonitorLine, run: WindowRun | None, link: Link) -> list[Cell
         ],
         className="picker",
     )
-    return [marked(nav, aria_label="Window")]
+    return [ui.marked(nav, aria_label="Window")]
 
 
-def _choice(entry: WindowRun, shown: WindowRun, link: Link) -> html.A:
+def _choice(entry: views.WindowRun, shown: views.WindowRun, link: Link) -> html.A:
     """Offer one window in the list."""
     violations = f"{entry.violation_count}" if entry.violation_count else ""
     parts = [
         html.Span(span(entry)),
         html.Span(violations, className="number"),
-        state_chip(entry.state, small=True),
+        ui.state_chip(entry.state, small=True),
     ]
     way = html.A(parts, href=link(entry))
-    return marked(way, aria_current="page") if entry.stamp == shown.stamp else way
+    return ui.marked(way, aria_current="page") if entry.stamp == shown.stamp else way
 
 
-def _step(run: WindowRun | None, glyph: str, label: str, link: Link) -> html.A | html.Span:
+def _step(run: views.WindowRun | None, glyph: str, label: str, link: Link) -> html.A | html.Span:
     if run is None:
-        return marked(html.Span(glyph, className="step off"), aria_hidden="true")
+        return ui.marked(html.Span(glyph, className="step off"), aria_hidden="true")
     label = f"{label}: {span(run)}"
-    return marked(html.A(glyph, href=link(run), className="step", title=label), aria_label=label)
+    return ui.marked(html.A(glyph, href=link(run), className="step", title=label), aria_label=label)
 
 
-def _closing(view: WindowView, run: WindowRun, counts: Sequence[tuple[str, Cell]]) -> html.Div:
+def _closing(
+    view: views.WindowView, run: views.WindowRun, counts: Sequence[tuple[str, ui.Cell]]
+) -> html.Div:
     """Close a page: how the monitor's alarms changed, and where the verdict comes from."""
-    history: Cell = empty("No alarm of this monitor has changed state.")
+    history: ui.Cell = ui.empty("No alarm of this monitor has changed state.")
     if view.changes:
         history = change_table(
             view.changes,
             view.now,
             {
-                "Alarm": lambda one: stack(
-                    html.A(one.alarm, href=alarm_link(one.alarm)), state_chip(one.new, small=True)
+                "Alarm": lambda one: ui.stack(
+                    html.A(one.alarm, href=alarm_link(one.alarm)),
+                    ui.state_chip(one.new, small=True),
                 )
             },
         )
     monitor = view.monitor
-    entries: list[tuple[str, Cell]] = [
+    entries: list[tuple[str, ui.Cell]] = [
         ("Execution", html.Code(run.execution)),
         ("Rows judged", count(run.row_count)),
         *counts,
         ("Baseline", _baseline(monitor, run)),
         ("Documents", html.Code(run.folder) if view.report else "none were written"),
     ]
-    about = panel("This execution", [facts(entries), *log_panel(run.log)])
-    return pair(panel("Alarm history", [history]), about)
+    about = ui.panel("This execution", [ui.facts(entries), *log_panel(run.log)])
+    return ui.pair(ui.panel("Alarm history", [history]), about)
 
 
-def _baseline(monitor: MonitorLine, run: WindowRun) -> Cell:
+def _baseline(monitor: views.MonitorLine, run: views.WindowRun) -> ui.Cell:
     """Lead to the version that a window was judged by."""
     name = monitor.definition.baseline
     version = run.baseline_version or monitor.baseline_version
     words = "pinned" if monitor.definition.baseline_pinned else "follows what is promoted"
-    return stack(html.A(f"{name} {version}".strip(), href=baseline_link(name)), faint(words))
+    return ui.stack(html.A(f"{name} {version}".strip(), href=baseline_link(name)), ui.faint(words))
 
 
-def version_changes(monitor: MonitorLine) -> list[Cell]:
+def version_changes(monitor: views.MonitorLine) -> list[ui.Cell]:
     """List since which windows another version of the baseline judges, the newest first."""
     # A run that failed early, or was cancelled, may have been judged by none.
     judged = [run for run in monitor.runs if run.baseline_version]
@@ -276,42 +261,44 @@ def version_changes(monitor: MonitorLine) -> list[Cell]:
         )
         for old, run in changes[: -CHANGES_SHOWN - 1 : -1]
     ]
-    return [panel("Another version of the baseline", lines)] if lines else []
+    return [ui.panel("Another version of the baseline", lines)] if lines else []
 
 
-def row_list(monitor: str, run: WindowRun, rows: ContributingRows) -> html.Section:
+def row_list(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> html.Section:
     """List the rows of a monitor's window, the offending value first."""
     note = f"{rows.feature}, {span(run)}"
     if not rows.events:
         why = f"{plural(rows.total, 'row')} with {rows.predicate}; they have been deleted."
-        return panel(ROWS, [empty(why)], name="rows", note=note)
+        return ui.panel(ROWS, [ui.empty(why)], name="rows", note=note)
     try:
         NOTE.get()(SHOW_ROWS, urlencode({"monitor": monitor, "window": run.stamp}))
     except UnavailableError as error:
-        return panel(ROWS, [empty(sentence(str(error)))], name="rows", note=note)
+        return ui.panel(ROWS, [ui.empty(sentence(str(error)))], name="rows", note=note)
 
-    def other(place: int) -> Callable[[int], Cell]:
+    def other(place: int) -> Callable[[int], ui.Cell]:
         return lambda row: rows.records[row][place]
 
-    columns: list[tuple[str, Callable[[int], Cell]]] = [
+    columns: list[tuple[str, Callable[[int], ui.Cell]]] = [
         (rows.feature, lambda row: html.B(rows.offending[row] or "empty", className="offending")),
         ("Event id", lambda row: _event(rows.events[row])),
         ("Event time", lambda row: rows.times[row]),
         *((name, other(place)) for place, name in enumerate(rows.columns)),
     ]
-    body = table(range(len(rows.events)), columns, label=f"Rows with {rows.predicate}", kind="rows")
+    body = ui.table(
+        range(len(rows.events)), columns, label=f"Rows with {rows.predicate}", kind="rows"
+    )
     parts = [
         html.P(_which(rows), className="sentence"),
         html.P(_files(monitor, run, rows), className="note"),
         body,
     ]
-    return panel(ROWS, parts, name="rows", note=note)
+    return ui.panel(ROWS, parts, name="rows", note=note)
 
 
-def _which(rows: ContributingRows) -> list[Cell]:
+def _which(rows: views.ContributingRows) -> list[ui.Cell]:
     """Show which rows are meant, how many there are and where they sit."""
     shown = len(rows.events)
-    words: list[Cell] = [
+    words: list[ui.Cell] = [
         html.B(plural(rows.total, "row")),
         " with ",
         html.Code(rows.predicate),
@@ -326,7 +313,7 @@ def _which(rows: ContributingRows) -> list[Cell]:
     return words
 
 
-def _files(monitor: str, run: WindowRun, rows: ContributingRows) -> list[Cell]:
+def _files(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> list[ui.Cell]:
     """Link all of the rows as files, and say what they bear."""
     feature = rows.violation.feature_name or rows.feature
     links = [
@@ -348,18 +335,18 @@ def _event(event: str) -> html.Code:
     return html.Code(short, title=event)
 
 
-def annotation_panel(view: AnnotationsView | None) -> list[Cell]:
+def annotation_panel(view: views.AnnotationsView | None) -> list[ui.Cell]:
     """List what was said of a window and what that expects, and offer to say more.
 
     Nothing of a window that was not judged.
     """
     if view is None or not view.is_judged:
         return []
-    parts: list[Cell] = [_annotation(one, view) for one in view.annotations]
+    parts: list[ui.Cell] = [_annotation(one, view) for one in view.annotations]
     if not parts:
         parts.append(html.P("This window has no annotations yet.", className="sentence"))
     names = {name: name for name in view.features} | {"": ALL}
-    fields: list[Cell] = [
+    fields: list[ui.Cell] = [
         choice("feature", "Feature", names, view.chosen or ""),
         choice("verdict", "Is", VERDICTS, EXPECTED),
         field("reason", "Reason", hint="Black Friday", is_required=True),
@@ -367,24 +354,26 @@ def annotation_panel(view: AnnotationsView | None) -> list[Cell]:
         *signature("author"),
     ]
     form = act_form("mark", fields, "Annotate", {"monitor": view.monitor, "window": view.stamp})
-    return [panel("Annotations", [*parts, form, html.P(MEANING, className="note")], name="marks")]
+    return [
+        ui.panel("Annotations", [*parts, form, html.P(MEANING, className="note")], name="marks")
+    ]
 
 
-def expected_words(view: AnnotationsView | None) -> str:
+def expected_words(view: views.AnnotationsView | None) -> str:
     """Count what was expected in a sentence's part; empty when nothing was."""
     if view is None or not view.expected:
         return ""
     return plural(len(view.expected), "expected violation")
 
 
-def _annotation(one: Annotation, view: AnnotationsView) -> html.Div:
+def _annotation(one: Annotation, view: views.AnnotationsView) -> html.Div:
     """Show one annotation, what it expects here, and the button that takes it back."""
     about = one.feature or ALL
     if one.check:
         about += f" ({check_words(one.check)})"
     lasting = f", until {moment(one.until)}" if one.until else ""
     said = f" by {one.author} on {moment(one.made_at)}: {one.reason}"
-    lines: list[Cell] = [
+    lines: list[ui.Cell] = [
         html.P([html.B(f"{about} is {VERDICTS[one.verdict]}"), f"{lasting}{said}"])
     ]
     lines += [

@@ -20,9 +20,7 @@ from driftline.alerts.metrics import store as metrics
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.alarm_views import AlarmPoint, StateSpan
-from driftline.dashboard.queries.views import (
-    UNKNOWN,
-)
+from driftline.dashboard.queries.views import UNKNOWN
 from driftline.errors import InputError
 
 POINTS_SHOWN = 500

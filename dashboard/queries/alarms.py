@@ -33,30 +33,8 @@ from driftline.alerts.notify.incidents import Incident, list_incidents
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
-from driftline.dashboard.queries import reach
-from driftline.dashboard.queries.alarm_points import (
-    decided_of,
-    even_edges,
-    joined,
-    note_link,
-    period_end,
-    points_of,
-    read_periods,
-    side_of,
-    spans_of,
-    stored_span,
-    text_of,
-)
-from driftline.dashboard.queries.alarm_views import (
-    AlarmChange,
-    AlarmLine,
-    AlarmsView,
-    AlarmView,
-    ChannelLine,
-)
-from driftline.dashboard.queries.views import (
-    MonitorLine,
-)
+from driftline.dashboard.queries import alarm_points, alarm_views, reach
+from driftline.dashboard.queries.views import MonitorLine
 from driftline.dashboard.words import OWN, duration, limit_words, metric_words, moment
 from driftline.errors import DriftlineError
 
@@ -142,7 +120,7 @@ def alarms_view(
     endpoint: str | None = None,
     size: int = PAGE,
     is_newest: bool = False,
-) -> AlarmsView:
+) -> alarm_views.AlarmsView:
     """Return a page of the alarms that are asked for, the gravest first, with all their counts.
 
     Causes are those of the changes of state, or, where ``is_newest``, of the newest datapoints.
@@ -189,7 +167,7 @@ def alarms_view(
     for found, of_severity, count in connection.execute(of_state):
         counts[found] += count
         paging += count if (found, of_severity) == ("ALARM", "page") else 0
-    return AlarmsView(
+    return alarm_views.AlarmsView(
         now, tuple(lines), counts, paging, total, number, size, state, text, severity,
         suppression.incidents,
     )  # fmt: skip
@@ -213,14 +191,14 @@ def alarm_line(
     suppression: Suppression | None = None,
     *,
     note: Mapping[str, object] | None = None,
-) -> AlarmLine:
+) -> alarm_views.AlarmLine:
     """Return how an alarm stands, with the words of the datapoint that made it so.
 
     Those of a newer one beyond the bound stand beside them, unless ``note`` gives the words of the
     change to this state, as lists do.
     """
     if isinstance(record, UnreadableAlarm):
-        return AlarmLine(
+        return alarm_views.AlarmLine(
             name=record.name,
             state=record.state,
             since=record.state_changed_at,
@@ -241,18 +219,18 @@ def alarm_line(
     note = note or {}
     if record.state != "ALARM" or record.state_reason == reach.CHANGED:
         note = newest = {}
-    is_other = text_of(newest, "cause") != text_of(note, "cause")
-    return AlarmLine(
+    is_other = alarm_points.text_of(newest, "cause") != alarm_points.text_of(note, "cause")
+    return alarm_views.AlarmLine(
         name=record.name,
         state=record.state,
         since=record.state_changed_at,
         severity=record.definition.severity,
         condition=condition,
         reason=record.state_reason,
-        cause=text_of(note, "cause"),
-        link=note_link(note),
-        latest=text_of(newest, "cause") if is_other else None,
-        latest_link=note_link(newest) if is_other else None,
+        cause=alarm_points.text_of(note, "cause"),
+        link=alarm_points.note_link(note),
+        latest=alarm_points.text_of(newest, "cause") if is_other else None,
+        latest_link=alarm_points.note_link(newest) if is_other else None,
         monitor=monitor_of(record),
         deliveries=tuple(deliveries),
         kind="composite" if isinstance(record, CompositeRecord) else "metric",
@@ -300,23 +278,25 @@ def story(
 
 def alarm_view(
     connection: Connection, record: AlarmRecord, now: datetime, bands: BandsOf | None = None
-) -> AlarmView:
+) -> alarm_views.AlarmView:
     """Read everything about one alarm on a metric.
 
     ``bands`` gives the bands of detectors; without it alarms beside a band are drawn without one.
     """
     rule = record.definition
-    decided = decided_of(record)
-    points = points_of(connection, record, {point.start for point in decided}, now, bands)
+    decided = alarm_points.decided_of(record)
+    points = alarm_points.points_of(
+        connection, record, {point.start for point in decided}, now, bands
+    )
     by_start = {point.start: point for point in points}
     suppression = Suppression.read(connection, now)
-    return AlarmView(
+    return alarm_views.AlarmView(
         **story(connection, record, now, bands),
         rule=rule,
         threshold=rule.threshold,
         points=points,
-        decided=tuple(joined(point, by_start.get(point.start)) for point in decided),
-        spans=spans_of(connection, record, points, now),
+        decided=tuple(alarm_points.joined(point, by_start.get(point.start)) for point in decided),
+        spans=alarm_points.spans_of(connection, record, points, now),
         others=tuple(
             alarm_line(connection, other, suppression=suppression)
             for other in _on_same_metric(connection, record)
@@ -326,7 +306,7 @@ def alarm_view(
 
 def changes(
     connection: Connection, alarms: Iterable[AlarmRecord], line: MonitorLine
-) -> tuple[AlarmChange, ...]:
+) -> tuple[alarm_views.AlarmChange, ...]:
     """Read how a monitor's alarms changed their states, newest first."""
     newest = [
         change
@@ -340,23 +320,23 @@ def changes(
 
 def changes_of(
     connection: Connection, record: AnyRecord, limit: int = HISTORY_SHOWN
-) -> tuple[AlarmChange, ...]:
+) -> tuple[alarm_views.AlarmChange, ...]:
     """Read how one alarm changed its states, newest first."""
-    changed: list[AlarmChange] = []
+    changed: list[alarm_views.AlarmChange] = []
     for item in reach.changes_of_state(connection, record, limit):
-        new, reason = side_of(item.data, "newState")
+        new, reason = alarm_points.side_of(item.data, "newState")
         note: Mapping[str, object] = {}
         if new == "ALARM" and isinstance(record, AlarmRecord):
             note = note_at(connection, record, item)
         changed.append(
-            AlarmChange(
+            alarm_views.AlarmChange(
                 time=item.time,
                 alarm=record.name,
-                old=side_of(item.data, "oldState")[0],
+                old=alarm_points.side_of(item.data, "oldState")[0],
                 new=new,
                 reason=reason or item.summary,
-                cause=text_of(note, "cause"),
-                link=note_link(note),
+                cause=alarm_points.text_of(note, "cause"),
+                link=alarm_points.note_link(note),
             )
         )
     return tuple(changed)
@@ -373,8 +353,8 @@ def _notes_of(
     changed = reach.changes_of_state(connection, record, 1)
     note = note_at(connection, record, changed[0]) if changed else {}
     newest: Mapping[str, object] = {}
-    if (stored := stored_span(connection, record)) is not None:
-        decided = decided_of(record)
+    if (stored := alarm_points.stored_span(connection, record)) is not None:
+        decided = alarm_points.decided_of(record)
         earliest = min((point.start for point in decided), default=stored[1])
         newest = _breaching_note(connection, record.definition, stored[1], earliest)
         if decided and not note:  # The change itself is past retention.
@@ -385,7 +365,7 @@ def _notes_of(
 
 def note_at(connection: Connection, record: AlarmRecord, item: HistoryItem) -> Mapping[str, object]:
     """Return the note of the datapoint that decided a change to ALARM; metric math has none."""
-    end, rule = period_end(item), record.definition
+    end, rule = alarm_points.period_end(item), record.definition
     if end is None or rule.metrics:
         return {}
     if note := _breaching_note(connection, rule, end, end):
@@ -403,18 +383,18 @@ def _breaching_note(
     """
     period = timedelta(seconds=rule.period)
     count = max(rule.evaluation_periods, math.ceil((end - earliest) / period))
-    question = Question(rule, None, even_edges(end, period, count))
-    for point in reversed(read_periods(connection, question)):
+    question = Question(rule, None, alarm_points.even_edges(end, period, count))
+    for point in reversed(alarm_points.read_periods(connection, question)):
         if point.note and is_breaching(rule, point):
             return point.note
     return {}
 
 
-def _channels(connection: Connection, rule: AnyDefinition) -> tuple[ChannelLine, ...]:
+def _channels(connection: Connection, rule: AnyDefinition) -> tuple[alarm_views.ChannelLine, ...]:
     """Return how the channels of an alarm fare."""
     statuses = {one.channel.name: one for one in list_channels(connection)}
     return tuple(
-        ChannelLine(
+        alarm_views.ChannelLine(
             name,
             tuple(state for state in STATES if name in rule.actions(state)),
             statuses.get(name),

@@ -15,28 +15,17 @@ from driftline.alerts.alarms.records import AlarmRecord
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries
 from driftline.alerts.tables import outbox
 from driftline.capture.windows.window import Window
+from driftline.dashboard.queries import views
 from driftline.dashboard.queries.alarm_views import AlarmChange
 from driftline.dashboard.queries.alarms import monitor_of
 from driftline.dashboard.queries.documents import Report
 from driftline.dashboard.queries.series import Digest, label_history, metric_history
 from driftline.dashboard.queries.storage import UNREADABLE, Storage
-from driftline.dashboard.queries.views import (
-    AnnotationsView,
-    KindView,
-    MonitorLine,
-    WarmUpView,
-    WindowRun,
-)
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.annotations.store import annotations_between
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import (
-    COLUMNS,
-    WITHOUT_REPORT,
-    is_of,
-    state_of,
-)
+from driftline.monitors.executions import COLUMNS, WITHOUT_REPORT, is_of, state_of
 from driftline.monitors.kind import kind_named
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.upstream import MonitorNames
@@ -56,10 +45,10 @@ _NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc
 
 def monitor_line(
     connection: Connection, definition: MonitorDefinition, alarms: Iterable[AlarmRecord]
-) -> MonitorLine:
+) -> views.MonitorLine:
     """Join a definition with its windows and the alarms on its metrics."""
     runs, version = _runs(connection, definition)
-    return MonitorLine(
+    return views.MonitorLine(
         definition=definition,
         baseline_version=version or definition.baseline_version or "",
         runs=runs,
@@ -70,7 +59,7 @@ def monitor_line(
 
 def _runs(
     connection: Connection, definition: MonitorDefinition
-) -> tuple[tuple[WindowRun, ...], str]:
+) -> tuple[tuple[views.WindowRun, ...], str]:
     """Read the newest windows of a monitor, oldest first, and the last baseline's version."""
     newest = _judged(definition).order_by(*_NEWEST_FIRST).limit(WINDOWS_SHOWN)
     rows = connection.execute(newest).all()
@@ -78,8 +67,8 @@ def _runs(
 
 
 def with_window(
-    connection: Connection, line: MonitorLine, stamp: str
-) -> tuple[MonitorLine, WindowRun]:
+    connection: Connection, line: views.MonitorLine, stamp: str
+) -> tuple[views.MonitorLine, views.WindowRun]:
     """Return a monitor with the windows around one, and that one, however old it is.
 
     NotFoundError when no execution of the monitor is on a window of that start.
@@ -95,7 +84,7 @@ def with_window(
 
 def _around(
     connection: Connection, definition: MonitorDefinition, stamp: str
-) -> tuple[WindowRun, ...]:
+) -> tuple[views.WindowRun, ...]:
     """Read the windows around a start, oldest first; none for what is no start."""
     try:
         start = datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
@@ -123,11 +112,11 @@ def _judged(definition: MonitorDefinition) -> Select[Any]:
 
 def _as_runs(
     connection: Connection, definition: MonitorDefinition, rows: Sequence[Row[Any]]
-) -> tuple[WindowRun, ...]:
+) -> tuple[views.WindowRun, ...]:
     """Turn executions, newest first, into windows, oldest first."""
     names = MonitorNames(connection, CURRENT.get().endpoints)
     runs = (
-        WindowRun(
+        views.WindowRun(
             start=row.window_start,
             end=row.window_end,
             stamp=f"{row.window_start:{STAMP}}",
@@ -148,10 +137,10 @@ def _as_runs(
 
 
 def one_a_start(
-    definition: MonitorDefinition, newest_first: Iterable[WindowRun]
-) -> tuple[WindowRun, ...]:
+    definition: MonitorDefinition, newest_first: Iterable[views.WindowRun]
+) -> tuple[views.WindowRun, ...]:
     """Return windows, oldest first; of those with one start the schedule's own, else the first."""
-    runs: dict[datetime, WindowRun] = {}
+    runs: dict[datetime, views.WindowRun] = {}
     for run in newest_first:
         # Somebody may have run a part of a window by hand, which must not hide the whole.
         if run.start not in runs or definition.timetable.has_window(Window(run.start, run.end)):
@@ -171,8 +160,12 @@ def dead_count(connection: Connection) -> int:
 
 
 def annotations_view(
-    engine: Engine, line: MonitorLine, run: WindowRun, report: Report | None, chosen: str | None
-) -> AnnotationsView:
+    engine: Engine,
+    line: views.MonitorLine,
+    run: views.WindowRun,
+    report: Report | None,
+    chosen: str | None,
+) -> views.AnnotationsView:
     """Read the annotations that reach a window, and what may be said of it."""
     with read_connection(engine) as connection:
         annotations = annotations_between(
@@ -187,12 +180,14 @@ def annotations_view(
         ]
     )
     is_judged = run.state not in ("failed", "empty", "stopped", "unlabelled")
-    return AnnotationsView(
+    return views.AnnotationsView(
         line.name, run.stamp, is_judged, tuple(names), chosen, tuple(annotations), expected
     )
 
 
-def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> WarmUpView | None:
+def warm_up_view(
+    engine: Engine, storage: Storage, line: views.MonitorLine
+) -> views.WarmUpView | None:
     """Return what is suppressed now; None when nothing is, or the baseline cannot be read."""
     definition = line.definition
     if not line.suppressed:
@@ -205,13 +200,13 @@ def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> WarmUpV
         return None
     with read_connection(engine) as connection:
         words, stable = suppressed_now(connection, definition, baseline)
-    return WarmUpView(definition.name, words, stable) if words else None
+    return views.WarmUpView(definition.name, words, stable) if words else None
 
 
 def kind_view(
     connection: Connection,
-    line: MonitorLine,
-    run: WindowRun,
+    line: views.MonitorLine,
+    run: views.WindowRun,
     report: Report | None,
     *,
     asked: str | None,
@@ -219,7 +214,7 @@ def kind_view(
     digests: Mapping[str, Digest],
     changes: tuple[AlarmChange, ...],
     now: datetime,
-) -> KindView:
+) -> views.KindView:
     """Join one window's document with what the database and other documents say over time."""
     kind, metrics = line.definition.kind, report.metrics if report else ()
     chosen = choose_metric(metrics, kind, asked, keep)
@@ -229,7 +224,7 @@ def kind_view(
         # The document is gone, or this window could not be judged: draw what others say.
         others = [one for digest in digests.values() for one in digest.metrics.values()]
         chosen = choose_metric(others, kind, asked or keep, None)
-    return KindView(
+    return views.KindView(
         now=now,
         monitor=line,
         run=run,

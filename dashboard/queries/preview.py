@@ -19,13 +19,7 @@ from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
 from driftline.alerts.evaluation.reading import BandsOf
 from driftline.alerts.evaluation.replay import preview
 from driftline.alerts.evaluation.replay_metric import Line
-from driftline.dashboard.queries.alarm_views import (
-    AlarmPoint,
-    Preview,
-    PreviewRun,
-    StateSpan,
-    times_in_alarm,
-)
+from driftline.dashboard.queries import alarm_views
 from driftline.errors import InputError
 
 EVALUATIONS_MAX = 1_000
@@ -43,9 +37,9 @@ def preview_alarm(
     start: datetime | None,
     now: datetime,
     bands: BandsOf | None = None,
-) -> Preview:
+) -> alarm_views.Preview:
     """Run an alarm with the values asked for, and as declared, over what is stored."""
-    shown = Preview(_values(record.definition) | dict(asked), bool(asked))
+    shown = alarm_views.Preview(_values(record.definition) | dict(asked), bool(asked))
     if not asked:
         return shown
     try:
@@ -125,7 +119,7 @@ def _run(
     start: datetime,
     end: datetime,
     bands: BandsOf | None,
-) -> PreviewRun:
+) -> alarm_views.PreviewRun:
     """Judge once for each period, so that the last evaluation is at the end."""
     period = timedelta(seconds=rule.period)
     count = max(1, min(EVALUATIONS_MAX, (end - start) // period))
@@ -140,8 +134,8 @@ def _run(
     lines = list(preview(connection, document, longest=LOOKED_AT_MAX, bands=bands))
     spans = _spans(lines, period)
     in_alarm = sum((one.end - one.start for one in spans if one.state == "ALARM"), timedelta())
-    return PreviewRun(
-        fired=times_in_alarm(spans),
+    return alarm_views.PreviewRun(
+        fired=alarm_views.times_in_alarm(spans),
         in_alarm=in_alarm,
         state=lines[-1].state,
         spans=spans,
@@ -149,18 +143,18 @@ def _run(
     )
 
 
-def _spans(lines: Sequence[Line], period: timedelta) -> tuple[StateSpan, ...]:
+def _spans(lines: Sequence[Line], period: timedelta) -> tuple[alarm_views.StateSpan, ...]:
     """Lay each state over the period after which it held, equal neighbours as one."""
-    found: list[StateSpan] = []
+    found: list[alarm_views.StateSpan] = []
     for line in lines:
         start = line.time - period
         if found and found[-1].state == line.state:
             start = found.pop().start
-        found.append(StateSpan(start, line.time, line.state))
+        found.append(alarm_views.StateSpan(start, line.time, line.state))
     return tuple(found)
 
 
-def _points(lines: Sequence[Line], period: timedelta) -> tuple[AlarmPoint, ...]:
+def _points(lines: Sequence[Line], period: timedelta) -> tuple[alarm_views.AlarmPoint, ...]:
     """Gather the periods that the evaluations looked at, each once, oldest first."""
     by_time = {
         str(one["timestamp"]): one
@@ -169,7 +163,7 @@ def _points(lines: Sequence[Line], period: timedelta) -> tuple[AlarmPoint, ...]:
         if one["value"] is not None
     }
     points = [
-        AlarmPoint(
+        alarm_views.AlarmPoint(
             start=datetime.fromisoformat(text),
             end=datetime.fromisoformat(text) + period,
             value=_float(one["value"]),

@@ -23,14 +23,8 @@ from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.tables import datapoints
 from driftline.alerts.tables import metrics as metric_table
+from driftline.dashboard.queries import views
 from driftline.dashboard.queries.documents import Report
-from driftline.dashboard.queries.views import (
-    ColumnHistory,
-    LabelHistory,
-    MetricHistory,
-    MonitorLine,
-    WindowRun,
-)
 from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.datapoints import DATA_METRICS, UNQUOTED
 from driftline.monitors.results.metric import MetricResult
@@ -65,7 +59,7 @@ class ReportCache:
         self._digests: OrderedDict[str, Digest] = OrderedDict()
 
     def digests(
-        self, runs: Sequence[WindowRun], patience_s: float = PATIENCE_S
+        self, runs: Sequence[views.WindowRun], patience_s: float = PATIENCE_S
     ) -> Mapping[str, Digest]:
         """Return what is known of some executions, by their ids; absent is not read yet."""
         end = self._clock() + patience_s
@@ -79,7 +73,7 @@ class ReportCache:
                 known[run.execution] = digest or Digest()
         return known
 
-    def _learn(self, run: WindowRun) -> Digest:
+    def _learn(self, run: views.WindowRun) -> Digest:
         report = self._read(run.folder) or Report()
         digest = Digest(report.bounds, {metric.key: metric for metric in report.metrics})
         with self._lock:
@@ -100,8 +94,8 @@ class _Series:
 
 
 def column_history(
-    connection: Connection, line: MonitorLine, column: str, digests: Mapping[str, Digest]
-) -> ColumnHistory:
+    connection: Connection, line: views.MonitorLine, column: str, digests: Mapping[str, Digest]
+) -> views.ColumnHistory:
     """Read one column over all windows; its bounds are those of the documents that were read."""
     name = quote(column, safe=UNQUOTED)
     drift, present, data = (
@@ -109,7 +103,7 @@ def column_history(
         for prefix in ("feature_baseline_drift_", "feature_non_null_", "feature_data_")
     )
     bounds = [digests.get(run.execution, Digest()).bounds.get(column, np.nan) for run in line.runs]
-    return ColumnHistory(
+    return views.ColumnHistory(
         distance=drift.mean,
         bound=np.array(bounds, dtype=np.float64),
         missing=1.0 - present.mean,
@@ -121,19 +115,22 @@ def column_history(
 
 
 def label_history(
-    connection: Connection, line: MonitorLine, runs: Sequence[WindowRun]
-) -> LabelHistory | None:
+    connection: Connection, line: views.MonitorLine, runs: Sequence[views.WindowRun]
+) -> views.LabelHistory | None:
     """Read how many rows of each window had a label; None for a kind that needs none."""
     labelled = _read(connection, line, OWN_METRICS, "labelled_rows", runs).mean
     if not kind_named(line.definition.kind).uses_labels or np.isnan(labelled).all():
         return None
     rows = np.array([np.nan if run.row_count is None else run.row_count for run in runs])
-    return LabelHistory(rows=rows, labelled=labelled)
+    return views.LabelHistory(rows=rows, labelled=labelled)
 
 
 def metric_history(
-    connection: Connection, line: MonitorLine, metric: MetricResult, digests: Mapping[str, Digest]
-) -> MetricHistory:
+    connection: Connection,
+    line: views.MonitorLine,
+    metric: MetricResult,
+    digests: Mapping[str, Digest],
+) -> views.MetricHistory:
     """Take values from the database, and from documents what only they hold."""
     values = _metric_values(connection, line, metric)
     ends = np.full((3, len(line.runs)), np.nan)
@@ -146,10 +143,12 @@ def metric_history(
         violated[index] = measured.violated
         if np.isnan(values[index]):
             values[index] = _finite(measured.value)
-    return MetricHistory(metric, values, ends[0], ends[1], ends[2], violated)
+    return views.MetricHistory(metric, values, ends[0], ends[1], ends[2], violated)
 
 
-def _metric_values(connection: Connection, line: MonitorLine, metric: MetricResult) -> np.ndarray:
+def _metric_values(
+    connection: Connection, line: views.MonitorLine, metric: MetricResult
+) -> np.ndarray:
     """Read one measured metric over all windows, NaN where it has no finite value.
 
     Which dimensions a kind adds is its own matter: those of the metric must be among them.
@@ -174,7 +173,11 @@ def _metric_values(connection: Connection, line: MonitorLine, metric: MetricResu
 
 
 def _read(
-    connection: Connection, line: MonitorLine, namespace: str, name: str, runs: Sequence[WindowRun]
+    connection: Connection,
+    line: views.MonitorLine,
+    namespace: str,
+    name: str,
+    runs: Sequence[views.WindowRun],
 ) -> _Series:
     try:
         namespace, dimensions = metric_place(namespace, line.name, line.endpoint)
@@ -184,7 +187,9 @@ def _read(
     return _aligned(connection, metric_id, runs)
 
 
-def _aligned(connection: Connection, metric_id: int | None, runs: Sequence[WindowRun]) -> _Series:
+def _aligned(
+    connection: Connection, metric_id: int | None, runs: Sequence[views.WindowRun]
+) -> _Series:
     """Lay a metric's datapoints over windows by the windows' starts."""
     numbers = np.full((3, len(runs)), np.nan)
     notes: list[Mapping[str, object]] = [{}] * len(runs)

@@ -24,20 +24,7 @@ from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import Coverage, EndpointReport, report
 from driftline.capture.tables.storage import list_folders, open_storage
 from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
-from driftline.dashboard.queries.documents import (
-    Document,
-    Feature,
-    Report,
-    Violation,
-    numbers_of,
-    read_report,
-)
-from driftline.dashboard.queries.views import (
-    ContributingRows,
-    MonitorLine,
-    ReferenceSummary,
-    WindowRun,
-)
+from driftline.dashboard.queries import documents, views
 from driftline.dashboard.words import count, moment, plural
 from driftline.errors import DriftlineError
 from driftline.monitors.drift_test.drift import reference_columns
@@ -67,7 +54,7 @@ QUANTILES = np.array([0.05, 0.5, 0.95])
 UNREADABLE = (DriftlineError, OSError, ValueError, pa.ArrowException)
 """What reading a damaged or absent store raises."""
 
-Pointed = tuple[Violation, Condition]
+Pointed = tuple[documents.Violation, Condition]
 """A violation and the condition that its rows meet."""
 
 
@@ -76,7 +63,7 @@ class Evidence:
     """What the rows show, None where there is nothing; ``notes`` say what cannot be shown."""
 
     comparison: Comparison | None = None
-    rows: ContributingRows | None = None
+    rows: views.ContributingRows | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -94,22 +81,22 @@ class Storage:
         self._baselines: dict[tuple[str, str], Baseline] = {}
         self._stats: dict[str, tuple[float, EndpointReport]] = {}
 
-    def report(self, folder: str) -> Report | None:
+    def report(self, folder: str) -> documents.Report | None:
         """Read an execution's report; None when it wrote none or retention took it."""
         document = self._document(folder, "report.json")
-        return None if document is None else read_report(document)
+        return None if document is None else documents.read_report(document)
 
     def quantiles(self, folder: str, column: str) -> tuple[float, ...] | None:
         """Return a column's 5th, 50th and 95th percentile in the window of an execution.
 
         None when the window has no numbers of it, or no document any more.
         """
-        levels = numbers_of(self._document(folder, "statistics.json")).get(column, [])
+        levels = documents.numbers_of(self._document(folder, "statistics.json")).get(column, [])
         if not any(levels):
             return None
         return tuple(QuantileSketch.from_levels(levels).quantiles(QUANTILES).tolist())
 
-    def _document(self, folder: str, name: str) -> Document | None:
+    def _document(self, folder: str, name: str) -> documents.Document | None:
         if not folder:
             return None
         filesystem, path = open_storage(self.root)
@@ -133,11 +120,11 @@ class Storage:
                 self._baselines[key] = baseline
         return baseline
 
-    def baseline_of(self, line: MonitorLine) -> Baseline:
+    def baseline_of(self, line: views.MonitorLine) -> Baseline:
         """Load the baseline that a monitor compares with."""
         return self.baseline(line.definition.baseline, line.baseline_version)
 
-    def summary(self, line: MonitorLine, column: str) -> ReferenceSummary | None:
+    def summary(self, line: views.MonitorLine, column: str) -> views.ReferenceSummary | None:
         """Sum up one column of the baseline; None when it cannot be read or never had it."""
         try:
             baseline = self.baseline_of(line)
@@ -149,16 +136,16 @@ class Storage:
             return None
         missing = 1.0 - profile.completeness
         if not profile.is_number or not profile.sketch.count:
-            return ReferenceSummary(missing)
+            return views.ReferenceSummary(missing)
         low, middle, high = profile.sketch.quantiles(QUANTILES).tolist()
-        return ReferenceSummary(missing, profile.moments.mean, low, middle, high)
+        return views.ReferenceSummary(missing, profile.moments.mean, low, middle, high)
 
     def evidence(
         self,
-        line: MonitorLine,
-        run: WindowRun,
-        report: Report | None,
-        feature: Feature | None = None,
+        line: views.MonitorLine,
+        run: views.WindowRun,
+        report: documents.Report | None,
+        feature: documents.Feature | None = None,
     ) -> Evidence:
         """Read what the rows show of a feature, or, without one, of the gravest violation.
 
@@ -192,9 +179,9 @@ class Storage:
     def _comparison(
         self,
         baseline: Baseline,
-        line: MonitorLine,
-        run: WindowRun,
-        feature: Feature,
+        line: views.MonitorLine,
+        run: views.WindowRun,
+        feature: documents.Feature,
         pointed: Pointed | None,
     ) -> Comparison | None:
         """Count one feature's rows of a window on the baseline's own cells."""
@@ -217,11 +204,11 @@ class Storage:
     def _rows(
         self,
         baseline: Baseline,
-        line: MonitorLine,
-        run: WindowRun,
+        line: views.MonitorLine,
+        run: views.WindowRun,
         pointed: Pointed,
         ranked: Sequence[str],
-    ) -> ContributingRows:
+    ) -> views.ContributingRows:
         """Read the first rows that meet a violation's condition.
 
         Of many columns those that contribute most: ``ranked`` names them in that order.
@@ -239,7 +226,7 @@ class Storage:
         texts = {name: _texts(table.column(name)) for name in table.column_names}
         blank = ("",) * table.num_rows
         others = [name for name in names if name not in (*IDS, predicate.column) and name in texts]
-        return ContributingRows(
+        return views.ContributingRows(
             violation=violation,
             feature=predicate.column,
             predicate=str(predicate),
@@ -254,7 +241,7 @@ class Storage:
         )
 
     def all_rows(
-        self, baseline: Baseline, line: MonitorLine, run: WindowRun, pointed: Pointed
+        self, baseline: Baseline, line: views.MonitorLine, run: views.WindowRun, pointed: Pointed
     ) -> Iterator[pa.RecordBatch]:
         """Read all rows that meet a violation's condition, each with its contribution."""
         violation, condition = pointed
@@ -324,7 +311,7 @@ class Storage:
         return dict(counts)
 
     def _read(
-        self, baseline: Baseline, line: MonitorLine, run: WindowRun, columns: list[str]
+        self, baseline: Baseline, line: views.MonitorLine, run: views.WindowRun, columns: list[str]
     ) -> WindowRead:
         window = Window(run.start, run.end)
         signature, source = baseline.signature, line.definition.external
@@ -337,7 +324,7 @@ class Storage:
 
 
 def _since_judged(
-    line: MonitorLine, run: WindowRun, comparison: Comparison | None
+    line: views.MonitorLine, run: views.WindowRun, comparison: Comparison | None
 ) -> tuple[str, ...]:
     """Return a note when more or fewer rows lie in the window now than were judged."""
     # Only this kind judges every captured row.

@@ -16,48 +16,15 @@ from driftline.alerts.alarms.records import AlarmRecord
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.incidents import get_incident
 from driftline.dashboard.address import Address
-from driftline.dashboard.queries import reach
+from driftline.dashboard.queries import fleet, monitors, reach, views
 from driftline.dashboard.queries.alarm_views import AlarmsView, AlarmView, CompositeView
-from driftline.dashboard.queries.alarms import (
-    alarm_line,
-    alarm_view,
-    alarms_view,
-    changes,
-)
+from driftline.dashboard.queries.alarms import alarm_line, alarm_view, alarms_view, changes
 from driftline.dashboard.queries.baselines import require_baseline
 from driftline.dashboard.queries.composites import composite_view
-from driftline.dashboard.queries.fleet import (
-    EndpointView,
-    drift_map,
-    endpoint_lines,
-    firing_by_endpoint,
-    state_lines,
-)
-from driftline.dashboard.queries.monitors import (
-    annotations_view,
-    dead_count,
-    kind_view,
-    monitor_line,
-    newest_sent,
-    warm_up_view,
-    with_window,
-)
 from driftline.dashboard.queries.notifications import Notifications
 from driftline.dashboard.queries.preview import preview_alarm
-from driftline.dashboard.queries.series import (
-    ReportCache,
-    column_history,
-)
+from driftline.dashboard.queries.series import ReportCache, column_history
 from driftline.dashboard.queries.storage import Evidence, Storage
-from driftline.dashboard.queries.views import (
-    ColumnView,
-    EndpointLine,
-    KindView,
-    MonitorLine,
-    MonitorView,
-    OverviewView,
-    WindowRun,
-)
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.external.source import UNLIMITED, Access
@@ -97,40 +64,40 @@ class Stores:
 
     def overview(
         self, text: str | None = None, state: str | None = None, number: int = 1
-    ) -> OverviewView:
+    ) -> views.OverviewView:
         """Return everything that the first page shows, of the endpoints that are asked for."""
         now = self.now()
         with read_connection(self.engine) as connection:
             alarms = alarms_view(connection, now, state="ALARM", size=FIRING_SHOWN, is_newest=True)
-            monitors = state_lines(connection, now)
-            firing = firing_by_endpoint(connection)
-            sent, dead = newest_sent(connection), dead_count(connection)
+            lines = fleet.state_lines(connection, now)
+            firing = fleet.firing_by_endpoint(connection)
+            sent, dead = monitors.newest_sent(connection), monitors.dead_count(connection)
             if reach.is_limited():
                 sent, dead = (), 0
         captured = filter(reach.is_reached, self.storage.captured())
-        lines = endpoint_lines(monitors, captured, firing)
+        endpoints = fleet.endpoint_lines(lines, captured, firing)
         asked = [
             line
-            for line in lines
+            for line in endpoints
             if (not text or line.says(text))
             and (state is None or (line.worst.state if line.worst else "none") == state)
         ]
         asked.sort(key=lambda one: (one.worst.rank if one.worst else 9, -one.firing, one.name))
         number = min(number, max(1, -(-len(asked) // ENDPOINTS_SHOWN)))
         shown = asked[ENDPOINTS_SHOWN * (number - 1) : ENDPOINTS_SHOWN * number]
-        return OverviewView(
-            now, tuple(lines), tuple(self._counted(shown)), alarms, sent, dead, text, state,
+        return views.OverviewView(
+            now, tuple(endpoints), tuple(self._counted(shown)), alarms, sent, dead, text, state,
             len(asked), number, ENDPOINTS_SHOWN,
         )  # fmt: skip
 
     def endpoint(
         self, name: str, tab: str, monitor: str | None, text: str | None, number: int
-    ) -> EndpointView:
+    ) -> fleet.EndpointView:
         """Return a tab of an endpoint's page; NotFoundError when there is none of the name."""
         now = self.now()
         with read_connection(self.engine) as connection:
             self._require_endpoint(connection, name)
-            lines = state_lines(connection, now, name)
+            lines = fleet.state_lines(connection, now, name)
             alarms = alarms_view(
                 connection, now, state="ALARM", endpoint=name, size=FIRING_SHOWN, is_newest=True
             )
@@ -138,12 +105,12 @@ class Stores:
             chosen = next((one for one in judging if monitor in (None, one.name)), None)
             drift = None
             if tab == "drift" and chosen is not None:
-                drift = drift_map(connection, chosen.definition, text, number)
-        line = EndpointLine(name, lines, firing=alarms.total)
+                drift = fleet.drift_map(connection, chosen.definition, text, number)
+        line = views.EndpointLine(name, lines, firing=alarms.total)
         stats = self.storage.capture_stats(name, now) if tab == "traffic" else None
         unaccounted = self.storage.unaccounted().get(name, 0) if tab == "traffic" else 0
         (line,) = self._counted([line])
-        return EndpointView(now, line, tab, alarms, chosen, drift, stats, unaccounted, text)
+        return fleet.EndpointView(now, line, tab, alarms, chosen, drift, stats, unaccounted, text)
 
     def _require_endpoint(self, connection: Connection, name: str) -> None:
         """Refuse an endpoint without a monitor and without rows, for who asks."""
@@ -184,7 +151,7 @@ class Stores:
 
     def monitor(
         self, name: str, window: str | None, feature: str | None, keep: str | None = None
-    ) -> MonitorView:
+    ) -> views.MonitorView:
         """Return one monitor, one of its windows and one of its features.
 
         ``keep`` is the feature of the window before, shown again if this window has it.
@@ -193,7 +160,7 @@ class Stores:
             records = reach.alarms(connection, name)
             line, run = self._window(connection, name, window, records)
             past = changes(connection, records, line)
-        view = MonitorView(now=self.now(), monitor=line, changes=past)
+        view = views.MonitorView(now=self.now(), monitor=line, changes=past)
         if run is None:
             return view
         report = self.storage.report(run.folder)
@@ -216,11 +183,13 @@ class Stores:
             rows=found.rows,
             notes=found.notes,
             kept=feature or keep,
-            annotations=annotations_view(self.engine, line, run, report, of),
-            warm_up=warm_up_view(self.engine, self.storage, line),
+            annotations=monitors.annotations_view(self.engine, line, run, report, of),
+            warm_up=monitors.warm_up_view(self.engine, self.storage, line),
         )
 
-    def judged(self, name: str, window: str | None) -> tuple[MonitorLine, WindowRun | None]:
+    def judged(
+        self, name: str, window: str | None
+    ) -> tuple[views.MonitorLine, views.WindowRun | None]:
         """Return a monitor and one of its windows, the newest when unset; None before the first."""
         with read_connection(self.engine) as connection:
             return self._window(connection, name, window, reach.alarms(connection, name))
@@ -249,25 +218,25 @@ class Stores:
 
     def measured(
         self, name: str, window: str | None, metric: str | None, keep: str | None = None
-    ) -> KindView:
+    ) -> views.KindView:
         """Return one window of a monitor that measures, and one of its metrics over time."""
         with read_connection(self.engine) as connection:
             records = reach.alarms(connection, name)
             line, run = self._window(connection, name, window, records)
             past = changes(connection, records, line)
             if run is None:
-                return KindView(now=self.now(), monitor=line, changes=past)
+                return views.KindView(now=self.now(), monitor=line, changes=past)
             report = self.storage.report(run.folder)
-            view = kind_view(
+            view = monitors.kind_view(
                 connection, line, run, report,
                 asked=metric, keep=keep, digests=self.reports.digests(line.runs), changes=past,
                 now=self.now(),
             )  # fmt: skip
         found = self.storage.evidence(line, run, report)
-        said = annotations_view(self.engine, line, run, report, None)
+        said = monitors.annotations_view(self.engine, line, run, report, None)
         return replace(view, annotations=said, rows=found.rows, notes=found.notes)
 
-    def column(self, name: str, column: str, window: str | None) -> ColumnView:
+    def column(self, name: str, column: str, window: str | None) -> views.ColumnView:
         """Return one column of a monitor over all windows, and in one of them."""
         with read_connection(self.engine) as connection:
             records = reach.alarms(connection, name)
@@ -280,13 +249,13 @@ class Stores:
                 if _watches(record, line, column)
             )
         if run is None:
-            return ColumnView(MonitorView(now=self.now(), monitor=line), column, alarms)
+            return views.ColumnView(views.MonitorView(now=self.now(), monitor=line), column, alarms)
         shown = self.monitor(name, run.stamp, None, column)
         if shown.feature is None or shown.feature.feature != column:
             if np.isnan(history.missing).all():
                 raise NotFoundError(f'no window of monitor "{name}" has a column "{column}"')
             shown = replace(shown, feature=None, comparison=None, rows=None)
-        return ColumnView(
+        return views.ColumnView(
             shown=shown,
             column=column,
             alarms=alarms,
@@ -297,22 +266,18 @@ class Stores:
         )
 
     def _window(
-        self,
-        connection: Connection,
-        name: str,
-        stamp: str | None,
-        alarms: Iterable[AlarmRecord],
-    ) -> tuple[MonitorLine, WindowRun | None]:
+        self, connection: Connection, name: str, stamp: str | None, alarms: Iterable[AlarmRecord]
+    ) -> tuple[views.MonitorLine, views.WindowRun | None]:
         """Read a monitor and the window that was asked for; the newest when none was."""
-        line = monitor_line(connection, reach.monitor(connection, name), alarms)
+        line = monitors.monitor_line(connection, reach.monitor(connection, name), alarms)
         begun = list_runs(connection, line.name, endpoints=CURRENT.get().endpoints)
         line = replace(line, begun=tuple(begun))
         run = line.last
         if stamp is not None:
-            line, run = with_window(connection, line, stamp)
+            line, run = monitors.with_window(connection, line, stamp)
         return line, run and replace(run, log=tuple(log_of(connection, run.execution)))
 
-    def _counted(self, lines: Iterable[EndpointLine]) -> Iterator[EndpointLine]:
+    def _counted(self, lines: Iterable[views.EndpointLine]) -> Iterator[views.EndpointLine]:
         """Add what was captured, as the last audit has it; a few that it has not seen are read."""
         audited, left = self.storage.coverage(), COUNTED
         for line in lines:
@@ -324,7 +289,7 @@ class Stores:
             yield replace(line, coverage=found)
 
 
-def _watches(record: AlarmRecord, line: MonitorLine, column: str) -> bool:
+def _watches(record: AlarmRecord, line: views.MonitorLine, column: str) -> bool:
     """Whether an alarm is on the whole monitor, or on a metric of this column."""
     rule = record.definition
     if rule.dimensions.get("MonitoringSchedule") != line.name:
