@@ -143,6 +143,7 @@ _NOTED = frozenset(
         ("POST ", "/tokens"),
         ("DELETE ", "/tokens/{name}"),
         ("DELETE ", "/sessions/{subject}"),
+        ("POST ", "/capture/erasures"),
     )
 )
 # Sent by programs, many times a second; what came is counted elsewhere.

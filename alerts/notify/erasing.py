@@ -68,6 +68,19 @@ def clear_messages(
     return len(found)
 
 
+def clear_told(connection: Connection, alarm_ids: Collection[int], *, dry_run: bool = False) -> int:
+    """Take what messages of no alarm say out of them, by the numbers that stand for one."""
+    table = tables.outbox.c
+    query = select(tables.outbox).where(table.alarm_id.in_(alarm_ids))
+    rows = [row for row in connection.execute(query) if not (row.facts or {}).get("erased")]
+    if rows and not dry_run:
+        channels = {row.name: row for row in connection.execute(select(tables.channels))}
+        for row in rows:
+            _clear_message(connection, row, Style.of(channels.get(row.channel)))
+        _clear_attempts(connection, {str(row.id) for row in rows})
+    return len(rows)
+
+
 def _quoting(connection: Connection, monitors: Collection[str]) -> set[int]:
     """Find the alarms whose reason quotes sums and extremes of a monitor's columns."""
     table = tables.alarms.c

@@ -1,7 +1,7 @@
 """Removes ids from documents of executions and from quarantined records.
 
 What holds values of rows is cleared window by window, by who knows about windows: this package
-knows neither monitors nor the database, and is given a ``WindowClearer``.
+knows neither monitors nor the database, and is given a ``WindowClearer`` and a ``RequestClearer``.
 """
 
 from __future__ import annotations
@@ -69,6 +69,65 @@ def clear_no_window(
     return ClearedWindows()
 
 
+@dataclass(frozen=True, slots=True)
+class ClearedRequests:
+    """What is kept of requests beside their rows, and was removed.
+
+    ``invocations``: asynchronous ones, answered or not; ``jobs``: transform jobs of which a reason
+    was removed; ``messages``: notifications that lost their text; ``found``: inference ids of such
+    invocations; ``unanswered``: those that wait no longer, and may have reached the model already.
+    """
+
+    invocations: int = 0
+    jobs: int = 0
+    messages: int = 0
+    found: frozenset[str] = frozenset()
+    unanswered: frozenset[str] = frozenset()
+
+    def __add__(self, other: ClearedRequests) -> ClearedRequests:
+        return ClearedRequests(
+            self.invocations + other.invocations,
+            self.jobs + other.jobs,
+            self.messages + other.messages,
+            self.found | other.found,
+            self.unanswered | other.unanswered,
+        )
+
+
+class RequestClearer(Protocol):
+    """Removes what is kept of requests beside their rows: queued bodies, answers, reasons.
+
+    Called with the inference ids that were asked for (of all endpoints when it is None), and before
+    rows of an endpoint go (``of_rows``) with theirs. Doing it twice is safe.
+    """
+
+    def __call__(
+        self,
+        endpoint: str | None,
+        inference_ids: Collection[str],
+        now: datetime,
+        /,
+        *,
+        of_rows: bool = False,
+        dry_run: bool = False,
+    ) -> ClearedRequests:
+        """Clear what is kept of these requests, or only count it."""
+        ...
+
+
+def clear_no_request(
+    _endpoint: str | None,
+    _inference_ids: Collection[str],
+    _now: datetime,
+    /,
+    *,
+    of_rows: bool = False,
+    dry_run: bool = False,
+) -> ClearedRequests:
+    """Clear nothing: for a storage root without a server's database."""
+    return ClearedRequests()
+
+
 def clear_documents(
     root: str, ids: Iterable[str], span: tuple[datetime, datetime] | None, *, dry_run: bool = False
 ) -> int:
@@ -78,11 +137,9 @@ def clear_documents(
     the windows clears those as a whole (``WindowClearer``). In JSON an id is a text or a part of
     one: a number, a key or a bracket that reads like it is something else.
     """
-    sought = sorted(set(ids), key=len, reverse=True)
-    if not sought:
+    if not (sought := set(ids)):
         return 0
-    # The longest first, for one may begin another; and none inside of a longer word.
-    pattern = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, sought))})(?![\w-])")
+    pattern = words_of(sought)
     filesystem, path = open_storage(root)
     cleared = 0
     with reaching(f"{root}/executions"):
@@ -99,6 +156,13 @@ def clear_documents(
                     found = clean.encode(errors="surrogateescape")
                     replace_object(filesystem, entry.path, found)
     return cleared
+
+
+def words_of(ids: Collection[str]) -> re.Pattern[str]:
+    """Return what finds one of some ids in a text, as a whole word."""
+    # The longest first, for one may begin another.
+    sought = "|".join(map(re.escape, sorted(ids, key=len, reverse=True)))
+    return re.compile(rf"(?<![\w-])(?:{sought})(?![\w-])")
 
 
 def _without(pattern: re.Pattern[str], content: str, *, is_json: bool) -> str:

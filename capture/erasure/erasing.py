@@ -20,8 +20,10 @@ import pyarrow.compute as pc
 
 from driftline.capture.erasure.clearing import (
     ClearedWindows,
+    RequestClearer,
     WindowClearer,
     clear_documents,
+    clear_no_request,
     clear_no_window,
     clear_quarantine,
 )
@@ -68,10 +70,11 @@ class Erased:
     how many of them stood nowhere; ``endpoints``: what was removed, by endpoint; those without
     anything are left out; ``documents``: documents of executions that named a removed row by its
     id, beside those of ``windows``; ``windows``, ``messages``: judged windows that held a removed
-    row, and messages about them, that lost what may be its values; ``quarantined``: records on this
-    host that no broker took; ``until``: until when records and labels that come later under these
-    ids are dropped; ``open_spools``: spools of this host whose newest segment stays, raw, for their
-    writers live.
+    row, and messages about them or about asynchronous invocations, that lost what may be its
+    values; ``invocations``: asynchronous ones that lost body, answer and reason; ``jobs``: failed
+    transform jobs that lost their reason; ``quarantined``: records on this host that no broker
+    took; ``until``: until when records and labels that come later under these ids are dropped;
+    ``open_spools``: spools of this host whose newest segment stays, raw, for their writers live.
     """
 
     dry_run: bool
@@ -81,6 +84,8 @@ class Erased:
     documents: int
     windows: int
     messages: int
+    invocations: int
+    jobs: int
     quarantined: int
     until: datetime | None
     open_spools: int = 0
@@ -144,6 +149,7 @@ def erase(
     where: RowCondition | None = None,
     spool_dir: Path | None = None,
     windows: WindowClearer = clear_no_window,
+    requests: RequestClearer = clear_no_request,
     dry_run: bool = False,
 ) -> Erased:
     """Erase all that is stored under ids or meets a condition; drop by id what arrives later."""
@@ -155,6 +161,7 @@ def erase(
     erased: dict[str, EndpointErased] = {}
     rows_found, documents = Found(), 0
     cleared = ClearedWindows() if dry_run else finish_clearing(root, windows, now)
+    kept = requests(endpoint, asked.get("inference_id", []), now, dry_run=dry_run)
     name = WriterName(names)
     try:
         for one in endpoints_of(root) if endpoint is None else [endpoint]:
@@ -165,22 +172,33 @@ def erase(
                 # Labels may come later under these, too.
                 by_event: Mapping[Kind, Iterable[str]] = {"event_id": rows.events}
                 until = record_requests(root, by_event, one, now=now, keep=keep)
+            of_rows = requests(
+                one, rows.inferences, now, of_rows=bool(rows.events), dry_run=dry_run
+            )
+            if not dry_run and (may_come := of_rows.unanswered - keys):
+                # A server may have asked the model: that row is captured later.
+                late: Mapping[Kind, Iterable[str]] = {"inference_id": may_come}
+                until = record_requests(root, late, one, now=now, keep=keep)
+                known = [*asked.get("inference_id", []), *may_come]
+                rows = eraser.find({**asked, "inference_id": known}, where)
             erased[one], more, count = remove_cleared(
                 root, eraser, rows, keys, windows, dry_run=dry_run
             )
-            cleared, documents = cleared + more, documents + count
+            cleared, documents, kept = cleared + more, documents + count, kept + of_rows
             rows_found.include(rows, eraser.labelled)
     finally:
         name.close()
-    late = clear_documents(root, keys | rows_found.events, rows_found.span, dry_run=dry_run)
+    named = clear_documents(root, keys | rows_found.events, rows_found.span, dry_run=dry_run)
     return Erased(
         dry_run=dry_run,
         asked=len(keys),
-        unknown=len(keys - rows_found.events - rows_found.inferences),
+        unknown=len(keys - rows_found.events - rows_found.inferences - kept.found),
         endpoints={one: gone for one, gone in erased.items() if gone != EndpointErased()},
-        documents=documents + late,
+        documents=documents + named,
         windows=cleared.windows,
-        messages=cleared.messages,
+        messages=cleared.messages + kept.messages,
+        invocations=kept.invocations,
+        jobs=kept.jobs,
         until=until,
         **_at_spool(spool_dir, endpoint, keys, dry_run=dry_run),
     )

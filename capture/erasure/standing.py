@@ -13,7 +13,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from driftline.capture.erasure.clearing import WindowClearer, clear_documents, clear_no_window
+from driftline.capture.erasure.clearing import (
+    RequestClearer,
+    WindowClearer,
+    clear_documents,
+    clear_no_request,
+    clear_no_window,
+)
 from driftline.capture.erasure.erasing import Eraser, endpoints_of, find, remove_cleared
 from driftline.capture.erasure.erasures import (
     KINDS,
@@ -80,7 +86,8 @@ class LateErasing:
     """Erases what was committed under ids whose erasure the committer did not know yet.
 
     ``writer``: beginning of the names of files that this one writes; ``windows``: takes the values
-    of rows out of what was judged and told of their windows.
+    of rows out of what was judged and told of their windows; ``requests``: removes what else is
+    kept of their requests.
     """
 
     def __init__(
@@ -90,8 +97,10 @@ class LateErasing:
         writer: str,
         now: Callable[[], datetime],
         windows: WindowClearer = clear_no_window,
+        requests: RequestClearer = clear_no_request,
     ) -> None:
         self._windows = windows
+        self._clear_requests = requests
         self._root = root
         self._writer = writer
         self._now = now
@@ -161,6 +170,7 @@ class LateErasing:
         )
         if not late.events:
             return 0
+        self._clear_requests(endpoint, late.inferences, self._now(), of_rows=True)
         gone, _, _ = remove_cleared(self._root, eraser, late, set(), self._windows)
         clear_documents(self._root, late.events, late.span)  # What was judged meanwhile.
         log.info("erased what came later endpoint=%s requests=%d", endpoint, gone.requests)

@@ -20,7 +20,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from driftline.capture.erasure.clearing import WindowClearer, clear_no_window
+from driftline.capture.erasure.clearing import (
+    RequestClearer,
+    WindowClearer,
+    clear_no_request,
+    clear_no_window,
+)
 from driftline.capture.erasure.erasures import removed_folder, requests_folder
 from driftline.capture.erasure.standing import LateErasing
 from driftline.capture.labels.labels import EARLIEST_LABEL, label_folder, list_labelled
@@ -55,10 +60,11 @@ class TableMaintenance:
     ``vacuum_after_h``: hours that replaced files stay for those who read an older state of a table;
     ``signatures``: gives the signature of an endpoint, or None: what was stored raw before there
     was one, or before it fitted, is decoded. None: nothing is; ``windows``: takes the values of
-    rows that are erased late out of what was judged and told of them; ``interval_s``: how long
-    ``run`` waits between two looks at the tables; ``counters``: small files ``compacted`` away,
-    rows ``expired`` and ``expired_labels`` of theirs, files ``vacuumed``, requests ``erased`` that
-    came after they were to be, requests ``decoded`` that were stored raw, and ``failures``.
+    rows that are erased late out of what was judged and told of them; ``requests``: removes what
+    else is kept of their requests; ``interval_s``: how long ``run`` waits between two looks at the
+    tables; ``counters``: small files ``compacted`` away, rows ``expired`` and ``expired_labels`` of
+    theirs, files ``vacuumed``, requests ``erased`` that came after they were to be, requests
+    ``decoded`` that were stored raw, and ``failures``.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class TableMaintenance:
         vacuum_after_h: int = 24,
         signatures: Callable[[str], Signature | None] | None = None,
         windows: WindowClearer = clear_no_window,
+        requests: RequestClearer = clear_no_request,
         interval_s: float = 60.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
@@ -93,7 +100,9 @@ class TableMaintenance:
         self._monotonic = monotonic
         self._tidy_at_s = monotonic()
         self._is_swept = False
-        self._erasing = LateErasing(root, writer=self._writer, now=now, windows=windows)
+        self._erasing = LateErasing(
+            root, writer=self._writer, now=now, windows=windows, requests=requests
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Maintain the tables until ``stop`` is set; failures are retried the next time."""

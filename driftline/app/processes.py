@@ -376,6 +376,7 @@ def _table_maintenance(settings: Settings, engine: Engine) -> TableMaintenance:
     """Build the loop that looks after the tables."""
     from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
     from driftline.monitors.run.erasure import clear_windows
+    from driftline.serving.asynchronous.erasing import clear_requests
     from driftline.serving.resources.endpoints import signature_of
 
     return TableMaintenance(
@@ -387,6 +388,7 @@ def _table_maintenance(settings: Settings, engine: Engine) -> TableMaintenance:
         vacuum_after_h=settings.capture.vacuum_after_h,
         signatures=lambda endpoint: signature_of(engine, endpoint),
         windows=partial(clear_windows, engine, settings.root),
+        requests=partial(clear_requests, engine),
         interval_s=settings.capture.upkeep_interval_s,
     )
 

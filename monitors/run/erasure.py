@@ -7,13 +7,11 @@ or quote, the value of a single row goes: why so, and what lost, is in docs/why/
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 
 import numpy as np
 from sqlalchemy import Connection, Engine, Row, delete, func, or_, select, update
-from sqlalchemy.engine.interfaces import DBAPICursor
 
 from driftline.alerts import tables as alert_tables
 from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
@@ -21,7 +19,7 @@ from driftline.baseline.times import EPOCH
 from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
-from driftline.errors import UnavailableError
+from driftline.database.rewriting import write_anew
 from driftline.monitors.executions import COLUMNS, NO_LABELS
 from driftline.monitors.kind import all_kinds
 from driftline.monitors.report.datapoints import DATA_METRICS, window_link
@@ -35,8 +33,6 @@ MICROSECOND = timedelta(microseconds=1)
 # Reasons of failure that quote nothing, and that pages know by their words.
 PLAIN_REASONS = (NO_DATA, NO_LABELS)
 CHUNK = 500
-# As long as SQLite and PostgreSQL wait for each other's locks.
-PATIENCE_S = 30.0
 # What PostgreSQL keeps of a changed row until its table is written anew.
 CHANGED_TABLES = (
     executions.name, alert_tables.datapoints.name, alert_tables.outbox.name,
@@ -85,7 +81,7 @@ def clear_windows(
         _clear_rows(connection, runs)
         messages = clear_messages(connection, endpoint, _quoted(runs))
     if changed or messages or not is_again:
-        _write_anew(engine)
+        write_anew(engine, CHANGED_TABLES)
     log.info(
         "erased from windows endpoint=%s windows=%d messages=%d", endpoint, len(changed), messages
     )
@@ -102,7 +98,7 @@ def clear_run(engine: Engine, root: str, endpoint: str, identity: str) -> None:
     with engine.begin() as connection:
         _clear_rows(connection, runs)
         clear_messages(connection, endpoint, _quoted(runs))
-    _write_anew(engine)
+    write_anew(engine, CHANGED_TABLES)
     log.info("erased from a window judged meanwhile endpoint=%s execution=%s", endpoint, identity)
 
 
@@ -208,45 +204,3 @@ def _note(run: _Run) -> dict[str, object]:
 
 def _chunks(found: Sequence[str]) -> Iterator[Sequence[str]]:
     return (found[at : at + CHUNK] for at in range(0, len(found), CHUNK))
-
-
-def _write_anew(engine: Engine) -> None:
-    """Have the database forget the bytes of what was changed, which it keeps in free places."""
-    connection = engine.raw_connection()
-    try:
-        cursor = connection.cursor()
-        if engine.dialect.name == "sqlite":
-            cursor.execute("VACUUM")
-            _empty_log(cursor)
-        else:
-            driver = connection.driver_connection
-            assert driver is not None
-            driver.rollback()
-            driver.autocommit = True
-            try:
-                cursor.execute(f"VACUUM FULL {', '.join(CHANGED_TABLES)}")
-            finally:
-                driver.autocommit = False
-        cursor.close()
-    except engine.dialect.loaded_dbapi.Error as error:
-        raise UnavailableError(
-            f"database: what was erased is not gone from its file yet ({error}); erase again"
-        ) from error
-    finally:
-        connection.close()
-
-
-def _empty_log(cursor: DBAPICursor) -> None:
-    """Write SQLite's log into its file and cut it to nothing, as soon as no reader needs it."""
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        found = cursor.fetchone()
-        if found is None or not found[0]:
-            return
-        if time.monotonic() > end:
-            raise UnavailableError(
-                "database: what was erased is not gone from its log yet, since somebody reads an "
-                "older state of it; erase again"
-            )
-        time.sleep(0.1)

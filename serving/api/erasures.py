@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
+from driftline.access import audit
 from driftline.capture.erasure.erasing import Erased, endpoints_of, erase
 from driftline.capture.erasure.erasures import Kind
 from driftline.capture.line.table_maintenance import NAMES
@@ -20,6 +21,7 @@ from driftline.errors import InputError
 from driftline.monitors.run.erasure import clear_windows
 from driftline.serving.api.requests import Fields
 from driftline.serving.api.row_conditions import row_condition
+from driftline.serving.asynchronous.erasing import clear_requests, remove_files
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 
@@ -49,8 +51,8 @@ def router(context: ServerContext) -> APIRouter:
 
         Or those of requests of which a stored row meets an expression (`where`, with `endpoint`).
         All rows of a request go, and files that compaction or retention left behind; judged windows
-        that held them lose what may be single values. What was not found is no error: `unknown`
-        counts such ids. Asking again is safe.
+        that held them lose what may be single values, and asynchronous invocations their bodies and
+        answers. What was not found is no error: `unknown` counts such ids. Asking again is safe.
         """
         ids: dict[Kind, list[str]] = {
             "inference_id": asked.inference_ids,
@@ -68,7 +70,7 @@ def router(context: ServerContext) -> APIRouter:
             endpoint = asked.endpoint and _endpoint(context, asked.endpoint)
             where = asked.where and row_condition(context.engine, endpoint or "", asked.where)
             with turn:
-                return erase(
+                erased = erase(
                     context.root,
                     context.spool_dir / NAMES,
                     ids,
@@ -77,13 +79,26 @@ def router(context: ServerContext) -> APIRouter:
                     endpoint=endpoint,
                     where=where or None,
                     windows=partial(clear_windows, context.engine, context.root),
+                    requests=partial(clear_requests, context.engine),
                     spool_dir=context.spool_dir,
                     dry_run=asked.dry_run,
                 )
+                if not asked.dry_run:
+                    remove_files(context.engine, context.lease_clock())
+            _note(context, endpoint, erased)
+            return erased
 
         return asdict(await run_in_threadpool(run))
 
     return routes
+
+
+def _note(context: ServerContext, endpoint: str | None, erased: Erased) -> None:
+    """Write into the audit log how much was erased, and nothing of what."""
+    counts = {name: value for name, value in asdict(erased).items() if name != "until"}
+    target = "Endpoint/" + endpoint if endpoint else "Endpoints"
+    with context.engine.begin() as connection:
+        audit.record(connection, "erase", target, context.now(), after=counts)
 
 
 def _endpoint(context: ServerContext, name: str) -> str:

@@ -24,6 +24,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, InputError
 from driftline.formats.location import locate
 from driftline.loopback import App, Message
+from driftline.serving.asynchronous.erasing import remove_files, remove_files_of
 from driftline.serving.asynchronous.outcome import measure, measure_backlogs, notify
 from driftline.serving.asynchronous.queue import (
     MAX_ATTEMPTS,
@@ -35,6 +36,8 @@ from driftline.serving.asynchronous.queue import (
     drop_ended,
     expire_unserved,
     give_back,
+    is_erased,
+    is_held,
     renew,
 )
 from driftline.serving.context import ServerContext
@@ -226,6 +229,8 @@ class AsyncInvocations:
         reason: str | None, content: bytes | None, variant: str, began_at: datetime,
     ) -> None:  # fmt: skip
         """Write the file, then close the request with its notification and metrics."""
+        if not is_held(self._context.engine, self._owner, request):
+            return
         if content is not None:
             try:
                 self._write(request.output_location, content)
@@ -243,6 +248,8 @@ class AsyncInvocations:
         now = self._now()
         with self._context.engine.begin() as connection:
             if not close(connection, self._owner, request, status, now, reason):
+                if is_erased(connection, request):
+                    remove_files_of(request)
                 return
             is_notified = channel is None or notify(
                 connection, channel, request, status, now, reason
@@ -258,7 +265,7 @@ class AsyncInvocations:
         locate(where).write(content)
 
     async def _measure(self) -> None:
-        """Once a minute, tell how long the queues are, and forget what ended long ago."""
+        """Once a minute, tell how long the queues are, forget what ended long ago or was erased."""
         now = self._now()
         minute = now.replace(second=0, microsecond=0)
         instances = {served.name: _instances(served) for served in self._served()}
@@ -274,6 +281,10 @@ class AsyncInvocations:
             measure_backlogs(connection, instances, found, minute)
             expire_unserved(connection, list(instances), minute)
             drop_ended(connection, minute)
+        try:
+            remove_files(self._context.engine, self._now())
+        except (DriftlineError, OSError) as error:
+            log.warning("event=erased-files-left error=%s", type(error).__name__)
 
     def _now(self) -> datetime:
         return self._context.lease_clock()

@@ -52,8 +52,7 @@ def notify(
         message_id=message_id, style=style,
     )  # fmt: skip
     about = {
-        # Of no alarm, and each of its own, so that none waits for another one.
-        "alarm_id": -2 - (uuid.UUID(request.id).int >> 66),
+        "alarm_id": message_number(request.id),
         "alarm_name": f"asynchronous {request.endpoint}",
         "state_seq": 1,
         "channel": row.name,
@@ -63,6 +62,14 @@ def notify(
     }
     queue_message(connection, message_id, message, now, about)
     return True
+
+
+def message_number(id_: str) -> int:
+    """Return what messages about an invocation have in place of an alarm.
+
+    Each of its own, so that none waits for another one.
+    """
+    return -2 - (uuid.UUID(id_).int >> 66)
 
 
 def _event(request: AsyncRequest, status: AsyncStatus, now: datetime, reason: str | None) -> Event:

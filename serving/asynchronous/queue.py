@@ -6,6 +6,8 @@
     Completed   its answer lies at the output location
     Failed      why lies at the failure location
     Expired     nobody came to it in time; why lies at the failure location
+    Erased      asked to be forgotten, answered or not (erasing.py); without an end until its files
+                are gone, and no server can still be writing one
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, or_, select, update
 
+from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.serving.tables import async_lease, async_requests
 
-AsyncStatus = Literal["Queued", "Completed", "Failed", "Expired"]
+AsyncStatus = Literal["Queued", "Completed", "Failed", "Expired", "Erased"]
 
 # Servers that may end over one request before it is given up.
 MAX_ATTEMPTS = 3
@@ -81,7 +84,7 @@ def get_request(connection: Connection, endpoint: str, inference_id: str) -> Asy
             f'endpoint "{endpoint}" has no asynchronous invocation "{inference_id[:64]}"; ended '
             f"ones are known for {KEPT.days} days"
         )
-    return _request(row)
+    return request_of(row)
 
 
 def claim(
@@ -105,7 +108,7 @@ def claim(
             .values(**async_lease.taken(owner, now), attempts=_table.attempts + 1)
             .returning(*_COLUMNS)
         ).all()
-    return sorted((_request(row) for row in rows), key=lambda one: one.received_at)
+    return sorted((request_of(row) for row in rows), key=lambda one: one.received_at)
 
 
 def renew(engine: Engine, owner: str, ids: Collection[str], now: datetime) -> None:
@@ -113,7 +116,7 @@ def renew(engine: Engine, owner: str, ids: Collection[str], now: datetime) -> No
     with engine.begin() as connection:
         connection.execute(
             update(async_requests)
-            .where(_table.id.in_(ids), async_lease.is_owned(owner))
+            .where(_table.id.in_(ids), _table.status == "Queued", async_lease.is_owned(owner))
             .values(**async_lease.taken(owner, now))
         )
 
@@ -153,6 +156,22 @@ def close(
     return bool(changed.rowcount)
 
 
+def is_held(engine: Engine, owner: str, request: AsyncRequest) -> bool:
+    """Whether a request still waits for the answer of the server that took it."""
+    with read_connection(engine) as connection:
+        found = connection.scalar(
+            select(_table.id).where(
+                _table.id == request.id, _table.status == "Queued", async_lease.is_owned(owner)
+            )
+        )
+    return found is not None
+
+
+def is_erased(connection: Connection, request: AsyncRequest) -> bool:
+    """Whether a request was asked to be forgotten while a server had it."""
+    return connection.scalar(select(_table.status).where(_table.id == request.id)) == "Erased"
+
+
 def backlogs(connection: Connection) -> Mapping[str, Backlog]:
     """Return what waits or is under way, by endpoint."""
     query = (
@@ -181,5 +200,6 @@ def drop_ended(connection: Connection, now: datetime) -> None:
     connection.execute(delete(async_requests).where(_table.id.in_(old)))
 
 
-def _request(row: Row[tuple[Any, ...]]) -> AsyncRequest:
-    return AsyncRequest(**row._mapping)
+def request_of(row: Row[tuple[Any, ...]]) -> AsyncRequest:
+    """Return a request from its row."""
+    return AsyncRequest(**{field.name: getattr(row, field.name) for field in fields(AsyncRequest)})

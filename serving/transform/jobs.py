@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -20,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from driftline.capture.erasure.clearing import ERASED, words_of
 from driftline.database.engine import read_connection
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, DriftlineError, NotFoundError
@@ -156,6 +157,43 @@ def stop_job(connection: Connection, name: str) -> TransformJob:
     if not changed.rowcount:
         raise ConflictError(f'transform job "{job.name}" is {job.status}; it has ended already')
     return job
+
+
+def clear_reasons(
+    connection: Connection,
+    ids: Collection[str],
+    endpoint: str | None,
+    *,
+    dry_run: bool = False,
+) -> int:
+    """Clear the reasons of failed jobs that name an id, or are of an endpoint; count them.
+
+    Together with those of an endpoint go those of jobs of a model by itself: their records may be
+    the same.
+    """
+    named = words_of(ids) if ids else None
+    rows = connection.execute(
+        select(_jobs.key, _jobs.spec, _jobs.failure_reason).where(
+            _jobs.failure_reason.is_not(None), _jobs.failure_reason != ERASED
+        )
+    )
+    meant = [
+        row.key
+        for row in rows
+        if (named is not None and named.search(row.failure_reason))
+        or (endpoint is not None and _may_be_of(row.spec, endpoint))
+    ]
+    if not dry_run:
+        for key in meant:
+            connection.execute(
+                update(transform_jobs).where(_jobs.key == key).values(failure_reason=ERASED)
+            )
+    return len(meant)
+
+
+def _may_be_of(spec: Mapping[str, Any], endpoint: str) -> bool:
+    of = spec.get("endpoint_name")
+    return of is None or of.casefold() == endpoint.casefold()
 
 
 def free_jobs(connection: Connection, now: datetime) -> list[TransformJob]:

@@ -40,7 +40,7 @@ def erase(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
 ) -> Answer:
-    """Erase rows, bodies and labels of requests, wherever they are stored.
+    """Erase rows, bodies, labels and asynchronous answers of requests, wherever they are stored.
 
     All rows of such a request go, also from files that are only left over. Judged windows that held
     them keep their verdict and lose what may be single values. Records and labels that come later
@@ -91,7 +91,7 @@ def _lines(total: dict[str, Any], *, by_condition: bool, dry_run: bool) -> Itera
         )
     if not total["endpoints"] and by_condition:
         yield "no stored row meets the condition"
-    elif not total["endpoints"]:
+    elif not total["endpoints"] and not total["invocations"]:
         yield "nothing is stored under " + ("this id" if total["asked"] == 1 else "these ids")
     elif total["unknown"]:
         yield f"nothing is stored under {total['unknown']:,} of {total['asked']:,} ids"
@@ -100,6 +100,18 @@ def _lines(total: dict[str, Any], *, by_condition: bool, dry_run: bool) -> Itera
             f"{total['windows']:,} judged windows and {total['messages']:,} messages held them: "
             "verdicts and counts stand, what may be single values "
             + ("would go" if dry_run else "is gone")
+        )
+    if total["invocations"]:
+        yield (
+            f"{total['invocations']:,} asynchronous invocations "
+            + ("would lose" if dry_run else "lost")
+            + " body, answer and reason"
+        )
+    if total["jobs"]:
+        yield (
+            f"{total['jobs']:,} failed transform jobs "
+            + ("would lose" if dry_run else "lost")
+            + " their reason, which may quote them"
         )
     if total["documents"]:
         yield f"{total['documents']:,} documents of executions named them"
@@ -128,7 +140,10 @@ def _summed(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Put the answers to parts of a long list together."""
     total = {**found[0]}
     for more in found[1:]:
-        for name in ("asked", "unknown", "documents", "windows", "messages", "quarantined"):
+        for name in (
+            "asked", "unknown", "documents", "windows", "messages", "invocations", "jobs",
+            "quarantined",
+        ):  # fmt: skip
             total[name] += more[name]
         for name, gone in more["endpoints"].items():
             known = total["endpoints"].setdefault(name, dict.fromkeys(gone, 0))

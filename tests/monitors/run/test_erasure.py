@@ -192,7 +192,7 @@ def test_an_erasure_killed_at_any_step_is_ended_by_the_next(
 ) -> None:
     steps = {
         "documents": ("driftline.monitors.run.erasure", "_clear_rows"),
-        "database": ("driftline.monitors.run.erasure", "_write_anew"),
+        "database": ("driftline.monitors.run.erasure", "write_anew"),
         "rows": ("driftline.capture.erasure.erasing", "expunge"),
         "left_over": ("driftline.capture.erasure.expunging", "_clear_left_over"),
     }

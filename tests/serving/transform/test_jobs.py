@@ -8,6 +8,7 @@ from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.jobs import (
     OwnedJob,
     PinnedModel,
+    clear_reasons,
     create_job,
     free_jobs,
     get_job,
@@ -18,10 +19,10 @@ from driftline.serving.transform.jobs import (
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 
 
-def create(engine, name, now=NOW):
+def create(engine, name, now=NOW, **of):
     spec = {
         "transform_job_name": name,
-        "model_name": "flights",
+        **(of or {"model_name": "flights"}),
         "transform_input": {"data_source": {"s3_data_source": {"s3_uri": "/data/march.csv"}}},
         "transform_output": {"s3_output_path": "/data/scores"},
     }
@@ -87,3 +88,27 @@ def test_a_job_that_has_ended_cannot_be_stopped(engine):
 
     with engine.begin() as connection, pytest.raises(ConflictError, match="is Stopped"):
         stop_job(connection, "night")
+
+
+def test_reasons_that_may_quote_an_erased_row_go_and_no_others(engine):
+    jobs = {
+        "of-flights": {"endpoint_name": "Flights"}, "of-others": {"endpoint_name": "others"},
+        "named": {"endpoint_name": "others"}, "by-itself": {"model_name": "flights"},
+    }  # fmt: skip
+    for name, of in jobs.items():
+        create(engine, name, **of)
+        owned = OwnedJob(engine, name, "a")
+        owned.take(NOW)
+        owned.end("Failed", NOW, "march.csv: record 7 (i-7,x)" if name == "named" else "x")
+
+    with engine.begin() as connection:
+        counts = [
+            clear_reasons(connection, ["i-7"], None, dry_run=True),
+            clear_reasons(connection, ["i"], None),
+            clear_reasons(connection, ["i-7"], None),
+            clear_reasons(connection, [], "flights"),
+            clear_reasons(connection, ["i-7"], "flights"),
+        ]
+        left = {name for name in jobs if get_job(connection, name).failure_reason != "(erased)"}
+
+    assert (counts, left) == ([1, 0, 1, 2, 0], {"of-others"})

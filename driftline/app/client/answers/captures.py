@@ -69,6 +69,8 @@ class Erased(TypedDict):
     documents: int
     windows: int
     messages: int
+    invocations: int
+    jobs: int
     quarantined: int
     until: str | None
     open_spools: int

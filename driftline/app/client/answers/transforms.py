@@ -11,7 +11,7 @@ from driftline.app.client.answers.resources import TransformJobStatus
 class AsyncInvocation(TypedDict):
     """What came of an asynchronous invocation, or that it waits."""
     inference_id: str
-    status: Literal["Queued", "Completed", "Failed", "Expired"]
+    status: Literal["Queued", "Completed", "Failed", "Expired", "Erased"]
     failure_reason: str | None
     input_location: str | None
     output_location: str

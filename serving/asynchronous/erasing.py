@@ -1,0 +1,161 @@
+"""Erases what is kept of requests beside their captured rows: queued bodies, answers, reasons.
+
+In two steps, so that neither a kill nor a server that is about to answer leaves anything. One
+transaction takes body, reason and all else from the row; from then on no server claims or closes
+it. Files go after that, and once more when the lease of whoever worked on it has run out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
+
+from driftline.alerts import tables as alert_tables
+from driftline.alerts.notify.erasing import clear_told
+from driftline.capture.erasure.clearing import ClearedRequests
+from driftline.database.engine import read_connection
+from driftline.database.rewriting import write_anew
+from driftline.errors import NotFoundError
+from driftline.formats.location import locate
+from driftline.serving.asynchronous.outcome import message_number, notify
+from driftline.serving.asynchronous.queue import AsyncRequest, request_of
+from driftline.serving.resources import store
+from driftline.serving.tables import async_lease, async_requests, transform_jobs
+from driftline.serving.transform.jobs import clear_reasons
+
+log = logging.getLogger(__name__)
+
+# What is told of an invocation that was not answered yet.
+REASON = "erased on request"
+_CHUNK = 500
+_CHANGED_TABLES = (
+    async_requests.name, transform_jobs.name, alert_tables.outbox.name, alert_tables.attempts.name
+)  # fmt: skip
+_table = async_requests.c
+
+
+def clear_requests(
+    engine: Engine,
+    endpoint: str | None,
+    inference_ids: Collection[str],
+    now: datetime,
+    /,
+    *,
+    of_rows: bool = False,
+    dry_run: bool = False,
+) -> ClearedRequests:
+    """Clear asynchronous invocations of inference ids, and reasons of transform jobs, in SQL.
+
+    Reasons that name such an id go; and when rows of an endpoint go (`of_rows`), those of its jobs
+    and of jobs of a model by itself, for a reason quotes a record and does not say whose. Files of
+    answers are left to `remove_files`.
+    """
+    if not inference_ids and not of_rows:
+        return ClearedRequests()
+    cleared = ClearedRequests()
+    with engine.begin() as connection:
+        for some in _chunks(sorted(inference_ids)):
+            cleared += _clear_invocations(connection, endpoint, some, now, dry_run=dry_run)
+        jobs = clear_reasons(
+            connection, inference_ids, endpoint if of_rows else None, dry_run=dry_run
+        )
+    cleared += ClearedRequests(jobs=jobs)
+    if not dry_run and (cleared.found or jobs):
+        write_anew(engine, _CHANGED_TABLES)
+        log.info("erased invocations=%d jobs=%d", cleared.invocations, jobs)
+    return cleared
+
+
+def _clear_invocations(
+    connection: Connection,
+    endpoint: str | None,
+    inference_ids: Collection[str],
+    now: datetime,
+    *,
+    dry_run: bool,
+) -> ClearedRequests:
+    meant: list[ColumnElement[bool]] = [_table.inference_id.in_(inference_ids)]
+    if endpoint is not None:
+        meant.append(func.lower(_table.endpoint) == endpoint.lower())
+    rows = connection.execute(select(async_requests).where(*meant)).all()
+    found = frozenset(row.inference_id for row in rows)
+    told = [message_number(row.id) for row in rows if row.status != "Erased"]
+    if dry_run:
+        messages = clear_told(connection, told, dry_run=True)
+        return ClearedRequests(len(told), messages=messages, found=found)
+    waited = [row for row in rows if row.status == "Queued"]
+    erased = (
+        update(async_requests)
+        .values(
+            status="Erased", content=None, headers={}, input_location=None, failure_reason=None,
+            ended_at=None,
+        )
+        .returning(_table.id)
+    )  # fmt: skip
+    # Asked again: a server may have answered one meanwhile, and has told so.
+    unanswered = set(
+        connection.scalars(
+            erased.where(_table.id.in_([row.id for row in waited]), _table.status == "Queued")
+        )
+    )
+    ended = connection.scalars(erased.where(*meant, _table.status.not_in(("Queued", "Erased"))))
+    count = len(unanswered) + len(ended.all())
+    # From here on no server tells anything more of them.
+    messages = clear_told(connection, told)
+    for row in waited:
+        if row.id in unanswered:
+            _tell(connection, request_of(row), now)
+    names = frozenset(row.inference_id for row in waited if row.id in unanswered)
+    return ClearedRequests(count, messages=messages, found=found, unanswered=names)
+
+
+def _tell(connection: Connection, request: AsyncRequest, now: datetime) -> None:
+    """Tell whoever waits for an answer that none will come."""
+    with suppress(NotFoundError):  # Of an endpoint that is gone nobody is told anything.
+        spec = store.get(connection, "Endpoint", request.endpoint).spec
+        config = spec.get("async_inference_config") or {"output_config": {}}
+        topics = config["output_config"].get("notification_config") or {}
+        if channel := topics.get("error_topic"):
+            notify(connection, channel, request, "Erased", now, REASON)
+
+
+def remove_files(engine: Engine, now: datetime) -> int:
+    """Remove the files of erased invocations; return of how many they are gone for good.
+
+    Of one that a server may still be writing they are removed, and looked for again the next time.
+    """
+    with read_connection(engine) as connection:
+        rows = connection.execute(
+            select(async_requests).where(_table.status == "Erased", _table.ended_at.is_(None))
+        ).all()
+    for row in rows:
+        remove_files_of(request_of(row))
+    over = [row.id for row in rows if row.lease_until is None or row.lease_until <= now]
+    for some in _chunks(over):
+        with engine.begin() as connection:
+            connection.execute(
+                update(async_requests)
+                .where(_table.id.in_(some), _table.status == "Erased")
+                .values(ended_at=now, **async_lease.released())
+            )
+    return len(over)
+
+
+def remove_files_of(request: AsyncRequest) -> None:
+    """Remove the answer, the failure, and what kills left of writing them."""
+    for where in (request.output_location, request.failure_location):
+        place = locate(where)
+        place.remove_file()
+        if place.is_local:
+            path = Path(place.path)
+            for part in path.parent.glob(f".{path.name}.*"):
+                part.unlink(missing_ok=True)
+
+
+def _chunks(ids: list[str]) -> Iterator[list[str]]:
+    return (ids[at : at + _CHUNK] for at in range(0, len(ids), _CHUNK))
