@@ -35,6 +35,8 @@ LEAST_SHARE = 0.05
 LEAST_LEVEL = math.log(1.5)
 # Beyond this on the logarithm no double holds the total.
 LARGEST_LEVEL = 600.0
+# A total ten times as large, or a tenth, is no bound that a change would break.
+FAR_LEVEL = math.log(10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,10 @@ class Comparison:
         """Whether the model no longer depends on any feature, though it did."""
         return self.window.total <= 0 < self.reference.total
 
+    def of_rows(self, rows: float) -> Comparison:
+        """Return what the same attributions of so many explained rows come to."""
+        return replace(self, window=replace(self.window, count=round(rows)))
+
     @property
     def share_scale(self) -> Scale:
         """Errors of the deltas."""
@@ -140,6 +146,24 @@ class Finding:
     order: bool
     level: bool
     moved: NDArray[np.bool_]
+    # At which the shares, and the level, were tested; of no use to SageMaker's limit.
+    alphas: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def worst_order(self) -> float:
+        """NDCG of the turned order of features: none has a lower one."""
+        mean = self.comparison.reference.mean
+        return float(ndcg(mean, mean.max() - mean)[0])
+
+    def is_share_bounded(self, at: int, rows: float) -> bool:
+        """Whether a window of so many explained rows could break the bound of a share."""
+        one = self.comparison.of_rows(rows)
+        free, usual = _share_reach(one, self.alphas[0])[at], one.reference.shares[at]
+        return bool(usual + free < 1.0 or usual - free > 0.0)
+
+    def is_level_bounded(self, rows: float) -> bool:
+        """Whether the level of a window of so many explained rows has a bound to break."""
+        return _level_reach(self.comparison.of_rows(rows), self.alphas[1]) < FAR_LEVEL
 
     @property
     def by_limit(self) -> bool:
@@ -204,19 +228,29 @@ def settle_by_limit(comparisons: Sequence[Comparison]) -> list[Finding]:
 
 
 def _finding(one: Comparison, order: float, shares: float, level: float) -> Finding:
-    width = len(one.reference.features)
     bound = NDCG_LIMIT if one.tail is None else min(NDCG_LIMIT, 1.0 - one.tail.loss(order))
     p_order, _, p_level = one.p_values
     large = np.abs(one.deltas) >= LEAST_SHARE
     return Finding(
         one,
         bound,
-        np.maximum(LEAST_SHARE, one.share_scale.reach(shares / width)),
-        max(LEAST_LEVEL, min(LARGEST_LEVEL, float(one.level_scale.reach(level)[0]))),
+        _share_reach(one, shares),
+        min(_level_reach(one, level), LARGEST_LEVEL),
         p_order < order,
         p_level < level,
         np.asarray(large & (one.shares < shares)),
+        (shares, level),
     )
+
+
+def _share_reach(one: Comparison, alpha: float) -> Numbers:
+    """Return the changes of shares from which on they are violations."""
+    return np.maximum(LEAST_SHARE, one.share_scale.reach(alpha / len(one.reference.features)))
+
+
+def _level_reach(one: Comparison, alpha: float) -> float:
+    """Return the change of the total's logarithm from which on it is a violation."""
+    return max(LEAST_LEVEL, float(one.level_scale.reach(alpha)[0]))
 
 
 def _scale(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import quote
 
 import numpy as np
@@ -12,14 +13,27 @@ import numpy as np
 from driftline.baseline.store import ANALYSIS
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kind import OWN_METRICS
-from driftline.monitors.kinds.attribution.drift import Comparison, Finding
+from driftline.monitors.kinds.attribution.drift import (
+    FAR_LEVEL,
+    NDCG_LIMIT,
+    Comparison,
+    Finding,
+)
+from driftline.monitors.kinds.attribution.explaining import WINDOW_ROWS
 from driftline.monitors.kinds.attribution.explanations import Explanation, write_explanations
 from driftline.monitors.kinds.attribution.importance import Importance, Making
 from driftline.monitors.kinds.attribution.kind import NAMESPACE
 from driftline.monitors.kinds.attribution.ranking import ndcg
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.results.metric import (
+    INSUFFICIENT,
+    TOO_VARIABLE,
+    UNDEFINED,
+    MetricPoint,
+    MetricResult,
+    too_variable,
+)
 from driftline.monitors.results.row_references import Pointer
 from driftline.monitors.results.violation import (
     JsonValue,
@@ -40,7 +54,7 @@ WITHOUT_BLOCKS = (
     "they were kept, or is too short; make the baseline again with its timestamp"
 )
 ALIKE = "however these rows are drawn, they rank the features alike"
-ALL_ZERO = "undefined: all attributions are zero"
+ALL_ZERO = f"{UNDEFINED}all attributions are zero"
 CHECK = "feature_attribution_drift_check"
 # Rows of a window that are explained one by one, and features of each.
 ROWS_SHOWN, FEATURES_SHOWN = 5, 5
@@ -148,11 +162,7 @@ def _order(
 ) -> MetricResult:
     one = finding.comparison
     is_zero = one.is_all_zero and not finding.by_limit
-    if math.isnan(one.ndcg) and not note:
-        alone = len(one.reference.features) == 1
-        note = f"undefined: {'one feature' if alone else 'the reference is all zero'}"
-    elif is_zero and not note:
-        note = ALL_ZERO
+    note = note or _order_note(finding)
     low, high = _ndcg_interval(one, rows, seed)
     is_alike = low is not None and low == high
     is_judged = not is_shown and not note
@@ -171,6 +181,24 @@ def _order(
         severity=TICKET if finding.order and is_judged else None,
         note=note,
     )
+
+
+def _order_note(finding: Finding) -> str:
+    """Return why the order has no score, or no bound that an order could break; "" for neither."""
+    one = finding.comparison
+    if math.isnan(one.ndcg):
+        alone = len(one.reference.features) == 1
+        return f"{UNDEFINED}{'one feature' if alone else 'the reference is all zero'}"
+    if finding.by_limit:
+        return ""
+    if one.is_all_zero:
+        return ALL_ZERO
+    worst = finding.worst_order
+    if finding.order_bound > worst:
+        return ""
+    if worst >= NDCG_LIMIT:
+        return f"{UNDEFINED}even the turned order of these features has {worst:.2f}"
+    return f"{TOO_VARIABLE}only more explained rows or a longer reference would do"
 
 
 def _ndcg_interval(
@@ -194,9 +222,13 @@ def _shares(label: str, finding: Finding, note: str, *, is_shown: bool) -> list[
     reference_lows, reference_highs = _within(one.reference)
     for at, name in enumerate(one.reference.features):
         free, usual = finding.share_bounds[at], one.reference.shares[at]
-        # A share that is smaller than what it may lose can only grow too much.
-        rises = bool(one.deltas[at] >= 0 or usual < free)
+        # A share that is smaller than what it may lose can only grow too much, and a large one
+        # only shrink.
+        rises = bool(usual <= free or (one.deltas[at] >= 0 and usual + free < 1.0))
         bound = usual + free if rises else usual - free
+        own = note
+        if is_judged and not finding.moved[at] and rises and bound >= 1.0:
+            own = _too_variable(finding, partial(finding.is_share_bounded, at))
         known, sure = one.window.count > 0, one.reference.count > 0
         found.append(
             MetricResult(
@@ -207,13 +239,13 @@ def _shares(label: str, finding: Finding, note: str, *, is_shown: bool) -> list[
                 reference=float(one.reference.shares[at]),
                 reference_low=float(reference_lows[at]) if sure else None,
                 reference_high=float(reference_highs[at]) if sure else None,
-                bound=float(bound) if is_judged else None,
+                bound=None if own or not is_judged else float(bound),
                 operator=_operator(rises=rises) if is_judged else "",
-                p_value=float(one.shares[at]) if is_judged else None,
+                p_value=None if own or not is_judged else float(one.shares[at]),
                 count=one.window.count,
                 label=label,
                 severity=TICKET if finding.moved[at] and is_judged else None,
-                note=note,
+                note=own,
             )
         )
     return found
@@ -227,6 +259,8 @@ def _level(label: str, finding: Finding, note: str, *, is_shown: bool, plain: bo
         note = "incomparable: the reference's document does not say in which units its values are"
     elif one.reference.total <= 0 and not note:
         note, is_judged = "undefined: the reference is all zero", False
+    elif is_judged and not finding.level and finding.level_bound >= FAR_LEVEL:
+        note, is_judged = _too_variable(finding, finding.is_level_bounded), False
     rises = one.log_ratio > 0
     bound = one.reference.total * math.exp(finding.level_bound if rises else -finding.level_bound)
 
@@ -254,6 +288,12 @@ def _level(label: str, finding: Finding, note: str, *, is_shown: bool, plain: bo
         severity=TICKET if finding.level and is_judged else None,
         note=note,
     )
+
+
+def _too_variable(finding: Finding, is_bounded: Callable[[float], bool]) -> str:
+    """Say how many explained rows would give a bound; no window has more than are explained."""
+    rows = finding.comparison.window.count
+    return too_variable(rows, lambda more: is_bounded(min(rows * more, max(rows, WINDOW_ROWS))))
 
 
 def _within(side: Importance) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ from driftline.monitors.kinds.multivariate.judgement import SHARES, JointJudgeme
 from driftline.monitors.kinds.multivariate.reading import JointReading, traits_of
 from driftline.monitors.kinds.multivariate.reconstruction import Reconstruction
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.results.metric import INSUFFICIENT, TOO_VARIABLE, MetricPoint, MetricResult
 from driftline.monitors.results.violation import (
     JsonValue,
     Severity,
@@ -39,6 +39,10 @@ from driftline.monitors.results.violation import (
 PAIRS_SHOWN = 10
 ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
 NOT_DUE = "judged of windows of a day or more"
+# An error ten times the reference's is no bound that a change would break.
+FAR_ERROR = 10.0
+ONLY_LONGER = "only a longer reference would do"
+TOLD_APART = "blocks of the reference are told apart as well"
 TICKET: Severity = "ticket"
 CORRELATION = "correlation_drift_check"
 RECONSTRUCTION = "reconstruction_drift_check"
@@ -157,7 +161,9 @@ def _reconstruction_metric(found: JointJudgement) -> MetricResult:
     one, rows = found.reconstruction, len(found.window)
     if one is None:
         return MetricResult("reconstruction_error", None, count=rows, note=INSUFFICIENT)
-    return _judged("reconstruction_error", one, one.ratio, 1.0, rows)
+    judged = _judged("reconstruction_error", one, one.ratio, 1.0, rows)
+    is_far = one.bound >= FAR_ERROR and not one.drifted
+    return _unbounded(judged, ONLY_LONGER) if is_far else judged
 
 
 def _domain_metric(found: JointJudgement) -> MetricResult:
@@ -166,7 +172,13 @@ def _domain_metric(found: JointJudgement) -> MetricResult:
         note = INSUFFICIENT if found.is_domain_due else NOT_DUE
         return MetricResult("domain_auc", None, count=len(found.window), note=note)
     judged = _judged("domain_auc", one, one.auc, one.usual, one.row_count)
-    return replace(judged, operator=ABOVE)
+    judged = replace(judged, operator=ABOVE)
+    return judged if one.bound < 1.0 else _unbounded(judged, TOLD_APART)
+
+
+def _unbounded(result: MetricResult, why: str) -> MetricResult:
+    """Take back the bound that nothing could break."""
+    return replace(result, bound=None, p_value=None, note=f"{TOO_VARIABLE}{why}")
 
 
 def _judged(

@@ -87,12 +87,15 @@ def judge_reconstruction(
     distance = max(0.0, abs(ratio - 1.0) - TOLERANCE)
     nats, reach = weigh_both(distance, spread, largest, doubt, needed)
     side = 1.0 if ratio >= 1 else -1.0
+    # No error is below 0: where even that would be usual, only a larger one is a violation.
+    bound = 1.0 + side * (TOLERANCE + reach)
+    bound = bound if bound > 0 else 1.0 + TOLERANCE + reach
     error = Z95 * math.sqrt(float(total.var()) / len(total))
     return Reconstruction(
         ratio=ratio,
         low=max(0.0, ratio - error),
         high=ratio + error,
-        bound=1.0 + side * (TOLERANCE + reach),
+        bound=bound,
         p_value=min(1.0, 2.0 * math.exp(-nats)),
         evidence=nats,
         needed=needed,

@@ -30,7 +30,7 @@ from driftline.monitors.kinds.outliers.scorer import (
 )
 from driftline.monitors.kinds.outliers.terms import share_words
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult, too_variable
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 from driftline.stats.blocks import MINIMUM_BLOCKS, dispersion, upper_factor
 from driftline.stats.intervals import wilson
@@ -123,7 +123,7 @@ def _metric(verdict: ShareVerdict, rows: int) -> MetricResult:
         p_value=verdict.p_value,
         count=rows,
         severity="ticket" if verdict.violated else None,
-        note="" if judged else INSUFFICIENT,
+        note=verdict.note,
     )
 
 
@@ -256,10 +256,11 @@ class ShareVerdict:
     reference: float  # The expected share, and its 95% interval in the reference's sample.
     reference_low: float
     reference_high: float
-    bound: float | None  # None when there are too few rows to judge.
+    bound: float | None  # None when it is not judged.
     p_value: float | None
     design_effect: float  # Variance of the count over that of independent rows.
     variation: float  # Deviation of the rate of outliers between windows, relative to the rate.
+    note: str = ""  # Why it is not judged.
 
     @property
     def violated(self) -> bool:
@@ -294,36 +295,41 @@ def judge_share(
     held = int(np.count_nonzero(scorer.sample_scores >= OUTLIER_SCORE))
     expected: float = max(held / sample, 10.0**-OUTLIER_SCORE)
     variation = _variation(scorer, length)
-    effect = max(1.0 + rows * expected * variation**2, cluster)
     alpha = alpha_per_test(budget.false_alarms_per_year, budget.windows_per_year, 1)
     free = 2.0 * TOLERANCE * math.sqrt(expected * (1 - expected))
 
-    def weigh(share: float) -> float:
+    def effect(of_rows: float) -> float:
+        return max(1.0 + of_rows * expected * variation**2, cluster)
+
+    def weigh(share: float, of_rows: float = rows) -> float:
         if share <= expected:
             return 0.0
         one, other = np.array([expected]), np.array([share])
-        found = likelihood_ratio(one, float(sample), other, float(rows), tolerance=free)
-        return float(found[0]) / effect
+        found = likelihood_ratio(one, float(sample), other, float(of_rows), tolerance=free)
+        return float(found[0]) / effect(of_rows)
 
-    is_judged = rows >= MIN_ROWS
+    note, needed = "", math.log(2.0 / alpha)
+    if rows < MIN_ROWS:
+        note = INSUFFICIENT
+    elif weigh(1.0) <= needed:
+        note = too_variable(rows, lambda more: weigh(1.0, rows * more) > needed)
     share = count / rows
     return ShareVerdict(
         share,
         *wilson(count, rows),
         expected,
         *wilson(held, sample),
-        bound=_bound(weigh, expected, math.log(2.0 / alpha)) if is_judged else None,
-        p_value=min(1.0, 2.0 * math.exp(-weigh(share))) if is_judged else None,
-        design_effect=effect,
+        bound=None if note else _bound(weigh, expected, needed),
+        p_value=None if note else min(1.0, 2.0 * math.exp(-weigh(share))),
+        design_effect=effect(rows),
         variation=variation,
+        note=note,
     )
 
 
 def _bound(weigh: Callable[[float], float], low: float, needed: float) -> float:
-    """Find the share at which the evidence is what a violation needs; 1 when nothing is enough."""
+    """Find the share at which the evidence is what a violation needs, where all rows are enough."""
     high = 1.0
-    if weigh(high) <= needed:
-        return high
     for _ in range(BISECTIONS):
         middle = math.sqrt(low * high)
         low, high = (low, middle) if weigh(middle) > needed else (middle, high)
