@@ -257,8 +257,13 @@ class ScriptProcess:
             )
         line = f", line {told['line']}" if told["line"] else ""
         said = told["type"] if self._discreet else told["said"]
-        at = self._at(told["place"]) if "place" in told else ""
-        return InputError(f"{self._shown}{line}: {said}{at}")
+        place = told.get("place")
+        at = "" if place is None else self._at(place)
+        error = InputError(f"{self._shown}{line}: {said}{at}")
+        error.fault = told["type"]
+        if place is not None and at:
+            error.record = self._done + place + 1
+        return error
 
     def _gone(self) -> UndecidedError:
         """Word how the process ended, by what the watchdog left."""

@@ -19,9 +19,15 @@ from __future__ import annotations
 
 
 class DriftlineError(Exception):
-    """Anything that driftline itself reports; ``retriable`` says whether trying again can help."""
+    """Anything that driftline itself reports; ``retriable`` says whether trying again can help.
+
+    ``fault`` is the type of what a program of somebody else's raised, "" where it was none;
+    ``record`` the number, from 1, of the record that it failed on.
+    """
 
     retriable: bool = False
+    fault: str = ""
+    record: int | None = None
 
 
 class InputError(DriftlineError):

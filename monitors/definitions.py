@@ -29,6 +29,7 @@ from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.schedule import UTC_NAME, Schedule
 from driftline.monitors.tables import (
     annotations_table,
+    asked_windows,
     definitions,
     leases,
     warm_ups,
@@ -395,7 +396,7 @@ def delete_definition(connection: Connection, name: str, now: datetime) -> None:
     """
     if connection.execute(delete(definitions).where(definitions.c.name == name)).rowcount == 0:
         raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
-    for table in (leases, window_counts, warm_ups):
+    for table in (leases, asked_windows, window_counts, warm_ups):
         connection.execute(delete(table).where(table.c.monitor == name))
     connection.execute(
         update(annotations_table)

@@ -117,6 +117,8 @@ class Execution:
     # "Completed", "CompletedWithViolations", "InsufficientData", "NoData", "Stopped" or "Failed".
     status: str = FAILED
     failure_reason: str | None = None
+    failure_type: str | None = None  # Of the error that a failed run ended with.
+    failure_record: int | None = None  # The record, from 1, that a script failed on.
     is_current: bool = (
         True  # False once a newer run of the same window has replaced its datapoints.
     )

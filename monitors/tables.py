@@ -82,6 +82,9 @@ executions = Table(
     Column("digest", String(64), nullable=False),
     Column("status", String(32), nullable=False),
     Column("failure_reason", FreeText),
+    # Of a failed one: the type of its error, and the record, from 1, that a script failed on.
+    Column("failure_type", String(64)),
+    Column("failure_record", BigCount),
     # False once a newer execution of the same window has replaced this one's datapoints.
     Column("is_current", Boolean, nullable=False),
     Column("row_count", BigCount, nullable=False),
@@ -102,6 +105,9 @@ executions = Table(
     Column("started_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime, nullable=False),
     Index(None, "monitor", "window_start"),
+    # For the list of all runs, the newest first, and of those in some state.
+    Index(None, "started_at"),
+    Index(None, "status", "started_at"),
 )
 
 # Where each monitor stands: kept with each execution, so that a list of monitors reads one row of
@@ -131,6 +137,21 @@ runs = Table(
     Column("seen_at", UtcDateTime, nullable=False),
     # Who cancelled it; the run looks there.
     Column("stopped_by", String(255)),
+)
+
+# Windows that somebody asked a scheduler to run: it does so behind those that are due.
+asked_windows = Table(
+    "monitors_asked_windows",
+    metadata,
+    Column("monitor", String(63), primary_key=True),
+    Column("window_start", UtcDateTime, primary_key=True),
+    Column("window_end", UtcDateTime, primary_key=True),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("asked_by", String(255), nullable=False),
+    # How often it could not be run, why the last time, and when it is tried again.
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("failure", FreeText),
+    Column("retry_at", UtcDateTime),
 )
 
 leases = Table(

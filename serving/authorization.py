@@ -76,6 +76,7 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     # Monitors.
     f"POST {_V1}/monitors/{{name}}/run": "operator",
     f"POST {_V1}/monitors/{{name}}/backfill": "operator",
+    f"POST {_V1}/monitors/{{name}}/queue": "operator",
     f"POST {_V1}/monitors/{{name}}/cancel": "operator",
     f"GET {_V1}/monitors/{{name}}/progress": "viewer",
     f"POST {_V1}/monitors/{{name}}/backtest": "operator",

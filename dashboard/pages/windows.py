@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -40,12 +39,6 @@ CHANGES_SHOWN = 3
 PICKED = 60
 """Windows in the list to pick from: those around the one that is shown."""
 
-
-FAILED_SCRIPT = re.compile(
-    r"(?P<script>[^:]+?)(, line (?P<line>\d+))?: (?P<type>[A-Z]\w*(Error|Exception|Exit))\b.*?"
-    r"( \(record (?P<record>[\d,]+)\))?"
-)
-"""How a script of records says what failed: see baseline/scripting_process.py."""
 
 VERDICTS = {EXPECTED: "expected", HARMFUL: "harmful", NEW_NORMAL: "the new normal"}
 MEANING = (
@@ -132,18 +125,17 @@ def place_words(run: views.WindowRun) -> str:
 
 
 def failed_lines(run: views.WindowRun) -> list[ui.Cell]:
-    """Show why a run failed: the message and, of a script, where and on which record."""
+    """Show why a run failed: the message, its type and, of a script, on which record."""
     if run.state != "failed":
         return []
     said = run.failure or "No reason was recorded; the log of the scheduler has it."
+    record = run.failure_record and count(run.failure_record)
+    known = (("Type", run.failure_type), ("Record", record))
+    entries: list[tuple[str, ui.Cell]] = [
+        (name, html.Code(value)) for name, value in known if value
+    ]
     lines: list[ui.Cell] = [html.P(sentence(said), className="cause")]
-    if found := FAILED_SCRIPT.fullmatch(said):
-        names = {"script": "Script", "line": "Line", "type": "Type", "record": "Record"}
-        entries: list[tuple[str, ui.Cell]] = [
-            (name, html.Code(found[key])) for key, name in names.items() if found[key]
-        ]
-        lines.append(ui.facts(entries))
-    return lines
+    return [*lines, ui.facts(entries)] if entries else lines
 
 
 def note_lines(view: views.WindowView) -> list[ui.Cell]:

@@ -128,6 +128,8 @@ def _as_runs(
             ratio=row.max_drift_ratio,
             cause=row.cause or None,
             failure=names.reason(row.failure_reason),
+            failure_type=row.failure_type,
+            failure_record=row.failure_record,
             folder=row.folder or "",
             baseline_version=row.baseline_version,
         )

@@ -56,6 +56,8 @@ class WindowRun:
     ratio: float | None
     cause: str | None = None
     failure: str | None = None
+    failure_type: str | None = None
+    failure_record: int | None = None
     folder: str = ""
     baseline_version: str = ""
     request_count: int = 0

@@ -1,7 +1,7 @@
 """Cancelling windows: what is being judged ends soon, and what waits is not begun.
 
-A window that has no result gets one at once, "Stopped", which a scheduler passes by. So the wish
-outlives the process that ran the window.
+A window that somebody asked for is taken back. One that has no result gets one at once, "Stopped",
+which a scheduler passes by. So the wish outlives the process that ran the window.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import ConflictError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import STOPPED, Overtaken, current, find, record
+from driftline.monitors.run.asked_windows import withdraw
 from driftline.monitors.run.described import describe
 from driftline.monitors.run.progress import ask_to_stop, list_runs
 from driftline.monitors.run.status import state_of, states_of
@@ -50,10 +51,18 @@ def cancel(
     with read_connection(engine) as connection:
         begun = list_runs(connection, definition.name)
     windows = [Window(one.window_start, one.window_end) for one in begun]
-    windows = windows or [Window(one.start, one.end) for one in pending(engine, definition, now)]
-    if not windows:
+    with engine.begin() as connection:
+        asked = withdraw(connection, definition.name, None)
+    if not (windows or asked):
+        windows = [Window(one.start, one.end) for one in pending(engine, definition, now)]
+    if not (windows or asked):
         raise ConflictError(f'monitor "{definition.name}": no window is being judged or waits')
-    cancelled, refused = [], None
+    cancelled = [
+        Cancelled(definition.name, one.start, one.end, STOPPED)
+        for one in asked
+        if one not in windows
+    ]
+    refused = None
     for one in windows:
         try:
             cancelled.append(_cancel(engine, definition, one, by=by, now=now))
@@ -94,11 +103,12 @@ def _cancel(
 ) -> Cancelled:
     name, reason = definition.name, f"stopped by {by}"
     with engine.begin() as connection:
+        was_asked = withdraw(connection, name, window)
         is_running = ask_to_stop(connection, name, window, by)
         standing = current(connection, name, window)
         known = None if standing is None else find(connection, standing)
     if known is not None and not is_running:
-        if known.status == STOPPED:
+        if known.status == STOPPED or was_asked:
             return Cancelled(name, window.start, window.end, STOPPED)
         raise ConflictError(
             f'monitor "{name}": window {window} has ended as {known.status}; expected one that '

@@ -26,7 +26,13 @@ from driftline.capture.erasure.erasures import removal_version
 from driftline.capture.erasure.pending import is_clearing
 from driftline.capture.windows.window import Window, WindowRead
 from driftline.database.engine import read_connection
-from driftline.errors import InputError, NotFoundError, UnavailableError, UndecidedError
+from driftline.errors import (
+    DriftlineError,
+    InputError,
+    NotFoundError,
+    UnavailableError,
+    UndecidedError,
+)
 from driftline.formats.location import locate
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import annotations_between
@@ -141,13 +147,15 @@ class NotJudgedError(UndecidedError):
 
     def __init__(
         self,
-        reason: str,
+        reason: str | DriftlineError,
         *,
         status: str = FAILED,
         is_recorded: bool = True,
         is_published: bool = True,
     ) -> None:
-        super().__init__(reason)
+        super().__init__(str(reason))
+        cause = reason if isinstance(reason, DriftlineError) else self
+        self.fault, self.record = cause.fault or type(cause).__name__, cause.record
         self.status = status
         self.is_recorded, self.is_published = is_recorded, is_published
 
@@ -227,14 +235,14 @@ def _attempt(job: Job, progress: Progress) -> Execution:
     try:
         baseline = job.baselines(job.root, job.definition.baseline, job.definition.baseline_version)
     except NotFoundError as error:
-        return _fail(keep, job, "", "", NotJudgedError(str(error)), started)
+        return _fail(keep, job, "", "", NotJudgedError(error), started)
     try:
         with span("reading"):
             context = read_context(job, baseline, progress, is_judged=is_judged)
     except InputError as error:
         if job.definition.source is None:
             raise
-        return _fail(keep, job, baseline.version, "", NotJudgedError(str(error)), started)
+        return _fail(keep, job, baseline.version, "", NotJudgedError(error), started)
     if isinstance(context, Execution):
         return context
     try:
@@ -242,7 +250,7 @@ def _attempt(job: Job, progress: Progress) -> Execution:
     except (InputError, UndecidedError) as error:
         # Trying again would not help: what is wrong stands where people look, and the next windows
         # get their turn. A store that does not answer is another matter, and is passed on.
-        reason = error if isinstance(error, NotJudgedError) else NotJudgedError(str(error))
+        reason = error if isinstance(error, NotJudgedError) else NotJudgedError(error)
         failed = _fail(keep, job, baseline.version, context.read.digest, reason, started)
         return _without_erased(failed, context) if reason.is_recorded else failed
     with span("recording"):
@@ -524,6 +532,8 @@ def _fail(
         started=started, finished=job.now(),
     )  # fmt: skip
     execution = replace(described, status=reason.status)
+    if reason.status == FAILED:
+        execution = replace(execution, failure_type=reason.fault[:64], failure_record=reason.record)
     if not reason.is_recorded:
         return execution
     points = failed_datapoints(

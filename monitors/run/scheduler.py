@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
+from typing import Protocol
 from zlib import crc32
 
 from sqlalchemy import Engine
@@ -35,7 +37,8 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import Execution
 from driftline.monitors.external.source import UNLIMITED, Access
-from driftline.monitors.run import lease, revisit
+from driftline.monitors.run import asked_windows, lease, revisit
+from driftline.monitors.run.asked_windows import AskedWindow
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import RETENTION
 from driftline.monitors.run.places import WAITING, Places
@@ -54,6 +57,13 @@ REVISIT_S = 300.0
 # Opens the model of an endpoint, to be asked for as long as the context lasts; None has none.
 # By endpoint and, where one is named, variant.
 Predictors = Callable[[str, str | None], AbstractContextManager[Predictor] | None]
+
+
+class _Judge(Protocol):
+    """Runs one window of a monitor whose turn it is; asked for, one that was cancelled, too."""
+
+    def __call__(self, window: Window, *, is_asked: bool = False) -> Execution:
+        """Return the execution."""
 
 
 class Scheduler:
@@ -99,6 +109,7 @@ class Scheduler:
         self.drift_tests = DriftTestCache()
         self._states = MonitorStates()
         self._upstream: Upstream  # As of the look that is going on.
+        self._asked: set[str] = set()  # Monitors of which somebody asked for windows.
         # When each monitor's tables were looked at last; only what is found is written down.
         self._looked_at: dict[str, datetime] = {}
 
@@ -126,6 +137,7 @@ class Scheduler:
         with read_connection(self.engine) as connection:
             found = self._states.read(connection)
             self._upstream = Upstream(connection, found)
+            self._asked = asked_windows.monitors_asked(connection, self.lease_clock())
         # What waits for others comes behind them, so that its turn is in the same look.
         found.sort(key=lambda one: (-one.definition.priority, bool(one.definition.depends_on)))
         known = self._upstream.states
@@ -137,7 +149,8 @@ class Scheduler:
                 break
             if self.asks_models not in (None, state.definition.kind_value.needs_model):
                 continue
-            if not state.definition.timetable.is_recurring and state.next_window() is None:
+            is_over = not state.definition.timetable.is_recurring and state.next_window() is None
+            if is_over and state.definition.name not in self._asked:
                 continue
             try:
                 ran.extend(self._run_monitor(state, stop))
@@ -152,7 +165,8 @@ class Scheduler:
         moment = self.lease_clock()
         if state.begin is None or state.is_leased(self.owner, moment):
             return
-        if not self._is_due(state, moment) and not self._is_touched(state, moment):
+        is_wanted = definition.name in self._asked or self._is_due(state, moment)
+        if not is_wanted and not self._is_touched(state, moment):
             return
         is_captured = definition.source is None
         signature = self.signatures(definition.endpoint) if is_captured else None
@@ -172,7 +186,7 @@ class Scheduler:
                 stack.enter_context(self.places.renewed(work, self.owner))
                 predict = self._open_model(definition, stack)
 
-                def judge(window: Window) -> Execution:
+                def judge(window: Window, *, is_asked: bool = False) -> Execution:
                     return run(
                         Job(
                             self.engine,
@@ -180,7 +194,7 @@ class Scheduler:
                             definition,
                             window,
                             now=self.now,
-                            is_scheduled=True,
+                            is_scheduled=not is_asked,
                             keeps_order=True,
                             signature=signature,
                             baselines=self._baselines.get,
@@ -199,7 +213,7 @@ class Scheduler:
                 lease.release(self.engine, definition.name, self.owner)
 
     def _take_turn(
-        self, state: MonitorState, judge: Callable[[Window], Execution], stop: threading.Event
+        self, state: MonitorState, judge: _Judge, stop: threading.Event
     ) -> Iterator[Execution]:
         """Run what is due, then what was touched, while the lease is held.
 
@@ -209,6 +223,8 @@ class Scheduler:
         if state.once is None:
             state = self._look(state)
         yield from self._run_due(state, judge, stop)
+        if state.definition.name in self._asked:
+            yield from self._run_asked(state, partial(judge, is_asked=True), stop)
         if state.touched and self._may_revisit(state, self.lease_clock()):
             yield from self._run_touched(state, judge, stop)
 
@@ -272,7 +288,9 @@ class Scheduler:
                 return
             done = {"done_until": window.end, "attempts": 0, "failure": None, "retry_at": None}
             # One statement for both where nothing is left to do: half of what a turn writes.
-            is_last = window == windows[-1] and not state.touched
+            is_last = window == windows[-1] and not (
+                state.touched or definition.name in self._asked
+            )
             if not self._keep(definition, is_last=is_last, **done):
                 return
             state = replace(state, begin=window.end, attempts=0)
@@ -281,10 +299,38 @@ class Scheduler:
 
     def _put_off(self, state: MonitorState, error: Exception) -> None:
         """Try a window again later: at the next look, then after twice as long each time."""
-        rest = min(timedelta(seconds=self.poll_s * 2 ** min(state.attempts, 16)), LONGEST_REST)
-        retry_at = self.lease_clock() + rest
+        retry_at = self.lease_clock() + self._rest(state.attempts)
         attempts = state.attempts + 1
         self._keep(state.definition, attempts=attempts, failure=str(error), retry_at=retry_at)
+
+    def _rest(self, attempts: int) -> timedelta:
+        return min(timedelta(seconds=self.poll_s * 2 ** min(attempts, 16)), LONGEST_REST)
+
+    def _run_asked(
+        self, state: MonitorState, judge: Callable[[Window], Execution], stop: threading.Event
+    ) -> Iterator[Execution]:
+        """Run the windows that somebody asked for; one that cannot be run is tried again later."""
+        definition, moment = state.definition, self.lease_clock()
+        with read_connection(self.engine) as connection:
+            found = asked_windows.list_asked(connection, definition.name, moment, WINDOWS_PER_TURN)
+        for asked in found:
+            if stop.is_set() or not self._has_place(definition):
+                return
+            execution = self._judge(definition, asked.window, judge)
+            if not self._settle(asked, execution) or not self._keep(definition):
+                return
+            assert not isinstance(execution, Exception)
+            yield execution
+
+    def _settle(self, asked: AskedWindow, execution: Execution | Exception) -> bool:
+        """Note what came of a window that was asked for; False where it could not be run."""
+        with self.engine.begin() as connection:
+            if not isinstance(execution, Exception):
+                asked_windows.settle(connection, asked)
+                return True
+            retry_at = self.lease_clock() + self._rest(asked.attempts)
+            asked_windows.put_off(connection, asked, str(execution), retry_at)
+        return False
 
     def _run_touched(
         self, state: MonitorState, judge: Callable[[Window], Execution], stop: threading.Event

@@ -28,6 +28,7 @@ from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.executions import COLUMNS, Execution, Status, get_execution, is_of
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing_batches, written
 from driftline.monitors.root_cause.rows import matching_rows
+from driftline.monitors.run.asked_windows import ask
 from driftline.monitors.run.backfill import expect_history, missed_windows
 from driftline.monitors.run.cancel import cancel, pending
 from driftline.monitors.run.execution import run
@@ -67,6 +68,13 @@ class BackfillRequest(Fields):
     start: Annotated[AwareDatetime, Field(alias="from")]
     end: Annotated[AwareDatetime, Field(alias="to")]
     again: Annotated[bool, Field(description="Run also those that were run before.")] = False
+
+
+class QueueRequest(Span):
+    """What a scheduler is to run: a past span's windows, or the last whole window."""
+
+    again: Annotated[bool, Field(description="Run also those that were run before.")] = False
+    whole: Annotated[bool, Field(description="The span is one window.")] = False
 
 
 def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
@@ -136,7 +144,16 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
 
 
 def _add_runs(routes: APIRouter, context: ServerContext, shelf: ModelShelf) -> None:
-    """Add the routes of what is being judged, and of judging again to compare."""
+    """Add the routes of what waits or is being judged, and of judging again to compare."""
+
+    @routes.post("/monitors/{name}/queue")
+    def queue_windows(name: str, asked: QueueRequest) -> dict[str, Any]:
+        """Have a scheduler run windows, and answer at once how many.
+
+        Without a span it is the monitor's last whole window; with one those of a backfill, or, with
+        `whole`, the span itself as one window.
+        """
+        return _queue(context, declared_monitor(context, name), asked)
 
     @routes.post("/monitors/{name}/cancel")
     def cancel_monitor(name: str, asked: Span) -> dict[str, Any]:
@@ -257,6 +274,32 @@ def _backfill(
         "left_to_schedule": missed.live_count,
         "left": len(left),
         "next": left[0].start.isoformat() if left else None,
+    }
+
+
+def _queue(
+    context: ServerContext, definition: MonitorDefinition, asked: QueueRequest
+) -> dict[str, Any]:
+    """Note which windows a scheduler is to run."""
+    span, now, missed = asked.span, context.now(), None
+    if span is None:
+        windows: Sequence[Window] = [_last_window(definition, now)]
+    elif asked.whole:
+        if span.end > now:
+            raise InputError(f"window {span} is not over yet; expected one that is")
+        windows = [span]
+    else:
+        missed = missed_windows(context.engine, context.root, definition, span, again=asked.again)
+        windows = missed.windows
+        if windows:
+            expect_history(context.engine, definition)
+    by = CURRENT.get().subject
+    with context.engine.begin() as connection:
+        ask(connection, definition.name, windows, by=by, now=context.lease_clock())
+    return {
+        "queued": len(windows),
+        "already_run": 0 if missed is None else missed.ran_count,
+        "left_to_schedule": 0 if missed is None else missed.live_count,
     }
 
 

@@ -114,6 +114,7 @@ OPERATIONS: Mapping[str, Operation] = {
     f"POST {_MONITOR}/commission/accept": Operation("accept_baseline", answers.Fit),
     f"POST {_MONITOR}/baseline": Operation("renew_baseline", answers.MadeBaseline, (409,)),
     f"POST {_MONITOR}/backfill": Operation("backfill_monitor", answers.Backfilled, (409,)),
+    f"POST {_MONITOR}/queue": Operation("queue_windows", answers.Queued),
     f"POST {_MONITOR}/backtest": Operation("backtest_monitor", answers.BacktestResult),
     f"GET {_MONITOR}/marks": Operation("list_marks", pages(answers.Mark)),
     f"POST {_MONITOR}/marks": Operation("add_mark", answers.Marked, (409,)),

@@ -206,6 +206,7 @@ def _visit_capture(call: Tour) -> None:
 
 def _visit_monitors(call: Tour) -> None:
     call.api("POST /monitors/{name}/backfill", "quality", json=SPAN)
+    call.api("POST /monitors/{name}/queue", "quality", json={**SPAN, "whole": True})
     run = call.api("POST /monitors/{name}/run", "quality", json=SPAN)["id"]
     call.api("GET /monitors/{name}/executions", "quality", params={"limit": 1})
     call.api("GET /executions/{execution_id}", run)

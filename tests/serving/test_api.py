@@ -1,17 +1,21 @@
 import json
 import re
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
+from driftline.app.client.client import Client
 from driftline.baseline import store
+from driftline.monitors.run.asked_windows import list_asked
 from driftline.serving.api import executions
+from tests.serving.conftest import NOW
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
+LENGTH = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +161,27 @@ def test_a_backfill_runs_each_missed_window_once_however_many_requests_it_takes(
     listed = server.client.get("/api/v1/monitors/history/executions").json()["items"]
     assert [one["id"] for one in listed[::-1]] == [one["id"] for one in found["executions"]]
     server.client.delete("/api/v1/monitors/history").raise_for_status()
+
+
+def test_windows_are_queued_for_a_scheduler_and_the_answer_says_how_many(server, declare):
+    server.apply(declare("Monitor", "queued", endpoint="flights", baseline="flights"))
+    with Client(server.url) as client:
+        backfill = client.queue_windows("queued", start=NOW - 3 * LENGTH, end=NOW + LENGTH)
+        newest = client.queue_windows("queued")
+        part = client.queue_windows("queued", start=NOW - 2 * LENGTH, end=NOW - LENGTH, whole=True)
+    with server.engine.connect() as connection:
+        waiting = list_asked(connection, "queued", NOW, 100)
+    early = server.client.post(
+        "/api/v1/monitors/queued/queue",
+        json={"from": NOW.isoformat(), "to": (NOW + LENGTH).isoformat(), "whole": True},
+    )
+
+    assert (backfill["queued"], backfill["left_to_schedule"]) == (2, 1)
+    assert newest == part == {"queued": 1, "already_run": 0, "left_to_schedule": 0}
+    assert [one.window_start.day for one in waiting] == [13, 13, 14]
+    assert early.status_code == 400
+    assert "is not over yet" in server.error_of(early)["message"]
+    server.client.delete("/api/v1/monitors/queued").raise_for_status()
 
 
 def test_a_backfill_loads_its_baseline_once(server, declare, monkeypatch):

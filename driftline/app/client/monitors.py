@@ -120,6 +120,30 @@ class MonitorCalls(ServerCalls):
             yield answer
             asked["from"] = answer["next"]
 
+    def queue_windows(
+        self,
+        name: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        again: bool = False,
+        whole: bool = False,
+    ) -> answers.Queued:
+        """Have a scheduler run windows, and return at once how many.
+
+        Parameters
+        ----------
+        start, end
+            A past span, aware: windows of the schedule that lie within it. Without them it is the
+            last whole window.
+        again
+            Whether to run also those that were run before.
+        whole
+            Whether the span is one window, whatever the schedule.
+        """
+        asked = without_none({"from": start, "to": end})
+        return self._post("monitors", name, "queue", body={**asked, "again": again, "whole": whole})
+
     def backtest_monitor(
         self,
         name: str,

@@ -174,6 +174,7 @@ def test_a_failing_script_fails_the_run_and_quotes_no_record(
 
     assert execution.status == "Failed"
     assert (execution.failure_reason or "").endswith("bad.py, line 2: ValueError (record 1)")
+    assert (execution.failure_type, execution.failure_record) == ("ValueError", 1)
 
 
 def test_the_postprocess_handler_finds_the_documents(

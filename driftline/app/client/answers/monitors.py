@@ -185,6 +185,12 @@ class Promotion(TypedDict):
     before: str | None
     after: str
 
+class Queued(TypedDict):
+    """How many windows a scheduler is to run, and which of the span's it is not."""
+    queued: int
+    already_run: int
+    left_to_schedule: int
+
 class Repeated(TypedDict):
     """What came of running an execution again."""
     execution: str
@@ -382,6 +388,8 @@ class ListedExecution(ExecutionBrief):
     baseline: str
     baseline_version: str
     digest: str
+    failure_type: str | None
+    failure_record: int | None
     is_current: bool
     row_count: int
     request_count: int

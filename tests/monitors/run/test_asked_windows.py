@@ -1,0 +1,140 @@
+"""Windows that somebody asks a scheduler to run: once, in order, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, select
+
+from driftline.baseline import store
+from driftline.capture.windows.window import Window
+from driftline.errors import ConflictError, UnavailableError
+from driftline.monitors import tables
+from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
+from driftline.monitors.run import scheduler as module
+from driftline.monitors.run.asked_windows import ask, list_asked
+from driftline.monitors.run.cancel import cancel
+from driftline.monitors.run.scheduler import Scheduler
+from tests.monitors.conftest import DAY, START, weather
+
+DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START + 2 * DAY)
+NOW = START + 3 * DAY
+FIRST, SECOND = Window(START, START + DAY), Window(START + DAY, START + 2 * DAY)
+HALF = Window(START, START + DAY / 2)
+
+
+@pytest.fixture
+def house(engine: Engine, root, reference, append, rng) -> Engine:
+    """Three captured days, of which the monitor's schedule begins with the third."""
+    store.put(root, "flights", reference, lambda: START)
+    with engine.begin() as connection:
+        put_definition(connection, DAILY, NOW)
+    for day in range(3):
+        append(day, weather(rng, 60))
+    return engine
+
+
+def wish(engine: Engine, *windows: Window, now: datetime = NOW) -> None:
+    with engine.begin() as connection:
+        ask(connection, "daily", windows, by="ada", now=now)
+
+
+def waiting(engine: Engine, moment: datetime = NOW + DAY) -> list[Window]:
+    with engine.connect() as connection:
+        return [one.window for one in list_asked(connection, "daily", moment, 100)]
+
+
+@pytest.fixture
+def scheduler(house, root, reference):
+    return Scheduler(house, root, lambda _: reference.signature, now=lambda: NOW)
+
+
+def ran(scheduler: Scheduler) -> list[Window]:
+    return [one.window for one in scheduler.step()]
+
+
+def test_windows_that_are_asked_for_are_run_behind_those_that_are_due(house, scheduler) -> None:
+    wish(house, SECOND, FIRST, HALF)
+    wish(house, FIRST)
+
+    first, then = ran(scheduler), ran(scheduler)
+
+    assert first == [Window(NOW - DAY, NOW), HALF, FIRST, SECOND]
+    assert (then, waiting(house)) == ([], [])
+    with house.connect() as connection:
+        lease = connection.execute(select(tables.leases.c.owner, tables.leases.c.done_until)).one()
+    assert tuple(lease) == (None, NOW)
+
+
+def test_a_window_that_cannot_be_run_is_kept_with_the_reason_and_tried_again(
+    house, scheduler, monkeypatch
+) -> None:
+    def refuse(_job):
+        raise UnavailableError("the store does not answer")
+
+    scheduler.step()
+    wish(house, FIRST, SECOND)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "run", refuse)
+        assert ran(scheduler) == []
+    with house.connect() as connection:
+        (kept, _) = list_asked(connection, "daily", NOW + DAY, 100)
+    at_once = ran(scheduler)  # The first rests, the second need not.
+    wish(house, FIRST)  # Whoever asks again does not wait.
+
+    assert (kept.window, kept.attempts, kept.failure, kept.asked_by) == (
+        FIRST, 1, "the store does not answer", "ada",
+    )  # fmt: skip
+    assert kept.retry_at == NOW + timedelta(seconds=scheduler.poll_s)
+    assert (at_once, ran(scheduler)) == ([SECOND], [FIRST])
+
+
+def test_a_window_asked_for_while_it_is_run_is_run_once_more(house, scheduler, monkeypatch) -> None:
+    scheduler.step()
+    wish(house, FIRST)
+    honest = module.run
+
+    def meanwhile(job):
+        done = honest(job)
+        wish(house, FIRST, now=NOW + timedelta(seconds=1))
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "run", meanwhile)
+        first = ran(scheduler)
+
+    assert (first, waiting(house)) == ([FIRST], [FIRST])
+    assert (ran(scheduler), waiting(house)) == ([FIRST], [])
+
+
+def test_a_cancelled_window_is_run_again_when_it_is_asked_for(house, scheduler) -> None:
+    cancel(house, DAILY, Window(NOW - DAY, NOW), by="ada", now=NOW)
+    scheduler.step()
+    wish(house, Window(NOW - DAY, NOW))
+
+    (again,) = scheduler.step()
+
+    assert again.status == "Completed"
+
+
+def test_what_waits_is_taken_back_one_by_one_or_at_once(house, scheduler) -> None:
+    scheduler.step()
+    wish(house, FIRST, SECOND, HALF)
+
+    one = cancel(house, DAILY, SECOND, by="ada", now=NOW)
+    rest = cancel(house, DAILY, None, by="ada", now=NOW)
+
+    assert [(Window(x.window_start, x.window_end), x.status) for x in one] == [(SECOND, "Stopped")]
+    assert [Window(x.window_start, x.window_end) for x in rest] == [HALF, FIRST]
+    assert (waiting(house), ran(scheduler)) == ([], [])
+    with pytest.raises(ConflictError, match="no window is being judged"):
+        cancel(house, DAILY, None, by="ada", now=NOW)
+
+
+def test_a_removed_monitor_takes_what_was_asked_of_it_along(house) -> None:
+    wish(house, FIRST)
+    with house.begin() as connection:
+        delete_definition(connection, "daily", NOW)
+
+    assert waiting(house) == []
