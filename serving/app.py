@@ -41,6 +41,7 @@ from driftline.serving.api import (
     detectors,
     erasures,
     executions,
+    logs,
     marks,
     metrics,
     monitors,
@@ -183,6 +184,7 @@ def _api(
         detectors.router(context),
         notifications.router(context),
         transform_jobs.router(context, jobs),
+        logs.router(context),
         declared.router(context, applier, reconciler),
     ):
         api.include_router(router, prefix="/api/v1")

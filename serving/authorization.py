@@ -96,6 +96,7 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"GET {_V1}/executions/{{execution_id}}/violations/rows": "analyst",
     f"GET {_V1}/executions/{{execution_id}}/violations/{{violation}}/rows": "analyst",
     f"POST {_V1}/transform-jobs": "operator",
+    f"GET {_V1}/logs": "viewer",
     f"GET {_V1}/transform-jobs": "viewer",
     f"GET {_V1}/transform-jobs/{{name}}": "viewer",
     f"POST {_V1}/transform-jobs/{{name}}/stop": "operator",
@@ -188,7 +189,10 @@ class Authorization:
         require(role)
         # Which endpoint an event is of stands in the event; its route asks.
         if principal.endpoints is not None and not action.endswith("/v1/cloudevents"):
-            endpoint = await asyncio.to_thread(self._endpoint_of, path, request.path_params)
+            named = request.path_params
+            if action == f"GET {_V1}/logs":
+                path, named = f"{_V1}/endpoints", {"name": request.query_params.get("endpoint", "")}
+            endpoint = await asyncio.to_thread(self._endpoint_of, path, named)
             if endpoint is None or not principal.reaches(endpoint):
                 # Not by its name, which the path may not have told, nor whether it is there.
                 raise ForbiddenError(

@@ -77,9 +77,13 @@ class ServerContext:
         return Places(self.engine, self.max_concurrent_runs, self.lease_clock)
 
     @property
-    def model_logs_dir(self) -> str:
-        """The folder of what models print that are commands."""
-        return str((self.local_dir or self.spool_dir.parent) / "model-logs")
+    def model_logs_dir(self) -> Path:
+        """The folder of what models print, with one for each endpoint."""
+        return (self.local_dir or self.spool_dir.parent) / "model-logs"
+
+    def model_logs_of(self, endpoint: str) -> Path:
+        """Return the folder of what the workers of an endpoint print."""
+        return self.model_logs_dir / endpoint.casefold()
 
     @property
     def models(self) -> ModelStore:

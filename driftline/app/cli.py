@@ -44,6 +44,7 @@ COMMANDS = {
     "deploy": "resources",
     "undeploy": "resources",
     "invoke": "resources",
+    "logs": "logs",
     "transform": "transform",
     "job": "job",
     "baseline": "baseline",

@@ -94,6 +94,7 @@ OPERATIONS: Mapping[str, Operation] = {
     f"GET {_ENDPOINT}/async-invocations/{{inference_id}}": Operation(
         "get_async_invocation", answers.AsyncInvocation
     ),
+    "GET /api/v1/logs": Operation("list_log_lines", pages(answers.PrintedLine), (404,)),
     # Files scored in the background.
     "POST /api/v1/transform-jobs": Operation(
         "create_transform_job", answers.DescribedTransformJob, (404, 409)

@@ -15,6 +15,7 @@ from driftline.formats.body_limits import MAX_REQUEST_ROWS
 from driftline.serving.hosting.command.process import TERM_S
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
+from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.prints import Prints
 from driftline.serving.resources.endpoints import ManyModels
 
@@ -52,7 +53,6 @@ class Launch:
     command: tuple[str, ...] | None = None
     trust_commands: bool = False
     memory_bytes: int | None = None  # Of data, of each process of the command.
-    logs_dir: str = ""  # Where what it prints is kept.
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ class Child(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._process: WorkerProcess | None = None
         self._prints = Prints()
+        self._prints_to: LogFile | None = None
         self._runs_command = False
 
     @classmethod
@@ -103,16 +104,20 @@ class Child(asyncio.Protocol):
             raise
         return child
 
-    async def load(self, launch: Launch, *, timeout_s: float) -> dict[str, Any]:
+    async def load(
+        self, launch: Launch, *, timeout_s: float, prints: LogFile | None = None
+    ) -> dict[str, Any]:
         """Have the process load a model; return the model's description of itself.
 
+        ``prints``: where what it prints is kept.
         LoadError: the model cannot be served. WorkerLostError: the process ended or took too long.
         """
         if self.gone.is_set():
             raise WorkerLostError("the worker has ended")
         self._ready = self._loop.create_future()
-        self._prints.name = launch.name
         self._runs_command = launch.command is not None
+        self._prints_to = prints
+        self._prints.keep(launch.name, self.process_id, prints, is_private=self._runs_command)
         self._write(asdict(launch), b"")
         try:
             async with asyncio.timeout(timeout_s):
@@ -209,9 +214,12 @@ class Child(asyncio.Protocol):
             if self._ready is None or self._ready.done():
                 return
             if "ready" in header:
+                if warning := header.get("warning"):
+                    log.warning("worker=%d %s", self.process_id, warning)
                 self._ready.set_result(header["ready"])
             elif "lost" in header:
-                self._ready.set_exception(WorkerLostError(header["lost"]))
+                where = f"; what it printed is in {to.path}" if (to := self._prints_to) else ""
+                self._ready.set_exception(WorkerLostError(header["lost"] + where))
             else:
                 self._ready.set_exception(LoadError(header["refused"]))
         elif "notes" in header:

@@ -31,6 +31,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
+from driftline.serving.hosting.log_file import LogFile, remove_unused
 from driftline.serving.hosting.mirror import Mirror
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.multi_model.pool import MultiModelPool
@@ -103,6 +104,7 @@ class EndpointReconciler:
         self._models = context.models
         self._routes: dict[Key, Route] = {}
         self._mirrors: dict[Key, Mirror] = {}
+        self._prints: dict[Key, LogFile] = {}
         # No longer declared, and not stopped before requests go elsewhere.
         self._leaving: list[Route] = []
         self._endpoints: Mapping[str, ServedEndpoint] = MappingProxyType({})
@@ -250,8 +252,11 @@ class EndpointReconciler:
         """
         async with self._lock:
             self._declared = await asyncio.to_thread(self._read)
-            self._is_read = True
             known = {desired.key for desired in self._declared.variants}
+            if not self._is_read:  # What was deleted while no server ran.
+                logs_dir, named = self._context.model_logs_dir, {endpoint for endpoint, _ in known}
+                await asyncio.to_thread(remove_unused, logs_dir, named)
+            self._is_read = True
             for key in [key for key in {*self._routes, *self._starting} if key not in known]:
                 self._remove(key)
             # A new endpoint's requests wait for its first worker rather than see no endpoint.
@@ -316,7 +321,8 @@ class EndpointReconciler:
     def _rehearsed(self, desired: DesiredVariant) -> Pool:
         """Make the pool of a model on trial: one process, whatever the endpoint has."""
         limits = replace(self._limits(desired), workers=1)
-        return Pool(desired.endpoint, self._launch(desired), limits)
+        prints = LogFile(self._context.model_logs_dir, desired.model) if desired.command else None
+        return Pool(desired.endpoint, self._launch(desired), limits, prints=prints)
 
     def _read(self) -> Declared:
         """Read what is to be served, and note in the same moment that its models are used."""
@@ -500,6 +506,8 @@ class EndpointReconciler:
             self._starting.pop(key).cancel()
         self._problems.pop(key, None)
         self._mirrors.pop(key, None)
+        if (prints := self._prints.pop(key, None)) is not None:
+            prints.remove()
         if (route := self._routes.pop(key, None)) is not None:
             self._leaving.append(route)
             log.info("endpoint=%s variant=%s event=removed", *key)
@@ -514,14 +522,17 @@ class EndpointReconciler:
         self, desired: DesiredVariant, launch: Launch, limits: Limits, loaded: dict[str, Child]
     ) -> Pool:
         """Make the pool of a variant, perhaps with a process that has loaded its model before."""
+        folder = self._context.model_logs_of(desired.endpoint)
+        prints = self._prints.setdefault(desired.key, LogFile(folder, desired.name))
         if desired.many is None:
-            return Pool(desired.endpoint, launch, limits, first=loaded.pop(launch.path, None))
+            first = loaded.pop(launch.path, None)
+            return Pool(desired.endpoint, launch, limits, first=first, prints=prints)
         many = desired.many
         files = FileCache(
             many.prefix, self._models.local_folder, many.disk_limit_mb << 20,
             self._context.reach.check,
         )  # fmt: skip
-        return MultiModelPool(desired.endpoint, launch, limits, files)
+        return MultiModelPool(desired.endpoint, launch, limits, files, prints=prints)
 
     def _launch(self, desired: DesiredVariant) -> Launch:
         many = desired.many
@@ -536,7 +547,6 @@ class EndpointReconciler:
             command=desired.command,
             trust_commands=self._context.trust_commands,
             memory_bytes=desired.memory_bytes,
-            logs_dir=self._context.model_logs_dir,
         )
 
     def _limits(self, desired: DesiredVariant) -> Limits:

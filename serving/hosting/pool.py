@@ -18,6 +18,7 @@ from driftline.serving.hosting.child import (
     Reply,
     WorkerLostError,
 )
+from driftline.serving.hosting.log_file import LogFile
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +69,18 @@ class _Slot:
 class Pool:
     """Workers that hold the same model; made, started and stopped inside one event loop.
 
-    ``first`` is a process that has loaded the same file before, to be the first worker.
+    ``first`` is a process that has loaded the same file before, to be the first worker;
+    ``prints``: where what the workers print is kept.
     """
 
     def __init__(
-        self, name: str, launch: Launch, limits: Limits, *, first: Child | None = None
+        self,
+        name: str,
+        launch: Launch,
+        limits: Limits,
+        *,
+        first: Child | None = None,
+        prints: LogFile | None = None,
     ) -> None:
         self.name = name
         self.launch = launch
@@ -86,6 +94,7 @@ class Pool:
         self._keepers: dict[asyncio.Task[None], _Slot] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._first = first
+        self._prints = prints
 
     @property
     def is_ready(self) -> bool:
@@ -291,7 +300,9 @@ class Pool:
         """Return a process that has the model."""
         child, self._first = self._first or await Child.start(), None
         try:
-            await child.load(self.launch, timeout_s=self.limits.start_timeout_s)
+            await child.load(
+                self.launch, timeout_s=self.limits.start_timeout_s, prints=self._prints
+            )
         except BaseException:
             await child.stop()
             raise
@@ -336,11 +347,13 @@ async def _answered(child: Child) -> None:
         await asyncio.sleep(0.02)
 
 
-async def describe_model(launch: Launch, *, timeout_s: float) -> tuple[dict[str, Any], Child]:
+async def describe_model(
+    launch: Launch, *, timeout_s: float, prints: LogFile | None = None
+) -> tuple[dict[str, Any], Child]:
     """Load a model; return its description, and the process, which the caller uses or stops."""
     child = await Child.start()
     try:
-        return await child.load(launch, timeout_s=timeout_s), child
+        return await child.load(launch, timeout_s=timeout_s, prints=prints), child
     except WorkerLostError as error:
         await child.stop()
         raise LoadError(str(error)) from error

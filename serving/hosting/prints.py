@@ -1,6 +1,8 @@
 """What models print: read from a pipe, so that it can neither forge lines of the log nor flood it.
 
-Read by the process that started the worker: what a worker says when it dies is read, too.
+Read by the process that started the worker: what a worker says when it dies is read, too. Lines go
+to the log file of the endpoint's variant, and the first ones of them to the server's log; what is
+printed faster than the limits allow is counted, not kept.
 """
 
 from __future__ import annotations
@@ -12,23 +14,56 @@ import threading
 import time
 from collections.abc import Callable
 
+from driftline.serving.hosting.log_file import LogFile
+
 log = logging.getLogger(__name__)
 
-LINE_BYTES = 500
-# A traceback at once, and then a line a second.
+# Of a line in the log file, and in the server's log.
+LINE_BYTES, SHOWN_SIGNS = 8192, 500
+# In the server's log: a traceback at once, and then a line a second.
 BURST, LINES_PER_S = 100, 1.0
+# In the log file, in bytes; a short line counts as this many, for it costs as much.
+FILE_BURST, FILE_PER_S, LEAST_BYTES = float(4 << 20), float(256 << 10), 256
 TOLD_EVERY_S = 60.0
 
 
+class _Allowance:
+    """So much at once, and so much a second."""
+
+    def __init__(self, burst: float, per_s: float, now_s: float) -> None:
+        self._burst, self._per_s = burst, per_s
+        self._left, self._counted_s = burst, now_s
+
+    def has(self, amount: float, now_s: float) -> bool:
+        """Whether there is so much left now."""
+        grown = (now_s - self._counted_s) * self._per_s
+        self._left, self._counted_s = min(self._burst, self._left + grown), now_s
+        return self._left >= amount
+
+    def take(self, amount: float, now_s: float) -> bool:
+        """Take it, if there is so much left."""
+        if not self.has(amount, now_s):
+            return False
+        self._left -= amount
+        return True
+
+
 class Prints:
-    """Logs the lines of one worker process under its model's name, within limits."""
+    """Keeps and logs the lines of one worker process under its model's name, within limits."""
 
     def __init__(self, name: str = "", *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self._monotonic = monotonic
+        self._file: LogFile | None = None
+        self._worker = 0
+        self._is_private = False
         self._line, self._is_cut = b"", False
-        self._allowed, self._counted_s = float(BURST), monotonic()
-        self._left_out, self._told_s = 0, monotonic() - TOLD_EVERY_S
+        now = monotonic()
+        self._allowed = _Allowance(float(BURST), LINES_PER_S, now)
+        self._file_allowed = _Allowance(FILE_BURST, FILE_PER_S, now)
+        self._left_out = self._not_kept = 0
+        self._told_s = now - TOLD_EVERY_S
+        self._lock = threading.Lock()
 
     def open(self) -> int:
         """Return the end of a pipe to print into; the other end is read until nobody has it."""
@@ -36,26 +71,47 @@ class Prints:
         threading.Thread(target=self._read, args=(reading,), name="prints", daemon=True).start()
         return writing
 
+    def keep(self, name: str, worker: int, file: LogFile | None, *, is_private: bool) -> None:
+        """Say whose lines they are from now on, and which file they go to.
+
+        ``is_private``: they go nowhere else, for they may hold secrets.
+        """
+        with self._lock:
+            before, self._file = self._file, file
+            self.name, self._worker, self._is_private = name, worker, is_private
+            if file is not None:
+                file.hold()
+        if before is not None:
+            before.let_go()
+
     def feed(self, data: bytes) -> None:
-        """Log the lines that are whole; of a long one the beginning."""
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._add(line)
-            self._end_line()
-        self._add(rest)
+        """Take the lines that are whole; of a long one the beginning."""
+        now = self._monotonic()
+        whole, end, rest = data.rpartition(b"\n")
+        with self._lock:
+            if end:
+                self._take(whole, now)
+            self._add(rest)
+        self.tell()
 
     def end(self) -> None:
-        """Log what stands without a line end, and what was left out."""
-        if self._line:
-            self._end_line()
+        """Take what stands without a line end, and tell what was left out."""
+        with self._lock:
+            if self._line:
+                self._take(b"", self._monotonic())
         self.tell(is_over=True)
+        self.keep(self.name, self._worker, None, is_private=self._is_private)
 
     def tell(self, *, is_over: bool = False) -> None:
-        """Log how many lines were left out, once in a while."""
+        """Say how many lines were left out, once in a while."""
         now = self._monotonic()
-        if self._left_out and (is_over or now - self._told_s >= TOLD_EVERY_S):
-            log.warning("model=%s printed_more_lines=%d left out", self.name, self._left_out)
-            self._left_out, self._told_s = 0, now
+        with self._lock:
+            if self._not_kept and (is_over or self._file_allowed.has(LEAST_BYTES, now)):
+                self._keep([], self._not_kept)
+                self._not_kept = 0
+            if self._left_out and (is_over or now - self._told_s >= TOLD_EVERY_S):
+                log.warning("model=%s printed_more_lines=%d left out", self.name, self._left_out)
+                self._left_out, self._told_s = 0, now
 
     def _read(self, reading: int) -> None:
         poll = select.poll()
@@ -63,7 +119,8 @@ class Prints:
         try:
             while True:
                 # Without a word for a while there may still be something to tell.
-                if not poll.poll(TOLD_EVERY_S * 1000 if self._left_out else None):
+                is_owed = self._left_out or self._not_kept
+                if not poll.poll(TOLD_EVERY_S * 1000 if is_owed else None):
                     self.tell()
                 elif data := os.read(reading, 1 << 16):
                     self.feed(data)
@@ -73,28 +130,64 @@ class Prints:
         finally:
             os.close(reading)
 
+    def _take(self, whole: bytes, now: float) -> None:
+        """Keep and log lines, the first of which has begun before."""
+        is_kept = self._file is not None and self._file_allowed.has(LEAST_BYTES, now)
+        is_shown = not self._is_private and self._allowed.has(1.0, now)
+        if not is_kept and not is_shown:
+            # Without a look at them: whoever prints so much must not slow down others.
+            self._miss(whole.count(b"\n") + 1)
+            self._line, self._is_cut = b"", False
+            return
+        kept: list[str] = []
+        missed, self._not_kept = self._not_kept, 0
+        for part in whole.split(b"\n"):
+            self._add(part)
+            line, cut = self._line, " …" if self._is_cut else ""
+            self._line, self._is_cut = b"", False
+            if not line.strip():
+                continue
+            text = _shown(line)
+            if self._file is not None:
+                if self._file_allowed.take(max(len(line), LEAST_BYTES), now):
+                    kept.append(text + cut)
+                else:
+                    self._not_kept += 1
+            if not self._is_private:
+                self._log(text, cut, now)
+        if kept:
+            self._keep(kept, missed)
+        else:
+            self._not_kept += missed
+
+    def _miss(self, count: int) -> None:
+        self._not_kept += count if self._file is not None else 0
+        self._left_out += 0 if self._is_private else count
+
+    def _keep(self, lines: list[str], missed: int) -> None:
+        assert self._file is not None
+        told = [f"{missed:,} lines were printed too fast and left out"] if missed else []
+        self._file.write(self._worker, told + lines)
+
+    def _log(self, text: str, cut: str, now: float) -> None:
+        if not self._allowed.take(1.0, now):
+            self._left_out += 1
+            return
+        if len(text) > SHOWN_SIGNS:
+            text, cut = text[:SHOWN_SIGNS], " …"
+        log.info("model=%s printed: %s%s", self.name, text, cut)
+
     def _add(self, data: bytes) -> None:
         room = LINE_BYTES - len(self._line)
         self._is_cut |= len(data) > room
         self._line += data[:room]
 
-    def _end_line(self) -> None:
-        line, is_cut = self._line, self._is_cut
-        self._line, self._is_cut = b"", False
-        now = self._monotonic()
-        self._allowed = min(BURST, self._allowed + (now - self._counted_s) * LINES_PER_S)
-        self._counted_s = now
-        if self._allowed < 1:
-            self._left_out += 1
-            self.tell()
-        elif line.strip():
-            self._allowed -= 1
-            log.info("model=%s printed: %s%s", self.name, _shown(line), " …" if is_cut else "")
-
 
 def _shown(line: bytes) -> str:
     """Write signs that a terminal, or a reader of lines, would act on as escapes."""
     text = line.decode(errors="backslashreplace").rstrip()
+    if text.isprintable():
+        return text
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
     )

@@ -11,6 +11,7 @@ gets its own answer.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -90,6 +91,8 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What a model prints goes where the server reads it (prints.py).
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # Whoever reads along sees each line at once.
     warnings.simplefilter("ignore")
     # A server that was killed leaves the socket broken instead of ended: nobody is left to tell.
     with socket.socket(fileno=descriptor) as link, suppress(BrokenPipeError, ConnectionResetError):

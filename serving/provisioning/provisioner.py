@@ -32,6 +32,7 @@ from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
+from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.model_process import ModelProcess
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model
@@ -139,9 +140,13 @@ class Provisioner:
         launch = Launch(
             str(self._store.path(copy.path)), trust_pickle=trusted, name=planned.resource.name,
             command=command, trust_commands=self._context.trust_commands,
-            memory_bytes=memory_bytes, logs_dir=self._context.model_logs_dir,
+            memory_bytes=memory_bytes,
         )  # fmt: skip
-        description, child = await describe_model(launch, timeout_s=self._context.start_timeout_s)
+        # Of a command, which tells little by itself, whoever applies it may read what it printed.
+        prints = LogFile(self._context.model_logs_dir, launch.name) if command else None
+        description, child = await describe_model(
+            launch, timeout_s=self._context.start_timeout_s, prints=prints
+        )
         self.loaded[launch.path] = child
         return {
             "digest": digest,

@@ -24,6 +24,7 @@ from driftline.alerts.math.training import train_next
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note
 from driftline.serving.api.openapi import EXAMPLES, operations_of
+from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.resources.reach import Reach
 from tests.capture.sagemaker.sagemaker_tools import sample_lines
 from tests.serving.conftest import NOW, Running, resource
@@ -119,6 +120,10 @@ def populated(folder: Path) -> Iterator[Running]:
             resource("Silence", "roll-out", matchers=["alarm=orders"], ends_at="2999-01-01"),
         )
         assert answer.status_code == 200, answer.text
+        printed = LogFile(server.context.model_logs_of("flights"), "AllTraffic")
+        printed.hold()
+        printed.write(4711, ["loaded 3 lookup tables", "no airport XNA, taking the mean"])
+        printed.let_go()
         write_note(server.context.root, document_of(audit(server.context.root, now=lambda: NOW)))
         yield server
 
@@ -187,6 +192,7 @@ def _visit_capture(call: Tour) -> None:
     asked = {**CSV, "x-amzn-sagemaker-inference-id": "customer-81"}
     call("POST /endpoints/{name}/async-invocations", "nightly", content=rows, headers=asked)
     call.api("GET /endpoints/{name}/async-invocations/{inference_id}", "nightly", "customer-81")
+    call.api("GET /logs", params={"endpoint": "flights", "limit": 1})
     for path in ("/capture", "/capture/audit"):
         call.api(f"GET {path}")
     for path in ("", "/import", "/hours"):

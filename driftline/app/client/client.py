@@ -288,6 +288,28 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
         """Return what came of an asynchronous invocation, or that it waits."""
         return self._get("endpoints", endpoint, "async-invocations", inference_id)
 
+    def logs(
+        self,
+        endpoint: str,
+        *,
+        variant: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = 100,
+    ) -> _List[answers.PrintedLine]:
+        """List what the workers of an endpoint have printed, the newest line first.
+
+        Parameters
+        ----------
+        variant
+            Only its workers.
+        since
+            No older lines; aware.
+        limit
+            So many at most; None: all that are kept.
+        """
+        asked = {"endpoint": endpoint, "variant": variant, "since": since}
+        return self._items("logs", limit=limit, **asked)
+
     def predict(
         self, endpoint: str, body: bytes, *, content_type: str, model: str | None = None
     ) -> httpx.Response:

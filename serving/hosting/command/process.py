@@ -20,7 +20,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from driftline.orphans import adopt_orphans, descendants, end_children, end_with_parent
-from driftline.serving.hosting.command.log_file import LogFile
 
 HOST = "127.0.0.1"
 PING_TIMEOUT_S = 2.0  # SageMaker's.
@@ -29,36 +28,26 @@ TERM_S = 3.0
 # Below those from which systems take ports of connections.
 _PORTS = range(20_000, 30_000)
 _LISTENING = "0A"
-_LOG_S = 1.0
 
 
 class CommandProcess:
     """A command that answers HTTP on a port of this machine."""
 
-    def __init__(
-        self, command: Sequence[str], model_dir: Path, log: LogFile, memory_bytes: int | None
-    ) -> None:
+    def __init__(self, command: Sequence[str], model_dir: Path, memory_bytes: int | None) -> None:
         self.port = _free_port()
-        self.log_path = log.path
-        self._log = log
         # As in a container, where the model lies in /opt/ml/model.
         self._base = tempfile.TemporaryDirectory(prefix="driftline-model-")
         base = Path(self._base.name)
         (base / "model").symlink_to(model_dir.absolute())
         adopt_orphans()
-        output = log.open()
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - trusted by the installation
-                list(command),
-                cwd=base / "model",
-                env={**os.environ, **_environment(base, self.port)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                preexec_fn=lambda: _limit(memory_bytes),
-            )
-        finally:
-            os.close(output)
+        # It prints where this process does (serving/hosting/prints.py).
+        self._process = subprocess.Popen(  # noqa: S603 - trusted by the installation
+            list(command),
+            cwd=base / "model",
+            env={**os.environ, **_environment(base, self.port)},
+            stdin=subprocess.DEVNULL,
+            preexec_fn=lambda: _limit(memory_bytes),
+        )
 
     @property
     def process_id(self) -> int:
@@ -113,7 +102,6 @@ class CommandProcess:
             self.kill()
             self._process.wait()
         end_children()
-        self._log.close(_LOG_S)
         with suppress(OSError):
             self._base.cleanup()
 

@@ -14,7 +14,6 @@ import select
 import selectors
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,6 @@ from typing import Any
 
 from driftline.errors import DriftlineError, InputError
 from driftline.serving.bodies.media_types import MEDIA_TYPES
-from driftline.serving.hosting.command.log_file import LogFile
 from driftline.serving.hosting.command.process import HOST, CommandProcess
 from driftline.serving.hosting.formats.archive import Unpacked
 from driftline.serving.hosting.formats.model_format import NOT_EXPLAINED, ModelError
@@ -55,7 +53,7 @@ def serve_command(link: socket.socket, launch: Mapping[str, Any]) -> None:
     try:
         problem = _await_ready(link, process)
         if problem == "":
-            link.sendall(pack({"ready": asdict(OF_BODIES)}))
+            link.sendall(pack({"ready": asdict(OF_BODIES), "warning": _exposed(process)}))
             _Proxy(link, process).run()
         elif problem is not None:
             link.sendall(pack({"lost": problem}))
@@ -76,11 +74,8 @@ def _start(launch: Mapping[str, Any]) -> CommandProcess:
         model_dir = _unpacked.folder(path)
     else:
         model_dir = path if path.is_dir() else path.parent
-    folder = Path(launch["logs_dir"] or tempfile.mkdtemp(prefix="driftline-logs-"))
     try:
-        return CommandProcess(
-            launch["command"], model_dir, LogFile(folder, launch["name"]), launch["memory_bytes"]
-        )
+        return CommandProcess(launch["command"], model_dir, launch["memory_bytes"])
     except (OSError, ValueError) as error:  # A NUL in an argument, too.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
@@ -96,18 +91,21 @@ def _await_ready(link: socket.socket, process: CommandProcess) -> str | None:
         if select.select([link], [], [], START_LOOK_S)[0]:
             return None
         if process.is_well():
-            is_own, is_loopback = process.listeners()
-            if not is_own:
-                return f"port {process.port} is answered by another program; it is tried again"
-            if not is_loopback:
-                log.warning(
-                    "listens on other addresses than 127.0.0.1: whoever reaches this machine on "
-                    "port %d can ask it past driftline", process.port,
-                )  # fmt: skip
-            return ""
+            if process.listeners()[0]:
+                return ""
+            return f"port {process.port} is answered by another program; it is tried again"
     return (
         f"the command {_ended(code)} before GET /ping answered 200 on port {process.port} "
-        f"(SAGEMAKER_BIND_TO_PORT); what it printed is in {process.log_path}"
+        "(SAGEMAKER_BIND_TO_PORT)"
+    )
+
+
+def _exposed(process: CommandProcess) -> str:
+    if process.listeners()[1]:
+        return ""
+    return (
+        "the command listens on other addresses than 127.0.0.1: whoever reaches this machine on "
+        f"port {process.port} can ask it past driftline"
     )
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from driftline.capture.tap.target import hash_of
 from driftline.serving.hosting.child import Child, Launch, Reply, WorkerLostError
+from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import Limits, NoWorkerError, Pool
 
@@ -47,8 +48,16 @@ _LOAD_SHARE = 0.9
 class MultiModelPool(Pool):
     """Workers that hold many models each; made, started and stopped inside one event loop."""
 
-    def __init__(self, name: str, launch: Launch, limits: Limits, files: FileCache) -> None:
-        super().__init__(name, launch, limits)
+    def __init__(
+        self,
+        name: str,
+        launch: Launch,
+        limits: Limits,
+        files: FileCache,
+        *,
+        prints: LogFile | None = None,
+    ) -> None:
+        super().__init__(name, launch, limits, prints=prints)
         self.files = files
         self._one_suspect = asyncio.Lock()
         self._refused: dict[str, float] = {}  # Until when, by the loop's time.

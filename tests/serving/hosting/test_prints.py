@@ -12,7 +12,9 @@ import pytest
 
 from driftline.serving.hosting import prints
 from driftline.serving.hosting.child import Child, Launch, WorkerLostError
-from driftline.serving.hosting.prints import BURST, LINE_BYTES, Prints
+from driftline.serving.hosting.log_file import LogFile
+from driftline.serving.hosting.log_lines import read_lines
+from driftline.serving.hosting.prints import BURST, SHOWN_SIGNS, Prints
 
 
 class Printed:
@@ -59,7 +61,7 @@ def test_a_long_line_is_cut_and_holds_no_memory(printed, caplog) -> None:
     printed.prints.feed(b"\nshort\n")
 
     assert caplog.messages == [
-        f"model=scoring printed: {'x' * LINE_BYTES} …",
+        f"model=scoring printed: {'x' * SHOWN_SIGNS} …",
         "model=scoring printed: short",
     ]
 
@@ -74,7 +76,37 @@ def test_lines_beyond_the_limit_are_counted_in_one(printed, caplog) -> None:
     printed.prints.tell()
 
     told = [line for line in caplog.messages if "left out" in line]
-    assert [int(line.split("=")[2].split()[0]) for line in told] == [1, 49_999 + 970]
+    assert [int(line.split("=")[2].split()[0]) for line in told] == [50_000, 970]
+
+
+def test_lines_are_kept_in_a_file_within_limits_and_counted_beyond(printed, tmp_path) -> None:
+    file = LogFile(tmp_path, "AllTraffic")
+    printed.prints.keep("scoring", 4711, file, is_private=False)
+    printed.prints.feed(b"first\n" + b"x" * 10_000 + b"\n")
+    for _ in range(1000):
+        printed.prints.feed(b"again\n" * 10_000)
+    printed.now_s += 30.0
+    printed.prints.feed(b"last\n")
+    printed.prints.end()
+
+    newest, told, *others = [one.message for one in read_lines(tmp_path, limit=100_000)]
+    assert newest == "last"
+    assert others[-2:] == ["x" * 8192 + " …", "first"]
+    left_out = int(told.split()[0].replace(",", ""))
+    assert told == f"{left_out:,} lines were printed too fast and left out"
+    assert left_out + len(others) == 2 + 1000 * 10_000
+    assert len(others) < (4 << 20) / 256
+
+
+def test_private_lines_are_in_the_file_alone(printed, tmp_path, caplog) -> None:
+    printed.prints.keep("scoring", 4711, LogFile(tmp_path, "AllTraffic"), is_private=True)
+    printed.prints.feed(b"hunter2\n\x1b[2J\n" + b"again\n" * 100_000)
+    printed.prints.end()
+
+    (line,) = [one for one in read_lines(tmp_path, limit=100_000) if one.message == "hunter2"]
+    assert (line.variant, line.worker) == ("AllTraffic", 4711)
+    assert r"\x1b[2J" in [one.message for one in read_lines(tmp_path, limit=100_000)]
+    assert caplog.messages == []
 
 
 def test_what_is_printed_into_the_pipe_is_logged_to_its_end(caplog) -> None:

@@ -64,6 +64,13 @@ class ModelClientConfig(TypedDict):
     invocations_timeout_in_seconds: NotRequired[int]
     invocations_max_retries: NotRequired[int]
 
+class PrintedLine(TypedDict):
+    """A line that a worker has printed; its process, by number."""
+    time: str
+    variant: str
+    worker: int
+    message: str
+
 class S3DataSource(TypedDict):
     """Where the files are: a path or URI of a file, folder or pattern; or several."""
     s3_uri: str | list[str]

@@ -90,7 +90,9 @@ def test_a_command_is_applied_invoked_captured_and_judged(
     ).json()
     assert (ran["row_count"], ran["status"]) == (480, "CompletedWithViolations"), ran
     assert ran["cause"].startswith("distance:")
-    assert SECRET in (tmp_path / "local" / "model-logs" / "flights.0.log").read_text()
+    printed = server.client.get("/api/v1/logs", params={"endpoint": "flights"}).json()["items"]
+    assert printed[0]["message"].startswith(f"asked {SECRET} ")
+    assert len({line["worker"] for line in printed}) == 2
     assert SECRET not in caplog.text
 
 

@@ -1,0 +1,231 @@
+"""What models print, as the API and the command line show it: of real workers, and of one's own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from driftline.access.authentication import Authenticator
+from driftline.access.tokens import create_token, new_secret
+from driftline.app.cli import build
+from driftline.app.client.client import Client
+from driftline.errors import ForbiddenError, InputError, NotFoundError
+from tests.servers.postgres import new_sqlite, open_url
+from tests.serving.conftest import NOW, resource, running
+from tests.serving.hosting.formats.archives import pack
+
+SECRET = new_secret()
+INFERENCE = r"""
+import os
+
+def model_fn(model_dir):
+    print("loaded by", os.getpid())
+    return model_dir
+
+def transform_fn(model, body, content_type, accept):
+    body = body.decode()
+    if body == "flood":
+        for _ in range(100):
+            os.write(1, (b"y" * 1023 + b"\n") * 1024)
+    elif body == "environ":
+        print("environ", sorted(os.environ), os.environ.get("HIDDEN"))
+    elif body == "die":
+        print("last words")
+        os._exit(1)
+    else:
+        print("asked", body)
+    return body, "text/plain"
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("logs")
+    url = new_sqlite(folder)
+    engine = open_url(url)
+    known = Authenticator(engine, lambda: NOW, file_secret=SECRET)
+    model = pack(folder / "model.tar.gz", {"code/inference.py": INFERENCE})
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        running(folder, database=url, authenticator=known, trust_pickle=True) as found,
+    ):
+        patch.setenv("HIDDEN", "hunter2")
+        found.client.headers["authorization"] = f"Bearer {SECRET}"
+        blue, green = ({"variant_name": name, "model_name": "echo"} for name in ("blue", "green"))
+        answer = found.apply(
+            resource("Model", "echo", path=str(model)),
+            resource("Endpoint", "echo", production_variants=[blue, green]),
+            resource("Endpoint", "quiet", model="echo"),
+        )
+        assert answer.status_code == 200, answer.text
+        yield found
+    engine.dispose()
+
+
+@pytest.fixture
+def ask(server):
+    def ask(body, variant="blue", endpoint="echo"):
+        named = {"x_amzn_sagemaker_target_variant": variant} if endpoint == "echo" else {}
+        return server.invoke(endpoint, body, content_type="text/plain", **named)
+
+    return ask
+
+
+@pytest.fixture
+def client(server):
+    with Client(server.url, token=SECRET) as found:
+        yield found
+
+
+def texts(lines):
+    return [one["message"] for one in lines]
+
+
+def test_lines_come_with_time_variant_and_worker(ask, client, until):
+    assert ask("first", "blue").text == "first"
+    assert ask("second", "green").text == "second"
+
+    assert len(client.logs("ECHO", limit=1)) == 1
+    lines = until(
+        lambda: (
+            texts(found := client.logs("echo", limit=2)) == ["asked second", "asked first"]
+            and found
+        )
+    )
+    assert [one["variant"] for one in lines] == ["green", "blue"]
+    (born,) = client.logs("echo", variant="blue", limit=None)[-1:]
+    assert born["message"] == f"loaded by {lines[1]['worker']}"
+    assert born["time"] < lines[1]["time"] < lines[0]["time"]
+
+
+def test_the_last_words_of_a_worker_and_the_first_of_the_next_are_there(ask, client, until):
+    before = client.logs("echo", variant="blue", limit=1)[0]["worker"]
+    assert ask("die").status_code == 503
+
+    def seen():
+        found = client.logs("echo", variant="blue", limit=20)
+        last = [one for one in found if one["message"] == "last words"]
+        born = [one for one in found if one["message"].startswith("loaded by")]
+        return (last and born[0]["worker"] not in {one["worker"] for one in last}) and last
+
+    last = until(seen)
+    assert before in {one["worker"] for one in last}
+    assert ask("alive").text == "alive"
+
+
+def test_the_environment_of_the_server_is_not_to_be_printed(ask, client, until):
+    ask("environ", endpoint="quiet")
+
+    def seen():
+        return next((one for one in texts(client.logs("quiet")) if one[:7] == "environ"), "")
+
+    line = until(seen)
+    assert line.endswith("None")
+    assert "DRIFTLINE" not in line
+
+
+def test_a_flood_fills_no_disk_and_slows_no_other_request(server, ask, client, until):
+    ask("warm", "green")
+    flood = threading.Thread(target=ask, args=("flood",))
+    flood.start()
+    slowest = 0.0
+    while flood.is_alive():
+        began = time.perf_counter()
+        assert ask("meanwhile", "green").status_code == 200
+        slowest = max(slowest, time.perf_counter() - began)
+
+    assert slowest < 5
+    until(lambda: any("printed too fast" in one for one in texts(client.logs("echo", limit=None))))
+    size = sum(one.stat().st_size for one in server.context.model_logs_dir.rglob("*.log*"))
+    assert size < 8 << 20
+
+
+def test_who_may_see_an_endpoint_may_read_its_lines_and_no_others(server, client):
+    with server.engine.begin() as connection:
+        secret = create_token(
+            connection, "ana", ["viewer"], now=NOW, created_by="admin", endpoints=["echo"]
+        )
+        other = create_token(connection, "caller", ["invoke"], now=NOW, created_by="admin")
+    with Client(server.url, token=secret) as ana:
+        assert ana.logs("echo", limit=1) == client.logs("echo", limit=1)
+        for name in ("quiet", "none", "../echo"):
+            with pytest.raises(ForbiddenError, match='"ana" is for echo only'):
+                ana.logs(name)
+        shown = {"authorization": f"Bearer {secret}"}
+        twice = server.client.get("/api/v1/logs?endpoint=echo&endpoint=quiet", headers=shown)
+        assert twice.status_code == 403, twice.text
+    with Client(server.url, token=other) as caller, pytest.raises(ForbiddenError):
+        caller.logs("echo")
+
+
+@pytest.mark.parametrize("name", ["none", "..", "%2e%2e", "/etc", "a" * 64, ""])
+def test_other_names_are_refused(name, client):
+    with pytest.raises((NotFoundError, InputError)):
+        client.logs(name)
+
+
+def test_the_command_shows_them_oldest_first(server, ask, client, monkeypatch, until):
+    monkeypatch.setenv("DRIFTLINE_AUTH__TOKEN", SECRET)
+    ask("\x1b[2Jone"), ask("two")
+    until(lambda: texts(client.logs("echo", limit=1)) == ["asked two"])
+
+    def run(*words):
+        return CliRunner().invoke(build("logs"), ["logs", *words, "--server", server.url])
+
+    found = run("echo", "--lines", "2", "--variant", "blue")
+    lines = found.stdout.splitlines()
+    assert found.exit_code == 0, found.stderr
+    assert [line.split(" ", 3)[1::2] for line in lines] == [
+        ["blue", r"asked \x1b[2Jone"], ["blue", "asked two"],
+    ]  # fmt: skip
+    assert texts(json.loads(run("echo", "--lines", "1", "--json").stdout)) == ["asked two"]
+    assert run("echo", "--since", "2999-01-01").stdout == ""
+    wrong = run("echo", "--since", "soon")
+    assert "expected a time such as" in str(wrong.exception)
+
+
+def test_following_shows_each_line_once(server, ask, tmp_path, until):
+    for number in range(5):
+        ask(f"before {number}")
+    until(lambda: "asked before 4" in texts_of(server))
+    words = ["logs", "echo", "--follow", "--lines", "2", "--json", "--server", server.url]
+    out = tmp_path / "out"
+    with out.open("w") as stdout:
+        env = {**os.environ, "DRIFTLINE_AUTH__TOKEN": SECRET}
+        command = [sys.executable, "-m", "driftline", *words]
+        process = subprocess.Popen(command, stdout=stdout, env=env, cwd=tmp_path)
+    try:
+        until(lambda: "before 4" in out.read_text(), 60)
+        for number in range(30):
+            ask(f"while {number}", ("blue", "green")[number % 2])
+        until(lambda: "while 29" in out.read_text(), 60)
+        until(lambda: out.read_text().count("while") == 30, 60)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+    shown = [json.loads(line)["message"] for line in out.read_text().splitlines()]
+    assert shown[:2] == ["asked before 3", "asked before 4"]
+    assert sorted(shown[2:]) == sorted(f"asked while {number}" for number in range(30))
+
+
+def texts_of(server):
+    with Client(server.url, token=SECRET) as client:
+        return texts(client.logs("echo"))
+
+
+def test_an_endpoint_takes_its_lines_along(server, client, until):
+    answer = server.apply(resource("Endpoint", "spare", model="echo"))
+    assert answer.status_code == 200, answer.text
+    until(lambda: client.logs("spare"))
+    client.delete("Endpoint", "spare")
+
+    until(lambda: not server.context.model_logs_of("spare").exists())
+    with pytest.raises(NotFoundError):
+        client.logs("spare")
