@@ -45,6 +45,7 @@ COMMANDS = {
     "undeploy": "resources",
     "invoke": "resources",
     "logs": "logs",
+    "model": "model",
     "transform": "transform",
     "job": "job",
     "baseline": "baseline",

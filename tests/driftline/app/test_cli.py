@@ -19,6 +19,7 @@ GROUPS = {
     "channel",
     "delivery",
     "job",
+    "model",
     "detector",
     "incident",
     "metric",

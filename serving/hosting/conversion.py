@@ -1,0 +1,226 @@
+"""Converting models to ONNX, with a check that they still answer the same.
+
+Of scikit-learn, xgboost and lightgbm, by the converters of skl2onnx and onnxmltools. Most of what
+can go wrong in a conversion is silent: text that is missing, thresholds of float64 in float32, a
+step that is converted to something near. So a model is written only after it has answered rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.errors import InputError, UndecidedError
+from driftline.formats.location import locate
+from driftline.serving.bodies.predictions import Answer
+from driftline.serving.bodies.rows import Columns
+from driftline.serving.hosting.formats.library import library
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.predictor import Description, Predictor, load_predictor
+from driftline.serving.hosting.questions import columns_of
+
+# Of probabilities, and of numbers in relation to the largest: float32 has seven digits.
+TOLERANCE = 1e-4
+_INSTALL = "'driftline[onnx-convert]'"
+# The newest that both converters write.
+_OPSET, _ML_OPSET = 15, 3
+_CHUNK = 10_000
+_Kinds = Sequence[tuple[str, bool]]  # Name of a column, and whether it is text.
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far the answers of two models lie apart at most.
+
+    ``difference``: of probabilities, or of numbers in relation to the largest one; ``row``: of the
+    reference, from 1; ``labels``: rows whose predicted classes differ, where no probability says
+    how clear they were.
+    """
+
+    rows: int
+    difference: float
+    row: int
+    labels: int = 0
+
+
+def convert(
+    path: Path, target: str, table: pa.Table, *, trust_pickle: bool, tolerance: float = TOLERANCE
+) -> Parity:
+    """Convert a model file to ONNX, and write it if it answers the rows of a table alike.
+
+    Raises
+    ------
+    ModelError
+        The model cannot be read or converted.
+    UndecidedError
+        The converted model answers otherwise; nothing was written.
+    """
+    predictor = load_predictor(path, trust_pickle=trust_pickle)
+    columns = _columns(table, predictor.description)
+    content = _converted(path, predictor, columns)
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "converted.onnx")
+        file.write_bytes(content)
+        # Read anew: a converter may have changed what it was given.
+        predictor = load_predictor(path, trust_pickle=trust_pickle)
+        parity = _compare(predictor, load_predictor(file, trust_pickle=False), columns)
+    if not parity.difference <= tolerance or parity.labels:  # NaN is not within it.
+        raise UndecidedError(
+            f"{path.name}: as ONNX it answers otherwise: by {parity.difference:.3g} at most, in "
+            f"row {parity.row} of {parity.rows}"
+            + (f", and {parity.labels} rows get another class" if parity.labels else "")
+            + f"; expected {tolerance:g} or less; nothing was written"
+        )
+    locate(target).write(content)
+    return parity
+
+
+def _columns(table: pa.Table, about: Description) -> Columns:
+    """Return the columns of the reference that the model takes."""
+    names = about.feature_names
+    if names is None and len(table.column_names) == about.feature_count:
+        names = tuple(table.column_names)
+    if names is None:
+        raise InputError(
+            f"the reference has {len(table.column_names)} columns, and the model takes "
+            f"{about.feature_count} that it does not name; leave the others out by --exclude"
+        )
+    if missing := [name for name in names if name not in table.column_names]:
+        raise InputError(f'the reference has no column "{missing[0]}", which the model takes')
+    if not table.num_rows:
+        raise InputError("the reference has no row; expected some to compare the models on")
+    return columns_of(table.select(list(names)))
+
+
+def _converted(path: Path, predictor: Predictor, columns: Columns) -> bytes:
+    """Return the model as ONNX."""
+    kinds = [(name, values.dtype.kind not in "fib") for name, values in columns.items()]
+    is_named = predictor.description.feature_names is not None
+    try:
+        return _written(path, predictor.model, kinds, is_named=is_named)
+    except InputError:
+        raise
+    except Exception as error:
+        # Converters of others raise what they like for a step that they do not know.
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise ModelError(
+            f"{path.name} cannot be converted ({type(error).__name__}: {reason})"
+        ) from error
+
+
+def _written(path: Path, model: Any, kinds: _Kinds, *, is_named: bool) -> bytes:  # noqa: ANN401 - foreign object
+    home = type(model).__module__.partition(".")[0]
+    if home == "sklearn":
+        return _of_sklearn(path, model, kinds, is_named=is_named)
+    booster = getattr(model, "booster_", None)
+    if home == "xgboost":
+        # Its converter knows columns by their numbers only.
+        model.get_booster().feature_names = None
+        found = _of_trees(path, "convert_xgboost", model, kinds)
+    elif booster is not None:
+        found = _of_trees(path, "convert_lightgbm", booster, kinds, zipmap=False)
+    else:
+        raise ModelError(
+            f"{path.name} holds a {type(model).__name__}; expected a model of scikit-learn, "
+            "xgboost or lightgbm"
+        )
+    return _with_names(found, kinds) if is_named else bytes(found.SerializeToString())
+
+
+def _of_sklearn(path: Path, model: Any, kinds: _Kinds, *, is_named: bool) -> bytes:  # noqa: ANN401 - foreign object
+    skl2onnx = library("skl2onnx", path, install=_INSTALL)
+    types = skl2onnx.common.data_types
+    # A classifier answers its probabilities as a table: maps of them cost more than the model.
+    options = {id(model): {"zipmap": False}} if hasattr(model, "classes_") else None
+    has_text = any(is_text for _, is_text in kinds)
+    by_name = has_text or (is_named and _chooses_columns(model))
+    if by_name:
+        inputs = [
+            (name, (types.StringTensorType if is_text else types.FloatTensorType)([None, 1]))
+            for name, is_text in kinds
+        ]
+    else:
+        inputs = [("X", types.FloatTensorType([None, len(kinds)]))]
+    opset = {"": _OPSET, "ai.onnx.ml": _ML_OPSET}
+    found = skl2onnx.to_onnx(model, initial_types=inputs, options=options, target_opset=opset)
+    if by_name or not is_named:
+        return bytes(found.SerializeToString())
+    return _with_names(found, kinds)
+
+
+def _chooses_columns(model: Any) -> bool:  # noqa: ANN401 - foreign object
+    """Whether a step of a model takes some columns and not others, which it may do by name."""
+    steps = getattr(model, "steps", [("", model)])
+    return any(hasattr(step, "transformers_") for _, step in steps)
+
+
+def _of_trees(path: Path, converter: str, model: Any, kinds: _Kinds, **more: Any) -> Any:  # noqa: ANN401 - foreign objects
+    if text := [name for name, is_text in kinds if is_text]:
+        raise ModelError(f'{path.name}: column "{text[0]}" is text; its trees take numbers only')
+    onnxmltools = library("onnxmltools", path, install=_INSTALL)
+    types = onnxmltools.convert.common.data_types
+    inputs = [("X", types.FloatTensorType([None, len(kinds)]))]
+    return getattr(onnxmltools, converter)(model, initial_types=inputs, target_opset=_OPSET, **more)
+
+
+def _with_names(model: Any, kinds: _Kinds) -> bytes:  # noqa: ANN401 - foreign object
+    """Have a model take each column in an input of its own, by its name, in place of a table."""
+    onnx = library("onnx", Path("model.onnx"), install=_INSTALL)
+    if len(kinds) > 1:
+        (whole,) = model.graph.input
+        names = [name for name, _ in kinds]
+        joined = onnx.helper.make_node("Concat", names, [whole.name], axis=1)
+        model.graph.node.insert(0, joined)
+        del model.graph.input[:]
+        kind = onnx.TensorProto.FLOAT
+        model.graph.input.extend(
+            onnx.helper.make_tensor_value_info(name, kind, [None, 1]) for name in names
+        )
+        if "" not in {one.domain for one in model.opset_import}:
+            model.opset_import.append(onnx.helper.make_opsetid("", _OPSET))
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def _compare(one: Predictor, other: Predictor, columns: Columns) -> Parity:
+    """Return how far the answers of two models lie apart."""
+    if one.description.classes != other.description.classes:
+        raise ModelError(
+            f"as ONNX it has the classes {', '.join(other.description.classes[:8])}; expected "
+            f"{', '.join(one.description.classes[:8])}"
+        )
+    count = len(next(iter(columns.values())))
+    largest, labels = (0.0, 1), 0
+    scale, differences = 1.0, []
+    for start in range(0, count, _CHUNK):
+        some = {name: values[start : start + _CHUNK] for name, values in columns.items()}
+        left, right = one.predict(some), other.predict(some)
+        numbers = [_numbers(answer) for answer in (left, right)]
+        if numbers[0] is None or numbers[1] is None:
+            labels += sum(map(_differs, left.predictions, right.predictions))
+            continue
+        if left.probabilities is None:
+            scale = max(scale, float(np.abs(numbers[0]).max()))
+        differences.append(np.abs(numbers[0] - numbers[1]).max(axis=1))
+    if differences:
+        found = np.nan_to_num(np.concatenate(differences), nan=np.inf)
+        place = int(found.argmax())
+        largest = float(found[place]) / scale, place + 1
+    return Parity(count, *largest, labels)
+
+
+def _differs(one: object, other: object) -> bool:
+    return one != other
+
+
+def _numbers(answer: Answer) -> np.ndarray | None:
+    """Return what is compared, shape (rows, values): probabilities, or numbers; else None."""
+    found = answer.predictions if answer.probabilities is None else answer.probabilities
+    values = np.asarray(found)
+    return values.reshape(len(values), -1).astype(float) if values.dtype.kind in "fiu" else None

@@ -1,0 +1,151 @@
+"""Models converted to ONNX: as scikit-learn, xgboost and lightgbm answer, or not at all."""
+
+import json
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import skops.io
+import xgboost
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from driftline.errors import InputError, UndecidedError
+from driftline.serving.hosting.conversion import convert
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.predictor import load_predictor
+from driftline.serving.hosting.questions import columns_of
+from tests.servers.commands import driftline
+from tests.serving.conftest import make_frame, make_model
+
+VALUES = pd.DataFrame(
+    np.random.default_rng(3).normal(size=(300, 3)).astype(np.float32), columns=["b", "a", "c"]
+)
+SCORE = (VALUES["a"] + 2 * VALUES["b"]).to_numpy()
+CLASSES = {
+    "two": np.where(SCORE > 0, 1, 0), "three": np.digitize(SCORE, [-1, 1]), "number": SCORE
+}  # fmt: skip
+
+
+def saved(folder, model):
+    """Save a model in the format of its library."""
+    home = type(model).__module__.partition(".")[0]
+    if home == "xgboost":
+        file = folder / "m.ubj"
+        model.save_model(file)
+    elif home == "lightgbm":
+        file = folder / "m.txt"
+        model.booster_.save_model(file)
+    else:
+        file = folder / "m.skops"
+        skops.io.dump(model, file)
+    return file
+
+
+def converted(folder, model, frame, **more):
+    file, out = saved(folder, model), folder / "m.onnx"
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    parity = convert(file, str(out), table, trust_pickle=False, **more)
+    return parity, load_predictor(file, trust_pickle=False), load_predictor(out, trust_pickle=False)
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize("target", ["two", "three", "number"])
+@pytest.mark.parametrize("library", ["sklearn", "xgboost", "lightgbm"])
+def test_what_was_converted_answers_as_the_model(library, target, is_named, tmp_path):
+    is_number = target == "number"
+    kinds = {
+        "sklearn": LinearRegression if is_number else LogisticRegression,
+        "xgboost": xgboost.XGBRegressor if is_number else xgboost.XGBClassifier,
+        "lightgbm": lightgbm.LGBMRegressor if is_number else lightgbm.LGBMClassifier,
+    }
+    settings = {} if library == "sklearn" else {"n_estimators": 15}
+    rows = VALUES if is_named else VALUES.to_numpy()
+    model = kinds[library](**settings).fit(rows, CLASSES[target])
+
+    parity, before, after = converted(tmp_path, model, VALUES)
+
+    assert (parity.rows, parity.labels) == (300, 0)
+    assert parity.difference < 1e-5
+    names = after.description.feature_names
+    assert names == (("b", "a", "c") if is_named else None)
+    assert after.description.classes == before.description.classes
+    # By name, in whatever order they come.
+    order = ["c", "b", "a"] if is_named else list(VALUES)
+    columns = columns_of(pa.Table.from_pandas(VALUES[order]))
+    expected, answer = before.predict(columns), after.predict(columns)
+    if is_number:
+        np.testing.assert_allclose(answer.predictions, expected.predictions, rtol=1e-4, atol=1e-4)
+    else:
+        np.testing.assert_allclose(answer.probabilities, expected.probabilities, atol=1e-5)
+
+
+def test_a_pipeline_of_text_and_numbers_keeps_names_and_types(tmp_path):
+    frame = make_frame()
+    parity, _, after = converted(tmp_path, make_model(frame), frame)
+
+    about = after.description
+    assert (parity.rows, parity.difference < 1e-5) == (600, True)
+    assert about.feature_names == ("carrier", "origin", "distance", "temp")
+    assert about.feature_types == ("string", "string", "double", "double")
+
+
+def test_trees_of_scikit_learn_in_steps_are_converted(tmp_path):
+    classifier = make_pipeline(StandardScaler(), GradientBoostingClassifier(n_estimators=10))
+    parity, _, after = converted(tmp_path, classifier.fit(VALUES, CLASSES["three"]), VALUES)
+    assert parity.difference < 1e-4
+    assert after.description.feature_names == ("b", "a", "c")
+
+    forest = RandomForestRegressor(5, random_state=1).fit(VALUES, SCORE)
+    assert converted(tmp_path, forest, VALUES)[0].difference < 1e-5
+
+
+def test_a_difference_is_told_with_its_row_and_nothing_is_written(tmp_path):
+    # Float32 cannot tell these numbers apart, and the model does.
+    frame = pd.DataFrame({"id": [2.0**25, 2.0**25 + 1, 2.0**25 + 2]})
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=100))
+    model.fit(pd.concat([frame] * 9), [0, 0, 1] * 9)
+
+    with pytest.raises(UndecidedError, match=r"as ONNX it answers otherwise: by 0\.\d+ at most, "
+                       r"in row [23] of 3; expected 0\.0001 or less; nothing"):  # fmt: skip
+        converted(tmp_path, model, frame)
+    assert not (tmp_path / "m.onnx").exists()
+
+    assert converted(tmp_path, model, frame, tolerance=1.0)[0].difference > 0.1
+
+
+def test_what_cannot_be_converted_or_compared_is_refused(tmp_path):
+    model = LogisticRegression().fit(VALUES, CLASSES["two"])
+    with pytest.raises(InputError, match='no column "c"'):
+        converted(tmp_path, model, VALUES[["a", "b"]])
+    with pytest.raises(InputError, match="has no row"):
+        converted(tmp_path, model, VALUES[:0])
+    unnamed = LogisticRegression().fit(VALUES.to_numpy(), CLASSES["two"])
+    with pytest.raises(InputError, match=r"has 4 columns, and the model takes 3 .* --exclude"):
+        converted(tmp_path, unnamed, VALUES.assign(late=0))
+    own = make_pipeline(FunctionTransformer(np.log1p), LogisticRegression())
+    with pytest.raises(ModelError, match=r"m\.skops cannot be converted|only types of scikit"):
+        converted(tmp_path, own.fit(VALUES.abs(), CLASSES["two"]), VALUES.abs())
+    assert list(tmp_path.glob("*.onnx")) == []
+
+
+def test_the_command_writes_a_model_that_is_served_and_tells_how_near_it_is(tmp_path, trained):
+    out = tmp_path / "late.onnx"
+    words = ("model", "convert", str(trained.file), str(out), "--reference", str(trained.reference))
+
+    done = driftline(*words, "--json", timeout=120)
+
+    assert done.returncode == 0, done.stderr
+    assert (json.loads(done.stdout)["rows"], out.exists()) == (600, True)
+    answer = load_predictor(out, trust_pickle=False).predict(
+        columns_of(pa.Table.from_pandas(trained.inputs))
+    )
+    expected = trained.model.predict_proba(trained.inputs)[:, 1]
+    np.testing.assert_allclose(np.ravel(answer.probabilities), expected, atol=1e-5)
+
+    wrong = driftline(*words[:3], "late.bin", *words[4:], timeout=120)
+    assert (wrong.returncode, "ends in .onnx" in wrong.stderr) == (2, True)
