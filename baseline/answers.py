@@ -355,8 +355,9 @@ def _binary(
     if said is not None:
         given = said.is_valid().to_numpy(zero_copy_only=False)
         answer = np.where(given, _is(said, positives), answer).astype(np.intp)
-        # A row without probability cannot be ranked with the others.
-        known = known if probability is not None else given
+        # A row without probability cannot be ranked with the others, and one without prediction
+        # is an answer that got lost, whatever a threshold would make of its probability.
+        known = known & given if probability is not None else given
     truth = _is(label, positives).astype(np.intp)
     both = (negative, positive)
     times = read_times(rows, roles)
@@ -399,7 +400,7 @@ def _multiclass(
     if said is not None:
         given = said.is_valid().to_numpy(zero_copy_only=False)
         answer = np.where(given, _places(said, order), answer)
-        known = known if probability is not None else given
+        known = known & given if probability is not None else given
     times = read_times(rows, roles)
     truth = _places(label, order)
     return Answers("multiclass", truth, answer, order, probability, times, 0, kept), known

@@ -61,6 +61,8 @@ def words_for_numbers(rows: pa.Table | pa.RecordBatch, names: Iterable[str]) -> 
         column = rows[name]
         plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         plain = plain.dictionary_decode() if pa.types.is_dictionary(plain.type) else plain
+        if pa.types.is_temporal(plain.type):
+            plain = plain.cast(pa.string())
         if pa.types.is_string(plain.type):
             lost = pc.and_(unfit_mask(plain, "double"), pc.invert(is_missing(plain)))
             for one in pc.value_counts(plain.filter(lost)).to_pylist():

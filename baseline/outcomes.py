@@ -131,13 +131,19 @@ def class_texts(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     plain = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     if pa.types.is_floating(plain.type):
         plain = pc.if_else(pc.is_nan(plain), pa.scalar(None, plain.type), plain)
-    if not pa.types.is_dictionary(plain.type):
-        plain = plain.dictionary_encode()
+    plain = encoded_values(plain)
     texts = pa.array([class_text(value) for value in plain.dictionary.to_pylist()], pa.string())
     unified = texts.dictionary_encode()
     # Two values of one text ("1" and 1.0 never meet in one array, but "True" and "true" may).
     codes = pc.take(unified.indices, plain.indices)
     return pa.DictionaryArray.from_arrays(codes, unified.dictionary)
+
+
+def encoded_values(plain: pa.Array) -> pa.DictionaryArray:
+    """List the distinct values of an array; lists and objects as texts, as they are read."""
+    if pa.types.is_nested(plain.type):
+        plain = coerce(plain, "string")[0]
+    return plain if pa.types.is_dictionary(plain.type) else plain.dictionary_encode()
 
 
 def outcome_classes(outcomes: Outcomes) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ from driftline.monitors.kinds.bias.plan import Plan, plan_of
 from driftline.monitors.kinds.bias.report import (
     details_of,
     document_of,
+    measured_of,
     points_of,
     violations_of,
     with_flip,
@@ -71,11 +72,15 @@ def evaluate(context: CheckContext) -> Report:
     # The merge of a monitoring job has no rows without ground truth; a file's are negative.
     is_merged = context.rows.facts is not None
     flips = flips_of(plan, counted.near, plan.roles, like_clarify=True)
-    known = (
-        [None] * len(flips)
+    known, usual = (
+        ([None] * len(flips),) * 2
         if plan.outcomes is None
-        else flips_of(plan, plan.outcomes.neighbours, plan.outcomes.roles, like_clarify=True)
+        else (
+            flips_of(plan, plan.outcomes.neighbours, plan.outcomes.roles, like_clarify=one)
+            for one in (True, False)
+        )
     )
+    suggested = measured_of(plan, plan.reference, usual) if plan.reference else []
     windows = [
         _measured(clarify_counts(group, tallies[group.counted], is_merged=is_merged), plan, flip)
         for group, flip in zip(plan.groups, flips, strict=True)
@@ -84,7 +89,7 @@ def evaluate(context: CheckContext) -> Report:
     counts, findings = [], []
     for place, (group, window) in enumerate(zip(plan.groups, windows, strict=True)):
         reference = None if plan.outcomes is None else _reference(plan, group, known[place])
-        required = _required(plan, group, reference)
+        required = _required(plan, group, reference, suggested[place] if suggested else {})
         counts.append(
             GroupCounts(
                 group.facet.name, group.text, window.counts,
@@ -188,13 +193,22 @@ def _reference(plan: Plan, group: Group, flip: Flip | None) -> _Window:
     return _measured(clarify_counts(group, plan.reference[group.counted]), plan, flip)
 
 
-def _required(plan: Plan, group: Group, reference: _Window | None) -> dict[str, float | None]:
-    """Return the document's values; where it has none for lack of meaning, the reference's."""
+def _required(
+    plan: Plan, group: Group, reference: _Window | None, suggested: Mapping[str, Measured]
+) -> dict[str, float | None]:
+    """Return the document's values that somebody set, else the reference's as Clarify has them.
+
+    What driftline suggested is measured otherwise, such as FT, and says nothing of a window here.
+    """
     own = {} if reference is None else {k: one.value for k, one in reference.measured.items()}
     document = plan.required(group)
     if document is None:
         return own if plan.requirements is None else {}
-    return {name: own.get(name) if one is None else one for name, one in document.items()}
+    usual = {name: one.value for name, one in suggested.items()}
+    return {
+        name: own.get(name) if one is None or one == usual.get(name) else one
+        for name, one in document.items()
+    }
 
 
 def _finding(

@@ -144,7 +144,8 @@ def evaluate(context: CheckContext) -> Report:
             **unusable_details(
                 window.unusable,
                 _collapsed(tallies),
-                _absent(plan.groups, counts),
+                _absent(plan.groups, counts, window.rows),
+                window.lacking,
                 f"{plural(window.unfit, 'label')} left out: infinite" * bool(window.unfit),
                 window.repeated,
             ),
@@ -182,13 +183,19 @@ def _judged_equal(
     return judge_equal(rows, f"all {plural(rows, 'prediction')} are {what}", found, alpha)
 
 
-def _absent(groups: Sequence[Group], counts: Sequence[GroupCounts]) -> str:
+def _absent(groups: Sequence[Group], counts: Sequence[GroupCounts], row_count: int) -> str:
     """Name the groups that have no row, or that all rows are of; "" for none."""
     rows = [one.window.sum(axis=(1, 2, 3)) for one in counts]
+    empty = [group for group, sides in zip(groups, rows, strict=True) if not sides.any()]
     named = [
+        f"no row has a value of {name}"
+        for name in dict.fromkeys(group.facet.name for group in empty)
+        if row_count
+    ]
+    named += [
         f"no row {'beside' if sides[1] else 'of'} {group.name}"
         for group, sides in zip(groups, rows, strict=True)
-        if sides.sum() and not sides.all()
+        if sides.any() and not sides.all()
     ]
     more = f" and {len(named) - NAMED_CHANGES} more" * (len(named) > NAMED_CHANGES)
     return ", ".join(named[:NAMED_CHANGES]) + more

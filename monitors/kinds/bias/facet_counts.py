@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.answers import ROUNDING, are_percents
+from driftline.baseline.outcomes import encoded_values
 from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.classes import class_text, known_classes
 from driftline.errors import InputError
@@ -325,8 +326,7 @@ def _coded(array: pa.Array) -> tuple[list[str], NDArray[np.integer]]:
             if array.null_count:
                 places = np.where(array.is_null(), len(texts), places)
             return [*texts, ""], places
-    if not pa.types.is_dictionary(array.type):
-        array = array.dictionary_encode()
+    array = encoded_values(array)
     listed = array.dictionary.to_pylist()
     texts = [class_text(one) if one is not None and one == one else "" for one in listed]
     places = array.indices

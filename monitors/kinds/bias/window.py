@@ -49,6 +49,7 @@ class CountedWindow:
     unfit: int  # Labels that are infinite.
     near: pa.Table  # Some of them with what the flip test compares; empty without features.
     repeated: str  # Which ids come more than once, in words.
+    lacking: str  # That the data has no column of predictions, in words.
 
 
 def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
@@ -97,7 +98,10 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
         unknown=unknown, unknown_words=named_values(classes),
     )  # fmt: skip
     repeated = repeated_note(ids, plan.roles.id_column)
-    return CountedWindow(tallies, rows, length, unusable, unfit, near.table(), repeated)
+    answer, lacking = plan.roles.prediction, ""
+    if rows and answer is not None and answer not in seen:
+        lacking = f'the data has no column "{answer}"'
+    return CountedWindow(tallies, rows, length, unusable, unfit, near.table(), repeated, lacking)
 
 
 def _heard(plan: Plan) -> Roles:

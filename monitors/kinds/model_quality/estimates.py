@@ -140,6 +140,8 @@ def _estimates(
     estimator = _estimator(context, known, taught, len(scored))
     own = np.zeros((len(table), 0)) if reference.problem != "regression" else features
     blocks = blocks or kept_blocks(context, expected, scored)
+    if reason := _strangers(reference, answers, scored):
+        return _withheld(expected, reason, is_quiet=is_labelled)
     reason = _outside(known, codes[scored.places]) or why_turned(reference, scored)
     denied: Violation | None = None
     beside: dict[str, JsonValue] = {}
@@ -210,6 +212,16 @@ def _features(known: EstimationRows, codes: NDArray[np.uint16]) -> Numbers:
 
 def _categories(known: EstimationRows) -> NDArray[np.bool_]:
     return np.array([not one.is_number and one.size <= 250 for one in known.cells.values()])
+
+
+def _strangers(reference: Answers, answers: Answers, scored: Answers) -> str:
+    """Return that labels or answers are of classes that the reference never had; else ""."""
+    found = dict.fromkeys((*answers.classes, *scored.classes))
+    named = [f'"{one}"' for one in found if one not in reference.classes]
+    if not named:
+        return ""
+    more = f" and {len(named) - MOST_NAMED} more" * (len(named) > MOST_NAMED)
+    return f"some rows are {', '.join(named[:MOST_NAMED])}{more}, which the reference never has"
 
 
 def _outside(known: EstimationRows, codes: NDArray[np.uint16]) -> str:

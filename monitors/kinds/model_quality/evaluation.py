@@ -26,6 +26,7 @@ from driftline.baseline.answers import (
     read_answers,
     why_no_probabilities,
 )
+from driftline.baseline.foreign_values import named_values, words_for_numbers
 from driftline.baseline.outcomes import kept_columns
 from driftline.baseline.positive import positive_note
 from driftline.baseline.predicate import UNFIT
@@ -435,8 +436,10 @@ def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list
         found.append(why_no_probabilities(scores))
     if unfit:
         is_ranking = answers.problem == "ranking"
-        why = "no relevant item" if is_ranking else "infinite, or a million times the others"
-        found.append(f"{plural(unfit, 'label')} left out: {why}")
+        words = words_for_numbers(table, () if is_ranking else (str(roles.label),))
+        why = ["no relevant item" if is_ranking else "infinite, or a million times the others"]
+        why = why * (unfit > words.total()) + [f"no number: {named_values(words)}"] * bool(words)
+        found.append(f"{plural(unfit, 'label')} left out: {' or '.join(why)}")
     found.append(crossing_details(answers, roles.quantile_columns)[1])
     if roles.id_column in table.column_names:
         found.append(repeated_note(table[roles.id_column].chunks, roles.id_column))

@@ -42,8 +42,8 @@ from driftline.monitors.results.metric import UNBOUNDED
 from driftline.stats.intervals import Limits, wilson
 
 BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
-# Probabilities are kept so far from 0 and 1: one sure mistake is dear, but not infinite.
-SURE = 1e-15
+# So far from 0 are probabilities kept, as scikit-learn does: a sure mistake is dear, not infinite.
+SURE = float(np.finfo(np.float64).eps)
 # In how many bins at most a calibration is shown.
 CALIBRATION_BINS = 10
 # With fewer rows beside the most frequent class, means of losses cannot be bounded.

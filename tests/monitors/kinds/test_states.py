@@ -9,6 +9,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable
+from datetime import date
 from functools import cache
 
 import numpy as np
@@ -282,6 +283,112 @@ def test_an_empty_group_gives_no_number() -> None:
 def test_labels_of_another_type_are_one_sentence(kind: str, make: Callable[[int], Columns]) -> None:
     with pytest.raises(InputError, match='label "truth" holds few, many, and'):
         judged(make, words, kind)
+
+
+@pytest.mark.parametrize("kind", [QUALITY, BIAS])
+@pytest.mark.parametrize("name", ["truth", "said"])
+def test_lists_in_place_of_classes_are_one_sentence(kind: str, name: str) -> None:
+    def said(seed: int) -> pa.Table:
+        columns = scored(seed)
+        return table(columns).append_column("said", pa.array(columns["score"] > 0.5))
+
+    fitted = Baseline.fit(said(1), label="truth", prediction="said", facet="sex=F")
+    window = said(2)
+    lists = pa.array([[1, 2]] * ROWS)
+
+    with pytest.raises(InputError, match=f'"{name}" holds .1, ?2.'):
+        check(window.set_column(window.column_names.index(name), name, lists), fitted, kind=kind)
+
+
+def test_lists_in_place_of_groups_are_rows_of_none() -> None:
+    window = table(scored(2))
+    lists = pa.array([["F", "M"]] * ROWS)
+
+    report = check(window.set_column(3, "sex", lists), baseline(scored), kind=BIAS)
+
+    assert not report.decided
+    assert "no row of sex = F" in str(report.details["answers_note"])
+
+
+@pytest.mark.parametrize("kind", [QUALITY, BIAS])
+def test_predictions_that_got_lost_are_missed_beside_their_scores(kind: str) -> None:
+    def said(seed: int, lost: int = 0) -> pa.Table:
+        columns = scored(seed)
+        known = np.arange(ROWS) >= lost
+        return table(columns).append_column("said", pa.array(columns["score"] > 0.5, mask=~known))
+
+    fitted = Baseline.fit(
+        said(1), label="truth", prediction="said", probability="score", facet="sex=F"
+    )
+
+    assert check(said(3), fitted, kind=kind).passed
+    [found] = check(said(2, lost=700), fitted, kind=kind).violations
+    assert found.feature_name == "missing_predictions"
+    assert "70% of 1,000 rows have no prediction" in found.cause
+
+
+def test_a_class_that_the_reference_never_has_leaves_nothing_to_estimate() -> None:
+    names = ["cat", "cow", "dog"]
+
+    def animals(seed: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        truth, chance = rng.integers(0, 3, ROWS), rng.dirichlet([1, 1, 1], ROWS)
+        chance = (chance + np.eye(3)[truth]) / 2
+        found = {f"p_{one}": chance[:, place] for place, one in enumerate(names)}
+        return {"truth": np.array(names, object)[truth], **found}
+
+    fitted = Baseline.fit(
+        table(animals(1)), label="truth", probability=[f"p_{one}" for one in names],
+        problem="multiclass",
+    )  # fmt: skip
+    window = animals(2)
+    window["truth"][:5] = "emu"
+
+    report = check(table(window), fitted, kind=QUALITY)
+
+    assert report.decided
+    assert 'some rows are "emu", which the reference never has' in report.details["estimate_note"]
+    assert not [one for one in report.metrics if one.name.startswith("estimated_")]
+
+
+def test_a_facet_without_any_value_is_told() -> None:
+    columns = scored(2)
+    columns["sex"][:] = None
+
+    report = judged(scored, lambda found: found.update(columns), BIAS)
+
+    assert not report.decided
+    assert "no row has a value of sex" in str(report.details["answers_note"])
+
+
+def test_bias_tells_that_predictions_have_no_column() -> None:
+    window = table(valued(2)).drop_columns(["score"])
+
+    report = check(window, baseline(valued), kind=BIAS)
+
+    assert 'the data has no column "score"' in str(report.details["answers_note"])
+
+
+def test_labels_that_are_words_or_times_are_told_with_them() -> None:
+    def some(columns: Columns) -> None:
+        columns["truth"] = np.array([repr(float(one)) for one in columns["truth"]], object)
+        columns["truth"][:3] = "???"
+
+    day = pa.array([date(2026, 1, 1)] * ROWS)
+    window = table(valued(2)).set_column(1, "truth", day)
+
+    told = [
+        str(report.details["answers_note"])
+        for report in (
+            judged(valued, some, QUALITY),
+            judged(valued, some, BIAS),
+            check(window, baseline(valued), kind=BIAS),
+        )
+    ]
+
+    assert told[0] == '3 labels left out: no number: "truth" = "???" (3x)'
+    assert 'no number: "truth" = "???" (3x)' in told[1]
+    assert 'no number: "truth" = "2026-01-01 ' in told[2]
 
 
 def test_labels_that_are_no_number_of_that_size_are_told() -> None:

@@ -21,7 +21,7 @@ from driftline.monitors.kinds.bias.metrics import Pair
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows, WindowFacts
 from driftline.monitors.sagemaker.bias import NONE_PREDICTED, clarify_metrics
-from tests.monitors.kinds.bias.adult import FIXTURES, aws_window, expected, people
+from tests.monitors.kinds.bias.adult import FIXTURES, aws_window, expected, people, with_numbers
 
 CASES = {one["id"]: one for one in expected()["cases"]}
 # An integer age that smclarify takes for a category: asserted to be above 40, as the decimal one.
@@ -51,6 +51,27 @@ def section(report: Report, name: str) -> dict[str, dict[str, float]]:
         one["value_or_threshold"]: {each["name"]: each["value"] for each in one["metrics"]}
         for one in entries
     }
+
+
+def test_rows_of_the_reference_break_nothing_of_what_it_suggests(tmp_path: Path) -> None:
+    by_race = Baseline.fit(
+        with_numbers().select(["age", "hours_per_week", "race", "income", "predicted"]),
+        label="income", prediction="predicted", positive=1, facet="race",
+    )  # fmt: skip
+    by_race.save(tmp_path)
+    suggested = json.loads((tmp_path / "analysis.json").read_text())
+
+    report = dl.check(with_numbers(), Baseline.load(tmp_path), kind="bias", compat=True)
+    suggested["post_training_bias_metrics"]["facets"]["race"][0]["metrics"][-1]["value"] = 0.001
+    (tmp_path / "analysis.json").write_text(json.dumps(suggested))
+    limited = dl.check(with_numbers(), Baseline.load(tmp_path), kind="bias", compat=True)
+
+    flips = [one for one in report.metrics if one.name == "FT"]
+    assert len(flips) == 5
+    assert report.passed
+    assert all(one.value == one.reference for one in flips)
+    # What somebody set holds.
+    assert not limited.passed
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -81,6 +81,14 @@ def test_several_classes_are_measured_as_scikit_learn_does() -> None:
     assert found["balanced_accuracy"] == pytest.approx(wanted, abs=1e-14)
 
 
+def test_sure_mistakes_cost_as_much_as_scikit_learn_has_it() -> None:
+    label, answer = np.array([1, 0, 1, 0] * 20), np.array([0, 1, 1, 0] * 20)
+
+    found = binary_metrics(label, answer, answer.astype(float))["log_loss"].value
+
+    assert found == pytest.approx(peer.log_loss(label, answer.astype(float)), abs=1e-12)
+
+
 def test_probabilities_of_several_classes_have_brier_score_and_log_loss() -> None:
     rng = np.random.default_rng(4)
     probability = rng.dirichlet([1, 2, 3], 800)
