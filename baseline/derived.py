@@ -48,8 +48,11 @@ LEAST_SPREAD = 1e-30
 TEXT_WIDTH = 4_000
 # A text column whose frequent values hold less than this share of its rows is free text.
 FREE_SHARE = 0.5
-# Words that are kept of a column: those of the smallest hashes, about a megabyte.
-WORDS_MAX = 1 << 17
+# Words that are kept of a column: those of the smallest hashes.
+WORDS_MAX = 10_000
+# Of their hashes so many binary digits more than tell that many words apart: of unknown words one
+# in a hundred passes for known.
+WORD_BITS = 6
 TRAITS = ("characters", "words", "digits", "capitals", "signs")
 UNKNOWN_WORDS = "unknown words"
 WORD_BREAKS = r"[^\p{L}\p{N}]+"
@@ -161,10 +164,11 @@ Traits = Projection | TextTraits
 class Vocabulary:
     """The words of a reference, by hash."""
 
-    # uint64, ascending.
+    # uint64, ascending: the first digits of each hash.
     hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
     # Only words whose hash is at most this are looked at; all but for the richest columns.
     below: int = ALL
+    shift: int = 0  # How many digits of a hash are left out, at the end.
 
     @classmethod
     def learn(
@@ -191,13 +195,16 @@ class Vocabulary:
         np.minimum.at(first, at, blocks[rows])
         np.maximum.at(last, at, blocks[rows])
         shares = _shares((first == last)[at], rows, hashes <= below, len(texts))
-        return cls(known[known <= below], below), shares
+        kept = known[known <= below]
+        shift = max(below.bit_length() - len(kept).bit_length() - WORD_BITS, 0)
+        return cls(np.unique(kept >> np.uint64(shift)), below, shift), shares
 
     def unknown(self, texts: pa.Array) -> NDArray[np.float32]:
         """Return the share of each text's words that are unknown, NaN for a text without any."""
         hashes, rows = words_of(texts)
-        place = np.minimum(np.searchsorted(self.hashes, hashes), max(len(self.hashes) - 1, 0))
-        known = self.hashes[place] == hashes if len(self.hashes) else np.zeros(len(hashes), bool)
+        cut = hashes >> np.uint64(self.shift)
+        place = np.minimum(np.searchsorted(self.hashes, cut), max(len(self.hashes) - 1, 0))
+        known = self.hashes[place] == cut if len(self.hashes) else np.zeros(len(cut), bool)
         return _shares(~known, rows, hashes <= self.below, len(texts))
 
 

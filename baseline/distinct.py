@@ -12,14 +12,25 @@ import pyarrow.compute as pc
 from driftline.baseline.lengths import no_counts
 
 DISTINCT_CAP = 4096
+# Of hashes that only tell a density so many binary digits are kept: of 4,096 one or two fall
+# together, which is nothing beside the estimate's error, and they take a fifth of the room.
+SIGNIFICANT_BITS = 22
 LEVEL_CAP = 5000
 
 
 @dataclass(slots=True, eq=False)
 class DistinctCount:
-    """Number of distinct values: exact up to 4,096, beyond it an estimate (about 1.6% off).
+    """Number of distinct values: exact below 4,096, from there on an estimate (about 1.6% off).
 
-    Keeps the smallest hashes that occurred; their density tells how many there are.
+    Keeps the smallest hashes that occurred; their density tells how many there are. What is kept
+    follows from the values alone, not from how they were split.
+
+    Parameters
+    ----------
+    hashes
+        uint64, ascending; rounded down to 22 binary digits unless the count is exact.
+    is_exact
+        Whether the value is a count, not an estimate.
 
     References
     ----------
@@ -27,22 +38,32 @@ class DistinctCount:
     """
 
     hashes: np.ndarray = field(default_factory=partial(np.empty, 0, np.uint64))
+    is_exact: bool = True
+
+    @classmethod
+    def of(cls, hashes: np.ndarray, *, is_exact: bool = True) -> DistinctCount:
+        """Take over hashes, in any order; those of an inexact count may be rounded."""
+        found = _distinct(hashes)
+        if is_exact and len(found) < DISTINCT_CAP:
+            return cls(found)
+        # Twice as many are plenty for those that fall together.
+        return cls(_distinct(_rounded(found[: 2 * DISTINCT_CAP]))[:DISTINCT_CAP], is_exact=False)
 
     def update(self, hashes: np.ndarray) -> None:
         """Add values by their 64-bit hashes, shape (values,)."""
         if len(self.hashes) == DISTINCT_CAP:
             hashes = hashes[hashes < self.hashes[-1]]
         if len(hashes):
-            self.hashes = _smallest(np.concatenate([self.hashes, hashes]))
+            self._take(np.concatenate([self.hashes, hashes]), is_exact=self.is_exact)
 
     def merge(self, other: DistinctCount) -> DistinctCount:
         """Return the count over both sets of values; neither input changes."""
-        return DistinctCount(_smallest(np.concatenate([self.hashes, other.hashes])))
+        both = np.concatenate([self.hashes, other.hashes])
+        return DistinctCount.of(both, is_exact=self.is_exact and other.is_exact)
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether the value is a count, not an estimate."""
-        return len(self.hashes) < DISTINCT_CAP
+    def _take(self, hashes: np.ndarray, *, is_exact: bool) -> None:
+        found = DistinctCount.of(hashes, is_exact=is_exact)
+        self.hashes, self.is_exact = found.hashes, found.is_exact
 
     @property
     def value(self) -> int:
@@ -50,15 +71,42 @@ class DistinctCount:
         if self.is_exact:
             return len(self.hashes)
         # The k-th smallest of N uniform numbers lies near k / N.
-        return round((DISTINCT_CAP - 1) / (float(self.hashes[-1]) / 2.0**64))
+        return round((len(self.hashes) - 1) / (float(self.hashes[-1]) / 2.0**64))
 
 
-def _smallest(hashes: np.ndarray) -> np.ndarray:
-    """Return the smallest distinct hashes, ascending; sorting is faster than np.unique."""
+def _distinct(hashes: np.ndarray) -> np.ndarray:
+    """Return the distinct hashes, ascending; sorting is faster than np.unique."""
     ordered = np.sort(hashes)
     first = np.ones(len(ordered), dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    return np.asarray(ordered[first][:DISTINCT_CAP])
+    return np.asarray(ordered[first])
+
+
+def _rounded(hashes: np.ndarray) -> np.ndarray:
+    """Round hashes down to their first binary digits; what is rounded stays as it is."""
+    shifts = _shifts(hashes)
+    return np.asarray(hashes >> shifts << shifts)
+
+
+def _shifts(hashes: np.ndarray) -> np.ndarray:
+    # Without its last 11 digits a hash is a double, whose exponent is exact.
+    digits = np.frexp((hashes >> np.uint64(11)).astype(np.float64))[1] + 11
+    return np.asarray(np.maximum(digits - SIGNIFICANT_BITS, 0).astype(np.uint64))
+
+
+_DIGITS = np.uint64(SIGNIFICANT_BITS - 1)
+
+
+def rounded_codes(hashes: np.ndarray) -> np.ndarray:
+    """Return the place of each rounded hash among all that there can be, uint64."""
+    shifts = _shifts(hashes)
+    return np.asarray((shifts << _DIGITS) + (hashes >> shifts))
+
+
+def from_rounded_codes(codes: np.ndarray) -> np.ndarray:
+    """Return the hashes that `rounded_codes` was given."""
+    shifts = np.maximum(codes >> _DIGITS, np.uint64(1)) - np.uint64(1)
+    return np.asarray(codes - (shifts << _DIGITS) << shifts)
 
 
 @dataclass(slots=True, eq=False)

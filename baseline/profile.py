@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from driftline.baseline.profile_file import (
     columns_to_table,
     format_version,
 )
+from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.value_runs import TimeOrder
 from driftline.errors import InputError
 from driftline.signature import Signature
@@ -114,13 +115,16 @@ class Profile:
             extra=extra,
         )
 
-    def to_bytes(self, blocks: BlockCounts | None = None) -> bytes:
+    def to_bytes(
+        self, blocks: BlockCounts | None = None, *, sketched: Collection[str] = ()
+    ) -> bytes:
         """Write the profile as an Arrow file; the same profile gives the same bytes.
 
         The bytes name their version and carry a digest: `from_bytes` reads this version and older
-        ones, and refuses newer ones and damaged ones.
+        ones, and refuses newer ones and damaged ones. `sketched` are columns whose sketch is kept
+        elsewhere.
         """
-        return to_sealed(self.to_arrow(blocks))
+        return to_sealed(self.to_arrow(blocks, sketched=sketched))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Profile:
@@ -135,16 +139,28 @@ class Profile:
         """Show the columns in a notebook."""
         return profile_html("Profile", self)
 
-    def to_arrow(self, blocks: BlockCounts | None = None) -> pa.Table:
+    def to_arrow(
+        self, blocks: BlockCounts | None = None, *, sketched: Collection[str] = ()
+    ) -> pa.Table:
         """Write the profile, and the reference's block counts, as one Arrow table."""
         return columns_to_table(
-            self.columns, blocks, row_count=self.row_count, seen=self.seen, extra=self.extra
+            self.columns,
+            blocks,
+            row_count=self.row_count,
+            seen=self.seen,
+            extra=self.extra,
+            sketched=sketched,
         )
 
     @classmethod
-    def from_arrow(cls, table: pa.Table) -> Profile:
-        """Read what to_arrow wrote; block counts are read by `blocks_from_table`."""
-        columns, notes = columns_from_table(table)
+    def from_arrow(
+        cls, table: pa.Table, sketches: Mapping[str, QuantileSketch] | None = None
+    ) -> Profile:
+        """Read what to_arrow wrote; block counts are read by `blocks_from_table`.
+
+        `sketches` are those that were kept elsewhere.
+        """
+        columns, notes = columns_from_table(table, sketches)
         return cls(
             row_count=notes["row_count"],
             columns=columns,

@@ -2,13 +2,14 @@
 
 Format 2 holds what numbers, texts, times and lists look like, too, format 3 how long numbers stand
 still, and format 4 how far they move from row to row; older ones are still read, and what they lack
-is not known then.
+is not known then. Format 5 holds the same in less room: counts and hashes as `packing` lays them
+out, and sketches only where statistics.json beside it does not hold them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any
@@ -17,13 +18,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.blocks import HOUR_LIMIT, BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import COUNTERS, ColumnProfile
-from driftline.baseline.distinct import DistinctCount, LevelCounts
+from driftline.baseline.distinct import (
+    DistinctCount,
+    LevelCounts,
+    from_rounded_codes,
+    rounded_codes,
+)
 from driftline.baseline.frequent import NumberCounts
 from driftline.baseline.lengths import LengthCounts
 from driftline.baseline.moments import Moments
+from driftline.baseline.packing import pack, pack_ascending, unpack, unpack_ascending
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.texts import SHAPE_CAP, TextSummary
 from driftline.baseline.times import TimeSummary
@@ -32,7 +39,7 @@ from driftline.baseline.vectors import Dimensions, VectorSummary
 from driftline.errors import InputError
 from driftline.stats.day_scores import DaySums, StepScores
 
-PROFILE_FORMAT = 4
+PROFILE_FORMAT = 5
 KEY = b"driftline.profile"
 
 NUMBERS = ("total", "average", "squares", "minimum", "maximum")
@@ -121,11 +128,21 @@ FIELDS_2 = [
 ]
 FIELDS_3 = [("runs", RUNS)]
 FIELDS_4 = [("steps", STEPS)]
+# As `pack` lays them out; the hashes of columns whose distinct values are not all counted.
+PACKED = pa.large_list(pa.uint8())
+FIELDS_5 = [
+    *((name, PACKED if name == "blocks" else kind) for name, kind in FIELDS_1),
+    *FIELDS_2,
+    *FIELDS_3,
+    *FIELDS_4,
+    ("rounded_hashes", pa.list_(pa.uint8())),
+]
+COUNT = "<i4"
 # What no column lacks, and the lists that are as long as each other.
 WHOLE = (
-    "name", "type", *COUNTERS, "count", *NUMBERS, "sketch", "level_values", "level_counts",
-    "level_error", "hashes", "number_values", "number_counts", "numbers_complete",
-    "time_width_us", "time_first", "time_last", "time_counts",
+    "name", "type", *COUNTERS, "count", *NUMBERS, "level_values", "level_counts", "level_error",
+    "hashes", "number_values", "number_counts", "numbers_complete", "time_width_us",
+    "time_first", "time_last", "time_counts",
 )  # fmt: skip
 TOGETHER = (
     ("level_values", "level_counts"),
@@ -138,7 +155,8 @@ SCHEMAS = {
     1: pa.schema(FIELDS_1),
     2: pa.schema([*FIELDS_1, *FIELDS_2]),
     3: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3]),
-    PROFILE_FORMAT: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3, *FIELDS_4]),
+    4: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3, *FIELDS_4]),
+    PROFILE_FORMAT: pa.schema(FIELDS_5),
 }
 
 
@@ -149,30 +167,31 @@ def columns_to_table(
     row_count: int,
     seen: Iterable[str],
     extra: Iterable[str],
+    sketched: Collection[str] = (),
 ) -> pa.Table:
     """Write column summaries and block counts as one table; the same input gives the same bytes.
 
-    Without steps it is format 3, and without runs format 2: what an earlier driftline wrote keeps
-    its bytes and its version.
+    The sketches of the columns `sketched` are left out: another document holds them.
     """
-    has_runs = any(column.runs.time_count for column in columns.values())
-    has_steps = any(column.steps is not None for column in columns.values())
-    version = PROFILE_FORMAT if has_steps else 3 if has_runs else 2
-    schema = SCHEMAS[version]
+    schema = SCHEMAS[PROFILE_FORMAT]
     notes = {
-        "format": version,
+        "format": PROFILE_FORMAT,
         "row_count": row_count,
         "seen": sorted(seen),
         "extra": list(extra),
         **_block_notes(blocks),
     }
     rows = [_row(column, blocks) for column in columns.values()]
+    for row in rows:
+        if row["name"] in sketched:
+            row["sketch"] = None
     arrays = [pa.array([row[entry.name] for row in rows], entry.type) for entry in schema]
     return pa.Table.from_arrays(arrays, schema=schema.with_metadata({KEY: json.dumps(notes)}))
 
 
 def _row(column: ColumnProfile, blocks: BlockCounts | None) -> dict[str, Any]:
-    moments, cells = column.moments, column.cells
+    moments, cells, levels = column.moments, column.cells, column.levels
+    order = pc.array_sort_indices(levels.values)
     held = None if blocks is None else blocks.of(column.name)
     block = None if held is None else held.counts[column.name]
     return {
@@ -182,13 +201,14 @@ def _row(column: ColumnProfile, blocks: BlockCounts | None) -> dict[str, Any]:
         "count": moments.count,
         **{number: getattr(moments, number) for number in NUMBERS},
         "sketch": column.sketch.levels,
-        "level_values": column.levels.values.to_pylist(),
-        "level_counts": column.levels.counts,
-        "level_error": column.levels.error,
-        "hashes": column.distinct.hashes,
+        # Sorted: neighbours that begin alike take less room.
+        "level_values": levels.values.take(order).to_pylist(),
+        "level_counts": levels.counts[order.to_numpy()],
+        "level_error": levels.error,
+        **_hash_row(column.distinct),
         "cells": None if cells is None else json.dumps(cells.to_dict(), ensure_ascii=False),
         "cell_counts": column.cell_counts,
-        "blocks": None if block is None else block.ravel(),
+        "blocks": None if block is None else pack(block.T, COUNT),
         "number_values": column.numbers.values,
         "number_counts": column.numbers.counts,
         "numbers_complete": column.numbers.is_complete,
@@ -203,6 +223,12 @@ def _row(column: ColumnProfile, blocks: BlockCounts | None) -> dict[str, Any]:
         else None,
         "steps": None if column.steps is None else _step_row(column.steps),
     }
+
+
+def _hash_row(distinct: DistinctCount) -> dict[str, Any]:
+    if distinct.is_exact:
+        return {"hashes": distinct.hashes, "rounded_hashes": None}
+    return {"hashes": (), "rounded_hashes": pack_ascending(rounded_codes(distinct.hashes))}
 
 
 def _step_row(steps: StepScores) -> dict[str, Any]:
@@ -254,12 +280,35 @@ def _block_notes(blocks: BlockCounts | None) -> dict[str, Any]:
     """
     if blocks is None:
         return {"hours": None}
-    apart = [{"hours": one.hours.tolist(), "columns": sorted(one.counts)} for one in blocks.apart]
-    return {"hours": blocks.hours.tolist()} | ({"apart": apart} if apart else {})
+    apart = [{"hours": _runs_of(one.hours), "columns": sorted(one.counts)} for one in blocks.apart]
+    return {"hours": _runs_of(blocks.hours)} | ({"apart": apart} if apart else {})
 
 
-def columns_from_table(table: pa.Table) -> tuple[dict[str, ColumnProfile], dict[str, Any]]:
-    """Read the columns that columns_to_table wrote, and the notes beside them."""
+def _runs_of(hours: np.ndarray) -> list[list[int]]:
+    """Return the first of each run of neighbouring hours, and how many it has."""
+    first = np.flatnonzero(np.diff(hours, prepend=hours[:1] - 2) != 1)
+    sizes = np.diff(first, append=len(hours))
+    return [list(one) for one in zip(hours[first].tolist(), sizes.tolist(), strict=True)]
+
+
+def _hours(runs: Sequence[Any], version: int) -> np.ndarray:
+    """Return the hours that notes hold; ValueError where they are none, or too many."""
+    if version < 5:
+        return np.asarray(runs, dtype=np.int64)
+    if any(count < 1 for _, count in runs) or sum(count for _, count in runs) > HOUR_LIMIT:
+        raise ValueError("hours that there are not")
+    return np.concatenate(
+        [np.empty(0, np.int64), *(np.arange(first, first + count) for first, count in runs)]
+    )
+
+
+def columns_from_table(
+    table: pa.Table, sketches: Mapping[str, QuantileSketch] | None = None
+) -> tuple[dict[str, ColumnProfile], dict[str, Any]]:
+    """Read the columns that columns_to_table wrote, and the notes beside them.
+
+    `sketches` are those of the other document.
+    """
     notes = _notes(table)
     wanted = SCHEMAS[notes["format"]]
     try:
@@ -272,7 +321,7 @@ def columns_from_table(table: pa.Table) -> tuple[dict[str, ColumnProfile], dict[
             if name != "blocks"
         }
         rows = (dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True))
-        return {row["name"]: _column(row) for row in rows}, notes
+        return {row["name"]: _column(row, sketches or {}) for row in rows}, notes
     except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError) as error:
         raise _damaged(error) from error
 
@@ -317,20 +366,28 @@ def blocks_from_table(table: pa.Table) -> BlockCounts | None:
     try:
         apart = notes.get("apart", [])
         place = {name: at for at, one in enumerate(apart, 1) for name in one["columns"]}
-        hours = [np.asarray(one["hours"], dtype=np.int64) for one in (notes, *apart)]
+        version = notes["format"]
+        hours = [_hours(one["hours"], version) for one in (notes, *apart)]
         counts: list[dict[str, np.ndarray]] = [{} for _ in hours]
         for name, block in zip(
             table.column("name").to_pylist(), table.column("blocks"), strict=True
         ):
             if block.is_valid:
                 at = place.get(name, 0)
-                flat = block.values.to_numpy(zero_copy_only=False).astype(np.int32)
-                lines = len(hours[at])
-                counts[at][name] = flat.reshape(lines, -1) if lines else flat.reshape(0, 0)
+                counts[at][name] = _block(block.values.to_numpy(), len(hours[at]), version)
         first, *rest = (BlockCounts(own, found) for own, found in zip(hours, counts, strict=True))
         return replace(first, apart=tuple(rest))
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise _damaged(error) from error
+
+
+def _block(values: np.ndarray, lines: int, version: int) -> np.ndarray:
+    """Return a column's counts, int32, shape (hours, cells)."""
+    if not lines:
+        return np.empty((0, 0), np.int32)
+    if version < 5:
+        return np.asarray(values.astype(np.int32).reshape(lines, -1))
+    return np.ascontiguousarray(unpack(values, COUNT).reshape(-1, lines).T, dtype=np.int32)
 
 
 def format_version(table: pa.Table) -> int:
@@ -369,13 +426,13 @@ def _damaged(error: object) -> InputError:
     return InputError(f"the profile is damaged ({told}); make the baseline again")
 
 
-def _column(row: Mapping[str, Any]) -> ColumnProfile:
+def _column(row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch]) -> ColumnProfile:
     return ColumnProfile(
         name=row["name"],
         type=row["type"],
         **{counter: row[counter] for counter in COUNTERS},
         moments=Moments(row["count"], **{number: row[number] for number in NUMBERS}),
-        sketch=QuantileSketch.from_levels(row["sketch"]),
+        sketch=_sketch(row, sketches),
         # Format 1 did not count numbers: nothing is known of their counts, unless there are none.
         numbers=NumberCounts(
             row["number_values"], row["number_counts"], is_complete=row["numbers_complete"]
@@ -383,7 +440,7 @@ def _column(row: Mapping[str, Any]) -> ColumnProfile:
         if "number_values" in row
         else NumberCounts(is_complete=row["count"] == 0),
         levels=LevelCounts(row["level_values"], row["level_counts"], row["level_error"]),
-        distinct=DistinctCount(row["hashes"]),
+        distinct=_distinct(row),
         texts=_texts(row),
         times=TimeSummary(
             row["time_width_us"], row["time_first"], row["time_last"], row["time_counts"]
@@ -396,6 +453,22 @@ def _column(row: Mapping[str, Any]) -> ColumnProfile:
         cells=None if row["cells"] is None else Cells.from_dict(json.loads(row["cells"])),
         cell_counts=row["cell_counts"],
     )
+
+
+def _sketch(row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch]) -> QuantileSketch:
+    if row["sketch"] is not None:
+        return QuantileSketch.from_levels(row["sketch"])
+    found = sketches.get(row["name"])
+    if found is None or found.count != row["count"]:
+        raise ValueError(f'no sketch of "{row["name"]}", nor has statistics.json the one')
+    return found
+
+
+def _distinct(row: Mapping[str, Any]) -> DistinctCount:
+    rounded = row.get("rounded_hashes")
+    if rounded is None:
+        return DistinctCount.of(row["hashes"])
+    return DistinctCount.of(from_rounded_codes(unpack_ascending(rounded)), is_exact=False)
 
 
 def _texts(row: Mapping[str, Any]) -> TextSummary | None:

@@ -30,6 +30,7 @@ from driftline.baseline.blocks import HOUR_US, event_times
 from driftline.baseline.cells import Cells
 from driftline.baseline.derived import Traits, Vocabulary, column_of
 from driftline.baseline.derived_rows import UNKNOWN_HOUR, DerivedRows, derive
+from driftline.baseline.packing import pack_ascending, unpack_ascending
 from driftline.errors import InputError
 from driftline.formats.arrow_types import plain_type
 from driftline.formats.hashing import hash_integers
@@ -41,9 +42,11 @@ FEWEST_ROWS = 2_000
 ALL = np.iinfo(np.uint64).max
 # sample.arrow: one column of cell numbers for each column.
 KEY = b"driftline.sample"
-# The hashes of a text column's words, eight bytes each.
-WORDS = KEY + b".words "
-SAMPLE_FORMAT = 1
+# The hashes of all text columns' words, in the first row; format 1 had each column's among the
+# notes, which a file holds twice.
+WORDS = "words"
+NOTED_WORDS = KEY + b".words "
+SAMPLE_FORMAT = 2
 ORDER, PRIORITY, TRAIT = "\0order", "\0priority", "\0trait "
 
 
@@ -240,18 +243,23 @@ def sample_to_table(sample: RowSample, cells: Mapping[str, Cells]) -> pa.Table:
     arrays = {str(place): pa.array(codes) for place, codes in enumerate(sample.codes.values())}
     if sample.hours is not None:
         arrays["hours"] = pa.array(sample.hours)
-    metadata: dict[bytes, bytes] = {}
     if sample.derived is not None:
         derived = sample.derived
         for place, (name, codes) in enumerate(derived.codes.items()):
             arrays[f"derived {place}"] = pa.array(codes)
             own = {"source": derived.sources[name], "cells": derived.cells[name].to_dict()}
             notes["derived"].append({"name": name, **own})
-        notes["words"] = {name: int(one.below) for name, one in derived.vocabularies.items()}
-        for place, words in enumerate(derived.vocabularies.values()):
-            metadata[WORDS + str(place).encode()] = words.hashes.astype("<u8").tobytes()
-    metadata[KEY] = json.dumps(notes, ensure_ascii=False).encode()
-    return pa.table(arrays).replace_schema_metadata(metadata)
+        known = derived.vocabularies
+        notes["words"] = {
+            name: {"below": int(one.below), "shift": one.shift, "count": len(one.hashes)}
+            for name, one in known.items()
+        }
+        if known:
+            packed = np.concatenate([pack_ascending(one.hashes) for one in known.values()])
+            rows = [packed, *[None] * (len(sample) - 1)]
+            arrays[WORDS] = pa.array(rows[: len(sample)], pa.list_(pa.uint8()))
+    noted = json.dumps(notes, ensure_ascii=False).encode()
+    return pa.table(arrays).replace_schema_metadata({KEY: noted})
 
 
 def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
@@ -261,10 +269,10 @@ def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
         raise InputError("no sample of driftline; make the baseline again")
     try:
         notes = json.loads(found)
-        if notes["format"] != SAMPLE_FORMAT:
+        if notes["format"] not in (1, SAMPLE_FORMAT):
             raise InputError(
-                f"sample format {notes['format']}; this driftline reads {SAMPLE_FORMAT}: upgrade "
-                "driftline, or make the baseline again"
+                f"sample format {notes['format']}; this driftline reads up to {SAMPLE_FORMAT}: "
+                "upgrade driftline, or make the baseline again"
             )
         codes = {
             name: _read_codes(table.column(str(place)), cells[name], its)
@@ -282,12 +290,7 @@ def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
 
 def _read_derived(table: pa.Table, notes: Mapping[str, Any]) -> DerivedRows:
     cells = {one["name"]: Cells.from_dict(one["cells"]) for one in notes["derived"]}
-    words = {
-        name: Vocabulary(
-            np.frombuffer(table.schema.metadata[WORDS + str(place).encode()], "<u8"), below
-        )
-        for place, (name, below) in enumerate(notes["words"].items())
-    }
+    words = _read_words(table, notes["words"], notes["format"])
     return DerivedRows(
         {one["name"]: one["source"] for one in notes["derived"]},
         cells,
@@ -297,6 +300,23 @@ def _read_derived(table: pa.Table, notes: Mapping[str, Any]) -> DerivedRows:
         },
         words,
     )
+
+
+def _read_words(table: pa.Table, noted: Mapping[str, Any], version: int) -> dict[str, Vocabulary]:
+    if version == 1:
+        held = (table.schema.metadata[NOTED_WORDS + str(at).encode()] for at in range(len(noted)))
+        return {
+            name: Vocabulary(np.frombuffer(one, "<u8"), below)
+            for (name, below), one in zip(noted.items(), held, strict=True)
+        }
+    found, start = {}, 0
+    packed = table.column(WORDS)[0].values.to_numpy() if noted and table.num_rows else np.empty(0)
+    for name, one in noted.items():
+        end = start + 8 * one["count"]
+        hashes = unpack_ascending(packed[start:end].astype(np.uint8))
+        found[name] = Vocabulary(hashes, int(one["below"]), int(one["shift"]))
+        start = end
+    return found
 
 
 def _read_codes(column: pa.ChunkedArray, cell: Cells, its: str) -> np.ndarray:

@@ -292,7 +292,9 @@ class Baseline:
         if self.statistics is not None:
             found[STATISTICS] = self.statistics.to_json().encode()
         if self.profile is not None:
-            found[PROFILE] = self.profile.to_bytes(self.blocks)
+            # The sketches are most of the document, and once is enough.
+            held = () if self.statistics is None else self.statistics.sketched(self.profile)
+            found[PROFILE] = self.profile.to_bytes(self.blocks, sketched=held)
         if self.outcomes is not None:
             found[OUTCOMES] = to_ipc(self.outcomes.to_arrow())
         if self.attributions is not None:
@@ -386,7 +388,10 @@ def _read(place: Location) -> Baseline:
     blocks: BlockCounts | None = None
     profile: Profile | None = None
     if table is not None:
-        profile = parsed_file(place, PROFILE, Profile.from_arrow, table)
+        sketches = {} if statistics is None else statistics.sketches()
+        profile = parsed_file(
+            place, PROFILE, lambda table: Profile.from_arrow(table, sketches), table
+        )
         blocks = blocks_from_table(table)
     elif statistics is not None:
         profile = profile_from_statistics(statistics, signature)

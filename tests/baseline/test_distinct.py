@@ -51,6 +51,32 @@ def test_many_values_are_estimated_within_five_percent():
     assert found.value == pytest.approx(100_000, rel=0.05)
 
 
+@pytest.mark.parametrize("many", [4095, 4096, 4097, 30_000])
+def test_what_is_kept_follows_from_the_values_not_from_how_they_were_split(many):
+    rng = np.random.default_rng(many)
+    values = rng.permutation(many).astype(float)
+    whole = distinct_of(values)
+
+    merged = DistinctCount()
+    for part in np.array_split(rng.permutation(values), 7):
+        merged = merged.merge(distinct_of(part))
+
+    assert merged.hashes.tolist() == whole.hashes.tolist()
+    assert merged.is_exact == whole.is_exact == (many < 4096)
+    assert merged.value == pytest.approx(many, rel=0.05)
+
+
+def test_rounded_hashes_are_numbered_in_their_order_and_come_back():
+    steps = np.uint64(2) ** np.arange(64, dtype=np.uint64)
+    drawn = np.random.default_rng(1).integers(0, 2**64, 20_000, dtype=np.uint64)
+    hashes = DistinctCount.of(np.concatenate([steps, steps - np.uint64(1), drawn])).hashes
+
+    codes = distinct.rounded_codes(hashes)
+
+    assert (np.diff(codes.astype(np.int64)) > 0).all()
+    assert distinct.from_rounded_codes(codes).tolist() == hashes.tolist()
+
+
 def test_minus_zero_is_zero():
     assert distinct_of([0.0, -0.0]).value == 1
 

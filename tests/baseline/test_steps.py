@@ -97,15 +97,6 @@ def test_a_baseline_keeps_steps_from_27_days_on_and_reads_them_back() -> None:
     assert np.allclose(again.days.sums, steps.days.sums, rtol=1e-6)
 
 
-def test_a_profile_without_steps_is_written_as_before() -> None:
-    profile = Baseline.fit(hourly(30), timestamp="at").profile
-    assert profile is not None
-    for column in profile.columns.values():
-        column.steps = None
-
-    assert b'"format": 3' in profile.to_bytes()
-
-
 def test_two_years_of_steps_of_a_column_are_small() -> None:
     profile = Baseline.fit(hourly(730), timestamp="at").profile
     assert profile is not None
