@@ -4,6 +4,7 @@ Each trial fits a baseline on half of a table's rows, plants a fault in a window
 asks ``driftline.check``. Of a slice, the guilty rows lie in one level; of a pair, in one level of
 two columns each; where no segment is guilty, they lie anywhere. A segment is right when its rows
 and those of the planted one overlap by 0.8 (Jaccard), wide when it holds these and more.
+Of moved numbers all rows, or a quarter of them, are shifted or scaled: none is guilty.
 
     python -m bench.segments FOLDER      # of Parquet files; flights and loans come with packages
 """
@@ -14,6 +15,7 @@ import sys
 import zipfile
 from collections import Counter
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,8 @@ from tests.datasets import read_packaged
 
 SIZES = {500: (6, 10, 25, 100), 5_000: (15, 60, 500)}
 FAULTS = ("new", "known", "empty", "x1000")
+SHARES_MOVED = (1.0, 0.25)
+MOVES = ("x1.3", "+0.5 sd", "+3", "-3")
 SEEDS = 2
 OVERLAP = 0.8
 
@@ -51,7 +55,7 @@ def tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def _texts(rows: pd.DataFrame) -> list[str]:
-    return [name for name in rows if not pd.api.types.is_numeric_dtype(rows[name])]
+    return [str(name) for name in rows if not pd.api.types.is_numeric_dtype(rows[name])]
 
 
 def plant(rows: pd.DataFrame, column: str, fault: str, guilty: np.ndarray) -> pd.DataFrame:
@@ -148,6 +152,36 @@ def is_true_segment(violation: dl.Violation, window: pd.DataFrame, reference: pd
     return "true" if share >= 0.5 and share >= 1.3 * inside[1].mean() else "false"
 
 
+def move(
+    rng: np.random.Generator, rows: pd.DataFrame, column: str, how: str, share: float
+) -> pd.DataFrame:
+    """Return the window with numbers shifted or scaled in such a share of all rows."""
+    numbers = rows[column].astype(float)
+    far = 0.5 * numbers.std() if how == "+0.5 sd" else 3.0 if how == "+3" else -3.0
+    moved = numbers * 1.3 if how == "x1.3" else numbers + far
+    return rows.assign(**{column: numbers.mask(rng.random(len(rows)) < share, moved)})
+
+
+def judge_moved(
+    rng: np.random.Generator,
+    others: pd.DataFrame,
+    baseline: dl.Baseline,
+    counts: dict[tuple[str, int, int], Counter[str]],
+) -> None:
+    """Move each number in turn, in all rows and in some, and note whether a segment is named."""
+    numbers = [str(one) for one in others if one not in _texts(others)]
+    for size in SIZES:
+        for share, how, column in product(SHARES_MOVED, MOVES, numbers):
+            window = others.sample(size, random_state=int(rng.integers(1 << 31)))
+            moved = move(rng, window.reset_index(drop=True), column, how, share)
+            report = dl.check(moved, baseline)
+            found = answer(report, column, moved, np.ones(size, bool))
+            if "-v" in sys.argv and found == "wrong":
+                sys.stderr.write(f"moved, {share} of {size}, {how}: {report.cause}\n")
+            if found is not None:
+                counts.setdefault(("moved", int(share * size), size), Counter())[found] += 1
+
+
 def main() -> None:
     """Print, by kind and guilty rows, how often each answer was given."""
     counts: dict[tuple[str, int, int], Counter[str]] = {}
@@ -163,6 +197,9 @@ def main() -> None:
                         for fault in FAULTS:
                             judge(rng, table.iloc[order[half:]], baseline, counts,
                                   size=size, kind=kind, count=count, fault=fault)  # fmt: skip
+            judge_moved(
+                np.random.default_rng([seed, 1]), table.iloc[order[half:]], baseline, counts
+            )
         sys.stderr.write(f"{name} done\n")
     say = sys.stdout.write
     say("| guilty | rows | of | right | wide | wrong | silent |\n|---|---|---|---|---|---|---|\n")
@@ -185,7 +222,7 @@ def judge(
     """Plant one fault and note the answer."""
     window = others.sample(size, random_state=int(rng.integers(1 << 31))).reset_index(drop=True)
     texts = _texts(window)
-    able = texts if fault in ("new", "known") else [one for one in window if one not in texts]
+    able = texts if fault in ("new", "known") else [str(one) for one in window if one not in texts]
     column = str(rng.choice(able))
     planted = drawn(rng, window, column, count, kind)
     if planted is None:
@@ -194,7 +231,7 @@ def judge(
     changed = plant(window, column, fault, guilty)
     report = dl.check(changed, baseline)
     found = answer(report, column, changed, inside)
-    if "-v" in sys.argv and found in ("wrong", "wide"):
+    if "-v" in sys.argv and (found in ("wrong", "wide") or (kind == "slice" and found == "silent")):
         sys.stderr.write(f"{found}, {kind}, {count} of {size}, {fault}: {report.cause}\n")
     if found is not None:
         counts.setdefault((kind, count, size), Counter())[found] += 1

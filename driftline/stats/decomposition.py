@@ -122,6 +122,7 @@ class Held:
     growth: Floats  # Change by its growth, in rows; NaN where that is not known.
     share_of_rows: Floats
     rest: Floats  # Change within all other segments of the column, in deviations.
+    effect: Floats  # How many times more it varies than independent rows.
 
     @property
     def score(self) -> Floats:
@@ -173,6 +174,7 @@ def measure(parts: Parts, whole: Whole) -> Held:
         growth=whole.rows * grown * (before - before_outside),
         share_of_rows=rows / whole.rows,
         rest=elsewhere / np.sqrt(whole.design_effect * beside.variance),
+        effect=effect,
     )
 
 
@@ -225,29 +227,6 @@ def _share_able(parts: Parts, whole: Whole) -> Floats:
     beside = outside * (left + usual) / (known_outside + 1)
     share = inside / np.maximum(inside + beside, TINY)
     return np.asarray((able * share + PRIOR * rows / whole.rows) / (able + PRIOR))
-
-
-def most_in_a_run(rows: Floats, inside: Floats, least: float, most: float = math.inf) -> float:
-    """Return the largest share of a segment's rows among those of neighbouring cells.
-
-    Parameters
-    ----------
-    rows, inside
-        The reference's rows of each cell, in order of the values, and those of the segment, shape
-        (cells,).
-    least
-        Rows that the neighbouring cells hold together at least.
-    most
-        Rows that the segment has at most, where `inside` counts others, too.
-    """
-    first, last = np.triu_indices(rows.size + 1, 1)
-    ends, ends_inside = (np.append(0.0, np.cumsum(one)) for one in (rows, inside))
-    whole = ends[last] - ends[first]
-    held = np.minimum(ends_inside[last] - ends_inside[first], most)
-    share = min(ends_inside[-1], most) / max(ends[-1], 1.0)
-    enough = whole >= max(least, 1.0)
-    found = (held[enough] + PRIOR * share) / (whole[enough] + PRIOR)
-    return float(found.max()) if found.size else 0.0
 
 
 def _evidence(inside: _Side, beside: _Side, expected: Floats, total: Floats | float) -> Floats:

@@ -90,10 +90,12 @@ class ContributorCounter:
         """Begin without rows; without columns no segments are asked for."""
         first = targets[:TARGETS_MAX]
         within = dict.fromkeys(target.within for target in first if target.within is not None)
+        own = {target.predicate.column for target in first}
+        valued = {one.name for one in columns if one.name in own and one.is_number}
         return cls(
             [ContributingRows(target) for target in targets],
             [Counter() for _ in targets],
-            WindowSample.start(columns[:COLUMNS_MAX], list(within), row_count),
+            WindowSample.start(columns[:COLUMNS_MAX], list(within), row_count, frozenset(valued)),
             TimeCounts(len(first)),
             time,
         )

@@ -39,7 +39,7 @@ LEVEL_ROWS = 5
 # Equally filled parts of the reference at which a number is cut.
 BINS = 8
 NEW = -1  # Stands for the cell of what the reference does not have.
-_MATCHING, _WITHIN = "\0matching", "\0within"
+_MATCHING, _WITHIN, _VALUES = "\0matching", "\0within", "\0values "
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -53,6 +53,31 @@ class SegmentColumn:
 
     name: str
     cells: Cells | None = None  # None: a text that the reference does not have, as who sent a row.
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is cut by value."""
+        return self.cells is not None and self.cells.is_number
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Numbers:
+    """The values of a column of numbers that is asked about."""
+
+    window: Floats  # Of each row of the window; NaN: none.
+    # The reference's, or its quantiles, ascending, shape (V,); rows and cell of each.
+    known: Floats
+    counts: Floats
+    cells: Ints
+
+    @classmethod
+    def of(cls, window: Floats, cells: Cells, profile: ColumnProfile) -> Numbers:
+        """Return a column's values on both sides."""
+        listed = profile.numbers
+        known, counts = listed.values, listed.counts.astype(np.float64)
+        if not listed.is_complete:
+            known, counts = profile.sketch.weighted()
+        return cls(window, known, counts, np.searchsorted(cells.edges, known, side="right"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +96,7 @@ class CodedColumn:
     low: Ints
     high: Ints
     conditions: Sequence[Predicate]
+    numbers: Numbers | None = None
 
     @cached_property
     def counts(self) -> Ints:
@@ -91,7 +117,17 @@ class CodedColumn:
         home = self.home if known is not None else np.full_like(self.home, NEW)
         # How many of a rare value's rows are among these, nobody counted.
         shares = np.where(np.isnan(self.shares), np.nan, [0.0, 1.0])
-        return replace(self, codes=self.codes[rows], reference=known, home=home, shares=shares)
+        numbers = self.numbers
+        if numbers is not None:
+            numbers = replace(numbers, window=numbers.window[rows])
+        return replace(
+            self,
+            codes=self.codes[rows],
+            reference=known,
+            home=home,
+            shares=shares,
+            numbers=numbers,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,15 +147,20 @@ class WindowSample:
     columns: Sequence[SegmentColumn]
     within: Sequence[Predicate]  # Segments that were judged on their own.
     rows: SpacedRows  # With a truth value for each target, and for each such segment.
+    valued: frozenset[str]  # Columns of numbers whose values are kept, beside their cells.
 
     @classmethod
     def start(
-        cls, columns: Sequence[SegmentColumn], within: Sequence[Predicate], row_count: int | None
+        cls,
+        columns: Sequence[SegmentColumn],
+        within: Sequence[Predicate],
+        row_count: int | None,
+        valued: frozenset[str] = frozenset(),
     ) -> WindowSample:
         """Begin without rows; of so many that are to come, none is kept that would go again."""
         limit = min(ROWS_MAX, max(CELLS_MAX // max(len(columns), 1), ROWS_FEWEST))
         stride = 1 << max(-(-(row_count or 0) // limit) - 1, 0).bit_length()
-        return cls(columns, within, SpacedRows(limit, stride))
+        return cls(columns, within, SpacedRows(limit, stride), valued)
 
     def update(self, batch: pa.RecordBatch, matching: Sequence[Bools]) -> None:
         """Keep every so-many-th row; of the first targets, which match."""
@@ -129,7 +170,10 @@ class WindowSample:
         names = set(batch.schema.names)
         for column in self.columns:
             if column.name in names:
-                kept[column.name] = _kept(batch.column(column.name).take(chosen), column.cells)
+                array = batch.column(column.name).take(chosen)
+                kept[column.name] = _kept(array, column.cells)
+                if column.name in self.valued:
+                    kept[f"{_VALUES}{column.name}"] = coerce(array, "double")[0]
         for index, mask in enumerate(matching):
             kept[f"{_MATCHING}{index}"] = pa.array(mask[places])
         for index, segment in enumerate(self.within):
@@ -138,7 +182,7 @@ class WindowSample:
 
     def merge(self, other: WindowSample) -> WindowSample:
         """Return the rows of both, the other's after these."""
-        return WindowSample(self.columns, self.within, self.rows.merge(other.rows))
+        return replace(self, rows=self.rows.merge(other.rows))
 
     @property
     def is_whole(self) -> bool:
@@ -165,7 +209,11 @@ class WindowSample:
             array = table.column(column.name).combine_chunks()
             known = None if reference is None else reference.codes.get(column.name)
             if column.cells is not None and column.cells.is_number:
-                coded = _number(column.name, column.cells, array, known)
+                values, profile = _VALUES + column.name, profiles.get(column.name)
+                numbers = None
+                if values in present and profile is not None:
+                    numbers = Numbers.of(table.column(values).to_numpy(), column.cells, profile)
+                coded = _number(column.name, column.cells, array, known, numbers)
             else:
                 coded = _text(column.name, column.cells, array, known, profiles.get(column.name))
             if coded is not None and np.count_nonzero(coded.counts) > 1:
@@ -191,7 +239,9 @@ def _masks(table: pa.Table, start: str) -> list[Bools]:
     return [table.column(name).to_numpy() for name in names if name in present]
 
 
-def _number(name: str, cells: Cells, array: pa.Array, known: Codes | None) -> CodedColumn:
+def _number(
+    name: str, cells: Cells, array: pa.Array, known: Codes | None, numbers: Numbers | None
+) -> CodedColumn:
     values = cells.size - 2
     codes = pc.fill_null(array, values).to_numpy(zero_copy_only=False)
     usual = np.bincount(codes if known is None else known, minlength=cells.size)[:values]
@@ -208,6 +258,7 @@ def _number(name: str, cells: Cells, array: pa.Array, known: Codes | None) -> Co
         name, True, codes, known, home, np.full((home.size, 2), np.nan), np.array(low),
         np.array(high),
         [*conditions, Predicate(name, "null")],
+        numbers,
     )  # fmt: skip
 
 

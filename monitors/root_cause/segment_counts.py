@@ -23,8 +23,9 @@ from driftline.stats.decomposition import Floats, Parts, Whole
 
 # Nobody need know in which segments the reference had such rows if it had so few beside the window.
 FEW = 0.05
-# What numbers come into when they are shifted, scaled or cut off.
-RANGES = ("lt", "le", "ge", "gt", "between", "eq")
+CUTS = ("lt", "le", "ge", "gt")
+# What numbers come into when they are shifted, scaled or cut off; whole ones are no longer, then.
+RANGES = (*CUTS, "between", "eq", "rule", "unfit")
 
 
 def reference_rows(
@@ -87,7 +88,7 @@ class Asked:
             reference_matching=met,
             reference_able=max(int(able.sum()), 1),
             is_loss=target.is_loss,
-            is_cut=target.predicate.op in ("lt", "le", "ge", "gt") and met > 0,
+            is_cut=target.predicate.op in CUTS and met > 0,
             design_effect=target.design_effect,
             is_placed=is_placed,
         )
@@ -100,8 +101,9 @@ class Asked:
         cell = cells.get(condition.column)
         plain = replace(condition, within=None) if isinstance(condition, Predicate) else None
         is_exact = plain is None or plain.op != "eq" or cell is None or plain in cell.predicates
-        is_range = plain is not None and plain.op in RANGES and cell is not None and cell.is_number
-        moves = condition.column if is_range and is_placed and not target.is_loss else ""
+        is_range = condition.op in RANGES and own == (condition.column,)
+        may_move = is_range and cell is not None and cell.is_number and not target.is_loss
+        moves = condition.column if may_move else ""
         return cls(own, matching, known, able, whole, moves, is_exact)
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc
+from scipy.special import chdtrc, gammaincinv, ndtr
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import Predicate
@@ -31,6 +31,7 @@ from driftline.monitors.root_cause.row_sample import (
     CodedColumn,
     CodedRows,
     Ints,
+    Numbers,
 )
 from driftline.monitors.root_cause.segment_counts import Asked, count_segments, reference_rows
 from driftline.stats.changed_levels import CHANCE, g_statistic
@@ -40,17 +41,19 @@ from driftline.stats.decomposition import (
     HALF,
     LIFT,
     QUIET,
+    TINY,
     Floats,
     Held,
     Parts,
     Whole,
     best_evidence,
+    divergence,
     grown,
     measure,
     mixed,
-    most_in_a_run,
     needed,
 )
+from driftline.stats.moved_values import UsualRows, most_held
 
 # A second condition, further levels of a column, and a condition on a number, which may well be a
 # consequence and no source, must say so much more than the best without.
@@ -65,6 +68,8 @@ CONDITIONS_MAX = 64
 ALL = 0.95
 # So much of the change of a row in a range of numbers, found in other rows too, is all rows'.
 ELSEWHERE = 0.25
+# Chance of what lies QUIET deviations off, on one side.
+RARELY = float(ndtr(-QUIET))
 NOT_NARROWED = "cannot be narrowed down to a segment"
 MIX = "since the mix of {} changed; within each of its levels as before"
 TOO_FEW = "too few rows to say where from"
@@ -125,6 +130,7 @@ class _Found:
     held: Held
     parts: Parts
     at: int  # Its place in both.
+    least: float  # Evidence that it needs among all that were tried.
 
     @property
     def score(self) -> float:
@@ -187,7 +193,7 @@ class _Search:
             stands = np.flatnonzero(held.stands(least, is_cut=whole.is_cut) & kind)
             if stands.size:
                 at = int(stands[np.argmax(held.score[stands])])
-                found = _Found((int(chosen[at]),), False, held, parts, at)
+                found = _Found((int(chosen[at]),), False, held, parts, at, least)
                 best = self._better(best, found, gain, asked)
             if gain == 0.0:
                 best = self._union(chosen, held, parts, kind, asked, least, best)
@@ -221,7 +227,7 @@ class _Search:
                 together = measure(joined, whole)
                 if together.stands(least + math.log(2.0), is_cut=whole.is_cut)[0]:
                     segments = tuple(chosen[own[:size]].tolist())
-                    found = _Found(segments, True, together, joined, 0)
+                    found = _Found(segments, True, together, joined, 0, least + math.log(2.0))
                     best = self._better(best, found, UNION_GAIN, asked)
         return best
 
@@ -260,7 +266,8 @@ class _Search:
             pick(parts.within_column[first], parts.within_column[second]),
         )  # fmt: skip
         both = measure(pairs, whole)
-        stands = both.stands(math.log(chosen.size**2 / 2 / FALSE_PAIR), is_cut=whole.is_cut)
+        needs = math.log(chosen.size**2 / 2 / FALSE_PAIR)
+        stands = both.stands(needs, is_cut=whole.is_cut)
         # Within either condition, the change must lie in the other.
         least = math.log(chosen.size / FALSE_PAIR)
         for one in (first, second):
@@ -274,7 +281,7 @@ class _Search:
             if here.size:
                 at = int(here[np.argmax(both.score[here])])
                 segments = (int(chosen[first[at]]), int(chosen[second[at]]))
-                found = _Found(segments, False, both, pairs, at)
+                found = _Found(segments, False, both, pairs, at, needs)
                 best = self._better(best, found, gain, asked)
         return best
 
@@ -303,7 +310,7 @@ class _Search:
             shrank = held.share_of_rows[able] < parts.reference_share[able]
             apart = np.abs(held.growth[able] - whole.change)
             at = int(able[np.lexsort((apart, shrank))[0]])
-            found = _Found((int(chosen[at]),), False, held, parts, at)
+            found = _Found((int(chosen[at]),), False, held, parts, at, 0.0)
             segment = _segment(found, self._conditions(found), asked, is_growth=True)
             return Named(segment, is_mix=True)
         texts = [at for at, column in enumerate(self.columns) if not column.is_number]
@@ -359,13 +366,14 @@ class _Search:
         return not is_chance and moved[1] / sizes[1] > ELSEWHERE * moved[0] / sizes[0]
 
     def _is_where_values_were(self, found: _Found, asked: Asked) -> bool:
-        """Return whether the segment is merely where the values of some range lie.
+        """Return whether the segment is merely where the values may have been before.
 
-        If any rows are shifted or scaled, those that come into a range of numbers lay in another
-        range before. So a segment tells nothing that holds such rows of the reference anyway.
+        If any rows are shifted, scaled or cut off, those that come into a set of numbers lay
+        elsewhere before. So a segment tells nothing that holds such rows of the reference anyway,
+        but for what chance may do.
         """
         own = next((one for one in self.columns if one.name == asked.moves), None)
-        if own is None or own.reference is None:
+        if own is None or own.reference is None or own.numbers is None:
             return False
         inside, most = np.full(own.reference.size, not found.is_union), asked.whole.reference_rows
         for segment in found.segments:
@@ -378,9 +386,17 @@ class _Search:
             np.bincount(own.reference[rows], minlength=own.home.size).astype(np.float64)
             for rows in (able, able & inside)
         )
-        came = asked.whole.change - QUIET * math.sqrt(asked.whole.change)
-        least = came / asked.whole.rows * asked.whole.reference_rows
-        return found.share < LIFT * most_in_a_run(held, held_inside, least, most)
+        whole = asked.whole
+        had = whole.design_effect * whole.rows * whole.rate
+        came = int(whole.change - QUIET * math.sqrt(had))
+        # So few rows of the reference hardly ever bring as many.
+        least = float(gammaincinv(whole.change, RARELY)) / whole.rows * whole.reference_rows
+        usual = _usual(own.numbers, held, held_inside)
+        moved = own.numbers.window[asked.matching]
+        most = most_held(usual, moved, came, least, most)
+        evidence = whole.change * divergence(np.array([found.share]), np.array([most]))[0]
+        is_chance = evidence < found.least * found.held.effect[found.at]
+        return bool(is_chance or found.share < LIFT * most)
 
     def _reference_rows(self, segment: int, count: int) -> tuple[Bools, float]:
         """Return which of the reference's rows may lie in a segment, and at most how many do."""
@@ -414,6 +430,14 @@ class _Search:
             return tuple(conditions)
         levels = tuple(str(one.value) for one in conditions)
         return (Predicate(conditions[0].column, "in", values=levels),)
+
+
+def _usual(numbers: Numbers, held: Floats, inside: Floats) -> UsualRows:
+    """Lay the rows of each cell of a column over the values that it had."""
+    each = np.bincount(numbers.cells, weights=numbers.counts, minlength=held.size)
+    rows = numbers.counts * (held / np.maximum(each, TINY))[numbers.cells]
+    able = rows > 0
+    return UsualRows(numbers.known[able], rows[able], numbers.cells[able], inside)
 
 
 def _pair_gain(best: _Found | None) -> float:

@@ -472,6 +472,75 @@ def test_no_segment_is_named_that_is_merely_where_the_values_were() -> None:
     assert [one and one.words for one in in_one] == ['by = "c"'] * 6
 
 
+def test_the_segment_whose_values_are_spread_is_named_though_it_holds_all_of_some_range() -> None:
+    """After 23 only c has rows; but a thousandfold of what lies there is no thousandfold of all."""
+
+    def departures(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        by = rng.choice(list("abc"), rows)
+        late = (rng.random(rows) < 0.02) & (by == "c")
+        return pd.DataFrame({"by": by, "hour": np.where(late, 23, rng.integers(5, 22, rows))})
+
+    baseline = Baseline.fit(departures(np.random.default_rng(43), ROWS))
+    rows = departures(np.random.default_rng(44), 5_000)
+    guilty = np.random.default_rng(45).choice(np.flatnonzero(rows.by == "c"), 15, replace=False)
+    rows.loc[guilty, "hour"] *= 1000
+
+    found = place(check(rows, baseline), "hour")
+
+    assert found is not None
+    assert found.words == 'by = "c"'
+
+
+def test_no_segment_is_named_that_holds_all_rows_of_the_one_value_that_moved() -> None:
+    """Any miles less 3: what comes into a range were the 762 of one town, a part of its cell."""
+    towns = {"ATL": 762, "JAX": 830, "ORD": 733, "BOS": 190, "LAX": 2460}
+
+    def flights(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        to = rng.choice([*towns, "any"], rows, p=[0.05, 0.01, 0.01, 0.01, 0.02, 0.9])
+        far = rng.integers(100, 2400, rows)
+        return pd.DataFrame(
+            {"to": to, "miles": [towns.get(*one) for one in zip(to, far, strict=True)]}
+        )
+
+    baseline = Baseline.fit(flights(np.random.default_rng(46), ROWS))
+    rows = flights(np.random.default_rng(47), 5_000)
+
+    assert place(check(rows.assign(miles=rows.miles - 3), baseline), "miles") is None
+
+
+def test_no_segment_is_named_of_numbers_that_break_a_rule_once_moved() -> None:
+    """After midnight only late departures arrive: of all numbers less 3, theirs are below 0."""
+
+    def arrivals(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        hour = rng.integers(5, 24, rows)
+        minute = np.where(hour > 21, rng.integers(0, 60, rows), rng.integers(60, 1440, rows))
+        return pd.DataFrame({"hour": hour, "arrival": minute})
+
+    baseline = Baseline.fit(arrivals(np.random.default_rng(48), ROWS))
+    rows = arrivals(np.random.default_rng(49), 5_000)
+    found = check(rows.assign(arrival=rows.arrival - 3), baseline).violations
+
+    assert "non_negative_check" in {one.constraint_check_type for one in found}
+    assert [one.segment for one in found] == [None] * len(found)
+
+
+def test_no_segment_is_named_of_whole_numbers_that_are_none_once_scaled() -> None:
+    """Of a flag times 1.3 only the ones change, and these are all at weekends."""
+
+    def days(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        kind = rng.choice(["week", "weekend", "holiday"], rows, p=[0.7, 0.25, 0.05])
+        return pd.DataFrame({"kind": kind, "free": (kind != "week").astype(int)})
+
+    baseline = Baseline.fit(days(np.random.default_rng(53), ROWS))
+    rows = days(np.random.default_rng(54), 1_000)
+    all_rows = check(rows.assign(free=rows.free * 1.3), baseline)
+    one = rows.kind == "holiday"
+    of_one = check(rows.assign(free=rows.free.mask(one, rows.free * 1.3)), baseline)
+
+    assert place(all_rows, "free") is None
+    assert place(of_one, "free") is not None
+
+
 def test_a_value_inside_of_a_cell_is_placed_without_a_rate_before() -> None:
     """Of one number the reference's cells tell only how often it came at most."""
     reference = Baseline.fit(weather(np.random.default_rng(51), 90, "2024-01-01"), timestamp="at")
