@@ -83,6 +83,7 @@ class Actions:
             "rebase": _rebase,
             "promote": _promote,
             "cancel": _cancel,
+            "queue": _queue,
         }
 
     def run(self, name: str, given: object, secret: str | None = None) -> tuple[int, str]:
@@ -200,6 +201,17 @@ def _cancel(send: Send, given: Mapping[str, object]) -> str:
     found = send("POST", f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/cancel", body)
     ended = all(one.get("status") == "Stopped" for one in found.get("items", ()))
     return "Stopped." if ended else "Stopping; it ends before its next stage or batch of rows."
+
+
+def _queue(send: Send, given: Mapping[str, object]) -> str:
+    body: dict[str, object] = {
+        name: _time(_text(given, name)) for name in ("from", "to") if _text(given, name)
+    }
+    body |= {name: _text(given, name) == "yes" for name in ("again", "whole")}
+    found = send("POST", f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/queue", body)
+    several = found.get("queued")
+    words = plural(several, "window") if isinstance(several, int) else "the windows"
+    return f"Queued {words}; a scheduler runs them, also if you close this page."
 
 
 def _counted(found: Mapping[str, Any], key: str) -> int:

@@ -14,6 +14,11 @@
 ``/incidents``, ``/incidents/<id>``       alarms that went off together
 ``/messages?status=dead&channel=name``    messages in a status, to a channel
 ``/silences``                             what is held back, and until when
+``/jobs``                                 the runs of all monitors; ``state=``, ``q=``,
+                                          ``page=2``; ``view=schedules`` when the next ones are,
+                                          ``monitor=``, ``from=``, ``to=``, ``again=yes``: what a
+                                          backfill would run
+``/jobs/<id>``                            one run: how it went, and why it failed
 ``/audit?subject=ana``                    who changed what, for admins; ``target=Kind/name``,
                                           ``day=2026-01-31``
 ``/monitors/<name>``                      one monitor; ``window=`` (the newest when unset),
@@ -56,7 +61,7 @@ class Address:
 
     page: Literal[
         "overview", "endpoint", "monitor", "column", "alarms", "alarm", "incidents", "incident",
-        "messages", "silences", "audit", "baseline", "missing",
+        "messages", "silences", "audit", "jobs", "job", "baseline", "missing",
     ]  # fmt: skip
     monitor: str = ""
     endpoint: str = ""
@@ -80,6 +85,10 @@ class Address:
     baseline: str = ""
     reference: str | None = None
     version: str | None = None
+    job: str = ""
+    start: str = ""
+    end: str = ""
+    again: bool = False
 
 
 _PLAIN = {"incidents": Address("incidents"), "silences": Address("silences")}
@@ -114,6 +123,13 @@ def _listed(parts: list[str], asked: dict[str, list[str]]) -> Address | None:
         case ["messages"]:
             status, channel = _one(asked, "status"), _one(asked, "channel")
             return Address("messages", status=status, channel=channel)
+        case ["jobs"]:
+            return Address(
+                "jobs", _one(asked, "monitor") or "", state=state, text=text, number=number,
+                tab="schedules" if _one(asked, "view") == "schedules" else "",
+                start=_one(asked, "from") or "", end=_one(asked, "to") or "",
+                again=_one(asked, "again") == "yes",
+            )  # fmt: skip
         case ["audit"]:
             subject, target = _one(asked, "subject"), _one(asked, "target")
             return Address("audit", subject=subject, target=target, day=_one(asked, "day"))
@@ -136,6 +152,8 @@ def _of_one(parts: list[str], asked: dict[str, list[str]]) -> Address:
             return Address("alarm", alarm=alarm, preview=tuple((k, v) for k, v in preview if v))
         case ["incidents", incident] if incident:
             return Address("incident", incident=incident)
+        case ["jobs", job] if job:
+            return Address("job", job=job)
         case ["baselines", baseline] if baseline:
             old, new = _one(asked, "reference"), _one(asked, "version")
             return Address(
@@ -248,6 +266,21 @@ def audit_link(
 ) -> str:
     """Build the address of the audit log, or of some of it."""
     return f"/audit{_query({'subject': subject, 'target': target, 'day': day})}"
+
+
+def jobs_link(
+    *, tab: str = "", state: str | None = None, text: str | None = None,
+    monitor: str | None = None, number: int = 1, anchor: str = "",
+) -> str:  # fmt: skip
+    """Build the address of a page of the runs, or of the schedules."""
+    asked = {"view": tab or None, "state": state, "q": text or None, "monitor": monitor}
+    query = _query(asked | {"page": str(number) if number > 1 else None})
+    return f"/jobs{query}" + (f"#{anchor}" if anchor else "")
+
+
+def job_link(job: str) -> str:
+    """Build the address of one run."""
+    return _link(("jobs",), job, {}, "")
 
 
 def _link(folders: tuple[str, ...], name: str, asked: dict[str, str | None], anchor: str) -> str:

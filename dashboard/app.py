@@ -49,6 +49,7 @@ from driftline.dashboard.pages import (
     composite,
     endpoint,
     incidents,
+    jobs,
     measured,
     messages,
     monitor,
@@ -59,6 +60,7 @@ from driftline.dashboard.pages.parts import Cell, lacking, marked, missing, prob
 from driftline.dashboard.queries.alarm_views import CompositeView
 from driftline.dashboard.queries.audit import read_audit
 from driftline.dashboard.queries.baselines import read_baseline
+from driftline.dashboard.queries.jobs import read_backfill, read_job, read_jobs
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.sessions import CSRF, Access, Sessions
@@ -83,6 +85,7 @@ PLACES = (
     ("Incidents", "/incidents"),
     ("Notifications", "/messages"),
     ("Silences", "/silences"),
+    ("Jobs", "/jobs"),
     ("API", "/docs"),
 )
 """The links on top."""
@@ -156,7 +159,11 @@ def render(stores: Stores, address: Address) -> html.Div:
     if why := refused_page(address.page):
         return problem("This page is not for you", why)
     try:
-        found = _alarm_page(stores, address) or _monitor_page(stores, address)
+        found = (
+            _alarm_page(stores, address)
+            or _monitor_page(stores, address)
+            or _job_page(stores, address)
+        )
         return found or missing(None)
     except NotFoundError as error:
         return missing(str(error), address.page)
@@ -231,6 +238,24 @@ def _monitor_page(stores: Stores, address: Address) -> html.Div | None:
         case "monitor":
             view = stores.monitor(address.monitor, address.window, address.feature, address.keep)
             return monitor.page(replace(view, number=address.number or None, text=address.text))
+    return None
+
+
+def _job_page(stores: Stores, address: Address) -> html.Div | None:
+    """Draw the runs or one of them; None for others."""
+    match address.page:
+        case "job":
+            return jobs.job_page(read_job(stores.engine, stores.now(), address.job))
+        case "jobs":
+            view = read_jobs(
+                stores.engine, stores.now(), tab=address.tab, text=address.text,
+                state=address.state, number=address.number,
+            )  # fmt: skip
+            if address.monitor:
+                asked = address.start, address.end
+                backfill = read_backfill(stores, address.monitor, *asked, again=address.again)
+                view = replace(view, backfill=backfill)
+            return jobs.page(view)
     return None
 
 

@@ -3,6 +3,7 @@
 (function () {
   "use strict";
   var HOLD_MS = 12000; // A sentence stays so long.
+  var LIMIT_MS = 35000; // The server has 30 seconds to answer the dashboard.
   var fading = 0;
 
   // Something is typed: drawing the page anew would take it away.
@@ -29,10 +30,26 @@
     said.replaceChildren("Your session has ended. ", link);
     hold(true);
   }
+  // Stays until the page was looked at again: what is true now is on the page alone.
+  function unanswered(text) {
+    var said = document.getElementById("said"), button = document.createElement("button");
+    button.type = "button";
+    button.className = "button small";
+    button.textContent = "Refresh the page";
+    button.addEventListener("click", function () {
+      say("", false);
+      document.dispatchEvent(new CustomEvent("driftline-refresh"));
+    });
+    clearTimeout(fading);
+    said.className = "fault";
+    said.replaceChildren(text, button);
+  }
   function post(path, body) {
     var headers = { "content-type": "application/json" }, person = document.querySelector("[data-csrf]");
     if (person) headers["x-csrf-token"] = person.dataset.csrf;
-    return fetch(path, { method: "POST", headers: headers, body: JSON.stringify(body) });
+    return fetch(path, {
+      method: "POST", headers: headers, body: JSON.stringify(body), signal: AbortSignal.timeout(LIMIT_MS),
+    });
   }
   function values(form) {
     var found = {};
@@ -55,15 +72,18 @@
     var body = Object.assign(values(form), JSON.parse(form.dataset.given || "{}"));
     var button = form.querySelector("button");
     button.disabled = true;
+    button.setAttribute("aria-busy", "true");
     post("/actions/" + encodeURIComponent(form.dataset.action), body).then(function (answer) {
       if (answer.status === 401) return null;
       return answer.json().then(function (found) {
         say(answer.ok ? found.said : found.error.message, !answer.ok);
         if (answer.ok) { hold(false); document.dispatchEvent(new CustomEvent("driftline-refresh")); }
       });
-    }).catch(function () {
-      say("The dashboard does not answer; nothing is known to have changed.", true);
-    }).finally(function () { button.disabled = false; });
+    }).catch(function (error) {
+      unanswered(error.name === "TimeoutError"
+        ? "No answer for " + LIMIT_MS / 1000 + " seconds; whether it was done is not known. "
+        : "The dashboard does not answer; nothing is known to have changed. ");
+    }).finally(function () { button.disabled = false; button.removeAttribute("aria-busy"); });
   }
 
   document.addEventListener("driftline-ended", ended);

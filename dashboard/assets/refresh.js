@@ -12,8 +12,9 @@
   var ticks = 0, tried = Date.now(), answered = Date.now(), asOf = "", drawn = null;
 
   function period() {
-    var main = document.getElementById("main");
-    return main ? Number(main.dataset.refreshMs) : Infinity;
+    // A page on which something runs asks more often than the others.
+    var page = document.querySelector("#page [data-refresh-ms]") || document.getElementById("main");
+    return page ? Number(page.dataset.refreshMs) : Infinity;
   }
   function place() { return location.pathname + location.search; }
   function ask() {

@@ -39,7 +39,11 @@ CONFIG: dcc.Graph.Config = {
 }
 """No mode bar: its buttons would sit inside an image; no zoom: a page scrolls over its charts."""
 
-ELSEWHERE = {"alarm": ("All alarms", "/alarms"), "incident": ("All incidents", "/incidents")}
+ELSEWHERE = {
+    "job": ("All runs", "/jobs"),
+    "alarm": ("All alarms", "/alarms"),
+    "incident": ("All incidents", "/incidents"),
+}
 """Where to look further for what was not found, by the page that was asked for."""
 
 

@@ -108,14 +108,16 @@ def begun_panels(monitor: views.MonitorLine) -> list[ui.Cell]:
     return panels
 
 
-def log_panel(lines: Sequence[Mapping[str, str]]) -> list[ui.Cell]:
-    """Offer to read a log; nothing where none was kept."""
+def log_panel(lines: Sequence[Mapping[str, str]], *, is_open: bool = False) -> list[ui.Cell]:
+    """Offer to read a log, or show it; nothing where none was kept."""
     if not lines:
         return []
     listed = [
         html.Li([ui.faint(f"{datetime.fromisoformat(one['at']):%H:%M:%S}"), " ", one["text"]])
         for one in lines
     ]
+    if is_open:
+        return [html.Ul(listed)]
     return [html.Details([html.Summary("Log"), html.Ul(listed)], className="as-table")]
 
 

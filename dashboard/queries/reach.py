@@ -28,10 +28,13 @@ from driftline.alerts.evaluation.explain import Explanation
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition, get_definition, list_definitions
+from driftline.monitors.executions import Execution, find
 from driftline.monitors.run.upstream import MonitorNames
 
 # Pages that hold nothing but what is filtered here; a new one is refused until it stands here.
-PAGES = frozenset({"overview", "endpoint", "alarms", "alarm", "monitor", "column", "missing"})
+PAGES = frozenset(
+    {"overview", "endpoint", "alarms", "alarm", "monitor", "column", "jobs", "job", "missing"}
+)
 UNTOLD = "Notifications are about all endpoints, and you are for some."
 CHANGED = "In this state since before the alarm was changed."
 Listed = TypeVar("Listed", bound=ListedAlarm)
@@ -134,6 +137,14 @@ def monitor(connection: Connection, name: str) -> MonitorDefinition:
     found = next((one for one in monitors(connection) if one.name == name), None)
     if found is None:
         raise NotFoundError(f'monitor "{name}" does not exist among those of your endpoints')
+    return found
+
+
+def job(connection: Connection, identity: str) -> Execution:
+    """Return a run of a monitor; NotFoundError when there is none of the id for who asks."""
+    found = find(connection, identity)
+    if found is None or not is_reached(found.endpoint):
+        raise NotFoundError(f'run "{identity}" does not exist; expected the id of an execution')
     return found
 
 

@@ -208,6 +208,8 @@ class Stores:
                     reach.monitor(connection, address.monitor)
                 case "endpoint":
                     self._require_endpoint(connection, address.endpoint)
+                case "job":
+                    reach.job(connection, address.job)
                 case "baseline":
                     require_baseline(self.storage, address.baseline)
 

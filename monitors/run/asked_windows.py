@@ -6,11 +6,11 @@ window is run behind those that are due, and only once for all who ask meanwhile
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
 from driftline.capture.windows.window import Window
 from driftline.database.upserts import upsert
@@ -65,6 +65,21 @@ def list_asked(
     query = select(asked_windows).where(_table.monitor == monitor, _may_run(moment))
     found = connection.execute(query.order_by(_table.window_start, _table.window_end).limit(limit))
     return [AskedWindow(**row) for row in found.mappings()]
+
+
+def waiting(
+    connection: Connection, monitors: Collection[str], limit: int, window: Window | None = None
+) -> tuple[list[AskedWindow], int]:
+    """Return the first windows of monitors that wait, and how many do; or one of them."""
+    chosen: list[ColumnElement[bool]] = [_table.monitor.in_(monitors)]
+    if window is not None:
+        chosen += [_table.window_start == window.start, _table.window_end == window.end]
+    query = select(asked_windows).where(*chosen).limit(limit)
+    found = connection.execute(
+        query.order_by(_table.asked_at, _table.monitor, _table.window_start, _table.window_end)
+    )
+    several = connection.scalar(select(func.count()).select_from(asked_windows).where(*chosen))
+    return [AskedWindow(**row) for row in found.mappings()], several or 0
 
 
 def settle(connection: Connection, asked: AskedWindow) -> None:

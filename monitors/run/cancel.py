@@ -107,8 +107,11 @@ def _cancel(
         is_running = ask_to_stop(connection, name, window, by)
         standing = current(connection, name, window)
         known = None if standing is None else find(connection, standing)
+    if was_asked and not is_running:  # Only the wish is taken back, whatever stands.
+        log.info("monitor=%s window=%s withdrawn", name, window.stamp)
+        return Cancelled(name, window.start, window.end, STOPPED)
     if known is not None and not is_running:
-        if known.status == STOPPED or was_asked:
+        if known.status == STOPPED:
             return Cancelled(name, window.start, window.end, STOPPED)
         raise ConflictError(
             f'monitor "{name}": window {window} has ended as {known.status}; expected one that '

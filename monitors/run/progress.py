@@ -185,17 +185,19 @@ class Progress:
 
 
 def list_runs(
-    connection: Connection, monitor: str, *, endpoints: Collection[str] | None = None
+    connection: Connection, monitor: str | None, *, endpoints: Collection[str] | None = None
 ) -> list[RunState]:
-    """Return the windows of a monitor that are being judged now, for two seconds at least.
+    """Return the windows of a monitor, or of all, that are being judged, for two seconds at least.
 
     To people of some endpoints those begun since the monitor was changed: it may have moved.
     """
     query = (
         select(runs)
-        .where(runs.c.monitor == monitor, runs.c.seen_at > database_time(connection) - GONE_AFTER)
+        .where(runs.c.seen_at > database_time(connection) - GONE_AFTER)
         .order_by(runs.c.window_start)
     )
+    if monitor is not None:
+        query = query.where(runs.c.monitor == monitor)
     if endpoints is not None:
         query = query.join(definitions, definitions.c.name == runs.c.monitor).where(
             func.lower(definitions.c.endpoint).in_(endpoints),

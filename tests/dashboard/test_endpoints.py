@@ -46,6 +46,8 @@ PAGES = {
     f"{monitor_link(MONITOR)}": True,
     f"{monitor_link(MONITOR, feature=HOSTILE)}": True,
     f"{column_link(MONITOR, HOSTILE)}": True,
+    "/jobs": True,
+    "/jobs?view=schedules": True,
     "/incidents": False,
     "/messages": False,
     "/silences": False,
@@ -84,7 +86,7 @@ def test_every_page_is_in_the_table():
     kinds = set(get_args(get_type_hints(Address)["page"]))
 
     named = {parse(*path.partition("?")[::2]).page for path in PAGES}
-    assert kinds - {"incident", "missing"} == named
+    assert kinds - {"incident", "job", "missing"} == named
 
 
 @pytest.mark.parametrize("role", ["viewer", "analyst", "operator", "admin"])
@@ -99,7 +101,7 @@ def test_people_of_another_endpoint_read_no_word_of_it(stores, path, is_theirs, 
 
     assert "flights" not in (text + shell).lower()
     assert HOSTILE.partition(" ")[0] not in text
-    assert is_there == (path in ("/", "/alarms") or not is_theirs)
+    assert is_there == (path in ("/", "/alarms") or path.startswith("/jobs") or not is_theirs)
     if not is_theirs:
         assert "ana is for prices only, and this page is about all endpoints" in text
 

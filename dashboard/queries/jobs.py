@@ -1,0 +1,219 @@
+"""Runs of all monitors, one of them, and what comes next; read from the database alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
+
+from driftline.access.principal import CURRENT
+from driftline.capture.windows.window import Window
+from driftline.dashboard.queries import reach
+from driftline.dashboard.queries.stores import Stores
+from driftline.database.engine import read_connection
+from driftline.errors import DriftlineError, InputError
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import (
+    COLUMNS,
+    COMPLETED,
+    EMPTY,
+    FAILED,
+    INSUFFICIENT,
+    STOPPED,
+    VIOLATED,
+    Execution,
+    is_of,
+)
+from driftline.monitors.run.asked_windows import AskedWindow, waiting
+from driftline.monitors.run.backfill import MissedWindows, missed_windows
+from driftline.monitors.run.progress import RunState, list_runs, log_of
+from driftline.monitors.run.status import MonitorState, list_states
+from driftline.monitors.run.upstream import MonitorNames
+from driftline.monitors.tables import executions, states
+
+SIZE = 100
+WAITING_SHOWN = 20
+STATUSES = {
+    "failed": FAILED, "violations": VIOLATED, "ok": COMPLETED, "insufficient": INSUFFICIENT,
+    "empty": EMPTY, "stopped": STOPPED,
+}  # fmt: skip
+"""What the list can be narrowed to, by the words of the pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleLine:
+    """A monitor, when its next window is run, and how the newest one went."""
+
+    state: MonitorState
+    due_at: datetime | None  # None: no window comes.
+    newest: Mapping[str, str] | None  # The newest judged window, in its kept fields.
+
+    @property
+    def definition(self) -> MonitorDefinition:
+        """The monitor."""
+        return self.state.definition
+
+    @property
+    def window(self) -> Window | None:
+        """The newest judged window."""
+        if self.newest is None:
+            return None
+        return Window(*(datetime.fromisoformat(self.newest[key]) for key in ("start", "end")))
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillView:
+    """What a backfill would run; ``why_not`` says what is wrong with what was asked."""
+
+    monitor: MonitorDefinition
+    start: str
+    end: str
+    again: bool
+    span: Window | None = None
+    missed: MissedWindows | None = None
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsView:
+    """A page of the runs, or of the schedules, and what is running and waits."""
+
+    now: datetime
+    tab: str
+    running: Sequence[RunState]
+    asked: Sequence[AskedWindow]
+    asked_count: int
+    jobs: Sequence[Execution] = ()
+    schedules: Sequence[ScheduleLine] = ()
+    total: int = 0
+    number: int = 1
+    text: str | None = None
+    state: str | None = None
+    backfill: BackfillView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """One run, its log, and the others of its window; ``may_run``: its monitor is still there."""
+
+    now: datetime
+    job: Execution
+    log: Sequence[Mapping[str, str]]
+    others: Sequence[Execution]
+    may_run: bool
+    is_waiting: bool
+
+
+def read_jobs(
+    engine: Engine, now: datetime, *, tab: str, text: str | None, state: str | None, number: int
+) -> JobsView:
+    """Return a page of the runs, the newest first, or of the schedules, by name."""
+    with read_connection(engine) as connection:
+        known = {one.name: one for one in reach.monitors(connection)}
+        running = list_runs(connection, None, endpoints=CURRENT.get().endpoints)
+        asked, asked_count = waiting(connection, known, WAITING_SHOWN)
+        view = JobsView(
+            now=now, tab=tab, text=text, state=state, number=number,
+            running=running[:WAITING_SHOWN], asked=asked, asked_count=asked_count,
+        )  # fmt: skip
+        named = [name for name in known if not text or text.casefold() in name.casefold()]
+        if tab:
+            return _with_schedules(connection, view, named)
+        return _with_runs(connection, view, named)
+
+
+def _with_runs(connection: Connection, view: JobsView, named: Sequence[str]) -> JobsView:
+    table = executions.c
+    chosen: list[ColumnElement[bool]] = [is_of(CURRENT.get().endpoints)]
+    chosen += [table.monitor.in_(named)] if view.text else []
+    chosen += [table.status == STATUSES.get(view.state, view.state)] if view.state else []
+    total = connection.scalar(select(func.count()).select_from(executions).where(*chosen)) or 0
+    number = _within(view.number, total)
+    query = (
+        select(*COLUMNS).where(*chosen)
+        .order_by(table.started_at.desc(), table.window_start.desc(), table.id)
+        .offset(SIZE * (number - 1)).limit(SIZE)
+    )  # fmt: skip
+    jobs = _told(connection, [Execution(**row) for row in connection.execute(query).mappings()])
+    return replace(view, jobs=jobs, total=total, number=number)
+
+
+def _with_schedules(connection: Connection, view: JobsView, named: Sequence[str]) -> JobsView:
+    number = _within(view.number, len(named))
+    first, asked = SIZE * (number - 1), set(named)
+    found = (one for one in list_states(connection) if one.definition.name in asked)
+    shown = list(islice(found, first, first + SIZE))
+    query = select(states.c.monitor, states.c.windows).where(
+        states.c.monitor.in_([one.definition.name for one in shown])
+    )
+    newest = {row.monitor: row.windows[-1] for row in connection.execute(query) if row.windows}
+    endpoints = CURRENT.get().endpoints
+    lines = []
+    for one in shown:
+        window, last = one.next_window(), newest.get(one.definition.name)
+        if last and endpoints is not None and str(last["endpoint"]).lower() not in endpoints:
+            last = None
+        due_at = None if window is None else window.end + timedelta(seconds=one.definition.delay_s)
+        lines.append(ScheduleLine(one, due_at, last))
+    return replace(view, schedules=lines, total=len(named), number=number)
+
+
+def read_backfill(
+    stores: Stores, monitor: str, start: str, end: str, *, again: bool
+) -> BackfillView:
+    """Return what a backfill of a span would run; nothing is run."""
+    with read_connection(stores.engine) as connection:
+        definition = reach.monitor(connection, monitor)
+    view = BackfillView(definition, start, end, again)
+    if not (start and end):
+        return view
+    try:
+        span = Window(_time(start), _time(end))
+        missed = missed_windows(stores.engine, stores.storage.root, definition, span, again=again)
+    except (DriftlineError, ValueError) as error:
+        return replace(view, why_not=str(error))
+    return replace(view, span=span, missed=missed)
+
+
+def read_job(engine: Engine, now: datetime, identity: str) -> JobView:
+    """Return one run; NotFoundError when there is none of that id for who asks."""
+    table = executions.c
+    with read_connection(engine) as connection:
+        job = reach.job(connection, identity)
+        query = (
+            select(*COLUMNS)
+            .where(
+                table.monitor == job.monitor, table.window_start == job.window_start,
+                table.window_end == job.window_end, table.id != job.id,
+                is_of(CURRENT.get().endpoints),
+            )
+            .order_by(table.started_at.desc())
+            .limit(WAITING_SHOWN)
+        )  # fmt: skip
+        others = [Execution(**row) for row in connection.execute(query).mappings()]
+        (job, *others) = _told(connection, [job, *others])
+        is_known = any(one.name == job.monitor for one in reach.monitors(connection))
+        known = [job.monitor] if is_known else []
+        is_waiting = bool(waiting(connection, known, 1, job.window)[1])
+        return JobView(now, job, log_of(connection, job.id), others, is_known, is_waiting)
+
+
+def _told(connection: Connection, found: Sequence[Execution]) -> list[Execution]:
+    names = MonitorNames(connection, CURRENT.get().endpoints)
+    return [replace(one, failure_reason=names.reason(one.failure_reason)) for one in found]
+
+
+def _within(number: int, total: int) -> int:
+    return min(number, max(1, -(-total // SIZE)))
+
+
+def _time(text: str) -> datetime:
+    """Read a day or a time, UTC where it names no zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f'"{text[:40]}" is no day or time; expected 2026-01-31') from error
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

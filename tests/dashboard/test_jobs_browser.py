@@ -1,0 +1,133 @@
+"""Jobs in a real browser, with a real server and a real scheduler: what ran, why not, run it."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.dashboard.conftest import serving
+from tests.dashboard.jobs_seed import jobs_site
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    # In a thread of its own: the browser may hold this one's event loop.
+    with ThreadPoolExecutor(1) as pool:
+        context = jobs_site(tmp_path_factory.mktemp("jobs"))
+        yield pool.submit(context.__enter__).result()
+        pool.submit(context.__exit__, None, None, None).result()
+
+
+@pytest.fixture(scope="module")
+def url(site):
+    with serving(site) as found:
+        yield found
+
+
+@pytest.fixture
+def seen(visits, url):
+    return visits(url)
+
+
+def test_the_failed_job_and_why(seen):
+    page = seen.open("/")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Jobs").click()
+    page.get_by_role("navigation", name="State").get_by_role("link", name="failed").click()
+    expect(page).to_have_url(re.compile("/jobs\\?state=failed$"))
+    page.get_by_role("row").filter(has_text="broken").get_by_role("link").nth(1).click()
+
+    verdict = page.locator(".verdict")
+    expect(verdict).to_contain_text("The run failed: the window is not judged")
+    expect(verdict).to_contain_text("broken.py, line 3")
+    expect(verdict).to_contain_text("TypeJSONDecodeErrorRecord1")
+    expect(page.get_by_role("heading", name="Log")).to_be_visible()
+    expect(page.get_by_role("main")).to_contain_text("480 rows of 24 requests")
+    seen.check()
+
+
+def test_run_now_is_the_scheduler_s_and_outlives_the_tab(seen, visits, url, site):
+    page = seen.open("/jobs?view=schedules")
+    row = page.get_by_role("row").filter(has_text="first")
+    expect(row).to_contain_text("No window yet")
+    row.get_by_role("button", name="Run now").click()
+    expect(page.locator("#said")).to_contain_text("Queued 1 window; a scheduler runs")
+    queued = page.get_by_role("region", name="Windows that wait for a scheduler")
+    expect(queued).to_contain_text("waits for a scheduler")
+    page.close()
+
+    other = visits(url)
+    with site.scheduling():
+        page = other.open("/jobs")
+        expect(page.get_by_role("region", name="Runs, the newest first")).to_contain_text(
+            "first", timeout=30_000
+        )
+        expect(page.get_by_role("heading", name="Queued")).to_have_count(0, timeout=30_000)
+    other.check()
+
+
+def test_a_backfill_is_counted_first_and_what_waits_is_cancelled(seen, site):
+    page = seen.open("/jobs?view=schedules")
+    page.get_by_role("row").filter(has_text="second").get_by_role("link", name="Backfill").click()
+    page.get_by_role("textbox", name="From").fill("2026-01-10")
+    page.get_by_role("textbox", name="To").fill("2026-01-15")
+    page.get_by_role("button", name="Count").click()
+    expect(page.locator("#backfill")).to_contain_text("5 windows to run.")
+    assert "from=2026-01-10" in page.url
+    page.reload()
+    seen.drawn()
+
+    page.get_by_role("button", name="Run 5 windows").click()
+    waiting = page.get_by_role("region", name="Windows that wait for a scheduler")
+    expect(waiting.get_by_role("row")).to_have_count(6)
+    waiting.get_by_role("button", name="Cancel").first.click()
+    expect(waiting.get_by_role("row")).to_have_count(5)
+    with site.scheduling():
+        expect(waiting).to_have_count(0, timeout=60_000)
+
+    page.goto(seen.address + "/jobs?q=second")
+    seen.drawn()
+    runs = page.get_by_role("region", name="Runs, the newest first").get_by_role("row")
+    expect(runs).to_have_count(5)
+    seen.check()
+
+
+def test_a_failed_run_is_repeated_from_its_page(seen, site):
+    page = seen.open("/jobs?state=failed")
+    page.get_by_role("row").filter(has_text="broken").get_by_role("link").nth(1).click()
+    page.get_by_role("button", name="Re-run").click()
+    expect(page.get_by_role("main")).to_contain_text("queued: a scheduler runs this window")
+
+    with site.scheduling():
+        expect(page.get_by_role("button", name="Re-run")).to_be_visible(timeout=30_000)
+    seen.check()
+
+
+def test_a_server_that_does_not_answer_a_button_is_told_with_a_way_on(seen, site):
+    page = seen.open("/jobs?view=schedules")
+    with ExitStack() as stack:
+        page.route("**/actions/**", lambda route: route.abort())
+        stack.callback(page.unroute, "**/actions/**")
+        page.get_by_role("row").filter(has_text="first").get_by_role("button").click()
+        expect(page.locator("#said")).to_contain_text("nothing is known to have changed")
+        page.locator("#said").get_by_role("button", name="Refresh the page").click()
+
+    expect(page.locator("#said")).to_be_empty()
+    seen.faults = [one for one in seen.faults if "ERR_FAILED" not in one]
+    seen.check()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_pages_fit_every_screen(visits, url, width, scheme):
+    seen = visits(url, width, scheme)
+
+    for path in ("/jobs", "/jobs?view=schedules&monitor=first&from=x&to=2026-01-15", "/jobs/none"):
+        page = seen.open(path)
+        wide = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
+        assert wide <= 0, path
+        assert page.locator("h1").count() == 1, path
+    seen.faults = [one for one in seen.faults if "404" not in one]  # /jobs/none is none.
+    seen.check()
