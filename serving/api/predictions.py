@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from starlette.datastructures import Headers
 
 from driftline.errors import NotFoundError
 from driftline.loopback import error_body
@@ -15,6 +16,7 @@ from driftline.serving.bodies.media_types import answer_form, body_form
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.multi_model.target_model import HEADER
 from driftline.serving.hosting.pool import Pool
+from driftline.serving.hosting.routing import CONTAINER_HEADER
 
 
 def router(reconciler: EndpointReconciler) -> APIRouter:
@@ -26,12 +28,12 @@ def router(reconciler: EndpointReconciler) -> APIRouter:
         """Predict rows as an invocation does, or as it would by another declared model.
 
         Of several variants the one with the largest weight answers; of many models the one that the
-        header X-Amzn-SageMaker-Target-Model names. Nothing of it is captured.
+        header X-Amzn-SageMaker-Target-Model names, of containers X-Amzn-SageMaker-Target-Container-
+        Hostname. Nothing of it is captured.
         """
         form = body_form(request.headers.get("content-type", ""))
         answer = answer_form(request.headers.get("accept", ""), form)
-        header = request.headers.get(HEADER)
-        pool, target_model = await _pool(reconciler, name, model, header)
+        pool, target_model = await _pool(reconciler, name, model, request.headers)
         reply = await pool.invoke(form, answer, await request.body(), target_model)
         if reply.status != 200:
             body = error_body(reply.code, reply.message)
@@ -42,7 +44,7 @@ def router(reconciler: EndpointReconciler) -> APIRouter:
 
 
 async def _pool(
-    reconciler: EndpointReconciler, name: str, model: str | None, header: str | None
+    reconciler: EndpointReconciler, name: str, model: str | None, headers: Headers
 ) -> tuple[Pool, str | None]:
     """Return the workers to ask, and for which of many models."""
     if model is not None:
@@ -51,4 +53,4 @@ async def _pool(
     if served is None:
         raise NotFoundError(f'endpoint "{name[:80]}" is not served here')
     route = max(served.routes, key=lambda route: route.desired.weight)
-    return route.pool, route.target_model(header)
+    return route.pool, route.target_model(headers.get(HEADER), headers.get(CONTAINER_HEADER))

@@ -291,7 +291,7 @@ class AsyncInvocations:
 
 
 def _instances(served: ServedEndpoint) -> int:
-    return sum(len(route.pool.process_ids) for route in served.routes)
+    return sum(route.pool.instance_count for route in served.routes)
 
 
 def _judged(answer: Answer) -> tuple[AsyncStatus, str | None]:

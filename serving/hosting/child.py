@@ -52,6 +52,9 @@ class Launch:
     # A model that is a program: what is run beside the file or folder of ``path``.
     command: tuple[str, ...] | None = None
     trust_commands: bool = False
+    # Of a variant of several containers: what each of them is started with, by its hostname.
+    containers: tuple[tuple[str, Launch], ...] = ()
+    is_serial: bool = False  # Whether they are asked one after another.
     memory_bytes: int | None = None  # Of data, of each process of the command.
 
 

@@ -30,12 +30,11 @@ from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.child import Child, Launch
+from driftline.serving.hosting.child import Child
 from driftline.serving.hosting.log_file import LogFile, remove_unused
 from driftline.serving.hosting.mirror import Mirror
-from driftline.serving.hosting.multi_model.file_cache import FileCache
-from driftline.serving.hosting.multi_model.pool import MultiModelPool
-from driftline.serving.hosting.pool import DRAIN_S, Limits, Pool
+from driftline.serving.hosting.pool import DRAIN_S, Pool
+from driftline.serving.hosting.pools import launch_of, limits_of, make_pool
 from driftline.serving.hosting.rehearsal import Rehearsals
 from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.resources import store
@@ -214,7 +213,7 @@ class EndpointReconciler:
                     name=desired.name,
                     model=desired.model,
                     share=shares.get(desired.key, 0.0),
-                    instance_count=0 if route is None else len(route.pool.process_ids),
+                    instance_count=0 if route is None else route.pool.instance_count,
                     problem=problem,
                     shadow=desired.is_shadow,
                     mirrored=0 if mirror is None else mirror.mirrored,
@@ -320,9 +319,9 @@ class EndpointReconciler:
 
     def _rehearsed(self, desired: DesiredVariant) -> Pool:
         """Make the pool of a model on trial: one process, whatever the endpoint has."""
-        limits = replace(self._limits(desired), workers=1)
+        limits = replace(limits_of(self._context, desired), workers=1)
         prints = LogFile(self._context.model_logs_dir, desired.model) if desired.command else None
-        return Pool(desired.endpoint, self._launch(desired), limits, prints=prints)
+        return Pool(desired.endpoint, launch_of(self._context, desired), limits, prints=prints)
 
     def _read(self) -> Declared:
         """Read what is to be served, and note in the same moment that its models are used."""
@@ -330,8 +329,8 @@ class EndpointReconciler:
             with self._context.engine.begin() as connection:
                 store.hold_all(connection)
                 found = Declared.read(connection)
-                files = {desired.model_file for desired in found.variants} | self._files()
-                files -= {""}
+                declared = (desired.model_files for desired in found.variants)
+                files = self._files().union(*declared)
                 say_used(connection, self._server, files, datetime.now(UTC))
                 return found
         except OperationalError as error:
@@ -352,9 +351,9 @@ class EndpointReconciler:
 
     def _files(self) -> set[str]:
         """Return the model files that this server runs on, starts or is about to start."""
-        running = {route.desired.model_file for route in (*self._routes.values(), *self._leaving)}
-        wanted = {desired.model_file for desired in self._declared.variants}
-        return (running | wanted | self._held) - {""}  # Of many models none is the server's.
+        running = (route.desired for route in (*self._routes.values(), *self._leaving))
+        served = (one.model_files for one in (*running, *self._declared.variants))
+        return set(self._held).union(*served)
 
     def _prune(self) -> None:
         """Remove model files that were replaced here, unless they are needed somewhere."""
@@ -377,7 +376,7 @@ class EndpointReconciler:
     def _adopt(self, desired: DesiredVariant, loaded: dict[str, Child], *, at_once: bool) -> None:
         """Serve a variant as it is declared now; ``at_once``: before it is ready, too."""
         key = desired.key
-        launch, limits = self._launch(desired), self._limits(desired)
+        launch, limits = launch_of(self._context, desired), limits_of(self._context, desired)
         old = self._routes.get(key)
         if (
             old is not None
@@ -392,7 +391,7 @@ class EndpointReconciler:
         if key in self._starting:
             self._starting.pop(key).cancel()
         self._problems.pop(key, None)
-        pool = self._pool(desired, launch, limits, loaded)
+        pool = make_pool(self._context, desired, self._prints_of(desired), loaded)
         if at_once:
             self._place(desired, pool)
         elif old is not None:
@@ -405,8 +404,8 @@ class EndpointReconciler:
     async def _start(self, key: Key, desired: DesiredVariant, pool: Pool) -> None:
         """Start a pool and put it in the place of the one before."""
         try:
-            if desired.many is None:
-                await asyncio.to_thread(self._models.fetch, desired.model_file)
+            for file in desired.model_files:
+                await asyncio.to_thread(self._models.fetch, file)
             await pool.start()
         except (DriftlineError, OSError) as error:
             if self._problems.get(key) != str(error):
@@ -513,49 +512,14 @@ class EndpointReconciler:
             log.info("endpoint=%s variant=%s event=removed", *key)
 
     def _retire(self, route: Route) -> None:
-        self.outdate([route.desired.model_file])
+        self.outdate(route.desired.model_files)
         task = asyncio.create_task(_stop(route))
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
-    def _pool(
-        self, desired: DesiredVariant, launch: Launch, limits: Limits, loaded: dict[str, Child]
-    ) -> Pool:
-        """Make the pool of a variant, perhaps with a process that has loaded its model before."""
+    def _prints_of(self, desired: DesiredVariant) -> LogFile:
         folder = self._context.model_logs_of(desired.endpoint)
-        prints = self._prints.setdefault(desired.key, LogFile(folder, desired.name))
-        if desired.many is None:
-            first = loaded.pop(launch.path, None)
-            return Pool(desired.endpoint, launch, limits, first=first, prints=prints)
-        many = desired.many
-        files = FileCache(
-            many.prefix, self._models.local_folder, many.disk_limit_mb << 20,
-            self._context.reach.check,
-        )  # fmt: skip
-        return MultiModelPool(desired.endpoint, launch, limits, files, prints=prints)
-
-    def _launch(self, desired: DesiredVariant) -> Launch:
-        many = desired.many
-        return Launch(
-            path=many.prefix if many else str(self._models.path(desired.model_file)),
-            trust_pickle=desired.trust_pickle and self._context.trust_pickle,
-            signature=desired.signature,
-            positive=desired.positive,
-            max_rows=self._context.max_request_rows,
-            name=desired.model,
-            many=many,
-            command=desired.command,
-            trust_commands=self._context.trust_commands,
-            memory_bytes=desired.memory_bytes,
-        )
-
-    def _limits(self, desired: DesiredVariant) -> Limits:
-        return Limits(
-            workers=desired.instance_count or self._context.workers,
-            open_requests=self._context.max_open_requests,
-            timeout_s=self._context.timeout_s,
-            start_timeout_s=self._context.start_timeout_s,
-        )
+        return self._prints.setdefault(desired.key, LogFile(folder, desired.name))
 
 
 async def _stop(route: Route) -> None:

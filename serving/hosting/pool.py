@@ -85,7 +85,7 @@ class Pool:
         self.name = name
         self.launch = launch
         self.limits = limits
-        self.problem: str | None = None
+        self._problem: str | None = None
         self._children: list[Child] = []
         self._open = 0
         self._coming = 0
@@ -105,6 +105,16 @@ class Pool:
     def model_counts(self) -> list[int]:
         """How many models each worker that can answer now has in memory."""
         return [child.model_count for child in self._children]
+
+    @property
+    def problem(self) -> str | None:
+        """Why a worker does not run."""
+        return self._problem
+
+    @property
+    def instance_count(self) -> int:
+        """How many workers can answer now."""
+        return len(self._children)
 
     @property
     def process_ids(self) -> list[int]:
@@ -281,7 +291,7 @@ class Pool:
             try:
                 child = await self._loaded()
             except (DriftlineError, OSError) as error:
-                self.problem = str(error)
+                self._problem = str(error)
                 log.error("endpoint=%s slot=%d event=not-started error=%s", name, number, error)
                 if isinstance(error, LoadError):
                     if not first.done():
@@ -310,7 +320,7 @@ class Pool:
 
     async def _attend(self, slot: _Slot, child: Child) -> bool:
         """Let a ready worker answer until it is gone, or has answered and leaves: True."""
-        self.problem = None
+        self._problem = None
 
         def gone() -> None:
             # Before those who wait learn of the loss, so that none of them asks this worker again.

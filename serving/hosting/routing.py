@@ -19,6 +19,8 @@ from driftline.serving.hosting.multi_model.target_model import (
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.resources.endpoints import DesiredVariant
 
+CONTAINER_HEADER = "X-Amzn-SageMaker-Target-Container-Hostname"
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -29,21 +31,22 @@ class Route:
     target: CaptureTarget
     mirror: Mirror | None = None  # Of a shadow: the copies on their way to it.
 
-    def target_model(self, header: str | None) -> str | None:
-        """Return which of many models a request asks, by its header; None where there is one.
+    def target_model(self, header: str | None, container: str | None = None) -> str | None:
+        """Return which of many models or containers a request asks; None where there is no choice.
 
         Raises
         ------
         InputError
-            When the header is missing, names nothing that could be served, or there is one model.
+            When a header is missing, names nothing that could be served, or there is no choice.
         """
+        hostname = self._container(container)
         if self.desired.many is None:
             if header is not None:
                 raise InputError(
                     f'{HEADER} is given, and endpoint "{self.desired.endpoint}" has a single '
                     "model; leave the header out"
                 )
-            return None
+            return hostname
         if header is None:
             raise InputError(
                 f'endpoint "{self.desired.endpoint}" has many models; name one by the header '
@@ -53,8 +56,32 @@ class Route:
         require_servable(name, trust_pickle=self.pool.launch.trust_pickle)
         return name
 
+    def _container(self, header: str | None) -> str | None:
+        """Return the hostname that a header names, as it is declared."""
+        endpoint = self.desired.endpoint
+        names = [] if self.desired.is_serial else [one.name for one in self.desired.containers]
+        if not names and header is not None:
+            raise InputError(
+                f'{CONTAINER_HEADER} is given, and endpoint "{endpoint}" has no containers to '
+                "choose from; leave the header out"
+            )
+        if not names:
+            return None
+        listed = ", ".join(names)
+        if header is None:
+            raise InputError(
+                f'endpoint "{endpoint}" has the containers {listed}; name one by the header '
+                f"{CONTAINER_HEADER}"
+            )
+        for name in names:
+            if name.casefold() == header.casefold():
+                return name
+        raise InputError(
+            f'{CONTAINER_HEADER} is "{header[:63]}"; endpoint "{endpoint}" has {listed}'
+        )
+
     def captured_as(self, target_model: str | None) -> CaptureTarget:
-        """Return what a request is recorded as; of many models, the one that is asked."""
+        """Return what a request is recorded as; of many models or containers, the one asked."""
         return self.target if target_model is None else _of_model(self.target, target_model)
 
 

@@ -22,7 +22,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Reply
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.multi_model.target_model import HEADER
-from driftline.serving.hosting.routing import Route, ServedEndpoint
+from driftline.serving.hosting.routing import CONTAINER_HEADER, Route, ServedEndpoint
 from driftline.serving.http.responses import (
     ClientGoneError,
     Headers,
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 CLIENT_GONE = 499
 _VARIANT = b"x-amzn-sagemaker-target-variant"
 _MODEL = HEADER.lower().encode()
+_CONTAINER = CONTAINER_HEADER.lower().encode()
 # What the scope of an asynchronous invocation has: the seconds that it may take.
 LATER = "driftline.later"
 # Where variant and model stand that the tap was told of: they must be those that answer.
@@ -88,7 +89,7 @@ class Invocations:
             return None
         try:
             route = self._chosen(found, scope)
-            scope[_ROUTE] = route, model = route, route.target_model(_header(scope, _MODEL))
+            scope[_ROUTE] = route, model = route, _target(route, scope)
         except DriftlineError:
             return None  # Refused: no model is asked.
         if found.shadow is not None and self._draw() < found.mirrored:
@@ -129,7 +130,7 @@ class Invocations:
         copy[REQUEST_ID_KEY] = request_id
         can_answer = shadow.pool.is_ready  # Copies would but wait for one without a worker.
         try:
-            copy[_ROUTE] = shadow, shadow.target_model(_header(copy, _MODEL))
+            copy[_ROUTE] = shadow, _target(shadow, copy)
         except DriftlineError:
             can_answer = False  # One of the two has many models, and the other one.
 
@@ -167,7 +168,7 @@ class Invocations:
             endpoint, variant = route.desired.endpoint, route.desired.name
             headers.append((b"x-amzn-invoked-production-variant", variant.encode("ascii")))
             if _ROUTE not in scope:
-                model = route.target_model(_header(scope, _MODEL))
+                model = _target(route, scope)
             reply, body, model_s = await self._invoke(route, model, scope, receive)
         except DriftlineError as error:
             status, code, extra = status_of(error)
@@ -181,7 +182,10 @@ class Invocations:
         await _send(reply, headers, send)
         if (copy := scope.get(_COPY)) is not None:
             self._mirror(copy, request_id, body)
-        return Answered(reply.status, endpoint, variant, model_s, _loading(model, reply), is_copy)
+        return Answered(
+            reply.status, endpoint, variant, model_s, _loading(route, reply), is_copy,
+            () if reply.note is None else tuple(reply.note.get("containers", {}).items()),
+        )  # fmt: skip
 
     def _find(self, scope: Scope) -> ServedEndpoint | None:
         matched = _PATH.fullmatch(scope["path"])
@@ -247,10 +251,14 @@ def _header(scope: Scope, name: bytes) -> str | None:
     return next((found.decode("latin-1") for key, found in scope["headers"] if key == name), None)
 
 
-def _loading(model: str | None, reply: Reply) -> Loading | None:
+def _target(route: Route, scope: Scope) -> str | None:
+    return route.target_model(_header(scope, _MODEL), _header(scope, _CONTAINER))
+
+
+def _loading(route: Route, reply: Reply) -> Loading | None:
     """Return what an answer of one of many models cost to have it there."""
-    if model is None or reply.note is None:
-        return None if model is None else HIT
+    if route.desired.many is None or reply.note is None:
+        return None if route.desired.many is None else HIT
     note = reply.note
     return Loading(
         is_hit=False,

@@ -69,6 +69,7 @@ class Answered(NamedTuple):
     model_s: float | None = None  # None: the model was not asked.
     loading: Loading | None = None  # None: the endpoint has one model.
     is_copy: bool = False
+    containers: tuple[tuple[str, float], ...] = ()  # Of several, those asked, and their seconds.
 
 
 @dataclass(slots=True)
@@ -114,6 +115,7 @@ class _Minute:
     misses: int = 0
     loading: dict[str, _Times] = field(default_factory=dict)
     loaded: list[int] = field(default_factory=list)  # Models of each worker.
+    containers: dict[str, _Times] = field(default_factory=dict)
 
     def note_loading(self, found: Loading) -> None:
         """Count what it took to have a model in memory."""
@@ -185,6 +187,8 @@ class Traffic:
             minute.overhead.note(max(0.0, seconds - answered.model_s))
         if answered.loading is not None:
             minute.note_loading(answered.loading)
+        for hostname, took_s in answered.containers:
+            minute.containers.setdefault(hostname, _Times()).note(took_s)
 
     def _minute(self, key: _Key) -> _Minute | None:
         """Return what is counted of a minute; None where there is no room for another one."""
@@ -299,3 +303,10 @@ def _points(key: _Key, minute: _Minute) -> Iterator[Datapoint]:
     for name, times in found.items():
         for values, counts in times.parts():
             yield point(name, values, counts, "Microseconds")
+    for hostname, times in minute.containers.items():
+        own = {**dimensions, "ContainerName": hostname}
+        for values, counts in times.parts():
+            yield Datapoint(
+                NAMESPACE, "ContainerLatency", own, time, values=values, counts=counts,
+                unit="Microseconds",
+            )  # fmt: skip

@@ -46,6 +46,7 @@ from driftline.monitors.run.commands import command_in
 from driftline.monitors.run.upstream import ANOTHER, MonitorNames
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.provisioning.containers import of_containers
 from driftline.serving.provisioning.definitions import definition_of, fill_in, require_order
 from driftline.serving.provisioning.plan import (
     Key,
@@ -79,6 +80,7 @@ from driftline.serving.resources.specs import (
     ModelSpec,
     MonitorSpec,
     baseline_and_pin,
+    containers_of,
     variants_and_shadows,
 )
 from driftline.serving.resources.store import Stored
@@ -402,6 +404,10 @@ class Applier:
 
     def _follow(self, connection: Connection, changed: Set[Key], declared: Set[Key]) -> list[str]:
         """Bring in line with what has changed what needs it; return the monitors among that."""
+        for row in store.list_kind(connection, "Model"):  # Of containers that have changed.
+            parts = {("Model", key_of("Model", one)) for _, one in store.needs("Model", row.spec)}
+            if parts & changed:
+                changed = changed | {("Model", key_of("Model", row.name))}
 
         def is_touched(row: Stored) -> bool:
             return any(
@@ -560,10 +566,14 @@ def _endpoint_made(
     connection: Connection, name: str, spec: Mapping[str, object], before: Stored | None
 ) -> Made:
     """Make an endpoint from the rows of its model, if any, and its baseline as they are now."""
-    models = {
-        variant["variant_name"]: store.get(connection, "Model", variant["model_name"]).made
-        for variant in variants_and_shadows(spec)
-    }
+    models: dict[str, Made] = {}
+    for variant in variants_and_shadows(spec):
+        own, model = variant["variant_name"], store.get(connection, "Model", variant["model_name"])
+        parts = {
+            hostname: store.get(connection, "Model", part).made
+            for hostname, part in containers_of(model.spec).items()
+        }
+        models |= of_containers(own, model.spec["mode"], parts) if parts else {own: model.made}
     baseline = None
     if spec["baseline"] is not None:
         baseline = store.get(connection, "Baseline", str(spec["baseline"]))

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from driftline.serving.hosting.multi_model.target_model import (
     checked_target_model,
     require_servable,
 )
+from driftline.serving.provisioning.containers import check_containers
 from driftline.serving.provisioning.definitions import channel_of, require_order
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import absolute, data_fingerprint
@@ -37,6 +39,7 @@ from driftline.serving.resources.resources import (
     key_of,
 )
 from driftline.serving.resources.specs import (
+    DIRECT,
     MULTI_MODEL,
     SECRET_FIELDS,
     BaselineSpec,
@@ -47,6 +50,7 @@ from driftline.serving.resources.specs import (
     Kind,
     ModelSpec,
     MonitorSpec,
+    containers_of,
     variants_and_shadows,
 )
 from driftline.serving.resources.store import Stored
@@ -125,7 +129,9 @@ def content_of(
     """Look at the files that a resource names and return their digests; empty where it has none."""
     found: dict[str, str] = {}
     try:
-        if isinstance(resource.spec, ModelSpec) and resource.spec.mode == MULTI_MODEL:
+        if isinstance(resource.spec, ModelSpec) and resource.spec.containers:
+            found = {}
+        elif isinstance(resource.spec, ModelSpec) and resource.spec.mode == MULTI_MODEL:
             found = _examples(resource.spec, reach, trust_pickle=trust_pickle)
         elif isinstance(resource.spec, ModelSpec):
             if resource.spec.command is not None:
@@ -189,14 +195,7 @@ def make_plan(
             raise ConflictError(
                 f'{resource}: "{before.name}" exists; names differ by more than case'
             )
-        if resource.kind in ALARM_KINDS:
-            _check_alarm(connection, resource, declared)
-        if isinstance(resource.spec, MonitorSpec) and resource.spec.variant is not None:
-            _check_variant(connection, resource, resource.spec, resources)
-        if isinstance(resource.spec, MonitorSpec) and resource.spec.target_model is not None:
-            _check_target_model(connection, resource, resource.spec, resources)
-        if isinstance(resource.spec, EndpointSpec) and resource.spec.async_inference_config:
-            _check_async(connection, resource, spec, resources)
+        _check(connection, resource, spec, resources, declared)
         content = found.get((resource.kind, resource.key), {})
         content = {key: value for key, value in content.items() if key != "source"}
         is_signed = resource.kind == "Channel" and spec["type"] == "webhook"
@@ -208,6 +207,28 @@ def make_plan(
     if any(isinstance(one.spec, MonitorSpec) and one.spec.depends_on for one in resources):
         require_order(connection, resources)
     return Plan(planned)
+
+
+def _check(
+    connection: Connection,
+    resource: Resource,
+    spec: Mapping[str, Any],
+    resources: Sequence[Resource],
+    declared: Set[Key],
+) -> None:
+    """Refuse what does not fit other resources, declared or stored."""
+    given = resource.spec
+    if resource.kind in ALARM_KINDS:
+        _check_alarm(connection, resource, declared)
+    if isinstance(given, ModelSpec):
+        read = partial(_spec_of, connection, "Model", declared=resources)
+        check_containers(connection, resource, given, read)
+    if isinstance(given, MonitorSpec) and given.variant is not None:
+        _check_variant(connection, resource, given, resources)
+    if isinstance(given, MonitorSpec) and given.target_model is not None:
+        _check_target_model(connection, resource, given, resources)
+    if isinstance(given, EndpointSpec) and given.async_inference_config:
+        _check_async(connection, resource, spec, resources)
 
 
 def known_targets(connection: Connection, resources: Sequence[Resource]) -> frozenset[str]:
@@ -249,15 +270,23 @@ def _check_target_model(
         raise ResourceError(f"{resource}: spec.target_model: {error}") from error
     endpoint = _spec_of(connection, "Endpoint", str(spec.endpoint), declared)
     variants = variants_and_shadows(endpoint)
-    modes = {
-        _spec_of(connection, "Model", variant["model_name"], declared).get("mode")
+    models = [
+        _spec_of(connection, "Model", variant["model_name"], declared)
         for variant in variants
         if spec.variant in (None, variant["variant_name"])
-    }
-    if variants and MULTI_MODEL not in modes:
+    ]
+    hostnames = [
+        one for model in models if model.get("mode") == DIRECT for one in containers_of(model)
+    ]
+    is_many = any(model.get("mode") == MULTI_MODEL for model in models)
+    if variants and not is_many and name not in hostnames:
+        listed = (
+            f"the containers {', '.join(hostnames)}"
+            if hostnames
+            else ("no Model of mode MultiModel or Direct")
+        )
         raise ResourceError(
-            f'{resource}: spec.target_model "{name[:80]}"; endpoint "{spec.endpoint}" has no Model '
-            "of mode MultiModel"
+            f'{resource}: spec.target_model "{name[:80]}"; endpoint "{spec.endpoint}" has {listed}'
         )
 
 
@@ -270,10 +299,11 @@ def _check_async(
     """Refuse to queue requests for many models: none of them says which one it is for."""
     for variant in variants_and_shadows(spec):
         name = variant["model_name"]
-        if _spec_of(connection, "Model", name, declared).get("mode") == MULTI_MODEL:
+        mode = _spec_of(connection, "Model", name, declared).get("mode")
+        if mode in (MULTI_MODEL, DIRECT):
             raise ResourceError(
-                f'{resource}: spec.async_inference_config with Model "{name}" of mode MultiModel; '
-                "expected a Model of mode SingleModel, or no async_inference_config"
+                f'{resource}: spec.async_inference_config with Model "{name}" of mode {mode}; '
+                "expected a Model of mode SingleModel or Serial, or no async_inference_config"
             )
 
 

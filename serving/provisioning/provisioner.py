@@ -88,6 +88,9 @@ class Provisioner:
         resource = planned.resource
         try:
             if isinstance(resource.spec, ModelSpec):
+                if resource.spec.containers:
+                    # What they answer is looked up when an endpoint is made, which follows them.
+                    return {"trust_pickle": self._context.trust_pickle, "description": None}
                 if resource.spec.mode == MULTI_MODEL:
                     made = await self._many_models(planned, resource.spec, (source or "").split())
                 else:
@@ -305,6 +308,7 @@ def _of_variants(
     They are captured into one table, where one column holds one thing.
     """
     first: tuple[str, str | None, Signature | None] | None = None
+    what = "containers" if any("/" in variant for variant in models) else "variants"
     for variant, model in models.items():
         description = model["description"]
         if description is None:
@@ -326,13 +330,13 @@ def _of_variants(
                 )
         except InputError as error:
             raise InputError(
-                f'variant "{variant}": {error}' if len(models) > 1 else str(error)
+                f'{what[:-1]} "{variant}": {error}' if len(models) > 1 else str(error)
             ) from error
         if first is None:
             first = variant, positive, signature
         elif first[1:] != (positive, signature):
             raise InputError(
-                f'variants "{first[0]}" and "{variant}" answer other classes or types '
+                f'{what} "{first[0]}" and "{variant}" answer other classes or types '
                 f"({_answers(models[first[0]])}, and {_answers(model)}); expected the same of all"
             )
     assert first is not None

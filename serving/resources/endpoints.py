@@ -17,11 +17,16 @@ from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
 from driftline.serving.resources.specs import (
+    CONTAINERS_MAX,
+    CONTAINERS_MIN,
+    DIRECT,
     MULTI_MODEL,
+    SERIAL,
     EndpointSpec,
     ModelSpec,
     ProductionVariantSpec,
     command_of,
+    containers_of,
     shadows_of,
     variants_of,
 )
@@ -60,8 +65,17 @@ class DesiredVariant:
     memory_bytes: int | None = None  # That it may use.
     reads_bodies: bool = False  # Whether bodies go to the model as they come, of whatever type.
     many: ManyModels | None = None
+    # Several models in the place of one, each under its hostname, and whether a request asks all.
+    containers: tuple[DesiredVariant, ...] = ()
+    is_serial: bool = False
     is_shadow: bool = False  # Whether it answers copies of the requests, and no caller.
     answers_later: Mapping[str, Any] | None = None  # AsyncInferenceConfig.
+
+    @property
+    def model_files(self) -> frozenset[str]:
+        """The files of its models, relative to the storage root; none of many models."""
+        parts = self.containers or (self,)
+        return frozenset(one.model_file for one in parts if one.model_file)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -114,6 +128,9 @@ def require_one_place(spec: ModelSpec) -> None:
     InputError
         Naming the field, and what was expected.
     """
+    if spec.mode in (SERIAL, DIRECT) or spec.containers:
+        _require_containers(spec)
+        return
     is_many = spec.mode == MULTI_MODEL
     if is_many and spec.model_data_prefix is None:
         raise InputError("spec.model_data_prefix is missing; mode: MultiModel needs it")
@@ -130,6 +147,35 @@ def require_one_place(spec: ModelSpec) -> None:
             raise InputError(f"spec.{name} in mode {spec.mode}, which has no use for it")
     if spec.memory_size_in_mb is not None and spec.command is None:
         raise InputError("spec.memory_size_in_mb without command; expected both, or neither")
+
+
+def _require_containers(spec: ModelSpec) -> None:
+    """Refuse containers that no request could ask, and fields without effect beside them."""
+    if spec.mode not in (SERIAL, DIRECT):
+        raise InputError(f"spec.containers in mode {spec.mode}; expected mode: Serial or Direct")
+    count = len(spec.containers)
+    if count < CONTAINERS_MIN:
+        raise InputError(
+            f"spec.containers has {count} entries; mode {spec.mode} takes {CONTAINERS_MIN} to "
+            f"{CONTAINERS_MAX}"
+        )
+    others = set(ModelSpec.model_fields) - {"mode", "containers", "memory_size_in_mb"}
+    for name in sorted(others):
+        if getattr(spec, name) != ModelSpec.model_fields[name].default:
+            raise InputError(f"spec.{name} in mode {spec.mode}, which has no use for it")
+    names = [one.container_hostname for one in spec.containers]
+    given = [name.casefold() for name in names if name is not None]
+    if len(given) < count and (given or spec.mode == DIRECT):
+        raise InputError(
+            f"spec.containers: {count - len(given)} have no container_hostname; "
+            + ("mode Direct needs it of all" if spec.mode == DIRECT else "expected all, or none")
+        )
+    for hostname in names:
+        if hostname is not None and given.count(hostname.casefold()) > 1:
+            raise InputError(
+                f'container_hostname "{hostname}" stands twice; expected names that differ by more '
+                "than case"
+            )
 
 
 def _require_shadow(spec: EndpointSpec, shadow: ProductionVariantSpec) -> None:
@@ -181,7 +227,7 @@ def list_desired(connection: Connection) -> list[DesiredVariant]:
     models = {row.name.casefold(): row for row in rows if row.kind == "Model"}
     return [
         replace(
-            _desired(endpoint, variant, models[variant["model_name"].casefold()]),
+            _desired(endpoint, variant, models[variant["model_name"].casefold()], models),
             is_shadow=is_shadow,
         )
         for endpoint in rows
@@ -200,11 +246,16 @@ def desired_with(connection: Connection, endpoint: str, model: str) -> DesiredVa
         "initial_variant_weight": 1.0,
         "initial_instance_count": found.spec["initial_instance_count"],
     }
-    return _desired(found, alone, other)
+    if containers_of(other.spec):
+        raise InputError(f'model "{model}" has several containers; expected one of a file')
+    return _desired(found, alone, other, {})
 
 
 def _desired(
-    endpoint: store.Stored, variant: Mapping[str, Any], model: store.Stored
+    endpoint: store.Stored,
+    variant: Mapping[str, Any],
+    model: store.Stored,
+    models: Mapping[str, store.Stored],
 ) -> DesiredVariant:
     spec, about = endpoint.spec, model.made.get("description") or {}
     command, memory = command_of(model.spec)
@@ -223,10 +274,43 @@ def _desired(
         generation=endpoint.generation,
         command=command,
         memory_bytes=memory,
-        reads_bodies=about.get("kind") == "bodies",  # Description.kind
+        # Description.kind; which of several containers reads what is the containers' own matter.
+        reads_bodies=about.get("kind") == "bodies" or bool(containers_of(model.spec)),
         many=_many(model, endpoint.made.get("signature")),
+        containers=_containers(endpoint, variant, model, models),
+        is_serial=spec_mode(model.spec) == SERIAL,
         answers_later=spec.get("async_inference_config"),
     )
+
+
+def _containers(
+    endpoint: store.Stored,
+    variant: Mapping[str, Any],
+    model: store.Stored,
+    models: Mapping[str, store.Stored],
+) -> tuple[DesiredVariant, ...]:
+    """Return a variant's containers; of a pipeline, the first reads requests, the last answers."""
+    named = containers_of(model.spec)
+    found = [
+        replace(_desired(endpoint, variant, models[name.casefold()], {}), name=hostname)
+        for hostname, name in named.items()
+    ]
+    if spec_mode(model.spec) == SERIAL:
+        last = len(found) - 1
+        return tuple(
+            replace(
+                one,
+                signature=one.signature if number == 0 else None,
+                positive=one.positive if number == last else None,
+            )
+            for number, one in enumerate(found)
+        )
+    return tuple(found)
+
+
+def spec_mode(spec: Mapping[str, Any]) -> str:
+    """Return the mode of a stored Model."""
+    return str(spec.get("mode", "SingleModel"))  # .get: as in _many
 
 
 def _many(model: store.Stored, signature: str | None) -> ManyModels | None:

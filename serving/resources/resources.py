@@ -18,7 +18,7 @@ from driftline.alerts.alarms.parts import check_tags, own_names
 from driftline.alerts.math.query import read_dimensions
 from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
-from driftline.serving.resources.specs import KINDS, SECRET_FIELDS, SPECS, Kind, Spec
+from driftline.serving.resources.specs import KINDS, SECRET_FIELDS, SPECS, Kind, ModelSpec, Spec
 from driftline.validation import expected, nearest, shown
 
 MAX_RESOURCES = 1000
@@ -68,7 +68,13 @@ def parse_resources(documents: Iterable[object]) -> list[Resource]:
         found[resource.kind, resource.key] = resource
     if not found:
         raise ResourceError("no resources; expected at least one with kind, name and spec")
-    return sorted(found.values(), key=lambda resource: KINDS.index(resource.kind))
+    return sorted(found.values(), key=_order)
+
+
+def _order(resource: Resource) -> tuple[int, bool]:
+    """Return the place of a resource behind those that it needs."""
+    has_parts = isinstance(resource.spec, ModelSpec) and bool(resource.spec.containers)
+    return KINDS.index(resource.kind), has_parts
 
 
 def _parse(document: object, number: int) -> Resource:

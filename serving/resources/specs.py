@@ -63,15 +63,30 @@ def baseline_and_pin(text: str) -> tuple[str, str | None]:
     return name, version if sign else None
 
 
-MULTI_MODEL = "MultiModel"
+SINGLE_MODEL, MULTI_MODEL = "SingleModel", "MultiModel"
+# Modes of several containers: asked one after another, or each by its name.
+SERIAL, DIRECT = "Serial", "Direct"
+CONTAINERS_MIN, CONTAINERS_MAX = 2, 15  # SageMaker's.
+
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$")]
+
+
+class ContainerSpec(Spec):
+    """One of several containers: a declared Model, and the name that requests give it."""
+
+    # Left out of a pipeline's: container-1, container-2, …
+    container_hostname: _Name | None = None
+    model_name: str
 
 
 class ModelSpec(Spec):
-    """A model: a file, a folder or a command; or many models below a prefix."""
+    """A model: a file, a folder or a command; many models below a prefix; or several containers."""
 
     path: str | None = None
     trust_pickle: bool | None = None
-    mode: Literal["SingleModel", "MultiModel"] = "SingleModel"
+    mode: Literal["SingleModel", "MultiModel", "Serial", "Direct"] = "SingleModel"
+    # Of the modes Serial and Direct.
+    containers: Annotated[list[ContainerSpec], Field(max_length=CONTAINERS_MAX)] = []
     # Of mode MultiModel: a folder, or a URI of a bucket's, below which the models' files lie.
     model_data_prefix: str | None = None
     # What models may take that are in memory, of each worker, and as files on the server's disk.
@@ -79,8 +94,19 @@ class ModelSpec(Spec):
     disk_limit_mb: Annotated[int, Field(ge=1, le=1 << 24)] = 10_240
     # A program that answers GET /ping and POST /invocations beside ``path``, and its arguments.
     command: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
-    # That each process of the command may use; left out: no limit.
+    # That each process of the command may use; left out: no limit. Of containers, what those that
+    # have a limit may use together; left out: what the machine has.
     memory_size_in_mb: Annotated[int, Field(ge=16, le=1 << 20)] | None = None
+
+
+def containers_of(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return the models of a stored Model's containers, by hostname, in their order."""
+    # .get: specs that were stored before there were containers.
+    found = spec.get("containers", ())
+    return {
+        one["container_hostname"] or f"container-{number}": one["model_name"]
+        for number, one in enumerate(found, start=1)
+    }
 
 
 def command_of(spec: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, int | None]:
@@ -141,14 +167,13 @@ class BaselineSpec(Spec):
     rolling: RollingSpec | None = None
 
 
-_VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$")]
 _InstanceCount = Annotated[int, Field(ge=1, le=64)]
 
 
 class ProductionVariantSpec(Spec):
     """One model behind an endpoint, and its share of the requests."""
 
-    variant_name: _VariantName
+    variant_name: _Name
     model_name: str
     # Its share is its weight divided by the sum of all; with 0 it answers who names it.
     initial_variant_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
@@ -188,7 +213,7 @@ class EndpointSpec(Spec):
 
     # One variant: short for ``production_variants`` with a single entry.
     model: str | None = None
-    variant: _VariantName = "AllTraffic"
+    variant: _Name = "AllTraffic"
     initial_instance_count: _InstanceCount | None = None
     production_variants: Annotated[list[ProductionVariantSpec], Field(max_length=10)] = []
     # Asked copies of the requests, of the share that its weight is of the production variant's.

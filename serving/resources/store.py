@@ -18,6 +18,7 @@ from driftline.serving.resources.specs import (
     SECRET_FIELDS,
     Kind,
     baseline_and_pin,
+    containers_of,
     variants_and_shadows,
 )
 from driftline.serving.tables import installation, resources
@@ -204,6 +205,8 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
     if kind == "Baseline":
         # .get: those that were stored before it could be named.
         found = [("Model", spec.get("model"))]
+    elif kind == "Model":
+        found = [("Model", name) for name in containers_of(spec).values()]
     elif kind == "Endpoint":
         found = [("Model", variant["model_name"]) for variant in variants_and_shadows(spec)]
         found.append(("Baseline", spec["baseline"]))

@@ -207,6 +207,11 @@ class CompositeAlarmSpec(TypedDict):
     actions_suppressor_wait_period: NotRequired[int | None]
     actions_suppressor_extension_period: NotRequired[int | None]
 
+class ContainerSpec(TypedDict):
+    """One of several containers: a declared Model, and the name that requests give it."""
+    container_hostname: NotRequired[str | None]
+    model_name: str
+
 class EndpointResource(TypedDict):
     """A name whose requests are captured; with a model they are answered here, too."""
     name: str
@@ -245,7 +250,7 @@ class EndpointStatus(TypedDict):
     positive: NotRequired[str | None]
 
 class ModelResource(TypedDict):
-    """A model: a file, a folder or a command; or many models below a prefix."""
+    """A model: a file, a folder or a command; many models below a prefix; or several containers."""
     name: str
     owner: NotRequired[str | None]
     tags: NotRequired[dict[str, str] | None]
@@ -253,10 +258,11 @@ class ModelResource(TypedDict):
     spec: ModelSpec
 
 class ModelSpec(TypedDict):
-    """A model: a file, a folder or a command; or many models below a prefix."""
+    """A model: a file, a folder or a command; many models below a prefix; or several containers."""
     path: NotRequired[str | None]
     trust_pickle: NotRequired[bool | None]
-    mode: NotRequired[Literal["SingleModel", "MultiModel"]]
+    mode: NotRequired[Literal["SingleModel", "MultiModel", "Serial", "Direct"]]
+    containers: NotRequired[list[ContainerSpec]]
     model_data_prefix: NotRequired[str | None]
     memory_limit_mb: NotRequired[int]
     disk_limit_mb: NotRequired[int]
@@ -423,7 +429,7 @@ class StoredEndpoint(TypedDict):
     status: EndpointStatus
 
 class StoredModel(TypedDict):
-    """A model: a file, a folder or a command; or many models below a prefix."""
+    """A model: a file, a folder or a command; many models below a prefix; or several containers."""
     name: str
     owner: str | None
     tags: dict[str, str]

@@ -1,0 +1,66 @@
+"""From a declared variant to the workers that answer for it: of one model, many, or containers."""
+
+from __future__ import annotations
+
+from driftline.serving.context import ServerContext
+from driftline.serving.hosting.child import Child, Launch
+from driftline.serving.hosting.containers import Container, ContainersPool
+from driftline.serving.hosting.log_file import LogFile
+from driftline.serving.hosting.multi_model.file_cache import FileCache
+from driftline.serving.hosting.multi_model.pool import MultiModelPool
+from driftline.serving.hosting.pool import Limits, Pool
+from driftline.serving.resources.endpoints import DesiredVariant
+
+
+def make_pool(
+    context: ServerContext, desired: DesiredVariant, prints: LogFile, loaded: dict[str, Child]
+) -> Pool:
+    """Make the pool of a variant, perhaps with processes that have loaded its models before."""
+    name, launch = desired.endpoint, launch_of(context, desired)
+    limits = limits_of(context, desired)
+    if desired.containers:
+        return ContainersPool(
+            name, launch, limits,
+            [
+                Container(one.name, make_pool(context, one, prints, loaded), one.reads_bodies)
+                for one in desired.containers
+            ],
+        )  # fmt: skip
+    if desired.many is None:
+        first = loaded.pop(launch.path, None)
+        return Pool(name, launch, limits, first=first, prints=prints)
+    files = FileCache(
+        desired.many.prefix, context.models.local_folder, desired.many.disk_limit_mb << 20,
+        context.reach.check,
+    )  # fmt: skip
+    return MultiModelPool(name, launch, limits, files, prints=prints)
+
+
+def launch_of(context: ServerContext, desired: DesiredVariant) -> Launch:
+    """Return what the workers of a variant are started with."""
+    if desired.containers:
+        parts = tuple((one.name, launch_of(context, one)) for one in desired.containers)
+        return Launch("", name=desired.model, containers=parts, is_serial=desired.is_serial)
+    many = desired.many
+    return Launch(
+        path=many.prefix if many else str(context.models.path(desired.model_file)),
+        trust_pickle=desired.trust_pickle and context.trust_pickle,
+        signature=desired.signature,
+        positive=desired.positive,
+        max_rows=context.max_request_rows,
+        name=desired.model,
+        many=many,
+        command=desired.command,
+        trust_commands=context.trust_commands,
+        memory_bytes=desired.memory_bytes,
+    )
+
+
+def limits_of(context: ServerContext, desired: DesiredVariant) -> Limits:
+    """Return the bounds of a variant's pool."""
+    return Limits(
+        workers=desired.instance_count or context.workers,
+        open_requests=context.max_open_requests,
+        timeout_s=context.timeout_s,
+        start_timeout_s=context.start_timeout_s,
+    )

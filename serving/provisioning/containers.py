@@ -1,0 +1,88 @@
+"""Models of several containers: what each may be, and whether memory holds all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from driftline.serving.resources import store
+from driftline.serving.resources.resources import Resource, ResourceError, key_of
+from driftline.serving.resources.specs import SERIAL, SINGLE_MODEL, ModelSpec, containers_of
+
+Made = Mapping[str, Any]
+
+# Of control groups, new and old.
+_GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def check_containers(
+    connection: Connection,
+    resource: Resource,
+    spec: ModelSpec,
+    spec_of: Callable[[str], Mapping[str, Any]],
+) -> None:
+    """Refuse containers that are no single model each, or that memory cannot hold together.
+
+    Raises
+    ------
+    ResourceError
+        Naming the container, or the sum of what they may use.
+    """
+    if spec.mode != SINGLE_MODEL:
+        _require_no_container(connection, resource, spec)
+    limits: dict[str, int] = {}
+    for hostname, name in containers_of(spec.model_dump()).items():
+        one = spec_of(name)
+        mode = one.get("mode", SINGLE_MODEL)  # Stored before there were others.
+        if mode != SINGLE_MODEL:
+            raise ResourceError(
+                f'{resource}: container "{hostname}" is Model "{name}" of mode {mode}; expected '
+                f"one of mode {SINGLE_MODEL}"
+            )
+        if one.get("memory_size_in_mb") is not None:
+            limits[hostname] = one["memory_size_in_mb"]
+    most, whose = spec.memory_size_in_mb, "memory_size_in_mb is"
+    if most is None:
+        most, whose = machine_memory_bytes() >> 20, "this machine has"
+    if spec.containers and sum(limits.values()) > most:
+        parts = " + ".join(f"{hostname} {size:,}" for hostname, size in limits.items())
+        raise ResourceError(
+            f"{resource}: its containers may use {sum(limits.values()):,} MiB together ({parts}), "
+            f"{whose} {most:,} MiB; lower their memory_size_in_mb, or take containers out"
+        )
+
+
+def of_containers(variant: str, mode: str, parts: Mapping[str, Made]) -> Mapping[str, Made]:
+    """Return what was made of a variant's containers, as `make_endpoint` takes it.
+
+    Of a pipeline one model, which takes what the first container takes, and answers as the last.
+    """
+    if mode != SERIAL:
+        return {f"{variant}/{hostname}": made for hostname, made in parts.items()}
+    first, *_, last = (made["description"] for made in parts.values())
+    taken = {key: first.get(key) for key in ("feature_names", "feature_count", "feature_types")}
+    return {variant: {"description": {**last, **taken}}}
+
+
+def machine_memory_bytes() -> int:
+    """Return the memory that this machine has, or what its control group may use of it."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in _GROUP_LIMITS:
+        with suppress(OSError, ValueError):  # None, or "max".
+            found = min(found, int(Path(path).read_text()))
+    return found
+
+
+def _require_no_container(connection: Connection, resource: Resource, spec: ModelSpec) -> None:
+    for other in store.list_kind(connection, "Model"):
+        named = {key_of("Model", one) for one in containers_of(other.spec).values()}
+        if resource.key in named:
+            raise ResourceError(
+                f'{resource}: spec.mode {spec.mode}, while Model "{other.name}" has it as a '
+                f"container; expected mode {SINGLE_MODEL}"
+            )

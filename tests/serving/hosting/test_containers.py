@@ -1,0 +1,356 @@
+"""Several containers behind one endpoint: named by requests, or one after another."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pandas as pd
+import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+
+from driftline.capture.tables.dataset import Dataset
+from driftline.serving.metrics.traffic import Answered, Traffic, _points
+from tests.serving.conftest import NOW, make_frame, make_model, resource
+from tests.serving.hosting.formats.archives import pack
+
+DAY = NOW - timedelta(days=1, hours=6)
+HOSTNAME = "x_amzn_sagemaker_target_container_hostname"
+# Reads CSV, answers JSON: what the next one gets is not what the caller sent.
+PREPARE = r"""
+import csv, io, json, os
+
+def model_fn(model_dir):
+    return model_dir
+
+def transform_fn(model, body, content_type, accept):
+    assert content_type == "text/csv", content_type
+    if body.startswith("refuse"):
+        raise ValueError("no such carrier")
+    if body.startswith("garble"):
+        return "not for scoring", "text/plain"
+    if body.startswith("pid"):
+        return json.dumps([["UA", "EWR", os.getpid(), 5.0]]), "application/json"
+    rows = [[a, b, float(c), float(d or "nan")] for a, b, c, d in csv.reader(io.StringIO(body))]
+    return json.dumps(rows).replace("NaN", "null"), "application/json"
+"""
+
+
+def models(folder, trained):
+    """Return a Model that prepares rows, and two that score them."""
+    other = folder / "other.skops"
+    skops.io.dump(make_model(make_frame(seed=8)), other)
+    archive = pack(folder / "prepare.tar.gz", {"code/inference.py": PREPARE})
+    return [
+        resource("Model", "prepare", path=str(archive)),
+        resource("Model", "score", path=str(trained.file)),
+        resource("Model", "other", path=str(other)),
+        resource("Baseline", "flights", data=str(trained.reference), label="late"),
+    ]
+
+
+def containers(**named):
+    return [{"container_hostname": key, "model_name": one} for key, one in named.items()]
+
+
+@pytest.fixture(scope="module")
+def server(start, trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("containers")
+    with start(folder, trust_pickle=True, trust_commands=True) as found:
+        answer = found.apply(
+            *models(folder, trained),
+            resource(
+                "Model", "line", mode="Serial", containers=containers(first="prepare", last="score")
+            ),
+            resource(
+                "Model", "both", mode="Direct", containers=containers(blue="score", green="other")
+            ),
+            resource("Endpoint", "line", model="line", baseline="flights", trust_event_time=True),
+            resource("Endpoint", "both", model="both", baseline="flights", trust_event_time=True),
+            resource("Monitor", "line", endpoint="line", baseline="flights"),
+            resource("Monitor", "blue", endpoint="both", baseline="flights", target_model="blue"),
+            resource("Monitor", "green", endpoint="both", baseline="flights", target_model="green"),
+        )
+        assert answer.status_code == 200, answer.text
+        yield found
+
+
+def captured(server, endpoint, *columns):
+    server.sink_all()
+    return Dataset(str(server.root), endpoint).open().to_table(list(columns)).to_pylist()
+
+
+def test_a_pipeline_hands_the_answer_of_one_to_the_next(server, trained):
+    answer = server.invoke("line", trained.csv(slice(0, 9)), accept="text/csv")
+
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/csv"
+    expected = trained.model.predict_proba(trained.inputs[:9])[:, 1]
+    found = [line.split(",") for line in answer.text.split()]
+    assert [float(one[1]) for one in found] == pytest.approx(expected)
+    assert server.invoke("line", trained.csv(slice(0, 1)), accept="application/json").json()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "refuse",
+            'container "first": Received server error (500) from the model with message "no ',
+        ),
+        ("garble", 'container "last": Content-Type is "text/plain"; expected text/csv, '),
+    ],
+)
+def test_what_a_container_refuses_ends_the_pipeline(server, body, message):
+    answer = server.invoke("line", body)
+
+    assert answer.status_code == 424
+    assert server.error_of(answer)["message"].startswith(message)
+
+
+def test_a_pipeline_is_captured_by_what_came_and_what_was_answered_last(server, trained):
+    rows = trained.inputs.head(480)
+    rows = rows.assign(distance=rows["distance"] * 1000)
+    for hour in range(24):
+        part = slice(hour * 20, hour * 20 + 20)
+        at = (DAY + timedelta(hours=hour)).isoformat()
+        body = rows.iloc[part].to_csv(header=False, index=False)
+        assert server.invoke("line", body, x_driftline_event_time=at).status_code == 200
+
+    table = pd.DataFrame(
+        captured(server, "line", "model", "event_time", "feature_distance", "prediction")
+    )
+    table = table[table["event_time"] < pd.Timestamp(NOW)]
+    day = table[table["event_time"] >= pd.Timestamp(DAY)].dropna(subset=["feature_distance"])
+    assert set(day["model"]) == {"line"}
+    assert sorted(day["feature_distance"]) == sorted(rows["distance"])
+    span = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
+    ran = server.client.post("/api/v1/monitors/line/run", json=span).json()
+    assert (ran["row_count"], ran["status"]) == (480, "CompletedWithViolations"), ran
+    assert ran["cause"].startswith("distance:")
+
+
+def test_each_container_answers_by_its_name_and_is_judged_by_it(server, trained):
+    rows = trained.inputs.head(480)
+    broken = rows.assign(distance=rows["distance"] * 1000)
+    for hour in range(24):
+        at = (DAY + timedelta(hours=hour)).isoformat()
+        for name, frame in (("blue", rows), ("GREEN", broken)):
+            body = frame.iloc[hour * 20 : hour * 20 + 20].to_csv(header=False, index=False)
+            named = {HOSTNAME: name, "x_driftline_event_time": at}
+            assert server.invoke("both", body, **named).status_code == 200
+
+    counts = Counter(one["model"] for one in captured(server, "both", "model"))
+    assert {"blue": 480, "green": 480}.items() <= counts.items()
+    span = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
+    ran = {
+        name: server.client.post(f"/api/v1/monitors/{name}/run", json=span).json()
+        for name in ("blue", "green")
+    }
+    assert {name: one["row_count"] for name, one in ran.items()} == {"blue": 480, "green": 480}
+    assert ran["blue"]["status"] == "Completed", ran["blue"]
+    assert ran["green"]["cause"].startswith("distance:")
+
+
+def test_containers_answer_as_different_models(server, trained):
+    body = trained.csv(slice(0, 5))
+    answers = {
+        name: server.invoke("both", body, **{HOSTNAME: name}).text for name in ("blue", "green")
+    }
+
+    assert answers["blue"] != answers["green"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "name", "sentence"),
+    [
+        (
+            "both",
+            None,
+            "has the containers blue, green; name one by the header X-Amzn-SageMaker-Target",
+        ),
+        ("both", "red", 'Hostname is "red"; endpoint "both" has blue, green'),
+        ("both", "../blue", 'Hostname is "../blue"'),
+        ("both", "x" * 5000, 'Hostname is "' + "x" * 63 + '"; endpoint'),
+        ("line", "first", 'is given, and endpoint "line" has no containers to choose from'),
+    ],
+)
+def test_a_wrong_container_is_refused(server, trained, endpoint, name, sentence):
+    headers = {} if name is None else {HOSTNAME: name}
+    answer = server.invoke(endpoint, trained.csv(slice(0, 1)), **headers)
+
+    assert answer.status_code == 400, answer.text
+    assert sentence in server.error_of(answer)["message"]
+
+
+def test_a_killed_container_is_replaced_and_nothing_is_lost(server, trained, until):
+    before = len(captured(server, "line", "model"))
+    victims = [int(worker) for worker in server.worker_ids()]
+    stop, answered, failed = threading.Event(), [], []
+
+    def send():
+        while not stop.is_set():
+            answer = server.invoke("line", trained.csv(slice(0, 1)))
+            (answered if answer.status_code == 200 else failed).append(answer.text)
+
+    with ThreadPoolExecutor(3) as threads:
+        done = [threads.submit(send) for _ in range(3)]
+        for victim in victims:
+            count = len(answered)
+            os.kill(victim, signal.SIGKILL)
+            until(lambda count=count: len(answered) > count + 5)
+        stop.set()
+        [one.result() for one in done]
+
+    assert failed == []
+    assert len(captured(server, "line", "model")) == before + len(answered)
+
+
+def test_latencies_are_told_by_container(server):
+    traffic = Traffic(server.engine, lambda: NOW)
+    traffic.observe(Answered(200, "both", "AllTraffic", 0.2, containers=(("blue", 0.2),)), 0.3)
+
+    ((key, minute),) = traffic._minutes.items()
+    (point,) = [one for one in _points(key, minute) if one.name == "ContainerLatency"]
+    assert point.dimensions["ContainerName"] == "blue"
+    assert point.values == [200_000.0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"containers": containers(a="score", b="other")}, "spec.containers in mode SingleModel"),
+        ({"mode": "Direct"}, "has 0 entries; mode Direct takes 2 to 15"),
+        (
+            {"mode": "Serial", "containers": containers(a="score")},
+            "has 1 entries; mode Serial takes 2",
+        ),
+        (
+            {"mode": "Serial", "containers": containers(**{f"c{n}": "score" for n in range(16)})},
+            "15",
+        ),
+        ({"mode": "Serial", "containers": containers(a="score", A="score")}, "stands twice"),
+        ({"mode": "Direct", "containers": [{"model_name": "score"}] * 2}, "needs it of all"),
+        (
+            {"mode": "Serial", "containers": [*containers(a="score"), {"model_name": "score"}]},
+            "1 have no container_hostname; expected all, or none",
+        ),
+        (
+            {"mode": "Direct", "containers": containers(a="score", b="none")},
+            '"none" does not exist',
+        ),
+        (
+            {"mode": "Direct", "containers": containers(a="score", b="line")},
+            "of mode Serial; expected",
+        ),
+        (
+            {"mode": "Direct", "path": "/x", "containers": containers(a="score", b="other")},
+            "spec.path in mode Direct, which has no use for it",
+        ),
+        (
+            {"mode": "Direct", "containers": containers(**{"a/../b": "score", "b": "other"})},
+            "hostname",
+        ),
+    ],
+)
+def test_specs_that_cannot_be_are_refused(server, spec, sentence):
+    refused = server.apply(resource("Model", "wrong", **spec))
+
+    assert refused.status_code == 400
+    assert sentence in server.error_of(refused)["message"]
+
+
+def test_what_memory_cannot_hold_is_refused_with_the_sum(server, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "serve.py").write_text("raise SystemExit(3)")
+    given = {"path": str(tmp_path / "m"), "command": [sys.executable, "serve.py"]}
+    parts = [
+        resource("Model", name, memory_size_in_mb=600, **given) for name in ("large", "larger")
+    ]
+    spec = {"mode": "Direct", "containers": containers(a="large", b="larger")}
+
+    limited = server.apply(*parts, resource("Model", "too-much", memory_size_in_mb=1000, **spec))
+    parts[0]["spec"]["memory_size_in_mb"] = 1 << 20
+    machine = server.apply(*parts, resource("Model", "too-much", **spec))
+
+    assert limited.status_code == machine.status_code == 400
+    assert server.error_of(limited)["message"] == (
+        'Model "too-much": its containers may use 1,200 MiB together (a 600 + b 600), '
+        "memory_size_in_mb is 1,000 MiB; lower their memory_size_in_mb, or take containers out"
+    )
+    assert "1,049,176 MiB together" in server.error_of(machine)["message"]
+
+
+def test_containers_of_other_columns_do_not_share_a_baseline(server, tmp_path, trained):
+    frame = trained.frame[["distance"]]
+    skops.io.dump(make_small(frame, trained.frame["late"]), tmp_path / "small.skops")
+    refused = server.apply(
+        resource("Model", "small", path=str(tmp_path / "small.skops")),
+        resource("Model", "odd", mode="Direct", containers=containers(a="score", b="small")),
+        resource("Endpoint", "odd", model="odd", baseline="flights"),
+    )
+
+    assert refused.status_code == 400
+    assert 'container "AllTraffic/b": the model\'s columns' in server.error_of(refused)["message"]
+
+
+def make_small(frame, label):
+    return LogisticRegression().fit(frame, label)
+
+
+def test_a_container_is_kept_while_it_is_needed_and_followed_when_it_changes(
+    server, trained, tmp_path
+):
+    assert server.client.delete("/api/v1/models/score").status_code == 409
+    other = server.apply(
+        resource("Model", "score", mode="Serial", containers=containers(a="other", b="other"))
+    )
+    assert "as a container; expected mode SingleModel" in server.error_of(other)["message"]
+    body = trained.csv(slice(0, 5))
+    before = server.invoke("line", body).text
+    skops.io.dump(make_model(make_frame(seed=9)), tmp_path / "new.skops")
+
+    changed = server.apply(resource("Model", "score", path=str(tmp_path / "new.skops")))
+
+    assert changed.status_code == 200, changed.text
+    assert server.invoke("line", body).text != before
+    back = server.apply(resource("Model", "score", path=str(trained.file)))
+    assert back.status_code == 200, back.text
+    assert server.invoke("line", body).text == before
+
+
+def test_a_pipeline_may_answer_later_and_a_choice_may_not(server, tmp_path):
+    later = {"output_config": {"s3_output_path": str(tmp_path)}}
+    refused = server.apply(
+        resource("Endpoint", "later", model="both", async_inference_config=later)
+    )
+
+    assert refused.status_code == 400
+    assert 'Model "both" of mode Direct; expected' in server.error_of(refused)["message"]
+
+
+def test_a_monitor_of_no_such_container_is_refused(server):
+    refused = server.apply(
+        resource("Monitor", "red", endpoint="both", baseline="flights", target_model="red")
+    )
+
+    assert "has the containers blue, green" in server.error_of(refused)["message"]
+
+
+def test_how_it_fares_is_told(server):
+    found = server.client.get("/api/v1/endpoints/both").json()["status"]
+    assert (found["state"], found["variants"][0]["instance_count"]) == ("InService", 1)
+    jobs = {
+        "transform_job_name": "march", "model_name": "line",
+        "transform_input": {
+            "data_source": {"s3_data_source": {"s3_uri": "/tmp/x.csv"}}, "content_type": "text/csv",
+        },
+        "transform_output": {"s3_output_path": "/tmp/out"},
+    }  # fmt: skip
+    assert server.client.post("/api/v1/transform-jobs", json=jobs).status_code == 400
+    assert json.loads(server.client.get("/readyz").text)["status"] == "ready"
