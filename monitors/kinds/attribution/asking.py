@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from driftline.errors import InputError
+from driftline.errors import DriftlineError, InputError
 from driftline.monitors.check_context import Predictor
 
 # What functions raise that are given rows in another form than they take.
@@ -30,7 +30,8 @@ def taking_tables(predict: Callable[..., object], rows: pa.Table) -> Predictor:
     Raises
     ------
     InputError
-        When the function takes none of them, or the rows lack a column of the estimator.
+        When the function takes none of them, or the rows lack a column of the estimator; from the
+        function that is returned, when the model raises.
     """
     owner = getattr(predict, "__self__", None)
     names = getattr(owner, "feature_names_in_", None)
@@ -59,6 +60,8 @@ def _form_of(predict: Callable[..., object], rows: pa.Table) -> Form:
         except (*OTHER_FORM, InvalidIndexError) as error:
             errors.append(f"{name} ({str(error).partition(chr(10))[0]:.120})")
             continue
+        except Exception as error:
+            raise _refusal(error) from error
         if answers.ndim and len(answers) == rows.num_rows:
             return form
         errors.append(f"{name} (answers of shape {answers.shape} to {rows.num_rows} rows)")
@@ -68,4 +71,18 @@ def _form_of(predict: Callable[..., object], rows: pa.Table) -> Form:
 
 
 def _as_form(predict: Callable[..., object], form: Form) -> Predictor:
-    return lambda rows: np.asarray(predict(form(rows)))
+    def asked(rows: pa.Table) -> np.ndarray:
+        try:
+            return np.asarray(predict(form(rows)))
+        except Exception as error:
+            raise _refusal(error) from error
+
+    return asked
+
+
+def _refusal(error: Exception) -> DriftlineError:
+    """Say what a model raised, such as of a missing value that it does not take."""
+    if isinstance(error, DriftlineError):  # Of a client that it uses.
+        return error
+    told = str(error).partition("\n")[0]
+    return InputError(f"the model refused the rows: {type(error).__name__}: {told:.300}")

@@ -71,3 +71,13 @@ def test_a_function_that_takes_no_form_is_one_sentence() -> None:
         taking_tables(lambda rows: 1.0, TABLE)
     with pytest.raises(InputError, match=r'takes column "b", which is no feature .* known: a$'):
         taking_tables(NAMED.predict, TABLE.select(["a"]))
+
+
+def test_what_a_model_raises_is_one_sentence() -> None:
+    lacking = NUMBERS.assign(a=np.nan)
+    baseline = dl.Baseline.fit(NUMBERS, predict=NAMED.predict)
+
+    with pytest.raises(InputError, match="the model refused the rows: ValueError: Input X contain"):
+        dl.check(lacking, baseline, predict=NAMED.predict)
+    with pytest.raises(InputError, match="the model refused the rows: ZeroDivisionError: divis"):
+        dl.check(NUMBERS, baseline, predict=lambda rows: 1 / 0)
