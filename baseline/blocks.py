@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
+from driftline.stats.calendar_regression import YEAR_DAYS
 
 HOUR_US = 3_600_000_000
 # Three years of hours; older ones are let go so that the file stays small.
@@ -54,6 +55,22 @@ class BlockCounts:
     def spanning(self, days: float) -> frozenset[str]:
         """Return the columns whose reference spans so many days."""
         return frozenset(name for name, own in self.days.items() if own >= days)
+
+    def season(self, name: str, hours: np.ndarray, reach_days: float) -> np.ndarray | None:
+        """Count a column's cells over the same season of all years, and some days before and after.
+
+        Parameters
+        ----------
+        hours
+            int64, ascending, since 1970-01-01T00:00Z: from the first to the last is the season.
+        """
+        own = self.of(name)
+        if own is None or not len(hours):
+            return None
+        year_h, middle = YEAR_DAYS * 24, (hours[0] + hours[-1]) / 2
+        reach_h = (hours[-1] - hours[0]) / 2 + reach_days * 24
+        apart = np.abs((own.hours - middle + year_h / 2) % year_h - year_h / 2)
+        return np.asarray(own.counts[name][apart <= reach_h].sum(axis=0, dtype=np.int64))
 
     def replaced(self, names: Collection[str], other: BlockCounts) -> BlockCounts:
         """Return the counts with those of some columns taken from another time."""

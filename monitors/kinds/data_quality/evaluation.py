@@ -506,6 +506,7 @@ def _recognised(
         sample,
         context,
         judgement,
+        shown,
         event_time=reading.time_column,
     )
     units = dict(converted(shown([one.feature for one in found if one.check in OTHER_DIGITS])))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -40,6 +40,8 @@ from driftline.monitors.kinds.data_quality.new_numbers_check import new_numbers_
 from driftline.monitors.kinds.data_quality.repeats_check import decimals_drafts, repeats_draft
 from driftline.monitors.kinds.data_quality.saturation_check import saturation_drafts
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft, percent
+from driftline.monitors.root_cause.faults.context import FaultContext
+from driftline.monitors.root_cause.faults.exchanged import exchanged_order
 from driftline.monitors.rules.outcome import RuleCondition
 
 # An order is broken by more than this share of a window, and by more than so many times the
@@ -117,10 +119,14 @@ def find_row_faults(
     sample: pa.Table,
     context: CheckContext,
     judgement: Judgement,
+    shown: Callable[[Sequence[str]], FaultContext],
     *,
     event_time: str | None,
 ) -> tuple[Draft, ...]:
-    """Return a draft for each fault of the rows of a window, of which a sample is given, too."""
+    """Return a draft for each fault of the rows of a window, of which a sample is given, too.
+
+    ``shown`` gives what the kind of a fault is recognised by, of some columns.
+    """
     baseline, facts = context.baseline, context.rows.facts
     constraints = baseline.constraints
     if not constraints.monitoring_config.evaluate_constraints:
@@ -131,7 +137,11 @@ def find_row_faults(
         if all(constraints.config(name).evaluate_constraints for name in order.pair):
             # The column whose own values drifted more.
             at_fault = max(order.pair, key=lambda name: judgement.blame.get(name, 0.0))
-            drafts.append(_order_draft(found, order, at_fault, window))
+            draft = _order_draft(found, order, at_fault, window)
+            if draft is not None:
+                sides = shown(order.pair)
+                fault = exchanged_order(sides, order.pair, baseline.blocks, found.hours)
+                drafts.append(replace(draft, fault=fault))
     drafts = _strongest(drafts)
     hours = found.hours, found.hour_rows
     drafts.append(lost_rows_draft(*hours, baseline.blocks, window, context.budget))

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
 
+from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.texts import counted_texts
 from driftline.monitors.results.violation import Fault
 from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContext
+from driftline.stats.calendar_regression import SEASON_DAYS
 
 KIND = "columns_exchanged"
 # More columns are not laid beside each other.
 COLUMNS_MAX = 40
+# Days before and after a window that are the same season in other years.
+REACH_DAYS = 15.0
+VALUES = "each has the values that the other had"
 # The other column's distribution must fit so many times better (total variation), both ways.
 BETTER = 0.6
 # Of numbers that are one turned round, such as a share and its rest, either may have moved.
@@ -41,13 +46,50 @@ def exchanged(context: FaultContext) -> Iterator[tuple[str, Fault]]:
         values = {name: _Values.of(context, name) for name in able}
         apart = {name: _distance(context, values[name], name) for name in able}
         for one, other in combinations(able, 2):
-            if all(
-                _distance(context, values[name], place) < BETTER * apart[name]
-                for name, place in ((one, other), (other, one))
-            ) and not (is_number and _is_mirrored(context, one, other)):
-                yield from _pair(one, other, "each has the values that the other had")
+            if _fit_each_other(context, values, apart, (one, other)) and not (
+                is_number and _is_mirrored(context, one, other)
+            ):
+                yield from _pair(one, other, VALUES)
         if not is_number and context.sample is not None:
             yield from _row_by_row(context, names)
+
+
+def exchanged_order(
+    context: FaultContext, pair: Sequence[str], blocks: BlockCounts | None, hours: np.ndarray
+) -> Fault | None:
+    """Lay two columns of numbers in reversed order beside each other, violated or not.
+
+    Over a year dew points come that a winter's temperatures are. So where the reference has seen
+    all seasons, it is that of the window's hours that says what is usual.
+    """
+    one, other = sorted(pair)
+    if not {one, other} <= set(context.known(is_number=True)):
+        return None
+    seasoned = blocks.spanning(SEASON_DAYS) if blocks is not None else frozenset()
+    for name in pair if set(pair) <= seasoned else ():
+        assert blocks is not None
+        counts = blocks.season(name, hours, REACH_DAYS)
+        if counts is not None and counts.any():
+            usual = replace(context.references[name], counts=counts.astype(np.float64))
+            context = replace(context, references={**context.references, name: usual})
+    values = {name: _Values.of(context, name) for name in pair}
+    apart = {name: _distance(context, values[name], name) for name in pair}
+    if not _fit_each_other(context, values, apart, (one, other)):
+        return None
+    return next(fault for _, fault in _pair(one, other, VALUES))
+
+
+def _fit_each_other(
+    context: FaultContext,
+    values: Mapping[str, _Values],
+    apart: Mapping[str, float],
+    pair: tuple[str, str],
+) -> bool:
+    """Return whether each column lies far nearer to the other's reference than to its own."""
+    return all(
+        _distance(context, values[name], place) < BETTER * apart[name]
+        for name, place in (pair, pair[::-1])
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -67,6 +67,27 @@ def test_exchanged_columns_are_told_with_their_rows(
     assert (report.rows(found, limit=None)["temp"] < report.rows(found, limit=None)["dew"]).all()
 
 
+def test_columns_in_reversed_order_are_told_as_exchanged_where_each_is_the_others(
+    rng: np.random.Generator,
+) -> None:
+    """In a year temperatures come that are another season's dew points, and none is violated."""
+
+    def dry(days: int, first_day: int = 0) -> pd.DataFrame:
+        rows = weather(rng, days, first_day)
+        return rows.assign(dew=rows["temp"] - np.round(rng.gamma(36, 0.25, len(rows)), 1))
+
+    baseline = Baseline.fit(dry(370), timestamp="at")
+    window = dry(7, 380)
+    exchanged = window.rename(columns={"temp": "dew", "dew": "temp"})
+
+    found = causes(check(exchanged, baseline))["order_check"]
+    # Where one alone moved below the other, that one still lies where it did.
+    shifted = causes(check(window.assign(temp=window["temp"] - 18), baseline))["order_check"]
+
+    assert "dew and temp look exchanged: each has the values that the other had" in found
+    assert "exchanged" not in shifted
+
+
 @pytest.mark.parametrize(
     "spoilt",
     [
