@@ -9,49 +9,17 @@ NEP 1, A simple file format for NumPy arrays.
 
 from __future__ import annotations
 
-import ast
-import math
-import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
 
 from driftline.formats.body_columns import Reading, Wanted
-from driftline.formats.body_limits import BodyError, require_rows
+from driftline.formats.body_limits import BodyError
 from driftline.formats.cells import as_text
 from driftline.formats.coercion import Coerced, from_array
+from driftline.formats.npy_layout import Layout, header_end, layout_of, require_unicode
 from driftline.formats.shapes.responses import AnswerRows
-
-_LENGTH_ENDS = {1: 10, 2: 12, 3: 12}
-_MAX_HEADER_BYTES = 10_000
-_MAGIC = b"\x93NUMPY"
-# Numbers and truth values of up to eight bytes, texts, times.
-_PLAIN = re.compile(r"[<>=|](?:[biuf][1248]|[SU][0-9]{1,7}|M8\[[0-9A-Za-z]{1,9}\])\Z")
-_LAST_CODE_POINT = 0x10FFFF
-
-
-class _Layout(NamedTuple):
-    """What a header tells: ``rows`` of ``width`` values of one type, or of named fields."""
-
-    dtype: np.dtype
-    rows: int
-    width: int
-    is_fortran: bool
-
-    @property
-    def size_bytes(self) -> int:
-        """How long the data behind the header must be."""
-        return self.rows * self.width * self.dtype.itemsize
-
-    def columns(self, data: bytes) -> list[np.ndarray]:
-        """Cut the data of one or many bodies of this layout into columns."""
-        values = np.frombuffer(data, self.dtype)
-        if self.is_fortran:
-            values = values.reshape(-1, self.width, self.rows).transpose(0, 2, 1)
-        table = values.reshape(-1, self.width)
-        return [table[:, at] for at in range(self.width)]
 
 
 def read_npy(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> None:
@@ -63,11 +31,11 @@ def read_npy(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> N
     reading, answers, id_name = wanted.reading, wanted.answers, wanted.id_name
     groups: dict[bytes, list[tuple[int, bytes]]] = {}
     for index, content in zip(indices.tolist(), contents.to_pylist(), strict=True):
-        end = _header_end(content)
+        end = header_end(content)
         groups.setdefault(content[:end], []).append((index, content[end:]))
     for header, bodies in groups.items():
         try:
-            layout = _layout(header, 1 if answers is not None else len(reading.columns))
+            layout = layout_of(header, 1 if answers is not None else len(reading.columns))
             whole = _whole(reading, layout, bodies)
             if answers is not None and answers.may_be_probabilities(layout.width):
                 _add_each(reading, layout, whole, answers)
@@ -79,7 +47,7 @@ def read_npy(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> N
 
 
 def _whole(
-    reading: Reading, layout: _Layout, bodies: Sequence[tuple[int, bytes]]
+    reading: Reading, layout: Layout, bodies: Sequence[tuple[int, bytes]]
 ) -> list[tuple[int, bytes]]:
     """Return the bodies that have as many bytes as their header says."""
     for index, data in bodies:
@@ -90,7 +58,7 @@ def _whole(
 
 
 def _add_each(
-    reading: Reading, layout: _Layout, bodies: Sequence[tuple[int, bytes]], answers: AnswerRows
+    reading: Reading, layout: Layout, bodies: Sequence[tuple[int, bytes]], answers: AnswerRows
 ) -> None:
     """Take each body of answers by itself: what its values are, they say only together."""
     for body in bodies:
@@ -105,7 +73,7 @@ def _add_each(
 
 def _add(
     reading: Reading,
-    layout: _Layout,
+    layout: Layout,
     bodies: Sequence[tuple[int, bytes]],
     id_name: str | None,
     *,
@@ -148,63 +116,6 @@ def _by_name(
     raise BodyError("the array has none of the signature's fields")
 
 
-def _header_end(content: bytes) -> int:
-    """Return where the values begin, if a header of a known version does; else 0."""
-    if not content.startswith(_MAGIC) or len(content) < 12:
-        return 0
-    end = _LENGTH_ENDS.get(content[6], 0)
-    return end + int.from_bytes(content[8:end], "little") if end else 0
-
-
-def _layout(header: bytes, alone: int) -> _Layout:
-    """Read a header; ``alone``: how many values a vector has that is one row."""
-    if not header:
-        raise BodyError("not an npy file of version 1, 2 or 3")
-    told = _literal(header)
-    dtype, shape, is_fortran = _dtype(told["descr"]), told["shape"], told["fortran_order"] is True
-    if not isinstance(shape, tuple) or any(type(size) is not int or size < 0 for size in shape):
-        raise BodyError("its npy shape is not one of sizes")
-    is_row = dtype.names is None and len(shape) == 1 and shape[0] == alone > 1
-    rows = 1 if is_row or not shape else shape[0]
-    require_rows(rows)
-    width = shape[0] if is_row else math.prod(shape[1:])
-    if dtype.names is not None and width != 1:
-        raise BodyError("its npy array is one of structures in several columns")
-    if not dtype.itemsize or not width:
-        raise BodyError("its npy rows hold no values")
-    return _Layout(dtype, rows, width, is_fortran and not is_row)
-
-
-def _literal(header: bytes) -> dict[str, object]:
-    """Read the literal of a header; numpy's own reader also mends those of Python 2, with luck."""
-    if len(header) > _MAX_HEADER_BYTES:
-        raise BodyError(f"its npy header is longer than {_MAX_HEADER_BYTES} bytes")
-    try:
-        text = header[_LENGTH_ENDS[header[6]] :].decode("utf-8" if header[6] > 2 else "latin-1")
-        told = ast.literal_eval(text.strip())
-    # What is no literal fails in as many ways as Python has.
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        raise BodyError(f"its npy header cannot be read ({type(error).__name__})") from error
-    if not isinstance(told, dict) or told.keys() != {"descr", "fortran_order", "shape"}:
-        raise BodyError("its npy header does not tell type, order and shape")
-    return told
-
-
-def _dtype(told: object) -> np.dtype:
-    """Make a type of plain values, or of named fields of such; never one of objects."""
-    fields = told if isinstance(told, list) else [("", told)]
-    for field in fields:
-        if not isinstance(field, tuple) or len(field) != 2 or not isinstance(field[0], str):
-            raise BodyError("its npy fields are not pairs of name and type")
-        if not isinstance(field[1], str) or not _PLAIN.match(field[1]):
-            raise BodyError("its npy type is neither numbers, truth values, texts nor times")
-    try:
-        found: np.dtype = np.dtype(cast(Any, told))
-    except (ValueError, TypeError) as error:
-        raise BodyError("its npy type is none that numpy knows") from error
-    return found
-
-
 def _arrow(values: np.ndarray) -> pa.Array:
     """Return a column to Arrow; bytes are texts, and what is not UTF-8 stays as it can be shown."""
     kind = values.dtype.kind
@@ -218,9 +129,7 @@ def _arrow(values: np.ndarray) -> pa.Array:
             values = np.char.decode(values, "utf-8", "backslashreplace")
         if kind == "M":
             return _times(values)
-        codes = np.ascontiguousarray(values).view(values.dtype.str[0] + "u4")
-        if codes.size and codes.max() > _LAST_CODE_POINT:
-            raise BodyError("its npy texts are not Unicode")
+        require_unicode(values)
         return pa.array(values.tolist(), pa.string())
     except (ValueError, UnicodeError, OverflowError) as error:
         raise BodyError("its npy texts are not Unicode") from error

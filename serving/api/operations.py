@@ -20,15 +20,16 @@ from driftline.monitors.run.cancel import Cancelled
 from driftline.monitors.run.repeat import Repeated
 from driftline.serving.api import answers
 from driftline.serving.api.answers import items, pages
-from driftline.serving.bodies.media_types import MEDIA_TYPES
+from driftline.serving.bodies.media_types import MEDIA_TYPES, TEXT_TYPES
 
 JSON = "application/json"
-LINES = MEDIA_TYPES["jsonlines"]
+LINES = TEXT_TYPES["jsonlines"]
 INVOCATIONS = "/endpoints/{name}/invocations"
 # What comes of models: types that they do not read or write, rows that they refuse, too slow an
 # answer.
 _MODEL = (404, 406, 415, 424, 504)
-_TEXTS = (*MEDIA_TYPES.values(),)
+_TEXTS = (*TEXT_TYPES.values(),)
+_BODIES = (*MEDIA_TYPES.values(),)
 _EVENTS = ("*/*", "application/cloudevents+json", "application/cloudevents-batch+json")
 
 
@@ -56,7 +57,7 @@ _TRANSFORM = "/api/v1/transform-jobs/{name}"
 _EXECUTION = "/api/v1/executions/{execution_id}"
 
 OPERATIONS: Mapping[str, Operation] = {
-    f"POST {INVOCATIONS}": Operation("invoke", answers.Predictions, _MODEL, _TEXTS, _TEXTS),
+    f"POST {INVOCATIONS}": Operation("invoke", answers.Predictions, _MODEL, _BODIES, _BODIES),
     "GET /healthz": Operation("get_health", answers.Healthy),
     "GET /readyz": Operation("get_readiness", answers.Ready),
     "GET /metrics": Operation("get_prometheus_metrics", media=("text/plain",)),
@@ -86,10 +87,10 @@ OPERATIONS: Mapping[str, Operation] = {
     f"POST {_ENDPOINT}/truth": Operation("load_labels", answers.Loaded, (409,), body=_TEXTS),
     f"GET {_ENDPOINT}/truth": Operation("get_label_coverage", answers.Labels),
     f"POST {_ENDPOINT}/predictions": Operation(
-        "predict", answers.Predictions, _MODEL, _TEXTS, _TEXTS
+        "predict", answers.Predictions, _MODEL, _BODIES, _BODIES
     ),
     "POST /endpoints/{name}/async-invocations": Operation(
-        "invoke_async", answers.Accepted, (404,), body=_TEXTS
+        "invoke_async", answers.Accepted, (404,), body=_BODIES
     ),
     f"GET {_ENDPOINT}/async-invocations/{{inference_id}}": Operation(
         "get_async_invocation", answers.AsyncInvocation

@@ -25,12 +25,12 @@ from driftline.formats.capture_line import write_line
 from driftline.serving.api.known import known_endpoint
 from driftline.serving.api.requests import PAGE, Limit, PageToken, in_utc, page_of
 from driftline.serving.api.undeclared import UndeclaredEndpoints
-from driftline.serving.bodies.media_types import MEDIA_TYPES, UnsupportedMediaError, body_form
+from driftline.serving.bodies.media_types import TEXT_TYPES, UnsupportedMediaError, text_form
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import signature_of
 
-_LINES = MEDIA_TYPES["jsonlines"]
+_LINES = TEXT_TYPES["jsonlines"]
 # So many lines are joined before they are sent.
 _SENT_LINES = 256
 
@@ -72,7 +72,7 @@ def _add_imports(
         All new ones in one commit. A line that is none is counted, with its place from 0 and the
         reason, and stops nothing. Sending the same again is safe.
         """
-        if body_form(request.headers.get("content-type", "")) != "jsonlines":
+        if text_form(request.headers.get("content-type", "")) != "jsonlines":
             raise UnsupportedMediaError(f"Content-Type: expected {_LINES}")
         lines = (await request.body()).split(b"\n")
 

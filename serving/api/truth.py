@@ -21,7 +21,7 @@ from driftline.formats.media_types import TextFormat
 from driftline.monitors.kind import find_kind
 from driftline.monitors.run.captured_window import labels_of
 from driftline.serving.api.known import known_endpoint
-from driftline.serving.bodies.media_types import body_form
+from driftline.serving.bodies.media_types import text_form
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 from driftline.signature import ColumnType
@@ -48,7 +48,7 @@ def router(context: ServerContext) -> APIRouter:
         header that names such columns. id is an event id or inference id; the parameters give other
         names.
         """
-        form = body_form(request.headers.get("content-type", ""))
+        form = text_form(request.headers.get("content-type", ""))
         names = LabelNames(identity, label, row_index)
         body = await request.body()
         endpoint = await run_in_threadpool(known_endpoint, context, name)

@@ -1,15 +1,24 @@
-"""Media types of invocations: which form a body has, and which form the answer gets."""
+"""Media types of invocations: which form a body has, and which form the answer gets.
+
+Labels and records come as text; invocations as arrays of numpy, too.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 from driftline.errors import InputError
 from driftline.formats.media_types import TEXT_FORMATS, TEXT_MEDIA_TYPES, TextFormat
 
-MEDIA_TYPES = {form: types[0] for form, types in TEXT_MEDIA_TYPES.items()}
+BodyForm = TextFormat | Literal["npy"]
+_NPY = "application/x-npy"
+TEXT_TYPES = {form: types[0] for form, types in TEXT_MEDIA_TYPES.items()}
+MEDIA_TYPES: dict[BodyForm, str] = dict([*TEXT_TYPES.items(), ("npy", _NPY)])
 
-_EXPECTED = "expected text/csv, application/json or application/jsonlines"
+_TEXTS = "text/csv, application/json"
+_EXPECTED_TEXT = f"expected {_TEXTS} or application/jsonlines"
+_EXPECTED = f"expected {_TEXTS}, application/jsonlines or {_NPY}"
 
 
 class UnsupportedMediaError(InputError):
@@ -22,13 +31,24 @@ class NotAcceptableError(InputError):
 
 # Callers send the same few texts again and again; the bound keeps hostile ones from piling up.
 @lru_cache(maxsize=256)
-def body_form(content_type: str) -> TextFormat:
-    """Return the form that a body of this Content-Type has."""
+def body_form(content_type: str) -> BodyForm:
+    """Return the form that the body of an invocation of this Content-Type has."""
+    if content_type.partition(";")[0].strip().lower() == _NPY:
+        return "npy"
+    return _text_form(content_type, _EXPECTED)
+
+
+def text_form(content_type: str) -> TextFormat:
+    """Return the form that a body of text of this Content-Type has."""
+    return _text_form(content_type, _EXPECTED_TEXT)
+
+
+def _text_form(content_type: str, expected: str) -> TextFormat:
     media, _, rest = content_type.partition(";")
     form = TEXT_FORMATS.get(media.strip().lower())
     if form is None:
         shown = f'"{media.strip()[:80]}"' if media.strip() else "missing"
-        raise UnsupportedMediaError(f"Content-Type is {shown}; {_EXPECTED}")
+        raise UnsupportedMediaError(f"Content-Type is {shown}; {expected}")
     for parameter in rest.split(";"):
         name, _, value = parameter.partition("=")
         charset = value.strip().strip('"').lower()
@@ -40,9 +60,13 @@ def body_form(content_type: str) -> TextFormat:
 
 
 @lru_cache(maxsize=256)
-def answer_form(accept: str, default: TextFormat) -> TextFormat:
-    """Choose the form of the answer: the first best that the caller accepts."""
-    best: TextFormat | None = None
+def answer_form(accept: str, asked: BodyForm) -> BodyForm:
+    """Choose the form of the answer: the first best that the caller accepts.
+
+    Any will do: as the body was, but JSON for an array.
+    """
+    best: BodyForm | None = None
+    default: BodyForm = "json" if asked == "npy" else asked
     best_weight = 0.0
     for entry in accept.split(",") if accept.strip() else ["*/*"]:
         media, _, rest = entry.partition(";")
@@ -55,14 +79,14 @@ def answer_form(accept: str, default: TextFormat) -> TextFormat:
     return best
 
 
-def _accepted(media: str, default: TextFormat) -> TextFormat | None:
+def _accepted(media: str, default: BodyForm) -> BodyForm | None:
     """Return the form that one entry of an Accept list asks for."""
     major, _, minor = media.partition("/")
     if minor == "*":
         if major == "*" or MEDIA_TYPES[default].startswith(f"{major}/"):
             return default
         return {"text": "csv", "application": "json"}.get(major)  # type: ignore[return-value]  # the two literals are Forms
-    return TEXT_FORMATS.get(media)
+    return "npy" if media == _NPY else TEXT_FORMATS.get(media)
 
 
 def _weight(parameters: str) -> float:

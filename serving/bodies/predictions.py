@@ -1,4 +1,4 @@
-"""Predictions to bodies: CSV, JSON and JSON Lines. Runs in the worker process."""
+"""Predictions to bodies: CSV, JSON, JSON Lines and npy. Runs in the worker process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from driftline.formats.media_types import TextFormat
+import numpy as np
+
+from driftline.serving.bodies.media_types import BodyForm, NotAcceptableError
 
 Value = str | int | float | bool | None
 # Of a forecast or ranking, one for each step or place.
@@ -30,20 +32,43 @@ class Answer:
         return Answer(self.predictions[start:end], None if chances is None else chances[start:end])
 
 
-def write_answer(answer: Answer, form: TextFormat) -> bytes:
+def write_answer(answer: Answer, form: BodyForm) -> bytes:
     """Write an answer as the body of a response.
 
     CSV has one line a row, ``prediction[,probability…]``. JSON has
     ``{"predictions": [{"prediction": …, "probability": …}]}``, JSON Lines the inner objects, one
     a line; ``probability`` is a number for two classes and a list of numbers for more. A number
     that is not finite is empty in CSV and null in JSON. A list is its JSON text in CSV.
+
+    npy has the columns of CSV: an array of shape (rows,) without probabilities, (rows, columns) of
+    numbers, or of structures where the prediction is a text.
     """
+    if form == "npy":
+        return _npy(answer)
     if form == "csv":
         return _csv(answer)
     entries = _entries(answer)
     if form == "json":
         return json.dumps({"predictions": entries}, ensure_ascii=False).encode()
     return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries).encode()
+
+
+def _npy(answer: Answer) -> bytes:
+    found = np.array(answer.predictions)
+    if found.ndim != 1 or found.dtype.kind not in "biufU":
+        raise NotAcceptableError(
+            "the model answers lists or nothing for some rows, which an array of npy does not "
+            "hold; accept application/json"
+        )
+    if answer.probabilities is not None:
+        chances = np.array(answer.probabilities, dtype=np.float64)
+        if found.dtype.kind == "U":
+            found = np.rec.fromarrays([found, *chances.T])
+        else:
+            found = np.column_stack([found.astype(np.float64), chances])
+    sink = io.BytesIO()
+    np.save(sink, np.asarray(found), allow_pickle=False)
+    return sink.getvalue()
 
 
 def class_text(value: Value) -> str:

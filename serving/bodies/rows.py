@@ -1,4 +1,4 @@
-"""Bodies of invocations to columns: CSV, JSON and JSON Lines, one row or many.
+"""Bodies of invocations to columns: CSV, JSON, JSON Lines and npy, one row or many.
 
 Runs in the worker process. Values are taken by column, not by row: the standard library's CSV and
 JSON readers, ``zip`` and numpy walk over the cells in C, which for the few rows of a usual request
@@ -22,8 +22,9 @@ from driftline.errors import InputError
 from driftline.formats.body_limits import MAX_REQUEST_ROWS, BodyError, TooManyRowsError
 from driftline.formats.cells import MisfitError, read_cell
 from driftline.formats.json.parsing import LONG_NUMBER, parse
-from driftline.formats.media_types import TextFormat
+from driftline.formats.npy_layout import header_end, layout_of, require_unicode
 from driftline.formats.shapes.requests import RequestRows, inner, listed, opened
+from driftline.serving.bodies.media_types import BodyForm
 from driftline.signature import Column, ColumnType, Signature
 
 Columns = dict[str, np.ndarray]
@@ -47,7 +48,7 @@ class RowLimitError(RowsError):
 
 def read_columns(
     body: bytes,
-    form: TextFormat,
+    form: BodyForm,
     expected: RequestRows | None,
     max_rows: int = MAX_REQUEST_ROWS,
 ) -> Columns:
@@ -57,6 +58,8 @@ def read_columns(
     gaps objects (None). Without ``expected`` a column is of numbers when every value in it is one,
     of text otherwise, and is called ``_c0``, ``_c1`` … by position unless the rows are objects.
     """
+    if form == "npy":
+        return _array_columns(body, None if expected is None else expected.columns, max_rows)
     text = _decode(body)
     if form == "csv":
         columns = None if expected is None else expected.columns
@@ -81,6 +84,81 @@ def read_columns(
         else _typed(values, column, names if form == "csv" else ())
         for at, (column, values) in enumerate(zip(expected.columns, cells, strict=True))
     }
+
+
+def _array_columns(body: bytes, expected: Sequence[Column] | None, max_rows: int) -> Columns:
+    """Read an array of numpy: (rows, columns), (columns,) as one row, or named fields."""
+    end = header_end(body)
+    try:
+        layout = layout_of(body[:end], 0 if expected is None else len(expected))
+    except TooManyRowsError:
+        raise RowLimitError(max_rows) from None
+    except BodyError as error:
+        raise RowsError(f"the body cannot be read: {error}") from None
+    if len(body) - end != layout.size_bytes:
+        raise RowsError(
+            f"the array has {len(body) - end} bytes of values; its header says {layout.size_bytes}"
+        )
+    if layout.rows > max_rows:
+        raise RowLimitError(max_rows)
+    fields = layout.dtype.names
+    if fields is not None:
+        return _by_field(layout.columns(body[end:])[0], fields, expected)
+    # Before they are cut apart: each column costs a hundred bytes, also where it has one.
+    if expected is not None and layout.width != len(expected):
+        names = [column.name for column in expected]
+        raise RowsError(f"the array has {layout.width} values a row; expected {listed(names)}")
+    table = layout.columns(body[end:])
+    if expected is None:
+        return {f"_c{at}": _guessed_array(column) for at, column in enumerate(table)}
+    return {
+        column.name: _typed_array(found, column)
+        for column, found in zip(expected, table, strict=True)
+    }
+
+
+def _by_field(
+    values: np.ndarray, fields: Sequence[str], expected: Sequence[Column] | None
+) -> Columns:
+    if expected is None:
+        return {name: _guessed_array(values[name]) for name in fields}
+    names = [column.name for column in expected]
+    if missing := [name for name in names if name not in fields]:
+        raise RowsError(f'the array has no field "{missing[0]}"; expected {listed(names)}')
+    return {column.name: _typed_array(values[column.name], column) for column in expected}
+
+
+def _guessed_array(values: np.ndarray) -> np.ndarray:
+    kind: ColumnType = "double" if values.dtype.kind in "iuf" else "string"
+    return _typed_array(values, Column("", "feature_x", kind))
+
+
+def _typed_array(values: np.ndarray, column: Column) -> np.ndarray:
+    """Return values of an array as a column's type, as those of text are."""
+    kind = values.dtype.kind
+    if column.type == "double" and kind in "iuf":
+        return values.astype(np.float64)
+    if column.type == "int64" and (kind == "i" or (kind == "u" and values.dtype.itemsize < 8)):
+        return values.astype(np.int64)
+    if kind == "b":
+        # Bytes other than 0 and 1 are no truth values to numpy.
+        values = np.ascontiguousarray(values).view(np.uint8) != 0
+    if (
+        column.type == "timestamp"
+        and kind == "M"
+        and np.datetime_data(values.dtype)[0] != "generic"
+    ):
+        return values.astype("datetime64[us]")
+    try:
+        if kind == "U":
+            require_unicode(values)
+        cells = [
+            one.decode() if isinstance(one, bytes) else one
+            for one in (values.astype(str) if kind == "M" else values).tolist()
+        ]
+    except (UnicodeDecodeError, ValueError, OverflowError):
+        raise RowsError(f'column "{column.name}": its texts are not Unicode') from None
+    return _typed(cells, column)
 
 
 def _numbers_together(

@@ -280,7 +280,10 @@ def _predict(predictor: Predictor, batch: Sequence[_Request]) -> Iterator[bytes]
     start = 0
     for request in batch:
         end = start + request.row_count
-        yield _reply(request.header, answer.part(start, end))
+        try:
+            yield _reply(request.header, answer.part(start, end))
+        except NotAcceptableError as error:
+            yield refusal(request.header, 406, "not_acceptable", str(error))
         start = end
 
 

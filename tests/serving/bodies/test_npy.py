@@ -1,0 +1,143 @@
+"""Arrays of numpy as bodies of invocations: read as text would be, and never believed."""
+
+import io
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from driftline.formats.shapes.requests import RequestRows
+from driftline.serving.bodies.media_types import NotAcceptableError
+from driftline.serving.bodies.predictions import Answer, write_answer
+from driftline.serving.bodies.rows import RowLimitError, RowsError, read_columns
+from driftline.signature import Column, Signature
+
+NUMBERS = RequestRows(
+    Signature((Column("km", "feature_km", "int64"), Column("temp", "feature_temp", "double"))),
+    is_strict=True,
+)
+MIXED = RequestRows(
+    Signature(
+        (
+            Column("who", "feature_who", "string"), Column("km", "feature_km", "int64"),
+            Column("hub", "feature_hub", "bool"), Column("at", "feature_at", "timestamp"),
+        )
+    ),
+    is_strict=True,
+)  # fmt: skip
+
+
+def npy(values, **more):
+    sink = io.BytesIO()
+    np.save(sink, np.asarray(values), **more)
+    return sink.getvalue()
+
+
+def lying(shape, data=b"", descr="'<f8'"):
+    head = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + data
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("kind", ["<f8", ">f8", "<f4", "<i4", "<u2"])
+def test_numbers_are_read_as_those_of_text(kind, order):
+    values = np.array([[1, 2], [3, 4], [5, 6]], dtype=kind, order=order)
+
+    found = read_columns(npy(values), "npy", NUMBERS)
+
+    expected = read_columns(b"1,2\n3,4\n5,6\n", "csv", NUMBERS)
+    for name, column in expected.items():
+        assert found[name].dtype == column.dtype
+        assert found[name].tolist() == column.tolist()
+
+
+def test_a_vector_is_a_row_and_gaps_stay_gaps():
+    assert read_columns(npy([7.0, 0.5]), "npy", NUMBERS)["temp"].tolist() == [0.5]
+    found = read_columns(npy([[np.nan, np.nan], [1.5, 2]]), "npy", NUMBERS)
+    np.testing.assert_array_equal(found["km"], [np.nan, 1.5])
+
+
+def test_named_fields_are_taken_by_name():
+    kinds = [("at", "<M8[s]"), ("hub", "?"), ("km", "<i8"), ("extra", "<f8"), ("who", "<U5")]
+    rows = np.array([("2024-01-01T00:00", True, 4, 0.0, "Ada"), ("NaT", False, 5, 0.0, "")], kinds)
+
+    found = read_columns(npy(rows), "npy", MIXED)
+
+    assert found["who"].tolist() == ["Ada", None]
+    assert (found["km"].tolist(), found["hub"].tolist()) == ([4, 5], [True, False])
+    assert found["at"].dtype == np.dtype("datetime64[us]")
+    with pytest.raises(RowsError, match='no field "who"; expected'):
+        read_columns(npy(rows["km"].astype([("km", "<i8")])), "npy", MIXED)
+
+
+def test_without_a_signature_columns_are_those_of_the_array():
+    found = read_columns(npy([[1, 2], [3, 4]]), "npy", None)
+    assert {name: column.tolist() for name, column in found.items()} == {
+        "_c0": [1.0, 3.0], "_c1": [2.0, 4.0]
+    }  # fmt: skip
+    assert read_columns(npy([["a", "1"]]), "npy", None)["_c0"].tolist() == ["a"]
+
+
+class _Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("unpickled",))
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "not an npy file"),
+        (b"\x93NUMPY", "not an npy file"),
+        (pickle.dumps(_Bomb()), "not an npy file"),
+        (npy([_Bomb(), 1], allow_pickle=True), "neither numbers, truth values, texts nor times"),
+        (lying("(2, 2)", bytes(24)), "24 bytes of values; its header says 32"),
+        (lying("(1000000000, 2)"), "rows"),
+        (lying("(10, 200000000000)"), "its header says 16000000000000"),
+        (lying("(-1, 2)"), "shape is not one of sizes"),
+        (lying("(2,) * 9**9**9"), "header cannot be read"),
+        (lying("(1, 2)", bytes(16), "__import__('os').getpid()"), "header cannot be read"),
+        (lying("(0, 2)"), "no rows"),
+        (lying("(1, 0)"), "hold no values"),
+        (npy(np.zeros((2, 3))), 'array has 3 values a row; expected 2 (km, temp)'),
+        (npy([["a", "b"]]), '"a" is not'),
+        (npy(np.array([[b"\xff", b"1"]])), "not Unicode"),
+        (npy(np.array([[1, 2]], "<M8[s]")), "is not"),
+        (lying("(1, 2)", b"\xff" * 8, "'<U1'"), "not Unicode"),
+        (npy([[2.0**70, 1.0]]) [:-1], "its header says 16"),
+    ],
+)  # fmt: skip
+def test_what_is_malformed_or_hostile_is_refused_in_one_sentence(body, sentence):
+    with pytest.raises((RowsError, RowLimitError)) as refused:
+        read_columns(body, "npy", NUMBERS)
+
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_width_costs_no_memory_before_it_is_refused():
+    body = lying("(1, 4000000)", bytes(4_000_000), "'|u1'")
+    tracemalloc.start()
+    with pytest.raises(RowsError, match="4000000 values a row"):
+        read_columns(body, "npy", NUMBERS)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_too_many_rows_are_told_as_of_other_bodies():
+    with pytest.raises(RowLimitError, match="more than 2 rows"):
+        read_columns(npy(np.zeros((3, 2))), "npy", NUMBERS, 2)
+
+
+def test_answers_are_arrays_with_the_columns_of_csv():
+    def written(*answer):
+        return np.load(io.BytesIO(write_answer(Answer(*answer), "npy")), allow_pickle=False)
+
+    np.testing.assert_array_equal(written([1, 0], [[0.9], [0.2]]), [[1, 0.9], [0, 0.2]])
+    np.testing.assert_array_equal(written([0.5, 2.0]), [0.5, 2.0])
+    assert written(["a", "bc"]).tolist() == ["a", "bc"]
+    found = written(["yes", "no"], [[0.9], [0.2]])
+    assert (found.dtype.names, found.tolist()) == (("f0", "f1"), [("yes", 0.9), ("no", 0.2)])
+    with pytest.raises(NotAcceptableError, match="accept application/json"):
+        written([[1, 2], [3, 4]])
