@@ -64,6 +64,10 @@ PROBLEMS = (
         "attribution (a share of 30%)", 0.0554, (("+8 points", 0.08), ("+15 points", 0.15)),
         LEVEL / 3 / 6 / 2, 33, (100, 214, 1_000),
     ),
+    Problem(
+        "attribution of a model that explains itself (a share of 30%)", 0.0554,
+        (("+8 points", 0.08), ("+15 points", 0.15)), LEVEL / 3 / 6 / 2, 83, (1_000,),
+    ),
 )  # fmt: skip
 
 

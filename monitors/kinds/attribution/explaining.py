@@ -50,8 +50,10 @@ from driftline.signature import ColumnType, Signature
 log = logging.getLogger(__name__)
 
 PERMUTATION, GIVEN = "permutation", "given"
-# A hundred and fifty for each of thirteen weeks: half of what a window is judged by.
-REFERENCE_ROWS = 2_000
+# A hundred and fifty for each of thirteen weeks: half of what a window is judged by. A model that
+# explains itself is asked for more, as far as their values are few: how much days differ is known
+# the better, the more rows each of them has (bench/power_bound.md).
+REFERENCE_ROWS, OWN_REFERENCE_ROWS, OWN_REFERENCE_VALUES = 2_000, 5_000, 500_000
 BACKGROUND_ROWS = 10
 # Rows are drawn at random, so many times more than wanted, and then taken evenly spaced in time.
 TIMED_DRAWS = 10
@@ -140,7 +142,8 @@ def explain_reference(
         explained, _ = read_given(rows.batches, features, (LABEL,), time=time)
         return replace(baseline, attributions=_kept(explained, None).to_arrow())
     columns = _columns(baseline.signature, predict)
-    drawn = REFERENCE_ROWS * (TIMED_DRAWS if time else 1) + background
+    wanted = _wanted_rows(predict, len(columns))
+    drawn = max(wanted, REFERENCE_ROWS * (TIMED_DRAWS if time else 1)) + background
     sample, hours = timed_sample(rows.batches, columns, time, limit=drawn, seed=SEED)
     if sample.num_rows == 0:
         raise InputError("the reference holds no rows to explain")
@@ -148,7 +151,7 @@ def explain_reference(
     chosen = sample.slice(background) if sample.num_rows > background else sample
     if hours is not None:
         hours = hours[-chosen.num_rows :]
-        places = evenly(hours, REFERENCE_ROWS)
+        places = evenly(hours, wanted)
         chosen, hours = chosen.take(pa.array(places)), hours[places]
     explained = _explain_within(limit, moved, chosen, hours, behind, predict)
     if limit is not None and (
@@ -161,6 +164,14 @@ def explain_reference(
         own = _permuted(limit, moved, chosen, hours, behind, predict)
         found = replace(found, permuted=_kept(own, behind))
     return replace(baseline, attributions=found.to_arrow())
+
+
+def _wanted_rows(predict: Predictor, columns: int) -> int:
+    """Return how many rows of a reference are explained."""
+    if not isinstance(predict, ModelPredictor) or predict.method == PERMUTATION:
+        return REFERENCE_ROWS
+    values = max(1, columns) * max(1, len(predict.labels))
+    return min(max(OWN_REFERENCE_VALUES // values, REFERENCE_ROWS), OWN_REFERENCE_ROWS)
 
 
 def _explain_within(

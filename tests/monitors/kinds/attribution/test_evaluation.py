@@ -322,6 +322,17 @@ def test_a_model_of_another_way_is_compared_by_permutations(rng: np.random.Gener
     assert len(stored.permuted.rows["label0"]) == 60_000 // (2 * 10 * 4)
 
 
+def test_a_model_that_explains_itself_is_asked_for_more_rows_of_a_reference() -> None:
+    rows = weather(np.random.default_rng(1), 6_000)
+    fitted = Baseline.fit(rows)
+
+    own = explain_reference(open_source(rows), fitted, OwnWay("own"))
+    asked = explain_reference(open_source(rows), fitted, Named("asked"), background=1)
+
+    counts = [Attributions.from_arrow(one.attributions).rows["label0"] for one in (own, asked)]
+    assert [len(one) for one in counts] == [5_000, 2_000]
+
+
 def test_ready_attributions_are_judged_without_a_model(rng: np.random.Generator) -> None:
     def draw(rows: int, **factor: float) -> pa.Table:
         size = {"a": 3.0, "b": 2.0, "c": 1.0, **factor}
