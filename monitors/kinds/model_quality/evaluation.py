@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from driftline.baseline.answers import (
     ANY,
@@ -96,6 +97,10 @@ from driftline.signature import LISTS, ColumnType
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the context's.
 SUGGEST_SEED = 0
+# So far from 1 may a row's probabilities add up, for each of its classes, as rounding leaves them.
+ROUNDED = 0.01
+# A reference of which more rows do not add up has scores of each class by itself.
+FEW_OFF = 0.01
 # Windows of so many rows are told what they find.
 WINDOW_SIZES = (1_000, 10_000)
 PERCENT = 0.01
@@ -172,7 +177,10 @@ def evaluate(context: CheckContext) -> Report:
     )  # fmt: skip
     details = _details(
         expected, answers, found, blocks, every=every, rows=table.num_rows,
-        states=_states(every, answers.unfit, table, expected.roles),
+        states=[
+            *_states(every, answers.unfit, table, expected.roles),
+            _sums_note(every, expected.answers),
+        ],
     )  # fmt: skip
     return Report(
         kind="model-quality",
@@ -444,6 +452,23 @@ def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list
     if roles.id_column in table.column_names:
         found.append(repeated_note(table[roles.id_column].chunks, roles.id_column))
     return found
+
+
+def _sums_note(answers: Answers, reference: Answers | None) -> str:
+    """Tell rows whose probabilities of classes do not add up to 1, where the reference's do."""
+    if reference is None or not len(reference) or _off_one(reference).mean() > FEW_OFF:
+        return ""
+    off = int(_off_one(answers).sum())
+    rows = f"probabilities of {plural(off, 'row')} do not add up to 1, as those of the reference do"
+    return rows * bool(off)
+
+
+def _off_one(answers: Answers) -> NDArray[np.bool_]:
+    """Mark the rows whose probabilities of several classes do not add up to 1."""
+    said = answers.probability
+    if said is None or said.ndim == 1:
+        return np.zeros(len(answers), dtype=np.bool_)
+    return np.asarray(np.abs(said.sum(axis=1) - 1.0) > ROUNDED * said.shape[1])
 
 
 def _unusable(answers: Answers | None) -> Unusable:

@@ -327,24 +327,44 @@ def test_predictions_that_got_lost_are_missed_beside_their_scores(kind: str) -> 
     assert "70% of 1,000 rows have no prediction" in found.cause
 
 
+ANIMALS = ["cat", "cow", "dog"]
+
+
+def animals(seed: int) -> Columns:
+    """Three classes with a probability each."""
+    rng = np.random.default_rng(seed)
+    truth, chance = rng.integers(0, 3, ROWS), rng.dirichlet([1, 1, 1], ROWS)
+    chance = (chance + np.eye(3)[truth]) / 2
+    found = {f"p_{one}": chance[:, place] for place, one in enumerate(ANIMALS)}
+    return {"truth": np.array(ANIMALS, object)[truth], **found}
+
+
+def of_animals(columns: Columns) -> Baseline:
+    said = [f"p_{one}" for one in ANIMALS]
+    return Baseline.fit(table(columns), label="truth", probability=said, problem="multiclass")
+
+
+def test_probabilities_that_do_not_add_up_to_1_are_told_where_the_references_do() -> None:
+    single, window = animals(1), animals(2)
+    for name in ("p_cat", "p_cow", "p_dog"):
+        single[name] = np.sqrt(single[name])
+        window[name][:200] = 1.0
+
+    told = check(table(window), of_animals(animals(1)), kind=QUALITY).details
+    apart = check(table(window), of_animals(single), kind=QUALITY).details
+
+    assert "probabilities of 200 rows do not add up to 1" in str(told["answers_note"])
+    assert "answers_note" not in apart
+    assert (
+        "answers_note" not in check(table(animals(3)), of_animals(animals(1)), kind=QUALITY).details
+    )
+
+
 def test_a_class_that_the_reference_never_has_leaves_nothing_to_estimate() -> None:
-    names = ["cat", "cow", "dog"]
-
-    def animals(seed: int) -> dict[str, np.ndarray]:
-        rng = np.random.default_rng(seed)
-        truth, chance = rng.integers(0, 3, ROWS), rng.dirichlet([1, 1, 1], ROWS)
-        chance = (chance + np.eye(3)[truth]) / 2
-        found = {f"p_{one}": chance[:, place] for place, one in enumerate(names)}
-        return {"truth": np.array(names, object)[truth], **found}
-
-    fitted = Baseline.fit(
-        table(animals(1)), label="truth", probability=[f"p_{one}" for one in names],
-        problem="multiclass",
-    )  # fmt: skip
     window = animals(2)
     window["truth"][:5] = "emu"
 
-    report = check(table(window), fitted, kind=QUALITY)
+    report = check(table(window), of_animals(animals(1)), kind=QUALITY)
 
     assert report.decided
     assert 'some rows are "emu", which the reference never has' in report.details["estimate_note"]
