@@ -27,6 +27,9 @@
                                           asks for a feature only if the window has it;
                                           ``q=`` and ``page=`` of its features
 ``/monitors/<name>/columns/<feature>``    one column over all windows; ``window=`` as above
+``/monitors/<name>/explain``              what tells the rows that ``where=`` selects of a
+                                          ``window=`` from its others; without it, the window from
+                                          those before; ``feature=`` in detail
 ``/baselines/<name>``                     the versions of a baseline; ``reference=`` and
                                           ``version=`` are compared, ``feature=`` is drawn
 ``/rows.csv``, ``/rows.parquet``          all rows behind a violation, as a file; ``monitor=``,
@@ -61,7 +64,7 @@ class Address:
 
     page: Literal[
         "overview", "endpoint", "monitor", "column", "alarms", "alarm", "incidents", "incident",
-        "messages", "silences", "audit", "jobs", "job", "baseline", "missing",
+        "messages", "silences", "audit", "jobs", "job", "explain", "baseline", "missing",
     ]  # fmt: skip
     monitor: str = ""
     endpoint: str = ""
@@ -89,6 +92,7 @@ class Address:
     start: str = ""
     end: str = ""
     again: bool = False
+    where: str = ""
 
 
 _PLAIN = {"incidents": Address("incidents"), "silences": Address("silences")}
@@ -167,6 +171,9 @@ def _of_one(parts: list[str], asked: dict[str, list[str]]) -> Address:
             )  # fmt: skip
         case ["monitors", monitor, "columns", column] if monitor and column:
             return Address("column", monitor, window=window, feature=column)
+        case ["monitors", monitor, "explain"] if monitor:
+            where = _one(asked, "where") or ""
+            return Address("explain", monitor, window=window, feature=feature, where=where)
     return Address("missing")
 
 
@@ -225,6 +232,15 @@ def column_link(monitor: str, column: str, *, window: str | None = None, anchor:
     """Build the address of the page of one column of a monitor."""
     parts = ("monitors", quote(monitor, safe=""), "columns")
     return _link(parts, column, {"window": window}, anchor)
+
+
+def explain_link(
+    monitor: str, *, window: str, where: str | None = None, feature: str | None = None,
+    anchor: str = "",
+) -> str:  # fmt: skip
+    """Build the address of what tells selected rows of a window from the others."""
+    query = {"window": window, "where": where or None, "feature": feature}
+    return _link(("monitors", quote(monitor, safe="")), "explain", query, anchor)
 
 
 def rows_link(monitor: str, *, window: str, feature: str, form: str) -> str:

@@ -48,6 +48,7 @@ from driftline.dashboard.pages import (
     column,
     composite,
     endpoint,
+    explained,
     incidents,
     jobs,
     measured,
@@ -60,6 +61,7 @@ from driftline.dashboard.pages.parts import Cell, lacking, marked, missing, prob
 from driftline.dashboard.queries.alarm_views import CompositeView
 from driftline.dashboard.queries.audit import read_audit
 from driftline.dashboard.queries.baselines import read_baseline
+from driftline.dashboard.queries.explained import read_explained
 from driftline.dashboard.queries.jobs import read_backfill, read_job, read_jobs
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.stores import Stores
@@ -75,6 +77,9 @@ log = logging.getLogger(__name__)
 
 THREADS = 4
 """Pages drawn at the same time; the rest wait."""
+
+READERS = 1
+"""Selections explained at the same time, beside them."""
 
 REFRESH_MS = 30_000
 """An open page asks again so often: two requests a minute."""
@@ -227,6 +232,11 @@ def _monitor_page(stores: Stores, address: Address) -> html.Div | None:
             return endpoint.page(
                 stores.endpoint(address.endpoint, address.tab, chosen, address.text, address.number)
             )
+        case "explain" if refusal := lacking("analyst"):
+            return problem("These rows", refusal)
+        case "explain":
+            asked = (address.monitor, address.window, address.where, address.feature)
+            return explained.page(read_explained(stores, *asked))
         case "column":
             name = address.feature or ""
             return column.page(stores.column(address.monitor, name, address.window))
@@ -305,7 +315,7 @@ def _dash(stores: Stores) -> Dash:
         ],
     )
     app.layout = _shell  # Drawn for each person who opens a page.
-    free = asyncio.Semaphore(THREADS)
+    free, reading = asyncio.Semaphore(THREADS), asyncio.Semaphore(READERS)
 
     @app.callback(
         Output("page", "children"),
@@ -319,7 +329,8 @@ def _dash(stores: Stores) -> Dash:
     async def show(path: str | None, query: str | None, _ticks: int, shown: str | None) -> Any:  # noqa: ANN401 - Dash's own type of a callback's answer
         """Draw the page of an address, and as of when; where nothing is new, only the latter."""
         address = parse(path or "/", query or "")
-        async with free:
+        # What reads rows for seconds is not to keep the other pages waiting.
+        async with reading if address.page == "explain" else free:
             at = stores.now().isoformat(timespec="microseconds")
             drawn, mark = await asyncio.to_thread(_draw, stores, address)
         if mark == shown and ctx.triggered_id == "tick":

@@ -312,10 +312,12 @@ def strip(monitor: MonitorLine) -> html.Span:
     return _picture([_mark(run) for run in runs], words or "no window yet")
 
 
-def bars(shares: Sequence[float], words: str) -> html.Span:
-    """Draw shares of the greatest as small bars, oldest first, in one element."""
-    marks = [("none", round(100 * min(1.0, share))) for share in shares[-STRIP_WINDOWS:]]
-    return _picture(marks, words)
+def bars(
+    shares: Sequence[float], words: str, tone: str = "none", slots: int = STRIP_WINDOWS
+) -> html.Span:
+    """Draw shares of the greatest as small bars, the first on the left, in one element."""
+    marks = [(tone, round(100 * min(1.0, share))) for share in shares[-STRIP_WINDOWS:]]
+    return _picture(marks, words, max(slots, len(marks)))
 
 
 def _mark(run: WindowRun) -> tuple[str, int]:
@@ -325,12 +327,12 @@ def _mark(run: WindowRun) -> tuple[str, int]:
     return tone, HEIGHTS.get(tone, 34)
 
 
-def _picture(marks: Sequence[tuple[str, int]], words: str) -> html.Span:
+def _picture(marks: Sequence[tuple[str, int]], words: str, slots: int = STRIP_WINDOWS) -> html.Span:
     """Draw marks, each of a colour and a height in percent, side by side as a background."""
-    first = STRIP_WINDOWS - len(marks)
+    first = slots - len(marks)
     layers = [
-        f"linear-gradient(var(--{tone}-fill) 0 0) {100 * (first + at) / (STRIP_WINDOWS - 1):.1f}% "
-        f"100% / {80 / STRIP_WINDOWS:.2f}% {height}% no-repeat"
+        f"linear-gradient(var(--{tone}-fill) 0 0) {100 * (first + at) / max(1, slots - 1):.1f}% "
+        f"100% / {80 / slots:.2f}% {height}% no-repeat"
         for at, (tone, height) in enumerate(marks)
     ]
     drawn = html.Span(

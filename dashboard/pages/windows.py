@@ -10,7 +10,13 @@ from urllib.parse import urlencode
 from dash import html
 
 from driftline.capture.windows.window import Window
-from driftline.dashboard.address import alarm_link, baseline_link, monitor_link, rows_link
+from driftline.dashboard.address import (
+    alarm_link,
+    baseline_link,
+    explain_link,
+    monitor_link,
+    rows_link,
+)
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_table
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
@@ -217,6 +223,10 @@ def _closing(
         ("Rows judged", count(run.row_count)),
         *counts,
         ("Baseline", _baseline(monitor, run)),
+        (
+            "Compare",
+            html.A("with the windows before", href=explain_link(monitor.name, window=run.stamp)),
+        ),
         ("Documents", html.Code(run.folder) if view.report else "none were written"),
     ]
     about = ui.panel("This execution", [ui.facts(entries), *log_panel(run.log)])
@@ -321,7 +331,13 @@ def _files(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> 
     ]
     share = rows.violation.share_of_blame
     words = f"Contribution: {percent(share)}. " * bool(share)
-    return [f"{words}All rows, each with its contribution: ", links[0], ", ", links[1]]
+    parts: list[ui.Cell] = [f"{words}All rows, each with its contribution: ", links[0], ", ",
+                            links[1]]  # fmt: skip
+    if rows.where is not None:
+        link = explain_link(monitor, window=run.stamp, where=rows.where)
+        way = html.A("Explain these rows", href=link)
+        parts += [". ", way, ": what tells them from the others"]
+    return parts
 
 
 def _event(event: str) -> html.Code:

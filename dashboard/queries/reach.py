@@ -33,7 +33,18 @@ from driftline.monitors.run.upstream import MonitorNames
 
 # Pages that hold nothing but what is filtered here; a new one is refused until it stands here.
 PAGES = frozenset(
-    {"overview", "endpoint", "alarms", "alarm", "monitor", "column", "jobs", "job", "missing"}
+    {
+        "overview",
+        "endpoint",
+        "alarms",
+        "alarm",
+        "monitor",
+        "column",
+        "explain",
+        "jobs",
+        "job",
+        "missing",
+    }
 )
 UNTOLD = "Notifications are about all endpoints, and you are for some."
 CHANGED = "In this state since before the alarm was changed."

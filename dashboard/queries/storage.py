@@ -25,6 +25,7 @@ from driftline.capture.audit.report import Coverage, EndpointReport, report
 from driftline.capture.tables.storage import list_folders, open_storage
 from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.queries import documents, views
+from driftline.dashboard.where import where_text
 from driftline.dashboard.words import count, moment, plural
 from driftline.errors import DriftlineError
 from driftline.monitors.drift_test.drift import reference_columns
@@ -191,7 +192,7 @@ class Storage:
         if cells is None or profile is None or profile.cell_counts is None:
             return None
         counts = np.zeros(cells.size, dtype=np.int64)
-        for batch in self._read(baseline, line, run, [name]).batches():
+        for batch in self.read(baseline, line, run, [name]).batches():
             counts += cells.count(batch.column(name), unfit_counts(batch).get(name, 0))
         if counts.sum() == 0:
             return None
@@ -220,10 +221,10 @@ class Storage:
             inputs.sort(key=lambda name: rank.get(name, len(rank)))
         names = [*IDS, *inputs[:COLUMNS_SHOWN]]
         names += [name for name in predicate.columns if name not in names]
-        batches = self._read(baseline, line, run, names).batches
+        batches = self.read(baseline, line, run, names).batches
         predicate = with_rows(predicate, batches)
         table = matching_rows(batches(), predicate, limit=ROWS_SHOWN)
-        texts = {name: _texts(table.column(name)) for name in table.column_names}
+        texts = {name: texts_of(table.column(name)) for name in table.column_names}
         blank = ("",) * table.num_rows
         others = [name for name in names if name not in (*IDS, predicate.column) and name in texts]
         return views.ContributingRows(
@@ -237,6 +238,7 @@ class Storage:
             offending=texts.get(predicate.column, blank),
             columns=tuple(others),
             unlisted=max(0, len(inputs) - COLUMNS_SHOWN),
+            where=where_text([predicate]) if isinstance(predicate, Predicate) else None,
             records=tuple(zip(*(texts[name] for name in others), strict=True)),
         )
 
@@ -310,9 +312,10 @@ class Storage:
         counts.update(audited.get("doubled_by_endpoint", {}))
         return dict(counts)
 
-    def _read(
+    def read(
         self, baseline: Baseline, line: views.MonitorLine, run: views.WindowRun, columns: list[str]
     ) -> WindowRead:
+        """Open some columns of the rows that a monitor judges in a window."""
         window = Window(run.start, run.end)
         signature, source = baseline.signature, line.definition.external
         if source is not None:
@@ -347,7 +350,7 @@ def _since_judged(
     )
 
 
-def _texts(column: pa.ChunkedArray) -> tuple[str, ...]:
+def texts_of(column: pa.ChunkedArray) -> tuple[str, ...]:
     """Write a column's values as a reader would; missing ones are empty."""
     return tuple(_text(value) for value in column.to_pylist())
 

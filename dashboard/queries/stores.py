@@ -204,7 +204,7 @@ class Stores:
                     reach.check_alarm(connection, address.alarm)
                 case "incident":
                     get_incident(connection, address.incident)
-                case "monitor" | "column":
+                case "monitor" | "column" | "explain":
                     reach.monitor(connection, address.monitor)
                 case "endpoint":
                     self._require_endpoint(connection, address.endpoint)

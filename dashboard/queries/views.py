@@ -199,6 +199,7 @@ class ContributingRows:
     columns: tuple[str, ...]
     records: tuple[tuple[str, ...], ...]
     unlisted: int = 0  # Columns that only the files have.
+    where: str | None = None  # The condition as a text of an address, where it has such a form.
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import delete_alarm, put_alarm
 from driftline.alerts.evaluation.states import set_state
 from driftline.capture.windows.window import Window
-from driftline.dashboard.address import Address, column_link, monitor_link, parse
+from driftline.dashboard.address import Address, column_link, explain_link, monitor_link, parse
 from driftline.dashboard.app import _is_there, _shell, render
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.queries import reach
@@ -46,6 +46,7 @@ PAGES = {
     f"{monitor_link(MONITOR)}": True,
     f"{monitor_link(MONITOR, feature=HOSTILE)}": True,
     f"{column_link(MONITOR, HOSTILE)}": True,
+    f"{explain_link(MONITOR, window='20131118T000000Z')}": True,
     "/jobs": True,
     "/jobs?view=schedules": True,
     "/incidents": False,

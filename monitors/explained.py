@@ -1,0 +1,198 @@
+"""How selected rows differ from the others: every column ranked, and the segment that holds them.
+
+Any rows may be selected, also such as break nothing. The search for the rows behind a violation
+says in which segment they sit; for it, the others stand in the reference's place.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.sample import RowSample
+from driftline.baseline.store import Baseline
+from driftline.monitors.report.comparison import Comparison, compare
+from driftline.monitors.root_cause.contributors import Target
+from driftline.monitors.root_cause.row_sample import (
+    CodedColumn,
+    CodedRows,
+    SegmentColumn,
+    WindowSample,
+)
+from driftline.monitors.root_cause.segments import Named, find_segments
+from driftline.stats.association import associate
+from driftline.stats.multiple_testing import holm_levels
+
+# Of all columns together, the chance that one is said to differ that does not, rows independent.
+FALSE_ALARM = 0.01
+ROWS_LISTED = 50
+LEVELS_DRAWN = 12
+_SELECTION = Predicate("\0selected", "eq", 1.0)
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDifference:
+    """One column of the selected rows beside the others.
+
+    ``effect`` is the corrected Cramér's V, 0-1; ``differs``: by more than chance, by Holm's steps
+    over all columns. Shares have shape (labels,), 0-1. ``is_selecting``: the rows were selected by
+    it, so it differs anyway.
+    """
+
+    column: str
+    effect: float
+    p_value: float
+    labels: tuple[str, ...]
+    selected: np.ndarray
+    others: np.ndarray
+    is_number: bool
+    is_selecting: bool
+    differs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What tells selected rows from the others.
+
+    Counts are of the rows that were read; ``compared`` of them are compared. ``is_cut``: the time
+    was over before all had been read. ``listed`` holds the first of the selected rows.
+    """
+
+    selected_count: int
+    row_count: int
+    compared: int
+    is_cut: bool
+    columns: tuple[ColumnDifference, ...]
+    place: Named
+    listed: pa.Table
+
+
+def explain(
+    parts: Iterable[tuple[bool, Iterable[pa.RecordBatch]]],
+    where: Sequence[Predicate],
+    baseline: Baseline,
+    *,
+    within_s: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Explained:
+    """Compare the rows that meet all conditions with the others, within a time.
+
+    Parameters
+    ----------
+    parts
+        Rows, and whether the selected are among them; those of a part of which none is selected
+        are all others.
+    where
+        Conditions; none: all rows of the parts that the selected are among.
+    baseline
+        Its cells are how values are counted, its columns those that are compared.
+    within_s
+        No batch is begun after so long.
+    """
+    columns = [
+        SegmentColumn(column.name, baseline.cells[column.name])
+        for column in baseline.signature.columns
+        if column.name in baseline.cells
+    ]
+    sample, end = WindowSample.start(columns, (), None), clock() + within_s
+    selected, total, is_cut = 0, 0, False
+    listed: list[pa.Table] = []
+    for is_theirs, batches in parts:
+        for batch in batches:
+            if is_cut := clock() > end:
+                break
+            mask = np.full(batch.num_rows, is_theirs)
+            for condition in where if is_theirs else ():
+                mask &= condition.mask(batch).to_numpy(zero_copy_only=False)
+            if selected < ROWS_LISTED and mask.any():
+                rows = pa.Table.from_batches([batch]).filter(pa.array(mask))
+                listed.append(rows.slice(0, ROWS_LISTED - selected))
+            selected, total = selected + int(mask.sum()), total + batch.num_rows
+            sample.update(batch, [mask])
+        if is_cut:
+            break
+    table = pa.concat_tables(listed, promote_options="permissive") if listed else pa.table({})
+    if not 0 < selected < total:
+        return Explained(selected, total, 0, is_cut, (), Named(), table)
+    profiles = baseline.profile.columns if baseline.profile is not None else {}
+    coded = sample.coded(baseline.sample, profiles)
+    (mask,) = coded.matching
+    chosen = {name for condition in where for name in condition.columns}
+    differences = _differences(coded.columns, mask, baseline, chosen)
+    place = _place([one for one in coded.columns if one.name not in chosen], mask)
+    return Explained(selected, total, coded.row_count, is_cut, differences, place, table)
+
+
+def _differences(
+    columns: Sequence[CodedColumn], mask: Bools, baseline: Baseline, chosen: set[str]
+) -> tuple[ColumnDifference, ...]:
+    """Rank the columns, the farthest apart first; those that the rows were selected by last."""
+    found = []
+    for column in columns:
+        counts = [
+            np.bincount(column.codes[side], minlength=column.home.size) for side in (mask, ~mask)
+        ]
+        tested = associate(*counts)
+        labels, selected, others = _drawn(column, counts, baseline)
+        found.append(
+            ColumnDifference(
+                column.name, tested.effect, tested.p_value, labels, selected, others,
+                column.is_number, column.name in chosen,
+            )
+        )  # fmt: skip
+    ranked = [one for one in found if not one.is_selecting]
+    levels = holm_levels([one.p_value for one in ranked], FALSE_ALARM)
+    ranked = [
+        replace(one, differs=one.p_value < level) for one, level in zip(ranked, levels, strict=True)
+    ]
+    ranked.sort(key=lambda one: (not one.differs, -one.effect, one.column))
+    return (*ranked, *(one for one in found if one.is_selecting))
+
+
+def _drawn(
+    column: CodedColumn, counts: Sequence[Ints], baseline: Baseline
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Return labels and shares of both sides, few enough to read."""
+    selected, others = counts
+    if column.is_number:
+        found: Comparison = compare(baseline.cells[column.name], others, selected)
+        return found.labels, found.window, found.reference
+    names = {int(low): one for low, one in zip(column.low, column.conditions, strict=True)}
+    shares = [side / max(1, side.sum()) for side in counts]
+    order = np.argsort(-np.maximum(*shares), kind="stable")
+    kept = [at for at in order.tolist() if at in names and selected[at] + others[at]]
+    kept = kept[:LEVELS_DRAWN]
+    labels = [str(names[at].value) if names[at].op == "eq" else names[at].phrase for at in kept]
+    sides = [side[kept] for side in shares]
+    rest = [1.0 - float(side.sum()) for side in sides]
+    if max(rest) > 1e-9:
+        labels.append("others")
+        sides = [np.append(side, max(0.0, left)) for side, left in zip(sides, rest, strict=True)]
+    return tuple(labels), sides[0], sides[1]
+
+
+def _place(columns: Sequence[CodedColumn], mask: Bools) -> Named:
+    """Find the segment that holds most of the selected rows, beside the others."""
+    # Each place is a cell of its own, since the others are coded by the same places.
+    against = [
+        replace(
+            column,
+            reference=column.codes[~mask],
+            home=np.arange(column.home.size),
+            shares=np.full((column.home.size, 2), np.nan),
+        )
+        for column in columns
+    ]
+    others = RowSample({"\0": np.zeros(int((~mask).sum()), np.uint8)}, None, int((~mask).sum()))
+    rows = CodedRows(against, mask.size, [mask], {})
+    (named,) = find_segments(rows, [Target(_SELECTION, 0.0)], {}, others)
+    return named

@@ -1,0 +1,63 @@
+"""A selection explained in a real browser, from the rows behind a violation on."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.dashboard.conftest import HOSTILE
+
+pytestmark = pytest.mark.browser
+PAGE = "/monitors/flights-data-quality/explain?window=20131118T000000Z"
+
+
+def test_from_the_rows_of_a_violation_to_what_tells_them_and_to_the_rows(visit):
+    seen = visit()
+    page = seen.open("/monitors/flights-data-quality?window=20131118T000000Z")
+    page.get_by_role("link", name="Explain these rows").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text(
+        "Explain rows of flights-data-quality"
+    )
+    place = page.locator("section").filter(has=page.get_by_role("heading", name="Where they sit"))
+    expect(place).to_contain_text('origin = "EWR" holds 100% of the selected rows')
+    ranked = page.get_by_role("region", name="Columns, the most different first")
+    first = ranked.get_by_role("row").nth(1)
+    expect(first).to_contain_text("origin")
+    first.get_by_role("link", name="origin").click()
+    expect(page.get_by_role("region", name="Shares of origin")).to_contain_text("EWR")
+    page.get_by_text("Show the first 50 of").click()
+    rows = page.get_by_role("region", name="Selected rows")
+    expect(rows.get_by_role("row")).to_have_count(51)
+    expect(rows.get_by_role("columnheader").filter(has_text=HOSTILE)).to_be_visible()
+    assert page.locator("#page img").count() == 0
+    seen.check()
+
+
+def test_a_selection_is_typed_reloaded_and_corrected(visit):
+    seen = visit()
+    page = seen.open(PAGE)
+    box = page.get_by_role("textbox", name="Rows where")
+    expect(page.get_by_role("main")).to_contain_text("the others are of the")
+
+    box.fill("carrier=UA")
+    page.get_by_role("button", name="Explain").click()
+    expect(page.get_by_role("main")).to_contain_text('where carrier in "UA"')
+    assert "where=carrier%3DUA" in page.url
+    page.reload()
+    seen.drawn()
+    expect(page.get_by_role("main")).to_contain_text('where carrier in "UA"')
+
+    page.get_by_role("textbox", name="Rows where").fill("carrier>UA")
+    page.get_by_role("button", name="Explain").click()
+    expect(page.get_by_role("main")).to_contain_text('"UA" is no number')
+    seen.check()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_the_page_fits_every_screen(visit, width, scheme):
+    seen = visit(width, scheme)
+    page = seen.open(PAGE + "&where=carrier%3DUA&feature=dest")
+
+    assert page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth") <= 0
+    assert page.locator("h1").count() == 1
+    assert page.locator("*").count() <= 3000
+    seen.check()

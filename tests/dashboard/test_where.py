@@ -1,0 +1,67 @@
+"""Selections as texts of an address: read back as they were, and refused in a sentence."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.baseline.predicate import Predicate
+from driftline.dashboard.where import MOST, parse_where, where_text
+from driftline.errors import InputError
+
+NAMES = st.text(min_size=1, max_size=20).filter(lambda text: text == text.strip())
+TEXTS = st.lists(NAMES, min_size=1, max_size=4).map(tuple)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+CONDITIONS = st.one_of(
+    st.builds(Predicate, NAMES, st.sampled_from(["lt", "le", "gt", "ge"]), NUMBERS),
+    st.builds(lambda name, texts: Predicate(name, "in", values=texts), NAMES, TEXTS),
+    st.builds(lambda name, texts: Predicate(name, "not_in", values=texts), NAMES, TEXTS),
+    st.builds(lambda name: Predicate(name, "null"), NAMES),
+)
+
+
+@given(st.lists(CONDITIONS, max_size=4))
+def test_conditions_survive_an_address(conditions):
+    text = where_text(conditions)
+
+    assert text is not None
+    assert parse_where(text) == tuple(conditions)
+
+
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        (Predicate("temp", "between", 1.5, below=3.0), "temp>=1.5;temp<3.0"),
+        (Predicate("carrier", "eq", "U;A=1"), "carrier=U%3BA%3D1"),
+        (Predicate("stops", "eq", 2.0), "stops>=2.0;stops<=2.0"),
+        (
+            Predicate("temp", "lt", 3.0, within=Predicate("origin", "eq", "EWR")),
+            "origin=EWR;temp<3.0",
+        ),
+        (Predicate("temp", "unfit", "double"), None),
+    ],
+)
+def test_conditions_of_violations_are_written_where_they_have_a_form(condition, text):
+    assert where_text([condition]) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("temp>=x", '"x" is no number'),
+        ("temp", '"temp" is no condition'),
+        (">3", '">3" is no condition'),
+        ("a=b=c", "is no condition"),
+        (";".join(["a=1"] * (MOST + 1)), f"{MOST + 1} conditions"),
+    ],
+)
+def test_what_is_no_selection_is_refused_in_a_sentence(text, words):
+    with pytest.raises(InputError, match=words):
+        parse_where(text)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused(text):
+    try:
+        parse_where(text)
+    except InputError:
+        return

@@ -1,0 +1,77 @@
+"""Cramér's V and its test beside scipy's, and what holds whatever the counts are."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chi2_contingency
+from scipy.stats.contingency import association
+
+from driftline.stats.association import associate
+
+COUNTS = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=12)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_statistic_and_effect_are_scipy_s(seed):
+    random = np.random.default_rng(seed)
+    table = random.integers(20, 400, (2, random.integers(2, 9)))
+
+    found = associate(*table)
+
+    tested = chi2_contingency(table, correction=False)
+    total, places = table.sum(), table.shape[1]
+    uncorrected = association(table, method="cramer") ** 2  # Of two groups: chi-squared over n.
+    excess = max(0.0, uncorrected - (places - 1) / (total - 1))
+    least = min(1 - 1 / (total - 1), places - 1 - (places - 1) ** 2 / (total - 1))
+    assert found.p_value == pytest.approx(tested.pvalue, rel=1e-9)
+    assert found.effect == pytest.approx(np.sqrt(excess / least), rel=1e-9)
+
+
+@given(COUNTS)
+def test_effect_and_chance_are_shares_and_sides_may_change_places(pairs):
+    first, second = np.array(pairs, np.int64).T
+
+    found = associate(first, second)
+
+    assert 0 <= found.effect <= 1
+    assert 0 <= found.p_value <= 1
+    swapped = associate(second, first)
+    assert (swapped.effect, swapped.p_value) == pytest.approx((found.effect, found.p_value))
+
+
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=12), st.integers(1, 5))
+def test_equal_shares_differ_by_nothing(counts, times):
+    side = np.array(counts, np.int64)
+
+    assert associate(side, side * times).effect == 0
+    assert associate(side, side * times).p_value == pytest.approx(1)
+
+
+def test_groups_without_a_value_in_common_differ_wholly():
+    assert associate(np.array([80, 0, 40]), np.array([0, 300, 0])).effect > 0.99
+
+
+def test_rare_values_count_as_one_place():
+    """A thousand values of a row each say nothing; the test would, by its approximation."""
+    random = np.random.default_rng(3)
+    sides = random.integers(0, 2, (2, 1000))
+
+    assert associate(*sides) == associate(sides[0][::-1], sides[1])
+    assert associate(*sides).effect == 0
+
+
+def test_an_empty_group_tells_nothing():
+    assert associate(np.zeros(3, np.int64), np.array([1, 2, 3])).p_value == 1
+
+
+def test_no_difference_is_found_as_often_as_chance_allows():
+    random, share = np.random.default_rng(11), [0.5, 0.3, 0.15, 0.05]
+
+    found = [
+        associate(random.multinomial(400, share), random.multinomial(4000, share)).p_value < 0.05
+        for _ in range(2000)
+    ]
+
+    # Binomial, 2,000 draws of 0.05: beyond 4.9 standard deviations once in a million.
+    assert abs(np.mean(found) - 0.05) < 4.9 * np.sqrt(0.05 * 0.95 / 2000)
