@@ -23,6 +23,9 @@ CODES_MAX, PARTNERS_MAX = 64, 20
 # A renumbering must fit better by so many nats a row, all codes together; of it, each that moved.
 NATS, NATS_EACH = 0.5, 0.25
 LEAST_ROWS = 5
+# Their shares must be nearer to the reference's than before (total variation), or as good as these:
+# of a code that took another's rows over the company is the other's, too.
+BETTER, NEAR = 0.6, 0.1
 # Of a column of numbers that are codes hardly any row lies between them.
 OTHERS = 0.01
 SHOWN = 3
@@ -124,9 +127,18 @@ def _moved(context: FaultContext, codes: _Codes, partners: list[str]) -> list[tu
     gain = cost[now, now] - cost[now, was]
     if gain.sum() < NATS * rows[now].sum():
         return []
+    carried = np.zeros(size)
+    carried[was] = rows[now]
+    if _apart(carried, usual) > max(BETTER * _apart(rows, usual), NEAR):
+        return []
     moved = (now != was) & (gain >= NATS_EACH * rows[now])
     order = np.argsort(-rows[now], kind="stable")
     return [(int(now[one]), int(was[one])) for one in order if moved[one]]
+
+
+def _apart(rows: NDArray[np.number], usual: NDArray[np.number]) -> float:
+    """Return the total variation of two columns of counts by code."""
+    return float(0.5 * np.abs(rows / rows.sum() - usual / usual.sum()).sum())
 
 
 def _table(codes: Ints, places: Ints, size: int, width: int) -> Floats:

@@ -18,6 +18,7 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.results.violation import Fault
+from driftline.monitors.root_cause.faults.codes import renumbered
 from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import (
     CONVERSIONS,
@@ -159,6 +160,32 @@ def test_codes_are_told_by_the_company_they_keep(reference: Baseline) -> None:
     assert found.feature_name == "zone"
     assert found.fault.kind == "codes_renumbered"
     assert "codes look renumbered: 1 as 4, 3 as 2, 2 as 1" in found.cause
+
+
+def test_codes_of_which_one_took_anothers_rows_over_are_not_renumbered() -> None:
+    """What b is told as c in a warm week: the rows beside them look like other codes' rows."""
+    rng = np.random.default_rng(17)
+    means = {"a": -2.0, "d": -0.5, "c": 0.6, "b": 2.0}
+
+    def winds(rows: int, warmer: float = 0.0) -> pd.DataFrame:
+        wind = rng.choice(list("abcd"), rows, p=[0.35, 0.34, 0.2, 0.11])
+        warm = pd.Series(wind).map(means) + 0.5 * rng.normal(size=rows) + warmer
+        return pd.DataFrame({"wind": wind, "warm": warm.round(2)})
+
+    baseline = dl.Baseline.fit(winds(6_000))
+    known = {
+        name: ReferenceColumn(cells, np.bincount(baseline.sample.codes[name]).astype(float))
+        for name, cells in baseline.cells.items()
+    }
+    rows = winds(800, warmer=1.0)
+
+    def kinds(changes: dict[str, str]) -> list[str]:
+        table = pa.table(rows.replace({"wind": changes}))
+        context = FaultContext(("wind",), known, {}, table, baseline.sample)
+        return [fault.kind for _, fault in renumbered(context)]
+
+    assert kinds({"b": "c"}) == []
+    assert kinds({"b": "c", "c": "a", "a": "b"}) == ["codes_renumbered"]
 
 
 def test_a_permutation_of_few_codes_is_told_by_half_a_nat_a_row() -> None:
