@@ -5,7 +5,11 @@
                                           ``state=`` narrow them, ``page=2``
 ``/endpoints/<name>``                     one endpoint: its health; ``/drift``: its columns over
                                           the windows of ``monitor=``, ``q=``, ``page=2``;
-                                          ``/traffic``: what was captured
+                                          ``/traffic``: what was captured; ``/quality``,
+                                          ``/fairness``, ``/attribution``: what its monitors of
+                                          these kinds measured in ``window=``, ``metric=`` over
+                                          time, ``facet=``, at a threshold of ``thr=0.42``;
+                                          ``/changes``: who changed what
 ``/alarms?state=ALARM&q=text``            the alarms, of one state, whose texts hold a text;
                                           ``severity=page`` those only; ``page=2``
 ``/alarms/<name>``                        one alarm; ``threshold=``, ``periods=``,
@@ -42,7 +46,9 @@ take them for folders: they stand in the query, as ``name=``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
@@ -51,7 +57,7 @@ LIMIT = 2_000
 
 FOLDERS = (".", "..")
 
-TABS = ("", "drift", "traffic")
+TABS = ("", "drift", "quality", "fairness", "attribution", "traffic", "changes")
 """The tabs of an endpoint's page; the first is its health."""
 
 PREVIEW = ("threshold", "periods", "needed", "missing", "period")
@@ -72,6 +78,8 @@ class Address:
     window: str | None = None
     feature: str | None = None
     keep: str | None = None
+    facet: str | None = None
+    threshold: float | None = None
     metric: str | None = None
     alarm: str = ""
     state: str | None = None
@@ -149,7 +157,9 @@ def _of_one(parts: list[str], asked: dict[str, list[str]]) -> Address:
         case ["endpoints", endpoint, *rest] if endpoint and "/".join(rest) in TABS:
             return Address(
                 "endpoint", _one(asked, "monitor") or "", endpoint=endpoint, tab="/".join(rest),
-                text=_one(asked, "q"), number=_number(asked),
+                text=_one(asked, "q"), number=_number(asked), window=window,
+                metric=_one(asked, "metric"), facet=_one(asked, "facet"),
+                threshold=_share(_one(asked, "thr")),
             )  # fmt: skip
         case ["alarms", alarm] if alarm:
             preview = ((key, _one(asked, key)) for key in PREVIEW)
@@ -207,11 +217,11 @@ def fleet_link(*, state: str | None = None, text: str | None = None, number: int
 
 def endpoint_link(
     name: str, tab: str = "", *, monitor: str | None = None, text: str | None = None,
-    number: int = 1,
+    number: int = 1, asked: Mapping[str, str | None] = MappingProxyType({}),
 ) -> str:  # fmt: skip
-    """Build the address of a tab of an endpoint's page."""
+    """Build the address of a tab of an endpoint's page; ``asked``: window, metric, facet, thr."""
     page = str(number) if number > 1 else None
-    query = _query({"monitor": monitor, "q": text or None, "page": page})
+    query = _query({"monitor": monitor, "q": text or None, "page": page, **asked})
     return f"/endpoints/{quote(name, safe='')}{f'/{tab}' * bool(tab)}{query}"
 
 
@@ -325,6 +335,15 @@ def _number(asked: dict[str, list[str]]) -> int:
     """Return which page of a list is asked for; the first where that is no number."""
     text = _one(asked, "page") or ""
     return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
+
+
+def _share(text: str | None) -> float | None:
+    """Return a number from 0 to 1; None for what is none."""
+    try:
+        share = float(text or "")
+    except ValueError:
+        return None
+    return share if 0 <= share <= 1 else None
 
 
 def _one(asked: dict[str, list[str]], name: str) -> str | None:

@@ -228,10 +228,7 @@ def _monitor_page(stores: Stores, address: Address) -> html.Div | None:
         case "overview":
             return overview.page(stores.overview(address.text, address.state, address.number))
         case "endpoint":
-            chosen = address.monitor or None
-            return endpoint.page(
-                stores.endpoint(address.endpoint, address.tab, chosen, address.text, address.number)
-            )
+            return endpoint.page(stores.endpoint(address))
         case "explain" if refusal := lacking("analyst"):
             return problem("These rows", refusal)
         case "explain":

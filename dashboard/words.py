@@ -361,6 +361,8 @@ def title_of(name: str) -> str:
     """Name one measured metric as people do."""
     if name.startswith("share_"):
         return f"attribution of {name.removeprefix('share_')}"
+    if name.startswith("estimated_"):
+        return f"estimated {title_of(name.removeprefix('estimated_'))}"
     for suffix in RIVALS:
         if name.endswith(suffix):
             return f"{title_of(name.removesuffix(suffix))}, {suffix.replace('_', ' ').strip()}"

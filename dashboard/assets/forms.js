@@ -108,6 +108,37 @@
       function () { say("Copied.", false); },
       function () { say("The browser does not let this page copy; mark the text and copy it.", true); });
   });
+  // The numbers of a figure, which stand in its button, as a file.
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest && event.target.closest("button[data-csv]");
+    if (!button) return;
+    var link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([button.dataset.csv], { type: "text/csv" }));
+    link.download = (button.dataset.name || "figure") + ".csv";
+    link.click();
+    setTimeout(function () { URL.revokeObjectURL(link.href); }, 0);
+  });
+  // The confusion matrix follows the threshold; the address and the curves do when it is let go.
+  document.addEventListener("input", function (event) {
+    var box = event.target.closest && event.target.closest("#at-threshold");
+    if (!box || event.target.type !== "range") return;
+    var counts = JSON.parse(box.dataset.counts), at = Math.round(event.target.value * (counts.length - 1));
+    var all = counts[0], found = counts[at];
+    var rows = [[all[1] - found[1], found[1]], [all[0] - found[0], found[0]]];
+    document.getElementById("thr").textContent = (at / (counts.length - 1)).toFixed(2);
+    box.querySelectorAll(".matrix td").forEach(function (cell, place) {
+      var row = rows[place >> 1], share = row[place & 1] / (row[0] + row[1] || 1);
+      cell.firstChild.textContent = Math.round(row[place & 1]).toLocaleString("en");
+      cell.lastChild.textContent = (100 * share).toFixed(1) + "%";
+      cell.style.setProperty("--strength", 10 + 36 * share + "%");
+    });
+  });
+  document.addEventListener("change", function (event) {
+    if (!event.target.closest || !event.target.closest("#at-threshold")) return;
+    var url = new URL(location.href);
+    url.searchParams.set("thr", Number(event.target.value).toFixed(2));
+    document.dispatchEvent(new CustomEvent("driftline-go", { detail: url.href }));
+  });
   document.addEventListener("input", function (event) {
     if (event.target.closest && event.target.closest("form.act, form.ask")) hold(true);
   });

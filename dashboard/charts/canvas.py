@@ -35,6 +35,9 @@ SPAN_GROUND = "rgba(125,136,148,0.22)"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
 LABEL_CHARACTERS = 26
+MANY_WINDOWS = 120
+"""Beyond so many, what is no violation is drawn as a line alone: marks would cover each other, and
+each is a node of the document."""
 FEWEST_WINDOWS = 14
 """The time axis has room for at least so many windows."""
 
@@ -208,16 +211,19 @@ def _columns(
 
     ``links`` travel as ``customdata``; ``stories`` are lines of HTML that was made safe before.
     """
+    # One picture for all of them: a bar each would be two nodes of the document each.
+    edges = [naive(run.start) for run in runs] + [naive(run.end) for run in runs[-1:]]
     return {
-        "type": "bar",
+        "type": "heatmap",
         "name": "windows",
-        "x": [middle(run) for run in runs],
-        "y": [1] * len(runs),
-        "width": widths(runs),
+        "x": edges,
+        "y": [0, 1],
+        "z": np.zeros((1, len(runs)), dtype=np.uint8),
         "yaxis": yaxis,
-        "marker": {"color": CLEAR, "line": {"width": 0}},
-        "customdata": list(links),
-        "hovertext": ["<br>".join(story) for story in stories],
+        "colorscale": [[0, CLEAR], [1, CLEAR]],
+        "showscale": False,
+        "customdata": [list(links)],
+        "hovertext": [["<br>".join(story) for story in stories]],
         "hoverinfo": "text",
     }
 

@@ -95,13 +95,15 @@ def _points(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]
 
     Those worse than the reference beyond both intervals are hollow where they are no violation.
     """
-    known = np.isfinite(history.value)
+    known, is_long = np.isfinite(history.value), len(times) > canvas.MANY_WINDOWS
     drawn = [canvas.lines(list(times), history.value, canvas.WINDOW)]
     for chosen, symbol, colour, size in (
         (known & ~history.violated & ~history.apart, "diamond", canvas.WINDOW, 7),
         (known & history.apart, "diamond-open", canvas.SOFT, 9),
         (known & history.violated, "triangle-up", canvas.HARD, 11),
     ):
+        if is_long and symbol == "diamond":
+            continue
         value = history.value[chosen]
         low, high = (
             np.where(np.isfinite(ends[chosen]), ends[chosen], value)
@@ -110,7 +112,7 @@ def _points(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]
         drawn.append(
             canvas.markers(
                 list(np.array(times)[chosen]), value, symbol, colour, size,
-                error_y=canvas.interval(low, high, value, colour),
+                error_y={} if is_long else canvas.interval(low, high, value, colour),
             )
         )  # fmt: skip
     return drawn
@@ -119,6 +121,10 @@ def _points(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]
 def _labels(times: Sequence[str], view: KindView) -> canvas.Figure:
     """Draw the share of rows with a label; a window that waits for more is hollow."""
     assert view.labels is not None
+    if len(times) > canvas.MANY_WINDOWS:
+        line = {"width": 1, "color": canvas.GREY, "shape": "hvh"}
+        share = 100 * view.labels.share
+        return canvas.lines(times, share, line=line, yaxis="y2", fill="tozeroy")
     colours = [
         canvas.CLEAR if run.state == "unlabelled" else canvas.GREY for run in view.monitor.runs
     ]

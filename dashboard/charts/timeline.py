@@ -24,11 +24,9 @@ def timeline_figure(
     """
     ratios = [run.ratio for run in runs if run.ratio is not None]
     broken = [run for run in runs if run.state == "violations" and run.ratio is not None]
+    kept = [run for run in runs if run.state == "ok" and run.ratio is not None]
     points = [
-        _points(
-            [run for run in runs if run.state == "ok" and run.ratio is not None],
-            "keeps all constraints", "circle-open", canvas.GREY, 6,
-        ),
+        _points(kept, "keeps all constraints", "circle-open", canvas.GREY, 6),
         _points(
             [run for run in broken if not run.hard_count], "violations", "diamond", canvas.SOFT, 8
         ),
@@ -68,15 +66,22 @@ def _points(
     """Make one group of the upper panel."""
     ratios = [max(canvas.FLOOR, run.ratio or 0.0) for run in runs]
     times = [canvas.middle(run) for run in runs]
+    if symbol == "circle-open" and len(runs) > canvas.MANY_WINDOWS:
+        return canvas.lines(times, ratios, colour, name=name, connectgaps=False)
     return canvas.markers(times, ratios, symbol, colour, size, edge=1.5, name=name)
 
 
 def _bars(runs: Sequence[WindowRun], counts: Sequence[int], colour: str) -> canvas.Figure:
     """Make one layer of the lower panel."""
+    times, values = [canvas.middle(run) for run in runs], np.asarray(counts, dtype=np.int32)
+    if len(runs) > canvas.MANY_WINDOWS:
+        line = {"width": 1, "color": colour, "shape": "hvh"}
+        more: canvas.Figure = {"yaxis": "y2", "stackgroup": "violations"}
+        return canvas.lines(times, values, line=line, fillcolor=colour) | more
     return {
         "type": "bar",
-        "x": [canvas.middle(run) for run in runs],
-        "y": np.asarray(counts, dtype=np.int32),
+        "x": times,
+        "y": values,
         "width": canvas.widths(runs, 0.75),
         "yaxis": "y2",
         "marker": {"color": colour},

@@ -22,11 +22,15 @@ def page(view: AuditView) -> html.Div:
         ],
     )
     under = f"the newest {SHOWN}" if len(view.entries) == SHOWN else f"{len(view.entries)} entries"
-    return ui.layout("Audit", ui.crumbs("Audit"), ui.heading("Audit", under, ways), _list(view))
+    return ui.layout(
+        "Audit", ui.crumbs("Audit"), ui.heading("Audit", under, ways), entry_panel(view)
+    )
 
 
-def _list(view: AuditView) -> html.Section:
-    title = "Who changed what, read rows or was refused"
+def entry_panel(
+    view: AuditView, title: str = "Who changed what, read rows or was refused"
+) -> html.Section:
+    """List entries, the newest first; each name and day leads to what is about it."""
     if not view.entries:
         return ui.panel(title, [ui.empty("Nothing is noted of this.")])
     body = ui.table(

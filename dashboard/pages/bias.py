@@ -25,7 +25,11 @@ ROWS_SHOWN = 24
 
 def bias_parts(view: KindView, run: WindowRun) -> Sequence[html.Section | html.Div]:
     """Show who is worse off in words, the forest plot, and how large the groups are."""
-    return (ui.pair(_forest(view), _groups(view), wide_left=True),) if view.found.metrics else ()
+    return (
+        (ui.pair(forest_panel(view.found.metrics), _groups(view), wide_left=True),)
+        if view.found.metrics
+        else ()
+    )
 
 
 def sentence(line: MetricResult) -> str:
@@ -37,8 +41,7 @@ def sentence(line: MetricResult) -> str:
     if line.value is None or not math.isfinite(line.value):
         why = f": {reason(line.note)}" if line.note else ""
         return f"{group}: unknown{why}"
-    is_ratio = line.name in RATIOS
-    neutral = 1.0 if is_ratio else 0.0
+    is_ratio, neutral = line.name in RATIOS, neutral_of(line.name)
     low, high = line.low, line.high
     if low is not None and high is not None and low <= neutral <= high:
         return f"{group}: no significant difference in positive predictions"
@@ -53,17 +56,22 @@ def sentence(line: MetricResult) -> str:
     return f"{group} get {word} positive predictions than the others, by {size}{ends}"
 
 
+def neutral_of(name: str) -> float:
+    """Return the value of a metric at which groups are treated alike."""
+    return 1.0 if name in RATIOS else 0.0
+
+
 def _harm(line: MetricResult) -> float:
     if line.value is None or not math.isfinite(line.value):
         return -math.inf
     return 1 - line.value if line.name in RATIOS else line.value
 
 
-def _forest(view: KindView) -> html.Section:
+def forest_panel(metrics: Sequence[MetricResult]) -> html.Section:
     """Draw a row for each group and metric; ratios have an axis of their own."""
-    by_name = ([one for one in view.found.metrics if one.name == name] for name in ("DPPL", "DI"))
+    by_name = ([one for one in metrics if one.name == name] for name in ("DPPL", "DI"))
     worded = sorted(next(filter(None, by_name), []), key=_harm, reverse=True)
-    drawn = [line for line in view.found.metrics if _is_drawn(line)]
+    drawn = [line for line in metrics if _is_drawn(line)]
     drawn.sort(key=lambda line: (not line.violated, not line.judged))
     parts: list[ui.Cell] = []
     if worded:
@@ -105,9 +113,8 @@ def _figure(name: str, lines: Sequence[MetricResult]) -> html.Figure:
     broken = sum(line.violated for line in lines)
     words = "1 is parity" if name == "ratios" else "0 is parity, above 0 the group is worse off"
     summary = f"{plural(len(lines), name.removesuffix('s'))}, {broken} in violation; {words}"
-    figure = forest_figure(lines, labels, neutral)
-    drawn = ui.graph(f"forest-{name}", figure, forest_height(lines), summary)
-    return html.Figure([html.Figcaption(summary, className="note"), drawn])
+    figure, height = forest_figure(lines, labels, neutral), forest_height(lines)
+    return ui.figure(f"forest-{name}", figure, height, summary, lines, ui.METRIC_COLUMNS)
 
 
 def _groups(view: KindView) -> html.Section:

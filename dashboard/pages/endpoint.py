@@ -13,6 +13,8 @@ from driftline.dashboard.address import column_link, endpoint_link, monitor_link
 from driftline.dashboard.charts.drift_map import map_figure, map_height
 from driftline.dashboard.charts.health import health_figure, health_height
 from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages.audit import entry_panel
+from driftline.dashboard.pages.endpoint_kinds import kind_tab, monitor_choices
 from driftline.dashboard.pages.overview import captured_words, firing_list, word_of_monitors
 from driftline.dashboard.queries.fleet import DriftMap, EndpointView
 from driftline.dashboard.queries.views import MonitorLine
@@ -28,9 +30,13 @@ from driftline.dashboard.words import (
     span,
     suppressed_words,
 )
-from driftline.monitors.kind import kind_named
 
-NAMES = {"": "Health", "drift": "Drift", "traffic": "Traffic & capture"}
+NAMES = {
+    "": "Health", "drift": "Drift", "quality": "Quality", "fairness": "Fairness",
+    "attribution": "Attribution", "traffic": "Traffic & capture", "changes": "Changes",
+}  # fmt: skip
+
+UNTOLD_CHANGES = "The audit log is about all endpoints, and you are for some."
 
 
 def page(view: EndpointView) -> html.Div:
@@ -42,7 +48,8 @@ def page(view: EndpointView) -> html.Div:
     tabs = ui.choices(
         "Tabs", ((words, endpoint_link(name, tab), tab == view.tab) for tab, words in NAMES.items())
     )
-    parts = {"": _health, "drift": _drift, "traffic": _traffic}[view.tab](view)
+    own = {"": _health, "drift": _drift, "traffic": _traffic, "changes": _changes}
+    parts = own.get(view.tab, kind_tab)(view)
     title = name if not view.tab else f"{name}, {NAMES[view.tab]}"
     return ui.layout(title, ui.crumbs(name), ui.heading(name, " · ".join(under), tabs), *parts)
 
@@ -147,17 +154,8 @@ def _drift(view: EndpointView) -> list[ui.Cell]:
     monitor, drift = view.monitor, view.drift
     if monitor is None or drift is None:
         return [ui.panel("Drift", [ui.empty("No monitor of this endpoint judges columns.")])]
-    others = [one for one in view.line.monitors if kind_named(one.definition.kind).judges_columns]
-    ways = ui.choices(
-        "Monitor",
-        (
-            (one.name, endpoint_link(view.line.name, "drift", monitor=one.name),
-             one.name == monitor.name)
-            for one in others
-        ),
-    )  # fmt: skip
     search = ui.filter_box(view.text, "Filter by column")
-    filters = html.Div([*([ways] if len(others) > 1 else []), search], className="filters")
+    filters = html.Div([*monitor_choices(view), search], className="filters")
     if not drift.features:
         why = "No column matches this filter." if view.text else (
             "No window with drift by column yet: it is kept of windows that are judged from now on."
@@ -173,7 +171,6 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         f"{beyond or 'none'} beyond the bound at some time; grey is not judged"
     )
     figure = map_figure(monitor.name, drift)
-    drawn = ui.graph("timeline", figure, map_height(drift), f"Drift of columns: {words}")
     chosen = view.monitor.name if view.monitor else None
 
     def link(at: int) -> str:
@@ -196,7 +193,12 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
     )
     listed = html.Details([html.Summary("Show as a table"), body], className="as-table", open=False)
     parts = [
-        html.Figure([html.Figcaption(words), drawn]),
+        html.Figure(
+            [
+                html.Figcaption(words),
+                ui.graph("timeline", figure, map_height(drift), f"Drift of columns: {words}"),
+            ]
+        ),
         listed,
         *ui.pager(drift.number, drift.size, drift.total, link),
     ]
@@ -214,6 +216,13 @@ def _peak(monitor: str, drift: DriftMap, at: int) -> ui.Cell:
     stamp, window = f"{start:%Y%m%dT%H%M%SZ}", Window(start, end)
     href = monitor_link(monitor, window=stamp, feature=drift.features[at])
     return html.A(span(window), href=href)
+
+
+def _changes(view: EndpointView) -> list[ui.Cell]:
+    """List who changed the endpoint and what watches it, to who may read the audit log."""
+    if view.changes is None:
+        return [ui.panel("Changes", [ui.empty(ui.lacking("admin") or UNTOLD_CHANGES)])]
+    return [entry_panel(view.changes, "Who changed this endpoint, its monitors, baselines, alarms")]
 
 
 def _traffic(view: EndpointView) -> list[ui.Cell]:

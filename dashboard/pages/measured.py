@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dash import html
 
@@ -35,6 +35,7 @@ PANELS = {"quality": quality_parts, "bias": bias_parts, "attribution": attributi
 SIDES = {"LessThanThreshold": "≥", "GreaterThanThreshold": "≤"}
 """The side of the bound that is no violation."""
 
+NO_DOCUMENT = "This window has no document: it was not judged, or retention deleted it."
 CAUSES_SHOWN = 5
 
 WITHIN_SEASON = "than the reference (intervals apart), within what season explains"
@@ -48,8 +49,8 @@ def page(view: KindView) -> html.Div:
         return windows.monitor_page(view)
     kind = kind_named(view.monitor.definition.kind)
     parts = [
-        _verdict(view, run),
-        _time(view, run),
+        verdict_of(view, run),
+        over_time(view, run),
         *(part for name in kind.panels for part in PANELS.get(name, metric_parts)(view, run)),
         _metrics(view, run),
     ]
@@ -85,7 +86,8 @@ def verdict(view: KindView, run: WindowRun) -> str:
     return f"No violations{count} ({where})"
 
 
-def _verdict(view: KindView, run: WindowRun) -> html.Div:
+def verdict_of(view: KindView, run: WindowRun) -> html.Div:
+    """Show how the window stands, its gravest causes, and what is known of its labels."""
     tones = {"ok": "ok", "failed": "failed"} | dict.fromkeys(
         ("unlabelled", "insufficient", "empty", "stopped"), "none"
     )
@@ -113,7 +115,7 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
     return ui.verdict_box(tone, *lines)
 
 
-def _worse(metric: MetricResult) -> str:
+def worse_side(metric: MetricResult) -> str:
     """Return "lower" or "higher" where a metric is worse beyond both intervals but no violation."""
     if metric.violated or not metric.judged:
         return ""
@@ -128,7 +130,7 @@ def _within_season(view: KindView) -> list[str]:
     """Return which metrics are worse than the reference but no violation, a sentence a side."""
     sides: dict[str, list[str]] = {}
     for one in view.found.metrics:
-        if side := _worse(one):
+        if side := worse_side(one):
             where = " ".join(part for part in (one.group, one.label) if part)
             name = title_of(one.name) + (f" of {where}" if where else "")
             sides.setdefault(side, []).append(name)
@@ -146,7 +148,7 @@ def _lost_labels(view: KindView) -> str:
     return f"Not counted: {' and '.join(parts)}" if parts else ""
 
 
-def _time(view: KindView, run: WindowRun) -> html.Section:
+def over_time(view: KindView, run: WindowRun) -> html.Section:
     """Draw the chosen metric over all windows; a click opens one."""
     metric, history = view.chosen, view.history
     if metric is None or history is None:
@@ -164,8 +166,17 @@ def _time(view: KindView, run: WindowRun) -> html.Section:
     title += f", {metric.label}" if metric.label else ""
     title = title[:1].upper() + title[1:]
     words = f"{title} over time: {summary}"
-    drawn = ui.graph("timeline", metric_figure(view), metric_height(view), words)
-    parts: list[ui.Cell] = [html.Figure([drawn, html.Figcaption(summary, className="note")])]
+    runs, labels = view.monitor.runs, view.labels
+    columns: dict[str, Callable[[int], float | str | None]] = {
+        "Window": lambda at: span(runs[at]),
+        "Value": lambda at: float(history.value[at]),
+        "Low": lambda at: float(history.low[at]),
+        "High": lambda at: float(history.high[at]),
+        "Bound": lambda at: float(history.bound[at]),
+        **({} if labels is None else {"Labelled": lambda at: float(labels.share[at])}),
+    }
+    drawn = metric_figure(view), metric_height(view)
+    parts: list[ui.Cell] = [ui.figure("timeline", *drawn, words, range(len(runs)), columns)]
     if meaning := metric_spec(metric.name).meaning:
         name = html.B(title_of(metric.name))
         parts.append(html.P([name, f": {meaning}."], className="note"))
@@ -205,7 +216,7 @@ def _metrics(view: KindView, run: WindowRun) -> html.Section:
     if not metrics:
         why = "This window's document holds no metric."
         if view.report is None:
-            why = "This window has no document: it was not judged, or retention deleted it."
+            why = NO_DOCUMENT
         return ui.panel("All metrics", [ui.empty(why)])
     order = {None: 2, "ticket": 1, "page": 0}
     body = ui.table(
@@ -250,7 +261,7 @@ def _name(view: KindView, run: WindowRun, metric: MetricResult) -> ui.Cell:
     if metric.severity:
         parts.append(ui.tag(f"▲ {metric.severity}", metric.severity))
     note: list[ui.Cell] = [ui.faint(reason(metric.note), line=True)] if metric.note else []
-    if side := _worse(metric):
+    if side := worse_side(metric):
         note.append(html.Span(f"◇ {side} {WITHIN_SEASON}", className="soft-word line"))
     return html.Div([ui.stack(*parts), *note])
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from dash import dcc, html
@@ -16,7 +19,17 @@ from driftline.dashboard.address import incident_link
 from driftline.dashboard.charts.canvas import Figure
 from driftline.dashboard.queries.alarm_views import AlarmLine
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
-from driftline.dashboard.words import STATES, age, moment, number, percent, plural, sentence
+from driftline.dashboard.words import (
+    STATES,
+    age,
+    moment,
+    number,
+    percent,
+    plural,
+    sentence,
+    title_of,
+)
+from driftline.monitors.results.metric import MetricResult
 
 Cell = Component | str
 """One cell of a table; text is always text, never markup."""
@@ -27,7 +40,19 @@ Item = TypeVar("Item")
 Columns = Mapping[str, Callable[[Item], Cell]] | Sequence[tuple[str, Callable[[Item], Cell]]]
 """The columns of a table: what a cell of an item shows, by its heading."""
 
+METRIC_COLUMNS: Mapping[str, Callable[[MetricResult], float | str | None]] = {
+    "Metric": lambda one: " ".join(filter(None, (title_of(one.name), one.group, one.label))),
+    "Window": lambda one: one.value,
+    "Low": lambda one: one.low,
+    "High": lambda one: one.high,
+    "Reference": lambda one: one.reference,
+    "Bound": lambda one: one.bound,
+}
+"""The numbers of measured metrics, as tables and files of figures have them."""
+
 STRIP_WINDOWS = 30
+TABLE_ROWS = 40
+"""Of a figure's numbers, the newest: a document of thousands of nodes is slow."""
 
 CONFIG: dcc.Graph.Config = {
     "displayModeBar": False,
@@ -133,6 +158,65 @@ def graph(name: str, figure: Figure, height_px: int, label: str) -> html.Div:
     height = {"height": f"{height_px}px"}
     drawn = dcc.Graph(id=name, figure=figure, config=CONFIG, style=height)
     return marked(html.Div(drawn, role="img", style=height), aria_label=label)
+
+
+def figure(
+    name: str,
+    drawn: Figure,
+    height_px: int,
+    words: str,
+    items: Sequence[Item],
+    columns: Mapping[str, Callable[[Item], float | str | None]],
+    *,
+    every: int = 1,
+) -> html.Figure:
+    """Show a figure under a sentence, with its numbers as a table and as a file.
+
+    The table has one of ``every`` so many, the newest.
+    """
+    shown = graph(name, drawn, height_px, words)
+    table = numbers(words, items, columns, every=every)
+    return html.Figure([html.Figcaption(words), shown, table])
+
+
+def numbers(
+    label: str,
+    items: Sequence[Item],
+    columns: Mapping[str, Callable[[Item], float | str | None]],
+    *,
+    every: int = 1,
+) -> html.Details:
+    """Offer the numbers of a figure as a table of the newest ones, and all of them as a file."""
+    rows = [[cell(item) for cell in columns.values()] for item in items]
+    text = io.StringIO()
+    csv.writer(text).writerows([list(columns), *([_plain(cell) for cell in row] for row in rows)])
+    firm = [
+        head for at, head in enumerate(columns) if not any(isinstance(row[at], str) for row in rows)
+    ]
+    body = table(
+        rows[::every][-TABLE_ROWS:],
+        [(head, partial(_number_cell, at)) for at, head in enumerate(columns)],
+        label=label,
+        kind="cards tall",
+        numeric=firm,
+    )
+    button = html.Button("CSV", type="button", className="button small")
+    parts = [
+        html.Summary("Show as a table"),
+        marked(button, data_csv=text.getvalue(), data_name=label[:60]),
+        body,
+    ]
+    return html.Details(parts, className="as-table", open=False)
+
+
+def _number_cell(at: int, row: Sequence[float | str | None]) -> str:
+    cell = row[at]
+    return cell if isinstance(cell, str) else number(cell)
+
+
+def _plain(cell: float | str | None) -> float | str | None:
+    """Return a cell of a file that no spreadsheet takes for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell
 
 
 def choices(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dash import html
 
-from driftline.dashboard.pages.parts import facts, faint, marked, panel
+from driftline.dashboard.pages.parts import Cell, facts, faint, marked, panel
 from driftline.dashboard.queries.documents import Confusion
 from driftline.dashboard.queries.views import KindView, WindowRun
 from driftline.dashboard.words import count, percent, plural
@@ -20,15 +20,18 @@ CONFUSIONS_SHOWN = 8
 def quality_parts(view: KindView, run: WindowRun) -> Sequence[html.Section]:
     """Show the confusion matrix where there are classes."""
     matrix = view.found.confusion
-    if matrix is None or not matrix.counts.sum():
-        return ()
+    return () if matrix is None or not matrix.counts.sum() else (matrix_panel(matrix),)
+
+
+def matrix_panel(matrix: Confusion, *above: Cell) -> html.Section:
+    """Show a confusion matrix, with the most frequent confusions in words."""
     total = int(matrix.counts.sum())
     right = int(matrix.counts.trace())
     note = f"{plural(total, 'labelled row')}, {percent(right / total)} correct"
     small = len(matrix.classes) <= CLASSES_SHOWN
     drawn = _matrix(matrix) if small else html.P("Too many classes for a matrix.")
     body = html.Div([drawn, _worst(matrix)], className="confusion")
-    return (panel("Confusion matrix", [body], note=note),)
+    return panel("Confusion matrix", [*above, body], note=note)
 
 
 def _matrix(matrix: Confusion) -> html.Table:
@@ -51,7 +54,7 @@ def _cell(matrix: Confusion, truth: int, guess: int) -> html.Td:
     cell = html.Td(
         [html.B(count(number)), faint(percent(share) if whole else "–")],
         className="hit" if truth == guess else "miss",
-        style={"--strength": f"{12 + 58 * share:.0f}%" if number else "0%"},
+        style={"--strength": f"{10 + 36 * share:.0f}%" if number else "0%"},
     )
     words = f"true {matrix.classes[truth]}, predicted {matrix.classes[guess]}: {number}"
     return marked(cell, aria_label=words)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
 
 from driftline.access.audit import AuditEntry, entries
+from driftline.dashboard.queries.views import EndpointLine
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
 
@@ -23,6 +25,18 @@ class AuditView:
     subject: str | None
     target: str | None
     day: str | None
+
+
+def read_changes(
+    engine: Engine, now: datetime, line: EndpointLine, alarms: Iterable[str]
+) -> AuditView:
+    """Read the newest entries about an endpoint, its monitors, their baselines and its alarms."""
+    monitors = [f"Monitor/{one.name}" for one in line.monitors]
+    baselines = {f"Baseline/{one.definition.baseline}" for one in line.monitors}
+    about = [*(f"Alarm/{one}" for one in alarms), *monitors, *baselines, f"Endpoint/{line.name}"]
+    with read_connection(engine) as connection:
+        found = entries(connection, limit=SHOWN, targets=about)
+    return AuditView(now, tuple(found), None, None, None)
 
 
 def read_audit(

@@ -168,8 +168,24 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
+class Bin:
+    """Rows of about one probability: its mean, and the share of positives with its interval."""
+
+    count: float
+    probability: float
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Details:
     preprocess: str | None = None
+    problem: str = ""
+    positive: str = ""
+    estimate_note: str | None = None
+    calibration: tuple[Bin, ...] = ()
+    counts_at_thresholds: Mapping[str, tuple[tuple[float, float], ...]] | None = None
     confusion_matrix: Mapping[str, Mapping[str, float]] | None = None
     groups: tuple[Group, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -247,6 +263,15 @@ class Report:
             [round(rows.get(truth, {}).get(name, 0)) for name in classes] for truth in classes
         ]
         return Confusion(classes, np.array(counts, dtype=np.int64))
+
+    def counts_of(self, side: str) -> np.ndarray | None:
+        """Rows above each threshold, true and false positives, shape (thresholds, 2).
+
+        ``side`` is "window" or "reference"; None where the document has none that can be drawn.
+        """
+        found = (self.details.counts_at_thresholds or {}).get(side, ())
+        counts = np.array(found, dtype=np.float64)
+        return counts if counts.ndim == 2 and len(counts) > 1 and counts[0].all() else None
 
     def pointing(self, feature: str | None = None) -> tuple[Violation, Condition] | None:
         """Return the gravest violation, of a feature or of all, that points at rows; with which.

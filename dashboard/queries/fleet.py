@@ -15,14 +15,18 @@ from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.alarm_views import AlarmsView
+from driftline.dashboard.queries.audit import AuditView
 from driftline.dashboard.queries.monitors import STAMP, one_a_start
-from driftline.dashboard.queries.views import EndpointLine, MonitorLine, WindowRun
+from driftline.dashboard.queries.views import EndpointLine, KindView, MonitorLine, WindowRun
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import is_of
 from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.tables import executions, states, warm_ups
 from driftline.monitors.warm_up.status import suppressed_columns
+
+TAB_KINDS = {"quality": "model-quality", "fairness": "bias", "attribution": "attribution"}
+"""The kind of monitors that a tab of an endpoint's page is about; "": those that judge columns."""
 
 MAP_WINDOWS = 90
 """Windows that a heat map shows."""
@@ -51,8 +55,9 @@ class DriftMap:
 class EndpointView:
     """Everything that a tab of an endpoint's page shows; ``text`` narrows the features.
 
-    ``drift`` is of ``monitor``, on the tab of drift; ``stats`` is of the tab of traffic, None where
-    the table cannot be read.
+    ``drift`` or ``measured`` is of ``monitor``, on the tabs of drift and of kinds, ``others`` are
+    those that it was chosen from; ``stats`` is of the tab of traffic, None where the table cannot
+    be read; ``changes`` are of their tab.
     """
 
     now: datetime
@@ -60,10 +65,15 @@ class EndpointView:
     tab: str
     alarms: AlarmsView
     monitor: MonitorLine | None = None
+    others: tuple[MonitorLine, ...] = ()
     drift: DriftMap | None = None
+    measured: KindView | None = None
+    changes: AuditView | None = None
     stats: EndpointReport | None = None
     unaccounted: int = 0
     text: str | None = None
+    facet: str | None = None
+    threshold: float | None = None
 
 
 def state_lines(
@@ -142,6 +152,12 @@ def firing_by_endpoint(connection: Connection) -> dict[str, int]:
         .group_by(table.endpoint)
     )
     return {row.endpoint: row.firing for row in connection.execute(query)}
+
+
+def alarm_names(connection: Connection, endpoint: str) -> list[str]:
+    """Name the alarms on metrics of an endpoint."""
+    query = select(alarms.c.name).where(alarms.c.endpoint == endpoint, reach.alarm_rows())
+    return list(connection.scalars(query))
 
 
 def endpoint_lines(

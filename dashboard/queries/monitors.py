@@ -39,6 +39,9 @@ LATER_SHOWN = 100
 """Windows after one that is not among the newest."""
 DELIVERIES_SHOWN = 12
 
+ESTIMATED = "estimated_"
+"""Begins the name of a metric that is estimated without labels."""
+
 STAMP = "%Y%m%dT%H%M%SZ"
 _NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc())
 
@@ -234,10 +237,29 @@ def kind_view(
         chosen=chosen,
         history=metric_history(connection, line, chosen, digests) if chosen else None,
         labels=label_history(connection, line, line.runs),
+        estimates=_estimates(connection, line, chosen, digests),
         changes=changes,
         kept=asked or keep,
         unread=sum(one.execution not in digests for one in line.runs),
     )
+
+
+def _estimates(
+    connection: Connection,
+    line: views.MonitorLine,
+    chosen: MetricResult | None,
+    digests: Mapping[str, Digest],
+) -> tuple[views.MetricHistory, views.MetricHistory] | None:
+    """Read the chosen metric, or the first that is estimated, by labels and without them."""
+    known = {key: one for digest in digests.values() for key, one in digest.metrics.items()}
+    names = [chosen.key if chosen else "", *known]
+    name = next((one for one in names if one in known and ESTIMATED + one in known), None)
+    if name is None:
+        return None
+    by_labels, without = (
+        metric_history(connection, line, known[key], digests) for key in (name, ESTIMATED + name)
+    )
+    return by_labels, without
 
 
 def choose_metric(
@@ -247,8 +269,11 @@ def choose_metric(
     by_key = {one.key: one for one in metrics}
     if asked is not None:
         return by_key.get(asked)
-    if keep is not None and keep in by_key:
-        return by_key[keep]
+    if keep is not None:
+        ways = (keep, f"{keep} / ", f"{keep}=")  # Of a name alone, the first of its groups.
+        keys = [key for key in by_key if key == keep or key.startswith(ways[1:])]
+        if keys:
+            return by_key[min(keys, key=len)]
     names = kind_named(kind).headline_metrics
 
     def rank(one: MetricResult) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from driftline.dashboard.address import Address
 from driftline.dashboard.queries import fleet, monitors, reach, views
 from driftline.dashboard.queries.alarm_views import AlarmsView, AlarmView, CompositeView
 from driftline.dashboard.queries.alarms import alarm_line, alarm_view, alarms_view, changes
+from driftline.dashboard.queries.audit import read_changes
 from driftline.dashboard.queries.baselines import require_baseline
 from driftline.dashboard.queries.composites import composite_view
 from driftline.dashboard.queries.notifications import Notifications
@@ -28,7 +29,6 @@ from driftline.dashboard.queries.storage import Evidence, Storage
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.external.source import UNLIMITED, Access
-from driftline.monitors.kind import kind_named
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.run.progress import list_runs, log_of
 from driftline.signature import Signature
@@ -90,27 +90,46 @@ class Stores:
             len(asked), number, ENDPOINTS_SHOWN,
         )  # fmt: skip
 
-    def endpoint(
-        self, name: str, tab: str, monitor: str | None, text: str | None, number: int
-    ) -> fleet.EndpointView:
+    def endpoint(self, address: Address) -> fleet.EndpointView:
         """Return a tab of an endpoint's page; NotFoundError when there is none of the name."""
-        now = self.now()
+        now, name, tab = self.now(), address.endpoint, address.tab
         with read_connection(self.engine) as connection:
             self._require_endpoint(connection, name)
             lines = fleet.state_lines(connection, now, name)
             alarms = alarms_view(
                 connection, now, state="ALARM", endpoint=name, size=FIRING_SHOWN, is_newest=True
             )
-            judging = [one for one in lines if kind_named(one.definition.kind).judges_columns]
-            chosen = next((one for one in judging if monitor in (None, one.name)), None)
+            kind = fleet.TAB_KINDS.get(tab)
+            others = tuple(
+                one
+                for one in lines
+                if (
+                    one.definition.kind == kind
+                    if kind
+                    else one.definition.kind_value.judges_columns
+                )
+            )
+            chosen = next((one for one in others if address.monitor in ("", one.name)), None)
             drift = None
             if tab == "drift" and chosen is not None:
-                drift = fleet.drift_map(connection, chosen.definition, text, number)
+                drift = fleet.drift_map(connection, chosen.definition, address.text, address.number)
+            named = fleet.alarm_names(connection, name) if tab == "changes" else []
+        measured = None
+        if kind and chosen is not None:
+            facet = f"DPPL / {address.facet}" if address.facet else None
+            keep = {"fairness": facet, "attribution": "ndcg"}.get(tab)
+            measured = self.measured(chosen.name, address.window, address.metric, keep)
         line = views.EndpointLine(name, lines, firing=alarms.total)
+        changes = None
+        if tab == "changes" and CURRENT.get().may("admin") and not reach.is_limited():
+            changes = read_changes(self.engine, now, line, named)
         stats = self.storage.capture_stats(name, now) if tab == "traffic" else None
         unaccounted = self.storage.unaccounted().get(name, 0) if tab == "traffic" else 0
         (line,) = self._counted([line])
-        return fleet.EndpointView(now, line, tab, alarms, chosen, drift, stats, unaccounted, text)
+        return fleet.EndpointView(
+            now, line, tab, alarms, chosen, others, drift, measured, changes, stats, unaccounted,
+            address.text, address.facet, address.threshold,
+        )  # fmt: skip
 
     def _require_endpoint(self, connection: Connection, name: str) -> None:
         """Refuse an endpoint without a monitor and without rows, for who asks."""

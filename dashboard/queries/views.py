@@ -378,10 +378,12 @@ class LabelHistory:
 class KindView(WindowView):
     """Everything that the page of a monitor of another kind shows; ``chosen`` is drawn over time.
 
-    ``unread`` counts the windows whose intervals are not known yet.
+    ``unread`` counts the windows whose intervals are not known yet; ``estimates`` are a metric over
+    time by labels, and the same without them.
     """
 
     chosen: MetricResult | None = None
     history: MetricHistory | None = None
     labels: LabelHistory | None = None
+    estimates: tuple[MetricHistory, MetricHistory] | None = None
     unread: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -84,17 +84,20 @@ def entries(
     after: Place | None = None,
     subject: str | None = None,
     target: str | None = None,
+    targets: Collection[str] | None = None,
     action: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[AuditEntry]:
-    """Return the newest entries first; those behind a place (id)."""
+    """Return the newest entries first; those behind a place (id), of one target or of several."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
     query = query.where(is_behind(after, [audit.c.id], descending=True))
     if subject is not None:
         query = query.where(audit.c.subject == subject)
     if target is not None:
         query = query.where(audit.c.target == target)
+    if targets is not None:
+        query = query.where(audit.c.target.in_(targets))
     if action is not None:
         query = query.where(audit.c.action == action)
     if since is not None:

@@ -91,6 +91,15 @@ def serving(seeded):
     thread.join(10)
 
 
+def window_at(page, place, count):
+    """Return where a place among the windows of the timeline lies, and the box of the figure."""
+    over = page.locator("#timeline .nsewdrag").last
+    expect(over).to_be_attached()
+    box = over.bounding_box()
+    # Half a window is free on either side.
+    return box["x"] + (0.5 + place) / (count + 1) * box["width"], box
+
+
 class Visit:
     """A page of the browser that keeps every fault it saw."""
 

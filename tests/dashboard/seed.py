@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Engine, create_engine, event, insert
 
+from driftline.access import tables as access_tables
 from driftline.alerts import tables as alert_tables
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
@@ -111,7 +112,7 @@ class _Clock:
 
 
 def make_engine(file: Path) -> Engine:
-    """Make a database with the tables of both rooms."""
+    """Make a database with the tables of all packages that have some."""
     engine = create_engine(f"sqlite:///{file}")
 
     @event.listens_for(engine, "connect")
@@ -121,6 +122,7 @@ def make_engine(file: Path) -> Engine:
 
     alert_tables.metadata.create_all(engine)
     monitor_tables.metadata.create_all(engine)
+    access_tables.metadata.create_all(engine)
     return engine
 
 

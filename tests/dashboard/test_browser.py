@@ -3,6 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.dashboard.conftest import window_at
+
 pytestmark = pytest.mark.browser
 
 MONITOR = "/monitors/flights-data-quality"
@@ -39,12 +41,10 @@ def test_deep_link_of_a_pager_as_first_page(visit):
 def test_click_on_a_window_opens_it(visit):
     seen = visit()
     page = seen.open(MONITOR)
-    column = page.locator("#timeline .barlayer .trace").last.locator("path").nth(9)
-    expect(column).to_be_visible()
-    box = column.bounding_box()
+    x, box = window_at(page, 9 + 0.9, 14)
 
-    # Off the marks, near a border of the column, between the panels.
-    page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.68 * box["height"])
+    # Off the marks, near a border of the window, between the panels.
+    page.mouse.click(x, box["y"] + 0.68 * box["height"])
 
     page.wait_for_url("**window=2013*")
     expect(page.locator("details.windows summary")).to_contain_text("18 Nov")

@@ -106,7 +106,7 @@ def test_click_leads_to_the_same_column_in_another_window(stores, seeded):
 
     links = figure["data"][-1]["customdata"]
 
-    assert links[-1] == f"/monitors/{seeded.monitor}/columns/carrier?window=20131122T000000Z"
+    assert links[0][-1] == f"/monitors/{seeded.monitor}/columns/carrier?window=20131122T000000Z"
 
 
 def test_documents_of_the_past_are_read_once_newest_first(stores, seeded):

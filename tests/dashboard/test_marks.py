@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from driftline.app.client.connection import ServerCalls
 from driftline.dashboard.actions import Actions
+from driftline.dashboard.address import Address
 from driftline.dashboard.pages import endpoint
 from driftline.dashboard.queries.stores import Stores
 from tests.dashboard.conftest import Visit, serving
@@ -122,7 +123,7 @@ def test_marked_and_taken_back_on_the_page(site, contexts):
 def of_endpoint(site):
     stores = Stores(site.engine, site.root, site.now)
     line = next(one for one in stores.overview().monitors if one.name == "quality")
-    return stores.endpoint(line.endpoint, "", None, None, 1)
+    return stores.endpoint(Address("endpoint", endpoint=line.endpoint))
 
 
 def test_an_endpoint_counts_what_was_expected_and_does_not_call_it_kept(site):

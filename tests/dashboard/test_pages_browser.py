@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.dashboard.conftest import window_at
 from tests.dashboard.measured_seed import ALARM_NAMES
 
 pytestmark = pytest.mark.browser
@@ -80,11 +81,9 @@ def test_click_on_a_column_s_window_opens_it(visit):
     page = seen.open(COLUMN)
     expect(page.locator(".verdict")).to_contain_text("unknown values")
     expect(page.locator("#rows tbody tr").first).to_contain_text("EDV")
-    column = page.locator("#timeline .barlayer .trace").last.locator("path").nth(3)
-    expect(column).to_be_visible()
-    box = column.bounding_box()
+    x, box = window_at(page, 3 + 0.5, 14)
 
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.click(x, box["y"] + box["height"] / 2)
 
     page.wait_for_url("**/columns/carrier?window=201311*")
     expect(page.locator("details.windows summary")).to_contain_text("12 Nov")
@@ -106,7 +105,7 @@ def test_metric_is_chosen_in_the_table_and_drawn_over_time(visit_measured):
     page = seen.open(KINDS[0])
     expect(page.get_by_role("heading", name="Brier skill over all windows")).to_be_visible()
 
-    page.get_by_role("link", name="AUC").focus()
+    page.get_by_role("link", name="AUC", exact=True).focus()
     page.keyboard.press("Enter")
 
     expect(page.get_by_role("heading", name="AUC over all windows")).to_be_visible()

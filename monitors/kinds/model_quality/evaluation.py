@@ -71,6 +71,7 @@ from driftline.monitors.kinds.model_quality.loss_segments import find_loss_segme
 from driftline.monitors.kinds.model_quality.metrics import (
     calibration,
     confusion_matrix,
+    counts_at_thresholds,
     positive_share,
 )
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
@@ -431,6 +432,15 @@ def _details(
         if answers.probability is not None and brier is not None and not brier.undefined:
             bins = calibration(answers.label == 1, answers.probability, answers.weight)
             found["calibration"] = [dict(one) for one in bins]
+            sides = {"window": answers, "reference": expected.answers}
+            found["counts_at_thresholds"] = {
+                name: [
+                    list[JsonValue](pair)
+                    for pair in counts_at_thresholds(side.label == 1, side.probability, side.weight)
+                ]
+                for name, side in sides.items()
+                if side is not None and side.probability is not None
+            }
     return found
 
 

@@ -45,6 +45,7 @@ BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
 # So far from 0 are probabilities kept, as scikit-learn does: a sure mistake is dear, not infinite.
 SURE = float(np.finfo(np.float64).eps)
 # In how many bins at most a calibration is shown.
+THRESHOLDS = 101
 CALIBRATION_BINS = 10
 # With fewer rows beside the most frequent class, means of losses cannot be bounded.
 LEAST_OF_CLASS = 10
@@ -313,6 +314,26 @@ def calibration(
             }
         )
     return found
+
+
+def counts_at_thresholds(
+    label: NDArray[np.bool_], probability: Numbers, weights: Numbers | None = None
+) -> list[list[float]]:
+    """Count what each threshold from 0 to 1, a hundredth apart, would call positive.
+
+    Whoever has these draws the curves and the confusion matrix of any threshold without the rows.
+
+    Returns
+    -------
+    list of [float, float]
+        By threshold, 101 of them: rows with a probability at or above it whose label is positive,
+        and those whose label is negative. Of rows with weights, the sums of these.
+    """
+    steps = np.linspace(0, 1, THRESHOLDS)
+    place = np.maximum(np.searchsorted(steps, probability, side="right") - 1, 0)
+    table = np.bincount(2 * place + label, weights, 2 * THRESHOLDS).reshape(THRESHOLDS, 2)
+    above: list[list[float]] = np.cumsum(table[::-1], axis=0)[::-1, ::-1].tolist()
+    return above
 
 
 def _total(values: Numbers, weights: Numbers | None) -> float:

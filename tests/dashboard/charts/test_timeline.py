@@ -54,9 +54,11 @@ def test_each_kind_of_window_has_its_own_shape():
 def test_whole_column_of_a_window_leads_to_it():
     columns = timeline_figure("a/b", RUNS, None, "temp")["data"][-1]
 
-    assert columns["customdata"][0] == "/monitors/a%2Fb?window=20131101T000000Z&keep=temp"
-    assert len(columns["customdata"]) == len(RUNS)
-    assert columns["width"] == [86_400_000] * len(RUNS)
+    (links,) = columns["customdata"]
+    assert links[0] == "/monitors/a%2Fb?window=20131101T000000Z&keep=temp"
+    assert len(links) == len(RUNS)
+    # The windows' edges: the last one's end, too.
+    assert len(columns["x"]) == len(RUNS) + 1
 
 
 def test_one_window_alone_does_not_fill_the_chart():

@@ -15,6 +15,7 @@ from driftline.alerts.tables import outbox
 from driftline.capture.audit.note import write_note
 from driftline.capture.audit.report import Coverage
 from driftline.capture.spool.writer import SpoolWriter
+from driftline.dashboard.address import parse
 from driftline.dashboard.pages import endpoint as endpoint_page
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.pages import overview as overview_page
@@ -42,7 +43,7 @@ def test_overview_counts_what_the_tables_hold(stores, seeded):
         rows = connection.scalar(select(func.sum(executions.c.row_count)))
         sent = connection.scalar(select(func.count()).select_from(outbox))
     assert len(view.monitors[0].runs) == windows
-    stats = stores.endpoint("flights", "traffic", None, None, 1).stats
+    stats = stores.endpoint(parse("/endpoints/flights/traffic")).stats
     assert stats.rows == rows
     assert view.shown[0].coverage == stats.overall
     assert len(view.deliveries) == sent
@@ -297,7 +298,7 @@ def test_a_broken_table_hides_neither_alarms_nor_other_endpoints(seeded, tmp_pat
     assert {line.name: line.coverage for line in view.shown} == {
         "flights": None, "other": Coverage(0, 0),
     }  # fmt: skip
-    page = str(endpoint_page.page(broken.endpoint("flights", "traffic", None, None, 1)))
+    page = str(endpoint_page.page(broken.endpoint(parse("/endpoints/flights/traffic"))))
     assert "The captured rows cannot be read now" in page
 
 
@@ -457,9 +458,9 @@ def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_pat
     writer.close()
     sink_all(root, spool)
     stores = Stores(seeded.engine, root, seeded.now)
-    whole = stores.endpoint("orders", "traffic", None, None, 1)
+    whole = stores.endpoint(parse("/endpoints/orders/traffic"))
     write_note(root, {"missing_by_endpoint": {"orders": 2}, "doubled_by_endpoint": {"orders": 1}})
-    broken = Stores(seeded.engine, root, seeded.now).endpoint("orders", "traffic", None, None, 1)
+    broken = Stores(seeded.engine, root, seeded.now).endpoint(parse("/endpoints/orders/traffic"))
 
     stats = whole.stats
     assert (stats.overall.dropped, whole.unaccounted) == (1, 0)
@@ -497,7 +498,7 @@ def test_endpoints_are_narrowed_by_text_and_state(stores):
 
 
 def test_drift_of_columns_is_what_their_reports_say(stores, seeded):
-    view = stores.endpoint("flights", "drift", None, None, 1)
+    view = stores.endpoint(parse("/endpoints/flights/drift"))
     shown = stores.monitor(seeded.monitor, BUG, None)
     place = [start for start, _ in view.drift.windows].index(shown.run.start)
     by_name = dict(zip(view.drift.features, view.drift.ratios[:, place], strict=True))
@@ -555,4 +556,4 @@ def test_of_two_parts_that_were_run_by_hand_all_pages_show_the_one_judged_last(
 
 def test_an_endpoint_that_is_not_there_is_not_found(stores):
     with pytest.raises(NotFoundError):
-        stores.endpoint("none", "", None, None, 1)
+        stores.endpoint(parse("/endpoints/none"))

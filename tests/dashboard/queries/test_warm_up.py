@@ -9,6 +9,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from driftline.app.client.connection import ServerCalls
 from driftline.dashboard.actions import Actions
+from driftline.dashboard.address import Address
 from driftline.dashboard.pages import endpoint as endpoint_page
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.queries.stores import Stores
@@ -59,7 +60,7 @@ def test_what_is_held_back_is_said_where_nothing_else_is_wrong(server, stores):
     assert "driftline monitor baseline quality --from 2026-01-12T00:00:00Z" in view.warm_up.words
     assert "The baseline does not fit" in page
     assert "No violations" not in monitor_page.verdict(view, view.run)
-    of_endpoint = endpoint_page.page(stores.endpoint(line.endpoint, "", None, None, 1))
+    of_endpoint = endpoint_page.page(stores.endpoint(Address("endpoint", endpoint=line.endpoint)))
     assert "is suppressed because the baseline does not fit" in text(of_endpoint)
 
 

@@ -314,6 +314,9 @@ def test_people_get_a_confusion_matrix_and_a_calibration_table(reference: Baseli
     assert list(matrix) == ["0", "1"]
     assert sum(sum(row.values()) for row in matrix.values()) == 7 * DAY_ROWS
     assert len(details["calibration"]) == 10
+    sides = details["counts_at_thresholds"]
+    assert {name: len(one) for name, one in sides.items()} == {"window": 101, "reference": 101}
+    assert sum(sides["window"][0]) == 7 * DAY_ROWS
 
 
 def test_the_segment_that_loses_most_is_named(reference: Baseline) -> None:

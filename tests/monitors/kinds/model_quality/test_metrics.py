@@ -21,6 +21,7 @@ from driftline.monitors.kinds.model_quality.metrics import (
     by_lot,
     calibration,
     confusion,
+    counts_at_thresholds,
     multiclass_metrics,
     regression_metrics,
 )
@@ -321,6 +322,24 @@ def test_two_or_more_classes_agree_with_scikit_learn_whatever_the_rows(rows) -> 
 
     wanted = peer.fbeta_score(label, answer, beta=2, average="weighted", zero_division=0)
     assert found["weighted_f2"].value == pytest.approx(wanted)
+
+
+def test_each_threshold_has_the_counts_that_the_rows_have() -> None:
+    label, _, probability = binary_rows(5000)
+
+    counts = counts_at_thresholds(label, probability)
+
+    assert len(counts) == 101
+    assert counts[0] == [label.sum(), (~label).sum()]
+    for place in (0, 13, 50, 99, 100):
+        above = probability >= place / 100
+        assert counts[place] == [(label & above).sum(), (~label & above).sum()]
+    whole = np.array([1, 1, 0], dtype=bool)
+    edges = np.array([1.0, 0.5, 0.5])
+    assert counts_at_thresholds(whole, edges)[50] == [2, 1]
+    assert counts_at_thresholds(whole, edges)[51] == [1, 0]
+    assert counts_at_thresholds(whole, edges, np.array([2.0, 0.5, 4.0]))[50] == [2.5, 4.0]
+    assert counts_at_thresholds(whole[:0], edges[:0])[0] == [0, 0]
 
 
 def test_calibration_has_at_most_ten_bins_that_hold_every_row() -> None:

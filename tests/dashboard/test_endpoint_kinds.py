@@ -1,0 +1,266 @@
+"""The tabs of an endpoint's page about one kind of monitor, and who changed what."""
+
+import csv
+import io
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import plotly.utils
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import delete
+
+from driftline.access.audit import record
+from driftline.access.principal import CURRENT, Principal
+from driftline.access.tables import audit
+from driftline.dashboard.address import parse
+from driftline.dashboard.app import render
+from driftline.dashboard.charts.metric import metric_figure
+from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages.endpoint import page as draw
+from driftline.dashboard.queries.documents import read_report
+from driftline.dashboard.queries.stores import Stores
+from tests.dashboard.measured_seed import HOSTILE
+
+QUALITY, FAIRNESS = "/endpoints/flights/quality", "/endpoints/flights/fairness"
+ATTRIBUTION, CHANGES = "/endpoints/flights/attribution", "/endpoints/flights/changes"
+
+
+@pytest.fixture(scope="module")
+def stores(measured):
+    return Stores(measured.engine, measured.root, measured.now)
+
+
+def drawn(stores, path: str) -> str:
+    asked, _, query = path.partition("?")
+    return json.dumps(render(stores, parse(asked, query)), cls=plotly.utils.PlotlyJSONEncoder)
+
+
+def test_four_metrics_stand_first_and_estimates_behind_what_labels_say(stores):
+    view = stores.endpoint(parse(QUALITY))
+
+    text = str(draw(view).children[2:])
+
+    shown = [text.index(f"children='{name}'") for name in ("AUC", "Brier skill", "precision")]
+    assert shown == sorted(shown)
+    assert "◇" not in text.split("Brier skill over all windows")[0].split("All ")[0]
+    assert "▲ violation (page)" in text
+    assert view.measured.estimates[0].metric.name == "auc"
+    assert view.measured.estimates[1].metric.name == "estimated_auc"
+    assert "AUC: 14 windows have both, none with intervals apart" in text
+
+
+def test_the_matrix_is_the_model_s_own_or_that_of_the_threshold_in_the_address(stores):
+    own, at = drawn(stores, QUALITY), drawn(stores, f"{QUALITY}?thr=0.5")
+
+    # The model calls 380 rows positive; 0.79 comes nearest.
+    assert "Recall 15.4% at a false positive rate of 5.0% (threshold 0.79)" in own
+    assert "(threshold 0.50)" in at
+    assert "which is the nearest to the model's own" in own
+    assert "the model's own" not in at
+
+
+@pytest.mark.parametrize("thr", ["2", "-1", "nan", "x", "", "0.5.5", "1e999"])
+def test_a_threshold_that_is_none_is_as_if_it_were_not_there(stores, thr):
+    assert "(threshold 0.79)" in drawn(stores, f"{QUALITY}?thr={thr}")
+
+
+def test_a_document_without_counts_still_shows_its_matrix(stores):
+    view = stores.endpoint(parse(QUALITY))
+    details = replace(view.measured.report.details, counts_at_thresholds=None, calibration=())
+    report = replace(view.measured.report, details=details)
+    text = str(draw(replace(view, measured=replace(view.measured, report=report))))
+
+    assert "Confusion matrix" in text
+    assert "ROC curve" not in text
+
+
+@pytest.mark.parametrize(
+    "counts", [{"window": [[1]]}, {"window": [[0, 0], [0, 0]]}, {"window": 5}, 7]
+)
+def test_counts_that_cannot_be_drawn_are_as_if_they_were_not_there(counts):
+    report = read_report({"kind": "model-quality", "details": {"counts_at_thresholds": counts}})
+
+    assert report.counts_of("window") is None
+
+
+def test_the_reference_s_own_bias_is_told_from_change(stores):
+    text = drawn(stores, FAIRNESS)
+
+    assert "no difference shown" in text
+    assert "+0.09, intervals apart" in text
+    assert "can't tell from chance" in text
+    assert "Groups of origin" in text
+
+
+def test_ranks_then_and_now_name_who_moved_most(stores):
+    text = drawn(stores, ATTRIBUTION)
+
+    assert "2 of 9 features moved by 3 ranks or more; minute most, from 9 to 2" in text
+    assert "NDCG, label0 over all windows" in text
+
+
+def test_an_older_window_is_a_link_and_stays_while_a_metric_is_chosen(stores):
+    view = stores.endpoint(parse(QUALITY, "window=20130701T000000Z&metric=auc"))
+
+    assert view.measured.run.stamp == "20130701T000000Z"
+    assert view.measured.chosen.name == "auc"
+    assert "/quality?metric=brier_skill&window=20130701T000000Z" in str(draw(view)) or (
+        "/quality?window=20130701T000000Z&metric=brier_skill" in str(draw(view))
+    )
+
+
+@pytest.mark.parametrize("tab", ["quality", "fairness", "attribution"])
+def test_without_such_a_monitor_the_tab_says_how_to_get_one(stores, tab):
+    view = stores.endpoint(parse("/endpoints/flights"))
+
+    text = str(draw(replace(view, tab=tab)))
+
+    assert "watches this endpoint yet" in text
+    assert "driftline deploy MODEL --name flights" in text
+
+
+@pytest.mark.parametrize("tab", [QUALITY, FAIRNESS, ATTRIBUTION])
+def test_a_window_without_document_leaves_a_page(stores, tab):
+    view = stores.endpoint(parse(tab))
+    text = str(draw(replace(view, measured=replace(view.measured, report=None))))
+
+    assert "retention deleted it" in text
+    assert "over all windows" in text
+
+
+def test_a_file_of_numbers_is_no_formula_and_has_all_rows():
+    part = ui.numbers("n", range(100), {"Name": lambda at: f"=1+{at}", "Value": lambda at: at / 3})
+    button = part.children[1]
+    rows = list(csv.reader(io.StringIO(getattr(button, "data-csv"))))
+
+    assert rows[0] == ["Name", "Value"]
+    assert len(rows) == 101
+    assert rows[2] == ["'=1+1", str(1 / 3)]
+
+
+@contextmanager
+def asking(**who):
+    mark = CURRENT.set(Principal("ana", via="session", **who))
+    yield
+    CURRENT.reset(mark)
+
+
+@pytest.fixture
+def noted(measured):
+    now = measured.now() - timedelta(days=1)
+    with measured.engine.begin() as connection:
+        record(connection, "update", "Monitor/flights-bias", now, before={"owner": "a"},
+               after={"owner": "b"})  # fmt: skip
+        record(connection, "promote", "Baseline/flights", now, after={"version": "7"})
+        record(connection, "update", "Monitor/prices", now, after={"owner": "hidden"})
+    yield
+    with measured.engine.begin() as connection:
+        connection.execute(delete(audit))
+
+
+def test_changes_are_those_of_the_endpoint_and_what_watches_it(stores, noted):
+    with asking(roles=frozenset({"admin"})):
+        text = drawn(stores, CHANGES)
+
+    assert "Monitor/flights-bias" in text
+    assert 'owner: \\"a\\" -> \\"b\\"' in text
+    assert "Baseline/flights" in text
+    assert "prices" not in text
+
+
+@pytest.mark.parametrize(
+    ("who", "why"),
+    [
+        ({"roles": frozenset({"viewer"})}, "This takes the role admin"),
+        ({"roles": frozenset({"admin"}), "endpoints": frozenset({"flights"})}, "for some"),
+    ],
+)
+def test_changes_are_for_whom_the_audit_log_is(stores, noted, who, why):
+    with asking(**who):
+        text = drawn(stores, CHANGES)
+
+    assert why in text
+    assert "flights-bias" not in text
+
+
+@pytest.mark.browser
+def test_the_threshold_follows_the_hand_and_goes_into_the_address(visit_measured):
+    seen = visit_measured()
+    page = seen.open("/endpoints/flights")
+    page.get_by_role("link", name="Quality", exact=True).click()
+    slider = page.get_by_role("slider", name="Threshold")
+    expect(slider).to_have_value("0.79")
+
+    slider.focus()
+    page.keyboard.press("Home")
+
+    # Below every probability all rows are called positive.
+    page.wait_for_url("**/endpoints/flights/quality?thr=0.00")
+    matrix = page.get_by_role("table", name="Confusion matrix")
+    expect(matrix).to_contain_text("4,300")
+    expect(page.get_by_text("(threshold 0.00)").first).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("slider", name="Threshold")).to_have_value("0")
+    seen.check()
+
+
+@pytest.mark.browser
+def test_numbers_of_a_figure_come_as_a_file(visit_measured):
+    seen = visit_measured()
+    page = seen.open(ATTRIBUTION)
+    panel = page.locator("section", has=page.get_by_role("heading", name="Rank then and now"))
+    panel.get_by_text("Show as a table").click()
+
+    with page.expect_download() as file:
+        panel.get_by_role("button", name="CSV").click()
+    rows = list(csv.reader(io.StringIO(file.value.path().read_text())))
+
+    assert [row[:3] for row in rows[:2]] == [
+        ["Feature", "Rank before", "Rank now"],
+        ["hour", "1", "1"],
+    ]
+    assert HOSTILE in {row[0] for row in rows}
+    seen.check()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_tabs_fit_every_screen_and_stay_small(visit_measured, width, scheme):
+    seen = visit_measured(width, scheme)
+
+    for path in (QUALITY, FAIRNESS, ATTRIBUTION, CHANGES):
+        page = seen.open(path)
+        wide = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
+        assert wide <= 0, path
+        assert page.evaluate("() => document.querySelectorAll('*').length") < 3_000, path
+        assert page.locator("h1").count() == 1, path
+    seen.check()
+
+
+def test_long_histories_draw_lines_in_place_of_marks(stores):
+    view = stores.endpoint(parse(QUALITY)).measured
+    runs = tuple(
+        replace(
+            run, start=run.start + at * timedelta(days=200), end=run.end + at * timedelta(days=200)
+        )
+        for at in range(10)
+        for run in view.monitor.runs
+    )
+    wide = {
+        name: np.tile(getattr(view.history, name), 10)
+        for name in ("value", "low", "high", "bound", "violated")
+    }
+    labels = replace(view.labels, rows=np.tile(view.labels.rows, 10),
+                     labelled=np.tile(view.labels.labelled, 10))  # fmt: skip
+    figure = metric_figure(
+        replace(view, monitor=replace(view.monitor, runs=runs), labels=labels,
+                history=replace(view.history, **wide))
+    )  # fmt: skip
+    marks = sum(len(one["x"]) for one in figure["data"] if one.get("mode") == "markers")
+
+    assert marks == 10 * int(view.history.violated.sum() + view.history.apart.sum())
+    assert not [one for one in figure["data"] if one["type"] == "bar"]
