@@ -534,12 +534,11 @@ def _captured(
 
 def _codes(table: pa.Table, name: str) -> tuple[NDArray[np.intp], list[str]]:
     """Return each row's text as a code, shape (rows,), -1 where there is none; and sorted texts."""
-    try:
-        encoded = class_texts(table[name])
-    except pa.ArrowNotImplementedError as error:
+    if pa.types.is_nested(table[name].type):
         raise InputError(
             f'column "{name}" holds {table[name].type}; expected texts, numbers or truth values'
-        ) from error
+        )
+    encoded = class_texts(table[name])
     texts = np.array(encoded.dictionary.to_pylist(), object)
     order = np.argsort(texts)
     # The last place is that of no text.

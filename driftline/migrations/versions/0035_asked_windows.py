@@ -13,6 +13,7 @@ down_revision = "0034"
 branch_labels = None
 depends_on = None
 
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 INDEXES = {
     "ix_monitors_executions_started_at": ["started_at"],
     "ix_monitors_executions_status_started_at": ["status", "started_at"],
@@ -36,7 +37,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("monitors_executions") as batch:
         batch.add_column(sa.Column("failure_type", sa.String(64), nullable=True))
-        batch.add_column(sa.Column("failure_record", sa.BigInteger(), nullable=True))
+        batch.add_column(sa.Column("failure_record", BIG, nullable=True))
     for name, columns in INDEXES.items():
         op.create_index(op.f(name), "monitors_executions", columns)
 
