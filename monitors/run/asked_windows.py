@@ -53,11 +53,6 @@ def ask(
         connection.execute(statement.on_conflict_do_update(index_elements=[*_KEY], set_=wish), rows)
 
 
-def monitors_asked(connection: Connection, moment: datetime) -> set[str]:
-    """Return the monitors of which windows wait for a scheduler, those left out that rest."""
-    return set(connection.scalars(select(_table.monitor).where(_may_run(moment)).distinct()))
-
-
 def list_asked(
     connection: Connection, monitor: str, moment: datetime, limit: int
 ) -> list[AskedWindow]:

@@ -109,7 +109,6 @@ class Scheduler:
         self.drift_tests = DriftTestCache()
         self._states = MonitorStates()
         self._upstream: Upstream  # As of the look that is going on.
-        self._asked: set[str] = set()  # Monitors of which somebody asked for windows.
         # When each monitor's tables were looked at last; only what is found is written down.
         self._looked_at: dict[str, datetime] = {}
 
@@ -137,7 +136,6 @@ class Scheduler:
         with read_connection(self.engine) as connection:
             found = self._states.read(connection)
             self._upstream = Upstream(connection, found)
-            self._asked = asked_windows.monitors_asked(connection, self.lease_clock())
         # What waits for others comes behind them, so that its turn is in the same look.
         found.sort(key=lambda one: (-one.definition.priority, bool(one.definition.depends_on)))
         known = self._upstream.states
@@ -150,7 +148,7 @@ class Scheduler:
             if self.asks_models not in (None, state.definition.kind_value.needs_model):
                 continue
             is_over = not state.definition.timetable.is_recurring and state.next_window() is None
-            if is_over and state.definition.name not in self._asked:
+            if is_over and state.asked_for is None:
                 continue
             try:
                 ran.extend(self._run_monitor(state, stop))
@@ -165,7 +163,7 @@ class Scheduler:
         moment = self.lease_clock()
         if state.begin is None or state.is_leased(self.owner, moment):
             return
-        is_wanted = definition.name in self._asked or self._is_due(state, moment)
+        is_wanted = state.is_asked(moment) or self._is_due(state, moment)
         if not is_wanted and not self._is_touched(state, moment):
             return
         is_captured = definition.source is None
@@ -223,7 +221,7 @@ class Scheduler:
         if state.once is None:
             state = self._look(state)
         yield from self._run_due(state, judge, stop)
-        if state.definition.name in self._asked:
+        if state.is_asked(self.lease_clock()):
             yield from self._run_asked(state, partial(judge, is_asked=True), stop)
         if state.touched and self._may_revisit(state, self.lease_clock()):
             yield from self._run_touched(state, judge, stop)
@@ -288,9 +286,7 @@ class Scheduler:
                 return
             done = {"done_until": window.end, "attempts": 0, "failure": None, "retry_at": None}
             # One statement for both where nothing is left to do: half of what a turn writes.
-            is_last = window == windows[-1] and not (
-                state.touched or definition.name in self._asked
-            )
+            is_last = window == windows[-1] and not (state.touched or state.asked_for)
             if not self._keep(definition, is_last=is_last, **done):
                 return
             state = replace(state, begin=window.end, attempts=0)

@@ -12,19 +12,28 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, select
 
 from driftline.alerts.metrics.identity import chunks
+from driftline.baseline.times import EPOCH
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
+from driftline.database.columns import UtcDateTime
 from driftline.monitors.definitions import MonitorDefinition, from_row, read_all
 from driftline.monitors.schedule import Schedule, due_windows, windows_from
-from driftline.monitors.tables import definitions, leases
+from driftline.monitors.tables import asked_windows, definitions, leases
 
 # A scheduler that keeps up has long run a window by then, its delay counted.
 OVERDUE_AFTER = timedelta(minutes=10)
 # Between two attempts to run a window.
 LONGEST_REST = timedelta(minutes=5)
+# When the first of the windows that somebody asked for may be run: one that was not tried, always.
+_ASKED_FOR = (
+    select(func.min(func.coalesce(asked_windows.c.retry_at, literal(EPOCH, UtcDateTime))))
+    .where(asked_windows.c.monitor == definitions.c.name)
+    .scalar_subquery()
+    .label("asked_for")
+)
 # What tells one definition of a monitor from another.
 _STAMP = (definitions.c.name, definitions.c.created_at, definitions.c.updated_at)
 
@@ -48,6 +57,8 @@ class MonitorState:
     retry_at: datetime | None = None  # In real time.
     once: Window | None = None  # The only window, where the schedule has one.
     first: datetime | None = None  # What `begin` was before any window was run.
+    # From when on a window is to be run that somebody asked for, in real time; None: none is.
+    asked_for: datetime | None = None
 
     def next_window(self) -> Window | None:
         """Return the window that comes next, over or not; None where none comes any more."""
@@ -83,6 +94,10 @@ class MonitorState:
         # One that lies further ahead was written by a clock that has been set back since.
         return self.retry_at is not None and moment < self.retry_at <= moment + LONGEST_REST
 
+    def is_asked(self, moment: datetime) -> bool:
+        """Return whether a window that somebody asked for may be run at a moment."""
+        return self.asked_for is not None and self.asked_for <= moment
+
     def is_leased(self, owner: str, moment: datetime) -> bool:
         """Return whether another than this owner has the lease at a moment."""
         if self.owner in (None, owner) or self.expires_at is None:
@@ -102,7 +117,7 @@ class MonitorStates:
 
     def read(self, connection: Connection) -> list[MonitorState]:
         """Return all monitors by name; one that stands as before is the same object."""
-        query = _states(*_STAMP).order_by(definitions.c.name)
+        query = _states(*_STAMP, _ASKED_FOR).order_by(definitions.c.name)
         rows = {row.name: row for row in connection.execute(query)}
         stamps = {name: tuple(row[: len(_STAMP)]) for name, row in rows.items()}
         self._unrun = {
@@ -123,7 +138,8 @@ class MonitorStates:
                 continue
             before = known.get(name)
             if before is None or before[0] != row:
-                before = row, unrun if row.done_until is None else with_state(unrun, row)
+                state = unrun if row.done_until is None else with_state(unrun, row)
+                before = row, replace(state, asked_for=row.asked_for)
             self._states[name] = before
         return [state for _, state in self._states.values()]
 
@@ -172,7 +188,7 @@ def with_state(state: MonitorState, row: Row[tuple[object, ...]]) -> MonitorStat
     )
 
 
-def _states(*of_definition: Column[Any]) -> Select[tuple[object, ...]]:
+def _states(*of_definition: ColumnElement[Any]) -> Select[tuple[object, ...]]:
     states = [column for column in leases.c if column.name != "monitor"]
     joined = definitions.outerjoin(leases, leases.c.monitor == definitions.c.name)
     return select(*of_definition, *states).select_from(joined)
