@@ -23,6 +23,8 @@ from io import FileIO, TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from driftline.serving.hosting.file_lock import lock_file
+
 # Of a file, and of the one before it.
 LARGEST_BYTES = 8 << 20
 OLDER = ".1"
@@ -141,14 +143,7 @@ def _plain(name: str) -> str:
 
 def _locked(path: Path) -> int | None:
     """Return a descriptor that holds the lock beside a file; None where another one does."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(path.with_suffix(".lock"), flags, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    return lock_file(path.with_suffix(".lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _delete_unheld(locks: Iterable[Path]) -> None:

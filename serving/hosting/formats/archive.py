@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
 
+from driftline.serving.hosting.file_lock import lock_file
 from driftline.serving.hosting.formats.model_format import ModelError
 
 MEMBERS_MAX = 10_000
@@ -49,7 +50,7 @@ class Unpacked:
         if target in self._locks:
             return target
         while True:
-            lock = _lock(place / f"{digest}.lock", fcntl.LOCK_SH)
+            lock = lock_file(place / f"{digest}.lock", fcntl.LOCK_SH)
             assert lock is not None  # It waits.
             if target.exists():
                 self._locks[target] = lock
@@ -60,7 +61,7 @@ class Unpacked:
 
 def _unpack_alone(archive: Path, target: Path) -> None:
     """Unpack an archive, unless another process has just done so."""
-    lock = _lock(target.with_suffix(".lock"), fcntl.LOCK_EX)
+    lock = lock_file(target.with_suffix(".lock"), fcntl.LOCK_EX)
     assert lock is not None  # It waits.
     half = target.with_suffix(".half")
     try:
@@ -165,28 +166,10 @@ def _own_folder() -> Path:
     return folder
 
 
-def _lock(path: Path, how: int) -> int | None:
-    """Open and lock a file; None where another has it and ``how`` does not wait."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, how)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        try:
-            is_same = os.fstat(descriptor).st_ino == path.stat().st_ino
-        except FileNotFoundError:
-            is_same = False
-        if is_same:
-            return descriptor
-        os.close(descriptor)  # Removed meanwhile, by `_remove_unused`.
-
-
 def _remove_unused(place: Path) -> None:
     """Remove the archives that no process uses."""
     for path in place.glob("*.lock"):
-        lock = _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = lock_file(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if lock is None:
             continue
         for folder in (path.with_suffix(""), path.with_suffix(".half")):
