@@ -34,7 +34,7 @@ from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.dashboard.queries import alarm_points, alarm_views, reach
-from driftline.dashboard.queries.views import MonitorLine
+from driftline.dashboard.queries.views import MonitorLine, page_within
 from driftline.dashboard.words import OWN, duration, limit_words, metric_words, moment
 from driftline.errors import DriftlineError
 
@@ -132,7 +132,7 @@ def alarms_view(
     asked += [_says(text)] if text else []
     asked += [table.endpoint == endpoint] if endpoint is not None else []
     total = connection.scalar(select(func.count()).select_from(alarms_table).where(*asked)) or 0
-    number = min(number, max(1, math.ceil(total / size)))
+    number = page_within(number, total, size)
     query = (
         select(alarms_table)
         .where(*asked)

@@ -17,7 +17,13 @@ from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.alarm_views import AlarmsView
 from driftline.dashboard.queries.audit import AuditView
 from driftline.dashboard.queries.monitors import STAMP, one_a_start
-from driftline.dashboard.queries.views import EndpointLine, KindView, MonitorLine, WindowRun
+from driftline.dashboard.queries.views import (
+    EndpointLine,
+    KindView,
+    MonitorLine,
+    WindowRun,
+    page_within,
+)
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import is_of
 from driftline.monitors.run.overdue import overdue
@@ -199,7 +205,7 @@ def drift_map(
                 ratios[place[name], at] = ratio
     worst = np.nanmax(ratios, axis=1, initial=0.0) if names else np.zeros(0)
     order = sorted(range(len(names)), key=lambda at: (-worst[at], names[at]))
-    number = min(number, max(1, -(-len(names) // MAP_FEATURES)))
+    number = page_within(number, len(names), MAP_FEATURES)
     shown = order[MAP_FEATURES * (number - 1) : MAP_FEATURES * number]
     return DriftMap(
         windows=tuple((start, by_start[start][0]) for start in starts),

@@ -83,7 +83,7 @@ class Stores:
             and (state is None or (line.worst.state if line.worst else "none") == state)
         ]
         asked.sort(key=lambda one: (one.worst.rank if one.worst else 9, -one.firing, one.name))
-        number = min(number, max(1, -(-len(asked) // ENDPOINTS_SHOWN)))
+        number = views.page_within(number, len(asked), ENDPOINTS_SHOWN)
         shown = asked[ENDPOINTS_SHOWN * (number - 1) : ENDPOINTS_SHOWN * number]
         return views.OverviewView(
             now, tuple(endpoints), tuple(self._counted(shown)), alarms, sent, dead, text, state,

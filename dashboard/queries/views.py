@@ -35,6 +35,11 @@ UNKNOWN = "UNKNOWN"
 """The state of an alarm before its history begins."""
 
 
+def page_within(number: int, total: int, size: int) -> int:
+    """Return the number of a page, from 1, or of the last one where there are not so many."""
+    return min(number, max(1, -(-total // size)))
+
+
 @dataclass(frozen=True, slots=True)
 class WindowRun:
     """The newest execution of a monitor on one window.

@@ -7,13 +7,14 @@ or quote, the value of a single row goes: why so, and what lost, is in docs/why/
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 import numpy as np
 from sqlalchemy import Connection, Engine, Row, delete, func, or_, select, update
 
 from driftline.alerts import tables as alert_tables
+from driftline.alerts.metrics.identity import chunks
 from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
 from driftline.baseline.times import EPOCH
 from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 MICROSECOND = timedelta(microseconds=1)
 # Reasons of failure that quote nothing, and that pages know by their words.
 PLAIN_REASONS = (NO_DATA, NO_LABELS)
-CHUNK = 500
 # What PostgreSQL keeps of a changed row until its table is written anew.
 CHANGED_TABLES = (
     executions.name, alert_tables.datapoints.name, alert_tables.outbox.name,
@@ -163,7 +163,7 @@ def _window(run: _Run) -> Window:
 def _clear_rows(connection: Connection, runs: Sequence[_Run]) -> None:
     """Clear executions and datapoints."""
     table, points, metrics = executions.c, alert_tables.datapoints.c, alert_tables.metrics.c
-    for some in _chunks([one.id for one in runs]):
+    for some in chunks([one.id for one in runs]):
         chosen = table.id.in_(some)
         connection.execute(update(executions).where(chosen, table.cause != "").values(cause=ERASED))
         connection.execute(
@@ -178,7 +178,7 @@ def _clear_rows(connection: Connection, runs: Sequence[_Run]) -> None:
         metrics.namespace == DATA_METRICS, metrics.name.startswith("feature_data_", autoescape=True)
     )
     sources = {f"monitor:{one.monitor}/{_window(one).stamp}": one for one in runs}
-    for some in _chunks(sorted(sources)):
+    for some in chunks(sorted(sources)):
         chosen = points.source.in_(some)
         connection.execute(
             delete(alert_tables.datapoints).where(chosen, points.metric_id.in_(columns))
@@ -200,7 +200,3 @@ def _note(run: _Run) -> dict[str, object]:
         "window": window.stamp,
         "link": window_link(run.monitor, window, None),
     }
-
-
-def _chunks(found: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (found[at : at + CHUNK] for at in range(0, len(found), CHUNK))

@@ -8,7 +8,7 @@ it. Files go after that, and once more when the lease of whoever worked on it ha
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
 
 from driftline.alerts import tables as alert_tables
+from driftline.alerts.metrics.identity import chunks
 from driftline.alerts.notify.erasing import clear_told
 from driftline.capture.erasure.clearing import ClearedRequests
 from driftline.database.engine import read_connection
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 
 # What is told of an invocation that was not answered yet.
 REASON = "erased on request"
-_CHUNK = 500
 _CHANGED_TABLES = (
     async_requests.name, transform_jobs.name, alert_tables.outbox.name, alert_tables.attempts.name
 )  # fmt: skip
@@ -59,7 +59,7 @@ def clear_requests(
         return ClearedRequests()
     cleared = ClearedRequests()
     with engine.begin() as connection:
-        for some in _chunks(sorted(inference_ids)):
+        for some in chunks(sorted(inference_ids)):
             cleared += _clear_invocations(connection, endpoint, some, now, dry_run=dry_run)
         jobs = clear_reasons(
             connection, inference_ids, endpoint if of_rows else None, dry_run=dry_run
@@ -115,7 +115,7 @@ def _clear_invocations(
 
 
 def _tell(connection: Connection, request: AsyncRequest, now: datetime) -> None:
-    """Tell whoever waits for an answer that none will come."""
+    """Notify whoever waits for an answer that none will come."""
     with suppress(NotFoundError):  # Of an endpoint that is gone nobody is told anything.
         spec = store.get(connection, "Endpoint", request.endpoint).spec
         config = spec.get("async_inference_config") or {"output_config": {}}
@@ -136,7 +136,7 @@ def remove_files(engine: Engine, now: datetime) -> int:
     for row in rows:
         remove_files_of(request_of(row))
     over = [row.id for row in rows if row.lease_until is None or row.lease_until <= now]
-    for some in _chunks(over):
+    for some in chunks(over):
         with engine.begin() as connection:
             connection.execute(
                 update(async_requests)
@@ -155,7 +155,3 @@ def remove_files_of(request: AsyncRequest) -> None:
             path = Path(place.path)
             for part in path.parent.glob(f".{path.name}.*"):
                 part.unlink(missing_ok=True)
-
-
-def _chunks(ids: list[str]) -> Iterator[list[str]]:
-    return (ids[at : at + _CHUNK] for at in range(0, len(ids), _CHUNK))
