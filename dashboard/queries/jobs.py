@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from itertools import islice
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from driftline.access.principal import CURRENT
+from driftline.alerts.documents import time_of
 from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.queries.views import page_within
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, InputError
 from driftline.monitors.definitions import MonitorDefinition
@@ -30,7 +31,7 @@ from driftline.monitors.executions import (
 from driftline.monitors.run.asked_windows import AskedWindow, waiting
 from driftline.monitors.run.backfill import MissedWindows, missed_windows
 from driftline.monitors.run.progress import RunState, list_runs, log_of
-from driftline.monitors.run.status import MonitorState, list_states
+from driftline.monitors.run.status import MonitorState, states_of
 from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.tables import executions, states
 
@@ -131,7 +132,7 @@ def _with_runs(connection: Connection, view: JobsView, named: Sequence[str]) -> 
     chosen += [table.monitor.in_(named)] if view.text else []
     chosen += [table.status == STATUSES.get(view.state, view.state)] if view.state else []
     total = connection.scalar(select(func.count()).select_from(executions).where(*chosen)) or 0
-    number = _within(view.number, total)
+    number = page_within(view.number, total, SIZE)
     query = (
         select(*COLUMNS).where(*chosen)
         .order_by(table.started_at.desc(), table.window_start.desc(), table.id)
@@ -142,10 +143,9 @@ def _with_runs(connection: Connection, view: JobsView, named: Sequence[str]) -> 
 
 
 def _with_schedules(connection: Connection, view: JobsView, named: Sequence[str]) -> JobsView:
-    number = _within(view.number, len(named))
-    first, asked = SIZE * (number - 1), set(named)
-    found = (one for one in list_states(connection) if one.definition.name in asked)
-    shown = list(islice(found, first, first + SIZE))
+    number = page_within(view.number, len(named), SIZE)
+    page = sorted(named)[SIZE * (number - 1) : SIZE * number]
+    shown = sorted(states_of(connection, page), key=lambda one: one.definition.name)
     query = select(states.c.monitor, states.c.windows).where(
         states.c.monitor.in_([one.definition.name for one in shown])
     )
@@ -206,14 +206,9 @@ def _told(connection: Connection, found: Sequence[Execution]) -> list[Execution]
     return [replace(one, failure_reason=names.reason(one.failure_reason)) for one in found]
 
 
-def _within(number: int, total: int) -> int:
-    return min(number, max(1, -(-total // SIZE)))
-
-
 def _time(text: str) -> datetime:
     """Read a day or a time, UTC where it names no zone."""
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
+        return time_of(text)
+    except (ValueError, OverflowError) as error:
         raise InputError(f'"{text[:40]}" is no day or time; expected 2026-01-31') from error
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

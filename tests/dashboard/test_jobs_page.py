@@ -138,11 +138,13 @@ def test_a_backfill_is_counted_and_a_wrong_span_is_told(engine, tmp_path):
     found = read_backfill(stores, "flights-daily", "2026-11-10", "2026-11-15", **asked)
     wrong = read_backfill(stores, "flights-daily", "2026-11-15", "2026-11-10", **asked)
     words = read_backfill(stores, "flights-daily", "soon", "2026-11-10", **asked)
+    early = read_backfill(stores, "flights-daily", "0001-01-01T00:00+23:00", "2026-11-10", **asked)
 
     assert found.missed is not None
     assert (len(found.missed.windows), found.why_not) == (5, "")
     assert "expected the end after the start" in wrong.why_not
     assert '"soon" is no day or time' in words.why_not
+    assert '"0001-01-01T00:00+23:00" is no day or time' in early.why_not
     with engine.connect() as connection:
         assert connection.execute(select(executions)).all() == []
 
