@@ -43,7 +43,7 @@ def page(view: ExplainView) -> html.Div:
 
 
 def _selection(view: ExplainView) -> html.Section:
-    """Say which rows are selected, and let others be."""
+    """Show which rows are selected, and let others be."""
     hint = "temp>=7.2;carrier=UA,EVX"
     form = ask_form([field("where", "Rows where", view.where, hint=hint)], "Explain", anchor="")
     note: ui.Cell = ""
@@ -83,7 +83,7 @@ def _explained(view: ExplainView) -> list[ui.Cell]:
 
 
 def _place(view: ExplainView, found: Explained) -> html.Section:
-    """Say in which segment most of the selected rows sit."""
+    """Show in which segment most of the selected rows sit."""
     segment = found.place.segment
     if segment is None:
         words = found.place.words or "cannot be narrowed down to a segment"

@@ -148,6 +148,6 @@ def _refusal(message: str) -> Reply:
 
 
 def _named(reply: Reply, hostname: str, *, is_first: bool) -> Reply:
-    """Say which container refused; what none but the first was sent is no fault of the caller's."""
+    """Name the container that refused; only what the first was sent is the caller's."""
     message = f'container "{hostname}": {reply.message}'
     return replace(reply, message=message) if is_first else _refusal(message)

@@ -72,7 +72,7 @@ class Prints:
         return writing
 
     def keep(self, name: str, worker: int, file: LogFile | None, *, is_private: bool) -> None:
-        """Say whose lines they are from now on, and which file they go to.
+        """Set whose lines they are from now on, and which file they go to.
 
         ``is_private``: they go nowhere else, for they may hold secrets.
         """
@@ -103,7 +103,7 @@ class Prints:
         self.keep(self.name, self._worker, None, is_private=self._is_private)
 
     def tell(self, *, is_over: bool = False) -> None:
-        """Say how many lines were left out, once in a while."""
+        """Report how many lines were left out, once in a while."""
         now = self._monotonic()
         with self._lock:
             if self._not_kept and (is_over or self._file_allowed.has(LEAST_BYTES, now)):

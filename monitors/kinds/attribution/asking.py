@@ -81,7 +81,7 @@ def _as_form(predict: Callable[..., object], form: Form) -> Predictor:
 
 
 def _refusal(error: Exception) -> DriftlineError:
-    """Say what a model raised, such as of a missing value that it does not take."""
+    """Return what a model raised, such as of a missing value that it does not take."""
     if isinstance(error, DriftlineError):  # Of a client that it uses.
         return error
     told = str(error).partition("\n")[0]

@@ -291,7 +291,7 @@ def _level(label: str, finding: Finding, note: str, *, is_shown: bool, plain: bo
 
 
 def _too_variable(finding: Finding, is_bounded: Callable[[float], bool]) -> str:
-    """Say how many explained rows would give a bound; no window has more than are explained."""
+    """Return how many explained rows would give a bound; no window has more than are explained."""
     rows = finding.comparison.window.count
     return too_variable(rows, lambda more: is_bounded(min(rows * more, max(rows, WINDOW_ROWS))))
 

@@ -465,7 +465,7 @@ def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list
 
 
 def _sums_note(answers: Answers, reference: Answers | None) -> str:
-    """Tell rows whose probabilities of classes do not add up to 1, where the reference's do."""
+    """Return a note of rows whose probabilities do not add up to 1, where the reference's do."""
     if reference is None or not len(reference) or _off_one(reference).mean() > FEW_OFF:
         return ""
     off = int(_off_one(answers).sum())
