@@ -41,7 +41,7 @@ REFUSED_S = 60.0
 # Lost so often while a model was loaded, it is the cause: those that only came along are done by
 # then, as what is tried again is tried alone.
 _LOSSES = 3
-# Of the time that a request has: who waits for a model that takes longer can still be told.
+# Of the time that a request has left: who waits for a model that takes longer can still be told.
 _LOAD_SHARE = 0.9
 
 
@@ -94,8 +94,8 @@ class MultiModelPool(Pool):
                 except TimeoutError:
                     raise self._late(timeout_s or self.limits.timeout_s) from None
                 copied_s = time.perf_counter() - began_s
-                limits = self.limits
-                load_s = min(limits.start_timeout_s, _LOAD_SHARE * limits.timeout_s)
+                left_s = deadline - asyncio.get_running_loop().time()
+                load_s = min(self.limits.start_timeout_s, _LOAD_SHARE * left_s)
                 more["file"] = [str(copy.path), copy.size, load_s]
                 reply = await self._loaded_and_answered(form, answer, body, deadline, more)
         note = dict(reply.note or {})
