@@ -40,6 +40,7 @@ class ServerContext:
     workers: int = 1  # Processes of an endpoint that does not say how many.
     timeout_s: float = 60.0  # Of one invocation.
     start_timeout_s: float = 120.0  # Of loading a model.
+    serverless_idle_s: float = 300.0  # After which a worker of a serverless variant ends.
     max_request_bytes: int = 25 << 20
     max_request_rows: int = MAX_REQUEST_ROWS
     max_open_requests: int = 256  # Of one endpoint; more are told to come again.

@@ -109,6 +109,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
             trust_commands=settings.serving.trust_commands,
             workers=settings.serving.workers,
             timeout_s=settings.serving.timeout_s,
+            serverless_idle_s=settings.serving.serverless_idle_s,
             max_request_bytes=settings.serving.max_request_bytes,
             max_request_rows=settings.serving.max_request_rows,
             max_undeclared_endpoints=settings.capture.max_undeclared_endpoints,

@@ -55,7 +55,8 @@ class Launch:
     # Of a variant of several containers: what each of them is started with, by its hostname.
     containers: tuple[tuple[str, Launch], ...] = ()
     is_serial: bool = False  # Whether they are asked one after another.
-    memory_bytes: int | None = None  # Of data, of each process of the command.
+    memory_bytes: int | None = None  # Of data, of each process of the command or the worker.
+    is_serverless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,9 @@ class EndpointReconciler:
                 continue
             route = current.get(desired.key)
             problem = self._problems.get(desired.key)
-            if problem is None and route is not None and not route.pool.is_ready:
+            # A serverless variant without a worker may be well, or have just failed to start one.
+            is_told = desired.serverless is not None or (route and not route.pool.is_ready)
+            if problem is None and route is not None and is_told:
                 problem = route.pool.problem
             mirror = self._mirrors.get(desired.key) if desired.is_shadow else None
             found.append(

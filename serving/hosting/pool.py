@@ -57,7 +57,7 @@ class Limits:
 
 
 @dataclass(slots=True, eq=False)
-class _Slot:
+class Slot:
     """The place of one worker: who is in it, and whether it is to be given up."""
 
     number: int
@@ -91,7 +91,7 @@ class Pool:
         self._coming = 0
         self._any_ready = asyncio.Event()
         # Those of ``limits.workers``, in the order of their making, and those that still leave.
-        self._keepers: dict[asyncio.Task[None], _Slot] = {}
+        self._keepers: dict[asyncio.Task[None], Slot] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._first = first
         self._prints = prints
@@ -156,7 +156,7 @@ class Pool:
     def _fill(self, first: asyncio.Future[None]) -> None:
         """Have as many workers kept as the limits say; ``first`` is told of the first that runs."""
         for number in range(len(self._keepers), self.limits.workers):
-            slot = _Slot(number)
+            slot = Slot(number)
             self._keepers[asyncio.create_task(self._keep(slot, first))] = slot
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
@@ -278,7 +278,7 @@ class Pool:
             log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
             child.kill()
 
-    async def _keep(self, slot: _Slot, first: asyncio.Future[None]) -> None:
+    async def _keep(self, slot: Slot, first: asyncio.Future[None]) -> None:
         """Keep one worker running until it is to leave; start it again with growing pauses."""
         loop = asyncio.get_running_loop()
         name, number = self.name, slot.number
@@ -300,6 +300,7 @@ class Pool:
             else:
                 if not first.done():
                     first.set_result(None)
+                self._admit(slot, child)
                 if await self._attend(slot, child):
                     log.info("endpoint=%s slot=%d event=left", name, number)
                     return
@@ -318,8 +319,8 @@ class Pool:
             raise
         return child
 
-    async def _attend(self, slot: _Slot, child: Child) -> bool:
-        """Let a ready worker answer until it is gone, or has answered and leaves: True."""
+    def _admit(self, slot: Slot, child: Child) -> None:
+        """Let a worker that has loaded the model answer from now on."""
         self._problem = None
 
         def gone() -> None:
@@ -328,13 +329,17 @@ class Pool:
             slot.changed.set()
 
         child.when_gone = gone
+        if not child.gone.is_set():
+            slot.child, child.number = child, slot.number
+            self._children = [*self._children, child]
+            self._any_ready.set()
+
+    async def _attend(self, slot: Slot, child: Child) -> bool:
+        """Wait until an admitted worker is gone, or has answered and leaves: True."""
         try:
             if not child.gone.is_set():
-                slot.child, child.number = child, slot.number
-                self._children = [*self._children, child]
-                self._any_ready.set()
                 await slot.changed.wait()
-                slot.changed.clear()
+            slot.changed.clear()
         finally:
             slot.child = None
             self._forget(child)

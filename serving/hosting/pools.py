@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
 from driftline.serving.hosting.containers import Container, ContainersPool
@@ -9,6 +11,7 @@ from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.multi_model.pool import MultiModelPool
 from driftline.serving.hosting.pool import Limits, Pool
+from driftline.serving.hosting.serverless import ServerlessPool
 from driftline.serving.resources.endpoints import DesiredVariant
 
 
@@ -26,6 +29,8 @@ def make_pool(
                 for one in desired.containers
             ],
         )  # fmt: skip
+    if desired.serverless is not None:
+        return ServerlessPool(name, launch, limits, context.serverless_idle_s, prints=prints)
     if desired.many is None:
         first = loaded.pop(launch.path, None)
         return Pool(name, launch, limits, first=first, prints=prints)
@@ -42,6 +47,9 @@ def launch_of(context: ServerContext, desired: DesiredVariant) -> Launch:
         parts = tuple((one.name, launch_of(context, one)) for one in desired.containers)
         return Launch("", name=desired.model, containers=parts, is_serial=desired.is_serial)
     many = desired.many
+    memory = [desired.memory_bytes]
+    if desired.serverless is not None:
+        memory.append(desired.serverless.memory_bytes)
     return Launch(
         path=many.prefix if many else str(context.models.path(desired.model_file)),
         trust_pickle=desired.trust_pickle and context.trust_pickle,
@@ -52,15 +60,25 @@ def launch_of(context: ServerContext, desired: DesiredVariant) -> Launch:
         many=many,
         command=desired.command,
         trust_commands=context.trust_commands,
-        memory_bytes=desired.memory_bytes,
+        memory_bytes=min((one for one in memory if one is not None), default=None),
+        is_serverless=desired.serverless is not None,
     )
 
 
 def limits_of(context: ServerContext, desired: DesiredVariant) -> Limits:
     """Return the bounds of a variant's pool."""
-    return Limits(
+    found = Limits(
         workers=desired.instance_count or context.workers,
         open_requests=context.max_open_requests,
         timeout_s=context.timeout_s,
         start_timeout_s=context.start_timeout_s,
+    )
+    if (serverless := desired.serverless) is None:
+        return found
+    return replace(
+        found,
+        workers=serverless.provisioned,
+        open_requests=serverless.max_concurrency,
+        # A request waits for the start of its worker.
+        start_timeout_s=min(found.start_timeout_s, found.timeout_s),
     )

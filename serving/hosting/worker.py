@@ -104,6 +104,7 @@ def main(descriptor: int) -> None:
 
 def _serve(link: socket.socket) -> None:
     loaded: Held | None = None
+    memory: int | None = None
     reader = FrameReader()
     for frames in _frames(link, reader):
         waiting = []
@@ -128,14 +129,44 @@ def _serve(link: socket.socket) -> None:
 
                 serve_command(link, header)
                 return
+            memory = header.get("memory_bytes")
             try:
-                loaded = load(header, expected_rows(header))
+                loaded = _loaded_within(memory, header)
             except InputError as error:
                 link.sendall(pack({"refused": str(error)}))
                 return
             link.sendall(pack({"ready": asdict(description_of(loaded))}))
         if waiting and loaded is not None:
-            answer_frames(link, loaded, waiting)
+            try:
+                answer_frames(link, loaded, waiting)
+            except MemoryError:
+                if memory is None:
+                    raise
+                # A serverless variant's worker has one at a time; another one starts in its place.
+                link.sendall(refusal(waiting[0][0], 424, "model_error", _too_small(memory)))
+                return
+
+
+def _loaded_within(memory_bytes: int | None, header: Mapping[str, Any]) -> Held:
+    """Load the model that a frame names, in the memory that this process may use from now on."""
+    if memory_bytes is not None:
+        # Most workers have no limit.
+        from driftline.serving.hosting.command.process import limit_memory
+
+        limit_memory(memory_bytes)
+    try:
+        return load(header, expected_rows(header))
+    except (InputError, MemoryError) as error:
+        if memory_bytes is None or not isinstance(error.__cause__ or error, MemoryError):
+            raise
+        raise InputError(_too_small(memory_bytes)) from error
+
+
+def _too_small(memory_bytes: int) -> str:
+    return (
+        f"the model needs more memory than {memory_bytes >> 20} MB, what its workers may use; "
+        "raise memory_size_in_mb"
+    )
 
 
 def _frames(

@@ -182,9 +182,11 @@ class Invocations:
         await _send(reply, headers, send)
         if (copy := scope.get(_COPY)) is not None:
             self._mirror(copy, request_id, body)
+        note = {} if reply.note is None else reply.note
+        setup_s = note.get("setup_s")
         return Answered(
-            reply.status, endpoint, variant, model_s, _loading(route, reply), is_copy,
-            () if reply.note is None else tuple(reply.note.get("containers", {}).items()),
+            reply.status, endpoint, variant, model_s - (setup_s or 0.0), _loading(route, reply),
+            is_copy, tuple(note.get("containers", {}).items()), setup_s,
         )  # fmt: skip
 
     def _find(self, scope: Scope) -> ServedEndpoint | None:

@@ -45,6 +45,8 @@ _MINUTES_AT_ONCE = 500
 # Times are summed up when so many have come; about as long as it takes to note them.
 _TIMES_MAX = 512
 _LOOK_S = 1.0
+# Told to come again: more were open than the limit allows.
+THROTTLED: Final = 429
 
 
 class Loading(NamedTuple):
@@ -70,6 +72,7 @@ class Answered(NamedTuple):
     loading: Loading | None = None  # None: the endpoint has one model.
     is_copy: bool = False
     containers: tuple[tuple[str, float], ...] = ()  # Of several, those asked, and their seconds.
+    setup_s: float | None = None  # Of the start of a worker that the invocation waited for.
 
 
 @dataclass(slots=True)
@@ -108,6 +111,8 @@ class _Minute:
     caller_errors: int = 0
     server_errors: int = 0
     dropped: int = 0
+    throttled: int = 0
+    setup: _Times = field(default_factory=_Times)
     model: _Times = field(default_factory=_Times)
     overhead: _Times = field(default_factory=_Times)
     # Of multi-model endpoints: invocations whose model was there, or was not; times by metric.
@@ -182,6 +187,9 @@ class Traffic:
         minute.count += 1
         minute.caller_errors += 400 <= answered.status < 500
         minute.server_errors += answered.status >= 500
+        minute.throttled += answered.status == THROTTLED
+        if answered.setup_s is not None:
+            minute.setup.note(answered.setup_s)
         if answered.model_s is not None:
             minute.model.note(answered.model_s)
             minute.overhead.note(max(0.0, seconds - answered.model_s))
@@ -299,7 +307,17 @@ def _points(key: _Key, minute: _Minute) -> Iterator[Datapoint]:
     if minute.hits or minute.misses:
         counts = [float(minute.misses), float(minute.hits)]
         yield point("ModelCacheHit", [0.0, 1.0], counts)
-    found = {"ModelLatency": minute.model, "OverheadLatency": minute.overhead, **minute.loading}
+    if minute.throttled:
+        yield Datapoint(
+            OWN_METRICS, "Throttles", dimensions, time, values=[1.0],
+            counts=[float(minute.throttled)],
+        )  # fmt: skip
+    found = {
+        "ModelLatency": minute.model,
+        "OverheadLatency": minute.overhead,
+        "ModelSetupTime": minute.setup,
+        **minute.loading,
+    }
     for name, times in found.items():
         for values, counts in times.parts():
             yield point(name, values, counts, "Microseconds")

@@ -42,6 +42,8 @@ from driftline.serving.resources.specs import (
     DIRECT,
     MULTI_MODEL,
     SECRET_FIELDS,
+    SERIAL,
+    SINGLE_MODEL,
     BaselineSpec,
     CapturedData,
     ChannelSpec,
@@ -227,8 +229,8 @@ def _check(
         _check_variant(connection, resource, given, resources)
     if isinstance(given, MonitorSpec) and given.target_model is not None:
         _check_target_model(connection, resource, given, resources)
-    if isinstance(given, EndpointSpec) and given.async_inference_config:
-        _check_async(connection, resource, spec, resources)
+    if isinstance(given, EndpointSpec):
+        _check_modes(connection, resource, spec, resources)
 
 
 def known_targets(connection: Connection, resources: Sequence[Resource]) -> frozenset[str]:
@@ -290,20 +292,31 @@ def _check_target_model(
         )
 
 
-def _check_async(
+def _check_modes(
     connection: Connection,
     resource: Resource,
     spec: Mapping[str, Any],
     declared: Sequence[Resource],
 ) -> None:
-    """Refuse to queue requests for many models: none of them says which one it is for."""
+    """Refuse models that cannot be served in an endpoint's form.
+
+    Of many models, queued requests would not say which one they are for, and workers that come and
+    go would hold none for long.
+    """
+    is_queued = bool(spec["async_inference_config"])
     for variant in variants_and_shadows(spec):
+        is_serverless = bool(variant["serverless_config"])
+        if not is_queued and not is_serverless:
+            continue
         name = variant["model_name"]
-        mode = _spec_of(connection, "Model", name, declared).get("mode")
-        if mode in (MULTI_MODEL, DIRECT):
+        mode = _spec_of(connection, "Model", name, declared).get("mode", SINGLE_MODEL)
+        field, modes = "async_inference_config", [SINGLE_MODEL, SERIAL]
+        if is_serverless:
+            field, modes = "serverless_config", [SINGLE_MODEL]
+        if mode not in modes:
             raise ResourceError(
-                f'{resource}: spec.async_inference_config with Model "{name}" of mode {mode}; '
-                "expected a Model of mode SingleModel or Serial, or no async_inference_config"
+                f'{resource}: spec.{field} with Model "{name}" of mode {mode}; '
+                f"expected a Model of mode {' or '.join(modes)}, or no {field}"
             )
 
 

@@ -22,6 +22,7 @@ from driftline.serving.resources.specs import (
     DIRECT,
     MULTI_MODEL,
     SERIAL,
+    SINGLE_MODEL,
     EndpointSpec,
     ModelSpec,
     ProductionVariantSpec,
@@ -42,6 +43,15 @@ class ManyModels:
     disk_limit_mb: int
     # The Description that each has to have; None: any.
     like: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Serverless:
+    """How many workers a variant has that has none at rest, and what each may use."""
+
+    memory_bytes: int
+    max_concurrency: int
+    provisioned: int  # Workers that run all the time.
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,7 @@ class DesiredVariant:
     is_serial: bool = False
     is_shadow: bool = False  # Whether it answers copies of the requests, and no caller.
     answers_later: Mapping[str, Any] | None = None  # AsyncInferenceConfig.
+    serverless: Serverless | None = None
 
     @property
     def model_files(self) -> frozenset[str]:
@@ -104,11 +115,12 @@ def require_consistent(spec: EndpointSpec) -> None:
         _require_variants(spec)
     if spec.shadow_production_variants:
         _require_shadow(spec, spec.shadow_production_variants[0])
+    _require_serverless(spec)
 
 
 def _require_variants(spec: EndpointSpec) -> None:
     """Refuse the short form beside the long one, and two variants of one name."""
-    for key in ("model", "variant", "initial_instance_count"):
+    for key in ("model", "variant", "initial_instance_count", "serverless_config"):
         if getattr(spec, key) != EndpointSpec.model_fields[key].default:
             raise InputError(f"spec.{key} beside spec.production_variants; expected one of them")
     names = [variant.variant_name.casefold() for variant in spec.production_variants]
@@ -201,6 +213,36 @@ def _require_shadow(spec: EndpointSpec, shadow: ProductionVariantSpec) -> None:
         )
 
 
+def _require_serverless(spec: EndpointSpec) -> None:
+    """Refuse serverless variants beside what decides on their workers, too."""
+    counts = [(spec.serverless_config, spec.initial_instance_count)]
+    counts += [
+        (one.serverless_config, one.initial_instance_count) for one in spec.production_variants
+    ]
+    for serverless, instance_count in counts:
+        if serverless is None:
+            continue
+        if instance_count is not None:
+            raise InputError(
+                "spec.initial_instance_count beside serverless_config; expected one of them"
+            )
+        provisioned, most = serverless.provisioned_concurrency, serverless.max_concurrency
+        if provisioned is not None and provisioned > most:
+            raise InputError(
+                f"spec.serverless_config: provisioned_concurrency {provisioned} and "
+                f"max_concurrency {most}; expected at most as many"
+            )
+        if spec.async_inference_config is not None:
+            raise InputError(
+                "spec.async_inference_config beside serverless_config; expected one of them"
+            )
+    if any(shadow.serverless_config is not None for shadow in spec.shadow_production_variants):
+        raise InputError(
+            "spec.shadow_production_variants has a serverless_config; expected one of production "
+            "variants only: copies of requests are to start no workers"
+        )
+
+
 def _require_foreign(spec: EndpointSpec) -> None:
     """Refuse what has an effect only where a model is served here."""
     if spec.baseline is None and spec.signature is None:
@@ -210,8 +252,8 @@ def _require_foreign(spec: EndpointSpec) -> None:
         )
     # Whether times are trusted is for events of KServe's logger, which the server takes itself.
     for key in (
-        "variant", "initial_instance_count", "shadow_production_variants", "sampling_percentage",
-        "async_inference_config",
+        "variant", "initial_instance_count", "serverless_config", "shadow_production_variants",
+        "sampling_percentage", "async_inference_config",
     ):  # fmt: skip
         if getattr(spec, key) != EndpointSpec.model_fields[key].default:
             raise InputError(
@@ -280,7 +322,17 @@ def _desired(
         containers=_containers(endpoint, variant, model, models),
         is_serial=spec_mode(model.spec) == SERIAL,
         answers_later=spec.get("async_inference_config"),
+        serverless=_serverless(variant, model),
     )
+
+
+def _serverless(variant: Mapping[str, Any], model: store.Stored) -> Serverless | None:
+    # .get: variants that were stored before there could be serverless ones.
+    found = variant.get("serverless_config")
+    if found is None or spec_mode(model.spec) != SINGLE_MODEL:
+        return None
+    memory = found["memory_size_in_mb"] << 20
+    return Serverless(memory, found["max_concurrency"], found["provisioned_concurrency"] or 0)
 
 
 def _containers(

@@ -191,9 +191,9 @@ def _checked_spec(kind: Kind, spec: Mapping[str, object], where: str) -> Spec:
         path = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function"))
         if first["type"] == "missing":
             needed = [key for key, one in model.model_fields.items() if one.is_required()]
-            raise ResourceError(
-                f"{where}: spec.{path} is missing; every {kind} needs {_listed(needed)}"
-            ) from None
+            # What a part lacks, an endpoint without that part does not need.
+            every = f"; every {kind} needs {_listed(needed)}" if path in needed else ""
+            raise ResourceError(f"{where}: spec.{path} is missing{every}") from None
         # A secret may stand in the field that is wrong.
         value = "" if path in (*SECRET_FIELDS, "url") else f" {shown(first['input'])}"
         raise ResourceError(f"{where}: spec.{path}{value}; expected {expected(first)}") from None

@@ -170,6 +170,16 @@ class BaselineSpec(Spec):
 _InstanceCount = Annotated[int, Field(ge=1, le=64)]
 
 
+class ServerlessConfig(Spec):
+    """Makes a variant one without workers at rest: requests start them, idle ones end."""
+
+    # That each worker may use, 1024 to 6144 in steps of 1024; requests that it answers at once.
+    memory_size_in_mb: Annotated[int, Field(ge=1024, le=6144, multiple_of=1024)]
+    max_concurrency: Annotated[int, Field(ge=1, le=200)]
+    # Workers that run all the time; left out: none.
+    provisioned_concurrency: Annotated[int, Field(ge=1, le=200)] | None = None
+
+
 class ProductionVariantSpec(Spec):
     """One model behind an endpoint, and its share of the requests."""
 
@@ -178,6 +188,7 @@ class ProductionVariantSpec(Spec):
     # Its share is its weight divided by the sum of all; with 0 it answers who names it.
     initial_variant_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     initial_instance_count: _InstanceCount | None = None
+    serverless_config: ServerlessConfig | None = None
 
 
 class NotificationConfig(Spec):
@@ -215,6 +226,7 @@ class EndpointSpec(Spec):
     model: str | None = None
     variant: _Name = "AllTraffic"
     initial_instance_count: _InstanceCount | None = None
+    serverless_config: ServerlessConfig | None = None
     production_variants: Annotated[list[ProductionVariantSpec], Field(max_length=10)] = []
     # Asked copies of the requests, of the share that its weight is of the production variant's.
     shadow_production_variants: Annotated[list[ProductionVariantSpec], Field(max_length=1)] = []
@@ -235,6 +247,8 @@ def variants_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
                 "model_name": spec["model"],
                 "initial_variant_weight": 1.0,
                 "initial_instance_count": spec["initial_instance_count"],
+                # .get: specs that were stored before there were serverless endpoints.
+                "serverless_config": spec.get("serverless_config"),
             }
         ]
     # .get: specs that were stored before there could be several.

@@ -365,6 +365,9 @@ class Serving(Section):
     max_transform_jobs: Count = _setting(1, "transform jobs that a server runs at once")
     workers: Count = _setting(1, "processes per model")
     timeout_s: Amount = _setting(60.0, "longest time that one invocation may take")
+    serverless_idle_s: Amount = _setting(
+        300.0, "seconds without a request after which a worker of a serverless variant ends"
+    )
     max_request_bytes: Count = _setting(25 << 20, "bytes a request body may have")
     max_request_rows: Count = _setting(MAX_REQUEST_ROWS, "rows that an invocation may have")
 

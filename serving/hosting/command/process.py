@@ -125,8 +125,13 @@ def _limit(memory_bytes: int | None) -> None:
     end_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory_bytes is not None:
-        # Of data, not of the address space, most of which libraries map and never touch.
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+        limit_memory(memory_bytes)
+
+
+def limit_memory(memory_bytes: int) -> None:
+    """Limit the memory of this process, and of each that it starts."""
+    # Of data, not of the address space, most of which libraries map and never touch.
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
 
 def _free_port() -> int:

@@ -225,6 +225,7 @@ class EndpointSpec(TypedDict):
     model: NotRequired[str | None]
     variant: NotRequired[str]
     initial_instance_count: NotRequired[int | None]
+    serverless_config: NotRequired[ServerlessConfig | None]
     production_variants: NotRequired[list[ProductionVariantSpec]]
     shadow_production_variants: NotRequired[list[ProductionVariantSpec]]
     sampling_percentage: NotRequired[float | None]
@@ -330,6 +331,7 @@ class ProductionVariantSpec(TypedDict):
     model_name: str
     initial_variant_weight: NotRequired[float]
     initial_instance_count: NotRequired[int | None]
+    serverless_config: NotRequired[ServerlessConfig | None]
 
 class RollingSpec(TypedDict):
     """Versions of the rows captured lately: of how many days, how often, up to when."""
@@ -338,6 +340,12 @@ class RollingSpec(TypedDict):
     every: NotRequired[str]
     gap: NotRequired[str]
     promote: NotRequired[Literal["unchanged", "always", "manual"]]
+
+class ServerlessConfig(TypedDict):
+    """Makes a variant one without workers at rest: requests start them, idle ones end."""
+    memory_size_in_mb: int
+    max_concurrency: int
+    provisioned_concurrency: NotRequired[int | None]
 
 class SilenceResource(TypedDict):
     """Whose messages are held back, and when; CloudWatch's mute rules by their own names, too."""
