@@ -195,11 +195,17 @@ class Dispersion:
             return Effect(own, own, usual, lends, usual, np.ones(own.size), allowance, 0.0)
         if block_count < BLOCKS_TRUSTED and length_h > 1:
             # A process with memory varies more over longer spans, up to its own time scale.
-            half = self.at(length_h // 2).learnt
+            half = self.at(length_h // 2)
             growth = np.ones(1)
             if length_h > 3:
-                growth = np.clip(half / self.at(length_h // 4).learnt, 1.0, 2.0)
-            own = np.maximum(own, half * growth)
+                growth = np.clip(half.learnt / self.at(length_h // 4).learnt, 1.0, 2.0)
+            own = np.maximum(own, half.learnt * growth)
+            # A block lies no further off than its halves do on average: with twice the rows it has
+            # at most twice their effect, and more of the shorter blocks tell that better.
+            most = half.learnt * length_h / (length_h // 2)
+            capped = self.layout.largest((own > most).astype(np.float64)) > 0.0
+            own = np.minimum(own, most)
+            allowance[capped] = np.minimum(allowance, half.allowance)[capped]
         believed = np.maximum(own, 2.0) if block_count < BLOCKS_WANTED else own
         usual, lends = _usual(self.layout, believed)
         # What rows of its own tell is not borrowed; rows that come together tell as one.

@@ -96,6 +96,28 @@ def test_longer_spans_than_the_reference_has_are_taken_to_vary_as_the_shorter_on
     assert long > 4 * short
 
 
+@pytest.mark.parametrize("length_h", [48, 96, 192, 384, 768])
+def test_blocks_of_twice_the_length_vary_at_most_twice_as_much(
+    rng: np.random.Generator, length_h: int
+) -> None:
+    """The square of a mean of two is at most the mean of their squares (Jensen's inequality)."""
+    table = {"x": flags(rng.binomial(9, 0.33, 24 * 24), np.full(24 * 24, 9))}
+
+    half, whole = (effects(table, unit_h=24, length_h=h)["x"] for h in (length_h // 2, length_h))
+
+    assert (whole <= np.maximum(2 * half, 2)).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_independent_rows_of_a_few_weeks_tell_how_a_window_as_long_varies(seed: int) -> None:
+    """Of 24 days there are three blocks of 12: too few to tell by themselves."""
+    rows = np.full(24 * 24, 9)
+    table = {"x": flags(np.random.default_rng(seed).binomial(rows, 0.33), rows)}
+
+    # As if each day moved as a whole by what the days are at most taken to vary, 2.
+    assert effects(table, unit_h=24 * 24)["x"].max() < 24 * 2
+
+
 def test_a_slow_process_is_not_compared_with_itself(rng: np.random.Generator) -> None:
     # Two days up, two days down: each block has its like beside it.
     shares = np.where(np.arange(960) // 48 % 2, 0.4, 0.6)
