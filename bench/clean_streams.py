@@ -150,11 +150,21 @@ def independent(rng: np.random.Generator, rows: int) -> np.ndarray:
     return rng.normal(size=rows)
 
 
+def levels(memory: float) -> Draw:
+    def draw(rng: np.random.Generator, hours: int) -> np.ndarray:
+        return np.array(["low", "mid", "high"])[np.digitize(slow(memory)(rng, hours), [-0.43, 0.43])]
+
+    return draw
+
+
 # What is drawn, and rows an hour.
 MADE: dict[str, tuple[Draw, int]] = {
     "memory .9": (slow(0.9), 1),
     "memory .97": (slow(0.97), 1),
     "memory .99": (slow(0.99), 1),
+    "levels .9": (levels(0.9), 1),
+    "levels .97": (levels(0.97), 1),
+    "levels .99": (levels(0.99), 1),
     "season": (season, 1),
     "counts": (counts, 1),
     "zeros": (zeros, 1),
