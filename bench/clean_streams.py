@@ -152,7 +152,9 @@ def independent(rng: np.random.Generator, rows: int) -> np.ndarray:
 
 def levels(memory: float) -> Draw:
     def draw(rng: np.random.Generator, hours: int) -> np.ndarray:
-        return np.array(["low", "mid", "high"])[np.digitize(slow(memory)(rng, hours), [-0.43, 0.43])]
+        return np.array(["low", "mid", "high"])[
+            np.digitize(slow(memory)(rng, hours), [-0.43, 0.43])
+        ]
 
     return draw
 
