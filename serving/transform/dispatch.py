@@ -11,6 +11,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime, timedelta
 from subprocess import Popen, TimeoutExpired
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,11 +19,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
-from driftline.serving.transform.jobs import RUNNING, OwnedJob, TransformJob, free_jobs, get_job
+from driftline.serving.transform.jobs import (
+    RUNNING,
+    OwnedJob,
+    TransformJob,
+    drop_ended,
+    free_jobs,
+    get_job,
+)
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+DROP_EVERY = timedelta(hours=1)
 # How long a process that is told to stop may take to note how far it is.
 GRACE_S = 8.0
 _LONGEST_PAUSE_S = 30.0
@@ -40,6 +49,7 @@ class TransformJobs:
         self._failures: dict[str, int] = {}  # In a row, of jobs whose process fails.
         self._not_before: dict[str, float] = {}
         self._wake = asyncio.Event()
+        self._drop_at: datetime | None = None
 
     def look(self) -> None:
         """Look for jobs now: one was created."""
@@ -53,6 +63,7 @@ class TransformJobs:
         while True:
             with failures.noted(SQLAlchemyError, OSError):
                 await self._fill()
+                await asyncio.to_thread(self._drop)
             self._wake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LOOK_S)
@@ -80,6 +91,15 @@ class TransformJobs:
                 process = self._context.start_transform(job.name, owned.owner)
                 task = asyncio.create_task(self._attend(job, owned, process))
                 self._running[job.name] = process, task
+
+    def _drop(self) -> None:
+        """Once an hour, forget jobs that ended before what is captured now is kept since."""
+        now = self._context.lease_clock()
+        if self._drop_at is not None and now < self._drop_at:
+            return
+        with self._context.engine.begin() as connection:
+            drop_ended(connection, now - timedelta(days=self._context.retention_days))
+        self._drop_at = now + DROP_EVERY
 
     def _free(self) -> list[TransformJob]:
         with read_connection(self._context.engine) as connection:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Row,
+    delete,
     func,
     insert,
     or_,
@@ -30,6 +31,7 @@ from driftline.validation import nearest
 
 # A job whose processes end so often without going forward is at fault itself.
 MAX_ATTEMPTS = 5
+_DROPPED_AT_ONCE = 1_000
 RUNNING: tuple[JobStatus, ...] = ("InProgress", "Stopping")
 
 FileStatus = Literal["waiting", "running", "written", "done"]
@@ -157,6 +159,15 @@ def stop_job(connection: Connection, name: str) -> TransformJob:
     if not changed.rowcount:
         raise ConflictError(f'transform job "{job.name}" is {job.status}; it has ended already')
     return job
+
+
+def drop_ended(connection: Connection, before: datetime) -> int:
+    """Forget jobs that ended before a time, and how far their files were; return how many."""
+    is_old = (_jobs.created_at < before) & (_jobs.ended_at < before)
+    keys = connection.scalars(select(_jobs.key).where(is_old).limit(_DROPPED_AT_ONCE)).all()
+    for table, key in ((transform_files, _files.job), (transform_jobs, _jobs.key)):
+        connection.execute(delete(table).where(key.in_(keys)))
+    return len(keys)
 
 
 def clear_reasons(

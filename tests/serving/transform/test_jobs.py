@@ -4,12 +4,17 @@ import pytest
 
 from driftline.database.paging import Place
 from driftline.errors import ConflictError
+from driftline.serving.context import ServerContext
 from driftline.serving.transform.definition import TransformJobSpec
+from driftline.serving.transform.dispatch import TransformJobs
 from driftline.serving.transform.jobs import (
+    FileProgress,
     OwnedJob,
     PinnedModel,
     clear_reasons,
+    count_files,
     create_job,
+    drop_ended,
     free_jobs,
     get_job,
     list_jobs,
@@ -112,3 +117,39 @@ def test_reasons_that_may_quote_an_erased_row_go_and_no_others(engine):
         left = {name for name in jobs if get_job(connection, name).failure_reason != "(erased)"}
 
     assert (counts, left) == ([1, 0, 1, 2, 0], {"of-others"})
+
+
+def test_jobs_that_ended_long_ago_are_forgotten_and_their_names_free(engine):
+    ended = {"old": NOW, "new": NOW + timedelta(days=2), "running": None}
+    for name, at in ended.items():
+        create(engine, name, NOW - timedelta(days=1))
+        owned = OwnedJob(engine, name, "a")
+        assert owned.take(NOW) is not None
+        owned.list_files([FileProgress(0, f"/data/{name}.csv", f"{name}.csv.out", 1, "1")])
+        if at is not None:
+            owned.end("Completed", at)
+
+    with engine.begin() as connection:
+        dropped = drop_ended(connection, NOW + timedelta(days=1))
+        left = {job.name for job in list_jobs(connection, limit=10)}
+        counts = count_files(connection, ended)
+
+    assert (dropped, left, set(counts)) == (1, {"new", "running"}, {"new", "running"})
+    create(engine, "old")
+
+
+def test_a_server_keeps_ended_jobs_as_long_as_captured_rows(engine, tmp_path):
+    for name, days in (("kept", 89), ("forgotten", 91)):
+        create(engine, name, NOW - timedelta(days=days, hours=1))
+        owned = OwnedJob(engine, name, "a")
+        assert owned.take(NOW) is not None
+        owned.end("Failed", NOW - timedelta(days=days))
+    context = ServerContext(
+        engine=engine, root=str(tmp_path), spool_dir=tmp_path / "spool", now=lambda: NOW,
+        lease_clock=lambda: NOW,
+    )  # fmt: skip
+
+    TransformJobs(context, ended=lambda _file: None)._drop()
+
+    with engine.begin() as connection:
+        assert [job.name for job in list_jobs(connection, limit=10)] == ["kept"]
