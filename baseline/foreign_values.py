@@ -1,4 +1,4 @@
-"""Values of labels and predictions that are none: a third class of two, words where numbers are."""
+"""Values of labels and predictions that are none: a new class, words where numbers are."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ NAMED = 3
 def foreign_classes(
     rows: pa.Table | pa.RecordBatch, roles: Roles, reference: Sequence[str]
 ) -> tuple[int, Counter[str]]:
-    """Count rows of two classes whose label or prediction is neither, and such values in words.
+    """Count rows whose label or prediction is none of the classes, and such values in words.
 
-    They count as negative. A column that holds no class of the reference, where a positive value is
-    named that the reference lacks, too, has names of its own for both: none of them is foreign.
+    Of two classes they count as negative. A column that holds no class of the reference, where a
+    positive value is named that the reference lacks, too, has names of its own for both: none of
+    them is foreign.
     """
     found, mask = Counter[str](), np.zeros(rows.num_rows, np.bool_)
-    if roles.problem != "binary" or not reference:
+    if roles.problem not in ("binary", "multiclass") or not reference:
         return 0, found
     known = merged_classes([*reference, *roles.positives])
     has_own_names = not {*known_classes(roles.positives, reference)} <= {*reference}
@@ -46,6 +47,24 @@ def foreign_classes(
         for code, count in zip(*np.unique(codes[is_foreign], return_counts=True), strict=True):
             found[f'{role} "{name}" = "{own[code]}"'] += int(count)
     return int(mask.sum()), found
+
+
+def new_class_rows(reference: pa.Table, roles: Roles) -> int:
+    """Return how many rows of a new sample as large are of a class that this one never has.
+
+    Of several classes as many as one row alone has (Good 1953); of two there is no third one.
+    """
+    if roles.problem != "multiclass":
+        return 0
+    counts, before = Counter[str](), None
+    for name in (roles.label, roles.prediction):
+        if held_classes(reference, name):
+            texts = class_texts(reference[name]).dictionary_decode()
+            values = texts.to_numpy(zero_copy_only=False)
+            # A class that label and prediction of a row share is in one row.
+            counts.update(values if before is None else values[values != before])
+            before = values
+    return sum(count == 1 for value, count in counts.items() if value)
 
 
 def words_for_numbers(rows: pa.Table | pa.RecordBatch, names: Iterable[str]) -> Counter[str]:
@@ -67,7 +86,9 @@ def words_for_numbers(rows: pa.Table | pa.RecordBatch, names: Iterable[str]) -> 
             lost = pc.and_(unfit_mask(plain, "double"), pc.invert(is_missing(plain)))
             for one in pc.value_counts(plain.filter(lost)).to_pylist():
                 found[_worded(name, one["values"])] += one["counts"]
-    return found
+        elif pa.types.is_list(plain.type) or pa.types.is_large_list(plain.type):
+            found[_worded(name, "[]")] += len(plain) - plain.null_count
+    return +found
 
 
 def _worded(name: str, value: str) -> str:

@@ -249,6 +249,8 @@ class CheckResult:
             reasons = sorted({metric.note for metric in self.metrics if metric.note})
             if self.details.get("labelled_rows") == 0 and self.details.get("answers_note"):
                 reasons = [str(self.details["answers_note"])]  # It is why all of them lack rows.
+            elif "reference_note" in self.details:
+                reasons = [str(self.details["reference_note"])]
             return f"{rows}; nothing could be judged: {'; '.join(reasons) or 'nothing to compare'}"
         need = f": drift needs {MIN_ROWS} rows here and in the reference" * (not self.metrics)
         return (
@@ -273,7 +275,8 @@ class CheckResult:
         if lost:
             left += f"; {unmeasured_sentence(lost)}"
         if "estimates" in self.details and not self.labelled_count:
-            left += "; no row has a label yet, quality is estimated"
+            lack = "usable label" if self.details.get("unfit_labels") else "label yet"
+            left += f"; no row has a {lack}, quality is estimated"
         if self.idle_rule_count:
             left += f"; {plural(self.idle_rule_count, 'rule')} judged no row"
         if self.suppressed_drift is not None:

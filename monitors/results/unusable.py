@@ -6,7 +6,7 @@ a weight where others have one, and predictions that are all equal.
 They are left out, counted, and judged for themselves: metrics of the other rows may look as good as
 ever. What the reference never has, such as infinity, is violated by the first one; missing ones by
 far more than the reference has, as far as its blocks of the window's length tell: where nobody
-answers at weekends, a weekend is none.
+answers at weekends, a weekend is none. Labels of no use are judged as missing predictions are.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from driftline.stats.intervals import wilson
 CHECK, OPERATOR = "unusable_predictions_check", "GreaterThanThreshold"
 MISSING, IMPOSSIBLE = "missing_predictions", "impossible_predictions"
 UNKNOWN, EQUAL = "unknown_classes", "equal_predictions"
-UNWEIGHED = "unusable_weights"
+UNWEIGHED, UNFIT = "unusable_weights", "unusable_labels"
 # More of all rows than in the reference is never by chance; from there on it is a page.
 TOLERANCE = 0.05
 # Beside a reference that nobody knows, missing ones are told from this share of rows on.
@@ -50,9 +50,13 @@ class Unusable:
     words: str = "infinite"
     # Words in place of numbers, by which some are missing: '"score" = "high" (9x)'.
     texts: str = ""
-    unknown: int = 0  # Rows of a class that the reference never had.
+    # Rows of a class that the reference never had; of a reference, those that chance may have.
+    unknown: int = 0
     unknown_words: str = ""  # Which: 'label "late" = "maybe" (3x)'.
+    unknown_count: str = "as negative"  # What they count as.
     unweighed: int = 0  # Rows whose weight is missing, negative or infinite.
+    labels: int = 0  # How many labels there are, and how many of them no metric can use.
+    unfit: int = 0
     # Of a reference, rows and missing predictions of each block as long as the window.
     blocks: Sequence[tuple[int, int]] = ()
     has_quantiles: bool = False  # Then rows that lack any of them are missing, too.
@@ -73,11 +77,12 @@ def judge_unusable(window: Unusable, reference: Unusable, alpha: float) -> list[
     for name, count, before in (
         (MISSING, window.missing, reference.missing),
         (IMPOSSIBLE, window.impossible, reference.impossible),
-        (UNKNOWN, window.unknown, 0),
+        (UNKNOWN, window.unknown, reference.unknown),
         (UNWEIGHED, window.unweighed, reference.unweighed),
+        (UNFIT, window.unfit, reference.unfit),
     ):
         if count:
-            never = name != MISSING and not before
+            never = name not in (MISSING, UNFIT) and not before
             found.append(_judged(name, count, before, window, reference, alpha, never=never))
     return found
 
@@ -175,21 +180,23 @@ def _judged(
     *,
     never: bool,
 ) -> JudgedUnusable:
-    rows, level = window.rows, alpha * BUDGET_SHARE
-    usual = before / reference.rows if reference.rows else 0.0
+    rows, known, what, level = window.rows, reference.rows, "row", alpha * BUDGET_SHARE
+    if name == UNFIT:
+        rows, known, what = window.labels, reference.labels, "label"
+    usual = before / known if known else 0.0
     most, bound = 0.0, 0.0
     if not never:
-        upper = wilson(before, reference.rows, -float(special.ndtri(level)))[1]
+        upper = wilson(before, known, -float(special.ndtri(level)))[1]
         if name == MISSING:
             upper = max(upper, _most_of_blocks(reference.blocks, level))
-        most = min(1.0, upper + TOLERANCE) if reference.rows else UNKNOWN_MOST
+        most = min(1.0, upper + TOLERANCE) if known else UNKNOWN_MOST
         bound = float(stats.binom.isf(level, rows, most)) / rows
     share = count / rows
     low, high = wilson(count, rows)
     severity: Severity = "page" if share - usual >= TOLERANCE else "ticket"
     result = MetricResult(
         name=name, value=share, low=low, high=high,
-        reference=usual if reference.rows else None, count=rows,
+        reference=usual if known else None, count=rows,
     )  # fmt: skip
     if share <= bound:
         return JudgedUnusable(result, None)
@@ -200,9 +207,11 @@ def _judged(
     elif name == UNWEIGHED:
         words = "have no weight, or one that is negative or infinite"
     elif name == UNKNOWN:
-        words, left = "have a class that the reference never has", "they count as negative"
-        left = f"{window.unknown_words}; {left}"
-    compared = f" (reference {percent(usual)})" * bool(reference.rows)
+        words, left = "have a class that the reference never has", window.unknown_words
+        left += f"; they count {window.unknown_count}"
+    elif name == UNFIT:
+        words = "are of no use"
+    compared = f" (reference {percent(usual)})" * bool(known and not (name == UNKNOWN and before))
     description = f"Metric {name} with {share!r} was {OPERATOR} '{bound!r}'"
     violation = Violation(
         feature_name=name,
@@ -211,7 +220,7 @@ def _judged(
         severity=severity,
         ratio=share / bound if bound else None,
         row_count=count,
-        cause=f"{percent(share)} of {plural(rows, 'row')} {words}{compared}; {left}",
+        cause=f"{percent(share)} of {plural(rows, what)} {words}{compared}; {left}",
         fields={
             "constraint_check_type": CHECK, "description": description, "metric_name": name,
         },

@@ -455,12 +455,13 @@ def _broken(finding: Finding) -> Iterator[tuple[str, str, str, float | None, flo
         )
     if finding.level:
         ratio = math.exp(abs(one.log_ratio))
+        shown = f"{ratio:.1f}" if ratio < 1e3 else f"{ratio:.3g}"
         how = "more" if one.log_ratio > 0 else "less"
         bound = one.reference.total * math.exp(math.copysign(finding.level_bound, one.log_ratio))
         yield (
             "level",
             _exceeds("level", one.window.total, bound),
-            f"the model's answers depend {ratio:.1f} times {how} on its features: attributions "
+            f"the model's answers depend {shown} times {how} on its features: attributions "
             f"sum to {one.window.total:.3g} (reference {one.reference.total:.3g})",
             abs(one.log_ratio) / finding.level_bound,
             one.level,

@@ -137,9 +137,8 @@ def _typed(
 ) -> pa.Table:
     missing = [name for name in columns if name not in batch.schema.names]
     if missing:
-        raise InputError(
-            f'column "{missing[0]}" is not in the data; the model takes {", ".join(columns)}'
-        )
+        taken = ", ".join(name for name in columns if name != NUMBER)
+        raise InputError(f'column "{missing[0]}" is not in the data; the model takes {taken}')
     chosen = pa.array(places)
     arrays = [coerce(batch.column(name).take(chosen), kind)[0] for name, kind in columns.items()]
     return pa.Table.from_arrays(arrays, schema=schema)

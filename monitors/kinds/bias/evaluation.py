@@ -144,6 +144,7 @@ def evaluate(context: CheckContext) -> Report:
             **unusable_details(
                 window.unusable,
                 _collapsed(tallies),
+                _one_class(tallies),
                 _absent(plan.groups, counts, window.rows),
                 window.lacking,
                 f"{plural(window.unfit, 'label')} left out: infinite" * bool(window.unfit),
@@ -168,6 +169,15 @@ def _collapsed(tallies: Mapping[Facet, Tally]) -> str:
         return ""
     which = "no prediction is" if counts[0] else "every prediction is"
     return f"{which} positive, so that no group can be treated otherwise"
+
+
+def _one_class(tallies: Mapping[Facet, Tally]) -> str:
+    """Return that all labels are one, so half of the metrics have no value; else ""."""
+    counts = next(iter(tallies.values())).counts.sum(axis=(0, 1, 3))
+    if bool(counts[0]) == bool(counts[1]):
+        return ""
+    which = "no label is positive" if counts[0] else "every label is positive"
+    return f"{which}, so that what counts the others has no value"
 
 
 def _judged_equal(

@@ -36,7 +36,7 @@ from driftline.monitors.kinds.bias.metrics import (
     Pair,
     measure,
 )
-from driftline.monitors.results.metric import INSUFFICIENT, MetricResult, too_variable
+from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricResult, too_variable
 from driftline.monitors.results.violation import Severity
 from driftline.stats.blocks import NO_BLOCKS, BlockVariation
 from driftline.stats.intervals import Z95
@@ -59,6 +59,7 @@ NOTHING_YET = ("undefined: no_labels", "undefined: no_predictions")
 LOOSEST = 0.05
 # A value of the document that differs by more than rounding was set by somebody.
 ROUNDING = 1e-9
+OPERATOR = "GreaterThanThreshold"
 # Below it all evidence is the same.
 LEAST_CHANCE = 1e-300
 
@@ -263,6 +264,8 @@ def _draft(
         return _Draft(finding, None)
     if result.note:
         is_fit = len(sides) == 1 or not _note(sides[1:])
+        if is_fit and result.note.startswith(UNDEFINED):  # Nobody is to take that for a pass.
+            finding = replace(finding, result=replace(result, operator=OPERATOR))
         return _Draft(finding, None, waits=is_fit and result.note not in NOTHING_YET)
     between = NO_BLOCKS if group.blocks is None else spread(name, group.blocks)
     share = LASTING if group.lasts else 1.0
@@ -346,7 +349,7 @@ def _decided(draft: _Draft, p_value: float, level: float) -> Finding:
         result=replace(
             result,
             bound=from_scale(name, bound),
-            operator="GreaterThanThreshold" if comparison.side > 0 else "LessThanThreshold",
+            operator=OPERATOR if comparison.side > 0 else "LessThanThreshold",
             p_value=p_value,
             severity=severity if violated else None,
         ),

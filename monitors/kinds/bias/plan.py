@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.forecasts import holds_lists
+from driftline.baseline.foreign_values import new_class_rows
 from driftline.baseline.outcomes import (
     Outcomes,
     compared_features,
@@ -28,6 +29,7 @@ from driftline.monitors.kinds.bias.facet_counts import (
     count_batches,
     count_blocks,
     impossible_predictions,
+    labelled_count,
 )
 from driftline.monitors.kinds.bias.groups import Group, groups_of
 from driftline.monitors.kinds.bias.metrics import MISSING
@@ -95,6 +97,8 @@ class Plan:
         table, roles = self.outcomes.table, self.outcomes.roles
         impossible = impossible_predictions(table, roles)
         found = unusable_of(self.reference, impossible, roles, table.column_names)
+        labels, new = labelled_count(self.reference), new_class_rows(table, roles)
+        found = replace(found, labels=labels, unknown=new)
         counts = reference_blocks(self, self.counted[0], length) if found.missing else None
         if counts is None:
             return found

@@ -29,6 +29,7 @@ from driftline.monitors.kinds.bias.facet_counts import (
     count_batches,
     impossible_predictions,
     infinite_labels,
+    labelled_count,
 )
 from driftline.monitors.kinds.bias.plan import Plan, unusable_of
 from driftline.monitors.results.unusable import Unusable, repeated_note
@@ -49,7 +50,7 @@ class CountedWindow:
     unfit: int  # Labels that are infinite.
     near: pa.Table  # Some of them with what the flip test compares; empty without features.
     repeated: str  # Which ids come more than once, in words.
-    lacking: str  # That the data has no column of predictions, in words.
+    lacking: str  # That the data has no column of predictions, or of labels, in words.
 
 
 def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
@@ -95,12 +96,13 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
         length = span_length(int(np.ptp(np.concatenate(ends))))
     unusable = replace(
         unusable_of(tallies, (impossible, percents), plan.roles, seen), texts=named_values(texts),
-        unknown=unknown, unknown_words=named_values(classes),
+        unknown=unknown, unknown_words=named_values(classes), unfit=unfit,
+        labels=labelled_count(tallies) + unfit,
     )  # fmt: skip
     repeated = repeated_note(ids, plan.roles.id_column)
-    answer, lacking = plan.roles.prediction, ""
-    if rows and answer is not None and answer not in seen:
-        lacking = f'the data has no column "{answer}"'
+    answer = plan.roles.prediction or "".join(plan.roles.probability[-1:])
+    absent = [one for one in (answer, plan.roles.label) if one and one not in seen]
+    lacking = "; ".join(f'the data has no column "{one}"' for one in absent * bool(rows))
     return CountedWindow(tallies, rows, length, unusable, unfit, near.table(), repeated, lacking)
 
 

@@ -27,7 +27,7 @@ from driftline.baseline.answers import (
     read_answers,
     why_no_probabilities,
 )
-from driftline.baseline.foreign_values import named_values, words_for_numbers
+from driftline.baseline.foreign_values import named_values, new_class_rows, words_for_numbers
 from driftline.baseline.outcomes import kept_columns
 from driftline.baseline.positive import positive_note
 from driftline.baseline.predicate import UNFIT
@@ -163,7 +163,7 @@ def evaluate(context: CheckContext) -> Report:
     like_sagemaker = context.compat is not None
     sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, expected.answers)
     found = _judged(context, expected, window, blocks, sample)
-    unusable = [] if like_sagemaker else _judged_unusable(context, expected, every)
+    unusable = [] if like_sagemaker else _judged_unusable(context, expected, answers, every)
     parts = () if like_sagemaker else part_results(answers, expected)
     estimates = estimate_window(
         context, expected, table, answers, read=window.read, blocks=blocks,
@@ -404,6 +404,8 @@ def _details(
         ],
         "needed": dict(judged.needed),
     }
+    if not expected.constraints:
+        found["reference_note"] = "no row of the reference has a label and a prediction of use"
     if answers.weightless and not len(answers):
         found["weight_note"] = (
             f"{plural(answers.weightless, 'row')} of {expected.roles.weight} 0 count nothing"
@@ -497,22 +499,35 @@ def _unusable(answers: Answers | None) -> Unusable:
                 words = f"in what looks like percent ({some}): divide by 100"
     return Unusable(
         answers.labelled_count, answers.unanswered, answers.impossible, words,
-        answers.texts, answers.unknown, answers.unknown_words, answers.unweighed,
-        has_quantiles=answers.quantiles is not None,
+        answers.texts, answers.unknown, answers.unknown_words,
+        "as classes of their own" if answers.problem == "multiclass" else "as negative",
+        unweighed=answers.unweighed, has_quantiles=answers.quantiles is not None,
     )  # fmt: skip
 
 
+def _with_labels(predictions: Unusable, answers: Answers | None) -> Unusable:
+    """Add how many labels no metric can use."""
+    if answers is None:
+        return predictions
+    # A forecast counts once, though some of its values may be fit and others not.
+    others = answers.unfit * (answers.step is None)
+    return replace(predictions, labels=answers.labelled_count + others, unfit=answers.unfit)
+
+
 def _judged_unusable(
-    context: CheckContext, expected: Expectation, every: Answers
+    context: CheckContext, expected: Expectation, answers: Answers, every: Answers
 ) -> list[JudgedUnusable]:
-    """Judge the predictions of all rows, labelled or not, beside those of all of the reference."""
-    reference, outcomes = expected.answers, context.baseline.outcomes
+    """Judge labels, and the predictions of all rows, beside those of all of the reference."""
+    labelled = reference = expected.answers
+    outcomes = context.baseline.outcomes
     if reference is not None and outcomes and reference.labelled_count < outcomes.table.num_rows:
         reference = reference_answers(context.baseline, context.roles, labelled=reference)
     alpha, length = context.budget.per_window, context.rows.length
-    usual = replace(_unusable(reference), blocks=unanswered_blocks(reference, every, length))
+    new = new_class_rows(outcomes.table, outcomes.roles) if outcomes else 0
+    blocks = unanswered_blocks(reference, every, length)
+    usual = replace(_with_labels(_unusable(reference), labelled), unknown=new, blocks=blocks)
     return [
-        *judge_unusable(_unusable(every), usual, alpha),
+        *judge_unusable(_with_labels(_unusable(every), answers), usual, alpha),
         *_judged_equal(reference, every, length, alpha),
     ]
 

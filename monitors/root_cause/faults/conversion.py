@@ -108,7 +108,7 @@ def image_evidence(
     """
     grain = _lattice(values, np.ones(values.size), GRAINS) or 0.0
     different = np.unique(values)
-    back = factor * different + offset
+    back = _converted(different, factor, offset)
     lattice = np.rint(back / step) * step
     near = 0.5 * grain * (1 + 1e-9) + RELATIVE * np.abs(different)
     chance = np.minimum(2.0 * near * factor / step, 1.0)
@@ -125,6 +125,13 @@ def image_evidence(
     return float(different.size * divergence(hit.mean(), chance.mean()))
 
 
+def _converted(values: Floats, factor: float, offset: float) -> Floats:
+    """Convert values; one beyond all numbers is infinite, and none of the reference's."""
+    with np.errstate(over="ignore"):
+        found: Floats = factor * values + offset
+    return found
+
+
 def listed_evidence(
     values: Floats, listed: Floats, step: float | None, factor: float, offset: float
 ) -> float:
@@ -135,7 +142,7 @@ def listed_evidence(
     by chance many would be: what is converted may hit every second multiple only.
     """
     different = np.unique(values)
-    back = factor * different + offset
+    back = _converted(different, factor, offset)
     low, high = float(listed[0]), float(listed[-1])
     room = ROOM * (high - low)
     inside = (back >= low) & (back <= high)
