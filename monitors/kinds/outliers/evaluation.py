@@ -284,7 +284,8 @@ def judge_share(
     window is learnt from rows with a score of 1, of which a sample has enough: their rate in the
     reference's blocks of the window's length. Tails fall exponentially in the score, so a rate that
     differs by some percent at a score of 1 differs by four times as much at 4. Where rows come in
-    groups, a group counts as one (`cluster_size`).
+    groups, a group counts as one (`cluster_size`). Each side weighs as so many independent rows as
+    vary by as much, so that a bound never widens with the window's rows.
 
     References
     ----------
@@ -294,19 +295,20 @@ def judge_share(
     sample = len(scorer.sample_scores)
     held = int(np.count_nonzero(scorer.sample_scores >= OUTLIER_SCORE))
     expected: float = max(held / sample, 10.0**-OUTLIER_SCORE)
-    variation = _variation(scorer, length)
+    variation, blocks = _variation(scorer, length)
     alpha = alpha_per_test(budget.false_alarms_per_year, budget.windows_per_year, 1)
     free = 2.0 * TOLERANCE * math.sqrt(expected * (1 - expected))
 
     def effect(of_rows: float) -> float:
         return max(1.0 + of_rows * expected * variation**2, cluster)
 
+    known = sample / effect(sample / blocks)
+
     def weigh(share: float, of_rows: float = rows) -> float:
         if share <= expected:
             return 0.0
-        one, other = np.array([expected]), np.array([share])
-        found = likelihood_ratio(one, float(sample), other, float(of_rows), tolerance=free)
-        return float(found[0]) / effect(of_rows)
+        one, other, own = np.array([expected]), np.array([share]), of_rows / effect(of_rows)
+        return float(likelihood_ratio(one, known, other, own, tolerance=free)[0])
 
     note, needed = "", math.log(2.0 / alpha)
     if rows < MIN_ROWS:
@@ -336,21 +338,25 @@ def _bound(weigh: Callable[[float], float], low: float, needed: float) -> float:
     return low
 
 
-def _variation(scorer: RowScorer, length: timedelta | None) -> float:
-    """Return the relative deviation of the rate of outliers between the reference's blocks."""
+def _variation(scorer: RowScorer, length: timedelta | None) -> tuple[float, int]:
+    """Return the relative deviation of the rate of outliers between the reference's blocks.
+
+    Beside it how many they are; without any the reference is a single one.
+    """
     hours = scorer.sample_hours
     if hours is None:
-        return UNKNOWN_VARIATION
+        return UNKNOWN_VARIATION, 1
     known = hours != UNKNOWN_HOUR
     long = max(1, round((length or DEFAULT_LENGTH) / timedelta(hours=1)))
     _, places = np.unique(hours[known] // long, return_inverse=True)
     rows = np.bincount(places).astype(np.float64)
     odd = np.bincount(places, scorer.sample_scores[known] >= COMMON_SCORE)
     share = odd.sum() / max(rows.sum(), 1.0)
-    if len(rows) < MINIMUM_BLOCKS or not 0 < share < 1:
-        return UNKNOWN_VARIATION
+    blocks = max(len(rows), 1)
+    if blocks < MINIMUM_BLOCKS or not 0 < share < 1:
+        return UNKNOWN_VARIATION, blocks
     spread = float(dispersion(odd[:, None].astype(np.float64), rows)[0])
-    excess = spread * upper_factor(len(rows)) - 1
+    excess = spread * upper_factor(blocks) - 1
     usual = max(float(rows.mean()), 1.0)
     relative = math.sqrt(max(excess, 0.0) * (1 - share) / (share * usual))
-    return min(relative * OUTLIER_SCORE / COMMON_SCORE, UNKNOWN_VARIATION * OUTLIER_SCORE)
+    return min(relative * OUTLIER_SCORE / COMMON_SCORE, UNKNOWN_VARIATION * OUTLIER_SCORE), blocks

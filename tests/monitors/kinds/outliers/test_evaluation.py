@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,9 @@ import pytest
 import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.outliers.evaluation import judge_share
+from driftline.monitors.kinds.outliers.scorer import row_scorer
 from driftline.monitors.results.metric import INSUFFICIENT
 
 HOURS = 24 * 28
@@ -205,3 +209,24 @@ def test_a_reference_of_few_rows_decides_nothing() -> None:
     assert report.insufficient_data == ("outlier_share",)
     assert not report.violations and not report.decided and not nothing.decided
     assert "nothing could be judged" in report.summary
+
+
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize("swing", [0.0, 0.2])
+def test_a_bound_never_widens_with_rows(timed: bool, swing: float) -> None:
+    # Days differ by their scale: how much the share varies by itself is known, or nobody knows.
+    random = np.random.default_rng(3)
+    scale = np.repeat(np.exp(random.normal(0.0, swing, 30)), 100)
+    rows = pd.DataFrame(random.normal(size=(3_000, 2)) * scale[:, None], columns=["x", "y"])
+    rows["at"] = pd.date_range("2026-01-05", periods=3_000, freq="864s", tz="UTC")
+    known = Baseline.fit(rows if timed else rows[["x", "y"]], timestamp="at" if timed else None)
+    scorer, day = row_scorer(known), timedelta(days=1) if timed else None
+
+    bounds = [
+        judge_share(scorer, 0, size, budget=Budget(), length=day, cluster=3.0).bound
+        for size in (100, 300, 1_000, 3_000, 10_000, 100_000, 1_000_000)
+    ]
+
+    assert None not in bounds
+    assert bounds == sorted(bounds, key=float, reverse=True)
+    assert bounds[-1] < bounds[0]
