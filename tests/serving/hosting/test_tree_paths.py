@@ -1,9 +1,11 @@
-"""Trees of scikit-learn, explained exactly: against every subset of features, one by one."""
+"""Trees of scikit-learn, explained exactly: against every subset of features, and shap's values."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from driftline.serving.hosting import tree_paths
 from driftline.serving.hosting.tree_paths import Forest, Tree, forest_of, paths_of
 
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "serving"
 FEATURES = 5
 MODELS = [
     (DecisionTreeRegressor(max_depth=6, random_state=0), "value"),
@@ -191,3 +194,23 @@ def test_what_is_too_dear_or_not_as_it_looks_is_left_to_permutations(
     # Without laying out all its leaves first.
     (tree, *_) = whole.estimators_
     assert paths_of(tree_paths._tree(tree, 1.0), FEATURES, limit=100) is None
+
+
+@pytest.mark.parametrize("name", ["GradientBoostingRegressor", "RandomForestClassifier"])
+def test_values_are_those_of_shap(name: str) -> None:
+    # What shap 0.51's TreeExplainer says of these trees; the file names the call.
+    stored = json.loads((FIXTURES / "shap_trees.json").read_text())["models"][name]
+    given = np.array(stored["rows"])
+    found = np.zeros(given.shape)
+    for one in stored["trees"]:
+        tree = Tree(
+            left=np.array(one["left"]), right=np.array(one["right"]),
+            feature=np.array(one["feature"]), threshold=np.array(one["threshold"], np.float64),
+            missing_left=np.zeros(len(one["left"]), np.bool_), cover=np.array(one["cover"]),
+            values=np.array(one["values"])[:, None],
+        )  # fmt: skip
+        paths = paths_of(tree, given.shape[1])
+        assert paths is not None
+        found += paths.values(given)
+
+    np.testing.assert_allclose(found, stored["shap_values"], atol=1e-12)
