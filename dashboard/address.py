@@ -47,9 +47,9 @@ take them for folders: they stand in the query, as ``name=``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 LIMIT = 2_000
@@ -63,10 +63,17 @@ TABS = ("", "drift", "quality", "fairness", "attribution", "traffic", "changes")
 PREVIEW = ("threshold", "periods", "needed", "missing", "period")
 """What a preview of an alarm can change, by its name in the address."""
 
+# The fields of an address by the parameters of a query that have another name.
+_FIELDS = {"q": "text", "from": "start", "to": "end", "view": "tab"}
+_NOTHING: Mapping[str, str | None] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a URL asks for; ``text`` is what the alarms' texts have to hold."""
+    """What a URL asks for; ``text`` is what the texts of a list have to hold, ``number`` its page.
+
+    What a page does not know is ignored; 0 for the page stands for the first.
+    """
 
     page: Literal[
         "overview", "endpoint", "monitor", "column", "alarms", "alarm", "incidents", "incident",
@@ -74,36 +81,40 @@ class Address:
     ]  # fmt: skip
     monitor: str = ""
     endpoint: str = ""
+    alarm: str = ""
+    incident: str = ""
+    baseline: str = ""
+    job: str = ""
     tab: str = ""
+    start: str = ""
+    end: str = ""
+    where: str = ""
     window: str | None = None
     feature: str | None = None
     keep: str | None = None
     facet: str | None = None
-    threshold: float | None = None
     metric: str | None = None
-    alarm: str = ""
     state: str | None = None
     text: str | None = None
     severity: str | None = None
-    number: int = 1
-    incident: str = ""
     status: str | None = None
     channel: str | None = None
-    preview: tuple[tuple[str, str], ...] = ()
     subject: str | None = None
     target: str | None = None
     day: str | None = None
-    baseline: str = ""
     reference: str | None = None
     version: str | None = None
-    job: str = ""
-    start: str = ""
-    end: str = ""
+    number: int = 0
+    threshold: float | None = None
     again: bool = False
-    where: str = ""
+    preview: tuple[tuple[str, str], ...] = ()
 
 
-_PLAIN = {"incidents": Address("incidents"), "silences": Address("silences")}
+# What a query may say beside what the path names.
+_ASKED = (
+    "monitor", "window", "feature", "keep", "facet", "metric", "state", "q", "severity", "status",
+    "channel", "subject", "target", "day", "reference", "version", "from", "to", "where", "view",
+)  # fmt: skip
 
 
 def parse(path: str, query: str = "") -> Address:
@@ -114,77 +125,45 @@ def parse(path: str, query: str = "") -> Address:
     if not (_is_text(path) and _is_text(query)):
         return Address("missing")
     parts = [unquote(part) for part in path.strip("/").split("/")]
-    asked = parse_qs(query.lstrip("?")) if len(query) < LIMIT * 10 else {}
-    named = _one(asked, "name")
-    if named in FOLDERS:
-        parts.append(named)
+    read = parse_qs(query.lstrip("?")) if len(query) < LIMIT * 10 else {}
+    asked = {name: values[0] for name, values in read.items() if len(values[0]) <= LIMIT}
+    if asked.get("name") in FOLDERS:
+        parts.append(asked["name"])
     if any(len(part) > LIMIT for part in parts):
         return Address("missing")
-    return _listed(parts, asked) or _of_one(parts, asked)
+    texts: dict[str, Any] = {
+        _FIELDS.get(name, name): asked[name] for name in _ASKED if name in asked
+    }
+    number = asked.get("page", "")
+    return replace(
+        Address("missing", **texts),
+        number=int(number) if number.isascii() and number.isdigit() and len(number) < 7 else 0,
+        threshold=_share(asked.get("thr", "")),
+        again=asked.get("again") == "yes",
+        preview=tuple((name, asked[name]) for name in PREVIEW if name in asked),
+        **_named(parts, texts),
+    )
 
 
-def _listed(parts: list[str], asked: dict[str, list[str]]) -> Address | None:
-    """Read the address of a list; None for others."""
-    text, state, number = _one(asked, "q"), _one(asked, "state"), _number(asked)
+def _named(parts: list[str], texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the page that a path leads to, and what it names; nothing for what is no page."""
     match parts:
         case [""]:
-            return Address("overview", state=state, text=text, number=number)
-        case ["alarms"]:
-            severity = _one(asked, "severity")
-            return Address("alarms", state=state, text=text, severity=severity, number=number)
-        case ["messages"]:
-            status, channel = _one(asked, "status"), _one(asked, "channel")
-            return Address("messages", status=status, channel=channel)
+            return {"page": "overview"}
         case ["jobs"]:
-            return Address(
-                "jobs", _one(asked, "monitor") or "", state=state, text=text, number=number,
-                tab="schedules" if _one(asked, "view") == "schedules" else "",
-                start=_one(asked, "from") or "", end=_one(asked, "to") or "",
-                again=_one(asked, "again") == "yes",
-            )  # fmt: skip
-        case ["audit"]:
-            subject, target = _one(asked, "subject"), _one(asked, "target")
-            return Address("audit", subject=subject, target=target, day=_one(asked, "day"))
-        case [plain] if plain in _PLAIN:
-            return _PLAIN[plain]
-    return None
-
-
-def _of_one(parts: list[str], asked: dict[str, list[str]]) -> Address:
-    """Read the address of one thing; ``missing`` for what names no page."""
-    window, feature = _one(asked, "window"), _one(asked, "feature")
-    match parts:
+            return {"page": "jobs", "tab": "schedules" * (texts.get("tab") == "schedules")}
+        case ["alarms" | "messages" | "audit" | "incidents" | "silences" as page]:
+            return {"page": page}
         case ["endpoints", endpoint, *rest] if endpoint and "/".join(rest) in TABS:
-            return Address(
-                "endpoint", _one(asked, "monitor") or "", endpoint=endpoint, tab="/".join(rest),
-                text=_one(asked, "q"), number=_number(asked), window=window,
-                metric=_one(asked, "metric"), facet=_one(asked, "facet"),
-                threshold=_share(_one(asked, "thr")),
-            )  # fmt: skip
-        case ["alarms", alarm] if alarm:
-            preview = ((key, _one(asked, key)) for key in PREVIEW)
-            return Address("alarm", alarm=alarm, preview=tuple((k, v) for k, v in preview if v))
-        case ["incidents", incident] if incident:
-            return Address("incident", incident=incident)
-        case ["jobs", job] if job:
-            return Address("job", job=job)
-        case ["baselines", baseline] if baseline:
-            old, new = _one(asked, "reference"), _one(asked, "version")
-            return Address(
-                "baseline", baseline=baseline, feature=feature, reference=old, version=new
-            )
-        case ["monitors", monitor] if monitor:
-            keep, metric = _one(asked, "keep"), _one(asked, "metric")
-            return Address(
-                "monitor", monitor, window=window, feature=feature, keep=keep, metric=metric,
-                text=_one(asked, "q"), number=_number(asked) if "page" in asked else 0,
-            )  # fmt: skip
+            return {"page": "endpoint", "endpoint": endpoint, "tab": "/".join(rest)}
+        case ["alarms" | "incidents" | "jobs" | "baselines" | "monitors" as kind, name] if name:
+            one = kind.removesuffix("s")
+            return {"page": one, one: name}
         case ["monitors", monitor, "columns", column] if monitor and column:
-            return Address("column", monitor, window=window, feature=column)
+            return {"page": "column", "monitor": monitor, "feature": column}
         case ["monitors", monitor, "explain"] if monitor:
-            where = _one(asked, "where") or ""
-            return Address("explain", monitor, window=window, feature=feature, where=where)
-    return Address("missing")
+            return {"page": "explain", "monitor": monitor}
+    return {}
 
 
 def is_page(path: str, query: str = "") -> bool:
@@ -193,55 +172,42 @@ def is_page(path: str, query: str = "") -> bool:
 
 
 def monitor_link(
-    name: str,
-    *,
-    window: str | None = None,
-    feature: str | None = None,
-    keep: str | None = None,
-    metric: str | None = None,
-    text: str | None = None,
-    number: int | None = None,
-    anchor: str = "",
-) -> str:
-    """Build the address of a monitor's page; any text is safe in a name."""
-    asked = {"window": window, "feature": feature, "keep": keep, "metric": metric}
-    asked |= {"q": text or None, "page": None if number is None else str(number)}
-    return _link(("monitors",), name, asked, anchor)
+    name: str, *, window: str | None = None, feature: str | None = None, keep: str | None = None,
+    text: str | None = None, number: int = 0, anchor: str = "",
+    asked: Mapping[str, str | None] = _NOTHING,
+) -> str:  # fmt: skip
+    """Build the address of a monitor's page; ``asked``: metric, facet, thr."""
+    query = {"window": window, "feature": feature, "keep": keep, **asked}
+    query |= {"q": text or None, "page": str(number) if number else None}
+    return _link(("monitors", name), query, anchor)
 
 
 def fleet_link(*, state: str | None = None, text: str | None = None, number: int = 1) -> str:
     """Build the address of a page of the endpoints, or of some of them."""
-    page = str(number) if number > 1 else None
-    return f"/{_query({'state': state, 'q': text or None, 'page': page})}"
+    return _link(("",), {"state": state, **_page(text, number)})
 
 
 def endpoint_link(
     name: str, tab: str = "", *, monitor: str | None = None, text: str | None = None,
-    number: int = 1, asked: Mapping[str, str | None] = MappingProxyType({}),
+    number: int = 1, asked: Mapping[str, str | None] = _NOTHING,
 ) -> str:  # fmt: skip
     """Build the address of a tab of an endpoint's page; ``asked``: window, metric, facet, thr."""
-    page = str(number) if number > 1 else None
-    query = _query({"monitor": monitor, "q": text or None, "page": page, **asked})
+    query = _query({"monitor": monitor, **_page(text, number), **asked})
     return f"/endpoints/{quote(name, safe='')}{f'/{tab}' * bool(tab)}{query}"
 
 
 def baseline_link(
-    name: str,
-    *,
-    reference: str | None = None,
-    version: str | None = None,
-    feature: str | None = None,
-    anchor: str = "",
-) -> str:
+    name: str, *, reference: str | None = None, version: str | None = None,
+    feature: str | None = None, anchor: str = "",
+) -> str:  # fmt: skip
     """Build the address of a baseline's page, or of two of its versions compared."""
     asked = {"reference": reference, "version": version, "feature": feature}
-    return _link(("baselines",), name, asked, anchor)
+    return _link(("baselines", name), asked, anchor)
 
 
-def column_link(monitor: str, column: str, *, window: str | None = None, anchor: str = "") -> str:
+def column_link(monitor: str, column: str, *, window: str | None = None) -> str:
     """Build the address of the page of one column of a monitor."""
-    parts = ("monitors", quote(monitor, safe=""), "columns")
-    return _link(parts, column, {"window": window}, anchor)
+    return _link(("monitors", monitor, "columns", column), {"window": window})
 
 
 def explain_link(
@@ -250,48 +216,42 @@ def explain_link(
 ) -> str:  # fmt: skip
     """Build the address of what tells selected rows of a window from the others."""
     query = {"window": window, "where": where or None, "feature": feature}
-    return _link(("monitors", quote(monitor, safe="")), "explain", query, anchor)
+    return _link(("monitors", monitor, "explain"), query, anchor)
 
 
 def rows_link(monitor: str, *, window: str, feature: str, form: str) -> str:
     """Build the address of the file of rows behind a feature's violation: csv or parquet."""
-    query = _query({"monitor": monitor, "window": window, "feature": feature})
-    return f"/rows.{form}{query}"
+    return _link((f"rows.{form}",), {"monitor": monitor, "window": window, "feature": feature})
 
 
 def alarm_link(name: str, *, anchor: str = "") -> str:
     """Build the address of an alarm's page; names of alarms are free text."""
-    return _link(("alarms",), name, {}, anchor)
+    return _link(("alarms", name), {}, anchor)
 
 
 def alarms_link(
-    *,
-    state: str | None = None,
-    text: str | None = None,
-    severity: str | None = None,
+    *, state: str | None = None, text: str | None = None, severity: str | None = None,
     number: int = 1,
-) -> str:
+) -> str:  # fmt: skip
     """Build the address of a page of the list of alarms, or of some of them."""
-    asked = {"state": state, "severity": severity, "q": text or None}
-    query = _query(asked | {"page": str(number) if number > 1 else None})
-    return f"/alarms{query}"
+    return _link(("alarms",), {"state": state, "severity": severity, **_page(text, number)})
 
 
 def incident_link(incident: str) -> str:
     """Build the address of an incident's page."""
-    return _link(("incidents",), incident, {}, "")
+    return _link(("incidents", incident))
 
 
 def messages_link(*, status: str | None = None, channel: str | None = None) -> str:
     """Build the address of the list of messages, or of some of them."""
-    return f"/messages{_query({'status': status, 'channel': channel})}"
+    return _link(("messages",), {"status": status, "channel": channel})
 
 
 def audit_link(
     *, subject: str | None = None, target: str | None = None, day: str | None = None
 ) -> str:
     """Build the address of the audit log, or of some of it."""
-    return f"/audit{_query({'subject': subject, 'target': target, 'day': day})}"
+    return _link(("audit",), {"subject": subject, "target": target, "day": day})
 
 
 def jobs_link(
@@ -299,25 +259,29 @@ def jobs_link(
     monitor: str | None = None, number: int = 1, anchor: str = "",
 ) -> str:  # fmt: skip
     """Build the address of a page of the runs, or of the schedules."""
-    asked = {"view": tab or None, "state": state, "q": text or None, "monitor": monitor}
-    query = _query(asked | {"page": str(number) if number > 1 else None})
-    return f"/jobs{query}" + (f"#{anchor}" if anchor else "")
+    query = {"view": tab or None, "state": state, "monitor": monitor, **_page(text, number)}
+    return _link(("jobs",), query, anchor)
 
 
 def job_link(job: str) -> str:
     """Build the address of one run."""
-    return _link(("jobs",), job, {}, "")
+    return _link(("jobs", job))
 
 
-def _link(folders: tuple[str, ...], name: str, asked: dict[str, str | None], anchor: str) -> str:
-    if name in FOLDERS:
-        place, asked = f"/{'/'.join(folders)}", {"name": name, **asked}
-    else:
-        place = f"/{'/'.join(folders)}/{quote(name, safe='')}"
-    return place + _query(asked) + (f"#{anchor}" if anchor else "")
+def _page(text: str | None, number: int) -> dict[str, str | None]:
+    return {"q": text or None, "page": str(number) if number > 1 else None}
 
 
-def _query(asked: dict[str, str | None]) -> str:
+def _link(
+    path: tuple[str, ...], asked: Mapping[str, str | None] = _NOTHING, anchor: str = ""
+) -> str:
+    if path[-1] in FOLDERS:
+        path, asked = path[:-1], {"name": path[-1], **asked}
+    place = "/".join(quote(step, safe="") for step in path)
+    return f"/{place}{_query(asked)}" + (f"#{anchor}" if anchor else "")
+
+
+def _query(asked: Mapping[str, str | None]) -> str:
     query = urlencode({key: value for key, value in asked.items() if value is not None})
     return f"?{query}" if query else ""
 
@@ -331,21 +295,10 @@ def _is_text(given: str) -> bool:
     return True
 
 
-def _number(asked: dict[str, list[str]]) -> int:
-    """Return which page of a list is asked for; the first where that is no number."""
-    text = _one(asked, "page") or ""
-    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
-
-
-def _share(text: str | None) -> float | None:
+def _share(text: str) -> float | None:
     """Return a number from 0 to 1; None for what is none."""
     try:
-        share = float(text or "")
+        share = float(text)
     except ValueError:
         return None
     return share if 0 <= share <= 1 else None
-
-
-def _one(asked: dict[str, list[str]], name: str) -> str | None:
-    values = asked.get(name)
-    return values[0] if values and len(values[0]) <= LIMIT else None

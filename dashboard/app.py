@@ -45,7 +45,6 @@ from driftline.dashboard.pages import (
     alarms,
     audit,
     baseline,
-    column,
     composite,
     endpoint,
     explained,
@@ -236,12 +235,11 @@ def _monitor_page(stores: Stores, address: Address) -> html.Div | None:
             return explained.page(read_explained(stores, *asked))
         case "column":
             name = address.feature or ""
-            return column.page(stores.column(address.monitor, name, address.window))
+            return monitor.page(stores.column(address.monitor, name, address.window))
         case "monitor" if not kind_named(stores.kind(address.monitor)).judges_columns:
             keep = address.keep or address.feature
-            return measured.page(
-                stores.measured(address.monitor, address.window, address.metric, keep)
-            )
+            found = stores.measured(address.monitor, address.window, address.metric, keep)
+            return measured.page(replace(found, facet=address.facet, threshold=address.threshold))
         case "monitor":
             view = stores.monitor(address.monitor, address.window, address.feature, address.keep)
             return monitor.page(replace(view, number=address.number or None, text=address.text))

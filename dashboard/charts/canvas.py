@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -116,6 +116,16 @@ def lines(x: object, y: object, colour: str = "", **more: object) -> Figure:
     look: Figure = {"width": 1, "color": colour} if colour else {"width": 0}
     start: Figure = {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": look}
     return start | {"hoverinfo": "skip"} | more
+
+
+def bars(
+    runs: Sequence[WindowRun], values: object, yaxis: str, marker: Mapping[str, object]
+) -> Figure:
+    """Draw a bar over each window."""
+    return {
+        "type": "bar", "x": [middle(run) for run in runs], "y": values, "width": widths(runs, 0.75),
+        "yaxis": yaxis, "marker": marker, "hoverinfo": "skip",
+    }  # fmt: skip
 
 
 def rectangle(colour: str, **place: object) -> Figure:

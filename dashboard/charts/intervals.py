@@ -49,23 +49,6 @@ def comparison_height(comparison: Comparison) -> int:
     return 60 + 25 * len(comparison.labels)
 
 
-def ranking_figure(rows: Sequence[MetricResult], names: Sequence[str]) -> canvas.Figure:
-    """Draw features by their attribution: bars are the reference, diamonds the window."""
-    window = np.array([row.value or 0.0 for row in rows])
-    reference = np.array([row.reference or 0.0 for row in rows])
-    most = max([1e-12, *_known(rows, "value", "high", "reference", "reference_high")])
-    text = [_story(row, name) for name, row in zip(names, rows, strict=True)]
-    drawn = canvas.layout(
-        8, 14, 6, 30,
-        bargap=0.3,
-        xaxis=canvas.axis(range=[-0.02 * most, 1.03 * most], nticks=6),
-        yaxis=canvas.row_axis(names),
-    )  # fmt: skip
-    before = (_array(rows, f"reference_{end}", reference) for end in ("low", "high"))
-    now = (_array(rows, end, window) for end in ("low", "high"))
-    return {"data": _bars_and_diamonds((reference, *before), (window, *now), text), "layout": drawn}
-
-
 def forest_figure(
     rows: Sequence[MetricResult], labels: Sequence[str], neutral: float
 ) -> canvas.Figure:

@@ -1,4 +1,4 @@
-"""The figure of one measured metric over time; pure."""
+"""The figure of measured metrics, or of one column, over a monitor's windows; pure."""
 
 from __future__ import annotations
 
@@ -7,45 +7,55 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from driftline.dashboard.address import monitor_link
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.views import KindView, MetricHistory, WindowRun
-from driftline.dashboard.words import number, percent, plural, span
+from driftline.dashboard.queries.views import LabelHistory, MetricHistory, WindowRun
+from driftline.dashboard.words import number, percent, plural, span, title_of
 from driftline.monitors.results.metric import MetricResult
 
 WINDOW_GROUND = "rgba(213,94,0,0.20)"
+LABELS_SHARE = 0.5
+"""Height of the panel of labels, in heights of a metric's."""
+GAP = 0.12
 
 
-def metric_figure(view: KindView) -> canvas.Figure:
-    """Draw one metric over all windows: values with 95% intervals over the reference's band.
+def history_figure(
+    runs: Sequence[WindowRun],
+    selected: str | None,
+    histories: Sequence[MetricHistory],
+    links: Sequence[str],
+    labels: LabelHistory | None = None,
+) -> canvas.Figure:
+    """Draw metrics over all windows: values with their intervals over the reference's band.
 
-    The bound is drawn as steps, since it follows the number of rows; windows in violation are
-    triangles. Below, where labels are needed, the share of each window's rows that has one.
+    Each has a panel. The bound is drawn as steps, since it follows the number of rows; windows in
+    violation are triangles. Below, where labels are needed, the share of rows that has one.
     """
-    history, labels, runs = view.history, view.labels, view.monitor.runs
-    assert history is not None
     times = [canvas.middle(run) for run in runs]
-    data = [*_spans(times, history), *_points(times, history)]
-    floor = 0.0 if labels is None else 0.34
-    panels = [canvas.axis(domain=[floor, 1.0], range=_range(history), nticks=6)]
+    whole = len(histories) + (LABELS_SHARE if labels is not None else 0)
+    data: list[canvas.Figure] = []
+    shapes: list[canvas.Figure] = []
+    panels: list[canvas.Figure] = []
+    for place, history in enumerate(histories):
+        key, top = canvas.key_of(place), 1 - place / whole
+        title = title_of(history.metric.name) if len(histories) > 1 else ""
+        low = 0.0 if whole == place + 1 else top - (1 - GAP) / whole
+        panels.append(canvas.axis(title, domain=[low, top], range=_range(history), nticks=5))
+        data += [
+            one | {"yaxis": key} for one in (*_spans(times, history), *_points(times, history))
+        ]
+        shapes += _reference(history.metric, key)
     if labels is not None:
-        data.append(_labels(times, view))
-        lower: canvas.Figure = {"domain": [0.0, 0.22], "range": [0, 104], "nticks": 3}
-        panels.append(canvas.axis("labelled", ticksuffix="%", **lower))
-    return canvas.over_windows(
-        runs,
-        view.run.stamp if view.run else None,
-        panels,
-        data,
-        [monitor_link(view.monitor.name, window=run.stamp, keep=view.kept) for run in runs],
-        [_story(view, history, run, index) for index, run in enumerate(runs)],
-        _reference(history.metric),
-    )
+        data.append(_labels(times, runs, labels, canvas.key_of(len(panels))))
+        lower: canvas.Figure = {"domain": [0.0, (1 - GAP) * LABELS_SHARE / whole], "nticks": 3}
+        panels.append(canvas.axis("labelled", ticksuffix="%", range=[0, 104], **lower))
+    stories = [_story(histories, labels, run, index) for index, run in enumerate(runs)]
+    return canvas.over_windows(runs, selected, panels, data, links, stories, shapes)
 
 
-def metric_height(view: KindView) -> int:
-    """Return the height in pixels at which the figure of a metric over time can be read."""
-    return 310 if view.labels is not None else 230
+def history_height(histories: Sequence[MetricHistory], labels: LabelHistory | None = None) -> int:
+    """Return the height in pixels at which each panel can be read."""
+    alone = 30 * (len(histories) == 1)
+    return 58 + alone + 140 * len(histories) + (80 if labels is not None else 0)
 
 
 def _range(history: MetricHistory) -> list[float]:
@@ -64,18 +74,18 @@ def _range(history: MetricHistory) -> list[float]:
     return [low - 0.06 * room, high + 0.06 * room]
 
 
-def _reference(line: MetricResult) -> list[canvas.Figure]:
+def _reference(line: MetricResult, key: str) -> list[canvas.Figure]:
     shapes: list[canvas.Figure] = []
     low, high = canvas.finite(line.reference_low), canvas.finite(line.reference_high)
     if low is not None and high is not None:
-        shapes.append(canvas.rectangle(canvas.REFERENCE_GROUND, yref="y", y0=low, y1=high))
+        shapes.append(canvas.rectangle(canvas.REFERENCE_GROUND, yref=key, y0=low, y1=high))
     if (value := canvas.finite(line.reference)) is not None:
-        shapes.append(canvas.level(value, colour=canvas.REFERENCE, dash="solid"))
+        shapes.append(canvas.level(value, yref=key, colour=canvas.REFERENCE, dash="solid"))
     return shapes
 
 
 def _spans(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]:
-    """Shade the 95% intervals between windows, and draw the bound as steps."""
+    """Shade the intervals between windows, and draw the bound as steps."""
     spans: list[canvas.Figure] = []
     known = np.isfinite(history.low) & np.isfinite(history.high)
     # A fill runs over gaps, so each stretch of windows with intervals is one of its own.
@@ -118,38 +128,32 @@ def _points(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]
     return drawn
 
 
-def _labels(times: Sequence[str], view: KindView) -> canvas.Figure:
+def _labels(
+    times: Sequence[str], runs: Sequence[WindowRun], labels: LabelHistory, key: str
+) -> canvas.Figure:
     """Draw the share of rows with a label; a window that waits for more is hollow."""
-    assert view.labels is not None
     if len(times) > canvas.MANY_WINDOWS:
         line = {"width": 1, "color": canvas.GREY, "shape": "hvh"}
-        share = 100 * view.labels.share
-        return canvas.lines(times, share, line=line, yaxis="y2", fill="tozeroy")
-    colours = [
-        canvas.CLEAR if run.state == "unlabelled" else canvas.GREY for run in view.monitor.runs
-    ]
-    return {
-        "type": "bar",
-        "x": list(times),
-        "y": 100 * view.labels.share,
-        "yaxis": "y2",
-        "width": canvas.widths(view.monitor.runs, 0.75),
-        "marker": {"color": colours, "line": {"width": 1, "color": canvas.GREY}},
-        "hoverinfo": "skip",
-    }
+        return canvas.lines(times, 100 * labels.share, line=line, yaxis=key, fill="tozeroy")
+    colours = [canvas.CLEAR if run.state == "unlabelled" else canvas.GREY for run in runs]
+    edge = {"width": 1, "color": canvas.GREY}
+    return canvas.bars(runs, 100 * labels.share, key, {"color": colours, "line": edge})
 
 
-def _story(view: KindView, history: MetricHistory, run: WindowRun, index: int) -> list[str]:
-    """Return the hover text of a measured window."""
+def _story(
+    histories: Sequence[MetricHistory], labels: LabelHistory | None, run: WindowRun, index: int
+) -> list[str]:
+    """Return the hover text of a window."""
     story = [f"<b>{span(run)}</b>"]
-    value, low, high = (float(ends[index]) for ends in (history.value, history.low, history.high))
-    if math.isfinite(value):
-        ends = f" ({number(low)} to {number(high)})" if math.isfinite(low) else ""
-        story.append(f"{canvas.safe(history.metric.key)} {number(value)}{ends}")
-    else:
+    for one in histories:
+        value, low, high = (float(ends[index]) for ends in (one.value, one.low, one.high))
+        if math.isfinite(value):
+            ends = f" ({number(low)} to {number(high)})" if math.isfinite(low) else ""
+            story.append(f"{canvas.safe(one.metric.key)} {number(value)}{ends}")
+    if len(story) == 1:
         story.append(canvas.short(run.failure, 80) if run.failure else "no value")
-    if view.labels is not None and math.isfinite(view.labels.share[index]):
-        story.append(f"{percent(float(view.labels.share[index]))} of rows have a label")
+    if labels is not None and math.isfinite(labels.share[index]):
+        story.append(f"{percent(float(labels.share[index]))} of rows have a label")
     if run.violation_count:
         story.append(plural(run.violation_count, "violation"))
     return story

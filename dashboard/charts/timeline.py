@@ -78,15 +78,7 @@ def _bars(runs: Sequence[WindowRun], counts: Sequence[int], colour: str) -> canv
         line = {"width": 1, "color": colour, "shape": "hvh"}
         more: canvas.Figure = {"yaxis": "y2", "stackgroup": "violations"}
         return canvas.lines(times, values, line=line, fillcolor=colour) | more
-    return {
-        "type": "bar",
-        "x": times,
-        "y": values,
-        "width": canvas.widths(runs, 0.75),
-        "yaxis": "y2",
-        "marker": {"color": colour},
-        "hoverinfo": "skip",
-    }
+    return canvas.bars(runs, values, "y2", {"color": colour})
 
 
 def _story(run: WindowRun) -> list[str]:

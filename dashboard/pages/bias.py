@@ -1,4 +1,4 @@
-"""What the page of a bias monitor shows of one window: which group is worse off, and how surely."""
+"""What pages show of a window's bias: which group is worse off, since when, and how surely."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dash import html
 
 from driftline.dashboard.charts.intervals import forest_figure, forest_height
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.queries.documents import Group
-from driftline.dashboard.queries.views import KindView, WindowRun
-from driftline.dashboard.words import count, number, percent, plural, reason, title_of
-from driftline.monitors.results.metric import INSUFFICIENT, MetricResult
+from driftline.dashboard.pages.metric_list import Choose, metric_link, metric_list, result_words
+from driftline.dashboard.queries.views import KindView
+from driftline.dashboard.words import number, plural, reason
+from driftline.monitors.results.metric import MetricResult
 
 RATIOS = ("DI",)
 """Metrics whose neutral value is 1."""
@@ -21,15 +21,81 @@ UNBOUNDED = ("TE", "GE", "KL", "DCA", "DCAcc", "DCR", "CI")
 """Metrics on scales of their own, or that measure no harm: in the table, not in the figure."""
 
 ROWS_SHOWN = 24
+FIRST = ("DPPL", "DI", "RD")
+"""The metrics of a group that stand first; the others are folded."""
 
 
-def bias_parts(view: KindView, run: WindowRun) -> Sequence[html.Section | html.Div]:
-    """Show who is worse off in words, the forest plot, and how large the groups are."""
-    return (
-        (ui.pair(forest_panel(view.found.metrics), _groups(view), wide_left=True),)
-        if view.found.metrics
-        else ()
-    )
+def bias_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
+    """Show one facet: what changed since the reference, and the forest of all its groups."""
+    facets = list(dict.fromkeys(one.facet for one in view.found.metrics if one.facet))
+    if not facets:
+        why = "This window's document holds no metric of a group."
+        listed = metric_list(view, view.found.metrics, choose, is_open=True)
+        return [ui.panel("Groups", [ui.empty(why), listed], name="metrics")]
+    chosen = view.chosen.facet if view.chosen else ""
+    facet = next(one for one in (view.facet, chosen, *facets) if one in facets)
+    lines = [one for one in view.found.metrics if one.facet == facet]
+    return [_groups(view, facets, lines, choose), forest_panel(lines)]
+
+
+def _groups(
+    view: KindView, facets: Sequence[str], lines: Sequence[MetricResult], choose: Choose
+) -> html.Section:
+    """Tell the reference's own bias from change, the first metrics of each group on top."""
+    facet = lines[0].facet
+    first = [one for name in FIRST for one in lines if one.name == name]
+    body: ui.Cell = ui.empty(f"None of {', '.join(FIRST)} was measured of {facet}.")
+    if first:
+        body = ui.table(
+            first,
+            {
+                "Group": lambda one: html.B(one.group),
+                "Metric": lambda one: metric_link(one, choose),
+                "Reference's own": _own_bias,
+                "Window": lambda one: number(one.value),
+                "Change": _change,
+                "Result": lambda one: html.Span(
+                    result_words(one), className="alarm-text" if one.violated else ""
+                ),
+            },
+            label=f"{', '.join(FIRST)} by group",
+            kind="cards",
+            numeric=("Window",),
+        )
+    ways = [(one, choose({"facet": one}), one == facet) for one in facets]
+    parts: list[ui.Cell] = [ui.choices("Facet", ways)] if len(facets) > 1 else []
+    whole = [one for one in view.found.metrics if one.facet in (facet, "")]
+    listed = metric_list(view, whole, choose)
+    warnings = [html.P(words, className="finding") for words in view.found.details.warnings]
+    broken = sum(one.violated for one in lines)
+    note = f"{broken or 'none'} of {plural(len(lines), 'metric')} in violation"
+    title = f"Groups of {facet}"
+    return ui.panel(title, [*parts, body, listed, *warnings], note=note, name="metrics")
+
+
+def _own_bias(one: MetricResult) -> str:
+    """Return whether the reference was biased already, by its own interval."""
+    if one.reference is None:
+        return "unknown"
+    text, neutral = number(one.reference), neutral_of(one.name)
+    if one.reference_low is None or one.reference_high is None:
+        return text
+    text += f" ({number(one.reference_low)} to {number(one.reference_high)})"
+    has_none = one.reference_low <= neutral <= one.reference_high
+    return f"{text}: no difference shown" if has_none else f"{text}: biased already"
+
+
+def _change(one: MetricResult) -> str:
+    """Return how a window differs from the reference, and whether that is more than chance."""
+    if one.value is None or one.reference is None:
+        return "–"
+    change = one.value - one.reference
+    ends = (one.low, one.high, one.reference_low, one.reference_high)
+    if any(end is None for end in ends):
+        return f"{change:+.3g}"
+    low, high, before, after = (end for end in ends if end is not None)
+    is_apart = low > after or high < before
+    return f"{change:+.3g}, " + ("intervals apart" if is_apart else "can't tell from chance")
 
 
 def sentence(line: MetricResult) -> str:
@@ -115,44 +181,3 @@ def _figure(name: str, lines: Sequence[MetricResult]) -> html.Figure:
     summary = f"{plural(len(lines), name.removesuffix('s'))}, {broken} in violation; {words}"
     figure, height = forest_figure(lines, labels, neutral), forest_height(lines)
     return ui.figure(f"forest-{name}", figure, height, summary, lines, ui.METRIC_COLUMNS)
-
-
-def _groups(view: KindView) -> html.Section:
-    """Show how large the groups are, and what they get: small ones cannot be judged."""
-    if not view.found.groups:
-        return ui.panel("Groups", [ui.empty("The document holds no counts of groups.")])
-    body = ui.table(
-        view.found.groups,
-        {
-            "Group": lambda one: html.B(one.name),
-            "Rows": lambda one: _size(view, one),
-            "Predicted positive": lambda one: html.Div(
-                [
-                    percent(one.group.positive),
-                    ui.faint(f"others {percent(one.others.positive)}", line=True),
-                ]
-            ),
-            "Found": lambda one: _found(view, one),
-        },
-        label="Groups",
-        kind="cards",
-        numeric=("Rows", "Predicted positive"),
-    )
-    warnings = [html.P(words, className="finding") for words in view.found.details.warnings]
-    return ui.panel("Groups", [body, *warnings])
-
-
-def _size(view: KindView, one: Group) -> ui.Cell:
-    whole = view.run.row_count if view.run else None
-    share = percent(one.group.rows / whole) if whole else "–"
-    return html.Div([count(one.group.rows), ui.faint(share, line=True)])
-
-
-def _found(view: KindView, one: Group) -> ui.Cell:
-    metrics = [metric for metric in view.found.metrics if metric.group == one.name]
-    if broken := [title_of(metric.name) for metric in metrics if metric.violated]:
-        return html.Span(f"▲ {', '.join(broken)}", className="alarm-text")
-    if any(metric.judged for metric in metrics):
-        return "within its bounds"
-    is_small = any(metric.note == INSUFFICIENT for metric in metrics)
-    return ui.faint("too few rows to judge" if is_small else "not judged")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 
 import numpy as np
@@ -13,11 +14,12 @@ from driftline.dashboard.address import column_link, endpoint_link, monitor_link
 from driftline.dashboard.charts.drift_map import map_figure, map_height
 from driftline.dashboard.charts.health import health_figure, health_height
 from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.audit import entry_panel
-from driftline.dashboard.pages.endpoint_kinds import kind_tab, monitor_choices
+from driftline.dashboard.pages.measured import kind_panels
 from driftline.dashboard.pages.overview import captured_words, firing_list, word_of_monitors
-from driftline.dashboard.queries.fleet import DriftMap, EndpointView
-from driftline.dashboard.queries.views import MonitorLine
+from driftline.dashboard.queries.fleet import TAB_KINDS, DriftMap, EndpointView
+from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.dashboard.words import (
     RATIO,
     age,
@@ -49,7 +51,7 @@ def page(view: EndpointView) -> html.Div:
         "Tabs", ((words, endpoint_link(name, tab), tab == view.tab) for tab, words in NAMES.items())
     )
     own = {"": _health, "drift": _drift, "traffic": _traffic, "changes": _changes}
-    parts = own.get(view.tab, kind_tab)(view)
+    parts = own.get(view.tab, _kind)(view)
     title = name if not view.tab else f"{name}, {NAMES[view.tab]}"
     return ui.layout(title, ui.crumbs(name), ui.heading(name, " · ".join(under), tabs), *parts)
 
@@ -149,13 +151,49 @@ def _top_cause(line: MonitorLine) -> ui.Cell:
     )
 
 
+def _kind(view: EndpointView) -> list[ui.Cell]:
+    """Lay out a tab about one kind of monitor, of the newest window that it judged or another."""
+    found, kind = view.measured, TAB_KINDS[view.tab].replace("-", " ")
+    if found is None:
+        why = f"No monitor of {kind} watches this endpoint yet."
+        command = f"driftline deploy MODEL --name {view.line.name} --reference DATA --label COL"
+        return [ui.panel(kind.capitalize(), [ui.empty(why, command)])]
+    monitor, run = found.monitor, found.run
+
+    def choose(asked: Mapping[str, str | None]) -> str:
+        chosen = monitor.name if len(view.others) > 1 else None
+        asked = {"window": run.stamp if run else None, "facet": found.facet, **asked}
+        return endpoint_link(view.line.name, view.tab, monitor=chosen, asked=asked)
+
+    def link(window: WindowRun) -> str:
+        return choose({"window": window.stamp, "metric": found.kept})
+
+    head = [*_monitor_choices(view), *windows.picker(monitor, run, link)]
+    filters = html.Div(head, className="filters")
+    if run is None:
+        return [filters, windows.waiting(monitor)]
+    href = monitor_link(monitor.name, window=run.stamp)
+    more = html.P(html.A("This window: rows, annotations, alarms", href=href))
+    return [filters, *kind_panels(found, run, choose), more]
+
+
+def _monitor_choices(view: EndpointView) -> list[ui.Cell]:
+    """Offer the monitors that a tab can be about; nothing where there is one."""
+    name, tab = view.line.name, view.tab
+    ways = [
+        (one.name, endpoint_link(name, tab, monitor=one.name), one == view.monitor)
+        for one in view.others
+    ]
+    return [ui.choices("Monitor", ways)] if len(ways) > 1 else []
+
+
 def _drift(view: EndpointView) -> list[ui.Cell]:
     """Draw columns by windows, with the same numbers as a table."""
     monitor, drift = view.monitor, view.drift
     if monitor is None or drift is None:
         return [ui.panel("Drift", [ui.empty("No monitor of this endpoint judges columns.")])]
     search = ui.filter_box(view.text, "Filter by column")
-    filters = html.Div([*monitor_choices(view), search], className="filters")
+    filters = html.Div([*_monitor_choices(view), search], className="filters")
     if not drift.features:
         why = "No column matches this filter." if view.text else (
             "No window with drift by column yet: it is kept of windows that are judged from now on."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
+import numpy as np
 from dash import html
 
 from driftline.dashboard.address import column_link, monitor_link
@@ -25,6 +26,7 @@ from driftline.dashboard.words import (
     percent,
     plural,
     probability,
+    sentence,
     span,
     suppressed_words,
 )
@@ -57,12 +59,16 @@ def page(view: views.MonitorView) -> html.Div:
     """Lay out one monitor: the verdict, time, features beside the chosen one, rows, alarms."""
     if view.run is None:
         return windows.monitor_page(view)
+    beside, rows = comparison_panel(view), row_panel(view, view.run)
+    if view.column:
+        shown = [_column_verdict(view, view.run), _over_time(view, view.run), beside, rows]
+        return windows.monitor_page(view, shown)
     parts = [
         _verdict(view, view.run),
         *_warm_up(view.warm_up),
         _timeline(view, view.run),
-        ui.pair(_features(view, view.run), comparison_panel(view), wide_left=True),
-        row_panel(view, view.run),
+        ui.pair(_features(view, view.run), beside, wide_left=True),
+        rows,
     ]
     counts: list[tuple[str, ui.Cell]] = [
         ("Arrived late", count(view.found.late_count)),
@@ -188,6 +194,36 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     return ui.panel("Windows", [body, meaning], note=signs)
 
 
+def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
+    """Show how the column stands in the window; what it violates stands beside its figure."""
+    tone, words, one = "none", "Not judged: the window has no such column", view.feature
+    if one is not None:
+        words = NOTES.get(one.note, one.note)
+        tone, words = ("none", f"Not judged: {words}") if words else ("ok", "No violations")
+        if one.violations:
+            names = ", ".join(check_words(check) for check in one.checks)
+            tone, words = "alarm" if one.hard else "soft", f"In violation: {names}"
+    notes = [html.P(note, className="faint") for note in view.notes]
+    return ui.verdict_box(tone, html.H2(sentence(f"{words} ({span(run)})")), *notes)
+
+
+def _over_time(view: views.MonitorView, run: views.WindowRun) -> html.Section:
+    """Draw the distance, the missing values and the mean of a column over all windows."""
+    title = f"{view.column} over all windows"
+    if not view.histories:
+        return ui.panel(title, [ui.empty("No window has a datapoint of this column.")])
+    broken, known = (
+        int(each.sum())
+        for each in (view.histories[0].violated, np.isfinite(view.histories[0].value))
+    )
+    words = f"{view.column}: {plural(known, 'window')} measured, {broken} in violation"
+    return windows.history_panel(
+        title, words, view.monitor.runs, run.stamp, view.histories,
+        lambda one: column_link(view.monitor.name, view.column, window=one.stamp),
+        unread=view.unread,
+    )  # fmt: skip
+
+
 def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     """List the features, those that contribute most first."""
     if not view.features:
@@ -292,8 +328,8 @@ def _distance(feature: Feature) -> ui.Cell:
     return html.Span(f"by check: {check}", className="alarm-text number", title=title)
 
 
-def comparison_panel(view: views.MonitorView, *, way: bool = True) -> html.Section:
-    """Draw the chosen feature: reference beside window; ``way`` offers its page over time."""
+def comparison_panel(view: views.MonitorView) -> html.Section:
+    """Draw the chosen feature: reference beside window; lead to it over time."""
     feature, comparison = view.feature, view.comparison
     if feature is None:
         return ui.panel("Reference beside window", [ui.empty("Choose a feature to compare.")])
@@ -305,7 +341,7 @@ def comparison_panel(view: views.MonitorView, *, way: bool = True) -> html.Secti
     others = [one for one in feature.violations if one != told]
     sentences = [_violation(one) for one in others]
     further = []
-    if way:
+    if not view.column:
         window = view.run.stamp if view.run else None
         href = column_link(view.monitor.name, feature.feature, window=window)
         link = html.A("This column over all windows", href=href)

@@ -185,32 +185,45 @@ def numbers(
     columns: Mapping[str, Callable[[Item], float | str | None]],
     *,
     every: int = 1,
+    first: int = 0,
+    name: Callable[[Item], Cell] | None = None,
+    is_open: bool = False,
 ) -> html.Details:
-    """Offer the numbers of a figure as a table of the newest ones, and all of them as a file."""
+    """Offer the numbers of a figure as a table of the newest ones, and all of them as a file.
+
+    The table has the ``first`` so many instead, if given; ``name`` draws its first column.
+    """
     rows = [[cell(item) for cell in columns.values()] for item in items]
     text = io.StringIO()
     csv.writer(text).writerows([list(columns), *([_plain(cell) for cell in row] for row in rows)])
     firm = [
         head for at, head in enumerate(columns) if not any(isinstance(row[at], str) for row in rows)
     ]
+    shown = range(len(rows))[:first] if first else range(0, len(rows), every)[-TABLE_ROWS:]
+    cells: list[tuple[str, Callable[[int], Cell]]] = [
+        (head, partial(_number_cell, rows, at)) for at, head in enumerate(columns)
+    ]
+    if name is not None:
+        cells[0] = (cells[0][0], lambda place: name(items[place]))
     body = table(
-        rows[::every][-TABLE_ROWS:],
-        [(head, partial(_number_cell, at)) for at, head in enumerate(columns)],
+        shown,
+        cells,
         label=label,
         kind="cards tall",
         numeric=firm,
     )
     button = html.Button("CSV", type="button", className="button small")
     parts = [
-        html.Summary("Show as a table"),
+        html.Summary(label if first else "Show as a table"),
         marked(button, data_csv=text.getvalue(), data_name=label[:60]),
         body,
+        *more_of(len(rows) - len(shown) if first else 0),
     ]
-    return html.Details(parts, className="as-table", open=False)
+    return html.Details(parts, className="as-table", open=is_open)
 
 
-def _number_cell(at: int, row: Sequence[float | str | None]) -> str:
-    cell = row[at]
+def _number_cell(rows: Sequence[Sequence[float | str | None]], at: int, place: int) -> str:
+    cell = rows[place][at]
     return cell if isinstance(cell, str) else number(cell)
 
 

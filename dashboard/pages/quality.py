@@ -1,29 +1,262 @@
-"""What the page of a model quality monitor shows of one window: what the model confused."""
+"""What pages show of a window's model quality: metrics, curves, the confusion matrix, labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from dash import html
+import numpy as np
+from dash import dcc, html
 
-from driftline.dashboard.pages.parts import Cell, facts, faint, marked, panel
+from driftline.dashboard.charts import kinds as charts
+from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages.metric_list import (
+    Choose,
+    metric_link,
+    metric_list,
+    result_words,
+    worse_side,
+)
+from driftline.dashboard.pages.windows import entry
 from driftline.dashboard.queries.documents import Confusion
-from driftline.dashboard.queries.views import KindView, WindowRun
-from driftline.dashboard.words import count, percent, plural
+from driftline.dashboard.queries.monitors import ESTIMATED
+from driftline.dashboard.queries.views import KindView
+from driftline.dashboard.words import count, number, percent, plural, span, title_of
+from driftline.monitors.results.metric import MetricResult
 
+TILES = {
+    "binary": ("auc", "brier_skill", "precision", "recall"),
+    "multiclass": ("accuracy", "weighted_f1", "macro_auc", "brier_skill"),
+    "regression": ("mae", "rmse", "r2", "mape"),
+    "ranking": ("ndcg_at_10", "map_at_10", "recall_at_10", "mrr"),
+}
+"""The four metrics of each kind of problem that stand first."""
+
+TILES_SHOWN = 4
 CLASSES_SHOWN = 12
 """A matrix of more classes is no picture any more."""
 
 CONFUSIONS_SHOWN = 8
 
 
-def quality_parts(view: KindView, run: WindowRun) -> Sequence[html.Section]:
-    """Show the confusion matrix where there are classes."""
-    matrix = view.found.confusion
-    return () if matrix is None or not matrix.counts.sum() else (matrix_panel(matrix),)
+def quality_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
+    """Show four metrics first, then curves and the matrix, labels by age, and estimates."""
+    return [
+        _tiles(view, choose),
+        *_thresholds(view),
+        *([ui.pair(_coverage(view), _estimates(view))] if view.labels is not None else []),
+    ]
 
 
-def matrix_panel(matrix: Confusion, *above: Cell) -> html.Section:
+def _tiles(view: KindView, choose: Choose) -> html.Section:
+    """Show four metrics, each with its interval against the reference's; the others folded."""
+    metrics = [one for one in view.found.metrics if not (one.label or one.group)]
+    wanted = TILES.get(view.found.details.problem, ())
+    order = {name: at for at, name in enumerate(wanted)}
+    metrics.sort(key=lambda one: (order.get(one.name, len(order)), one.name.startswith(ESTIMATED)))
+    known = [one for one in metrics if one.value is not None or one.name in order]
+    if not view.found.metrics:
+        return ui.panel("Metrics", [ui.empty("This window has no measured metric.")])
+    tiles = html.Div([_tile(one, choose) for one in known[:TILES_SHOWN]], className="tiles")
+    signs = ui.legend(
+        ui.swatch("window-bar", "window"), ui.swatch("reference", "reference"),
+        html.Span("bars are 95% intervals"),
+    )  # fmt: skip
+    listed = metric_list(view, view.found.metrics, choose)
+    return ui.panel("Metrics", [tiles, listed], note=signs, name="metrics")
+
+
+def _tile(one: MetricResult, choose: Choose) -> html.Div:
+    tone = "alarm" if one.violated else "soft" if worse_side(one) else ""
+    ends = f"{number(one.low)} to {number(one.high)}" if one.low is not None else "no interval"
+    before = f"reference {number(one.reference)}"
+    if one.reference_low is not None:
+        before += f" ({number(one.reference_low)} to {number(one.reference_high)})"
+    return html.Div(
+        [
+            html.H3(metric_link(one, choose)),
+            html.Div([html.B(number(one.value)), ui.faint(ends)], className="tile-value"),
+            _strip(one),
+            ui.faint(before, line=True),
+            html.Span(result_words(one), className=f"line {tone}-text" if tone else "line"),
+        ],
+        className=f"tile {tone}".strip(),
+    )
+
+
+def _strip(one: MetricResult) -> html.Div:
+    """Draw both intervals over each other on one axis, as parts of its width."""
+    sides = {
+        "window-bar": (one.value, one.low, one.high),
+        "reference": (one.reference, one.reference_low, one.reference_high),
+    }
+    known = [
+        end for side in sides.values() for end in side if end is not None and math.isfinite(end)
+    ]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    room = (high - low) or 1.0
+    bars: list[ui.Cell] = []
+    for look, (value, first, last) in sides.items():
+        if value is None or not math.isfinite(value):
+            continue
+        ends = [value if end is None or not math.isfinite(end) else end for end in (first, last)]
+        left, right = (100 * (end - low) / room for end in ends)
+        style = {"left": f"{left:.1f}%", "width": f"{max(1.0, right - left):.1f}%"}
+        dot = html.I(style={"left": f"{100 * (value - low) / room:.1f}%"})
+        bars.append(html.Div([html.Span(style=style), dot], className=look))
+    return html.Div(bars, className="intervals")
+
+
+def _thresholds(view: KindView) -> list[ui.Cell]:
+    """Draw ROC, precision and recall, calibration; the matrix of any threshold, or the model's."""
+    sides = {name: view.found.counts_of(name) for name in ("reference", "window")}
+    window, matrix = sides["window"], view.found.confusion
+    if window is None:
+        return [matrix_panel(matrix)] if matrix is not None and matrix.counts.any() else []
+    curves = {name: _rates(one) for name, one in sides.items() if one is not None}
+    steps = len(window) - 1
+    at = round(steps * (0.5 if view.threshold is None else view.threshold))
+    if view.threshold is None and matrix is not None:
+        at = _own_step(window, matrix, view.found.details.positive)
+    recall, false, precision = (one[at] for one in curves["window"])
+    roc = [(name, one[1], one[0]) for name, one in curves.items()]
+    pr = [(name, one[0], one[2]) for name, one in curves.items()]
+    columns: dict[str, Callable[[int], float | str | None]] = {
+        "Threshold": lambda step: step / steps,
+        "Recall": lambda step: float(curves["window"][0][step]),
+        "False positive rate": lambda step: float(curves["window"][1][step]),
+        "Precision": lambda step: float(curves["window"][2][step]),
+    }
+    end = f"(threshold {at / steps:.2f})"
+    words = f"Recall {percent(recall)} at a false positive rate of {percent(false)} {end}"
+    titles = ("false positive rate", "recall")
+    drawn = charts.curve_figure(roc, titles, (false, recall), has_diagonal=True)
+    places = range(steps + 1)
+    first = ui.figure("roc", drawn, charts.SQUARE_PX, words, places, columns, every=5)
+    words = f"Recall {percent(recall)} at a precision of {percent(precision)} {end}"
+    drawn = charts.curve_figure(pr, ("recall", "precision"), (recall, precision))
+    second = ui.figure("pr", drawn, charts.SQUARE_PX, words, places, columns, every=5)
+    signs = ui.legend(
+        ui.glyph("━", "window-text", "window"), ui.glyph("╌", "reference-text", "reference"),
+        ui.glyph("●", "window-text", "threshold"),
+    )  # fmt: skip
+    return [
+        html.Div(
+            [
+                ui.panel("ROC curve", [first], note=signs),
+                ui.panel("Precision and recall", [second], note=signs),
+                _calibration(view),
+            ],
+            className="triple",
+        ),
+        _slider(view, window, at),
+    ]
+
+
+def _rates(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return recall, false positive rate and precision at each threshold."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = counts[:, 0] / counts.sum(axis=1)
+    return counts[:, 0] / counts[0, 0], counts[:, 1] / counts[0, 1], precision
+
+
+def _own_step(window: np.ndarray, matrix: Confusion, positive: str) -> int:
+    """Return the threshold that comes nearest to what the model itself calls positive."""
+    if positive not in matrix.classes:
+        return len(window) // 2
+    called = matrix.counts[:, matrix.classes.index(positive)].sum()
+    return int(np.abs(window.sum(axis=1) - called).argmin())
+
+
+def _slider(view: KindView, window: np.ndarray, at: int) -> html.Div:
+    """Show the confusion matrix at a threshold; assets/pages.js follows the hand."""
+    positive = view.found.details.positive or "positive"
+    own = view.found.confusion
+    others = [one for one in own.classes if one != positive] if own else []
+    negative = others[0] if len(others) == 1 else "others"
+    true, false = (int(one) for one in window[at])
+    total, rest = (int(one) for one in window[0])
+    counts = np.array([[rest - false, false], [total - true, true]])
+    box = dcc.Input(
+        id="threshold", type="range", min=0, max=1, step=0.01, value=at / (len(window) - 1)
+    )
+    label = html.Label(
+        [html.Span(["Threshold ", html.B(f"{at / (len(window) - 1):.2f}", id="thr")]), box],
+        htmlFor="threshold", className="slider",
+    )  # fmt: skip
+    own_words = "" if view.threshold is not None else ", which is the nearest to the model's own"
+    words = f"A row is called {positive} from this probability on{own_words}."
+    matrix = Confusion((negative, positive), counts)
+    shown = matrix_panel(matrix, label, html.P(words, className="note"))
+    return ui.marked(html.Div(shown, id="at-threshold"), data_counts=json.dumps(window.tolist()))
+
+
+def _calibration(view: KindView) -> html.Section:
+    bins = view.found.details.calibration
+    if not bins:
+        return ui.panel("Calibration", [ui.empty("Its scores are no probabilities.")])
+    off = sum(not one.low <= one.probability <= one.high for one in bins)
+    words = f"{off or 'None'} of {plural(len(bins), 'bin')} of equal rows off the diagonal"
+    columns: dict[str, Callable[..., float | str | None]] = {
+        "Predicted": lambda one: one.probability, "Share": lambda one: one.share,
+        "Low": lambda one: one.low, "High": lambda one: one.high, "Rows": lambda one: one.count,
+    }  # fmt: skip
+    drawn = charts.calibration_figure(bins)
+    body = ui.figure("calibration", drawn, charts.SQUARE_PX, words, bins, columns)
+    return ui.panel("Calibration", [body], note="lines are 95% intervals")
+
+
+def _coverage(view: KindView) -> html.Section:
+    """Draw which share of a window's rows has a label, by the window's age."""
+    title, labels = "Labels by age", view.labels
+    runs = view.monitor.runs
+    known = [] if labels is None else np.flatnonzero(np.isfinite(labels.share))[::-1].tolist()
+    if labels is None or not known:
+        why = "No label has arrived yet."
+        return ui.panel(title, [ui.empty(why, "driftline truth load FILE")])
+    ages = np.array([(view.now - runs[at].end).total_seconds() / 86_400 for at in known])
+    shares = labels.share[known]
+    waiting = sum(one.state == "unlabelled" for one in runs)
+    words = f"The newest window with labels has {percent(float(shares[0]))}, the oldest "
+    words += f"{percent(float(shares[-1]))}; {plural(waiting, 'window waits', 'windows wait')}"
+    texts = [f"{span(runs[at])}: {percent(float(labels.share[at]))} labelled" for at in known]
+    columns: dict[str, Callable[[int], float | str | None]] = {
+        "Window": lambda at: span(runs[at]),
+        "Days since": lambda at: (view.now - runs[at].end).total_seconds() / 86_400,
+        "Rows": lambda at: float(labels.rows[at]),
+        "With a label": lambda at: float(labels.labelled[at]),
+    }
+    drawn = charts.coverage_figure(ages, shares, texts)
+    return ui.panel(title, [ui.figure("coverage", drawn, 240, words, known[::-1], columns)])
+
+
+def _estimates(view: KindView) -> html.Section:
+    title = "Estimated beside realised"
+    if view.estimates is None:
+        why = view.found.details.estimate_note or "No window of this monitor has an estimate."
+        return ui.panel(title, [ui.empty(why)])
+    by_labels, without = view.estimates
+    runs = view.monitor.runs
+    both = np.isfinite(by_labels.value) & np.isfinite(without.value)
+    apart = both & ((by_labels.low > without.high) | (by_labels.high < without.low))
+    name, several = title_of(by_labels.metric.name), int(both.sum())
+    words = f"{name}: {plural(several, 'window has', 'windows have')} both, "
+    words += f"{int(apart.sum()) or 'none'} with intervals apart"
+    columns: dict[str, Callable[[int], float | str | None]] = {"Window": lambda at: span(runs[at])}
+    for side, one in (("Estimated", without), ("Realised", by_labels)):
+        for word, values in (("", one.value), (" low", one.low), (" high", one.high)):
+            columns[side + word] = partial(entry, values)
+    drawn = charts.estimates_figure(runs, by_labels, without)
+    signs = ui.legend(
+        ui.glyph("◆", "window-text", "by labels"), ui.glyph("□", "estimated-text", "estimated")
+    )
+    body = ui.figure("estimates", drawn, 240, words, range(len(runs)), columns)
+    return ui.panel(title, [body], note=signs)
+
+
+def matrix_panel(matrix: Confusion, *above: ui.Cell) -> html.Section:
     """Show a confusion matrix, with the most frequent confusions in words."""
     total = int(matrix.counts.sum())
     right = int(matrix.counts.trace())
@@ -31,7 +264,7 @@ def matrix_panel(matrix: Confusion, *above: Cell) -> html.Section:
     small = len(matrix.classes) <= CLASSES_SHOWN
     drawn = _matrix(matrix) if small else html.P("Too many classes for a matrix.")
     body = html.Div([drawn, _worst(matrix)], className="confusion")
-    return panel("Confusion matrix", [*above, body], note=note)
+    return ui.panel("Confusion matrix", [*above, body], note=note)
 
 
 def _matrix(matrix: Confusion) -> html.Table:
@@ -49,15 +282,15 @@ def _matrix(matrix: Confusion) -> html.Table:
 
 def _cell(matrix: Confusion, truth: int, guess: int) -> html.Td:
     """Show one count with its share of the row; right answers are blue, wrong ones vermilion."""
-    number, whole = int(matrix.counts[truth, guess]), int(matrix.counts[truth].sum())
-    share = number / whole if whole else 0.0
+    several, whole = int(matrix.counts[truth, guess]), int(matrix.counts[truth].sum())
+    share = several / whole if whole else 0.0
     cell = html.Td(
-        [html.B(count(number)), faint(percent(share) if whole else "–")],
+        [html.B(count(several)), ui.faint(percent(share) if whole else "–")],
         className="hit" if truth == guess else "miss",
-        style={"--strength": f"{10 + 36 * share:.0f}%" if number else "0%"},
+        style={"--strength": f"{10 + 36 * share:.0f}%" if several else "0%"},
     )
-    words = f"true {matrix.classes[truth]}, predicted {matrix.classes[guess]}: {number}"
-    return marked(cell, aria_label=words)
+    words = f"true {matrix.classes[truth]}, predicted {matrix.classes[guess]}: {several}"
+    return ui.marked(cell, aria_label=words)
 
 
 def _worst(matrix: Confusion) -> html.Dl:
@@ -71,7 +304,7 @@ def _worst(matrix: Confusion) -> html.Dl:
     ]
     wrong.sort(key=lambda entry: -entry[0])
     entries = [
-        (plural(number, "row"), f"true {truth}, predicted {guess}")
-        for number, truth, guess in wrong[:CONFUSIONS_SHOWN]
+        (plural(several, "row"), f"true {truth}, predicted {guess}")
+        for several, truth, guess in wrong[:CONFUSIONS_SHOWN]
     ]
-    return facts(entries or [("none", "every prediction is correct")])
+    return ui.facts(entries or [("none", "every prediction is correct")])

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from urllib.parse import urlencode
 
+import numpy as np
 from dash import html
 
 from driftline.capture.windows.window import Window
 from driftline.dashboard.address import (
     alarm_link,
     baseline_link,
+    column_link,
     explain_link,
     monitor_link,
     rows_link,
 )
+from driftline.dashboard.charts.metric import history_figure, history_height
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_table
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
@@ -32,6 +36,7 @@ from driftline.dashboard.words import (
     schedule_text,
     sentence,
     span,
+    title_of,
 )
 from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
@@ -63,22 +68,36 @@ def monitor_page(
     """Lay out the page of a monitor; before its first window it says what will come."""
     monitor, run = view.monitor, view.run
 
+    column = view.column if isinstance(view, views.MonitorView) else ""
+
     def link(window: views.WindowRun) -> str:
         """Lead to another window; what was chosen stays."""
+        if column:
+            return column_link(monitor.name, column, window=window.stamp)
         return monitor_link(monitor.name, window=window.stamp, keep=view.kept)
 
-    words = " · ".join(
-        [
-            f"{monitor.kind} of {monitor.definition.subject}",
-            f"baseline {monitor.definition.baseline}",
-            schedule_text(monitor.definition.schedule, monitor.definition.time_zone),
-            *([f"after {', '.join(after)}"] if (after := monitor.definition.depends_on) else []),
-            f"false alarms allowed: {number(monitor.definition.false_alarms_per_year)} a year",
-        ]
+    words = (
+        f"column of {monitor.name}"
+        if column
+        else " · ".join(
+            [
+                f"{monitor.kind} of {monitor.definition.subject}",
+                f"baseline {monitor.definition.baseline}",
+                schedule_text(monitor.definition.schedule, monitor.definition.time_zone),
+                *(
+                    [f"after {', '.join(after)}"]
+                    if (after := monitor.definition.depends_on)
+                    else []
+                ),
+                f"false alarms allowed: {number(monitor.definition.false_alarms_per_year)} a year",
+            ]
+        )
     )
     top: list[ui.Cell] = [
-        ui.crumbs(monitor.name),
-        ui.heading(monitor.name, words, *picker(monitor, run, link)),
+        ui.crumbs((monitor.name, monitor_link(monitor.name)), column)
+        if column
+        else ui.crumbs(monitor.name),
+        ui.heading(column or monitor.name, words, *picker(monitor, run, link)),
     ]
     top += begun_panels(monitor)
     if run is None:
@@ -88,7 +107,7 @@ def monitor_page(
         *annotation_panel(view.annotations),
         _closing(view, run, counts),
     ]
-    return ui.layout(f"{monitor.name}, {span(run)}", *top, *parts, *end)
+    return ui.layout(f"{column or monitor.name}, {span(run)}", *top, *parts, *end)
 
 
 def begun_panels(monitor: views.MonitorLine) -> list[ui.Cell]:
@@ -155,6 +174,53 @@ def waiting(monitor: views.MonitorLine) -> html.Div:
     """Show that no window has been judged, and how to judge one."""
     why = "No window has been judged yet. The first one is judged when it ends."
     return ui.empty(why, f"driftline monitor run {monitor.name}")
+
+
+def history_panel(
+    title: str,
+    words: str,
+    runs: Sequence[views.WindowRun],
+    selected: str | None,
+    histories: Sequence[views.MetricHistory],
+    link: Link,
+    *parts: ui.Cell,
+    labels: views.LabelHistory | None = None,
+    unread: int = 0,
+) -> html.Section:
+    """Draw metrics, or what a column is, over all windows; a click opens one."""
+    columns: dict[str, Callable[[int], float | str | None]] = {"Window": lambda at: span(runs[at])}
+    for one in histories:
+        sides = {"": one.value, " low": one.low, " high": one.high, " bound": one.bound}
+        for side, values in sides.items():
+            if np.isfinite(values).any() or not side:
+                name = f"{title_of(one.metric.name)}{side}" if len(histories) > 1 else side.strip()
+                columns[(name or "value").capitalize()] = partial(entry, values)
+    if labels is not None:
+        columns["Labelled"] = partial(entry, labels.share)
+    violated, apart = histories[0].violated, bool(histories[0].apart.any())
+    columns["Violation"] = lambda at: "▲" if violated[at] else ""
+    drawn = history_figure(runs, selected, histories, [link(run) for run in runs], labels)
+    height = history_height(histories, labels)
+    body: list[ui.Cell] = [ui.figure("timeline", drawn, height, words, range(len(runs)), columns)]
+    if unread:
+        left = plural(unread, "window")
+        body.append(html.P(f"The intervals and bounds of {left} are still being read.",
+                           className="note"))  # fmt: skip
+    signs = ui.legend(
+        ui.glyph("◆", "window-text", "window, with its interval"),
+        ui.glyph("▲", "alarm-text", "violation"),
+        *([ui.glyph("◇", "soft-text", "worse, within season")] if apart else []),
+        ui.swatch("pale", "reference"),
+        ui.glyph("╌", "faint", "bound"),
+        *([ui.swatch("span", "share with a label")] if labels is not None else []),
+        html.Span("click a window to open it"),
+    )
+    return ui.panel(title, [*body, *parts], note=signs)
+
+
+def entry(values: np.ndarray, at: int) -> float:
+    """Return what a table shows of one window."""
+    return float(values[at])
 
 
 def picker(monitor: views.MonitorLine, run: views.WindowRun | None, link: Link) -> list[ui.Cell]:

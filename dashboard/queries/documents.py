@@ -133,33 +133,6 @@ class Feature(FeatureResult):
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
-    rows: int = 0
-    predicted: int = 0
-    predicted_positive: int = 0
-
-    @property
-    def positive(self) -> float | None:
-        """The share of positive predictions; None where nothing was predicted."""
-        return self.predicted_positive / self.predicted if self.predicted else None
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A group in one window, and all others; the largest groups come first."""
-
-    facet: str = ""
-    facet_value: str = ""
-    group: _Side = _Side()
-    others: _Side = _Side()
-
-    @property
-    def name(self) -> str:
-        """The facet, with its value if it has one."""
-        return f"{self.facet}={self.facet_value}" if self.facet_value else self.facet
-
-
-@dataclass(frozen=True, slots=True)
 class Confusion:
     """Counts of a confusion matrix, shape (classes, classes): rows are the truth."""
 
@@ -187,7 +160,6 @@ class _Details:
     calibration: tuple[Bin, ...] = ()
     counts_at_thresholds: Mapping[str, tuple[tuple[float, float], ...]] | None = None
     confusion_matrix: Mapping[str, Mapping[str, float]] | None = None
-    groups: tuple[Group, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -246,11 +218,6 @@ class Report:
     def bounds(self) -> dict[str, float]:
         """The bound of each measured feature."""
         return {one.feature: one.bound for one in self.features if one.bound is not None}
-
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        """How large the groups of a bias monitor are, and what they get; largest first."""
-        return tuple(sorted(self.details.groups, key=lambda one: -one.group.rows))
 
     @property
     def confusion(self) -> Confusion | None:
@@ -314,20 +281,3 @@ def _drop(document: Any, place: tuple[int | str, ...]) -> None:  # noqa: ANN401 
     for step in place[:-1]:
         document = document[step]
     del document[place[-1]]
-
-
-def numbers_of(statistics: Document | None) -> dict[str, list[list[float]]]:
-    """Read the stored values of each numeric column's sketch, by level, from statistics.json."""
-    numbers: dict[str, list[list[float]]] = {}
-    features = (statistics or {}).get("features")
-    for entry in features if isinstance(features, list) else []:
-        place: object = entry
-        for key in ("numerical_statistics", "distribution", "kll", "sketch", "data"):
-            place = place.get(key) if isinstance(place, Mapping) else None
-        if isinstance(place, list) and isinstance(entry.get("name"), str):
-            numbers[entry["name"]] = [
-                [float(one) for one in level if isinstance(one, int | float)]
-                for level in place
-                if isinstance(level, list)
-            ]
-    return numbers

@@ -78,8 +78,6 @@ class EndpointView:
     stats: EndpointReport | None = None
     unaccounted: int = 0
     text: str | None = None
-    facet: str | None = None
-    threshold: float | None = None
 
 
 def state_lines(

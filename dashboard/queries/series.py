@@ -23,6 +23,7 @@ from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.tables import datapoints
 from driftline.alerts.tables import metrics as metric_table
+from driftline.baseline.column import ColumnProfile
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.documents import Report
 from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
@@ -93,25 +94,42 @@ class _Series:
     notes: tuple[Mapping[str, object], ...]
 
 
-def column_history(
-    connection: Connection, line: views.MonitorLine, column: str, digests: Mapping[str, Digest]
-) -> views.ColumnHistory:
-    """Read one column over all windows; its bounds are those of the documents that were read."""
-    name = quote(column, safe=UNQUOTED)
+def column_histories(
+    connection: Connection,
+    line: views.MonitorLine,
+    column: str,
+    digests: Mapping[str, Digest],
+    profile: ColumnProfile | None,
+) -> tuple[views.MetricHistory, ...]:
+    """Read how a column stood over all windows: distance and bound, missing values, mean.
+
+    ``profile`` is the reference's; the mean stands within the span of each window's values.
+    """
+    name, unknown = quote(column, safe=UNQUOTED), np.full(len(line.runs), np.nan)
     drift, present, data = (
         _read(connection, line, DATA_METRICS, prefix + name, line.runs)
         for prefix in ("feature_baseline_drift_", "feature_non_null_", "feature_data_")
     )
-    bounds = [digests.get(run.execution, Digest()).bounds.get(column, np.nan) for run in line.runs]
-    return views.ColumnHistory(
-        distance=drift.mean,
-        bound=np.array(bounds, dtype=np.float64),
-        missing=1.0 - present.mean,
-        mean=data.mean,
-        low=data.low,
-        high=data.high,
-        causes=tuple(_cause(note, column) for note in present.notes),
-    )
+    found = [digests.get(run.execution, Digest()).bounds.get(column, np.nan) for run in line.runs]
+    bound = np.array(found, dtype=np.float64)
+    broken = np.array([bool(note.get("cause")) for note in present.notes], dtype=bool)
+    missing = None if profile is None else 1.0 - profile.completeness
+    mean = MetricResult("mean")
+    if profile is not None and profile.is_number and profile.sketch.count:
+        low, high = profile.sketch.quantiles(np.array([0.05, 0.95])).tolist()
+        of = profile.moments.mean
+        mean = MetricResult("mean", reference=of, reference_low=low, reference_high=high)
+    histories = (
+        views.MetricHistory(
+            MetricResult("distance"), drift.mean, unknown, unknown, bound, broken
+        ),
+        views.MetricHistory(
+            MetricResult("share missing", reference=missing), 1.0 - present.mean, unknown, unknown,
+            unknown, broken,
+        ),
+        views.MetricHistory(mean, data.mean, data.low, data.high, unknown, broken),
+    )  # fmt: skip
+    return tuple(one for one in histories if np.isfinite(one.value).any())
 
 
 def label_history(
@@ -211,12 +229,6 @@ def _aligned(
                 notes[index] = row.note or {}
     numbers[np.abs(numbers) > LARGEST] = np.nan
     return _Series(numbers[0], numbers[1], numbers[2], tuple(notes))
-
-
-def _cause(note: Mapping[str, object], column: str) -> str:
-    """Return what the column broke in a window; the note's sentence begins with its name."""
-    cause = note.get("cause")
-    return cause.removeprefix(f"{column}: ") if isinstance(cause, str) else ""
 
 
 def _finite(value: float | None) -> float:

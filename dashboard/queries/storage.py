@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from driftline.access.principal import CURRENT
 from driftline.baseline import store
+from driftline.baseline.column import ColumnProfile
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
-from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.store import Baseline
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import Coverage, EndpointReport, report
@@ -50,7 +50,6 @@ CAPTURE_FRESH_S = 10.0
 
 BASELINES_KEPT = 8
 IDS = ("event_id", "event_time", "inference_id", "row_index")
-QUANTILES = np.array([0.05, 0.5, 0.95])
 
 UNREADABLE = (DriftlineError, OSError, ValueError, pa.ArrowException)
 """What reading a damaged or absent store raises."""
@@ -87,16 +86,6 @@ class Storage:
         document = self._document(folder, "report.json")
         return None if document is None else documents.read_report(document)
 
-    def quantiles(self, folder: str, column: str) -> tuple[float, ...] | None:
-        """Return a column's 5th, 50th and 95th percentile in the window of an execution.
-
-        None when the window has no numbers of it, or no document any more.
-        """
-        levels = documents.numbers_of(self._document(folder, "statistics.json")).get(column, [])
-        if not any(levels):
-            return None
-        return tuple(QuantileSketch.from_levels(levels).quantiles(QUANTILES).tolist())
-
     def _document(self, folder: str, name: str) -> documents.Document | None:
         if not folder:
             return None
@@ -125,21 +114,14 @@ class Storage:
         """Load the baseline that a monitor compares with."""
         return self.baseline(line.definition.baseline, line.baseline_version)
 
-    def summary(self, line: views.MonitorLine, column: str) -> views.ReferenceSummary | None:
-        """Sum up one column of the baseline; None when it cannot be read or never had it."""
+    def reference_of(self, line: views.MonitorLine, column: str) -> ColumnProfile | None:
+        """Return the profile of one column of the baseline; None where there is none to read."""
         try:
             baseline = self.baseline_of(line)
         except UNREADABLE:
             log.exception("baseline_unreadable monitor=%s", line.name)
             return None
-        profile = baseline.profile.columns.get(column) if baseline.profile else None
-        if profile is None:
-            return None
-        missing = 1.0 - profile.completeness
-        if not profile.is_number or not profile.sketch.count:
-            return views.ReferenceSummary(missing)
-        low, middle, high = profile.sketch.quantiles(QUANTILES).tolist()
-        return views.ReferenceSummary(missing, profile.moments.mean, low, middle, high)
+        return baseline.profile.columns.get(column) if baseline.profile else None
 
     def evidence(
         self,

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from urllib.parse import quote
 
-import numpy as np
 from sqlalchemy import Connection, Engine
 
 from driftline.access.principal import CURRENT
@@ -18,18 +16,17 @@ from driftline.alerts.notify.incidents import get_incident
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries import fleet, monitors, reach, views
 from driftline.dashboard.queries.alarm_views import AlarmsView, AlarmView, CompositeView
-from driftline.dashboard.queries.alarms import alarm_line, alarm_view, alarms_view, changes
+from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes
 from driftline.dashboard.queries.audit import read_changes
 from driftline.dashboard.queries.baselines import require_baseline
 from driftline.dashboard.queries.composites import composite_view
 from driftline.dashboard.queries.notifications import Notifications
 from driftline.dashboard.queries.preview import preview_alarm
-from driftline.dashboard.queries.series import ReportCache, column_history
+from driftline.dashboard.queries.series import ReportCache, column_histories
 from driftline.dashboard.queries.storage import Evidence, Storage
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.external.source import UNLIMITED, Access
-from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.run.progress import list_runs, log_of
 from driftline.signature import Signature
 
@@ -119,6 +116,7 @@ class Stores:
             facet = f"DPPL / {address.facet}" if address.facet else None
             keep = {"fairness": facet, "attribution": "ndcg"}.get(tab)
             measured = self.measured(chosen.name, address.window, address.metric, keep)
+            measured = replace(measured, facet=address.facet, threshold=address.threshold)
         line = views.EndpointLine(name, lines, firing=alarms.total)
         changes = None
         if tab == "changes" and CURRENT.get().may("admin") and not reach.is_limited():
@@ -128,7 +126,7 @@ class Stores:
         (line,) = self._counted([line])
         return fleet.EndpointView(
             now, line, tab, alarms, chosen, others, drift, measured, changes, stats, unaccounted,
-            address.text, address.facet, address.threshold,
+            address.text,
         )  # fmt: skip
 
     def _require_endpoint(self, connection: Connection, name: str) -> None:
@@ -257,34 +255,22 @@ class Stores:
         said = monitors.annotations_view(self.engine, line, run, report, None)
         return replace(view, annotations=said, rows=found.rows, notes=found.notes)
 
-    def column(self, name: str, column: str, window: str | None) -> views.ColumnView:
+    def column(self, name: str, column: str, window: str | None) -> views.MonitorView:
         """Return one column of a monitor over all windows, and in one of them."""
         with read_connection(self.engine) as connection:
-            records = reach.alarms(connection, name)
-            line, run = self._window(connection, name, window, records)
+            line, run = self._window(connection, name, window, reach.alarms(connection, name))
             digests = self.reports.digests(line.runs)
-            history = column_history(connection, line, column, digests)
-            alarms = tuple(
-                alarm_line(connection, record)
-                for record in records
-                if _watches(record, line, column)
-            )
+            reference = self.storage.reference_of(line, column)
+            histories = column_histories(connection, line, column, digests, reference)
         if run is None:
-            return views.ColumnView(views.MonitorView(now=self.now(), monitor=line), column, alarms)
-        shown = self.monitor(name, run.stamp, None, column)
-        if shown.feature is None or shown.feature.feature != column:
-            if np.isnan(history.missing).all():
+            return views.MonitorView(now=self.now(), monitor=line, column=column)
+        view = self.monitor(name, run.stamp, None, column)
+        if view.feature is None or view.feature.feature != column:
+            if not histories:
                 raise NotFoundError(f'no window of monitor "{name}" has a column "{column}"')
-            shown = replace(shown, feature=None, comparison=None, rows=None)
-        return views.ColumnView(
-            shown=shown,
-            column=column,
-            alarms=alarms,
-            history=history,
-            reference=self.storage.summary(line, column),
-            unread=len(line.runs) - len(digests),
-            quantiles=self.storage.quantiles(run.folder, column),
-        )
+            view = replace(view, feature=None, comparison=None, rows=None)
+        unread = len(line.runs) - len(digests)
+        return replace(view, column=column, histories=histories, unread=unread)
 
     def _window(
         self, connection: Connection, name: str, stamp: str | None, alarms: Iterable[AlarmRecord]
@@ -308,12 +294,3 @@ class Stores:
                 stats = self.storage.capture_stats(line.name, self.now())
                 found = stats.overall if stats else None
             yield replace(line, coverage=found)
-
-
-def _watches(record: AlarmRecord, line: views.MonitorLine, column: str) -> bool:
-    """Whether an alarm is on the whole monitor, or on a metric of this column."""
-    rule = record.definition
-    if rule.dimensions.get("MonitoringSchedule") != line.name:
-        return False
-    text = quote(column, safe=UNQUOTED)
-    return not rule.metric_name.startswith("feature_") or rule.metric_name.endswith(f"_{text}")

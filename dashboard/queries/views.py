@@ -15,7 +15,7 @@ import numpy as np
 
 from driftline.alerts.notify.deliveries import Delivery
 from driftline.capture.audit.report import Coverage
-from driftline.dashboard.queries.alarm_views import AlarmChange, AlarmLine, AlarmsView
+from driftline.dashboard.queries.alarm_views import AlarmChange, AlarmsView
 from driftline.dashboard.queries.documents import Feature, Report, Violation
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
@@ -37,7 +37,7 @@ UNKNOWN = "UNKNOWN"
 
 def page_within(number: int, total: int, size: int) -> int:
     """Return the number of a page, from 1, or of the last one where there are not so many."""
-    return min(number, max(1, -(-total // size)))
+    return max(1, min(number, -(-total // size)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,82 +267,12 @@ class WindowView:
         return self.found.cause or (self.run and self.run.cause) or ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MonitorView(WindowView):
-    """Everything that the page of a monitor of data quality shows, for one feature.
-
-    ``features`` are those of the window by contribution, then by ratio; ``number`` is the page of
-    them that is asked for, ``text`` what their names have to hold.
-    """
-
-    features: tuple[Feature, ...] = ()
-    feature: Feature | None = None
-    comparison: Comparison | None = None
-    warm_up: WarmUpView | None = None
-    number: int | None = None
-    text: str | None = None
-
-    @property
-    def violating(self) -> tuple[Feature, ...]:
-        """The features that break a constraint."""
-        return tuple(feature for feature in self.features if feature.checks)
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnHistory:
-    """One column over all windows of a monitor.
-
-    ``distance`` is the distance from the reference (0–1), ``bound`` the window's own bound where
-    its document was read, ``missing`` the share of rows without a value; ``mean``, ``low`` and
-    ``high`` are of the numbers. ``causes`` says for each window what the column broke, "" for
-    nothing.
-    """
-
-    distance: np.ndarray
-    bound: np.ndarray
-    missing: np.ndarray
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    causes: tuple[str, ...]
-
-    @property
-    def broken(self) -> np.ndarray:
-        """Windows in which the column broke a constraint, as booleans."""
-        return np.array([bool(cause) for cause in self.causes], dtype=bool)
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceSummary:
-    """One column of the reference: share missing, and of numbers mean and quantiles."""
-
-    missing: float
-    mean: float | None = None
-    p05: float | None = None
-    median: float | None = None
-    p95: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnView:
-    """Everything that the page of one column shows; ``shown`` is its monitor in one window.
-
-    ``unread`` counts the windows whose bound is not known yet: documents are read a few at a time.
-    ``quantiles`` are the chosen window's 5th, 50th and 95th percentile.
-    """
-
-    shown: MonitorView
-    column: str
-    alarms: tuple[AlarmLine, ...]
-    history: ColumnHistory | None = None
-    reference: ReferenceSummary | None = None
-    unread: int = 0
-    quantiles: tuple[float, ...] | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class MetricHistory:
-    """One metric over all windows; intervals and bounds where the documents were read."""
+    """One metric, or what one column is, over all windows, NaN where nothing was measured.
+
+    Intervals and bounds where the documents were read; of a mean, the least and greatest value.
+    """
 
     metric: MetricResult
     value: np.ndarray
@@ -363,6 +293,31 @@ class MetricHistory:
                 worse = self.low > one.reference_high
         apart: np.ndarray = worse & ~self.violated & np.isfinite(self.bound)
         return apart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorView(WindowView):
+    """Everything that the page of a monitor of data quality shows, for one feature.
+
+    ``features`` are those of the window by contribution, then by ratio; ``number`` is the page of
+    them that is asked for, ``text`` what their names have to hold. ``column``, where the page is
+    about one, has ``histories``: its distance, missing values and mean over all windows.
+    """
+
+    features: tuple[Feature, ...] = ()
+    feature: Feature | None = None
+    comparison: Comparison | None = None
+    warm_up: WarmUpView | None = None
+    number: int | None = None
+    text: str | None = None
+    column: str = ""
+    histories: tuple[MetricHistory, ...] = ()
+    unread: int = 0
+
+    @property
+    def violating(self) -> tuple[Feature, ...]:
+        """The features that break a constraint."""
+        return tuple(feature for feature in self.features if feature.checks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,3 +347,5 @@ class KindView(WindowView):
     labels: LabelHistory | None = None
     estimates: tuple[MetricHistory, MetricHistory] | None = None
     unread: int = 0
+    facet: str | None = None
+    threshold: float | None = None

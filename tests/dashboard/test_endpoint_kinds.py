@@ -18,7 +18,7 @@ from driftline.access.principal import CURRENT, Principal
 from driftline.access.tables import audit
 from driftline.dashboard.address import parse
 from driftline.dashboard.app import render
-from driftline.dashboard.charts.metric import metric_figure
+from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.endpoint import page as draw
 from driftline.dashboard.queries.documents import read_report
@@ -256,10 +256,8 @@ def test_long_histories_draw_lines_in_place_of_marks(stores):
     }
     labels = replace(view.labels, rows=np.tile(view.labels.rows, 10),
                      labelled=np.tile(view.labels.labelled, 10))  # fmt: skip
-    figure = metric_figure(
-        replace(view, monitor=replace(view.monitor, runs=runs), labels=labels,
-                history=replace(view.history, **wide))
-    )  # fmt: skip
+    history = replace(view.history, **wide)
+    figure = history_figure(runs, None, [history], [""] * len(runs), labels)
     marks = sum(len(one["x"]) for one in figure["data"] if one.get("mode") == "markers")
 
     assert marks == 10 * int(view.history.violated.sum() + view.history.apart.sum())

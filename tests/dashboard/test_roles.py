@@ -66,7 +66,7 @@ def test_rows_are_not_read_for_who_may_not_see_them(stores, seeded, as_role, rol
     as_role(role)
 
     monitor = stores.monitor(seeded.monitor, None, HOSTILE)
-    column = stores.column(seeded.monitor, HOSTILE, None).shown
+    column = stores.column(seeded.monitor, HOSTILE, None)
 
     assert (monitor.rows, monitor.comparison) == (None, None)
     assert (column.rows, column.comparison) == (None, None)

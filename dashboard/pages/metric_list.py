@@ -1,0 +1,78 @@
+"""Measured metrics of a window in words: how each stands, and all of them as a table and a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from dash import html
+
+from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.queries.views import KindView
+from driftline.dashboard.words import percent, plural, reason, title_of
+from driftline.monitors.kind import metric_spec
+from driftline.monitors.results.metric import MetricResult
+
+Choose = Callable[[Mapping[str, str | None]], str]
+"""The address of the same page with something else chosen: a metric, a facet, a threshold."""
+
+SHOWN = 60
+WITHIN_SEASON = "than the reference (intervals apart), within what season explains"
+"""What stands between none and a violation: no chance, and no more than the bound leaves room."""
+
+
+def worse_side(metric: MetricResult) -> str:
+    """Return "lower" or "higher" where a metric is worse beyond both intervals but no violation."""
+    if metric.violated or not metric.judged:
+        return ""
+    ends = (metric.low, metric.high, metric.reference_low, metric.reference_high)
+    low, high, reference_low, reference_high = (math.nan if end is None else end for end in ends)
+    if metric.operator == "LessThanThreshold" and high < reference_low:
+        return "lower"
+    return "higher" if metric.operator == "GreaterThanThreshold" and low > reference_high else ""
+
+
+def result_words(one: MetricResult) -> str:
+    """Return how a metric stands in a few words, with a sign."""
+    if one.violated:
+        return f"▲ violation ({one.severity})"
+    if one.value is None or not one.judged:
+        why = one.note or one.unbounded
+        return f"– {reason(why)}" if why else "– shown, not judged"
+    side = worse_side(one)
+    words = f"◇ {side} {WITHIN_SEASON}" if side else "✓ within its bound"
+    return f"{words}; no interval: {one.unbounded}" if one.unbounded else words
+
+
+def metric_link(one: MetricResult, choose: Choose) -> html.A:
+    """Lead to a metric over time, under the name that people give it."""
+    href = choose({"metric": one.key, "facet": one.facet or None})
+    meaning = metric_spec(one.name).meaning or None
+    look = "strong" if one.violated else ""
+    return html.A(title_of(one.name), href=href, className=look, title=meaning)
+
+
+def metric_list(
+    view: KindView, metrics: Sequence[MetricResult], choose: Choose, *, is_open: bool = False
+) -> html.Details:
+    """Offer metrics as a table and as a file, violations first; each leads to itself over time."""
+    rows = view.run.row_count if view.run else None
+    order = {None: 2, "ticket": 1, "page": 0}
+    ranked = sorted(metrics, key=lambda one: (order.get(one.severity, 1), not one.judged))
+
+    def size(one: MetricResult) -> str:
+        share = f" ({percent(one.count / rows)})" if rows else ""
+        return f"{one.count:,}{share}" if one.count else "–"
+
+    def name(one: MetricResult) -> ui.Cell:
+        about = (ui.faint(words) for words in (one.group, one.label) if words)
+        return ui.stack(metric_link(one, choose), *about)
+
+    return ui.numbers(
+        f"All {plural(len(metrics), 'metric')}",
+        ranked,
+        {**ui.METRIC_COLUMNS, "Rows": size, "Result": result_words},
+        name=name,
+        first=SHOWN,
+        is_open=is_open,
+    )
