@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import math
 import re
 from collections.abc import Mapping
@@ -150,22 +151,13 @@ RIVALS = ("_best_constant_classifier", "_majority_classifier")
 
 _ARN = re.compile(r"arn:aws:cloudwatch:[^:\s]*:[^:\s]*:alarm:")
 
-_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-_WEEKDAYS = {
-    "MON": "Monday",
-    "TUE": "Tuesday",
-    "WED": "Wednesday",
-    "THU": "Thursday",
-    "FRI": "Friday",
-    "SAT": "Saturday",
-    "SUN": "Sunday",
-}
+_WEEKDAYS = {name[:3].upper(): name for name in calendar.day_name}
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
 def moment(time: datetime, *, seconds: bool = False) -> str:
     """Write a time as ``18 Nov 2013 06:00``, in UTC; the page says once that times are UTC."""
-    text = f"{time.day} {_MONTHS[time.month - 1]} {time.year} {time:%H:%M}"
+    text = f"{time.day} {time:%b} {time.year} {time:%H:%M}"
     return f"{text}:{time:%S}" if seconds else text
 
 
@@ -182,16 +174,16 @@ def span(run: Span) -> str:
 
 
 def _day(time: datetime) -> str:
-    return f"{time:%a} {time.day} {_MONTHS[time.month - 1]} {time.year}"
+    return f"{time:%a} {time.day} {time:%b} {time.year}"
 
 
 def _days(first: datetime, last: datetime) -> str:
     """Write a span of whole days, the last one included, without saying anything twice."""
-    end = f"{last.day} {_MONTHS[last.month - 1]} {last.year}"
+    end = f"{last.day} {last:%b} {last.year}"
     if first.year != last.year:
-        return f"{first.day} {_MONTHS[first.month - 1]} {first.year} – {end}"
+        return f"{first.day} {first:%b} {first.year} – {end}"
     if first.month != last.month:
-        return f"{first.day} {_MONTHS[first.month - 1]} – {end}"
+        return f"{first.day} {first:%b} – {end}"
     return f"{first.day}–{end}"
 
 

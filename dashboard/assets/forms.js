@@ -100,14 +100,6 @@
     event.preventDefault();
     if (form.matches(".ask")) { hold(false); ask(form); } else act(form);
   });
-  document.addEventListener("click", function (event) {
-    var button = event.target.closest && event.target.closest("button[data-copy]");
-    var source = button && document.getElementById(button.dataset.copy);
-    if (!source) return;
-    navigator.clipboard.writeText(source.textContent).then(
-      function () { say("Copied.", false); },
-      function () { say("The browser does not let this page copy; mark the text and copy it.", true); });
-  });
   // The numbers of a figure, which stand in its button, as a file.
   document.addEventListener("click", function (event) {
     var button = event.target.closest && event.target.closest("button[data-csv]");

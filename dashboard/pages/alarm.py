@@ -222,14 +222,7 @@ def _outcome(
 
 def _resource(preview: alarm_views.Preview) -> html.Details:
     """Show the changed alarm as a resource file, to copy."""
-    button = html.Button("Copy as YAML", type="button", className="button small")
     how = html.P(["To apply it, save it as a file and run ", html.Code("driftline apply -f FILE")])
-    return html.Details(
-        [
-            html.Summary("As a resource file"),
-            ui.stack(ui.marked(button, data_copy="trial-yaml"), how),
-            html.Pre(html.Code(preview.text), id="trial-yaml", className="yaml"),
-        ],
-        className="as-table",
-        open=True,
-    )
+    shown = html.Pre(html.Code(preview.text), id="trial-yaml", className="yaml")
+    summary = html.Summary("As a resource file")
+    return html.Details([summary, how, shown], className="as-table", open=True)

@@ -9,7 +9,7 @@ from dash import html
 
 from driftline.alerts.evaluation.cause import Cause
 from driftline.alerts.evaluation.diagnosis import Finding
-from driftline.alerts.evaluation.explain import ExplainedPoint, Explanation, NotifiedAction
+from driftline.alerts.evaluation.explain import Explanation, NotifiedAction
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import alarm_link, incident_link, messages_link
 from driftline.dashboard.pages import parts as ui
@@ -22,7 +22,6 @@ from driftline.dashboard.words import (
     duration,
     moment,
     number,
-    plural,
     sentence,
     short_reason,
 )
@@ -36,11 +35,6 @@ LENGTH_WORDS = {
 }
 
 OTHERS_SHOWN = 20
-MARKS_SHOWN = 120
-"""Chips of a window; of a longer one the newest, which decide."""
-
-MARKS = {"X": ("X", "breaching", "breach"), "0": ("0", "good", "good")}
-MISSING = ("-", "no data", "gone")
 
 
 def verdict(view: StoryView) -> str:
@@ -216,8 +210,6 @@ def why_panel(view: StoryView) -> html.Section:
     parts: list[ui.Cell] = []
     if why.problem:
         parts.append(html.P(f"✕ {why.problem}", className="alarm-text sentence"))
-    if why.points:
-        parts.append(marks_row(why.points))
     parts.append(html.P(sentence(why.decided), className="sentence decided"))
     parts += [_finding(one) for one in why.findings]
     if why.changed:
@@ -235,12 +227,7 @@ def why_panel(view: StoryView) -> html.Section:
         span = f"{moment(last.since)} to {moment(last.until)}"
         entries += [("Last in alarm", f"{span}: {last.cause}"), *_cause_facts(last)]
     entries += [("Next evaluation", why.next_evaluation), ("Notified", _actions(why))]
-    signs = [
-        ui.keyed(html.Span(sign, className=f"mark-chip {tone}"), word)
-        for sign, word, tone in (*MARKS.values(), MISSING)
-    ]
-    note = ui.legend(*signs, ui.glyph("□", "faint", "framed: counted")) if why.points else ""
-    return ui.panel(title, [*parts, ui.facts(entries)], note=note, name="why")
+    return ui.panel(title, [*parts, ui.facts(entries)], name="why")
 
 
 def _cause_facts(cause: Cause) -> list[tuple[str, ui.Cell]]:
@@ -251,31 +238,6 @@ def _cause_facts(cause: Cause) -> list[tuple[str, ui.Cell]]:
     if cause.rows is not None:
         entries.append(("Contributing rows", html.Code(cause.rows)))
     return entries
-
-
-def marks_row(points: tuple[ExplainedPoint, ...]) -> html.Div:
-    """Draw a window as X, 0 and -, oldest first; those that count are framed."""
-    shown = points[-MARKS_SHOWN:]
-    counts = {mark: sum(point.mark == mark for point in points) for mark in ("X", "0", "-")}
-    label = (
-        f"window of {plural(len(points), 'period')}, oldest first: {counts['X']} breaching, "
-        f"{counts['0']} good, {counts['-']} without data"
-    )
-    more = len(points) - len(shown)
-    head = [ui.faint(f"{more:,} older …")] if more else []
-    chips = [_chip(point) for point in shown]
-    return ui.marked(html.Div([*head, *chips], className="marks", role="img"), aria_label=label)
-
-
-def _chip(point: ExplainedPoint) -> html.Span:
-    sign, word, tone = MARKS.get(point.mark, MISSING)
-    text = f"{moment(point.start)}: {word}"
-    if point.value is not None:
-        text += f", {number(point.value)}"
-    if point.lower is not None and point.upper is not None:
-        text += f" beside {number(point.lower)} to {number(point.upper)}"
-    counted = " counted" if point.is_counted else ""
-    return html.Span(sign, className=f"mark-chip {tone}{counted}", title=text)
 
 
 def _finding(finding: Finding) -> html.Div:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dash import html
 
-from driftline.alerts.notify.incidents import Incident
-from driftline.dashboard.address import alarm_link, alarms_link, incident_link, monitor_link
+from driftline.dashboard.address import alarm_link, alarms_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
-from driftline.dashboard.words import STATES, delivery_words, mid_sentence, moment, plural
+from driftline.dashboard.words import STATES, delivery_words, mid_sentence, plural
 
 SEVERITIES = {None: "any severity", "page": "pages", "ticket": "tickets", "digest": "digest"}
-INCIDENTS_SHOWN = 10
-MEMBERS_SHOWN = 12
 
 
 def page(view: AlarmsView) -> html.Div:
@@ -25,7 +22,6 @@ def page(view: AlarmsView) -> html.Div:
         "Alarms",
         ui.crumbs("Alarms"),
         ui.heading("Alarms", under, _filters(view)),
-        *_incidents(view),
         _list(view),
     )
 
@@ -48,36 +44,11 @@ def _filters(view: AlarmsView) -> html.Div:
     return html.Div(
         [
             ui.choices("State of the alarms", by_state),
-            ui.choices("Severity of the alarms", by_severity, "severities"),
+            ui.choices("Severity of the alarms", by_severity),
             ui.filter_box(view.text, "Filter by name, metric or monitor"),
         ],
         className="filters",
     )
-
-
-def _incidents(view: AlarmsView) -> list[html.Section]:
-    """Show what went off together, before the single alarms; one alone stands in the list."""
-    shared = [one for one in view.incidents if len(one.alarms) > 1]
-    if not shared:
-        return []
-    items = [html.Li(_incident(one)) for one in shared[:INCIDENTS_SHOWN]]
-    note = html.A("all incidents", href="/incidents")
-    return [ui.panel("Open incidents", [html.Ul(items, className="incident-list")], note=note)]
-
-
-def _incident(one: Incident) -> list[ui.Cell]:
-    name = one.cause or one.id
-    names = [member.name for member in one.alarms if member.left_at is None]
-    more = len(names) - MEMBERS_SHOWN
-    where = f" of {one.endpoint}" if one.endpoint else ""
-    members = ", ".join(names[:MEMBERS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
-    return [
-        ui.stack(
-            ui.tag(one.severity), html.A(name, href=incident_link(one.id), className="strong")
-        ),
-        ui.faint(f"{plural(len(names), 'alarm')}{where}, since {moment(one.onset_at)}"),
-        html.Span(members, className="clip"),
-    ]
 
 
 def _list(view: AlarmsView) -> html.Section:

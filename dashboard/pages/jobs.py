@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from dash import html
 
 from driftline.capture.windows.window import Window
 from driftline.dashboard.address import baseline_link, job_link, jobs_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
-from driftline.dashboard.pages.windows import log_panel
+from driftline.dashboard.pages.windows import (
+    cancel_button,
+    failure_facts,
+    log_panel,
+    running_panel,
+    span_of,
+)
 from driftline.dashboard.queries.jobs import (
     SIZE,
     STATUSES,
@@ -32,7 +36,6 @@ from driftline.dashboard.words import (
 )
 from driftline.monitors.executions import WITHOUT_REPORT, Execution, state_of
 from driftline.monitors.run.asked_windows import AskedWindow
-from driftline.monitors.run.progress import RunState
 
 POLL_MS = "2000"
 """How often a page asks again while something runs or waits."""
@@ -78,23 +81,7 @@ def _filters(view: JobsView) -> html.Div:
 
 def _running(view: JobsView) -> list[ui.Cell]:
     """Show what is being judged now, how far that is, and what waits for a scheduler."""
-    parts: list[ui.Cell] = []
-    if view.running:
-        body = ui.table(
-            view.running,
-            {
-                "Monitor": lambda one: _monitor(one.monitor),
-                "Window": lambda one: span(_window(one)),
-                "Stage": lambda one: html.Div([one.stage, *log_panel(one.log)]),
-                "Rows read": lambda one: count(one.rows_read),
-                "For": lambda one: duration(one.seen_at - one.started_at),
-                "Action": lambda one: "stopping" if one.status == "Stopping" else _cancel(one),
-            },
-            label="Windows that are being judged",
-            kind="cards",
-            numeric=("Rows read",),
-        )
-        parts.append(ui.panel("Running", [body], note=plural(len(view.running), "window")))
+    parts = running_panel(view.running, {"Monitor": lambda one: _monitor(one.monitor)})
     if view.asked_count:
         body = ui.table(
             view.asked,
@@ -104,7 +91,7 @@ def _running(view: JobsView) -> list[ui.Cell]:
                 "Asked by": lambda one: one.asked_by,
                 "Since": lambda one: ui.when(one.asked_at, view.now),
                 "State": lambda one: _tried(one.attempts, one.failure) or "waits for a scheduler",
-                "Action": _cancel,
+                "Action": cancel_button,
             },
             label="Windows that wait for a scheduler",
             kind="cards",
@@ -118,20 +105,8 @@ def _monitor(name: str) -> html.A:
     return html.A(name, href=monitor_link(name))
 
 
-def _window(one: RunState | AskedWindow | Execution) -> Window:
+def _window(one: AskedWindow | Execution) -> Window:
     return Window(one.window_start, one.window_end)
-
-
-def _given(monitor: str, window: Window) -> Mapping[str, str]:
-    start, end = window.start.isoformat(), window.end.isoformat()
-    return {"monitor": monitor, "from": start, "to": end}
-
-
-def _cancel(one: RunState | AskedWindow) -> ui.Cell:
-    window = _window(one)
-    return act_button(
-        "cancel", "Cancel", _given(one.monitor, window), about=f"{one.monitor}, {span(window)}"
-    )
 
 
 def _tried(attempts: int, failure: str | None) -> str:
@@ -257,7 +232,7 @@ def _backfill(view: BackfillView | None) -> list[ui.Cell]:
         words += [f"{count(live)} left to the schedule"] if live else []
         parts.append(html.P(f"{'; '.join(words)}.", className="finding"))
         if many:
-            given = dict(_given(view.monitor.name, view.span))
+            given = dict(span_of(view.monitor.name, view.span))
             given |= {"again": "yes"} if view.again else {}
             parts.append(act_button("queue", f"Run {plural(many, 'window')}", given))
     note = html.Span("windows run oldest first, behind those that are due; they page nobody")
@@ -275,7 +250,7 @@ def job_page(view: JobView) -> html.Div:
     if view.is_waiting:
         buttons.append(ui.faint("queued: a scheduler runs this window"))
     elif view.may_run:
-        given = {**_given(job.monitor, window), "whole": "yes"}
+        given = {**span_of(job.monitor, window), "whole": "yes"}
         buttons.append(act_button("queue", "Re-run", given, about=title))
     drawn = ui.layout(
         f"Run of {title}",
@@ -298,16 +273,10 @@ def _verdict(job: Execution) -> html.Div:
     said = job.failure_reason or job.cause
     lines: list[ui.Cell] = [html.H2(words)]
     lines += [html.P(sentence(said), className="cause")] if said else []
-    known = (("Type", job.failure_type), ("Record", job.failure_record))
-    entries: list[tuple[str, ui.Cell]] = [
-        (name, html.Code(f"{value:,}" if isinstance(value, int) else value))
-        for name, value in known
-        if value
-    ]
     if not job.is_current:
         lines.append(html.P("A newer run of this window has replaced it.", className="cause"))
     tone = {"violations": "alarm", "ok": "ok", "failed": "failed"}.get(state, "none")
-    return ui.verdict_box(tone, *lines, *([ui.facts(entries)] if entries else []))
+    return ui.verdict_box(tone, *lines, *failure_facts(job.failure_type, job.failure_record))
 
 
 def _facts(view: JobView) -> html.Section:

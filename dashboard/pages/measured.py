@@ -66,12 +66,8 @@ def verdict(view: KindView, run: WindowRun) -> str:
     where = windows.place_words(run)
     if run.state == "unlabelled":
         return f"Waiting for labels: no ground truth has arrived for {span(run)} yet"
-    if run.state == "empty":
-        return f"No data: no request fell into this window ({span(run)})"
-    if run.state == "failed":
-        return f"The run failed: this window is not judged ({span(run)})"
-    if run.state == "stopped":
-        return f"Not judged: {run.failure or 'the run was stopped'} ({span(run)})"
+    if unjudged := windows.unjudged_words(run):
+        return unjudged
     if run.violation_count:
         return f"{plural(run.violation_count, 'violation')} ({where})"
     if expected := windows.expected_words(view.annotations):

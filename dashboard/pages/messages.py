@@ -50,7 +50,6 @@ def message_table(
     label: str,
     *,
     of_one: bool = False,
-    has_buttons: bool = True,
     kind: str = "cards sent",
 ) -> html.Div:
     """List messages: what each said, to whom, how it fares, and a way to send it again.
@@ -68,7 +67,7 @@ def message_table(
             "When": lambda one: ui.when(one.created_at, now),
             "State" if of_one else "Alarm": alarm,
             "To": lambda one: html.A(one.channel, href=messages_link(channel=one.channel)),
-            "Result": lambda one: _result(one, now, has_button=has_buttons),
+            "Result": lambda one: _result(one, now),
         },
         label=label,
         kind=kind,
@@ -110,7 +109,7 @@ def _list(view: MessagesView) -> html.Section:
     )
 
 
-def _result(one: Delivery, now: datetime, *, has_button: bool) -> ui.Cell:
+def _result(one: Delivery, now: datetime) -> ui.Cell:
     """Show how a message fares and why; one that nobody will get stands out."""
     tries = [plural(one.attempts, "attempt")] if one.attempts else []
     if one.last_status:
@@ -129,7 +128,7 @@ def _result(one: Delivery, now: datetime, *, has_button: bool) -> ui.Cell:
     look = "alarm-text" if one.status == "dead" else ""
     parts: list[ui.Cell] = [html.Span(delivery_words(one.status), className=look)]
     parts.append(ui.faint(", ".join(tries), line=True))
-    if has_button and one.status in AGAIN:
+    if one.status in AGAIN:
         about = f"{one.alarm_name} to {one.channel}"
         parts.append(act_button("redeliver", "Send again", {"id": one.id}, about=about))
     return html.Div(parts)

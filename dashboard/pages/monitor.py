@@ -80,12 +80,8 @@ def page(view: views.MonitorView) -> html.Div:
 def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
     """Return the state of the window in one sentence."""
     where, suppressed = windows.place_words(run), suppressed_words(_suppressed(view))
-    if run.state == "failed":
-        return f"The run failed: this window is not judged ({span(run)})"
-    if run.state == "stopped":
-        return f"Not judged: {run.failure or 'the run was stopped'} ({span(run)})"
-    if run.state == "empty":
-        return f"No data: no request fell into this window ({span(run)})"
+    if unjudged := windows.unjudged_words(run):
+        return unjudged
     if run.state == "insufficient":
         return f"Too few rows to judge any feature, so the window has not passed ({where})"
     if run.violation_count:

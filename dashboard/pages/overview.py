@@ -1,4 +1,4 @@
-"""The first page, the fleet: is anything wrong now, where, since when, and who was notified."""
+"""The first page, the fleet: is anything wrong now, where, and since when."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from driftline.dashboard.address import (
     monitor_link,
 )
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.messages import NO_NOTIFICATION, message_table
 from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
-from driftline.dashboard.queries.reach import UNTOLD, is_limited
 from driftline.dashboard.queries.views import EndpointLine, MonitorLine, OverviewView
 from driftline.dashboard.words import STATES, age, count, duration, percent, plural, short_reason
 
@@ -48,7 +46,6 @@ def page(view: OverviewView) -> html.Div:
         html.Div(head, className=f"verdict {tone}"),
         _firing(view),
         _endpoints(view),
-        _deliveries(view),
     )
 
 
@@ -89,7 +86,7 @@ def _late(monitors: Sequence[MonitorLine]) -> int:
     return sum(monitor.overdue_since is not None for monitor in monitors)
 
 
-def _under(view: OverviewView) -> str:
+def _under(view: OverviewView) -> list[ui.Cell]:
     """Count what is being watched, under the verdict."""
     words = [
         plural(sum(bool(one.name) for one in view.endpoints), "endpoint"),
@@ -98,9 +95,11 @@ def _under(view: OverviewView) -> str:
     ]
     if late := _late(view.monitors):
         words.append(f"{late} overdue")
+    parts: list[ui.Cell] = [" · ".join(words)]
     if view.dead_count:
-        words.append(f"{plural(view.dead_count, 'notification')} failed")
-    return " · ".join(words)
+        failed = f"✕ {plural(view.dead_count, 'notification')} failed"
+        parts += [" · ", html.A(failed, href=messages_link(status="dead"))]
+    return parts
 
 
 def _firing(view: OverviewView) -> html.Section:
@@ -254,17 +253,3 @@ def _alarms(line: EndpointLine) -> ui.Cell:
         return "–"
     href = alarms_link(state="ALARM", text=line.name)
     return html.A(f"▲ {line.firing:,}", href=href, className="alarm-text")
-
-
-def _deliveries(view: OverviewView) -> html.Section:
-    """List the newest notifications and whether they arrived."""
-    if not view.deliveries:
-        why = UNTOLD if is_limited() else NO_NOTIFICATION
-        return ui.panel("Recent notifications", [ui.empty(why)])
-    body = message_table(
-        view.deliveries, view.now, "Newest notifications", has_buttons=False, kind="cards tall sent"
-    )
-    dead = html.A(
-        f"✕ {view.dead_count} failed", href=messages_link(status="dead"), className="alarm-text"
-    )
-    return ui.panel("Recent notifications", [body], note=dead if view.dead_count else "")

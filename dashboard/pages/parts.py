@@ -232,15 +232,13 @@ def _plain(cell: float | str | None) -> float | str | None:
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell
 
 
-def choices(
-    label: str, options: Iterable[tuple[str, str, bool]], kind: str = "choices"
-) -> html.Nav:
+def choices(label: str, options: Iterable[tuple[str, str, bool]]) -> html.Nav:
     """Offer links of which one is chosen: words, address, whether it is this one."""
     links = []
     for words, href, is_chosen in options:
         link = html.A(words, href=href)
         links.append(marked(link, aria_current="page") if is_chosen else link)
-    return marked(html.Nav(links, className=kind), aria_label=label)
+    return marked(html.Nav(links, className="choices"), aria_label=label)
 
 
 def filter_box(text: str | None, words: str) -> html.Label:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 import numpy as np
@@ -29,6 +30,7 @@ from driftline.dashboard.sessions import NOTE, SHOW_ROWS
 from driftline.dashboard.words import (
     check_words,
     count,
+    duration,
     moment,
     number,
     percent,
@@ -40,10 +42,13 @@ from driftline.dashboard.words import (
 )
 from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
+from driftline.monitors.run.asked_windows import AskedWindow
+from driftline.monitors.run.progress import RunState
 
 Link = Callable[[views.WindowRun], str]
 """The address of the same page in another window."""
 
+NOTHING: Mapping[str, Callable[[RunState], ui.Cell]] = MappingProxyType({})
 ROWS = "Contributing rows"
 EVENT_CHARACTERS = 13
 CHANGES_SHOWN = 3
@@ -99,7 +104,7 @@ def monitor_page(
         else ui.crumbs(monitor.name),
         ui.heading(column or monitor.name, words, *picker(monitor, run, link)),
     ]
-    top += begun_panels(monitor)
+    top += running_panel(monitor.begun)
     if run is None:
         return ui.layout(monitor.name, *top, waiting(monitor))
     end = [
@@ -110,27 +115,40 @@ def monitor_page(
     return ui.layout(f"{column or monitor.name}, {span(run)}", *top, *parts, *end)
 
 
-def begun_panels(monitor: views.MonitorLine) -> list[ui.Cell]:
+def running_panel(
+    begun: Sequence[RunState], about: Mapping[str, Callable[[RunState], ui.Cell]] = NOTHING
+) -> list[ui.Cell]:
     """Show each window that is being judged, how far that is, and offer to cancel it."""
-    panels: list[ui.Cell] = []
-    for one in monitor.begun:
-        window = Window(one.window_start, one.window_end)
-        entries: list[tuple[str, ui.Cell]] = [
-            ("Stage", one.stage),
-            ("Rows read", count(one.rows_read)),
-            ("Since", moment(one.started_at)),
-        ]
-        given = {
-            "monitor": monitor.name,
-            "from": window.start.isoformat(),
-            "to": window.end.isoformat(),
-        }
-        button: ui.Cell = ui.faint("Stopping: it ends before its next stage or batch of rows.")
-        if one.status == "InProgress":
-            button = act_button("cancel", "Cancel", given, about=span(window))
-        parts = [ui.facts(entries), button, *log_panel(one.log)]
-        panels.append(ui.panel(f"Being judged: {span(window)}", parts))
-    return panels
+    if not begun:
+        return []
+    body = ui.table(
+        begun,
+        {
+            **about,
+            "Window": lambda one: span(Window(one.window_start, one.window_end)),
+            "Stage": lambda one: html.Div([one.stage, *log_panel(one.log)]),
+            "Rows read": lambda one: count(one.rows_read),
+            "For": lambda one: duration(one.seen_at - one.started_at),
+            "Action": lambda one: "stopping" if one.status == "Stopping" else cancel_button(one),
+        },
+        label="Windows that are being judged",
+        kind="cards",
+        numeric=("Rows read",),
+    )
+    return [ui.panel("Running", [body], note=plural(len(begun), "window"))]
+
+
+def cancel_button(one: RunState | AskedWindow) -> ui.Cell:
+    """Offer to cancel a window that is being judged, or waits."""
+    window = Window(one.window_start, one.window_end)
+    about = f"{one.monitor}, {span(window)}"
+    return act_button("cancel", "Cancel", span_of(one.monitor, window), about=about)
+
+
+def span_of(monitor: str, window: Window) -> Mapping[str, str]:
+    """Name a window of a monitor for a button."""
+    start, end = window.start.isoformat(), window.end.isoformat()
+    return {"monitor": monitor, "from": start, "to": end}
 
 
 def log_panel(lines: Sequence[Mapping[str, str]], *, is_open: bool = False) -> list[ui.Cell]:
@@ -151,18 +169,30 @@ def place_words(run: views.WindowRun) -> str:
     return f"{span(run)}, {plural(run.row_count, 'row')}" if run.row_count else span(run)
 
 
+def unjudged_words(run: views.WindowRun) -> str:
+    """Return why nothing of a window was judged, for a verdict; empty where something was."""
+    words = {
+        "failed": "The run failed: this window is not judged",
+        "stopped": f"Not judged: {run.failure or 'the run was stopped'}",
+        "empty": "No data: no request fell into this window",
+    }
+    return f"{words[run.state]} ({span(run)})" if run.state in words else ""
+
+
 def failed_lines(run: views.WindowRun) -> list[ui.Cell]:
     """Show why a run failed: the message, its type and, of a script, on which record."""
     if run.state != "failed":
         return []
     said = run.failure or "No reason was recorded; the log of the scheduler has it."
-    record = run.failure_record and count(run.failure_record)
-    known = (("Type", run.failure_type), ("Record", record))
-    entries: list[tuple[str, ui.Cell]] = [
-        (name, html.Code(value)) for name, value in known if value
-    ]
-    lines: list[ui.Cell] = [html.P(sentence(said), className="cause")]
-    return [*lines, ui.facts(entries)] if entries else lines
+    facts = failure_facts(run.failure_type, run.failure_record)
+    return [html.P(sentence(said), className="cause"), *facts]
+
+
+def failure_facts(kind: str | None, record: int | None) -> list[ui.Cell]:
+    """Show the type of a failure and the record that it was on, as far as they are known."""
+    known = (("Type", kind), ("Record", record and count(record)))
+    entries: list[tuple[str, ui.Cell]] = [(name, html.Code(text)) for name, text in known if text]
+    return [ui.facts(entries)] if entries else []
 
 
 def note_lines(view: views.WindowView) -> list[ui.Cell]:

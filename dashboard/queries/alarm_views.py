@@ -12,7 +12,6 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.explain import Explanation
 from driftline.alerts.notify.channels import ChannelStatus
 from driftline.alerts.notify.deliveries import Delivery
-from driftline.alerts.notify.incidents import Incident
 from driftline.alerts.notify.silences import SilenceRecord
 
 
@@ -74,7 +73,6 @@ class AlarmsView:
     state: str | None = None
     text: str | None = None
     severity: str | None = None
-    incidents: tuple[Incident, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from driftline.alerts.evaluation.reading import BandsOf, Question
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.notify.channels import list_channels
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries, newest_deliveries
-from driftline.alerts.notify.incidents import Incident, list_incidents
+from driftline.alerts.notify.incidents import list_incidents
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
@@ -55,7 +55,6 @@ class Suppression:
 
     now: datetime
     silences: tuple[SilenceRecord, ...] = ()
-    incidents: tuple[Incident, ...] = ()
     _by_alarm: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -63,14 +62,14 @@ class Suppression:
         """Read them."""
         # An incident holds alarms of all endpoints.
         limit = 0 if reach.is_limited() else INCIDENTS_READ
-        incidents = tuple(list_incidents(connection, is_open=True, limit=limit))
+        incidents = list_incidents(connection, is_open=True, limit=limit)
         by_alarm = {
             member.name: incident.id
             for incident in reversed(incidents)
             for member in incident.alarms
             if member.left_at is None
         }
-        return cls(now, tuple(list_silences(connection, now, status="ACTIVE")), incidents, by_alarm)
+        return cls(now, tuple(list_silences(connection, now, status="ACTIVE")), by_alarm)
 
     def silences_of(self, record: AnyRecord) -> tuple[SilenceRecord, ...]:
         """Return the silences that suppress the notifications of an alarm now."""
@@ -168,8 +167,7 @@ def alarms_view(
         counts[found] += count
         paging += count if (found, of_severity) == ("ALARM", "page") else 0
     return alarm_views.AlarmsView(
-        now, tuple(lines), counts, paging, total, number, size, state, text, severity,
-        suppression.incidents,
+        now, tuple(lines), counts, paging, total, number, size, state, text, severity
     )  # fmt: skip
 
 

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Engine, Row, Select, func, select
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.records import AlarmRecord
-from driftline.alerts.notify.deliveries import Delivery, list_deliveries
 from driftline.alerts.tables import outbox
 from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import views
@@ -37,7 +36,6 @@ log = logging.getLogger(__name__)
 WINDOWS_SHOWN = 400
 LATER_SHOWN = 100
 """Windows after one that is not among the newest."""
-DELIVERIES_SHOWN = 12
 
 ESTIMATED = "estimated_"
 """Begins the name of a metric that is estimated without labels."""
@@ -151,11 +149,6 @@ def one_a_start(
         if run.start not in runs or definition.timetable.has_window(Window(run.start, run.end)):
             runs[run.start] = run
     return tuple(reversed(runs.values()))
-
-
-def newest_sent(connection: Connection) -> tuple[Delivery, ...]:
-    """Read the newest notifications."""
-    return tuple(list_deliveries(connection, limit=DELIVERIES_SHOWN))
 
 
 def dead_count(connection: Connection) -> int:

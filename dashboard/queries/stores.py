@@ -68,9 +68,7 @@ class Stores:
             alarms = alarms_view(connection, now, state="ALARM", size=FIRING_SHOWN, is_newest=True)
             lines = fleet.state_lines(connection, now)
             firing = fleet.firing_by_endpoint(connection)
-            sent, dead = monitors.newest_sent(connection), monitors.dead_count(connection)
-            if reach.is_limited():
-                sent, dead = (), 0
+            dead = 0 if reach.is_limited() else monitors.dead_count(connection)
         captured = filter(reach.is_reached, self.storage.captured())
         endpoints = fleet.endpoint_lines(lines, captured, firing)
         asked = [
@@ -83,7 +81,7 @@ class Stores:
         number = views.page_within(number, len(asked), ENDPOINTS_SHOWN)
         shown = asked[ENDPOINTS_SHOWN * (number - 1) : ENDPOINTS_SHOWN * number]
         return views.OverviewView(
-            now, tuple(endpoints), tuple(self._counted(shown)), alarms, sent, dead, text, state,
+            now, tuple(endpoints), tuple(self._counted(shown)), alarms, dead, text, state,
             len(asked), number, ENDPOINTS_SHOWN,
         )  # fmt: skip
 

@@ -13,7 +13,6 @@ from datetime import datetime
 
 import numpy as np
 
-from driftline.alerts.notify.deliveries import Delivery
 from driftline.capture.audit.report import Coverage
 from driftline.dashboard.queries.alarm_views import AlarmChange, AlarmsView
 from driftline.dashboard.queries.documents import Feature, Report, Violation
@@ -171,7 +170,6 @@ class OverviewView:
     endpoints: tuple[EndpointLine, ...]
     shown: tuple[EndpointLine, ...]
     alarms: AlarmsView
-    deliveries: tuple[Delivery, ...]
     dead_count: int = 0
     text: str | None = None
     state: str | None = None
