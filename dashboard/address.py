@@ -9,7 +9,11 @@
                                           ``/fairness``, ``/attribution``: what its monitors of
                                           these kinds measured in ``window=``, ``metric=`` over
                                           time, ``facet=``, at a threshold of ``thr=0.42``;
-                                          ``/changes``: who changed what
+                                          ``/changes``: who changed what; ``/logs``: what its
+                                          workers have printed, ``q=``
+``/search?q=text``                        what has a text in its name
+``/compare?monitor=name``                 two sets of its rows, ``a=`` beside ``b=``: a window, a
+                                          period, a variant, a version of the baseline
 ``/alarms?state=ALARM&q=text``            the alarms, of one state, whose texts hold a text;
                                           ``severity=page`` those only; ``page=2``
 ``/alarms/<name>``                        one alarm; ``threshold=``, ``periods=``,
@@ -57,14 +61,14 @@ LIMIT = 2_000
 
 FOLDERS = (".", "..")
 
-TABS = ("", "drift", "quality", "fairness", "attribution", "traffic", "changes")
+TABS = ("", "drift", "quality", "fairness", "attribution", "traffic", "logs", "changes")
 """The tabs of an endpoint's page; the first is its health."""
 
 PREVIEW = ("threshold", "periods", "needed", "missing", "period")
 """What a preview of an alarm can change, by its name in the address."""
 
 # The fields of an address by the parameters of a query that have another name.
-_FIELDS = {"q": "text", "from": "start", "to": "end", "view": "tab"}
+_FIELDS = {"q": "text", "from": "start", "to": "end", "view": "tab", "a": "first", "b": "second"}
 _NOTHING: Mapping[str, str | None] = MappingProxyType({})
 
 
@@ -77,7 +81,8 @@ class Address:
 
     page: Literal[
         "overview", "endpoint", "monitor", "column", "alarms", "alarm", "incidents", "incident",
-        "messages", "silences", "audit", "jobs", "job", "explain", "baseline", "missing",
+        "messages", "silences", "audit", "jobs", "job", "explain", "baseline", "compare", "search",
+        "missing",
     ]  # fmt: skip
     monitor: str = ""
     endpoint: str = ""
@@ -89,6 +94,8 @@ class Address:
     start: str = ""
     end: str = ""
     where: str = ""
+    first: str = ""
+    second: str = ""
     window: str | None = None
     feature: str | None = None
     keep: str | None = None
@@ -114,6 +121,7 @@ class Address:
 _ASKED = (
     "monitor", "window", "feature", "keep", "facet", "metric", "state", "q", "severity", "status",
     "channel", "subject", "target", "day", "reference", "version", "from", "to", "where", "view",
+    "a", "b",
 )  # fmt: skip
 
 
@@ -152,7 +160,15 @@ def _named(parts: list[str], texts: Mapping[str, str]) -> dict[str, Any]:
             return {"page": "overview"}
         case ["jobs"]:
             return {"page": "jobs", "tab": "schedules" * (texts.get("tab") == "schedules")}
-        case ["alarms" | "messages" | "audit" | "incidents" | "silences" as page]:
+        case [
+            "alarms"
+            | "messages"
+            | "audit"
+            | "incidents"
+            | "silences"
+            | "search"
+            | "compare" as page
+        ]:
             return {"page": page}
         case ["endpoints", endpoint, *rest] if endpoint and "/".join(rest) in TABS:
             return {"page": "endpoint", "endpoint": endpoint, "tab": "/".join(rest)}
@@ -217,6 +233,13 @@ def explain_link(
     """Build the address of what tells selected rows of a window from the others."""
     query = {"window": window, "where": where or None, "feature": feature}
     return _link(("monitors", monitor, "explain"), query, anchor)
+
+
+def compare_link(monitor: str, first: str = "", second: str = "", *, feature: str = "") -> str:
+    """Build the address of two sets of rows of a monitor beside each other."""
+    anchor = "column" if feature else ""
+    asked = {"monitor": monitor, "a": first, "b": second, "feature": feature}
+    return _link(("compare",), {key: text or None for key, text in asked.items()}, anchor)
 
 
 def rows_link(monitor: str, *, window: str, feature: str, form: str) -> str:

@@ -45,6 +45,7 @@ from driftline.dashboard.pages import (
     alarms,
     audit,
     baseline,
+    compared,
     composite,
     endpoint,
     explained,
@@ -54,17 +55,20 @@ from driftline.dashboard.pages import (
     messages,
     monitor,
     overview,
+    search,
     silences,
 )
-from driftline.dashboard.pages.parts import Cell, lacking, marked, missing, problem
+from driftline.dashboard.pages.parts import ALERTS, Cell, lacking, marked, missing, problem
 from driftline.dashboard.queries.alarm_views import CompositeView
 from driftline.dashboard.queries.audit import read_audit
 from driftline.dashboard.queries.baselines import read_baseline
+from driftline.dashboard.queries.compared import read_compared
 from driftline.dashboard.queries.explained import read_explained
 from driftline.dashboard.queries.jobs import read_backfill, read_job, read_jobs
 from driftline.dashboard.queries.reach import refused_page
+from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.sessions import CSRF, Access, Sessions
+from driftline.dashboard.sessions import CSRF, SECRET, Access, Sessions
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
 from driftline.monitors.external.source import UNLIMITED
@@ -85,14 +89,12 @@ REFRESH_MS = 30_000
 
 PLACES = (
     ("Fleet", "/"),
-    ("Alarms", "/alarms"),
-    ("Incidents", "/incidents"),
-    ("Notifications", "/messages"),
-    ("Silences", "/silences"),
+    ("Alerts", " ".join(href for _, href in ALERTS)),
     ("Jobs", "/jobs"),
+    ("Search", "/search"),
     ("API", "/docs"),
 )
-"""The links on top."""
+"""The links on top: words, and the paths that are its own, the first to lead to."""
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -132,8 +134,10 @@ class DashboardContext:
 
 def create_app(context: DashboardContext) -> App:
     """Build the dashboard; it reads only, changes go to the server, answers to this machine."""
+    read = context.read
+    ask = None if read is None else lambda path: read(path, SECRET.get())
     stores = Stores(
-        context.engine, context.root, context.now, context.signature_of, context.table_access
+        context.engine, context.root, context.now, context.signature_of, context.table_access, ask
     )
     dash = _dash(stores)
     calls = {
@@ -233,6 +237,13 @@ def _monitor_page(stores: Stores, address: Address) -> html.Div | None:
         case "explain":
             asked = (address.monitor, address.window, address.where, address.feature)
             return explained.page(read_explained(stores, *asked))
+        case "compare" if refusal := lacking("analyst"):
+            return problem("These rows", refusal)
+        case "compare":
+            asked = (address.monitor, address.first, address.second, address.feature)
+            return compared.page(read_compared(stores, *asked))
+        case "search":
+            return search.page(read_search(stores, address.text))
         case "column":
             name = address.feature or ""
             return monitor.page(stores.column(address.monitor, name, address.window))
@@ -325,7 +336,7 @@ def _dash(stores: Stores) -> Dash:
         """Draw the page of an address, and as of when; where nothing is new, only the latter."""
         address = parse(path or "/", query or "")
         # What reads rows for seconds is not to keep the other pages waiting.
-        async with reading if address.page == "explain" else free:
+        async with reading if address.page in ("explain", "compare") else free:
             at = stores.now().isoformat(timespec="microseconds")
             drawn, mark = await asyncio.to_thread(_draw, stores, address)
         if mark == shown and ctx.triggered_id == "tick":
@@ -382,7 +393,11 @@ def _shell() -> html.Div:
             ),
             marked(
                 html.Nav(
-                    [html.A(words, href=href) for words, href in _places()], className="places"
+                    [
+                        marked(html.A(words, href=paths.split()[0]), data_paths=paths)
+                        for words, paths in _places()
+                    ],
+                    className="places",
                 ),
                 aria_label="Pages",
             ),
@@ -422,7 +437,7 @@ def _places() -> list[tuple[str, str]]:
     """Return the links on top, those for admins and for all endpoints to who may follow them."""
     is_admin = CURRENT.get().via != "off" and not lacking("admin")
     places = [*PLACES, ("Audit", "/audit")] if is_admin else PLACES
-    return [one for one in places if not refused_page(parse(one[1], "").page)]
+    return [one for one in places if not refused_page(parse(one[1].split()[0], "").page)]
 
 
 def _person() -> list[Cell]:

@@ -37,6 +37,9 @@ CSRF_HEADER = b"x-csrf-token"
 CSRF: ContextVar[str] = ContextVar("csrf", default="")
 """What the page that is asked for shows with each change."""
 
+SECRET: ContextVar[str | None] = ContextVar("secret", default=None)
+"""Of whom the page is for: the server is asked by the same."""
+
 
 class Note(Protocol):
     """Notes in the audit log what somebody reads, or was refused with a status."""
@@ -183,13 +186,14 @@ class Sessions:
         cookies = [one for one in kept.raw_headers if one[0] == b"set-cookie"]
 
         async def pages(scope: Scope, receive: Receive, send: Send) -> None:
-            mark = CSRF.set(token)
+            mark, own = CSRF.set(token), SECRET.set(secret)
             noting = NOTE.set(partial(self._access.note, principal, token))
             try:
                 shown = {**scope, SHOWN_KEY: secret}
                 await self.app(shown, receive, _private(scope, send, cookies))
             finally:
                 NOTE.reset(noting)
+                SECRET.reset(own)
                 CSRF.reset(mark)
 
         return pages

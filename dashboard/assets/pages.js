@@ -51,8 +51,9 @@
   // Which page this is, for the links on top.
   function place() {
     document.querySelectorAll(".places a").forEach(function (link) {
-      var path = new URL(link.href).pathname;
-      var here = path === "/" ? location.pathname === "/" : location.pathname.indexOf(path) === 0;
+      var here = link.dataset.paths.split(" ").some(function (path) {
+        return path === "/" ? location.pathname === "/" : location.pathname.indexOf(path) === 0;
+      });
       if (here === (link.getAttribute("aria-current") === "page")) return;
       if (here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
     });
@@ -73,6 +74,12 @@
 
   // The list of windows closes as a menu does: by Escape, or by a click elsewhere.
   document.addEventListener("keydown", function (event) {
+    if (event.key === "k" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      typed = ""; // The box gets the focus when it is drawn.
+      go(new URL("/search", location.href));
+      return;
+    }
     var menu = event.key === "Escape" && document.querySelector("details.windows[open]");
     if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
   });

@@ -58,7 +58,7 @@ def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
             "ticktext": ["0", "bound", "2×"], "outlinewidth": 0,
         },
     }  # fmt: skip
-    rows = canvas.row_axis([canvas.short(one) for one in drift.features], foot=0.5)
+    rows = canvas.row_axis(drift.features, foot=0.5)
     drawn = canvas.layout(
         40, 12, 44, 38, plot_bgcolor=canvas.FAINT, xaxis=canvas.date_axis(), yaxis=rows
     )

@@ -49,6 +49,32 @@ def comparison_height(comparison: Comparison) -> int:
     return 60 + 25 * len(comparison.labels)
 
 
+def density_figure(comparison: Comparison) -> canvas.Figure:
+    """Draw both sides over each other: numbers in bars of equal width, others value by value."""
+    first, second = (100 * side for side in comparison.shape)
+    is_number = len(first) > 0
+    places: object = np.arange(len(first), dtype=np.float64)
+    if not is_number:
+        first, second = 100 * comparison.reference, 100 * comparison.window
+        places = [canvas.short(label) for label in comparison.labels]
+    sides = [
+        canvas.lines(places, shares, line={"width": 2, "color": colour, "shape": "hvh"}, name=name,
+                     fill="tozeroy", hoverinfo="y+name")
+        for name, shares, colour in (
+            ("first", first, canvas.REFERENCE), ("second", second, canvas.WINDOW)
+        )
+    ]  # fmt: skip
+    drawn = canvas.layout(
+        52, 12, 8, 40,
+        xaxis=canvas.axis(
+            "bars of equal width, from the lowest values to the highest" if is_number else "",
+            showticklabels=not is_number, showgrid=False, automargin=True,
+        ),
+        yaxis=canvas.axis("share of rows", ticksuffix="%", rangemode="tozero", nticks=5),
+    )  # fmt: skip
+    return {"data": sides, "layout": drawn}
+
+
 def forest_figure(
     rows: Sequence[MetricResult], labels: Sequence[str], neutral: float
 ) -> canvas.Figure:

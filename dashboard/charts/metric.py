@@ -71,7 +71,8 @@ def _range(history: MetricHistory) -> list[float]:
     wide = [end for end in (*history.low, *history.high) if np.isfinite(end)]
     low = min(low, max([min(wide, default=low), low - room]))
     high = max(high, min([max(wide, default=high), high + room]))
-    return [low - 0.06 * room, high + 0.06 * room]
+    # Of shares that are all 0 no axis goes far below it.
+    return [low - (0.06 if low < 0 or high > 0 else 0.01) * room, high + 0.06 * room]
 
 
 def _reference(line: MetricResult, key: str) -> list[canvas.Figure]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -26,8 +27,6 @@ from driftline.dashboard.words import (
     sentence,
 )
 
-NO_BREAK = "\u00a0"
-
 TREATMENTS = {
     "missing": "counts as missing",
     "ignore": "keeps the state",
@@ -47,10 +46,9 @@ def page(view: alarm_views.AlarmView) -> html.Div:
         alarm_panels.verdict_panel(view),
         _signal(view),
         ui.pair(alarm_panels.why_panel(view), alarm_panels.quiet_panel(view), wide_left=True),
-        ui.pair(_decided(view), alarm_panels.channels(view), wide_left=True),
         ui.pair(alarm_panels.history(view), alarm_panels.messages(view)),
         _preview(view),
-        _definition(view),
+        ui.pair(_definition(view), alarm_panels.channels(view), wide_left=True),
     )
 
 
@@ -84,49 +82,15 @@ def _signal(view: alarm_views.AlarmView) -> html.Section:
         ),
         *(ui.glyph("…", "key ground unknown", "state not kept") for _ in unknown),
     )
-    drawn = ui.graph("timeline", alarm_figure(view), 270, f"{title}: {summary}")
-    figure = html.Figure([drawn, html.Figcaption(summary, className="note")])
-    return ui.panel(title, [figure], note=signs)
-
-
-def _decided(view: alarm_views.AlarmView) -> html.Section:
-    """List the datapoints that the state rests on."""
-    title, rule = "Datapoints of the last change", view.rule
-    if not view.decided:
-        return ui.panel(title, [ui.empty("No period has been evaluated yet.")])
-    limit = limit_words(rule.comparison_operator, rule.threshold)
-    body = ui.table(
-        view.decided,
-        {
-            "Period": _period,
-            "Value": lambda point: number(point.value),
-            "Breaches": lambda point: _breach(point, limit),
-            "Finding": _found,
-        },
-        label="Datapoints of the last change",
-        kind="cards tall",
-        numeric=("Value",),
-    )
-    note = f"{rule.required_breaches} of {rule.evaluation_periods} must breach"
-    return ui.panel(title, [body], note=note)
-
-
-def _period(point: alarm_views.AlarmPoint) -> ui.Cell:
-    length = ui.faint(f"{duration(point.end - point.start)} long", line=True)
-    return html.Div([html.Span(moment(point.start), className="line"), length], className="period")
-
-
-def _breach(point: alarm_views.AlarmPoint, limit: str) -> ui.Cell:
-    if point.value is None:
-        return ui.faint("no data")
-    if not point.breaching:
-        return ui.faint("no")
-    return html.Span(f"▲ yes, {limit.replace(' ', NO_BREAK)}", className="alarm-text")
-
-
-def _found(point: alarm_views.AlarmPoint) -> ui.Cell:
-    words = html.Span(point.words or "–", className="clip", title=point.words or "")
-    return html.Div([words, *ui.way(point.link)]) if point.link else words
+    columns: dict[str, Callable[[alarm_views.AlarmPoint], float | str | None]] = {
+        "Period": lambda one: moment(one.start),
+        "Value": lambda one: one.value,
+        "Breaches": lambda one: "▲ yes" if one.breaching else "no",
+        "Decided the state": lambda one: "yes" if one.decided else "",
+        "Finding": lambda one: one.words or "",
+    }
+    drawn = ui.figure("timeline", alarm_figure(view), 270, summary, view.points, columns)
+    return ui.panel(title, [drawn], note=signs)
 
 
 def _definition(view: alarm_views.AlarmView) -> html.Section:

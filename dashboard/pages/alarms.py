@@ -21,7 +21,8 @@ def page(view: AlarmsView) -> html.Div:
     return ui.layout(
         "Alarms",
         ui.crumbs("Alarms"),
-        ui.heading("Alarms", under, _filters(view)),
+        ui.heading("Alarms", under, ui.alert_tabs("Alarms")),
+        _filters(view),
         _list(view),
     )
 

@@ -6,9 +6,9 @@ from dash import html
 
 from driftline.baseline.store import BaselineVersion
 from driftline.dashboard.address import baseline_link, monitor_link
-from driftline.dashboard.charts.intervals import comparison_figure, comparison_height
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button
+from driftline.dashboard.pages.windows import comparison_of
 from driftline.dashboard.queries.baselines import BaselineView
 from driftline.dashboard.words import count, moment, percent, plural
 from driftline.monitors.kinds.data_quality.version_comparison import (
@@ -148,9 +148,7 @@ def _picture(view: BaselineView, found: VersionComparison) -> html.Section:
     title = f"{name}: the first version beside the second"
     if comparison is None:
         return ui.panel(title, [ui.empty("There are no shares to compare for this column.")])
-    drawn = ui.graph(
-        "comparison", comparison_figure(comparison), comparison_height(comparison), title
-    )
+    drawn = comparison_of(comparison, f"Shares of {name}, version by version")
     return ui.panel(title, [drawn], note="lines are 95% intervals")
 
 

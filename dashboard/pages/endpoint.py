@@ -29,13 +29,16 @@ from driftline.dashboard.words import (
     percent,
     plural,
     schedule_text,
+    sentence,
     span,
     suppressed_words,
 )
+from driftline.monitors.annotations.annotation import Annotation
 
 NAMES = {
     "": "Health", "drift": "Drift", "quality": "Quality", "fairness": "Fairness",
-    "attribution": "Attribution", "traffic": "Traffic & capture", "changes": "Changes",
+    "attribution": "Attribution", "traffic": "Traffic & capture", "logs": "Logs",
+    "changes": "Changes",
 }  # fmt: skip
 
 UNTOLD_CHANGES = "The audit log is about all endpoints, and you are for some."
@@ -50,7 +53,8 @@ def page(view: EndpointView) -> html.Div:
     tabs = ui.choices(
         "Tabs", ((words, endpoint_link(name, tab), tab == view.tab) for tab, words in NAMES.items())
     )
-    own = {"": _health, "drift": _drift, "traffic": _traffic, "changes": _changes}
+    own = {"": _health, "drift": _drift, "traffic": _traffic, "logs": _logs,
+           "changes": _changes}  # fmt: skip
     parts = own.get(view.tab, _kind)(view)
     title = name if not view.tab else f"{name}, {NAMES[view.tab]}"
     return ui.layout(title, ui.crumbs(name), ui.heading(name, " · ".join(under), tabs), *parts)
@@ -258,9 +262,57 @@ def _peak(monitor: str, drift: DriftMap, at: int) -> ui.Cell:
 
 def _changes(view: EndpointView) -> list[ui.Cell]:
     """List who changed the endpoint and what watches it, to who may read the audit log."""
+    said = [_annotations(view)] if view.annotations else []
     if view.changes is None:
-        return [ui.panel("Changes", [ui.empty(ui.lacking("admin") or UNTOLD_CHANGES)])]
-    return [entry_panel(view.changes, "Who changed this endpoint, its monitors, baselines, alarms")]
+        return [*said, ui.panel("Changes", [ui.empty(ui.lacking("admin") or UNTOLD_CHANGES)])]
+    title = "Who changed this endpoint, its monitors, baselines, alarms"
+    return [*said, entry_panel(view.changes, title)]
+
+
+def _annotations(view: EndpointView) -> html.Section:
+    """List what was said of windows, each with the way to it."""
+
+    def window(one: Annotation) -> ui.Cell:
+        href = monitor_link(one.monitor, window=one.window.stamp, anchor="marks")
+        return html.Div([html.A(span(one.window), href=href), ui.faint(one.monitor, line=True)])
+
+    def words(one: Annotation) -> ui.Cell:
+        gone = f" (withdrawn by {one.withdrawn_by})" if one.withdrawn_at else ""
+        what = f"{one.feature or windows.ALL} is {windows.VERDICTS[one.verdict]}{gone}"
+        return html.Div([what, ui.faint(one.reason, line=True)])
+
+    body = ui.table(
+        view.annotations,
+        {
+            "When": lambda one: ui.when(one.made_at, view.now),
+            "Who": lambda one: one.author,
+            "Window": window,
+            "What": words,
+        },
+        label="Annotations, the newest first",
+        kind="cards",
+    )
+    return ui.panel("Annotations", [body])
+
+
+def _logs(view: EndpointView) -> list[ui.Cell]:
+    """List what the endpoint's workers have printed, as the server has it."""
+    box = html.Div(ui.filter_box(view.text, "Filter by text"), className="filters")
+    if not view.logs:
+        why = sentence(view.why_no_logs or "Its workers have printed nothing that is kept")
+        return [box, ui.panel("Logs", [ui.empty(why)])]
+    body = ui.table(
+        view.logs,
+        {
+            "When": lambda one: ui.when(datetime.fromisoformat(one["time"]), view.now),
+            "Variant": lambda one: one["variant"],
+            "Worker": lambda one: str(one["worker"]),
+            "Line": lambda one: html.Code(one["message"]),
+        },
+        label="Printed lines, the newest first",
+        kind="cards",
+    )
+    return [box, ui.panel("Logs", [body], note=plural(len(view.logs), "line"))]
 
 
 def _traffic(view: EndpointView) -> list[ui.Cell]:

@@ -37,7 +37,12 @@ def page(view: IncidentsView) -> html.Div:
             kind="cards incidents",
         )
     title = ui.panel("Alarms that fired together", [body])
-    return ui.layout("Incidents", ui.crumbs("Incidents"), ui.heading("Incidents", under), title)
+    return ui.layout(
+        "Incidents",
+        ui.crumbs("Incidents"),
+        ui.heading("Incidents", under, ui.alert_tabs("Incidents")),
+        title,
+    )
 
 
 def incident_page(view: IncidentView) -> html.Div:

@@ -39,7 +39,8 @@ def page(view: MessagesView) -> html.Div:
     return ui.layout(
         "Notifications",
         ui.crumbs("Notifications"),
-        ui.heading("Notifications", under, _filters(view)),
+        ui.heading("Notifications", under, ui.alert_tabs("Notifications")),
+        _filters(view),
         _list(view),
     )
 

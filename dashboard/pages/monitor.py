@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime
 
 import numpy as np
 from dash import html
 
 from driftline.dashboard.address import column_link, monitor_link
-from driftline.dashboard.charts.intervals import comparison_figure, comparison_height
 from driftline.dashboard.charts.timeline import timeline_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
@@ -184,9 +184,14 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         html.Span("click a window to open it"),
     )
     figure = timeline_figure(monitor.name, monitor.runs, run.stamp, view.kept)
-    drawn = ui.graph("timeline", figure, 250, f"Drift over time: {summary}")
+    columns: dict[str, Callable[[views.WindowRun], float | str | None]] = {
+        "Window": span,
+        "Drift ÷ bound": lambda one: one.ratio,
+        "Violations": lambda one: float(one.violation_count),
+        "Rows": lambda one: None if one.row_count is None else float(one.row_count),
+    }
+    body = ui.figure("timeline", figure, 250, summary, monitor.runs, columns)
     meaning = html.P([html.B("Drift ÷ bound"), f": {RATIO}."], className="note")
-    body = html.Figure([drawn, html.Figcaption(summary, className="hidden")])
     return ui.panel("Windows", [body, meaning], note=signs)
 
 
@@ -194,8 +199,10 @@ def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
     """Show how the column stands in the window; what it violates stands beside its figure."""
     tone, words, one = "none", "Not judged: the window has no such column", view.feature
     if one is not None:
-        words = NOTES.get(one.note, one.note)
-        tone, words = ("none", f"Not judged: {words}") if words else ("ok", "No violations")
+        why = "" if one.judged else NOTES.get(one.note, one.note)
+        tone, words = ("none", f"Not judged: {why}") if why else ("ok", "No violations")
+        if one.is_expected:
+            words = "In violation, as expected"
         if one.violations:
             names = ", ".join(check_words(check) for check in one.checks)
             tone, words = "alarm" if one.hard else "soft", f"In violation: {names}"
@@ -346,8 +353,6 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
         why = ui.empty(lack or "There are no shares to compare for this feature.")
         return ui.panel(title, [why, *sentences, *further])
     summary = _summary(feature, listed)
-    height = comparison_height(comparison)
-    drawn = ui.graph("comparison", comparison_figure(comparison), height, summary)
     signs = ui.legend(
         ui.keyed(
             html.Span(className="key reference"),
@@ -359,12 +364,7 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
         ),
         html.Span("lines are 95% intervals"),
     )  # fmt: skip
-    parts = [
-        html.Figure([html.Figcaption(summary), drawn]),
-        *sentences,
-        html.Details([html.Summary("Show as a table"), _numbers(comparison)], className="as-table"),
-        *further,
-    ]
+    parts = [windows.comparison_of(comparison, summary), *sentences, *further]
     return ui.panel(title, parts, note=signs)
 
 
@@ -396,23 +396,6 @@ def _summary(feature: Feature, listed: views.ContributingRows | None) -> str:
         ends = f"{percent(feature.share_low)} to {percent(feature.share_high)}"
         text += f" (95% interval of the window {ends})"
     return f"{text}."
-
-
-def _numbers(comparison: Comparison) -> html.Div:
-    """Show a figure's numbers as a table."""
-    return ui.table(
-        range(len(comparison.labels)),
-        {
-            "Values": lambda row: comparison.labels[row],
-            "Reference": lambda row: percent(comparison.reference[row]),
-            "Window": lambda row: percent(comparison.window[row]),
-            "95% interval": lambda row: (
-                f"{percent(comparison.window_low[row])} – {percent(comparison.window_high[row])}"
-            ),
-        },
-        label=f"Shares of {comparison.feature}",
-        numeric=("Reference", "Window", "95% interval"),
-    )
 
 
 def row_panel(view: views.MonitorView, run: views.WindowRun) -> html.Section:

@@ -50,6 +50,12 @@ METRIC_COLUMNS: Mapping[str, Callable[[MetricResult], float | str | None]] = {
 }
 """The numbers of measured metrics, as tables and files of figures have them."""
 
+ALERTS = (
+    ("Alarms", "/alarms"), ("Incidents", "/incidents"), ("Notifications", "/messages"),
+    ("Silences", "/silences"),
+)  # fmt: skip
+"""What stands in one place: what fires, what of it belongs together, who was told, what is held."""
+
 STRIP_WINDOWS = 30
 TABLE_ROWS = 40
 """Of a figure's numbers, the newest: a document of thousands of nodes is slow."""
@@ -239,6 +245,13 @@ def choices(label: str, options: Iterable[tuple[str, str, bool]]) -> html.Nav:
         link = html.A(words, href=href)
         links.append(marked(link, aria_current="page") if is_chosen else link)
     return marked(html.Nav(links, className="choices"), aria_label=label)
+
+
+def alert_tabs(shown: str) -> html.Nav:
+    """Offer the pages about alerts that are for who asks."""
+    limited = CURRENT.get().endpoints is not None
+    ways = [(words, href, words == shown) for words, href in ALERTS[: 1 if limited else None]]
+    return choices("Alerts", ways)
 
 
 def filter_box(text: str | None, words: str) -> html.Label:

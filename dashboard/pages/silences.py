@@ -27,7 +27,12 @@ def page(view: SilencesView) -> html.Div:
     """Lay out all silences, those in force first."""
     active = sum(status == "ACTIVE" for _, status, _ in view.silences)
     under = f"{plural(active, 'silence')} active" if active else "nothing is silenced now"
-    return ui.layout("Silences", ui.crumbs("Silences"), ui.heading("Silences", under), _list(view))
+    return ui.layout(
+        "Silences",
+        ui.crumbs("Silences"),
+        ui.heading("Silences", under, ui.alert_tabs("Silences")),
+        _list(view),
+    )
 
 
 def _list(view: SilencesView) -> html.Section:

@@ -17,10 +17,12 @@ from driftline.dashboard.address import (
     alarm_link,
     baseline_link,
     column_link,
+    compare_link,
     explain_link,
     monitor_link,
     rows_link,
 )
+from driftline.dashboard.charts.intervals import comparison_figure, comparison_height
 from driftline.dashboard.charts.metric import history_figure, history_height
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_table
@@ -42,6 +44,7 @@ from driftline.dashboard.words import (
 )
 from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
+from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.run.asked_windows import AskedWindow
 from driftline.monitors.run.progress import RunState
 
@@ -248,6 +251,19 @@ def history_panel(
     return ui.panel(title, [*body, *parts], note=signs)
 
 
+def comparison_of(comparison: Comparison, words: str) -> html.Figure:
+    """Draw one feature's shares on both sides, with the numbers as a table and a file."""
+    one = comparison
+    sides = {
+        "Reference": one.reference, "Window": one.window, "Low": one.window_low,
+        "High": one.window_high,
+    }  # fmt: skip
+    columns: dict[str, Callable[[int], float | str | None]] = {"Values": lambda at: one.labels[at]}
+    columns |= {name: partial(entry, values) for name, values in sides.items()}
+    drawn, height = comparison_figure(one), comparison_height(one)
+    return ui.figure("comparison", drawn, height, words, range(len(one.labels)), columns)
+
+
 def entry(values: np.ndarray, at: int) -> float:
     """Return what a table shows of one window."""
     return float(values[at])
@@ -321,7 +337,12 @@ def _closing(
         ("Baseline", _baseline(monitor, run)),
         (
             "Compare",
-            html.A("with the windows before", href=explain_link(monitor.name, window=run.stamp)),
+            ui.stack(
+                html.A(
+                    "with the windows before", href=explain_link(monitor.name, window=run.stamp)
+                ),
+                html.A("with any others", href=compare_link(monitor.name, "", run.stamp)),
+            ),
         ),
         ("Documents", html.Code(run.folder) if view.report else "none were written"),
     ]

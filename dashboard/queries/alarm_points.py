@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -134,15 +133,6 @@ def decided_of(record: AlarmRecord) -> tuple[AlarmPoint, ...]:
         point = Point(time, float(value) if isinstance(value, int | float) else None)
         points.append(_point(record, point, time + period, {time}))
     return tuple(points)
-
-
-def joined(point: AlarmPoint, stored: AlarmPoint | None) -> AlarmPoint:
-    """Keep the value that decided; take the words and the link from what is stored."""
-    if stored is None:
-        return point
-    # Beside a band only the store knows the border.
-    is_over = point.breaching if stored.upper is None else stored.breaching
-    return replace(stored, value=point.value, breaching=is_over, decided=True)
 
 
 def spans_of(

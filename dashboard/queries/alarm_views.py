@@ -183,7 +183,6 @@ class AlarmView(StoryView):
     rule: AlarmDefinition
     threshold: float | None
     points: tuple[AlarmPoint, ...]
-    decided: tuple[AlarmPoint, ...]
     spans: tuple[StateSpan, ...]
     others: tuple[AlarmLine, ...]
     preview: Preview | None = None

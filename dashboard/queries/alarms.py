@@ -286,14 +286,12 @@ def alarm_view(
     points = alarm_points.points_of(
         connection, record, {point.start for point in decided}, now, bands
     )
-    by_start = {point.start: point for point in points}
     suppression = Suppression.read(connection, now)
     return alarm_views.AlarmView(
         **story(connection, record, now, bands),
         rule=rule,
         threshold=rule.threshold,
         points=points,
-        decided=tuple(alarm_points.joined(point, by_start.get(point.start)) for point in decided),
         spans=alarm_points.spans_of(connection, record, points, now),
         others=tuple(
             alarm_line(connection, other, suppression=suppression)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from driftline.dashboard.queries.views import (
     WindowRun,
     page_within,
 )
+from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import is_of
 from driftline.monitors.run.overdue import overdue
@@ -63,7 +64,7 @@ class EndpointView:
 
     ``drift`` or ``measured`` is of ``monitor``, on the tabs of drift and of kinds, ``others`` are
     those that it was chosen from; ``stats`` is of the tab of traffic, None where the table cannot
-    be read; ``changes`` are of their tab.
+    be read; ``changes`` and ``annotations`` are of their tab, ``logs``, newest first, of theirs.
     """
 
     now: datetime
@@ -78,6 +79,9 @@ class EndpointView:
     stats: EndpointReport | None = None
     unaccounted: int = 0
     text: str | None = None
+    annotations: tuple[Annotation, ...] = ()
+    logs: Sequence[Mapping[str, Any]] = ()
+    why_no_logs: str = ""
 
 
 def state_lines(

@@ -44,6 +44,8 @@ PAGES = frozenset(
         "jobs",
         "job",
         "missing",
+        "search",
+        "compare",
     }
 )
 UNTOLD = "Notifications are about all endpoints, and you are for some."

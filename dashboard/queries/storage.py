@@ -26,7 +26,7 @@ from driftline.capture.tables.storage import list_folders, open_storage
 from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.queries import documents, views
 from driftline.dashboard.where import where_text
-from driftline.dashboard.words import count, moment, plural
+from driftline.dashboard.words import Span, count, moment, plural
 from driftline.errors import DriftlineError
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.external.rows import read_external
@@ -295,7 +295,7 @@ class Storage:
         return dict(counts)
 
     def read(
-        self, baseline: Baseline, line: views.MonitorLine, run: views.WindowRun, columns: list[str]
+        self, baseline: Baseline, line: views.MonitorLine, run: Span, columns: list[str]
     ) -> WindowRead:
         """Open some columns of the rows that a monitor judges in a window."""
         window = Window(run.start, run.end)

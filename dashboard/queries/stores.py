@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import Connection, Engine
 
@@ -25,7 +28,9 @@ from driftline.dashboard.queries.preview import preview_alarm
 from driftline.dashboard.queries.series import ReportCache, column_histories
 from driftline.dashboard.queries.storage import Evidence, Storage
 from driftline.database.engine import read_connection
-from driftline.errors import NotFoundError
+from driftline.errors import DriftlineError, NotFoundError
+from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.annotations.store import list_annotations
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.run.progress import list_runs, log_of
 from driftline.signature import Signature
@@ -34,6 +39,8 @@ COUNTED = 4
 """Endpoints of which a page counts the requests itself, until an audit has: it reads all rows."""
 
 ENDPOINTS_SHOWN = 100
+LOG_LINES = 200
+ANNOTATIONS_SHOWN = 50
 FIRING_SHOWN = 10
 """Alarms in ALARM on the first page; the list has all."""
 
@@ -41,7 +48,8 @@ FIRING_SHOWN = 10
 class Stores:
     """What the pages ask; safe to use from several threads.
 
-    ``signature_of`` returns an endpoint's signature by its name, None where it has none.
+    ``signature_of`` returns an endpoint's signature by its name, None where it has none; ``ask``
+    what a path of the server answers to whoever asks here.
     """
 
     def __init__(
@@ -51,9 +59,11 @@ class Stores:
         now: Callable[[], datetime],
         signature_of: Callable[[str], Signature | None] = lambda _: None,
         access: Access = UNLIMITED,
+        ask: Callable[[str], str] | None = None,
     ) -> None:
         self.engine = engine
         self.now = now
+        self._ask = ask
         self.storage = Storage(root, signature_of, access)
         self.reports = ReportCache(self.storage.report)
         self.bands = BandModels()
@@ -109,6 +119,7 @@ class Stores:
             if tab == "drift" and chosen is not None:
                 drift = fleet.drift_map(connection, chosen.definition, address.text, address.number)
             named = fleet.alarm_names(connection, name) if tab == "changes" else []
+            said = _annotations(connection, lines) if tab == "changes" else ()
         measured = None
         if kind and chosen is not None:
             facet = f"DPPL / {address.facet}" if address.facet else None
@@ -122,10 +133,23 @@ class Stores:
         stats = self.storage.capture_stats(name, now) if tab == "traffic" else None
         unaccounted = self.storage.unaccounted().get(name, 0) if tab == "traffic" else 0
         (line,) = self._counted([line])
+        logs, why_no_logs = self._log_lines(name, address.text) if tab == "logs" else ((), "")
         return fleet.EndpointView(
             now, line, tab, alarms, chosen, others, drift, measured, changes, stats, unaccounted,
-            address.text,
+            address.text, said, logs, why_no_logs,
         )  # fmt: skip
+
+    def _log_lines(self, name: str, text: str | None) -> tuple[Sequence[Mapping[str, Any]], str]:
+        """Ask the server for what an endpoint's workers have printed; or why it says nothing."""
+        if self._ask is None:
+            return (), "this dashboard has no server to ask"
+        asked = urlencode({"endpoint": name, "limit": LOG_LINES})
+        try:
+            lines = json.loads(self._ask(f"/api/v1/logs?{asked}"))["items"]
+        except (DriftlineError, ValueError) as error:
+            return (), str(error)
+        low = (text or "").casefold()
+        return [one for one in lines if low in one["message"].casefold()], ""
 
     def _require_endpoint(self, connection: Connection, name: str) -> None:
         """Refuse an endpoint without a monitor and without rows, for who asks."""
@@ -219,7 +243,7 @@ class Stores:
                     reach.check_alarm(connection, address.alarm)
                 case "incident":
                     get_incident(connection, address.incident)
-                case "monitor" | "column" | "explain":
+                case "monitor" | "column" | "explain" | "compare":
                     reach.monitor(connection, address.monitor)
                 case "endpoint":
                     self._require_endpoint(connection, address.endpoint)
@@ -292,3 +316,17 @@ class Stores:
                 stats = self.storage.capture_stats(line.name, self.now())
                 found = stats.overall if stats else None
             yield replace(line, coverage=found)
+
+
+def _annotations(
+    connection: Connection, lines: Iterable[views.MonitorLine]
+) -> tuple[Annotation, ...]:
+    """Read the newest annotations of monitors, withdrawn ones too."""
+    endpoints = CURRENT.get().endpoints
+    found = [
+        one
+        for line in lines
+        for one in list_annotations(connection, line.name, endpoints=endpoints)[:ANNOTATIONS_SHOWN]
+    ]
+    found.sort(key=lambda one: one.made_at, reverse=True)
+    return tuple(found[:ANNOTATIONS_SHOWN])

@@ -90,7 +90,7 @@ def test_a_killed_process_is_said_and_retry_asks_the_one_that_follows(page, proc
     page.clock.run_for(63_000)
     expect(page.locator("#old")).to_contain_text("Not refreshed since")
 
-    page.get_by_role("link", name="Alarms", exact=True).click()
+    page.get_by_role("link", name="Alerts", exact=True).click()
 
     away = page.locator("#away")
     expect(away).to_contain_text("The dashboard does not answer")
@@ -110,7 +110,7 @@ def test_a_click_without_an_answer_shows_a_bar_then_a_panel_then_the_page(page, 
     main, away = page.locator("#main"), page.locator("#away")
     running.send_signal(signal.SIGSTOP)
 
-    page.get_by_role("link", name="Alarms", exact=True).click()
+    page.get_by_role("link", name="Alerts", exact=True).click()
     page.clock.run_for(100)
     expect(main).not_to_have_attribute("aria-busy", "true")
     page.clock.run_for(100)
@@ -141,7 +141,7 @@ def test_a_page_that_takes_longer_than_the_refresh_appears(page, address, monkey
         "request", lambda request: calls.append(request) if "_dash-update" in request.url else 0
     )
 
-    page.get_by_role("link", name="Alarms", exact=True).click()
+    page.get_by_role("link", name="Alerts", exact=True).click()
     page.clock.run_for(70_000)
     free.set()
 
@@ -153,7 +153,7 @@ def test_an_answer_that_is_an_error_is_said(page, address):
     opened(page, address)
     page.route("**/_dash-update-component*", lambda route: route.fulfill(status=502, body="no"))
 
-    page.get_by_role("link", name="Alarms", exact=True).click()
+    page.get_by_role("link", name="Alerts", exact=True).click()
 
     away = page.locator("#away")
     expect(away).to_contain_text("The dashboard could not answer (HTTP 502)")

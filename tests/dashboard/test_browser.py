@@ -172,7 +172,7 @@ def test_pages_fit_every_screen_in_both_themes(visit, width, scheme):
 
 
 def test_times_are_whole_on_a_phone(visit):
-    page = visit(390).open("/")
+    page = visit(390).open("/alarms")
 
     cut = page.evaluate(
         """() => [...document.querySelectorAll('.cards .when')].filter(when => {
@@ -242,8 +242,9 @@ def test_numbers_of_a_figure_are_there_as_a_table(visit):
     seen = visit()
     page = seen.open(BUG)
 
-    page.get_by_text("Show as a table").click()
+    figure = page.get_by_role("figure", name="Changed most: not seen in the reference")
+    figure.get_by_text("Show as a table").click()
 
-    shares = page.get_by_role("region", name="Shares of carrier")
+    shares = figure.get_by_role("region")
     expect(shares).to_contain_text("not seen in the reference")
     seen.check()

@@ -90,7 +90,7 @@ def test_an_open_page_leads_back_to_the_login_when_its_session_has_ended(visit_g
     page.context.clear_cookies()
 
     if way == "a link":
-        page.get_by_role("link", name="Silences").click()
+        page.get_by_role("link", name="Alerts").click()
     else:
         page.locator("#quiet").get_by_label("Reason").fill("kept")
         page.get_by_role("button", name=re.compile("^Silence$")).click()

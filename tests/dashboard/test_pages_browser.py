@@ -17,7 +17,7 @@ ALARM = "/alarms/quality%3A%20lost%2Fagain%20100%25"
 def test_way_from_the_list_over_an_alarm_to_the_window(visit_measured):
     seen = visit_measured()
     page = seen.open("/")
-    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Alarms").click()
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Alerts").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
 
     page.get_by_role("link", name=SLASH).click()
@@ -72,7 +72,9 @@ def test_states_narrow_the_list_by_keyboard(visit_measured):
     page.keyboard.press("Enter")
 
     expect(page.locator(".alarm-list tbody tr")).to_have_count(1)
-    expect(page.locator(".choices [aria-current]")).to_contain_text("insufficient data")
+    expect(page.get_by_label("State of the alarms").locator("[aria-current]")).to_contain_text(
+        "insufficient data"
+    )
     seen.check()
 
 

@@ -21,7 +21,6 @@ from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alarms as alarms_page
 from driftline.dashboard.pages import composite as composite_page
-from driftline.dashboard.pages.alarm_panels import MARKS_SHOWN, marks_row
 from driftline.dashboard.queries.composites import rule_lines
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
@@ -68,10 +67,10 @@ def test_list_is_narrowed_by_severity(stores):
 
 def test_alarms_that_went_off_together_stand_together(stores, policed_site):
     view = stores.alarms()
-    shared = [one for one in view.incidents if len(one.alarms) > 1]
+    shared = [one for one in stores.notifications.incidents().incidents if len(one.alarms) > 1]
 
     assert [sorted(m.name for m in one.alarms) for one in shared] == [sorted(DRIFTS)]
-    said = texts(alarms_page.page(view))
+    said = texts(render(stores, parse("/incidents")))
     assert "dep_delay drifts: 3 times its bound" in said
     assert {line.incident for line in view.shown if line.name in DRIFTS} == {shared[0].id}
 
@@ -87,27 +86,6 @@ def test_page_says_what_explain_says(stores, policed_site, name):
     said = texts(render(stores, replace(parse("/alarms/x"), alarm=name)).children)
     assert why.decided[1:] in said
     assert why.next_evaluation in said
-
-
-def test_window_is_drawn_as_its_marks(stores):
-    why = stores.alarm(LATENCY).why
-
-    row = marks_row(why.points)
-
-    assert "".join(chip.children for chip in row.children) == why.marks == "XXXXXXX"
-    assert [("counted" in chip.className) for chip in row.children] == [
-        point.is_counted for point in why.points
-    ]
-    assert getattr(row, "aria-label").endswith("7 breaching, 0 good, 0 without data")
-
-
-def test_of_a_long_window_the_newest_marks_are_drawn(stores):
-    (point, *_) = stores.alarm(LATENCY).why.points
-
-    row = marks_row((point,) * 1440)
-
-    assert len(row.children) == MARKS_SHOWN + 1
-    assert texts(row.children[0]) == "1,320 older …"
 
 
 def test_alarm_without_data_is_told_the_mend(stores):

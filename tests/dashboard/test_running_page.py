@@ -46,11 +46,17 @@ def test_a_window_that_is_being_judged_is_shown_and_can_be_cancelled(view):
 
     drawn = text(monitor_page(replace(view, monitor=line)))
 
-    for words in ("Being judged: ", "evaluating", "131,072", "2 rows of 1 request", "Cancel"):
+    for words in (
+        "Windows that are being judged",
+        "evaluating",
+        "131,072",
+        "2 rows of 1 request",
+        "Cancel",
+    ):
         assert words in drawn, words
     assert '"data-action": "cancel"' in drawn
     assert '"data-action": "cancel"' not in text(monitor_page(replace(view, monitor=stopping)))
-    assert "Being judged" not in text(monitor_page(view))
+    assert "being judged" not in text(monitor_page(view))
 
 
 def test_a_page_names_the_monitors_that_come_first(view):

@@ -1,0 +1,159 @@
+"""Two sets of rows beside each other: windows, periods, variants, versions of a baseline.
+
+Every column is counted on the cells of the monitor's baseline, so that rows and versions can be
+compared in any pair. Rows are read for some seconds at most.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+import numpy as np
+
+from driftline.alerts.documents import time_of
+from driftline.baseline.cells import Cells
+from driftline.baseline.store import Baseline, find_version
+from driftline.capture.windows.window import Window, unfit_counts
+from driftline.dashboard.queries import views
+from driftline.dashboard.queries.explained import LIMIT_S, WINDOWS_BEFORE
+from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.sessions import NOTE, SHOW_ROWS
+from driftline.dashboard.words import span
+from driftline.errors import InputError, NotFoundError
+from driftline.monitors.explained import FALSE_ALARM
+from driftline.monitors.kinds.data_quality.version_comparison import on_cells_of
+from driftline.monitors.report.comparison import Comparison, compare
+from driftline.stats.association import associate
+from driftline.stats.intervals import newcombe
+from driftline.stats.multiple_testing import holm_levels
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPair:
+    """One column in both sets: Cramér's V (0-1), and the value whose shares differ most.
+
+    ``low`` and ``high`` are the 95% interval (Newcombe) of the difference, second less first.
+    """
+
+    comparison: Comparison
+    effect: float
+    p_value: float
+    at: int
+    low: float
+    high: float
+    differs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedView:
+    """Two sets of rows of a monitor, as asked and in words; ``why_not`` where they cannot be."""
+
+    monitor: views.MonitorLine
+    first: str
+    second: str
+    titles: tuple[str, str] = ("", "")
+    columns: tuple[ColumnPair, ...] = ()
+    chosen: ColumnPair | None = None
+    is_cut: bool = False
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    title: str
+    line: views.MonitorLine
+    window: Window | None = None  # None: a version of the baseline.
+    baseline: Baseline | None = None
+
+
+def read_compared(
+    stores: Stores, monitor: str, first: str, second: str, feature: str | None
+) -> ComparedView:
+    """Compare two sets of rows column by column; unasked, the newest window with the one before."""
+    line, run = stores.judged(monitor, None)
+    if run is None or len(line.runs) < 2:
+        raise NotFoundError(f'monitor "{monitor}" has judged fewer than two windows')
+    first, second = first or line.runs[-2].stamp, second or line.runs[-1].stamp
+    view = ComparedView(line, first, second)
+    try:
+        sides = [_side(stores, line, asked) for asked in (first, second)]
+    except (InputError, NotFoundError, ValueError) as error:
+        return replace(view, why_not=str(error))
+    asked = {"monitor": line.name, "first": first, "second": second}
+    NOTE.get()(SHOW_ROWS, urlencode(asked))
+    baseline, end = stores.storage.baseline_of(line), time.monotonic() + LIMIT_S
+    counted = [_counts(stores, baseline, side, end) for side in sides]
+    pairs = [
+        _pair(cells, *(counts[name] for counts, _ in counted))
+        for name, cells in baseline.cells.items()
+        if all(name in counts and counts[name].any() for counts, _ in counted)
+    ]
+    levels = holm_levels([one.p_value for one in pairs], FALSE_ALARM)
+    pairs = [
+        replace(one, differs=one.p_value < level) for one, level in zip(pairs, levels, strict=True)
+    ]
+    pairs.sort(key=lambda one: (not one.differs, -one.effect, one.comparison.feature))
+    chosen = next((one for one in pairs if feature in (None, one.comparison.feature)), None)
+    return replace(
+        view, titles=(sides[0].title, sides[1].title), columns=tuple(pairs), chosen=chosen,
+        is_cut=any(is_cut for _, is_cut in counted),
+    )  # fmt: skip
+
+
+def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:
+    """Read one side: ``20131118T000000Z``, ``2013-11-01..2013-12-01``, variant:, baseline:."""
+    kind, _, name = asked.partition(":")
+    if kind == "baseline":
+        of = line.definition.baseline
+        version = find_version(stores.storage.root, of, name).version
+        return _Side(f"{of}, version {name}", line, baseline=stores.storage.baseline(of, version))
+    if kind == "variant":
+        last = line.runs[-WINDOWS_BEFORE:]
+        window = Window(last[0].start, last[-1].end)
+        own = replace(line, definition=replace(line.definition, variant=name))
+        return _Side(f"variant {name}, {span(window)}", own, window)
+    if ".." in asked:
+        window = Window(*(time_of(text.strip()) for text in asked.split("..", 1)))
+        return _Side(span(window), line, window)
+    _, run = stores.judged(line.name, asked)
+    assert run is not None
+    return _Side(span(run), line, Window(run.start, run.end))
+
+
+def _counts(
+    stores: Stores, baseline: Baseline, side: _Side, end: float
+) -> tuple[Mapping[str, np.ndarray], bool]:
+    """Count each column's rows on the baseline's cells; and whether the time was over before."""
+    if side.baseline is not None or side.window is None:
+        profile = side.baseline.profile if side.baseline else None
+        if profile is None:
+            return {}, False
+        columns = on_cells_of(baseline, profile).columns
+        return {
+            name: column.cell_counts
+            for name, column in columns.items()
+            if column.cell_counts is not None
+        }, False
+    counts = {name: np.zeros(cells.size, dtype=np.int64) for name, cells in baseline.cells.items()}
+    read = stores.storage.read(baseline, side.line, side.window, list(counts))
+    for batch in read.batches():
+        if time.monotonic() > end:
+            return counts, True
+        unfit = unfit_counts(batch)
+        for name, cells in baseline.cells.items():
+            if name in batch.schema.names:
+                counts[name] += cells.count(batch.column(name), unfit.get(name, 0))
+    return counts, False
+
+
+def _pair(cells: Cells, first: np.ndarray, second: np.ndarray) -> ColumnPair:
+    found, tested = compare(cells, first, second), associate(first, second)
+    at = int(np.abs(found.window - found.reference).argmax())
+    rows = found.window_rows, found.reference_rows
+    low, high = newcombe(
+        found.window[at] * rows[0], rows[0], found.reference[at] * rows[1], rows[1]
+    )
+    return ColumnPair(found, tested.effect, tested.p_value, at, low, high)

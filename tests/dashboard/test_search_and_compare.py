@@ -1,0 +1,118 @@
+"""Search by name, two sets of rows beside each other, and what workers have printed."""
+
+import json
+
+import numpy as np
+import plotly.utils
+import pytest
+
+from driftline.access.principal import CURRENT, Principal
+from driftline.dashboard.address import compare_link, parse
+from driftline.dashboard.app import render
+from driftline.dashboard.queries.compared import read_compared
+from driftline.dashboard.queries.search import read_search
+from driftline.dashboard.queries.stores import Stores
+from driftline.errors import ForbiddenError
+from driftline.stats.intervals import newcombe
+
+BEFORE, BUG = "20131117T000000Z", "20131118T000000Z"
+LINE = {"time": "2013-11-22T10:00:00+00:00", "variant": "v1", "worker": 7, "message": "loaded a"}
+
+
+@pytest.fixture
+def stores(seeded):
+    return Stores(seeded.engine, seeded.root, seeded.now)
+
+
+def drawn(stores, path: str) -> str:
+    asked, _, query = path.partition("?")
+    return json.dumps(
+        render(stores, parse(asked, query)), cls=plotly.utils.PlotlyJSONEncoder, ensure_ascii=False
+    )
+
+
+def test_a_part_of_a_name_finds_things_of_every_kind(stores, seeded):
+    found = {one.kind: one for one in read_search(stores, "FLIGHTS").found}
+    columns = [one for one in read_search(stores, "carr").found if one.kind == "column"]
+
+    assert set(found) == {"endpoint", "monitor", "alarm"}
+    assert found["endpoint"].link == "/endpoints/flights"
+    assert [one.link for one in columns] == [f"/monitors/{seeded.monitor}/columns/carrier"]
+    assert "Nothing has this in its name." in drawn(stores, "/search?q=no+such+thing")
+
+
+def test_a_search_finds_nothing_out_of_reach(stores):
+    mark = CURRENT.set(Principal("ana", via="session", roles=frozenset({"viewer"}),
+                                 endpoints=frozenset({"prices"})))  # fmt: skip
+    try:
+        assert read_search(stores, "flights").found == ()
+        assert read_search(stores, "carrier").found == ()
+    finally:
+        CURRENT.reset(mark)
+
+
+def test_two_windows_differ_in_what_the_bug_changed_by_counted_shares(stores, seeded):
+    view = read_compared(stores, seeded.monitor, BEFORE, BUG, "carrier")
+    one = view.chosen
+    day = stores.judged(seeded.monitor, BUG)[1]
+
+    assert one.differs
+    assert one.comparison.window_rows == day.row_count
+    first, second = (
+        (side[one.at] * rows, rows)
+        for side, rows in (
+            (one.comparison.window, one.comparison.window_rows),
+            (one.comparison.reference, one.comparison.reference_rows),
+        )
+    )
+    assert (one.low, one.high) == pytest.approx(newcombe(*first, *second))
+    assert one.low > 0 or one.high < 0
+
+
+def test_a_set_beside_itself_does_not_differ(stores, seeded):
+    view = read_compared(stores, seeded.monitor, BUG, BUG, None)
+
+    assert not any(one.differs for one in view.columns)
+    assert all(one.effect == 0 for one in view.columns)
+
+
+def test_a_version_and_a_period_are_counted_on_the_same_cells(stores, seeded):
+    view = read_compared(stores, seeded.monitor, "baseline:1", "2013-11-09..2013-11-16", "dewp")
+    baseline = stores.storage.baseline_of(view.monitor)
+
+    assert view.titles[0].endswith("version 1")
+    assert view.chosen.comparison.reference_rows == baseline.profile.row_count
+    assert np.isclose(view.chosen.comparison.window.sum(), 1.0)
+
+
+@pytest.mark.parametrize("asked", ["yesterday", "1..2", "baseline:99", "20200101T000000Z", ".."])
+def test_what_cannot_be_compared_is_said_in_a_sentence(stores, seeded, asked):
+    view = read_compared(stores, seeded.monitor, asked, BUG, None)
+
+    assert view.why_not
+    assert "role" in drawn(stores, compare_link(seeded.monitor, asked, BUG))
+
+
+def test_lines_that_workers_printed_are_asked_of_the_server(seeded):
+    asked = []
+
+    def ask(path):
+        asked.append(path)
+        return json.dumps({"items": [LINE, LINE | {"message": "other"}]})
+
+    page = drawn(
+        Stores(seeded.engine, seeded.root, seeded.now, ask=ask), "/endpoints/flights/logs?q=LOAD"
+    )
+
+    assert asked == ["/api/v1/logs?endpoint=flights&limit=200"]
+    assert "loaded a" in page
+    assert "other" not in page
+
+
+def test_what_the_server_refuses_is_said_in_its_words(seeded):
+    def ask(path):
+        raise ForbiddenError("this takes the role analyst")
+
+    page = drawn(Stores(seeded.engine, seeded.root, seeded.now, ask=ask), "/endpoints/flights/logs")
+
+    assert "This takes the role analyst." in page
