@@ -33,6 +33,7 @@ from driftline.monitors.kinds.model_quality.influence import (
     Numbers,
     Rows,
     Tally,
+    effective_rows,
     relative_weights,
     undefined,
 )
@@ -47,6 +48,8 @@ SURE = float(np.finfo(np.float64).eps)
 # In how many bins at most a calibration is shown.
 THRESHOLDS = 101
 CALIBRATION_BINS = 10
+# Rows that are worth so few have one that is worth nearly all: others' spread is next to nothing.
+ONE_ROW = 1.0 + 1e-6
 # With fewer rows beside the most frequent class, means of losses cannot be bounded.
 LEAST_OF_CLASS = 10
 
@@ -160,7 +163,9 @@ def regression_metrics(
         "r2": undefined("all labels are equal", "skill"),
     }
     # Not by their variance: the mean of many times 0.1 is not quite 0.1.
-    if label.min() < label.max():
+    if weights is not None and effective_rows(weights) < ONE_ROW:
+        found["r2"] = undefined("one row has all the weight", "skill")
+    elif label.min() < label.max():
         value = 1.0 - total(squared) / total(spread)
         influence = (mse / variance * (spread - variance) - (squared - mse)) / variance
         found["r2"] = table.measure(value, influence, "skill")

@@ -361,3 +361,15 @@ def test_negatives_that_stand_for_many_are_bounded_by_what_they_are_worth() -> N
     assert 0.93 <= held / 400 <= 0.98
     # Of 800 rows said positive some 100 are wrong, each for twenty others.
     assert np.mean(widths) == pytest.approx(2 * 1.96 * 0.0195, rel=0.1)
+
+
+def test_one_row_with_all_the_weight_leaves_no_spread_to_explain() -> None:
+    label, answer = np.random.default_rng(1).normal(size=(2, 50))
+    weight = np.r_[1e12, np.ones(49)]
+
+    found = regression_metrics(label, answer, None, None, weight)
+
+    # Beside it the other labels spread by next to nothing: scikit-learn says -13,271,721.
+    assert found["r2"].undefined == "one row has all the weight"
+    wanted = peer.mean_absolute_error(label, answer, sample_weight=weight)
+    assert found["mae"].value == pytest.approx(wanted, abs=1e-12)
