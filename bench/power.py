@@ -42,6 +42,7 @@ SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
 # How far days lie apart, on the scale of each problem, and how long they remember.
 SWING = {
     "bias": 0.3, "regression": 0.15, "quantiles": 0.15, "classification": 0.3, "attribution": 0.3,
+    "outliers": 0.1, "multivariate": 0.1,
 }  # fmt: skip
 # Of a reference's 2,000 explained rows, or 5,000 of a model that explains itself, those of one day;
 # and rows explained of a window.
@@ -344,6 +345,22 @@ def equal(nothing: list[Said], changed: list[Said], rule: str) -> str:
     return f"{np.mean(found):.0%}"
 
 
+def heads() -> tuple[str, str]:
+    """Return the first two lines of a table."""
+    names = ["rows", "change", *RULES, f"timed, untimed, two-sample at {EQUAL:.0%} each"]
+    return f"| {' | '.join(names)} |", "|---" * len(names) + "|"
+
+
+def lines(kind: Kind, rows: int, found: dict[float, list[Said]]) -> Iterator[str]:
+    """Yield the lines of windows of so many rows."""
+    nothing = found[kind.nothing]
+    yield f"| {rows:,} | none | {' | '.join(share(nothing, one) for one in RULES)} | |"
+    for name, change in kind.planted:
+        changed = found[change]
+        even = ", ".join(equal(nothing, changed, one) for one in RULES[:3])
+        yield f"| | {' | '.join([name, *(share(changed, one) for one in RULES), even])} |"
+
+
 def main() -> None:
     """Run everything and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -358,20 +375,13 @@ def main() -> None:
     print(f"References of {DAYS} days of {DAY_ROWS} rows; windows of one day, {asked.references} "
           f"references and {asked.windows} windows of each without change, half as many of each "
           "change. Budget: one false alarm a year of days.\n")  # fmt: skip
-    heads = ["rows", "change", *RULES, f"timed, untimed, two-sample at {EQUAL:.0%} each"]
     for kind in (one for one in KINDS if asked.kind in f"{one.name} ({one.metric})"):
         for stream in [asked.stream] if asked.stream else STREAMS:
             print(f"## {kind.name} ({kind.metric}), {stream}\n")
-            print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+            print("\n".join(heads()))
             for rows in kind.sizes:
                 found = measured(kind, stream, rows, asked.references, asked.windows, asked.seed)
-                nothing = found[kind.nothing]
-                print(f"| {rows:,} | none | {' | '.join(share(nothing, one) for one in RULES)} | |")
-                for name, change in kind.planted:
-                    changed = found[change]
-                    even = ", ".join(equal(nothing, changed, one) for one in RULES[:3])
-                    cells = [name, *(share(changed, one) for one in RULES), even]
-                    print(f"| | {' | '.join(cells)} |", flush=True)
+                print("\n".join(lines(kind, rows, found)), flush=True)
             print()
     print(f"Measured {datetime.now(UTC):%Y-%m-%d} on Python {platform.python_version()}, numpy "
           f"{np.__version__}, in {time.monotonic() - began:.0f} s.")  # fmt: skip
