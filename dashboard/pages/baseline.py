@@ -58,7 +58,7 @@ def _versions(view: BaselineView) -> html.Section:
             "Of": _origin,
             "Rows": lambda one: ui.faint("–") if one.row_count is None else count(one.row_count),
             "Used by": users,
-            "": ways,
+            "Action": ways,
         },
         label="Versions",
         kind="cards",

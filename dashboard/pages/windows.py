@@ -55,7 +55,7 @@ NOTHING: Mapping[str, Callable[[RunState], ui.Cell]] = MappingProxyType({})
 ROWS = "Contributing rows"
 EVENT_CHARACTERS = 13
 CHANGES_SHOWN = 3
-PICKED = 60
+PICKED = 30
 """Windows in the list to pick from: those around the one that is shown."""
 
 
