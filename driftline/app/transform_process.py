@@ -16,7 +16,7 @@ from pathlib import Path
 
 from driftline.app.exit_codes import exit_code
 from driftline.app.logs import configure_logging
-from driftline.app.processes import end_with_parent, prepare
+from driftline.app.processes import end_with_parent, prepare, redactor
 from driftline.app.reach import reach
 from driftline.app.settings.settings import Settings, load
 from driftline.app.stopping import stop_on_signals
@@ -26,6 +26,7 @@ from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError
 from driftline.serving.hosting.child import Launch
 from driftline.serving.resources.artifacts import ModelStore
+from driftline.serving.transform.capture import capture_into
 from driftline.serving.transform.jobs import OwnedJob, TransformJob
 from driftline.serving.transform.run import JobModel, Surroundings, run_job
 
@@ -53,6 +54,7 @@ def run_stored_job(settings: Settings, name: str, owner: str, stop: threading.Ev
         around = Surroundings(
             settings.local_dir / "transform", DatabaseClock(engine), stop,
             check_input=within.check_data, check_output=within.check_output,
+            capture=capture_into(engine, settings.root, redactor(settings)),
         )  # fmt: skip
         run_job(OwnedJob(engine, name, owner), find_model, around)
 

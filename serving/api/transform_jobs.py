@@ -17,7 +17,11 @@ from driftline.serving.api.requests import PAGE, Limit, PageToken, page_of
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 from driftline.serving.resources.specs import command_of, variants_of
-from driftline.serving.transform.definition import JobStatus, TransformJobSpec
+from driftline.serving.transform.definition import (
+    DataCaptureConfig,
+    JobStatus,
+    TransformJobSpec,
+)
 from driftline.serving.transform.dispatch import TransformJobs
 from driftline.serving.transform.jobs import (
     PinnedModel,
@@ -51,6 +55,7 @@ def router(context: ServerContext, jobs: TransformJobs) -> APIRouter:
         with context.engine.begin() as connection:
             store.hold_all(connection)  # So that no model is removed that was just chosen.
             model, signature = _pinned(connection, spec)
+            spec = _captured(connection, spec)
             create_job(connection, spec, by=by, now=now, model=model, signature=signature)
             found = get_job(connection, spec.transform_job_name)
         jobs.look()
@@ -103,6 +108,14 @@ def _shown(context: ServerContext, found: list[TransformJob]) -> list[dict[str, 
         for one in shown:
             one["failure_reason"] = one["failure_reason"] and _WITHHELD
     return shown
+
+
+def _captured(connection: Connection, spec: TransformJobSpec) -> TransformJobSpec:
+    """Return a job that names the endpoint whose table it is captured into as that is declared."""
+    if spec.captured_as is None:
+        return spec
+    name = store.get(connection, "Endpoint", spec.captured_as).name
+    return spec.model_copy(update={"data_capture_config": DataCaptureConfig(endpoint_name=name)})
 
 
 def _pinned(connection: Connection, spec: TransformJobSpec) -> tuple[PinnedModel, str | None]:

@@ -44,6 +44,7 @@ from driftline.serving.resources.specs import (
     SECRET_FIELDS,
     SERIAL,
     SINGLE_MODEL,
+    TRANSFORM_VARIANT,
     BaselineSpec,
     CapturedData,
     ChannelSpec,
@@ -254,7 +255,7 @@ def _check_variant(
     endpoint = _spec_of(connection, "Endpoint", str(spec.endpoint), declared)
     names = [variant["variant_name"] for variant in variants_and_shadows(endpoint)]
     # An app of somebody else's may answer under any.
-    if names and spec.variant not in names:
+    if names and spec.variant not in (*names, TRANSFORM_VARIANT):
         raise ResourceError(
             f'{resource}: spec.variant "{spec.variant}"; endpoint "{spec.endpoint}" has '
             f"{', '.join(names)}"

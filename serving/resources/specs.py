@@ -64,6 +64,8 @@ def baseline_and_pin(text: str) -> tuple[str, str | None]:
 
 
 SINGLE_MODEL, MULTI_MODEL = "SingleModel", "MultiModel"
+# Under which rows of transform jobs are captured.
+TRANSFORM_VARIANT = "transform"
 # Modes of several containers: asked one after another, or each by its name.
 SERIAL, DIRECT = "Serial", "Direct"
 CONTAINERS_MIN, CONTAINERS_MAX = 2, 15  # SageMaker's.

@@ -77,6 +77,13 @@ class DataProcessing(_Fields):
     jsonpath_slice_inclusive: bool = False
 
 
+class DataCaptureConfig(_Fields):
+    """Has what the model is sent and answers captured, as requests to an endpoint are."""
+
+    # Ours, in place of a folder: whose table they are rows of. Left out: the job's endpoint.
+    endpoint_name: str | None = None
+
+
 class TransformJobSpec(_Fields):
     """CreateTransformJob's fields in snake case."""
 
@@ -91,6 +98,7 @@ class TransformJobSpec(_Fields):
     batch_strategy: Literal["MultiRecord", "SingleRecord"] = "MultiRecord"
     model_client_config: ModelClientConfig = ModelClientConfig()
     data_processing: DataProcessing = DataProcessing()
+    data_capture_config: DataCaptureConfig | None = None
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:
@@ -105,6 +113,8 @@ class TransformJobSpec(_Fields):
         """Return what does not go together, or nothing."""
         if (self.model_name is None) == (self.endpoint_name is None):
             return "expected one of model_name and endpoint_name"
+        if self.data_capture_config is not None and self.captured_as is None:
+            return "data_capture_config of a job with model_name: expected its endpoint_name"
         together = self.worker_count * (self.max_payload_in_mb or _MAX_TOGETHER_MB)
         processing, split = self.data_processing, self.transform_input.split_type
         if together > _MAX_TOGETHER_MB:
@@ -136,6 +146,13 @@ class TransformJobSpec(_Fields):
         ):
             return "filters of CSV: a row is a list, expected places such as $[1:]"
         return None
+
+    @property
+    def captured_as(self) -> str | None:
+        """The endpoint whose table what the model answers is captured into; None: into none."""
+        if self.data_capture_config is None:
+            return None
+        return self.data_capture_config.endpoint_name or self.endpoint_name
 
     @property
     def is_parquet(self) -> bool:

@@ -31,6 +31,7 @@ from driftline.serving.bodies.rows import read_columns
 from driftline.serving.hosting.child import Launch, Reply, WorkerLostError
 from driftline.serving.hosting.pool import TimedOutError
 from driftline.serving.transform.assembly import AnswerError, Assembly
+from driftline.serving.transform.capture import WAITING_MAX_BYTES, Store, captured_lines
 from driftline.serving.transform.definition import JobStatus, TransformJobSpec
 from driftline.serving.transform.jobs import (
     MAX_ATTEMPTS,
@@ -77,6 +78,14 @@ class _Batch(Protocol):
     def part(self, start: int, end: int) -> Any: ...  # noqa: ANN401 - of the same type
 
 
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What is written for a mini-batch, and what of it is captured."""
+
+    output: bytes
+    lines: list[bytes]
+
+
 class RecordError(UndecidedError):
     """The model cannot score a record, which ends the job."""
 
@@ -104,6 +113,8 @@ class Surroundings:
     # Refuse a file to be read, and one to be written, whatever links lead to it.
     check_input: Callable[[str], None] = lambda _path: None
     check_output: Callable[[str], None] = lambda _path: None
+    # Stores lines of data capture in the table of an endpoint; None: of no job.
+    capture: Store | None = None
 
 
 def run_job(
@@ -201,6 +212,9 @@ class _Run:
         self._header = int(job.spec.transform_input.skip_header)
         self._output: Output | None = None
         self._checkpoint_at = self._look_at = 0.0
+        # Lines of data capture that wait for the next checkpoint.
+        self._lines: list[bytes] = []
+        self._lines_bytes = 0
 
     async def run(self, find_model: Callable[[TransformJob], JobModel]) -> bool:
         """Score every file; False when told to give the job back before."""
@@ -289,12 +303,15 @@ class _Run:
         assembly = self._assembly(place)
         if isinstance(assembly, TableAssembly) and not file.output_offset:
             file = replace(file, output_offset=output.write(assembly.head))
-        window: deque[tuple[_Batch, asyncio.Task[bytes]]] = deque()
+        window: deque[tuple[_Batch, asyncio.Task[_Scored]]] = deque()
         self._checkpoint_at = time.monotonic()
 
         async def write_oldest(before: FileProgress) -> FileProgress:
             batch, task = window.popleft()
-            length = output.write(await task)
+            scored = await task
+            length = output.write(scored.output)
+            self._lines += scored.lines
+            self._lines_bytes += sum(map(len, scored.lines))
             after = replace(
                 before, input_offset=batch.end, output_offset=before.output_offset + length,
                 record_count=batch.first + batch.count - 1 - self._header,
@@ -329,16 +346,24 @@ class _Run:
             self._look_at = now
             if self._owned.is_stopping():
                 raise _StoppedError
-        if is_due or now - self._checkpoint_at >= self._around.checkpoint_s:
+        is_full = self._lines_bytes > WAITING_MAX_BYTES
+        if is_due or is_full or now - self._checkpoint_at >= self._around.checkpoint_s:
             output.sync()
+            self._capture()
             self._owned.note(file)
             self._around.moved()
             self._checkpoint_at = time.monotonic()
         return file
 
+    def _capture(self) -> None:
+        """Store what waits; before the checkpoint, behind which nobody comes to it any more."""
+        if self._lines and self._around.capture is not None:
+            self._around.capture(self._job, self._lines)
+        self._lines, self._lines_bytes = [], 0
+
     async def _score(
         self, file: FileProgress, batch: _Batch, assembly: Assembly | TableAssembly
-    ) -> bytes:
+    ) -> _Scored:
         """Return what is written for a mini-batch."""
         try:
             body = assembly.request(batch)  # type: ignore[arg-type] # each takes its own batches
@@ -358,7 +383,8 @@ class _Run:
             found = assembly.output(batch, reply.body)  # type: ignore[arg-type] # as above
         except (PathError, AnswerError) as error:
             raise RecordError(f"{file.path}: {_numbers(batch)}: {error}") from error
-        return found
+        lines = captured_lines(self._job, file, batch, assembly, reply.body)
+        return _Scored(found, [] if self._spec.captured_as is None else list(lines))
 
     async def _refused(
         self, file: FileProgress, batch: _Batch, assembly: Assembly | TableAssembly, said: str

@@ -9,6 +9,7 @@ import pytest
 
 from driftline.app.client.client import Client
 from driftline.app.transforming import start_transform
+from driftline.capture.tables.dataset import Dataset
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.external.source import Access
 from driftline.serving.resources.reach import Reach
@@ -167,7 +168,8 @@ def test_a_stopped_job_leaves_whole_outputs_only(server, client, tmp_path, until
 
 def test_a_job_whose_process_is_killed_goes_on(server, client, rows, inputs, tmp_path, until):
     (tmp_path / "slow.csv").write_text("0.02\n" * 300)
-    client.create_transform_job(slowly(server, "killed", tmp_path / "slow.csv"))
+    taken = {"data_capture_config": {"endpoint_name": "FLIGHTS"}}
+    client.create_transform_job(slowly(server, "killed", tmp_path / "slow.csv", **taken))
     part = server.root / "outputs" / "killed" / ".slow.csv.out.part"
     count = len(server.begun)
     until(part.exists)
@@ -178,6 +180,9 @@ def test_a_job_whose_process_is_killed_goes_on(server, client, rows, inputs, tmp
     assert ended(client, "killed", until)["transform_job_status"] == "Completed"
     assert len(server.begun) > count
     assert part.with_name("slow.csv.out").read_text() == "0\n" * 300
+    table = Dataset(str(server.root), "flights").open().to_table(["variant", "event_id"])
+    assert set(table["variant"].to_pylist()) == {"transform"}
+    assert len(set(table["event_id"].to_pylist())) == table.num_rows == 300
 
 
 def test_a_job_keeps_the_model_that_it_began_with(server, client, trained, tmp_path, until):

@@ -21,6 +21,10 @@ class AsyncInvocation(TypedDict):
     expires_at: str
     ended_at: str | None
 
+class DataCaptureConfig(TypedDict):
+    """Has what the model is sent and answers captured, as requests to an endpoint are."""
+    endpoint_name: NotRequired[str | None]
+
 class DataProcessing(TypedDict):
     """What of a record the model is sent, and what of input and answer is kept."""
     input_filter: NotRequired[str]
@@ -44,6 +48,7 @@ class DescribedTransformJob(TypedDict):
     batch_strategy: NotRequired[Literal["MultiRecord", "SingleRecord"]]
     model_client_config: NotRequired[ModelClientConfig]
     data_processing: NotRequired[DataProcessing]
+    data_capture_config: NotRequired[DataCaptureConfig | None]
     transform_job_status: TransformJobStatus
     failure_reason: str | None
     creation_time: str

@@ -1,0 +1,90 @@
+"""What a job's model was sent and answered, as rows of an endpoint's captured table.
+
+Stored before each checkpoint. A process that goes on behind a checkpoint sends the model the same
+records again; their ids are made of the job and their place, so the table has each of them once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Engine
+
+from driftline.capture.redaction.redactor import Redactor
+from driftline.capture.sagemaker.importing import store_lines
+from driftline.errors import ConflictError, UnavailableError, UndecidedError
+from driftline.formats.capture_line import CaptureLine, Side, encoding_of, write_line
+from driftline.formats.media_types import TEXT_MEDIA_TYPES
+from driftline.serving.resources.endpoints import signature_of
+from driftline.serving.resources.specs import TRANSFORM_VARIANT
+from driftline.serving.transform.assembly import Assembly
+from driftline.serving.transform.jobs import FileProgress, TransformJob
+from driftline.serving.transform.parquet import TableAssembly
+from driftline.serving.transform.records import all_ends
+from driftline.signature import Signature
+
+# Of one captured request; a page that shows its body is to stay readable.
+LINE_RECORDS = 1_000
+# Captured requests that wait for a checkpoint; then one comes early.
+WAITING_MAX_BYTES = 16 << 20
+_JOBS = uuid.UUID("0d0c3a36-7f0f-5b1c-8c4e-5a2d1c9be7a4")
+
+Store = Callable[[TransformJob, Sequence[bytes]], None]
+
+
+def capture_into(engine: Engine, root: str, redactor: Redactor | None) -> Store:
+    """Return what stores a job's captured requests, those that are not in their table yet."""
+
+    def store(job: TransformJob, lines: Sequence[bytes]) -> None:
+        endpoint = job.spec.captured_as
+        assert endpoint is not None
+        # As the model answers; of a model by itself nothing is declared.
+        is_declared = job.spec.endpoint_name is not None and job.signature is not None
+        signature = signature_of(engine, endpoint)
+        if is_declared:
+            signature = Signature.from_json(str(job.signature))
+        try:
+            stored = store_lines(
+                root, endpoint, lines, signature, variant=TRANSFORM_VARIANT, redactor=redactor
+            )
+        except ConflictError as error:
+            raise UnavailableError(str(error)) from error
+        if stored.bad:
+            raise UndecidedError(f"a request cannot be captured: {stored.bad[0].reason}")
+
+    return store
+
+
+def captured_lines(
+    job: TransformJob,
+    file: FileProgress,
+    batch: Any,  # noqa: ANN401 - of text or of a table, as the assembly takes it
+    assembly: Assembly | TableAssembly,
+    answer: bytes,
+) -> Iterator[bytes]:
+    """Return a mini-batch that was answered as lines of data capture, some records each.
+
+    All have the time at which the job was created, whenever a process came to them.
+    """
+    is_csv = assembly.answer_form == "csv"
+    ends = [0, *all_ends(answer, is_csv=is_csv).tolist()]
+    # JSON that is not cut into lines is one record.
+    whole = assembly.answer_form == "json"
+    for start in range(0, batch.count, LINE_RECORDS):
+        end = min(start + LINE_RECORDS, batch.count)
+        part = answer if whole else answer[ends[start] : ends[end]]
+        identity = f"{job.name}/{job.created_at.isoformat()}/{file.ordinal}/{batch.first + start}"
+        line = CaptureLine(
+            event_id=str(uuid.uuid5(_JOBS, identity)),
+            time=job.created_at.replace(microsecond=0),
+            request=_side(assembly.request(batch.part(start, end)), assembly.form),
+            response=_side(part, assembly.answer_form),
+        )
+        yield write_line(line).encode()
+
+
+def _side(content: bytes, form: Any) -> Side:  # noqa: ANN401 - a key of the table
+    media_type = TEXT_MEDIA_TYPES[form][0]
+    return Side(content, media_type, encoding_of(media_type, content))

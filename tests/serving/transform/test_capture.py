@@ -1,0 +1,178 @@
+"""Answers of transform jobs as captured rows: each once, and monitored as those of endpoints."""
+
+import threading
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from driftline.capture.tables.dataset import Dataset
+from driftline.serving.hosting.child import Launch
+from driftline.serving.resources.endpoints import signature_of
+from driftline.serving.resources.reach import Reach
+from driftline.serving.transform.capture import capture_into
+from driftline.serving.transform.definition import TransformJobSpec
+from driftline.serving.transform.jobs import OwnedJob, create_job
+from driftline.serving.transform.run import JobModel, Surroundings, run_job
+from tests.serving.conftest import NOW, resource
+
+DAY = NOW - timedelta(days=1, hours=6)
+NIGHT = DAY + timedelta(hours=3)
+COLUMNS = ["carrier", "origin", "distance", "temp"]
+
+
+@pytest.fixture(scope="module")
+def server(start, trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("captured-jobs")
+    with start(folder, reach=Reach(outputs=(str(folder / "root" / "outputs"),))) as found:
+        answer = found.apply(
+            *trained.flights(),
+            resource("Endpoint", "nightly", baseline="flights"),
+            resource("Endpoint", "other", baseline="flights"),
+            resource("Monitor", "nightly", endpoint="nightly", baseline="flights"),
+            resource(
+                "Monitor", "jobs", endpoint="flights", baseline="flights", variant="transform"
+            ),
+        )
+        assert answer.status_code == 200, answer.text
+        yield found
+
+
+class KilledError(BaseException):
+    """Stands for the end of the process."""
+
+
+def spec(name, data, folder, captured_as=None, content_type="text/csv", **more):
+    lines = "None" if "parquet" in content_type else "Line"
+    return TransformJobSpec.model_validate(
+        {
+            "transform_job_name": name,
+            "endpoint_name": "flights",
+            "transform_input": {
+                "data_source": {"s3_data_source": {"s3_uri": str(data)}},
+                "split_type": lines,
+                "content_type": content_type,
+            },
+            "transform_output": {"s3_output_path": str(folder / name), "assemble_with": lines},
+            "data_capture_config": {"endpoint_name": captured_as},
+            **more,
+        }
+    )
+
+
+def run(server, trained, job, tmp_path, *, when=NIGHT, capture=None, begins=True):
+    """Run a job that was created at some time, as the process of a server does."""
+    signature = signature_of(server.engine, "flights").to_json()
+    if begins:
+        with server.engine.begin() as connection:
+            create_job(connection, job, by="ada", now=when, signature=signature)
+    around = Surroundings(
+        tmp_path, lambda: NOW, threading.Event(),
+        capture=capture or capture_into(server.engine, str(server.root), None), checkpoint_s=0.0,
+    )  # fmt: skip
+    launch = Launch(str(trained.file), signature=signature)
+    owned = OwnedJob(server.engine, job.transform_job_name, "here")
+    return run_job(owned, lambda _job: JobModel(launch), around)
+
+
+def table(server, endpoint):
+    return Dataset(str(server.root), endpoint).open().to_table().to_pandas()
+
+
+@pytest.mark.parametrize(
+    ("form", "days"),
+    [("text/csv", 10), ("application/jsonlines", 20), ("application/x-parquet", 30)],
+)
+def test_rows_are_those_that_the_model_was_sent_and_answered(server, trained, tmp_path, form, days):
+    frame = trained.inputs.head(250)
+    if form == "text/csv":
+        frame.to_csv(tmp_path / "rows.csv", header=False, index=False)
+    elif form == "application/jsonlines":
+        frame.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+    else:
+        frame.assign(id=range(250)).to_parquet(tmp_path / "rows.parquet", index=False)
+    name = "of-" + form.rpartition("/")[2]
+    (data,) = tmp_path.iterdir()
+    when = NIGHT - timedelta(days=days)
+
+    job = spec(name, data, tmp_path, "other", form)
+    assert run(server, trained, job, tmp_path, when=when) == "Completed"
+
+    found = table(server, "other")
+    found = found[found["event_time"] == when].sort_values("row_index")
+    assert found["parse_error"].isna().all()
+    assert set(found["variant"]) == {"transform"}
+    assert set(found["event_time"]) == {when}
+    for column in COLUMNS:
+        pd.testing.assert_series_equal(
+            found[f"feature_{column}"], frame[column], check_names=False, check_index=False,
+            check_dtype=False,
+        )  # fmt: skip
+    expected = trained.model.predict_proba(frame)[:, 1]
+    np.testing.assert_allclose(found["probability"], expected)
+
+
+def test_a_monitor_finds_a_fault_planted_in_a_jobs_rows(server, trained, tmp_path):
+    frame = trained.inputs.head(480)
+    clean, broken = frame, frame.assign(distance=frame["distance"] * 1000)
+    for name, rows, endpoint in (
+        ("fine", clean, "flights"), ("fault", broken, "nightly"),
+    ):  # fmt: skip
+        rows.to_csv(tmp_path / f"{name}.csv", header=False, index=False)
+        job = spec(name, tmp_path / f"{name}.csv", tmp_path, endpoint)
+        assert run(server, trained, job, tmp_path) == "Completed"
+
+    span = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
+    fine, fault = (
+        server.client.post(f"/api/v1/monitors/{monitor}/run", json=span).json()
+        for monitor in ("jobs", "nightly")
+    )
+
+    assert (fine["row_count"], fine["status"]) == (480, "Completed"), fine
+    assert (fault["row_count"], fault["status"]) == (480, "CompletedWithViolations"), fault
+    assert fault["cause"].startswith("distance:")
+
+
+@pytest.mark.parametrize("is_stored", [False, True], ids=["before it stores", "behind it"])
+def test_a_process_that_ends_over_a_checkpoint_leaves_each_row_once(
+    server, trained, tmp_path, is_stored
+):
+    frame = trained.inputs.head(12).assign(distance=range(12))
+    frame.to_csv(tmp_path / "rows.csv", header=False, index=False)
+    name = f"ended-{is_stored}".lower()
+    single = {"batch_strategy": "SingleRecord"}
+    when = NIGHT - timedelta(days=60 + is_stored)
+    job = spec(name, tmp_path / "rows.csv", tmp_path, "nightly", **single)
+    store = capture_into(server.engine, str(server.root), None)
+    calls = []
+
+    def ending(taken, lines):
+        calls.append(lines)
+        if len(calls) == 3 and not is_stored:
+            raise KilledError
+        store(taken, lines)
+        if len(calls) == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(server, trained, job, tmp_path, when=when, capture=ending)
+    assert run(server, trained, job, tmp_path, begins=False) == "Completed"
+
+    found = table(server, "nightly")
+    found = found[found["event_time"] == when]
+    assert sorted(found["feature_distance"]) == list(range(len(frame)))
+
+
+def test_a_job_of_a_model_alone_says_where_it_is_captured(tmp_path):
+    with pytest.raises(ValidationError, match="data_capture_config of a job with model_name"):
+        spec("alone", "/data", tmp_path, endpoint_name=None, model_name="flights")
+
+
+def test_a_job_is_captured_as_a_declared_endpoint_only(server, tmp_path):
+    job = spec("nowhere", "/data", server.root / "outputs", "night")
+    answer = server.client.post("/api/v1/transform-jobs", json=job.model_dump(mode="json"))
+
+    assert answer.status_code == 404
+    assert '"night" does not exist' in server.error_of(answer)["message"]
