@@ -15,6 +15,8 @@ DISTINCT_CAP = 4096
 # Of hashes that only tell a density so many binary digits are kept: of 4,096 one or two fall
 # together, which is nothing beside the estimate's error, and they take a fifth of the room.
 SIGNIFICANT_BITS = 22
+# A baseline keeps the number, and so many hashes that it still merges, to within 6%.
+KEPT_HASHES = 256
 LEVEL_CAP = 5000
 
 
@@ -31,6 +33,8 @@ class DistinctCount:
         uint64, ascending; rounded down to 22 binary digits unless the count is exact.
     is_exact
         Whether the value is a count, not an estimate.
+    rank
+        Where hashes were let go: how many there were up to the last one, which is kept.
 
     References
     ----------
@@ -39,6 +43,7 @@ class DistinctCount:
 
     hashes: np.ndarray = field(default_factory=partial(np.empty, 0, np.uint64))
     is_exact: bool = True
+    rank: int | None = None
 
     @classmethod
     def of(cls, hashes: np.ndarray, *, is_exact: bool = True) -> DistinctCount:
@@ -54,16 +59,34 @@ class DistinctCount:
         if len(self.hashes) == DISTINCT_CAP:
             hashes = hashes[hashes < self.hashes[-1]]
         if len(hashes):
-            self._take(np.concatenate([self.hashes, hashes]), is_exact=self.is_exact)
+            # A quick way for `merge`, where no hash was let go.
+            both = np.concatenate([self.hashes, hashes])
+            found = (
+                self.merge(DistinctCount.of(hashes))
+                if self.rank
+                else DistinctCount.of(both, is_exact=self.is_exact)
+            )
+            self.hashes, self.is_exact, self.rank = found.hashes, found.is_exact, found.rank
 
     def merge(self, other: DistinctCount) -> DistinctCount:
         """Return the count over both sets of values; neither input changes."""
-        both = np.concatenate([self.hashes, other.hashes])
+        both = np.concatenate([self._complete, other._complete])
+        for one in (self, other):
+            if one.rank is not None:  # Of hashes beyond its own nothing is known.
+                both = both[both <= one._complete[-1]]
         return DistinctCount.of(both, is_exact=self.is_exact and other.is_exact)
 
-    def _take(self, hashes: np.ndarray, *, is_exact: bool) -> None:
-        found = DistinctCount.of(hashes, is_exact=is_exact)
-        self.hashes, self.is_exact = found.hashes, found.is_exact
+    def thinned(self) -> DistinctCount:
+        """Return the same number with few of the hashes."""
+        if self.is_exact or len(self.hashes) <= KEPT_HASHES:
+            return self
+        kept = np.append(self.hashes[: KEPT_HASHES - 1], self.hashes[-1])
+        return DistinctCount(kept, is_exact=False, rank=len(self.hashes))
+
+    @property
+    def _complete(self) -> np.ndarray:
+        """The hashes below which no other occurred, and the last of them."""
+        return self.hashes if self.rank is None else self.hashes[:-1]
 
     @property
     def value(self) -> int:
@@ -71,7 +94,8 @@ class DistinctCount:
         if self.is_exact:
             return len(self.hashes)
         # The k-th smallest of N uniform numbers lies near k / N.
-        return round((len(self.hashes) - 1) / (float(self.hashes[-1]) / 2.0**64))
+        rank = self.rank or len(self.hashes)
+        return round((rank - 1) / (float(self.hashes[-1]) / 2.0**64))
 
 
 def _distinct(hashes: np.ndarray) -> np.ndarray:

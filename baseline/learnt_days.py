@@ -2,13 +2,15 @@
 
 It follows from the profile and from which columns are compared, and takes seconds of two years; so
 it is no part of what a baseline is, and of a folder where either has changed it is learnt anew.
+Once a long reference's hours were let go, this cannot be done: what was learnt of them stays.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -22,12 +24,17 @@ from driftline.baseline.folder import from_sealed, to_sealed
 from driftline.baseline.profile import Profile
 from driftline.baseline.reference_days import ReferenceDays
 from driftline.errors import InputError
+from driftline.formats.location import Location
 from driftline.signature import Signature
 from driftline.stats.day_scores import ColumnScores, LevelScores, NumberScores, StepScores
 from driftline.stats.day_variation import REFERENCE_DAYS, DayVariation, Length
 
+log = logging.getLogger(__name__)
+
+LEARNT_DAYS = "learnt-days.arrow"
 KEY = b"driftline.days"
-# To be raised by whoever changes what is learnt: what was kept before is learnt anew.
+# To be raised by whoever changes what is learnt: what was kept before is learnt anew. References
+# whose hours were let go need it: then 1 is still to be read.
 LEARNT_DAYS_FORMAT = 1
 FLOATS = pa.list_(pa.float64())
 SCORES = ("row_variance", "rows_per_day")
@@ -67,6 +74,16 @@ class LearntDays:
         """Learn from the reference's hours, of each part of the columns that has hours alike."""
         found = (ReferenceDays.of(columns, part, steps) for part in (blocks, *blocks.apart))
         return cls(tuple(columns), tuple(one for one in found if one is not None))
+
+    def only(self, columns: Sequence[str]) -> LearntDays:
+        """Return what is known of some columns."""
+        found = (one.only(columns) for one in self.parts)
+        return LearntDays(tuple(columns), tuple(one for one in found if one is not None))
+
+    def replaced(self, names: Collection[str], other: LearntDays) -> LearntDays:
+        """Return the same with what another knows of some columns."""
+        parts = (*self.only([one for one in self.columns if one not in names]).parts,)
+        return LearntDays(self.columns, (*parts, *other.only([*names]).parts))
 
     def to_bytes(self, profile: bytes) -> bytes:
         """Write an Arrow file that names the profile, given as its file, that it rests on."""
@@ -116,6 +133,35 @@ class LearntDays:
             for at, span in enumerate(notes["spans"])
         )
         return cls(tuple(notes["columns"]), tuple(parts))
+
+
+def read_learnt_days(
+    place: Location,
+    data: bytes | None,
+    profile_data: bytes,
+    profile: Profile | None,
+    blocks: BlockCounts | None,
+) -> LearntDays | None:
+    """Read the file of a folder; None where days are learnt anew, as where it is damaged.
+
+    Raises
+    ------
+    InputError
+        When that cannot be done, as the hours were let go.
+    """
+    learnt, why = None, "it is missing, or of another profile"
+    try:
+        if data is not None:
+            learnt = LearntDays.from_bytes(data, profile_data, known_steps(profile))
+    except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
+        why = str(error)
+        log.warning("%s/%s: learnt anew by each check: %s", place.shown, LEARNT_DAYS, error)
+    if learnt is None and blocks is not None and blocks.is_thinned:
+        raise InputError(
+            f"{place.shown}/{LEARNT_DAYS}: {why}; take it from a backup, or make the baseline "
+            "again: one of so many days keeps too few hours to learn them anew"
+        )
+    return learnt
 
 
 def compared_cells(

@@ -116,13 +116,13 @@ class Profile:
         )
 
     def to_bytes(
-        self, blocks: BlockCounts | None = None, *, sketched: Collection[str] = ()
+        self, blocks: BlockCounts | None = None, *, sketched: Collection[str] | None = None
     ) -> bytes:
         """Write the profile as an Arrow file; the same profile gives the same bytes.
 
         The bytes name their version and carry a digest: `from_bytes` reads this version and older
-        ones, and refuses newer ones and damaged ones. `sketched` are columns whose sketch is kept
-        elsewhere.
+        ones, and refuses newer ones and damaged ones. `sketched` are, of a baseline, the columns
+        whose sketch is kept elsewhere.
         """
         return to_sealed(self.to_arrow(blocks, sketched=sketched))
 
@@ -140,7 +140,7 @@ class Profile:
         return profile_html("Profile", self)
 
     def to_arrow(
-        self, blocks: BlockCounts | None = None, *, sketched: Collection[str] = ()
+        self, blocks: BlockCounts | None = None, *, sketched: Collection[str] | None = None
     ) -> pa.Table:
         """Write the profile, and the reference's block counts, as one Arrow table."""
         return columns_to_table(

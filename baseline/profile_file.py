@@ -3,7 +3,8 @@
 Format 2 holds what numbers, texts, times and lists look like, too, format 3 how long numbers stand
 still, and format 4 how far they move from row to row; older ones are still read, and what they lack
 is not known then. Format 5 holds the same in less room: counts and hashes as `packing` lays them
-out, and sketches only where statistics.json beside it does not hold them.
+out, and sketches only where statistics.json beside it does not hold them. Format 6 holds fewer
+hashes in a baseline, and of a long reference the hours of some days, the others by the day.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.blocks import HOUR_LIMIT, BlockCounts
+from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import COUNTERS, ColumnProfile
 from driftline.baseline.distinct import (
@@ -28,9 +29,15 @@ from driftline.baseline.distinct import (
     rounded_codes,
 )
 from driftline.baseline.frequent import NumberCounts
+from driftline.baseline.hour_packing import COUNT, LET_GO, hour_notes, packed_hours, read_hours
 from driftline.baseline.lengths import LengthCounts
 from driftline.baseline.moments import Moments
-from driftline.baseline.packing import pack, pack_ascending, unpack, unpack_ascending
+from driftline.baseline.packing import (
+    pack,
+    pack_ascending,
+    unpack,
+    unpack_ascending,
+)
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.texts import SHAPE_CAP, TextSummary
 from driftline.baseline.times import TimeSummary
@@ -39,7 +46,7 @@ from driftline.baseline.vectors import Dimensions, VectorSummary
 from driftline.errors import InputError
 from driftline.stats.day_scores import DaySums, StepScores
 
-PROFILE_FORMAT = 5
+PROFILE_FORMAT = 6
 KEY = b"driftline.profile"
 
 NUMBERS = ("total", "average", "squares", "minimum", "maximum")
@@ -137,12 +144,27 @@ FIELDS_5 = [
     *FIELDS_4,
     ("rounded_hashes", pa.list_(pa.uint8())),
 ]
-COUNT = "<i4"
+PACKED_STEPS = pa.struct(
+    [
+        ("codes", pa.list_(pa.int16())),
+        ("totals", INTEGERS),
+        *((name, pa.binary()) for name in ("days", "sums", "rows")),
+    ]
+)
+FIELDS_6 = [
+    *(one for one in FIELDS_5 if one[0] not in ("time_first", "time_last", "steps")),
+    ("steps", PACKED_STEPS),
+    ("hash_rank", pa.int64()),
+    ("time_spans", pa.list_(pa.uint8())),  # The firsts, then how far each last is off.
+    # Of days whose hours were let go; rows by the hour stand with the first column of those hours.
+    *((name, PACKED) for name in (*LET_GO, "hour_rows")),
+]
+SHORT = "<f4"
 # What no column lacks, and the lists that are as long as each other.
 WHOLE = (
     "name", "type", *COUNTERS, "count", *NUMBERS, "level_values", "level_counts", "level_error",
     "hashes", "number_values", "number_counts", "numbers_complete", "time_width_us",
-    "time_first", "time_last", "time_counts",
+    "time_first", "time_last", "time_spans", "time_counts",
 )  # fmt: skip
 TOGETHER = (
     ("level_values", "level_counts"),
@@ -156,7 +178,8 @@ SCHEMAS = {
     2: pa.schema([*FIELDS_1, *FIELDS_2]),
     3: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3]),
     4: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3, *FIELDS_4]),
-    PROFILE_FORMAT: pa.schema(FIELDS_5),
+    5: pa.schema(FIELDS_5),
+    PROFILE_FORMAT: pa.schema(FIELDS_6),
 }
 
 
@@ -167,11 +190,12 @@ def columns_to_table(
     row_count: int,
     seen: Iterable[str],
     extra: Iterable[str],
-    sketched: Collection[str] = (),
+    sketched: Collection[str] | None = None,
 ) -> pa.Table:
     """Write column summaries and block counts as one table; the same input gives the same bytes.
 
-    The sketches of the columns `sketched` are left out: another document holds them.
+    Of a baseline the sketches of the columns `sketched` are left out, as another document holds
+    them, and most hashes.
     """
     schema = SCHEMAS[PROFILE_FORMAT]
     notes = {
@@ -179,21 +203,25 @@ def columns_to_table(
         "row_count": row_count,
         "seen": sorted(seen),
         "extra": list(extra),
-        **_block_notes(blocks),
+        **hour_notes(blocks),
     }
-    rows = [_row(column, blocks) for column in columns.values()]
+    rows = [_row(column) for column in columns.values()]
+    if sketched is not None:
+        for row in rows:
+            row |= _hash_row(columns[row["name"]].distinct.thinned())
+            if row["name"] in sketched:
+                row["sketch"] = None
+    hours = packed_hours(blocks, [*columns])
     for row in rows:
-        if row["name"] in sketched:
-            row["sketch"] = None
+        row |= hours.get(row["name"], dict.fromkeys(("blocks", *LET_GO, "hour_rows")))
     arrays = [pa.array([row[entry.name] for row in rows], entry.type) for entry in schema]
     return pa.Table.from_arrays(arrays, schema=schema.with_metadata({KEY: json.dumps(notes)}))
 
 
-def _row(column: ColumnProfile, blocks: BlockCounts | None) -> dict[str, Any]:
+def _row(column: ColumnProfile) -> dict[str, Any]:
     moments, cells, levels = column.moments, column.cells, column.levels
     order = pc.array_sort_indices(levels.values)
-    held = None if blocks is None else blocks.of(column.name)
-    block = None if held is None else held.counts[column.name]
+    times = column.times
     return {
         "name": column.name,
         "type": column.type,
@@ -208,15 +236,15 @@ def _row(column: ColumnProfile, blocks: BlockCounts | None) -> dict[str, Any]:
         **_hash_row(column.distinct),
         "cells": None if cells is None else json.dumps(cells.to_dict(), ensure_ascii=False),
         "cell_counts": column.cell_counts,
-        "blocks": None if block is None else pack(block.T, COUNT),
         "number_values": column.numbers.values,
         "number_counts": column.numbers.counts,
         "numbers_complete": column.numbers.is_complete,
         **_text_row(column.texts),
-        "time_width_us": column.times.width_us,
-        "time_first": column.times.first,
-        "time_last": column.times.last,
-        "time_counts": column.times.counts,
+        "time_width_us": times.width_us,
+        "time_spans": np.concatenate(
+            [pack_ascending(times.first.astype("<u8")), pack(times.last - times.first, "<i8")]
+        ),
+        "time_counts": times.counts,
         "vectors": _vector_row(column.vectors) if column.vectors.count else None,
         "runs": {name: getattr(column.runs, name) for name in RUNS.names}
         if column.runs.time_count
@@ -227,17 +255,18 @@ def _row(column: ColumnProfile, blocks: BlockCounts | None) -> dict[str, Any]:
 
 def _hash_row(distinct: DistinctCount) -> dict[str, Any]:
     if distinct.is_exact:
-        return {"hashes": distinct.hashes, "rounded_hashes": None}
-    return {"hashes": (), "rounded_hashes": pack_ascending(rounded_codes(distinct.hashes))}
+        return {"hashes": distinct.hashes, "rounded_hashes": None, "hash_rank": None}
+    rounded = pack_ascending(rounded_codes(distinct.hashes))
+    return {"hashes": (), "rounded_hashes": rounded, "hash_rank": distinct.rank}
 
 
 def _step_row(steps: StepScores) -> dict[str, Any]:
     return {
         "codes": steps.codes,
         "totals": steps.totals,
-        "days": steps.days.days,
-        "sums": steps.days.sums[:, 0].astype(np.float32),
-        "rows": steps.days.rows[:, 0].astype(np.int32),
+        "days": pack_ascending(steps.days.days.astype("<u8")).tobytes(),
+        "sums": pack(steps.days.sums, SHORT).tobytes(),
+        "rows": pack(steps.days.rows, COUNT).tobytes(),
     }
 
 
@@ -273,35 +302,6 @@ def _named(
     return {name: value for (name, _), value in zip(names, own, strict=True)}
 
 
-def _block_notes(blocks: BlockCounts | None) -> dict[str, Any]:
-    """Return the hours as plain values: of most columns, then of those with hours of their own.
-
-    Without any of the latter the second key is not there.
-    """
-    if blocks is None:
-        return {"hours": None}
-    apart = [{"hours": _runs_of(one.hours), "columns": sorted(one.counts)} for one in blocks.apart]
-    return {"hours": _runs_of(blocks.hours)} | ({"apart": apart} if apart else {})
-
-
-def _runs_of(hours: np.ndarray) -> list[list[int]]:
-    """Return the first of each run of neighbouring hours, and how many it has."""
-    first = np.flatnonzero(np.diff(hours, prepend=hours[:1] - 2) != 1)
-    sizes = np.diff(first, append=len(hours))
-    return [list(one) for one in zip(hours[first].tolist(), sizes.tolist(), strict=True)]
-
-
-def _hours(runs: Sequence[Any], version: int) -> np.ndarray:
-    """Return the hours that notes hold; ValueError where they are none, or too many."""
-    if version < 5:
-        return np.asarray(runs, dtype=np.int64)
-    if any(count < 1 for _, count in runs) or sum(count for _, count in runs) > HOUR_LIMIT:
-        raise ValueError("hours that there are not")
-    return np.concatenate(
-        [np.empty(0, np.int64), *(np.arange(first, first + count) for first, count in runs)]
-    )
-
-
 def columns_from_table(
     table: pa.Table, sketches: Mapping[str, QuantileSketch] | None = None
 ) -> tuple[dict[str, ColumnProfile], dict[str, Any]]:
@@ -318,7 +318,7 @@ def columns_from_table(
         found = {
             name: _values(table.column(name).combine_chunks())
             for name in wanted.names
-            if name != "blocks"
+            if name not in ("blocks", *LET_GO, "hour_rows")
         }
         rows = (dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True))
         return {row["name"]: _column(row, sketches or {}) for row in rows}, notes
@@ -364,30 +364,22 @@ def blocks_from_table(table: pa.Table) -> BlockCounts | None:
     if notes["hours"] is None:
         return None
     try:
-        apart = notes.get("apart", [])
+        apart, version = notes.get("apart", []), notes["format"]
         place = {name: at for at, one in enumerate(apart, 1) for name in one["columns"]}
-        version = notes["format"]
-        hours = [_hours(one["hours"], version) for one in (notes, *apart)]
-        counts: list[dict[str, np.ndarray]] = [{} for _ in hours]
-        for name, block in zip(
-            table.column("name").to_pylist(), table.column("blocks"), strict=True
-        ):
-            if block.is_valid:
-                at = place.get(name, 0)
-                counts[at][name] = _block(block.values.to_numpy(), len(hours[at]), version)
-        first, *rest = (BlockCounts(own, found) for own, found in zip(hours, counts, strict=True))
+        parts: list[list[Mapping[str, Any]]] = [[] for _ in (notes, *apart)]
+        wanted = ["name", "blocks", *((*LET_GO, "hour_rows") if version > 5 else ())]
+        lines = zip(*(table.column(name) for name in wanted), strict=True)
+        for name, *packed in lines:
+            if packed[0].is_valid:
+                values = (one.values.to_numpy() if one.is_valid else None for one in packed)
+                known = dict(zip(wanted[1:], values, strict=True))
+                parts[place.get(name.as_py(), 0)].append({"name": name.as_py(), **known})
+        first, *rest = (
+            read_hours(own, rows, version) for own, rows in zip((notes, *apart), parts, strict=True)
+        )
         return replace(first, apart=tuple(rest))
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise _damaged(error) from error
-
-
-def _block(values: np.ndarray, lines: int, version: int) -> np.ndarray:
-    """Return a column's counts, int32, shape (hours, cells)."""
-    if not lines:
-        return np.empty((0, 0), np.int32)
-    if version < 5:
-        return np.asarray(values.astype(np.int32).reshape(lines, -1))
-    return np.ascontiguousarray(unpack(values, COUNT).reshape(-1, lines).T, dtype=np.int32)
 
 
 def format_version(table: pa.Table) -> int:
@@ -442,11 +434,7 @@ def _column(row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch]) -> C
         levels=LevelCounts(row["level_values"], row["level_counts"], row["level_error"]),
         distinct=_distinct(row),
         texts=_texts(row),
-        times=TimeSummary(
-            row["time_width_us"], row["time_first"], row["time_last"], row["time_counts"]
-        )
-        if "time_first" in row
-        else TimeSummary(),
+        times=_times(row),
         vectors=_vectors(row.get("vectors")),
         runs=_runs(row.get("runs")),
         steps=_steps(row.get("steps")),
@@ -468,7 +456,21 @@ def _distinct(row: Mapping[str, Any]) -> DistinctCount:
     rounded = row.get("rounded_hashes")
     if rounded is None:
         return DistinctCount.of(row["hashes"])
-    return DistinctCount.of(from_rounded_codes(unpack_ascending(rounded)), is_exact=False)
+    hashes = from_rounded_codes(unpack_ascending(rounded))
+    if row.get("hash_rank") is not None:
+        return DistinctCount(hashes, is_exact=False, rank=row["hash_rank"])
+    return DistinctCount.of(hashes, is_exact=False)
+
+
+def _times(row: Mapping[str, Any]) -> TimeSummary:
+    if "time_counts" not in row:
+        return TimeSummary()
+    width, counts = row["time_width_us"], row["time_counts"]
+    if "time_first" in row:
+        return TimeSummary(width, row["time_first"], row["time_last"], counts)
+    packed, ends = row["time_spans"], 8 * len(counts)
+    first = unpack_ascending(packed[:ends]).astype(np.int64)
+    return TimeSummary(width, first, first + unpack(packed[ends:], "<i8"), counts)
 
 
 def _texts(row: Mapping[str, Any]) -> TextSummary | None:
@@ -509,6 +511,10 @@ def _runs(row: Mapping[str, Any] | None) -> ValueRuns:
 def _steps(row: Mapping[str, Any] | None) -> StepScores | None:
     if row is None:
         return None
-    codes, totals, days = (np.asarray(row[name], np.int64) for name in ("codes", "totals", "days"))
-    sums, rows = (np.asarray(row[name], np.float64)[:, None] for name in ("sums", "rows"))
-    return StepScores(codes, totals, DaySums(days, sums, rows))
+    codes, totals = (np.asarray(row[name], np.int64) for name in ("codes", "totals"))
+    days, sums, rows = (row[name] for name in ("days", "sums", "rows"))
+    if isinstance(days, bytes):  # From format 6 on.
+        days, sums, rows = (np.frombuffer(one, np.uint8) for one in (days, sums, rows))
+        days, sums, rows = unpack_ascending(days), unpack(sums, SHORT), unpack(rows, COUNT)
+    sums, rows = (np.asarray(one, np.float64)[:, None] for one in (sums, rows))
+    return StepScores(codes, totals, DaySums(np.asarray(days).astype(np.int64), sums, rows))

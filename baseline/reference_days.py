@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +90,19 @@ class ReferenceDays:
             span_days,
         )
         return cls(scores, places, variation, np.concatenate(changes, axis=1))
+
+    def only(self, columns: Collection[str]) -> ReferenceDays | None:
+        """Return what is known of some columns; None without any of them."""
+        scores = {name: one for name, one in self.scores.items() if name in columns}
+        if not scores:
+            return None
+        ends = np.cumsum([len(one.names) for one in scores.values()]).tolist()
+        kept = np.concatenate([np.r_[self.places[name]] for name in scores])
+        places = {
+            name: slice(end - len(one.names), end)
+            for (name, one), end in zip(scores.items(), ends, strict=True)
+        }
+        return ReferenceDays(scores, places, self.variation.only(kept), self.clock_change[:, kept])
 
     @property
     def names(self) -> tuple[tuple[str, str], ...]:

@@ -16,6 +16,7 @@ from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.derived import derivations
 from driftline.baseline.fit import fit_source
+from driftline.baseline.learnt_days import LearntDays
 from driftline.baseline.profile import Profile
 from driftline.baseline.sample import RowSample
 from driftline.baseline.segments import SegmentCounter
@@ -136,6 +137,9 @@ def with_columns_anew(
 
     changes = {"changes": [*changes_of(baseline), entry]}
     listed = json.dumps(changes, indent=2, ensure_ascii=False) + "\n"
+    # As a baseline that an older program kept may lack it.
+    before = baseline if baseline.learnt_days else baseline.with_learnt_days()
+    learnt, fresh = (one.learnt_days or LearntDays((), ()) for one in (before, made))
     return replace(
         made,
         profile=_profile(baseline.profile, made.profile, names),
@@ -146,6 +150,8 @@ def with_columns_anew(
             _with_features(baseline.constraints, made.constraints, is_named)
         ),
         blocks=_blocks(baseline.blocks, made.blocks, names),
+        # Of a short reference all columns are learnt of anew, together.
+        learnt_days=learnt.replaced(names, fresh),
         segments=_segments(baseline.segments, names),
         sample=_sample(baseline, names),
         rows=None if baseline.rows is None else baseline.rows.without(names),

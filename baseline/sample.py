@@ -43,10 +43,10 @@ ALL = np.iinfo(np.uint64).max
 # sample.arrow: one column of cell numbers for each column.
 KEY = b"driftline.sample"
 # The hashes of all text columns' words, in the first row; format 1 had each column's among the
-# notes, which a file holds twice.
+# notes, which a file holds twice. Format 3 has the hours as steps from one row to the next.
 WORDS = "words"
 NOTED_WORDS = KEY + b".words "
-SAMPLE_FORMAT = 2
+SAMPLE_FORMAT = 3
 ORDER, PRIORITY, TRAIT = "\0order", "\0priority", "\0trait "
 
 
@@ -242,7 +242,7 @@ def sample_to_table(sample: RowSample, cells: Mapping[str, Cells]) -> pa.Table:
     # By number: a data set may give a column the name of ours.
     arrays = {str(place): pa.array(codes) for place, codes in enumerate(sample.codes.values())}
     if sample.hours is not None:
-        arrays["hours"] = pa.array(sample.hours)
+        arrays["hours"] = pa.array(np.diff(sample.hours, prepend=0))
     if sample.derived is not None:
         derived = sample.derived
         for place, (name, codes) in enumerate(derived.codes.items()):
@@ -269,7 +269,7 @@ def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
         raise InputError("no sample of driftline; make the baseline again")
     try:
         notes = json.loads(found)
-        if notes["format"] not in (1, SAMPLE_FORMAT):
+        if notes["format"] not in (1, 2, SAMPLE_FORMAT):
             raise InputError(
                 f"sample format {notes['format']}; this driftline reads up to {SAMPLE_FORMAT}: "
                 "upgrade driftline, or make the baseline again"
@@ -281,6 +281,7 @@ def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
         hours = None
         if notes["hours"]:
             hours = table.column("hours").to_numpy().astype(np.int64, casting="safe")
+            hours = np.cumsum(hours) if notes["format"] == SAMPLE_FORMAT else hours
         derived = _read_derived(table, notes) if notes["derived"] else None
         return RowSample(codes, hours, int(notes["row_count"]), derived)
     except (pa.ArrowException, KeyError, TypeError, ValueError, AttributeError) as error:

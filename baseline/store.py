@@ -45,9 +45,11 @@ from driftline.baseline.folder import (
     to_ipc,
 )
 from driftline.baseline.learnt_days import (
+    LEARNT_DAYS,
     LearntDays,
     compared_cells,
     known_steps,
+    read_learnt_days,
     teaches_days,
 )
 from driftline.baseline.losses import LevelLosses, losses_from_table, losses_to_table
@@ -75,7 +77,7 @@ STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
 OUTCOMES, ATTRIBUTIONS = "outcomes.arrow", "attributions.arrow"
 SEGMENTS, SAMPLE, ROWS = "segments.arrow", "sample.arrow", "rows.json"
-LOSSES, LEARNT_DAYS, ESTIMATION = "losses.arrow", "learnt-days.arrow", "estimation.arrow"
+LOSSES, ESTIMATION = "losses.arrow", "estimation.arrow"
 # Documents of other kinds of monitor; they are read, kept and written as they are.
 ANALYSIS = "analysis.json"
 QUALITY_STATISTICS = "model-quality/statistics.json"
@@ -258,12 +260,17 @@ class Baseline:
         return cls(statistics=statistics, **vars(fitted)).with_learnt_days()
 
     def with_learnt_days(self) -> Baseline:
-        """Return the baseline with what the day test learns of its reference, for all checks."""
+        """Return the baseline with what the day test learns of its reference, for all checks.
+
+        The hours that only this needs are let go.
+        """
+        if self.blocks is None or self.blocks.is_thinned:
+            return self
         learnt: LearntDays | None = None
-        if self.blocks is not None and teaches_days(self.blocks):
+        if teaches_days(self.blocks):
             cells = compared_cells(self.signature, self.constraints, self.profile, self.cells)
             learnt = LearntDays.of(cells, self.blocks, known_steps(self.profile))
-        return replace(self, learnt_days=learnt)
+        return replace(self, learnt_days=learnt, blocks=self.blocks.thinned())
 
     @property
     def unnamed_times(self) -> str | None:
@@ -413,7 +420,9 @@ def _read(place: Location) -> Baseline:
         rows=parsed(ROWS, RowProfile.from_json),
         losses=parsed(LOSSES, lambda data: losses_from_table(from_ipc(data))),
         estimation=parsed(ESTIMATION, lambda data: EstimationRows.from_arrow(from_ipc(data))),
-        learnt_days=None if table is None else _learnt_days(place, found, profile),
+        learnt_days=None
+        if table is None
+        else read_learnt_days(place, found.get(LEARNT_DAYS), found[PROFILE], profile, blocks),
         documents={
             name: parsed_file(place, name, plain_document, found[name])
             for name in OTHER_DOCUMENTS
@@ -422,19 +431,6 @@ def _read(place: Location) -> Baseline:
     )
     vars(baseline)["size_bytes"] = sum(map(len, found.values()))
     return baseline
-
-
-def _learnt_days(
-    place: Location, found: Mapping[str, bytes], profile: Profile | None
-) -> LearntDays | None:
-    """Return what was learnt of the days; None where that is done anew, as of a damaged file."""
-    if LEARNT_DAYS not in found:
-        return None
-    try:
-        return LearntDays.from_bytes(found[LEARNT_DAYS], found[PROFILE], known_steps(profile))
-    except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("%s/%s: learnt anew by each check: %s", place.shown, LEARNT_DAYS, error)
-        return None
 
 
 def _cells(profile: Profile | None) -> dict[str, Cells]:

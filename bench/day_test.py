@@ -9,6 +9,7 @@ what it costs. Prints Markdown: ``python bench/day_test.py FOLDER > bench/day_te
 from __future__ import annotations
 
 import argparse
+import math
 import platform
 import time
 from collections import defaultdict
@@ -23,6 +24,7 @@ import pyarrow as pa
 from clean_streams import without_standstills
 from scipy.signal import lfilter
 
+from driftline.baseline import blocks
 from driftline.baseline.store import Baseline
 from driftline.baseline.value_runs import TimeOrder
 from driftline.monitors.day_test.day_counter import DayCounter
@@ -70,7 +72,9 @@ class Monitor:
         }
         budget = Budget(1.0, YEAR / length)
         references = reference_columns(baseline)
-        return cls(DayTest(references, baseline.blocks, steps, length, budget), length)
+        learnt = baseline.learnt_days
+        test = DayTest(references, baseline.blocks, steps, length, budget, learnt=learnt)
+        return cls(test, length)
 
     def counts(self, rows: pd.DataFrame, start: datetime) -> WindowCounts:
         counter = DayCounter.start("ts", self.test.cells)
@@ -309,6 +313,7 @@ def cost(rows: int, columns: int) -> Iterator[str]:
     names = [f"x{at}" for at in range(columns)]
     table = pd.DataFrame(rng.normal(size=(rows, columns)), columns=names).assign(ts=ts)
     begin = time.process_time()
+    blocks.HOURS_ROOM = math.inf  # To measure what learning takes, which needs all hours.
     baseline = Baseline.fit(table, timestamp="ts")
     fitted = time.process_time() - begin
     assert baseline.profile is not None

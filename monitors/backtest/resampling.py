@@ -63,6 +63,7 @@ def _cuts(length: timedelta) -> bool:
 def _chunks_of(blocks: BlockCounts, length: timedelta) -> list[_Chunk]:
     """Cut the reference into days, or windows that are longer, and leave ragged ones out."""
     step, width = length // HOUR, max(length, DAY) // HOUR
+    blocks = blocks.of_length(step)
     places, first = np.unique(blocks.hours // step, return_index=True)
     tables = {
         name: np.add.reduceat(counts.astype(np.int64), first, axis=0)

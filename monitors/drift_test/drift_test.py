@@ -150,7 +150,7 @@ class DriftTest:
         layout, found = self.reference_model.layout, np.zeros(len(self.references), np.bool_)
         end = None
         if self.blocks is not None and self.blocks.hours.size and self.length is not None:
-            end = EPOCH + timedelta(hours=int(self.blocks.hours[-1]) + 1)
+            end = EPOCH + timedelta(hours=int(self.blocks.all_hours[-1]) + 1)
         for scale in self.scales:
             if end is not None and self.length is not None and scale * self.length > end - FIRST:
                 break  # No calendar holds such a span, as of a window that somebody left open.

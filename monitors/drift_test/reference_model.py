@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -73,12 +73,13 @@ class ReferenceModel:
         dispersion, found = self.seasonal, []
         if dispersion is None or self.blocks is None:
             return []
+        hours = self.blocks.of_seasons
         for grid in GRIDS[1:]:
             columns = [index for index, own in enumerate(dispersion.grids) if own == grid]
-            for part in self.layout.parts(columns, self.blocks.hours.size):
+            for part in self.layout.parts(columns, hours.hours.size):
                 names = [self.layout.names[index] for index in part]
-                counts = np.concatenate([self.blocks.counts[name] for name in names], axis=1)
-                table = SeasonTable.of(grid, self.blocks.hours, dispersion.hour_rows, counts)
+                counts = np.concatenate([hours.counts[name] for name in names], axis=1)
+                table = SeasonTable.of(grid, hours.hours, dispersion.rows_of(hours), counts)
                 found.append((table, self.layout.cell_places(part), np.array(part)))
         return found
 
@@ -144,7 +145,7 @@ class PartedReferenceModel:
         """Take the columns apart; those that have no hours go with the most."""
         place = {name: at for at, one in enumerate(blocks.apart, 1) for name in one.counts}
         found = []
-        for at, part in enumerate((BlockCounts(blocks.hours, blocks.counts), *blocks.apart)):
+        for at, part in enumerate((replace(blocks, apart=()), *blocks.apart)):
             columns = [i for i, name in enumerate(references) if place.get(name, 0) == at]
             own = {
                 name: reference

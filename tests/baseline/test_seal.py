@@ -89,10 +89,10 @@ def test_other_bytes_are_refused(data):
 def test_a_newer_version_is_refused_with_one_sentence():
     table = Profile.from_bytes(DATA).to_arrow()
     newer = to_sealed(
-        table.replace_schema_metadata({b"driftline.profile": b'{"format": 6, "row_count": 0}'})
+        table.replace_schema_metadata({b"driftline.profile": b'{"format": 7, "row_count": 0}'})
     )
 
-    with pytest.raises(InputError, match=r"profile format 6; this driftline reads up to 5: upgr"):
+    with pytest.raises(InputError, match=r"profile format 7; this driftline reads up to 6: upgr"):
         Profile.from_bytes(newer)
 
 
@@ -133,7 +133,7 @@ def test_notes_of_a_wrong_type_are_one_sentence(note, value):
 
 
 @pytest.mark.parametrize(
-    "name", ["row_count", "average", "name", "level_counts", "time_last", "hashes"]
+    "name", ["row_count", "average", "name", "level_counts", "time_spans", "hashes"]
 )
 def test_a_column_without_what_every_column_has_is_one_sentence(name):
     table = small_profile().to_arrow()

@@ -19,6 +19,8 @@ from driftline.errors import InputError
 
 # Made at commit 01423b9e, before format 5: 5,760 rows of 30 days, and a week with a higher "x".
 FORMAT_4 = Path(__file__).parent / "format_4"
+# The same, written by commit 5283381b, before format 6.
+FORMAT_5 = Path(__file__).parent / "format_5"
 KIB = 1024
 
 
@@ -83,8 +85,9 @@ def vars_of(baseline: Baseline) -> dict[str, object]:
     return {name: getattr(baseline, name) for name in baseline.__dataclass_fields__}
 
 
-def test_an_earlier_baseline_is_read_and_judges() -> None:
-    reference = dl.Baseline.load(FORMAT_4)
+@pytest.mark.parametrize("place", [FORMAT_4, FORMAT_5], ids=["format 4", "format 5"])
+def test_an_earlier_baseline_is_read_and_judges(place: Path) -> None:
+    reference = dl.Baseline.load(place)
 
     report = dl.check(parquet.read_table(FORMAT_4 / "later.parquet"), reference)
 
@@ -98,9 +101,10 @@ def test_an_earlier_baseline_is_read_and_judges() -> None:
     assert reference.blocks.counts["n"].sum() == 5760
 
 
-def test_an_earlier_baseline_is_written_anew_and_says_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [FORMAT_4, FORMAT_5], ids=["format 4", "format 5"])
+def test_an_earlier_baseline_is_written_anew_and_says_the_same(place: Path, tmp_path: Path) -> None:
     later = parquet.read_table(FORMAT_4 / "later.parquet")
-    earlier = dl.Baseline.load(FORMAT_4)
+    earlier = dl.Baseline.load(place)
 
     earlier.save(tmp_path)
     found = dl.Baseline.load(tmp_path)
@@ -110,7 +114,14 @@ def test_an_earlier_baseline_is_written_anew_and_says_the_same(tmp_path: Path) -
         assert np.array_equal(found.blocks.counts[name], counts)
     words = earlier.sample.derived.vocabularies["t"].hashes
     assert np.array_equal(found.sample.derived.vocabularies["t"].hashes, words)
-    sizes = [sum(one.stat().st_size for one in place.iterdir()) for place in (FORMAT_4, tmp_path)]
+    distinct = {name: one.distinct_count for name, one in earlier.profile.columns.items()}
+    assert {name: one.distinct_count for name, one in found.profile.columns.items()} == distinct
+    times = earlier.profile.columns["at"].times
+    assert np.array_equal(found.profile.columns["at"].times.last, times.last)
+    assert np.array_equal(
+        found.profile.columns["x"].steps.days.sums, earlier.profile.columns["x"].steps.days.sums
+    )
+    sizes = [sum(one.stat().st_size for one in each.iterdir()) for each in (place, tmp_path)]
     assert sizes[1] < sizes[0]
 
 
