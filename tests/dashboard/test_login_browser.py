@@ -103,4 +103,4 @@ def test_an_open_page_leads_back_to_the_login_when_its_session_has_ended(visit_g
     page.get_by_label("Token").fill(site.tokens["ana"])
     page.get_by_role("button", name="Log in").click()
     page.wait_for_selector("#page [data-title]", state="visible")
-    assert page.url == site.url + ("/silences" if way == "a link" else ALARM_PATH)
+    assert page.url == site.url + ("/alarms" if way == "a link" else ALARM_PATH)
