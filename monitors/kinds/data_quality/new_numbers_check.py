@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.frequent import NumberCounts
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.results.violation import Draft, percent, plural
+from driftline.monitors.results.violation import Draft, Fault, percent, plural
+from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
+from driftline.monitors.root_cause.faults.conversion import unit_of_new
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.stats.calendar_regression import SEASON_DAYS
 
@@ -26,29 +28,50 @@ LEAST_VALUES, MOST_VALUES = 20, 256
 MEAN_COUNT, RARE_COUNT, RARE_SHARE = 100, 5, 0.01
 # So many new ones, with so many of the window's numbers.
 LEAST_NEW, LEAST_SHARE = 5, 0.05
+# And so many rows of another unit.
+UNIT_ROWS, UNIT_SHARE = 20, 0.01
 NEW_NUMBERS_CHECK = "new_numbers_check"
 
 
 def new_numbers_drafts(
     window: Mapping[str, ColumnProfile], context: CheckContext, passed_over: Collection[str]
 ) -> list[Draft]:
-    """Word the columns with new numbers between the usual ones.
+    """Word the columns with new numbers in another unit, or between the usual ones.
 
     Their rows are counted in a reading of their own.
     """
     baseline = context.baseline
-    if baseline.profile is None or baseline.blocks is None:
+    if baseline.profile is None:
         return []
+    seasoned = baseline.blocks.spanning(SEASON_DAYS) if baseline.blocks else frozenset()
     known, drafts = baseline.profile.columns, []
-    for name in sorted(baseline.blocks.spanning(SEASON_DAYS) - {*passed_over}):
-        own, usual = window.get(name), known.get(name)
-        if own is None or usual is None or not usual.is_number:
+    for name in sorted(known.keys() - {*passed_over}):
+        own, usual = window.get(name), known[name]
+        if own is None or not (own.is_number and usual.is_number):
             continue
-        new = between_usual(own.numbers, usual.numbers)
-        share = float(own.numbers.counts[new].sum() / max(own.numbers.counts.sum(), 1))
-        if np.count_nonzero(new) >= LEAST_NEW and share >= LEAST_SHARE:
-            drafts.append(_draft(name, own.numbers.values[new], usual.numbers, share, context))
+        new, unit = in_another_unit(own.numbers, usual.numbers)
+        if unit is None and name in seasoned:
+            new = between_usual(own.numbers, usual.numbers)
+        many = np.count_nonzero(new) >= LEAST_NEW and _share(own.numbers, new) >= LEAST_SHARE
+        if unit is not None or many:
+            drafts.append(_draft(name, new, own.numbers, usual.numbers, context, unit))
     return drafts
+
+
+def in_another_unit(
+    window: NumberCounts, reference: NumberCounts
+) -> tuple[NDArray[np.bool_], str | None]:
+    """Return which of a window's numbers are known ones in another unit, and in which."""
+    new = ~np.isin(window.values, reference.values)
+    converted = np.zeros(len(new), bool)
+    if len(reference.values) and new.any():
+        found = unit_of_new(window.values[new], window.counts[new], reference.values)
+        if found is not None:
+            unit, converted[new] = found
+            rows = window.counts[converted].sum()
+            if rows >= max(UNIT_ROWS, UNIT_SHARE * window.counts.sum()):
+                return converted, unit
+    return np.zeros(len(new), bool), None
 
 
 def between_usual(window: NumberCounts, reference: NumberCounts) -> NDArray[np.bool_]:
@@ -77,24 +100,33 @@ def between_usual(window: NumberCounts, reference: NumberCounts) -> NDArray[np.b
 
 def _draft(
     name: str,
-    new: NDArray[np.float64],
+    new: NDArray[np.bool_],
+    own: NumberCounts,
     usual: NumberCounts,
-    share: float,
     context: CheckContext,
+    unit: str | None,
 ) -> Draft:
-    rules = RuleSet.of([{"check": "values", "column": name, "values": usual.values.tolist()}])
+    others = np.union1d(usual.values, own.values[~new]) if unit else usual.values
+    rules = RuleSet.of([{"check": "values", "column": name, "values": others.tolist()}])
     (outcome,) = context.rows.gather(rules.starter(datetime.now(UTC))).result([name])
+    share = _share(own, new)
     what = (
-        f"{percent(share)} of numbers are new, {plural(len(new), 'value')} between the "
-        f"{len(usual.values)} of the reference"
+        f"{percent(share)} of numbers are new, {plural(int(new.sum()), 'value')} "
+        f"{'beside' if unit else 'between'} the {len(usual.values)} of the reference"
     )
     return Draft(
         feature=name,
-        check=NEW_NUMBERS_CHECK,
+        check="unit_change_check" if unit else NEW_NUMBERS_CHECK,
         description=f"Numbers that the reference never had: {what}.",
         what=what,
         predicate=outcome.tally.condition,
         share_reference=0.0,
         share=share,
-        severity="ticket",
+        fault=Fault(UNIT_KIND, f"looks like {unit}") if unit else None,
+        severity=None if unit else "ticket",
     )
+
+
+def _share(own: NumberCounts, new: NDArray[np.bool_]) -> float:
+    """Return the share of a window's numbers that are new."""
+    return float(own.counts[new].sum() / max(own.counts.sum(), 1))

@@ -41,6 +41,7 @@ from driftline.monitors.kinds.data_quality.repeats_check import decimals_drafts,
 from driftline.monitors.kinds.data_quality.saturation_check import saturation_drafts
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft, percent
 from driftline.monitors.root_cause.faults.context import FaultContext
+from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
 from driftline.monitors.root_cause.faults.exchanged import exchanged_order
 from driftline.monitors.rules.outcome import RuleCondition
 
@@ -160,7 +161,7 @@ def find_row_faults(
     }
     of_values = decimals_drafts(sample, context)
     finer = {one.feature for one in of_values}
-    of_values += new_numbers_drafts(columns, context, explained | finer)
+    of_values += new_numbers_drafts(columns, context, explained | finer | _converted(judgement))
     if event_time is not None and span_h is not None:
         seasoned = baseline.blocks.spanning(YEAR_DAYS) if baseline.blocks else frozenset()
         frozen = frozen_drafts(sample, context, event_time, span_h, explained, seasoned=seasoned)
@@ -173,6 +174,15 @@ def find_row_faults(
             )
     drafts += [one for one in of_values if one.feature not in explained]
     return tuple(one for one in drafts if one is not None)
+
+
+def _converted(judgement: Judgement) -> set[str]:
+    """Return the columns of which a change of unit is told already."""
+    return {
+        one.feature
+        for one in judgement.drafts
+        if one.unit is not None or (one.fault is not None and one.fault.kind == UNIT_KIND)
+    }
 
 
 def _is_week(found: RowCounter, window: Window | None) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.formats.arrow_types import EXACT_WHOLE
 from driftline.monitors.results.violation import Fault, percent
 from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.stats.decomposition import divergence
@@ -65,6 +66,10 @@ EVIDENCE = 16.0
 # Numbers of the reference are few where no more of those with as many decimals are among them; and
 # the window's own must not be, as they are.
 FEW, UNCHANGED = 0.25, 0.5
+# Of rows with numbers that the reference never had, more than this are of the other unit.
+MOST = 0.5
+# So many multiples further on, either way, they are held beside the other unit, too.
+BESIDE = 20
 
 Floats = NDArray[np.float64]
 
@@ -104,23 +109,28 @@ def image_evidence(
 ) -> float:
     """Measure in nats how surely values are what the reference's lattice becomes; 0 if they fail.
 
-    A value is hit by chance as often as numbers that the lattice becomes are near it.
+    A value is hit by chance as often as numbers that the lattice becomes are near it, and as often
+    as the reference's own are: tenths of Celsius, written as Fahrenheit, are near multiples of
+    0.036, as metres a second in kilometres an hour are.
     """
     grain = _lattice(values, np.ones(values.size), GRAINS) or 0.0
     different = np.unique(values)
     back = _converted(different, factor, offset)
-    lattice = np.rint(back / step) * step
-    near = 0.5 * grain * (1 + 1e-9) + RELATIVE * np.abs(different)
-    chance = np.minimum(2.0 * near * factor / step, 1.0)
-    hit = np.abs(different - (lattice - offset) / factor) <= near
     low, high = float(known.min()), float(known.max())
     room = max(ROOM * (high - low), step)
     inside = (back >= low - room) & (back <= high + room)
+    near, hit = _image_hits(different, grain, step, factor, offset)
     is_far = factor * FAR <= 1.0 + 1e-9
     beyond = (different < low) | (different > high)
     if min(hit.mean(), inside.mean()) < BACK or different.size < LEAST_DISTINCT:
         return 0.0
     if is_far and beyond.mean() < BEYOND:
+        return 0.0
+    chance = np.minimum(2.0 * near * factor / step, 1.0)
+    _, own = _image_hits(np.unique(known), grain, step, factor, offset)
+    # Beside the reference's own it must be as sure; which of two conversions, the lattice says.
+    beside = max(own.mean(), chance.mean())
+    if hit.mean() <= beside or different.size * divergence(hit.mean(), beside) < EVIDENCE:
         return 0.0
     return float(different.size * divergence(hit.mean(), chance.mean()))
 
@@ -130,6 +140,15 @@ def _converted(values: Floats, factor: float, offset: float) -> Floats:
     with np.errstate(over="ignore"):
         found: Floats = factor * values + offset
     return found
+
+
+def _image_hits(
+    values: Floats, grain: float, step: float, factor: float, offset: float
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return how near to a converted multiple of a step values need be, and which are."""
+    lattice = np.rint(_converted(values, factor, offset) / step) * step
+    near = 0.5 * grain * (1 + 1e-9) + RELATIVE * np.abs(values)
+    return near, np.abs(values - (lattice - offset) / factor) <= near
 
 
 def listed_evidence(
@@ -157,6 +176,45 @@ def listed_evidence(
     if chance > FEW or hit < BACK or (places >= 0).mean() > UNCHANGED:
         return 0.0
     return float(own.size * divergence(np.array(hit), np.array(chance)))
+
+
+def unit_of_new(
+    values: Floats, counts: Floats, listed: Floats
+) -> tuple[str, NDArray[np.bool_]] | None:
+    """Return the conversion by which numbers that a reference never had are its own, and which are.
+
+    ``listed`` are all different numbers of the reference. Converted ones may be rounded, too. A new
+    number is hit by chance as often as any multiple, between them, of what all are multiples of, as
+    the reference's own are, and as they would be a few multiples further on.
+    """
+    grain = _lattice(values, np.ones(values.size), GRAINS)
+    if grain is None or values.size < LEAST_DISTINCT:
+        return None
+    if max(np.abs(values).max(), np.abs(listed).max()) / grain > EXACT_WHOLE:
+        return None
+    wanted = np.rint(values / grain).astype(np.int64)
+    known = np.rint(listed[_is_on(listed, grain)] / grain)
+    step = max(int(np.gcd.reduce(wanted)), 1)
+    low, high = int(wanted.min()), int(wanted.max())
+    beside = step * np.concatenate([np.arange(-BESIDE, 0), np.arange(1, BESIDE + 1)])
+    best, found = EVIDENCE, None
+    for what, factor, offset in CONVERSIONS:
+        image = np.unique(np.rint((listed - offset) / factor / grain))
+        inside = (image >= low) & (image <= high) & (image % step == 0)
+        hits = np.isin(wanted, image)
+        chance = max(
+            np.count_nonzero(inside) / ((high - low) // step + 1),
+            np.count_nonzero(np.isin(known, image)) / listed.size,
+        )
+        if not chance < min(FEW, hits.mean()) or np.average(hits, weights=counts) < MOST:
+            continue
+        chance = max(chance, *np.isin(wanted[:, None] + beside, image).mean(axis=0).tolist())
+        if not chance < min(FEW, hits.mean()) or hits.sum() < LEAST_DISTINCT:
+            continue
+        evidence = values.size * float(divergence(np.array(hits.mean()), np.array(chance)))
+        if evidence >= best:
+            best, found = evidence, (what, hits)
+    return found
 
 
 def _places(values: Floats, listed: Floats) -> NDArray[np.int64]:

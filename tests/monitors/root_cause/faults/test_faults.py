@@ -338,6 +338,20 @@ def test_numbers_that_are_converted_themselves_are_known_again(convert, words: s
     assert [what for evidence, what in found if evidence >= EVIDENCE] == [words] * bool(words)
 
 
+def test_tenths_of_celsius_in_fahrenheit_are_no_wind_in_summer() -> None:
+    """They are multiples of 0.036, as metres a second are in kilometres an hour."""
+    tenths = [np.round((np.arange(low, low + 40.0) - 32) / 1.8, 1) for low in (10, 55)]
+    winter, summer = (np.round(1.8 * celsius + 32, 2) for celsius in tenths)
+
+    found = [
+        what
+        for what, factor, offset in CONVERSIONS
+        if image_evidence(summer, winter, 0.01, factor, offset) >= EVIDENCE
+    ]
+
+    assert found == []
+
+
 def test_drifted_numbers_of_few_decimals_are_hardly_ever_taken_for_converted_ones() -> None:
     rng = np.random.default_rng(21)
     found = []
