@@ -102,6 +102,22 @@ def plain_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array.cast(wanted, safe=False)
 
 
+def holds_beyond_int64(array: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether unsigned numbers are among these that int64 does not hold."""
+    largest = pc.max(array).as_py() if pa.types.is_uint64(array.type) else None
+    return bool(largest is not None and largest > np.iinfo(np.int64).max)
+
+
+def carried(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Carry an array over to a plain type that may be wider than its own (`plain_type`)."""
+    if array.type == wanted:
+        return array
+    if pa.types.is_uint64(array.type) and wanted == ARROW_TYPES["double"]:
+        return array.cast(wanted, safe=False)
+    plain = plain_array(array)
+    return plain if plain.type == wanted else plain.cast(wanted, safe=False)
+
+
 def _unwrapped(array: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(array.type):
         values = plain_array(array.dictionary)

@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import plain_array, plain_type
+from driftline.formats.arrow_types import carried, holds_beyond_int64, plain_array, plain_type
 from driftline.formats.cells import as_text
 from driftline.formats.coercion import some_zoned, text_array
 
@@ -201,7 +201,8 @@ class PandasRows:
                 whole[index] = plain_array(_taken(series))
                 kind = whole[index].type
             else:
-                kind = plain_type(_taken(series.iloc[:0]).type)
+                found = _taken(series.iloc[:0]).type
+                kind = pa.float64() if _is_beyond(found, series) else plain_type(found)
             fields.append((str(name), kind))
         return cls(frame, whole, pa.schema(fields))
 
@@ -212,10 +213,14 @@ class PandasRows:
             columns = [
                 self.whole[index][rows]
                 if index in self.whole
-                else plain_array(_taken(self.frame.iloc[rows, index]))
-                for index in range(self.frame.shape[1])
+                else carried(_taken(self.frame.iloc[rows, index]), kind)
+                for index, kind in enumerate(self.schema.types)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+
+def _is_beyond(found: pa.DataType, series: pd.Series) -> bool:
+    return pa.types.is_uint64(found) and holds_beyond_int64(_taken(series))
 
 
 def _refuse_odd(name: object, series: pd.Series) -> None:

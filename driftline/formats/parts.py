@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from pyarrow import ipc
 
-from driftline.formats.arrow_types import plain_array
+from driftline.formats.arrow_types import carried
 from driftline.formats.parquet.files import BATCH_ROWS, CODED, READ_ERRORS, broken, scanned
 
 # Rows from which a part is large enough: its summary is then some percent of its size. A power of
@@ -66,15 +66,10 @@ def normalised(
         for at in range(0, batch.num_rows, rows):
             found = batch.slice(at, rows).columns
             columns = [
-                column if coded and column.type == CODED else _plain(column, field.type)
+                column if coded and column.type == CODED else carried(column, field.type)
                 for column, field in zip(found, schema, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, names=schema.names)
-
-
-def _plain(column: pa.Array, wanted: pa.DataType) -> pa.Array:
-    column = plain_array(column)
-    return column if column.type == wanted else column.cast(wanted, safe=False)
 
 
 @dataclass(frozen=True, slots=True)

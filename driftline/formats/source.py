@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import plain_type
+from driftline.formats.arrow_types import holds_beyond_int64, plain_type
 from driftline.formats.buffered import spooled
 from driftline.formats.data_files import data_files, form_of
 from driftline.formats.dialect import AS_FOUND, Dialect
@@ -33,6 +33,7 @@ from driftline.signature import Signature
 if TYPE_CHECKING:
     import pandas as pd
 
+Batches = Iterable[pa.RecordBatch]
 FORM_BYTES = 1 << 12
 # What pandas calls an index without a name where it writes one: the row numbers of a sample.
 # A frame's own index is no column, and so this is none.
@@ -149,8 +150,13 @@ def open_source(
         return _from_table(table)
     if (stream := as_stream(data)) is not None:
         # What comes once is kept, on disk if large.
-        schema = _plain(stream.schema)
-        spool = spooled(normalised(stream, schema), schema)
+        plain = _plain(stream.schema)
+        kept = pa.schema(
+            own if pa.types.is_uint64(own.type) else field
+            for own, field in zip(stream.schema, plain, strict=True)
+        )
+        spool = spooled(normalised(stream, kept), kept)
+        schema = _widened(plain, kept, lambda name: (one.select([name]) for one in spool()))
         return Source(schema, spool, row_count=spool.row_count)
     raise InputError(
         f"data of type {type(data).__name__}; expected a path, a pandas or polars frame, or "
@@ -167,16 +173,33 @@ def _plain(schema: pa.Schema) -> pa.Schema:
     return pa.schema([(field.name, plain_type(field.type)) for field in schema])
 
 
+def _widened(plain: pa.Schema, schema: pa.Schema, read: Callable[[str], Batches]) -> pa.Schema:
+    """Carry unsigned columns that int64 does not hold as float64; ``read`` gives one of them."""
+    for at, field in enumerate(schema):
+        if pa.types.is_uint64(field.type) and any(
+            holds_beyond_int64(batch.column(0)) for batch in read(field.name)
+        ):
+            plain = plain.set(at, plain.field(at).with_type(pa.float64()))
+    return plain
+
+
 def _from_table(table: pa.Table, *, textual: bool = False) -> Source:
     table = table.drop_columns([name for name in table.column_names if INDEX.fullmatch(name)])
-    return Source(_plain(table.schema), table.to_batches, textual, table.num_rows)
+    plain = _widened(
+        _plain(table.schema), table.schema, lambda name: table.select([name]).to_batches()
+    )
+    return Source(plain, table.to_batches, textual, table.num_rows)
 
 
 def _from_dataset(dataset: ds.Dataset, shown: str) -> Source:
     own = [field for field in dataset.schema if not INDEX.fullmatch(field.name)]
     if len(own) < len(dataset.schema):
         dataset = dataset.replace_schema(pa.schema(own))
-    plain = _plain(dataset.schema)
+    plain = _widened(
+        _plain(dataset.schema),
+        dataset.schema,
+        lambda name: scanned(dataset, shown, pa.schema([dataset.schema.field(name)])),
+    )
     splitter = partial(fragment_parts, dataset, plain, shown) if _is_parquet(dataset) else None
     first = next(iter(dataset.get_fragments()), None)
     keys = {} if first is None else ds.get_partition_keys(first.partition_expression)

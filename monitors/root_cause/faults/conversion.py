@@ -197,7 +197,8 @@ def unit_of_new(
     step = max(int(np.gcd.reduce(wanted)), 1)
     low, high = int(wanted.min()), int(wanted.max())
     beside = step * np.concatenate([np.arange(-BESIDE, 0), np.arange(1, BESIDE + 1)])
-    best, found = EVIDENCE, None
+    best = EVIDENCE
+    found: tuple[str, NDArray[np.bool_]] | None = None
     for what, factor, offset in CONVERSIONS:
         image = np.unique(np.rint((listed - offset) / factor / grain))
         inside = (image >= low) & (image <= high) & (image % step == 0)
