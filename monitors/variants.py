@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers, read_answers
+from driftline.baseline.foreign_values import named_values, words_for_numbers
 from driftline.baseline.losses import row_losses
 from driftline.baseline.outcomes import (
     Outcomes,
@@ -219,9 +221,11 @@ def _compared(
     if not 2 <= len(present) <= MOST_VARIANTS:
         shown = ", ".join(f'"{names[one]}"' for one in present[:NAMED]) or "none"
         shown += ", …" * (len(present) > NAMED)
+        words = named_values(asked.words(table))
+        told = f"; the baseline has numbers where the data have {words}" * bool(words)
         raise InputError(
             f'column "{by}": {plural(len(present), "variant")} with rows that have a value of '
-            f'"{metric}" ({shown}); expected 2 to {MOST_VARIANTS}'
+            f'"{metric}" ({shown}); expected 2 to {MOST_VARIANTS}{told}'
         )
     rows = _Rows(values, variant, asked.blocks(table), asked.units(table)).take(kept)
     side = better or ("lower" if asked.costs is not None else QUALITY.get(metric, "higher"))
@@ -469,6 +473,17 @@ class _Asked:
             typed, roles, problem, known.classes, chances, outcome_classes(outcomes),
             known.limits,
         )  # fmt: skip
+
+    def words(self, table: pa.Table) -> Counter[str]:
+        """Count the words of labels and answers where the baseline has numbers."""
+        if self.baseline is None or not self.is_quality:
+            return Counter()
+        columns = self.baseline.signature.columns
+        numbers = {one.name for one in columns if one.compared_type in ("int64", "double")}
+        roles = self._outcomes.roles
+        return words_for_numbers(
+            table, numbers & {roles.label, roles.prediction, *roles.probability}
+        )
 
     def _measure(self, answers: Answers) -> Numbers:
         """Return the measure of each labelled row."""

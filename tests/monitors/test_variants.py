@@ -115,6 +115,18 @@ def test_what_cannot_be_compared_is_one_sentence(
         dl.compare(frame, base, **{"metric": "brier", **change})  # type: ignore[arg-type]
 
 
+def test_labels_in_words_are_named_where_the_baseline_has_numbers() -> None:
+    frame = answers(300, 5).assign(late=lambda rows: rows["late"].astype(int))
+    numbers = dl.Baseline.fit(frame, label="late", probability="chance")
+    words = frame.assign(late=frame["late"].map({0: "low", 1: "high"}))
+    often = {text: int((words["late"] == text).sum()) for text in ("low", "high")}
+
+    with pytest.raises(InputError, match=r'numbers where the data have "late" = ') as told:
+        dl.compare(words, numbers, metric="brier")
+
+    assert all(f'"late" = "{text}" ({count}x)' in str(told.value) for text, count in often.items())
+
+
 def test_variants_are_compared_by_what_their_answers_cost(base: dl.Baseline) -> None:
     frame = answers(20_000, 4)
     turned = (frame["variant"] == "blue") & (frame.index % 3 == 0)

@@ -141,6 +141,7 @@ def evaluate(context: CheckContext) -> Report:
             **_small(plan.groups, counts),
             **({WITHHELD: list[JsonValue](withheld)} if withheld else {}),
             "unfit_labels": window.unfit,
+            **_times_note(plan, window),
             **unusable_details(
                 window.unusable,
                 _collapsed(tallies),
@@ -152,6 +153,15 @@ def evaluate(context: CheckContext) -> Report:
             ),
         },
     )
+
+
+def _times_note(plan: Plan, window: CountedWindow) -> dict[str, JsonValue]:
+    """Return a note that rows lack the times by which they would be held beside the reference's."""
+    when = None if plan.outcomes is None else plan.outcomes.roles.timestamp
+    if when is None or window.length is not None or not window.rows:
+        return {}
+    note = f'not every row has a time ("{when}"): they are held beside days of the reference'
+    return {"times_note": note}
 
 
 def _kept(plan: Plan, window: CountedWindow, context: CheckContext) -> WindowCounts | None:

@@ -64,10 +64,11 @@ ROLES: dict[str, dict[str, object]] = {
                 "weight": "worth"},
     "bias": {"label": "late", "probability": "said", "facet": ["sex=F", "age>40"]},
     "timed": {"label": "late", "probability": "said", "timestamp": "at"},
+    "timed bias": {"label": "late", "probability": "said", "timestamp": "at", "facet": "sex=F"},
     "asked": {"exclude": ["sex", "age", "said", "late", "guess", "value", "kind", "named",
                           "worth", "at", "id"], "predict": model},
 }  # fmt: skip
-KINDS = {"bias": "bias", "asked": "attribution"}
+KINDS = {"bias": "bias", "timed bias": "bias", "asked": "attribution"}
 
 
 @cache
@@ -165,6 +166,8 @@ INPUTS: list[tuple[str, str, Change, str | None, str, str]] = [
     ("bias", "scores that are lists", with_("said", [0.2]), None, VIOLATED, "a list where"),
     ("timed", "times in words", with_("at", "soon"), None, TOLD, 'not every row has a time ."at".'),
     ("timed", "no column of times", without("at"), None, TOLD, "how long they span is told by"),
+    ("timed bias", "no column of times", without("at"), None, TOLD, "beside days of the reference"),
+    ("timed bias", "a row without a time", with_("at", None, 1), None, TOLD, "not every row has a"),
     ("timed", "times in words", with_("at", "soon"), "data-quality", VIOLATED, "not times"),
     ("timed", "no times", with_("at", None), "data-quality", VIOLATED, "at: 100% of rows empty"),
     ("timed", "values at the end of numbers", with_("size", -1e308, 200), "data-quality", VIOLATED,
