@@ -65,6 +65,15 @@ def monitor_resources(name: str, roles: Roles, *, has_model: bool) -> list[dict[
     return found
 
 
+def left_out(roles: Roles) -> list[tuple[str, str]]:
+    """Return the kinds that a model with these roles gets no monitor of, and what each needs."""
+    return [
+        (kind.name, kind.needs)
+        for kind in all_kinds()
+        if kind.needs and kind.is_deployable is not None and not kind.is_deployable(roles, True)
+    ]
+
+
 def roles_spec(roles: Roles) -> dict[str, Any]:
     """Write the roles as a Baseline's spec has them, without what is not given."""
     found = {

@@ -201,7 +201,19 @@ def test_a_csv_as_data_frames_write_it_can_be_sent(house: House, cells: str) -> 
     code, shown = house.run("invoke", cells, "headed.csv")
 
     assert code == 0, shown
-    assert len(shown.splitlines()) == 3
+    *answers, told = shown.splitlines()
+    assert len(answers) == 3
+    assert told.startswith("id for labels: ")
+    eventually(lambda: told.split(": ")[1] in house.table(cells)["event_id"])
+
+
+def test_a_request_can_be_named_for_its_labels(house: House, cells: str) -> None:
+    DATA.data[:3].to_csv(house.folder / "headed.csv", index=False)
+
+    code, shown = house.run("invoke", cells, "headed.csv", "--inference-id", "order-1")
+
+    assert (code, len(shown.splitlines())) == (0, 3), shown
+    eventually(lambda: "order-1" in house.table(cells)["inference_id"])
 
 
 def test_one_wrong_resource_refuses_all(house: House, cells: str) -> None:

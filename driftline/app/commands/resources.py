@@ -23,6 +23,8 @@ CONTENT_TYPES = {
     ".jsonl": "application/jsonlines",
 }
 
+INFERENCE_ID, REQUEST_ID = "x-amzn-sagemaker-inference-id", "x-amzn-requestid"
+
 if TYPE_CHECKING:
     from driftline.app.client.answers import ResourceKind
 else:
@@ -119,11 +121,14 @@ def deploy(
     """
     # Imported here: the other commands on resources send them as they stand.
     from driftline.app.deployment import deploy_by
+    from driftline.serving.provisioning.deploy import left_out
 
     plan = deploy_by(model, roles, reference=reference, name=name, client=client)
     lines = [_change({**change, "fields": ()}) for change in plan["changes"]]
     lines.append(f"\nsend rows to {client.server}/endpoints/{plan['endpoint']}/invocations")
     if reference is not None:
+        lines += [f"not monitored: {kind}: {needs}" for kind, needs in left_out(roles)]
+    if reference is not None and not client.list("Channel"):
         lines.append(
             "No notification channel is configured. Add one: declare a Channel, and name it in the "
             "alarm_actions of an Alarm (docs/resources.md)"
@@ -168,11 +173,17 @@ def invoke(
     file: Annotated[
         Path, typer.Argument(help="Rows: .csv (with or without header), .json or .jsonl.")
     ],
+    inference_id: Annotated[
+        str | None,
+        typer.Option("--inference-id", help="Name of the request, under which its labels come."),
+    ] = None,
     server: options.Server = options.DEFAULT,
 ) -> None:
     """Ask an endpoint for predictions and print its answer.
 
-    Example: driftline invoke flights rows.csv
+    Labels are loaded later by the id of the request: yours, or else the one that is told.
+
+    Example: driftline invoke flights rows.csv --inference-id order-1
     """
     kind = CONTENT_TYPES.get(file.suffix.lower())
     if kind is None:
@@ -193,7 +204,11 @@ def invoke(
                     "a row; leave it out, or use a token with the role viewer"
                 )
                 typer.echo(said, err=True)
-        typer.echo(client.invoke(name, body, content_type=kind).text.rstrip("\n"))
+        named = {} if inference_id is None else {INFERENCE_ID: inference_id}
+        answer = client.invoke(name, body, content_type=kind, headers=named)
+    if inference_id is None and (known := answer.headers.get(REQUEST_ID)):
+        typer.echo(f"id for labels: {known}", err=True)
+    typer.echo(answer.text.rstrip("\n"))
 
 
 @monitor.command("run")

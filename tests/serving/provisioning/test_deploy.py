@@ -2,7 +2,7 @@ import pytest
 
 from driftline.errors import InputError
 from driftline.roles import Facet, Roles
-from driftline.serving.provisioning.deploy import deploy_resources, monitor_resources
+from driftline.serving.provisioning.deploy import deploy_resources, left_out, monitor_resources
 from driftline.serving.resources.resources import parse_resources
 from tests.alerts.replays import document, states
 
@@ -121,3 +121,13 @@ def test_a_deployed_model_is_served_and_monitored(start, trained, tmp_path):
         assert {one["action"] for one in first.json()["changes"]} == {"create"}
         assert {one["action"] for one in second.json()["changes"]} == {"unchanged"}
         assert server.invoke("late", trained.csv(slice(3))).status_code == 200
+
+
+def test_what_is_not_monitored_is_named_with_what_it_needs() -> None:
+    assert dict(left_out(Roles.of(label="late"))) == {
+        "model-quality": "the reference needs the true answer and the model's; give --label and "
+        "--prediction or --probability",
+        "bias": "the reference needs groups to compare and answers; give --facet, and --label or "
+        "--prediction",
+    }
+    assert not left_out(Roles.of(label="late", prediction="said", facet="sex=F"))
