@@ -76,9 +76,8 @@ What is true of these was decided by looking at the rows.
 - elec: the columns changed, and as named. On 5 May 1997 the demand of New South Wales is that of
   the day before in all 48 half hours, and its price in 47, as told. No kind of fault is named:
   until 2026-11-23 prices were pounds and kilograms, and 0.500526 a default value, which is wrong.
-- parking: the one ring is of the known change. That its 496 is a default value is told no longer:
-  all its rows are the new car park's. By four weeks of reference 2.6% of the rows are too few for a
-  monitor of weeks."""
+- parking: the one ring is of the known change, in the first week that has it. That its 496 is a
+  default value is told no longer: all its rows are the new car park's."""
 TOOLS = ("driftline", DAYS, "nannyml", "evidently")
 RULES = (
     MONITOR,
