@@ -106,25 +106,51 @@ class BlockVariation:
         with np.errstate(divide="ignore", invalid="ignore"):
             return _tail(distance, np.sqrt(known + variances), weights)
 
-    def reach(self, chance: float, known: float) -> float:
-        """Return the distance at which `tail` is this chance, below a half.
+    def nats(self, distance: float, known: float, scale: float = 0.0) -> float:
+        """Return -ln of `tail`, however small, for means of rows that have heavy tails.
+
+        Parameters
+        ----------
+        distance, known
+            As of `tail`.
+        scale
+            Of the rows' tails over the number of rows, 0 for normal ones: the rows' part of the
+            variance counts as ``known + scale * distance``, the exponent of Bernstein's inequality.
 
         References
         ----------
-        As of `tail`.
+        As of `tail`; Bernstein's inequality under his condition on moments (Boucheron, Lugosi and
+        Massart, Concentration Inequalities, 2013, theorem 2.10).
+        """
+        if distance <= 0:
+            return -math.log(0.5)
+        variances, weights = self._law()
+        errors = np.sqrt(known + scale * distance + variances)
+        return -float(special.logsumexp(special.log_ndtr(-distance / errors), b=weights))
+
+    def reach(self, chance: float, known: float, scale: float = 0.0) -> float:
+        """Return the distance at which `tail` is this chance, below a half.
+
+        With a `scale` as of `nats` the one at which that is as surprising.
+
+        References
+        ----------
+        As of `nats`.
         """
         variances, weights = self._law()
-        low = float(-special.ndtri(chance)) * math.sqrt(known + float(variances.min()))
+        z = float(-special.ndtri(chance))
+        lead = z * z * scale / 2.0
+        low = lead + math.sqrt(lead**2 + z * z * (known + float(variances.min())))
         if not self.blocks or not math.isfinite(low):
             return low
         tiny = float(np.finfo(np.float64).tiny)
         high = max(low, math.sqrt(known + float(variances.max())), tiny)
-        errors = np.sqrt(known + variances)
         with np.errstate(divide="ignore", invalid="ignore"):
-            while _tail(high, errors, weights) > chance:
+            while _tail(high, np.sqrt(known + scale * high + variances), weights) > chance:
                 high *= 2.0
             for _ in range(BISECTIONS):  # Of the logarithm: the law reaches over many magnitudes.
                 middle = math.sqrt(max(low, tiny)) * math.sqrt(high)
+                errors = np.sqrt(known + scale * middle + variances)
                 is_low = _tail(middle, errors, weights) > chance
                 low, high = (middle, high) if is_low else (low, middle)
         return high
@@ -336,8 +362,44 @@ def variation_of_rows(values: Numbers, counts: NDArray[np.int64]) -> tuple[Block
     return BlockVariation(variance, within / usual, blocks), means
 
 
+def variation_of_means(values: Numbers, blocks: NDArray[np.int64]) -> BlockVariation:
+    """Return the variation of the blocks' means of rows.
+
+    Parameters
+    ----------
+    values
+        Of the rows, shape (N,); NaN for rows without one.
+    blocks
+        Of the rows, shape (N,); -1 for none. Those of one row say nothing.
+
+    Returns
+    -------
+    BlockVariation
+        Without blocks where fewer than three are left.
+
+    References
+    ----------
+    As of `variation_of_estimates`.
+    """
+    inside = (blocks >= 0) & ~np.isnan(values)
+    counts = np.bincount(blocks[inside])
+    held = counts > 1
+    if np.count_nonzero(held) < MINIMUM_BLOCKS:
+        return NO_BLOCKS
+    rows = counts[held]
+    means = np.bincount(blocks[inside], values[inside])[held] / rows
+    squares = np.bincount(blocks[inside], values[inside] ** 2)[held]
+    within = float((squares - rows * means**2).sum() / (rows - 1).sum())
+    chance = max(within, float(np.finfo(np.float32).tiny)) / rows
+    return variation_of_estimates(means, chance, is_sure=rows >= WORST_ROWS)
+
+
 def variation_of_estimates(
-    values: Numbers, chance: Numbers, *, tails: float = math.inf
+    values: Numbers,
+    chance: Numbers,
+    *,
+    tails: float = math.inf,
+    is_sure: NDArray[np.bool_] | None = None,
 ) -> BlockVariation:
     """Return the variation of one estimate of each block, whose variances by chance are known.
 
@@ -350,6 +412,9 @@ def variation_of_estimates(
         Of the blocks, shape (B,), B >= 2; variances above 0.
     tails
         As of `BlockVariation`.
+    is_sure
+        Blocks whose surprise is their own, shape (B,); all when missing. Of few rows it has the
+        tails of the rows.
 
     References
     ----------
@@ -363,7 +428,8 @@ def variation_of_estimates(
     usual = (blocks - 1) / (total - (inverse**2).sum() / total)
     excess = (inverse * (values - centre) ** 2).sum() / (blocks - 1) - 1.0
     farthest = special.ndtri(SURPRISE / blocks / 2.0) ** 2
-    worst = float(((values - np.median(values)) ** 2 / farthest - chance).max())
+    beyond = (values - np.median(values)) ** 2 / farthest - chance
+    worst = float(beyond.max() if is_sure is None else beyond[is_sure].max(initial=0.0))
     return BlockVariation(max(float(usual * excess), worst), float(usual), blocks, tails)
 
 

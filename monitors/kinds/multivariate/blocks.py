@@ -1,4 +1,4 @@
-"""The blocks of a reference's sample, and differences of means weighed in nats."""
+"""The blocks of a reference's sample, and how heavy the tails of rows are."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from scipy import stats
 
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.baseline.sample import RowSample
-from driftline.stats.blocks import HOUR_US, block_length, time_blocks
+from driftline.stats.blocks import HOUR_US, NO_BLOCKS, block_length, time_blocks
 
 Numbers = NDArray[np.float64]
 
 # Fewer blocks say nothing of how pairs of columns differ; and one row alone shares nothing.
 LEAST_BLOCKS = 4
 FEWEST_ROWS = 2
+# Of rows' values: of bounded ones the scale of tails that higher moments give is smaller.
+MOMENTS = 20
 
 
 def sample_blocks(sample: RowSample, length: timedelta | None, share: float) -> NDArray[np.int64]:
@@ -57,37 +59,40 @@ def sample_blocks(sample: RowSample, length: timedelta | None, share: float) -> 
     return none
 
 
-def weigh(distance: Numbers, variance: Numbers, largest: Numbers | float = 0.0) -> Numbers:
-    """Weigh a difference of means in nats: the p-value is at most twice exp of minus this.
+def tail_scale(values: Numbers) -> float:
+    """Return the scale of the tails of rows: the least that Bernstein's condition on moments holds.
+
+    With it E|x|^k is at most k! / 2 times the variance times scale^(k - 2) at each k from 3 on. It
+    is no more than a third of the largest row, and, where tails fall off as fast as exponential
+    ones, does not grow with the rows.
 
     Parameters
     ----------
-    distance
-        Beyond the tolerance, at least 0.
-    variance
-        Of it.
-    largest
-        What one row can add to it, at most; with 0 this is the normal tail.
+    values
+        Of the rows, of mean 0, shape (n,), NaN where there is none.
 
     References
     ----------
-    Bernstein's inequality.
+    Boucheron, Lugosi and Massart, Concentration Inequalities, 2013, theorem 2.10.
     """
-    return np.asarray(distance**2 / (2.0 * (variance + largest * distance / 3.0)))
-
-
-def distance_needed(
-    needed: float, variance: Numbers | float, largest: Numbers | float
-) -> Numbers | float:
-    """Return the distance at which `weigh` gives so many nats."""
-    lead = needed * largest / 3.0
-    return lead + np.sqrt(lead**2 + 2.0 * needed * variance)
+    sizes = np.abs(values[~np.isnan(values)])
+    largest = float(sizes.max(initial=0.0))
+    if not largest:
+        return 0.0
+    sizes = sizes / largest
+    power = sizes * sizes
+    variance, scale = float(power.mean()), 0.0
+    for moment in range(3, MOMENTS + 1):
+        power *= sizes
+        ratio = 2.0 * float(power.mean()) / math.factorial(moment) / variance
+        scale = max(scale, ratio ** (1.0 / (moment - 2)))
+    return largest * scale
 
 
 def student_nats(
     distance: Numbers | float, variance: Numbers | float, freedom: Numbers | float
 ) -> Numbers:
-    """Weigh a difference whose variance is an estimate, in nats as `weigh` gives them."""
+    """Weigh a difference whose variance is an estimate, in nats: -ln of the chance of so much."""
     return np.asarray(-stats.t.logsf(distance / np.sqrt(variance), freedom))
 
 
@@ -99,14 +104,16 @@ def student_distance(needed: float, variance: Numbers | float, freedom: Numbers 
 def weigh_both(
     distance: float,
     variance: float,
-    largest: float,
+    scale: float,
     doubt: tuple[float, float],
     needed: float,
 ) -> tuple[float, float]:
-    """Weigh one difference by its bound (`weigh`) and by Student's law, which both have to agree.
+    """Weigh one difference by a bound of its variance and by Student's law, which have to agree.
 
     Parameters
     ----------
+    variance, scale
+        The bound, and the scale of the rows' tails, as of `BlockVariation.nats`.
     doubt
         The variance's estimate and its degrees of freedom.
     needed
@@ -117,9 +124,8 @@ def weigh_both(
     tuple
         The nats, and the distance that gives as many as are needed.
     """
-    nats = weigh(np.asarray(distance), np.asarray(variance), largest)
-    reach = distance_needed(needed, variance, largest)
+    reach = NO_BLOCKS.reach(math.exp(-needed), variance, scale)
     return (
-        min(float(nats), float(student_nats(distance, *doubt))),
-        max(float(reach), float(student_distance(needed, *doubt))),
+        min(NO_BLOCKS.nats(distance, variance, scale), float(student_nats(distance, *doubt))),
+        max(reach, float(student_distance(needed, *doubt))),
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from driftline.monitors.kinds.multivariate.blocks import (
     Numbers,
-    weigh,
+    tail_scale,
     weigh_both,
 )
 from driftline.monitors.kinds.multivariate.scores import Matrix, Score
@@ -36,7 +36,7 @@ NEARLY_ONE = 0.995
 FEWEST_PAIRED = 100
 # Where one side's scores lie in few cells, as after a great shift, ranks say little of the rest.
 KEPT_SPREAD = 0.75
-# The strongest pairs, whose largest single row is looked up.
+# The strongest pairs, whose rows are looked up.
 LOOKED_AT = 50
 
 
@@ -162,18 +162,15 @@ def judge_pairs(
     side, begin, distance = _beyond(rho, now, last)
     # Within the tolerance nothing is evidence; then the clearest difference is shown first.
     plain = np.abs(_fisher(now) - _fisher(rho)) / np.sqrt(variance)
-    strongest = np.lexsort((-plain, -weigh(distance, variance)))[:LOOKED_AT]
+    strongest = np.lexsort((-plain, -distance / np.sqrt(variance)))[:LOOKED_AT]
     trials = len(first) * looks
     needed = math.log(2.0 * trials / alpha)
     changes = []
     for at in strongest.tolist():
         pair = (int(first[at]), int(second[at]))
-        largest = max(
-            _largest(reference, known, pair) / known.rows[pair],
-            _largest(window, found, pair) / found.rows[pair],
-        )
+        scale = _scale(pair, (reference, known), (window, found))
         doubt = float(estimate[at] * of_row[at]), float(freedom[at])
-        nats, reach = weigh_both(float(distance[at]), float(variance[at]), largest, doubt, needed)
+        nats, reach = weigh_both(float(distance[at]), float(variance[at]), scale, doubt, needed)
         bound = math.tanh(float(begin[at] + side[at] * reach))
         evidence = nats, needed, trials
         changes.append(_change(plan, known, found, pair, evidence=evidence, bound=bound))
@@ -276,14 +273,19 @@ def _dependence(
     return variation_of_sums(sums, rows, known.variance[first, second])
 
 
-def _largest(scores: Matrix, side: Pairs, pair: tuple[int, int]) -> float:
-    """Return the largest influence of a single row on Fisher's z of one pair."""
-    rho, other = side.rho[pair], (pair[1], pair[0])
-    left = scores[:, pair[0]] / math.sqrt(side.scales[pair])
-    right = scores[:, pair[1]] / math.sqrt(side.scales[other])
-    influence = np.abs(left * right - rho / 2 * (left**2 + right**2))
-    room = 1.0 - min(abs(float(rho)), NEARLY_ONE) ** 2
-    return float(np.nanmax(influence)) / room
+def _scale(pair: tuple[int, int], *sides: tuple[Matrix, Pairs]) -> float:
+    """Return the scale of the tails of one pair's difference between two sides."""
+    heaviest = max(tail_scale(_influence(*side, pair)) for side in sides)
+    return heaviest / min(float(side.rows[pair]) for _, side in sides)
+
+
+def _influence(scores: Matrix, side: Pairs, pair: tuple[int, int]) -> Numbers:
+    """Return the influence of each row on Fisher's z of one pair, NaN where it lacks either."""
+    rho, other = float(side.rho[pair]), (pair[1], pair[0])
+    left = scores[:, pair[0]].astype(np.float64) / math.sqrt(side.scales[pair])
+    right = scores[:, pair[1]].astype(np.float64) / math.sqrt(side.scales[other])
+    room = 1.0 - min(abs(rho), NEARLY_ONE) ** 2
+    return np.asarray((left * right - rho / 2 * (left**2 + right**2)) / room)
 
 
 def _fisher(rho: Numbers | float) -> Numbers:

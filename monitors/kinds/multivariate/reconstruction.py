@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.kinds.multivariate.blocks import Numbers, weigh_both
+from driftline.monitors.kinds.multivariate.blocks import Numbers, tail_scale
 from driftline.monitors.kinds.multivariate.scores import Matrix, Score
-from driftline.stats.blocks import variation_of_sums
+from driftline.stats.blocks import variation_of_means
 from driftline.stats.intervals import Z95
 
 # Share of the variance that the kept directions explain, as NannyML's default.
@@ -75,17 +75,13 @@ def judge_reconstruction(
         return None
     rows, total = errors.reference, errors.window
     variance, ratio = max(float(rows.var()), 1e-12), float(total.mean())
-    dependence = variation_of_sums(*_by_block(rows - 1.0, blocks), variance)
-    spread = float(dependence.between(len(rows), len(total))) * variance
-    estimate, freedom = (float(one) for one in dependence.student(len(rows), len(total)))
-    doubt = estimate * variance, freedom
-    largest = max(
-        float(np.abs(rows - 1.0).max()) / len(rows),
-        float(np.abs(total - ratio).max()) / len(total),
-    )
+    law = variation_of_means(rows - 1.0, blocks)
+    by_rows = variance * (1.0 / len(rows) + 1.0 / len(total))
+    heaviest = max(tail_scale(rows - 1.0), tail_scale(total - ratio))
+    scale = heaviest / min(len(rows), len(total))
     needed = math.log(2.0 / alpha)
-    distance = max(0.0, abs(ratio - 1.0) - TOLERANCE)
-    nats, reach = weigh_both(distance, spread, largest, doubt, needed)
+    nats = law.nats(abs(ratio - 1.0) - TOLERANCE, by_rows, scale)
+    reach = law.reach(alpha / 2.0, by_rows, scale)
     side = 1.0 if ratio >= 1 else -1.0
     # No error is below 0: where even that would be usual, only a larger one is a violation.
     bound = 1.0 + side * (TOLERANCE + reach)
@@ -144,17 +140,6 @@ def _directions(scores: Matrix) -> Matrix:
 def _errors(scores: Matrix, kept: Matrix) -> Matrix:
     """Return the squared error of each row and column."""
     return np.asarray((scores - (scores @ kept) @ kept.T) ** 2)
-
-
-def _by_block(values: Numbers, blocks: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
-    inside = blocks >= 0
-    found, at = np.unique(blocks[inside], return_inverse=True)
-    if not len(found):
-        return np.zeros(0), np.zeros(0)
-    return (
-        np.bincount(at, values[inside], minlength=len(found)).astype(np.float64),
-        np.bincount(at, minlength=len(found)).astype(np.float64),
-    )
 
 
 def _contributors(

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from driftline.monitors.kinds.multivariate.blocks import student_distance, student_nats, weigh
+from driftline.monitors.kinds.multivariate.blocks import student_distance, student_nats
 from driftline.stats.blocks import (
     DAY_US,
     HOUR_US,
@@ -21,6 +21,7 @@ from driftline.stats.blocks import (
     dispersion,
     time_blocks,
     variation_of_estimates,
+    variation_of_means,
     variation_of_rows,
     variation_of_sums,
 )
@@ -30,26 +31,57 @@ def test_an_hours_share_of_a_rows_variance_is_found_though_few_rows_of_each_are_
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(4_800, 4)) + rng.normal(size=(4_800, 1))
 
-    shared = variation_of_sums(rows.sum(axis=1), np.full(4_800, 4.0), 2.0)
+    found = variation_of_means(rows.ravel(), np.repeat(np.arange(4_800), 4))
 
-    # Half of a row's variance is its hour's.
-    assert 0.45 < shared.bound < 0.6
+    # Truth: 1, half of a row's variance.
+    assert 0.9 < found.variance < 1.1
+    assert found.blocks == 4_800
+
+
+def test_of_blocks_of_few_rows_none_is_a_surprise_by_itself() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.exponential(size=(4_800, 4)) - 1.0
+
+    found = variation_of_means(rows.ravel(), np.repeat(np.arange(4_800), 4))
+
+    # The farthest of 4,800 means of four rows lies 7 deviations out, and says nothing of its hour.
+    assert found.variance < 0.02
 
 
 def test_independent_rows_share_little_and_blocks_that_differ_share_much() -> None:
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(40, 100))
+    rows, blocks = rng.normal(size=(40, 100)), np.repeat(np.arange(40), 100)
 
-    alone = variation_of_sums(rows.sum(axis=1), np.full(40, 100.0))
-    shared = variation_of_sums(
-        (rows + rng.normal(size=(40, 1))).sum(axis=1), np.full(40, 100.0), 2.0
-    )
+    alone = variation_of_means(rows.ravel(), blocks)
+    shared = variation_of_means((rows + rng.normal(size=(40, 1))).ravel(), blocks)
 
-    # A block's mean of 100 independent rows has variance 0.01; the upper bound adds 45% of it.
-    assert alone.bound < 0.01
-    # Truth: half of a row's variance is its block's.
-    assert 0.35 < shared.bound < 1.2
-    assert shared.between(1e6, 1e6) > 0.3
+    # A block's mean of 100 independent rows has variance 0.01.
+    assert alone.variance < 0.005
+    # Truth: 1.
+    assert 0.7 < shared.variance < 1.5
+
+
+def test_rows_without_a_value_and_blocks_of_none_count_for_nothing() -> None:
+    rng = np.random.default_rng(3)
+    rows, blocks = rng.normal(size=600), np.repeat(np.arange(6), 100)
+    lacking = np.where(blocks == 4, np.nan, rows)
+    kept = blocks != 4
+
+    assert variation_of_means(lacking, blocks) == variation_of_means(rows[kept], blocks[kept])
+    assert variation_of_means(rows, np.full(600, -1)) == NO_BLOCKS
+    assert variation_of_means(rows, np.minimum(blocks, 1)) == NO_BLOCKS
+
+
+@pytest.mark.parametrize("law", [NO_BLOCKS, BlockVariation(0.2, 1.0, 12, tails=11.0)])
+@pytest.mark.parametrize("scale", [0.0, 0.3])
+def test_the_reach_is_where_the_evidence_suffices(law: BlockVariation, scale: float) -> None:
+    for nats in (2.0, 9.0, 20.0):
+        reach = law.reach(math.exp(-nats), 0.4, scale)
+
+        assert law.nats(reach, 0.4, scale) == pytest.approx(nats, rel=1e-5)
+    assert law.nats(3.0, 0.4) == pytest.approx(-math.log(law.tail(3.0, 0.4)))
+    # Where the tail itself is no longer a number, what is stranger still is more evidence.
+    assert law.nats(4e3, 0.4, scale) > law.nats(3e3, 0.4, scale) > 100.0
 
 
 def test_a_surprising_block_raises_the_variance_of_its_mean_alone() -> None:
@@ -72,7 +104,7 @@ def test_few_blocks_give_no_more_certainty_than_they_have() -> None:
     # Means of blocks that differ by 1, a hundred times more than their rows say.
     sums = (blocks - blocks.mean(axis=0)) * rows
     shared = variation_of_sums(sums, np.full(sums.shape, rows), 1.0)
-    by_bound = weigh(distance, shared.between(1e9, rows))
+    by_bound = distance**2 / 2.0 / shared.between(1e9, rows)
     nats = student_nats(distance, *shared.student(1e9, rows))
 
     needed = np.log(2 / alpha)
@@ -113,6 +145,7 @@ def test_all_estimators_find_the_same_variance_between_blocks(spread: float) -> 
     usual = shares.mean() * (1 - shares.mean()) / size
     by_estimates = variation_of_estimates(shares, np.full(blocks, usual))
     by_sums = variation_of_sums(hits - size * shares.mean(), np.full(blocks, size), usual * size)
+    by_means = variation_of_means(values.ravel(), np.repeat(np.arange(blocks), size))
     over = dispersion(hits[:, None], np.full(blocks, float(size)))
 
     truth = (spread / 2) ** 2
@@ -120,6 +153,7 @@ def test_all_estimators_find_the_same_variance_between_blocks(spread: float) -> 
         float(np.asarray(by_rows.variance)[0]),
         float(by_estimates.variance),
         float(by_sums.estimate.variance) * usual * size,
+        float(by_means.variance),
         (float(over[0]) - 1) * usual,
     ):
         # Of 400 blocks chance moves each by 0.07 of the usual variance; one is an upper bound.

@@ -127,6 +127,15 @@ def test_what_days_of_the_reference_do_too_is_no_change() -> None:
     assert known == 0
 
 
+def test_small_windows_find_what_the_normal_law_of_fishers_z_finds() -> None:
+    # Of 300 rows a change from 0.8 to 0.6 lies 4.8 standard errors beyond the tolerance; six pairs
+    # at this level ask for 3.8.
+    reference = rows(20_000, 0.8, 0)
+    found = [judged(reference, rows(300, 0.6, seed))[0].drifted for seed in range(1, 41)]
+
+    assert np.mean(found) >= 0.6
+
+
 def test_columns_whose_window_lies_in_one_cell_are_not_judged() -> None:
     reference, window = rows(2_000, 0.8, 0), rows(2_000, 0.8, 1)
     spreads = (np.ones(4), np.array([0.2, 1.0, 1.0, 1.0]))

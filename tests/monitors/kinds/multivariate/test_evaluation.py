@@ -198,7 +198,7 @@ def hourly(baseline: Baseline, now: pa.Table, before: pa.Table) -> Report:
 
 
 def test_a_change_too_small_for_one_hour_is_found_in_several(fitted: Baseline) -> None:
-    now, before = stays(90, 11, rho=0.5), stays(9 * 90, 12, rho=0.5)
+    now, before = stays(90, 11, rho=0.62), stays(9 * 90, 12, rho=0.62)
 
     alone = kind_named("joint").evaluate(question(fitted, now))
     together = hourly(fitted, now, before)

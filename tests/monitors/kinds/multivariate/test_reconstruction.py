@@ -71,6 +71,36 @@ def test_few_days_that_differ_are_no_change() -> None:
     assert sum(found) <= 6
 
 
+def test_times_that_show_days_alike_cost_a_tenth_of_what_is_found_at_most() -> None:
+    def pair(count: int, rho: float, rng: np.random.Generator) -> np.ndarray:
+        found = rng.normal(size=(count, 4))
+        found[:, 1] = rho * found[:, 0] + np.sqrt(1 - rho**2) * found[:, 1]
+        return found.astype(np.float32)
+
+    # 60 days of independent rows, and as many rows of a window whose correlation has changed.
+    days, found = np.arange(20_000) * 60 // 20_000, {"timed": 0, "untimed": 0}
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        reference, window = pair(20_000, 0.8, rng), pair(20_000, 0.6, rng)
+        for name, blocks in (("timed", days), ("untimed", np.full(20_000, -1))):
+            one = judge_reconstruction(PLAN[:4], reference, window, blocks, alpha=0.01)
+            found[name] += one.drifted
+
+    assert found["untimed"] == 20
+    assert found["timed"] >= 0.9 * found["untimed"]
+
+
+def test_a_bound_never_widens_with_the_windows_rows() -> None:
+    reference, days = rows(20_000, 0), np.arange(20_000) // 334
+    window = rows(20_000, 1)
+    bounds = [
+        judge_reconstruction(PLAN, reference, window[:size], days, alpha=ALPHA).bound
+        for size in (300, 1_000, 3_000, 20_000)
+    ]
+
+    assert [abs(one - 1.0) for one in bounds] == sorted([abs(one - 1.0) for one in bounds])[::-1]
+
+
 def test_mornings_and_afternoons_are_on_both_sides() -> None:
     def day(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
