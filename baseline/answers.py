@@ -35,7 +35,7 @@ OTHER = "other"
 MAX_CLASSES = 1_000
 # Values of a regression whose squares, and the squares of these, a double still holds.
 LARGEST = 1e70
-# So many times the labels' 99th percentile is no prediction but a fault, such as an overflow.
+# So many times the 99th percentile of labels, or of predictions where it is less, is a fault.
 ABSURD = 1e6
 # Up to so far beyond 0 and 1 is rounding; further out it is a score, not a probability.
 ROUNDING = 1e-6
@@ -310,15 +310,22 @@ def _limits(found: Answers) -> tuple[float, float]:
     Scores that are none may be any finite number.
     """
     if found.problem == "regression":
-        sizes = np.abs(found.label.astype(np.float64))
-        sizes = sizes[sizes <= LARGEST]
-        most = ABSURD * float(np.quantile(sizes, 0.99)) if len(sizes) else 0.0
+        # By the smaller side: labels may hold the fault, such as a time in nanoseconds.
+        sides = (_size(found.label.astype(np.float64)), _size(_told(found)))
+        most = ABSURD * min((one for one in sides if one), default=0.0)
         return (-most, most) if most else ANY
     scores = np.zeros(0) if found.probability is None else found.probability
     known = scores[np.isfinite(scores)]
     if ((known < -ROUNDING) | (known > 1.0 + ROUNDING)).any():
         return ANY
     return -ROUNDING, 1.0 + ROUNDING
+
+
+def _size(numbers: Numbers) -> float:
+    """Return how large nearly all of some numbers are at most, by absolute value; 0 without any."""
+    sizes = np.abs(numbers)
+    sizes = sizes[sizes <= LARGEST]
+    return float(np.quantile(sizes, 0.99)) if len(sizes) else 0.0
 
 
 def _binary(

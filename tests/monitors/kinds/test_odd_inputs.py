@@ -218,3 +218,13 @@ def verdict_of(report: Report) -> str:
 def words_of(report: Report) -> str:
     notes = [str(value) for name, value in report.details.items() if name.endswith("_note")]
     return "; ".join([report.summary, *notes, *(one.cause or "" for one in report.violations)])
+
+
+@pytest.mark.parametrize("count", [ROWS // 20, ROWS // 2])
+def test_labels_that_are_times_in_nanoseconds_set_no_bound(count: int) -> None:
+    faulty = dl.Baseline.fit(with_("value", 4.6e18, count)(rows(1)), **ROLES["numbers"])
+    off = rows(2).assign(value=lambda table: table["value"] + 50)
+
+    report = dl.check(off, faulty, kind="model-quality")
+
+    assert {"mae", "rmse", "r2"} <= {str(one.feature_name) for one in report.violations}
