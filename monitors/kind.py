@@ -40,6 +40,9 @@ OWN_METRICS = "Driftline"
 # SageMaker's own, of monitors on an endpoint and on batch transform.
 _OF_ENDPOINTS, _OF_TABLES = "aws/sagemaker/Endpoints/", "aws/sagemaker/ModelMonitoring/"
 DAILY, WEEKLY = "cron(0 0 ? * * *)", "cron(0 0 ? * MON *)"
+# Of an alarm on what labels say, which come weeks late: a window that they make bad counts as long
+# as it is among the newest four.
+ONE_OF_FOUR: Mapping[str, object] = {"evaluation_periods": 4, "datapoints_to_alarm": 1}
 
 
 @dataclass(frozen=True, slots=True)

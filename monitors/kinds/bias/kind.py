@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from driftline.monitors.kind import Kind, MetricSeries, MetricSpec, answer_columns
+from driftline.monitors.kind import ONE_OF_FOUR, Kind, MetricSeries, MetricSpec, answer_columns
 from driftline.roles import Roles
 from driftline.signature import Signature
 
@@ -87,9 +87,11 @@ KIND = Kind(
     default_alarms=(
         {
             "title": "bias",
-            "alarm_description": "Groups are treated more unequally than in the reference.",
+            "alarm_description": "Groups were treated more unequally than in the reference in one "
+            "of the last four windows.",
             "metric_name": "violations",
             "severity": "ticket",
+            **ONE_OF_FOUR,
             "treat_missing_data": "ignore",
         },
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.kind import Kind, MetricSeries, MetricSpec, answer_columns
+from driftline.monitors.kind import ONE_OF_FOUR, Kind, MetricSeries, MetricSpec, answer_columns
 from driftline.signature import Signature
 
 NAMESPACE = "aws/sagemaker/Endpoints/model-metrics"
@@ -93,9 +93,11 @@ KIND = Kind(
     default_alarms=(
         {
             "title": "loss of quality",
-            "alarm_description": "Measured against the labels, the model has lost its skill.",
+            "alarm_description": "Measured against the labels, the model had lost its skill in one "
+            "of the last four windows.",
             "metric_name": "pages",
             "severity": "page",
+            **ONE_OF_FOUR,
             "treat_missing_data": "ignore",
         },
     ),

@@ -61,6 +61,27 @@ def test_the_alarm_on_news_is_silent_in_a_gap_so_that_it_hears_the_next():
     parse_resources(found)
 
 
+@pytest.mark.parametrize("kind", ["model-quality", "bias"])
+def test_labels_that_come_three_windows_late_are_heard(kind):
+    roles = Roles(label="late", prediction="guess", facets=(Facet("origin"),))
+    found = monitor_resources("flights", roles, has_model=False)
+
+    (alarm,) = [
+        one["spec"]
+        for one in found
+        if one["spec"].get("dimensions", {}).get("MonitoringSchedule") == f"flights-{kind}"
+    ]
+
+    judged = document(
+        [0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+        EvaluationPeriods=alarm["evaluation_periods"],
+        DatapointsToAlarm=alarm["datapoints_to_alarm"],
+        TreatMissingData=alarm["treat_missing_data"],
+    )
+    # Whenever the second window turned out to be bad, it is heard until it is the fifth newest.
+    assert states(judged) == ["OK", "ALARM", "ALARM", "ALARM", "ALARM", "OK"]
+
+
 def test_roles_bring_the_kinds_of_monitor_that_they_allow():
     def kinds(roles, **more):
         found = monitor_resources("flights", roles, **more)
