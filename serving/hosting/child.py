@@ -56,6 +56,7 @@ class Launch:
     containers: tuple[tuple[str, Launch], ...] = ()
     is_serial: bool = False  # Whether they are asked one after another.
     memory_bytes: int | None = None  # Of data, of each process of the command or the worker.
+    # So that a variant that becomes one, or is one no longer, gets another pool.
     is_serverless: bool = False
 
 

@@ -107,6 +107,8 @@ class ServerlessPool(Pool):
             began_s = loop.time()
             await self._next_ready()
             setup_s = loop.time() - began_s
+            # Its start takes none of the request's time: a worker is ended when that is over.
+            deadline += setup_s
             reply = await self._answered(form, answer, body, deadline, timeout_s=timeout_s)
         return replace(reply, note={"setup_s": setup_s})
 

@@ -1,5 +1,6 @@
 """Endpoints without workers at rest: started by requests, throttled, ended when idle, captured."""
 
+import asyncio
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,9 @@ from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.app.client.client import Client
 from driftline.capture.tables.dataset import Dataset
 from driftline.errors import UnavailableError
+from driftline.serving.hosting.child import Launch, Reply
+from driftline.serving.hosting.pool import Limits
+from driftline.serving.hosting.serverless import ServerlessPool
 from tests.serving.asynchronous.test_kill import PATIENCE_S, process, settings_in
 from tests.serving.conftest import NOW, resource
 from tests.serving.hosting.formats.archives import pack
@@ -198,6 +202,29 @@ def test_a_request_that_takes_too_long_ends_its_worker(start, archive, tmp_path,
         assert server.invoke("work", f"until {tmp_path}/never").status_code == 504
         until(lambda: running(server)[1] == 0)
         assert server.invoke("work", "hello").status_code == 200
+
+
+def test_a_cold_start_takes_nothing_of_the_time_of_a_request():
+    class SlowToStart(ServerlessPool):
+        until_s = 0.0
+
+        async def _next_ready(self):
+            await asyncio.sleep(0.1)
+
+        async def _answered(self, form, answer, body, deadline, *_, **__):
+            self.until_s = deadline
+            return Reply(200, "text/plain", b"done")
+
+    async def ask():
+        pool = SlowToStart("work", Launch("model"), Limits(workers=0, timeout_s=5.0), 60.0)
+        came_s = asyncio.get_running_loop().time()
+        reply = await pool.invoke("csv", "csv", b"1")
+        return pool.until_s - came_s, reply.note["setup_s"]
+
+    given_s, setup_s = asyncio.run(ask())
+
+    assert setup_s >= 0.09
+    assert given_s >= 5.0 + setup_s
 
 
 def test_the_killed_server_leaves_no_worker_and_the_next_one_starts_them(archive, tmp_path, until):
