@@ -9,8 +9,7 @@ from driftline.dashboard.charts.intervals import density_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.explained import EFFECT
 from driftline.dashboard.pages.forms import ask_form, field
-from driftline.dashboard.queries.compared import ColumnPair, ComparedView
-from driftline.dashboard.queries.explained import LIMIT_S
+from driftline.dashboard.queries.compared import SIDE_S, ColumnPair, ComparedView
 from driftline.dashboard.words import percent, plural, sentence
 
 SHOWN = 100
@@ -68,7 +67,7 @@ def _columns(view: ComparedView) -> html.Section:
     )
     several = sum(one.differs for one in view.columns)
     note = f"{several or 'none'} of {plural(len(view.columns), 'column')} by more than chance"
-    note += f"; only the rows that could be read in {LIMIT_S:g} seconds" * view.is_cut
+    note += f"; only the rows of a set that could be read in {SIDE_S:g} seconds" * view.is_cut
     more = ui.more_of(len(view.columns) - SHOWN)
     return ui.panel("What differs", [body, *more], note=note)
 

@@ -30,6 +30,9 @@ from driftline.stats.association import associate
 from driftline.stats.intervals import newcombe
 from driftline.stats.multiple_testing import holm_levels
 
+SIDE_S = LIMIT_S / 2
+"""Of each set, so that many rows of the first do not leave the second without any."""
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnPair:
@@ -78,14 +81,16 @@ def read_compared(
         raise NotFoundError(f'monitor "{monitor}" has judged fewer than two windows')
     first, second = first or line.runs[-2].stamp, second or line.runs[-1].stamp
     view = ComparedView(line, first, second)
+    if line.definition.preprocess:
+        return replace(view, why_not="a script makes the rows of this monitor; they are not kept")
     try:
         sides = [_side(stores, line, asked) for asked in (first, second)]
-    except (InputError, NotFoundError, ValueError) as error:
+    except (InputError, NotFoundError, ValueError, OverflowError) as error:
         return replace(view, why_not=str(error))
     asked = {"monitor": line.name, "first": first, "second": second}
     NOTE.get()(SHOW_ROWS, urlencode(asked))
-    baseline, end = stores.storage.baseline_of(line), time.monotonic() + LIMIT_S
-    counted = [_counts(stores, baseline, side, end) for side in sides]
+    baseline = stores.storage.baseline_of(line)
+    counted = [_counts(stores, baseline, side) for side in sides]
     pairs = [
         _pair(cells, *(counts[name] for counts, _ in counted))
         for name, cells in baseline.cells.items()
@@ -111,6 +116,8 @@ def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:
         version = find_version(stores.storage.root, of, name).version
         return _Side(f"{of}, version {name}", line, baseline=stores.storage.baseline(of, version))
     if kind == "variant":
+        if line.definition.external is not None:
+            raise InputError("rows of a table have no variant; expected a window or a period")
         last = line.runs[-WINDOWS_BEFORE:]
         window = Window(last[0].start, last[-1].end)
         own = replace(line, definition=replace(line.definition, variant=name))
@@ -124,7 +131,7 @@ def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:
 
 
 def _counts(
-    stores: Stores, baseline: Baseline, side: _Side, end: float
+    stores: Stores, baseline: Baseline, side: _Side
 ) -> tuple[Mapping[str, np.ndarray], bool]:
     """Count each column's rows on the baseline's cells; and whether the time was over before."""
     if side.baseline is not None or side.window is None:
@@ -137,6 +144,7 @@ def _counts(
             for name, column in columns.items()
             if column.cell_counts is not None
         }, False
+    end = time.monotonic() + SIDE_S
     counts = {name: np.zeros(cells.size, dtype=np.int64) for name, cells in baseline.cells.items()}
     read = stores.storage.read(baseline, side.line, side.window, list(counts))
     for batch in read.batches():

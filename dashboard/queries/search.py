@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from driftline.access.principal import CURRENT
+from driftline.alerts.alarms.composite_records import listed
+from driftline.alerts.tables import alarms as alarms_table
 from driftline.dashboard.address import alarm_link, column_link, endpoint_link, monitor_link
 from driftline.dashboard.queries import reach
-from driftline.dashboard.queries.alarms import alarms_view
 from driftline.dashboard.queries.stores import Stores
 from driftline.database.engine import read_connection
 from driftline.monitors.executions import is_of
@@ -42,10 +43,13 @@ def read_search(stores: Stores, text: str | None) -> SearchView:
     """Find a text in names, whatever the case; nothing without a text."""
     if not text:
         return SearchView("")
-    table, endpoints = executions.c, CURRENT.get().endpoints
+    table, endpoints, low = executions.c, CURRENT.get().endpoints, text.casefold()
     with read_connection(stores.engine) as connection:
         monitors = reach.monitors(connection)
-        alarms = alarms_view(connection, stores.now(), text=text, size=MOST).shown
+        named = select(alarms_table).where(
+            reach.alarm_rows(), alarms_table.c.search_text.contains(low, autoescape=True)
+        )
+        alarms = [one for one in connection.execute(named) if reach.is_shown(listed(one))]
         newest = select(table.monitor, table.drift_ratios).join(
             states, states.c.execution == table.id
         )
@@ -65,7 +69,6 @@ def read_search(stores: Stores, text: str | None) -> SearchView:
             for name in row.drift_ratios or ()
         ),
     ]
-    low = text.casefold()
     fit = [one for one in everything if low in one.name.casefold()]
     fit.sort(key=lambda one: (not one.name.casefold().startswith(low), one.name, one.of))
     shown: list[Found] = []

@@ -1,6 +1,7 @@
 """Search by name, two sets of rows beside each other, and what workers have printed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import plotly.utils
@@ -9,6 +10,7 @@ import pytest
 from driftline.access.principal import CURRENT, Principal
 from driftline.dashboard.address import compare_link, parse
 from driftline.dashboard.app import render
+from driftline.dashboard.queries import search
 from driftline.dashboard.queries.compared import read_compared
 from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.stores import Stores
@@ -39,6 +41,17 @@ def test_a_part_of_a_name_finds_things_of_every_kind(stores, seeded):
     assert found["endpoint"].link == "/endpoints/flights"
     assert [one.link for one in columns] == [f"/monitors/{seeded.monitor}/columns/carrier"]
     assert "Nothing has this in its name." in drawn(stores, "/search?q=no+such+thing")
+
+
+def test_of_each_kind_what_is_not_listed_is_counted(stores, monkeypatch):
+    whole = read_search(stores, "flights").found
+    monkeypatch.setattr(search, "MOST", 1)
+
+    view = read_search(stores, "flights")
+
+    assert sum(one.kind == "alarm" for one in whole) > 1
+    assert len(view.found) == 3
+    assert view.left == len(whole) - 3
 
 
 def test_a_search_finds_nothing_out_of_reach(stores):
@@ -91,6 +104,22 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(stores, seeded, asked):
 
     assert view.why_not
     assert "role" in drawn(stores, compare_link(seeded.monitor, asked, BUG))
+
+
+def test_rows_that_a_script_made_are_not_kept_to_be_compared(stores, seeded, monkeypatch):
+    line, run = stores.judged(seeded.monitor, None)
+    made = replace(line, definition=replace(line.definition, preprocess="made.py"))
+    monkeypatch.setattr(stores, "judged", lambda *_: (made, run))
+
+    assert "a script makes" in read_compared(stores, seeded.monitor, BEFORE, BUG, None).why_not
+
+
+def test_many_rows_of_one_set_leave_the_other_its_own_time(stores, seeded, monkeypatch):
+    monkeypatch.setattr("driftline.dashboard.queries.compared.SIDE_S", -1.0)
+    view = read_compared(stores, seeded.monitor, "baseline:1", BUG, None)
+
+    assert view.is_cut
+    assert not view.columns
 
 
 def test_lines_that_workers_printed_are_asked_of_the_server(seeded):
