@@ -85,12 +85,18 @@ def _signal(view: alarm_views.AlarmView) -> html.Section:
     columns: dict[str, Callable[[alarm_views.AlarmPoint], float | str | None]] = {
         "Period": lambda one: moment(one.start),
         "Value": lambda one: one.value,
-        "Breaches": lambda one: "▲ yes" if one.breaching else "no",
+        "Breaches": _breaches,
         "Decided the state": lambda one: "yes" if one.decided else "",
         "Finding": lambda one: one.words or "",
     }
     drawn = ui.figure("timeline", alarm_figure(view), 270, summary, view.points, columns)
     return ui.panel(title, [drawn], note=signs)
+
+
+def _breaches(point: alarm_views.AlarmPoint) -> str:
+    if point.value is None:
+        return "no data"
+    return "▲ yes" if point.breaching else "no"
 
 
 def _definition(view: alarm_views.AlarmView) -> html.Section:
