@@ -378,7 +378,9 @@ def blocks_from_table(table: pa.Table) -> BlockCounts | None:
             read_hours(own, rows, version) for own, rows in zip((notes, *apart), parts, strict=True)
         )
         return replace(first, apart=tuple(rest))
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except (
+        pa.ArrowException, AttributeError, IndexError, KeyError, TypeError, ValueError
+    ) as error:  # fmt: skip
         raise _damaged(error) from error
 
 

@@ -41,9 +41,8 @@ class ReferenceBlocks:
     pair_bare: NDArray[np.bool_]
     pair_block: Indices  # The hours that are left out for those, shape (P, 2).
     pair_weight: Numbers  # Weight of a reference row in the block's expected shares, shape (P,).
-    rest_kind: (
-        Indices  # Kind of each hour of the week of rows that are in no block, (168,) or (0,).
-    )
+    # Kind of each hour of the week of rows that are in no block, shape (168,) or (0,).
+    rest_kind: Indices
 
     @classmethod
     def of(

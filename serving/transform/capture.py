@@ -42,9 +42,11 @@ def capture_into(engine: Engine, root: str, redactor: Redactor | None) -> Store:
         assert endpoint is not None
         # As the model answers; of a model by itself nothing is declared.
         is_declared = job.spec.endpoint_name is not None and job.signature is not None
-        signature = signature_of(engine, endpoint)
-        if is_declared:
-            signature = Signature.from_json(str(job.signature))
+        signature = (
+            Signature.from_json(str(job.signature))
+            if is_declared
+            else signature_of(engine, endpoint)
+        )
         try:
             stored = store_lines(
                 root, endpoint, lines, signature, variant=TRANSFORM_VARIANT, redactor=redactor
