@@ -214,7 +214,8 @@ def test_a_token_for_some_endpoints_sees_pages_of_these_alone(site, stranger):
     assert [one.status_code for one in shown] == [200, 200, 200]
     assert not [one for one in shown if ALARM in one.text]
     assert "one is for flights only, and this page is about all endpoints" in shown[2].text
-    assert ('"Alarms"' in layout, '"Notifications"' in layout) == (True, False)
+    assert '"Alerts"' in layout
+    assert ('"Alarms"' in shown[1].text, '"Notifications"' in shown[1].text) == (True, False)
 
 
 def test_a_session_keeps_the_endpoints_of_its_token(site):

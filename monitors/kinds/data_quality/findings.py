@@ -28,7 +28,9 @@ from driftline.monitors.results.violation import (
 )
 from driftline.monitors.root_cause.callers import is_caller
 from driftline.monitors.root_cause.contributors import ContributingRows, Target
+from driftline.monitors.root_cause.faults.codes import KIND as RENUMBERED
 from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
+from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
 from driftline.monitors.root_cause.search import began_before, is_unheard_of, search
 
 # Columns whose values are not judged, but their gaps are.
@@ -59,7 +61,9 @@ def find_violations(
     found = [
         word_violation(
             draft,
-            without_place(contributors) if draft.feature in renamed else contributors,
+            without_place(contributors)
+            if draft.feature in renamed or _is_everywhere(draft, contributors)
+            else contributors,
             references,
             judgement,
             _began_before(draft, references, context, counts),
@@ -78,6 +82,17 @@ def find_violations(
 def without_place(contributors: ContributingRows | None) -> ContributingRows | None:
     """Return rows without their segment: of a level under another name it is that level's."""
     return contributors and replace(contributors, segment=None, unplaced="")
+
+
+def _is_everywhere(draft: Draft, contributors: ContributingRows | None) -> bool:
+    """Return whether values took each other's places beyond the segment that gained most by it.
+
+    What one value loses and another gains adds up by segments, though all rows are at fault.
+    """
+    segment = None if contributors is None else contributors.segment
+    if segment is None or draft.fault is None or draft.fault.kind not in (RENUMBERED, EXCHANGED):
+        return False
+    return segment.change is None or not segment.change.is_all
 
 
 def rows_behind(

@@ -26,8 +26,10 @@ from driftline.stats.calendar_regression import SEASON_DAYS
 # whose numbers no more than this share are rare ones.
 LEAST_VALUES, MOST_VALUES = 20, 256
 MEAN_COUNT, RARE_COUNT, RARE_SHARE = 100, 5, 0.01
-# So many new ones, with so many of the window's numbers.
+# So many new ones, with so many of the window's numbers; or fewer, such as one default value, with
+# this share and so many rows.
 LEAST_NEW, LEAST_SHARE = 5, 0.05
+FEW_SHARE, FEW_ROWS = 0.1, 30
 # And so many rows of another unit.
 UNIT_ROWS, UNIT_SHARE = 20, 0.01
 NEW_NUMBERS_CHECK = "new_numbers_check"
@@ -52,8 +54,10 @@ def new_numbers_drafts(
         new, unit = in_another_unit(own.numbers, usual.numbers)
         if unit is None and name in seasoned:
             new = between_usual(own.numbers, usual.numbers)
-        many = np.count_nonzero(new) >= LEAST_NEW and _share(own.numbers, new) >= LEAST_SHARE
-        if unit is not None or many:
+        share = _share(own.numbers, new)
+        many = np.count_nonzero(new) >= LEAST_NEW and share >= LEAST_SHARE
+        often = own.numbers.counts[new].sum() >= FEW_ROWS and share >= FEW_SHARE
+        if unit is not None or many or often:
             drafts.append(_draft(name, new, own.numbers, usual.numbers, context, unit))
     return drafts
 

@@ -27,6 +27,9 @@ REPEATS_TOLERANCE = 0.002
 DECIMALS_TOLERANCE = 0.05
 # Fewer repeated rows are told by nobody.
 LEAST_REPEATS = 5
+# Where the reference repeats no id at all: so many of a window's rows with an id that others have,
+# as where one default value stands for ids, and so many rows. Twice what thinned rows leave unsure.
+STUCK_SHARE, STUCK_ROWS = 0.1, 30
 # Values whose decimals are looked at, and the most frequent ones that are left out: one value that
 # becomes frequent is no rounding.
 DECIMALS_ROWS = 8_192
@@ -79,6 +82,24 @@ def more_repeats(
     return MoreRepeats(share, usual) if is_more else None
 
 
+def stuck_share(found: RowDigests, reference: Repeats) -> float:
+    """Return the share of a window's rows whose id another row has before, where none ever had.
+
+    Different ids are as few as one where all rows have it, so here rows count. What is thinned out
+    of the digests is told by how many different ids are left.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 0 where the reference repeats ids, or where the share is too small to be told.
+    """
+    if not found.row_count or any(scale.share for scale in reference.scales):
+        return 0.0
+    different = len(np.unique(found.keys)) << found.level
+    share = max(0.0, 1.0 - different / found.row_count)
+    return share if share >= STUCK_SHARE and share * found.row_count >= STUCK_ROWS else 0.0
+
+
 def _scale(scales: Collection[RepeatScale], row_count: int, span_h: float | None) -> RepeatScale:
     """Return the shortest blocks that hold a window, or all rows."""
     *blocks, whole = scales
@@ -93,9 +114,10 @@ def repeats_draft(
 ) -> Draft | None:
     """Word that rows, or ids, are repeated; their rows are counted in a reading of their own."""
     more = more_repeats(found, reference, span_h, PART * context.budget.per_window)
-    if more is None:
-        return None
     is_id = reference == (None if context.baseline.rows is None else context.baseline.rows.ids)
+    stuck = stuck_share(found, reference) if is_id else 0.0
+    if more is None and not stuck:
+        return None
     columns = list(reference.columns)
     rule = {"check": "unique", "column": columns[0]} if len(columns) == 1 else {
         "check": "unique", "columns": columns,
@@ -106,8 +128,12 @@ def repeats_draft(
     if condition is not None and not is_id:
         condition = replace(condition, column="")  # No value of one column says more than others.
     same = f"{'all ' * (len(columns) > 1)}{plural(len(columns), 'feature')}"
-    again = "ids come" if is_id else f"different rows (by {same}) come"
-    what = f"{percent(more.share)} of {again} more than once (reference {percent(more.usual)})"
+    if more is None:
+        more = MoreRepeats(stuck, 0.0)
+        what = f"{percent(stuck)} of rows have an id that came before (reference 0%)"
+    else:
+        again = "ids come" if is_id else f"different rows (by {same}) come"
+        what = f"{percent(more.share)} of {again} more than once (reference {percent(more.usual)})"
     return Draft(
         feature=columns[0] if is_id else REPEATED_ROWS,
         check="repeated_id_check" if is_id else "repeated_rows_check",

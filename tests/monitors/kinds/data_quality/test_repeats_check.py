@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from driftline.baseline.row_digests import RowDigests
@@ -13,8 +14,9 @@ from driftline.baseline.row_profile import Repeats, RepeatScale
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
 from driftline.monitors.kinds.conditions import read_condition
-from driftline.monitors.kinds.data_quality.repeats_check import more_repeats
+from driftline.monitors.kinds.data_quality.repeats_check import more_repeats, stuck_share
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.violation import percent
 from driftline.monitors.rules.outcome import RuleCondition
 
 CHECKS = {"repeated_rows_check", "repeated_id_check", "decimals_check"}
@@ -79,6 +81,33 @@ def test_a_join_that_doubles_rows_is_told_with_these_rows(
     assert isinstance(found.predicate, RuleCondition)
     again = read_condition(found.predicate.to_dict())
     assert again.columns == found.predicate.columns
+
+
+@pytest.mark.parametrize(("rows", "is_told"), [(2_000, True), (400, True), (100, False)])
+def test_one_id_that_stands_in_many_rows_is_told(
+    baseline: Baseline, window: pd.DataFrame, rows: int, is_told: bool
+) -> None:
+    """Of different ids it is one, however many rows have it."""
+    stuck = window.assign(id=window["id"].where(window.index >= rows, "unknown"))
+
+    found = causes(check(stuck, baseline))
+
+    share = percent((rows - 1) / len(window))
+    expected = ("id", f"{share} of rows have an id that came before (reference 0%)")
+    assert found.get("repeated_id_check") == (expected if is_told else None)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ids_that_differ_are_not_stuck_where_rows_are_thinned(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    never = Repeats(("id",), ("id",), (RepeatScale(0, 1e5, 100_000, 0.0, 1.0),))
+    for stuck in (0, 50_000):
+        ids = np.r_[rng.permutation(100_000), np.full(stuck, -1)]
+        found = RowDigests(("id",), ("id",))
+        found.update(pa.record_batch({"id": pa.array([f"trip-{seed}-{one}" for one in ids])}))
+
+        assert found.level > 0
+        assert stuck_share(found, never) == pytest.approx(stuck / len(ids), abs=0.05)
 
 
 def test_ids_used_again_are_told_by_the_column_of_ids(

@@ -17,7 +17,7 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.results.violation import Fault
+from driftline.monitors.results.violation import Fault, Violation
 from driftline.monitors.root_cause.faults.codes import renumbered
 from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import (
@@ -160,6 +160,28 @@ def test_codes_are_told_by_the_company_they_keep(reference: Baseline) -> None:
     assert found.feature_name == "zone"
     assert found.fault.kind == "codes_renumbered"
     assert "codes look renumbered: 1 as 4, 3 as 2, 2 as 1" in found.cause
+
+
+def test_codes_that_are_exchanged_in_all_rows_have_no_segment() -> None:
+    """A carrier that flies from EWR alone loses most by it, and one from LGA gains elsewhere."""
+    columns = ["origin", "carrier", "dest", "distance", "air_time"]
+    flights = pd.read_csv(FLIGHTS, usecols=columns).sample(45_000, random_state=3)
+    baseline = dl.Baseline.fit(flights[:30_000])
+    exchanged = {"EWR": "LGA", "LGA": "EWR"}
+
+    def found(is_theirs: pd.Series) -> list[Violation]:
+        rows = flights[30_000:]
+        moved = rows["origin"].replace(exchanged).where(is_theirs[30_000:], rows["origin"])
+        report = dl.check(rows.assign(origin=moved), baseline)
+        return [one for one in report.violations if one.feature_name == "origin"]
+
+    (everywhere,) = found(flights["origin"] != "")
+    (of_one,) = found(flights["carrier"] == "UA")
+
+    assert everywhere.fault and everywhere.fault.kind == "codes_renumbered"
+    assert everywhere.segment is None
+    assert "elsewhere" not in everywhere.cause
+    assert of_one.segment and of_one.segment.words == 'carrier = "UA"'
 
 
 def test_codes_of_which_one_took_anothers_rows_over_are_not_renumbered() -> None:
