@@ -471,7 +471,7 @@ def _segment(
     known, met = float(parts.reference_rows[at]), float(parts.reference_matching[at])
     left, known_left = whole.rows - rows, whole.reference_rows - known
     share = float(held.growth[at]) / whole.change if is_growth else float(held.share[at])
-    is_all = share >= ALL and abs(float(held.rest[at])) < QUIET
+    is_all = share >= ALL and float(held.rest[at]) < QUIET
     had = float(parts.reference_share[at])
     before = met / known if known and whole.is_placed else whole.rate
     elsewhere = (whole.reference_matching - met) / known_left if known_left else whole.rate

@@ -36,8 +36,12 @@ def seen(visits, url):
 def test_the_failed_job_and_why(seen):
     page = seen.open("/")
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Jobs").click()
-    page.get_by_role("navigation", name="State").get_by_role("link", name="failed").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
+    failed = page.get_by_role("navigation", name="State").get_by_role("link", name="failed")
+    failed.click()
     expect(page).to_have_url(re.compile("/jobs\\?state=failed$"))
+    # A click into the list before would be lost with it.
+    expect(failed).to_have_attribute("aria-current", "page")
     page.get_by_role("row").filter(has_text="broken").get_by_role("link").nth(1).click()
 
     verdict = page.locator(".verdict")

@@ -46,6 +46,8 @@ ALWAYS_PAGES = frozenset(
         "unit_change_check",
     }
 )
+# Of the other rows at most so many changed where a segment is all that did.
+ELSEWHERE = 0.03
 # Values as rare as that in the reference are news, and so is the hour in which they came.
 RARE_SHARE = 0.01
 
@@ -92,7 +94,10 @@ def _is_everywhere(draft: Draft, contributors: ContributingRows | None) -> bool:
     segment = None if contributors is None else contributors.segment
     if segment is None or draft.fault is None or draft.fault.kind not in (RENUMBERED, EXCHANGED):
         return False
-    return segment.change is None or not segment.change.is_all
+    change = segment.change
+    if change is None or change.before_elsewhere is None or not change.is_all:
+        return True
+    return abs(change.now_elsewhere - change.before_elsewhere) > ELSEWHERE
 
 
 def rows_behind(
