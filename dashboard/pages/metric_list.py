@@ -74,5 +74,6 @@ def metric_list(
         {**ui.METRIC_COLUMNS, "Rows": size, "Result": result_words},
         name=name,
         first=SHOWN,
-        is_open=is_open,
+        # A violation is not folded away.
+        is_open=is_open or any(one.violated for one in metrics),
     )
