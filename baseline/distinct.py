@@ -15,7 +15,7 @@ DISTINCT_CAP = 4096
 # Of hashes that only tell a density so many binary digits are kept: of 4,096 one or two fall
 # together, which is nothing beside the estimate's error, and they take a fifth of the room.
 SIGNIFICANT_BITS = 22
-# A baseline keeps the number, and so many hashes that it still merges, to within 6%.
+# A baseline keeps the number, and so many hashes that it still merges, about 6% off.
 KEPT_HASHES = 256
 LEVEL_CAP = 5000
 

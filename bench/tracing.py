@@ -46,7 +46,7 @@ async def answer(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def receive() -> Message:
-    """Give a body of a kilobyte."""
+    """Send a body of a kilobyte."""
     return {"type": "http.request", "body": b"x" * 1024, "more_body": False}
 
 

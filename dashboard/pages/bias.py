@@ -41,7 +41,7 @@ def bias_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
 def _groups(
     view: KindView, facets: Sequence[str], lines: Sequence[MetricResult], choose: Choose
 ) -> html.Section:
-    """Tell the reference's own bias from change, the first metrics of each group on top."""
+    """Hold the reference's own bias apart from change, the first metrics of each group on top."""
     facet = lines[0].facet
     first = [one for name in FIRST for one in lines if one.name == name]
     body: ui.Cell = ui.empty(f"None of {', '.join(FIRST)} was measured of {facet}.")

@@ -16,7 +16,12 @@ from driftline.errors import InputError
 from driftline.serving.api.requests import PAGE, Limit, PageToken, page_of
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
-from driftline.serving.resources.specs import command_of, variants_of
+from driftline.serving.resources.specs import (
+    TRANSFORM_VARIANT,
+    command_of,
+    variants_and_shadows,
+    variants_of,
+)
 from driftline.serving.transform.definition import (
     DataCaptureConfig,
     JobStatus,
@@ -114,7 +119,13 @@ def _captured(connection: Connection, spec: TransformJobSpec) -> TransformJobSpe
     """Return a job that names the endpoint whose table it is captured into as that is declared."""
     if spec.captured_as is None:
         return spec
-    name = store.get(connection, "Endpoint", spec.captured_as).name
+    endpoint = store.get(connection, "Endpoint", spec.captured_as)
+    name, variants = endpoint.name, variants_and_shadows(endpoint.spec)
+    if any(one["variant_name"] == TRANSFORM_VARIANT for one in variants):
+        raise InputError(
+            f'data_capture_config.endpoint_name "{name}", which has a variant '
+            f'"{TRANSFORM_VARIANT}", as rows of jobs are called; expected another endpoint'
+        )
     return spec.model_copy(update={"data_capture_config": DataCaptureConfig(endpoint_name=name)})
 
 

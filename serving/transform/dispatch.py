@@ -97,8 +97,11 @@ class TransformJobs:
         now = self._context.lease_clock()
         if self._drop_at is not None and now < self._drop_at:
             return
-        with self._context.engine.begin() as connection:
-            drop_ended(connection, now - timedelta(days=self._context.retention_days))
+        before = now - timedelta(days=self._context.retention_days)
+        is_over = False
+        while not is_over:
+            with self._context.engine.begin() as connection:
+                is_over = drop_ended(connection, before) == 0
         self._drop_at = now + DROP_EVERY
 
     def _free(self) -> list[TransformJob]:

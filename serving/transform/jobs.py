@@ -162,7 +162,7 @@ def stop_job(connection: Connection, name: str) -> TransformJob:
 
 
 def drop_ended(connection: Connection, before: datetime) -> int:
-    """Forget jobs that ended before a time, and how far their files were; return how many."""
+    """Forget some jobs that ended before a time, and how far their files were; count them."""
     is_old = (_jobs.created_at < before) & (_jobs.ended_at < before)
     keys = connection.scalars(select(_jobs.key).where(is_old).limit(_DROPPED_AT_ONCE)).all()
     for table, key in ((transform_files, _files.job), (transform_jobs, _jobs.key)):

@@ -185,6 +185,18 @@ def test_a_job_whose_process_is_killed_goes_on(server, client, rows, inputs, tmp
     assert len(set(table["event_id"].to_pylist())) == table.num_rows == 300
 
 
+def test_a_job_is_not_captured_among_rows_of_a_variant_of_its_name(server, client, tmp_path):
+    (tmp_path / "one.csv").write_text("0\n")
+    variants = [{"variant_name": "transform", "model_name": "slow"}]
+    server.apply(resource("Endpoint", "mixed", production_variants=variants))
+
+    with pytest.raises(InputError, match='"mixed", which has a variant "transform"'):
+        client.create_transform_job(
+            slowly(server, "mixed", tmp_path, data_capture_config={"endpoint_name": "mixed"})
+        )
+    assert server.client.delete("/api/v1/endpoints/mixed").status_code == 204
+
+
 def test_a_job_keeps_the_model_that_it_began_with(server, client, trained, tmp_path, until):
     (tmp_path / "slow.csv").write_text("0.1\n" * 60)
     client.create_transform_job(slowly(server, "kept", tmp_path))

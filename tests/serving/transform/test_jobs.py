@@ -138,8 +138,9 @@ def test_jobs_that_ended_long_ago_are_forgotten_and_their_names_free(engine):
     create(engine, "old")
 
 
-def test_a_server_keeps_ended_jobs_as_long_as_captured_rows(engine, tmp_path):
-    for name, days in (("kept", 89), ("forgotten", 91)):
+def test_a_server_keeps_ended_jobs_as_long_as_captured_rows(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr("driftline.serving.transform.jobs._DROPPED_AT_ONCE", 1)
+    for name, days in (("kept", 89), ("forgotten", 91), ("older", 92)):
         create(engine, name, NOW - timedelta(days=days, hours=1))
         owned = OwnedJob(engine, name, "a")
         assert owned.take(NOW) is not None
