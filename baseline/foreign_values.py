@@ -56,15 +56,17 @@ def new_class_rows(reference: pa.Table, roles: Roles) -> int:
     """
     if roles.problem != "multiclass":
         return 0
-    counts, before = Counter[str](), None
+    columns: list[pa.Array] = []
     for name in (roles.label, roles.prediction):
         if held_classes(reference, name):
-            texts = class_texts(reference[name]).dictionary_decode()
-            values = texts.to_numpy(zero_copy_only=False)
+            texts = class_texts(reference[name]).dictionary_decode().fill_null("")
             # A class that label and prediction of a row share is in one row.
-            counts.update(values if before is None else values[values != before])
-            before = values
-    return sum(count == 1 for value, count in counts.items() if value)
+            columns.append(texts.filter(pc.not_equal(texts, columns[0])) if columns else texts)
+    if not columns:
+        return 0
+    classes, counts = pc.value_counts(pa.chunked_array(columns)).flatten()
+    is_single = pc.and_(pc.equal(counts, 1), pc.not_equal(classes, ""))
+    return int(pc.sum(is_single).as_py() or 0)
 
 
 def words_for_numbers(rows: pa.Table | pa.RecordBatch, names: Iterable[str]) -> Counter[str]:
