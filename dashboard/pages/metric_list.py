@@ -74,6 +74,5 @@ def metric_list(
         {**ui.METRIC_COLUMNS, "Rows": size, "Result": result_words},
         name=name,
         first=SHOWN,
-        # A violation is not folded away.
-        is_open=is_open or any(one.violated for one in metrics),
+        is_open=is_open,
     )

@@ -51,7 +51,10 @@ def quality_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
 
 
 def _tiles(view: KindView, choose: Choose) -> html.Section:
-    """Show four metrics, each with its interval against the reference's; the others folded."""
+    """Show four metrics, each with its interval against the reference's; the others folded.
+
+    They are open where one of them is a violation.
+    """
     metrics = [one for one in view.found.metrics if not (one.label or one.group)]
     wanted = TILES.get(view.found.details.problem, ())
     order = {name: at for at, name in enumerate(wanted)}
@@ -59,12 +62,14 @@ def _tiles(view: KindView, choose: Choose) -> html.Section:
     known = [one for one in metrics if one.value is not None or one.name in order]
     if not view.found.metrics:
         return ui.panel("Metrics", [ui.empty("This window has no measured metric.")])
-    tiles = html.Div([_tile(one, choose) for one in known[:TILES_SHOWN]], className="tiles")
+    shown = known[:TILES_SHOWN]
+    tiles = html.Div([_tile(one, choose) for one in shown], className="tiles")
     signs = ui.legend(
         ui.swatch("window-bar", "window"), ui.swatch("reference", "reference"),
         html.Span("bars are 95% intervals"),
     )  # fmt: skip
-    listed = metric_list(view, view.found.metrics, choose)
+    has_others = any(one.violated and one not in shown for one in view.found.metrics)
+    listed = metric_list(view, view.found.metrics, choose, is_open=has_others)
     return ui.panel("Metrics", [tiles, listed], note=signs, name="metrics")
 
 
