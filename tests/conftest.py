@@ -118,6 +118,15 @@ def _rewrite_share(config: pytest.Config) -> None:
                 rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, digest, cached)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a test by the argument, not by its long bytes: workers must agree on the names.
+
+    Compressed bytes hold the time at which they were compressed, which two workers that collect
+    the tests in different seconds do not share.
+    """
+    return argname if isinstance(val, bytes) and len(val) > 20 else None
+
+
 class Scheduling(LoadFileScheduling):
     """Scheduling by file; files that share what is dear to start go to one worker."""
 

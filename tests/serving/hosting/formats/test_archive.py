@@ -103,7 +103,11 @@ def test_a_huge_header_is_refused_before_it_is_read(tmp_path):
     refused(tmp_path / "m.tar.gz", tmp_path, "header of more than 16 MiB")
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive at all", gzip.compress(b"no tar" * 200)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive at all", gzip.compress(b"no tar" * 200)],
+    ids=["empty", "text", "gzip of no tar"],
+)
 def test_what_is_no_archive_is_refused(content, tmp_path):
     (tmp_path / "m.tar.gz").write_bytes(content)
 
