@@ -77,6 +77,7 @@ class Actions:
             "expire": _expire,
             "redeliver": _redeliver,
             "switch": _switch,
+            "test": _test,
             "mark": _mark,
             "unmark": _unmark,
             "accept": _accept,
@@ -152,6 +153,16 @@ def _switch(send: Send, given: Mapping[str, object]) -> str:
     body = {"names": [name], "enabled": enabled}
     send("POST", "/api/v1/alarms/actions", body)
     return f"Actions of {name} are {'enabled' if enabled else 'disabled'}."
+
+
+def _test(send: Send, given: Mapping[str, object]) -> str:
+    name = _wanted(given, "channel")
+    found = send("POST", f"/api/v1/channels/{_step(name)}/test", None)
+    said = found.get("error") or f"HTTP {found.get('status')}"
+    if not found.get("is_taken"):
+        raise UnavailableError(f"{name} did not take the test message: {said}")
+    took = f"{found.get('duration_ms')} ms"
+    return f"{name} took the test message in {took}" + f" ({said})." * bool(found.get("status"))
 
 
 def _mark(send: Send, given: Mapping[str, object]) -> str:

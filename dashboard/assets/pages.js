@@ -116,7 +116,8 @@
       if (shown !== null) {
         window.scrollTo(0, 0);
         var heading = drawn.querySelector("h1");
-        if (heading) heading.focus({ preventScroll: true });
+        // Ctrl-K has given it to the box.
+        if (heading && typed === null) heading.focus({ preventScroll: true });
       }
       shown = location.pathname;
     }

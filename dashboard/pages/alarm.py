@@ -192,7 +192,5 @@ def _outcome(
 
 def _resource(preview: alarm_views.Preview) -> html.Details:
     """Show the changed alarm as a resource file, to copy."""
-    how = html.P(["To apply it, save it as a file and run ", html.Code("driftline apply -f FILE")])
-    shown = html.Pre(html.Code(preview.text), id="trial-yaml", className="yaml")
-    summary = html.Summary("As a resource file")
-    return html.Details([summary, how, shown], className="as-table", open=True)
+    shown = [html.Summary("As a resource file"), *ui.resource_file(preview.text, "trial-yaml")]
+    return html.Details(shown, className="as-table", open=True)

@@ -79,6 +79,9 @@ def channels(view: StoryView) -> html.Section:
                 *(ui.state_chip(state, small=True) for state in one.states)
             ),
             "Health": _health,
+            "Test": lambda one: act_button(
+                "test", "Send a test", {"channel": one.name}, about=f"to {one.name}"
+            ),
         },
         label="Channels",
         kind="cards",

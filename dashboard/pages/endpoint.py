@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 import numpy as np
+import yaml
 from dash import html
 
 from driftline.capture.windows.window import Window
@@ -95,9 +96,7 @@ def _over_time(view: EndpointView) -> list[ui.Cell]:
 def _monitors(view: EndpointView) -> html.Section:
     """List the monitors, the worst first."""
     if not view.line.monitors:
-        why = "No monitor watches this endpoint yet."
-        command = f"driftline deploy MODEL --name {view.line.name} --reference DATA --label COL"
-        return ui.panel("Monitors", [ui.empty(why, command)])
+        return _set_up(view, "Monitors", "data-quality")
     ranked = sorted(view.line.monitors, key=lambda one: (one.rank, one.name.casefold()))
     body = ui.table(
         ranked,
@@ -121,6 +120,16 @@ def _monitors(view: EndpointView) -> html.Section:
         ui.swatch("ok", "none"),
     )
     return ui.panel("Monitors", [body], note=signs)
+
+
+def _set_up(view: EndpointView, title: str, kind: str) -> html.Section:
+    """Show that no monitor of a kind is there, and the resource that declares one."""
+    name = view.line.name
+    spec = {"endpoint": name, "baseline": view.baseline, "kind": kind}
+    document = {"kind": "Monitor", "name": f"{name}-{kind}", "spec": spec}
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    why = f"No {kind.replace('-', ' ')} monitor watches this endpoint yet."
+    return ui.panel(title, [ui.empty(why), *ui.resource_file(text, "monitor-yaml")])
 
 
 def _state(line: MonitorLine, now: datetime) -> ui.Cell:
@@ -157,11 +166,9 @@ def _top_cause(line: MonitorLine) -> ui.Cell:
 
 def _kind(view: EndpointView) -> list[ui.Cell]:
     """Lay out a tab about one kind of monitor, of the newest window that it judged or another."""
-    found, kind = view.measured, TAB_KINDS[view.tab].replace("-", " ")
+    found = view.measured
     if found is None:
-        why = f"No monitor of {kind} watches this endpoint yet."
-        command = f"driftline deploy MODEL --name {view.line.name} --reference DATA --label COL"
-        return [ui.panel(kind.capitalize(), [ui.empty(why, command)])]
+        return [_set_up(view, NAMES[view.tab], TAB_KINDS[view.tab])]
     monitor, run = found.monitor, found.run
 
     def choose(asked: Mapping[str, str | None]) -> str:
@@ -195,7 +202,7 @@ def _drift(view: EndpointView) -> list[ui.Cell]:
     """Draw columns by windows, with the same numbers as a table."""
     monitor, drift = view.monitor, view.drift
     if monitor is None or drift is None:
-        return [ui.panel("Drift", [ui.empty("No monitor of this endpoint judges columns.")])]
+        return [_set_up(view, "Drift", "data-quality")]
     search = ui.filter_box(view.text, "Filter by column")
     filters = html.Div([*_monitor_choices(view), search], className="filters")
     if not drift.features:
@@ -299,7 +306,8 @@ def _logs(view: EndpointView) -> list[ui.Cell]:
     """List what the endpoint's workers have printed, as the server has it."""
     box = html.Div(ui.filter_box(view.text, "Filter by text"), className="filters")
     if not view.logs:
-        why = sentence(view.why_no_logs or "Its workers have printed nothing that is kept")
+        kept = "No line holds this text" if view.text else "Its workers have printed nothing"
+        why = sentence(view.why_no_logs or kept)
         return [box, ui.panel("Logs", [ui.empty(why)])]
     body = ui.table(
         view.logs,

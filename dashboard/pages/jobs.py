@@ -117,7 +117,8 @@ def _runs(view: JobsView) -> html.Section:
     """List the runs, the newest first."""
     if not view.jobs:
         narrowed = view.text or view.state
-        why = "No run matches this filter." if narrowed else "No window has been judged yet."
+        why = "No window has been judged yet. Schedules shows when the next one is."
+        why = "No run matches this filter." if narrowed else why
         return ui.panel("Runs", [ui.empty(why)])
     body = ui.table(
         view.jobs,

@@ -18,6 +18,7 @@ from driftline.dashboard.address import (
 )
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
+from driftline.dashboard.queries.fleet import TAB_KINDS
 from driftline.dashboard.queries.views import EndpointLine, MonitorLine, OverviewView
 from driftline.dashboard.words import STATES, age, count, duration, percent, plural, short_reason
 
@@ -31,6 +32,9 @@ CELLS = {
 
 CELL_OF = {"multivariate": "data-quality", "outliers": "data-quality", "command": "data-quality"}
 """In which column the others stand."""
+
+TABS = {kind: tab for tab, kind in TAB_KINDS.items()} | {"data-quality": "drift"}
+"""The tab of an endpoint's page that says how to get a monitor of a kind."""
 
 TABLES_SHOWN = 12
 
@@ -217,6 +221,9 @@ def _cell(kind: str, now: datetime, line: EndpointLine) -> ui.Cell:
         if CELL_OF.get(one.definition.kind, one.definition.kind) == kind
     ]  # fmt: skip
     worst = min(monitors, key=lambda one: one.rank, default=None)
+    if worst is None and line.name:
+        title = f"Set up {CELLS[kind].casefold()}"
+        return html.A("none", href=endpoint_link(line.name, TABS[kind]), title=title)
     if worst is None:
         return ui.faint("none")
     sign, word, tone = STATES[worst.state]

@@ -153,6 +153,12 @@ def empty(why: str, command: str = "") -> html.Div:
     return html.Div([html.P(why), *hint], className="empty")
 
 
+def resource_file(text: str, name: str) -> list[Cell]:
+    """Show a resource to copy, and how it is applied."""
+    how = html.P(["To apply it, save it as a file and run ", html.Code("driftline apply -f FILE")])
+    return [how, html.Pre(html.Code(text), id=name, className="yaml")]
+
+
 def no_alarms() -> html.Div:
     """Show how alarms come to be."""
     why = "No alarm is declared yet. Deploying a model with a reference declares the usual ones."

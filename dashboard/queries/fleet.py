@@ -65,6 +65,7 @@ class EndpointView:
     ``drift`` or ``measured`` is of ``monitor``, on the tabs of drift and of kinds, ``others`` are
     those that it was chosen from; ``stats`` is of the tab of traffic, None where the table cannot
     be read; ``changes`` and ``annotations`` are of their tab, ``logs``, newest first, of theirs.
+    ``baseline`` is what another monitor would be judged by.
     """
 
     now: datetime
@@ -82,6 +83,7 @@ class EndpointView:
     annotations: tuple[Annotation, ...] = ()
     logs: Sequence[Mapping[str, Any]] = ()
     why_no_logs: str = ""
+    baseline: str = "NAME"
 
 
 def state_lines(

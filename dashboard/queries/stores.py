@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from sqlalchemy import Connection, Engine
 
@@ -134,10 +134,19 @@ class Stores:
         unaccounted = self.storage.unaccounted().get(name, 0) if tab == "traffic" else 0
         (line,) = self._counted([line])
         logs, why_no_logs = self._log_lines(name, address.text) if tab == "logs" else ((), "")
+        baseline = lines[0].definition.baseline if lines else self._declared_baseline(name)
         return fleet.EndpointView(
             now, line, tab, alarms, chosen, others, drift, measured, changes, stats, unaccounted,
-            address.text, said, logs, why_no_logs,
+            address.text, said, logs, why_no_logs, baseline,
         )  # fmt: skip
+
+    def _declared_baseline(self, name: str) -> str:
+        """Ask the server for the baseline that an endpoint was declared with; NAME if unknown."""
+        try:
+            text = self._ask(f"/api/v1/endpoints/{quote(name, safe='')}") if self._ask else "{}"
+            return str(json.loads(text)["spec"]["baseline"])
+        except (DriftlineError, ValueError, KeyError):
+            return "NAME"
 
     def _log_lines(self, name: str, text: str | None) -> tuple[Sequence[Mapping[str, Any]], str]:
         """Ask the server for what an endpoint's workers have printed; or why it says nothing."""

@@ -26,9 +26,20 @@ from tests.serving.conftest import (
     resource,
     running,
 )
+from tests.serving.hosting.formats.archives import pack
 
 DAY = timedelta(days=1)
 FIRST = datetime(NOW.year, NOW.month, NOW.day, tzinfo=NOW.tzinfo) - 2 * DAY
+# The other endpoint's model, which nothing monitors; it prints how many rows it is asked about.
+PRINTING = """
+def model_fn(model_dir):
+    return model_dir
+
+def transform_fn(model, body, content_type, accept):
+    rows = body.splitlines()
+    print("asked about", len(rows), "rows")
+    return "\\n".join("0" for _ in rows), "text/csv"
+"""
 BROKEN = "import json\ndef preprocess_handler(record):\n    return {'distance': json.loads('x')}\n"
 
 
@@ -48,6 +59,10 @@ class Jobs:
     @property
     def send(self) -> object:
         return self.calls.send
+
+    @property
+    def read(self) -> object:
+        return self.calls.read
 
     def now(self) -> datetime:
         return self.running.context.now()
@@ -84,15 +99,20 @@ def jobs_site(folder: Path) -> Iterator[Jobs]:
     scripts = folder / "scripts"
     scripts.mkdir()
     (scripts / "broken.py").write_text(BROKEN)
-    with running(folder / "house") as found, ServerCalls(found.url) as calls:
+    model = pack(folder / "prices.tar.gz", {"code/inference.py": PRINTING})
+    with running(folder / "house", trust_pickle=True) as found, ServerCalls(found.url) as calls:
         answer = found.apply(
             *trained.flights(trust_event_time=True),
             resource("Monitor", "first", endpoint="flights", baseline="flights"),
             resource("Monitor", "second", endpoint="flights", baseline="flights"),
             resource("Monitor", "broken", endpoint="flights", baseline="flights"),
+            resource("Model", "prices", path=str(model)),
+            resource("Endpoint", "prices", model="prices", baseline="flights"),
         )
         assert answer.status_code == 200, answer.text
         rows = trained.inputs.assign(carrier=np.where(trained.inputs.index % 5, "UA", "EVX"))
+        asked = found.invoke("prices", rows[:5].to_csv(header=False, index=False))
+        assert asked.status_code == 200, asked.text
         found.send_hours(rows, FIRST, 48)
         with found.engine.begin() as connection:
             broken = MonitorDefinition(

@@ -24,6 +24,7 @@ from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.executions import get_execution, keep_state
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricPoint, MetricResult
@@ -171,14 +172,14 @@ def _run(
         "max_drift_ratio": None, "started_at": window.end, "finished_at": window.end,
     }  # fmt: skip
     if waits:
-        points = failed_datapoints(window, **names, execution_id=identity, reason=UNLABELLED)
+        points = list(failed_datapoints(window, **names, execution_id=identity, reason=UNLABELLED))
         row |= {
             "status": "Failed", "failure_reason": UNLABELLED, "row_count": 0, "request_count": 0,
             "violation_count": 0, "page_count": 0, "folder": "",
         }  # fmt: skip
     else:
         report = _report(definition.kind, window, week)
-        points = report.datapoints(**names, execution_id=identity)
+        points = list(report.datapoints(**names, execution_id=identity))
         folder = f"executions/{definition.name}/{window.stamp}/{identity}"
         report.save(Path(root) / folder)
         row |= {
@@ -190,6 +191,7 @@ def _run(
     with engine.begin() as connection:
         connection.execute(insert(executions).values(row))
         metric_store.put(connection, points, source=f"{definition.name}/{window.stamp}")
+        keep_state(connection, get_execution(connection, identity), points)
 
 
 def _report(kind: str, window: Window, week: int) -> Report:

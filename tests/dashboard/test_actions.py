@@ -67,6 +67,21 @@ def test_actions_of_an_alarm_are_switched(actions, policed_site):
 
 
 @pytest.mark.parametrize(
+    ("channel", "status", "words"),
+    [
+        ("pager", 200, "pager took the test message in"),
+        ("gone", 503, "gone did not take the test message"),
+        ("none", 404, '"none" does not exist'),
+    ],
+)
+def test_a_channel_says_what_its_receiver_answered_to_a_test(actions, channel, status, words):
+    found, said = actions.run("test", {"channel": channel})
+
+    assert found == status
+    assert words in said
+
+
+@pytest.mark.parametrize(
     ("name", "given", "status", "words"),
     [
         ("drop", {}, 404, 'action "drop"'),

@@ -22,8 +22,10 @@ from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.endpoint import page as draw
 from driftline.dashboard.queries.documents import read_report
+from driftline.dashboard.queries.fleet import TAB_KINDS
 from driftline.dashboard.queries.stores import Stores
 from tests.dashboard.measured_seed import HOSTILE
+from tests.dashboard.policed_seed import texts
 
 QUALITY, FAIRNESS = "/endpoints/flights/quality", "/endpoints/flights/fairness"
 ATTRIBUTION, CHANGES = "/endpoints/flights/attribution", "/endpoints/flights/changes"
@@ -117,10 +119,12 @@ def test_an_older_window_is_a_link_and_stays_while_a_metric_is_chosen(stores):
 def test_without_such_a_monitor_the_tab_says_how_to_get_one(stores, tab):
     view = stores.endpoint(parse("/endpoints/flights"))
 
-    text = str(draw(replace(view, tab=tab)))
+    text = texts(draw(replace(view, tab=tab)))
 
     assert "watches this endpoint yet" in text
-    assert "driftline deploy MODEL --name flights" in text
+    assert "driftline apply -f FILE" in text
+    assert f"kind: Monitor\nname: flights-{TAB_KINDS[tab]}\n" in text
+    assert f"  endpoint: flights\n  baseline: flights\n  kind: {TAB_KINDS[tab]}\n" in text
 
 
 @pytest.mark.parametrize("tab", [QUALITY, FAIRNESS, ATTRIBUTION])

@@ -5,10 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
+import yaml
 from playwright.sync_api import expect
 
 from tests.dashboard.conftest import serving
 from tests.dashboard.jobs_seed import jobs_site
+from tests.dashboard.journey import journey
 
 pytestmark = pytest.mark.browser
 
@@ -34,43 +36,71 @@ def seen(visits, url):
 
 
 def test_the_failed_job_and_why(seen):
-    page = seen.open("/")
-    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Jobs").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
-    failed = page.get_by_role("navigation", name="State").get_by_role("link", name="failed")
-    failed.click()
-    expect(page).to_have_url(re.compile("/jobs\\?state=failed$"))
-    # A click into the list before would be lost with it.
-    expect(failed).to_have_attribute("aria-current", "page")
-    page.get_by_role("row").filter(has_text="broken").get_by_role("link").nth(1).click()
+    with journey(seen, "/", clicks=3) as page:
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name="Jobs").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
+        failed = page.get_by_role("navigation", name="State").get_by_role("link", name="failed")
+        failed.click()
+        expect(page).to_have_url(re.compile("/jobs\\?state=failed$"))
+        # A click into the list before would be lost with it.
+        expect(failed).to_have_attribute("aria-current", "page")
+        page.get_by_role("row").filter(has_text="broken").get_by_role("link").nth(1).click()
 
-    verdict = page.locator(".verdict")
-    expect(verdict).to_contain_text("The run failed: the window is not judged")
-    expect(verdict).to_contain_text("broken.py, line 3")
-    expect(verdict).to_contain_text("TypeJSONDecodeErrorRecord1")
-    expect(page.get_by_role("heading", name="Log")).to_be_visible()
-    expect(page.get_by_role("main")).to_contain_text("480 rows of 24 requests")
-    seen.check()
+        verdict = page.locator(".verdict")
+        expect(verdict).to_contain_text("The run failed: the window is not judged")
+        expect(verdict).to_contain_text("broken.py, line 3")
+        expect(verdict).to_contain_text("TypeJSONDecodeErrorRecord1")
+        expect(page.get_by_role("heading", name="Log")).to_be_visible()
+        expect(page.get_by_role("main")).to_contain_text("480 rows of 24 requests")
+
+
+def test_an_endpoint_without_monitor_is_set_up(seen, site):
+    with journey(seen, "/", clicks=2) as page:
+        row = page.get_by_role("row").filter(has_text="prices")
+        expect(row).to_contain_text("no monitor")
+        row.get_by_role("link", name="none").first.click()
+        expect(page.get_by_role("main")).to_contain_text(
+            "No data quality monitor watches this endpoint yet"
+        )
+        text = page.get_by_role("code").filter(has_text="kind: Monitor").inner_text()
+
+        answer = site.running.apply(yaml.safe_load(text))
+
+        assert answer.status_code == 200, answer.text
+        page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name="Fleet").click()
+        expect(row.get_by_role("link", name="No window yet")).to_be_visible()
+
+
+def test_what_the_workers_of_an_endpoint_printed(seen):
+    with journey(seen, "/", clicks=2) as page:
+        page.get_by_role("link", name="prices", exact=True).click()
+        page.get_by_role("link", name="Logs", exact=True).click()
+        printed = page.get_by_role("region", name="Printed lines, the newest first")
+        lines = printed.get_by_role("row")
+        expect(lines).to_have_count(2)
+        expect(lines.last).to_contain_text("asked about 5 rows")
+
+        page.get_by_role("searchbox", name="Filter").fill("no such words")
+        expect(page.get_by_role("main")).to_contain_text("No line holds this text.")
 
 
 def test_run_now_is_the_scheduler_s_and_outlives_the_tab(seen, visits, url, site):
-    page = seen.open("/jobs?view=schedules")
-    row = page.get_by_role("row").filter(has_text="first")
-    expect(row).to_contain_text("No window yet")
-    row.get_by_role("button", name="Run now").click()
-    expect(page.locator("#said")).to_contain_text("Queued 1 window; a scheduler runs")
-    queued = page.get_by_role("region", name="Windows that wait for a scheduler")
-    expect(queued).to_contain_text("waits for a scheduler")
+    with journey(seen, "/", clicks=3) as page:
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name="Jobs").click()
+        page.get_by_role("link", name="Schedules").click()
+        row = page.get_by_role("row").filter(has_text="first")
+        expect(row).to_contain_text("No window yet")
+        row.get_by_role("button", name="Run now").click()
+        expect(page.locator("#said")).to_contain_text("Queued 1 window; a scheduler runs")
+        queued = page.get_by_role("region", name="Windows that wait for a scheduler")
+        expect(queued).to_contain_text("waits for a scheduler")
     page.close()
 
     other = visits(url)
-    with site.scheduling():
-        page = other.open("/jobs")
-        expect(page.get_by_role("region", name="Runs, the newest first")).to_contain_text(
-            "first", timeout=30_000
-        )
-        expect(page.get_by_role("heading", name="Queued")).to_have_count(0, timeout=30_000)
-    other.check()
+    with journey(other, "/jobs", clicks=0) as page, site.scheduling():
+        # The page asks again by itself.
+        expect(page.get_by_role("region", name="Runs, the newest first")).to_contain_text("first")
+        expect(page.get_by_role("heading", name="Queued")).to_have_count(0)
 
 
 def test_a_backfill_is_counted_first_and_what_waits_is_cancelled(seen, site):

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from driftline.access.authentication import COOKIE
 from tests.dashboard.conftest import Visit
 from tests.dashboard.guarded import ALARM, guarded
+from tests.dashboard.journey import CLICKS, COUNT_CLICKS
 
 pytestmark = pytest.mark.browser
 
@@ -80,6 +81,28 @@ def test_a_wrong_link_says_so_and_the_form_still_works(visit_guarded, site):
     expect(page.get_by_text("viewer", exact=True)).to_be_visible()
     overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert overflow <= 0
+
+
+def test_a_viewer_logs_in_and_is_refused_an_edit(visit_guarded, site):
+    seen = visit_guarded()
+    seen.page.add_init_script(COUNT_CLICKS)
+    page = seen.page
+    page.goto(f"{site.url}/login")
+    page.get_by_label("Token").fill(site.tokens["viewer"])
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("link", name="all alarms").click()
+    page.get_by_role("link", name=ALARM, exact=True).click()
+
+    silence = page.get_by_role("button", name="Silence", exact=True)
+    expect(silence).to_be_disabled()
+    expect(silence).to_have_attribute("title", "This takes the role operator; viewer has viewer.")
+    assert page.evaluate(CLICKS) <= 3
+    # Whoever enables it by hand is refused by the server.
+    silence.evaluate("button => { button.disabled = false; }")
+    page.get_by_label("Reason").fill("mine")
+    silence.click()
+    expect(page.get_by_role("status")).to_contain_text("operator")
+    assert site.audit(subject="viewer", limit=1)[0]["status"] == 403
 
 
 @pytest.mark.parametrize("way", ["a link", "a button"])
