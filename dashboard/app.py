@@ -36,7 +36,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.access.gate import Gate
 from driftline.access.principal import CURRENT
 from driftline.dashboard.actions import Actions, SendAs
-from driftline.dashboard.address import Address, parse
+from driftline.dashboard.address import Address, monitor_link, parse
 from driftline.dashboard.downloads import Downloads, Interface, Read
 from driftline.dashboard.guard import Guard
 from driftline.dashboard.login import PUBLIC, Login, refusal_page, to_login
@@ -65,6 +65,7 @@ from driftline.dashboard.queries.baselines import read_baseline
 from driftline.dashboard.queries.compared import read_compared
 from driftline.dashboard.queries.explained import read_explained
 from driftline.dashboard.queries.jobs import read_backfill, read_job, read_jobs
+from driftline.dashboard.queries.monitors import NoWindowError
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.stores import Stores
@@ -95,6 +96,11 @@ PLACES = (
     ("API", "/docs"),
 )
 """The links on top: words, and the paths that are its own, the first to lead to."""
+
+AWAY = (
+    "The database or the storage cannot be read now. This page tries again every 30 seconds; "
+    "driftline doctor says what is wrong."
+)
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -173,11 +179,14 @@ def render(stores: Stores, address: Address) -> html.Div:
             or _job_page(stores, address)
         )
         return found or missing(None)
+    except NoWindowError as error:
+        newest = {f"Newest window of {address.monitor}": monitor_link(address.monitor)}
+        return missing(str(error), address.page, newest)
     except NotFoundError as error:
         return missing(str(error), address.page)
     except (DriftlineError, SQLAlchemyError, OSError, ValueError) as error:
         log.exception("page failed page=%s monitor=%r", address.page, address.monitor)
-        reason = str(error) if isinstance(error, DriftlineError) else "a store cannot be read now"
+        reason = str(error) if isinstance(error, DriftlineError) else AWAY
         return problem("This page cannot be shown", reason)
 
 

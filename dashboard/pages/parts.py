@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import TypeVar
 
 from dash import dcc, html
@@ -128,9 +129,12 @@ def problem(title: str, reason: str) -> html.Div:
     return marked(html.Div(parts, className="lonely", role="alert"), data_title=title)
 
 
-def missing(reason: str | None, asked: str = "") -> html.Div:
+def missing(
+    reason: str | None, asked: str = "", ways: Mapping[str, str] = MappingProxyType({})
+) -> html.Div:
     """Show on a whole page what was not found, and lead on: to those of its kind, and back."""
-    links = [*([ELSEWHERE[asked]] if asked in ELSEWHERE else []), ("Go to the overview", "/")]
+    links = [*ways.items(), *([ELSEWHERE[asked]] if asked in ELSEWHERE else [])]
+    links.append(("Go to the overview", "/"))
     parts = [
         html.P("404", className="eyebrow"),
         html.H1("Not found", tabIndex=-1),

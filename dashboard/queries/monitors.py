@@ -67,6 +67,10 @@ def _runs(
     return _as_runs(connection, definition, rows), rows[0].baseline_version if rows else ""
 
 
+class NoWindowError(NotFoundError):
+    """The monitor is there, but not the window."""
+
+
 def with_window(
     connection: Connection, line: views.MonitorLine, stamp: str
 ) -> tuple[views.MonitorLine, views.WindowRun]:
@@ -79,7 +83,8 @@ def with_window(
         line = replace(line, runs=_around(connection, line.definition, stamp), are_newest=False)
         run = next((run for run in line.runs if run.stamp == stamp), None)
     if run is None:
-        raise NotFoundError(f'monitor "{line.name}" has no window "{stamp}"')
+        why = "none was judged then, or it is no longer kept"
+        raise NoWindowError(f'monitor "{line.name}" has no window "{stamp}": {why}')
     return line, run
 
 

@@ -7,13 +7,17 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import expect
 
 from driftline.dashboard.queries.stores import Stores
-from tests.dashboard.conftest import Visit
+from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
+from tests.dashboard.conftest import Visit, serving
+from tests.dashboard.seed import Seeded, make_engine
 from tests.servers.ports import free_port
+from tests.servers.postgres import open_url
 
 pytestmark = pytest.mark.browser
 
@@ -147,6 +151,43 @@ def test_a_page_that_takes_longer_than_the_refresh_appears(page, address, monkey
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
     assert len(calls) == 1
+
+
+def test_a_stopped_database_is_said_and_its_return_too(page, postgres, tmp_path):
+    engine = open_url(postgres.tcp_url(postgres.lend()))
+    with serving(Seeded(engine, str(tmp_path), datetime.now(UTC))) as url:
+        opened(page, url)
+        postgres.stop()
+        try:
+            page.get_by_role("link", name="Alerts", exact=True).click()
+            expect(page.get_by_role("heading", level=1)).to_have_text("This page cannot be shown")
+            expect(page.get_by_role("main")).to_contain_text("tries again every 30 seconds")
+        finally:
+            postgres.start()
+
+        page.clock.run_for(31_000)
+
+        expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
+    engine.dispose()
+
+
+def test_a_monitor_that_is_deleted_under_its_page_is_said_with_a_way_on(page, tmp_path):
+    engine, now = make_engine(tmp_path / "driftline.db"), datetime.now(UTC)
+    with engine.begin() as connection:
+        put_definition(connection, MonitorDefinition("shop", endpoint="e", baseline="b"), now)
+    with serving(Seeded(engine, str(tmp_path), now)) as url:
+        opened(page, url, "/monitors/shop")
+        expect(page.get_by_role("heading", level=1)).to_have_text("shop")
+        with engine.begin() as connection:
+            delete_definition(connection, "shop", now)
+
+        page.clock.run_for(31_000)
+
+        expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
+        expect(page.get_by_role("main")).to_contain_text('Monitor "shop" does not exist')
+        page.get_by_role("link", name="Go to the overview").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(NOTHING)
+    engine.dispose()
 
 
 def test_an_answer_that_is_an_error_is_said(page, address):

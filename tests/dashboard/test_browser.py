@@ -227,6 +227,15 @@ def test_hostile_feature_name_is_only_text(visit):
     seen.check()
 
 
+def test_a_link_to_a_window_that_is_no_longer_kept_leads_to_the_newest(visit):
+    page = visit().open(f"{MONITOR}?window=20120101T000000Z&feature=carrier#rows")
+    expect(page.get_by_role("main")).to_contain_text("or it is no longer kept")
+
+    page.get_by_role("link", name="Newest window of flights-data-quality").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("flights-data-quality")
+
+
 @pytest.mark.parametrize(
     "path", ["/nope", "/monitors/none", f"{MONITOR}?window=never", f"{MONITOR}?feature=none"]
 )
