@@ -15,45 +15,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import quote
 
 from playwright.sync_api import Browser, Error
 
+from tests.dashboard.all_pages import PAGES
 from tests.dashboard.conftest import HOSTILE, serving
 from tests.dashboard.measured_seed import seed_measured
-from tests.dashboard.policed_seed import BROKEN, DRIFTS, LATENCY, policed
+from tests.dashboard.policed_seed import policed
 from tests.dashboard.seed import seed
 from tests.servers.chromium import browser
 
 WIDTHS, THEMES = (1440, 390), ("light", "dark")
-MONITOR = "/monitors/flights-data-quality"
-BUG = f"{MONITOR}?window=20131118T000000Z"
-PAGES = {
-    "seeded": {
-        "fleet": "/", "endpoint": "/endpoints/flights", "drift": "/endpoints/flights/drift",
-        "traffic": "/endpoints/flights/traffic", "logs": "/endpoints/flights/logs",
-        "changes": "/endpoints/flights/changes", "monitor": f"{BUG}&feature=carrier",
-        "column": f"{MONITOR}/columns/carrier", "column-number": f"{MONITOR}/columns/dewp",
-        "explain": f"{MONITOR}/explain?window=20131118T000000Z&where=carrier%3DEDV",
-        "compare": "/compare?monitor=flights-data-quality&b=20131118T000000Z&feature=dewp",
-        "search": "/search?q=flights", "baseline": "/baselines/flights",
-        "strange-name": f"{MONITOR}?feature={quote(HOSTILE)}", "jobs": "/jobs",
-        "schedules": "/jobs?view=schedules", "audit": "/audit", "not-found": "/alarms/none",
-    },
-    "measured": {
-        "quality": "/endpoints/flights/quality", "fairness": "/endpoints/flights/fairness",
-        "attribution": "/endpoints/flights/attribution",
-        "monitor-quality": "/monitors/flights-quality", "monitor-bias": "/monitors/flights-bias",
-        "monitor-attribution": "/monitors/flights-attribution", "alarms": "/alarms",
-    },
-    "policed": {
-        "alarm": f"/alarms/{quote(LATENCY)}", "alarm-drift": f"/alarms/{quote(DRIFTS[0])}",
-        "composite": f"/alarms/{quote(BROKEN)}", "incidents": "/incidents",
-        "messages": "/messages", "silences": "/silences",
-    },
-}  # fmt: skip
-"""Pages by the installation that they are of."""
-
 WAIT_MS = 700
 """Charts draw after the page."""
 

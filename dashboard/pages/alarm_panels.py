@@ -67,7 +67,7 @@ def channels(view: StoryView) -> html.Section:
     if is_limited():
         return ui.panel(title, [ui.empty(UNTOLD)])
     if not view.channels:
-        why = "This alarm notifies nobody. Name a channel in its alarm_actions, then apply it."
+        why = "This alarm notifies no channel. Name one in its alarm_actions, then apply it."
         return ui.panel(title, [ui.empty(why, "driftline apply -f alarms.yaml")])
     body = ui.table(
         view.channels,

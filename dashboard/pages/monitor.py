@@ -385,7 +385,7 @@ def _summary(feature: Feature, listed: views.ContributingRows | None) -> str:
     """Return in one sentence what the figure shows: the violation whose rows are listed, if any."""
     if listed is not None:
         check = listed.violation.constraint_check_type
-        return f"Marked: {listed.phrase}, {check_words(check)}. {listed.violation.words}."
+        return f"Highlighted: {listed.phrase}, {check_words(check)}. {listed.violation.words}."
     if feature.set is None or not feature.tells_drift:
         return f"Shares of {feature.feature}."
     text = (

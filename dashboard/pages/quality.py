@@ -281,7 +281,7 @@ def _matrix(matrix: Confusion) -> html.Table:
         html.Tr([html.Th(name, scope="row"), *(_cell(matrix, truth, guess) for guess in size)])
         for truth, name in enumerate(matrix.classes)
     ]
-    caption = html.Caption("Confusion matrix: rows are the truth, columns the prediction")
+    caption = html.Caption("Confusion matrix: rows are the labels, columns the predictions")
     return html.Table([caption, html.Thead(html.Tr(heads)), html.Tbody(rows)], className="matrix")
 
 

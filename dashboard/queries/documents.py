@@ -134,7 +134,7 @@ class Feature(FeatureResult):
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Counts of a confusion matrix, shape (classes, classes): rows are the truth."""
+    """Counts of a confusion matrix, shape (classes, classes): rows are the labels."""
 
     classes: tuple[str, ...]
     counts: np.ndarray

@@ -177,7 +177,7 @@ def test_every_part_of_the_page_tells_the_same_violation(stores, seeded):
 
     assert feature.checks == ("unit_change_check",)
     assert rows.phrase == feature.violations[0].phrase != feature.set
-    assert f"Marked: {rows.phrase}, unit changed." in str(page)
+    assert f"Highlighted: {rows.phrase}, unit changed." in str(page)
     assert f"Changed most: {feature.set}" not in str(page)
     assert "by check: unit changed" in str(page)
     found = view.comparison

@@ -1,0 +1,34 @@
+"""Every page, by the installation that has something to show on it."""
+
+from urllib.parse import quote
+
+from tests.dashboard.conftest import HOSTILE
+from tests.dashboard.policed_seed import BROKEN, DRIFTS, LATENCY
+
+MONITOR = "/monitors/flights-data-quality"
+BUG = f"{MONITOR}?window=20131118T000000Z"
+PAGES = {
+    "seeded": {
+        "fleet": "/", "endpoint": "/endpoints/flights", "drift": "/endpoints/flights/drift",
+        "traffic": "/endpoints/flights/traffic", "logs": "/endpoints/flights/logs",
+        "changes": "/endpoints/flights/changes", "monitor": f"{BUG}&feature=carrier",
+        "column": f"{MONITOR}/columns/carrier", "column-number": f"{MONITOR}/columns/dewp",
+        "explain": f"{MONITOR}/explain?window=20131118T000000Z&where=carrier%3DEDV",
+        "compare": "/compare?monitor=flights-data-quality&b=20131118T000000Z&feature=dewp",
+        "search": "/search?q=flights", "baseline": "/baselines/flights",
+        "strange-name": f"{MONITOR}?feature={quote(HOSTILE)}", "jobs": "/jobs",
+        "schedules": "/jobs?view=schedules", "audit": "/audit", "not-found": "/alarms/none",
+    },
+    "measured": {
+        "quality": "/endpoints/flights/quality", "fairness": "/endpoints/flights/fairness",
+        "attribution": "/endpoints/flights/attribution", "set-up": "/endpoints/flights/drift",
+        "monitor-quality": "/monitors/flights-quality", "monitor-bias": "/monitors/flights-bias",
+        "monitor-attribution": "/monitors/flights-attribution", "alarms": "/alarms",
+    },
+    "policed": {
+        "alarm": f"/alarms/{quote(LATENCY)}", "alarm-drift": f"/alarms/{quote(DRIFTS[0])}",
+        "composite": f"/alarms/{quote(BROKEN)}", "incidents": "/incidents",
+        "messages": "/messages", "silences": "/silences",
+    },
+}  # fmt: skip
+"""Pages by their name, by installation."""
