@@ -77,7 +77,7 @@ class StepCounter:
                 continue
             values, _ = coerce(batch.column(name), "double")
             numbers = order.ordered(values)
-            with np.errstate(invalid="ignore"):
+            with np.errstate(invalid="ignore", over="ignore"):  # Endless steps are not counted.
                 steps = np.abs(np.diff(numbers))[near]
             known = np.isfinite(steps)
             codes = np.clip((steps[known].view(np.int64) >> SHIFT) - FIRST_CODE, 0, CODE_COUNT - 1)

@@ -105,3 +105,14 @@ def test_two_years_of_steps_of_a_column_are_small() -> None:
         column.steps = None
 
     assert with_steps - len(profile.to_bytes()) < 20 * 1024
+
+
+def test_steps_that_no_double_holds_are_not_counted() -> None:
+    rows = hourly(3)
+    rows.loc[[5, 7], "x"] = 1e308
+    rows.loc[[6, 8], "x"] = -1e308  # Of which pandas and numpy warn, and warnings are errors here.
+
+    counts = counted(rows)["x"].counts
+
+    # 23 steps a day; three between these four rows are endless.
+    assert counts.sum() == 3 * 23 - 3
