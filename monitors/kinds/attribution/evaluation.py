@@ -222,8 +222,8 @@ def _explained(
     making = replace(found.making, background=stored.making.background)
     note = ""
     if time_limit is not None:
-        note = time_limit.note(found.row_count, planned, LEAST_OF_WINDOW)
-    pointers = drawn.pointers[: found.row_count]
+        note = time_limit.note(found.asked_count, planned, LEAST_OF_WINDOW)
+    pointers = [drawn.pointers[at] for at in found.places.tolist()]
     return replace(found, making=making, pointers=pointers, time_note=note), total
 
 
@@ -244,6 +244,7 @@ def _seen(found: Explained, total: int) -> ExplainedWindow:
     return ExplainedWindow(
         importances, dict(found.expected), found.rows, found.making, total,
         signed=found.signed, pointers=found.pointers, time_note=found.time_note,
+        answers_note=found.answers_note,
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ from driftline.monitors.kinds.attribution.time_limit import (
     order_by_lot,
 )
 from driftline.monitors.results.row_references import Pointer
+from driftline.monitors.results.violation import plural
 from driftline.monitors.rows import BatchMaker
 from driftline.signature import ColumnType, Signature
 
@@ -115,6 +116,20 @@ class Explained:
     signed: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     pointers: Sequence[Pointer] = ()  # Where each row is found again; none when not asked for.
     time_note: str = ""  # How many rows a time limit left out, in words.
+    # Of rows that the model was asked about: which of them these are; and how many were asked.
+    places: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+    asked_count: int = 0
+
+    @property
+    def answers_note(self) -> str:
+        """How many rows the model left without a number, in words; empty for none."""
+        lacking = self.asked_count - len(self.places)
+        if not lacking:
+            return ""
+        return (
+            f"{lacking:,} of {plural(self.asked_count, 'explained row')} left out: the model "
+            "answered no number to them, or to some of their values among a background row's"
+        )
 
     @property
     def row_count(self) -> int:
@@ -155,9 +170,11 @@ def explain_reference(
         chosen, hours = chosen.take(pa.array(places)), hours[places]
     explained = _explain_within(limit, moved, chosen, hours, behind, predict)
     if limit is not None and (
-        note := limit.note(explained.row_count, chosen.num_rows, LEAST_OF_REFERENCE)
+        note := limit.note(explained.asked_count, chosen.num_rows, LEAST_OF_REFERENCE)
     ):
         told(note)
+    if explained.answers_note:
+        told(explained.answers_note)
     needs_background = explained.making.background != ""
     found = _kept(explained, behind if needs_background else behind.slice(0, 0))
     if explained.making.method != PERMUTATION:
@@ -189,7 +206,7 @@ def _explain_within(
         rows, hours = rows.take(pa.array(order)), None if hours is None else hours[order]
     go_on = going_on(limit, LEAST_OF_REFERENCE, rows.num_rows, moved)
     found = explain_rows(rows, background, predict, seed=SEED, method=method, go_on=go_on)
-    return replace(found, hours=None if hours is None else hours[: found.row_count])
+    return replace(found, hours=None if hours is None else hours[found.places])
 
 
 def _permuted(
@@ -219,7 +236,10 @@ def explain_rows(
     method: str | None = None,
     go_on: Callable[[int], bool] | None = None,
 ) -> Explained:
-    """Explain rows by the model's own method, or by permutations until `go_on` ends it."""
+    """Explain rows by the model's own method, or by permutations until `go_on` ends it.
+
+    Rows that the model has no number for are left out and counted; InputError where all are.
+    """
     known = predict if isinstance(predict, ModelPredictor) else None
     own_method = known.method if known is not None else PERMUTATION
     chosen = method or own_method
@@ -229,6 +249,9 @@ def explain_rows(
         chosen, units = PERMUTATION, known.units if known is not None else "answer"
         asked = predict if known is not None else taking_tables(predict, rows)
         found = explain(rows, background, asked, seed=seed, go_on=go_on)
+    is_number = np.asarray(np.isfinite(found.values).all(axis=(1, 2)))
+    if not is_number.any():
+        raise InputError("the model answered no number to any row; there is nothing to explain")
     labels = known.labels if known is not None else ()
     outputs = found.values.shape[1]
     if len(labels) != outputs:
@@ -239,13 +262,16 @@ def explain_rows(
         known.model if known is not None else "",
         "" if chosen == "tree_path_dependent" else table_digest(background),
     )
-    signed = {label: found.values[:, at].astype(np.float32) for at, label in enumerate(labels)}
+    values = found.values[is_number]
+    signed = {label: values[:, at].astype(np.float32) for at, label in enumerate(labels)}
     return Explained(
         tuple(rows.column_names),
         {label: np.abs(one) for label, one in signed.items()},
         {label: float(found.expected[at]) for at, label in enumerate(labels)},
         making,
         signed=signed,
+        places=np.flatnonzero(is_number),
+        asked_count=len(is_number),
     )
 
 

@@ -41,7 +41,8 @@ Integers = NDArray[np.int64]
 class Contributions:
     """What each feature contributed to each answer."""
 
-    values: Numbers  # Shape (N, K, M), in units of the model's answer.
+    # Shape (N, K, M), in units of the model's answer; not finite where it had none for a row.
+    values: Numbers
     expected: Numbers  # Mean answer over the background, shape (K,).
 
 
@@ -61,9 +62,9 @@ def explain(
 ) -> Contributions:
     """Explain the model's answers to rows against the mean over background rows.
 
-    ``values.sum(axis=2) + expected`` is the answers, but for rounding. InputError when an answer is
-    no number. `go_on` is told how many rows are explained, and says whether to explain more; only
-    the first ones are returned where it does not.
+    ``values.sum(axis=2) + expected`` is the answers, but for rounding. InputError when the answer
+    to a background row is no number. `go_on` is told how many rows are explained, and says whether
+    to explain more; only the first ones are returned where it does not.
     """
     whole = pa.concat_tables([rows, background.select(rows.column_names)]).combine_chunks()
     codes = _codes(whole)
@@ -71,6 +72,11 @@ def explain(
         [_ask(predict, whole.slice(at, max_rows)) for at in range(0, whole.num_rows, max_rows)]
     )
     count, depth = rows.num_rows, background.num_rows
+    if not np.isfinite(ends[count:]).all():
+        raise InputError(
+            "the model answered no number to a background row, which all others are compared with; "
+            "leave the rows out that it has no number for, and make the baseline again"
+        )
     random = np.random.default_rng(seed)
     parts = []
     part = max_rows if go_on is None else min(max_rows, ENDED_ROWS)
@@ -110,8 +116,6 @@ def _ask(predict: Predictor, rows: pa.Table) -> Numbers:
             f"the model answered {found.shape} to {rows.num_rows} rows; "
             f"expected ({rows.num_rows},) or ({rows.num_rows}, classes)"
         )
-    if not np.isfinite(found).all():
-        raise InputError("the model answered no number; attributions need one for every row")
     return found.reshape(rows.num_rows, -1)
 
 
@@ -169,7 +173,8 @@ class _Walks:
 
     def contributions(self, answers: Numbers) -> Numbers:
         """Share out the differences along the walks, shape (rows, K, M)."""
-        steps = np.diff(answers[self.index], axis=1)  # (W, M, K), in the order of the walk.
+        with np.errstate(invalid="ignore"):  # Of infinite answers, which are no numbers.
+            steps = np.diff(answers[self.index], axis=1)  # (W, M, K), in the order of the walk.
         own = np.take_along_axis(steps, self.rank[:, :, None], axis=1)
         forth, back = np.split(own, 2)
         pairs = (forth + back) / 2

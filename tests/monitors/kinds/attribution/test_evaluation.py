@@ -90,6 +90,43 @@ def test_a_reference_without_a_change_passes_and_is_told_in_numbers(
     assert [one["feature"] for one in details["ranking"]["label0"]["reference"]][:2] == ["a", "b"]
 
 
+def test_rows_without_a_number_are_left_out_and_counted(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    def lacking(rows: pa.Table) -> np.ndarray:
+        return np.where(rows["a"].to_numpy() == 9.0, np.nan, model(rows))
+
+    rows = weather(rng, 900)
+    broken = pa.concat_tables([rows, rows.slice(0, 3).set_column(0, "a", pa.array([9.0] * 3))])
+    report = judged(reference, broken, predict=lacking)
+
+    assert report.passed
+    assert report.details["explained_rows"] == 900
+    note = report.details["answers_note"]
+    assert note.startswith("3 of 903 explained rows left out: the model answered no number")
+    assert "answers_note" not in judged(reference, rows, predict=lacking).details
+    # The rows that are shown are those that were explained.
+    assert {one["row"] for one in report.details["rows"]["label0"]} <= set(range(900))
+
+    with pytest.raises(InputError, match="no number to any row"):
+        judged(reference, broken.slice(900), predict=lacking)
+
+
+def test_a_reference_leaves_rows_without_a_number_out_and_says_so() -> None:
+    rows, told = weather(np.random.default_rng(1), 400), []
+    infinite = rows["a"].to_numpy().max()
+
+    def lacking(asked: pa.Table) -> np.ndarray:
+        return np.where(asked["a"].to_numpy() == infinite, np.inf, model(asked))
+
+    found = explain_reference(
+        open_source(rows), Baseline.fit(rows), lacking, background=5, told=told.append
+    )
+
+    assert Attributions.from_arrow(found.attributions).rows["label0"].shape == (394, 5)
+    assert told[0].startswith("1 of 395 explained rows left out: ")
+
+
 def test_the_same_question_gives_the_same_bytes(
     reference: Baseline, rng: np.random.Generator, tmp_path: Path
 ) -> None:
