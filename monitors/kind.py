@@ -187,6 +187,12 @@ class Kind:
     default_alarms: tuple[Mapping[str, object], ...] = ()
     is_deployable: Callable[[Roles, bool], bool] | None = None
 
+    @property
+    def watched_windows(self) -> int:
+        """How many of the newest windows the alarms look at that a deployed one gets."""
+        periods = (one.get("evaluation_periods", 1) for one in self.default_alarms)
+        return max((one for one in periods if isinstance(one, int)), default=1)
+
     def evaluate(self, context: CheckContext) -> Report:
         """Judge a window, as SageMaker does where the context asks for it.
 

@@ -104,9 +104,9 @@ def _monitors(view: EndpointView) -> html.Section:
             "State": lambda line: _state(line, view.now),
             "Monitor": _monitor_name,
             "Newest windows": ui.strip,
-            "Window": lambda line: span(line.last) if line.last else "–",
-            "Rows": lambda line: count(line.last.row_count if line.last else None),
-            "Drift ÷ bound": lambda line: number(line.last.ratio if line.last else None),
+            "Window": lambda line: span(line.standing) if line.standing else "–",
+            "Rows": lambda line: count(line.standing.row_count if line.standing else None),
+            "Drift ÷ bound": lambda line: number(line.standing.ratio if line.standing else None),
             "Top cause": _top_cause,
         },
         label="Monitors",
@@ -152,15 +152,17 @@ def _monitor_name(line: MonitorLine) -> ui.Cell:
 
 
 def _top_cause(line: MonitorLine) -> ui.Cell:
-    if line.last is None:
+    if line.standing is None:
         return "waiting for its first window"
     kept = "no violations"
+    if line.standing.violation_count:  # Causes are kept of the newest window only.
+        kept = plural(line.standing.violation_count, "violation")
     if line.state == "insufficient":
         kept = "nothing could be judged"
     if line.expected:
         kept = f"{plural(line.expected, 'expected violation')}, no others"
     return ui.clipped(
-        line.last.failure or line.last.cause or suppressed_words(line.suppressed) or kept
+        line.standing.failure or line.standing.cause or suppressed_words(line.suppressed) or kept
     )
 
 

@@ -229,14 +229,14 @@ def _cell(kind: str, now: datetime, line: EndpointLine) -> ui.Cell:
     sign, word, tone = STATES[worst.state]
     if worst.overdue_since is not None:
         sign, word, tone = "◷", "Overdue", "soft"
-    last = worst.last
+    last = worst.standing
     words = f"{sign} {word}" + (f", {age(last.end, now)}" if last else "")
     href = monitor_link(worst.name, window=last.stamp if last else None)
     return html.A(words, href=href, className=f"chip {tone}", title=_title(worst))
 
 
 def _title(line: MonitorLine) -> str:
-    found = line.last and (line.last.failure or line.last.cause)
+    found = line.standing and (line.standing.failure or line.standing.cause)
     return f"{line.name}: {found}" if found else line.name
 
 

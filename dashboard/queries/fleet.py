@@ -125,8 +125,8 @@ def state_lines(
             suppressed=suppressed_columns(connection, definition)
             if definition.name in held else (),
         )  # fmt: skip
-        newest = line.last and line.last.execution
-        expected = next((one["expected"] for one in entries if one["execution"] == newest), None)
+        shown = line.standing and line.standing.execution
+        expected = next((one["expected"] for one in entries if one["execution"] == shown), None)
         lines.append(replace(line, expected=expected or 0))
     return tuple(lines)
 

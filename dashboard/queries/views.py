@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 import numpy as np
 
@@ -78,7 +79,8 @@ class MonitorLine:
     ``labelled`` counts the newest judged window's rows with a label, and all its rows, for kinds
     that need labels. ``overdue_since`` is when the next window should have been judged, if it was
     not. ``suppressed`` names the columns whose drift is suppressed now, since the baseline does not
-    fit. ``expected`` counts the newest judged window's violations that are marked as expected.
+    fit. ``expected`` counts the violations that are marked as expected, of the window by which it
+    stands.
     """
 
     definition: MonitorDefinition
@@ -115,9 +117,20 @@ class MonitorLine:
         return next(judged, self.runs[-1] if self.runs else None)
 
     @property
+    def standing(self) -> WindowRun | None:
+        """The window that says how it stands: the newest that was judged.
+
+        Where labels come late, the newest in violation, if it is among as many as the alarms look
+        at that are deployed with such a monitor.
+        """
+        judged = (run for run in reversed(self.runs) if run.state != "unlabelled")
+        watched = islice(judged, self.definition.kind_value.watched_windows)
+        return next((run for run in watched if run.state == "violations"), self.last)
+
+    @property
     def state(self) -> WindowState:
-        """The state of the newest judged window; ``waiting`` before the first one."""
-        return self.last.state if self.last else "waiting"
+        """The state of the window by which it stands; ``waiting`` before the first one."""
+        return self.standing.state if self.standing else "waiting"
 
     @property
     def rank(self) -> int:

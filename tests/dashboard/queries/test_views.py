@@ -1,0 +1,53 @@
+"""How a monitor stands, by its newest windows."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from driftline.dashboard.pages.endpoint import _top_cause
+from driftline.dashboard.queries.views import MonitorLine, WindowRun
+from driftline.monitors.definitions import MonitorDefinition
+
+START, WEEK = datetime(2026, 1, 5, tzinfo=UTC), timedelta(weeks=1)
+
+
+def line_of(kind: str, *states: str) -> MonitorLine:
+    """Return a monitor with a window a week, oldest first."""
+    runs = [
+        WindowRun(START + at * WEEK, START + (at + 1) * WEEK, str(at), str(at), state, 100,
+                  2 * (state == "violations"), 0, None)
+        for at, state in enumerate(states)
+    ]  # fmt: skip
+    return MonitorLine(
+        MonitorDefinition("weekly", "flights", "flights", kind=kind), "", tuple(runs)
+    )
+
+
+BAD = ("violations", "ok", "ok", "ok")
+
+
+@pytest.mark.parametrize(
+    ("kind", "states", "stands", "window"),
+    [
+        # Labels came late: the alarm that is deployed looks at four windows, and is in ALARM.
+        ("model-quality", ("ok", *BAD), "violations", "1"),
+        ("bias", (*BAD, "unlabelled"), "violations", "0"),
+        ("bias", ("violations", *BAD), "violations", "1"),
+        ("model-quality", (*BAD, "ok"), "ok", "4"),
+        ("model-quality", (*BAD, "failed"), "failed", "4"),
+        # Others look at the newest window alone.
+        ("data-quality", ("violations", "ok"), "ok", "1"),
+        ("joint", BAD, "ok", "3"),
+    ],
+)
+def test_a_monitor_stands_by_as_many_windows_as_its_alarm_looks_at(kind, states, stands, window):
+    line = line_of(kind, *states)
+
+    assert (line.state, line.standing.stamp) == (stands, window)
+    assert ("2 violations" in str(_top_cause(line))) == (stands == "violations")
+
+
+def test_a_monitor_without_windows_waits():
+    line = line_of("bias")
+
+    assert (line.state, line.standing) == ("waiting", None)
