@@ -12,7 +12,13 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
-from driftline.dashboard.pages.metric_list import WITHIN_SEASON, Choose, metric_list, worse_side
+from driftline.dashboard.pages.metric_list import (
+    WITHIN_BOUND,
+    Choose,
+    metric_list,
+    told_label,
+    worse_side,
+)
 from driftline.dashboard.pages.quality import quality_parts
 from driftline.dashboard.queries.views import KindView, WindowRun
 from driftline.dashboard.words import (
@@ -86,15 +92,15 @@ def verdict_of(view: KindView, run: WindowRun) -> html.Div:
     tones = {"ok": "ok", "failed": "failed"} | dict.fromkeys(
         ("unlabelled", "insufficient", "empty", "stopped"), "none"
     )
-    season = _within_season(view)
+    near = _within_bound(view)
     tone = tones.get(run.state, "alarm" if run.hard_count else "soft")
-    if season and tone == "ok":
+    if near and tone == "ok":
         tone = "soft"
     lines: list[ui.Cell] = [html.H2(verdict(view, run)), *windows.failed_lines(run)]
     gravest = [one for one in view.found.gravest_first if one.words not in (run.cause or "")]
     causes = [one.named for one in gravest[:CAUSES_SHOWN]]
     lines += [html.P(one, className="cause") for one in (run.cause, *causes) if one]
-    lines += [html.P(one, className="cause") for one in season]
+    lines += [html.P(one, className="cause") for one in near]
     if unjudged := unjudged_sentence(unjudged_metrics(view.found.metrics), "metric"):
         lines.append(html.P(sentence(unjudged), className="cause"))
     lines += windows.note_lines(view)
@@ -110,15 +116,16 @@ def verdict_of(view: KindView, run: WindowRun) -> html.Div:
     return ui.verdict_box(tone, *lines)
 
 
-def _within_season(view: KindView) -> list[str]:
+def _within_bound(view: KindView) -> list[str]:
     """Return which metrics are worse than the reference but no violation, a sentence a side."""
     sides: dict[str, list[str]] = {}
     for one in view.found.metrics:
         if side := worse_side(one):
-            where = " ".join(part for part in (one.group, one.label) if part)
+            label = told_label(one, view.found.metrics)
+            where = " ".join(part for part in (one.group, label) if part)
             name = title_of(one.name) + (f" of {where}" if where else "")
             sides.setdefault(side, []).append(name)
-    return [sentence(f"{', '.join(names)}: {side} {WITHIN_SEASON}")
+    return [sentence(f"{', '.join(names)}: {side} {WITHIN_BOUND}")
             for side, names in sides.items()]  # fmt: skip
 
 
@@ -144,10 +151,11 @@ def over_time(view: KindView, run: WindowRun) -> html.Section:
     broken = int(history.violated.sum())
     apart = int(history.apart.sum())
     side = "lower" if metric.operator == "LessThanThreshold" else "higher"
-    more = f", {apart} {side} {WITHIN_SEASON}" if apart else ""
+    more = f", {apart} {side} {WITHIN_BOUND}" if apart else ""
     summary = f"{plural(known, 'window')} measured, {broken} in violation{more}; shown: {span(run)}"
     title = f"{title_of(metric.name)}{f' of {metric.group}' if metric.group else ''}"
-    title += f", {metric.label}" if metric.label else ""
+    label = told_label(metric, view.found.metrics)
+    title += f", {label}" if label else ""
     title = title[:1].upper() + title[1:]
     name, meaning = html.B(title_of(metric.name)), metric_spec(metric.name).meaning
     parts = [html.P([name, f": {meaning}."], className="note")] if meaning else []

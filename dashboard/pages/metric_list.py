@@ -17,7 +17,7 @@ Choose = Callable[[Mapping[str, str | None]], str]
 """The address of the same page with something else chosen: a metric, a facet, a threshold."""
 
 SHOWN = 60
-WITHIN_SEASON = "than the reference (intervals apart), within what season explains"
+WITHIN_BOUND = "than the reference (intervals apart), within the bound"
 """What stands between none and a violation: no chance, and no more than the bound leaves room."""
 
 
@@ -40,8 +40,13 @@ def result_words(one: MetricResult) -> str:
         why = one.note or one.unbounded
         return f"– {reason(why)}" if why else "– shown, not judged"
     side = worse_side(one)
-    words = f"◇ {side} {WITHIN_SEASON}" if side else "✓ within its bound"
+    words = f"◇ {side} {WITHIN_BOUND}" if side else "✓ within its bound"
     return f"{words}; no interval: {one.unbounded}" if one.unbounded else words
+
+
+def told_label(one: MetricResult, metrics: Sequence[MetricResult]) -> str:
+    """Return a metric's label; "" where all have the same: ``label0`` of a model's only output."""
+    return one.label if len({other.label for other in metrics}) > 1 else ""
 
 
 def metric_link(one: MetricResult, choose: Choose) -> html.A:
@@ -65,7 +70,7 @@ def metric_list(
         return f"{one.count:,}{share}" if one.count else "–"
 
     def name(one: MetricResult) -> ui.Cell:
-        about = (ui.faint(words) for words in (one.group, one.label) if words)
+        about = (ui.faint(words) for words in (one.group, told_label(one, metrics)) if words)
         return ui.stack(metric_link(one, choose), *about)
 
     return ui.numbers(

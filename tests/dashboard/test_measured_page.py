@@ -326,7 +326,7 @@ def test_allowed_side_of_a_bound_is_the_one_without_violation(stores):
     assert high["x1"] == 0.05
 
 
-def test_worse_than_the_reference_within_season_is_neither_fine_nor_a_violation(stores):
+def test_worse_than_the_reference_within_the_bound_is_neither_fine_nor_a_violation(stores):
     view = stores.measured("flights-quality", None, None)
     auc = MetricResult(
         "auc", 0.6, low=0.58, high=0.62, reference=0.7, reference_low=0.68, reference_high=0.72,
@@ -344,7 +344,7 @@ def test_worse_than_the_reference_within_season_is_neither_fine_nor_a_violation(
 
     page = str(page_of.page(shown))
 
-    words = "lower than the reference (intervals apart), within what season explains"
+    words = "lower than the reference (intervals apart), within the bound"
     assert f"AUC: {words}." in page
     assert page.count("tile soft") == 1
     assert "verdict small soft" in page
