@@ -39,24 +39,29 @@ class Unpacked:
     """Folders of this user's unpacked archives, each locked by the workers that use it."""
 
     def __init__(self) -> None:
-        self._locks: dict[Path, int] = {}  # Open for as long as this process lives.
+        self._locks: dict[Path, int] = {}  # By archive, until it is released or this process ends.
 
     def folder(self, archive: Path) -> Path:
         """Return the folder that holds what is in an archive, unpacked if it is not yet."""
-        place = _own_folder()
+        place = own_folder()
         with archive.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         target = place / digest
-        if target in self._locks:
+        if archive in self._locks:
             return target
         while True:
             lock = lock_file(place / f"{digest}.lock", fcntl.LOCK_SH)
             assert lock is not None  # It waits.
             if target.exists():
-                self._locks[target] = lock
+                self._locks[archive] = lock
                 return target
             os.close(lock)
             _unpack_alone(archive, target)
+
+    def release(self, archive: Path) -> None:
+        """Let go of an archive's folder: it is removed when another one is unpacked."""
+        if (lock := self._locks.pop(archive, None)) is not None:
+            os.close(lock)
 
 
 def _unpack_alone(archive: Path, target: Path) -> None:
@@ -155,7 +160,7 @@ def _link(
     target.hardlink_to(folder / named)
 
 
-def _own_folder() -> Path:
+def own_folder() -> Path:
     """Return a folder for temporary files that is this user's alone."""
     folder = Path(tempfile.gettempdir()) / f"driftline-models-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

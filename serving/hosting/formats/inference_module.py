@@ -6,7 +6,9 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +16,7 @@ from typing import Any
 
 from driftline.errors import InputError
 from driftline.serving.hosting.formats import default_functions
+from driftline.serving.hosting.formats.archive import own_folder
 from driftline.serving.hosting.formats.model_format import BodyModel, ModelError, ModelFailedError
 
 # How many arguments each is called with; one more is the context.
@@ -21,6 +24,9 @@ FUNCTIONS = {"model_fn": 1, "input_fn": 2, "predict_fn": 2, "output_fn": 2, "tra
 # The types whose bodies functions get as text.
 _TEXT = (default_functions.JSON, default_functions.CSV)
 DEFAULT_ACCEPT = default_functions.JSON
+# What code of SageMaker's containers looks for.
+_VARIABLES = ("SM_MODEL_DIR", "SAGEMAKER_SUBMIT_DIRECTORY")
+_IMPORTING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +102,34 @@ class InferenceModule(BodyModel):
         )
 
 
+@contextmanager
+def imports_apart() -> Iterator[None]:
+    """Import modules of artefacts, one artefact at a time, so that the next one gets its own.
+
+    For a process that holds many: each has a module ``inference``, and others of the same names
+    beside it. A function that imports one of these only when it is called does not find it.
+    """
+    with _IMPORTING:
+        path, before = list(sys.path), {name: os.environ.get(name) for name in _VARIABLES}
+        try:
+            yield
+        finally:
+            sys.path[:] = path
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+            place = f"{own_folder()}{os.sep}"
+            for name, module in list(sys.modules.items()):
+                if str(getattr(module, "__file__", None)).startswith(place):
+                    del sys.modules[name]
+            for entry in [one for one in sys.path_importer_cache if one.startswith(place)]:
+                del sys.path_importer_cache[entry]
+
+
 def _imported(file: Path, model_dir: Path) -> ModuleType:
     """Import the module, with its folder on the path as in SageMaker's containers."""
-    os.environ["SM_MODEL_DIR"] = str(model_dir)
-    os.environ["SAGEMAKER_SUBMIT_DIRECTORY"] = str(file.parent)
+    os.environ.update(zip(_VARIABLES, (str(model_dir), str(file.parent)), strict=True))
     if str(file.parent) not in sys.path:
         sys.path.insert(0, str(file.parent))
     spec = importlib.util.spec_from_file_location(file.stem, file)

@@ -15,7 +15,9 @@ def library(name: str, file: Path, *, install: str | None = None) -> ModuleType:
         # Here, not above: whoever serves other models needs none of these libraries.
         return importlib.import_module(name)
     except ImportError as error:
+        missing = (error.name or name).partition(".")[0]
+        needs = "" if missing == name else f" and needs {missing}"
         raise ModelError(
-            f"{file.name} is a model of {name}, which is not installed where models run; "
-            f"install it there (pip install {install or name})"
+            f"{file.name} is a model of {name}{needs}, which is not installed where models run; "
+            f"install it there (pip install {missing if needs else install or name})"
         ) from error

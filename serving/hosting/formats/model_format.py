@@ -77,8 +77,8 @@ class ModelFormat:
     has_common_suffix
         Whether files of these suffixes are more often something else: in a folder, a model of any
         other format goes first.
-    marker
-        The file that makes a folder that holds it a model of this format, as a whole; "": none.
+    markers
+        Files of which each makes a folder that holds it a model of this format, as a whole.
     """
 
     suffixes: tuple[str, ...]
@@ -86,7 +86,7 @@ class ModelFormat:
     runs_code: bool = False
     noun: str = "a file"
     has_common_suffix: bool = False
-    marker: str = ""
+    markers: tuple[str, ...] = ()
 
     def read(self, path: Path) -> object:
         """Read a model; only ever in a worker process."""

@@ -2,45 +2,74 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
+
+from driftline.serving.hosting.formats import tensorflow, torch
 from driftline.serving.hosting.formats.archive import Unpacked
 from driftline.serving.hosting.formats.inference_module import InferenceModule
-from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.formats.model_format import BodyModel, ModelError
 from driftline.serving.hosting.formats.table import ARCHIVE, MODEL_FORMATS, find_model
 
-_unpacked = Unpacked()
+UNPACKED = Unpacked()
 
 
 def read(path: Path) -> object:
     """Read an artefact: as the model in it, or as the functions that answer for it."""
-    folder = _unpacked.folder(path)
+    folder = UNPACKED.folder(path)
     code = folder / "code" / "inference.py"
-    _refuse_requirements(folder / "code" / "requirements.txt")
+    _require_installed(folder / "code" / "requirements.txt")
     if not code.is_file():
         return _model_in(folder)
     module = InferenceModule(code, folder)
     model = module.load(folder) if module.has_model_fn else _model_in(folder)
     if not module.has_own_bodies:
-        return model
+        return torch.of_module(model, path) if torch.is_module(model) else model
+    if isinstance(model, BodyModel):
+        raise ModelError(
+            f"{path.name} has functions of its own beside a model that reads bodies itself; "
+            "add model_fn to them"
+        )
     module.model = model
     return module
 
 
 def _model_in(folder: Path) -> object:
     """Read the model file that stands at the top of an artefact."""
-    stored = find_model(folder)
+    versioned = tensorflow.newest_version(folder)
+    stored = find_model(folder if versioned is None else versioned)
     if stored.format is MODEL_FORMATS[ARCHIVE]:
         raise ModelError(f"{stored.path.name} is an archive in an archive; expected a model file")
     return stored.format.read(stored.path)
 
 
-def _refuse_requirements(file: Path) -> None:
+def _require_installed(file: Path) -> None:
+    """Refuse what asks for packages that are not there, or for others than are there."""
     if not file.is_file():
         return
-    lines = [line.partition("#")[0].strip() for line in file.read_text().splitlines()]
-    if wanted := [line for line in lines if line]:
+    lines = [line.partition(" #")[0].strip() for line in file.read_text().splitlines()]
+    asked = [line for line in lines if line and not line.startswith("#")]
+    if missing := [why for line in asked if (why := _missing(line))]:
         raise ModelError(
-            f"code/requirements.txt asks for {', '.join(wanted[:5])[:200]}, and driftline installs "
-            "nothing; install them where models run, and leave the file out of the archive"
+            f"code/requirements.txt asks for {', '.join(missing[:5])[:300]}, and driftline "
+            "installs nothing; install them where models run"
         )
+
+
+def _missing(line: str) -> str:
+    """Return what of a line of requirements is not installed here; "" if all is."""
+    try:
+        asked = Requirement(line)
+    except InvalidRequirement:  # An option of pip, or a file.
+        return line
+    if asked.marker is not None and not asked.marker.evaluate():
+        return ""
+    try:
+        found = version(asked.name)
+    except PackageNotFoundError:
+        return line
+    if asked.url is not None or not asked.specifier.contains(found, prereleases=True):
+        return f"{line} ({found} is installed)"
+    return ""

@@ -29,7 +29,28 @@ MODEL_FORMATS: Mapping[str, ModelFormat] = {
         (".tar.gz", ".tgz"), f"{_HERE}.sagemaker:read", runs_code=True, noun="an archive"
     ),
     "mlflow": ModelFormat(
-        (), f"{_HERE}.mlflow:read", runs_code=True, noun="a model of MLflow", marker="MLmodel"
+        (), f"{_HERE}.mlflow:read", runs_code=True, noun="a model of MLflow", markers=("MLmodel",)
+    ),
+    # Networks are programs: their files may read and write others, or hold pickles.
+    "keras": ModelFormat(
+        (".keras", ".h5"), f"{_HERE}.keras:read", runs_code=True, noun="a model of Keras"
+    ),
+    "tensorflow": ModelFormat(
+        (),
+        f"{_HERE}.tensorflow:read",
+        runs_code=True,
+        noun="a model of TensorFlow",
+        markers=("saved_model.pb",),
+    ),
+    "torch": ModelFormat(
+        (".pt", ".pth", ".pt2"), f"{_HERE}.torch:read", runs_code=True, noun="a model of PyTorch"
+    ),
+    "hugging_face": ModelFormat(
+        (),
+        f"{_HERE}.hugging_face:read",
+        runs_code=True,
+        noun="a model of Hugging Face",
+        markers=("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"),
     ),
 }
 
@@ -99,7 +120,7 @@ def format_of(file: Path) -> ModelFormat | None:
 
 def _in_folder(folder: Path) -> StoredModel:
     for whole in model_formats().values():
-        if whole.marker and (folder / whole.marker).is_file():
+        if any((folder / marker).is_file() for marker in whole.markers):
             return StoredModel(folder, whole)
     files = sorted(folder.iterdir())
     models = [StoredModel(file, one) for file in files if (one := format_of(file)) is not None]

@@ -12,11 +12,9 @@ from pathlib import Path
 from driftline.errors import InputError
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.formats.table import (
-    ARCHIVE,
-    MODEL_FORMATS,
     StoredModel,
     format_of,
-    model_formats,
+    model_suffixes,
     require_trusted,
 )
 
@@ -55,11 +53,10 @@ def require_servable(name: str, *, trust_pickle: bool) -> None:
     Raises
     ------
     ModelError
-        When its format is none, is not trusted, or needs a process of its own.
+        When its format is none, or is not trusted.
     """
     found = format_of(Path(name))
-    if found is None or found is MODEL_FORMATS[ARCHIVE]:
-        known = [one for one in model_formats().values() if one is not MODEL_FORMATS[ARCHIVE]]
-        expected = ", ".join(suffix for one in known for suffix in one.suffixes)
+    if found is None:
+        expected = ", ".join(model_suffixes())
         raise ModelError(f'model "{name}": expected a file with one of the suffixes {expected}')
     require_trusted(StoredModel(Path(name), found), trust_pickle=trust_pickle)

@@ -14,13 +14,16 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from driftline.errors import InputError
+from driftline.serving.hosting.formats.table import ARCHIVE, MODEL_FORMATS, format_of
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.multi_model.alike import require_alike
 from driftline.serving.hosting.multi_model.held_models import HeldModels, resident_bytes
@@ -156,7 +159,7 @@ class ManyModels:
         """Load a model; in a thread of its own."""
         before, began = resident_bytes(), time.perf_counter()
         try:
-            one.model = load({**self._launch, "path": one.path}, self._expected)
+            one.model = self._loaded(Path(one.path))
             if self._like is not None:
                 require_alike(description_of(one.model), self._like)
         except InputError as error:
@@ -169,6 +172,24 @@ class ManyModels:
         one.grown = resident_bytes() - before
         self._done.put(one)
         self._ring.send(b"1")
+
+    def _loaded(self, path: Path) -> Held:
+        """Load a model's file; what an archive is unpacked to stays for as long as the model."""
+        header = {**self._launch, "path": str(path)}
+        if format_of(path) is not MODEL_FORMATS[ARCHIVE]:
+            return load(header, self._expected)
+        # Here: most models are no archives.
+        from driftline.serving.hosting.formats.inference_module import imports_apart
+        from driftline.serving.hosting.formats.sagemaker import UNPACKED
+
+        try:
+            with imports_apart():
+                model = load(header, self._expected)
+        except BaseException:
+            UNPACKED.release(path)
+            raise
+        weakref.finalize(model, UNPACKED.release, path)
+        return model
 
     def _finish(self, one: _Load) -> None:
         """Hold a model that was loaded, and answer who waits for it."""

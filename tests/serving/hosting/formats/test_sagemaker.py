@@ -148,10 +148,19 @@ def test_code_that_cannot_be_served_is_refused_in_a_sentence(code, sentence, loa
         load(code)
 
 
-def test_requirements_are_refused_by_their_names(load):
-    with pytest.raises(ModelError, match=r"asks for pandas==2\.0, nltk, and driftline installs"):
-        load(MODEL_FN, **{"code/requirements.txt": "# what we need\npandas==2.0\nnltk # words\n"})
+def test_requirements_that_are_not_met_are_refused_by_their_names(load):
+    asked = "# what we need\npandas==2.0\nnltk # words\n-r others.txt\n"
+    with pytest.raises(
+        ModelError, match=r"asks for pandas==2\.0 \([\d.]+ is installed\), nltk, -r"
+    ):
+        load(MODEL_FN, **{"code/requirements.txt": asked})
     load(MODEL_FN, **{"code/requirements.txt": "# nothing\n\n"})
+
+
+def test_requirements_that_are_met_are_no_reason_to_refuse(load):
+    asked = "pandas>=2 # frames\nscikit_learn\nnltk; python_version < '3'\n"
+
+    load(MODEL_FN, **{"code/requirements.txt": asked})
 
 
 def test_code_imports_what_lies_beside_it(load):

@@ -20,6 +20,7 @@ from driftline.alerts.metrics.datapoint import metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.capture.tables.dataset import Dataset
 from tests.serving.conftest import NOW
+from tests.serving.hosting.formats.archives import pack
 from tests.serving.hosting.multi_model.conftest import store_frame
 
 ROW = "0.5,0.1,0"
@@ -255,3 +256,44 @@ def test_memory_and_its_metrics_follow_what_is_asked(stores: Any, ask: Any, pref
     assert told("ModelLoadingTime")[0] == 5
     assert told("ModelDownloadingTime")[0] == 4  # The file of 01 was still there.
     assert told("ModelUnloadingTime")[0] == 3
+
+
+CODE = """
+import os, beside
+def model_fn(folder): return os.environ["SM_MODEL_DIR"] == folder
+def predict_fn(data, model): return [beside.WORD, model]
+"""
+
+
+def test_archives_have_modules_of_their_own_and_leave_no_folder_behind(
+    stores: Any, ask: Any, prefix: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    unpacked = tmp_path / "tmp" / f"driftline-models-{os.getuid()}"
+    unpacked.parent.mkdir()
+    monkeypatch.setenv("TMPDIR", str(unpacked.parent))
+    for number in range(6):
+        members = {"code/inference.py": CODE, "code/beside.py": f"WORD = {number}"}
+        # Of 4 MiB, so that two fit.
+        pack(prefix / f"{number}.tar.gz", {**members, "numbers": os.urandom(4 << 20)})
+    server = stores(is_signed=False, trust_pickle=True, memory_limit_mb=16)
+
+    for number in (0, 1, 0, 2, 3, 4, 5):
+        answer = ask(server, f"{number}.tar.gz", more={"accept": "application/json"})
+        assert (answer.status_code, answer.text) == (200, f"[{number}, 1]")
+    refused = pack(prefix / "bad.tar.gz", {"code/inference.py": "import beside"})
+    assert ask(server, refused.name).status_code == 424
+
+    # Of those in memory, of the one that last made room, and of the one that was refused.
+    assert len([one for one in unpacked.iterdir() if one.is_dir()]) <= 4
+    server.sink_all()
+    rows = Dataset(str(server.root), "stores").open().to_table(["model"]).to_pylist()
+    assert Counter(row["model"] for row in rows)["0.tar.gz"] == 2
+
+
+def test_an_archive_with_nothing_but_a_model_is_alike_with_files(
+    stores: Any, ask: Any, prefix: Path, store_models: Any
+) -> None:
+    pack(prefix / "a.tar.gz", {"m.skops": store_models[0].read_bytes()})
+    server = stores(trust_pickle=True)
+
+    assert ask(server, "a.tar.gz").text == ask(server, "north/00.skops").text

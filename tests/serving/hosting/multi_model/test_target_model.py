@@ -51,10 +51,11 @@ def test_what_passes_stays_below_its_prefix(text: str) -> None:
 
 
 def test_files_that_no_worker_would_load_are_refused_by_their_names() -> None:
-    for name in ("a.exe", "a", "a.tar.gz"):
+    for name in ("a.exe", "a", "a.tar"):
         with pytest.raises(ModelError, match="suffixes"):
             require_servable(name, trust_pickle=True)
-    with pytest.raises(ModelError, match="trust_pickle"):
-        require_servable("a.joblib", trust_pickle=False)
-    require_servable("a.joblib", trust_pickle=True)
+    for name in ("a.joblib", "a.tar.gz"):
+        with pytest.raises(ModelError, match="trust_pickle"):
+            require_servable(name, trust_pickle=False)
+        require_servable(name, trust_pickle=True)
     require_servable("a.skops", trust_pickle=False)
