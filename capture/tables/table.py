@@ -187,11 +187,14 @@ class DeltaFolder:
         rows: pa.Table,
         watermarks: Mapping[str, int],
         offsets: Mapping[str, int] | None = None,
+        *,
+        after: Mapping[str, int] | None = None,
     ) -> int:
         """Commit rows and watermarks in one step; return the number of rows.
 
         ``offsets``: how far the rows reach in each partition of a broker, kept as ``k/<partition>``
-        to be looked up; what counts are the watermarks of the spools.
+        to be looked up; what counts are the watermarks of the spools. ``after``: where spools have
+        to stand, for a writer that goes on where it left off unless another one came in between.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             table = self._ready(rows.schema)
@@ -201,6 +204,8 @@ class DeltaFolder:
                     raise WatermarkMovedError(
                         f'table "{self.uri}": spool {spool} stands past {seq} already'
                     )
+            if after is not None and seen != after:
+                raise WatermarkMovedError(f'table "{self.uri}": {seen} stand, not {after}')
             try:
                 self._commit(table, rows, watermarks, offsets or {})
             except CommitFailedError as error:

@@ -2,6 +2,8 @@
 
 Stored before each checkpoint. A process that goes on behind a checkpoint sends the model the same
 records again; their ids are made of the job and their place, so the table has each of them once.
+What a process stored before it was killed, or stores while it does not know that another one has
+the job, is looked for until it is passed, and when the job's watermark tells of another writer.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from driftline.capture.redaction.redactor import Redactor
-from driftline.capture.sagemaker.importing import store_lines
+from driftline.capture.sagemaker.importing import LineStore
 from driftline.errors import ConflictError, UnavailableError, UndecidedError
 from driftline.formats.capture_line import CaptureLine, Side, encoding_of, write_line
 from driftline.formats.media_types import TEXT_MEDIA_TYPES
@@ -36,6 +38,7 @@ Store = Callable[[TransformJob, Sequence[bytes]], None]
 
 def capture_into(engine: Engine, root: str, redactor: Redactor | None) -> Store:
     """Return what stores a job's captured requests, those that are not in their table yet."""
+    stores: dict[tuple[str, int], LineStore] = {}  # Of each attempt at a job.
 
     def store(job: TransformJob, lines: Sequence[bytes]) -> None:
         endpoint = job.spec.captured_as
@@ -47,16 +50,24 @@ def capture_into(engine: Engine, root: str, redactor: Redactor | None) -> Store:
             if is_declared
             else signature_of(engine, endpoint)
         )
-        try:
-            stored = store_lines(
-                root, endpoint, lines, signature, variant=TRANSFORM_VARIANT, redactor=redactor
+        attempt = _identity(job), job.attempts
+        if attempt not in stores:
+            stores[attempt] = LineStore(
+                root, endpoint, variant=TRANSFORM_VARIANT, redactor=redactor, name=attempt[0]
             )
+        try:
+            stored = stores[attempt].store(lines, signature)
         except ConflictError as error:
             raise UnavailableError(str(error)) from error
         if stored.bad:
             raise UndecidedError(f"a request cannot be captured: {stored.bad[0].reason}")
 
     return store
+
+
+def _identity(job: TransformJob) -> str:
+    """Name a job among all that ever had its name."""
+    return f"{job.name}/{job.created_at.isoformat()}"
 
 
 def captured_lines(
@@ -77,7 +88,7 @@ def captured_lines(
     for start in range(0, batch.count, LINE_RECORDS):
         end = min(start + LINE_RECORDS, batch.count)
         part = answer if whole else answer[ends[start] : ends[end]]
-        identity = f"{job.name}/{job.created_at.isoformat()}/{file.ordinal}/{batch.first + start}"
+        identity = f"{_identity(job)}/{file.ordinal}/{batch.first + start}"
         line = CaptureLine(
             event_id=str(uuid.uuid5(_JOBS, identity)),
             time=job.created_at.replace(microsecond=0),
