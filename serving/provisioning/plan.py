@@ -452,7 +452,7 @@ def _differences(
     lines = [
         _line(f"spec.{key}", known.get(key), value)
         for key, value in spec.items()
-        if known.get(key) != value
+        if _said(known.get(key)) != _said(value)
     ]
     for key, old, new in (
         ("owner", before.owner, resource.owner),
@@ -467,6 +467,13 @@ def _differences(
     }
     lines += [changed[key] for key, value in content.items() if before.made.get(key) != value]
     return tuple(lines)
+
+
+def _said(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a value without the fields that say nothing, which older versions did not store."""
+    if isinstance(value, Mapping):
+        return {key: _said(one) for key, one in value.items() if one is not None}
+    return [_said(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _candidate(name: str, spec: Mapping[str, Any]) -> str:

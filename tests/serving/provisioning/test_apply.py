@@ -367,6 +367,25 @@ def test_a_new_reference_gives_the_monitor_its_new_version(shared, trained, decl
     assert second["baseline_version"] != first["baseline_version"]
 
 
+def test_what_an_older_version_did_not_store_is_no_change(shared, trained, declare):
+    model = declare("Model", "aged", path=str(trained.file))
+    variants = [
+        {"variant_name": one, "model_name": "aged", "initial_instance_count": 1} for one in "ab"
+    ]
+    endpoint = declare("Endpoint", "aged", baseline="flights", production_variants=variants)
+    assert shared.apply(*trained.flights(), model, endpoint).status_code == 200
+    table = serving_tables.resources
+    where = (table.c.kind == "Endpoint") & (table.c.key == "aged")
+    with shared.engine.begin() as connection:
+        spec = connection.execute(select(table.c.spec).where(where)).scalar_one()
+        assert all(one.pop("serverless_config") is None for one in spec["production_variants"])
+        connection.execute(table.update().where(where).values(spec=spec))
+
+    again = shared.apply(model, endpoint)
+
+    assert set(actions_of(again).values()) == {"unchanged"}
+
+
 @pytest.mark.parametrize("form", ["path", "list", "uri"])
 def test_reference_data_may_be_a_glob_of_folders(shared, trained, declare, tmp_path, form):
     days = [tmp_path / f"ds=2026-09-0{day}" for day in (1, 2)]
