@@ -108,7 +108,7 @@ class ContainersPool(Pool):
         """Have a request answered by the container of a name, or by all of them in their order."""
         found = self._containers
         stages = list(found.values()) if target_model is None else [found[target_model]]
-        took: dict[str, float] = {}
+        asked: list[tuple[str, float, int]] = []
         with self._opened(timeout_s) as deadline:
             for number, stage in enumerate(stages, start=1):
                 accept = answer if number == len(stages) else ""
@@ -119,12 +119,12 @@ class ContainersPool(Pool):
                     if number == 1:
                         raise
                     reply = _refusal(f"{error}, as the container before answered")
-                took[stage.hostname] = time.perf_counter() - began_s
+                asked.append((stage.hostname, time.perf_counter() - began_s, reply.status))
                 if reply.status != 200:
                     reply = _named(reply, stage.hostname, is_first=number == 1)
                     break
                 form, body = reply.media_type, reply.body
-        return replace(reply, note={"containers": took})
+        return replace(reply, note={"containers": tuple(asked)})
 
     async def _asked(
         self, stage: Container, form: str, answer: str, body: bytes, deadline: float

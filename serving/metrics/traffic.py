@@ -71,7 +71,8 @@ class Answered(NamedTuple):
     model_s: float | None = None  # None: the model was not asked.
     loading: Loading | None = None  # None: the endpoint has one model.
     is_copy: bool = False
-    containers: tuple[tuple[str, float], ...] = ()  # Of several, those asked, and their seconds.
+    # Of several, those asked: hostname, seconds, and status.
+    containers: tuple[tuple[str, float, int], ...] = ()
     setup_s: float | None = None  # Of the start of a worker that the invocation waited for.
 
 
@@ -104,6 +105,23 @@ class _Times:
 
 
 @dataclass(slots=True)
+class _Container:
+    """What one of several containers answered in one minute."""
+
+    times: _Times = field(default_factory=_Times)
+    count: int = 0
+    caller_errors: int = 0
+    server_errors: int = 0
+
+    def note(self, seconds: float, status: int) -> None:
+        """Count an answer."""
+        self.times.note(seconds)
+        self.count += 1
+        self.caller_errors += 400 <= status < 500
+        self.server_errors += status >= 500
+
+
+@dataclass(slots=True)
 class _Minute:
     """What one endpoint and variant answered in one minute."""
 
@@ -120,7 +138,7 @@ class _Minute:
     misses: int = 0
     loading: dict[str, _Times] = field(default_factory=dict)
     loaded: list[int] = field(default_factory=list)  # Models of each worker.
-    containers: dict[str, _Times] = field(default_factory=dict)
+    containers: dict[str, _Container] = field(default_factory=dict)
 
     def note_loading(self, found: Loading) -> None:
         """Count what it took to have a model in memory."""
@@ -195,8 +213,8 @@ class Traffic:
             minute.overhead.note(max(0.0, seconds - answered.model_s))
         if answered.loading is not None:
             minute.note_loading(answered.loading)
-        for hostname, took_s in answered.containers:
-            minute.containers.setdefault(hostname, _Times()).note(took_s)
+        for hostname, took_s, status in answered.containers:
+            minute.containers.setdefault(hostname, _Container()).note(took_s, status)
 
     def _minute(self, key: _Key) -> _Minute | None:
         """Return what is counted of a minute; None where there is no room for another one."""
@@ -296,14 +314,7 @@ def _points(key: _Key, minute: _Minute) -> Iterator[Datapoint]:
         )  # fmt: skip
     if not minute.count:
         return
-    count = float(minute.count)
-    yield point("Invocations", [1.0], [count])
-    # 0 or 1 for each invocation: the sum is how many failed, the average which share.
-    for name, errors in (
-        ("Invocation4XXErrors", minute.caller_errors),
-        ("Invocation5XXErrors", minute.server_errors),
-    ):
-        yield point(name, [0.0, 1.0], [count - errors, float(errors)])
+    yield from _counts(dimensions, time, minute)
     if minute.hits or minute.misses:
         counts = [float(minute.misses), float(minute.hits)]
         yield point("ModelCacheHit", [0.0, 1.0], counts)
@@ -321,10 +332,26 @@ def _points(key: _Key, minute: _Minute) -> Iterator[Datapoint]:
     for name, times in found.items():
         for values, counts in times.parts():
             yield point(name, values, counts, "Microseconds")
-    for hostname, times in minute.containers.items():
+    for hostname, container in minute.containers.items():
         own = {**dimensions, "ContainerName": hostname}
-        for values, counts in times.parts():
+        yield from _counts(own, time, container)
+        for values, counts in container.times.parts():
             yield Datapoint(
                 NAMESPACE, "ContainerLatency", own, time, values=values, counts=counts,
                 unit="Microseconds",
             )  # fmt: skip
+
+
+def _counts(
+    dimensions: Mapping[str, str], time: datetime, found: _Minute | _Container
+) -> Iterator[Datapoint]:
+    """Return how many invocations there were, and how many of them failed."""
+    count = float(found.count)
+    yield Datapoint(NAMESPACE, "Invocations", dimensions, time, values=[1.0], counts=[count])
+    # 0 or 1 for each invocation: the sum is how many failed, the average which share.
+    for name, errors in (
+        ("Invocation4XXErrors", found.caller_errors),
+        ("Invocation5XXErrors", found.server_errors),
+    ):
+        counts = [count - errors, float(errors)]
+        yield Datapoint(NAMESPACE, name, dimensions, time, values=[0.0, 1.0], counts=counts)

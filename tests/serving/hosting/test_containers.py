@@ -9,6 +9,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import numpy as np
 import pandas as pd
 import pytest
 import skops.io
@@ -211,14 +212,29 @@ def test_a_killed_container_is_replaced_and_nothing_is_lost(server, trained, unt
     assert len(captured(server, "line", "model")) == before + len(answered)
 
 
-def test_latencies_are_told_by_container(server):
+def test_metrics_are_told_by_container(server):
     traffic = Traffic(server.engine, lambda: NOW)
-    traffic.observe(Answered(200, "both", "AllTraffic", 0.2, containers=(("blue", 0.2),)), 0.3)
+    for status in (200, 424):
+        asked = (("blue", 0.2, 200), ("green", 0.1, status))
+        traffic.observe(Answered(status, "line", "AllTraffic", 0.3, containers=asked), 0.3)
 
     ((key, minute),) = traffic._minutes.items()
-    (point,) = [one for one in _points(key, minute) if one.name == "ContainerLatency"]
-    assert point.dimensions["ContainerName"] == "blue"
-    assert point.values == [200_000.0]
+    points = [one for one in _points(key, minute) if "ContainerName" in one.dimensions]
+    latencies = {
+        one.dimensions["ContainerName"]: one for one in points if one.name == "ContainerLatency"
+    }
+    assert latencies["blue"].values == [200_000.0]
+    assert latencies["blue"].counts == [2.0]
+    sums = {
+        (one.dimensions["ContainerName"], one.name): np.dot(one.values, one.counts)
+        for one in points
+        if one.name.startswith("Invocation")
+    }
+    assert sums == {
+        ("blue", "Invocations"): 2, ("green", "Invocations"): 2,
+        ("blue", "Invocation4XXErrors"): 0, ("green", "Invocation4XXErrors"): 1,
+        ("blue", "Invocation5XXErrors"): 0, ("green", "Invocation5XXErrors"): 0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
