@@ -123,10 +123,7 @@ class AsyncInvocations:
                 yield served
 
     async def _take(self, served: ServedEndpoint) -> None:
-        config = served.routes[0].desired.answers_later
-        assert config is not None
-        each = config["client_config"]["max_concurrent_invocations_per_instance"]
-        room = each * _instances(served) - self._endpoints[served.name]
+        room = _at_once(served) - self._endpoints[served.name]
         if room <= 0:
             return
         context = self._context
@@ -288,6 +285,16 @@ class AsyncInvocations:
 
     def _now(self) -> datetime:
         return self._context.lease_clock()
+
+
+def _at_once(served: ServedEndpoint) -> int:
+    """Return how many requests an endpoint may be asked at once."""
+    desired = served.routes[0].desired
+    if desired.serverless is not None:  # Requests start its workers.
+        return desired.serverless.max_concurrency
+    assert desired.answers_later is not None
+    each: int = desired.answers_later["client_config"]["max_concurrent_invocations_per_instance"]
+    return each * _instances(served)
 
 
 def _instances(served: ServedEndpoint) -> int:

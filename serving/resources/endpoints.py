@@ -232,10 +232,6 @@ def _require_serverless(spec: EndpointSpec) -> None:
                 f"spec.serverless_config: provisioned_concurrency {provisioned} and "
                 f"max_concurrency {most}; expected at most as many"
             )
-        if spec.async_inference_config is not None:
-            raise InputError(
-                "spec.async_inference_config beside serverless_config; expected one of them"
-            )
     if any(shadow.serverless_config is not None for shadow in spec.shadow_production_variants):
         raise InputError(
             "spec.shadow_production_variants has a serverless_config; expected one of production "

@@ -18,6 +18,7 @@ from driftline.errors import UnavailableError
 from driftline.serving.hosting.child import Launch, Reply
 from driftline.serving.hosting.pool import Limits
 from driftline.serving.hosting.serverless import ServerlessPool
+from driftline.serving.resources.reach import Reach
 from tests.serving.asynchronous.test_kill import PATIENCE_S, process, settings_in
 from tests.serving.conftest import NOW, resource
 from tests.serving.hosting.formats.archives import pack
@@ -81,6 +82,35 @@ def told(engine, name, namespace="AWS/SageMaker"):
         request = SeriesRequest(key, NOW, NOW + timedelta(minutes=1), 60)
         found = read_many(connection, [request])[0].get(0)
     return (0, 0) if found is None else (found.sample_count, found.sum)
+
+
+def test_an_asynchronous_endpoint_starts_workers_for_its_queue_and_ends_them_behind_it(
+    start, archive, tmp_path, until
+):
+    gate = tmp_path / "gate"
+    outputs = str(tmp_path / "outputs")
+    model, endpoint = works(archive, most=2)
+    endpoint["spec"]["async_inference_config"] = {"output_config": {"s3_output_path": outputs}}
+    reach = Reach(outputs=(outputs,))
+    with start(tmp_path, trust_pickle=True, serverless_idle_s=0.2, reach=reach) as server:
+        assert server.apply(model, endpoint).status_code == 200
+        assert running(server) == ("InService", 0)
+        with Client(server.url) as client:
+            body = f"until {gate}".encode()
+            asked = [client.invoke_async("work", body, content_type="text/csv") for _ in range(5)]
+            until(lambda: running(server)[1] == 2)
+            gate.touch()
+
+            def statuses():
+                return [client.async_invocation("work", one)["status"] for one in asked]
+
+            until(lambda: set(statuses()) == {"Completed"})
+        until(lambda: running(server)[1] == 0)
+        rows = captured(server, "status")
+        # None was refused: no more are taken from the queue than may run.
+        assert told(server.engine, "Throttles", "Driftline") == (0, 0)
+
+    assert [one["status"] for one in rows] == [200] * 5
 
 
 def test_cold_starts_and_throttles_are_exact_and_what_is_answered_is_captured(
@@ -306,13 +336,6 @@ def test_a_monitor_finds_a_planted_fault(start, trained, tmp_path):
         (
             {"serverless_config": config(), "initial_instance_count": 2},
             "initial_instance_count beside serverless_config",
-        ),
-        (
-            {
-                "serverless_config": config(),
-                "async_inference_config": {"output_config": {"s3_output_path": "/srv/out"}},
-            },
-            "async_inference_config beside serverless_config",
         ),
         (
             {
