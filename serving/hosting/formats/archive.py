@@ -39,7 +39,8 @@ class Unpacked:
     """Folders of this user's unpacked archives, each locked by the workers that use it."""
 
     def __init__(self) -> None:
-        self._locks: dict[Path, int] = {}  # By archive, until it is released or this process ends.
+        # By archive and folder, until the archive is released or this process ends.
+        self._locks: dict[tuple[Path, Path], int] = {}
 
     def folder(self, archive: Path) -> Path:
         """Return the folder that holds what is in an archive, unpacked if it is not yet."""
@@ -47,21 +48,21 @@ class Unpacked:
         with archive.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         target = place / digest
-        if archive in self._locks:
+        if (archive, target) in self._locks:
             return target
         while True:
             lock = lock_file(place / f"{digest}.lock", fcntl.LOCK_SH)
             assert lock is not None  # It waits.
             if target.exists():
-                self._locks[archive] = lock
+                self._locks[archive, target] = lock
                 return target
             os.close(lock)
             _unpack_alone(archive, target)
 
     def release(self, archive: Path) -> None:
         """Let go of an archive's folder: it is removed when another one is unpacked."""
-        if (lock := self._locks.pop(archive, None)) is not None:
-            os.close(lock)
+        for key in [one for one in self._locks if one[0] == archive]:
+            os.close(self._locks.pop(key))
 
 
 def _unpack_alone(archive: Path, target: Path) -> None:
