@@ -53,14 +53,20 @@ def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
         "hoverinfo": "text",
         "hoverongaps": True,
         "colorbar": {
-            "orientation": "h", "y": 1.0, "yanchor": "bottom", "thickness": 8, "len": 0.5,
-            "x": 1.0, "xanchor": "right", "tickvals": [0, BOUND, MOST],
+            "orientation": "h", "y": 1.0, "yanchor": "bottom", "thickness": 8, "len": 150,
+            "lenmode": "pixels", "x": 1.0, "xanchor": "right", "tickvals": [0, BOUND, MOST],
             "ticktext": ["0", "bound", "2×"], "outlinewidth": 0,
         },
     }  # fmt: skip
     rows = canvas.row_axis(drift.features, foot=0.5)
     drawn = canvas.layout(
-        40, 12, 44, 38, plot_bgcolor=canvas.FAINT, xaxis=canvas.date_axis(), yaxis=rows
+        40,
+        12,
+        44,
+        38,
+        plot_bgcolor=canvas.FAINT,
+        xaxis=canvas.date_axis(tickangle=0, nticks=4),
+        yaxis=rows,
     )
     return {"data": [trace], "layout": drawn}
 

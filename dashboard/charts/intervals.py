@@ -67,7 +67,7 @@ def density_figure(comparison: Comparison) -> canvas.Figure:
     drawn = canvas.layout(
         52, 12, 8, 40,
         xaxis=canvas.axis(
-            "bars of equal width, from the lowest values to the highest" if is_number else "",
+            "lowest to highest values, bars of equal width" if is_number else "",
             showticklabels=not is_number, showgrid=False, automargin=True,
         ),
         yaxis=canvas.axis("share of rows", ticksuffix="%", rangemode="tozero", nticks=5),

@@ -16,6 +16,7 @@ WINDOW_GROUND = "rgba(213,94,0,0.20)"
 LABELS_SHARE = 0.5
 """Height of the panel of labels, in heights of a metric's."""
 GAP = 0.12
+WILD = 10
 
 
 def history_figure(
@@ -59,10 +60,13 @@ def history_height(histories: Sequence[MetricHistory], labels: LabelHistory | No
 
 
 def _range(history: MetricHistory) -> list[float]:
-    """Choose the range: all values, reference and bounds; intervals as far as they are not wild."""
-    line = history.metric
+    """Choose the range: all values and the reference; intervals and bounds that are not wild."""
+    line, bounds = history.metric, np.abs(history.bound)
     ends = (line.reference, line.reference_low, line.reference_high)
-    firm = [*history.value, *history.bound, *(end for end in ends if end is not None)]
+    # Of a few windows the bound of a distance is 1, which nothing breaks; it would flatten them.
+    usual = np.nanmedian(bounds) if np.isfinite(bounds).any() else 0.0
+    bounds = history.bound[bounds <= WILD * usual] if usual else history.bound
+    firm = [*history.value, *bounds, *(end for end in ends if end is not None)]
     known = np.array([value for value in firm if np.isfinite(value)])
     if not known.size:
         return [0.0, 1.0]

@@ -22,7 +22,7 @@ LEVELS_SHOWN = 5
 def page(view: BaselineView) -> html.Div:
     """Lay out the versions, what changed between two of them, and when each came into use."""
     number = next((one.number for one in view.versions if one.version == view.in_use), None)
-    under = plural(len(view.versions), "version")
+    under = f"baseline with {plural(len(view.versions), 'version')}"
     under += f"; version {number} is in use" if number else ""
     parts = [_versions(view), *_comparison(view), _promotions(view)]
     return ui.layout(view.name, ui.crumbs(view.name), ui.heading(view.name, under), *parts)

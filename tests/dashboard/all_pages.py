@@ -27,7 +27,7 @@ PAGES = {
     },
     "policed": {
         "alarm": f"/alarms/{quote(LATENCY)}", "alarm-drift": f"/alarms/{quote(DRIFTS[0])}",
-        "composite": f"/alarms/{quote(BROKEN)}", "incidents": "/incidents",
+        "composite": f"/alarms/{quote(BROKEN, safe='')}", "incidents": "/incidents",
         "messages": "/messages", "silences": "/silences",
     },
 }  # fmt: skip

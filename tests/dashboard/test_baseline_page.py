@@ -52,7 +52,7 @@ def shown(stores, **asked) -> str:
 def test_versions_are_listed_with_who_uses_them_and_what_they_are_made_of(stores):
     text = shown(stores)
 
-    assert "2 versions; version 1 is in use" in text
+    assert "baseline with 2 versions; version 1 is in use" in text
     assert "/data/other.csv" in text
     assert text.index("audited") < text.index("pinned")
     assert text.count('"Promote"') == 1
