@@ -28,6 +28,10 @@ def page(view: ComparedView) -> html.Div:
         words = sentence(view.why_not)
         parts.append(html.P(words, className="alarm-text", role="alert"))
     shown: list[ui.Cell] = [ui.panel("Selection", parts)]
+    if view.quality:
+        said = [html.P(html.B(view.quality[0])), *map(html.P, view.quality[1:])]
+        note = "by the labels that came; the limits hold however often you look"
+        shown.append(ui.panel("Which variant is better", said, note=note))
     if not view.why_not:
         shown += [_columns(view), *([_column(view, view.chosen)] if view.chosen else [])]
     return ui.layout(

@@ -7,7 +7,7 @@ compared in any pair. Rows are read for some seconds at most.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
@@ -26,12 +26,16 @@ from driftline.errors import InputError, NotFoundError
 from driftline.monitors.explained import FALSE_ALARM
 from driftline.monitors.kinds.data_quality.version_comparison import on_cells_of
 from driftline.monitors.report.comparison import Comparison, compare
+from driftline.monitors.variants import compare as compare_variants
 from driftline.stats.association import associate
 from driftline.stats.intervals import newcombe
 from driftline.stats.multiple_testing import holm_levels
 
 SIDE_S = LIMIT_S / 2
 """Of each set, so that many rows of the first do not leave the second without any."""
+
+LABELLED_ROWS = 500_000
+"""Of more rows a page does not read the labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,11 @@ class ColumnPair:
 
 @dataclass(frozen=True, slots=True)
 class ComparedView:
-    """Two sets of rows of a monitor, as asked and in words; ``why_not`` where they cannot be."""
+    """Two sets of rows of a monitor, as asked and in words; ``why_not`` where they cannot be.
+
+    ``quality`` says which of two variants is better by the labels, in the lines of their
+    comparison.
+    """
 
     monitor: views.MonitorLine
     first: str
@@ -62,6 +70,7 @@ class ComparedView:
     chosen: ColumnPair | None = None
     is_cut: bool = False
     why_not: str = ""
+    quality: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ class _Side:
     line: views.MonitorLine
     window: Window | None = None  # None: a version of the baseline.
     baseline: Baseline | None = None
+    is_variant: bool = False
 
 
 def read_compared(
@@ -105,7 +115,27 @@ def read_compared(
     return replace(
         view, titles=(sides[0].title, sides[1].title), columns=tuple(pairs), chosen=chosen,
         is_cut=any(is_cut for _, is_cut in counted),
+        quality=_quality(stores, baseline, sides) if first != second else (),
     )  # fmt: skip
+
+
+def _quality(stores: Stores, baseline: Baseline, sides: Sequence[_Side]) -> tuple[str, ...]:
+    """Compare two variants by the labels that came; nothing for other sets."""
+    line, window = sides[0].line, sides[0].window
+    if window is None or not all(side.is_variant for side in sides):
+        return ()
+    roles = baseline.outcomes.roles if baseline.outcomes else None
+    metric = "mae" if roles and roles.problem == "regression" else "accuracy"
+    if roles and roles.problem == "binary" and roles.probability:
+        metric = "brier"
+    place = f"{stores.storage.root}/capture/{line.endpoint}"
+    if sum(run.row_count or 0 for run in line.runs if run.start >= window.start) > LABELLED_ROWS:
+        return (f"many rows; run driftline compare {place} --metric {metric} --baseline FOLDER",)
+    try:
+        found = compare_variants(place, baseline, metric=metric, start=window.start, end=window.end)
+        return tuple(found.lines)
+    except InputError as error:
+        return (str(error),)
 
 
 def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:
@@ -121,7 +151,7 @@ def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:
         last = line.runs[-WINDOWS_BEFORE:]
         window = Window(last[0].start, last[-1].end)
         own = replace(line, definition=replace(line.definition, variant=name))
-        return _Side(f"variant {name}, {span(window)}", own, window)
+        return _Side(f"variant {name}, {span(window)}", own, window, is_variant=True)
     if ".." in asked:
         window = Window(*(time_of(text.strip()) for text in asked.split("..", 1)))
         return _Side(span(window), line, window)

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from playwright.sync_api import expect
 from sqlalchemy import insert, select
 
+from driftline.baseline.store import Baseline, put
+from driftline.capture.labels.labels import put as put_labels
 from driftline.capture.tables.dataset import Dataset
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import get_execution, keep_state
@@ -25,6 +28,9 @@ from tests.dashboard.journey import by_hand, by_keyboard, journey
 from tests.dashboard.measured_seed import HOSTILE as GROUP
 from tests.dashboard.policed_seed import LATENCY
 from tests.dashboard.seed import Seeded, keep_up, make_engine
+from tests.monitors import conftest as monitors_conftest
+from tests.monitors.conftest import append_day
+from tests.monitors.test_variants import answers
 
 pytestmark = pytest.mark.browser
 
@@ -201,6 +207,72 @@ def test_any_thing_is_found_by_ctrl_k_and_its_name(visit):
         expect(page.get_by_role("heading", level=1)).to_have_text("carrier")
 
 
+def judged(connection, definition, start, ratios=()):
+    """Record a day that was judged without a violation, with how far columns lay from bounds."""
+    end = start + DAY
+    row = {
+        "id": f"{start:%Y%m%d}", "monitor": definition.name, "kind": "data-quality",
+        "endpoint": definition.endpoint, "baseline": definition.baseline, "window_start": start,
+        "window_end": end, "started_at": end, "finished_at": end, "status": "Completed",
+        "row_count": 1_000, "request_count": 1_000, "violation_count": 0, "page_count": 0,
+        "cause": "", "folder": "", "failure_reason": None, "is_current": True, "digest": "",
+        "definition_version": 1, "baseline_version": "",
+        "max_drift_ratio": max(ratios, default=None),
+        "drift_ratios": dict(zip(NAMES, map(float, ratios), strict=False)),
+    }  # fmt: skip
+    connection.execute(insert(executions).values(row))
+    keep_state(connection, get_execution(connection, row["id"]), [])
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    """Two variants of a model that share the traffic of two days, with all labels."""
+    folder = tmp_path_factory.mktemp("split")
+    engine, root = make_engine(folder / "driftline.db"), str(folder / "store")
+    base = Baseline.fit(
+        answers(2_000, 1).drop(columns="variant"), label="late", probability="chance",
+        positive="true",
+    )  # fmt: skip
+    first = monitors_conftest.START
+    put(root, "flights", base, lambda: first)
+    frame = answers(4_000, 6, blunt="green")
+    for day, part in enumerate((frame[:2_000], frame[2_000:])):
+        rows = {name: part[name].to_numpy() for name in ("x", "chance", "variant")}
+        rows["event_id"] = np.array([f"{day}-{at}" for at in range(len(part))])
+        rows["row_index"] = np.zeros(len(part), dtype=np.int32)
+        append_day(root, base.signature, day, rows)
+        labels = {
+            "key": rows["event_id"], "row_index": rows["row_index"],
+            "label": part["late"].astype(str).str.lower().to_numpy(),
+        }  # fmt: skip
+        put_labels(root, "flights", pa.table(labels), lambda: first + 3 * DAY)
+    definition = MonitorDefinition("traffic", endpoint="flights", baseline="flights", start=first)
+    with engine.begin() as connection:
+        put_definition(connection, definition, first)
+        for day in range(2):
+            judged(connection, definition, first + day * DAY)
+    keep_up(engine, "traffic", first + 2 * DAY)
+    with serving(Seeded(engine, root, first + 2 * DAY, "traffic")) as url:
+        yield url, frame
+    engine.dispose()
+
+
+def test_is_variant_b_worse(visits, split):
+    url, frame = split
+    brier = ((frame["chance"] - frame["late"]) ** 2).groupby(frame["variant"]).mean()
+    with journey(visits(url), "/", clicks=3) as page:
+        page.get_by_role("link", name="OK,").click()
+        page.get_by_role("link", name="with any others").click()
+        page.get_by_role("textbox", name="First").fill("variant:blue")
+        page.get_by_role("textbox", name="Second").fill("variant:green")
+        page.get_by_role("button", name="Compare").click()
+        main = page.get_by_role("main")
+        expect(main).to_contain_text("blue has the lower brier (4,000 rows)")
+        for name in ("blue", "green"):
+            expect(main).to_contain_text(f"{name}: brier {brier[name]:.6g}")
+        expect(main).to_contain_text("green less blue: +")
+
+
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory):
     """Ninety days of a thousand columns; how far each lay from its bound, days by columns."""
@@ -208,24 +280,10 @@ def wide(tmp_path_factory):
     engine, time = make_engine(folder / "driftline.db"), START + DAYS * DAY
     ratios = np.random.default_rng(3).lognormal(-1.5, 0.4, (DAYS, len(NAMES))).round(3)
     definition = MonitorDefinition("wide", endpoint="shop", baseline="shop", start=START)
-    shared = {
-        "monitor": "wide", "kind": "data-quality", "endpoint": "shop", "definition_version": 1,
-        "baseline": "shop", "baseline_version": "", "digest": "", "status": "Completed",
-        "row_count": 1_000, "request_count": 1_000, "violation_count": 0, "page_count": 0,
-        "cause": "", "folder": "", "failure_reason": None, "is_current": True,
-    }  # fmt: skip
     with engine.begin() as connection:
         put_definition(connection, definition, START)
-        for day in range(DAYS):
-            start, worst = START + day * DAY, float(ratios[day].max())
-            end = start + DAY
-            row = shared | {
-                "id": f"day-{day}", "window_start": start, "window_end": end, "started_at": end,
-                "finished_at": end, "max_drift_ratio": worst,
-                "drift_ratios": dict(zip(NAMES, ratios[day].tolist(), strict=True)),
-            }  # fmt: skip
-            connection.execute(insert(executions).values(row))
-            keep_state(connection, get_execution(connection, row["id"]), [])
+        for day, found in enumerate(ratios):
+            judged(connection, definition, START + day * DAY, found)
     keep_up(engine, "wide", time)
     with serving(Seeded(engine, str(folder), time, "wide")) as url:
         yield url, ratios
