@@ -2,9 +2,8 @@
 
 It finds changes of any form, and says by which columns it found them. It also finds that Monday is
 no Sunday: every stretch of the reference differs from all others. So a window's AUC is compared
-with the AUC of the reference's own blocks, each told from the rest in the same way with as many
-rows. Without blocks rows count as independent, and Hoeffding's inequality bounds the chance at any
-level.
+with what the reference's own blocks say, rows and days weighed apart (`BlockVariation`). Without
+blocks rows count as independent, and Hoeffding's inequality bounds the chance at any level.
 
 References
 ----------
@@ -16,22 +15,22 @@ Newcombe, Statistics in Medicine 25, 2006 (its interval).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # Has no types.
 
-from driftline.stats.blocks import BlockVariation
+from driftline.stats.blocks import variation_of_estimates, variation_of_means
 from driftline.stats.intervals import auc_limits
 
 Features = NDArray[np.float32]
 
-# Rows of either side, and blocks of the reference that are told from the rest: about a second each
-# way for 25 columns.
+# Rows of the window that are looked at, and blocks of the reference that are told from the rest:
+# about a second for 25 columns. Of wider tables fewer blocks, so many columns in all.
 ROWS_MAX = 8_000
-BLOCKS_MAX = 8
+BLOCKS_MAX, BLOCKS_LEAST, BLOCK_COLUMNS = 24, 8, 600
 FEWEST_ROWS = 200
 # Blocks of the reference with fewer sampled rows, as those of a reference of years, tell nothing.
 FEWEST_OF_BLOCK = 100
@@ -46,6 +45,10 @@ NEARLY_ONE = 0.99
 MEASURED_MAX = 100
 NAMED = 3
 TREES = 40
+# A classifier learns from so many times the reference rows as of the window's.
+BESIDE = 4
+# Variance of a rank among many rows, 0-1.
+ROW = 1.0 / 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,9 @@ class Domain:
     p_value: float
     evidence: float  # -ln of the p-value, and of the one at which a violation begins.
     needed: float
-    blocks: int  # Blocks of the reference; 0 when rows count as independent.
-    row_count: int
+    # Blocks of the reference that were told from the rest; 0 when rows count as independent.
+    blocks: int
+    row_count: int  # Of the window, of those that were looked at.
     # With the loss of AUC when the column is shuffled; most first.
     columns: tuple[tuple[str, float], ...]
 
@@ -103,18 +107,17 @@ def judge_domain(
     if min(len(reference), len(window)) < FEWEST_ROWS or not names:
         return None
     random = np.random.default_rng(seed)
-    known = np.unique(blocks[blocks >= 0])
-    if len(known) >= FEWEST_BLOCKS:
+    if len(np.unique(blocks[blocks >= 0])) >= FEWEST_BLOCKS:
         return _by_blocks(names, reference, window, blocks, alpha, random)
     size = min(len(reference), len(window), ROWS_MAX)
     ours, theirs = _some(len(reference), size, random), _some(len(window), size, random)
-    trial = _Trial.of(reference[ours], window[theirs], random)
-    tested = min(trial.sizes)
+    rows = reference[ours], window[theirs]
+    trial = _Trial.of(*rows, (_halves(size), _halves(size)), random)
     # P(AUC - 1/2 >= t) <= exp(-2 k t^2), k pairs without a row in common.
-    reach = math.sqrt(math.log(1.0 / alpha) / (2.0 * tested))
+    reach = math.sqrt(math.log(1.0 / alpha) / (2.0 * min(trial.sizes)))
     excess = max(0.0, trial.auc - 0.5 - TOLERANCE)
-    nats = 2.0 * tested * excess**2
-    return _domain(names, trial, random, 0.5, 0.5 + TOLERANCE + reach, nats, alpha, 0, len(theirs))
+    nats = 2.0 * min(trial.sizes) * excess**2
+    return _domain(names, [trial], random, 0.5, 0.5 + TOLERANCE + reach, nats, alpha, 0, size)
 
 
 def _by_blocks(
@@ -125,45 +128,70 @@ def _by_blocks(
     alpha: float,
     random: np.random.Generator,
 ) -> Domain | None:
-    """Compare with the AUC that the reference's own blocks reach."""
+    """Compare with what the reference's own blocks say.
+
+    Two answers have to agree. By the window's classifier the blocks' rows have ranks, too: their
+    means say what blocks differ by in that direction, but it is the window's own. And classifiers
+    of their own tell some blocks from the rest, whatever the direction.
+    """
     known, counts = np.unique(blocks[blocks >= 0], return_counts=True)
     large = known[counts >= min(FEWEST_ROWS, float(np.median(counts)))]
-    places = np.unique(np.linspace(0, len(large) - 1, BLOCKS_MAX).round().astype(int))
-    chosen = large[places]
+    most = min(BLOCKS_MAX, max(BLOCKS_LEAST, BLOCK_COLUMNS // len(names)))
+    chosen = large[np.unique(np.linspace(0, len(large) - 1, most).round().astype(int))]
     usual_size = int(np.median(np.bincount(blocks[blocks >= 0])[chosen]))
     if usual_size < FEWEST_OF_BLOCK:
         return None
     size = min(len(window), usual_size, ROWS_MAX)
-    others = []
+    others = _block_aucs(reference, blocks, chosen, size, random)
+    theirs = _some(len(window), ROWS_MAX, random)
+    trials = _trials(reference, window[theirs], random)
+    auc = _auc_of(trials)
+    usual = float(np.mean(others))
+    centre = max(usual, 0.5) + TOLERANCE
+    # As the blocks' own: where each day has a text of its own, all are told apart, and none is odd.
+    distance = min(auc, NEARLY_ONE) - centre
+    # Each half is told apart by what the other has learned, and both may have learned the same by
+    # chance: of two trials no more is certain than of one.
+    own, chance = _by_rows(len(theirs), len(reference)), _by_rows(size, BESIDE * size)
+    ranks = np.empty(len(reference))
+    for one in trials:
+        one.place(ranks)
+    laws = (
+        variation_of_means(ranks, blocks),
+        variation_of_estimates(others, np.full(len(others), chance)),
+    )
+    nats = min(law.nats(distance, own) for law in laws)
+    bound = centre + max(law.reach(alpha, own) for law in laws)
+    bound = bound if bound < NEARLY_ONE else 1.0
+    return _domain(names, trials, random, usual, bound, nats, alpha, len(others), len(theirs))
+
+
+def _by_rows(window: int, reference: int) -> float:
+    """Return the variance of an AUC of rows alike, half of either side being asked about."""
+    return 2.0 * ROW * (1.0 / window + 1.0 / reference)
+
+
+def _block_aucs(
+    reference: Features,
+    blocks: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    size: int,
+    random: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Tell each chosen block of the reference from the rest by a classifier of its own."""
+    found = []
     for block in chosen.tolist():
         inside, rest = np.flatnonzero(blocks == block), np.flatnonzero(blocks != block)
-        trial = _Trial.of(
-            reference[rest[_some(len(rest), 4 * size, random)]],
-            reference[inside[_some(len(inside), size, random)]],
-            random,
-        )
-        others.append(trial.auc)
-    ours, theirs = _some(len(reference), 4 * size, random), _some(len(window), size, random)
-    trial = _Trial.of(reference[ours], window[theirs], random)
-    scale = special.logit(np.clip(others, 1 - NEARLY_ONE, NEARLY_ONE))
-    # With few blocks their spread may come out small by chance: never under that of ranks alone.
-    chance = 4.0 * math.sqrt((sum(trial.sizes) + 1) / (12.0 * math.prod(trial.sizes)))
-    among = max(float(scale.std(ddof=1)), chance)
-    spread = math.sqrt(BlockVariation(among**2, blocks=len(others)).added)
-    centre = float(special.logit(min(special.expit(scale.mean()) + TOLERANCE, NEARLY_ONE)))
-    # As the blocks' own: where each day has a text of its own, all are told apart, and none is odd.
-    now = float(special.logit(np.clip(trial.auc, 1 - NEARLY_ONE, NEARLY_ONE)))
-    freedom = len(others) - 1
-    nats = -float(stats.t.logsf((now - centre) / spread, freedom))
-    bound = float(special.expit(centre + spread * stats.t.isf(alpha, freedom)))
-    bound = bound if bound < NEARLY_ONE else 1.0
-    usual = float(special.expit(scale.mean()))
-    return _domain(names, trial, random, usual, bound, nats, alpha, len(others), len(theirs))
+        rest = rest[_some(len(rest), BESIDE * size, random)]
+        inside = inside[_some(len(inside), size, random)]
+        halves = _halves(len(rest)), _halves(len(inside))
+        found.append(_Trial.of(reference[rest], reference[inside], halves, random).auc)
+    return np.asarray(found)
 
 
 def _domain(
     names: tuple[str, ...],
-    trial: _Trial,
+    trials: Sequence[_Trial],
     random: np.random.Generator,
     usual: float,
     bound: float,
@@ -172,9 +200,10 @@ def _domain(
     blocks: int,
     rows: int,
 ) -> Domain:
-    low, high = auc_limits(trial.auc, trial.sizes)
+    auc = _auc_of(trials)
+    low, high = auc_limits(auc, trials[0].sizes)
     return Domain(
-        auc=trial.auc,
+        auc=auc,
         low=low,
         high=high,
         usual=usual,
@@ -184,28 +213,42 @@ def _domain(
         needed=-math.log(alpha),
         blocks=blocks,
         row_count=rows,
-        columns=trial.reasons(names, random) if trial.auc > bound else (),
+        columns=trials[0].reasons(names, random) if auc > bound else (),
     )
 
 
 class _Trial:
-    """One classifier, fitted on half of the rows and asked about the others."""
+    """One classifier, fitted on some rows and asked about others."""
 
-    def __init__(self, model: object, features: Features, is_window: NDArray[np.bool_]) -> None:
-        self._model, self._features, self._is_window = model, features, is_window
-        self.auc = self._auc(features)
-        window = int(is_window.sum())
-        self.sizes = (len(is_window) - window, window)
+    def __init__(
+        self, model: object, held: NDArray[np.intp], reference: Features, window: Features
+    ) -> None:
+        self._model, self._held = model, held
+        self._reference, self._window = reference, window
+        scores = self._scores(reference)
+        self._sorted = np.sort(scores)
+        # Of each reference row that was asked about among all of them, 0-1.
+        self.ranks = self._ranks_of(scores)
+        self.auc = float(self._ranks_of(self._scores(window)).mean())
+        self.sizes = len(reference), len(window)
 
     @classmethod
-    def of(cls, reference: Features, window: Features, random: np.random.Generator) -> _Trial:
-        """Fit on every second stretch of either side, and keep the others to ask about."""
+    def of(
+        cls,
+        reference: Features,
+        window: Features,
+        halves: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+        random: np.random.Generator,
+    ) -> _Trial:
+        """Fit on these rows of either side, and keep the others to ask about."""
         # A heavy package that only this question needs.
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        ours, theirs = _halves(len(reference)), _halves(len(window))
-        fitted = np.vstack([reference[ours], window[theirs]])
-        is_window = np.repeat([False, True], [int(ours.sum()), int(theirs.sum())])
+        ours, theirs = halves
+        shown = np.flatnonzero(ours)
+        shown = shown[_some(len(shown), BESIDE * int(theirs.sum()), random)]
+        fitted = np.vstack([reference[shown], window[theirs]])
+        is_window = np.repeat([False, True], [len(shown), int(theirs.sum())])
         model = HistGradientBoostingClassifier(
             max_iter=TREES,
             max_leaf_nodes=15,
@@ -216,29 +259,51 @@ class _Trial:
         )
         with threadpool_limits(1):  # Threads that wait for each other cost more than such rows.
             model.fit(fitted, is_window)
-        held = np.vstack([reference[~ours], window[~theirs]])
-        is_held = np.repeat([False, True], [int((~ours).sum()), int((~theirs).sum())])
-        return cls(model, held, is_held)
+        return cls(model, np.flatnonzero(~ours), reference[~ours], window[~theirs])
 
-    def _auc(self, features: Features) -> float:
+    def place(self, ranks: NDArray[np.float64]) -> None:
+        """Write the ranks of the reference's rows to their places."""
+        ranks[self._held] = self.ranks
+
+    def _scores(self, features: Features) -> NDArray[np.float64]:
         with threadpool_limits(1):
             found = self._model.predict_proba(features)[:, 1]  # type: ignore[attr-defined] # Untyped.
-        ranks = stats.rankdata(found)
-        window = int(self._is_window.sum())
-        above = ranks[self._is_window].sum() - window * (window + 1) / 2
-        return float(above / (window * (len(ranks) - window)))
+        return np.asarray(found)
+
+    def _ranks_of(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the share of the reference's rows with a lower score; equal ones count half."""
+        below = np.searchsorted(self._sorted, scores, "left")
+        upto = np.searchsorted(self._sorted, scores, "right")
+        return np.asarray((below + upto) / (2.0 * len(self._sorted)))
 
     def reasons(
         self, names: tuple[str, ...], random: np.random.Generator
     ) -> tuple[tuple[str, float], ...]:
-        """Shuffle one column after the other, and see how much of the AUC is lost."""
-        losses = []
+        """Shuffle one column after the other among all rows, and see what AUC is lost."""
+        some = _some(len(self._reference), len(self._window), random)
+        held, reference = self._held[some], self._reference[some]
+        whole = _Trial(self._model, held, reference, self._window).auc
+        losses, rows = [], np.vstack([reference, self._window])
         for place, name in enumerate(names[:MEASURED_MAX]):
-            changed = self._features.copy()
+            changed = rows.copy()
             random.shuffle(changed[:, place])
-            losses.append((name, self.auc - self._auc(changed)))
+            again = _Trial(self._model, held, changed[: len(some)], changed[len(some) :])
+            losses.append((name, whole - again.auc))
         ranked = sorted(losses, key=lambda pair: (-pair[1], pair[0]))
         return tuple((name, loss) for name, loss in ranked[:NAMED] if loss > 0)
+
+
+def _trials(reference: Features, window: Features, random: np.random.Generator) -> list[_Trial]:
+    """Fit on every second stretch of either side and ask about the others, and the other way."""
+    ours, theirs = _halves(len(reference)), _halves(len(window))
+    ways = (ours, theirs), (~ours, ~theirs)
+    return [_Trial.of(reference, window, halves, random) for halves in ways]
+
+
+def _auc_of(trials: Sequence[_Trial]) -> float:
+    """Return the AUC over all rows that were asked about, each among those of its trial."""
+    rows = [one.sizes[1] for one in trials]
+    return float(np.average([one.auc for one in trials], weights=rows))
 
 
 def _some(rows: int, size: int, random: np.random.Generator) -> NDArray[np.intp]:

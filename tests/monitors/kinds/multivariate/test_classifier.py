@@ -62,7 +62,58 @@ def test_days_that_differ_are_told_apart_and_are_no_change() -> None:
 
     assert found.auc > 0.6
     assert not found.drifted
-    assert found.blocks == 8
+    assert found.blocks == 12
+
+
+def correlated(count: int, seed: int, rho: float) -> np.ndarray:
+    found = rows(count, seed)
+    found[:, 1] = rho * found[:, 0] + np.sqrt(1 - rho**2) * found[:, 1]
+    return found
+
+
+def test_days_that_are_alike_cost_a_large_window_no_power() -> None:
+    reference, blocks = correlated(12_000, 0, 0.8), np.repeat(np.arange(48), 250)
+
+    found = judge_domain(NAMES, reference, correlated(3_000, 1, 0.6), blocks, alpha=0.01)
+    alike = judge_domain(NAMES, reference, correlated(3_000, 2, 0.8), blocks, alpha=0.01)
+
+    # 250 rows, as many as a day of the reference has, show hardly anything of it: an AUC of 0.53.
+    assert found.drifted
+    assert found.auc > 0.56
+    assert alike.auc < 0.52
+    assert not alike.drifted
+
+
+def test_days_that_differ_in_each_column_are_no_change_for_a_large_window() -> None:
+    rng = np.random.default_rng(7)
+    days = [rows(250, at) + rng.normal(0.0, 0.15, 3) for at in range(40)]
+    reference, blocks = np.vstack(days).astype(np.float32), np.repeat(np.arange(40), 250)
+    windows = [rows(3_000, 90 + at) + rng.normal(0.0, 0.15, 3) for at in range(2)]
+
+    found = [
+        judge_domain(NAMES, reference, one.astype(np.float32), blocks, alpha=0.01)
+        for one in windows
+    ]
+
+    assert max(one.auc for one in found) > 0.55
+    assert not any(one.drifted for one in found)
+
+
+def test_what_only_its_day_has_is_told_apart_and_no_change() -> None:
+    def day(count: int, seed: int) -> np.ndarray:
+        """Return rows of which one in eight has a value of this day alone."""
+        found, rng = rows(count, seed), np.random.default_rng(seed)
+        found[: count // 8, 2] = rng.uniform(-3, 3) + rng.normal(0, 0.01, count // 8)
+        return rng.permutation(found).astype(np.float32)
+
+    reference = np.vstack([day(250, at) for at in range(40)])
+
+    found = judge_domain(
+        NAMES, reference, day(3_000, 77), np.repeat(np.arange(40), 250), alpha=0.01
+    )
+
+    assert found.auc > 0.54
+    assert not found.drifted
 
 
 def test_days_that_are_always_told_apart_leave_nothing_to_find() -> None:
