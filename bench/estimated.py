@@ -138,6 +138,17 @@ def bike_case(folder: Path) -> Case:
     return _case("bike: rentals", rows, "regression", names, "2012-01-01")
 
 
+def price_case(folder: Path) -> Case:
+    """The price of electricity, by demand and the half hour before."""
+    rows = pd.read_parquet(folder / "elec.parquet").sort_values("ts")
+    rows = rows.rename(columns={"nswprice": "y"})
+    rows["hour"], rows["before"] = rows.ts.dt.hour + rows.ts.dt.minute / 60, rows.y.shift()
+    names = ["nswdemand", "hour", "before"]
+    rows = rows[rows.before.notna()]
+    rows = _answered(rows, names, "1996-09-01", HistGradientBoostingRegressor(random_state=0))
+    return _case("elec: price", rows, "regression", names, "1997-02-01")
+
+
 def census_case(python: Path) -> Case:
     """Employment in Massachusetts: 2015 as reference, then 2016 to 2018; by NannyML."""
     with tempfile.TemporaryDirectory() as folder:
@@ -338,6 +349,7 @@ def main() -> None:
     cases = [
         flights_case(), census_case(python), elec_case(asked.folder), levels_case(asked.folder),
         dust_case(asked.folder), bike_case(asked.folder),
+        price_case(asked.folder),
     ]  # fmt: skip
     say = sys.stdout.write
     say("# Quality estimated without labels, beside NannyML's\n\n")
