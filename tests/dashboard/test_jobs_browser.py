@@ -8,6 +8,7 @@ import pytest
 import yaml
 from playwright.sync_api import expect
 
+from tests.dashboard.accessible import axe_faults
 from tests.dashboard.conftest import serving
 from tests.dashboard.jobs_seed import jobs_site
 from tests.dashboard.journey import journey
@@ -52,6 +53,7 @@ def test_the_failed_job_and_why(seen):
         expect(verdict).to_contain_text("TypeJSONDecodeErrorRecord1")
         expect(page.get_by_role("heading", name="Log")).to_be_visible()
         expect(page.get_by_role("main")).to_contain_text("480 rows of 24 requests")
+        assert axe_faults(page) == []
 
 
 def test_an_endpoint_without_monitor_is_set_up(seen, site):
@@ -111,6 +113,7 @@ def test_a_backfill_is_counted_first_and_what_waits_is_cancelled(seen, site):
     page.get_by_role("button", name="Count").click()
     expect(page.locator("#backfill")).to_contain_text("5 windows to run.")
     assert "from=2026-01-10" in page.url
+    assert axe_faults(page) == []
     page.reload()
     seen.drawn()
 

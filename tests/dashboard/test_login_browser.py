@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from driftline.access.authentication import COOKIE
+from tests.dashboard.accessible import axe_faults
 from tests.dashboard.conftest import Visit
 from tests.dashboard.guarded import ALARM, guarded
 from tests.dashboard.journey import CLICKS, COUNT_CLICKS
@@ -72,6 +73,7 @@ def test_a_wrong_link_says_so_and_the_form_still_works(visit_guarded, site):
     page = seen.page
     page.goto(f"{site.url}/login#token=wrong")
     expect(page.get_by_role("alert")).to_contain_text("This token is not valid")
+    assert axe_faults(page) == []
     assert page.url == f"{site.url}/login"
 
     page.get_by_label("Token").fill(site.tokens["viewer"])

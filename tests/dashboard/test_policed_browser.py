@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
+from tests.dashboard.accessible import axe_faults
 from tests.dashboard.policed_seed import BROKEN, DRIFTS, LATENCY, MAINTENANCE
 
 pytestmark = pytest.mark.browser
@@ -109,6 +110,7 @@ def test_way_from_an_incident_to_its_alarms(visit_policed):
 
     page.get_by_role("link", name="dep_delay drifts: 3 times its bound").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("dep_delay drifts")
+    assert axe_faults(page) == []
     page.get_by_role("link", name=DRIFTS[0], exact=True).first.click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text(DRIFTS[0])
