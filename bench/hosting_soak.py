@@ -51,7 +51,7 @@ TENTHS = 10
 DRAIN_S = 90
 
 
-def resource(kind: str, name: str, **spec: object) -> dict[str, object]:
+def resource(kind: str, name: str, /, **spec: object) -> dict[str, object]:
     return {"kind": kind, "name": name, "spec": spec}
 
 
@@ -150,7 +150,10 @@ class Callers:
             due = began + number * period_s
             if form == "serverless":  # As many requests, in bursts.
                 due = _in_bursts(began, number * period_s)
-            if self.stop.wait(max(0.0, due - time.monotonic())):
+            left_s = due - time.monotonic()
+            if left_s > IDLE_S:
+                link.close()  # The server closes connections that are idle for longer.
+            if self.stop.wait(max(0.0, left_s)):
                 break
             link.request("POST", path, ROW, next(headers))
             answer = link.getresponse()
@@ -192,21 +195,17 @@ def installation(folder: Path, port: int, serving: str = "") -> Iterator[int]:
         f'[metrics]\nbackground_port = 0\n[storage]\nroot = "{folder / "root"}"\n'
         f"[serving]\nserverless_idle_s = {IDLE_S}\n{serving}"
     )
-    command = [sys.executable, "-m", "driftline", "up"]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as up:
-        assert up.stderr is not None
+    command, log = [sys.executable, "-m", "driftline", "up"], folder / "log"
+    with log.open("w") as sink, subprocess.Popen(command, cwd=folder, stderr=sink) as up:
         try:
-            if not any("ready; Ctrl-C" in line for line in up.stderr):
-                raise RuntimeError("ended before it was ready")
-            with (folder / "log").open("w") as log:
-                rest = threading.Thread(target=lambda: log.writelines(up.stderr or ()))
-                rest.start()
-                yield up.pid
-                up.terminate()
-                up.wait(120)
-                rest.join()
+            while "ready; Ctrl-C" not in log.read_text():
+                if up.poll() is not None:
+                    raise RuntimeError(f"ended before it was ready: {log.read_text()}")
+                time.sleep(0.1)
+            yield up.pid
         finally:
             up.terminate()
+            up.wait(120)
 
 
 def memory(pid: int) -> dict[str, float]:

@@ -116,6 +116,7 @@ def populated(folder: Path) -> Iterator[Running]:
                 async_inference_config={
                     "output_config": {"s3_output_path": str(folder / "outputs" / "nightly")}
                 },
+                serverless_config={"memory_size_in_mb": 1024, "max_concurrency": 2},
             ),
             resource("Silence", "roll-out", matchers=["alarm=orders"], ends_at="2999-01-01"),
         )
@@ -178,6 +179,7 @@ def _visit_transforms(call: Tour) -> None:
         },
         "transform_output": {"s3_output_path": f"{call.server.root.parent}/outputs/march"},
         "data_processing": {"join_source": "Input"},
+        "data_capture_config": {},
     }
     call.api("POST /transform-jobs", json=job)
     call.api("GET /transform-jobs", params={"name_contains": "mar", "limit": 1})
