@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,10 @@ class ModelProcess:
         *,
         start_timeout_s: float = START_TIMEOUT_S,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        changed_at: datetime | None = None,
     ) -> None:
         self.launch = launch
-        self._model = model
+        self._model, self._changed_at = model, changed_at
         self._start_timeout_s, self._answer_timeout_s = start_timeout_s, answer_timeout_s
         self._process: WorkerProcess | None = None
         self._link: socket.socket | None = None
@@ -90,6 +92,11 @@ class ModelProcess:
     def model(self) -> str:
         """What the model is known by: the digest of its file."""
         return self._model
+
+    @property
+    def changed_at(self) -> datetime | None:
+        """When another model was put in this one's place; None where that is not known."""
+        return self._changed_at
 
     @property
     def features(self) -> tuple[str, ...] | None:
@@ -257,8 +264,7 @@ class ModelShelf:
         found = self._find(endpoint, variant)
         if found is None:
             return None
-        launch, digest = found
-        return self._use(f"{endpoint}/{variant or ''}", launch, digest)
+        return self._use(f"{endpoint}/{variant or ''}", *found)
 
     def close(self) -> None:
         """End all processes, those in use when they come back."""
@@ -271,7 +277,9 @@ class ModelShelf:
             process.close()
 
     @contextmanager
-    def _use(self, endpoint: str, launch: Launch, digest: str) -> Iterator[ModelProcess]:
+    def _use(
+        self, endpoint: str, launch: Launch, digest: str, changed_at: datetime | None
+    ) -> Iterator[ModelProcess]:
         with self._lock:
             process = self._kept.pop(endpoint, None)
             if (timer := self._timers.pop(endpoint, None)) is not None:
@@ -279,7 +287,7 @@ class ModelShelf:
         if process is not None and process.launch != launch:
             process.close()
             process = None
-        process = process or ModelProcess(launch, digest)
+        process = process or ModelProcess(launch, digest, changed_at=changed_at)
         try:
             yield process
         except BaseException:
@@ -309,7 +317,9 @@ class ModelShelf:
             self._timers.pop(endpoint, None)
         process.close()
 
-    def _find(self, endpoint: str, variant: str | None) -> tuple[Launch, str] | None:
+    def _find(
+        self, endpoint: str, variant: str | None
+    ) -> tuple[Launch, str, datetime | None] | None:
         with read_connection(self._engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
             listed = variants_of if variant is None else variants_and_shadows
@@ -318,7 +328,8 @@ class ModelShelf:
             if found is None or not variants:
                 return None
             name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
-            made = store.get(connection, "Model", name).made
+            model = store.get(connection, "Model", name)
+            made = model.made
             if "file" not in made:  # Many models.
                 return None
         if made.get("description", {}).get("kind") == BODIES:
@@ -330,7 +341,7 @@ class ModelShelf:
             positive=found.made.get("positive"),
             name=name,
         )
-        return launch, made["digest"]
+        return launch, made["digest"], model.updated_at if model.generation > 1 else None
 
 
 def _to_bytes(table: pa.Table) -> bytes:

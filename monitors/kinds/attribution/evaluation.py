@@ -35,6 +35,7 @@ from driftline.monitors.kinds.attribution.explaining import (
     WINDOW_ROWS,
     Explained,
     ModelPredictor,
+    ServedPredictor,
     affordable_rows,
     explain_rows,
     read_given,
@@ -183,12 +184,24 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
     found, total = _explained(context, stored, predict, method)
     reason = stored.making.difference(found.making)
     change, unit = stored.making.changed_model(found.making), found.making.units
-    seen = replace(_seen(found, total), change=change)
+    seen = replace(_seen(found, total), change=change, swap_note=_swap_note(context, predict))
     if change:
         seen = replace(seen, units_note="incomparable: another model")
     elif unit != stored.making.units:
         seen = replace(seen, units_note="incomparable: the units of a function are not known")
     return seen, f"incomparable: {reason}" if reason else ""
+
+
+def _swap_note(context: CheckContext, predict: Predictor) -> str:
+    """Say that the model was changed after the window, whose rows another one may have answered."""
+    changed = predict.changed_at if isinstance(predict, ServedPredictor) else None
+    facts = context.rows.facts
+    if changed is None or facts is None or changed < facts.window.end:
+        return ""
+    return (
+        f"the model was changed on {changed:%Y-%m-%d %H:%M} UTC, after this window: another one "
+        "may have answered the rows that this one explains"
+    )
 
 
 def _explained(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -100,6 +101,15 @@ class ModelPredictor(Protocol):
 
     def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
         """Explain rows by the model's own method."""
+
+
+@runtime_checkable
+class ServedPredictor(ModelPredictor, Protocol):
+    """A predictor of a model that an endpoint serves, and that may have had others before."""
+
+    @property
+    def changed_at(self) -> datetime | None:
+        """When another model was put in this one's place; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class ExplainedWindow:
     signed: Mapping[str, np.ndarray] = field(default_factory=dict)  # As rows, with their signs.
     pointers: Sequence[Pointer] = ()  # Where each row is found again, shape (N,).
     time_note: str = ""  # How many rows a time limit left out, in words.
+    swap_note: str = ""  # That the model was changed after the window, in words.
     answers_note: str = ""  # How many rows the model left without a number, in words.
 
 
@@ -343,6 +344,7 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
         "explained_rows": explained,
         **({"model_note": window.change} if window.change else {}),
         **({"time_note": window.time_note} if window.time_note else {}),
+        **({"swap_note": window.swap_note} if window.swap_note else {}),
         **({"answers_note": window.answers_note} if window.answers_note else {}),
         **_blocks(findings),
         "rows": {

@@ -2,6 +2,7 @@ import importlib
 import os
 import signal
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import joblib
@@ -310,6 +311,13 @@ def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf
             first = predict.process_id
         with shelf.open("flights") as predict:
             assert predict.process_id == first
+            assert predict.changed_at is None
+        # Of a model that took another's place it is known since when.
+        assert server.apply({**model, "tags": {"release": "2"}}).status_code == 200
+        other = ModelShelf(server.engine, str(server.root), trust_pickle=False)
+        with other.open("flights") as predict:
+            assert predict.changed_at == datetime(2026, 1, 15, 6, tzinfo=UTC)  # The server's now.
+        other.close()
         assert report.passed
         assert report.decided
         assert shelf.open("nothing") is None

@@ -29,7 +29,7 @@ from driftline.monitors.kinds.attribution.ranking import Tail
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
-from driftline.monitors.rows import Rows
+from driftline.monitors.rows import Rows, WindowFacts
 from driftline.monitors.run.execution import Job, run
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -256,6 +256,28 @@ class Named:
 
     def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
         raise NotImplementedError
+
+
+def test_a_model_that_was_changed_after_the_window_is_told(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    @dataclass(frozen=True)
+    class Served(Named):
+        changed_at: datetime | None = None
+
+    def details(changed_at: datetime | None) -> dict:
+        rows = weather(rng, 300)
+        facts = WindowFacts(Window(START, START + timedelta(days=1)))
+        given = Rows(lambda: iter(rows.to_batches()), facts=facts)
+        served = Served("new", changed_at)
+        return evaluate(CheckContext(named_model(reference, "new"), given, predict=served)).details
+
+    # A re-run of an older window, after the model and its baseline were replaced.
+    assert details(START + timedelta(days=3))["swap_note"].startswith(
+        "the model was changed on 2024-01-04 00:00 UTC, after this window"
+    )
+    assert "swap_note" not in details(START)
+    assert "swap_note" not in details(None)
 
 
 def named_model(reference: Baseline, name: str, units: str = "answer") -> Baseline:
