@@ -70,6 +70,7 @@ CHECKS = {
     "unit_change_check": "unit changed",
     "range_check": "out of range",
     "constant_check": "no longer varies",
+    "codes_check": "codes renumbered",
     "order_check": "order of two columns reversed",
     "lost_hour_check": "hours without rows",
     "day_drift_check": "days differ",

@@ -110,8 +110,9 @@ def remedies(
         share = scan.rows[places[at]] / max(layout.reference_rows[places[at]], 1.0)
         if days is not None and is_alone and round(days * share) < SPAN_DAYS:
             parts.append(f"{SPAN_DAYS} days in one check")
-        if days is not None and LEAST_DAYS <= days < SEASON_DAYS and not parts:
-            parts.append(_more_days(SEASON_DAYS - days))
+        if days is not None and LEAST_DAYS <= days < SEASON_DAYS:
+            # Of fewer days at once nobody has seen yet whether the rest of the season is needed.
+            parts.append(_more_days(SEASON_DAYS - days) + " if it is seasonal" * bool(parts))
         found[name] = " and ".join(parts) or NO_REMEDY
     return found
 

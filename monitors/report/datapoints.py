@@ -29,6 +29,7 @@ DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
 CHECKS = (
     DRIFT_CHECK,
     "categorical_values_check",
+    "codes_check",
     "commissioning_check",
     "completeness_check",
     "constant_check",

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, gammaincinv, ndtr
+from scipy.special import gammaincinv, ndtr
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.sample import RowSample
 from driftline.monitors.results.violation import Segment, SegmentChange
 from driftline.monitors.root_cause.contributors import Target
+from driftline.monitors.root_cause.moved_in import ELSEWHERE, MovedIn
 from driftline.monitors.root_cause.row_sample import (
     NEW,
     Bools,
@@ -34,12 +35,12 @@ from driftline.monitors.root_cause.row_sample import (
     Numbers,
 )
 from driftline.monitors.root_cause.segment_counts import Asked, count_segments, reference_rows
-from driftline.stats.changed_levels import CHANCE, g_statistic
 from driftline.stats.decomposition import (
     FALSE_PAIR,
     FALSE_SINGLE,
     HALF,
     LIFT,
+    MIN_ROWS,
     QUIET,
     TINY,
     Floats,
@@ -66,8 +67,6 @@ LEVELS_TOLD, LEVEL_SHARE = 4, 0.1
 CONDITIONS_MAX = 64
 # So much of the change, and nothing beyond chance elsewhere, is all of it.
 ALL = 0.95
-# So much of the change of a row in a range of numbers, found in other rows too, is all rows'.
-ELSEWHERE = 0.25
 # Chance of what lies QUIET deviations off, on one side.
 RARELY = float(ndtr(-QUIET))
 NOT_NARROWED = "cannot be narrowed down to a segment"
@@ -200,6 +199,8 @@ class _Search:
         # A segment that holds all has as many rows as changed: no pair scores above this.
         if best is None or best.score + _pair_gain(best) < 1 - whole.change / whole.rows:
             best = self._pair(chosen, held, parts, asked, best)
+        if best is None:
+            best = self._alone(chosen, held, parts, asked)
         if best is not None:
             return Named(_segment(best, self._conditions(best), asked))
         return self._growth(chosen, held, parts, asked)
@@ -342,28 +343,40 @@ class _Search:
         in a range of the other, and other cuts elsewhere. Of a range within another segment, this
         is asked of that segment's other rows.
         """
-        own = next((one for one in self.columns if one.name in asked.own[:1]), None)
         ranges = [one for one in found.segments if self.is_number[one]]
-        if own is None or own.reference is None or not ranges:
-            return False
         others = [one for one in found.segments if not self.is_number[one]]
-        inside, around = self._rows_of(ranges), self._rows_of(others)
-        if inside is None or around is None:
+        moved = self._moved(ranges, others, asked) if ranges else None
+        if moved is None:
             return False
-        moved, sizes = [], []
-        for side in (True, False):
-            rows, known = (
-                beside & (within == side) for within, beside in zip(inside, around, strict=True)
-            )
-            counts = (
-                np.bincount(codes, minlength=own.home.size).astype(np.float64)
-                for codes in (own.reference[known], own.codes[rows])
-            )
-            moved.append(g_statistic(*counts))
-            sizes.append(int(rows.sum()))
-        freedom = int(np.count_nonzero(own.counts + own.reference_counts)) - 1
-        is_chance = chdtrc(max(float(freedom), 1.0), moved[1] / asked.whole.design_effect) > CHANCE
-        return not is_chance and moved[1] / sizes[1] > ELSEWHERE * moved[0] / sizes[0]
+        # Ranges of two numbers fit some shape of any window's rows.
+        few = ELSEWHERE if len(ranges) == 1 or others else 0.0
+        return not moved.is_quiet_beside and moved.beside > few * moved.inside
+
+    def _alone(self, chosen: Ints, held: Held, parts: Parts, asked: Asked) -> _Found | None:
+        """Look for the one level in which the whole column at fault changed, and nowhere else.
+
+        If rows of the set came from there alone before, that more of them do says nothing of the
+        fault's place. The column's other values there do, and all values elsewhere.
+        """
+        able = (held.share >= ALL) & (held.rest < QUIET) & (held.within >= MIN_ROWS)
+        able &= held.is_sure & ~self.is_number[chosen]
+        places = np.flatnonzero(able)
+        # The smallest that nothing changed beside is no part of what changed, and holds no more.
+        for at in places[np.argsort(parts.rows[places], kind="stable")][:CONDITIONS_MAX].tolist():
+            moved = self._moved([int(chosen[at])], [], asked)
+            if moved is not None and moved.is_alone(chosen.size):
+                return _Found((int(chosen[at]),), False, held, parts, at, 0.0)
+        return None
+
+    def _moved(
+        self, segments: Sequence[int], around: Sequence[int], asked: Asked
+    ) -> MovedIn | None:
+        """Return how far the column at fault moved in some segments, and beside them."""
+        own = next((one for one in self.columns if one.name in asked.own[:1]), None)
+        inside, within = self._rows_of(segments), self._rows_of(around)
+        if own is None or inside is None or within is None:
+            return None
+        return MovedIn.of(own, inside, within, asked.whole.design_effect)
 
     def _is_where_values_were(self, found: _Found, asked: Asked) -> bool:
         """Return whether the segment is merely where the values may have been before.

@@ -84,6 +84,7 @@ from driftline.monitors.root_cause.faults.context import VIOLATED_MAX, FaultCont
 from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
 from driftline.monitors.root_cause.faults.conversion import converted
 from driftline.monitors.root_cause.faults.diagnosis import recognised_faults
+from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
 from driftline.monitors.rows import UnfitCounter
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet, outcome_drafts
 from driftline.monitors.warm_up.baseline_fit import suppressed_drift
@@ -510,6 +511,8 @@ def _recognised(
         event_time=reading.time_column,
     )
     units = dict(converted(shown([one.feature for one in found if one.check in OTHER_DIGITS])))
+    exchanged = [one.fault for one in found if one.fault and one.fault.kind == EXCHANGED]
+    judgement = with_faults(judgement, {name: one for one in exchanged for name in one.columns})
     return judgement, tuple(replace(one, fault=units.get(one.feature, one.fault)) for one in found)
 
 

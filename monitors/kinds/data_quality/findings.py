@@ -6,7 +6,7 @@ outside the reference, a change of unit. All else is a shift within what is know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from driftline.baseline.blocks import BlockCounts
@@ -60,11 +60,14 @@ def find_violations(
 ) -> tuple[Violation, ...]:
     """Look up the rows behind each draft, in one pass, and say what they are."""
     renamed = {one.column for one in judgement.drifts.values() if is_renamed(one)}
+    mixed_up = _mixed_up(judgement.drafts)
     found = [
         word_violation(
             draft,
             without_place(contributors)
-            if draft.feature in renamed or _is_everywhere(draft, contributors)
+            if draft.feature in renamed
+            or _is_everywhere(draft, contributors)
+            or _is_placed_by(contributors, mixed_up - {draft.feature})
             else contributors,
             references,
             judgement,
@@ -84,6 +87,23 @@ def find_violations(
 def without_place(contributors: ContributingRows | None) -> ContributingRows | None:
     """Return rows without their segment: of a level under another name it is that level's."""
     return contributors and replace(contributors, segment=None, unplaced="")
+
+
+def _mixed_up(drafts: Sequence[Draft]) -> set[str]:
+    """Return the columns whose values stand for others, or for those of another column."""
+    faults = [(one.feature, one.fault) for one in drafts if one.fault is not None]
+    return {
+        name
+        for feature, fault in faults
+        if fault.kind in (RENUMBERED, EXCHANGED)
+        for name in (feature, *fault.columns)
+    }
+
+
+def _is_placed_by(contributors: ContributingRows | None, mixed_up: Collection[str]) -> bool:
+    """Return whether a segment's rows are known by such a column: they are others than before."""
+    segment = None if contributors is None else contributors.segment
+    return segment is not None and any(one.column in mixed_up for one in segment.predicates)
 
 
 def _is_everywhere(draft: Draft, contributors: ContributingRows | None) -> bool:
@@ -217,7 +237,13 @@ def _fault(draft: Draft) -> Fault | None:
 def _cause(draft: Draft, contributors: ContributingRows | None, onset: Onset | None) -> str:
     parts = [draft.what]
     op = draft.predicate.op if draft.predicate else None
-    if contributors is not None and op in ("not_in", "in", "rule") and contributors.values:
+    is_told = op == "in" and draft.fault is not None and draft.fault.text == draft.what
+    if (
+        contributors is not None
+        and op in ("not_in", "in", "rule")
+        and contributors.values
+        and not is_told
+    ):
         # What was always empty has no levels that could be new.
         has_known = getattr(draft.predicate, "values", ())
         is_alone = op == "not_in" and len(contributors.values) == 1 and has_known
@@ -249,7 +275,7 @@ def _severity(
 ) -> Severity:
     if draft.severity is not None:
         return draft.severity
-    if draft.check in ALWAYS_PAGES:
+    if draft.check in ALWAYS_PAGES or (draft.fault and draft.fault.kind == RENUMBERED):
         return "page"
     # There are rows enough to judge the column, or to know that so many gaps are no chance.
     is_judged = draft.feature in judgement.drifts or (

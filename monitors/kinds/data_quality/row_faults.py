@@ -37,6 +37,7 @@ from driftline.monitors.kinds.data_quality.lost_hours_check import (
     lost_rows_draft,
 )
 from driftline.monitors.kinds.data_quality.new_numbers_check import new_numbers_drafts
+from driftline.monitors.kinds.data_quality.renumbered_check import renumbered_drafts
 from driftline.monitors.kinds.data_quality.repeats_check import decimals_drafts, repeats_draft
 from driftline.monitors.kinds.data_quality.saturation_check import saturation_drafts
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft, percent
@@ -159,6 +160,8 @@ def find_row_faults(
         for one in baseline.signature.columns
         if not constraints.config(one.name).evaluate_constraints
     }
+    violated = [one.feature for one in judgement.drafts]
+    drafts += renumbered_drafts(shown(violated), explained)
     of_values = decimals_drafts(sample, context)
     finer = {one.feature for one in of_values}
     of_values += new_numbers_drafts(columns, context, explained | finer | _converted(judgement))

@@ -7,8 +7,8 @@ Kuhn, "The Hungarian method for the assignment problem", Naval Research Logistic
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,9 @@ from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContex
 
 KIND = "codes_renumbered"
 # More codes, and more columns beside them, are not laid beside each other.
-CODES_MAX, PARTNERS_MAX = 64, 20
+CODES_MAX, PARTNERS_MAX, COLUMNS_MAX = 64, 20, 40
+# A violated column still says what company a code keeps if so little of it moved (total variation).
+MOVED = 0.3
 # A renumbering must fit better by so many nats a row, all codes together; of it, each that moved.
 NATS, NATS_EACH = 0.5, 0.25
 LEAST_ROWS = 5
@@ -43,20 +45,106 @@ class _Codes:
     known: Ints
 
 
+@dataclass(frozen=True, slots=True)
+class _Company:
+    """Another column: the cell of each row, of the window and of the reference's sample."""
+
+    window: Ints
+    known: Ints
+    size: int
+
+    @property
+    def moved(self) -> float:
+        """Total variation of the two sides; 1 without rows."""
+        now, usual = (np.bincount(one, minlength=self.size) for one in (self.window, self.known))
+        return _apart(now, usual) if now.any() and usual.any() else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """Codes that stand for others."""
+
+    # Which now stands for which one before, the most frequent first.
+    pairs: list[tuple[int, int]] = field(default_factory=list)
+    nats: float = 0.0  # By so much they fit the company of the others better.
+
+
+@dataclass(frozen=True, slots=True)
+class Renumbered:
+    """A column whose codes stand for others."""
+
+    column: str
+    codes: tuple[str, ...]  # Those that the window has for others.
+    fault: Fault
+
+
 def renumbered(context: FaultContext) -> Iterator[tuple[str, Fault]]:
     """Look at violated texts and numbers of few values."""
+    names = (*context.broken(is_number=False), *context.broken(is_number=True))
+    for one in _renumbered(context, names):
+        yield one.column, one.fault
+
+
+def renumbered_texts(context: FaultContext) -> Iterator[Renumbered]:
+    """Look at texts that are not violated: codes that exchange equal shares show nowhere."""
+    broken = context.broken(is_number=False)
+    others = [name for name in context.known(is_number=False) if name not in {*broken}]
+    for one in _renumbered(context, (*broken, *others[:COLUMNS_MAX])):
+        if one.column not in {*broken}:
+            yield one
+
+
+def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbered]:
+    """Look at each column beside the others; what one explains is no other one's fault."""
     if context.sample is None:
         return
-    broken = set(context.violated)
-    others = [*context.known(is_number=False), *context.known(is_number=True)]
-    partners = [name for name in others if name not in broken]
-    for is_number in (False, True):
-        for name in context.broken(is_number=is_number):
-            codes = _codes(context, name)
-            if codes is not None:
-                pairs = _moved(context, codes, partners[:PARTNERS_MAX])
-                if len(pairs) > 1 and not (is_number and _is_scaled(codes, pairs)):
-                    yield name, _fault(codes, pairs)
+    able = {name: codes for name in names if (codes := _codes(context, name)) is not None}
+    company = _company(context) if able else {}
+    found = {name: _moved(codes, _beside(company, name)) for name, codes in able.items()}
+    told: list[str] = []
+    for name in sorted(able, key=lambda one: -found[one].nats):
+        codes, moved, beside = able[name], found[name], _beside(company, name, *told)
+        if told and moved.pairs:
+            moved = _moved(codes, beside)
+        is_number = context.cells(name).is_number
+        if (
+            len(moved.pairs) > 1
+            and not (is_number and _is_scaled(codes, moved.pairs))
+            and not _moves_anyway(codes, beside)
+        ):
+            told.append(name)
+            levels = tuple(codes.names[now].strip('"') for now, _ in moved.pairs)
+            yield Renumbered(name, levels, _fault(codes, moved.pairs))
+
+
+def _company(context: FaultContext) -> dict[str, _Company]:
+    """Return the columns that say what company a code keeps: texts first, none that moved much."""
+    broken, found = set(context.violated), {}
+    assert context.sample is not None
+    for name in (*context.known(is_number=False), *context.known(is_number=True)):
+        known = context.sample.codes.get(name)
+        if known is not None:
+            one = _Company(context.places(name), known.astype(np.int64), context.cells(name).size)
+            if name not in broken or one.moved <= MOVED:
+                found[name] = one
+    return found
+
+
+def _beside(company: Mapping[str, _Company], *but: str) -> list[_Company]:
+    return [one for name, one in company.items() if name not in but][:PARTNERS_MAX]
+
+
+def _moves_anyway(codes: _Codes, company: Sequence[_Company]) -> bool:
+    """Whether as many rows of the reference look renumbered beside its others.
+
+    So they do where codes have no company, or too few rows in the reference to know it by.
+    """
+    count = len(codes.known)
+    part = np.zeros(count, np.bool_)
+    part[:: max(2, round(count / max(len(codes.window), 1)))] = True
+    own = _Codes(codes.names, codes.known[part], codes.known[~part])
+    beside = [_Company(one.known[part], one.known[~part], one.size) for one in company]
+    return bool(_moved(own, beside).pairs)
 
 
 def _fault(codes: _Codes, pairs: list[tuple[int, int]]) -> Fault:
@@ -96,29 +184,26 @@ def _codes(context: FaultContext, name: str) -> _Codes | None:
     return _Codes(names, to[context.places(name)], to[known])
 
 
-def _moved(context: FaultContext, codes: _Codes, partners: list[str]) -> list[tuple[int, int]]:
-    """Return which code now stands for which one before, the most frequent first."""
-    assert context.sample is not None
+def _moved(codes: _Codes, company: Sequence[_Company]) -> _Moved:
+    """Return which code now stands for which one before."""
     size = len(codes.names)
     rows = np.bincount(codes.window, minlength=size + 1)[:size]
     usual = np.bincount(codes.known, minlength=size + 1)[:size]
     cost = np.zeros((size, size))
-    for name in partners:
-        known = context.sample.codes.get(name)
-        if known is None:
-            continue
-        cells = context.cells(name)
-        company = _table(codes.window, context.places(name), size, cells.size)
-        before = _table(codes.known, known.astype(np.int64), size, cells.size)
-        share = (before.sum(axis=0) + 1 / cells.size) / (before.sum() + 1)
+    for one in company:
+        before = _table(codes.known, one.known, size, one.size)
+        # Which codes a rare value came with is chance.
+        able = before.sum(axis=0) >= MIN_VALUES
+        now = _table(codes.window, one.window, size, one.size)[:, able]
+        share = (before.sum(axis=0) + 1 / one.size) / (before.sum() + 1)
         profile = (before + share) / (before.sum(axis=1, keepdims=True) + 1)
-        cost -= company @ np.log(profile).T
+        cost -= now @ np.log(profile[:, able]).T
     often, able = np.flatnonzero(rows >= LEAST_ROWS), np.flatnonzero(usual >= LEAST_ROWS)
-    if rows.sum() < MIN_VALUES or len(often) > len(able) or not cost.any():
-        return []
+    if rows.sum() < MIN_VALUES or not 0 < len(often) <= len(able) or not cost.any():
+        return _Moved()
     among = cost[np.ix_(often, able)]
     if (cost[often, often] - among.min(axis=1)).sum() < NATS * rows[often].sum():
-        return []  # The best that each code alone could take is not enough.
+        return _Moved()  # The best that each code alone could take is not enough.
     # Takes longer to import than all else of a check, and few windows have such codes.
     from scipy.optimize import linear_sum_assignment
 
@@ -126,14 +211,15 @@ def _moved(context: FaultContext, codes: _Codes, partners: list[str]) -> list[tu
     now, was = often[at], able[to]
     gain = cost[now, now] - cost[now, was]
     if gain.sum() < NATS * rows[now].sum():
-        return []
+        return _Moved()
     carried = np.zeros(size)
     carried[was] = rows[now]
     if _apart(carried, usual) > max(BETTER * _apart(rows, usual), NEAR):
-        return []
+        return _Moved()
     moved = (now != was) & (gain >= NATS_EACH * rows[now])
     order = np.argsort(-rows[now], kind="stable")
-    return [(int(now[one]), int(was[one])) for one in order if moved[one]]
+    pairs = [(int(now[one]), int(was[one])) for one in order if moved[one]]
+    return _Moved(pairs, float(gain[moved].sum()))
 
 
 def _apart(rows: NDArray[np.number], usual: NDArray[np.number]) -> float:

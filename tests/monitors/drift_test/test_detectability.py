@@ -112,7 +112,10 @@ def test_independent_rows_are_judged(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize(
     ("days", "remedy"),
-    [(16, "11 more days of reference and 4 days in one check"), (40, "4 days in one check")],
+    [
+        (16, "11 more days of reference and 4 days in one check"),
+        (40, "4 days in one check and 290 more days of reference if it is seasonal"),
+    ],
 )
 def test_what_would_help_is_said(rng: np.random.Generator, days: int, remedy: str) -> None:
     found = drift_test(rng, days=days).judge(day(100))

@@ -1,0 +1,106 @@
+"""Codes that take each other's rows are told, though each has as many as before.
+
+What was exchanged is known by construction; where codes keep no company, nobody can tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from driftline.baseline.store import Baseline
+from driftline.monitors.check import check
+from driftline.monitors.report.report import Report
+from driftline.monitors.results.violation import Violation
+
+
+def flights(seed: int, rows: int, *, alike: bool = False) -> pd.DataFrame:
+    """Flights of three airlines of equal size, each of which flies to places of its own."""
+    rng = np.random.default_rng(seed)
+    airline = rng.choice(["AA", "BB", "CC"], rows)
+    home = {"AA": 0.0, "BB": 0.0 if alike else 500.0, "CC": 0.0 if alike else 1500.0}
+    place = rng.choice(["north", "south", "west"], rows)
+    base = pd.Series(airline).map(home).to_numpy()
+    return pd.DataFrame(
+        {
+            "airline": airline,
+            "place": np.where(airline == "AA", "north", "south") if not alike else place,
+            "distance": np.round(base + rng.gamma(5, 100, rows)),
+            "wind": np.round(rng.gamma(3, 4, rows), 1),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def reference() -> Baseline:
+    return Baseline.fit(flights(1, 20_000))
+
+
+def exchanged(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(airline=rows["airline"].replace({"AA": "CC", "CC": "AA"}))
+
+
+def told(report: Report) -> list[Violation]:
+    return [one for one in report.violations if one.constraint_check_type == "codes_check"]
+
+
+@pytest.mark.parametrize("rows", [300, 3_000])
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_codes_of_equal_shares_that_are_exchanged_are_told(
+    reference: Baseline, seed: int, rows: int
+) -> None:
+    window = exchanged(flights(seed, rows))
+
+    (found,) = told(check(window, reference))
+
+    assert found.feature_name == "airline"
+    assert found.severity == "page"
+    assert found.fault is not None
+    assert found.fault.kind == "codes_renumbered"
+    assert '"AA" as "CC"' in found.cause
+    assert '"CC" as "AA"' in found.cause
+    assert found.row_count == int(window["airline"].isin(["AA", "CC"]).sum())
+
+
+@pytest.mark.parametrize("rows", [40, 300, 3_000])
+@pytest.mark.parametrize("seed", range(5, 10))
+def test_nothing_is_told_of_codes_as_they_were(reference: Baseline, seed: int, rows: int) -> None:
+    assert told(check(flights(seed, rows), reference)) == []
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_nothing_is_told_where_codes_keep_no_company(seed: int) -> None:
+    reference = Baseline.fit(flights(1, 20_000, alike=True))
+
+    assert told(check(exchanged(flights(seed, 3_000, alike=True)), reference)) == []
+
+
+def test_no_other_violation_is_placed_by_codes_that_stand_for_others(reference: Baseline) -> None:
+    rows = flights(2, 3_000)
+    far = rows["airline"] == "CC"
+    rows.loc[far, "wind"] += 30
+    right = next(one for one in check(rows, reference).violations if one.feature_name == "wind")
+
+    window = check(exchanged(rows), reference)
+    wrong = next(one for one in window.violations if one.feature_name == "wind")
+
+    assert right.segment is not None
+    assert "airline" in [one.column for one in right.segment.predicates]
+    assert told(window)
+    columns = [] if wrong.segment is None else [one.column for one in wrong.segment.predicates]
+    assert "airline" not in columns
+
+
+def test_a_column_that_is_not_to_be_judged_is_not(reference: Baseline) -> None:
+    constraints = reference.constraints
+    off = ({"evaluate_constraints": "Disabled"},)
+    features = tuple(
+        replace(one, overrides=off) if one.name == "airline" else one
+        for one in constraints.features
+    )
+    quiet = replace(reference, constraints=replace(constraints, features=features))
+
+    assert told(check(exchanged(flights(2, 3_000)), quiet)) == []
