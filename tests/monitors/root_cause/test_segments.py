@@ -572,7 +572,9 @@ def flights(rng: np.random.Generator, rows: int, *, humid_evenings: bool = False
         {
             "hour": hour,
             "arrival_minute": hour * 60 + rng.integers(60, 240, rows),
-            "humid": np.round(np.where(evening, rng.uniform(65, 95, rows), rng.uniform(30, 65, rows))),
+            "humid": np.round(
+                np.where(evening, rng.uniform(65, 95, rows), rng.uniform(30, 65, rows))
+            ),
             "origin": origin,
             "carrier": rng.choice(["9E", "B6", "UA"], rows),
         }
