@@ -133,7 +133,8 @@ def is_true_segment(violation: dl.Violation, window: pd.DataFrame, reference: pd
         inside.append(np.logical_and.reduce(masks))
         # Of one text its levels are the segments; else there are two, the segment and the rest.
         of_levels = len(masks) == 1 and segment.column in _texts(rows)
-        codes.append(rows[segment.column].astype(str).to_numpy() if of_levels else inside[-1])
+        texts = rows[segment.column].astype(object).fillna("").astype(str)
+        codes.append(texts.to_numpy() if of_levels else inside[-1])
     usual = meets[0].mean()
     levels, places = np.unique(np.concatenate(codes), return_inverse=True)
     before, now = places[: len(reference)], places[len(reference) :]

@@ -85,6 +85,8 @@ class MovedIn:
         """
         if not self.is_quiet_beside or 0 in (*self.rows[0], *self.rows[1]):
             return False
+        if chdtrc(self.freedom, self.found[0]) > FALSE_SINGLE / tried:
+            return False
         inside, beside = (1 / (1 / window + 1 / known) for window, known in self.rows)
         shown = max(self.found[0] - self.freedom, 0.0) * ELSEWHERE * beside / inside
         return bool(chndtr(self.found[1], self.freedom, shown) < FALSE_SINGLE / tried)

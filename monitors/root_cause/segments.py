@@ -42,6 +42,7 @@ from driftline.stats.decomposition import (
     LIFT,
     MIN_ROWS,
     QUIET,
+    SAME_ROWS,
     TINY,
     Floats,
     Held,
@@ -363,19 +364,31 @@ class _Search:
         places = np.flatnonzero(able)
         # The smallest that nothing changed beside is no part of what changed, and holds no more.
         for at in places[np.argsort(parts.rows[places], kind="stable")][:CONDITIONS_MAX].tolist():
-            moved = self._moved([int(chosen[at])], [], asked)
+            # Rows of the set alone would be as many by chance; of its own rows all but few changed.
+            is_whole = parts.matching[at] >= SAME_ROWS * parts.rows[at]
+            moved = self._moved([int(chosen[at])], [], asked, but_set=not is_whole)
             if moved is not None and moved.is_alone(chosen.size):
                 return _Found((int(chosen[at]),), False, held, parts, at, 0.0)
         return None
 
     def _moved(
-        self, segments: Sequence[int], around: Sequence[int], asked: Asked
+        self,
+        segments: Sequence[int],
+        around: Sequence[int],
+        asked: Asked,
+        *,
+        but_set: bool = False,
     ) -> MovedIn | None:
-        """Return how far the column at fault moved in some segments, and beside them."""
+        """Return how far the column at fault moved in some segments, and beside them.
+
+        With ``but_set`` by its values outside of the set that is asked for alone.
+        """
         own = next((one for one in self.columns if one.name in asked.own[:1]), None)
         inside, within = self._rows_of(segments), self._rows_of(around)
         if own is None or inside is None or within is None:
             return None
+        if but_set:
+            within = within[0] & ~asked.matching, within[1] & ~asked.known
         return MovedIn.of(own, inside, within, asked.whole.design_effect)
 
     def _is_where_values_were(self, found: _Found, asked: Asked) -> bool:

@@ -68,11 +68,14 @@ from driftline.monitors.kinds.data_quality.segments import (
     segment_plan,
     segment_result,
 )
+from driftline.monitors.kinds.data_quality.suppression import (
+    suppress_drift,
+    without_suppressed,
+)
 from driftline.monitors.report.comparison import lay_beside
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.unjudged import REASONS
 from driftline.monitors.results.violation import (
-    BASELINE_FIT_CHECK,
     DRIFT_CHECK,
     Draft,
     FeatureResult,
@@ -87,8 +90,7 @@ from driftline.monitors.root_cause.faults.diagnosis import recognised_faults
 from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
 from driftline.monitors.rows import UnfitCounter
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet, outcome_drafts
-from driftline.monitors.warm_up.baseline_fit import suppressed_drift
-from driftline.monitors.warm_up.warm_up import SuppressedDrift, WarmUp
+from driftline.monitors.warm_up.warm_up import SuppressedDrift
 from driftline.signature import Column, Signature
 from driftline.stats.calendar_regression import SEASON_DAYS
 from driftline.stats.distances.units import Numbers, UnitChange, one_of, restoring_units
@@ -110,9 +112,6 @@ LOST_NOTE = (
 RARE_SHARE = 0.01
 # Prices and temperatures double and triple from season to season.
 SLOW_FACTOR = 4.0
-# Stands in the place of a feature's name, as "Missing columns" does.
-WARM_UP = "Commissioning"
-NOTE = "commissioning"
 
 
 def evaluate(context: CheckContext) -> Report:
@@ -535,69 +534,4 @@ def _fault_context(
         {name: max(one.design_effect, 1.0) for name, one in drifts.items()},
         counts,
         context.past.counts or (),
-    )
-
-
-def suppress_drift(
-    judgement: Judgement,
-    warm_up: WarmUp | None,
-    counts: WindowCounts,
-    references: Mapping[str, ReferenceColumn],
-) -> tuple[Judgement, SuppressedDrift | None]:
-    """Suppress drift that would alarm for no other reason than a baseline that never fitted.
-
-    Types, gaps, unseen values, columns and units are judged as usual.
-    """
-    if warm_up is None:
-        return judgement, None
-    drifted = {draft.feature for draft in judgement.drafts if _is_tested(draft, judgement)}
-    drifts = {name: drift for name, drift in judgement.drifts.items() if name in drifted}
-    suppressed = suppressed_drift(warm_up, drifts, counts, references)
-    if suppressed is None:
-        return judgement, None
-    kept = _without(judgement.drafts, suppressed)
-    left = {draft.feature: judgement.blame[draft.feature] for draft in kept}
-    if suppressed.text:
-        kept = (*kept, _draft(suppressed))
-        left[WARM_UP] = 1.0 - sum(left.values())
-    whole = sum(left.values())
-    shares = {name: share / whole for name, share in left.items()} if whole else left
-    notes = {**judgement.notes, **dict.fromkeys(suppressed.reasons, NOTE)}
-    return replace(judgement, drafts=kept, notes=notes, blame=shares), suppressed
-
-
-def without_suppressed(
-    judgement: Judgement, warm_up: WarmUp | None, suppressed: SuppressedDrift | None
-) -> Judgement:
-    """Remove from a segment's judgement what is suppressed in the window as a whole."""
-    if warm_up is not None and warm_up.suppresses_all:
-        drafts = tuple(draft for draft in judgement.drafts if not _is_tested(draft, judgement))
-        return replace(judgement, drafts=drafts)
-    if suppressed is None:
-        return judgement
-    return replace(judgement, drafts=_without(judgement.drafts, suppressed))
-
-
-def _is_tested(draft: Draft, judgement: Judgement) -> bool:
-    """Whether the drift test found it; a limit that somebody set for a distance always holds."""
-    return draft.check == DRIFT_CHECK and judgement.drifts[draft.feature].measured is None
-
-
-def _without(drafts: tuple[Draft, ...], suppressed: SuppressedDrift) -> tuple[Draft, ...]:
-    return tuple(
-        draft
-        for draft in drafts
-        if draft.check != DRIFT_CHECK or draft.feature not in suppressed.reasons
-    )
-
-
-def _draft(suppressed: SuppressedDrift) -> Draft:
-    return Draft(
-        feature=WARM_UP,
-        check=BASELINE_FIT_CHECK,
-        description=(
-            f"The baseline does not fit: drift of {len(suppressed.reasons)} columns is held back."
-        ),
-        what=suppressed.text,
-        severity="ticket",
     )

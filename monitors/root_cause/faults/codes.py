@@ -25,6 +25,8 @@ MOVED = 0.3
 # A renumbering must fit better by so many nats a row, all codes together; of it, each that moved.
 NATS, NATS_EACH = 0.5, 0.25
 LEAST_ROWS = 5
+# Rows of all codes together that are added to those of each: little is known of a rare one.
+PRIOR = 30.0
 # Their shares must be nearer to the reference's than before (total variation), or as good as these:
 # of a code that took another's rows over the company is the other's, too.
 BETTER, NEAR = 0.6, 0.1
@@ -193,11 +195,11 @@ def _moved(codes: _Codes, company: Sequence[_Company]) -> _Moved:
     for one in company:
         before = _table(codes.known, one.known, size, one.size)
         # Which codes a rare value came with is chance.
-        able = before.sum(axis=0) >= MIN_VALUES
-        now = _table(codes.window, one.window, size, one.size)[:, able]
+        often_there = before.sum(axis=0) >= LEAST_ROWS
+        there = _table(codes.window, one.window, size, one.size)[:, often_there]
         share = (before.sum(axis=0) + 1 / one.size) / (before.sum() + 1)
-        profile = (before + share) / (before.sum(axis=1, keepdims=True) + 1)
-        cost -= now @ np.log(profile[:, able]).T
+        profile = (before + PRIOR * share) / (before.sum(axis=1, keepdims=True) + PRIOR)
+        cost -= there @ np.log(profile[:, often_there]).T
     often, able = np.flatnonzero(rows >= LEAST_ROWS), np.flatnonzero(usual >= LEAST_ROWS)
     if rows.sum() < MIN_VALUES or not 0 < len(often) <= len(able) or not cost.any():
         return _Moved()
