@@ -228,7 +228,7 @@ def driftline(name: str, tree: Path, made: Made, folder: Path) -> Iterator[Runni
         f"[metrics]\nbackground_port = {free_port()}\n[serving]\ntrust_pickle = true\n"
     )
     command = [sys.executable, "-m", "driftline"]
-    bodies = plain("/endpoints/model/invocations", ("csv", "json"))
+    bodies = plain("/endpoints/model/invocations", ("csv", "json", "npy"))
     with started(
         name, [*command, "up"], folder, port, "/healthz", bodies, PYTHONPATH=str(tree)
     ) as up:
