@@ -1,8 +1,9 @@
 """How long 1,000 rows of 20 features take to be explained, beside shap's own explainers.
 
 python bench/attribution_speed.py OTHER: models are fitted here and explained by driftline's model
-process's own methods, and, in turns, by the Python named, which has shap and the same libraries.
-CPU seconds, medians; one thread each. ``--write`` writes bench/attribution_speed.md.
+process's own methods, and, in turns, by the Python named, which has shap and the same libraries
+(bench/peers/shap.txt). CPU seconds, medians; one thread each. ``--write`` writes
+bench/attribution_speed.md.
 """
 
 from __future__ import annotations
