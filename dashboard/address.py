@@ -1,51 +1,8 @@
 """Addresses of pages: every state that a reader can see is in the path and the query.
 
-========================================  ========================================================
-``/``                                     the endpoints, with what is wrong now; ``q=`` and
-                                          ``state=`` narrow them, ``page=2``
-``/endpoints/<name>``                     one endpoint: its health; ``/drift``: its columns over
-                                          the windows of ``monitor=``, ``q=``, ``page=2``;
-                                          ``/traffic``: what was captured; ``/quality``,
-                                          ``/fairness``, ``/attribution``: what its monitors of
-                                          these kinds measured in ``window=``, ``metric=`` over
-                                          time, ``facet=``, at a threshold of ``thr=0.42``;
-                                          ``/changes``: who changed what; ``/logs``: what its
-                                          workers have printed, ``q=``
-``/search?q=text``                        what has a text in its name
-``/compare?monitor=name``                 two sets of its rows, ``a=`` beside ``b=``: a window, a
-                                          period, a variant, a version of the baseline
-``/alarms?state=ALARM&q=text``            the alarms, of one state, whose texts hold a text;
-                                          ``severity=page`` those only; ``page=2``
-``/alarms/<name>``                        one alarm; ``threshold=``, ``periods=``,
-                                          ``needed=``, ``missing=``, ``period=``: what it
-                                          would have done with these in place of its own
-``/incidents``, ``/incidents/<id>``       alarms that went off together
-``/messages?status=dead&channel=name``    messages in a status, to a channel
-``/silences``                             what is held back, and until when
-``/jobs``                                 the runs of all monitors; ``state=``, ``q=``,
-                                          ``page=2``; ``view=schedules`` when the next ones are,
-                                          ``monitor=``, ``from=``, ``to=``, ``again=yes``: what a
-                                          backfill would run
-``/jobs/<id>``                            one run: how it went, and why it failed
-``/audit?subject=ana``                    who changed what, for admins; ``target=Kind/name``,
-                                          ``day=2026-01-31``
-``/monitors/<name>``                      one monitor; ``window=`` (the newest when unset),
-                                          ``feature=`` (the one with the most blame when unset)
-                                          or ``metric=``; ``keep=`` in place of ``feature=``
-                                          asks for a feature only if the window has it;
-                                          ``q=`` and ``page=`` of its features
-``/monitors/<name>/columns/<feature>``    one column over all windows; ``window=`` as above
-``/monitors/<name>/explain``              what tells the rows that ``where=`` selects of a
-                                          ``window=`` from its others; without it, the window from
-                                          those before; ``feature=`` in detail
-``/baselines/<name>``                     the versions of a baseline; ``reference=`` and
-                                          ``version=`` are compared, ``feature=`` is drawn
-``/rows.csv``, ``/rows.parquet``          all rows behind a violation, as a file; ``monitor=``,
-                                          ``window=``, ``feature=``
-========================================  ========================================================
-
-Names are percent-encoded. ``.`` and ``..`` cannot stand in a path, encoded or not, since browsers
-take them for folders: they stand in the query, as ``name=``.
+docs/dashboard.md lists them. Names are percent-encoded. ``.`` and ``..`` cannot stand in a path,
+encoded or not, since browsers take them for folders: they stand in the query, as ``name=``.
+``keep=`` in place of ``feature=`` asks for a feature only if the window has it.
 """
 
 from __future__ import annotations

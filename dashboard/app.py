@@ -34,6 +34,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.gate import Gate
+from driftline.access.logins import Access
 from driftline.access.principal import CURRENT
 from driftline.dashboard.actions import Actions, SendAs
 from driftline.dashboard.address import Address, monitor_link, parse
@@ -69,7 +70,7 @@ from driftline.dashboard.queries.monitors import NoWindowError
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.sessions import CSRF, SECRET, Access, Sessions
+from driftline.dashboard.sessions import CSRF, SECRET, Sessions
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
 from driftline.monitors.external.source import UNLIMITED

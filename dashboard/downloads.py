@@ -18,10 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
 from driftline.access.gate import SHOWN_KEY
+from driftline.access.logins import NOTE
 from driftline.dashboard.guard import SAFE_HEADERS, refused
 from driftline.dashboard.pages.parts import lacking
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.sessions import NOTE
 from driftline.errors import DriftlineError, ForbiddenError, NotFoundError
 from driftline.loopback import App, Receive, Scope, Send
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, written

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from driftline.access.authentication import secret_of
 from driftline.access.limits import TooManyError, refuse_for_now
+from driftline.access.logins import Access
 from driftline.access.oidc import Attempt, Provider
 from driftline.access.principal import Principal
 from driftline.dashboard.guard import (
@@ -27,7 +28,7 @@ from driftline.dashboard.guard import (
     read_json,
     refused,
 )
-from driftline.dashboard.sessions import Access, is_page, unfit
+from driftline.dashboard.sessions import is_page, unfit
 from driftline.dashboard.words import sentence
 from driftline.errors import ForbiddenError, UnavailableError
 from driftline.loopback import App, Receive, Scope, Send

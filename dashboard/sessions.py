@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, Response
 
-from driftline.access.audit import record
-from driftline.access.authentication import COOKIE, Authenticator
 from driftline.access.gate import NOBODY, SHOWN_KEY
-from driftline.access.oidc import Provider
+from driftline.access.logins import NOTE, Access
 from driftline.access.principal import CURRENT, Principal
-from driftline.access.sessions import begin_session, csrf_token, end_session
+from driftline.access.sessions import csrf_token
 from driftline.dashboard.guard import CALL_PATH, FILES, refused
-from driftline.database.engine import failure_sentence
 from driftline.errors import UnavailableError
 from driftline.loopback import App, Message, Receive, Scope, Send
 
-log = logging.getLogger(__name__)
-
 LOGOUT = "/logout"
-SHOW_ROWS = "show rows"
 CSRF_HEADER = b"x-csrf-token"
 
 CSRF: ContextVar[str] = ContextVar("csrf", default="")
@@ -39,108 +25,6 @@ CSRF: ContextVar[str] = ContextVar("csrf", default="")
 
 SECRET: ContextVar[str | None] = ContextVar("secret", default=None)
 """Of whom the page is for: the server is asked by the same."""
-
-
-class Note(Protocol):
-    """Notes in the audit log what somebody reads, or was refused with a status."""
-
-    def __call__(self, action: str, target: str, status: int | None = None) -> None:
-        """Note it; UnavailableError when that cannot be."""
-
-
-def _unnoted(action: str, target: str, status: int | None = None) -> None:
-    """Note nothing: nobody is asked who they are."""
-
-
-NOTE: ContextVar[Note] = ContextVar("note", default=_unnoted)
-"""Notes who reads raw rows, before they are shown."""
-_NOTED_MAX = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How people show who they are; ``writer`` is the database, where their sessions begin."""
-
-    authenticator: Authenticator
-    writer: Engine
-    length: timedelta
-    now: Callable[[], datetime]
-    is_https: bool = False
-    provider: Provider | None = None
-    hosts: Collection[str] = ()
-    _noted: set[tuple[str, str, str]] = field(default_factory=set, init=False, compare=False)
-
-    async def begin(self, principal: Principal, old: str | None = None) -> str:
-        """Begin a session in place of an old one, and return its secret."""
-
-        def begin() -> str:
-            now = self.now()
-            with self._writing() as connection:
-                if old is not None:
-                    end_session(connection, old)
-                record(connection, "login", "dashboard", now, principal=principal)
-                return begin_session(connection, principal, now, self.length)
-
-        return await asyncio.to_thread(begin)
-
-    async def end(self, principal: Principal, secret: str) -> None:
-        """End a session."""
-
-        def end() -> None:
-            with self._writing() as connection:
-                record(connection, "logout", "dashboard", self.now(), principal=principal)
-                end_session(connection, secret)
-
-        await asyncio.to_thread(end)
-        self.authenticator.forget()
-
-    def note(
-        self,
-        principal: Principal,
-        session: str,
-        action: str,
-        target: str,
-        status: int | None = None,
-    ) -> None:
-        """Note in the audit log who reads raw rows; a page that asks again does so once."""
-        key = (principal.subject, session, target)
-        if action == SHOW_ROWS and key in self._noted:
-            return
-        with self._writing() as connection:
-            record(connection, action, target, self.now(), status=status, principal=principal)
-        if action == SHOW_ROWS:
-            if len(self._noted) >= _NOTED_MAX:
-                self._noted.clear()
-            self._noted.add(key)
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """Open a transaction; UnavailableError when the database is away, locked or read-only."""
-        try:
-            with self.writer.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            log.warning("session_not_written error=%r", failure_sentence(self.writer, error))
-            raise UnavailableError("the database takes no changes now; try again") from error
-
-    def set_cookie(self, answer: Response, scope: Scope, secret: str) -> None:
-        """Set the cookie of a session's secret, or delete it when the secret is empty."""
-        self.set(answer, scope, COOKIE, secret, self.length)
-
-    def set(
-        self,
-        answer: Response,
-        scope: Scope,
-        name: str,
-        value: str,
-        length: timedelta,
-        path: str = "/",
-    ) -> None:
-        """Set a cookie that no script reads, or delete it when its value is empty."""
-        answer.set_cookie(
-            name, value, max_age=round(length.total_seconds()) if value else 0, path=path,
-            httponly=True, samesite="lax", secure=self.is_https or scope["scheme"] == "https",
-        )  # fmt: skip
 
 
 class Sessions:

@@ -286,7 +286,7 @@ def _changed_values(
 
     None where the state was set by hand, or is that of a definition that has changed since.
     """
-    decided = _decided_values(record.state_reason_data)
+    decided = decided_values(record.state_reason_data)
     if not decided or record.updated_at > record.state_changed_at:
         return ()
     period = timedelta(seconds=record.definition.period)
@@ -308,7 +308,7 @@ def _changed_values(
     )
 
 
-def _decided_values(text: str | None) -> dict[datetime, float | None]:
+def decided_values(text: str | None) -> dict[datetime, float | None]:
     """Read the values of a StateReasonData by the start of their periods; nothing if it is none."""
     try:
         found = json.loads(text or "{}")

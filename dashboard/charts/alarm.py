@@ -36,24 +36,14 @@ def alarm_figure(view: AlarmView) -> canvas.Figure:
     small = 6 if len(points) < MANY else 3
     decided = [point for point in points if point.decided]
     ring = canvas.markers(*_line(decided), "circle-open", canvas.GREY, 16, edge=2, name="decided")
+    within, breaching = ([one for one in points if one.breaching == is_so]
+                         for is_so in (False, True))  # fmt: skip
     data = [
         *([canvas.lines(*_line(points), canvas.GREY)] if len(points) > 1 else []),
         *_band(points),
         ring,
-        *(
-            _marks(
-                name,
-                symbol,
-                colour,
-                size,
-                [one for one in points if one.breaching == breaching],
-                view,
-            )
-            for name, symbol, colour, size, breaching in (
-                ("within", "circle", canvas.GREY, small, False),
-                ("breaching", "triangle-up", canvas.HARD, 9, True),
-            )
-        ),
+        _marks("within", "circle", canvas.GREY, small, within, view),
+        _marks("breaching", "triangle-up", canvas.HARD, 9, breaching, view),
     ]
     limits = [] if view.threshold is None else [view.threshold]
     values = [edge for one in points for edge in (one.value, one.lower, one.upper)] + limits
@@ -84,11 +74,8 @@ def _ends(view: AlarmView) -> list[str]:
 def _shapes(span: StateSpan) -> list[canvas.Figure]:
     """Shade a stretch behind the metric, and fill it in the lane; what is unknown is framed."""
     colour = GROUNDS.get(span.state, GROUNDS["INSUFFICIENT_DATA"])
-    ends: canvas.Figure = {
-        "x0": canvas.naive(span.start),
-        "x1": canvas.naive(span.end),
-        "yref": "paper",
-    }
+    start, end = canvas.naive(span.start), canvas.naive(span.end)
+    ends: canvas.Figure = {"x0": start, "x1": end, "yref": "paper"}
     if span.state == UNKNOWN:
         edge = {"width": 1, "color": canvas.GREY, "dash": "dot"}
         return [canvas.rectangle(canvas.CLEAR, y0=LANE[0], y1=LANE[1], **ends) | {"line": edge}]

@@ -58,16 +58,8 @@ def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
             "ticktext": ["0", "bound", "2×"], "outlinewidth": 0,
         },
     }  # fmt: skip
-    rows = canvas.row_axis(drift.features, foot=0.5)
-    drawn = canvas.layout(
-        40,
-        12,
-        44,
-        38,
-        plot_bgcolor=canvas.FAINT,
-        xaxis=canvas.date_axis(tickangle=0, nticks=4),
-        yaxis=rows,
-    )
+    times, rows = canvas.date_axis(tickangle=0, nticks=4), canvas.row_axis(drift.features, foot=0.5)
+    drawn = canvas.layout(40, 12, 44, 38, plot_bgcolor=canvas.FAINT, xaxis=times, yaxis=rows)
     return {"data": [trace], "layout": drawn}
 
 

@@ -43,16 +43,8 @@ def health_figure(lines: Sequence[MonitorLine]) -> canvas.Figure:
                 look_of = {"color": canvas.REFERENCE, "width": 2}
                 ends = {"x0": at, "x1": at, "y0": row - 0.4, "y1": row + 0.4}
                 shapes.append({"type": "line", "line": look_of} | ends)
-    names = [line.name for line in lines]
-    drawn = canvas.layout(
-        40,
-        12,
-        8,
-        38,
-        shapes=shapes,
-        xaxis=canvas.date_axis(),
-        yaxis=canvas.row_axis(names, foot=0.5),
-    )
+    rows = canvas.row_axis([line.name for line in lines], foot=0.5)
+    drawn = canvas.layout(40, 12, 8, 38, shapes=shapes, xaxis=canvas.date_axis(), yaxis=rows)
     return {"data": traces, "layout": drawn}
 
 

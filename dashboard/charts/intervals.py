@@ -81,29 +81,20 @@ def forest_figure(
     """Draw one row for each metric: value with interval, the reference's, and what is allowed."""
     ends = _forest_ends(rows, neutral)
     line = {"color": canvas.GREY, "width": 1}
-    middle: canvas.Figure = {
-        "type": "line",
-        "x0": neutral,
-        "x1": neutral,
-        "layer": "below",
-        "line": line,
-    }
+    middle: canvas.Figure = {"type": "line", "layer": "below", "line": line}
     drawn = canvas.layout(
         8, 14, 6, 30,
         xaxis=canvas.axis(range=ends, nticks=7),
         yaxis=canvas.row_axis(labels, 34, foot=0.5),
         shapes=[
-            middle | {"yref": "paper", "y0": 0, "y1": 1},
+            middle | {"x0": neutral, "x1": neutral, "yref": "paper", "y0": 0, "y1": 1},
             *(_allowed(row, at, ends) for at, row in enumerate(rows) if row.bound is not None),
         ],
     )  # fmt: skip
     numbered = list(enumerate(rows))
+    known = [one for one in numbered if canvas.finite(one[1].reference) is not None]
     sides = [
-        _side(
-            [one for one in numbered if canvas.finite(one[1].reference) is not None],
-            "reference",
-            ends,
-        ),
+        _side(known, "reference", ends),
         _side([one for one in numbered if not one[1].violated], "window", ends),
         _side([one for one in numbered if one[1].violated], "violation", ends),
     ]

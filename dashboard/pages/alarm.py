@@ -179,7 +179,6 @@ def _outcome(
             "Now": lambda row: ui.state_chip(row[1].state, small=True),
         },
         label=f"What it would have done from {span}",
-        kind="cards",
     )
     parts: list[ui.Cell] = [html.P(f"From {span}:", className="faint"), body]
     if changed.points:

@@ -84,7 +84,6 @@ def channels(view: StoryView) -> html.Section:
             ),
         },
         label="Channels",
-        kind="cards",
     )
     note = "" if view.alarm.actions_enabled else "its actions are disabled"
     return ui.panel(title, [body], note=note)

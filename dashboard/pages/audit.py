@@ -49,7 +49,6 @@ def entry_panel(
             "Status": lambda one: str(one.status) if one.status else "done",
         },
         label="Entries, the newest first",
-        kind="cards",
     )
     return ui.panel(title, [body])
 

@@ -61,7 +61,6 @@ def _versions(view: BaselineView) -> html.Section:
             "Action": ways,
         },
         label="Versions",
-        kind="cards",
         numeric=("Rows",),
     )
     words = "Monitors that follow the baseline judge by the version in use, pinned ones by theirs."
@@ -170,6 +169,5 @@ def _promotions(view: BaselineView) -> html.Section:
             "After": lambda one: shown((one.after or {}).get("version")),
         },
         label=title,
-        kind="cards",
     )
     return ui.panel(title, [body])

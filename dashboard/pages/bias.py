@@ -59,7 +59,6 @@ def _groups(
                 ),
             },
             label=f"{', '.join(FIRST)} by group",
-            kind="cards",
             numeric=("Window",),
         )
     ways = [(one, choose({"facet": one}), one == facet) for one in facets]

@@ -65,7 +65,6 @@ def _columns(view: ComparedView) -> html.Section:
             "Change (95% interval)": _change,
         },
         label=f"Columns of {first} beside {second}, the most different first",
-        kind="cards",
         numeric=("First", "Second", "Change (95% interval)"),
         hints={"Difference": EFFECT},
     )

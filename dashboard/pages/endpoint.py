@@ -239,7 +239,6 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
             "Last": lambda at: number(_edge(drift, at, -1)),
         },
         label="Drift ÷ bound by column",
-        kind="cards",
         numeric=("First", "Peak", "Last"),
     )
     listed = html.Details([html.Summary("Show as a table"), body], className="as-table", open=False)
@@ -299,7 +298,6 @@ def _annotations(view: EndpointView) -> html.Section:
             "What": words,
         },
         label="Annotations, the newest first",
-        kind="cards",
     )
     return ui.panel("Annotations", [body])
 
@@ -320,7 +318,6 @@ def _logs(view: EndpointView) -> list[ui.Cell]:
             "Line": lambda one: html.Code(one["message"]),
         },
         label="Printed lines, the newest first",
-        kind="cards",
     )
     return [box, ui.panel("Logs", [body], note=plural(len(view.logs), "line"))]
 

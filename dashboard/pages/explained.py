@@ -186,7 +186,6 @@ def _feature(view: ExplainView, found: Explained) -> list[ui.Cell]:
             "Selected": lambda at: ui.share_bar(float(chosen.selected[at])),
         },
         label=f"Shares of {chosen.column}",
-        kind="cards",
     )
     return [ui.panel(chosen.column, [body], name="column")]
 

@@ -94,7 +94,6 @@ def _running(view: JobsView) -> list[ui.Cell]:
                 "Action": cancel_button,
             },
             label="Windows that wait for a scheduler",
-            kind="cards",
         )
         more = ui.more_of(view.asked_count - len(view.asked))
         parts.append(ui.panel("Queued", [body, *more], note=plural(view.asked_count, "window")))
@@ -182,7 +181,6 @@ def _schedules(view: JobsView) -> html.Section:
             ),
         },
         label="Monitors and their schedules",
-        kind="cards",
     )  # fmt: skip
 
     def link(number: int) -> str:
@@ -314,6 +312,5 @@ def _others(view: JobView) -> list[ui.Cell]:
             "Outcome": _outcome,
         },
         label="Other runs of this window",
-        kind="cards",
     )
     return [ui.panel("Other runs of this window", [body])]

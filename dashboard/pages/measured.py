@@ -21,15 +21,7 @@ from driftline.dashboard.pages.metric_list import (
 )
 from driftline.dashboard.pages.quality import quality_parts
 from driftline.dashboard.queries.views import KindView, WindowRun
-from driftline.dashboard.words import (
-    count,
-    number,
-    percent,
-    plural,
-    sentence,
-    span,
-    title_of,
-)
+from driftline.dashboard.words import count, number, percent, plural, sentence, span, title_of
 from driftline.monitors.kind import kind_named, metric_spec
 from driftline.monitors.results.unjudged import unjudged_metrics, unjudged_sentence
 

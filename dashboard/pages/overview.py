@@ -46,10 +46,7 @@ def page(view: OverviewView) -> html.Div:
     )
     head = [html.H1(sentence, tabIndex=-1), html.P(_under(view), className="under")]
     return ui.layout(
-        "Fleet",
-        html.Div(head, className=f"verdict {tone}"),
-        _firing(view),
-        _endpoints(view),
+        "Fleet", html.Div(head, className=f"verdict {tone}"), _firing(view), _endpoints(view)
     )
 
 

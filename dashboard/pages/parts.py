@@ -221,13 +221,7 @@ def numbers(
     ]
     if name is not None:
         cells[0] = (cells[0][0], lambda place: name(items[place]))
-    body = table(
-        shown,
-        cells,
-        label=label,
-        kind="cards tall",
-        numeric=firm,
-    )
+    body = table(shown, cells, label=label, kind="cards tall", numeric=firm)
     button = html.Button("CSV", type="button", className="button small")
     parts = [
         html.Summary(label if first else "Show as a table"),
@@ -464,7 +458,7 @@ def table(
     columns: Columns[Item],
     *,
     label: str,
-    kind: str = "",
+    kind: str = "cards",
     tone: Callable[[Item], str] | None = None,
     numeric: Collection[str] = (),
     hints: Mapping[str, str] | None = None,

@@ -25,7 +25,6 @@ def page(view: SearchView) -> html.Div:
                 "Of": lambda one: one.of or ui.faint("–"),
             },
             label="Found",
-            kind="cards",
         )
     found = ui.panel("Found", [body, *ui.more_of(view.left)])
     return ui.layout("Search", ui.crumbs("Search"), ui.heading("Search", "by name", box), found)

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import numpy as np
 from dash import html
 
+from driftline.access.logins import NOTE, SHOW_ROWS
 from driftline.capture.windows.window import Window
 from driftline.dashboard.address import (
     alarm_link,
@@ -28,7 +29,6 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_table
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
 from driftline.dashboard.queries import views
-from driftline.dashboard.sessions import NOTE, SHOW_ROWS
 from driftline.dashboard.words import (
     check_words,
     count,
@@ -135,7 +135,6 @@ def running_panel(
             "Action": lambda one: "stopping" if one.status == "Stopping" else cancel_button(one),
         },
         label="Windows that are being judged",
-        kind="cards",
         numeric=("Rows read",),
     )
     return [ui.panel("Running", [body], note=plural(len(begun), "window"))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history
 from driftline.alerts.alarms.window import clock_edges
 from driftline.alerts.evaluation.catalog import Entry
 from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
+from driftline.alerts.evaluation.explain import decided_values
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
 from driftline.alerts.metrics import store as metrics
 from driftline.dashboard.address import monitor_link
@@ -119,20 +119,11 @@ def _point(record: AlarmRecord, point: Point, end: datetime, decided: set[dateti
 
 def decided_of(record: AlarmRecord) -> tuple[AlarmPoint, ...]:
     """Read the datapoints that the state rests on, as they were when it was decided."""
-    rule = record.definition
-    try:
-        data = json.loads(record.state_reason_data or "{}")
-        entries = [dict(entry) for entry in data.get("evaluatedDatapoints", [])]
-        times = [_aws_time(str(entry["timestamp"])) for entry in entries]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return ()
-    period = timedelta(seconds=rule.period)
-    points = []
-    for time, entry in zip(times, entries, strict=True):
-        value = entry.get("value")
-        point = Point(time, float(value) if isinstance(value, int | float) else None)
-        points.append(_point(record, point, time + period, {time}))
-    return tuple(points)
+    period = timedelta(seconds=record.definition.period)
+    return tuple(
+        _point(record, Point(time, value), time + period, {time})
+        for time, value in decided_values(record.state_reason_data).items()
+    )
 
 
 def spans_of(
@@ -210,7 +201,3 @@ def side_of(data: Mapping[str, object], key: str) -> tuple[str, str]:
     if not isinstance(side, Mapping):
         return "", ""
     return str(side.get("stateValue", "")), str(side.get("stateReason", ""))
-
-
-def _aws_time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 
+from driftline.access.logins import NOTE, SHOW_ROWS
 from driftline.alerts.documents import time_of
 from driftline.baseline.cells import Cells
 from driftline.baseline.store import Baseline, find_version
@@ -20,7 +21,6 @@ from driftline.capture.windows.window import Window, unfit_counts
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.explained import LIMIT_S, WINDOWS_BEFORE
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.sessions import NOTE, SHOW_ROWS
 from driftline.dashboard.words import span
 from driftline.errors import InputError, NotFoundError
 from driftline.monitors.explained import FALSE_ALARM

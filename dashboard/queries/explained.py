@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 
 import pyarrow as pa
 
+from driftline.access.logins import NOTE, SHOW_ROWS
 from driftline.baseline.predicate import Predicate
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.storage import COLUMNS_SHOWN, IDS, texts_of
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.sessions import NOTE, SHOW_ROWS
 from driftline.dashboard.where import parse_where
 from driftline.errors import InputError, NotFoundError
 from driftline.monitors.explained import Explained, explain

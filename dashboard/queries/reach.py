@@ -32,22 +32,10 @@ from driftline.monitors.executions import Execution, find
 from driftline.monitors.run.upstream import MonitorNames
 
 # Pages that hold nothing but what is filtered here; a new one is refused until it stands here.
-PAGES = frozenset(
-    {
-        "overview",
-        "endpoint",
-        "alarms",
-        "alarm",
-        "monitor",
-        "column",
-        "explain",
-        "jobs",
-        "job",
-        "missing",
-        "search",
-        "compare",
-    }
-)
+PAGES = frozenset((
+    "overview", "endpoint", "alarms", "alarm", "monitor", "column", "explain", "jobs", "job",
+    "missing", "search", "compare",
+))  # fmt: skip
 UNTOLD = "Notifications are about all endpoints, and you are for some."
 CHANGED = "In this state since before the alarm was changed."
 Listed = TypeVar("Listed", bound=ListedAlarm)

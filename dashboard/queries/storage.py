@@ -83,19 +83,15 @@ class Storage:
 
     def report(self, folder: str) -> documents.Report | None:
         """Read an execution's report; None when it wrote none or retention took it."""
-        document = self._document(folder, "report.json")
-        return None if document is None else documents.read_report(document)
-
-    def _document(self, folder: str, name: str) -> documents.Document | None:
         if not folder:
             return None
         filesystem, path = open_storage(self.root)
         try:
-            with filesystem.open_input_stream(f"{path}/{folder}/{name}") as stream:
+            with filesystem.open_input_stream(f"{path}/{folder}/report.json") as stream:
                 document = json.loads(stream.read())
         except (FileNotFoundError, ValueError):
             return None
-        return document if isinstance(document, dict) else None
+        return documents.read_report(document) if isinstance(document, dict) else None
 
     def baseline(self, name: str, version: str) -> Baseline:
         """Load a version of a baseline once; versions never change."""
@@ -264,35 +260,29 @@ class Storage:
 
     def coverage(self) -> dict[str, Coverage]:
         """Return what the last audit counted of each endpoint; nothing before the first."""
-        try:
-            note = read_note(self.root) or {}
-        except DriftlineError:
-            log.exception("audit_unreadable")
-            return {}
-        counts = {
-            key: note.get(key) or {}
-            for key in ("requests", "dropped", "undecodable", "uncounted", "missing_by_endpoint")
-        }
-        return {
-            name: Coverage(
-                stored,
-                counts["dropped"].get(name, 0) + counts["missing_by_endpoint"].get(name, 0),
-                counts["undecodable"].get(name, 0),
-                counts["uncounted"].get(name, 0),
-            )
-            for name, stored in counts["requests"].items()
-        }
+        stored, *counted = (
+            self._audited(key)
+            for key in ("requests", "dropped", "missing_by_endpoint", "undecodable", "uncounted")
+        )
+        coverage = {}
+        for name, several in stored.items():
+            dropped, lost, undecodable, uncounted = (one.get(name, 0) for one in counted)
+            coverage[name] = Coverage(several, dropped + lost, undecodable, uncounted)
+        return coverage
 
     def unaccounted(self) -> dict[str, int]:
         """Count what the last audit found missing or doubled, by endpoint; none without one."""
+        counts = Counter(self._audited("missing_by_endpoint"))
+        counts.update(self._audited("doubled_by_endpoint"))
+        return dict(counts)
+
+    def _audited(self, key: str) -> dict[str, int]:
+        """Return what the last audit counted by endpoint; nothing where it cannot be read."""
         try:
-            audited = read_note(self.root) or {}
+            return (read_note(self.root) or {}).get(key) or {}
         except DriftlineError:
             log.exception("audit_unreadable")
             return {}
-        counts: Counter[str] = Counter(audited.get("missing_by_endpoint", {}))
-        counts.update(audited.get("doubled_by_endpoint", {}))
-        return dict(counts)
 
     def read(
         self, baseline: Baseline, line: views.MonitorLine, run: Span, columns: list[str]

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from driftline.access.authentication import Authenticator
+    from driftline.access.logins import Access
     from driftline.access.oidc import Provider
     from driftline.access.proxies import TrustedProxy
-    from driftline.dashboard.sessions import Access
 
 
 def own_hosts(settings: Settings) -> list[str]:
@@ -94,7 +94,7 @@ def provider(settings: Settings) -> Provider | None:
 
 def dashboard_access(settings: Settings, engine: Engine, writer: Engine) -> Access | None:
     """Return how people show the dashboard who they are; None while nobody is asked."""
-    from driftline.dashboard.sessions import Access
+    from driftline.access.logins import Access
 
     asked = authenticator(settings, engine, takes_cookies=True)
     if asked is None:

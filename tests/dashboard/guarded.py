@@ -12,12 +12,12 @@ from pathlib import Path
 import httpx
 
 from driftline.access.authentication import COOKIE, Authenticator
+from driftline.access.logins import Access
 from driftline.access.oidc import Provider
 from driftline.access.principal import ROLES
 from driftline.access.proxies import TrustedProxy
 from driftline.access.tokens import create_token, new_secret
 from driftline.app.client.connection import ServerCalls
-from driftline.dashboard.sessions import Access
 from tests.clock import Clock
 from tests.dashboard.conftest import serving
 from tests.servers.postgres import new_sqlite, open_url

@@ -5,13 +5,13 @@ from urllib.parse import urlencode
 
 import pytest
 
+from driftline.access.logins import NOTE
 from driftline.access.principal import CURRENT, Principal
 from driftline.dashboard.address import explain_link, parse
 from driftline.dashboard.app import _draw
 from driftline.dashboard.queries import explained
 from driftline.dashboard.queries.explained import WINDOWS_BEFORE, read_explained
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.sessions import NOTE
 from driftline.errors import NotFoundError
 from tests.dashboard.policed_seed import texts
 

@@ -6,11 +6,11 @@ import plotly.utils
 import pytest
 from dash import html
 
+from driftline.access.logins import NOTE
 from driftline.access.principal import ANYBODY, CURRENT, Principal
 from driftline.dashboard.address import column_link, monitor_link, parse
 from driftline.dashboard.app import render
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.sessions import NOTE
 from driftline.errors import UnavailableError
 from tests.dashboard.conftest import HOSTILE
 from tests.dashboard.guarded import ALARM, act, guarded

@@ -1,0 +1,131 @@
+"""Log-ins of people: their sessions in the database, the cookie, and which rows they read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import Response
+
+from driftline.access.audit import record
+from driftline.access.authentication import COOKIE, Authenticator
+from driftline.access.oidc import Provider
+from driftline.access.principal import Principal
+from driftline.access.sessions import begin_session, end_session
+from driftline.database.engine import failure_sentence
+from driftline.errors import UnavailableError
+from driftline.loopback import Scope
+
+log = logging.getLogger(__name__)
+
+SHOW_ROWS = "show rows"
+
+
+class Note(Protocol):
+    """Notes in the audit log what somebody reads, or was refused with a status."""
+
+    def __call__(self, action: str, target: str, status: int | None = None) -> None:
+        """Note it; UnavailableError when that cannot be."""
+
+
+def _unnoted(action: str, target: str, status: int | None = None) -> None:
+    """Note nothing: nobody is asked who they are."""
+
+
+NOTE: ContextVar[Note] = ContextVar("note", default=_unnoted)
+"""Notes who reads raw rows, before they are shown."""
+_NOTED_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How people show who they are; ``writer`` is the database, where their sessions begin."""
+
+    authenticator: Authenticator
+    writer: Engine
+    length: timedelta
+    now: Callable[[], datetime]
+    is_https: bool = False
+    provider: Provider | None = None
+    hosts: Collection[str] = ()
+    _noted: set[tuple[str, str, str]] = field(default_factory=set, init=False, compare=False)
+
+    async def begin(self, principal: Principal, old: str | None = None) -> str:
+        """Begin a session in place of an old one, and return its secret."""
+
+        def begin() -> str:
+            now = self.now()
+            with self._writing() as connection:
+                if old is not None:
+                    end_session(connection, old)
+                record(connection, "login", "dashboard", now, principal=principal)
+                return begin_session(connection, principal, now, self.length)
+
+        return await asyncio.to_thread(begin)
+
+    async def end(self, principal: Principal, secret: str) -> None:
+        """End a session."""
+
+        def end() -> None:
+            with self._writing() as connection:
+                record(connection, "logout", "dashboard", self.now(), principal=principal)
+                end_session(connection, secret)
+
+        await asyncio.to_thread(end)
+        self.authenticator.forget()
+
+    def note(
+        self,
+        principal: Principal,
+        session: str,
+        action: str,
+        target: str,
+        status: int | None = None,
+    ) -> None:
+        """Note in the audit log who reads raw rows; a page that asks again does so once."""
+        key = (principal.subject, session, target)
+        if action == SHOW_ROWS and key in self._noted:
+            return
+        with self._writing() as connection:
+            record(connection, action, target, self.now(), status=status, principal=principal)
+        if action == SHOW_ROWS:
+            if len(self._noted) >= _NOTED_MAX:
+                self._noted.clear()
+            self._noted.add(key)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Open a transaction; UnavailableError when the database is away, locked or read-only."""
+        try:
+            with self.writer.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            log.warning("session_not_written error=%r", failure_sentence(self.writer, error))
+            raise UnavailableError("the database takes no changes now; try again") from error
+
+    def set_cookie(self, answer: Response, scope: Scope, secret: str) -> None:
+        """Set the cookie of a session's secret, or delete it when the secret is empty."""
+        self.set(answer, scope, COOKIE, secret, self.length)
+
+    def set(
+        self,
+        answer: Response,
+        scope: Scope,
+        name: str,
+        value: str,
+        length: timedelta,
+        path: str = "/",
+    ) -> None:
+        """Set a cookie that no script reads, or delete it when its value is empty."""
+        answer.set_cookie(
+            name, value, max_age=round(length.total_seconds()) if value else 0, path=path,
+            httponly=True, samesite="lax", secure=self.is_https or scope["scheme"] == "https",
+        )  # fmt: skip
