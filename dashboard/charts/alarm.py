@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from driftline.alerts.evaluation.preview import AlarmPoint, StateSpan
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.alarm_views import AlarmPoint, AlarmView, StateSpan
+from driftline.dashboard.queries.alarm_views import AlarmView
 from driftline.dashboard.queries.views import UNKNOWN
 from driftline.dashboard.words import STATES, moment, number
 

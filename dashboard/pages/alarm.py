@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from dash import html
 
+from driftline.alerts.evaluation.preview import AlarmPoint, Preview, PreviewRun, times_in_alarm
 from driftline.dashboard.address import alarm_link, monitor_link
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm_panels
@@ -64,7 +65,7 @@ def _signal(view: alarm_views.AlarmView) -> html.Section:
     breaches = sum(point.breaching for point in view.points)
     summary = (
         f"{plural(len(view.points), 'period')} from {moment(view.points[0].start)}, "
-        f"{breaches} breaching; in alarm {plural(alarm_views.times_in_alarm(view.spans), 'time')}"
+        f"{breaches} breaching; in alarm {plural(times_in_alarm(view.spans), 'time')}"
     )
     unknown = view.spans[:1] if view.spans and view.spans[0].state == UNKNOWN else ()
     if unknown:
@@ -82,7 +83,7 @@ def _signal(view: alarm_views.AlarmView) -> html.Section:
         ),
         *(ui.glyph("…", "key ground unknown", "state not kept") for _ in unknown),
     )
-    columns: dict[str, Callable[[alarm_views.AlarmPoint], float | str | None]] = {
+    columns: dict[str, Callable[[AlarmPoint], float | str | None]] = {
         "Period": lambda one: moment(one.start),
         "Value": lambda one: one.value,
         "Breaches": _breaches,
@@ -93,7 +94,7 @@ def _signal(view: alarm_views.AlarmView) -> html.Section:
     return ui.panel(title, [drawn], note=signs)
 
 
-def _breaches(point: alarm_views.AlarmPoint) -> str:
+def _breaches(point: AlarmPoint) -> str:
     if point.value is None:
         return "no data"
     return "▲ yes" if point.breaching else "no"
@@ -139,7 +140,7 @@ def _preview(view: alarm_views.AlarmView) -> html.Section:
     return ui.panel("Preview with other values", parts, note=note, name="preview")
 
 
-def _form(view: alarm_views.AlarmView, preview: alarm_views.Preview) -> html.Div:
+def _form(view: alarm_views.AlarmView, preview: Preview) -> html.Div:
     values = preview.values
     labels = {
         "threshold": "Threshold",
@@ -162,9 +163,9 @@ def _form(view: alarm_views.AlarmView, preview: alarm_views.Preview) -> html.Div
 
 def _outcome(
     view: alarm_views.AlarmView,
-    preview: alarm_views.Preview,
-    declared: alarm_views.PreviewRun,
-    changed: alarm_views.PreviewRun,
+    preview: Preview,
+    declared: PreviewRun,
+    changed: PreviewRun,
 ) -> list[ui.Cell]:
     assert preview.definition is not None
     assert preview.start is not None
@@ -189,7 +190,7 @@ def _outcome(
     return parts
 
 
-def _resource(preview: alarm_views.Preview) -> html.Details:
+def _resource(preview: Preview) -> html.Details:
     """Show the changed alarm as a resource file, to copy."""
     shown = [html.Summary("As a resource file"), *ui.resource_file(preview.text, "trial-yaml")]
     return html.Details(shown, className="as-table", open=True)

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from dash import html
 
+from driftline.alerts.alarms.rule_tree import RuleLine
 from driftline.dashboard.address import alarm_link
 from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.queries.alarm_views import CompositeView, RuleLine
+from driftline.dashboard.queries.alarm_views import CompositeView
 from driftline.dashboard.words import age, duration, moment, plural
 
 DEEPEST = 8

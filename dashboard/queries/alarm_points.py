@@ -14,11 +14,11 @@ from driftline.alerts.alarms.window import clock_edges
 from driftline.alerts.evaluation.catalog import Entry
 from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
 from driftline.alerts.evaluation.explain import decided_values
+from driftline.alerts.evaluation.preview import AlarmPoint, StateSpan
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
 from driftline.alerts.metrics import store as metrics
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.queries import reach
-from driftline.dashboard.queries.alarm_views import AlarmPoint, StateSpan
 from driftline.dashboard.queries.views import UNKNOWN
 from driftline.errors import InputError
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.rule_tree import RuleLine
 from driftline.alerts.evaluation.explain import Explanation
+from driftline.alerts.evaluation.preview import AlarmPoint, Preview, StateSpan
 from driftline.alerts.notify.channels import ChannelStatus
 from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.silences import SilenceRecord
@@ -76,39 +77,6 @@ class AlarmsView:
 
 
 @dataclass(frozen=True, slots=True)
-class AlarmPoint:
-    """One period of an alarm's metric; ``decided`` marks those that its state rests on.
-
-    ``value`` is None for a period without data that was judged all the same; ``lower`` and
-    ``upper`` are the band, where there is one.
-    """
-
-    start: datetime
-    end: datetime
-    value: float | None
-    breaching: bool
-    decided: bool = False
-    link: str | None = None
-    words: str | None = None
-    lower: float | None = None
-    upper: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StateSpan:
-    """A stretch of periods after which the alarm was in one state, or it is not known in which."""
-
-    start: datetime
-    end: datetime
-    state: str
-
-
-def times_in_alarm(spans: Sequence[StateSpan]) -> int:
-    """Count how often an alarm fired; neighbours of one state are one stretch."""
-    return sum(span.state == "ALARM" for span in spans)
-
-
-@dataclass(frozen=True, slots=True)
 class ChannelLine:
     """A channel that an alarm notifies, of which states; ``status`` is None when it was deleted."""
 
@@ -125,36 +93,6 @@ class ChannelLine:
             return self.status.disabled_reason or "switched off"
         count = self.status.failure_count
         return f"failed {count} times in a row" if count else None
-
-
-@dataclass(frozen=True, slots=True)
-class PreviewRun:
-    """What an alarm did in a preview: how often it went off, how long, and where it ended."""
-
-    fired: int
-    in_alarm: timedelta
-    state: str
-    spans: tuple[StateSpan, ...]
-    points: tuple[AlarmPoint, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """An alarm with other values beside itself as declared, over the same stretch of time.
-
-    ``problem`` says what is wrong with the values; there are no runs then. ``values`` stand in the
-    form.
-    """
-
-    values: Mapping[str, str]
-    is_asked: bool
-    start: datetime | None = None
-    end: datetime | None = None
-    declared: PreviewRun | None = None
-    changed: PreviewRun | None = None
-    definition: AlarmDefinition | None = None
-    problem: str = ""
-    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,20 +124,6 @@ class AlarmView(StoryView):
     spans: tuple[StateSpan, ...]
     others: tuple[AlarmLine, ...]
     preview: Preview | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RuleLine:
-    """One line of a composite's rule drawn as a tree: AND, OR, NOT, or a condition.
-
-    ``depth`` is 0 for the whole rule; ``alarms`` holds (name, state, since) of a condition's
-    alarms, since is None for one that does not exist.
-    """
-
-    depth: int
-    text: str
-    holds: bool
-    alarms: tuple[tuple[str, str, datetime | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import CompositeRecord
 from driftline.alerts.alarms.records import AlarmRecord
+from driftline.alerts.evaluation.preview import preview_alarm
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.incidents import get_incident
 from driftline.dashboard.address import Address
@@ -24,7 +25,6 @@ from driftline.dashboard.queries.audit import read_changes
 from driftline.dashboard.queries.baselines import require_baseline
 from driftline.dashboard.queries.composites import composite_view
 from driftline.dashboard.queries.notifications import Notifications
-from driftline.dashboard.queries.preview import preview_alarm
 from driftline.dashboard.queries.series import ReportCache, column_histories
 from driftline.dashboard.queries.storage import Evidence, Storage
 from driftline.database.engine import read_connection

@@ -14,13 +14,13 @@ from sqlalchemy.pool import StaticPool
 from driftline.alerts import tables
 from driftline.alerts.alarms.records import get_alarm, history, list_alarms
 from driftline.alerts.evaluation.cause import LastAlarm
+from driftline.alerts.evaluation.preview import times_in_alarm
 from driftline.alerts.notify.notification_maintenance import forget
 from driftline.alerts.tables import outbox
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import alarms as alarms_page
-from driftline.dashboard.queries.alarm_views import times_in_alarm
 from driftline.dashboard.queries.alarms import alarms_view
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import (

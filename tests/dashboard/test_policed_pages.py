@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from driftline.alerts.alarms.records import get_alarm, history
 from driftline.alerts.alarms.rule import Rule
+from driftline.alerts.alarms.rule_tree import rule_lines
 from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.tables import incidents
@@ -21,7 +22,6 @@ from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alarms as alarms_page
 from driftline.dashboard.pages import composite as composite_page
-from driftline.dashboard.queries.composites import rule_lines
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from tests.dashboard.policed_seed import (

@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from driftline.alerts.alarms.records import get_alarm, list_alarms
+from driftline.alerts.evaluation.preview import changed_definition, resource_text
 from driftline.alerts.evaluation.replay import replay
 from driftline.dashboard.address import parse
 from driftline.dashboard.app import render
 from driftline.dashboard.charts.alarm import alarm_figure
-from driftline.dashboard.queries.preview import changed_definition, resource_text
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import InputError
 from tests.dashboard.policed_seed import DRIFTS, ERRORS, LATENCY, LONELY, texts

@@ -6,7 +6,7 @@ Evaluated as live alarms are, so what is shown is what ``driftline alarm preview
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import yaml
@@ -19,7 +19,6 @@ from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
 from driftline.alerts.evaluation.reading import BandsOf
 from driftline.alerts.evaluation.replay import preview
 from driftline.alerts.evaluation.replay_metric import Line
-from driftline.dashboard.queries import alarm_views
 from driftline.errors import InputError
 
 EVALUATIONS_MAX = 1_000
@@ -30,6 +29,69 @@ _DEFAULTS: Mapping[str, object] = {"actions_enabled": True, "severity": "page"}
 _OUTSIDE = ("alarm_name", "owner", "tags")
 
 
+@dataclass(frozen=True, slots=True)
+class AlarmPoint:
+    """One period of an alarm's metric; ``decided`` marks those that its state rests on.
+
+    ``value`` is None for a period without data that was judged all the same; ``lower`` and
+    ``upper`` are the band, where there is one.
+    """
+
+    start: datetime
+    end: datetime
+    value: float | None
+    breaching: bool
+    decided: bool = False
+    link: str | None = None
+    words: str | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpan:
+    """A stretch of periods after which the alarm was in one state, or it is not known in which."""
+
+    start: datetime
+    end: datetime
+    state: str
+
+
+def times_in_alarm(spans: Sequence[StateSpan]) -> int:
+    """Count how often an alarm fired; neighbours of one state are one stretch."""
+    return sum(span.state == "ALARM" for span in spans)
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewRun:
+    """What an alarm did in a preview: how often it went off, how long, and where it ended."""
+
+    fired: int
+    in_alarm: timedelta
+    state: str
+    spans: tuple[StateSpan, ...]
+    points: tuple[AlarmPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """An alarm with other values beside itself as declared, over the same stretch of time.
+
+    ``problem`` says what is wrong with the values; there are no runs then. ``values`` stand in the
+    form.
+    """
+
+    values: Mapping[str, str]
+    is_asked: bool
+    start: datetime | None = None
+    end: datetime | None = None
+    declared: PreviewRun | None = None
+    changed: PreviewRun | None = None
+    definition: AlarmDefinition | None = None
+    problem: str = ""
+    text: str = ""
+
+
 def preview_alarm(
     connection: Connection,
     record: AlarmRecord,
@@ -37,9 +99,9 @@ def preview_alarm(
     start: datetime | None,
     now: datetime,
     bands: BandsOf | None = None,
-) -> alarm_views.Preview:
+) -> Preview:
     """Run an alarm with the values asked for, and as declared, over what is stored."""
-    shown = alarm_views.Preview(_values(record.definition) | dict(asked), bool(asked))
+    shown = Preview(_values(record.definition) | dict(asked), bool(asked))
     if not asked:
         return shown
     try:
@@ -119,7 +181,7 @@ def _run(
     start: datetime,
     end: datetime,
     bands: BandsOf | None,
-) -> alarm_views.PreviewRun:
+) -> PreviewRun:
     """Judge once for each period, so that the last evaluation is at the end."""
     period = timedelta(seconds=rule.period)
     count = max(1, min(EVALUATIONS_MAX, (end - start) // period))
@@ -134,8 +196,8 @@ def _run(
     lines = list(preview(connection, document, longest=LOOKED_AT_MAX, bands=bands))
     spans = _spans(lines, period)
     in_alarm = sum((one.end - one.start for one in spans if one.state == "ALARM"), timedelta())
-    return alarm_views.PreviewRun(
-        fired=alarm_views.times_in_alarm(spans),
+    return PreviewRun(
+        fired=times_in_alarm(spans),
         in_alarm=in_alarm,
         state=lines[-1].state,
         spans=spans,
@@ -143,18 +205,18 @@ def _run(
     )
 
 
-def _spans(lines: Sequence[Line], period: timedelta) -> tuple[alarm_views.StateSpan, ...]:
+def _spans(lines: Sequence[Line], period: timedelta) -> tuple[StateSpan, ...]:
     """Lay each state over the period after which it held, equal neighbours as one."""
-    found: list[alarm_views.StateSpan] = []
+    found: list[StateSpan] = []
     for line in lines:
         start = line.time - period
         if found and found[-1].state == line.state:
             start = found.pop().start
-        found.append(alarm_views.StateSpan(start, line.time, line.state))
+        found.append(StateSpan(start, line.time, line.state))
     return tuple(found)
 
 
-def _points(lines: Sequence[Line], period: timedelta) -> tuple[alarm_views.AlarmPoint, ...]:
+def _points(lines: Sequence[Line], period: timedelta) -> tuple[AlarmPoint, ...]:
     """Gather the periods that the evaluations looked at, each once, oldest first."""
     by_time = {
         str(one["timestamp"]): one
@@ -163,7 +225,7 @@ def _points(lines: Sequence[Line], period: timedelta) -> tuple[alarm_views.Alarm
         if one["value"] is not None
     }
     points = [
-        alarm_views.AlarmPoint(
+        AlarmPoint(
             start=datetime.fromisoformat(text),
             end=datetime.fromisoformat(text) + period,
             value=_float(one["value"]),
