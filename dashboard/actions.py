@@ -72,19 +72,10 @@ class Actions:
     def __init__(self, send: SendAs | None, now: Callable[[], datetime]) -> None:
         self._send = send
         self._now = now
+        plain = (_expire, _redeliver, _switch, _test, _mark, _unmark, _accept, _rebase, _promote,
+                 _cancel, _queue)  # fmt: skip
         self._known: dict[str, Callable[[Send, Mapping[str, object]], str]] = {
-            "silence": self._silence,
-            "expire": _expire,
-            "redeliver": _redeliver,
-            "switch": _switch,
-            "test": _test,
-            "mark": _mark,
-            "unmark": _unmark,
-            "accept": _accept,
-            "rebase": _rebase,
-            "promote": _promote,
-            "cancel": _cancel,
-            "queue": _queue,
+            one.__name__.strip("_"): one for one in (self._silence, *plain)
         }
 
     def run(self, name: str, given: object, secret: str | None = None) -> tuple[int, str]:
@@ -150,8 +141,7 @@ def _redeliver(send: Send, given: Mapping[str, object]) -> str:
 
 def _switch(send: Send, given: Mapping[str, object]) -> str:
     name, enabled = _wanted(given, "alarm"), _text(given, "enabled") == "true"
-    body = {"names": [name], "enabled": enabled}
-    send("POST", "/api/v1/alarms/actions", body)
+    send("POST", "/api/v1/alarms/actions", {"names": [name], "enabled": enabled})
     return f"Actions of {name} are {'enabled' if enabled else 'disabled'}."
 
 
@@ -171,8 +161,7 @@ def _mark(send: Send, given: Mapping[str, object]) -> str:
     body["feature"] = _text(given, "feature") or None
     if until := _text(given, "until"):
         body["until"] = _time(until)
-    path = f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/marks"
-    found = send("POST", path, body)
+    found = _to_monitor(send, given, "marks", body)
     again = _counted(found, "executions")
     moved = _counted(found, "monitors")
     rest = f"; {plural(moved, 'monitor')} use the new baseline from now on" if moved else ""
@@ -180,21 +169,20 @@ def _mark(send: Send, given: Mapping[str, object]) -> str:
 
 
 def _unmark(send: Send, given: Mapping[str, object]) -> str:
-    monitor, identity = _step(_wanted(given, "monitor")), _step(_wanted(given, "id"))
-    path = f"/api/v1/monitors/{monitor}/marks/{identity}/withdraw"
-    found = send("POST", path, {"author": _wanted(given, "author")})
+    path = f"marks/{_step(_wanted(given, 'id'))}/withdraw"
+    found = _to_monitor(send, given, path, {"author": _wanted(given, "author")})
     return f"Withdrawn; {plural(_counted(found, 'executions'), 'window')} judged again."
 
 
 def _accept(send: Send, given: Mapping[str, object]) -> str:
     body = {name: _wanted(given, name) for name in ("reason", "author")}
-    send("POST", f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/commission/accept", body)
+    _to_monitor(send, given, "commission/accept", body)
     return "Accepted; drift is judged by the baseline as it is, from the next window on."
 
 
 def _rebase(send: Send, given: Mapping[str, object]) -> str:
     body = {name: _wanted(given, name) for name in ("from", "to")}
-    found = send("POST", f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/baseline", body)
+    found = _to_monitor(send, given, "baseline", body)
     rows = found.get("row_count")
     made = plural(rows, "captured row") if isinstance(rows, int) else "captured rows"
     return f"The baseline has a new version of {made}; it is used from the next window on."
@@ -209,7 +197,7 @@ def _promote(send: Send, given: Mapping[str, object]) -> str:
 
 def _cancel(send: Send, given: Mapping[str, object]) -> str:
     body = {name: _wanted(given, name) for name in ("from", "to")}
-    found = send("POST", f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/cancel", body)
+    found = _to_monitor(send, given, "cancel", body)
     ended = all(one.get("status") == "Stopped" for one in found.get("items", ()))
     return "Stopped." if ended else "Stopping; it ends before its next stage or batch of rows."
 
@@ -219,10 +207,16 @@ def _queue(send: Send, given: Mapping[str, object]) -> str:
         name: _time(_text(given, name)) for name in ("from", "to") if _text(given, name)
     }
     body |= {name: _text(given, name) == "yes" for name in ("again", "whole")}
-    found = send("POST", f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/queue", body)
+    found = _to_monitor(send, given, "queue", body)
     several = found.get("queued")
     words = plural(several, "window") if isinstance(several, int) else "the windows"
     return f"Queued {words}; a scheduler runs them, also if you close this page."
+
+
+def _to_monitor(
+    send: Send, given: Mapping[str, object], path: str, body: Mapping[str, object]
+) -> Mapping[str, Any]:
+    return send("POST", f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/{path}", body)
 
 
 def _counted(found: Mapping[str, Any], key: str) -> int:

@@ -155,9 +155,12 @@ def monitor_link(
     return _link(("monitors", name), query, anchor)
 
 
-def fleet_link(*, state: str | None = None, text: str | None = None, number: int = 1) -> str:
-    """Build the address of a page of the endpoints, or of some of them."""
-    return _link(("",), {"state": state, **_page(text, number)})
+def list_link(
+    path: Literal["", "alarms", "messages", "audit", "jobs"], *, text: str | None = None,
+    number: int = 1, anchor: str = "", **asked: str | None,
+) -> str:  # fmt: skip
+    """Build the address of a page of a list, or of what a text and other values leave of it."""
+    return _link((path,), {**asked, **_page(text, number)}, anchor)
 
 
 def endpoint_link(
@@ -209,38 +212,9 @@ def alarm_link(name: str, *, anchor: str = "") -> str:
     return _link(("alarms", name), {}, anchor)
 
 
-def alarms_link(
-    *, state: str | None = None, text: str | None = None, severity: str | None = None,
-    number: int = 1,
-) -> str:  # fmt: skip
-    """Build the address of a page of the list of alarms, or of some of them."""
-    return _link(("alarms",), {"state": state, "severity": severity, **_page(text, number)})
-
-
 def incident_link(incident: str) -> str:
     """Build the address of an incident's page."""
     return _link(("incidents", incident))
-
-
-def messages_link(*, status: str | None = None, channel: str | None = None) -> str:
-    """Build the address of the list of messages, or of some of them."""
-    return _link(("messages",), {"status": status, "channel": channel})
-
-
-def audit_link(
-    *, subject: str | None = None, target: str | None = None, day: str | None = None
-) -> str:
-    """Build the address of the audit log, or of some of it."""
-    return _link(("audit",), {"subject": subject, "target": target, "day": day})
-
-
-def jobs_link(
-    *, tab: str = "", state: str | None = None, text: str | None = None,
-    monitor: str | None = None, number: int = 1, anchor: str = "",
-) -> str:  # fmt: skip
-    """Build the address of a page of the runs, or of the schedules."""
-    query = {"view": tab or None, "state": state, "monitor": monitor, **_page(text, number)}
-    return _link(("jobs",), query, anchor)
 
 
 def job_link(job: str) -> str:

@@ -162,10 +162,7 @@ def _form(view: alarm_views.AlarmView, preview: Preview) -> html.Div:
 
 
 def _outcome(
-    view: alarm_views.AlarmView,
-    preview: Preview,
-    declared: PreviewRun,
-    changed: PreviewRun,
+    view: alarm_views.AlarmView, preview: Preview, declared: PreviewRun, changed: PreviewRun
 ) -> list[ui.Cell]:
     assert preview.definition is not None
     assert preview.start is not None

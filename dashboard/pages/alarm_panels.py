@@ -11,7 +11,7 @@ from driftline.alerts.evaluation.cause import Cause
 from driftline.alerts.evaluation.diagnosis import Finding
 from driftline.alerts.evaluation.explain import Explanation, NotifiedAction
 from driftline.alerts.notify.silences import SilenceRecord
-from driftline.dashboard.address import alarm_link, incident_link, messages_link
+from driftline.dashboard.address import alarm_link, incident_link, list_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
 from driftline.dashboard.pages.messages import message_table
@@ -266,6 +266,6 @@ def _action(action: NotifiedAction) -> list[ui.Cell]:
     reason = f" · {action.why}" if action.why else ""
     link: list[ui.Cell] = []
     if action.status == "dead":
-        link = [" ", html.A("Send again", href=messages_link(status="dead"))]
+        link = [" ", html.A("Send again", href=list_link("messages", status="dead"))]
     tone = "alarm-text" if action.status == "dead" else ""
     return [html.B(action.channel), " ", html.Span(said, className=tone), reason, *link]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
-from driftline.dashboard.address import alarm_link, alarms_link, monitor_link
+from driftline.dashboard.address import alarm_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
 from driftline.dashboard.words import STATES, delivery_words, mid_sentence, plural
@@ -34,12 +34,16 @@ def _filters(view: AlarmsView) -> html.Div:
         sign, word, _ = STATES[state]
         states[state] = f"{sign} {mid_sentence(word)} {view.counts[state]:,}"
     by_state = (
-        (words, alarms_link(state=state, text=view.text, severity=view.severity),
+        (words, list_link("alarms", state=state, text=view.text, severity=view.severity),
          state == view.state)
         for state, words in states.items()
     )  # fmt: skip
     by_severity = (
-        (words, alarms_link(state=view.state, text=view.text, severity=one), one == view.severity)
+        (
+            words,
+            list_link("alarms", state=view.state, text=view.text, severity=one),
+            one == view.severity,
+        )
         for one, words in SEVERITIES.items()
     )
     return html.Div(
@@ -56,7 +60,7 @@ def _list(view: AlarmsView) -> html.Section:
     if not view.counts:
         return ui.panel("All alarms", [ui.no_alarms()])
     if not view.shown:
-        clear = html.P(html.A("Show all alarms", href=alarms_link(), className="button"))
+        clear = html.P(html.A("Show all alarms", href=list_link("alarms"), className="button"))
         return ui.panel("All alarms", [ui.empty("No alarm matches this filter."), clear])
     body = ui.table(
         view.shown,
@@ -80,7 +84,9 @@ def _list(view: AlarmsView) -> html.Section:
     title = "All alarms" if view.total == view.counts.total() else f"{view.total:,} of them"
 
     def link(number: int) -> str:
-        return alarms_link(state=view.state, text=view.text, severity=view.severity, number=number)
+        return list_link(
+            "alarms", state=view.state, text=view.text, severity=view.severity, number=number
+        )
 
     return ui.panel(title, [body, *ui.pager(view.number, view.size, view.total, link)])
 

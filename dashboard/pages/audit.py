@@ -6,7 +6,7 @@ from dash import html
 
 from driftline.access.audit import AuditEntry
 from driftline.access.changes import changed_fields
-from driftline.dashboard.address import audit_link
+from driftline.dashboard.address import list_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.audit import SHOWN, AuditView
 
@@ -17,7 +17,7 @@ def page(view: AuditView) -> html.Div:
     ways = ui.choices(
         "Entries",
         [
-            ("All", audit_link(), not narrowed),
+            ("All", list_link("audit"), not narrowed),
             *((one, "", True) for one in [", ".join(narrowed)] if one),
         ],
     )
@@ -37,11 +37,11 @@ def entry_panel(
         view.entries,
         {
             "When": lambda one: html.A(
-                ui.when(one.at, view.now), href=audit_link(day=f"{one.at:%Y-%m-%d}")
+                ui.when(one.at, view.now), href=list_link("audit", day=f"{one.at:%Y-%m-%d}")
             ),
             "Who": lambda one: html.Div(
                 [
-                    html.A(one.subject, href=audit_link(subject=one.subject)),
+                    html.A(one.subject, href=list_link("audit", subject=one.subject)),
                     ui.faint(f"by {one.via}", line=True),
                 ]
             ),
@@ -55,5 +55,5 @@ def entry_panel(
 
 def _what(entry: AuditEntry) -> ui.Cell:
     lines = [ui.faint(text, line=True) for text in changed_fields(entry.before, entry.after)]
-    target = html.A(entry.target, href=audit_link(target=entry.target))
+    target = html.A(entry.target, href=list_link("audit", target=entry.target))
     return html.Div([html.Span([f"{entry.action} ", target]), *lines])

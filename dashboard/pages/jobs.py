@@ -5,7 +5,7 @@ from __future__ import annotations
 from dash import html
 
 from driftline.capture.windows.window import Window
-from driftline.dashboard.address import baseline_link, job_link, jobs_link, monitor_link
+from driftline.dashboard.address import baseline_link, job_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
 from driftline.dashboard.pages.windows import (
@@ -48,7 +48,11 @@ NEWEST = "the last whole window"
 def page(view: JobsView) -> html.Div:
     """Lay out what runs and waits, then the runs or the schedules."""
     tabs = ui.choices(
-        "Tabs", ((words, jobs_link(tab=tab), tab == view.tab) for tab, words in TABS.items())
+        "Tabs",
+        (
+            (words, list_link("jobs", view=tab or None), tab == view.tab)
+            for tab, words in TABS.items()
+        ),
     )
     drawn = ui.layout(
         f"Jobs, {TABS[view.tab]}",
@@ -72,7 +76,7 @@ def _filters(view: JobsView) -> html.Div:
     ways = ui.choices(
         "State",
         (
-            (words, jobs_link(state=state, text=view.text), state == view.state)
+            (words, list_link("jobs", state=state, text=view.text), state == view.state)
             for state, words in states
         ),
     )
@@ -136,7 +140,7 @@ def _runs(view: JobsView) -> html.Section:
     )
 
     def link(number: int) -> str:
-        return jobs_link(state=view.state, text=view.text, number=number)
+        return list_link("jobs", state=view.state, text=view.text, number=number)
 
     return ui.panel("Runs", [body, *ui.pager(view.number, SIZE, view.total, link)])
 
@@ -173,8 +177,8 @@ def _schedules(view: JobsView) -> html.Section:
                 ),
                 html.A(
                     "Backfill",
-                    href=jobs_link(
-                        tab=view.tab, monitor=one.definition.name, text=view.text,
+                    href=list_link(
+                        "jobs", view=view.tab or None, monitor=one.definition.name, text=view.text,
                         number=view.number, anchor="backfill",
                     ),
                 ),
@@ -184,7 +188,7 @@ def _schedules(view: JobsView) -> html.Section:
     )  # fmt: skip
 
     def link(number: int) -> str:
-        return jobs_link(tab=view.tab, text=view.text, number=number)
+        return list_link("jobs", view=view.tab or None, text=view.text, number=number)
 
     note = html.Span(f"Run now judges {NEWEST}")
     pages = ui.pager(view.number, SIZE, view.total, link)
@@ -253,7 +257,7 @@ def job_page(view: JobView) -> html.Div:
         buttons.append(act_button("queue", "Re-run", given, about=title))
     drawn = ui.layout(
         f"Run of {title}",
-        ui.crumbs(("Jobs", jobs_link()), job.id),
+        ui.crumbs(("Jobs", list_link("jobs")), job.id),
         ui.heading(job.monitor, f"run on {span(window)}", ui.stack(*buttons)),
         _verdict(job),
         ui.pair(_facts(view), _log(view)),

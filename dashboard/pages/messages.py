@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from dash import html
 
 from driftline.alerts.notify.deliveries import Delivery
-from driftline.dashboard.address import alarm_link, messages_link
+from driftline.dashboard.address import alarm_link, list_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button
 from driftline.dashboard.queries.notifications import MessagesView
@@ -67,7 +67,7 @@ def message_table(
         {
             "When": lambda one: ui.when(one.created_at, now),
             "State" if of_one else "Alarm": alarm,
-            "To": lambda one: html.A(one.channel, href=messages_link(channel=one.channel)),
+            "To": lambda one: html.A(one.channel, href=list_link("messages", channel=one.channel)),
             "Result": lambda one: _result(one, now),
         },
         label=label,
@@ -83,12 +83,12 @@ def _filters(view: MessagesView) -> html.Div:
             words = delivery_words(status)
             statuses[status] = f"{words} {view.counts.get(status, 0):,}"
     options = (
-        (words, messages_link(status=status, channel=view.channel), status == view.status)
+        (words, list_link("messages", status=status, channel=view.channel), status == view.status)
         for status, words in statuses.items()
     )
     clear: list[ui.Cell] = []
     if view.channel:
-        href = messages_link(status=view.status)
+        href = list_link("messages", status=view.status)
         clear = [html.A(f"✕ channel {view.channel}", href=href, className="button small")]
     return html.Div(
         [ui.choices("Status of the notifications", options), *clear], className="filters"

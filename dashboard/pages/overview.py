@@ -8,14 +8,7 @@ from functools import partial
 
 from dash import html
 
-from driftline.dashboard.address import (
-    alarm_link,
-    alarms_link,
-    endpoint_link,
-    fleet_link,
-    messages_link,
-    monitor_link,
-)
+from driftline.dashboard.address import alarm_link, endpoint_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
 from driftline.dashboard.queries.fleet import TAB_KINDS
@@ -99,7 +92,7 @@ def _under(view: OverviewView) -> list[ui.Cell]:
     parts: list[ui.Cell] = [" · ".join(words)]
     if view.dead_count:
         failed = f"✕ {plural(view.dead_count, 'notification')} failed"
-        parts += [" · ", html.A(failed, href=messages_link(status="dead"))]
+        parts += [" · ", html.A(failed, href=list_link("messages", status="dead"))]
     return parts
 
 
@@ -117,7 +110,7 @@ def firing_list(alarms: AlarmsView, now: datetime, note: ui.Cell = "") -> html.S
         html.Ul([html.Li(_alarm(alarm, now)) for alarm in alarms.shown], className="alarms")
     ]
     if (left := alarms.total - len(alarms.shown)) > 0:
-        parts.append(html.P(html.A(f"and {left:,} more", href=alarms_link(state="ALARM"))))
+        parts.append(html.P(html.A(f"and {left:,} more", href=list_link("alarms", state="ALARM"))))
     return ui.panel("Firing now", parts, note=note)
 
 
@@ -126,11 +119,13 @@ def _counts(view: OverviewView) -> html.Span:
     counts = view.alarms.counts
     names = {"ALARM": "firing", "INSUFFICIENT_DATA": "without data", "OK": "OK"}
     links = [
-        html.A(f"{STATES[state][0]} {counts[state]:,} {words}", href=alarms_link(state=state))
+        html.A(
+            f"{STATES[state][0]} {counts[state]:,} {words}", href=list_link("alarms", state=state)
+        )
         for state, words in names.items()
         if counts[state]
     ]
-    return ui.legend(*links, html.A("all alarms", href=alarms_link()))
+    return ui.legend(*links, html.A("all alarms", href=list_link("alarms")))
 
 
 def _alarm(alarm: AlarmLine, now: datetime) -> html.Article:
@@ -167,7 +162,7 @@ def _endpoints(view: OverviewView) -> html.Section:
             ui.choices(
                 "State of the endpoints",
                 (
-                    (words, fleet_link(state=one, text=view.text), one == view.state)
+                    (words, list_link("", state=one, text=view.text), one == view.state)
                     for one, words in states.items()
                 ),
             ),
@@ -192,7 +187,7 @@ def _endpoints(view: OverviewView) -> html.Section:
     body = ui.table(view.shown, columns, label="Endpoints, worst first", kind="cards fleet")
 
     def link(number: int) -> str:
-        return fleet_link(state=view.state, text=view.text, number=number)
+        return list_link("", state=view.state, text=view.text, number=number)
 
     return ui.panel(
         "Endpoints", [filters, body, *ui.pager(view.number, view.size, view.total, link)]
@@ -255,5 +250,5 @@ def captured_words(share: float | None) -> str:
 def _alarms(line: EndpointLine) -> ui.Cell:
     if not line.firing:
         return "–"
-    href = alarms_link(state="ALARM", text=line.name)
+    href = list_link("alarms", state="ALARM", text=line.name)
     return html.A(f"▲ {line.firing:,}", href=href, className="alarm-text")

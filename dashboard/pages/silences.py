@@ -5,7 +5,7 @@ from __future__ import annotations
 from dash import html
 
 from driftline.alerts.notify.silences import SilenceRecord
-from driftline.dashboard.address import messages_link
+from driftline.dashboard.address import list_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import about_words
 from driftline.dashboard.pages.forms import act_button
@@ -51,7 +51,7 @@ def _list(view: SilencesView) -> html.Section:
             "Applies to": _about,
             "Until": lambda entry: _until(view, entry),
             "Suppressed": lambda entry: (
-                html.A(plural(entry[2], "notification"), href=messages_link(status="muted"))
+                html.A(plural(entry[2], "notification"), href=list_link("messages", status="muted"))
                 if entry[2]
                 else "–"
             ),

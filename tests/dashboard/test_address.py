@@ -4,9 +4,9 @@ from hypothesis import strategies as st
 
 from driftline.dashboard.address import (
     alarm_link,
-    alarms_link,
     column_link,
     is_page,
+    list_link,
     monitor_link,
     parse,
 )
@@ -80,7 +80,7 @@ def test_names_that_browsers_take_for_folders_stay_out_of_the_path(name):
 
 
 def test_filters_of_the_alarms_are_in_the_query():
-    found = parse("/alarms", alarms_link(state="ALARM", text="a&b=c").partition("?")[2])
+    found = parse("/alarms", list_link("alarms", state="ALARM", text="a&b=c").partition("?")[2])
 
     assert (found.page, found.state, found.text) == ("alarms", "ALARM", "a&b=c")
 
