@@ -133,7 +133,6 @@
   // Charts take their height at once but draw later; the section stays in view until they have.
   function reach(target) {
     target.scrollIntoView();
-    target.classList.add("reached");
     requestAnimationFrame(function () { target.scrollIntoView(); });
   }
 

@@ -212,7 +212,7 @@ def why_panel(view: StoryView) -> html.Section:
     parts: list[ui.Cell] = []
     if why.problem:
         parts.append(html.P(f"✕ {why.problem}", className="alarm-text sentence"))
-    parts.append(html.P(sentence(why.decided), className="sentence decided"))
+    parts.append(html.P(sentence(why.decided), className="sentence"))
     parts += [_finding(one) for one in why.findings]
     if why.changed:
         changed = [
