@@ -28,7 +28,7 @@ from driftline.dashboard.guard import (
     read_json,
     refused,
 )
-from driftline.dashboard.sessions import is_page, unfit
+from driftline.dashboard.sessions import is_page, set_cookie, set_session, unfit
 from driftline.dashboard.words import sentence
 from driftline.errors import ForbiddenError, UnavailableError
 from driftline.loopback import App, Receive, Scope, Send
@@ -131,7 +131,7 @@ class Login:
             status = 403 if isinstance(error, ForbiddenError) else 503
             log.warning("login_refused provider=%s error=%s", provider.host, error)
             answer = self._page(status, f"Not logged in: {error}.", "/")
-        self._access.set(answer, scope, ATTEMPT, kept, ATTEMPT_LENGTH, LOGIN)
+        set_cookie(self._access, answer, scope, ATTEMPT, kept, ATTEMPT_LENGTH, LOGIN)
         return answer
 
     async def _admit(self, request: Request, found: Principal, to: str) -> Response:
@@ -140,7 +140,7 @@ class Login:
             raise ForbiddenError(problem)
         secret = await self._access.begin(found, secret_of(request.scope, takes_cookies=True))
         answer = RedirectResponse(own_path(to), 303, headers=_HEADERS)
-        self._access.set_cookie(answer, request.scope, secret)
+        set_session(self._access, answer, request.scope, secret)
         return answer
 
     def _page(self, status: int, wrong: str, to: str) -> Response:
@@ -178,7 +178,7 @@ class Login:
         answer: Response
         if isinstance(found, Principal):
             answer = RedirectResponse(to, 303) if is_form else JSONResponse({"next": to})
-            self._access.set_cookie(answer, request.scope, secret)
+            set_session(self._access, answer, request.scope, secret)
         else:
             answer = self._page(status, found, to) if is_form else refused(status, found)
         answer.headers.update(_HEADERS)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from datetime import timedelta
 from functools import partial
 
 from starlette.responses import JSONResponse, Response
 
+from driftline.access.authentication import COOKIE
 from driftline.access.gate import NOBODY, SHOWN_KEY
 from driftline.access.logins import NOTE, Access
 from driftline.access.principal import CURRENT, Principal
@@ -56,7 +58,7 @@ class Sessions:
         secret, kept = scope[SHOWN_KEY], Response()
         if principal.via == "proxy" and is_page(scope) and not await self._is_of(secret, principal):
             secret = await self._access.begin(principal)
-            self._access.set_cookie(kept, scope, secret)
+            set_session(self._access, kept, scope, secret)
         token = csrf_token(secret) if secret else ""
         is_change = scope["method"] not in ("GET", "HEAD") and scope["path"] != CALL_PATH
         if is_change and not _shows(scope, token):
@@ -65,7 +67,7 @@ class Sessions:
         if scope["path"] == LOGOUT and scope["method"] == "POST":
             await self._access.end(principal, secret)
             answer = JSONResponse({"next": "/login"})
-            self._access.set_cookie(answer, scope, "")
+            set_session(self._access, answer, scope, "")
             return answer
         cookies = [one for one in kept.raw_headers if one[0] == b"set-cookie"]
 
@@ -88,6 +90,22 @@ class Sessions:
         return found is not None and (found.subject, found.roles, found.endpoints) == (
             principal.subject, principal.roles, principal.endpoints
         )  # fmt: skip
+
+
+def set_session(access: Access, answer: Response, scope: Scope, secret: str) -> None:
+    """Set the cookie of a session's secret, or delete it when the secret is empty."""
+    set_cookie(access, answer, scope, COOKIE, secret, access.length)
+
+
+def set_cookie(
+    access: Access, answer: Response, scope: Scope, name: str, value: str, length: timedelta,
+    path: str = "/",
+) -> None:  # fmt: skip
+    """Set a cookie that no script reads, or delete it when its value is empty."""
+    answer.set_cookie(
+        name, value, max_age=round(length.total_seconds()) if value else 0, path=path,
+        httponly=True, samesite="lax", secure=access.is_https or scope["scheme"] == "https",
+    )  # fmt: skip
 
 
 def unfit(principal: Principal) -> str | None:

@@ -1,4 +1,4 @@
-"""Log-ins of people: their sessions in the database, the cookie, and which rows they read."""
+"""Log-ins of people: their sessions in the database, and which rows they read."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.responses import Response
 
 from driftline.access.audit import record
-from driftline.access.authentication import COOKIE, Authenticator
+from driftline.access.authentication import Authenticator
 from driftline.access.oidc import Provider
 from driftline.access.principal import Principal
 from driftline.access.sessions import begin_session, end_session
 from driftline.database.engine import failure_sentence
 from driftline.errors import UnavailableError
-from driftline.loopback import Scope
 
 log = logging.getLogger(__name__)
 
@@ -110,22 +108,3 @@ class Access:
         except SQLAlchemyError as error:
             log.warning("session_not_written error=%r", failure_sentence(self.writer, error))
             raise UnavailableError("the database takes no changes now; try again") from error
-
-    def set_cookie(self, answer: Response, scope: Scope, secret: str) -> None:
-        """Set the cookie of a session's secret, or delete it when the secret is empty."""
-        self.set(answer, scope, COOKIE, secret, self.length)
-
-    def set(
-        self,
-        answer: Response,
-        scope: Scope,
-        name: str,
-        value: str,
-        length: timedelta,
-        path: str = "/",
-    ) -> None:
-        """Set a cookie that no script reads, or delete it when its value is empty."""
-        answer.set_cookie(
-            name, value, max_age=round(length.total_seconds()) if value else 0, path=path,
-            httponly=True, samesite="lax", secure=self.is_https or scope["scheme"] == "https",
-        )  # fmt: skip

@@ -21,6 +21,7 @@ from driftline.access.tokens import digest_of, new_secret, revoke_token
 from driftline.alerts.notify.silences import list_silences
 from driftline.dashboard.downloads import Interface
 from driftline.dashboard.login import PUBLIC, WRONG, own_path
+from driftline.dashboard.sessions import set_session
 from driftline.errors import ForbiddenError, UnavailableError
 from tests.dashboard.guarded import (
     ALARM,
@@ -125,7 +126,7 @@ def test_a_form_without_scripts_logs_in_and_leads_on(site, stranger):
 @pytest.mark.parametrize(("is_https", "scheme"), [(False, "https"), (True, "http")])
 def test_a_cookie_of_https_is_never_sent_otherwise(site, is_https, scheme):
     answer = Response()
-    replace(site.access, is_https=is_https).set_cookie(answer, {"scheme": scheme}, "x")
+    set_session(replace(site.access, is_https=is_https), answer, {"scheme": scheme}, "x")
 
     assert answer.headers["set-cookie"].endswith("; Secure")
 
