@@ -7,7 +7,6 @@ OPEN = "() => document.querySelectorAll('details').forEach(one => { one.open = t
 
 def axe_faults(page):
     """Return each rule that a page breaks, with its first place."""
-    page.wait_for_load_state("networkidle")
     page.evaluate(OPEN)
     found = []
     for one in Axe().run(page).response["violations"]:

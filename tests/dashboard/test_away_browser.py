@@ -208,6 +208,7 @@ def test_a_form_that_is_being_filled_in_stays_and_the_page_says_how_old_it_is(
 ):
     time = opened(page, policed_address, "/alarms/latency%20high")
     box = page.locator("#quiet").get_by_label("Reason")
+    box.click()  # Waits until the box stands still: drawn a moment ago, it takes its own value yet.
     box.fill("half a sen")
 
     page.clock.run_for(63_000)
