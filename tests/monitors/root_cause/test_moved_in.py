@@ -42,9 +42,7 @@ def test_it_is_not_where_too_few_rows_beside_it_would_have_shown_a_part(beside: 
     rows = ((2_000.0, 6_000.0), (beside, 3 * beside))
     shown = (400.0 - FREEDOM) * ELSEWHERE * beside / 2_000.0
 
-    assert moved(400.0, FREEDOM, rows) == (
-        ncx2.cdf(FREEDOM, FREEDOM, shown) < FALSE_SINGLE / TRIED
-    )
+    assert moved(400.0, FREEDOM, rows) == (ncx2.cdf(FREEDOM, FREEDOM, shown) < FALSE_SINGLE / TRIED)
 
 
 @pytest.mark.parametrize(
