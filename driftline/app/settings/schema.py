@@ -347,7 +347,8 @@ class Serving(Section):
     """How models are run."""
 
     trust_pickle: Flag = _setting(
-        False, "load models that can run any code: joblib and pickle files, model.tar.gz, MLflow"
+        False,
+        "load models that can run any code: pickles, joblib, model.tar.gz, MLflow, networks",
     )
     trust_commands: Flag = _setting(
         False, "run models that are programs: whoever may apply resources can then run any"
