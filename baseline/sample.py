@@ -68,6 +68,12 @@ class RowSample:
     def __len__(self) -> int:
         return len(next(iter(self.codes.values()))) if self.codes else 0
 
+    def take(self, places: NDArray[np.int64]) -> RowSample:
+        """Return some of the rows, without what stands for embeddings and free text."""
+        hours = None if self.hours is None else self.hours[places]
+        codes = {name: one[places] for name, one in self.codes.items()}
+        return RowSample(codes, hours, self.row_count)
+
 
 class RowSampler:
     """Draws a `RowSample` while rows are read.

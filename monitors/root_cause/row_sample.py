@@ -335,6 +335,8 @@ def cells_of(cells: Cells, condition: Condition) -> Bools | None:
         found[members(cells, plain)] = True
     elif plain.op == "eq" and cells.is_number and isinstance(plain.value, (int, float)):
         found[cells.place(plain.value)] = True
+    elif plain.op == "in" and {*plain.values} <= {*cells.levels}:
+        found[[cells.levels.index(level) for level in plain.values]] = True
     else:
         return None
     return found

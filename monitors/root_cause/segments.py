@@ -350,8 +350,9 @@ class _Search:
         if moved is None:
             return False
         # Ranges of two numbers fit some shape of any window's rows.
-        few = ELSEWHERE if len(ranges) == 1 or others else 0.0
-        return not moved.is_quiet_beside and moved.beside > few * moved.inside
+        if len(ranges) > 1 and (found.share < ALL or not moved.is_quiet_beside):
+            return True
+        return not moved.is_quiet_beside and moved.beside > ELSEWHERE * moved.inside
 
     def _alone(self, chosen: Ints, held: Held, parts: Parts, asked: Asked) -> _Found | None:
         """Look for the one level in which the whole column at fault changed, and nowhere else.

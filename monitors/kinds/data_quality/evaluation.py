@@ -51,6 +51,7 @@ from driftline.monitors.kinds.data_quality.range_checks import (
     Sampler,
     find_implausible,
 )
+from driftline.monitors.kinds.data_quality.renumbered_check import is_renumbered_beside
 from driftline.monitors.kinds.data_quality.repeats_check import DECIMALS_CHECK
 from driftline.monitors.kinds.data_quality.row_faults import RowCounter, find_row_faults
 from driftline.monitors.kinds.data_quality.rule_outcomes import (
@@ -147,10 +148,17 @@ def evaluate(context: CheckContext) -> Report:
         past=context.past.counts,
     )
     judgement, suppressed = suppress_drift(judgement, warm_up, counts, references)
-    judgement, row_faults = _recognised(judgement, reading, context, references, sample, counts)
+    shown = partial(_fault_context, context, references, sample, counts, judgement.drifts)
+    judgement, row_faults = _recognised(judgement, reading, context, sample, shown)
     outcomes = _judged_rules(reading, context, judgement)
     drafts = (*judgement.drafts, *row_faults, *outcome_drafts(outcomes))
-    violations = find_violations(replace(judgement, drafts=drafts), context, references, counts)
+    violations = find_violations(
+        replace(judgement, drafts=drafts),
+        context,
+        references,
+        counts,
+        is_beside=lambda name, segment: is_renumbered_beside(shown([name]), name, segment),
+    )
     verdicts = _judged_segments(context, plan, reading, counts, suppressed)
     if verdicts:
         violations = (*violations, *find_segment_violations(verdicts, context))
@@ -491,13 +499,11 @@ def _recognised(
     judgement: Judgement,
     reading: WindowReading,
     context: CheckContext,
-    references: Mapping[str, ReferenceColumn],
     sample: pa.Table,
-    counts: WindowCounts,
+    shown: Callable[[Sequence[str]], FaultContext],
 ) -> tuple[Judgement, tuple[Draft, ...]]:
     """Add to each violation the kind of fault that its column shows, and find faults of rows."""
     profiles = context.baseline.profile.columns if context.baseline.profile else {}
-    shown = partial(_fault_context, context, references, sample, counts, judgement.drifts)
     faults = recognised_faults(shown([one.feature for one in judgement.drafts]))
     judgement = name_units(with_faults(judgement, faults), sample, profiles)
     found = find_row_faults(

@@ -23,6 +23,7 @@ from driftline.monitors.results.violation import (
     Draft,
     Fault,
     Onset,
+    Segment,
     Severity,
     Violation,
 )
@@ -57,8 +58,13 @@ def find_violations(
     context: CheckContext,
     references: Mapping[str, ReferenceColumn],
     counts: WindowCounts | None = None,
+    *,
+    is_beside: Callable[[str, Segment], bool],
 ) -> tuple[Violation, ...]:
-    """Look up the rows behind each draft, in one pass, and say what they are."""
+    """Look up the rows behind each draft, in one pass, and say what they are.
+
+    ``is_beside`` says whether a column's renumbered codes are beside a segment, too.
+    """
     renamed = {one.column for one in judgement.drifts.values() if is_renamed(one)}
     mixed_up = _mixed_up(judgement.drafts)
     found = [
@@ -66,7 +72,7 @@ def find_violations(
             draft,
             without_place(contributors)
             if draft.feature in renamed
-            or _is_everywhere(draft, contributors)
+            or _is_everywhere(draft, contributors, is_beside)
             or _is_placed_by(contributors, mixed_up - {draft.feature})
             else contributors,
             references,
@@ -106,7 +112,11 @@ def _is_placed_by(contributors: ContributingRows | None, mixed_up: Collection[st
     return segment is not None and any(one.column in mixed_up for one in segment.predicates)
 
 
-def _is_everywhere(draft: Draft, contributors: ContributingRows | None) -> bool:
+def _is_everywhere(
+    draft: Draft,
+    contributors: ContributingRows | None,
+    is_beside: Callable[[str, Segment], bool],
+) -> bool:
     """Return whether values took each other's places beyond the segment that gained most by it.
 
     What one value loses and another gains adds up by segments, though all rows are at fault.
@@ -117,7 +127,9 @@ def _is_everywhere(draft: Draft, contributors: ContributingRows | None) -> bool:
     change = segment.change
     if change is None or change.before_elsewhere is None or not change.is_all:
         return True
-    return abs(change.now_elsewhere - change.before_elsewhere) > ELSEWHERE
+    if abs(change.now_elsewhere - change.before_elsewhere) > ELSEWHERE:
+        return True
+    return draft.fault.kind == RENUMBERED and is_beside(draft.feature, segment)
 
 
 def rows_behind(

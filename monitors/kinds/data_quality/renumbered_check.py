@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+import pyarrow as pa
 
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.results.violation import Draft
-from driftline.monitors.root_cause.faults.codes import renumbered_texts
+from driftline.monitors.results.violation import Draft, Segment
+from driftline.monitors.root_cause.faults.codes import is_renumbered_in, renumbered_texts
 from driftline.monitors.root_cause.faults.context import FaultContext
+from driftline.monitors.root_cause.segment_counts import reference_rows
 
 CODES_CHECK = "codes_check"
 
@@ -40,3 +42,20 @@ def renumbered_drafts(context: FaultContext, passed_over: Collection[str]) -> li
             )
         )
     return drafts
+
+
+def is_renumbered_beside(context: FaultContext, name: str, segment: Segment) -> bool:
+    """Return whether a column's codes look renumbered in the rows beside a segment, too.
+
+    What one code loses there the other may gain, so that the shares of both hardly show it.
+    """
+    masks = [reference_rows(one, context.all_cells, context.sample) for one in segment.predicates]
+    known = [one for one in masks if one is not None]
+    if len(known) < len(masks) or context.sample is None:
+        return False
+    inside = [one.mask(context.rows).to_numpy(zero_copy_only=False) for one in segment.predicates]
+    beside = context.of_rows(
+        context.rows.filter(pa.array(~np.logical_and.reduce(inside))),
+        context.sample.take(np.flatnonzero(~np.logical_and.reduce(known))),
+    )
+    return is_renumbered_in(context, beside, name)

@@ -43,6 +43,7 @@ from driftline.monitors.kinds.data_quality.saturation_check import saturation_dr
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft, percent
 from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
+from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
 from driftline.monitors.root_cause.faults.exchanged import exchanged_order
 from driftline.monitors.rules.outcome import RuleCondition
 
@@ -154,7 +155,7 @@ def find_row_faults(
     broken = {one.feature for one in judgement.drafts if one.check in LOSES_VALUES}
     if known.rows is not None and not broken & {MISSING_COLUMNS, *known.rows.columns}:
         drafts.append(repeats_draft(found.rows, known.rows, context, span_h))
-    explained = {one.feature for one in judgement.drafts if one.check in OTHER_VALUES}
+    explained = {one.feature for one in judgement.drafts if _has_other_values(one)}
     explained |= {
         one.name
         for one in baseline.signature.columns
@@ -177,6 +178,12 @@ def find_row_faults(
             )
     drafts += [one for one in of_values if one.feature not in explained]
     return tuple(one for one in drafts if one is not None)
+
+
+def _has_other_values(draft: Draft) -> bool:
+    """Whether a column's values are no longer what they were altogether."""
+    is_exchanged = draft.fault is not None and draft.fault.kind == EXCHANGED
+    return draft.check in OTHER_VALUES or is_exchanged
 
 
 def _converted(judgement: Judgement) -> set[str]:

@@ -25,6 +25,8 @@ MOVED = 0.3
 # A renumbering must fit better by so many nats a row, all codes together; of it, each that moved.
 NATS, NATS_EACH = 0.5, 0.25
 LEAST_ROWS = 5
+# Of a part of the rows, so much says that it is renumbered as all are.
+LEAST_NATS = 12.0
 # Rows of all codes together that are added to those of each: little is known of a rare one.
 PRIOR = 30.0
 # Their shares must be nearer to the reference's than before (total variation), or as good as these:
@@ -94,6 +96,17 @@ def renumbered_texts(context: FaultContext) -> Iterator[Renumbered]:
     for one in _renumbered(context, (*broken, *others[:COLUMNS_MAX])):
         if one.column not in {*broken}:
             yield one
+
+
+def is_renumbered_in(context: FaultContext, part: FaultContext, name: str) -> bool:
+    """Return whether a part of the rows, too, fits codes better as they are renumbered in all."""
+    codes, own = _codes(context, name), _codes(part, name)
+    if codes is None or own is None:
+        return False
+    pairs = _moved(codes, _beside(_company(context), name)).pairs
+    cost = _costs(own, _beside(_company(part), name))
+    gains = [float(cost[now, now] - cost[now, was]) for now, was in pairs]
+    return sum(gains) > LEAST_NATS
 
 
 def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbered]:
@@ -186,11 +199,9 @@ def _codes(context: FaultContext, name: str) -> _Codes | None:
     return _Codes(names, to[context.places(name)], to[known])
 
 
-def _moved(codes: _Codes, company: Sequence[_Company]) -> _Moved:
-    """Return which code now stands for which one before."""
+def _costs(codes: _Codes, company: Sequence[_Company]) -> Floats:
+    """Return how badly each code's rows, by row, fit each code of the reference: in nats."""
     size = len(codes.names)
-    rows = np.bincount(codes.window, minlength=size + 1)[:size]
-    usual = np.bincount(codes.known, minlength=size + 1)[:size]
     cost = np.zeros((size, size))
     for one in company:
         before = _table(codes.known, one.known, size, one.size)
@@ -200,6 +211,15 @@ def _moved(codes: _Codes, company: Sequence[_Company]) -> _Moved:
         share = (before.sum(axis=0) + 1 / one.size) / (before.sum() + 1)
         profile = (before + PRIOR * share) / (before.sum(axis=1, keepdims=True) + PRIOR)
         cost -= there @ np.log(profile[:, often_there]).T
+    return cost
+
+
+def _moved(codes: _Codes, company: Sequence[_Company]) -> _Moved:
+    """Return which code now stands for which one before."""
+    size = len(codes.names)
+    rows = np.bincount(codes.window, minlength=size + 1)[:size]
+    usual = np.bincount(codes.known, minlength=size + 1)[:size]
+    cost = _costs(codes, company)
     often, able = np.flatnonzero(rows >= LEAST_ROWS), np.flatnonzero(usual >= LEAST_ROWS)
     if rows.sum() < MIN_VALUES or not 0 < len(often) <= len(able) or not cost.any():
         return _Moved()

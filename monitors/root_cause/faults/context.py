@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,15 @@ class FaultContext:
     counts: WindowCounts | None = None
     past: Sequence[WindowCounts] = ()  # Windows before, in order of time.
     _places: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def all_cells(self) -> dict[str, Cells]:
+        """The cells of all columns of the reference."""
+        return {name: one.cells for name, one in self.references.items()}
+
+    def of_rows(self, rows: pa.Table, sample: RowSample) -> FaultContext:
+        """Return the same of some rows of the window and of the reference."""
+        return replace(self, rows=rows, sample=sample, _places={})
 
     def cells(self, name: str) -> Cells:
         """Return the cells of a column."""

@@ -104,3 +104,55 @@ def test_a_column_that_is_not_to_be_judged_is_not(reference: Baseline) -> None:
     quiet = replace(reference, constraints=replace(constraints, features=features))
 
     assert told(check(exchanged(flights(2, 3_000)), quiet)) == []
+
+
+def test_codes_of_unequal_shares_have_no_segment_where_the_net_change_lies() -> None:
+    """Of two airlines one flies to "far" nearly alone; elsewhere both have equal shares."""
+
+    def made(seed: int, rows: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        far = rng.random(rows) < 0.1
+        airline = np.where(far, "DL", rng.choice(["AA", "DL", "UA"], rows, p=[0.2, 0.2, 0.6]))
+        home = pd.Series(airline).map({"AA": 0.0, "DL": 900.0, "UA": 2_000.0}).to_numpy()
+        return pd.DataFrame(
+            {
+                "airline": airline,
+                "dest": np.where(far, "far", rng.choice(["east", "west"], rows)),
+                "distance": np.round(home + rng.gamma(5, 60, rows)),
+            }
+        )
+
+    rows = made(2, 4_000)
+    here = rows["dest"] == "far"
+    exchanged_codes = {"AA": "DL", "DL": "AA"}
+    moved = rows["airline"].replace(exchanged_codes)
+    reference = Baseline.fit(made(1, 20_000))
+
+    everywhere = check(rows.assign(airline=moved), reference).violations
+    there = check(rows.assign(airline=moved.where(here, rows["airline"])), reference).violations
+
+    (one,) = (found for found in everywhere if found.feature_name == "airline")
+    assert one.fault is not None
+    assert one.segment is None
+    assert "elsewhere" not in one.cause
+    assert any(found.segment and found.segment.words == 'dest = "far"' for found in there)
+
+
+def test_exchanged_columns_are_no_copied_days() -> None:
+    rng = np.random.default_rng(3)
+    hours = pd.date_range("2024-01-01", periods=24 * 45, freq="h", tz="UTC").repeat(5)
+    rows = pd.DataFrame(
+        {
+            "ts": hours,
+            "hour": hours.hour,
+            "weekday": hours.day_of_week,
+            "fare": np.round(rng.gamma(3, 10, len(hours)), 2),
+        }
+    )
+    reference = Baseline.fit(rows[: 24 * 38 * 5], timestamp="ts")
+    week = rows[24 * 38 * 5 :].rename(columns={"hour": "weekday", "weekday": "hour"})
+
+    found = check(week, reference).violations
+
+    assert any(one.fault and one.fault.kind == "columns_exchanged" for one in found)
+    assert "copied_day_check" not in {one.constraint_check_type for one in found}
