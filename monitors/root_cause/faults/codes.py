@@ -8,7 +8,7 @@ Kuhn, "The Hungarian method for the assignment problem", Naval Research Logistic
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +44,14 @@ Ints = NDArray[np.int64]
 class _Codes:
     """The codes of one column, and which of them each row has; the last is all else."""
 
-    names: tuple[str, ...]
+    levels: tuple[str, ...]
+    is_number: bool
     window: Ints
     known: Ints
+
+    def shown(self, at: int) -> str:
+        """Return a code as sentences have it."""
+        return self.levels[at] if self.is_number else f'"{self.levels[at]}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +126,13 @@ def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbe
         codes, moved, beside = able[name], found[name], _beside(company, name, *told)
         if told and moved.pairs:
             moved = _moved(codes, beside)
-        is_number = context.cells(name).is_number
         if (
             len(moved.pairs) > 1
-            and not (is_number and _is_scaled(codes, moved.pairs))
+            and not (codes.is_number and _is_scaled(codes, moved.pairs))
             and not _moves_anyway(codes, beside)
         ):
             told.append(name)
-            levels = tuple(codes.names[now].strip('"') for now, _ in moved.pairs)
+            levels = tuple(codes.levels[now] for now, _ in moved.pairs)
             yield Renumbered(name, levels, _fault(codes, moved.pairs))
 
 
@@ -157,21 +161,21 @@ def _moves_anyway(codes: _Codes, company: Sequence[_Company]) -> bool:
     count = len(codes.known)
     part = np.zeros(count, np.bool_)
     part[:: max(2, round(count / max(len(codes.window), 1)))] = True
-    own = _Codes(codes.names, codes.known[part], codes.known[~part])
+    own = replace(codes, window=codes.known[part], known=codes.known[~part])
     beside = [_Company(one.known[part], one.known[~part], one.size) for one in company]
     return bool(_moved(own, beside).pairs)
 
 
 def _fault(codes: _Codes, pairs: list[tuple[int, int]]) -> Fault:
-    shown = [f"{codes.names[was]} as {codes.names[now]}" for now, was in pairs[:SHOWN]]
+    shown = [f"{codes.shown(was)} as {codes.shown(now)}" for now, was in pairs[:SHOWN]]
     dots = ", …" if len(pairs) > SHOWN else ""
-    values = tuple(codes.names[at].strip('"') for pair in pairs[:SHOWN] for at in pair)
+    values = tuple(codes.levels[at] for pair in pairs[:SHOWN] for at in pair)
     return Fault(KIND, f"codes look renumbered: {', '.join(shown)}{dots}", values=values)
 
 
 def _is_scaled(codes: _Codes, pairs: list[tuple[int, int]]) -> bool:
     """Whether numbers were multiplied: hours that come doubled are no other hours."""
-    numbers = np.array([float(name) for name in codes.names])
+    numbers = np.array([float(level) for level in codes.levels])
     now, was = numbers[np.array(pairs)].T
     return bool(np.allclose(now * was[0], was * now[0]))
 
@@ -185,23 +189,22 @@ def _codes(context: FaultContext, name: str) -> _Codes | None:
         return None
     if cells.is_number:
         places = [cells.edges.index(atom) + 1 for atom in cells.atoms]
-        names = tuple(number_text(atom) for atom in cells.atoms)
+        levels = tuple(number_text(atom) for atom in cells.atoms)
         present = reference.counts[:-2].sum()
         if present - reference.counts[places].sum() > OTHERS * present:
             return None
     else:
-        places = list(range(len(cells.levels)))
-        names = tuple(f'"{level}"' for level in cells.levels)
+        places, levels = list(range(len(cells.levels))), cells.levels
     if not 2 <= len(places) <= CODES_MAX:
         return None
     to = np.full(cells.size, len(places))
     to[places] = np.arange(len(places))
-    return _Codes(names, to[context.places(name)], to[known])
+    return _Codes(levels, cells.is_number, to[context.places(name)], to[known])
 
 
 def _costs(codes: _Codes, company: Sequence[_Company]) -> Floats:
     """Return how badly each code's rows, by row, fit each code of the reference: in nats."""
-    size = len(codes.names)
+    size = len(codes.levels)
     cost = np.zeros((size, size))
     for one in company:
         before = _table(codes.known, one.known, size, one.size)
@@ -216,7 +219,7 @@ def _costs(codes: _Codes, company: Sequence[_Company]) -> Floats:
 
 def _moved(codes: _Codes, company: Sequence[_Company]) -> _Moved:
     """Return which code now stands for which one before."""
-    size = len(codes.names)
+    size = len(codes.levels)
     rows = np.bincount(codes.window, minlength=size + 1)[:size]
     usual = np.bincount(codes.known, minlength=size + 1)[:size]
     cost = _costs(codes, company)

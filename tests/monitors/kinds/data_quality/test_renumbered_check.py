@@ -65,6 +65,21 @@ def test_codes_of_equal_shares_that_are_exchanged_are_told(
     assert found.row_count == int(window["airline"].isin(["AA", "CC"]).sum())
 
 
+@pytest.mark.parametrize("first", ['15"', '"A"', "'A'"])
+def test_codes_that_hold_quotes_are_told_as_they_are(first: str) -> None:
+    codes = {"AA": first, "CC": '17"'}
+    known, window = (
+        rows.assign(airline=rows["airline"].replace(codes))
+        for rows in (flights(1, 20_000), exchanged(flights(2, 3_000)))
+    )
+
+    (found,) = told(check(window, Baseline.fit(known)))
+
+    assert found.fault is not None
+    assert set(found.fault.values) == {first, '17"'}
+    assert found.row_count == int(window["airline"].isin([first, '17"']).sum())
+
+
 @pytest.mark.parametrize("rows", [40, 300, 3_000])
 @pytest.mark.parametrize("seed", range(5, 10))
 def test_nothing_is_told_of_codes_as_they_were(reference: Baseline, seed: int, rows: int) -> None:
