@@ -31,6 +31,8 @@ from driftline.signature import Signature
 LINE_RECORDS = 1_000
 # Captured requests that wait for a checkpoint; then one comes early.
 WAITING_MAX_BYTES = 16 << 20
+# Jobs whose tables are kept at hand; of others the table is opened anew.
+STORES_MAX = 16
 _JOBS = uuid.UUID("0d0c3a36-7f0f-5b1c-8c4e-5a2d1c9be7a4")
 
 Store = Callable[[TransformJob, Sequence[bytes]], None]
@@ -52,6 +54,8 @@ def capture_into(engine: Engine, root: str, redactor: Redactor | None) -> Store:
         )
         attempt = _identity(job), job.attempts
         if attempt not in stores:
+            while len(stores) >= STORES_MAX:
+                del stores[next(iter(stores))]
             stores[attempt] = LineStore(
                 root, endpoint, variant=TRANSFORM_VARIANT, redactor=redactor, name=attempt[0]
             )

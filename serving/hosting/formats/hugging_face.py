@@ -17,7 +17,8 @@ from driftline.serving.hosting.formats.default_functions import JSON, plain
 from driftline.serving.hosting.formats.library import library
 from driftline.serving.hosting.formats.model_format import BodyModel, ModelError
 
-# By the end of the architecture's name, as the toolkit tells the task.
+# By the end of the architecture's name, as the toolkit tells the task. Pipelines of images and
+# sounds are none of them: they read whatever file or address the caller names.
 TASKS = {
     "ForSequenceClassification": "text-classification",
     "ForTokenClassification": "token-classification",
@@ -25,9 +26,20 @@ TASKS = {
     "ForMaskedLM": "fill-mask",
     "ForCausalLM": "text-generation",
     "LMHeadModel": "text-generation",
-    "ForImageClassification": "image-classification",
     "Model": "feature-extraction",
 }
+# What a caller may set: pipelines take more, such as processes to start and code to load.
+PARAMETERS = frozenset(
+    {
+        *("aggregation_strategy", "do_sample", "doc_stride", "early_stopping", "function_to_apply"),
+        *("handle_impossible_answer", "ignore_labels", "length_penalty", "max_answer_len"),
+        *("max_length", "max_new_tokens", "max_question_len", "max_seq_len", "min_length"),
+        *("min_new_tokens", "no_repeat_ngram_size", "num_beams", "num_return_sequences"),
+        *("padding", "repetition_penalty", "return_full_text", "stride", "targets", "temperature"),
+        *("top_k", "top_p", "truncation", "typical_p"),
+    }
+)
+QUESTION = frozenset({"question", "context"})
 
 
 class PipelineModel(BodyModel):
@@ -43,11 +55,14 @@ class PipelineModel(BodyModel):
         if accept.strip() and "*/*" not in accept and plain(accept) != JSON:
             raise NotAcceptableError(f'Accept is "{accept[:80]}"; expected {JSON}')
         inputs, parameters = _read(body)
-        if isinstance(inputs, dict):  # Such as question and context.
+        if isinstance(inputs, dict):
             found = self._pipeline(**inputs, **parameters)
         else:
             found = self._pipeline(inputs, **parameters)
-        return json.dumps(found, default=_number).encode(), JSON
+        try:
+            return json.dumps(found, default=_number, allow_nan=False).encode(), JSON
+        except ValueError as error:
+            raise ModelError(f"the answer has a number that JSON has not ({error})") from error
 
 
 def read(folder: Path) -> PipelineModel:
@@ -87,7 +102,14 @@ def _read(body: bytes) -> tuple[Any, dict[str, Any]]:
     parameters = document.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise InputError('"parameters" is no object; expected {"inputs": …, "parameters": {…}}')
-    return document["inputs"], parameters
+    if unknown := sorted(parameters.keys() - PARAMETERS):
+        raise InputError(
+            f'parameter "{unknown[0][:80]}" is not taken; expected {", ".join(sorted(PARAMETERS))}'
+        )
+    inputs = document["inputs"]
+    if isinstance(inputs, dict) and inputs.keys() != QUESTION:
+        raise InputError('"inputs" is an object; expected texts, or {"question": …, "context": …}')
+    return inputs, parameters
 
 
 def _number(value: Any) -> Any:  # noqa: ANN401 - what JSON has no word for

@@ -49,7 +49,11 @@ def _require_installed(file: Path) -> None:
     """Refuse what asks for packages that are not there, or for others than are there."""
     if not file.is_file():
         return
-    lines = [line.partition(" #")[0].strip() for line in file.read_text().splitlines()]
+    try:
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"code/requirements.txt is not UTF-8 ({error})") from error
+    lines = [line.partition(" #")[0].strip() for line in text.splitlines()]
     asked = [line for line in lines if line and not line.startswith("#")]
     if missing := [why for line in asked if (why := _missing(line))]:
         raise ModelError(

@@ -157,6 +157,11 @@ def test_requirements_that_are_not_met_are_refused_by_their_names(load):
     load(MODEL_FN, **{"code/requirements.txt": "# nothing\n\n"})
 
 
+def test_requirements_that_are_no_text_are_refused_in_a_sentence(load):
+    with pytest.raises(ModelError, match=r"requirements\.txt is not UTF-8"):
+        load(MODEL_FN, **{"code/requirements.txt": b"pandas\xff"})
+
+
 def test_requirements_that_are_met_are_no_reason_to_refuse(load):
     asked = "pandas>=2 # frames\nscikit_learn\nnltk; python_version < '3'\n"
 

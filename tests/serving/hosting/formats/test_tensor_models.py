@@ -168,6 +168,35 @@ def pipeline(*inputs, **parameters):
     return [{"label": repr(inputs), "score": np.float32(0.5), **parameters}]
 
 
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ('{"inputs": "a", "parameters": {"num_workers": 500}}', 'parameter "num_workers" is not'),
+        ('{"inputs": "a", "parameters": {"trust_remote_code": true}}', "is not taken; expected"),
+        ('{"inputs": {"num_workers": 500}}', '"inputs" is an object; expected texts, or'),
+    ],
+)
+def test_no_parameter_reaches_a_pipeline_that_shapes_no_answer(asked, sentence):
+    with pytest.raises(InputError, match=sentence):
+        PipelineModel(pipeline).answer(asked.encode(), "application/json", "")
+
+
+def test_a_pipeline_of_images_is_not_served_by_its_folder(tmp_path):
+    """It reads whatever file or address a caller names."""
+    (tmp_path / "config.json").write_text('{"architectures": ["ViTForImageClassification"]}')
+    (tmp_path / "model.safetensors").write_bytes(b"")
+
+    with pytest.raises(ModelError, match="ViTForImageClassification; expected one that ends"):
+        load_predictor(tmp_path, trust_pickle=True)
+
+
+def test_a_score_that_json_has_no_number_for_is_no_answer():
+    model = PipelineModel(lambda *_: [{"score": float("nan")}])
+
+    with pytest.raises(ModelError, match="a number that JSON has not"):
+        model.answer(b'{"inputs": "a"}', "application/json", "")
+
+
 def test_a_pipeline_gets_inputs_and_parameters_and_answers_json():
     model = PipelineModel(pipeline)
 
@@ -177,8 +206,9 @@ def test_a_pipeline_gets_inputs_and_parameters_and_answers_json():
 
     assert kind == "application/json"
     assert json.loads(answer) == [{"label": "(['a'],)", "score": 0.5, "top_k": 1}]
-    named, _ = model.answer(b'{"inputs": {"question": "q"}}', "application/json", "*/*")
-    assert json.loads(named) == [{"label": "()", "score": 0.5, "question": "q"}]
+    asked = b'{"inputs": {"question": "q", "context": "c"}}'
+    named, _ = model.answer(asked, "application/json", "*/*")
+    assert json.loads(named) == [{"label": "()", "score": 0.5, "question": "q", "context": "c"}]
 
 
 @pytest.mark.parametrize(
