@@ -81,6 +81,7 @@ from driftline.monitors.results.violation import (
     Draft,
     FeatureResult,
     JsonValue,
+    Segment,
     SegmentResult,
     Violation,
 )
@@ -152,13 +153,9 @@ def evaluate(context: CheckContext) -> Report:
     judgement, row_faults = _recognised(judgement, reading, context, sample, shown)
     outcomes = _judged_rules(reading, context, judgement)
     drafts = (*judgement.drafts, *row_faults, *outcome_drafts(outcomes))
-    violations = find_violations(
-        replace(judgement, drafts=drafts),
-        context,
-        references,
-        counts,
-        is_beside=lambda name, segment: is_renumbered_beside(shown([name]), name, segment),
-    )
+    judged = replace(judgement, drafts=drafts)
+    is_beside = partial(_is_beside, shown)
+    violations = find_violations(judged, context, references, counts, is_beside=is_beside)
     verdicts = _judged_segments(context, plan, reading, counts, suppressed)
     if verdicts:
         violations = (*violations, *find_segment_violations(verdicts, context))
@@ -493,6 +490,10 @@ def _units_of(
         for changed in tries
     )
     return next(filter(None, found), [])
+
+
+def _is_beside(shown: Callable[[Sequence[str]], FaultContext], name: str, segment: Segment) -> bool:
+    return is_renumbered_beside(shown([name]), name, segment)
 
 
 def _recognised(
