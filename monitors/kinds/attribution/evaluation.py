@@ -193,7 +193,7 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
 
 
 def _swap_note(context: CheckContext, predict: Predictor) -> str:
-    """Say that the model was changed after the window, whose rows another one may have answered."""
+    """Note that the model was changed after the window, whose rows another may have answered."""
     changed = predict.changed_at if isinstance(predict, ServedPredictor) else None
     facts = context.rows.facts
     if changed is None or facts is None or changed < facts.window.end:

@@ -178,7 +178,7 @@ def _block_aucs(
     size: int,
     random: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Tell each chosen block of the reference from the rest by a classifier of its own."""
+    """Separate each chosen block of the reference from the rest by a classifier of its own."""
     found = []
     for block in chosen.tolist():
         inside, rest = np.flatnonzero(blocks == block), np.flatnonzero(blocks != block)
