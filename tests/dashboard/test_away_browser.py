@@ -207,6 +207,8 @@ def test_a_form_that_is_being_filled_in_stays_and_the_page_says_how_old_it_is(
     page, policed_address
 ):
     time = opened(page, policed_address, "/alarms/latency%20high")
+    # Dash draws the page anew, again and again, where Plotly has not come for 30 s of its clock.
+    expect(page.locator(".main-svg").first).to_be_visible()
     box = page.locator("#quiet").get_by_label("Reason")
     box.click()  # Waits until the box stands still: drawn a moment ago, it takes its own value yet.
     box.fill("half a sen")
