@@ -1,15 +1,13 @@
 """Screenshots of every page of the dashboard, in both themes and two widths, by one command.
 
-python -m bench.screenshots FOLDER [PART …]      all pages, or those whose names hold a part
-
 The installations are those of the tests. Each line says what a page costs and whether it fits: the
 nodes of the document, and how far it is wider than the screen (0: it fits).
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -80,14 +78,18 @@ def pictures(
 
 def main() -> None:
     """Take them."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser("python -m bench.screenshots", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the pictures go")
+    parser.add_argument("parts", nargs="*", help="only pages whose names hold one of these")
+    asked = parser.parse_args()
+    folder: Path = asked.folder
     folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as fresh,
         installations(Path(fresh)) as addresses,
         browser() as chromium,
     ):
-        for line in pictures(chromium, addresses, sys.argv[2:], folder):
+        for line in pictures(chromium, addresses, asked.parts, folder):
             print(line, flush=True)
 
 

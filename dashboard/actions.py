@@ -72,11 +72,12 @@ class Actions:
     def __init__(self, send: SendAs | None, now: Callable[[], datetime]) -> None:
         self._send = send
         self._now = now
-        plain = (_expire, _redeliver, _switch, _test, _mark, _unmark, _accept, _rebase, _promote,
-                 _cancel, _queue)  # fmt: skip
         self._known: dict[str, Callable[[Send, Mapping[str, object]], str]] = {
-            one.__name__.strip("_"): one for one in (self._silence, *plain)
-        }
+            "silence": self._silence, "expire": _expire, "redeliver": _redeliver,
+            "switch": _switch, "test": _test, "mark": _mark, "unmark": _unmark,
+            "accept": _accept, "rebase": _rebase, "promote": _promote, "cancel": _cancel,
+            "queue": _queue,
+        }  # fmt: skip
 
     def run(self, name: str, given: object, secret: str | None = None) -> tuple[int, str]:
         """Do one thing; give an HTTP status and the sentence that says what came of it.

@@ -18,7 +18,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -124,7 +124,8 @@ class DashboardContext:
     """What the dashboard reads from: the database, the storage root, a clock.
 
     ``send`` is the way to the server, through which alone anything is changed; ``signature_of``
-    gives an endpoint's signature by its name, None where it has none. ``external_url`` is where a
+    gives an endpoint's signature by its name, None where it has none, ``declared`` the baselines of
+    endpoints that are declared, by their names. ``external_url`` is where a
     proxy lets others reach the pages. ``access`` finds out who asks; None: nobody is asked.
     """
 
@@ -134,6 +135,7 @@ class DashboardContext:
     send: SendAs | None = None
     read: Read | None = None  # Of the server: what it says of its programming interface.
     signature_of: Callable[[str], Signature | None] = lambda _: None
+    declared: Callable[[], Mapping[str, str | None]] = dict
     table_access: TableAccess = UNLIMITED  # What tables of others may be read from.
     external_url: str = ""
     access: Access | None = None
@@ -144,8 +146,9 @@ def create_app(context: DashboardContext) -> App:
     read = context.read
     ask = None if read is None else lambda path: read(path, SECRET.get())
     stores = Stores(
-        context.engine, context.root, context.now, context.signature_of, context.table_access, ask
-    )
+        context.engine, context.root, context.now, context.signature_of, context.table_access, ask,
+        context.declared,
+    )  # fmt: skip
     dash = _dash(stores)
     calls = {
         name: [(entry["id"], entry["property"]) for entry in (*call["inputs"], *call["state"])]

@@ -76,13 +76,16 @@ def decided(definition: AlarmDefinition, judgement: Judgement, current: State) -
     n, m = definition.evaluation_periods, definition.required_breaches
     x, good, filled = judgement.breaching_count, judgement.good_count, judgement.filled_count
     real, state, looked = x + good, judgement.state, len(judgement.marks)
-    came = f"{real} of the {n} datapoints wanted came in, in the last {looked} periods"
+    wanted = "1 datapoint" if n == 1 else f"the {n} datapoints"
+    came = f"{real} of {wanted} wanted came in, in the last {looked} periods"
     breach = f"{x} {'is' if x == 1 else 'are'} breaching"
+    newest = f"of the newest {n} datapoints that came in {breach}, and it takes {m}"
+    if n == 1:
+        newest = f"the newest datapoint that came in {'is' if x else 'is not'} breaching"
     sentences = {
         "no_data": f"no {_nothing(definition)} in the last {looked} periods; missing ones "
         f"{_TREATED[definition.treatment]}: {state}",
-        "full": f"of the newest {n} datapoints that came in {breach}, and it takes {m}: {state}; "
-        "missing ones play no part",
+        "full": f"{newest}: {state}; missing ones play no part",
         "enough_breaching": f"{came}; {breach} already, and it takes {m}: {state}",
         "filled": f"{came}; {breach}, and the {filled} missing "
         f"{_TREATED[definition.treatment]}, where it takes {m}: {state}",

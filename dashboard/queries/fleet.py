@@ -171,10 +171,10 @@ def alarm_names(connection: Connection, endpoint: str) -> list[str]:
 
 
 def endpoint_lines(
-    monitors: Iterable[MonitorLine], captured: Iterable[str], firing: Mapping[str, int]
+    monitors: Iterable[MonitorLine], names: Iterable[str], firing: Mapping[str, int]
 ) -> list[EndpointLine]:
-    """Return a line for each endpoint that has rows or a monitor; one for tables of others."""
-    watched: dict[str, list[MonitorLine]] = {name: [] for name in captured}
+    """Return a line for each endpoint of a name or with a monitor; one for tables of others."""
+    watched: dict[str, list[MonitorLine]] = {name: [] for name in names}
     for line in monitors:
         watched.setdefault(line.endpoint, []).append(line)
     return [

@@ -55,9 +55,7 @@ def read_search(stores: Stores, text: str | None) -> SearchView:
         )
         rows = connection.execute(newest.where(is_of(endpoints))).all()
     known = {one.name for one in monitors}
-    names = {one.endpoint for one in monitors} | set(
-        filter(reach.is_reached, stores.storage.captured())
-    )
+    names = {one.endpoint for one in monitors} | stores.endpoint_names()
     everything = [
         *(Found("endpoint", name, endpoint_link(name)) for name in names if name),
         *(Found("monitor", one.name, monitor_link(one.name), one.endpoint) for one in monitors),

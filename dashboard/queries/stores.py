@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from sqlalchemy import Connection, Engine
 
@@ -49,7 +49,8 @@ class Stores:
     """What the pages ask; safe to use from several threads.
 
     ``signature_of`` returns an endpoint's signature by its name, None where it has none; ``ask``
-    what a path of the server answers to whoever asks here.
+    what a path of the server answers to whoever asks here; ``declared`` the baselines of endpoints
+    that are declared, by their names.
     """
 
     def __init__(
@@ -60,10 +61,11 @@ class Stores:
         signature_of: Callable[[str], Signature | None] = lambda _: None,
         access: Access = UNLIMITED,
         ask: Callable[[str], str] | None = None,
+        declared: Callable[[], Mapping[str, str | None]] = dict,
     ) -> None:
         self.engine = engine
         self.now = now
-        self._ask = ask
+        self._ask, self._declared = ask, declared
         self.storage = Storage(root, signature_of, access)
         self.reports = ReportCache(self.storage.report)
         self.bands = BandModels()
@@ -79,8 +81,7 @@ class Stores:
             lines = fleet.state_lines(connection, now)
             firing = fleet.firing_by_endpoint(connection)
             dead = 0 if reach.is_limited() else monitors.dead_count(connection)
-        captured = filter(reach.is_reached, self.storage.captured())
-        endpoints = fleet.endpoint_lines(lines, captured, firing)
+        endpoints = fleet.endpoint_lines(lines, self.endpoint_names(), firing)
         asked = [
             line
             for line in endpoints
@@ -134,19 +135,15 @@ class Stores:
         unaccounted = self.storage.unaccounted().get(name, 0) if tab == "traffic" else 0
         (line,) = self._counted([line])
         logs, why_no_logs = self._log_lines(name, address.text) if tab == "logs" else ((), "")
-        baseline = lines[0].definition.baseline if lines else self._declared_baseline(name)
+        baseline = lines[0].definition.baseline if lines else self._declared().get(name)
         return fleet.EndpointView(
             now, line, tab, alarms, chosen, others, drift, measured, changes, stats, unaccounted,
-            address.text, said, logs, why_no_logs, baseline,
+            address.text, said, logs, why_no_logs, baseline or "NAME",
         )  # fmt: skip
 
-    def _declared_baseline(self, name: str) -> str:
-        """Ask the server for the baseline that an endpoint was declared with; NAME if unknown."""
-        try:
-            text = self._ask(f"/api/v1/endpoints/{quote(name, safe='')}") if self._ask else "{}"
-            return str(json.loads(text)["spec"]["baseline"])
-        except (DriftlineError, ValueError, KeyError):
-            return "NAME"
+    def endpoint_names(self) -> set[str]:
+        """Name the endpoints that are declared or have rows, of those that who asks is for."""
+        return set(filter(reach.is_reached, {*self._declared(), *self.storage.captured()}))
 
     def _log_lines(self, name: str, text: str | None) -> tuple[Sequence[Mapping[str, Any]], str]:
         """Ask the server for what an endpoint's workers have printed; or why it says nothing."""
@@ -161,12 +158,9 @@ class Stores:
         return [one for one in lines if low in one["message"].casefold()], ""
 
     def _require_endpoint(self, connection: Connection, name: str) -> None:
-        """Refuse an endpoint without a monitor and without rows, for who asks."""
-        is_there = name and reach.is_reached(name) and (
-            any(one.endpoint == name for one in reach.monitors(connection))
-            or name in self.storage.captured()
-        )  # fmt: skip
-        if not is_there:
+        """Refuse an endpoint that is not declared and has no monitor and no rows, for who asks."""
+        watched = {one.endpoint for one in reach.monitors(connection) if reach.is_reached(name)}
+        if not name or name not in watched | self.endpoint_names():
             raise NotFoundError(f'endpoint "{name}" has no monitor and no captured rows')
 
     def alarms(

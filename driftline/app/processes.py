@@ -156,7 +156,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     from driftline.dashboard.app import DashboardContext, create_app
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
-    from driftline.serving.resources.endpoints import signature_of
+    from driftline.serving.resources.endpoints import declared_endpoints, signature_of
 
     require_reachable(settings, "dashboard", settings.dashboard.host)
     tls = settings.tls_files(settings.dashboard)
@@ -175,6 +175,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
             send=server.send,
             read=server.read,
             signature_of=lambda endpoint: signature_of(engine, endpoint),
+            declared=lambda: declared_endpoints(engine),
             table_access=table_access(settings),
             external_url=settings.dashboard.external_url,
             access=dashboard_access(settings, engine, writer),

@@ -381,6 +381,13 @@ def list_foreign(connection: Connection) -> list[str]:
     return [endpoint.name for endpoint in rows if not variants_of(endpoint.spec)]
 
 
+def declared_endpoints(engine: Engine) -> dict[str, str | None]:
+    """Return the names of all endpoints that are declared, each with its baseline, if any."""
+    with read_connection(engine) as connection:
+        rows = store.list_kind(connection, "Endpoint")
+    return {endpoint.name: endpoint.spec.get("baseline") for endpoint in rows}
+
+
 def signature_of(engine: Engine, endpoint: str) -> Signature | None:
     """Return the signature of an endpoint; nothing when it has none or does not exist.
 

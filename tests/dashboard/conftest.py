@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from driftline.app.listener import Server, listen
 from driftline.dashboard.app import DashboardContext, create_app
+from driftline.serving.resources.endpoints import declared_endpoints
 from tests.dashboard.measured_seed import seed_measured
 from tests.dashboard.policed_seed import policed
 from tests.dashboard.seed import seed
@@ -79,7 +80,10 @@ def serving(seeded):
     send = getattr(seeded, "send", None)
     access = getattr(seeded, "access", None)
     read = getattr(seeded, "read", None)
-    context = DashboardContext(seeded.engine, seeded.root, seeded.now, send, read, access=access)
+    context = DashboardContext(
+        seeded.engine, seeded.root, seeded.now, send, read, access=access,
+        declared=partial(declared_endpoints, seeded.engine),
+    )  # fmt: skip
     started = threading.Event()
     listener = listen("dashboard", "127.0.0.1", 0)
     server = Server(create_app(context), ready=started.set)

@@ -253,6 +253,21 @@ def test_a_monitor_that_moved_shows_them_the_windows_of_theirs(engine, tmp_path)
     assert len(everything.monitor.begun) == 1
 
 
+def test_an_endpoint_that_is_declared_alone_is_on_the_fleet_and_leads_to_its_set_up(
+    engine, tmp_path
+):
+    named = {"fresh": "trained", "bare": None}
+    stores = Stores(engine, str(tmp_path), lambda: NOW, declared=lambda: named)
+
+    fleet = drawn(stores, "/")
+    assert all(f'"/endpoints/fresh/{tab}"' in fleet for tab in ("drift", "quality", "fairness"))
+    assert "baseline: trained" in drawn(stores, "/endpoints/fresh/drift")
+    assert "baseline: NAME" in drawn(stores, "/endpoints/bare/drift")
+    with asking("bare"):
+        assert [one.name for one in stores.overview().endpoints] == ["bare"]
+        assert "Not found" in drawn(stores, "/endpoints/fresh")
+
+
 def test_what_a_monitor_waits_for_has_no_name_where_it_is_of_others(engine, tmp_path):
     others = ("flights-launch", "flights-model", "prices-load")
     with engine.begin() as connection:

@@ -107,6 +107,12 @@ def test_the_window_is_shown_with_the_rule_that_decided(desk):
             "evaluate, or a longer period, it is judged",
         ),
         (
+            [0.9, None, 0.1],
+            {"evaluation_periods": 1},
+            "full",
+            "the newest datapoint that came in is not breaching: OK; missing ones play no part",
+        ),
+        (
             [None] * 5,
             {"warm_up_configuration": {"warm_up_period_duration_in_minutes": 10}},
             "warm_up",
