@@ -10,10 +10,9 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from sqlalchemy import Engine
 
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
+from driftline.monitors.kinds.attribution.explaining import Served
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.hosting.child import Launch, LoadError
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
@@ -35,6 +35,7 @@ from driftline.serving.hosting.prints import Prints
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.model_files import model_digest
+from driftline.serving.resources.served_models import served_by
 from driftline.serving.resources.specs import variants_and_shadows, variants_of
 
 log = logging.getLogger(__name__)
@@ -71,10 +72,10 @@ class ModelProcess:
         *,
         start_timeout_s: float = START_TIMEOUT_S,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
-        changed_at: datetime | None = None,
     ) -> None:
         self.launch = launch
-        self._model, self._changed_at = model, changed_at
+        self._model = model
+        self.served: Sequence[Served] = ()  # See ServedPredictor; set where endpoints are known.
         self._start_timeout_s, self._answer_timeout_s = start_timeout_s, answer_timeout_s
         self._process: WorkerProcess | None = None
         self._link: socket.socket | None = None
@@ -92,11 +93,6 @@ class ModelProcess:
     def model(self) -> str:
         """What the model is known by: the digest of its file."""
         return self._model
-
-    @property
-    def changed_at(self) -> datetime | None:
-        """When another model was put in this one's place; None where that is not known."""
-        return self._changed_at
 
     @property
     def features(self) -> tuple[str, ...] | None:
@@ -278,7 +274,7 @@ class ModelShelf:
 
     @contextmanager
     def _use(
-        self, endpoint: str, launch: Launch, digest: str, changed_at: datetime | None
+        self, endpoint: str, launch: Launch, digest: str, served: Sequence[Served]
     ) -> Iterator[ModelProcess]:
         with self._lock:
             process = self._kept.pop(endpoint, None)
@@ -287,7 +283,8 @@ class ModelShelf:
         if process is not None and process.launch != launch:
             process.close()
             process = None
-        process = process or ModelProcess(launch, digest, changed_at=changed_at)
+        process = process or ModelProcess(launch, digest)
+        process.served = served  # What became of others since, too.
         try:
             yield process
         except BaseException:
@@ -319,7 +316,7 @@ class ModelShelf:
 
     def _find(
         self, endpoint: str, variant: str | None
-    ) -> tuple[Launch, str, datetime | None] | None:
+    ) -> tuple[Launch, str, Sequence[Served]] | None:
         with read_connection(self._engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
             listed = variants_of if variant is None else variants_and_shadows
@@ -328,8 +325,7 @@ class ModelShelf:
             if found is None or not variants:
                 return None
             name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
-            model = store.get(connection, "Model", name)
-            made = model.made
+            made = store.get(connection, "Model", name).made
             if "file" not in made:  # Many models.
                 return None
         if made.get("description", {}).get("kind") == BODIES:
@@ -341,7 +337,7 @@ class ModelShelf:
             positive=found.made.get("positive"),
             name=name,
         )
-        return launch, made["digest"], model.updated_at if model.generation > 1 else None
+        return launch, made["digest"], served_by(found.made, variant)
 
 
 def _to_bytes(table: pa.Table) -> bytes:

@@ -72,6 +72,7 @@ from driftline.serving.resources.resources import (
     key_of,
     parse_resources,
 )
+from driftline.serving.resources.served_models import note_served
 from driftline.serving.resources.specs import (
     KINDS,
     BaselineSpec,
@@ -231,6 +232,8 @@ class Applier:
                     self._put(connection, entry, found, pins)
             self._put_composites(connection, plan)
             self._settle(connection, plan, made)
+            if plan.of_kind("Model") or plan.of_kind("Endpoint"):
+                note_served(connection, self._context.now())
             if any(entry.spec["depends_on"] for entry in plan.of_kind("Monitor")):
                 require_order(connection)  # Another server may have changed some since the plan.
 
@@ -577,4 +580,6 @@ def _endpoint_made(
     baseline = None
     if spec["baseline"] is not None:
         baseline = store.get(connection, "Baseline", str(spec["baseline"]))
-    return make_endpoint(name, spec, models, baseline, before)
+    made = make_endpoint(name, spec, models, baseline, before)
+    kept = {} if before is None else before.made
+    return {**made, **{key: kept[key] for key in ("served",) if key in kept}}

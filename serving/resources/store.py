@@ -35,7 +35,8 @@ class Stored:
     tags: Mapping[str, str]
     spec: Mapping[str, Any]  # As declared, defaults filled in, secrets replaced.
     # What was made of it. Model: digest, file (relative to the storage root), description.
-    # Baseline: fingerprint of the data, version. Endpoint: signature (JSON text), positive.
+    # Baseline: fingerprint of the data, version. Endpoint: signature (JSON text), positive,
+    # served (served_models.py).
     made: Mapping[str, Any]
     generation: int = 1
     created_at: datetime | None = None
@@ -179,6 +180,16 @@ def put_row(connection: Connection, resource: Stored, now: datetime) -> None:
             )
         )
     _count_change(connection, resource.kind)
+
+
+def put_made(connection: Connection, resource: Stored) -> None:
+    """Store what was made of a resource that is the same to all who use it: of its generation."""
+    key = key_of(resource.kind, resource.name)
+    connection.execute(
+        update(resources)
+        .where(resources.c.kind == resource.kind, resources.c.key == key)
+        .values(made=dict(resource.made))
+    )
 
 
 def delete_row(connection: Connection, kind: Kind, name: str) -> None:

@@ -55,6 +55,7 @@ from driftline.monitors.kinds.attribution.report import (
 from driftline.monitors.kinds.attribution.sampling import pointed_sample
 from driftline.monitors.kinds.attribution.time_limit import LEAST_OF_WINDOW, going_on
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.violation import plural
 from driftline.stats.blocks import block_length
 
 # How far a document's number may be off before it counts as changed by hand.
@@ -193,14 +194,23 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
 
 
 def _swap_note(context: CheckContext, predict: Predictor) -> str:
-    """Note that the model was changed after the window, whose rows another may have answered."""
-    changed = predict.changed_at if isinstance(predict, ServedPredictor) else None
+    """Note that other models answered rows of the window than the one that explains them."""
     facts = context.rows.facts
-    if changed is None or facts is None or changed < facts.window.end:
+    if facts is None or not isinstance(predict, ServedPredictor) or not predict.served:
+        return ""
+    served, window = predict.served, facts.window
+    if within := [one.since for one in served[1:] if window.start < one.since < window.end]:
+        again = f" and {plural(len(within) - 1, 'more time')}" if len(within) > 1 else ""
+        return (
+            f"the model was changed on {within[0]:%Y-%m-%d %H:%M} UTC{again}, within this window: "
+            "different models answered its rows, and the one that serves now explains all of them"
+        )
+    during = [one for one in served if one.since < window.end]
+    if not during or during == [*served] or predict.model in during[-1].models:
         return ""
     return (
-        f"the model was changed on {changed:%Y-%m-%d %H:%M} UTC, after this window: another one "
-        "may have answered the rows that this one explains"
+        f"the model was changed on {served[len(during)].since:%Y-%m-%d %H:%M} UTC, after this "
+        "window: another one answered the rows that this one explains"
     )
 
 

@@ -103,13 +103,21 @@ class ModelPredictor(Protocol):
         """Explain rows by the model's own method."""
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Which models an endpoint answered with from a moment on, until the next."""
+
+    since: datetime
+    models: frozenset[str]  # Their digests.
+
+
 @runtime_checkable
 class ServedPredictor(ModelPredictor, Protocol):
-    """A predictor of a model that an endpoint serves, and that may have had others before."""
+    """A predictor of a model that an endpoint serves, which may have had others before."""
 
     @property
-    def changed_at(self) -> datetime | None:
-        """When another model was put in this one's place; None where that is not known."""
+    def served(self) -> Sequence[Served]:
+        """Which models answered since when, one after the other; none where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,11 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.formats.source import open_source
 from driftline.monitors.check import check
-from driftline.monitors.kinds.attribution.explaining import ModelPredictor, explain_reference
+from driftline.monitors.kinds.attribution.explaining import (
+    ModelPredictor,
+    Served,
+    explain_reference,
+)
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.serving.hosting.child import Launch
 from driftline.serving.hosting.model_process import ModelProcess, ModelShelf, open_model
@@ -311,13 +315,8 @@ def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf
             first = predict.process_id
         with shelf.open("flights") as predict:
             assert predict.process_id == first
-            assert predict.changed_at is None
-        # Of a model that took another's place it is known since when.
-        assert server.apply({**model, "tags": {"release": "2"}}).status_code == 200
-        other = ModelShelf(server.engine, str(server.root), trust_pickle=False)
-        with other.open("flights") as predict:
-            assert predict.changed_at == datetime(2026, 1, 15, 6, tzinfo=UTC)  # The server's now.
-        other.close()
+            since = datetime(2026, 1, 15, 6, tzinfo=UTC)  # The server's now.
+            assert predict.served == [Served(since, frozenset([making.model]))]
         assert report.passed
         assert report.decided
         assert shelf.open("nothing") is None

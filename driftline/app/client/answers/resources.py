@@ -249,6 +249,7 @@ class EndpointStatus(TypedDict):
     variants: list[VariantState]
     signature: NotRequired[dict[str, Any] | None]
     positive: NotRequired[str | None]
+    served: NotRequired[list[ServedModels]]
 
 class ModelResource(TypedDict):
     """A model: a file, a folder or a command; many models below a prefix; or several containers."""
@@ -340,6 +341,12 @@ class RollingSpec(TypedDict):
     every: NotRequired[str]
     gap: NotRequired[str]
     promote: NotRequired[Literal["unchanged", "always", "manual"]]
+
+class ServedModels(TypedDict):
+    """Digests of the models served from a moment on, by variant."""
+    since: str
+    variants: dict[str, str]
+    shadows: dict[str, str]
 
 class ServerlessConfig(TypedDict):
     """Makes a variant one without workers at rest: requests start them, idle ones end."""

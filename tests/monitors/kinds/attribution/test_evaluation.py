@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from driftline.monitors.kinds.attribution import evaluation
 from driftline.monitors.kinds.attribution.blocks import block_tail
 from driftline.monitors.kinds.attribution.drift import compare, settle
 from driftline.monitors.kinds.attribution.evaluation import evaluate, suggest
-from driftline.monitors.kinds.attribution.explaining import explain_reference
+from driftline.monitors.kinds.attribution.explaining import Served, explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions, Importance
 from driftline.monitors.kinds.attribution.ranking import Tail
 from driftline.monitors.kinds.attribution.shapley import Contributions
@@ -258,26 +259,50 @@ class Named:
         raise NotImplementedError
 
 
-def test_a_model_that_was_changed_after_the_window_is_told(
-    reference: Baseline, rng: np.random.Generator
+AFTER = (
+    "the model was changed on 2024-01-04 00:00 UTC, after this window: another one answered the "
+    "rows that this one explains"
+)
+WITHIN = (
+    "the model was changed on 2024-01-01 06:00 UTC{}, within this window: different models "
+    "answered its rows, and the one that serves now explains all of them"
+)
+
+
+@pytest.mark.parametrize(
+    ("served", "note"),
+    [
+        ([], None),
+        ([(-24, "new")], None),
+        ([(-24, "old"), (0, "new")], None),  # The window begins with it.
+        ([(-24, "old"), (72, "new")], AFTER),
+        ([(-24, "new"), (48, "old"), (72, "new")], None),  # Another one came and went.
+        ([(-24, "old"), (6, "new")], WITHIN.format("")),
+        ([(-24, "new"), (6, "old"), (7, "new")], WITHIN.format(" and 1 more time")),
+        ([(6, "new")], None),  # The endpoint was made within the window.
+        ([(48, "old"), (72, "new")], None),  # It is not known who answered before.
+        ([(-24, "old other"), (72, "new other")], AFTER),
+        ([(-24, "new old"), (72, "new other")], None),  # It answered, too, as it does now.
+    ],
+)
+def test_a_window_that_other_models_answered_is_told(
+    reference: Baseline, rng: np.random.Generator, served: list[tuple[int, str]], note: str | None
 ) -> None:
     @dataclass(frozen=True)
-    class Served(Named):
-        changed_at: datetime | None = None
+    class FromEndpoint(Named):
+        served: Sequence[Served]
 
-    def details(changed_at: datetime | None) -> dict:
-        rows = weather(rng, 300)
-        facts = WindowFacts(Window(START, START + timedelta(days=1)))
-        given = Rows(lambda: iter(rows.to_batches()), facts=facts)
-        served = Served("new", changed_at)
-        return evaluate(CheckContext(named_model(reference, "new"), given, predict=served)).details
+    rows = weather(rng, 300)
+    facts = WindowFacts(Window(START, START + timedelta(days=1)))
+    given = Rows(lambda: iter(rows.to_batches()), facts=facts)
+    spans = [
+        Served(START + timedelta(hours=hour), frozenset(models.split())) for hour, models in served
+    ]
+    predict = FromEndpoint("new", spans)
 
-    # A re-run of an older window, after the model and its baseline were replaced.
-    assert details(START + timedelta(days=3))["swap_note"].startswith(
-        "the model was changed on 2024-01-04 00:00 UTC, after this window"
-    )
-    assert "swap_note" not in details(START)
-    assert "swap_note" not in details(None)
+    report = evaluate(CheckContext(named_model(reference, "new"), given, predict=predict))
+
+    assert report.details.get("swap_note") == note
 
 
 def named_model(reference: Baseline, name: str, units: str = "answer") -> Baseline:

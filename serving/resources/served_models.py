@@ -1,0 +1,59 @@
+"""Which models an endpoint served since when, so that monitors know which one answered their rows.
+
+It lies in what was made of the endpoint, as ``served``: a line for each change of the models' files
+themselves, of whichever variant. Tags, owners and weights change no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from driftline.monitors.kinds.attribution.explaining import Served
+from driftline.serving.resources import store
+from driftline.serving.resources.resources import key_of
+from driftline.serving.resources.specs import shadows_of, variants_of
+
+# Of one endpoint; what is older is dropped.
+CHANGES_KEPT = 50
+
+
+def note_served(connection: Connection, now: datetime) -> None:
+    """Add a line to each endpoint that serves other models than its last line says."""
+    files = {
+        key_of("Model", model.name): model.made["digest"]
+        for model in store.list_kind(connection, "Model")
+        if "file" in model.made  # Not of many models, nor of containers.
+    }
+    for endpoint in store.list_kind(connection, "Endpoint"):
+        line = {
+            key: {
+                one["variant_name"]: files[model]
+                for one in variants
+                if (model := key_of("Model", one["model_name"])) in files
+            }
+            for key, variants in (
+                ("variants", variants_of(endpoint.spec)),
+                ("shadows", shadows_of(endpoint.spec)),
+            )
+        }
+        lines = endpoint.made.get("served", [])
+        last = lines[-1] if lines else {"variants": {}, "shadows": {}}
+        if last != {**last, **line}:
+            served = [*lines, {"since": now.isoformat(), **line}][-CHANGES_KEPT:]
+            store.put_made(connection, replace(endpoint, made={**endpoint.made, "served": served}))
+
+
+def served_by(made: Mapping[str, Any], variant: str | None) -> Sequence[Served]:
+    """Return the models that answered as a variant; None: to callers, whichever variant it was."""
+    found: list[Served] = []
+    for line in made.get("served", ()):
+        named = line["variants"] if variant is None else {**line["variants"], **line["shadows"]}
+        models = frozenset(named[one] for one in named if variant in (None, one))
+        if models and (not found or models != found[-1].models):
+            found.append(Served(datetime.fromisoformat(line["since"]), models))
+    return found

@@ -1,0 +1,37 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from driftline.serving.resources.served_models import served_by
+
+LINES = [
+    (1, {"blue": "1"}, {}),
+    (2, {"blue": "1"}, {"green": "2"}),
+    (3, {"green": "2"}, {}),
+    (4, {}, {}),
+    (5, {"green": "2"}, {}),
+]
+MADE = {
+    "served": [
+        {"since": f"2026-01-0{day}T00:00:00+00:00", "variants": variants, "shadows": shadows}
+        for day, variants, shadows in LINES
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        # Callers got no answers of a shadow, nor of none.
+        (None, [(1, {"1"}), (3, {"2"})]),
+        ("blue", [(1, {"1"})]),
+        ("green", [(2, {"2"})]),
+    ],
+)
+def test_models_are_told_of_callers_and_of_one_variant(variant, expected):
+    found = served_by(MADE, variant)
+
+    assert [(one.since, one.models) for one in found] == [
+        (datetime(2026, 1, day, tzinfo=UTC), models) for day, models in expected
+    ]
+    assert served_by({"signature": None}, variant) == []
