@@ -35,6 +35,7 @@ from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.run.execution import Job, run
+from driftline.serving import tables as serving_tables
 from driftline.signature import Signature
 from tests.servers.answering import served
 
@@ -123,6 +124,7 @@ def make_engine(file: Path) -> Engine:
     alert_tables.metadata.create_all(engine)
     monitor_tables.metadata.create_all(engine)
     access_tables.metadata.create_all(engine)
+    serving_tables.metadata.create_all(engine)
     return engine
 
 
