@@ -28,12 +28,13 @@ from driftline.baseline import blocks
 from driftline.baseline.store import Baseline
 from driftline.baseline.value_runs import TimeOrder
 from driftline.monitors.day_test.day_counter import DayCounter
-from driftline.monitors.day_test.day_test import DayFinding, DayTest
+from driftline.monitors.day_test.day_test import LONG_SPAN, DayFinding, DayTest, day_scales
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
-DAY, WEEK, YEAR = timedelta(days=1), timedelta(days=7), timedelta(days=365.25)
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
+YEAR = timedelta(days=365.25)
 EPOCH = pd.Timestamp(0, tz="UTC")
 REFERENCES = {
     "air": datetime(2004, 4, 20, tzinfo=UTC),
@@ -46,7 +47,6 @@ ONSETS = {
     "OTHERS": ((2012, 3, 4), (2012, 7, 8), (2012, 11, 11), (2013, 2, 10)),
 }
 FAULT_WEEKS = 12
-MEMORY = 63  # Windows that a monitor knows of before its own.
 # Alarming windows with at most so many quiet ones between are one episode.
 EPISODE_GAP = 8
 Changes = dict[str, pd.Series]
@@ -73,7 +73,8 @@ class Monitor:
         budget = Budget(1.0, YEAR / length)
         references = reference_columns(baseline)
         learnt = baseline.learnt_days
-        test = DayTest(references, baseline.blocks, steps, length, budget, learnt=learnt)
+        scales = day_scales(length)
+        test = DayTest(references, baseline.blocks, steps, length, budget, scales, learnt)
         return cls(test, length)
 
     def counts(self, rows: pd.DataFrame, start: datetime) -> WindowCounts:
@@ -86,15 +87,17 @@ class Monitor:
 
     def windows(self, rows: pd.DataFrame, start: datetime) -> list[WindowCounts]:
         places = ((rows["ts"] - start) // self.length).to_numpy()
+        parts = dict(iter(rows.groupby(places)))
         return [
-            self.counts(rows[places == place], start + place * self.length)
+            self.counts(parts.get(place, rows[:0]), start + place * self.length)
             for place in range(int(places.max()) + 1)
         ]
 
     def judge(self, windows: Sequence[WindowCounts]) -> list[list[DayFinding]]:
         """Return each window's findings."""
+        memory = self.test.earlier_windows
         return [
-            list(self.test.judge(one, windows[max(0, at - MEMORY) : at]).findings.values())
+            list(self.test.judge(one, windows[max(0, at - memory) : at]).findings.values())
             for at, one in enumerate(windows)
         ]
 
@@ -169,7 +172,11 @@ def broken(rest: pd.DataFrame, fault: str, onset: datetime) -> pd.DataFrame:
 
 
 def planted(monitor: Monitor, rest: pd.DataFrame, start: datetime, kind: str) -> Iterator[str]:
-    """Plant each fault at each onset: the first week with a finding that is not there without."""
+    """Plant each fault at each onset: the first finding that is not there without.
+
+    It is told by the number of its window, and in windows of an hour by the day that it ends.
+    """
+    unit = max(DAY // monitor.length, 1)
     clean = monitor.windows(rest, start)
     usual = monitor.judge(clean)
     total = 0
@@ -177,7 +184,7 @@ def planted(monitor: Monitor, rest: pd.DataFrame, start: datetime, kind: str) ->
         firsts, scores = [], set()
         for day in ONSETS[kind]:
             onset = datetime(*day, tzinfo=UTC)
-            before = (onset - start) // WEEK
+            before = (onset - start) // monitor.length
             windows = clean[:before] + monitor.windows(broken(rest, fault, onset), onset)
             first = "-"
             for place, found in enumerate(monitor.judge(windows)[before:]):
@@ -185,7 +192,7 @@ def planted(monitor: Monitor, rest: pd.DataFrame, start: datetime, kind: str) ->
                 known = {(one.column, one.score) for one in usual[at]} if at < len(usual) else set()
                 new = {(one.column, one.score) for one in found} - known
                 if new:
-                    first = str(place + 1)
+                    first = str(-(-(place + 1) // unit))
                     scores |= {" ".join(pair) for pair in new}
                     break
             firsts.append(first)
@@ -294,9 +301,10 @@ def quiet(folder: Path, seeds: Sequence[int], length: timedelta) -> Iterator[str
         start += -(start - EPOCH) % length
         found = monitor.judge(monitor.windows(rest[rest["ts"] >= start], start.to_pydatetime()))
         years[name] += len(found) * (length / YEAR)
-        last = -99
+        # Spans of hours end seldom.
+        gap, last = max(EPISODE_GAP, LONG_SPAN // length), -math.inf
         for place, own in enumerate(found):
-            if own and place - last > EPISODE_GAP + 1:
+            if own and place - last > gap + 1:
                 episodes[name] += 1
                 examples.setdefault(name, f"{own[0].column} ({own[0].score})")
             last = place if own else last
@@ -354,7 +362,8 @@ def main() -> None:
     print("# The day test\n")
     print(
         f"`bench/day_test.py`, {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}. "
-        f"Episodes: alarming windows with at most {EPISODE_GAP} quiet ones between.\n"
+        f"Episodes: alarming windows with at most {EPISODE_GAP} quiet ones between, of "
+        "hours 16 days.\n"
     )
     print("Real tables, weekly windows; what each column is first found by.\n")
     print("| table | windows | alarm | first |\n|---|---|---|---|")
@@ -366,9 +375,13 @@ def main() -> None:
         print(f"first that alarms, at onsets {', '.join('-'.join(map(str, o)) for o in onsets)}.\n")
         print("| fault | first window | found by |\n|---|---|---|")
         print("\n".join(planted(monitor, rest, REFERENCES["prsa"], kind)))
-    for length in (WEEK, DAY):
+    print("\nThe same by the hour: the day on which it is first told, at the first four onsets.\n")
+    print("| fault | day | found by |\n|---|---|---|")
+    print("\n".join(planted(Monitor.of(reference, HOUR), rest, REFERENCES["prsa"], "ONSETS")))
+    for length in (WEEK, DAY, HOUR):
         seeds = range(given.seeds) if length == WEEK else range(1)
-        print(f"\nControls, windows of {length.days} days.\n")
+        print(f"\nControls, windows of {length / DAY:g} days.\n" if length >= DAY else
+              "\nControls, windows of an hour.\n")  # fmt: skip
         print("| stream, reference | years | episodes | such as |\n|---|---|---|---|")
         print("\n".join(quiet(given.folder, seeds, length)))
     print("\nCost, one core.\n\n| what | |\n|---|---|")

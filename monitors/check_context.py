@@ -77,6 +77,9 @@ class PastWindows:
     warm_up: WarmUp | None = None
     # Cache of drift tests; None: built anew for each window.
     drift_tests: DriftTestCache | None = None
+    # Before those in `counts`: their sums of days alone, of many windows in one; where windows are
+    # short and a long span ends with the one that is judged.
+    days: Sequence[WindowCounts] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -378,7 +378,9 @@ class Monitor:
             rules=self.rules,
             reach=EVERYTHING,
             segments=self._definition.segments,
-            past=PastWindows(history.counts, pooled, history.warm_up, self._drift_tests),
+            past=PastWindows(
+                history.counts, pooled, history.warm_up, self._drift_tests, history.days
+            ),
         )
         return self._definition.kind_value.evaluate(context)
 

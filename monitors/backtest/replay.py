@@ -33,10 +33,14 @@ def replay(
 ) -> Iterator[Verdict]:
     """Judge windows in order of time; each knows of those before it what the monitor would know."""
     past: deque[WindowCounts] = deque(maxlen=drift_test.earlier_windows)
+    past_days: deque[WindowCounts] = deque(
+        maxlen=0 if day_test is None else day_test.earlier_windows
+    )
     for window in windows:
         decision = drift_test.judge(window, tuple(past))
-        by_days = {} if day_test is None else day_test.judge(window, tuple(past)).findings
+        by_days = {} if day_test is None else day_test.judge(window, past_days).findings
         past.append(window)
+        past_days.append(window)
         drifts = decision.drifts.values()
         alarms = sorted(
             (drift for drift in drifts if drift.drifted), key=lambda one: -_strength(one)

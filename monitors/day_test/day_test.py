@@ -21,7 +21,7 @@ from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.drift_test import SCALES
-from driftline.monitors.drift_test.spans import spans_ending_with
+from driftline.monitors.drift_test.spans import spans_ending_with, window_index
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.stats.calendar_regression import SEASON_DAYS, WEEKEND_DAYS, Integers, Numbers
 from driftline.stats.day_scores import (
@@ -39,6 +39,8 @@ from driftline.stats.multiple_testing import alpha_per_test
 BUDGET_SHARE = 0.1
 # Shorter spans are left to the test of shares.
 LEAST_SPAN = timedelta(days=4)
+# Of short windows, spans up to this are judged.
+LONG_SPAN = timedelta(days=16)
 # Each half of a span holds so much of its mean: what lasts, not a storm.
 HALF = 0.5
 # A span has rows on so many of its days.
@@ -159,6 +161,11 @@ class DayTest:
     def _live_count(self) -> int:
         return sum(int(group.variation.is_live.sum()) for group in self.groups)
 
+    @property
+    def earlier_windows(self) -> int:
+        """How many windows before one the longest span takes."""
+        return self.scales[-1] - 1
+
     def judge(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> DayTestResult:
         """Judge the spans that end with a window; `past` as `DriftTest.judge` takes it."""
         findings: dict[str, DayFinding] = {}
@@ -204,11 +211,22 @@ class DayTest:
     ) -> list[tuple[int, tuple[WindowCounts, ...]]]:
         if self.length is None or window.start is None:
             return [(1, (window,))]
+        count = window_index(window.start, self.length) + 1
+        if all(count % scale for scale in scales):
+            return []
         return [
             (span.scale, span.windows)
             for span in spans_ending_with(window, past, (1, *scales), self.length)
             if span.scale in scales and span.width == span.scale
         ]
+
+
+def day_scales(length: timedelta | None) -> tuple[int, ...]:
+    """Return the numbers of windows that are judged together, up to 16 days of them at least."""
+    scales: tuple[int, ...] = SCALES
+    while length is not None and scales[-1] * length < LONG_SPAN:
+        scales = (*scales, 2 * scales[-1])
+    return scales
 
 
 def _found(

@@ -79,6 +79,17 @@ class WindowCounts:
         rows = sum(window.row_count for window in windows)
         return cls(windows[0].start, windows[-1].end, rows, cells)
 
+    @classmethod
+    def of_days(cls, windows: Sequence[WindowCounts]) -> WindowCounts:
+        """Add up the scores of days alone, of windows in order of time."""
+        parts: dict[str, list[DaySums]] = {}
+        for window in windows:
+            for name, sums in window.days.items():
+                parts.setdefault(name, []).append(sums)
+        days = {name: DaySums.merged(own) for name, own in parts.items()}
+        rows = sum(window.row_count for window in windows)
+        return cls(windows[0].start, windows[-1].end, rows, {}, days=days)
+
 
 def runs_before(
     past: Sequence[WindowCounts] | None, start: datetime | None

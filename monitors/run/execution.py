@@ -73,7 +73,6 @@ from driftline.monitors.run.described import describe, execution_id
 from driftline.monitors.run.erasure import clear_run
 from driftline.monitors.run.inputs import inputs_of
 from driftline.monitors.run.past_windows import (
-    EARLIER_WINDOWS,
     RETENTION,
     WindowHistory,
     moment_before,
@@ -81,6 +80,7 @@ from driftline.monitors.run.past_windows import (
     recognize_causes,
     store_history,
     store_told,
+    windows_read,
 )
 from driftline.monitors.run.progress import Progress, Stopped
 from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
@@ -299,7 +299,7 @@ def read_context(
     removals = None if is_clearing(job.root) else removal_version(job.root)
     captured = _read(job, baseline, window)
     with read_connection(job.engine) as connection:
-        since = moment_before(window.start, EARLIER_WINDOWS * window.length)
+        since = moment_before(window.start, windows_read(window) * window.length)
         annotations = annotations_between(connection, definition.name, since, window.end)
         digest = with_scripts(captured.digest, definition, baseline, job.scripts_dir)
         digest = with_command(digest, definition, job.commands_dir)
@@ -422,6 +422,7 @@ def evaluate_kind(context: RunContext, report: Report) -> Report:
             None if pooled is None else EarlierRows(pooled.window.start, pooled.batches),
             history.warm_up,
             job.drift_tests,
+            history.days,
         ),
         command=command_of(
             job.root, job.definition, context.read, context.baseline, job.commands_dir,

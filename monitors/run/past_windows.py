@@ -12,8 +12,10 @@ from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, Annotation
+from driftline.monitors.day_test.day_test import day_scales
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test import SCALES
+from driftline.monitors.drift_test.spans import window_index
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import WITHOUT_REPORT, Execution
 from driftline.monitors.report.report import Report
@@ -45,6 +47,7 @@ class WindowHistory:
     warm_up: WarmUp | None  # None for kinds that have no drift of columns.
     # Of each window before, in order of time: its causes, and where each was told first.
     told: tuple[Mapping[str, datetime], ...] = ()
+    days: tuple[WindowCounts, ...] = ()  # Before those of the counts; see `PastWindows`.
 
 
 def read_history(
@@ -68,7 +71,40 @@ def read_history(
         annotations=annotations,
     )  # fmt: skip
     told = read_told(connection, definition, baseline.version, window)
-    return WindowHistory(key, without_expected(counts, annotations), pooled, warm_up, told)
+    return WindowHistory(
+        key,
+        without_expected(counts, annotations),
+        pooled,
+        warm_up,
+        told,
+        _days_before(connection, key, window, ids, annotations),
+    )
+
+
+def windows_read(window: Window) -> int:
+    """Return how many windows before one are read: more where a long span of days ends with it."""
+    count = window_index(window.start, window.length) + 1
+    scales = [scale for scale in day_scales(window.length) if count % scale == 0]
+    return max(EARLIER_WINDOWS, max(scales, default=1) - 1)
+
+
+def _days_before(
+    connection: Connection,
+    key: Key,
+    window: Window,
+    ids: Mapping[str, str],
+    annotations: Sequence[Annotation],
+) -> tuple[WindowCounts, ...]:
+    """Read the sums of days of windows before those whose counts are read, 64 of them in one."""
+    until = moment_before(window.start, EARLIER_WINDOWS * window.length)
+    found: list[WindowCounts] = []
+    for _ in range((windows_read(window) - EARLIER_WINDOWS) // SCALES[-1]):
+        since = moment_before(until, SCALES[-1] * window.length)
+        part = without_expected(read(connection, key, until, ids, since=since), annotations)
+        if part:
+            found.append(WindowCounts.of_days(part))
+        until = since
+    return tuple(reversed(found))
 
 
 def _judged_before(

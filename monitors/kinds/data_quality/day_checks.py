@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -10,12 +10,11 @@ from functools import partial
 from driftline.baseline.constraints import is_compared
 from driftline.baseline.learnt_days import known_steps, teaches_days
 from driftline.baseline.store import Baseline
-from driftline.monitors.check_context import CheckContext
+from driftline.monitors.check_context import CheckContext, PastWindows
 from driftline.monitors.day_test.day_counter import DayCounter
-from driftline.monitors.day_test.day_test import LEAST_SPAN, DayTest, DayTestResult
+from driftline.monitors.day_test.day_test import DayTest, DayTestResult, day_scales
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import reference_columns
-from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.results.violation import JsonValue
 
@@ -29,8 +28,6 @@ def kept_day_test(context: CheckContext, budget: Budget) -> DayTest | None:
 
 def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) -> DayTest | None:
     """Return the rule by days; None where the reference has too few of them, or no times."""
-    if length is not None and SCALES[-1] * length < LEAST_SPAN:
-        return None  # No span of such windows is long enough.
     blocks = baseline.blocks
     if blocks is None or not teaches_days(blocks):
         return None
@@ -41,7 +38,15 @@ def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) ->
         if one.name in known and is_compared(baseline.constraints, one)
     }
     steps = known_steps(baseline.profile)
-    return DayTest(references, blocks, steps, length, budget, learnt=baseline.learnt_days)
+    return DayTest(
+        references,
+        blocks,
+        steps,
+        length,
+        budget,
+        day_scales(length),
+        learnt=baseline.learnt_days,
+    )
 
 
 def day_counter(test: DayTest | None, time_column: str | None) -> Callable[[], DayCounter] | None:
@@ -51,11 +56,20 @@ def day_counter(test: DayTest | None, time_column: str | None) -> Callable[[], D
     return partial(DayCounter.start, time_column, test.cells)
 
 
+def windows_before(past: PastWindows) -> Sequence[WindowCounts]:
+    """Return the windows before, none twice: where some are missing, the counts reach back far."""
+    counts = past.counts or ()
+    if not past.days:
+        return counts
+    end = past.days[-1].end
+    return (*past.days, *(one for one in counts if one.start and end and one.start >= end))
+
+
 def judge_days(context: CheckContext, test: DayTest | None, counts: WindowCounts) -> DayTestResult:
     """Judge a window's days, and those before it; while a monitor is new, tell what began later."""
     if test is None:
         return DayTestResult()
-    result, warm_up = test.judge(counts, context.past.counts or ()), context.past.warm_up
+    result, warm_up = test.judge(counts, windows_before(context.past)), context.past.warm_up
     if warm_up is None or warm_up.is_accepted:
         return result
     told = {

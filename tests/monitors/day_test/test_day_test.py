@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -14,14 +15,14 @@ import pytest
 from driftline.baseline.store import Baseline
 from driftline.baseline.value_runs import TimeOrder
 from driftline.monitors.day_test.day_counter import DayCounter
-from driftline.monitors.day_test.day_test import DayFinding, DayTest
+from driftline.monitors.day_test.day_test import DayFinding, DayTest, day_scales
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.stats.day_scores import CLOCK_COS, CLOCK_SIN, ROUGH
 from tests.monitors.day_test.weather import weather
 
-WEEK = timedelta(days=7)
+HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
 REFERENCE_DAYS = 371  # Weeks: the windows after it are aligned with those of 1970.
 START = datetime(2025, 1, 2, tzinfo=UTC)
 Fault = Callable[[pd.DataFrame], pd.DataFrame]
@@ -46,11 +47,13 @@ def learnt_from(reference: pd.DataFrame) -> DayTest:
     return DayTest(reference_columns(baseline), baseline.blocks, steps, WEEK, Budget(1.0, 52.0))
 
 
-def counted(test: DayTest, part: pd.DataFrame, start: datetime) -> WindowCounts:
+def counted(
+    test: DayTest, part: pd.DataFrame, start: datetime, length: timedelta = WEEK
+) -> WindowCounts:
     counter = DayCounter.start("at", test.cells)
     batch = pa.RecordBatch.from_pandas(part, preserve_index=False)
     counter.update(batch, TimeOrder.of(batch.column("at")))
-    return WindowCounts(start, start + WEEK, len(part), {}, {}, test.day_sums(counter))
+    return WindowCounts(start, start + length, len(part), {}, {}, test.day_sums(counter))
 
 
 def found(
@@ -126,6 +129,45 @@ def test_a_fault_that_begins_in_a_later_week_is_told_from_one_that_was_there(
     weeks = found(broken, weeks=weeks_before + 2)
 
     assert [one["temp"].begins_later for one in weeks if one] == [weeks_before > 0] * 2
+
+
+@pytest.mark.parametrize(
+    ("length", "longest"),
+    [(None, 64), (WEEK, 64), (6 * HOUR, 64), (5 * HOUR, 128), (HOUR, 512), (HOUR / 4, 2048)],
+)
+def test_spans_of_short_windows_reach_16_days(length: timedelta | None, longest: int) -> None:
+    assert day_scales(length)[-1] == longest
+
+
+@pytest.fixture(scope="module")
+def by_the_hour() -> DayTest:
+    return replace(day_test(), length=HOUR, budget=Budget(1.0, 8766.0), scales=day_scales(HOUR))
+
+
+@pytest.mark.parametrize(("moved_h", "told"), [(0, []), (8, [128, 256, 384, 512])])
+def test_by_the_hour_a_cycle_that_lies_elsewhere_is_told_where_a_long_span_ends(
+    by_the_hour: DayTest, moved_h: int, told: list[int]
+) -> None:
+    begin = datetime(1970, 1, 1, tzinfo=UTC) + 512 * HOUR * 942  # 8 January 2025.
+    part = rows().assign(temp=rows()["temp"].shift(moved_h))
+    part = part[part["at"] >= begin][:512]
+    windows = [
+        counted(by_the_hour, part[at : at + 1], begin + at * HOUR, HOUR) for at in range(512)
+    ]
+
+    found = {
+        at + 1: by_the_hour.judge(one, windows[:at]).findings for at, one in enumerate(windows)
+    }
+
+    assert [count for count, one in found.items() if one] == told
+    assert {name for one in found.values() for name in one} <= {"temp"}
+    for count in told:  # The older windows added up tell as much.
+        window, past = windows[count - 1], windows[: count - 1]
+        older = [WindowCounts.of_days(past[at : at + 64]) for at in range(0, count - 64, 64)]
+        again = by_the_hour.judge(window, (*older, *past[-63:])).findings["temp"]
+        assert again.score == found[count]["temp"].score
+        assert again.mean == pytest.approx(found[count]["temp"].mean)
+        assert again.p_value == pytest.approx(found[count]["temp"].p_value)
 
 
 def test_steps_are_not_compared_where_three_times_as_many_rows_come() -> None:

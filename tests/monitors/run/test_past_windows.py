@@ -8,20 +8,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Connection, Engine, update
 
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
+from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window
+from driftline.monitors.check_context import PastWindows
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import Execution
+from driftline.monitors.kinds.data_quality.day_checks import windows_before
 from driftline.monitors.run import captured_window, execution
 from driftline.monitors.run.execution import Job, run
-from driftline.monitors.run.past_windows import cell_ids, read_told
+from driftline.monitors.run.past_windows import cell_ids, read_history, read_told
 from driftline.monitors.tables import executions
-from driftline.monitors.window_history.store import Key, read
+from driftline.monitors.window_history.store import Key, put, read
+from driftline.stats.day_scores import DaySums
 from tests.monitors.conftest import DAY, START, Append, weather
 
+HOUR = timedelta(hours=1)
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 
 
@@ -52,6 +58,37 @@ def remembered(engine: Engine, reference: Baseline):
         return [((one.start - START) // DAY, one.row_count) for one in found if one.start]
 
     return read_all
+
+
+@pytest.fixture
+def connection(engine: Engine):
+    with engine.begin() as connection:
+        yield connection
+
+
+@pytest.mark.parametrize(("count", "sums"), [(512, [64] * 7), (384, [64]), (383, []), (64, [])])
+def test_where_a_long_span_of_hours_ends_the_days_of_all_its_windows_are_read(
+    connection: Connection, reference: Baseline, count: int, sums: list[int]
+) -> None:
+    begin = EPOCH + 512 * 900 * HOUR  # Where spans of all lengths begin.
+    kept = sorted(set(range(count - 1)) - {count - 3, count - 70})
+    for at in kept:
+        start = begin + at * HOUR
+        days = DaySums(np.array([(start - EPOCH) // DAY]), np.ones((1, 1)), np.ones((1, 1)))
+        cells = {"temp": np.array([7])}
+        one = WindowCounts(start, start + HOUR, 7, cells, {}, {"temp": days})
+        put(connection, Key.of(DEFINITION, reference.version), one, cell_ids(reference))
+    window = Window(begin + (count - 1) * HOUR, begin + count * HOUR)
+
+    found = read_history(connection, DEFINITION, reference, window, row_count=7, annotations=())
+
+    expected = [*sums[:-1], *(one - 1 for one in sums[-1:])]
+    assert [int(one.days["temp"].sums.sum()) for one in found.days] == expected
+    assert [one.row_count for one in found.days] == [7 * one for one in expected]
+    before = windows_before(PastWindows(found.counts, days=found.days))
+    counted = [hour for one in before for hour in one.days["temp"].sums.ravel().tolist()]
+    own = 62 if sums else min(len(kept), 63)  # With those in `days` none counts twice.
+    assert sum(counted) == sum(expected) + own
 
 
 def test_a_judged_window_is_remembered_with_its_execution(
