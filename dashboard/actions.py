@@ -76,7 +76,7 @@ class Actions:
             "silence": self._silence, "expire": _expire, "redeliver": _redeliver,
             "switch": _switch, "test": _test, "mark": _mark, "unmark": _unmark,
             "accept": _accept, "rebase": _rebase, "promote": _promote, "cancel": _cancel,
-            "queue": _queue,
+            "queue": _queue, "enable": _enable, "revoke": _revoke,
         }  # fmt: skip
 
     def run(self, name: str, given: object, secret: str | None = None) -> tuple[int, str]:
@@ -154,6 +154,18 @@ def _test(send: Send, given: Mapping[str, object]) -> str:
         raise UnavailableError(f"{name} did not take the test message: {said}")
     took = f"{found.get('duration_ms')} ms"
     return f"{name} took the test message in {took}" + f" ({said})." * bool(found.get("status"))
+
+
+def _enable(send: Send, given: Mapping[str, object]) -> str:
+    name = _wanted(given, "channel")
+    send("POST", f"/api/v1/channels/{_step(name)}/enable", None)
+    return f"{name} is enabled."
+
+
+def _revoke(send: Send, given: Mapping[str, object]) -> str:
+    name = _wanted(given, "token")
+    send("DELETE", f"/api/v1/tokens/{_step(name)}", None)
+    return f"{name} is revoked; servers refuse it some seconds later at most."
 
 
 def _mark(send: Send, given: Mapping[str, object]) -> str:

@@ -21,6 +21,9 @@ FOLDERS = (".", "..")
 TABS = ("", "drift", "quality", "fairness", "attribution", "traffic", "logs", "changes")
 """The tabs of an endpoint's page; the first is its health."""
 
+SETUP_TABS = ("", "channels", "settings", "tokens")
+"""The tabs of the set-up that are pages of their own; the first is its baselines."""
+
 PREVIEW = ("threshold", "periods", "needed", "missing", "period")
 """What a preview of an alarm can change, by its name in the address."""
 
@@ -39,7 +42,7 @@ class Address:
     page: Literal[
         "overview", "endpoint", "monitor", "column", "alarms", "alarm", "incidents", "incident",
         "messages", "silences", "audit", "jobs", "job", "explain", "baseline", "compare", "search",
-        "missing",
+        "setup", "missing",
     ]  # fmt: skip
     monitor: str = ""
     endpoint: str = ""
@@ -127,6 +130,8 @@ def _named(parts: list[str], texts: Mapping[str, str]) -> dict[str, Any]:
             | "compare" as page
         ]:
             return {"page": page}
+        case ["setup", *rest] if "/".join(rest) in SETUP_TABS:
+            return {"page": "setup", "tab": "/".join(rest)}
         case ["endpoints", endpoint, *rest] if endpoint and "/".join(rest) in TABS:
             return {"page": "endpoint", "endpoint": endpoint, "tab": "/".join(rest)}
         case ["alarms" | "incidents" | "jobs" | "baselines" | "monitors" as kind, name] if name:
@@ -156,7 +161,7 @@ def monitor_link(
 
 
 def list_link(
-    path: Literal["", "alarms", "messages", "audit", "jobs"], *, text: str | None = None,
+    path: Literal["", "alarms", "messages", "audit", "jobs", "setup"], *, text: str | None = None,
     number: int = 1, anchor: str = "", **asked: str | None,
 ) -> str:  # fmt: skip
     """Build the address of a page of a list, or of what a text and other values leave of it."""
@@ -174,10 +179,10 @@ def endpoint_link(
 
 def baseline_link(
     name: str, *, reference: str | None = None, version: str | None = None,
-    feature: str | None = None, anchor: str = "",
+    feature: str | None = None, monitor: str | None = None, anchor: str = "",
 ) -> str:  # fmt: skip
-    """Build the address of a baseline's page, or of two of its versions compared."""
-    asked = {"reference": reference, "version": version, "feature": feature}
+    """Build the address of a baseline's page: of a version's bounds, or of two compared."""
+    asked = {"reference": reference, "version": version, "feature": feature, "monitor": monitor}
     return _link(("baselines", name), asked, anchor)
 
 

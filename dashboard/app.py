@@ -18,7 +18,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -57,9 +57,18 @@ from driftline.dashboard.pages import (
     monitor,
     overview,
     search,
+    setup,
     silences,
 )
-from driftline.dashboard.pages.parts import ALERTS, Cell, lacking, marked, missing, problem
+from driftline.dashboard.pages.parts import (
+    PLACE_ROLES,
+    PLACE_TABS,
+    Cell,
+    lacking,
+    marked,
+    missing,
+    problem,
+)
 from driftline.dashboard.queries.alarm_views import CompositeView
 from driftline.dashboard.queries.audit import read_audit
 from driftline.dashboard.queries.baselines import read_baseline
@@ -69,6 +78,7 @@ from driftline.dashboard.queries.jobs import read_backfill, read_job, read_jobs
 from driftline.dashboard.queries.monitors import NoWindowError
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.search import read_search
+from driftline.dashboard.queries.setup import read_setup
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.sessions import CSRF, SECRET, Sessions
 from driftline.errors import DriftlineError, NotFoundError
@@ -91,8 +101,9 @@ REFRESH_MS = 30_000
 
 PLACES = (
     ("Fleet", "/"),
-    ("Alerts", " ".join(href for _, href in ALERTS)),
+    ("Alerts", " ".join(PLACE_TABS["Alerts"].values())),
     ("Jobs", "/jobs"),
+    ("Setup", "/setup /baselines /audit"),
     ("Search", "/search"),
     ("API", "/docs"),
 )
@@ -139,6 +150,7 @@ class DashboardContext:
     table_access: TableAccess = UNLIMITED  # What tables of others may be read from.
     external_url: str = ""
     access: Access | None = None
+    settings: Sequence[Mapping[str, Any]] = ()  # As they are in force, to be shown.
 
 
 def create_app(context: DashboardContext) -> App:
@@ -147,7 +159,7 @@ def create_app(context: DashboardContext) -> App:
     ask = None if read is None else lambda path: read(path, SECRET.get())
     stores = Stores(
         context.engine, context.root, context.now, context.signature_of, context.table_access, ask,
-        context.declared,
+        context.declared, context.settings,
     )  # fmt: skip
     dash = _dash(stores)
     calls = {
@@ -227,9 +239,13 @@ def _alarm_page(stores: Stores, address: Address) -> html.Div | None:
             return baseline.page(
                 read_baseline(
                     stores.engine, stores.storage, stores.now(), address.baseline,
-                    address.reference, address.version, address.feature,
+                    address.reference, address.version, address.feature, address.monitor,
                 )
             )  # fmt: skip
+        case "setup" if refusal := lacking(PLACE_ROLES.get(f"/setup/{address.tab}", "viewer")):
+            return problem(setup.NAMES[address.tab], refusal)
+        case "setup":
+            return setup.page(read_setup(stores, address.tab, address.text, address.number))
         case "audit" if refusal := lacking("admin"):
             return problem("The audit log", refusal)
         case "audit":
@@ -349,7 +365,8 @@ def _dash(stores: Stores) -> Dash:
         """Draw the page of an address, and as of when; where nothing is new, only the latter."""
         address = parse(path or "/", query or "")
         # What reads rows for seconds is not to keep the other pages waiting.
-        async with reading if address.page in ("explain", "compare") else free:
+        is_slow = address.page in ("explain", "compare") or (address.baseline and address.monitor)
+        async with reading if is_slow else free:
             at = stores.now().isoformat(timespec="microseconds")
             drawn, mark = await asyncio.to_thread(_draw, stores, address)
         if mark == shown and ctx.triggered_id == "tick":
@@ -447,10 +464,8 @@ def _shell() -> html.Div:
 
 
 def _places() -> list[tuple[str, str]]:
-    """Return the links on top, those for admins and for all endpoints to who may follow them."""
-    is_admin = CURRENT.get().via != "off" and not lacking("admin")
-    places = [*PLACES, ("Audit", "/audit")] if is_admin else PLACES
-    return [one for one in places if not refused_page(parse(one[1].split()[0], "").page)]
+    """Return the links on top, those for all endpoints to who may follow them."""
+    return [one for one in PLACES if not refused_page(parse(one[1].split()[0]).page)]
 
 
 def _person() -> list[Cell]:

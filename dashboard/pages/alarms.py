@@ -21,7 +21,7 @@ def page(view: AlarmsView) -> html.Div:
     return ui.layout(
         "Alarms",
         ui.crumbs("Alarms"),
-        ui.heading("Alarms", under, ui.alert_tabs("Alarms")),
+        ui.heading("Alarms", under, ui.place_tabs("Alerts", "Alarms")),
         _filters(view),
         _list(view),
     )

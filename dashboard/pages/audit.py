@@ -22,8 +22,9 @@ def page(view: AuditView) -> html.Div:
         ],
     )
     under = f"the newest {SHOWN}" if len(view.entries) == SHOWN else f"{len(view.entries)} entries"
+    head = ui.heading("Audit", under, ui.place_tabs("Setup", "Audit"), ways)
     return ui.layout(
-        "Audit", ui.crumbs("Audit"), ui.heading("Audit", under, ways), entry_panel(view)
+        "Setup, Audit", ui.crumbs(("Setup", "/setup"), "Audit"), head, entry_panel(view)
     )
 
 

@@ -7,16 +7,16 @@ from dash import html
 from driftline.baseline.store import BaselineVersion
 from driftline.dashboard.address import baseline_link, monitor_link
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.forms import act_button
+from driftline.dashboard.pages.forms import act_button, ask_form, choice
 from driftline.dashboard.pages.windows import comparison_of
-from driftline.dashboard.queries.baselines import BaselineView
-from driftline.dashboard.words import count, moment, percent, plural
+from driftline.dashboard.queries.baselines import LEVELS_SHOWN, TRIED, BaselineView
+from driftline.dashboard.words import count, moment, percent, plural, sentence
 from driftline.monitors.kinds.data_quality.version_comparison import (
     ColumnComparison,
     VersionComparison,
 )
 
-LEVELS_SHOWN = 5
+BOUNDS_SHOWN = 50
 
 
 def page(view: BaselineView) -> html.Div:
@@ -24,8 +24,9 @@ def page(view: BaselineView) -> html.Div:
     number = next((one.number for one in view.versions if one.version == view.in_use), None)
     under = f"baseline with {plural(len(view.versions), 'version')}"
     under += f"; version {number} is in use" if number else ""
-    parts = [_versions(view), *_comparison(view), _promotions(view)]
-    return ui.layout(view.name, ui.crumbs(view.name), ui.heading(view.name, under), *parts)
+    parts = [_versions(view), *_comparison(view), *_bounds(view), _promotions(view)]
+    steps = ui.crumbs(("Setup", "/setup"), view.name)
+    return ui.layout(view.name, steps, ui.heading(view.name, under), *parts)
 
 
 def _versions(view: BaselineView) -> html.Section:
@@ -40,15 +41,18 @@ def _versions(view: BaselineView) -> html.Section:
         return html.Div(links) if links else ui.faint("none")
 
     def ways(one: BaselineVersion) -> ui.Cell:
+        bounds = html.A(
+            "Bounds", href=baseline_link(view.name, version=one.version, anchor="bounds")
+        )
         if one.version == view.in_use:
-            return ui.tag("in use", "")
+            return ui.stack(ui.tag("in use", ""), bounds)
         about = f"version {one.number}"
         given = {"baseline": view.name, "version": str(one.number)}
         link = baseline_link(
             view.name, reference=view.in_use or None, version=one.version, anchor="compared"
         )
         compare = [html.A("Compare", href=link)] if view.in_use else []
-        return ui.stack(*compare, act_button("promote", "Promote", given, about=about))
+        return ui.stack(bounds, *compare, act_button("promote", "Promote", given, about=about))
 
     body = ui.table(
         view.versions,
@@ -149,6 +153,50 @@ def _picture(view: BaselineView, found: VersionComparison) -> html.Section:
         return ui.panel(title, [ui.empty("There are no shares to compare for this column.")])
     drawn = comparison_of(comparison, f"Shares of {name}, version by version")
     return ui.panel(title, [drawn], note="lines are 95% intervals")
+
+
+def _bounds(view: BaselineView) -> list[ui.Cell]:
+    """List what a version suggests, and what that would have done lately."""
+    if view.pair is not None or view.shown is None:
+        return []
+    title = f"Suggested bounds of version {view.shown.number}"
+    body: ui.Cell = ui.empty("This version bounds no column and no metric.")
+    if view.bounds:
+        body = ui.numbers(
+            title,
+            view.bounds,
+            {"Column or metric": lambda one: one.of, "Bound": lambda one: one.words},
+            first=BOUNDS_SHOWN,
+            is_open=True,
+        )
+    note = "drift without a bound here is judged by the drift test"
+    return [ui.panel(title, [body, *_trial(view)], note=note, name="bounds")]
+
+
+def _trial(view: BaselineView) -> list[ui.Cell]:
+    """Offer to try the version on captured rows, and say what came of it."""
+    names = {one.name: one.name for one in view.monitors if one.kind_value.judges_columns}
+    if not names:
+        return []
+    if why := ui.lacking("operator"):
+        return [html.P(["What these would have done: ", why], className="note")]
+    chosen = view.monitor or next(iter(names))
+    form = ask_form(
+        [choice("monitor", "Monitor", names, chosen)],
+        f"What would these have done in the last {TRIED.days} days?",
+        anchor="bounds",
+    )
+    found = view.trial
+    if isinstance(found, str):
+        return [form, *([html.P(sentence(found), role="status")] if found else [])]
+    judged = len(found.verdicts) - found.insufficient_count
+    said = [f"{view.monitor} would have judged {plural(judged, 'window')}"]
+    said.append(f"{count(len(found.alarms)) if found.alarms else 'none'} with drift")
+    words = ", ".join(f"{name} {several}" for name, several in found.own.columns.items())
+    text = f"{', '.join(said)}{': ' * bool(words)}{words}."
+    if found.insufficient_count:
+        text += f" {plural(found.insufficient_count, 'window')} had too few rows."
+    return [form, html.P(text, role="status")]
 
 
 def _promotions(view: BaselineView) -> html.Section:

@@ -40,7 +40,7 @@ def page(view: IncidentsView) -> html.Div:
     return ui.layout(
         "Incidents",
         ui.crumbs("Incidents"),
-        ui.heading("Incidents", under, ui.alert_tabs("Incidents")),
+        ui.heading("Incidents", under, ui.place_tabs("Alerts", "Incidents")),
         title,
     )
 

@@ -39,7 +39,7 @@ def page(view: MessagesView) -> html.Div:
     return ui.layout(
         "Notifications",
         ui.crumbs("Notifications"),
-        ui.heading("Notifications", under, ui.alert_tabs("Notifications")),
+        ui.heading("Notifications", under, ui.place_tabs("Alerts", "Notifications")),
         _filters(view),
         _list(view),
     )

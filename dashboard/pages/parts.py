@@ -16,9 +16,10 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from driftline.access.principal import CURRENT, Role
-from driftline.dashboard.address import incident_link
+from driftline.dashboard.address import incident_link, parse
 from driftline.dashboard.charts.canvas import Figure
 from driftline.dashboard.queries.alarm_views import AlarmLine
+from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.dashboard.words import (
     STATES,
@@ -51,11 +52,22 @@ METRIC_COLUMNS: Mapping[str, Callable[[MetricResult], float | str | None]] = {
 }
 """The numbers of measured metrics, as tables and files of figures have them."""
 
-ALERTS = (
-    ("Alarms", "/alarms"), ("Incidents", "/incidents"), ("Notifications", "/messages"),
-    ("Silences", "/silences"),
-)  # fmt: skip
-"""What stands in one place: what fires, what of it belongs together, who was told, what is held."""
+PLACE_TABS: Mapping[str, Mapping[str, str]] = {
+    "Alerts": {
+        "Alarms": "/alarms", "Incidents": "/incidents", "Notifications": "/messages",
+        "Silences": "/silences",
+    },
+    "Setup": {
+        "Baselines": "/setup", "Channels": "/setup/channels", "Settings": "/setup/settings",
+        "Tokens": "/setup/tokens", "Audit": "/audit",
+    },
+}  # fmt: skip
+"""Pages that stand in one place, with their addresses: what is about alerts, what is set up."""
+
+PLACE_ROLES: Mapping[str, Role] = {
+    "/setup/settings": "operator", "/setup/tokens": "admin", "/audit": "admin",
+}  # fmt: skip
+"""What it takes to see some of them."""
 
 STRIP_WINDOWS = 30
 TABLE_ROWS = 40
@@ -251,11 +263,14 @@ def choices(label: str, options: Iterable[tuple[str, str, bool]]) -> html.Nav:
     return marked(html.Nav(links, className="choices"), aria_label=label)
 
 
-def alert_tabs(shown: str) -> html.Nav:
-    """Offer the pages about alerts that are for who asks."""
-    limited = CURRENT.get().endpoints is not None
-    ways = [(words, href, words == shown) for words, href in ALERTS[: 1 if limited else None]]
-    return choices("Alerts", ways)
+def place_tabs(place: str, shown: str) -> html.Nav:
+    """Offer the pages of one place that are for who asks."""
+    ways = [
+        (words, href, words == shown)
+        for words, href in PLACE_TABS[place].items()
+        if not (refused_page(parse(href).page) or lacking(PLACE_ROLES.get(href, "viewer")))
+    ]
+    return choices(place, ways)
 
 
 def filter_box(text: str | None, words: str) -> html.Label:

@@ -30,7 +30,7 @@ def page(view: SilencesView) -> html.Div:
     return ui.layout(
         "Silences",
         ui.crumbs("Silences"),
-        ui.heading("Silences", under, ui.alert_tabs("Silences")),
+        ui.heading("Silences", under, ui.place_tabs("Alerts", "Silences")),
         _list(view),
     )
 

@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from sqlalchemy import Engine
 
 from driftline.access.audit import PROMOTE, AuditEntry, entries
 from driftline.access.principal import CURRENT
-from driftline.baseline.store import BaselineVersion, find_version, list_versions
+from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
+from driftline.baseline.store import (
+    QUALITY_CONSTRAINTS,
+    Baseline,
+    BaselineVersion,
+    find_version,
+    list_versions,
+)
 from driftline.dashboard.queries.storage import Storage
+from driftline.dashboard.words import number, percent, plural
 from driftline.database.engine import read_connection
-from driftline.errors import NotFoundError
-from driftline.monitors.definitions import MonitorDefinition, list_definitions
+from driftline.errors import DriftlineError, NotFoundError
+from driftline.monitors.backtest.outcome import Backtest
+from driftline.monitors.definitions import MonitorDefinition, get_definition, list_definitions
 from driftline.monitors.kinds.data_quality.version_comparison import (
     VersionComparison,
     compare_versions,
 )
+from driftline.monitors.kinds.model_quality.documents import read_constraints, read_listed
 
 SHOWN = 50
 COMPARISONS_KEPT = 4
+LEVELS_SHOWN = 5
+TRIED = timedelta(days=30)
+"""What of the past a version is tried on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What windows must keep to: of a column, or of a metric of model quality."""
+
+    of: str
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineView:
-    """The versions, the newest first, and of two of them what changed, if that is asked for."""
+    """The versions, the newest first, and of two of them what changed, if that is asked for.
+
+    ``bounds`` are those of the version ``shown``; ``trial`` is what ``monitor`` would have done by
+    them, or why that cannot be said.
+    """
 
     name: str
     now: datetime
@@ -38,6 +63,11 @@ class BaselineView:
     pair: tuple[BaselineVersion, BaselineVersion] | None = None
     found: VersionComparison | None = None
     feature: str | None = None
+    shown: BaselineVersion | None = None
+    monitors: tuple[MonitorDefinition, ...] = ()
+    bounds: tuple[Bound, ...] = ()
+    monitor: str = ""
+    trial: Backtest | str = ""
 
 
 def require_baseline(storage: Storage, name: str) -> list[BaselineVersion]:
@@ -56,6 +86,7 @@ def read_baseline(
     reference: str | None,
     version: str | None,
     feature: str | None,
+    monitor: str = "",
 ) -> BaselineView:
     """Read a baseline's page."""
     known = require_baseline(storage, name)
@@ -75,9 +106,65 @@ def read_baseline(
         one.version: tuple(user for user in using if user.baseline_version == one.version)
         for one in known
     }
+    shown = next((one for one in known if one.version in (version, in_use)), known[-1])
+    if version and not reference:
+        shown = find_version(storage.root, name, version)
+    trial: Backtest | str = ""
+    if monitor and CURRENT.get().may("operator"):
+        end = now.replace(minute=0, second=0, microsecond=0)
+        trial = _tried(engine, storage, name, shown.version, monitor, end)
     return BaselineView(
-        name, now, tuple(reversed(known)), in_use or "", users, tuple(past), pair, found, feature
-    )
+        name, now, tuple(reversed(known)), in_use or "", users, tuple(past), pair, found, feature,
+        shown, tuple(using), bounds_of(storage.baseline(name, shown.version)), monitor, trial,
+    )  # fmt: skip
+
+
+def bounds_of(baseline: Baseline) -> tuple[Bound, ...]:
+    """Return what a baseline suggests, or somebody wrote, in words."""
+    found = [
+        Bound(one.name, words)
+        for one in baseline.constraints.features
+        for words in _demands(one, baseline.constraints.config(one.name))
+    ]
+    text = baseline.documents.get(QUALITY_CONSTRAINTS)
+    if text is None:
+        return tuple(found)
+    _, metrics = read_constraints(text, read_listed(text))
+    for name, one in metrics.items():
+        side = "at least" if one.operator == "LessThanThreshold" else "at most"
+        side = "about" if one.is_two_sided else side
+        found.append(Bound(name, f"{side} {number(one.threshold)}"))
+    return tuple(found)
+
+
+def _demands(one: FeatureConstraints, config: MonitoringConfig) -> Iterator[str]:
+    if one.completeness is not None:
+        yield f"a value in at least {percent(one.completeness)} of rows"
+    if one.is_non_negative:
+        yield "never below 0"
+    if one.domains is not None:
+        more = ", …" * (len(one.domains) > LEVELS_SHOWN)
+        listed = f": {', '.join(one.domains[:LEVELS_SHOWN])}{more}"
+        shown = listed * CURRENT.get().may("analyst")  # As all values of rows.
+        yield f"one of {plural(len(one.domains), 'value')}{shown}"
+    if config.written_threshold is not None or config.distance is not None:
+        method = config.distance or config.comparison_method
+        yield f"drift at most {number(config.comparison_threshold)} ({method})"
+
+
+@lru_cache(maxsize=COMPARISONS_KEPT)
+def _tried(
+    engine: Engine, storage: Storage, name: str, version: str, monitor: str, end: datetime
+) -> Backtest | str:
+    """Judge the captured rows of 30 days by a version, once an hour; or say why that cannot be."""
+    try:
+        with read_connection(engine) as connection:
+            definition = get_definition(connection, monitor)
+        if definition.baseline != name:
+            return f'monitor "{monitor}" judges by another baseline'
+        return storage.backtest(definition, storage.baseline(name, version), end - TRIED, end)
+    except DriftlineError as error:
+        return str(error)
 
 
 @lru_cache(maxsize=COMPARISONS_KEPT)

@@ -27,7 +27,11 @@ from driftline.capture.windows.window import Window, WindowRead, read_window, un
 from driftline.dashboard.queries import documents, views
 from driftline.dashboard.where import where_text
 from driftline.dashboard.words import Span, count, moment, plural
-from driftline.errors import DriftlineError
+from driftline.errors import DriftlineError, InputError
+from driftline.monitors.backtest.backtest import backtest_captured
+from driftline.monitors.backtest.options import BacktestOptions
+from driftline.monitors.backtest.outcome import Backtest
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.external.rows import read_external
 from driftline.monitors.external.source import UNLIMITED, Access
@@ -44,6 +48,9 @@ log = logging.getLogger(__name__)
 ROWS_SHOWN = 50
 COLUMNS_SHOWN = 17
 """Columns of contributing rows, besides the accused one, id and time; the files have all."""
+
+TRIED_S = 8.0
+"""For so long rows are read to try a version of a baseline."""
 
 CAPTURE_FRESH_S = 10.0
 """Counting a capture table reads all of it, so a count serves for so long."""
@@ -237,6 +244,26 @@ class Storage:
         predicate = with_rows(predicate, read.batches)
         blamed = [Contribution(condition.column, predicate, violation.share_of_blame)]
         return contributing_batches(read.batches, blamed, reference_columns(baseline))
+
+    def backtest(
+        self, definition: MonitorDefinition, baseline: Baseline, start: datetime, end: datetime
+    ) -> Backtest:
+        """Judge captured rows by a baseline, as a monitor would have; rows are read for seconds."""
+        until = time.monotonic() + TRIED_S
+
+        def limit(_read: int, _total: int | None) -> None:
+            if time.monotonic() > until:
+                times = f"--from {start:%Y-%m-%d} --to {end:%Y-%m-%d}"
+                raise InputError(
+                    f"there are too many rows to read for a page; run: driftline monitor backtest "
+                    f"{definition.name} {times}"
+                )
+
+        signature = self._signature_of(definition.endpoint) or baseline.signature
+        options = BacktestOptions(start=start, end=end, estimate=False, progress=limit)
+        return backtest_captured(
+            self.root, definition, baseline, signature, options, access=self._access
+        )
 
     def captured(self) -> list[str]:
         """List the endpoints that have a folder of captured rows."""

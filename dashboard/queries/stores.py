@@ -62,8 +62,10 @@ class Stores:
         access: Access = UNLIMITED,
         ask: Callable[[str], str] | None = None,
         declared: Callable[[], Mapping[str, str | None]] = dict,
+        settings: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.engine = engine
+        self.settings = settings
         self.now = now
         self._ask, self._declared = ask, declared
         self.storage = Storage(root, signature_of, access)

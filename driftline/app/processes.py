@@ -24,7 +24,7 @@ from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.open_telemetry import tracing
 from driftline.app.reach import reach, table_access
-from driftline.app.settings.settings import Settings, SettingsError, load
+from driftline.app.settings.settings import Settings, SettingsError, describe, load
 from driftline.app.stopping import stop_on_signals
 from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
@@ -179,6 +179,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
             table_access=table_access(settings),
             external_url=settings.dashboard.external_url,
             access=dashboard_access(settings, engine, writer),
+            settings=describe(settings),
         )
         serve(create_app(context), listener, ready, tls)
 

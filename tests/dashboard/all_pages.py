@@ -18,6 +18,8 @@ PAGES = {
         "search": "/search?q=flights", "baseline": "/baselines/flights",
         "strange-name": f"{MONITOR}?feature={quote(HOSTILE)}", "jobs": "/jobs",
         "schedules": "/jobs?view=schedules", "audit": "/audit", "not-found": "/alarms/none",
+        "setup": "/setup", "settings": "/setup/settings", "no-channels": "/setup/channels",
+        "no-tokens": "/setup/tokens",
     },
     "measured": {
         "quality": "/endpoints/flights/quality", "fairness": "/endpoints/flights/fairness",
@@ -28,7 +30,8 @@ PAGES = {
     "policed": {
         "alarm": f"/alarms/{quote(LATENCY)}", "alarm-drift": f"/alarms/{quote(DRIFTS[0])}",
         "composite": f"/alarms/{quote(BROKEN, safe='')}", "incidents": "/incidents",
-        "messages": "/messages", "silences": "/silences",
+        "messages": "/messages", "silences": "/silences", "channels": "/setup/channels",
+        "no-baselines": "/setup",
     },
 }  # fmt: skip
 """Pages by their name, by installation."""

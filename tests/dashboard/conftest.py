@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from driftline.app.listener import Server, listen
+from driftline.app.settings.settings import describe, load
 from driftline.dashboard.app import DashboardContext, create_app
 from driftline.serving.resources.endpoints import declared_endpoints
 from tests.dashboard.measured_seed import seed_measured
@@ -83,6 +84,7 @@ def serving(seeded):
     context = DashboardContext(
         seeded.engine, seeded.root, seeded.now, send, read, access=access,
         declared=partial(declared_endpoints, seeded.engine),
+        settings=describe(load(environment={})),
     )  # fmt: skip
     started = threading.Event()
     listener = listen("dashboard", "127.0.0.1", 0)

@@ -68,6 +68,10 @@ PAGES = {
     "/silences": False,
     "/audit": False,
     "/baselines/flights": False,
+    "/setup": False,
+    "/setup/channels": False,
+    "/setup/settings": False,
+    "/setup/tokens": False,
 }
 
 

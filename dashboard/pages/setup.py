@@ -1,0 +1,179 @@
+"""The pages of the set-up: baselines, channels, settings as they are in force, and tokens."""
+
+from __future__ import annotations
+
+import json
+
+from dash import html
+
+from driftline.access.tokens import Token, is_valid
+from driftline.alerts.notify.channels import ChannelStatus
+from driftline.dashboard.address import baseline_link, list_link, monitor_link
+from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages.forms import act_button
+from driftline.dashboard.queries.setup import SIZE, BaselineLine, SetupView
+from driftline.dashboard.words import count, plural
+
+NAMES = {"": "Baselines", "channels": "Channels", "settings": "Settings", "tokens": "Tokens"}
+USERS_SHOWN = 5
+CHANNEL = """kind: Channel
+name: team
+spec:
+  type: webhook
+  url: https://hooks.example.com/driftline
+"""
+"""What a first channel looks like."""
+
+
+def page(view: SetupView) -> html.Div:
+    """Lay out one tab of the set-up."""
+    name = NAMES[view.tab]
+    under, parts = {
+        "": _baselines, "channels": _channels, "settings": _settings, "tokens": _tokens
+    }[view.tab](view)  # fmt: skip
+    head = ui.heading(name, under, ui.place_tabs("Setup", name))
+    return ui.layout(f"Setup, {name}", ui.crumbs("Setup"), head, *parts)
+
+
+def _baselines(view: SetupView) -> tuple[str, list[ui.Cell]]:
+    """List the baselines, each with its versions and who judges by it."""
+    under = plural(view.total, "baseline")
+    box = html.Div(ui.filter_box(view.text, "Filter by name"), className="filters")
+    if not view.baselines:
+        if view.text:
+            return under, [box, ui.panel("Baselines", [ui.empty("No baseline has this name.")])]
+        why = "No baseline is stored yet. Deploying a model with a reference makes one."
+        return under, [ui.panel("Baselines", [ui.empty(why, "driftline apply -f baseline.yaml")])]
+
+    def users(line: BaselineLine) -> ui.Cell:
+        links = [html.A(one.name, href=monitor_link(one.name)) for one in line.users[:USERS_SHOWN]]
+        more = ui.more_of(len(line.users) - USERS_SHOWN)
+        return html.Div([ui.stack(*links), *more]) if links else ui.faint("none")
+
+    body = ui.table(
+        view.baselines,
+        {
+            "Baseline": lambda one: html.A(
+                one.name, href=baseline_link(one.name), className="strong"
+            ),
+            "Versions": lambda one: count(len(one.versions)),
+            "In use": lambda one: ", ".join(map(str, one.numbers_in_use)) or "–",
+            "Newest made": lambda one: (
+                ui.when(one.versions[-1].created_at, view.now) if one.versions else "–"
+            ),
+            "Rows": lambda one: count(one.versions[-1].row_count) if one.versions else "–",
+            "Used by": users,
+        },
+        label="Baselines, by name",
+        numeric=("Versions", "Rows"),
+    )
+
+    def link(number: int) -> str:
+        return list_link("setup", text=view.text, number=number)
+
+    pages = ui.pager(view.number, SIZE, view.total, link)
+    return under, [box, ui.panel("Baselines", [body, *pages])]
+
+
+def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
+    """List the channels, with how each fares, a test, and the way to what was sent."""
+    under = plural(len(view.channels), "channel")
+    if not view.channels:
+        why = "No notification channel is configured, so alarms are shown here and sent to no one."
+        how = ui.resource_file(CHANNEL, "channel-yaml")
+        return under, [ui.panel("Channels", [ui.empty(why), *how])]
+
+    def state(one: ChannelStatus) -> ui.Cell:
+        if one.enabled:
+            failed = plural(one.failure_count, "failure") + " in a row"
+            return failed if one.failure_count else "enabled"
+        why = ui.faint(one.disabled_reason or "", line=True)
+        return html.Div([html.Span("disabled", className="alarm-text"), why])
+
+    def ways(one: ChannelStatus) -> ui.Cell:
+        name = one.channel.name
+        forms = [("test", "Send a test")] + [("enable", "Enable")] * (not one.enabled)
+        buttons = [act_button(*form, {"channel": name}, about=name) for form in forms]
+        return ui.stack(*buttons)
+
+    body = ui.table(
+        view.channels,
+        {
+            "Channel": lambda one: html.Div(
+                [html.B(one.channel.name), ui.faint(one.channel.type, line=True)]
+            ),
+            "Sends to": lambda one: ui.clipped(one.channel.shown_url or "–"),
+            "State": state,
+            "Changed": lambda one: ui.when(one.updated_at, view.now),
+            "Sent": lambda one: html.A(
+                "Notifications", href=list_link("messages", channel=one.channel.name)
+            ),
+            "Action": ways,
+        },
+        label="Channels, by name",
+    )
+    return under, [ui.panel("Channels", [body])]
+
+
+def _settings(view: SetupView) -> tuple[str, list[ui.Cell]]:
+    """List the settings in force, as `driftline settings` does; they are changed in the file."""
+    box = html.Div(ui.filter_box(view.text, "Filter by name or meaning"), className="filters")
+    why = "No setting says this." if view.text else "This dashboard was started without settings."
+    body = ui.table(
+        view.settings,
+        {
+            "Setting": lambda one: html.Code(f"{one['section']}.{one['key']}"),
+            "Value": lambda one: html.Code(json.dumps(one["value"], default=str)),
+            "From": lambda one: one["source"],
+            "Meaning": lambda one: one["about"] or "–",
+        },
+        label="Settings in force, secrets hidden",
+    )
+    panel = ui.panel("Settings", [body if view.settings else ui.empty(why)])
+    return "those of the dashboard's process; read-only", [box, panel]
+
+
+def _tokens(view: SetupView) -> tuple[str, list[ui.Cell]]:
+    """List the tokens, without their secrets, with a way to end each."""
+    valid = sum(_is_valid(view, one) for one in view.tokens)
+    make = ui.empty("A new token's secret is shown once, by the command that makes it.",
+                    "driftline token create NAME --role viewer")  # fmt: skip
+    if not view.tokens:
+        return "no token", [ui.panel("Tokens", [ui.empty("No token has been made yet."), make])]
+
+    def state(one: Token) -> ui.Cell:
+        if _is_valid(view, one):
+            return (
+                html.Div(["until ", ui.when(one.expires_at, view.now)])
+                if one.expires_at
+                else "valid"
+            )
+        return ui.faint("revoked" if one.revoked_at else "expired")
+
+    body = ui.table(
+        view.tokens,
+        {
+            "Token": lambda one: html.B(one.name),
+            "Roles": lambda one: ", ".join(sorted(one.roles)),
+            "Endpoints": lambda one: (
+                "all" if one.endpoints is None else ", ".join(sorted(one.endpoints))
+            ),
+            "Made": lambda one: html.Div(
+                [ui.when(one.created_at, view.now), ui.faint(f"by {one.created_by}", line=True)]
+            ),
+            "State": state,
+            "Action": lambda one: (
+                act_button("revoke", "Revoke", {"token": one.name}, about=one.name)
+                if _is_valid(view, one)
+                else ui.faint("–")
+            ),
+        },
+        label="Tokens, by name",
+    )
+    return f"{valid} of {plural(len(view.tokens), 'token')} valid", [
+        ui.panel("Tokens", [body, make])
+    ]
+
+
+def _is_valid(view: SetupView, one: Token) -> bool:
+    return is_valid(one.revoked_at, one.expires_at, view.now)

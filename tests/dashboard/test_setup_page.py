@@ -1,0 +1,201 @@
+"""The set-up: baselines with what their bounds would have done, channels, settings, tokens."""
+
+import json
+from datetime import timedelta
+from types import SimpleNamespace
+
+import plotly.utils
+import pytest
+
+from driftline.access.principal import CURRENT, Principal
+from driftline.baseline import store
+from driftline.dashboard.actions import Actions
+from driftline.dashboard.address import baseline_link, parse
+from driftline.dashboard.app import render
+from driftline.dashboard.queries import storage
+from driftline.dashboard.queries.baselines import _tried, bounds_of, read_baseline
+from driftline.dashboard.queries.stores import Stores
+from driftline.monitors.backtest.backtest import backtest_captured
+from driftline.monitors.backtest.options import BacktestOptions
+from driftline.monitors.definitions import get_definition
+from tests.dashboard.policed_seed import texts
+from tests.dashboard.seed import make_engine
+from tests.monitors.kinds.data_quality.test_version_comparison import frame
+
+TABS = {"": "viewer", "channels": "viewer", "settings": "operator", "tokens": "admin"}
+
+
+@pytest.fixture(scope="module")
+def stores(seeded):
+    return Stores(seeded.engine, seeded.root, seeded.now)
+
+
+@pytest.fixture
+def as_role():
+    marks = []
+    yield lambda role: marks.append(CURRENT.set(Principal("ana", frozenset({role}), via="session")))
+    for mark in reversed(marks):
+        CURRENT.reset(mark)
+
+
+def said(stores, address):
+    path, _, query = address.partition("?")
+    return texts(render(stores, parse(path, query)))
+
+
+@pytest.mark.parametrize(
+    ("tab", "empty"),
+    [
+        ("", "No baseline is stored yet. Deploying a model with a reference makes one."),
+        ("channels", "No notification channel is configured"),
+        ("settings", "This dashboard was started without settings."),
+        ("tokens", "No token has been made yet."),
+    ],
+)
+def test_an_empty_installation_says_what_to_do_on_each_tab(tmp_path, tab, empty):
+    engine = make_engine(tmp_path / "driftline.db")
+    stores = Stores(engine, str(tmp_path), lambda: None)
+
+    assert empty in said(stores, f"/setup/{tab}".rstrip("/"))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("role", ["viewer", "analyst", "operator", "admin"])
+@pytest.mark.parametrize(("tab", "takes"), TABS.items())
+def test_each_tab_is_for_its_role_and_is_offered_to_it_alone(stores, as_role, tab, takes, role):
+    may = Principal("ana", frozenset({role})).may(takes)
+    as_role(role)
+
+    text = json.dumps(render(stores, parse(f"/setup/{tab}")), cls=plotly.utils.PlotlyJSONEncoder)
+    offered = json.dumps(render(stores, parse("/setup")), cls=plotly.utils.PlotlyJSONEncoder)
+
+    assert (f"This takes the role {takes}; ana has {role}" in text) != may
+    assert (f'"href": "{f"/setup/{tab}".rstrip("/")}"' in offered) == may
+
+
+def test_baselines_are_listed_with_their_versions_and_users(stores, seeded):
+    text = said(stores, "/setup")
+
+    assert "1 baseline" in text
+    assert "flights 1 " in text
+    assert seeded.monitor in text
+    assert "No baseline has this name." in said(stores, "/setup?q=nothing")
+
+
+def test_bounds_are_those_of_the_document(stores, seeded):
+    """The independent source is constraints.json, as `store` wrote it."""
+    (version,) = store.list_versions(seeded.root, "flights")
+    baseline = store.get(seeded.root, "flights", version.version)
+    document = json.loads(baseline.constraints.to_json())
+    late = next(one for one in document["features"] if one["name"] == "late")
+
+    bounds = {(one.of, one.words) for one in bounds_of(baseline)}
+
+    assert round(late["completeness"], 3) == 0.964
+    assert ("late", "a value in at least 96.4% of rows") in bounds
+    assert ("distance", "never below 0") in bounds
+    assert ("dewp", "never below 0") not in bounds
+    assert ("origin", "one of 3 values: EWR, JFK, LGA") in bounds
+
+
+def test_values_of_columns_take_an_analyst(stores, as_role):
+    as_role("viewer")
+    text = said(stores, baseline_link("flights"))
+
+    assert "one of 3 values" in text
+    assert "EWR" not in text
+    assert "What these would have done:" in text
+    assert "This takes the role operator; ana has viewer" in text
+
+
+def test_bounds_of_model_quality_are_listed_too(tmp_path):
+    data = frame(1).assign(label=lambda one: one["temp"] > 10, prediction=True)
+    baseline = store.Baseline.fit(data, label="label", prediction="prediction")
+    text = baseline.documents[store.QUALITY_CONSTRAINTS]
+    line = json.loads(text)["binary_classification_constraints"]["accuracy"]
+
+    bounds = {one.of: one.words for one in bounds_of(baseline)}
+
+    assert line["comparison_operator"] == "LessThanThreshold"
+    assert bounds["accuracy"] == f"at least {line['threshold']:.3g}"
+
+
+def test_a_version_is_tried_on_the_last_days_as_a_backtest_does(stores, seeded):
+    """The independent source is `backtest_captured`, called as the server calls it."""
+    with seeded.engine.connect() as connection:
+        definition = get_definition(connection, seeded.monitor)
+    baseline = store.get(seeded.root, "flights")
+    end = seeded.now().replace(minute=0)
+    asked = BacktestOptions(start=end - timedelta(days=30), end=end, estimate=False)
+    found = backtest_captured(seeded.root, definition, baseline, baseline.signature, asked)
+    (worst, several), *_ = found.own.columns.items()
+
+    text = said(stores, baseline_link("flights", monitor=seeded.monitor))
+
+    assert len(found.alarms) > 1
+    judged = len(found.verdicts) - found.insufficient_count
+    words = f"{seeded.monitor} would have judged {judged} windows, {len(found.alarms)} with drift"
+    assert f"{words}: {worst} {several}, " in text
+
+
+def test_too_many_rows_for_a_page_are_said_with_the_command(stores, seeded, monkeypatch):
+    _tried.cache_clear()
+    monkeypatch.setattr(storage, "TRIED_S", -1.0)
+
+    text = said(stores, baseline_link("flights", monitor=seeded.monitor))
+
+    assert f"run: driftline monitor backtest {seeded.monitor} --from 2013-10-24" in text
+    _tried.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("monitor", "why"), [("nothing", 'onitor "nothing" '), ("other", "by another baseline")]
+)
+def test_a_monitor_that_cannot_be_tried_is_said(stores, seeded, monkeypatch, monitor, why):
+    other = SimpleNamespace(baseline="other")
+    if monitor == "other":
+        monkeypatch.setattr("driftline.dashboard.queries.baselines.get_definition",
+                            lambda *_: other)  # fmt: skip
+    view = read_baseline(
+        seeded.engine, stores.storage, seeded.now(), "flights", None, None, None, monitor
+    )
+
+    assert why in view.trial
+
+
+def test_settings_are_narrowed_by_name_and_meaning(seeded):
+    settings = [
+        {"section": "server", "key": "port", "value": 8080, "source": "default", "about": "Port."},
+        {
+            "section": "storage",
+            "key": "root",
+            "value": "s3://x",
+            "source": "flag",
+            "about": "Where.",
+        },
+    ]
+    stores = Stores(seeded.engine, seeded.root, seeded.now, settings=settings)
+
+    everything, one = said(stores, "/setup/settings"), said(stores, "/setup/settings?q=WHERE")
+
+    assert "server.port 8080 default Port." in everything
+    assert "storage.root" in one
+    assert "server.port" not in one
+    assert "No setting says this." in said(stores, "/setup/settings?q=nothing")
+
+
+@pytest.mark.parametrize(
+    ("action", "given", "asked", "words"),
+    [
+        ("enable", {"channel": "gone"}, ("POST", "/api/v1/channels/gone/enable"), "is enabled."),
+        ("revoke", {"token": "shop"}, ("DELETE", "/api/v1/tokens/shop"), "is revoked;"),
+    ],
+)
+def test_buttons_are_calls_of_the_server(action, given, asked, words):
+    sent = []
+    actions = Actions(lambda method, path, body: sent.append((method, path)) or {}, lambda: None)
+
+    status, answer = actions.run(action, given)
+
+    assert (status, sent) == (200, [asked])
+    assert words in answer
