@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from driftline.dashboard.charts import kinds as charts
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.metric_list import Choose, metric_list
+from driftline.dashboard.pages.metric_list import Choose, label_of, metric_list
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import plural
 from driftline.monitors.results.metric import MetricResult
 
+TITLE = "Rank then and now"
+CLASSES_SHOWN = 6
 FAR = 3
 """Ranks by which a feature must move to be called out."""
 
 
 def attribution_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
-    """Draw the features' ranks in the reference and in the window; name those that moved."""
+    """Draw the features' ranks in the reference and in the window, for each class of the model."""
     lines = [one for one in view.found.metrics if feature_of(one) and one.value is not None]
-    known = [(name, before, now) for name, before, now in moves(lines) if before is not None]
-    title = "Rank then and now"
-    if not known:
+    listed = partial(metric_list, view, view.found.metrics, choose)
+    # Those in violation first, else as the model has them.
+    ranked = sorted(lines, key=lambda one: not one.violated)
+    classes = list(dict.fromkeys(one.label for one in ranked if one.reference is not None))
+    if not classes:
         why = "Neither this window nor the reference holds attributions to rank."
-        listed = metric_list(view, view.found.metrics, choose, is_open=True)
-        return [ui.panel(title, [ui.empty(why), listed], name="metrics")]
+        return [ui.panel(TITLE, [ui.empty(why), listed(is_open=True)], name="metrics")]
+    panels: list[ui.Cell] = []
+    for label in classes[:CLASSES_SHOWN]:
+        own = [one for one in lines if one.label == label]
+        title = ": ".join(part for part in (TITLE, label_of(own[0], view)) if part)
+        parts = [_ranks(own, f"slope-{len(panels)}")]
+        if not panels:
+            left = len(classes) - CLASSES_SHOWN
+            more = [ui.faint(f"{plural(left, 'more class', 'more classes')} in the list")]
+            parts += [*more * (left > 0), listed()]
+        panels.append(ui.panel(title, parts, note=_signs(), name="" if panels else "metrics"))
+    return panels
+
+
+def _ranks(lines: Sequence[MetricResult], figure: str) -> ui.Cell:
+    """Draw the ranks of one class's features, and name those that moved."""
+    known = [(name, before, now) for name, before, now in moves(lines) if before is not None]
     far = [one for one in known if abs(one[2] - one[1]) >= FAR]
     worst = max(known, key=lambda one: abs(one[2] - one[1]))
     words = f"{len(far) or 'None'} of {plural(len(known), 'feature')} moved by {FAR} ranks or more"
@@ -37,11 +57,12 @@ def attribution_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
         "High": lambda one: by_name[one[0]].high,
     }  # fmt: skip
     drawn, height = charts.slope_figure(known, FAR), charts.slope_height(known)
-    body = ui.figure("slope", drawn, height, words, known, columns)
-    listed = metric_list(view, view.found.metrics, choose)
-    signs = ui.legend(ui.glyph("━", "window-text", f"moved by {FAR} ranks or more"),
-                      ui.glyph("─", "faint", "others"))  # fmt: skip
-    return [ui.panel(title, [body, listed], note=signs, name="metrics")]
+    return ui.figure(figure, drawn, height, words, known, columns)
+
+
+def _signs() -> ui.Cell:
+    return ui.legend(ui.glyph("━", "window-text", f"moved by {FAR} ranks or more"),
+                     ui.glyph("─", "faint", "others"))  # fmt: skip
 
 
 def feature_of(line: MetricResult) -> str | None:

@@ -15,8 +15,8 @@ from driftline.dashboard.pages.bias import bias_parts
 from driftline.dashboard.pages.metric_list import (
     WITHIN_BOUND,
     Choose,
+    label_of,
     metric_list,
-    told_label,
     worse_side,
 )
 from driftline.dashboard.pages.quality import quality_parts
@@ -113,7 +113,7 @@ def _within_bound(view: KindView) -> list[str]:
     sides: dict[str, list[str]] = {}
     for one in view.found.metrics:
         if side := worse_side(one):
-            label = told_label(one, view.found.metrics)
+            label = label_of(one, view)
             where = " ".join(part for part in (one.group, label) if part)
             name = title_of(one.name) + (f" of {where}" if where else "")
             sides.setdefault(side, []).append(name)
@@ -146,7 +146,7 @@ def over_time(view: KindView, run: WindowRun) -> html.Section:
     more = f", {apart} {side} {WITHIN_BOUND}" if apart else ""
     summary = f"{plural(known, 'window')} measured, {broken} in violation{more}; shown: {span(run)}"
     title = f"{title_of(metric.name)}{f' of {metric.group}' if metric.group else ''}"
-    label = told_label(metric, view.found.metrics)
+    label = label_of(metric, view)
     title += f", {label}" if label else ""
     title = title[:1].upper() + title[1:]
     name, meaning = html.B(title_of(metric.name)), metric_spec(metric.name).meaning

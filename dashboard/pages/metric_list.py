@@ -11,7 +11,7 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import percent, plural, reason, title_of
 from driftline.monitors.kind import metric_spec
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.metric import MetricResult, told_label
 
 Choose = Callable[[Mapping[str, str | None]], str]
 """The address of the same page with something else chosen: a metric, a facet, a threshold."""
@@ -44,9 +44,10 @@ def result_words(one: MetricResult) -> str:
     return f"{words}; no interval: {one.unbounded}" if one.unbounded else words
 
 
-def told_label(one: MetricResult, metrics: Sequence[MetricResult]) -> str:
-    """Return a metric's label; "" where all have the same: ``label0`` of a model's only output."""
-    return one.label if len({other.label for other in metrics}) > 1 else ""
+def label_of(one: MetricResult, view: KindView) -> str:
+    """Return a metric's label as people read it, among all of its window; "" for none."""
+    found = view.found
+    return told_label(one.label, {other.label for other in found.metrics}, found.details.positive)
 
 
 def metric_link(one: MetricResult, choose: Choose) -> html.A:
@@ -70,7 +71,7 @@ def metric_list(
         return f"{one.count:,}{share}" if one.count else "–"
 
     def name(one: MetricResult) -> ui.Cell:
-        about = (ui.faint(words) for words in (one.group, told_label(one, metrics)) if words)
+        about = (ui.faint(words) for words in (one.group, label_of(one, view)) if words)
         return ui.stack(metric_link(one, choose), *about)
 
     return ui.numbers(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 
 from driftline.baseline.statistics import Statistics
@@ -23,6 +23,7 @@ from driftline.monitors.results.metric import (
     WITHHELD,
     MetricPoint,
     MetricResult,
+    told_label,
 )
 from driftline.monitors.results.unjudged import (
     DESCRIBED,
@@ -256,6 +257,15 @@ class CheckResult:
         return (
             f"{rows}, too few to judge any of {plural(small, what)}{need}; nothing could be judged"
         )
+
+    @property
+    def shown_metrics(self) -> list[MetricResult]:
+        """The metrics, with their labels as people read them."""
+        labels, positive = (
+            {one.label for one in self.metrics},
+            str(self.details.get("positive", "")),
+        )
+        return [replace(one, label=told_label(one.label, labels, positive)) for one in self.metrics]
 
     @property
     def headline(self) -> str:

@@ -42,7 +42,7 @@ def report_cell(report: CheckResult) -> str:
             _violations(report, broken),
             *_figures(report, broken),
             *(_side_table(one) for one in side_tables(report)),
-            _metrics(report.metrics),
+            _metrics(report.shown_metrics),
             _features(report),
             "</div>",
         )

@@ -71,7 +71,7 @@ def report_page(report: CheckResult) -> str:
         _head(report),
         _violations(report, features),
         *(_side_table(one) for one in side_tables(report)),
-        _metrics(report.metrics),
+        _metrics(report.shown_metrics),
         features_section(features),
     ]
     scripts = (

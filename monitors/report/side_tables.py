@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from driftline.monitors.report.check_result import CheckResult
+from driftline.monitors.results.metric import told_label
 from driftline.monitors.results.violation import JsonValue, percent
 
 # Keys of a rule that are said elsewhere in its line.
@@ -83,9 +84,13 @@ def _explained(report: CheckResult) -> SideTable:
                 str(value) for key, value in one.items() if key not in ("answer", "contributions")
             )
             said = ", ".join(f"{name} {value:+.3g}" for name, value in parts.items())
-            rows.append((label, where, f"{answer:.4g}", said))
-    heads = (("output", False), ("row", False), ("answer", True), ("contributions", False))
-    return SideTable("Rows explained", heads, tuple(rows), (False,) * len(rows))
+            of_class = told_label(label, by_label, str(report.details.get("positive", "")))
+            rows.append((of_class, where, f"{answer:.4g}", said))
+    heads = (("class", False), ("row", False), ("answer", True), ("contributions", False))
+    # Of a model of one output that is no class, none is told.
+    first = 0 if any(of_class for of_class, *_ in rows) else 1
+    shown = tuple(row[first:] for row in rows)
+    return SideTable("Rows explained", heads[first:], shown, (False,) * len(rows))
 
 
 def _rule(one: Mapping[str, JsonValue]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from driftline.alerts.metrics.datapoint import Datapoint
@@ -116,6 +116,17 @@ def too_variable(rows: float, is_bounded: Callable[[float], bool]) -> str:
     digits = len(str(math.ceil(rows * enough))) - 2
     unit = 10 ** max(digits, 0)
     return f"{TOO_VARIABLE}about {math.ceil(rows * enough / unit) * unit:,} rows would do"
+
+
+def told_label(label: str, labels: Collection[str], positive: str = "") -> str:
+    """Return one of some metrics' labels as people read it.
+
+    Where all have the same, such as SageMaker's ``label0`` of a model's only output, it is the
+    class whose probability that is, if it is known, or else none.
+    """
+    if len(set(labels)) > 1:
+        return label
+    return positive if label else ""
 
 
 def finite(value: float | None) -> float | str | None:

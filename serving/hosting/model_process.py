@@ -53,6 +53,7 @@ class _About:
 
     features: tuple[str, ...] | None
     labels: tuple[str, ...]
+    positive: str
     units: str
     method: str
     method_units: str
@@ -103,6 +104,11 @@ class ModelProcess:
     def labels(self) -> tuple[str, ...]:
         """The classes, when there are more than two."""
         return self._about.labels
+
+    @property
+    def positive(self) -> str:
+        """The class that is answered for, of two; "" where there are not two."""
+        return self._about.positive
 
     @property
     def units(self) -> str:
@@ -156,6 +162,7 @@ class ModelProcess:
             self._known = _About(
                 None if names is None else tuple(names),
                 tuple(header["labels"]),
+                header["positive"],
                 header["units"],
                 header["method"],
                 header["method_units"],

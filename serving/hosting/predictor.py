@@ -172,6 +172,12 @@ class Predictor:
         return rows if self._prepare is None else self._prepare(rows)
 
     @property
+    def positive(self) -> str:
+        """The class that is answered for, of two; "" where there are not two."""
+        classes = self.description.classes
+        return classes[self._shown[0]] if len(classes) == 2 else ""
+
+    @property
     def shows_first_class(self) -> bool:
         """Whether, of two classes, the first one's probability is answered."""
         return len(self.description.classes) == 2 and self._shown == [0]

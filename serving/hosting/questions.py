@@ -57,6 +57,7 @@ class Questions:
         return {
             "features": description.feature_names,
             "labels": description.classes if several else (),
+            "positive": self._predictor.positive,
             "units": units,
             "method": PERMUTATION if self._own is None else self._own.name,
             "method_units": units if self._own is None else self._own.units,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from driftline.dashboard.charts.intervals import forest_figure
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import measured as page_of
-from driftline.dashboard.pages.attribution import moves
+from driftline.dashboard.pages.attribution import attribution_parts, moves
 from driftline.dashboard.pages.bias import sentence
 from driftline.dashboard.queries.documents import read_report
 from driftline.dashboard.queries.stores import Stores
@@ -250,6 +250,37 @@ def test_features_that_moved_are_named_with_both_ranks(stores):
     assert found["minute"] == (9, 2)
     assert found["carrier"] == (2, 9)
     assert set(found) == set(FEATURES)
+
+
+def test_each_class_has_ranks_of_its_own_under_its_name(stores):
+    view = stores.measured("flights-attribution", None, None)
+    shares = {"late": (0.6, 0.4), "on time": (0.4, 0.6)}
+    lines = [
+        MetricResult(f"share_{name}", now, reference=before, label=label)
+        for label, (before, other) in shares.items()
+        for name, now in (("hour", 0.4), ("dest", 0.6))
+        for before in [before if name == "hour" else other]
+    ]
+
+    classes = attribution_parts(replace(view, report=replace(view.found, metrics=lines)), str)
+    page = str(classes)
+
+    assert len(classes) == 2
+    assert "Rank then and now: late" in page
+    assert "Rank then and now: on time" in page
+    late, other = ([str(one)] for one in classes)
+    assert "<b>hour</b><br>rank 1 in the reference, 2 in the window" in late[0]
+    assert "<b>hour</b><br>rank 2 in the reference, 2 in the window" in other[0]
+
+
+def test_the_class_that_a_models_only_output_is_about_is_named(stores):
+    view = stores.measured("flights-attribution", None, None)
+    details = replace(view.found.details, positive="late")
+
+    page = str(page_of.page(replace(view, report=replace(view.found, details=details))))
+
+    assert "Rank then and now: late" in page
+    assert ", late over all windows" in page
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12, unique=True), st.randoms())

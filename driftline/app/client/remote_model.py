@@ -76,7 +76,8 @@ class RemoteModel(ServerCalls):
         self.model: str = made["digest"]
         self.features: tuple[str, ...] | None = known or None
         self._classes: tuple[str, ...] = tuple(about["classes"])
-        self._positive: str | None = found["status"].get("positive")
+        chosen: str | None = found["status"].get("positive")
+        self.positive = (chosen or self._classes[-1]) if len(self._classes) == 2 else ""
         self.labels = self._classes if len(self._classes) > 2 else ()
         units = "probability" if about["has_probability"] else "class"
         self.units = units if self._classes else "value"
@@ -95,7 +96,7 @@ class RemoteModel(ServerCalls):
         texts = np.array([one if isinstance(one, str) else json.dumps(one) for one in predictions])
         if self.labels:
             return np.asarray(texts[:, None] == np.array(self.labels), dtype=np.float64)
-        return np.asarray(texts == (self._positive or self._classes[-1]), dtype=np.float64)
+        return np.asarray(texts == self.positive, dtype=np.float64)
 
 
 def open_named(

@@ -67,7 +67,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
         shown.print(_side(side, shown.width))
     table = None
     if report.metrics:
-        table = _metrics(report.metrics, shown.width)
+        table = _metrics(report.shown_metrics, shown.width)
     elif any(one.ratio is not None for one in report.results):
         table = _features(report, shown)
     if table is not None:

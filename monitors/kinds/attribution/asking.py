@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
+from driftline.classes import class_text
 from driftline.errors import DriftlineError, InputError
 from driftline.monitors.check_context import Predictor
 
@@ -46,6 +47,12 @@ def taking_tables(predict: Callable[..., object], rows: pa.Table) -> Predictor:
     if getattr(owner, "n_features_in_", None) is not None:
         return _as_form(predict, FORMS["a numpy array"])
     return _as_form(predict, _form_of(predict, rows.slice(0, 2)))
+
+
+def classes_of(predict: Callable[..., object]) -> tuple[str, ...]:
+    """Return the classes of the fitted estimator whose method this is, in their order, if any."""
+    found = getattr(getattr(predict, "__self__", None), "classes_", None)
+    return () if found is None else tuple(class_text(one) for one in np.asarray(found).tolist())
 
 
 def _form_of(predict: Callable[..., object], rows: pa.Table) -> Form:

@@ -36,9 +36,11 @@ from driftline.monitors.kinds.attribution.explaining import (
     Explained,
     ModelPredictor,
     ServedPredictor,
+    TwoClassPredictor,
     affordable_rows,
     explain_rows,
     read_given,
+    unnamed_labels,
 )
 from driftline.monitors.kinds.attribution.explanations import (
     Explanation,
@@ -185,7 +187,9 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
     found, total = _explained(context, stored, predict, method)
     reason = stored.making.difference(found.making)
     change, unit = stored.making.changed_model(found.making), found.making.units
-    seen = replace(_seen(found, total), change=change, swap_note=_swap_note(context, predict))
+    positive = predict.positive if isinstance(predict, TwoClassPredictor) else ""
+    swap = _swap_note(context, predict)
+    seen = replace(_seen(found, total), change=change, swap_note=swap, positive=positive)
     if change:
         seen = replace(seen, units_note="incomparable: another model")
     elif unit != stored.making.units:
@@ -323,11 +327,12 @@ def _pairs(
     window: ExplainedWindow,
     spreads: Mapping[str, Spread | None],
 ) -> dict[str, Comparison]:
-    """Lay the outputs of the model side by side; one is one, whatever it is called."""
+    """Lay the outputs of the model side by side, those without names by their places."""
     ours, theirs = reference.importances, window.importances
     names = {label: label for label in ours if label in theirs}
-    if len(ours) == len(theirs) == 1:
-        names = {next(iter(ours)): next(iter(theirs))}
+    unnamed = unnamed_labels(len(ours))
+    if len(ours) == len(theirs) and (len(ours) == 1 or unnamed in (tuple(ours), tuple(theirs))):
+        names = dict(zip(ours, theirs, strict=True))
     if len(names) != len(ours):
         raise InputError(
             f"the reference explains {', '.join(ours)}; the data explain {', '.join(theirs)}; "

@@ -21,7 +21,7 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.formats.source import Source
 from driftline.monitors.check_context import Predictor
-from driftline.monitors.kinds.attribution.asking import taking_tables
+from driftline.monitors.kinds.attribution.asking import classes_of, taking_tables
 from driftline.monitors.kinds.attribution.importance import (
     LABEL,
     Attributions,
@@ -101,6 +101,15 @@ class ModelPredictor(Protocol):
 
     def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
         """Explain rows by the model's own method."""
+
+
+@runtime_checkable
+class TwoClassPredictor(ModelPredictor, Protocol):
+    """A predictor that, of two classes, answers for one."""
+
+    @property
+    def positive(self) -> str:
+        """The class that is answered for; "" where there are not two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,10 +279,10 @@ def explain_rows(
     is_number = np.asarray(np.isfinite(found.values).all(axis=(1, 2)))
     if not is_number.any():
         raise InputError("the model answered no number to any row; there is nothing to explain")
-    labels = known.labels if known is not None else ()
+    labels = known.labels if known is not None else classes_of(predict)
     outputs = found.values.shape[1]
     if len(labels) != outputs:
-        labels = (LABEL,) if outputs == 1 else tuple(f"label{at}" for at in range(outputs))
+        labels = unnamed_labels(outputs)
     making = Making(
         chosen,
         units,
@@ -291,6 +300,11 @@ def explain_rows(
         places=np.flatnonzero(is_number),
         asked_count=len(is_number),
     )
+
+
+def unnamed_labels(count: int) -> tuple[str, ...]:
+    """Name outputs whose classes are not known as SageMaker does."""
+    return (LABEL,) if count == 1 else tuple(f"label{at}" for at in range(count))
 
 
 def affordable_rows(features: int, background: int, *, limit: int, model_rows: int) -> int:

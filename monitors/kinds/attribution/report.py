@@ -78,6 +78,7 @@ class ExplainedWindow:
     time_note: str = ""  # How many rows a time limit left out, in words.
     swap_note: str = ""  # That the model was changed after the window, in words.
     answers_note: str = ""  # How many rows the model left without a number, in words.
+    positive: str = ""  # The class that the only output is about.
 
 
 def incomparable_report(
@@ -342,6 +343,7 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
         "model": making.model,
         "background": making.background,
         "explained_rows": explained,
+        **({"positive": window.positive} if window.positive else {}),
         **({"model_note": window.change} if window.change else {}),
         **({"time_note": window.time_note} if window.time_note else {}),
         **({"swap_note": window.swap_note} if window.swap_note else {}),

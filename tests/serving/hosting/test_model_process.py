@@ -316,6 +316,7 @@ def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf
         with shelf.open("flights") as predict:
             assert predict.process_id == first
             since = datetime(2026, 1, 15, 6, tzinfo=UTC)  # The server's now.
+            assert predict.positive == afar.positive == "1"
             assert predict.served == [Served(since, frozenset([making.model]))]
         assert report.passed
         assert report.decided

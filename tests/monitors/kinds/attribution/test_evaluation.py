@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sqlalchemy import select
 
 import driftline as dl
@@ -30,6 +31,7 @@ from driftline.monitors.kinds.attribution.ranking import Tail
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
+from driftline.monitors.report.side_tables import side_tables
 from driftline.monitors.rows import Rows, WindowFacts
 from driftline.monitors.run.execution import Job, run
 
@@ -468,6 +470,50 @@ def test_every_class_of_several_is_judged_under_its_own_label(rng: np.random.Gen
     assert list(labels) == ["label0", "label1", "label2"]
     assert {one.document["label"] for one in report.violations} == {"label0", "label1"}
     assert {one.feature_name for one in report.violations} >= {"label0: shares", "label1: shares"}
+
+
+def test_classes_have_the_names_that_a_fitted_estimator_gives_them(
+    rng: np.random.Generator,
+) -> None:
+    rows = weather(rng, 400).drop_columns("carrier").to_pandas()
+    sorts = np.select([rows["a"] > 0.5, rows["b"] > 0.5], ["late", "early"], "on time")
+    fitted = LogisticRegression().fit(rows, sorts)
+    named = dl.Baseline.fit(rows, predict=fitted.predict_proba)
+    unnamed = dl.Baseline.fit(rows, predict=lambda table: fitted.predict_proba(table))
+
+    report = dl.check(rows, named, predict=fitted.predict_proba)
+    # Of a version before, or of the estimator behind a function.
+    older = dl.check(rows, unnamed, predict=fitted.predict_proba)
+    behind = dl.check(rows, named, predict=lambda table: fitted.predict_proba(table))
+
+    levels = {"early: level", "late: level", "on time: level"}
+    assert {one.shown for one in report.metrics if one.name == "level"} == levels
+    assert {*report.details["rows"]} == {"early", "late", "on time"}
+    assert older.passed
+    assert behind.passed
+    assert behind.decided
+
+
+def test_the_class_of_an_only_output_is_told_where_people_read(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    @dataclass(frozen=True)
+    class OfTwo(Named):
+        positive: str = "late"
+
+    rows = weather(rng, 300)
+
+    two = judged(named_model(reference, "one"), rows, predict=OfTwo("one"))
+    value = judged(reference, rows, predict=model)
+
+    assert {one.label for one in two.shown_metrics} == {"late"}
+    assert {row[0] for table in side_tables(two) for row in table.rows} == {"late"}
+    # Whoever reads them by SageMaker's name goes on doing so.
+    assert {one.label for one in two.metrics} == {"label0"}
+    assert {one.label for one in value.shown_metrics} == {""}
+    assert [head for table in side_tables(value) for head, _ in table.heads] == [
+        "row", "answer", "contributions",
+    ]  # fmt: skip
 
 
 def test_a_captured_window_is_judged_and_its_numbers_are_stored(
