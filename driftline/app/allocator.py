@@ -6,13 +6,24 @@ import ctypes
 import os
 from contextlib import suppress
 
+# Read when the libraries are loaded. Arrow takes memory where all others do, for what its own pool
+# frees is kept for long. delta-rs brings an allocator, jemalloc, that by default keeps what each
+# of its threads has freed, apart for each: some 10 MiB a table that is written to.
+VARIABLES = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "_RJEM_MALLOC_CONF": "narenas:1,tcache:false,dirty_decay_ms:100,muzzy_decay_ms:0",
+}
 # Of malloc.h.
 _M_TRIM_THRESHOLD, _M_ARENA_MAX = -1, -8
 
 
+def choose_allocators() -> None:
+    """Set, for libraries that are loaded from now on, how they allocate memory."""
+    os.environ.update(VARIABLES | os.environ)
+
+
 def return_freed_memory() -> None:
     """Let the allocator keep little of what is freed: a fit leaves some 70 MiB otherwise."""
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     with suppress(AttributeError):  # Another C library than GNU's: it has its own ways.
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_ARENA_MAX, 2)

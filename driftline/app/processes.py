@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from driftline.app.access import authenticator, dashboard_access, own_hosts
-from driftline.app.allocator import return_freed_memory
+from driftline.app.allocator import choose_allocators, return_freed_memory
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.open_telemetry import tracing
@@ -510,6 +510,7 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
 
 def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str] = ()) -> None:
     """Be one process of an installation until told to stop."""
+    choose_allocators()
     if name == "server":
         return_freed_memory()
     # What is imported stays; to look through it for garbage is a fifth of the start.

@@ -38,6 +38,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
+from driftline.app import allocator
 from driftline.ending import ending_at_once
 from driftline.lazy_imports import start_lean_process
 from driftline.mapped_files import release_mapped_files
@@ -53,6 +54,7 @@ ANSWERS_IN_S = 60.0
 # What is read when a program starts, or a package is first imported: the rest comes after the fork.
 # Models see these variables, so a secret has no place here.
 AT_START = (
+    *allocator.VARIABLES,
     "ARROW_USER_SIMD_LEVEL", "GLIBC_TUNABLES", "LANGUAGE", "LC_CTYPE", "LC_MESSAGES", "LD_PRELOAD",
     "MALLOC_ARENA_MAX", "MALLOC_ARENA_TEST", "MALLOC_CHECK_", "MALLOC_CONF", "MALLOC_MMAP_MAX_",
     "MALLOC_MMAP_THRESHOLD_", "MALLOC_PERTURB_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_",
@@ -64,8 +66,6 @@ AT_START = (
     "PYTHONUNBUFFERED", "PYTHONUSERBASE", "PYTHONUTF8", "PYTHONWARNINGS", "SSL_CERT_DIR",
     "SSL_CERT_FILE",
 )  # fmt: skip
-# Chosen when Arrow is first imported; what it frees of its own is kept for long.
-_ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 # Who forks workers ends when these have had their grace.
 _LAST_S = 2 * fork_server.STOP_GRACE_S
 _MESSAGE_BYTES = 1 << 12
@@ -244,7 +244,7 @@ class WarmParent:
                  *self._names],
                 pass_fds=ends,
                 stdin=subprocess.DEVNULL,
-                env=few | _ALLOCATOR,
+                env=allocator.VARIABLES | few,
                 start_new_session=True,
             )  # fmt: skip
         self._control, self._door = control, door
@@ -278,7 +278,7 @@ class WarmParent:
 def _environment() -> Iterator[IO[bytes]]:
     """Write our environment into memory that nobody maps."""
     with os.fdopen(os.memfd_create("environment"), "w+b") as written:
-        written.write(json.dumps(os.environ | _ALLOCATOR).encode())
+        written.write(json.dumps(allocator.VARIABLES | os.environ).encode())
         written.seek(0)
         yield written
 
