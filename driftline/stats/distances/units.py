@@ -245,13 +245,14 @@ def restoring_units(
     ----------
     Kolmogorov, Giornale dell'Istituto Italiano degli Attuari 4, 1933.
     """
-    chosen = values[changed]
-    if _are_few(chosen, expected):
+    order = np.argsort(values)
+    values, changed = values[order], changed[order]  # Each conversion leaves them sorted.
+    if _are_few(values[changed], expected):
         return []
     before = cdf_distance(expected, values, reference_weights=expected_weights)
-    if before < (APART if changed.all() else LEAST_PART):
-        return []
     tried, is_all = list[UnitChange](), bool(changed.all())
+    if before < (APART if is_all else LEAST_PART):
+        return []
     fits = partial(_is_multiplied, weights=expected_weights)
     negative = float(np.average(expected < 0, weights=expected_weights))
     for name, factor, offset in CONVERSIONS:
@@ -265,8 +266,8 @@ def restoring_units(
         after = cdf_distance(expected, converted, reference_weights=expected_weights)
         if factor < 0 and not is_all:
             # All that lies on the other side of zero was turned over, not what scatters across.
-            turned = cdf_distance(expected, factor * chosen, reference_weights=expected_weights)
-            after = max(after, turned)
+            own = factor * values[changed]
+            after = max(after, cdf_distance(expected, own, reference_weights=expected_weights))
         tried.append(UnitChange(name, factor, offset, before, after))
     best = min(tried, key=lambda change: change.distance_after)
     if best.distance_after > min(RESTORED, LEFT_SHARE * before):
