@@ -249,7 +249,8 @@ def restoring_units(
     values, changed = values[order], changed[order]  # Each conversion leaves them sorted.
     if _are_few(values[changed], expected):
         return []
-    before = cdf_distance(expected, values, reference_weights=expected_weights)
+    distance = partial(cdf_distance, expected, reference_weights=expected_weights)
+    before = distance(values)
     tried, is_all = list[UnitChange](), bool(changed.all())
     if before < (APART if is_all else LEAST_PART):
         return []
@@ -262,12 +263,10 @@ def restoring_units(
             continue
         if factor < 0 and is_all and BOTH_SIGNS < negative < 1.0 - BOTH_SIGNS:
             continue
-        converted = np.where(changed, values * factor + offset, values)
-        after = cdf_distance(expected, converted, reference_weights=expected_weights)
+        after = distance(np.where(changed, values * factor + offset, values))
         if factor < 0 and not is_all:
             # All that lies on the other side of zero was turned over, not what scatters across.
-            own = factor * values[changed]
-            after = max(after, cdf_distance(expected, own, reference_weights=expected_weights))
+            after = max(after, distance(factor * values[changed]))
         tried.append(UnitChange(name, factor, offset, before, after))
     best = min(tried, key=lambda change: change.distance_after)
     if best.distance_after > min(RESTORED, LEFT_SHARE * before):
