@@ -172,7 +172,7 @@ def empty(why: str, command: str = "") -> html.Div:
 def resource_file(text: str, name: str) -> list[Cell]:
     """Show a resource to copy, and how it is applied."""
     how = html.P(["To apply it, save it as a file and run ", html.Code("driftline apply -f FILE")])
-    return [how, html.Pre(html.Code(text), id=name, className="yaml")]
+    return [how, html.Pre(html.Code(text), id=name, className="yaml", tabIndex=0)]
 
 
 def no_alarms() -> html.Div:
