@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 from tests.dashboard.conftest import HOSTILE
+from tests.dashboard.measured_seed import ALARM_NAMES
 from tests.dashboard.policed_seed import BROKEN, DRIFTS, LATENCY
 
 MONITOR = "/monitors/flights-data-quality"
@@ -12,8 +13,11 @@ PAGES = {
         "fleet": "/", "endpoint": "/endpoints/flights", "drift": "/endpoints/flights/drift",
         "traffic": "/endpoints/flights/traffic", "logs": "/endpoints/flights/logs",
         "changes": "/endpoints/flights/changes", "monitor": f"{BUG}&feature=carrier",
-        "column": f"{MONITOR}/columns/carrier", "column-number": f"{MONITOR}/columns/dewp",
-        "explain": f"{MONITOR}/explain?window=20131118T000000Z&where=carrier%3DEDV",
+        "monitor-calm": f"{MONITOR}?window=20131112T000000Z",
+        "monitor-feature": f"{MONITOR}?feature=dest",
+        "column": f"{MONITOR}/columns/carrier?window=20131118T000000Z",
+        "column-number": f"{MONITOR}/columns/dewp",
+        "explain": f"{MONITOR}/explain?window=20131118T000000Z&where=carrier%3DUA&feature=dest",
         "compare": "/compare?monitor=flights-data-quality&b=20131118T000000Z&feature=dewp",
         "search": "/search?q=flights", "baseline": "/baselines/flights",
         "strange-name": f"{MONITOR}?feature={quote(HOSTILE)}", "jobs": "/jobs",
@@ -26,12 +30,14 @@ PAGES = {
         "attribution": "/endpoints/flights/attribution", "set-up": "/endpoints/flights/drift",
         "monitor-quality": "/monitors/flights-quality", "monitor-bias": "/monitors/flights-bias",
         "monitor-attribution": "/monitors/flights-attribution", "alarms": "/alarms",
+        "alarm-strange": f"/alarms/{quote(ALARM_NAMES[0], safe='')}", "fleet": "/",
     },
     "policed": {
-        "alarm": f"/alarms/{quote(LATENCY)}", "alarm-drift": f"/alarms/{quote(DRIFTS[0])}",
+        "alarm": f"/alarms/{quote(LATENCY)}?threshold=204",
+        "alarm-drift": f"/alarms/{quote(DRIFTS[0])}",
         "composite": f"/alarms/{quote(BROKEN, safe='')}", "incidents": "/incidents",
-        "messages": "/messages", "silences": "/silences", "channels": "/setup/channels",
-        "no-baselines": "/setup",
+        "alarms": "/alarms", "messages": "/messages", "silences": "/silences",
+        "channels": "/setup/channels", "no-baselines": "/setup",
     },
 }  # fmt: skip
 """Pages by their name, by installation."""

@@ -1,6 +1,7 @@
-"""Every page after its data has arrived, all of it open: accessible, and nothing jumps about."""
+"""Every page after its data has arrived: it fits its screen, is accessible, and nothing jumps."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.dashboard.accessible import axe_faults
 from tests.dashboard.all_pages import PAGES
@@ -14,6 +15,7 @@ THEME = "theme => { document.documentElement.dataset.theme = theme; }"
 # Width, theme. A theme changes colours alone, which take no room: each is seen once.
 LOOKS = [(1440, "light"), (390, "dark")]
 ALL_LOOKS = [*LOOKS, (1440, "dark"), (390, "light")]
+MOST_NODES = 3_000
 # Web Vitals call a page good up to here.
 SHIFT = 0.1
 COUNT_SHIFTS = """window.shift = 0;
@@ -22,7 +24,7 @@ new PerformanceObserver(list => list.getEntries().forEach(one => { window.shift 
 
 
 @pytest.mark.parametrize("installation", PAGES)
-def test_axe_finds_nothing_and_nothing_jumps(visits, installation, request):
+def test_pages_fit_are_accessible_and_nothing_jumps(visits, installation, request):
     seen = visits(request.getfixturevalue(SITES[installation]))
     seen.page.add_init_script(COUNT_SHIFTS)
     looks = ALL_LOOKS if request.config.getoption("full") else LOOKS
@@ -35,6 +37,10 @@ def test_axe_finds_nothing_and_nothing_jumps(visits, installation, request):
                 page = seen.open(path)
                 page.wait_for_load_state("networkidle")
                 assert page.evaluate("() => window.shift") < SHIFT, name
+                expect(page.locator("h1"), name).to_have_count(1)
+                assert page.locator("*").count() < MOST_NODES, name
+            # Figures follow the width of the window a moment later.
+            expect(page.locator("html"), name).to_have_js_property("scrollWidth", width)
             page.evaluate(THEME, theme)
             found += [f"{name} {width} {theme}: {one}" for one in axe_faults(page)]
     assert not found, "\n".join(found)

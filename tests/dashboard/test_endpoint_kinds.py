@@ -231,20 +231,6 @@ def test_numbers_of_a_figure_come_as_a_file(visit_measured):
     seen.check()
 
 
-@pytest.mark.browser
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
-def test_tabs_fit_every_screen_and_stay_small(visit_measured, width, scheme):
-    seen = visit_measured(width, scheme)
-
-    for path in (QUALITY, FAIRNESS, ATTRIBUTION, CHANGES):
-        page = seen.open(path)
-        wide = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
-        assert wide <= 0, path
-        assert page.evaluate("() => document.querySelectorAll('*').length") < 3_000, path
-        assert page.locator("h1").count() == 1, path
-    seen.check()
-
-
 def test_long_histories_draw_lines_in_place_of_marks(stores):
     view = stores.endpoint(parse(QUALITY)).measured
     runs = tuple(

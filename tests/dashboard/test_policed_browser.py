@@ -129,18 +129,3 @@ def test_composite_leads_to_its_alarms_and_its_name_is_only_text(visit_policed):
 
     expect(page.get_by_role("heading", level=1)).to_have_text(LATENCY)
     seen.check()
-
-
-# A theme changes colours alone, which take no room: each width and each theme is seen once.
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
-def test_pages_fit_every_screen_in_both_themes(visit_policed, width, scheme):
-    seen = visit_policed(width, scheme)
-
-    for path in (
-        "/alarms", path_of(BROKEN), f"{path_of(LATENCY)}?threshold=204", "/incidents",
-        "/messages", "/silences",
-    ):  # fmt: skip
-        page = seen.open(path)
-        wide = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
-        assert wide <= 0, path
-    seen.check()
