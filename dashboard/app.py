@@ -35,7 +35,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.gate import Gate
 from driftline.access.logins import Access
-from driftline.access.principal import CURRENT
+from driftline.access.principal import CURRENT, Role
 from driftline.dashboard.actions import Actions, SendAs
 from driftline.dashboard.address import Address, monitor_link, parse
 from driftline.dashboard.downloads import Downloads, Interface, Read
@@ -189,12 +189,8 @@ def render(stores: Stores, address: Address) -> html.Div:
     if why := refused_page(address.page):
         return problem("This page is not for you", why)
     try:
-        found = (
-            _alarm_page(stores, address)
-            or _monitor_page(stores, address)
-            or _job_page(stores, address)
-        )
-        return found or missing(None)
+        draw = _PAGES.get(address.page)
+        return missing(None) if draw is None else _refused(address) or draw(stores, address)
     except NoWindowError as error:
         newest = {f"Newest window of {address.monitor}": monitor_link(address.monitor)}
         return missing(str(error), address.page, newest)
@@ -217,91 +213,79 @@ def _is_there(stores: Stores, address: Address) -> bool:
     return address.page != "missing"
 
 
-def _alarm_page(stores: Stores, address: Address) -> html.Div | None:
-    """Draw a page of alarms or of what became of them; None for others."""
-    match address.page:
-        case "alarms":
-            return alarms.page(
-                stores.alarms(address.state, address.text, address.severity, address.number)
-            )
-        case "alarm":
-            story = stores.alarm(address.alarm, dict(address.preview))
-            return composite.page(story) if isinstance(story, CompositeView) else alarm.page(story)
-        case "incidents":
-            return incidents.page(stores.notifications.incidents())
-        case "incident":
-            return incidents.incident_page(stores.notifications.incident(address.incident))
-        case "messages":
-            return messages.page(stores.notifications.messages(address.status, address.channel))
-        case "silences":
-            return silences.page(stores.notifications.silences())
-        case "baseline":
-            return baseline.page(
-                read_baseline(
-                    stores.engine, stores.storage, stores.now(), address.baseline,
-                    address.reference, address.version, address.feature, address.monitor,
-                )
-            )  # fmt: skip
-        case "setup" if refusal := lacking(PLACE_ROLES.get(f"/setup/{address.tab}", "viewer")):
-            return problem(setup.NAMES[address.tab], refusal)
-        case "setup":
-            return setup.page(read_setup(stores, address.tab, address.text, address.number))
-        case "audit" if refusal := lacking("admin"):
-            return problem("The audit log", refusal)
-        case "audit":
-            chosen = (address.subject, address.target, address.day)
-            return audit.page(read_audit(stores.engine, stores.now(), *chosen))
-    return None
+def _refused(address: Address) -> html.Div | None:
+    """Say that a page takes a role that whoever asks has not; None where it is for them."""
+    role, title = _ROLES.get(address.page, ("viewer", ""))
+    if address.page == "setup":
+        role, title = PLACE_ROLES.get(f"/setup/{address.tab}", role), setup.NAMES[address.tab]
+    why = lacking(role)
+    return problem(title, why) if why else None
 
 
-def _monitor_page(stores: Stores, address: Address) -> html.Div | None:
-    """Draw the overview or a page of a monitor; None for others."""
-    match address.page:
-        case "overview":
-            return overview.page(stores.overview(address.text, address.state, address.number))
-        case "endpoint":
-            return endpoint.page(stores.endpoint(address))
-        case "explain" if refusal := lacking("analyst"):
-            return problem("These rows", refusal)
-        case "explain":
-            asked = (address.monitor, address.window, address.where, address.feature)
-            return explained.page(read_explained(stores, *asked))
-        case "compare" if refusal := lacking("analyst"):
-            return problem("These rows", refusal)
-        case "compare":
-            asked = (address.monitor, address.first, address.second, address.feature)
-            return compared.page(read_compared(stores, *asked))
-        case "search":
-            return search.page(read_search(stores, address.text))
-        case "column":
-            name = address.feature or ""
-            return monitor.page(stores.column(address.monitor, name, address.window))
-        case "monitor" if not kind_named(stores.kind(address.monitor)).judges_columns:
-            keep = address.keep or address.feature
-            found = stores.measured(address.monitor, address.window, address.metric, keep)
-            return measured.page(replace(found, facet=address.facet, threshold=address.threshold))
-        case "monitor":
-            view = stores.monitor(address.monitor, address.window, address.feature, address.keep)
-            return monitor.page(replace(view, number=address.number or None, text=address.text))
-    return None
+def _alarm(stores: Stores, at: Address) -> html.Div:
+    story = stores.alarm(at.alarm, dict(at.preview))
+    return composite.page(story) if isinstance(story, CompositeView) else alarm.page(story)
 
 
-def _job_page(stores: Stores, address: Address) -> html.Div | None:
-    """Draw the runs or one of them; None for others."""
-    match address.page:
-        case "job":
-            return jobs.job_page(read_job(stores.engine, stores.now(), address.job))
-        case "jobs":
-            view = read_jobs(
-                stores.engine, stores.now(), tab=address.tab, text=address.text,
-                state=address.state, number=address.number,
-            )  # fmt: skip
-            if address.monitor:
-                asked = address.start, address.end
-                backfill = read_backfill(stores, address.monitor, *asked, again=address.again)
-                view = replace(view, backfill=backfill)
-            return jobs.page(view)
-    return None
+def _monitor(stores: Stores, at: Address) -> html.Div:
+    if kind_named(stores.kind(at.monitor)).judges_columns:
+        view = stores.monitor(at.monitor, at.window, at.feature, at.keep)
+        return monitor.page(replace(view, number=at.number or None, text=at.text))
+    found = stores.measured(at.monitor, at.window, at.metric, at.keep or at.feature)
+    return measured.page(replace(found, facet=at.facet, threshold=at.threshold))
+
+
+def _jobs(stores: Stores, at: Address) -> html.Div:
+    view = read_jobs(
+        stores.engine, stores.now(), tab=at.tab, text=at.text, state=at.state, number=at.number
+    )
+    if at.monitor:
+        backfill = read_backfill(stores, at.monitor, at.start, at.end, again=at.again)
+        view = replace(view, backfill=backfill)
+    return jobs.page(view)
+
+
+_ROLES: Mapping[str, tuple[Role, str]] = {
+    "explain": ("analyst", "These rows"),
+    "compare": ("analyst", "These rows"),
+    "audit": ("admin", "The audit log"),
+}
+"""What it takes to see some pages, and what these are about."""
+
+_PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
+    "overview": lambda stores, at: overview.page(stores.overview(at.text, at.state, at.number)),
+    "endpoint": lambda stores, at: endpoint.page(stores.endpoint(at)),
+    "monitor": _monitor,
+    "column": lambda stores, at: monitor.page(
+        stores.column(at.monitor, at.feature or "", at.window)
+    ),
+    "explain": lambda stores, at: explained.page(
+        read_explained(stores, at.monitor, at.window, at.where, at.feature)
+    ),
+    "compare": lambda stores, at: compared.page(
+        read_compared(stores, at.monitor, at.first, at.second, at.feature)
+    ),
+    "search": lambda stores, at: search.page(read_search(stores, at.text)),
+    "alarms": lambda stores, at: alarms.page(
+        stores.alarms(at.state, at.text, at.severity, at.number)
+    ),
+    "alarm": _alarm,
+    "incidents": lambda stores, _: incidents.page(stores.notifications.incidents()),
+    "incident": lambda stores, at: incidents.incident_page(
+        stores.notifications.incident(at.incident)
+    ),
+    "messages": lambda stores, at: messages.page(
+        stores.notifications.messages(at.status, at.channel)
+    ),
+    "silences": lambda stores, _: silences.page(stores.notifications.silences()),
+    "jobs": _jobs,
+    "job": lambda stores, at: jobs.job_page(read_job(stores.engine, stores.now(), at.job)),
+    "setup": lambda stores, at: setup.page(read_setup(stores, at.tab, at.text, at.number)),
+    "baseline": lambda stores, at: baseline.page(
+        read_baseline(stores.engine, stores.storage, stores.now(), at)
+    ),
+    "audit": lambda stores, at: audit.page(read_audit(stores.engine, stores.now(), at)),
+}
 
 
 class _Server(FastAPIDashServer):

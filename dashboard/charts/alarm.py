@@ -28,7 +28,7 @@ LANE = (0.0, 0.07)
 """The states stand once more as a lane of their own below the metric."""
 
 
-def alarm_figure(view: AlarmView) -> canvas.Figure:
+def alarm_figure(view: AlarmView, height_px: int = 270) -> canvas.Figure:
     """Draw the periods of an alarm's metric; breaching ones are triangles, decisive ones ringed.
 
     A click on a point opens the window that it measures, where there is one.
@@ -52,7 +52,7 @@ def alarm_figure(view: AlarmView) -> canvas.Figure:
     low, high = min(known), max(known)
     room = (high - low or abs(high) or 1.0) * 0.12
     drawn = canvas.layout(
-        52, 12, 8, 38,
+        height_px, 52, 12, 8, 38,
         xaxis=canvas.date_axis(range=_ends(view), anchor="free", position=0),
         yaxis=canvas.axis(domain=[0.13, 1.0], range=[low - room, high + room], nticks=5),
         shapes=[

@@ -15,12 +15,13 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
 from driftline.dashboard.queries.views import WindowRun
 
-Figure = dict[str, object]
+Figure = dict[str, Any]  # As plotly.js has it.
 
 REFERENCE = "#0072B2"
 WINDOW = "#D55E00"
@@ -47,9 +48,10 @@ FLOOR = 0.05
 """Ratios below a twentieth of the bound are drawn there: they all mean "far from a violation"."""
 
 
-def layout(*margin: int, **more: object) -> Figure:
+def layout(height_px: int, *margin: int, **more: object) -> Figure:
     """Start a layout with margins left, right, top, bottom: no ground of its own, no drag."""
     return {
+        "height": height_px,
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
         "font": {"family": FONT, "size": 12, "color": GREY},
@@ -176,6 +178,7 @@ def key_of(place: int) -> str:
 
 
 def over_windows(
+    height_px: int,
     runs: Sequence[WindowRun],
     selected: str | None,
     panels: Sequence[Figure],
@@ -194,7 +197,7 @@ def over_windows(
     over = axis(domain=[0.0, 1.0], range=[0, 1], anchor="x", visible=False)
     axes = {f"yaxis{key_of(at)[1:]}": one for at, one in enumerate([*panels, over])}
     drawn = layout(
-        58, 12, 8, 38,
+        height_px, 58, 12, 8, 38,
         barmode="stack",
         bargap=0.25,
         xaxis=_time_axis(runs, key_of(top - 1)),

@@ -59,10 +59,6 @@ def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
         },
     }  # fmt: skip
     times, rows = canvas.date_axis(tickangle=0, nticks=4), canvas.row_axis(drift.features, foot=0.5)
-    drawn = canvas.layout(40, 12, 44, 38, plot_bgcolor=canvas.FAINT, xaxis=times, yaxis=rows)
+    height, ground = 90 + ROW_PX * max(4, len(drift.features)), canvas.FAINT
+    drawn = canvas.layout(height, 40, 12, 44, 38, plot_bgcolor=ground, xaxis=times, yaxis=rows)
     return {"data": [trace], "layout": drawn}
-
-
-def map_height(drift: DriftMap) -> int:
-    """Return the height in pixels at which each column's name can be read."""
-    return 90 + ROW_PX * max(4, len(drift.features))

@@ -44,13 +44,9 @@ def health_figure(lines: Sequence[MonitorLine]) -> canvas.Figure:
                 ends = {"x0": at, "x1": at, "y0": row - 0.4, "y1": row + 0.4}
                 shapes.append({"type": "line", "line": look_of} | ends)
     rows = canvas.row_axis([line.name for line in lines], foot=0.5)
-    drawn = canvas.layout(40, 12, 8, 38, shapes=shapes, xaxis=canvas.date_axis(), yaxis=rows)
+    height, times = 60 + ROW_PX * max(2, len(lines)), canvas.date_axis()
+    drawn = canvas.layout(height, 40, 12, 8, 38, shapes=shapes, xaxis=times, yaxis=rows)
     return {"data": traces, "layout": drawn}
-
-
-def health_height(lines: Sequence[MonitorLine]) -> int:
-    """Return the height in pixels at which each row can be read."""
-    return 60 + ROW_PX * max(2, len(lines))
 
 
 def _look(run: WindowRun) -> str:

@@ -19,7 +19,10 @@ FOREST_LANE = 0.17
 
 
 def comparison_figure(comparison: Comparison) -> canvas.Figure:
-    """Draw one feature: bars are the reference, diamonds the window, with 95% intervals."""
+    """Draw one feature: bars are the reference, diamonds the window, with 95% intervals.
+
+    Each has room for its label.
+    """
     found = comparison
     reference = (found.reference, found.reference_low, found.reference_high)
     window = (found.window, found.window_low, found.window_high)
@@ -31,7 +34,7 @@ def comparison_figure(comparison: Comparison) -> canvas.Figure:
     ends = [found.reference_high, found.window_high]
     most = 100 * max((float(end.max()) for end in ends if end.size), default=1.0)
     drawn = canvas.layout(
-        8, 14, 6, 40,
+        60 + 25 * len(found.labels), 8, 14, 6, 40,
         bargap=0.3,
         # A diamond at 0% needs room, or it covers the label.
         xaxis=canvas.axis("share of rows", range=[-0.02 * most, 1.02 * most], ticksuffix="%"),
@@ -42,11 +45,6 @@ def comparison_figure(comparison: Comparison) -> canvas.Figure:
         ],
     )  # fmt: skip
     return {"data": _bars_and_diamonds(reference, window, text, 100), "layout": drawn}
-
-
-def comparison_height(comparison: Comparison) -> int:
-    """Return the height in pixels at which each bar has room for its label."""
-    return 60 + 25 * len(comparison.labels)
 
 
 def density_figure(comparison: Comparison) -> canvas.Figure:
@@ -65,7 +63,7 @@ def density_figure(comparison: Comparison) -> canvas.Figure:
         )
     ]  # fmt: skip
     drawn = canvas.layout(
-        52, 12, 8, 40,
+        240, 52, 12, 8, 40,
         xaxis=canvas.axis(
             "lowest to highest values, bars of equal width" if is_number else "",
             showticklabels=not is_number, showgrid=False, automargin=True,
@@ -83,7 +81,7 @@ def forest_figure(
     line = {"color": canvas.GREY, "width": 1}
     middle: canvas.Figure = {"type": "line", "layer": "below", "line": line}
     drawn = canvas.layout(
-        8, 14, 6, 30,
+        44 + 34 * len(rows), 8, 14, 6, 30,
         xaxis=canvas.axis(range=ends, nticks=7),
         yaxis=canvas.row_axis(labels, 34, foot=0.5),
         shapes=[
@@ -99,11 +97,6 @@ def forest_figure(
         _side([one for one in numbered if one[1].violated], "violation", ends),
     ]
     return {"data": sides, "layout": drawn}
-
-
-def forest_height(rows: Sequence[MetricResult]) -> int:
-    """Return the height in pixels at which each row has room for its label."""
-    return 44 + 34 * len(rows)
 
 
 def _bars_and_diamonds(

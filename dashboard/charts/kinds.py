@@ -56,7 +56,7 @@ def calibration_figure(bins: Sequence[Bin]) -> canvas.Figure:
     )  # fmt: skip
     layout = _square(("predicted probability", "share of positives"), has_diagonal=True)
     most = min(1.0, 1.1 * float(max([0.1, *x, *high])))
-    layout |= {name: layout[name] | {"range": [0, most]} for name in ("xaxis", "yaxis")}  # type: ignore[operator]
+    layout |= {name: layout[name] | {"range": [0, most]} for name in ("xaxis", "yaxis")}
     return {"data": [canvas.lines(x, y, canvas.WINDOW), points], "layout": layout}
 
 
@@ -65,7 +65,7 @@ def _square(titles: tuple[str, str], *, has_diagonal: bool) -> canvas.Figure:
     diagonal: canvas.Figure = {"type": "line", "layer": "below", "line": line}
     ends: canvas.Figure = {"x0": 0, "y0": 0, "x1": 1, "y1": 1}
     return canvas.layout(
-        52, 12, 8, 42,
+        SQUARE_PX, 52, 12, 8, 42,
         xaxis=canvas.axis(titles[0], range=[0, 1], nticks=5),
         yaxis=canvas.axis(titles[1], range=[0, 1.02], nticks=5),
         shapes=[diagonal | ends] if has_diagonal else [],
@@ -97,7 +97,8 @@ def estimates_figure(
             canvas.lines(times, history.value, colour),
             *([marks] if len(runs) <= canvas.MANY_WINDOWS else []),
         ]
-    layout = canvas.layout(58, 12, 8, 38, xaxis=canvas.date_axis(), yaxis=canvas.axis(nticks=6))
+    axes = {"xaxis": canvas.date_axis(), "yaxis": canvas.axis(nticks=6)}
+    layout = canvas.layout(240, 58, 12, 8, 38, **axes)
     return {"data": data, "layout": layout}
 
 
@@ -107,7 +108,7 @@ def coverage_figure(ages: np.ndarray, shares: np.ndarray, texts: Sequence[str]) 
         ages, 100 * shares, "circle", canvas.GREY, 8, hovertext=texts, hoverinfo="text"
     )
     layout = canvas.layout(
-        58, 12, 8, 42,
+        240, 58, 12, 8, 42,
         xaxis=canvas.axis("days since the window's end", rangemode="tozero", nticks=8),
         yaxis=canvas.axis(range=[0, 104], ticksuffix="%", nticks=5),
     )  # fmt: skip
@@ -147,16 +148,10 @@ def slope_figure(moves: Sequence[tuple[str, int, int]], far: int) -> canvas.Figu
     # Without a trace of its own plotly leaves an axis out.
     unseen = canvas.markers([1], [1], "circle", canvas.CLEAR, 1, yaxis="y2")
     layout = canvas.layout(
-        20, 20, 26, 8, yaxis=sides[0], yaxis2=right,
+        50 + 22 * max(4, last), 20, 20, 26, 8, yaxis=sides[0], yaxis2=right,
         xaxis=canvas.axis(
             range=[-0.03, 1.03], tickvals=[0, 1], ticktext=["reference", "window"], side="top",
             showgrid=False,
         ),
     )  # fmt: skip
     return {"data": [*data, unseen], "layout": layout}
-
-
-def slope_height(moves: Sequence[tuple[str, int, int]]) -> int:
-    """Return the height in pixels at which each feature's name can be read."""
-    shown = [one for one in moves if min(one[1:]) <= NAMED_RANKS]
-    return 50 + 22 * max([4, *(max(one[1:]) for one in shown)])

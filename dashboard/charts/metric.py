@@ -50,13 +50,8 @@ def history_figure(
         lower: canvas.Figure = {"domain": [0.0, (1 - GAP) * LABELS_SHARE / whole], "nticks": 3}
         panels.append(canvas.axis("labelled", ticksuffix="%", range=[0, 104], **lower))
     stories = [_story(histories, labels, run, index) for index, run in enumerate(runs)]
-    return canvas.over_windows(runs, selected, panels, data, links, stories, shapes)
-
-
-def history_height(histories: Sequence[MetricHistory], labels: LabelHistory | None = None) -> int:
-    """Return the height in pixels at which each panel can be read."""
-    alone = 30 * (len(histories) == 1)
-    return 58 + alone + 140 * len(histories) + (80 if labels is not None else 0)
+    height = 58 + 140 * len(histories) + 30 * (len(histories) == 1) + 80 * (labels is not None)
+    return canvas.over_windows(height, runs, selected, panels, data, links, stories, shapes)
 
 
 def _range(history: MetricHistory) -> list[float]:

@@ -47,6 +47,7 @@ def timeline_figure(
     most = max([2.0, *(run.violation_count * 1.1 for run in runs)])
     highest = max([2.0, *(ratio * 1.6 for ratio in ratios)])
     return canvas.over_windows(
+        250,
         runs,
         selected,
         [

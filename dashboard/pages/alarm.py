@@ -90,7 +90,7 @@ def _signal(view: alarm_views.AlarmView) -> html.Section:
         "Decided the state": lambda one: "yes" if one.decided else "",
         "Finding": lambda one: one.words or "",
     }
-    drawn = ui.figure("timeline", alarm_figure(view), 270, summary, view.points, columns)
+    drawn = ui.figure("timeline", alarm_figure(view), summary, view.points, columns)
     return ui.panel(title, [drawn], note=signs)
 
 
@@ -183,7 +183,7 @@ def _outcome(
         threshold = preview.definition.threshold
         shown = replace(view, threshold=threshold, points=changed.points, spans=changed.spans)
         label = f"with these values it fires {plural(changed.fired, 'time')}"
-        parts.append(ui.graph("trial", alarm_figure(shown), 230, label))
+        parts.append(ui.graph("trial", alarm_figure(shown, 230), label))
     return parts
 
 

@@ -78,7 +78,7 @@ def channels(view: StoryView) -> html.Section:
             "States": lambda one: ui.stack(
                 *(ui.state_chip(state, small=True) for state in one.states)
             ),
-            "Health": _health,
+            "Health": channel_health,
             "Test": lambda one: act_button(
                 "test", "Send a test", {"channel": one.name}, about=f"to {one.name}"
             ),
@@ -89,7 +89,8 @@ def channels(view: StoryView) -> html.Section:
     return ui.panel(title, [body], note=note)
 
 
-def _health(one: ChannelLine) -> ui.Cell:
+def channel_health(one: ChannelLine) -> ui.Cell:
+    """Show what is wrong with a channel, or that it works."""
     return html.Span(f"✕ {one.health}", className="alarm-text") if one.health else "✓ works"
 
 

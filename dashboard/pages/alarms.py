@@ -18,13 +18,7 @@ def page(view: AlarmsView) -> html.Div:
     under = " · ".join(
         [plural(view.counts.total(), "alarm"), f"{firing:,} firing" if firing else "none is firing"]
     )
-    return ui.layout(
-        "Alarms",
-        ui.crumbs("Alarms"),
-        ui.heading("Alarms", under, ui.place_tabs("Alerts", "Alarms")),
-        _filters(view),
-        _list(view),
-    )
+    return ui.place_page("Alerts", "Alarms", under, _filters(view), _list(view))
 
 
 def _filters(view: AlarmsView) -> html.Div:

@@ -56,8 +56,7 @@ def _ranks(lines: Sequence[MetricResult], figure: str) -> ui.Cell:
         "Window": lambda one: by_name[one[0]].value, "Low": lambda one: by_name[one[0]].low,
         "High": lambda one: by_name[one[0]].high,
     }  # fmt: skip
-    drawn, height = charts.slope_figure(known, FAR), charts.slope_height(known)
-    return ui.figure(figure, drawn, height, words, known, columns)
+    return ui.figure(figure, charts.slope_figure(known, FAR), words, known, columns)
 
 
 def _signs() -> ui.Cell:

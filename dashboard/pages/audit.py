@@ -22,10 +22,7 @@ def page(view: AuditView) -> html.Div:
         ],
     )
     under = f"the newest {SHOWN}" if len(view.entries) == SHOWN else f"{len(view.entries)} entries"
-    head = ui.heading("Audit", under, ui.place_tabs("Setup", "Audit"), ways)
-    return ui.layout(
-        "Setup, Audit", ui.crumbs(("Setup", "/setup"), "Audit"), head, entry_panel(view)
-    )
+    return ui.place_page("Setup", "Audit", under, entry_panel(view), beside=[ways])
 
 
 def entry_panel(

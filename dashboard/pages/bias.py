@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dash import html
 
-from driftline.dashboard.charts.intervals import forest_figure, forest_height
+from driftline.dashboard.charts.intervals import forest_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.metric_list import Choose, metric_link, metric_list, result_words
 from driftline.dashboard.queries.views import KindView
@@ -178,5 +178,5 @@ def _figure(name: str, lines: Sequence[MetricResult]) -> html.Figure:
     broken = sum(line.violated for line in lines)
     words = "1 is parity" if name == "ratios" else "0 is parity, above 0 the group is worse off"
     summary = f"{plural(len(lines), name.removesuffix('s'))}, {broken} in violation; {words}"
-    figure, height = forest_figure(lines, labels, neutral), forest_height(lines)
-    return ui.figure(f"forest-{name}", figure, height, summary, lines, ui.METRIC_COLUMNS)
+    figure = forest_figure(lines, labels, neutral)
+    return ui.figure(f"forest-{name}", figure, summary, lines, ui.METRIC_COLUMNS)

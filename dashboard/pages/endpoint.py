@@ -12,8 +12,8 @@ from dash import html
 
 from driftline.capture.windows.window import Window
 from driftline.dashboard.address import column_link, endpoint_link, monitor_link
-from driftline.dashboard.charts.drift_map import map_figure, map_height
-from driftline.dashboard.charts.health import health_figure, health_height
+from driftline.dashboard.charts.drift_map import map_figure
+from driftline.dashboard.charts.health import health_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.audit import entry_panel
@@ -80,7 +80,7 @@ def _over_time(view: EndpointView) -> list[ui.Cell]:
     windows = sum(len(one.runs) for one in lines)
     words = f"{plural(windows, 'newest window')} of {plural(len(lines), 'monitor')}, "
     words += f"{broken or 'none'} with violations"
-    drawn = ui.graph("timeline", health_figure(lines), health_height(lines), f"Over time: {words}")
+    drawn = ui.graph("timeline", health_figure(lines), f"Over time: {words}")
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "violation"),
         ui.glyph("◆", "soft-text", "violation within the seasonal range"),
@@ -246,7 +246,7 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         html.Figure(
             [
                 html.Figcaption(words),
-                ui.graph("timeline", figure, map_height(drift), f"Drift of columns: {words}"),
+                ui.graph("timeline", figure, f"Drift of columns: {words}"),
             ]
         ),
         listed,

@@ -36,9 +36,8 @@ def act_button(
 
 def _sender(words: str | list[Cell], look: str) -> html.Button:
     """Show the button of a change; disabled, and saying why, to who may change nothing."""
-    if why := lacking("operator"):
-        return html.Button(words, type="submit", className=look, disabled=True, title=why)
-    return html.Button(words, type="submit", className=look)
+    why = lacking("operator")
+    return html.Button(words, type="submit", className=look, disabled=bool(why), title=why or None)
 
 
 def signature(name: str) -> list[Cell]:

@@ -36,13 +36,8 @@ def page(view: IncidentsView) -> html.Div:
             label="Incidents, open ones first",
             kind="cards incidents",
         )
-    title = ui.panel("Alarms that fired together", [body])
-    return ui.layout(
-        "Incidents",
-        ui.crumbs("Incidents"),
-        ui.heading("Incidents", under, ui.place_tabs("Alerts", "Incidents")),
-        title,
-    )
+    listed = ui.panel("Alarms that fired together", [body])
+    return ui.place_page("Alerts", "Incidents", under, listed)
 
 
 def incident_page(view: IncidentView) -> html.Div:

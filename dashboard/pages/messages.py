@@ -36,13 +36,7 @@ def page(view: MessagesView) -> html.Div:
     under += f" · {dead:,} failed" if dead else " · none failed"
     if view.channel:
         under += f" · to {view.channel}"
-    return ui.layout(
-        "Notifications",
-        ui.crumbs("Notifications"),
-        ui.heading("Notifications", under, ui.place_tabs("Alerts", "Notifications")),
-        _filters(view),
-        _list(view),
-    )
+    return ui.place_page("Alerts", "Notifications", under, _filters(view), _list(view))
 
 
 def message_table(

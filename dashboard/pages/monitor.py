@@ -190,7 +190,7 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         "Violations": lambda one: float(one.violation_count),
         "Rows": lambda one: None if one.row_count is None else float(one.row_count),
     }
-    body = ui.figure("timeline", figure, 250, summary, monitor.runs, columns)
+    body = ui.figure("timeline", figure, summary, monitor.runs, columns)
     meaning = html.P([html.B("Drift ÷ bound"), f": {RATIO}."], className="note")
     return ui.panel("Windows", [body, meaning], note=signs)
 

@@ -181,9 +181,9 @@ def no_alarms() -> html.Div:
     return empty(why, "driftline apply -f alarms.yaml")
 
 
-def graph(name: str, figure: Figure, height_px: int, label: str) -> html.Div:
+def graph(name: str, figure: Figure, label: str) -> html.Div:
     """Show a figure, with the words that stand for it; its room is there before it is drawn."""
-    height = {"height": f"{height_px}px"}
+    height = {"height": f"{figure['layout']['height']}px"}
     drawn = dcc.Graph(id=name, figure=figure, config=CONFIG, style=height)
     return marked(html.Div(drawn, role="img", style=height), aria_label=label)
 
@@ -191,7 +191,6 @@ def graph(name: str, figure: Figure, height_px: int, label: str) -> html.Div:
 def figure(
     name: str,
     drawn: Figure,
-    height_px: int,
     words: str,
     items: Sequence[Item],
     columns: Mapping[str, Callable[[Item], float | str | None]],
@@ -202,7 +201,7 @@ def figure(
 
     The table has one of ``every`` so many, the newest.
     """
-    shown = graph(name, drawn, height_px, words)
+    shown = graph(name, drawn, words)
     table = numbers(words, items, columns, every=every)
     return html.Figure([html.Figcaption(words), shown, table])
 
@@ -263,7 +262,14 @@ def choices(label: str, options: Iterable[tuple[str, str, bool]]) -> html.Nav:
     return marked(html.Nav(links, className="choices"), aria_label=label)
 
 
-def place_tabs(place: str, shown: str) -> html.Nav:
+def place_page(place: str, name: str, under: str, *parts: Cell, beside: Sequence[Cell] = ()
+) -> html.Div:  # fmt: skip
+    """Lay out one of the pages of a place, with the way to the others."""
+    tabs = _place_tabs(place, name)
+    return layout(name, crumbs(place, name), heading(name, under, tabs, *beside), *parts)
+
+
+def _place_tabs(place: str, shown: str) -> html.Nav:
     """Offer the pages of one place that are for who asks."""
     ways = [
         (words, href, words == shown)

@@ -139,10 +139,10 @@ def _thresholds(view: KindView) -> list[ui.Cell]:
     titles = ("false positive rate", "recall")
     drawn = charts.curve_figure(roc, titles, (false, recall), has_diagonal=True)
     places = range(steps + 1)
-    first = ui.figure("roc", drawn, charts.SQUARE_PX, words, places, columns, every=5)
+    first = ui.figure("roc", drawn, words, places, columns, every=5)
     words = f"Recall {percent(recall)} at a precision of {percent(precision)} {end}"
     drawn = charts.curve_figure(pr, ("recall", "precision"), (recall, precision))
-    second = ui.figure("pr", drawn, charts.SQUARE_PX, words, places, columns, every=5)
+    second = ui.figure("pr", drawn, words, places, columns, every=5)
     signs = ui.legend(
         ui.glyph("━", "window-text", "window"), ui.glyph("╌", "reference-text", "reference"),
         ui.glyph("●", "window-text", "threshold"),
@@ -209,7 +209,7 @@ def _calibration(view: KindView) -> html.Section:
         "Low": lambda one: one.low, "High": lambda one: one.high, "Rows": lambda one: one.count,
     }  # fmt: skip
     drawn = charts.calibration_figure(bins)
-    body = ui.figure("calibration", drawn, charts.SQUARE_PX, words, bins, columns)
+    body = ui.figure("calibration", drawn, words, bins, columns)
     return ui.panel("Calibration", [body], note="lines are 95% intervals")
 
 
@@ -234,7 +234,7 @@ def _coverage(view: KindView) -> html.Section:
         "With a label": lambda at: float(labels.labelled[at]),
     }
     drawn = charts.coverage_figure(ages, shares, texts)
-    return ui.panel(title, [ui.figure("coverage", drawn, 240, words, known[::-1], columns)])
+    return ui.panel(title, [ui.figure("coverage", drawn, words, known[::-1], columns)])
 
 
 def _estimates(view: KindView) -> html.Section:
@@ -257,7 +257,7 @@ def _estimates(view: KindView) -> html.Section:
     signs = ui.legend(
         ui.glyph("◆", "window-text", "by labels"), ui.glyph("□", "estimated-text", "estimated")
     )
-    body = ui.figure("estimates", drawn, 240, words, range(len(runs)), columns)
+    body = ui.figure("estimates", drawn, words, range(len(runs)), columns)
     return ui.panel(title, [body], note=signs)
 
 

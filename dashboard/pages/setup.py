@@ -10,7 +10,9 @@ from driftline.access.tokens import Token, is_valid
 from driftline.alerts.notify.channels import ChannelStatus
 from driftline.dashboard.address import baseline_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages.alarm_panels import channel_health
 from driftline.dashboard.pages.forms import act_button
+from driftline.dashboard.queries.alarm_views import ChannelLine
 from driftline.dashboard.queries.setup import SIZE, BaselineLine, SetupView
 from driftline.dashboard.words import count, plural
 
@@ -31,8 +33,7 @@ def page(view: SetupView) -> html.Div:
     under, parts = {
         "": _baselines, "channels": _channels, "settings": _settings, "tokens": _tokens
     }[view.tab](view)  # fmt: skip
-    head = ui.heading(name, under, ui.place_tabs("Setup", name))
-    return ui.layout(f"Setup, {name}", ui.crumbs("Setup"), head, *parts)
+    return ui.place_page("Setup", name, under, *parts)
 
 
 def _baselines(view: SetupView) -> tuple[str, list[ui.Cell]]:
@@ -83,13 +84,6 @@ def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
         how = ui.resource_file(CHANNEL, "channel-yaml")
         return under, [ui.panel("Channels", [ui.empty(why), *how])]
 
-    def state(one: ChannelStatus) -> ui.Cell:
-        if one.enabled:
-            failed = plural(one.failure_count, "failure") + " in a row"
-            return failed if one.failure_count else "enabled"
-        why = ui.faint(one.disabled_reason or "", line=True)
-        return html.Div([html.Span("disabled", className="alarm-text"), why])
-
     def ways(one: ChannelStatus) -> ui.Cell:
         name = one.channel.name
         forms = [("test", "Send a test")] + [("enable", "Enable")] * (not one.enabled)
@@ -103,7 +97,7 @@ def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
                 [html.B(one.channel.name), ui.faint(one.channel.type, line=True)]
             ),
             "Sends to": lambda one: ui.clipped(one.channel.shown_url or "–"),
-            "State": state,
+            "Health": lambda one: channel_health(ChannelLine(one.channel.name, (), one)),
             "Changed": lambda one: ui.when(one.updated_at, view.now),
             "Sent": lambda one: html.A(
                 "Notifications", href=list_link("messages", channel=one.channel.name)

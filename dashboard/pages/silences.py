@@ -27,12 +27,7 @@ def page(view: SilencesView) -> html.Div:
     """Lay out all silences, those in force first."""
     active = sum(status == "ACTIVE" for _, status, _ in view.silences)
     under = f"{plural(active, 'silence')} active" if active else "nothing is silenced now"
-    return ui.layout(
-        "Silences",
-        ui.crumbs("Silences"),
-        ui.heading("Silences", under, ui.place_tabs("Alerts", "Silences")),
-        _list(view),
-    )
+    return ui.place_page("Alerts", "Silences", under, _list(view))
 
 
 def _list(view: SilencesView) -> html.Section:

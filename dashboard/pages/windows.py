@@ -23,8 +23,8 @@ from driftline.dashboard.address import (
     monitor_link,
     rows_link,
 )
-from driftline.dashboard.charts.intervals import comparison_figure, comparison_height
-from driftline.dashboard.charts.metric import history_figure, history_height
+from driftline.dashboard.charts.intervals import comparison_figure
+from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_table
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
@@ -232,8 +232,7 @@ def history_panel(
     violated, apart = histories[0].violated, bool(histories[0].apart.any())
     columns["Violation"] = lambda at: "▲" if violated[at] else ""
     drawn = history_figure(runs, selected, histories, [link(run) for run in runs], labels)
-    height = history_height(histories, labels)
-    body: list[ui.Cell] = [ui.figure("timeline", drawn, height, words, range(len(runs)), columns)]
+    body: list[ui.Cell] = [ui.figure("timeline", drawn, words, range(len(runs)), columns)]
     if unread:
         left = plural(unread, "window")
         body.append(html.P(f"The intervals and bounds of {left} are still being read.",
@@ -259,8 +258,8 @@ def comparison_of(comparison: Comparison, words: str) -> html.Figure:
     }  # fmt: skip
     columns: dict[str, Callable[[int], float | str | None]] = {"Values": lambda at: one.labels[at]}
     columns |= {name: partial(entry, values) for name, values in sides.items()}
-    drawn, height = comparison_figure(one), comparison_height(one)
-    return ui.figure("comparison", drawn, height, words, range(len(one.labels)), columns)
+    drawn = comparison_figure(one)
+    return ui.figure("comparison", drawn, words, range(len(one.labels)), columns)
 
 
 def entry(values: np.ndarray, at: int) -> float:

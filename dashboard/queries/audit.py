@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine
 
 from driftline.access.audit import AuditEntry, entries
+from driftline.dashboard.address import Address
 from driftline.dashboard.queries.views import EndpointLine
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
@@ -39,10 +40,9 @@ def read_changes(
     return AuditView(now, tuple(found), None, None, None)
 
 
-def read_audit(
-    engine: Engine, now: datetime, subject: str | None, target: str | None, day: str | None
-) -> AuditView:
+def read_audit(engine: Engine, now: datetime, asked: Address) -> AuditView:
     """Read the newest entries."""
+    subject, target, day = asked.subject, asked.target, asked.day
     try:
         start = datetime.fromisoformat(day).replace(tzinfo=UTC) if day else None
         end = start + timedelta(days=1) if start else None

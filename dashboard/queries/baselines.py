@@ -19,6 +19,7 @@ from driftline.baseline.store import (
     find_version,
     list_versions,
 )
+from driftline.dashboard.address import Address
 from driftline.dashboard.queries.storage import Storage
 from driftline.dashboard.words import number, percent, plural
 from driftline.database.engine import read_connection
@@ -78,17 +79,9 @@ def require_baseline(storage: Storage, name: str) -> list[BaselineVersion]:
     return known
 
 
-def read_baseline(
-    engine: Engine,
-    storage: Storage,
-    now: datetime,
-    name: str,
-    reference: str | None,
-    version: str | None,
-    feature: str | None,
-    monitor: str = "",
-) -> BaselineView:
+def read_baseline(engine: Engine, storage: Storage, now: datetime, asked: Address) -> BaselineView:
     """Read a baseline's page."""
+    name, version = asked.baseline, asked.version
     known = require_baseline(storage, name)
     with read_connection(engine) as connection:
         using = [one for one in list_definitions(connection) if one.baseline == name]
@@ -97,8 +90,10 @@ def read_baseline(
     # Those that were applied by older programs were never noted.
     in_use = (past[0].after or {}).get("version") if past else next(iter(following), None)
     pair = found = None
-    if reference is not None and version is not None:
-        before, after = (find_version(storage.root, name, one) for one in (reference, version))
+    if asked.reference is not None and version is not None:
+        before, after = (
+            find_version(storage.root, name, one) for one in (asked.reference, version)
+        )
         pair = before, after
         if CURRENT.get().may("analyst"):
             found = _compared(storage, name, before.version, after.version)
@@ -107,15 +102,16 @@ def read_baseline(
         for one in known
     }
     shown = next((one for one in known if one.version in (version, in_use)), known[-1])
-    if version and not reference:
+    if version and not asked.reference:
         shown = find_version(storage.root, name, version)
     trial: Backtest | str = ""
-    if monitor and CURRENT.get().may("operator"):
+    if asked.monitor and CURRENT.get().may("operator"):
         end = now.replace(minute=0, second=0, microsecond=0)
-        trial = _tried(engine, storage, name, shown.version, monitor, end)
+        trial = _tried(engine, storage, name, shown.version, asked.monitor, end)
     return BaselineView(
-        name, now, tuple(reversed(known)), in_use or "", users, tuple(past), pair, found, feature,
-        shown, tuple(using), bounds_of(storage.baseline(name, shown.version)), monitor, trial,
+        name, now, tuple(reversed(known)), in_use or "", users, tuple(past), pair, found,
+        asked.feature, shown, tuple(using), bounds_of(storage.baseline(name, shown.version)),
+        asked.monitor, trial,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
@@ -85,7 +86,8 @@ class Storage:
     ) -> None:
         self.root, self._signature_of, self._access = root, signature_of, access
         self._lock = threading.Lock()
-        self._baselines: dict[tuple[str, str], Baseline] = {}
+        # By name and version, which never change.
+        self.baseline = lru_cache(BASELINES_KEPT)(partial(store.get, root))
         self._stats: dict[str, tuple[float, EndpointReport]] = {}
 
     def report(self, folder: str) -> documents.Report | None:
@@ -99,19 +101,6 @@ class Storage:
         except (FileNotFoundError, ValueError):
             return None
         return documents.read_report(document) if isinstance(document, dict) else None
-
-    def baseline(self, name: str, version: str) -> Baseline:
-        """Load a version of a baseline once; versions never change."""
-        key = (name, version)
-        with self._lock:
-            baseline = self._baselines.get(key)
-        if baseline is None:
-            baseline = store.get(self.root, name, version)
-            with self._lock:
-                if len(self._baselines) >= BASELINES_KEPT:
-                    self._baselines.pop(next(iter(self._baselines)))
-                self._baselines[key] = baseline
-        return baseline
 
     def baseline_of(self, line: views.MonitorLine) -> Baseline:
         """Load the baseline that a monitor compares with."""

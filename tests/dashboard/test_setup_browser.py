@@ -42,7 +42,7 @@ def test_a_channel_is_tested_and_a_disabled_one_enabled(visit_policed):
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Setup").click()
         tab(page, "Channels")
         row = page.get_by_role("row").filter(has_text="gone")
-        expect(row).to_contain_text("disabled")
+        expect(row).to_contain_text("✕")
         row.get_by_role("button", name="Enable").click()
         expect(page.locator("#said")).to_contain_text("gone is enabled.")
         expect(row.get_by_role("button", name="Enable")).to_have_count(0)
