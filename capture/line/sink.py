@@ -302,7 +302,8 @@ class Sink:
                             group, prepared.signature, is_time_trusted=prepared.is_time_trusted
                         ).rows
                     is_last = group is prepared.groups[-1]
-                    self._append(dataset, group, rows, batch.offsets(endpoint) if is_last else {})
+                    offsets = batch.offsets(endpoint) if is_last else {}
+                    self._append(dataset, group, rows, offsets, is_last=is_last)
             except WatermarkMovedError as error:
                 log.warning("sink looks again endpoint=%s error=%s", endpoint, error)
                 dataset.secure()
@@ -315,7 +316,13 @@ class Sink:
         )
 
     def _append(
-        self, dataset: Dataset, records: Records, rows: pa.Table, offsets: Mapping[str, int]
+        self,
+        dataset: Dataset,
+        records: Records,
+        rows: pa.Table,
+        offsets: Mapping[str, int],
+        *,
+        is_last: bool,
     ) -> None:
         """Commit rows with the watermarks of their spools.
 
@@ -330,7 +337,7 @@ class Sink:
         }
         began_s = self._monotonic()
         with span("commit", endpoint=dataset.endpoint, rows=rows.num_rows):
-            dataset.append(rows, watermarks, offsets)
+            dataset.append(rows, watermarks, offsets, is_last=is_last)
         if self._observe is not None:
             self._observe(dataset.endpoint, rows, self._monotonic() - began_s)
         count = pc.sum(is_first(rows)).as_py()

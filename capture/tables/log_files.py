@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,13 +31,20 @@ _LAST_CHECKPOINT = "_last_checkpoint"
 _RECENT = 100
 
 
-def sync_entries(table: str, first: int, last: int) -> bool:
-    """Put entries of a log on the disk, and their names; return whether one made a checkpoint."""
+def sync_entries(table: str, first: int, last: int | None = None) -> bool:
+    """Put entries of a log on the disk, and their names; return whether one made a checkpoint.
+
+    ``last``: None for all that follow the first.
+    """
     folder = Path(table, LOG)
     has_checkpoint = False
-    for version in range(first, last + 1):
-        with suppress(FileNotFoundError):  # A checkpoint has taken its place.
+    for version in count(first) if last is None else range(first, last + 1):
+        try:
             sync_path(_entry(folder, version))
+        except FileNotFoundError:
+            if last is None:
+                break
+            # Else a checkpoint has taken its place.
         with suppress(FileNotFoundError):
             sync_path(folder / f"{version:020d}{_CHECKPOINT}")
             sync_path(folder / _LAST_CHECKPOINT)

@@ -88,7 +88,7 @@ def rewrite(
     }
     raised[_FENCE] = (table.transaction_version(_FENCE) or 0) + 1
     try:
-        folder.commit(table, [*new, *removals], raised, {REASON: reason})
+        folder.commit(table, [*new, *removals], raised, {REASON: reason}, is_last=True)
     except CommitFailedError as error:
         if not folder.commit_took_place(new):
             raise OvertakenError(f'table "{folder.uri}": {error}') from error

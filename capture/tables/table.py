@@ -189,12 +189,14 @@ class DeltaFolder:
         offsets: Mapping[str, int] | None = None,
         *,
         after: Mapping[str, int] | None = None,
+        is_last: bool = False,
     ) -> int:
         """Commit rows and watermarks in one step; return the number of rows.
 
         ``offsets``: how far the rows reach in each partition of a broker, kept as ``k/<partition>``
         to be looked up; what counts are the watermarks of the spools. ``after``: where spools have
-        to stand, for a writer that goes on where it left off unless another one came in between.
+        to stand, for a writer that goes on where it left off unless another one came in between;
+        ``is_last``: the state is closed, which takes some MiB for a log of a hundred entries.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             table = self._ready(rows.schema)
@@ -207,7 +209,7 @@ class DeltaFolder:
             if after is not None and seen != after:
                 raise WatermarkMovedError(f'table "{self.uri}": {seen} stand, not {after}')
             try:
-                self._commit(table, rows, watermarks, offsets or {})
+                self._commit(table, rows, watermarks, offsets or {}, is_last=is_last)
             except CommitFailedError as error:
                 # Another writer came first. If it moved none of these watermarks (it made the table
                 # at the same moment, or widened it), the rows are as new as before.
@@ -225,6 +227,8 @@ class DeltaFolder:
         rows: pa.Table,
         watermarks: Mapping[str, int],
         offsets: Mapping[str, int],
+        *,
+        is_last: bool,
     ) -> None:
         """Write the files, then commit them with the watermarks; refused, it leaves no file."""
         written: list[AddAction | RemoveAction] = []
@@ -234,8 +238,8 @@ class DeltaFolder:
                 **{f"s/{spool}": seq for spool, seq in watermarks.items()},
                 **{f"k/{part}": at for part, at in offsets.items()},
             }
-            self.commit(table, written, marks)
-            if _kept.tables.get(self.uri, (None,))[0] is table:
+            self.commit(table, written, marks, is_last=is_last)
+            if not is_last and _kept.tables.get(self.uri, (None,))[0] is table:
                 self._keep(table)
         except CommitFailedError:
             if not self.commit_took_place(written):
@@ -251,10 +255,13 @@ class DeltaFolder:
         actions: Sequence[AddAction | RemoveAction],
         watermarks: Mapping[str, int],
         metadata: Mapping[str, str] | None = None,
+        *,
+        is_last: bool = False,
     ) -> None:
         """Add an entry to the log of a state of the table; in a local folder it stays then.
 
-        ``watermarks``: under their names in the log; ``metadata``: what the entry says of itself.
+        ``watermarks``: under their names in the log; ``metadata``: what the entry says of itself;
+        ``is_last``: closes the state in place of loading the new one.
         """
         before = table.version()
         table.create_write_transaction(
@@ -268,18 +275,21 @@ class DeltaFolder:
             ),
             post_commithook_properties=self._hooks,
         )
-        table.update_incremental()
-        self._sync(table, before)
+        if is_last:
+            self.refresh()
+        else:
+            table.update_incremental()
+        self._sync(before)
 
     @property
     def _hooks(self) -> PostCommitHookProperties:
         # In a local folder entries go only when the checkpoint that covers them is on the disk.
         return PostCommitHookProperties(cleanup_expired_logs=False if self._is_local else None)
 
-    def _sync(self, table: DeltaTable, before: int) -> None:
+    def _sync(self, before: int) -> None:
         """Put what was committed since a version on the disk."""
-        if self._is_local and log_files.sync_entries(self.path, before + 1, table.version()):
-            table.cleanup_metadata()
+        if self._is_local and log_files.sync_entries(self.path, before + 1) and self.table:
+            self.table.cleanup_metadata()
 
     def secure(self) -> None:
         """Mend the log of a local folder after a loss of power, and have it all on the disk.
@@ -393,7 +403,7 @@ class DeltaFolder:
                 before = table.version()
                 table.alter.add_columns(fields, post_commithook_properties=self._hooks)
                 table.update_incremental()
-                self._sync(table, before)
+                self._sync(before)
         except (DeltaError, OSError) as error:
             self.refresh()
             if isinstance(error, CommitFailedError) and attempts > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.report import document_of, report
@@ -90,6 +92,24 @@ def test_each_endpoint_has_a_table_of_its_own(
     drain()
 
     assert [counted(root, f"e{number}").requests for number in range(3)] == [10, 10, 10]
+
+
+def test_a_sink_at_rest_holds_no_table_open(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    def held() -> int:
+        gc.collect()
+        return sum(isinstance(one, DeltaTable) for one in gc.get_objects())
+
+    writer = SpoolWriter(spool_dir)
+    for number in range(3):
+        write(writer, endpoint=f"e{number}")
+    before = held()
+
+    sink = drain()
+
+    assert sink.counters["commits"] == 3
+    assert held() == before
 
 
 def test_when_one_table_was_committed_and_the_other_not_both_end_up_exact(

@@ -143,11 +143,11 @@ def test_what_nobody_thought_of_while_writing_is_counted_and_tried_again(
 ) -> None:
     real, failed = Dataset.append, threading.Event()
 
-    def fragile(self: Dataset, *given: object) -> int:
+    def fragile(self: Dataset, *given: object, **named: object) -> int:
         if not failed.is_set():
             failed.set()
             raise RuntimeError("a bug of a library")
-        return real(self, *given)  # type: ignore[arg-type] # as they came
+        return real(self, *given, **named)  # type: ignore[arg-type] # as they came
 
     monkeypatch.setattr(sinks.Dataset, "append", fragile)
     write(SpoolWriter(spool_dir))

@@ -138,8 +138,8 @@ def test_a_round_of_commits_that_has_begun_is_waited_for(
     half_way, asked, looked = threading.Event(), threading.Event(), threading.Event()
     append = Dataset.append
 
-    def pausing(dataset: Dataset, *given: Any) -> Any:
-        version = append(dataset, *given)
+    def pausing(dataset: Dataset, *given: Any, **named: Any) -> Any:
+        version = append(dataset, *given, **named)
         half_way.set()
         assert asked.wait(60)
         looked.wait(0.2)  # Whoever does not wait for the round looks now.
