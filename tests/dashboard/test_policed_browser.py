@@ -11,6 +11,8 @@ from tests.dashboard.policed_seed import BROKEN, DRIFTS, LATENCY, MAINTENANCE
 
 pytestmark = pytest.mark.browser
 
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 
 def path_of(name):
     return f"/alarms/{quote(name, safe='')}"
@@ -98,8 +100,9 @@ def test_what_is_typed_survives_the_refresh(visit_policed):
     box = page.locator("#quiet").get_by_label("Reason")
     box.fill("half a sen")
 
-    page.evaluate("() => window.dash_clientside.set_props('tick', { data: 77 })")
-    page.wait_for_timeout(500)
+    with page.expect_response(lambda answer: "_dash-update-component" in answer.url):
+        page.evaluate("() => window.dash_clientside.set_props('tick', { data: 77 })")
+    page.evaluate(DRAWN)
 
     expect(box).to_have_value("half a sen")
 

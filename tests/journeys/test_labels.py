@@ -58,16 +58,16 @@ class House:
         return found
 
     def executions(self) -> dict[datetime, tuple[str, bytes | None, int]]:
-        """Return, for each window, the id, the report and the labelled rows of what stands now."""
+        """Return, for each of the days, the id, the report and the labelled rows of what stands."""
         with httpx.Client(base_url=f"{self.server}/api/v1") as client:
             listed = client.get("/monitors/quality/executions").json()["items"]
             found = {}
             for item in listed:
-                if item["is_current"]:
+                start = datetime.fromisoformat(item["window_start"])
+                if item["is_current"] and start in STARTS:  # Midnight may bring another.
                     answer = client.get(f"/executions/{item['id']}/report")
                     report = answer.content if answer.is_success else None
                     count = json.loads(report)["labelled_count"] if report else 0
-                    start = datetime.fromisoformat(item["window_start"])
                     found[start] = (item["id"], report, count)
             return found
 

@@ -204,6 +204,7 @@ def test_a_csv_as_data_frames_write_it_can_be_sent(house: House, cells: str) -> 
     *answers, told = shown.splitlines()
     assert len(answers) == 3
     assert told.startswith("id for labels: ")
+    house.stored(cells, 1)  # There is a table from then on.
     eventually(lambda: told.split(": ")[1] in house.table(cells)["event_id"])
 
 
