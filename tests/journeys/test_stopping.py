@@ -97,9 +97,9 @@ def _handles_terminate(pid: int) -> bool:
     return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
-@pytest.mark.parametrize("command", ["migrate", "doctor"])
-def test_a_command_leaves_every_row_in_the_file(folder: Path, command: str) -> None:
-    assert driftline("migrate", cwd=folder).returncode == 0
-    driftline(command, cwd=folder)
+def test_a_command_leaves_every_row_in_the_file(folder: Path) -> None:
+    for command in ("migrate", "doctor"):
+        found = driftline(command, cwd=folder)
 
-    assert copied(folder, "alembic_version") == 1
+        assert found.returncode == 0 or command == "doctor", found.stderr
+        assert copied(folder, "alembic_version") == 1

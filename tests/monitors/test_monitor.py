@@ -146,7 +146,7 @@ def told(report: dict) -> list[dict]:
 SAME = ("window", "decided", "row_count", "violation_count", "alpha", "unjudged")
 
 
-@pytest.mark.parametrize(("kind", "first"), [("data-quality", 0), ("joint", 14)])
+@pytest.mark.parametrize(("kind", "first"), [("data-quality", 0), ("joint", 17)])
 def test_windows_are_told_in_the_words_of_the_scheduler(
     database: Engine, root: str, winter: dl.Baseline, days: Windows, kind: str, first: int
 ) -> None:
