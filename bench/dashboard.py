@@ -38,6 +38,7 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.metrics import store as metric_store
 from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.app.settings.settings import describe, load
 from driftline.baseline.store import Baseline, put
 from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.dashboard.app import DashboardContext, create_app
@@ -56,6 +57,7 @@ from driftline.monitors.kind import OWN_METRICS, metric_place
 from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.report.datapoints import DATA_METRICS
 from driftline.monitors.results.violation import FeatureResult, Violation
+from driftline.serving.resources.endpoints import declared_endpoints
 from driftline.signature import Signature
 from tests.servers.chromium import browser
 from tests.servers.ports import free_port
@@ -84,6 +86,11 @@ PAGES = {
     "A monitor of 2 features": "/monitors/m000",
     "A monitor of 1,000 features": "/monitors/wide",
     "One of its columns": "/monitors/wide/columns/f0007",
+    "Jobs": "/jobs",
+    "Baselines": "/setup",
+    "A baseline of 1,000 features": "/baselines/wide",
+    "Its bounds, tried on 30 days": "/baselines/small?monitor=m000",
+    "Settings": "/setup/settings",
 }
 """What is measured, by its address."""
 
@@ -269,7 +276,13 @@ class Dashboard:
     def __init__(self, folder: Path) -> None:
         engine = open_database(f"sqlite:///{folder / 'driftline.db'}")
         root = str(folder / "store")
-        self.app = create_app(DashboardContext(engine, root, lambda: NOW + timedelta(minutes=10)))
+        self.app = create_app(
+            DashboardContext(
+                engine, root, lambda: NOW + timedelta(minutes=10),
+                declared=lambda: declared_endpoints(engine),
+                settings=describe(load(environment={})),
+            )
+        )  # fmt: skip
         self.port = free_port()
 
     async def ask(self, path: str) -> tuple[float, float]:

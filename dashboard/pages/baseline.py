@@ -163,7 +163,7 @@ def _bounds(view: BaselineView) -> list[ui.Cell]:
     body: ui.Cell = ui.empty("This version bounds no column and no metric.")
     if view.bounds:
         body = ui.numbers(
-            title,
+            plural(len(view.bounds), "column or metric", "columns and metrics"),
             view.bounds,
             {"Column or metric": lambda one: one.of, "Bound": lambda one: one.words},
             first=BOUNDS_SHOWN,

@@ -122,6 +122,7 @@ def _settings(view: SetupView) -> tuple[str, list[ui.Cell]]:
             "Meaning": lambda one: one["about"] or "–",
         },
         label="Settings in force, secrets hidden",
+        kind="cards settings",
     )
     panel = ui.panel("Settings", [body if view.settings else ui.empty(why)])
     return "those of the dashboard's process; read-only", [box, panel]

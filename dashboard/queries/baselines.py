@@ -117,11 +117,9 @@ def read_baseline(engine: Engine, storage: Storage, now: datetime, asked: Addres
 
 def bounds_of(baseline: Baseline) -> tuple[Bound, ...]:
     """Return what a baseline suggests, or somebody wrote, in words."""
-    found = [
-        Bound(one.name, words)
-        for one in baseline.constraints.features
-        for words in _demands(one, baseline.constraints.config(one.name))
-    ]
+    features, config = baseline.constraints.features, baseline.constraints.config
+    found = [Bound(one.name, "; ".join(_demands(one, config(one.name)))) for one in features]
+    found = [one for one in found if one.words]
     text = baseline.documents.get(QUALITY_CONSTRAINTS)
     if text is None:
         return tuple(found)
@@ -135,7 +133,12 @@ def bounds_of(baseline: Baseline) -> tuple[Bound, ...]:
 
 def _demands(one: FeatureConstraints, config: MonitoringConfig) -> Iterator[str]:
     if one.completeness is not None:
-        yield f"a value in at least {percent(one.completeness)} of rows"
+        share = percent(one.completeness)
+        yield (
+            "a value in every row"
+            if one.completeness >= 1
+            else f"a value in at least {share} of rows"
+        )
     if one.is_non_negative:
         yield "never below 0"
     if one.domains is not None:

@@ -28,7 +28,7 @@ def test_what_the_bounds_of_a_baseline_would_have_done(visit):
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Setup").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Baselines")
         page.get_by_role("link", name="flights", exact=True).click()
-        bounds = page.get_by_role("region", name="Suggested bounds of version 1")
+        bounds = page.get_by_role("region", name="17 columns and metrics")
         expect(bounds).to_contain_text("a value in at least 96.4% of rows")
         page.get_by_role("button", name="What would these have done in the last 30 days?").click()
         result = page.get_by_role("status").filter(has_text="would have judged")
