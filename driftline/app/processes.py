@@ -30,6 +30,7 @@ from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.lazy_imports import start_lean_process
 from driftline.loopback import require_loopback
+from driftline.mapped_files import release_at_rest
 from driftline.storage import make_files_private, use_options
 from driftline.tracing import traced
 
@@ -305,6 +306,8 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
     for thread in threads:
         thread.start()
     ready()
+    # What commits and looks at tables touch of delta-rs and Arrow is some 40 MiB.
+    release_at_rest(stop)
     for thread in threads:
         thread.join()
     if failures:

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
 
+from driftline import mapped_files
 from driftline.mapped_files import _unwritten
 
 _LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's account of mappings")
@@ -53,3 +56,72 @@ def test_a_process_works_on_with_less_memory_of_files() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, after = map(int, done.stdout.split())
     assert after < before / 2
+
+
+def test_of_packages_only_libraries_below_their_folder_are_let_go_of() -> None:
+    assert [*_unwritten(_MAPS, "/lib/")] == [(0x7F00, 0x7F10)]
+    assert [*_unwritten(_MAPS, "/usr/lib/")] == []
+    assert [*_unwritten(_MAPS.replace(".so", ".npy"), "/lib/")] == []
+
+
+class Looks(threading.Event):
+    """Is set after some looks; before each, the work of that time is done at once."""
+
+    def __init__(self, *work_s: float) -> None:
+        super().__init__()
+        self.used_s, self._work_s = 0.0, list(work_s)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self._work_s:
+            return True
+        self.used_s += self._work_s.pop(0)
+        return False
+
+
+@pytest.mark.parametrize(
+    ("work_s", "released"),
+    [
+        ([4.0, 3.0], 0),  # At work all the time.
+        ([4.0, 0.01], 1),
+        ([4.0, 0.01, 0.01, 0.01], 1),  # Nothing came back meanwhile.
+        ([4.0, 0.01, 0.2], 2),
+    ],
+)
+def test_pages_are_let_go_of_once_after_each_work(
+    work_s: list[float], released: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[str] = []
+    looks = Looks(*work_s)
+    monkeypatch.setattr(mapped_files, "_release", folders.append)
+    monkeypatch.setattr(mapped_files, "time", SimpleNamespace(process_time=lambda: looks.used_s))
+
+    mapped_files.release_at_rest(looks)
+
+    assert len(folders) == released
+
+
+@_LINUX
+def test_a_process_with_threads_works_on_without_the_pages_of_packages() -> None:
+    code = (
+        "import re, threading, pyarrow.compute as pc, numpy as np, pyarrow as pa\n"
+        "from driftline import mapped_files\n"
+        "mapped_files._LOOK_S, mapped_files._REST, mapped_files._WORK_S = 0.01, 10, 0\n"
+        "def files():\n"
+        "    text = open('/proc/self/status').read()\n"
+        "    return int(re.search(r'RssFile:\\s+(\\d+)', text)[1])\n"
+        "done = threading.Event(); rows = pa.array(np.arange(1000.0)); sums = set()\n"
+        "def work():\n"
+        "    while not done.is_set(): sums.add(pc.sum(rows).as_py())\n"
+        "thread = threading.Thread(target=work); thread.start()\n"
+        "before = files()\n"
+        "rest = threading.Thread(target=mapped_files.release_at_rest, args=(done,))\n"
+        "rest.start()\n"
+        "while (after := files()) > before * 0.7: pass\n"
+        "done.set(); thread.join(); rest.join(); assert sums == {499500}\n"
+        "print(before, after)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    before, after = map(int, done.stdout.split())
+    assert after <= before * 0.7
