@@ -191,6 +191,11 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
         for facet, key in zip(facets, counted, strict=True)
         for group in groups_of(facet, tallies[key], outcomes.table)
     ]
+    if not named:
+        raise InputError(
+            f"facet {', '.join(facet.column for facet in facets)}: no row of the reference has a "
+            "value; make the baseline again with rows that have one"
+        )
     # The same group of two facets is one, under the first one's name.
     groups = tuple(
         {group.identity: group for group in reversed(named)}[one]

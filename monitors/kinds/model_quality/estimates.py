@@ -46,6 +46,8 @@ ESTIMATE_CHECK = "estimate_check"
 BUDGET_SHARE = 0.1
 # From so many labelled rows on labels are judged, and estimates only shown beside them.
 ENOUGH_LABELS = 0.5
+# As likely at most is it that predictions are all equal by chance.
+EQUAL_BY_CHANCE = 1e-6
 # From so many on estimates are held against labels, whatever those still to come may say.
 NEARLY_ALL_LABELS = 0.9
 # So many rows with a value that the reference never had: nothing is known of their outcomes.
@@ -143,6 +145,7 @@ def _estimates(
     if reason := _strangers(reference, answers, scored):
         return _withheld(expected, reason, is_quiet=is_labelled)
     reason = _outside(known, codes[scored.places]) or why_turned(reference, scored)
+    reason = reason or _why_equal(reference, scored)
     denied: Violation | None = None
     beside: dict[str, JsonValue] = {}
     if not reason and len(answers) >= MIN_ROWS:
@@ -194,6 +197,19 @@ def _with_any_label(table: pa.Table, expected: Expectation, reference: Answers) 
     value = 0.0 if reference.problem == "regression" else reference.classes[-1]
     labels = pa.array([value] * len(table))
     return table.set_column(table.column_names.index(name), name, labels)
+
+
+def _why_equal(reference: Answers, scored: Answers) -> str:
+    """Return why predictions of a model that answers the same to all rows say nothing of it."""
+    said, usual = (
+        (one.answer if one.probability is None else one.probability).reshape(len(one), -1)
+        for one in (scored, reference)
+    )
+    if (said != said[0]).any():
+        return ""
+    share = float((usual == said[0]).all(axis=1).mean())
+    is_chance = share ** len(said) > EQUAL_BY_CHANCE
+    return "" if is_chance else "all predictions are equal, and those of the reference are not"
 
 
 def _of_regression(known: EstimationRows) -> Answers:

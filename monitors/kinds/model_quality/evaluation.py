@@ -65,6 +65,7 @@ from driftline.monitors.kinds.model_quality.judgement import (
     judge_quality,
     judge_thresholds,
     lost_metrics,
+    reference_note,
 )
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
 from driftline.monitors.kinds.model_quality.loss_segments import find_loss_segment
@@ -407,6 +408,8 @@ def _details(
     }
     if not expected.constraints:
         found["reference_note"] = "no row of the reference has a label and a prediction of use"
+    elif note := reference_note(expected):
+        found["lacking_note"] = note
     if answers.weightless and not len(answers):
         found["weight_note"] = (
             f"{plural(answers.weightless, 'row')} of {expected.roles.weight} 0 count nothing"

@@ -119,6 +119,8 @@ def judge_quality(
     for name, measure in measures.items():
         constraint, reference = expected.constraints.get(name), expected.measures.get(name)
         note = _note(measure, rows, judged=constraint is not None)
+        if not note and constraint is not None and name not in expected.own:
+            note = _short_reference(expected)
         if not note and name in own and constraint is not None:
             note = _unbounded_note(measure, reference)
         results[name] = _result(name, measure, constraint, reference, rows=rows, note=note)
@@ -179,6 +181,16 @@ def lost_metrics(
         lost &= _violated(judge_quality(expected, best, blocks, budget=budget))
         tried += 1
     return frozenset(lost) if tried else frozenset()
+
+
+def reference_note(expected: Expectation) -> str:
+    """Return which metrics the reference has no value of, so that they are shown and not judged."""
+    reasons = dict[str, list[str]]()
+    for name, one in expected.measures.items():
+        if one.undefined and name in MENDED | ERRORS:
+            reasons.setdefault(one.undefined, []).append(name)
+    parts = [f"{', '.join(names)} ({why})" for why, names in reasons.items()]
+    return f"not judged, as the reference has no value of it: {'; '.join(parts)}" if parts else ""
 
 
 def _violated(judged: QualityJudgement) -> set[str]:
@@ -290,6 +302,16 @@ def _note(measure: Measure, rows: int, *, judged: bool) -> str:
     if measure.undefined:
         return f"{UNDEFINED}{measure.undefined}"
     return INSUFFICIENT if judged and measure.support < MIN_SUPPORT else ""
+
+
+def _short_reference(expected: Expectation) -> str:
+    """Return why too few rows of a reference bound nothing: all may be right by chance."""
+    known = expected.answers
+    if known is None or len(known) >= MIN_ROWS:
+        return ""
+    return (
+        f"{TOO_VARIABLE}the reference has {plural(len(known), 'row')} of use, {MIN_ROWS} are needed"
+    )
 
 
 def _unbounded_note(measure: Measure, reference: Measure | None) -> str:

@@ -56,6 +56,8 @@ ERROR_TOLERANCE = 0.05
 ALIKE = 0.05
 # Degrees of freedom of what days share, less one for each day (bench/false_alarms_quality.md).
 LEAST_TAILS = 3.0
+# With fewer failures than these a share has exact limits: the delta method has too narrow ones.
+FEW_FAILURES = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +174,11 @@ def judge_metric(
         tolerance = TOLERANCE if scale != "error" else abs(start) * ERROR_TOLERANCE
         if isinstance(scale, Range):
             tolerance = min(abs(start) * ERROR_TOLERANCE, (scale.most - scale.least) * TOLERANCE)
-    variance = max(variance, TINY**2)
     origin = forward(start, math.inf, scale)
+    if reference is not None and not is_own and scale in ("share", "score"):
+        origin, doubt = _few_failures(start, reference, is_lower=constraint.is_lower, alpha=alpha)
+        variance = max(variance, own + doubt)
+    variance = max(variance, TINY**2)
     away = side * (origin - value)
     if law.blocks:
         p_value, far = law.tail(away, variance), law.reach(alpha, variance)
@@ -200,6 +205,29 @@ def _variance_at(threshold: float, window: Measure) -> float:
         return math.inf
     effect = window.variance / window.independent if window.independent else 1.0
     return effect / (max(window.support, 1.0) * threshold * (1.0 - threshold))
+
+
+def _few_failures(
+    start: float, reference: Measure, *, is_lower: bool, alpha: float
+) -> tuple[float, float]:
+    """Return where a share of a reference with few failures lies on the scale, and its variance.
+
+    None in 100 rows is no proof that there are none: the share is taken to be the one that has none
+    as often as not, and its variance to reach down to the exact limit of Clopper and Pearson at the
+    level of the test. The delta method has no variance there, and too little beside it.
+    """
+    effect = reference.variance / reference.independent if reference.independent else 1.0
+    rows = max(reference.support / max(effect, TINY), 1.0)
+    right = start if is_lower else 1.0 - start
+    failures = rows * (1.0 - right)
+    if failures >= FEW_FAILURES or not 0.0 < right <= 1.0:
+        return forward(start, math.inf, "share"), 0.0
+    if right == 1.0:
+        right = 0.5 ** (1.0 / rows)
+    origin = float(special.logit(right))
+    least = float(special.betaincinv(rows - failures, failures + 1.0, alpha))
+    doubt = (origin - float(special.logit(least))) / -_quantile(alpha, math.inf)
+    return origin if is_lower else -origin, doubt**2
 
 
 def _without_blocks(window: Measure, reference: Measure, own: float) -> float:

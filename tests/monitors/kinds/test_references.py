@@ -1,0 +1,88 @@
+"""What a reference can lack that windows are held against: each is told, and bounds nothing."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from scipy import stats
+
+import driftline as dl
+from driftline.errors import InputError
+
+
+def scored(random: np.random.Generator, rows: int, right: float = 1.0) -> pa.Table:
+    """Rows of two classes, of which a share was predicted right."""
+    label = random.integers(0, 2, rows)
+    said = np.where(random.random(rows) < right, label, 1 - label)
+    return pa.table({"x": random.normal(size=rows), "y": label, "said": said})
+
+
+OF_TWO = {"label": "y", "prediction": "said", "problem": "binary"}
+
+
+def test_a_reference_without_a_failure_is_no_proof_that_there_are_none() -> None:
+    random = np.random.default_rng(4)
+    baseline = dl.Baseline.fit(scored(random, 100), **OF_TWO)
+
+    usual, bad = (
+        dl.check(scored(random, 2_000, right), baseline, kind="model-quality")
+        for right in (0.97, 0.75)
+    )
+
+    # Without a failure in 100 rows: one model in twenty that is right in 97%.
+    assert usual.passed, usual.cause
+    [accuracy] = [one for one in usual.metrics if one.name == "accuracy"]
+    # The limit of Clopper and Pearson of no failure in 100 rows, at the level of the test.
+    alpha = usual.details["alpha"]["accuracy"]
+    assert accuracy.bound == pytest.approx(stats.beta.ppf(alpha, 100, 1), abs=0.01)
+    assert not bad.passed
+
+
+def test_fewer_than_thirty_rows_of_a_reference_bound_nothing() -> None:
+    random = np.random.default_rng(4)
+    baseline = dl.Baseline.fit(scored(random, 29), **OF_TWO)
+
+    report = dl.check(scored(random, 2_000, 0.7), baseline, kind="model-quality")
+
+    assert not report.decided
+    assert "the reference has 29 rows of use, 30 are needed" in report.summary
+
+
+def test_what_a_reference_of_one_class_has_no_value_of_is_named() -> None:
+    random = np.random.default_rng(4)
+    rows = scored(random, 1_000, 0.7)
+    one_class = rows.filter(pc.equal(rows["y"], 1))
+    baseline = dl.Baseline.fit(one_class, positive="1", **OF_TWO)
+
+    report = dl.check(rows, baseline, kind="model-quality")
+
+    assert report.details["lacking_note"] == (
+        "not judged, as the reference has no value of it: balanced_accuracy (no rows of the "
+        "negative class)"
+    )
+
+
+def test_nothing_is_estimated_of_a_model_that_says_the_same_of_all_rows() -> None:
+    random = np.random.default_rng(4)
+    x = random.normal(size=3_000)
+    reference = pa.table({"x": x, "y": 2 * x + random.normal(size=3_000), "said": 2 * x})
+    baseline = dl.Baseline.fit(reference, label="y", prediction="said", problem="regression")
+    window = pa.table({"x": random.normal(size=500), "said": np.full(500, 3.0)})
+
+    report = dl.check(window, baseline, kind="model-quality")
+
+    assert report.details["estimate_note"].startswith(
+        "cannot estimate: all predictions are equal, and those of the reference are not"
+    )
+    assert not any(one.name == "estimated_mae" and one.value for one in report.metrics)
+
+
+def test_a_facet_without_a_value_in_the_reference_is_named() -> None:
+    random = np.random.default_rng(4)
+    rows = scored(random, 500, 0.8)
+    empty = rows.append_column("sex", pa.nulls(500, pa.string()))
+    baseline = dl.Baseline.fit(empty, facet=["sex"], positive="1", **OF_TWO)
+    window = rows.append_column("sex", pa.array(["F", "M"] * 250))
+
+    with pytest.raises(InputError, match="facet sex: no row of the reference has a value"):
+        dl.check(window, baseline, kind="bias")
