@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from driftline.monitors.results.violation import plural
+
+NAMED = 3
 
 
 def notes_of(details: Mapping[str, object]) -> tuple[str, ...]:
@@ -15,3 +19,11 @@ def notes_of(details: Mapping[str, object]) -> tuple[str, ...]:
         for key, text in details.items()
         if key.endswith("_note") and isinstance(text, str) and text
     )
+
+
+def missing_note(missing: Sequence[str]) -> str:
+    """Return a sentence on columns that data lack; empty where they lack none."""
+    if not missing:
+        return ""
+    names = ", ".join(missing[:NAMED]) + (" and so on" if len(missing) > NAMED else "")
+    return f"not looked at, as the data lack {plural(len(missing), 'column')}: {names}"

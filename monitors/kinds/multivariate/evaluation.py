@@ -26,6 +26,7 @@ from driftline.monitors.kinds.multivariate.reading import JointReading, traits_o
 from driftline.monitors.kinds.multivariate.reconstruction import Reconstruction
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT, TOO_VARIABLE, MetricPoint, MetricResult
+from driftline.monitors.results.notes import missing_note
 from driftline.monitors.results.violation import (
     JsonValue,
     Severity,
@@ -269,6 +270,7 @@ def _details(sample: RowSample, found: JointJudgement, missing: list[str]) -> di
         "reference_blocks": found.block_count,
         "span_rows": {str(windows): rows for windows, rows in found.span_rows.items()},
         "missing_columns": list[JsonValue](missing),
+        **({"missing_note": missing_note(missing)} if missing else {}),
         "budget_shares": dict[str, JsonValue](SHARES),
         "reconstruction_columns": {} if rebuilt is None else dict(rebuilt.columns),
         "domain_columns": {} if domain is None else dict(domain.columns),

@@ -31,6 +31,7 @@ from driftline.monitors.kinds.outliers.scorer import (
 from driftline.monitors.kinds.outliers.terms import share_words
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult, too_variable
+from driftline.monitors.results.notes import missing_note
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 from driftline.stats.blocks import MINIMUM_BLOCKS, dispersion, upper_factor
 from driftline.stats.intervals import wilson
@@ -52,7 +53,6 @@ LONELY_NOTE = (
     "{share} of the reference's rows lie far from all others; if they are outliers, rows like them "
     "pass as usual: make the baseline again without them"
 )
-MISSING_NOTE = "not looked at, as the data lack {count}: {names}"
 METRIC = "outlier_share"
 CHECK = "outlier_share_check"
 NAMED = 3
@@ -177,7 +177,7 @@ def _details(
     note = LONELY_NOTE.format(share=percent(lonely)) if lonely >= LONELY_SHARE else ""
     return {
         **({"reference_note": note} if note else {}),
-        **({"missing_note": _missing_note(missing)} if missing else {}),
+        **({"missing_note": missing_note(missing)} if missing else {}),
         "threshold": OUTLIER_SCORE,
         "sample_rows": len(sample),
         "missing_columns": list(missing),
@@ -198,11 +198,6 @@ def _details(
             {"score": one.score, "reason": one.reason, **one.pointer} for one in reading.worst
         ],
     }
-
-
-def _missing_note(missing: tuple[str, ...]) -> str:
-    names = ", ".join(missing[:NAMED]) + (" and so on" if len(missing) > NAMED else "")
-    return MISSING_NOTE.format(count=plural(len(missing), "column"), names=names)
 
 
 def cluster_size(baseline: Baseline, columns: Sequence[str], length: timedelta) -> float:

@@ -383,4 +383,5 @@ def test_a_vector_that_lacks_a_column_is_left_out_as_a_whole() -> None:
 
     assert report.violations == ()
     assert report.details["missing_columns"] == ["emb_5"]
+    assert report.details["missing_note"] == "not looked at, as the data lack 1 column: emb_5"
     assert next(one for one in report.metrics if one.name == "embedding_drift").note
