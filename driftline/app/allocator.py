@@ -13,6 +13,8 @@ VARIABLES = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "_RJEM_MALLOC_CONF": "narenas:1,tcache:false,dirty_decay_ms:100,muzzy_decay_ms:0",
 }
+# Above what a request takes, such as 256 KiB to receive into, or each gives it back and asks anew.
+_KEPT_BYTES = 1 << 20
 # Of malloc.h.
 _M_TRIM_THRESHOLD, _M_ARENA_MAX = -1, -8
 
@@ -27,4 +29,4 @@ def return_freed_memory() -> None:
     with suppress(AttributeError):  # Another C library than GNU's: it has its own ways.
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_ARENA_MAX, 2)
-        mallopt(_M_TRIM_THRESHOLD, 128 << 10)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
