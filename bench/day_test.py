@@ -185,9 +185,10 @@ def planted(monitor: Monitor, rest: pd.DataFrame, start: datetime, kind: str) ->
         for day in ONSETS[kind]:
             onset = datetime(*day, tzinfo=UTC)
             before = (onset - start) // monitor.length
-            windows = clean[:before] + monitor.windows(broken(rest, fault, onset), onset)
+            known_before = clean[max(0, before - monitor.test.earlier_windows) : before]
+            windows = known_before + monitor.windows(broken(rest, fault, onset), onset)
             first = "-"
-            for place, found in enumerate(monitor.judge(windows)[before:]):
+            for place, found in enumerate(monitor.judge(windows)[len(known_before) :]):
                 at = before + place
                 known = {(one.column, one.score) for one in usual[at]} if at < len(usual) else set()
                 new = {(one.column, one.score) for one in found} - known
