@@ -99,8 +99,8 @@ class Monitor:
     while the baseline is not known to fit.
 
     What it keeps is bounded: of each column how many rows lie in each of its cells, for windows of
-    the last 90 days, and at least 64 of them; and which causes the last 128 windows had. No row is
-    kept, but for kind "joint": those of the last 15 windows, 20,000 at most.
+    the last 90 days, and at least 64 of them; and which causes the last 128 windows had, of short
+    ones more. No row is kept, but for kind "joint": those of the last 15 windows, 20,000 at most.
 
     Parameters
     ----------

@@ -29,6 +29,8 @@ from driftline.stats.day_scores import (
     CLOCK_SIN,
     LEVEL,
     NUMBER_SCORES,
+    ROUGH,
+    SPREAD,
     DaySums,
     StepScores,
 )
@@ -39,8 +41,8 @@ from driftline.stats.multiple_testing import alpha_per_test
 BUDGET_SHARE = 0.1
 # Shorter spans are left to the test of shares.
 LEAST_SPAN = timedelta(days=4)
-# Of short windows, spans up to this are judged.
-LONG_SPAN = timedelta(days=16)
+# Of short windows, spans up to this are judged, but no more windows together than that.
+LONG_SPAN, MOST_WINDOWS = timedelta(days=16), 2048
 # Each half of a span holds so much of its mean: what lasts, not a storm.
 HALF = 0.5
 # A span has rows on so many of its days.
@@ -51,6 +53,8 @@ FILLED = 0.5
 PACE_MOST = 2.0
 # The last window can tell a change from none: so many standard errors lie between.
 CLEAR = 3.0
+# Scores that need whole days: a step over the edge of a window is none, part of a day spreads less.
+WHOLE_DAYS = frozenset({ROUGH, SPREAD})
 # Scores that values wholly beyond the reference leave as they are.
 SHAPES = frozenset(NUMBER_SCORES) - {LEVEL}
 DAY = timedelta(days=1)
@@ -176,14 +180,21 @@ class DayTest:
                 reached |= _within_reach(group, window, scale, self._alpha(scale, scales))
             for scale, windows in self._spans(window, past, scales):
                 for one in _found(group, windows, past, self._alpha(scale, scales)):
+                    if one.score in self._unseen:
+                        continue
                     known = findings.get(one.column)
                     if known is None or one.rank < known.rank:
                         findings[one.column] = one
         return DayTestResult(
             findings,
-            frozenset(column for column, _ in reached),
+            frozenset(column for column, score in reached if score not in self._unseen),
             frozenset(column for column, score in reached if score not in SHAPES),
         )
+
+    @property
+    def _unseen(self) -> frozenset[str]:
+        """Scores that windows so short do not show."""
+        return WHOLE_DAYS if self.length is not None and self.length < DAY else frozenset()
 
     def _alpha(self, scale: int, scales: Sequence[int]) -> float:
         """Return the p-value below which one score of a span is a violation."""
@@ -222,9 +233,9 @@ class DayTest:
 
 
 def day_scales(length: timedelta | None) -> tuple[int, ...]:
-    """Return the numbers of windows that are judged together, up to 16 days of them at least."""
+    """Return the numbers of windows that are judged together: of short ones, up to 16 days."""
     scales: tuple[int, ...] = SCALES
-    while length is not None and scales[-1] * length < LONG_SPAN:
+    while length is not None and scales[-1] * length < LONG_SPAN and scales[-1] < MOST_WINDOWS:
         scales = (*scales, 2 * scales[-1])
     return scales
 
@@ -251,7 +262,7 @@ def _found(
     pace = rows.mean(axis=0) / np.maximum(variation.rows_per_day, 1.0)
     hit &= ~(group.is_paced & ((pace > PACE_MOST) | (pace < 1.0 / PACE_MOST)))
     if hit.any() and len(windows) > 1:
-        hit &= ~_is_nearer(group, windows[:1], mean)
+        hit &= ~_is_nearer(group, _last_day(windows), mean)
     since = windows[-1].start or EPOCH + first * DAY
     before = [one for one in past if hit.any() and one.start is not None and one.start < since]
     begins_later = _is_nearer(group, before, mean) if before else np.zeros_like(hit)
@@ -267,6 +278,16 @@ def _found(
             )
         )  # fmt: skip
     return found
+
+
+def _last_day(windows: Sequence[WindowCounts]) -> list[WindowCounts]:
+    """Return those of a span's windows, the last first, that hold its last day, in order of time.
+
+    Of part of a day the daily cycle cannot be told.
+    """
+    end = windows[0].end
+    rest = [one for one in windows[1:] if end and one.end and one.end > end - DAY]
+    return [windows[0], *rest][::-1]
 
 
 def _is_nearer(group: ReferenceDays, windows: Sequence[WindowCounts], mean: Numbers) -> Flags:

@@ -16,7 +16,8 @@ from datetime import datetime
 from driftline.baseline.predicate import Predicate
 from driftline.monitors.results.violation import Violation
 
-# Windows for which a cause is remembered: twice the longest span, which is told where it ends.
+# Windows for which a cause is remembered: twice the longest span, which is told where it ends. Of
+# short ones, of which the test of days judges longer spans, they are more.
 REMEMBERED_WINDOWS = 128
 DIGEST_BYTES = 8
 # They name the columns in words alone: those of the table, not of the violation.

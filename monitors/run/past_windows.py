@@ -12,7 +12,7 @@ from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, Annotation
-from driftline.monitors.day_test.day_test import day_scales
+from driftline.monitors.day_test.day_test import LEAST_SPAN, day_scales
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.spans import window_index
@@ -82,10 +82,18 @@ def read_history(
 
 
 def windows_read(window: Window) -> int:
-    """Return how many windows before one are read: more where a long span of days ends with it."""
+    """Return how many windows before one are read.
+
+    Where a span of days ends with it that is longer than others, its windows and those right before
+    it, which tell whether it began with the span.
+    """
     count = window_index(window.start, window.length) + 1
-    scales = [scale for scale in day_scales(window.length) if count % scale == 0]
-    return max(EARLIER_WINDOWS, max(scales, default=1) - 1)
+    scales = [
+        scale
+        for scale in day_scales(window.length)
+        if scale > SCALES[-1] and count % scale == 0 and scale * window.length >= LEAST_SPAN
+    ]
+    return EARLIER_WINDOWS + max(scales, default=0)
 
 
 def _days_before(
@@ -133,7 +141,7 @@ def read_told(
     query = (
         select(table.window_start, table.window_end, table.told_causes)
         .where(
-            *_judged_before(definition, baseline_version, window, REMEMBERED_WINDOWS),
+            *_judged_before(definition, baseline_version, window, _remembered(window.length)),
             table.window_end <= window.start,
         )
         .order_by(table.window_start)
@@ -147,6 +155,11 @@ def read_told(
             or timetable.has_window(Window(row.window_start, row.window_end))
         )
     )
+
+
+def _remembered(length: timedelta) -> int:
+    """Return how many windows a cause is remembered for: twice the longest span."""
+    return max(REMEMBERED_WINDOWS, 2 * day_scales(length)[-1])
 
 
 def recognize_causes(report: Report, told: Sequence[Mapping[str, datetime]]) -> Report:
@@ -193,7 +206,8 @@ def store_history(
     if history.warm_up is not None:
         # They may be all that shows how windows vary.
         warm_up_span = save(connection, history.key, window, report.suppressed_drift).span
-    oldest = moment_before(window.end, max(retention, SCALES[-1] * window.length))
+    longest = day_scales(window.length)[-1] * window.length
+    oldest = moment_before(window.end, max(retention, longest))
     forget(connection, history.key.monitor, oldest, save=warm_up_span)
 
 

@@ -170,6 +170,49 @@ def test_by_the_hour_a_cycle_that_lies_elsewhere_is_told_where_a_long_span_ends(
         assert again.p_value == pytest.approx(found[count]["temp"].p_value)
 
 
+def counted_hours(test: DayTest, part: pd.DataFrame, begin: datetime) -> list[WindowCounts]:
+    places = ((part["at"] - begin) // HOUR).to_numpy()
+    return [counted(test, rows, begin + at * HOUR, HOUR) for at, rows in part.groupby(places)]
+
+
+SPANS_BEGIN = datetime(1970, 1, 1, tzinfo=UTC) + 512 * HOUR * 942  # 8 January 2025.
+
+
+def test_steps_over_the_edges_of_windows_are_missed_by_none() -> None:
+    """Rows each quarter of an hour, whose value changes on the hour: within one it never steps."""
+    times = pd.date_range(SPANS_BEGIN - 90 * 24 * HOUR, periods=(90 * 24 + 128) * 4, freq="15min")
+    hourly = np.random.default_rng(2).normal(20, 3, len(times) // 4)
+    made = pd.DataFrame({"at": times, "load": np.repeat(hourly, 4)})
+    test = learnt_from(made[made["at"] < SPANS_BEGIN])
+    test = replace(test, length=HOUR, budget=Budget(1.0, 8766.0), scales=day_scales(HOUR))
+    windows = counted_hours(test, made[made["at"] >= SPANS_BEGIN], SPANS_BEGIN)
+
+    result = test.judge(windows[-1], windows[:-1])
+
+    assert result.findings == {}
+    assert result.judged == {"load"}
+
+
+@pytest.mark.parametrize("begins", [0, 128])
+def test_by_the_hour_a_cycle_that_moved_is_told_at_each_span_and_whether_it_began_with_one(
+    begins: int,
+) -> None:
+    made = sales("2024-10-01", 99 + 11, minutes=2)
+    moved = sales("2024-10-01", 99 + 11, moved_h=8, minutes=2)
+    since = SPANS_BEGIN + begins * HOUR
+    made["amount"] = made["amount"].where(made["at"] < since, moved["amount"])
+    test = learnt_from(made[made["at"] < SPANS_BEGIN])
+    test = replace(test, length=HOUR, budget=Budget(1.0, 8766.0), scales=day_scales(HOUR))
+    windows = counted_hours(test, made[made["at"] >= SPANS_BEGIN], SPANS_BEGIN)
+
+    first = test.judge(windows[127], windows[:127]).findings
+    second = test.judge(windows[255], windows[:255]).findings["amount"]
+
+    assert second.score in (CLOCK_COS, CLOCK_SIN)
+    assert bool(first) == (begins == 0)
+    assert second.begins_later == (begins > 0)
+
+
 def test_steps_are_not_compared_where_three_times_as_many_rows_come() -> None:
     thrice = [rows().assign(at=rows()["at"] + timedelta(minutes=20 * part)) for part in range(3)]
     part = pd.concat(thrice).sort_values("at", ignore_index=True)
@@ -190,10 +233,10 @@ def test_a_storm_of_a_day_is_no_finding() -> None:
     assert found(storm, weeks=1) == [{}]
 
 
-def sales(first: str, days: int, *, moved_h: int = 0) -> pd.DataFrame:
+def sales(first: str, days: int, *, moved_h: int = 0, minutes: int = 10) -> pd.DataFrame:
     """Draw the amounts of a shop, which follow the hours of Berlin."""
     rng = np.random.default_rng(1)
-    times = pd.date_range(first, periods=24 * 6 * days, freq="10min", tz="UTC")
+    times = pd.date_range(first, periods=1440 * days // minutes, freq=f"{minutes}min", tz="UTC")
     hours = times.tz_convert("Europe/Berlin").hour.to_numpy() - moved_h
     amounts = 40 - 8 * np.cos(2 * np.pi * (hours - 1) / 24) + rng.normal(0, 8, len(times))
     return pd.DataFrame({"at": times, "amount": amounts})

@@ -66,7 +66,7 @@ def connection(engine: Engine):
         yield connection
 
 
-@pytest.mark.parametrize(("count", "sums"), [(512, [64] * 7), (384, [64]), (383, []), (64, [])])
+@pytest.mark.parametrize(("count", "sums"), [(512, [64] * 7), (384, [64] * 2), (383, []), (64, [])])
 def test_where_a_long_span_of_hours_ends_the_days_of_all_its_windows_are_read(
     connection: Connection, reference: Baseline, count: int, sums: list[int]
 ) -> None:
@@ -199,9 +199,11 @@ def broken(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def told(engine: Engine, reference: Baseline):
-    def read_day(day: int, version: str = reference.version, **fields: object) -> int:
+    def read_day(
+        day: int, version: str = reference.version, *, length: timedelta = DAY, **fields: object
+    ) -> int:
         definition = replace(DEFINITION, **fields)
-        window = Window(START + day * DAY, START + (day + 1) * DAY)
+        window = Window(START + day * DAY, START + day * DAY + length)
         with engine.connect() as connection:
             return len(read_told(connection, definition, version, window))
 
@@ -217,6 +219,9 @@ def test_causes_are_remembered_of_one_endpoint_and_one_version_of_its_baseline(
     assert told(1) == 1
     assert told(1, endpoint="trains") == 0
     assert told(1, "another") == 0
+    # Twice the longest span of hours, 512 of them.
+    assert told(41, length=HOUR, schedule="external") == 1
+    assert told(44, length=HOUR, schedule="external") == 0
 
 
 def test_a_span_that_somebody_asked_for_tells_the_timetable_nothing(
