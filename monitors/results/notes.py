@@ -25,5 +25,6 @@ def missing_note(missing: Sequence[str]) -> str:
     """Return a sentence on columns that data lack; empty where they lack none."""
     if not missing:
         return ""
-    names = ", ".join(missing[:NAMED]) + (" and so on" if len(missing) > NAMED else "")
+    left = len(missing) - NAMED
+    names = ", ".join(missing[:NAMED]) + (f" and {left} more" if left > 0 else "")
     return f"not looked at, as the data lack {plural(len(missing), 'column')}: {names}"

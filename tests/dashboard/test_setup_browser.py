@@ -2,7 +2,9 @@
 
 import pytest
 from playwright.sync_api import expect
+from sqlalchemy import update
 
+from driftline.alerts.tables import channels
 from tests.dashboard.accessible import axe_faults
 from tests.dashboard.conftest import Visit
 from tests.dashboard.guarded import guarded
@@ -36,7 +38,10 @@ def test_what_the_bounds_of_a_baseline_would_have_done(visit):
         assert axe_faults(page) == []
 
 
-def test_a_channel_is_tested_and_a_disabled_one_enabled(visit_policed):
+def test_a_channel_is_tested_and_a_disabled_one_enabled(visit_policed, policed_site):
+    with policed_site.engine.begin() as connection:  # Others that use it may have enabled it.
+        off = {"enabled": False, "disabled_reason": "receiver answered 410 Gone"}
+        connection.execute(update(channels).where(channels.c.name == "gone").values(**off))
     seen = visit_policed()
     with journey(seen, "/", clicks=4) as page:
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Setup").click()

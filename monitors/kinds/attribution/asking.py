@@ -50,9 +50,15 @@ def taking_tables(predict: Callable[..., object], rows: pa.Table) -> Predictor:
 
 
 def classes_of(predict: Callable[..., object]) -> tuple[str, ...]:
-    """Return the classes of the fitted estimator whose method this is, in their order, if any."""
-    found = getattr(getattr(predict, "__self__", None), "classes_", None)
-    return () if found is None else tuple(class_text(one) for one in np.asarray(found).tolist())
+    """Return the classes, in order, of the estimator whose method for probabilities this is.
+
+    Of other methods outputs are no classes: labels of several outputs, scores of pairs of classes.
+    """
+    owner, name = getattr(predict, "__self__", None), getattr(predict, "__name__", "")
+    found = getattr(owner, "classes_", None)
+    if name not in ("predict_proba", "predict_log_proba") or not isinstance(found, np.ndarray):
+        return ()
+    return tuple(class_text(one) for one in found.tolist()) if found.ndim == 1 else ()
 
 
 def _form_of(predict: Callable[..., object], rows: pa.Table) -> Form:

@@ -200,11 +200,13 @@ def _with_any_label(table: pa.Table, expected: Expectation, reference: Answers) 
 
 
 def _why_equal(reference: Answers, scored: Answers) -> str:
-    """Return why predictions of a model that answers the same to all rows say nothing of it."""
+    """Return why predictions say nothing of a model that answers, or answered, the same to all."""
     said, usual = (
         (one.answer if one.probability is None else one.probability).reshape(len(one), -1)
         for one in (scored, reference)
     )
+    if len(usual) and (usual == usual[0]).all():
+        return "the predictions of the reference are all equal"
     if (said != said[0]).any():
         return ""
     share = float((usual == said[0]).all(axis=1).mean())

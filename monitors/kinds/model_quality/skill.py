@@ -177,7 +177,12 @@ def judge_metric(
     origin = forward(start, math.inf, scale)
     if reference is not None and not is_own and scale in ("share", "score"):
         origin, doubt = _few_failures(start, reference, is_lower=constraint.is_lower, alpha=alpha)
-        variance = max(variance, own + doubt)
+        if law.blocks:
+            variance = max(variance, own + doubt)
+        elif doubt:
+            # Near 1 the window's own variance has no end: that of as many rows at the reference's.
+            share = float(special.expit(origin))
+            variance = min(own, _variance_at(share, window)) + doubt
     variance = max(variance, TINY**2)
     away = side * (origin - value)
     if law.blocks:

@@ -8,6 +8,7 @@ from scipy import stats
 
 import driftline as dl
 from driftline.errors import InputError
+from driftline.monitors.results.metric import MetricResult
 
 
 def scored(random: np.random.Generator, rows: int, right: float = 1.0) -> pa.Table:
@@ -36,6 +37,43 @@ def test_a_reference_without_a_failure_is_no_proof_that_there_are_none() -> None
     alpha = usual.details["alpha"]["accuracy"]
     assert accuracy.bound == pytest.approx(stats.beta.ppf(alpha, 100, 1), abs=0.01)
     assert not bad.passed
+
+
+@pytest.mark.parametrize(("reference_rows", "failures"), [(100, 0), (100, 1), (1_000, 0)])
+def test_beside_few_failures_more_rows_of_a_window_are_judged_no_worse(
+    reference_rows: int, failures: int
+) -> None:
+    def exact(rows: int, wrong: int) -> pa.Table:
+        label = np.arange(rows) % 2
+        said = label.copy()
+        said[:wrong] = 1 - said[:wrong]
+        return pa.table({"x": np.arange(rows) % 7, "y": label, "said": said})
+
+    baseline = dl.Baseline.fit(exact(reference_rows, failures), **OF_TWO)
+
+    def accuracy(rows: int, wrong: int) -> MetricResult:
+        report = dl.check(exact(rows, wrong), baseline, kind="model-quality")
+        return next(one for one in report.metrics if one.name == "accuracy")
+
+    found = [accuracy(rows, 0) for rows in (200, 500, 2_000, 50_000)]
+
+    bounds = [one.bound for one in found]
+    assert None not in bounds, [one.note for one in found]
+    assert bounds == sorted(bounds)
+    assert accuracy(50_000, 12_500).violated
+
+
+def test_estimates_of_a_reference_that_answered_the_same_to_all_are_none() -> None:
+    random = np.random.default_rng(4)
+    probability = random.random(2_000)
+    label = (random.random(2_000) < probability).astype(int)
+    same = pa.table({"y": label, "s": np.full(2_000, 0.5)})
+    baseline = dl.Baseline.fit(same, label="y", probability="s", positive="1")
+
+    report = dl.check(pa.table({"s": probability}), baseline, kind="model-quality")
+
+    assert "the predictions of the reference are all equal" in str(report.details)
+    assert [one.value for one in report.metrics if one.name == "estimated_auc"] == [None]
 
 
 def test_fewer_than_thirty_rows_of_a_reference_bound_nothing() -> None:

@@ -13,10 +13,11 @@ from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from sklearn.tree import DecisionTreeClassifier
 
 import driftline as dl
 from driftline.errors import InputError
-from driftline.monitors.kinds.attribution.asking import taking_tables
+from driftline.monitors.kinds.attribution.asking import classes_of, taking_tables
 
 
 def frame(rows: int = 300) -> pd.DataFrame:
@@ -59,6 +60,24 @@ def test_methods_of_estimators_are_explained_as_they_are() -> None:
     for predict in (model.predict_proba, lambda rows: model.predict_proba(rows)[:, 1]):
         baseline = dl.Baseline.fit(FRAME, predict=predict)
         assert dl.check(FRAME, baseline, predict=predict).passed
+
+
+def test_outputs_are_named_by_classes_only_where_they_are_their_probabilities() -> None:
+    one = LogisticRegression().fit(NUMBERS, np.where(TRUTH > 0, "late", "on time"))
+    labels = np.c_[TRUTH > 0, NUMBERS.a > 0].astype(int)
+    both, swapped = (
+        DecisionTreeClassifier(max_depth=3, random_state=0).fit(NUMBERS, found)
+        for found in (labels, labels[:, ::-1])
+    )
+    uneven = DecisionTreeClassifier(max_depth=3).fit(NUMBERS, labels + np.r_[2, [0] * 299][:, None])
+
+    assert classes_of(one.predict_proba) == ("late", "on time")
+    assert [classes_of(found) for found in (one.predict, both.predict, uneven.predict)] == [()] * 3
+    # Of two outputs each is judged: they took each other's place.
+    report = dl.check(
+        NUMBERS, dl.Baseline.fit(NUMBERS, predict=both.predict), predict=swapped.predict
+    )
+    assert not report.passed
 
 
 def test_a_function_that_takes_no_form_is_one_sentence() -> None:
