@@ -1,40 +1,37 @@
-"""What a process keeps of the memory that commits to tables have used."""
+"""How the libraries of a process are told to allocate; bench/hosting_soak.md has what it saves."""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
-from pathlib import Path
 
-COMMITS = """
-import sys
-from pathlib import Path
+import pytest
 
-from driftline.app.allocator import choose_allocators
+CHOSEN = """
+import json, os, sys
 
+from driftline.app.allocator import VARIABLES, choose_allocators
+
+assert not {"deltalake", "pyarrow"} & set(sys.modules), "they read it when they are loaded"
 choose_allocators()
-
-import pyarrow as pa
-from driftline.capture.tables.dataset import Dataset, table_schema
-
-def anonymous_kib():
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
-
-dataset = Dataset(sys.argv[1], "flights")
-rows = pa.Table.from_pylist([{"event_date": "2026-01-01"}], table_schema(None))
-dataset.append(rows, {"spool": 1})
-before = anonymous_kib()
-for number in range(2, 120):  # The log is longest before its checkpoint, at the hundredth.
-    dataset.append(rows, {"spool": number})
-print(anonymous_kib() - before)
+print(json.dumps({name: os.environ[name] for name in VARIABLES}))
 """
+POOL, CONF = "ARROW_DEFAULT_MEMORY_POOL", "_RJEM_MALLOC_CONF"
 
 
-def test_commits_to_a_table_leave_little_memory_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("given", "pool"), [({}, "system"), ({POOL: "mimalloc"}, "mimalloc")])
+def test_libraries_are_told_to_keep_little_before_they_are_loaded(
+    given: dict[str, str], pool: str
+) -> None:
+    others = {name: value for name, value in os.environ.items() if name not in (POOL, CONF)}
     told = subprocess.run(
-        [sys.executable, "-c", COMMITS, str(tmp_path)],
-        check=True, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", CHOSEN],
+        check=True, stdout=subprocess.PIPE, text=True, env=others | given,
     )  # fmt: skip
 
-    assert int(told.stdout) < 15 << 10  # 33 to 37 MiB where delta-rs allocates as it comes.
+    chosen = json.loads(told.stdout)
+
+    assert chosen[POOL] == pool, "whoever sets it decides"
+    assert {"narenas:1", "tcache:false"} <= set(chosen[CONF].split(","))
