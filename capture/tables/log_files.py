@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,20 +31,21 @@ _LAST_CHECKPOINT = "_last_checkpoint"
 _RECENT = 100
 
 
-def sync_entries(table: str, first: int, last: int | None = None) -> bool:
-    """Put entries of a log on the disk, and their names; return whether one made a checkpoint.
+def sync_entries(table: str, first: int) -> bool:
+    """Put entries of a log from one on, and their names, on the disk.
 
-    ``last``: None for all that follow the first.
+    Return whether one made a checkpoint. Where one has taken the place of the first entries, those
+    that are left are synced.
     """
     folder = Path(table, LOG)
+    return _sync(folder, _versions_from(folder, first))
+
+
+def _sync(folder: Path, versions: Iterable[int]) -> bool:
     has_checkpoint = False
-    for version in count(first) if last is None else range(first, last + 1):
-        try:
+    for version in versions:
+        with suppress(FileNotFoundError):  # A checkpoint has taken its place just now.
             sync_path(_entry(folder, version))
-        except FileNotFoundError:
-            if last is None:
-                break
-            # Else a checkpoint has taken its place.
         with suppress(FileNotFoundError):
             sync_path(folder / f"{version:020d}{_CHECKPOINT}")
             sync_path(folder / _LAST_CHECKPOINT)
@@ -66,9 +67,7 @@ def secure(table: str) -> list[str]:
     damaged = damaged_entries(table)
     for name in damaged:
         _replace(folder, name)
-    for version in _versions(folder):
-        if version >= newest:
-            sync_entries(table, version, version)
+    _sync(folder, (version for version in _versions(folder) if version >= newest))
     sync_path(table)
     return damaged
 
@@ -103,6 +102,14 @@ def _entry(folder: Path, version: int) -> Path:
 def _versions(folder: Path) -> Iterator[int]:
     names = sorted(path.name for path in folder.glob("*.json"))
     return (int(name[:20]) for name in names if name[:20].isdecimal())
+
+
+def _versions_from(folder: Path, first: int) -> Iterator[int]:
+    """Yield the versions of entries from one on; the folder may hold a day of older ones."""
+    if _entry(folder, first).exists():
+        yield from takewhile(lambda version: _entry(folder, version).exists(), count(first))
+    else:
+        yield from (version for version in _versions(folder) if version > first)
 
 
 def _size(path: Path) -> int | None:

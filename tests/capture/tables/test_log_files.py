@@ -181,3 +181,25 @@ def test_processes_that_mend_one_table_at_once_stand_in_nobodys_way(log: Path) -
 
     assert not list(log.glob("*.new"))
     assert {(log / name).read_bytes() for name in kept_entries(table)} == {TORN}
+
+
+@pytest.mark.parametrize(
+    ("gone", "first", "synced"),
+    [([], 2, [2, 3, 4]), ([0, 1, 2], 2, [3, 4]), ([0, 1, 2, 3, 4], 5, []), ([0], 0, [1, 2, 3, 4])],
+)
+def test_entries_that_are_left_are_synced_where_a_checkpoint_took_the_place_of_the_first(
+    log: Path, monkeypatch: pytest.MonkeyPatch, gone: list[int], first: int, synced: list[int]
+) -> None:
+    for path in log.glob("*.json"):
+        path.unlink()
+    for version in range(5):
+        if version not in gone:
+            (log / f"{version:020d}.json").write_text("{}")
+    seen: list[str] = []
+    monkeypatch.setattr(log_files, "sync_path", lambda path: seen.append(path.name))
+
+    log_files.sync_entries(str(log.parent), first)
+
+    entries = [name for name in seen if name.endswith(".json")]
+    assert entries == [f"{version:020d}.json" for version in synced]
+    assert seen[-1] == log.name, "their names, too"
