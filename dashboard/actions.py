@@ -34,6 +34,9 @@ Send = Callable[[str, str, Mapping[str, Any] | None], Mapping[str, Any]]
 It raises our own errors, with the server's sentence.
 """
 
+Action = Callable[[Send, Mapping[str, object]], str]
+"""Carries out what a button asks for, given its values; returns the sentence to be shown."""
+
 
 class SendAs(Protocol):
     """Sends a request as `Send` does, with the secret of whom it is from."""
@@ -72,11 +75,15 @@ class Actions:
     def __init__(self, send: SendAs | None, now: Callable[[], datetime]) -> None:
         self._send = send
         self._now = now
-        self._known: dict[str, Callable[[Send, Mapping[str, object]], str]] = {
-            "silence": self._silence, "expire": _expire, "redeliver": _redeliver,
-            "switch": _switch, "test": _test, "mark": _mark, "unmark": _unmark,
-            "accept": _accept, "rebase": _rebase, "promote": _promote, "cancel": _cancel,
-            "queue": _queue, "enable": _enable, "revoke": _revoke,
+        self._known: dict[str, Action] = {
+            "silence": self._silence, "redeliver": _redeliver, "switch": _switch, "test": _test,
+            "mark": _mark, "unmark": _unmark, "accept": _accept, "rebase": _rebase,
+            "promote": _promote, "cancel": _cancel, "queue": _queue,
+            "expire": _asking("name", "POST", "silences/{}/expire",
+                "Silence {} has ended; what it suppressed and is still true is sent."),
+            "enable": _asking("channel", "POST", "channels/{}/enable", "{} is enabled."),
+            "revoke": _asking("token", "DELETE", "tokens/{}",
+                "{} is revoked; servers refuse it some seconds later at most."),
         }  # fmt: skip
 
     def run(self, name: str, given: object, secret: str | None = None) -> tuple[int, str]:
@@ -126,10 +133,15 @@ class Actions:
         return f"Silenced until {moment(end)}, as {name}."
 
 
-def _expire(send: Send, given: Mapping[str, object]) -> str:
-    name = _wanted(given, "name")
-    send("POST", f"/api/v1/silences/{_step(name)}/expire", None)
-    return f"Silence {name} has ended; what it suppressed and is still true is sent."
+def _asking(kind: str, method: str, path: str, words: str) -> Action:
+    """Return what asks the server one thing of a named ``kind``; path and words hold its name."""
+
+    def act(send: Send, given: Mapping[str, object]) -> str:
+        name = _wanted(given, kind)
+        send(method, f"/api/v1/{path.format(_step(name))}", None)
+        return words.format(name)
+
+    return act
 
 
 def _redeliver(send: Send, given: Mapping[str, object]) -> str:
@@ -154,18 +166,6 @@ def _test(send: Send, given: Mapping[str, object]) -> str:
         raise UnavailableError(f"{name} did not take the test message: {said}")
     took = f"{found.get('duration_ms')} ms"
     return f"{name} took the test message in {took}" + f" ({said})." * bool(found.get("status"))
-
-
-def _enable(send: Send, given: Mapping[str, object]) -> str:
-    name = _wanted(given, "channel")
-    send("POST", f"/api/v1/channels/{_step(name)}/enable", None)
-    return f"{name} is enabled."
-
-
-def _revoke(send: Send, given: Mapping[str, object]) -> str:
-    name = _wanted(given, "token")
-    send("DELETE", f"/api/v1/tokens/{_step(name)}", None)
-    return f"{name} is revoked; servers refuse it some seconds later at most."
 
 
 def _mark(send: Send, given: Mapping[str, object]) -> str:

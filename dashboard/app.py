@@ -214,7 +214,7 @@ def _is_there(stores: Stores, address: Address) -> bool:
 
 
 def _refused(address: Address) -> html.Div | None:
-    """Say that a page takes a role that whoever asks has not; None where it is for them."""
+    """Draw why a page is not for whoever asks, who lacks a role; None where it is."""
     role, title = _ROLES.get(address.page, ("viewer", ""))
     if address.page == "setup":
         role, title = PLACE_ROLES.get(f"/setup/{address.tab}", role), setup.NAMES[address.tab]

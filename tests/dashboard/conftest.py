@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
+from driftline.access.principal import ANYBODY, CURRENT, Principal
 from driftline.app.listener import Server, listen
 from driftline.app.settings.settings import describe, load
 from driftline.dashboard.app import DashboardContext, create_app
@@ -73,6 +74,20 @@ def policed_site(tmp_path_factory):
 def policed_address(policed_site):
     with serving(policed_site) as found:
         yield found
+
+
+@pytest.fixture
+def as_role():
+    """Be somebody of a role from now on; "anybody" where nobody is asked."""
+    marks = []
+
+    def be(role):
+        who = ANYBODY if role == "anybody" else Principal("ana", frozenset({role}), via="session")
+        marks.append(CURRENT.set(who))
+
+    yield be
+    for mark in reversed(marks):
+        CURRENT.reset(mark)
 
 
 @contextmanager

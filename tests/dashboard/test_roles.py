@@ -7,7 +7,7 @@ import pytest
 from dash import html
 
 from driftline.access.logins import NOTE
-from driftline.access.principal import ANYBODY, CURRENT, Principal
+from driftline.access.principal import Principal
 from driftline.dashboard.address import column_link, monitor_link, parse
 from driftline.dashboard.app import render
 from driftline.dashboard.queries.stores import Stores
@@ -20,19 +20,6 @@ from tests.dashboard.test_http import CALL, body_for
 @pytest.fixture(scope="module")
 def stores(seeded):
     return Stores(seeded.engine, seeded.root, seeded.now)
-
-
-@pytest.fixture
-def as_role():
-    marks = []
-
-    def be(role):
-        who = ANYBODY if role == "anybody" else Principal("ana", frozenset({role}), via="session")
-        marks.append(CURRENT.set(who))
-
-    yield be
-    for mark in reversed(marks):
-        CURRENT.reset(mark)
 
 
 def drawn(stores, address):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import plotly.utils
 import pytest
 
-from driftline.access.principal import CURRENT, Principal
+from driftline.access.principal import Principal
 from driftline.baseline import store
 from driftline.dashboard.actions import Actions
 from driftline.dashboard.address import Address, baseline_link, parse
@@ -28,14 +28,6 @@ TABS = {"": "viewer", "channels": "viewer", "settings": "operator", "tokens": "a
 @pytest.fixture(scope="module")
 def stores(seeded):
     return Stores(seeded.engine, seeded.root, seeded.now)
-
-
-@pytest.fixture
-def as_role():
-    marks = []
-    yield lambda role: marks.append(CURRENT.set(Principal("ana", frozenset({role}), via="session")))
-    for mark in reversed(marks):
-        CURRENT.reset(mark)
 
 
 def said(stores, address):
