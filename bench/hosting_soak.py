@@ -150,10 +150,7 @@ class Callers:
             due = began + number * period_s
             if form == "serverless":  # As many requests, in bursts.
                 due = _in_bursts(began, number * period_s)
-            left_s = due - time.monotonic()
-            if left_s > IDLE_S:
-                link.close()  # The server closes connections that are idle for longer.
-            if self.stop.wait(max(0.0, left_s)):
+            if self.stop.wait(max(0.0, due - time.monotonic())):
                 break
             link.request("POST", path, ROW, next(headers))
             answer = link.getresponse()

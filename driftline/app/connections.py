@@ -13,7 +13,7 @@ import resource
 import ssl
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from uvicorn.server import Protocols
@@ -24,8 +24,11 @@ else:
 
 log = logging.getLogger(__name__)
 
-# Within which the head of a request must be whole, counted from the connection or the last answer.
+# Within which the head of a request must be whole, counted from the connection or its first byte.
 IDLE_S = 10.0
+# For which a connection is kept after an answer, by uvicorn's own timer. Load balancers keep theirs
+# for 60 s: one that is closed just as the next request comes is a request that failed.
+KEPT_S = 75
 # Within which a body must be whole, and some of an answer be taken; the server answers 408 sooner.
 STALLED_S = 120.0
 _MOST = 4096
@@ -33,8 +36,14 @@ _TOLD_EVERY_S = 60.0
 # What asyncio says of each connection that it cannot accept.
 _SHORTAGE = "socket.accept() out of system resource"
 
-# Whether it is idle, the request, and how much of the answer is not taken.
-Wait = tuple[bool, object, int]
+
+class _Wait(NamedTuple):
+    """What a connection waits for from its client; the same again where nothing came of it."""
+
+    is_idle: bool
+    is_kept: bool  # Answered, and nothing came since.
+    request: object
+    untaken: int  # Bytes of the answer.
 
 
 def most_connections() -> int:
@@ -63,7 +72,7 @@ class Connections(set[Connection]):
         self._idle_s, self._stalled_s = idle_s, stalled_s
         self._monotonic = monotonic
         # What each waited for when it was last looked at, and since when.
-        self._waits: dict[Connection, tuple[Wait | None, float]] = {}
+        self._waits: dict[Connection, tuple[_Wait | None, float]] = {}
         self._closed = self._shortages = 0
         self._is_full = False
         self._told_s = -_TOLD_EVERY_S
@@ -71,7 +80,7 @@ class Connections(set[Connection]):
     def add(self, connection: Connection, /) -> None:
         """Take a connection; others make room for one above the limit."""
         super().add(connection)
-        self._waits[connection] = ((True, None, 0), self._monotonic())
+        self._waits[connection] = (_Wait(True, False, None, 0), self._monotonic())
         if len(self) > self._room:
             self._make_room_soon(is_short=False)
 
@@ -84,7 +93,9 @@ class Connections(set[Connection]):
             last, since_s = before.get(connection, (None, now))
             if wait is None or wait != last:
                 since_s = now
-            elif now - since_s > (self._idle_s if wait[0] else self._stalled_s):
+            elif wait.is_kept:
+                pass  # Its end is uvicorn's.
+            elif now - since_s > (self._idle_s if wait.is_idle else self._stalled_s):
                 connection.transport.abort()
             self._waits[connection] = wait, since_s
         self._tell(now)
@@ -121,7 +132,7 @@ class Connections(set[Connection]):
 
     def _order(self, connection: Connection) -> tuple[bool, float]:
         wait, since_s = self._waits[connection]
-        return wait is not None and not wait[0], since_s
+        return wait is not None and not wait.is_idle, since_s
 
     def _tell(self, now: float) -> None:
         """Log once a minute what was closed to make room."""
@@ -184,9 +195,12 @@ class Handshake(asyncio.Protocol):
             self._protocol.data_received(data)
 
 
-def _wait_of(connection: Connection) -> Wait | None:
+def _wait_of(connection: Connection) -> _Wait | None:
     """Return what a connection waits for from its client; None while it is we who work."""
     request: Any = getattr(connection, "cycle", None)
     untaken = connection.transport.get_write_buffer_size()
     is_idle = (request is None or request.response_complete) and not untaken
-    return (is_idle, request, untaken) if is_idle or untaken or request.more_body else None
+    is_kept = is_idle and getattr(connection, "is_between_requests", False)
+    if is_idle or untaken or request.more_body:
+        return _Wait(is_idle, is_kept, request, untaken)
+    return None

@@ -27,6 +27,7 @@ class HTTPProtocol(HttpToolsProtocol):
     _pending = 0  # Bytes since the parser last gave a head, a part of a body or an end.
     _head_bytes = 0
     _is_in_head = True
+    is_between_requests = False  # One was read, and nothing of the next.
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
@@ -37,7 +38,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin with a request."""
-        self._head_bytes, self._is_in_head = 0, True
+        self._head_bytes, self._is_in_head, self.is_between_requests = 0, True, False
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -63,7 +64,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""
-        self._pending = 0
+        self._pending, self.is_between_requests = 0, True
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

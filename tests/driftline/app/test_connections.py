@@ -7,8 +7,10 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import trustme
@@ -147,6 +149,43 @@ def test_a_request_that_is_worked_on_waits_for_nobody() -> None:
         slow.close()
 
 
+def test_after_an_answer_a_connection_is_kept_until_the_next_request() -> None:
+    with _running(Connections(10, idle_s=0.1), _App()) as port:
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        first = _ask(client), client.sock.getsockname()
+        for _ in range(3):
+            with _connect(port) as idle:
+                assert _is_ended(idle)
+        second = _ask(client), client.sock.getsockname()
+
+        assert first == second
+        client.close()
+
+
+@dataclass(eq=False)
+class _Answered:
+    """A connection after its first answer."""
+
+    is_between_requests: bool = True
+    cycle: Any = field(default_factory=lambda: Mock(response_complete=True))
+    transport: Any = field(default_factory=lambda: Mock(get_write_buffer_size=Mock(return_value=0)))
+
+
+def test_a_head_that_begins_long_after_an_answer_has_the_time_of_a_first_one() -> None:
+    now = [0.0]
+    connections, connection = Connections(10, monotonic=lambda: now[0]), _Answered()
+    connections.add(connection)
+
+    def is_closed(at: float) -> bool:
+        now[0] = at
+        connections.sweep()
+        return bool(connection.transport.abort.called)
+
+    assert [is_closed(0), is_closed(60)] == [False, False]
+    connection.is_between_requests = False  # A part of a head came.
+    assert [is_closed(61), is_closed(70), is_closed(72)] == [False, False, True]
+
+
 def test_above_the_limit_those_idle_for_longest_make_room() -> None:
     with _running(Connections(10), _App()) as port, ExitStack() as kept:
         idle = [kept.enter_context(_connect(port)) for _ in range(30)]
@@ -241,11 +280,10 @@ def test_a_request_that_comes_with_the_end_of_the_handshake_is_answered(
         connection.sendall(sent.read())
         answer = b""
         while not answer.endswith(b"\r\n\r\n4"):
-            received.write(connection.recv(1 << 16))
             try:
                 answer += client.read(1 << 16)
             except ssl.SSLWantReadError:
-                continue
+                received.write(connection.recv(1 << 16))
 
     assert answer.startswith(b"HTTP/1.1 200")
 
