@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
 
 from tests.journeys.conftest import driftline
 
@@ -105,6 +108,29 @@ def test_attributions_that_are_ready_are_compared(tmp_path: Path) -> None:
     assert same.returncode == 0, same.stderr
     assert other.returncode == 1, other.stderr
     assert "income" in json.loads(other.stdout)["cause"]
+
+
+def test_a_model_answers_for_the_class_that_its_reference_was_explained_for(
+    tmp_path: Path,
+) -> None:
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame(random.normal(size=(300, 2)), columns=["age", "income"])
+    answers = np.where(rows["age"] > 0, "approved", "denied")
+    skops.io.dump(LogisticRegression().fit(rows, answers), tmp_path / "m.skops")
+    rows.to_parquet(tmp_path / "rows.parquet")
+    made = driftline(
+        "baseline", "rows.parquet", "--kind", "attribution", "--model", "m.skops",
+        "--positive", "approved", "-o", "b", cwd=tmp_path,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    again = ("check", "rows.parquet", "--baseline", "b", "--model", "m.skops", "--json")
+
+    found = driftline(*again, cwd=tmp_path)
+    other = driftline(*again, "--positive", "denied", cwd=tmp_path)
+
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["details"]["positive"] == "approved"
+    assert json.loads(other.stdout)["details"]["positive"] == "denied"
 
 
 def test_each_format_says_the_same_and_ends_with_the_same_code(adult: Path) -> None:

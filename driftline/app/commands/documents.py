@@ -299,16 +299,18 @@ def check(
     """
     start_lean()
     from driftline.app.commands.formats import formats_of, show
-    from driftline.monitors.check import check_roles
+    from driftline.monitors.check import check_roles, opened_baseline
 
     formats = formats_of(formatted, as_json=as_json, output=output)
     options.open_places(*data, reference, output or "")
     _refuse_place(output)
     named = _named_at_check(roles, config)
-    with _asking(model, named) as predict, progress("check") as advance:
+    known = opened_baseline(reference)
+    asked = named if model is None else _answering_as(named, known)
+    with _asking(model, asked) as predict, progress("check") as advance:
         report = check_roles(
             files_of(data, dialect),
-            reference,
+            known,
             named,
             kind=None if kind is None else kind.name,
             predict=predict,
@@ -379,6 +381,15 @@ def _refuse_place(output: str | None) -> None:
 
     if output is not None:
         refuse_baseline(locate(output))
+
+
+def _answering_as(roles: Roles, baseline: Baseline) -> Roles:
+    """Have a model answer for the class that its reference was explained for, unless named."""
+    from driftline.monitors.kinds.attribution.importance import Attributions
+
+    if roles.positives or baseline.attributions is None:
+        return roles
+    return replace(roles, positive=Attributions.from_arrow(baseline.attributions).positive or None)
 
 
 @contextmanager

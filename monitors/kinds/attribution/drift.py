@@ -178,7 +178,8 @@ def compare(
     spread: Spread | None = None,
 ) -> Comparison:
     """Measure and test one output of a model."""
-    is_judged = window.count == 0 or window.count >= MIN_ROWS
+    # None are of a document, whose means count as exact.
+    is_judged = all(one.count == 0 or one.count >= MIN_ROWS for one in (reference, window))
     width = len(reference.features)
     found = float(ndcg(reference.mean, window.mean)[0]) if width > 1 else math.nan
     if math.isnan(found) or not is_judged or window.total <= 0:

@@ -36,9 +36,9 @@ from driftline.monitors.kinds.attribution.explaining import (
     Explained,
     ModelPredictor,
     ServedPredictor,
-    TwoClassPredictor,
     affordable_rows,
     explain_rows,
+    positive_of,
     read_given,
     unnamed_labels,
 )
@@ -187,8 +187,7 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
     found, total = _explained(context, stored, predict, method)
     reason = stored.making.difference(found.making)
     change, unit = stored.making.changed_model(found.making), found.making.units
-    positive = predict.positive if isinstance(predict, TwoClassPredictor) else ""
-    swap = _swap_note(context, predict)
+    swap, positive = _swap_note(context, predict), positive_of(predict)
     seen = replace(_seen(found, total), change=change, swap_note=swap, positive=positive)
     if change:
         seen = replace(seen, units_note="incomparable: another model")

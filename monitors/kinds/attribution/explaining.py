@@ -207,6 +207,7 @@ def explain_reference(
     if explained.making.method != PERMUTATION:
         own = _permuted(limit, moved, chosen, hours, behind, predict)
         found = replace(found, permuted=_kept(own, behind))
+    found = replace(found, positive=positive_of(predict))
     return replace(baseline, attributions=found.to_arrow())
 
 
@@ -300,6 +301,11 @@ def explain_rows(
         places=np.flatnonzero(is_number),
         asked_count=len(is_number),
     )
+
+
+def positive_of(predict: Predictor) -> str:
+    """Return the class that a model answers for, of two; "" where that is not known."""
+    return predict.positive if isinstance(predict, TwoClassPredictor) else ""
 
 
 def unnamed_labels(count: int) -> tuple[str, ...]:

@@ -151,6 +151,8 @@ class Attributions:
     # Some of the rows by permutations, which any model can be asked for: what a model is compared
     # with that does not offer the method. None where that is the method, and in older baselines.
     permuted: Attributions | None = None
+    # The class that the only output is about, of two; "" where there are not two, or it is unknown.
+    positive: str = ""
 
     @property
     def time_us(self) -> NDArray[np.int64] | None:
@@ -180,6 +182,7 @@ class Attributions:
             "labels": list(self.labels),
             "expected": dict(self.expected),
             "making": asdict(self.making),
+            **({"positive": self.positive} if self.positive else {}),
             "background": _to_text(self.background),
             "tails": {
                 label: {str(size): [tail.threshold, tail.excess] for size, tail in tails.items()}
@@ -226,6 +229,7 @@ class Attributions:
             },
             hours=None if hours is None else hours[: len(parts[0])],
             permuted=cls.from_arrow(from_ipc(metadata[PERMUTED])) if PERMUTED in metadata else None,
+            positive=notes.get("positive", ""),
         )
 
 

@@ -65,6 +65,19 @@ def test_a_reference_without_a_change_passes_and_is_told_in_numbers(
     assert [one["feature"] for one in details["ranking"]["label0"]["reference"]][:2] == ["a", "b"]
 
 
+@pytest.mark.parametrize("count", [1, 29])
+def test_a_reference_of_too_few_rows_judges_nothing(rng: np.random.Generator, count: int) -> None:
+    rows = weather(rng, count)
+    few = explain_reference(open_source(rows), Baseline.fit(rows), model, background=5)
+
+    report = judged(few, weather(rng, 1_000, a=4.0), predict=model)
+
+    assert not report.decided
+    assert not any(one.judged for one in report.metrics)
+    assert {one.note for one in report.metrics} == {"insufficient_data"}
+    assert "too few to judge" in report.summary
+
+
 def test_rows_without_a_number_are_left_out_and_counted(
     reference: Baseline, rng: np.random.Generator
 ) -> None:
