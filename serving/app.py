@@ -82,7 +82,7 @@ def create_app(context: ServerContext) -> App:
     reconciler = EndpointReconciler(context)
     health = Health(context)
     exposition = Exposition(context, lambda: tap.counters, health=health)
-    traffic = Traffic(context.engine, context.now, reconciler.loaded_models)
+    traffic = Traffic(context.engine, context.now, reconciler.workers)
     exposition.count("driftline_traffic_", lambda: traffic.counters, COUNTED)
 
     def observe(answered: Answered, seconds: float) -> None:

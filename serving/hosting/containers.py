@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,6 +47,11 @@ class ContainersPool(Pool):
         """Whether a request can be answered now; of containers that are named, by one of them."""
         found = [one.pool.is_ready for one in self._containers.values()]
         return all(found) if self.launch.is_serial else any(found)
+
+    @property
+    def parts(self) -> Mapping[str, Pool]:
+        """The pools of its containers, by hostname."""
+        return {hostname: one.pool for hostname, one in self._containers.items()}
 
     @property
     def process_ids(self) -> list[int]:

@@ -37,6 +37,7 @@ from driftline.serving.hosting.pool import DRAIN_S, Pool
 from driftline.serving.hosting.pools import launch_of, limits_of, make_pool
 from driftline.serving.hosting.rehearsal import Rehearsals
 from driftline.serving.hosting.routing import Route, ServedEndpoint
+from driftline.serving.hosting.usage import Workers
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import DesiredVariant, list_desired, list_foreign
 from driftline.serving.resources.model_uses import leave, say_used, unused
@@ -224,12 +225,19 @@ class EndpointReconciler:
             )
         return found
 
-    def loaded_models(self) -> list[tuple[str, str, list[int]]]:
-        """Return endpoint, variant and the models of each worker, where there are many models."""
+    def workers(self) -> list[Workers]:
+        """Return the workers of each variant, of its containers each by itself."""
         return [
-            (route.desired.endpoint, route.desired.name, route.pool.model_counts)
+            Workers(
+                route.desired.endpoint,
+                route.desired.name,
+                pool.process_ids,
+                hostname,
+                pool.launch.memory_bytes,
+                () if route.desired.many is None else tuple(pool.model_counts),
+            )
             for route in self._routes.values()
-            if route.desired.many is not None
+            for hostname, pool in route.pool.parts.items()
         ]
 
     @property

@@ -117,6 +117,11 @@ class Pool:
         return len(self._children)
 
     @property
+    def parts(self) -> Mapping[str, Pool]:
+        """The pools of its containers, by hostname; itself where it has none."""
+        return {"": self}
+
+    @property
     def process_ids(self) -> list[int]:
         """The process numbers of the workers that can answer now."""
         return [child.process_id for child in self._children]

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -28,6 +28,7 @@ from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.distribution import EXACT_MAX, Distribution
 from driftline.errors import DriftlineError
 from driftline.monitors.kind import OWN_METRICS
+from driftline.serving.hosting.usage import Meter, Used, Workers
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ class _Container:
     count: int = 0
     caller_errors: int = 0
     server_errors: int = 0
+    used: list[Used] = field(default_factory=list)  # Of each worker.
 
     def note(self, seconds: float, status: int) -> None:
         """Count an answer."""
@@ -128,6 +130,7 @@ class _Minute:
     count: int = 0
     caller_errors: int = 0
     server_errors: int = 0
+    model_errors: int = 0
     dropped: int = 0
     throttled: int = 0
     setup: _Times = field(default_factory=_Times)
@@ -137,8 +140,17 @@ class _Minute:
     hits: int = 0
     misses: int = 0
     loading: dict[str, _Times] = field(default_factory=dict)
-    loaded: list[int] = field(default_factory=list)  # Models of each worker.
+    loaded: tuple[int, ...] = ()  # Models of each worker.
+    instances: int = 0  # Workers, as the minute ended.
+    used: list[Used] = field(default_factory=list)  # Of each of them.
     containers: dict[str, _Container] = field(default_factory=dict)
+
+    def note_used(self, workers: Workers, used: list[Used]) -> None:
+        """Keep what workers used, of the variant or of one of its containers."""
+        if workers.container:
+            self.containers.setdefault(workers.container, _Container()).used = used
+        else:
+            self.instances, self.used = len(workers.process_ids), used
 
     def note_loading(self, found: Loading) -> None:
         """Count what it took to have a model in memory."""
@@ -159,27 +171,28 @@ class _Minute:
 
 
 _Key = tuple[int, str, str]
-Loaded = tuple[str, str, list[int]]  # Endpoint, variant, and the models of each worker.
 
 
 class Traffic:
     """Counts invocations and writes them as metrics.
 
-    ``loaded`` tells how many models each worker of the multi-model endpoints holds now.
+    ``workers`` tells which can answer now.
 
-    :meth:`observe` and :meth:`run` belong to the event loop; only writing happens in a thread.
+    :meth:`observe` and :meth:`run` belong to the event loop; only writing, and looking at what
+    workers use, happens in a thread.
     """
 
     def __init__(
         self,
         engine: Engine,
         now: Callable[[], datetime],
-        loaded: Callable[[], Iterable[Loaded]] = tuple,
+        workers: Callable[[], Iterable[Workers]] = tuple,
     ) -> None:
         self._engine = engine
         self._now = now
-        self._loaded = loaded
-        self._sampled = 0  # The minute of which LoadedModelCount was last looked at.
+        self._workers = workers
+        self._meter = Meter()
+        self._sampled = 0  # The minute in which the workers were last looked at.
         self._minutes: dict[_Key, _Minute] = {}
         self._waiting: deque[tuple[str, dict[_Key, _Minute]]] = deque()
         self._left_out = 0
@@ -209,6 +222,7 @@ class Traffic:
         if answered.setup_s is not None:
             minute.setup.note(answered.setup_s)
         if answered.model_s is not None:
+            minute.model_errors += answered.status >= 300
             minute.model.note(answered.model_s)
             minute.overhead.note(max(0.0, seconds - answered.model_s))
         if answered.loading is not None:
@@ -228,21 +242,24 @@ class Traffic:
         try:
             while True:
                 await asyncio.sleep(_LOOK_S)
-                self._sample()
+                await self._sample()
                 await self._write(int(self._now().timestamp() // 60))
         finally:
             # What was counted so far is told even if the minute is not over.
             await asyncio.shield(self._write(None))
 
-    def _sample(self) -> None:
-        """Look once a minute how many models are loaded."""
+    async def _sample(self) -> None:
+        """Look once a minute at the workers, and what they used in the minute before."""
         minute = int(self._now().timestamp() // 60)
         if minute == self._sampled:
             return
         self._sampled = minute
-        for endpoint, variant, counts in self._loaded():
-            if (found := self._minute((minute, endpoint, variant))) is not None:
-                found.loaded = list(counts)
+        for workers, used in await asyncio.to_thread(self._meter.read, list(self._workers())):
+            name = workers.endpoint, workers.variant
+            if workers.model_counts and (found := self._minute((minute, *name))) is not None:
+                found.loaded = workers.model_counts
+            if used and (found := self._minute((minute - 1, *name))) is not None:
+                found.note_used(workers, used)
 
     async def _write(self, before: int | None) -> None:
         """Write the minutes before one; None: all."""
@@ -307,6 +324,9 @@ def _points(key: _Key, minute: _Minute) -> Iterator[Datapoint]:
         yield Datapoint(
             INSTANCES, "LoadedModelCount", dimensions, time, values=values, counts=counts
         )
+    yield from _used(dimensions, time, minute.used)
+    for hostname, container in minute.containers.items():
+        yield from _used({**dimensions, "ContainerName": hostname}, time, container.used)
     if minute.dropped:
         yield Datapoint(
             OWN_METRICS, "ShadowDropped", dimensions, time, values=[1.0],
@@ -315,6 +335,10 @@ def _points(key: _Key, minute: _Minute) -> Iterator[Datapoint]:
     if not minute.count:
         return
     yield from _counts(dimensions, time, minute)
+    count, failed = float(minute.count), float(minute.model_errors)
+    yield point("InvocationModelErrors", [0.0, 1.0], [count - failed, failed])
+    if minute.instances:
+        yield point("InvocationsPerInstance", [1 / minute.instances], [count])
     if minute.hits or minute.misses:
         counts = [float(minute.misses), float(minute.hits)]
         yield point("ModelCacheHit", [0.0, 1.0], counts)
@@ -333,12 +357,29 @@ def _points(key: _Key, minute: _Minute) -> Iterator[Datapoint]:
         for values, counts in times.parts():
             yield point(name, values, counts, "Microseconds")
     for hostname, container in minute.containers.items():
+        if not container.count:
+            continue
         own = {**dimensions, "ContainerName": hostname}
         yield from _counts(own, time, container)
         for values, counts in container.times.parts():
             yield Datapoint(
                 NAMESPACE, "ContainerLatency", own, time, values=values, counts=counts,
                 unit="Microseconds",
+            )  # fmt: skip
+
+
+def _used(
+    dimensions: Mapping[str, str], time: datetime, used: Sequence[Used]
+) -> Iterator[Datapoint]:
+    """Return what each worker used, in percent."""
+    if used:
+        for name, values in (
+            ("CPUUtilization", [one.cpu for one in used]),
+            ("MemoryUtilization", [one.memory for one in used]),
+        ):
+            yield Datapoint(
+                INSTANCES, name, dimensions, time, values=values, counts=[1.0] * len(used),
+                unit="Percent",
             )  # fmt: skip
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
+from driftline.serving.hosting.usage import machine_memory_bytes
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import Resource, ResourceError, key_of
 from driftline.serving.resources.specs import SERIAL, SINGLE_MODEL, ModelSpec, containers_of
 
 Made = Mapping[str, Any]
-
-# Of control groups, new and old.
-_GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def check_containers(
@@ -67,15 +62,6 @@ def of_containers(variant: str, mode: str, parts: Mapping[str, Made]) -> Mapping
     first, *_, last = (made["description"] for made in parts.values())
     taken = {key: first.get(key) for key in ("feature_names", "feature_count", "feature_types")}
     return {variant: {"description": {**last, **taken}}}
-
-
-def machine_memory_bytes() -> int:
-    """Return the memory that this machine has, or what its control group may use of it."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in _GROUP_LIMITS:
-        with suppress(OSError, ValueError):  # None, or "max".
-            found = min(found, int(Path(path).read_text()))
-    return found
 
 
 def _require_no_container(connection: Connection, resource: Resource, spec: ModelSpec) -> None:

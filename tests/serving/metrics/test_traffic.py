@@ -1,6 +1,7 @@
 """The server's own traffic as metrics: every invocation once, whatever the database does."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from driftline.alerts.metrics.datapoint import metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.app.client.client import Client
 from driftline.errors import InputError
+from driftline.serving.hosting.usage import Workers
 from driftline.serving.metrics import traffic
 from driftline.serving.metrics.traffic import HIT, INSTANCES, NAMESPACE, Answered, Loading, Traffic
 from tests.clock import Clock
@@ -181,6 +183,7 @@ def test_a_server_tells_of_its_endpoints_when_it_stops(start, trained, tmp_path)
     assert sorted(names) == [
         "Invocation4XXErrors",
         "Invocation5XXErrors",
+        "InvocationModelErrors",
         "Invocations",
         "ModelLatency",
         "OverheadLatency",
@@ -188,10 +191,51 @@ def test_a_server_tells_of_its_endpoints_when_it_stops(start, trained, tmp_path)
     assert (calls["sum"], calls["sample_count"]) == (1.0, 4.0)
 
 
+@pytest.mark.parametrize("container", ["", "first"])
+def test_what_workers_use_is_told_of_the_minute_that_is_over(
+    engine: Engine, container: str
+) -> None:
+    clock, own = Clock(NOW), os.getpid()
+    workers = [
+        Workers("flights", "all", [own], container),
+        Workers("flights", "canary", [own, os.getppid()]),
+    ]
+    counted = Traffic(engine, clock, lambda: workers)
+
+    def work() -> None:
+        counted.observe(ok(), 0.01)
+        counted.observe(ok()._replace(status=500, variant="canary"), 0.01)
+        counted.observe(Answered(429, "flights", "canary"), 0.01)
+
+    async def over_a_minute() -> None:
+        await counted._sample()
+        work()
+        clock.time += timedelta(minutes=1)
+        await counted._sample()
+        await counted._sample()
+        await counted._write(None)
+
+    asyncio.run(over_a_minute())
+
+    named = {**FLIGHTS, **({"ContainerName": container} if container else {})}
+    for name in ("CPUUtilization", "MemoryUtilization"):
+        (found,) = read(engine, name, namespace=INSTANCES, **named).values()
+        assert found.sample_count == 1
+        assert 0 <= found.sum < 100 * (os.cpu_count() or 1)
+    canary = {**FLIGHTS, "VariantName": "canary"}
+    assert read(engine, "MemoryUtilization", namespace=INSTANCES, **canary)[0].sample_count == 2
+    share = read(engine, "InvocationsPerInstance", **canary)[0]
+    assert (share.sum, share.sample_count) == (1.0, 2.0)
+    # What was refused before the model was asked is no error of the model's.
+    failed = read(engine, "InvocationModelErrors", **canary)[0]
+    assert (failed.sum, failed.sample_count) == (1.0, 2.0)
+
+
 def test_what_it_took_to_have_one_of_many_models_is_told_by_sagemakers_names(
     engine: Engine,
 ) -> None:
-    counted = Traffic(engine, Clock(NOW), lambda: [("flights", "all", [3, 5])])
+    workers = Workers("flights", "all", [], model_counts=(3, 5))
+    counted = Traffic(engine, Clock(NOW), lambda: [workers])
 
     def work() -> None:
         for _ in range(3):
@@ -202,9 +246,9 @@ def test_what_it_took_to_have_one_of_many_models_is_told_by_sagemakers_names(
         counted.observe(ok()._replace(loading=missed), 0.6)
         # One that came while the model was being loaded for another.
         counted.observe(ok()._replace(loading=Loading(is_hit=False, wait_s=0.2)), 0.3)
-        counted._sample()
-        counted._sample()
 
+    asyncio.run(counted._sample())
+    asyncio.run(counted._sample())
     asyncio.run(run_while(counted, work))
 
     hits = read(engine, "ModelCacheHit")[0]

@@ -1,0 +1,96 @@
+"""What the workers of a variant use of the machine, each with the processes that it started."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+# Of control groups, new and old.
+_GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Workers(NamedTuple):
+    """The workers of a variant, or of one of its containers, that can answer now."""
+
+    endpoint: str
+    variant: str
+    process_ids: list[int]
+    container: str = ""  # The hostname of one of several.
+    memory_bytes: int | None = None  # Each may use so much; None: what the machine has.
+    model_counts: tuple[int, ...] = ()  # Of each, where they hold many models.
+
+
+class Used(NamedTuple):
+    """What one worker used since it was last looked at."""
+
+    cpu: float  # Percent of one core; two cores make 200.
+    memory: float  # Percent of what it may use, now.
+
+
+class Meter:
+    """Tells what processes use, from one look to the next."""
+
+    def __init__(self) -> None:
+        # CPU seconds of each process, and when they were read.
+        self._before: dict[int, tuple[float, float]] = {}
+
+    def read(self, found: Iterable[Workers]) -> list[tuple[Workers, list[Used]]]:
+        """Look at all workers; one that is seen for the first time has used nothing yet.
+
+        Takes some milliseconds for each process, so it belongs into a thread.
+        """
+        before, self._before = self._before, {}
+        machine = machine_memory_bytes()
+        return [(one, list(self._used(one, before, machine))) for one in found]
+
+    def _used(
+        self, workers: Workers, before: dict[int, tuple[float, float]], machine: int
+    ) -> Iterator[Used]:
+        for process_id in workers.process_ids:
+            family = list(_family(process_id))
+            with suppress(OSError, ValueError):  # It has just ended, or the system tells nothing.
+                cpu_s, now_s = sum(map(_cpu_s, family)), time.monotonic()
+                self._before[process_id] = cpu_s, now_s
+                last_s, since_s = before.get(process_id, (cpu_s, now_s))
+                if now_s > since_s and cpu_s >= last_s:
+                    memory = sum(map(_memory_bytes, family))
+                    cpu = 100 * (cpu_s - last_s) / (now_s - since_s)
+                    yield Used(cpu, 100 * memory / (workers.memory_bytes or machine))
+
+
+def machine_memory_bytes() -> int:
+    """Return the memory that this machine has, or what its control group may use of it."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in _GROUP_LIMITS:
+        with suppress(OSError, ValueError):  # None, or "max".
+            found = min(found, int(Path(path).read_text()))
+    return found
+
+
+def _family(process_id: int) -> Iterator[int]:
+    """Name a process and all that it started, which run what a command of a model began."""
+    yield process_id
+    with suppress(OSError):
+        for file in Path(f"/proc/{process_id}/task").glob("*/children"):
+            for child in file.read_text().split():
+                yield from _family(int(child))
+
+
+def _cpu_s(process_id: int) -> float:
+    """Return the CPU seconds of a process, and of its children that ended."""
+    # Its name, in brackets, may hold spaces; after it the state is the third field of proc(5).
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / _TICKS
+
+
+def _memory_bytes(process_id: int) -> int:
+    """Return the memory of a process, with its part of what it shares with others."""
+    for line in Path(f"/proc/{process_id}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) << 10
+    raise ValueError(f"process {process_id}: no proportional set size")
