@@ -17,7 +17,9 @@ from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import Finding, cause_sentence, findings, violated_features
 from driftline.monitors.results.metric import (
     INSUFFICIENT,
+    NO_REFERENCE,
     TOO_VARIABLE,
+    UNCOVERED,
     UNDEFINED,
     UNFAIR_LABELS,
     WITHHELD,
@@ -116,8 +118,9 @@ class CheckResult:
             return self._found_any  # A rule may demand rows.
         if EXIT_MESSAGE in self.details:
             return True
-        if WITHHELD in self.details:
-            return self._found_any  # Estimates that pass do not answer for labels that do not.
+        if WITHHELD in self.details or UNCOVERED in self.details:
+            # Estimates that pass do not answer for labels that do not, nor groups for others.
+            return self._found_any
         if self.metrics:
             # What is only shown, such as a class's share, decides nothing.
             return self._found_any or any(metric.bound is not None for metric in self.metrics)
@@ -244,6 +247,8 @@ class CheckResult:
                 f"{rows}; {what} was not judged because the labels are not a representative "
                 f"sample: {why}"
             )
+        if UNCOVERED in self.details and any(metric.judged for metric in self.metrics):
+            return f"{rows}; {self.details[UNCOVERED]}; no violations of the others"
         if not small and self.undecidable and self.unjudged:
             return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"
         if not small:
@@ -272,6 +277,8 @@ class CheckResult:
         """How many rows and violations, and what was left, without the cause."""
         small = len(self.insufficient_data) if self.metrics else 0
         left = f"; {plural(small, 'metric')} too small to judge" if small else ""
+        if new := sum(one.note == NO_REFERENCE for one in self.metrics):
+            left += f"; {plural(new, 'metric')} without rows in the reference"
         if self.metrics and self.undecidable:
             left += f"; {plural(len(self.undecidable), 'metric')} too variable to judge"
         if not self.metrics and self.unjudged:

@@ -17,6 +17,9 @@ UNDEFINED = "undefined: "
 TOO_VARIABLE = "too_variable: "
 CANNOT_ESTIMATE = "cannot estimate: "
 UNFAIR_LABELS = "unrepresentative_labels: "
+NO_REFERENCE = "no_reference"
+# The key of the details that says of what a window has nothing to judge, though of other things.
+UNCOVERED = "uncovered_note"
 # The key of the details that lists metrics beyond their bounds that such labels leave unjudged.
 WITHHELD = "withheld_violations"
 # As often more rows are tried at most, each time half as many again.
@@ -52,7 +55,7 @@ class MetricResult:
     label: str = ""  # The class, where a metric has one value for each.
     severity: Severity | None = None  # None when it is not violated.
     # One of "insufficient_data", "undefined: …", "too_variable: …", "unrepresentative_labels: …",
-    # "cannot estimate: …" and "incomparable: …"; "" when judged or only shown.
+    # "no_reference", "cannot estimate: …" and "incomparable: …"; "" when judged or only shown.
     note: str = ""
     unbounded: str = ""  # Why there is no interval, where these rows give none that holds.
 

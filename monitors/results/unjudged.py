@@ -15,6 +15,7 @@ from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.results.metric import (
     CANNOT_ESTIMATE,
     INSUFFICIENT,
+    NO_REFERENCE,
     TOO_VARIABLE,
     UNDEFINED,
     UNFAIR_LABELS,
@@ -30,6 +31,8 @@ REASONS: Mapping[str, str] = {
     TOO_VARIABLE: "too variable",
     UNFAIR_LABELS: "labels so far are not a representative sample",
 }
+# Of metrics alone: a column that the reference lacks is a finding of its own.
+OF_METRICS: Mapping[str, str] = {**REASONS, NO_REFERENCE: "the reference has no rows of it"}
 CHECKED = "missing values, types and ranges were checked"
 """What holds for a column all the same."""
 
@@ -42,13 +45,13 @@ class Unjudged:
     """A column, or a number of another kind, without a verdict."""
 
     name: str
-    reason: str  # A key of `REASONS`, or "undefined: …".
+    reason: str  # A key of `OF_METRICS`, or "undefined: …".
     remedy: str = ""  # What would help: ``11 more days of reference``; "" when it is not known.
 
     @property
     def words(self) -> str:
         """Why, and what would help."""
-        why = REASONS.get(self.reason, self.reason.removeprefix(UNDEFINED))
+        why = OF_METRICS.get(self.reason, self.reason.removeprefix(UNDEFINED))
         return f"{why}: {self.remedy}" if self.remedy else why
 
     def to_dict(self) -> dict[str, JsonValue]:
@@ -78,7 +81,7 @@ def unjudged_metrics(metrics: Iterable[MetricResult]) -> tuple[Unjudged, ...]:
         )
         if told:
             found.append(Unjudged(one.shown, told, one.note.removeprefix(told)))
-        elif one.note.startswith((INSUFFICIENT, CANNOT_ESTIMATE)) or (
+        elif one.note.startswith((INSUFFICIENT, NO_REFERENCE, CANNOT_ESTIMATE)) or (
             one.operator and one.note.startswith(UNDEFINED)
         ):
             found.append(Unjudged(one.shown, one.note))

@@ -26,6 +26,7 @@ from driftline.monitors.kinds.bias.judgement import (
     judged_usually,
 )
 from driftline.monitors.kinds.bias.labels import fairly_labelled, guard, label_samples
+from driftline.monitors.kinds.bias.new_groups import measure_new, new_groups, new_groups_details
 from driftline.monitors.kinds.bias.plan import Plan, blocks_of_groups, plan_of
 from driftline.monitors.kinds.bias.report import (
     details_of,
@@ -123,12 +124,13 @@ def evaluate(context: CheckContext) -> Report:
         *_judged_equal(plan, tallies, window.length, alpha),
     ]
     violations = violations_of(*told, context.rows.batches, judged)
+    new = measure_new(new_groups(plan, tallies), tallies, counts, context.budget)
     return Report(
         kind="bias",
         violations=violations,
         row_count=window.rows,
         labelled_count=labelled_count(tallies),
-        metrics=(*(finding.result for finding in findings), *(one.result for one in judged)),
+        metrics=(*(one.result for one in findings), *new, *(one.result for one in judged)),
         files={ANALYSIS: document_of(plan, measured_of(plan, tallies, flips))},
         points=points_of(
             findings, plan.groups, violations, label=plan.label, positive=plan.positive_text
@@ -139,6 +141,7 @@ def evaluate(context: CheckContext) -> Report:
         details={
             **details_of(plan, tallies, counts),
             **_small(plan.groups, counts),
+            **new_groups_details(plan, tallies),
             **({WITHHELD: list[JsonValue](withheld)} if withheld else {}),
             "unfit_labels": window.unfit,
             **_times_note(plan, window),

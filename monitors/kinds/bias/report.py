@@ -25,6 +25,7 @@ from driftline.monitors.kinds.bias.metrics import (
     Side,
     measure,
 )
+from driftline.monitors.kinds.bias.new_groups import new_values
 from driftline.monitors.kinds.bias.plan import Plan
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.results.metric import MetricPoint
@@ -89,12 +90,9 @@ def details_of(
     for facet in plan.counted:
         tally = tallies[facet]
         total = int(tally.counts.sum())
-        known = plan.reference.get(facet)
-        sizes = tally.counts.sum(axis=(1, 2, 3))
         new: dict[str, JsonValue] = {
-            value.replace(BETWEEN, JOINT): int(sizes[place])
-            for place, value in enumerate(tally.values)
-            if known is not None and value not in known.values
+            value.replace(BETWEEN, JOINT): rows
+            for value, rows in new_values(plan, facet, tally).items()
         }
         facets.append(
             {

@@ -428,6 +428,53 @@ def test_three_groups_are_judged_each() -> None:
     assert all(metric(report, "DPPL", group).judged for group in "abc")
 
 
+def test_a_group_that_the_reference_never_had_is_measured_and_counted_as_unjudged() -> None:
+    both = Baseline.fit(people(), **COLUMNS, facet="sex")
+    window = sample(2_000)
+    sexes = window["sex"].to_pylist()
+    renamed = with_column(window, "sex", ["X"] * 400 + ["Y"] * 5 + sexes[405:])
+    # The same rows, as one more group of a reference that knows it.
+    whole = people()["sex"].to_pylist()
+    known = with_column(people(), "sex", ["X"] * 999 + whole[999:])
+    other = dl.check(renamed, Baseline.fit(known, **COLUMNS, facet="sex"), kind="bias")
+
+    report = dl.check(renamed, both, kind="bias")
+
+    for name in ("DPPL", "DI", "RD", "SD"):
+        new = metric(report, name, "X")
+        assert new.value == pytest.approx(metric(other, name, "X").value, abs=1e-12)
+        assert (new.note, new.bound) == ("no_reference", None)
+        assert metric(report, name, "Female").judged
+    assert len([one for one in report.metrics if one.facet_value == "X"]) == 4
+    assert not [one for one in report.metrics if one.facet_value == "Y"]
+    assert (
+        "the reference has no rows of sex = X (400 rows), sex = Y (5 rows)"
+        in (report.details["new_groups_note"])
+    )
+    assert "4 metrics without rows in the reference" in report.summary
+    assert "the reference has no rows of it" in report.unjudged_line
+    assert report.passed
+    assert "no_reference" in report.html()
+
+
+def test_a_facet_of_new_values_alone_is_no_pass_beside_one_that_is_judged() -> None:
+    both = Baseline.fit(people(), **COLUMNS, facet=["sex", "age=40"])
+    window = sample(2_000)
+    lower = with_column(window, "sex", [one.lower() for one in window["sex"].to_pylist()])
+
+    report = dl.check(lower, both, kind="bias")
+
+    assert metric(report, "DPPL", "(40, 90]").judged
+    assert not report.violations
+    assert not report.decided
+    assert not report.passed
+    assert report.summary == (
+        "2,000 rows; nothing was judged of sex, as no row has a value that the reference has; "
+        "no violations of the others"
+    )
+    assert "sex = male (" in report.details["new_groups_note"]
+
+
 def test_scores_in_percent_are_named_where_they_make_the_answer() -> None:
     def scored(seed: int, factor: float) -> pa.Table:
         rng = np.random.default_rng(seed)
