@@ -16,6 +16,7 @@ from xdist.scheduler import LoadFileScheduling
 from tests.servers.kafka import kafka_broker, session_broker, topic
 from tests.servers.postgres import backend, database_url, engine, module_database_url, postgres
 from tests.servers.s3 import s3_root, s3_server
+from tests.servers.wheel import wheel
 
 # All of a session are here alone: another file that imports one has a server of its own.
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "s3_server",
     "session_broker",
     "topic",
+    "wheel",
 ]
 
 # A busy machine is no failure: time limits are for the benchmarks.
@@ -44,7 +46,7 @@ LONGEST = [
     for line in Path(__file__).with_name("longest.txt").read_text().splitlines()
     if not line.startswith("#")
 ]
-# Files that share what is dear to start go to one worker: seeded installations, a broker.
+# Files that share what is dear to start go to one worker: seeded installations, a broker, a wheel.
 TOGETHER = {
     "dashboard": ("tests/dashboard/",),
     "broker": (
@@ -56,6 +58,7 @@ TOGETHER = {
         "tests/journeys/test_redaction.py",
         "tests/journeys/test_year.py",
     ),
+    "wheel": ("tests/capture/tap/test_tap_without_packages.py", "tests/journeys/test_wheel.py"),
 }
 # Fixtures that start a program which a machine may lack, by the marker of their tests.
 PROGRAMS = {

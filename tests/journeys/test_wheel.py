@@ -12,12 +12,7 @@ import httpx
 import pytest
 
 from tests.servers.ports import free_port
-from tests.servers.wheel import ROOT, build_wheel, install_alone
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_wheel(tmp_path_factory.mktemp("wheel"))
+from tests.servers.wheel import ROOT, install_alone
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from driftline.capture.spool.frame import Kind
 from tests.capture.tap.test_tap import frames_of
-from tests.servers.wheel import build_wheel, install_alone
+from tests.servers.wheel import install_alone
 
 APP = """
 import asyncio
@@ -30,8 +30,8 @@ dl.Logger("batch")({"km": 7}, True)
 """
 
 
-def test_capture_and_logger_need_no_other_package(tmp_path: Path) -> None:
-    python = install_alone(build_wheel(tmp_path), tmp_path / "environment")
+def test_capture_and_logger_need_no_other_package(wheel: Path, tmp_path: Path) -> None:
+    python = install_alone(wheel, tmp_path / "environment")
     shop = tmp_path / "shop"
     shop.mkdir()
 
