@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -18,13 +17,13 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.audit import entry_panel
 from driftline.dashboard.pages.measured import kind_panels
-from driftline.dashboard.pages.overview import captured_words, firing_list, word_of_monitors
+from driftline.dashboard.pages.overview import firing_list, word_of_monitors
+from driftline.dashboard.pages.traffic import traffic_panels
 from driftline.dashboard.queries.fleet import TAB_KINDS, DriftMap, EndpointView
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.dashboard.words import (
     RATIO,
     age,
-    bytes_text,
     count,
     number,
     percent,
@@ -54,7 +53,7 @@ def page(view: EndpointView) -> html.Div:
     tabs = ui.choices(
         "Tabs", ((words, endpoint_link(name, tab), tab == view.tab) for tab, words in NAMES.items())
     )
-    own = {"": _health, "drift": _drift, "traffic": _traffic, "logs": _logs,
+    own = {"": _health, "drift": _drift, "traffic": traffic_panels, "logs": _logs,
            "changes": _changes}  # fmt: skip
     parts = own.get(view.tab, _kind)(view)
     title = name if not view.tab else f"{name}, {NAMES[view.tab]}"
@@ -320,70 +319,3 @@ def _logs(view: EndpointView) -> list[ui.Cell]:
         label="Printed lines, the newest first",
     )
     return [box, ui.panel("Logs", [body], note=plural(len(view.logs), "line"))]
-
-
-def _traffic(view: EndpointView) -> list[ui.Cell]:
-    """Show what was captured, lost and refused, and the requests of each window."""
-    stats = view.stats
-    if stats is None:
-        return [ui.panel("Captured", [ui.empty("The captured rows cannot be read now.")])]
-    entries: list[tuple[str, ui.Cell]] = [
-        ("Requests", count(stats.requests)),
-        ("Rows", count(stats.rows)),
-        ("Captured", captured_words(stats.overall.ratio)),
-        ("Last 24 hours", f"{count(stats.recent.stored)} requests, "
-                          f"{captured_words(stats.recent.ratio)} captured"),
-        ("Lost", _lost(view)),
-        ("Answered with 400 or more", count(stats.failed)),
-        ("Newest", ui.when(stats.newest, view.now) if stats.newest else "–"),
-        ("Size", f"{bytes_text(stats.size_bytes)} in {plural(stats.files, 'file')}"),
-    ]  # fmt: skip
-    entries += [(f"Not readable: {why}", count(several)) for why, several in stats.unparsed.items()]
-    parts: list[ui.Cell] = [ui.panel("Captured", [ui.facts(entries, "facts wide")])]
-    line = next((one for one in view.line.monitors if any(r.request_count for r in one.runs)), None)
-    if line is not None:
-        body = ui.table(
-            line.runs[::-1],
-            {
-                "Window": lambda run: html.A(
-                    span(run), href=monitor_link(line.name, window=run.stamp)
-                ),
-                "Requests": lambda run: count(run.request_count),
-                "Rows": lambda run: count(run.row_count),
-            },
-            label=f"Requests by window of {line.name}",
-            kind="cards tall",
-            numeric=("Requests", "Rows"),
-        )
-        parts.append(ui.panel(f"By window of {line.name}", [body]))
-    return parts
-
-
-def _lost(view: EndpointView) -> ui.Cell:
-    """Show how much was lost and why, and what nobody can account for."""
-    stats, words = view.stats, list[str]()
-    assert stats is not None
-    dropped = stats.overall.dropped
-    if dropped or stats.faults or stats.cut:
-        words.append(f"{captured_words(stats.overall.ratio)} stored")
-    reasons: Counter[str] = Counter()
-    for gap in stats.gaps:
-        if gap.records:
-            reasons[gap.reason] += gap.records
-    words += [f"{reason} {count(lost)}" for reason, lost in reasons.most_common()]
-    unknown = sorted({gap.reason for gap in stats.gaps if gap.records is None})
-    words += [f"{reason}, how many is not known" for reason in unknown]
-    words += [
-        f"{count(several)} {what}"
-        for several, what in (
-            (stats.faults, "not decoded (decoder fault)"),
-            (stats.cut, "not decoded (body cut)"),
-            (view.unaccounted, "unaccounted for"),
-        )
-        if several
-    ]
-    if not words:
-        return count(dropped)
-    has_lost = dropped or unknown or stats.faults or stats.cut or view.unaccounted
-    lost = html.Span(count(dropped), className="alarm-text" if has_lost else "")
-    return html.Div([lost, ui.faint("; ".join(words), line=True)])

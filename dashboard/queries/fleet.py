@@ -17,6 +17,7 @@ from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.alarm_views import AlarmsView
 from driftline.dashboard.queries.audit import AuditView
 from driftline.dashboard.queries.monitors import STAMP, one_a_start
+from driftline.dashboard.queries.variants import Variant
 from driftline.dashboard.queries.views import (
     EndpointLine,
     KindView,
@@ -64,7 +65,9 @@ class EndpointView:
 
     ``drift`` or ``measured`` is of ``monitor``, on the tabs of drift and of kinds, ``others`` are
     those that it was chosen from; ``stats`` is of the tab of traffic, None where the table cannot
-    be read; ``changes`` and ``annotations`` are of their tab, ``logs``, newest first, of theirs.
+    be read, ``served`` are the variants of that tab, or ``why_not_served`` why the server did not
+    tell of them; ``changes`` and ``annotations`` are of their tab, ``logs``, newest first, of
+    theirs.
     ``baseline`` is what another monitor would be judged by.
     """
 
@@ -84,6 +87,8 @@ class EndpointView:
     logs: Sequence[Mapping[str, Any]] = ()
     why_no_logs: str = ""
     baseline: str = "NAME"
+    served: tuple[Variant, ...] = ()
+    why_not_served: str = ""
 
 
 def state_lines(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from sqlalchemy import Connection, Engine
 
@@ -27,8 +27,9 @@ from driftline.dashboard.queries.composites import composite_view
 from driftline.dashboard.queries.notifications import Notifications
 from driftline.dashboard.queries.series import ReportCache, column_histories
 from driftline.dashboard.queries.storage import Evidence, Storage
+from driftline.dashboard.queries.variants import Variant, variants
 from driftline.database.engine import read_connection
-from driftline.errors import DriftlineError, NotFoundError
+from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import list_annotations
 from driftline.monitors.external.source import UNLIMITED, Access
@@ -138,9 +139,10 @@ class Stores:
         (line,) = self._counted([line])
         logs, why_no_logs = self._log_lines(name, address.text) if tab == "logs" else ((), "")
         baseline = lines[0].definition.baseline if lines else self._declared().get(name)
+        served, why_not = self._variants(name, now) if tab == "traffic" else ((), "")
         return fleet.EndpointView(
             now, line, tab, alarms, chosen, others, drift, measured, changes, stats, unaccounted,
-            address.text, said, logs, why_no_logs, baseline or "NAME",
+            address.text, said, logs, why_no_logs, baseline or "NAME", served, why_not,
         )  # fmt: skip
 
     def endpoint_names(self) -> set[str]:
@@ -149,15 +151,34 @@ class Stores:
 
     def _log_lines(self, name: str, text: str | None) -> tuple[Sequence[Mapping[str, Any]], str]:
         """Ask the server for what an endpoint's workers have printed; or why it says nothing."""
-        if self._ask is None:
-            return (), "this dashboard has no server to ask"
         asked = urlencode({"endpoint": name, "limit": LOG_LINES})
         try:
-            lines = json.loads(self._ask(f"/api/v1/logs?{asked}"))["items"]
-        except (DriftlineError, ValueError) as error:
+            lines = self._told(f"/api/v1/logs?{asked}")["items"]
+        except DriftlineError as error:
             return (), str(error)
         low = (text or "").casefold()
         return [one for one in lines if low in one["message"].casefold()], ""
+
+    def _variants(self, name: str, now: datetime) -> tuple[tuple[Variant, ...], str]:
+        """Return an endpoint's variants with their metrics, and why the server did not tell."""
+        told, why_not = (), ""
+        try:
+            told = self._told(f"/api/v1/endpoints/{quote(name, safe='')}")["status"]["variants"]
+        except NotFoundError:
+            pass  # Of another server, whose rows alone come here.
+        except DriftlineError as error:
+            why_not = str(error)
+        with read_connection(self.engine) as connection:
+            return variants(connection, name, told, now), why_not
+
+    def _told(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """Ask the server."""
+        if self._ask is None:
+            raise UnavailableError("this dashboard has no server to ask")
+        try:
+            return json.loads(self._ask(path))
+        except ValueError as error:
+            raise UnavailableError(str(error)) from error
 
     def _require_endpoint(self, connection: Connection, name: str) -> None:
         """Refuse an endpoint that is not declared and has no monitor and no rows, for who asks."""
