@@ -43,6 +43,7 @@ from driftline.baseline.row_profile import RowProfile, RowReading
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.schema import find_column, infer_signature
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
+from driftline.baseline.step_levels import FirstRows
 from driftline.baseline.steps import StepCounter
 from driftline.baseline.suggest import suggest
 from driftline.baseline.value_edges import EdgeCounter
@@ -94,6 +95,7 @@ class FirstReading:
     outcomes: OutcomeCollector  # The columns of labels, answers and groups.
     event_time: str | None  # The column with each row's time.
     numbers: NumberSample  # Some rows, to find columns that keep an order.
+    firsts: FirstRows  # To find within which texts numbers step.
     # Whether a time that came as text had a zone: both, where the column holds both.
     zoned: frozenset[bool] = frozenset()
 
@@ -104,12 +106,19 @@ class FirstReading:
         profile = Profile.empty(signature)
         growths = {name: Growth() for name, one in profile.columns.items() if one.type == "int64"}
         numbers = [one.name for one in signature.columns if is_judged_number(one)]
-        return cls(profile, growths, outcomes, signature.event_time, NumberSample(numbers))
+        judged = (one for one in signature.columns if one.role in JUDGED_ROLES)
+        texts = [one.name for one in judged if one.type == "string"]
+        time = signature.event_time
+        firsts = FirstRows(time, numbers, texts)
+        return cls(profile, growths, outcomes, time, NumberSample(numbers), firsts)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         times = None if self.event_time is None else batch.column(self.event_time)
-        self.profile.update(batch, order=None if times is None else TimeOrder.of(times))
+        order = None if times is None else TimeOrder.of(times)
+        self.profile.update(batch, order=order)
+        if order is not None:
+            self.firsts.update(batch, order)
         for name, growth in self.growths.items():
             if growth.is_rising:
                 numbers, _ = coerce(batch.column(name), "int64")
@@ -127,6 +136,7 @@ class FirstReading:
             self.outcomes.merge(other.outcomes),
             self.event_time,
             self.numbers.merge(other.numbers),
+            self.firsts.merge(other.firsts),
             self.zoned | other.zoned,
         )
 
@@ -198,13 +208,14 @@ class SecondReading:
         losses: LossReading | None,
         estimation: EstimationCollector | None,
         row_count: int,
+        levels: Mapping[str, Cells],
     ) -> SecondReading:
         """Begin without rows, of which so many are to come."""
         own = SegmentCounter.start(segments, cells, event_time) if segments else None
         sampler = RowSampler(cells, event_time, row_count=row_count, traits=traits)
         wrong = None if losses is None else LossCounter.start(losses)
         numbers = [name for name, one in cells.items() if one.is_number]
-        steps = None if event_time is None else StepCounter.start(event_time, numbers)
+        steps = None if event_time is None else StepCounter.start(event_time, numbers, levels)
         rest = None if estimation is None else estimation.anew()
         counter = CellCounter.start(cells, event_time)
         return cls(counter, sampler, own, rows.anew(), wrong, steps, rest)
@@ -288,10 +299,11 @@ def fit_source(
     if outcomes is not None:
         outcomes = replace(outcomes, neighbours=first.outcomes.neighbours())
     losses = LossReading.of(outcomes, signature, cells)
+    levels = first.firsts.levels(cells)
     counter = partial(
         SecondReading.start, own, signature.event_time, chosen, traits,
         _row_reading(signature, first, cells), losses,
-        EstimationCollector.of(outcomes, signature, cells), profile.row_count,
+        EstimationCollector.of(outcomes, signature, cells), profile.row_count, levels,
     )  # fmt: skip
     reading = gather(counter, source.parts(), place, meter.tell)
     second = reading.cells
@@ -301,7 +313,10 @@ def fit_source(
     blocks = second.by_hour()
     if reading.steps is not None and blocks is not None and blocks.span_days >= REFERENCE_DAYS:
         for name, found in reading.steps.result(since_day=int(blocks.hours[0]) // 24).items():
-            profile.columns[name].steps = StepScores.of(found)
+            within = levels.get(name)
+            profile.columns[name].steps = StepScores.of(
+                found, None if within is None else within.column
+            )
     constraints = suggest(profile, {*unjudged, *roles.exclude})
     return Fitted(
         signature, profile, constraints, cells, blocks, outcomes, reading.segments,

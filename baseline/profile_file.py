@@ -204,6 +204,8 @@ def columns_to_table(
         "seen": sorted(seen),
         "extra": list(extra),
         **hour_notes(blocks),
+        # Left out where each column's steps are those of all rows, as they were before.
+        **({"within": within} if (within := _within(columns)) else {}),
     }
     rows = [_row(column) for column in columns.values()]
     if sketched is not None:
@@ -321,9 +323,27 @@ def columns_from_table(
             if name not in ("blocks", *LET_GO, "hour_rows")
         }
         rows = (dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True))
-        return {row["name"]: _column(row, sketches or {}) for row in rows}, notes
-    except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError) as error:
+        columns = {row["name"]: _column(row, sketches or {}) for row in rows}
+        _set_within(columns, notes.get("within", {}))
+    except (
+        pa.ArrowException, AttributeError, KeyError, TypeError, ValueError, IndexError
+    ) as error:  # fmt: skip
         raise _damaged(error) from error
+    return columns, notes
+
+
+def _set_within(columns: Mapping[str, ColumnProfile], within: Mapping[str, str]) -> None:
+    for name, text in within.items():
+        steps = columns[name].steps
+        if steps is None or columns[text].cells is None:
+            raise ValueError("steps within levels that it does not hold")
+        columns[name].steps = replace(steps, within=text)
+
+
+def _within(columns: Mapping[str, ColumnProfile]) -> dict[str, str]:
+    """Return the column of texts within whose levels a column's steps are, by that column."""
+    found = ((name, one.steps) for name, one in columns.items())
+    return {name: one.within for name, one in found if one is not None and one.within is not None}
 
 
 def _check_rows(table: pa.Table) -> None:

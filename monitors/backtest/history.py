@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -79,8 +79,7 @@ class HistoryCounter:
     between_us: tuple[int | None, int | None] = (None, None)
     fine_bins: Mapping[str, FineBins] = field(default_factory=dict)
     unfit_column: str | None = None  # The map of captured rows' values that did not fit.
-    # Of the columns whose days are judged.
-    day_cells: Mapping[str, Cells] = field(default_factory=dict)
+    days: Callable[[], DayCounter] | None = None  # Begins to count; None where none are judged.
     _parts: list[History] = field(default_factory=list)
     _undated: int = 0
     _days: DayCounter | None = None
@@ -106,8 +105,8 @@ class HistoryCounter:
         own = batch if kept.all() else batch.filter(pa.array(kept))
         order = TimeOrder.of(own.column(self.time_column))
         self._runs.update(own, order, self.cells, starts, index)
-        if self.day_cells:
-            self._days = self._days or DayCounter.start(self.time_column, self.day_cells)
+        if self.days is not None:
+            self._days = self._days or self.days()
             self._days.update(own, order)
         part = self._count(batch, kept, starts, ends, index)
         whole = np.ones(len(starts), dtype=bool)
@@ -129,7 +128,7 @@ class HistoryCounter:
             self.between_us,
             self.fine_bins,
             self.unfit_column,
-            self.day_cells,
+            self.days,
             [*self._parts, *other._parts],
             self._undated + other._undated,
             days,

@@ -23,11 +23,13 @@ class DayCounter:
     steps: StepCounter
 
     @classmethod
-    def start(cls, time_column: str, cells: Mapping[str, Cells]) -> DayCounter:
-        """Begin without rows."""
+    def start(
+        cls, time_column: str, cells: Mapping[str, Cells], within: Mapping[str, Cells]
+    ) -> DayCounter:
+        """Begin without rows; steps of some columns are taken within the levels of others."""
         numbers = [name for name, one in cells.items() if one.is_number]
         sizes = {name: one.size for name, one in cells.items()}
-        return cls(cells, BlockCounter(sizes), StepCounter.start(time_column, numbers))
+        return cls(cells, BlockCounter(sizes), StepCounter.start(time_column, numbers, within))
 
     def update(self, batch: pa.RecordBatch, order: TimeOrder) -> None:
         """Add rows, given their order in time; those without a time are left out."""

@@ -137,6 +137,8 @@ class DayTest:
     budget: Budget = field(default_factory=Budget)
     scales: tuple[int, ...] = SCALES
     learnt: LearntDays | None = None  # What the baseline has kept, of some columns.
+    # Within which levels columns step, as `step_levels` returns them.
+    within: Mapping[str, Cells] = field(default_factory=dict)
 
     @cached_property
     def groups(self) -> tuple[ReferenceDays, ...]:

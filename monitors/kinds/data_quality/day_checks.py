@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from driftline.baseline.constraints import is_compared
-from driftline.baseline.learnt_days import known_steps, teaches_days
+from driftline.baseline.learnt_days import known_steps, step_levels, teaches_days
 from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext, PastWindows
 from driftline.monitors.day_test.day_counter import DayCounter
@@ -46,6 +46,7 @@ def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) ->
         budget,
         day_scales(length),
         learnt=baseline.learnt_days,
+        within=step_levels(baseline.profile),
     )
 
 
@@ -53,7 +54,7 @@ def day_counter(test: DayTest | None, time_column: str | None) -> Callable[[], D
     """Return what begins to count a window; None where its days are not judged."""
     if test is None or time_column is None or not test.groups:
         return None
-    return partial(DayCounter.start, time_column, test.cells)
+    return partial(DayCounter.start, time_column, test.cells, test.within)
 
 
 def windows_before(past: PastWindows) -> Sequence[WindowCounts]:

@@ -1,0 +1,179 @@
+"""Within the levels of which column of texts a column of numbers steps from row to row.
+
+Where rows of several sensors stand in turns, the step from one row to the next is how far apart the
+sensors are, and drowns what each of them does. Shapes: n rows, M columns of numbers, S steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from driftline.baseline.cells import Cells
+from driftline.baseline.steps import CODE_COUNT, step_codes
+from driftline.baseline.value_runs import TimeOrder
+from driftline.formats.coercion import coerce
+
+# The first rows of the reference that are looked at, fewer of wide tables.
+MOST_ROWS, MOST_CELLS, FEWEST_ROWS = 16_384, 1 << 20, 1_024
+# Columns of texts that may be it, and how many levels they have; the same as for a value that
+# stands still in one segment.
+MOST_COLUMNS, MOST_LEVELS = 32, 64
+# Longer lists of different texts are no names of sensors.
+MOST_TEXTS = 512
+# Steps within levels are the smaller ones in so many comparisons more than half, and by so many
+# standard errors.
+ADVANTAGE, CLEAR = 0.05, 3.0
+# They are no larger than those between rows of a level at any times, and most are a step at all:
+# what a level always holds, such as the distance to an airport, does not move.
+FAR_SHARE, STILL_SHARE = 0.45, 0.5
+# Levels take turns: they change from row to row half as often as rows drawn at random would. A
+# state, such as a price that rises, stays for some rows.
+TURNS_SHARE = 0.5
+
+Integers = NDArray[np.int64]
+Numbers = NDArray[np.float64]
+
+
+class FirstRows:
+    """The first rows of the data, as they come, with their times, texts and numbers."""
+
+    def __init__(
+        self, event_time: str | None, numbers: Sequence[str], texts: Sequence[str]
+    ) -> None:
+        self.event_time = event_time
+        self.numbers, self.texts = tuple(numbers), tuple(texts)
+        self.limit = min(MOST_ROWS, max(MOST_CELLS // max(len(numbers), 1), FEWEST_ROWS))
+        self.parts: list[pa.Table] = []
+
+    @property
+    def room(self) -> int:
+        """How many rows more are kept; none where there is nothing to be chosen."""
+        if self.event_time is None or not self.numbers or not self.texts:
+            return 0
+        return self.limit - sum(len(part) for part in self.parts)
+
+    def update(self, batch: pa.RecordBatch, order: TimeOrder) -> None:
+        """Add rows, given their order in time: of a batch, the earliest ones."""
+        room = self.room
+        if not room or self.event_time is None:
+            return
+        places = np.arange(len(order.times_us)) if order.places is None else order.places
+        rows = batch.take(pa.array(places[:room]))
+        found = {self.event_time: rows.column(self.event_time)}
+        found |= {name: coerce(rows.column(name), "double")[0] for name in self.numbers}
+        for name in self.texts:
+            texts = coerce(rows.column(name), "string")[0]
+            if pc.count_distinct(texts).as_py() > MOST_TEXTS:
+                texts = pa.nulls(len(texts), texts.type)
+            found[name] = texts
+        self.parts.append(pa.table(found))
+
+    def merge(self, other: FirstRows) -> FirstRows:
+        """Return the first rows of both, the other's after these."""
+        merged = FirstRows(self.event_time, self.numbers, self.texts)
+        for part in (*self.parts, *other.parts):
+            if merged.room:
+                merged.parts.append(part[: merged.room])
+        return merged
+
+    def levels(self, cells: Mapping[str, Cells]) -> dict[str, Cells]:
+        """Choose for each column of numbers the texts within whose levels its steps are smaller.
+
+        Returns
+        -------
+        dict[str, Cells]
+            By column of numbers, of those alone that do not step from row to row: the cells of the
+            column of texts.
+
+        References
+        ----------
+        Mann, Whitney, Annals of Mathematical Statistics 18, 1947 (comparisons of two samples).
+        """
+        names = [name for name in self.numbers if name in cells and cells[name].is_number]
+        texts = [name for name in self.texts if name in cells]
+        texts = [name for name in texts if 2 <= len(cells[name].levels) <= MOST_LEVELS]
+        if not self.parts or not names or not texts or self.event_time is None:
+            return {}
+        rows = pa.concat_tables(self.parts).combine_chunks()
+        order = TimeOrder.of(rows.column(self.event_time).combine_chunks())
+        numbers = [order.ordered(rows.column(name).combine_chunks()) for name in names]
+        times = order.times_us
+        plain = _tallies(numbers, np.arange(len(times) - 1), np.arange(1, len(times)), times)
+        best = np.zeros(len(names))
+        found: dict[str, Cells] = {}
+        for text in texts[:MOST_COLUMNS]:
+            levels = cells[text].assign(rows.column(text).combine_chunks())
+            levels = levels if order.places is None else levels[order.places]
+            if not _take_turns(levels, times):
+                continue
+            near, far = _pairs(levels, len(cells[text].levels))
+            within = _tallies(numbers, *near, times)
+            apart = _tallies(numbers, *far, None)
+            for at, name in enumerate(names):
+                gain = _gain(plain[at], within[at], apart[at])
+                if gain > best[at]:
+                    best[at], found[name] = gain, cells[text]
+        return found
+
+
+def _take_turns(levels: Integers, times: Integers) -> bool:
+    shares = np.bincount(levels) / max(len(levels), 1)
+    changes = (levels[1:] != levels[:-1])[times[1:] > times[:-1]]
+    return len(changes) > 0 and bool(changes.mean() >= TURNS_SHARE * (1 - shares @ shares))
+
+
+def _pairs(
+    levels: Integers, count: int
+) -> tuple[tuple[Integers, Integers], tuple[Integers, Integers]]:
+    """Return rows of a level with the next one of it, and with one as far away as can be."""
+    by_level = np.argsort(levels, kind="stable")
+    by_level = by_level[levels[by_level] < count]
+    own = levels[by_level]
+    same = own[1:] == own[:-1]
+    starts = np.flatnonzero(np.diff(own, prepend=-1))
+    sizes = np.diff(np.append(starts, len(own)))
+    first, size = np.repeat(starts, sizes), np.repeat(sizes, sizes)
+    place = np.arange(len(own)) - first
+    turned = by_level[first + (place + size // 2) % np.maximum(size, 1)]
+    return (by_level[:-1][same], by_level[1:][same]), (by_level, turned)
+
+
+def _tallies(
+    numbers: Sequence[Numbers], former: Integers, later: Integers, times: Integers | None
+) -> Integers:
+    """Return how many steps of each column are of each size, shape (M, CODE_COUNT).
+
+    Rows of one time have no order; times are None where that does not matter.
+    """
+    if times is not None:
+        moved = times[later] > times[former]
+        former, later = former[moved], later[moved]
+    found = np.zeros((len(numbers), CODE_COUNT), np.int64)
+    for at, own in enumerate(numbers):
+        with np.errstate(invalid="ignore", over="ignore"):
+            steps = np.abs(own[later] - own[former])
+        found[at] = np.bincount(step_codes(steps[np.isfinite(steps)]), minlength=CODE_COUNT)
+    return found
+
+
+def _gain(plain: Integers, within: Integers, apart: Integers) -> float:
+    """Return by how much steps within levels are the smaller ones, 0 where not clearly."""
+    rows, own = int(plain.sum()), int(within.sum())
+    if not rows or not own or within[0] > STILL_SHARE * own:
+        return 0.0
+    gain = _above(plain, within) - 0.5
+    error = ((1 / rows + 1 / own) / 12) ** 0.5
+    if gain < max(ADVANTAGE, CLEAR * error) or _above(apart, within) < FAR_SHARE:
+        return 0.0
+    return gain
+
+
+def _above(one: Integers, two: Integers) -> float:
+    """Return how often what is drawn of one lies above what is drawn of the other, ties half."""
+    below = np.cumsum(two) - two / 2
+    return float(one @ below) / max(int(one.sum()) * int(two.sum()), 1)
