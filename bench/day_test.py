@@ -187,6 +187,9 @@ FAULTS: dict[str, Callable[[pd.DataFrame], Changes] | None] = {
     "TEMP +5": lambda rows: {"TEMP": rows["TEMP"] + 5},
     "pm2.5 x 1.67": lambda rows: {"pm2.5": rows["pm2.5"] * 1.67},
 }
+# Beside those of reference/seasons.md.
+UNIT_FAULT = "TEMP in Fahrenheit"
+CHANGES = {**FAULTS, UNIT_FAULT: lambda rows: {"TEMP": rows["TEMP"] * 1.8 + 32}}
 
 
 # Their first values are those of the day before.
@@ -195,13 +198,19 @@ LATE = frozenset({"TEMP 8 hours off", "TEMP a day old"})
 
 def broken(rest: pd.DataFrame, fault: str, onset: datetime) -> pd.DataFrame:
     """Plant a fault, and return its rows alone."""
-    change, since = FAULTS[fault], onset - DAY if fault in LATE else onset
+    change, since = CHANGES[fault], onset - DAY if fault in LATE else onset
     rows = rest[(rest["ts"] >= since) & (rest["ts"] < onset + FAULT_WEEKS * WEEK)]
     found = rows[rows["ts"].dt.hour != 7] if change is None else rows.assign(**change(rows))
     return found[found["ts"] >= onset]
 
 
-def planted(monitor: Monitor, rest: pd.DataFrame, start: datetime, kind: str) -> Iterator[str]:
+def planted(
+    monitor: Monitor,
+    rest: pd.DataFrame,
+    start: datetime,
+    kind: str,
+    faults: Sequence[str] = tuple(FAULTS),
+) -> Iterator[str]:
     """Plant each fault at each onset: the first finding that is not there without.
 
     It is told by the number of its window, and in windows of an hour by the day that it ends.
@@ -210,7 +219,7 @@ def planted(monitor: Monitor, rest: pd.DataFrame, start: datetime, kind: str) ->
     clean = monitor.windows(rest, start)
     usual = monitor.judge(clean)
     total = 0
-    for fault in FAULTS:
+    for fault in faults:
         firsts, scores = [], set()
         for day in ONSETS[kind]:
             onset = datetime(*day, tzinfo=UTC)
@@ -229,7 +238,7 @@ def planted(monitor: Monitor, rest: pd.DataFrame, start: datetime, kind: str) ->
             firsts.append(first)
         total += len(firsts) - firsts.count("-")
         yield f"| {fault} | {' '.join(firsts)} | {', '.join(sorted(scores))} |"
-    yield f"| **found** | **{total} of {len(FAULTS) * len(ONSETS[kind])}** | |"
+    yield f"| **found** | **{total} of {len(faults) * len(ONSETS[kind])}** | |"
 
 
 def airport_weather() -> pd.DataFrame:
