@@ -311,12 +311,7 @@ def fit_source(
         profile.columns[name].cells = cell
         profile.columns[name].cell_counts = second.counts[name]
     blocks = second.by_hour()
-    if reading.steps is not None and blocks is not None and blocks.span_days >= REFERENCE_DAYS:
-        for name, found in reading.steps.result(since_day=int(blocks.hours[0]) // 24).items():
-            within = levels.get(name)
-            profile.columns[name].steps = StepScores.of(
-                found, None if within is None else within.column
-            )
+    _keep_steps(profile, reading.steps, blocks, levels)
     constraints = suggest(profile, {*unjudged, *roles.exclude})
     return Fitted(
         signature, profile, constraints, cells, blocks, outcomes, reading.segments,
@@ -326,6 +321,20 @@ def fit_source(
         None if reading.losses is None else reading.losses.result(),
         None if reading.estimation is None else reading.estimation.result(profile),
     )  # fmt: skip
+
+
+def _keep_steps(
+    profile: Profile,
+    counter: StepCounter | None,
+    blocks: BlockCounts | None,
+    levels: Mapping[str, Cells],
+) -> None:
+    """Keep with each column how it steps, where the reference has days enough to learn from."""
+    if counter is None or blocks is None or blocks.span_days < REFERENCE_DAYS:
+        return
+    for name, found in counter.result(since_day=int(blocks.hours[0]) // 24).items():
+        within = levels[name].column if name in levels else None
+        profile.columns[name].steps = StepScores.of(found, within)
 
 
 def is_judged_number(column: Column) -> bool:
