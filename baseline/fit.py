@@ -43,7 +43,7 @@ from driftline.baseline.row_profile import RowProfile, RowReading
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.schema import find_column, infer_signature
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
-from driftline.baseline.step_levels import FirstRows
+from driftline.baseline.step_levels import FirstRows, keep_steps
 from driftline.baseline.steps import StepCounter
 from driftline.baseline.suggest import suggest
 from driftline.baseline.value_edges import EdgeCounter
@@ -61,8 +61,6 @@ from driftline.formats.coercion import coerce, some_zoned, zones_of
 from driftline.formats.source import Source
 from driftline.roles import Roles
 from driftline.signature import JUDGED_ROLES, Column, Signature
-from driftline.stats.day_scores import StepScores
-from driftline.stats.day_variation import REFERENCE_DAYS
 
 # Text with so few values has them listed in the signature.
 LISTED_LEVELS = 50
@@ -311,7 +309,7 @@ def fit_source(
         profile.columns[name].cells = cell
         profile.columns[name].cell_counts = second.counts[name]
     blocks = second.by_hour()
-    _keep_steps(profile, reading.steps, blocks, levels)
+    keep_steps(profile, reading.steps, blocks, levels)
     constraints = suggest(profile, {*unjudged, *roles.exclude})
     return Fitted(
         signature, profile, constraints, cells, blocks, outcomes, reading.segments,
@@ -321,20 +319,6 @@ def fit_source(
         None if reading.losses is None else reading.losses.result(),
         None if reading.estimation is None else reading.estimation.result(profile),
     )  # fmt: skip
-
-
-def _keep_steps(
-    profile: Profile,
-    counter: StepCounter | None,
-    blocks: BlockCounts | None,
-    levels: Mapping[str, Cells],
-) -> None:
-    """Keep with each column how it steps, where the reference has days enough to learn from."""
-    if counter is None or blocks is None or blocks.span_days < REFERENCE_DAYS:
-        return
-    for name, found in counter.result(since_day=int(blocks.hours[0]) // 24).items():
-        within = levels[name].column if name in levels else None
-        profile.columns[name].steps = StepScores.of(found, within)
 
 
 def is_judged_number(column: Column) -> bool:

@@ -13,10 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
-from driftline.baseline.steps import CODE_COUNT, step_codes
+from driftline.baseline.profile import Profile
+from driftline.baseline.steps import CODE_COUNT, StepCounter, step_codes
 from driftline.baseline.value_runs import TimeOrder
 from driftline.formats.coercion import coerce
+from driftline.stats.day_scores import StepScores
+from driftline.stats.day_variation import REFERENCE_DAYS
 
 # The first rows of the reference that are looked at, fewer of wide tables.
 MOST_ROWS, MOST_CELLS, FEWEST_ROWS = 16_384, 1 << 20, 1_024
@@ -119,6 +123,20 @@ class FirstRows:
                 if gain > best[at]:
                     best[at], found[name] = gain, cells[text]
         return found
+
+
+def keep_steps(
+    profile: Profile,
+    counter: StepCounter | None,
+    blocks: BlockCounts | None,
+    levels: Mapping[str, Cells],
+) -> None:
+    """Keep with each column how it steps, where the reference has days enough to learn from."""
+    if counter is None or blocks is None or blocks.span_days < REFERENCE_DAYS:
+        return
+    for name, found in counter.result(since_day=int(blocks.hours[0]) // 24).items():
+        within = levels[name].column if name in levels else None
+        profile.columns[name].steps = StepScores.of(found, within)
 
 
 def _take_turns(levels: Integers, times: Integers) -> bool:
