@@ -23,14 +23,12 @@ from driftline.baseline.positive import require_positive
 from driftline.baseline.rankings import read_rankings
 from driftline.classes import class_order, classes_of_columns, known_classes, merged_classes
 from driftline.errors import InputError
-from driftline.formats.coercion import coerce
+from driftline.formats.coercion import MISSING, coerce
 from driftline.roles import Problem, Roles
 
 Numbers = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
-# The other class, when there are several of them.
-OTHER = "other"
 # More are no classes but an identifier, or free text.
 MAX_CLASSES = 1_000
 # Values of a regression whose squares, and the squares of these, a double still holds.
@@ -181,6 +179,10 @@ def read_answers(
     present = pc.is_valid(table[roles.label])
     if pa.types.is_floating(table[roles.label].type):
         present = pc.and_(present, pc.invert(pc.is_nan(table[roles.label])))
+    elif problem == "regression" and pa.types.is_string(table[roles.label].type):
+        # A text such as "n/a" is no label yet, and none that is no number.
+        lacks = pc.is_in(pc.utf8_trim_whitespace(table[roles.label]), MISSING)
+        present = pc.and_(present, pc.invert(lacks))
     kept = np.flatnonzero(pc.fill_null(present, False).to_numpy())
     rows = table.take(pa.array(kept))
     if problem == "regression" and (
@@ -193,6 +195,8 @@ def read_answers(
     require_common_classes(labels, said, roles, problem, reference)
     if problem == "regression":
         require_numbers(rows[roles.label], "label", roles.label)
+        if roles.prediction is not None and pa.types.is_boolean(rows[roles.prediction].type):
+            require_numbers(rows[roles.prediction], "prediction", roles.prediction)
         label, answer = _numbers(rows, roles.label), _numbers(rows, roles.prediction)
         found = Answers(problem, label, answer, (), None, read_times(rows, roles), 0, kept)
         if roles.quantiles:
@@ -346,7 +350,7 @@ def _binary(
         positives, reason = (chosen.value,), chosen.reason
     positives = positives or ("1",)
     positive = positives[0]
-    negative = _negative(seen, held_classes(rows, roles.label), positives)
+    negative = _negative(classes, seen, held_classes(rows, roles.label), positives)
     probability = None
     known: NDArray[np.bool_] = np.zeros(len(kept), dtype=np.bool_)
     answer: Codes = np.zeros(len(kept), dtype=np.intp)
@@ -450,13 +454,17 @@ def _is(texts: pa.DictionaryArray, wanted: Collection[str]) -> NDArray[np.bool_]
     return found
 
 
-def _negative(seen: Sequence[str], labels: Sequence[str], positives: Collection[str]) -> str:
-    """Name the other class: the only one there is, or the only one of the labels."""
+def _negative(
+    known: Sequence[str], seen: Sequence[str], labels: Sequence[str], positives: Sequence[str]
+) -> str:
+    """Name the other class: the reference's, the only one there is, or the only one of labels."""
+    if len(others := [one for one in known if one not in positives]) == 1:
+        return others[0]  # A third one counts as it does, and is told by its own name.
     others = [one for one in seen if one not in positives]
     if len(others) > 1:
         own = set(known_classes(labels, seen))
         others = [one for one in others if one in own] or others
-    return others[0] if len(others) == 1 else ("0" if not others else OTHER)
+    return others[0] if len(others) == 1 else (f"not {positives[0]}" if others else "0")
 
 
 def _places(texts: pa.DictionaryArray, order: Sequence[str]) -> Codes:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from driftline.baseline.analyzer import lost_texts
 from driftline.baseline.outcomes import class_texts, held_classes
 from driftline.classes import known_classes, merged_classes
-from driftline.formats.coercion import is_missing, unfit_mask
+from driftline.formats.coercion import coerce, is_missing, unfit_mask
 from driftline.roles import Roles
 
 # So many values are named.
@@ -91,6 +91,15 @@ def words_for_numbers(rows: pa.Table | pa.RecordBatch, names: Iterable[str]) -> 
         elif pa.types.is_list(plain.type) or pa.types.is_large_list(plain.type):
             found[_worded(name, "[]")] += len(plain) - plain.null_count
     return +found
+
+
+def numbers_beyond(rows: pa.Table, name: str, most: float) -> Counter[str]:
+    """Count the numbers of a column larger than a limit, by column and value; lists have none."""
+    column = rows[name].combine_chunks()
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return Counter()
+    numbers = coerce(column, "double")[0].to_numpy(zero_copy_only=False).astype(np.float64)
+    return Counter(f'"{name}" = {value:g}' for value in numbers[np.abs(numbers) > most])
 
 
 def _worded(name: str, value: str) -> str:

@@ -92,6 +92,11 @@ def require_numbers(column: pa.ChunkedArray, role: str, name: str) -> None:
         With some of the values, and the other problems there are.
     """
     plain = column.combine_chunks()
+    if pa.types.is_boolean(plain.type) and plain.null_count < len(plain):
+        raise InputError(
+            f'{role} "{name}" holds true and false, and a regression needs numbers; give --problem '
+            "binary, or write them as 1 and 0"
+        )
     numbers, _ = coerce(plain, "double")
     present = plain.filter(pc.invert(is_missing(plain)))
     if numbers.null_count < len(numbers) or not len(present):

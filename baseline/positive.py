@@ -43,7 +43,10 @@ def choose_positive(classes: Sequence[str], roles: Roles, table: pa.Table) -> Po
     if len(classes) == 1:
         value = OPPOSITES.get(classes[0], classes[0])
         says_yes = value.strip().casefold() in YES | EVENTS
-        return PositiveClass(value, f'beside "{classes[0]}" alone') if says_yes else None
+        reason = (
+            f'beside "{classes[0]}" alone' if value != classes[0] else "the only class there is"
+        )
+        return PositiveClass(value, reason) if says_yes else None
     word, is_sure = positive_word(classes)
     found = None if is_sure else _by_score(classes, roles, table)
     if found is not None or word is None:

@@ -20,6 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import special, stats
 
+from driftline.baseline.answers import LARGEST
+from driftline.baseline.foreign_values import named_values, numbers_beyond, words_for_numbers
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.violation import JsonValue, Severity, Violation, percent, plural
@@ -155,6 +157,21 @@ def equal_note(count: int, lowest: float, highest: float, what: str = "predictio
     if count < 2 or lowest != highest:
         return ""
     return f"all {plural(count, what)} are equal ({lowest:g}): they tell nobody apart"
+
+
+def unfit_note(rows: pa.Table, label: str, count: int, most: float) -> str:
+    """Describe labels that no metric can use: their values, and what was expected.
+
+    `most` is the largest size of a number, NaN of rankings, whose labels name relevant items.
+    """
+    if math.isnan(most):
+        return f"{plural(count, 'label')} left out: no relevant item"
+    words, far = words_for_numbers(rows, (label,)), numbers_beyond(rows, label, most)
+    why = [f"no number: {named_values(words)}"] * bool(words)
+    if far or count > words.total():
+        size = "infinite" + f", or a million times the others (above {most:.3g})" * (most < LARGEST)
+        why.append(f"{size}: {named_values(far)}" if far else size)
+    return f"{plural(count, 'label')} left out: {' or '.join(why)}"
 
 
 def repeated_note(ids: Sequence[pa.Array], column: str | None) -> str:

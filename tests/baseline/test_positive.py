@@ -89,6 +89,14 @@ def test_words_decide_without_a_score(negative: str, positive: str) -> None:
         assert f'beside "{negative}"' in report.details["positive_note"]
 
 
+def test_the_only_class_of_a_reference_is_not_beside_itself() -> None:
+    alone = pa.table({"truth": [1] * 100, "said": [1] * 100, "sex": ["F", "M"] * 50})
+
+    report = quality(alone, fitted(alone, prediction="said", problem="binary"))
+
+    assert report.details["positive_note"] == 'positive class: "1" (the only class there is)'
+
+
 def test_what_a_score_is_higher_for_is_positive_whatever_it_is_called() -> None:
     report = quality(
         rows("legit", "fraud", 2, turned=True),

@@ -134,7 +134,8 @@ def _estimates(
     is_labelled = not sample.is_unfair(violated=False)
     is_labelled &= len(answers) >= ENOUGH_LABELS * len(scored)
     taught = _of_regression(known) if reference.problem == "regression" else reference
-    if reason := WEIGHTED if reference.weight is not None else why_not(taught):
+    reason = WEIGHTED if reference.weight is not None else why_not(taught)
+    if reason := reason or _why_nothing_to_learn(reference):
         # Whoever has labels misses nothing.
         return WindowEstimates() if is_labelled else _withheld(expected, reason)
     codes = known.codes_of(table)
@@ -199,6 +200,17 @@ def _with_any_label(table: pa.Table, expected: Expectation, reference: Answers) 
     return table.set_column(table.column_names.index(name), name, labels)
 
 
+def _why_nothing_to_learn(reference: Answers) -> str:
+    """Return why errors of a regression's reference say nothing of another window's."""
+    if reference.problem != "regression":
+        return ""
+    label = reference.label.astype(np.float64)
+    if (label == label[0]).all():
+        return f"the labels of the reference are all equal ({label[0]:g})"
+    is_exact = bool((label == reference.answer.astype(np.float64)).all())
+    return "the reference has no error" * is_exact
+
+
 def _why_equal(reference: Answers, scored: Answers) -> str:
     """Return why predictions say nothing of a model that answers, or answered, the same to all."""
     said, usual = (
@@ -234,6 +246,9 @@ def _categories(known: EstimationRows) -> NDArray[np.bool_]:
 
 def _strangers(reference: Answers, answers: Answers, scored: Answers) -> str:
     """Return that labels or answers are of classes that the reference never had; else ""."""
+    words = answers.unknown_words or scored.unknown_words
+    if words and reference.problem == "binary":
+        return f"some rows have {words}, which the reference never has"
     found = dict.fromkeys((*answers.classes, *scored.classes))
     named = [f'"{one}"' for one in found if one not in reference.classes]
     if not named:

@@ -27,7 +27,7 @@ from driftline.baseline.answers import (
     read_answers,
     why_no_probabilities,
 )
-from driftline.baseline.foreign_values import named_values, new_class_rows, words_for_numbers
+from driftline.baseline.foreign_values import new_class_rows
 from driftline.baseline.outcomes import kept_columns
 from driftline.baseline.positive import positive_note
 from driftline.baseline.predicate import UNFIT
@@ -89,6 +89,7 @@ from driftline.monitors.results.unusable import (
     judge_equal,
     judge_unusable,
     repeated_note,
+    unfit_note,
     unusable_details,
 )
 from driftline.monitors.results.violation import JsonValue, plural
@@ -473,11 +474,8 @@ def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list
     if scores is not None and answers.limits == ANY and are_percents(scores):
         found.append(why_no_probabilities(scores))
     if unfit:
-        is_ranking = answers.problem == "ranking"
-        words = words_for_numbers(table, () if is_ranking else (str(roles.label),))
-        why = ["no relevant item" if is_ranking else "infinite, or a million times the others"]
-        why = why * (unfit > words.total()) + [f"no number: {named_values(words)}"] * bool(words)
-        found.append(f"{plural(unfit, 'label')} left out: {' or '.join(why)}")
+        most = math.nan if answers.problem == "ranking" else answers.limits[1]
+        found.append(unfit_note(table, str(roles.label), unfit, most))
     found.append(crossing_details(answers, roles.quantile_columns)[1])
     if roles.id_column in table.column_names:
         found.append(repeated_note(table[roles.id_column].chunks, roles.id_column))

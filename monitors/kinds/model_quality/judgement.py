@@ -18,6 +18,7 @@ from driftline.baseline.answers import Answers
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.model_quality.blocks import Blocks, blocks_of
+from driftline.monitors.kinds.model_quality.class_metrics import NEGATIVE, POSITIVE
 from driftline.monitors.kinds.model_quality.documents import GREATER, Constraint, is_sagemakers
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Measure, Range, Scale
@@ -33,6 +34,7 @@ from driftline.monitors.kinds.model_quality.skill import (
     Verdict,
     backward,
     forward,
+    has_few_failures,
     judge_metric,
     scatter,
     variance_of,
@@ -120,7 +122,7 @@ def judge_quality(
         constraint, reference = expected.constraints.get(name), expected.measures.get(name)
         note = _note(measure, rows, judged=constraint is not None)
         if not note and constraint is not None and name not in expected.own:
-            note = _short_reference(expected)
+            note = _short_reference(expected, reference)
         if not note and name in own and constraint is not None:
             note = _unbounded_note(measure, reference)
         results[name] = _result(name, measure, constraint, reference, rows=rows, note=note)
@@ -188,9 +190,17 @@ def reference_note(expected: Expectation) -> str:
     reasons = dict[str, list[str]]()
     for name, one in expected.measures.items():
         if one.undefined and name in MENDED | ERRORS:
-            reasons.setdefault(one.undefined, []).append(name)
+            reasons.setdefault(_of_classes(one.undefined, expected), []).append(name)
     parts = [f"{', '.join(names)} ({why})" for why, names in reasons.items()]
     return f"not judged, as the reference has no value of it: {'; '.join(parts)}" if parts else ""
+
+
+def _of_classes(why: str, expected: Expectation) -> str:
+    """Name what the reference lacks by label and class, as its user knows them."""
+    if expected.answers is None or why not in (POSITIVE, NEGATIVE):
+        return why
+    label, positive = expected.roles.label, expected.answers.classes[1]
+    return f'{"no" if why == POSITIVE else "every"} label "{label}" is "{positive}"'
 
 
 def _violated(judged: QualityJudgement) -> set[str]:
@@ -304,8 +314,11 @@ def _note(measure: Measure, rows: int, *, judged: bool) -> str:
     return INSUFFICIENT if judged and measure.support < MIN_SUPPORT else ""
 
 
-def _short_reference(expected: Expectation) -> str:
-    """Return why too few rows of a reference bound nothing: all may be right by chance."""
+def _short_reference(expected: Expectation, reference: Measure | None) -> str:
+    """Return why a reference bounds nothing: all its rows may be right by chance."""
+    if reference is not None and reference.scale == "skill" and reference.value == 1.0:
+        # A skill has no exact limits; the share that it is made of has.
+        return f"{TOO_VARIABLE}the reference has no error"
     known = expected.answers
     if known is None or len(known) >= MIN_ROWS:
         return ""
@@ -382,7 +395,13 @@ def _verdict(
     """Judge a metric, or what `more` times the rows of the same value would come to."""
     constraint, reference = expected.constraints[name], expected.measures.get(name)
     found, is_own = None, name in expected.own
-    if reference is not None and blocks and not is_own:
+    if (
+        reference is not None
+        and blocks
+        and not is_own
+        # Days of a few failures in all do not show how they vary: their rows have exact limits.
+        and not has_few_failures(reference, is_lower=constraint.is_lower)
+    ):
         found = scatter(blocks, name, is_lower=constraint.is_lower)
     if reference is not None and not reference.variance:
         # Of a document the rows are known, not on how many of them each metric rests.

@@ -212,6 +212,20 @@ def _variance_at(threshold: float, window: Measure) -> float:
     return effect / (max(window.support, 1.0) * threshold * (1.0 - threshold))
 
 
+def has_few_failures(reference: Measure, *, is_lower: bool) -> bool:
+    """Whether a share or score of a reference rests on so few failures that days cannot differ."""
+    if reference.scale not in ("share", "score"):
+        return False
+    failures = 1.0 - reference.value if is_lower else reference.value
+    return _rows(reference) * failures < FEW_FAILURES
+
+
+def _rows(reference: Measure) -> float:
+    """Return the rows behind a share: as many independent ones as tell as much."""
+    effect = reference.variance / reference.independent if reference.independent else 1.0
+    return max(reference.support / max(effect, TINY), 1.0)
+
+
 def _few_failures(
     start: float, reference: Measure, *, is_lower: bool, alpha: float
 ) -> tuple[float, float]:
@@ -221,8 +235,7 @@ def _few_failures(
     as often as not, and its variance to reach down to the exact limit of Clopper and Pearson at the
     level of the test. The delta method has no variance there, and too little beside it.
     """
-    effect = reference.variance / reference.independent if reference.independent else 1.0
-    rows = max(reference.support / max(effect, TINY), 1.0)
+    rows = _rows(reference)
     right = start if is_lower else 1.0 - start
     failures = rows * (1.0 - right)
     if failures >= FEW_FAILURES or not 0.0 < right <= 1.0:

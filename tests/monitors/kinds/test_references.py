@@ -63,6 +63,50 @@ def test_beside_few_failures_more_rows_of_a_window_are_judged_no_worse(
     assert accuracy(50_000, 12_500).violated
 
 
+@pytest.mark.parametrize("rows_a_day", [20, 200])
+def test_days_without_a_failure_cost_no_power(rows_a_day: int) -> None:
+    def by_day(first: str, days: int, rows: int, wrong: float) -> pa.Table:
+        random = np.random.default_rng(7)
+        times = np.repeat(np.datetime64(first, "us") + np.arange(days) * 86_400_000_000, rows)
+        times += np.tile(np.arange(rows) * (86_400_000_000 // rows), days).astype("m8[us]")
+        found = scored(random, days * rows, 1.0 - wrong)
+        return found.append_column("t", pa.array(times, pa.timestamp("us", "UTC")))
+
+    baseline = dl.Baseline.fit(by_day("2025-01-01", 60, rows_a_day, 0.0), timestamp="t", **OF_TWO)
+    good, bad = (
+        dl.check(by_day("2025-03-02", 1, 5_000, wrong), baseline, kind="model-quality")
+        for wrong in (0.0, 0.2)
+    )
+
+    assert good.decided
+    assert good.passed
+    assert not bad.passed
+
+
+def test_no_skill_is_held_against_a_reference_without_an_error() -> None:
+    random = np.random.default_rng(5)
+
+    def of_three(rows: int, right: float) -> pa.Table:
+        label = random.integers(0, 3, rows)
+        other = (label + random.integers(1, 3, rows)) % 3
+        said = np.where(random.random(rows) < right, label, other)
+        names = np.array(["a", "b", "c"])
+        return pa.table({"y": names[label], "said": names[said]})
+
+    baseline = dl.Baseline.fit(
+        of_three(100, 1.0), label="y", prediction="said", problem="multiclass"
+    )
+
+    usual, bad = (
+        dl.check(of_three(2_000, right), baseline, kind="model-quality") for right in (0.97, 0.75)
+    )
+
+    assert usual.passed, usual.cause
+    notes = {one.name: one.note for one in usual.metrics}
+    assert notes["accuracy_skill"].endswith("the reference has no error")
+    assert not bad.passed
+
+
 def test_estimates_of_a_reference_that_answered_the_same_to_all_are_none() -> None:
     random = np.random.default_rng(4)
     probability = random.random(2_000)
@@ -74,6 +118,47 @@ def test_estimates_of_a_reference_that_answered_the_same_to_all_are_none() -> No
 
     assert "the predictions of the reference are all equal" in str(report.details)
     assert [one.value for one in report.metrics if one.name == "estimated_auc"] == [None]
+
+
+@pytest.mark.parametrize(
+    ("error", "spread", "reason"),
+    [(1.0, 0.0, "the labels of the reference are all equal (5)"),
+     (0.0, 1.0, "the reference has no error")],
+)  # fmt: skip
+def test_a_regression_without_a_spread_or_an_error_of_its_labels_estimates_nothing(
+    error: float, spread: float, reason: str
+) -> None:
+    random = np.random.default_rng(4)
+
+    def rows(count: int) -> pa.Table:
+        label = 5.0 + spread * random.normal(size=count)
+        said = label + error * random.normal(size=count)
+        return pa.table({"x": random.normal(size=count), "y": label, "said": said})
+
+    baseline = dl.Baseline.fit(rows(3_000), label="y", prediction="said", problem="regression")
+
+    report = dl.check(rows(500).drop_columns("y"), baseline, kind="model-quality")
+
+    assert not report.decided
+    assert f"cannot estimate: {reason}" in report.summary
+    assert [(one.name, one.value) for one in report.metrics] == [("estimated_mae", None)]
+
+
+def test_a_third_class_of_the_reference_counts_as_not_positive() -> None:
+    random = np.random.default_rng(4)
+    score = random.random(3_000)
+    label = np.where(random.random(3_000) < score, "yes", "no")
+    some = np.where(np.arange(3_000) % 100 == 0, "maybe", label)
+    reference, window = (pa.table({"y": one, "s": score}) for one in (some, label))
+    baseline = dl.Baseline.fit(
+        reference, label="y", probability="s", problem="binary", positive="yes"
+    )
+
+    report = dl.check(window.slice(0, 1_000), baseline, kind="model-quality")
+
+    assert report.passed
+    assert set(report.details["confusion_matrix"]) == {"not yes", "yes"}
+    assert report.details["estimate_note"].startswith("estimated without labels: AUC")
 
 
 def test_fewer_than_thirty_rows_of_a_reference_bound_nothing() -> None:
@@ -95,8 +180,8 @@ def test_what_a_reference_of_one_class_has_no_value_of_is_named() -> None:
     report = dl.check(rows, baseline, kind="model-quality")
 
     assert report.details["lacking_note"] == (
-        "not judged, as the reference has no value of it: balanced_accuracy (no rows of the "
-        "negative class)"
+        'not judged, as the reference has no value of it: balanced_accuracy (every label "y" is '
+        '"1")'
     )
 
 

@@ -417,6 +417,40 @@ def test_labels_that_are_no_number_of_that_size_are_told() -> None:
     assert report.passed
     assert report.details["unfit_labels"] == 3
     assert "3 labels left out: infinite" in str(report.details["answers_note"])
+    assert '): "truth" = 1e+60 (3x)' in str(report.details["answers_note"])
+
+
+def test_labels_that_lack_are_none_that_are_no_number() -> None:
+    def some(columns: Columns) -> None:
+        columns["truth"] = columns["truth"].astype(str).astype(object)
+        columns["truth"][:3] = " n/a"
+
+    report = judged(valued, some, QUALITY)
+
+    assert report.passed
+    assert (report.details["rows_without_label"], report.details["unfit_labels"]) == (3, 0)
+    assert "left out" not in str(report.details)
+
+
+@pytest.mark.parametrize("name", ["truth", "score"])
+def test_true_and_false_are_no_numbers_of_a_regression(name: str) -> None:
+    def some(columns: Columns) -> None:
+        columns[name] = columns[name] > 0
+
+    with pytest.raises(InputError, match=f'"{name}" holds true and false, and a regression needs'):
+        judged(valued, some, QUALITY)
+
+
+def test_a_third_label_of_two_classes_is_told_by_its_name() -> None:
+    columns = scored(2)
+    columns["truth"][:3] = 2
+
+    report = check(table(columns), baseline(scored), kind=QUALITY)
+
+    assert set(report.details["confusion_matrix"]) == {"0", "1"}
+    assert report.details["estimate_note"] == (
+        'cannot estimate: some rows have label "truth" = "2" (3x), which the reference never has'
+    )
 
 
 def test_infinite_labels_are_told_by_bias_too() -> None:
