@@ -222,6 +222,10 @@ class Applier:
             for entry in plan.of_kind("Baseline"):
                 _require_same_version(connection, entry)
             _hold_alarms(connection, plan)
+            is_of_models = bool(plan.of_kind("Model") or plan.of_kind("Endpoint"))
+            if is_of_models:
+                # What an older version left without a line is known for this moment only.
+                note_served(connection, self._context.now())
             for entry in plan.planned:
                 resource = entry.resource
                 if resource.kind != "Endpoint":
@@ -232,7 +236,7 @@ class Applier:
                     self._put(connection, entry, found, pins)
             self._put_composites(connection, plan)
             self._settle(connection, plan, made)
-            if plan.of_kind("Model") or plan.of_kind("Endpoint"):
+            if is_of_models:
                 note_served(connection, self._context.now())
             if any(entry.spec["depends_on"] for entry in plan.of_kind("Monitor")):
                 require_order(connection)  # Another server may have changed some since the plan.
@@ -581,5 +585,7 @@ def _endpoint_made(
     if spec["baseline"] is not None:
         baseline = store.get(connection, "Baseline", str(spec["baseline"]))
     made = make_endpoint(name, spec, models, baseline, before)
-    kept = {} if before is None else before.made
+    # Not of the plan: lines may have been added since.
+    found = store.find(connection, "Endpoint", name)
+    kept = {} if found is None else found.made
     return {**made, **{key: kept[key] for key in ("served",) if key in kept}}

@@ -1,7 +1,9 @@
 """Which models an endpoint served since when, so that monitors know which one answered their rows.
 
 It lies in what was made of the endpoint, as ``served``: a line for each change of the models' files
-themselves, of whichever variant. Tags, owners and weights change no model.
+themselves, of whichever variant. Tags, owners and weights change no model. The moment of a line is
+that of the ``apply`` that stored it: requests under way, and those of other servers until they have
+loaded the new model, are answered by the one before for some seconds more.
 """
 
 from __future__ import annotations
@@ -16,19 +18,24 @@ from sqlalchemy import Connection
 from driftline.monitors.kinds.attribution.explaining import Served
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import key_of
-from driftline.serving.resources.specs import shadows_of, variants_of
+from driftline.serving.resources.specs import shadows_of, variants_and_shadows, variants_of
 
 # Of one endpoint; what is older is dropped.
 CHANGES_KEPT = 50
 
 
 def note_served(connection: Connection, now: datetime) -> None:
-    """Add a line to each endpoint that serves other models than its last line says."""
+    """Add a line to each endpoint that serves other models than its last line says.
+
+    The first line of an endpoint that a version without such lines applied is of its last change.
+    """
+    models = store.list_kind(connection, "Model")
     files = {
         key_of("Model", model.name): model.made["digest"]
-        for model in store.list_kind(connection, "Model")
+        for model in models
         if "file" in model.made  # Not of many models, nor of containers.
     }
+    changed = {key_of("Model", model.name): model.updated_at for model in models}
     for endpoint in store.list_kind(connection, "Endpoint"):
         line = {
             key: {
@@ -44,8 +51,16 @@ def note_served(connection: Connection, now: datetime) -> None:
         lines = endpoint.made.get("served", [])
         last = lines[-1] if lines else {"variants": {}, "shadows": {}}
         if last != {**last, **line}:
-            served = [*lines, {"since": now.isoformat(), **line}][-CHANGES_KEPT:]
+            since = now if lines else _last_change(endpoint, changed) or now
+            served = [*lines, {"since": since.isoformat(), **line}][-CHANGES_KEPT:]
             store.put_made(connection, replace(endpoint, made={**endpoint.made, "served": served}))
+
+
+def _last_change(endpoint: store.Stored, models: Mapping[str, datetime | None]) -> datetime | None:
+    """Return when the endpoint or one of its models was last changed."""
+    named = {key_of("Model", one["model_name"]) for one in variants_and_shadows(endpoint.spec)}
+    moments = (endpoint.updated_at, *(models.get(one) for one in named))
+    return max((one for one in moments if one is not None), default=None)
 
 
 def served_by(made: Mapping[str, Any], variant: str | None) -> Sequence[Served]:
