@@ -248,7 +248,7 @@ class CheckResult:
                 f"sample: {why}"
             )
         if UNCOVERED in self.details and any(metric.judged for metric in self.metrics):
-            return f"{rows}; {self.details[UNCOVERED]}; no violations of the others"
+            return f"{rows}; {self.details[UNCOVERED]}"
         if not small and self.undecidable and self.unjudged:
             return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"
         if not small:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -30,7 +30,14 @@ from driftline.monitors.kinds.outliers.scorer import (
 )
 from driftline.monitors.kinds.outliers.terms import share_words
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult, too_variable
+from driftline.monitors.results.metric import (
+    INSUFFICIENT,
+    UNCOVERED,
+    UNDEFINED,
+    MetricPoint,
+    MetricResult,
+    too_variable,
+)
 from driftline.monitors.results.notes import missing_note
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 from driftline.stats.blocks import MINIMUM_BLOCKS, dispersion, upper_factor
@@ -53,8 +60,13 @@ LONELY_NOTE = (
     "{share} of the reference's rows lie far from all others; if they are outliers, rows like them "
     "pass as usual: make the baseline again without them"
 )
+NEW_TEXTS = (
+    "texts that the reference never had, which alone make a row odd but, beside so few rows of the "
+    "reference, not always an outlier: "
+)
+NO_VALUES = "nothing was judged: no column has a value"
 METRIC = "outlier_share"
-CHECK = "outlier_share_check"
+CHECK, ABOVE = "outlier_share_check", "GreaterThanThreshold"
 NAMED = 3
 COMMON_SCORE = 1.0
 # Without blocks the rate of outliers is taken to differ from window to window by as much as it is.
@@ -83,14 +95,18 @@ def evaluate(context: CheckContext) -> Report:
         verdict = judge_share(
             scorer, reading.outlier_count, rows, budget=budget, length=length, cluster=cluster
         )
+    idle = _idle(context.baseline, reading)
     return Report(
         kind="outliers",
         violations=() if verdict is None else _violations(scorer, reading, verdict),
         row_count=rows,
-        metrics=() if verdict is None else (_metric(verdict, rows),),
+        metrics=() if verdict is None else (_metric(verdict, rows), *_without_values(idle)),
         points=() if verdict is None else _points(reading, verdict),
         alpha=budget.per_window,
-        details=_details(scorer, reading, verdict, missing),
+        details={
+            **_details(scorer, reading, verdict, missing),
+            **_unseen_details(scorer, reading, verdict, {*missing, *idle}),
+        },
     )
 
 
@@ -119,12 +135,30 @@ def _metric(verdict: ShareVerdict, rows: int) -> MetricResult:
         reference_low=verdict.reference_low,
         reference_high=verdict.reference_high,
         bound=verdict.bound,
-        operator="GreaterThanThreshold" if judged else "",
+        operator=ABOVE if judged else "",
         p_value=verdict.p_value,
         count=rows,
         severity="ticket" if verdict.violated else None,
         note=verdict.note,
     )
+
+
+def _idle(baseline: Baseline, reading: OutlierReading) -> dict[str, str]:
+    """Return the columns without a value in any row, where the reference has some, and why."""
+    profile = baseline.profile
+    assert profile is not None  # The scorer was made of it.
+    found = {}
+    for name, why in reading.unseen.without_values().items():
+        counts = profile.columns[name].cell_counts
+        if counts is not None and counts[:-2].any():
+            found[name] = why
+    return found
+
+
+def _without_values(idle: Mapping[str, str]) -> Iterator[MetricResult]:
+    """Yield a line without a value of each column that no row has a value of."""
+    for name, why in idle.items():
+        yield MetricResult(METRIC, None, operator=ABOVE, label=name, note=f"{UNDEFINED}{why}")
 
 
 def _points(reading: OutlierReading, verdict: ShareVerdict) -> tuple[MetricPoint, ...]:
@@ -198,6 +232,19 @@ def _details(
             {"score": one.score, "reason": one.reason, **one.pointer} for one in reading.worst
         ],
     }
+
+
+def _unseen_details(
+    scorer: RowScorer, reading: OutlierReading, verdict: ShareVerdict | None, lost: Collection[str]
+) -> dict[str, JsonValue]:
+    """Say which columns have texts that the reference never had, and that none has a value."""
+    found: dict[str, JsonValue] = {}
+    if new := list(reading.unseen.new_texts(scorer)):
+        more = f" and {len(new) - NAMED} more columns" * (len(new) > NAMED)
+        found["new_texts_note"] = f"{NEW_TEXTS}{', '.join(new[:NAMED])}{more}"
+    if verdict is not None and not verdict.violated and {*scorer.columns} <= {*lost}:
+        found[UNCOVERED] = NO_VALUES
+    return found
 
 
 def cluster_size(baseline: Baseline, columns: Sequence[str], length: timedelta) -> float:

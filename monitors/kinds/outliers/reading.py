@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from driftline.monitors.kinds.outliers.reasons import reasons_of
 from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer
+from driftline.monitors.kinds.outliers.unseen import UnseenValues
 from driftline.monitors.results.row_references import Pointer, row_pointers
 
 # Scores from which rows are counted.
@@ -41,6 +42,7 @@ class OutlierReading:
     columns: Counter[str] = field(default_factory=Counter)
     worst: list[OddRow] = field(default_factory=list)  # The oddest rows, the worst first.
     seen: set[str] = field(default_factory=set)  # Columns that came.
+    unseen: UnseenValues = field(default_factory=UnseenValues)
 
     @property
     def outlier_count(self) -> int:
@@ -50,6 +52,7 @@ class OutlierReading:
     def update(self, batch: pa.RecordBatch) -> None:
         """Look at rows."""
         self.seen.update(batch.schema.names)
+        self.unseen.update(self.scorer, batch)
         scores = self.scorer.score(batch)
         self.counts += [np.count_nonzero(scores >= level) for level in LEVELS]
         odd = np.flatnonzero(scores >= OUTLIER_SCORE)
@@ -80,6 +83,7 @@ class OutlierReading:
             self.columns + other.columns,
             _worst([*self.worst, *moved]),
             self.seen | other.seen,
+            self.unseen.merge(other.unseen),
         )
 
 

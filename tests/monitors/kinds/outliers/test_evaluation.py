@@ -170,6 +170,39 @@ def test_a_missing_column_is_named(baseline: Baseline) -> None:
     assert report.passed
 
 
+@pytest.mark.parametrize(
+    ("value", "why"), [(None, "no row has a value"), ("late", "500 values of another type")]
+)
+def test_a_column_without_a_value_in_any_row_is_not_judged(
+    baseline: Baseline, value: object, why: str
+) -> None:
+    report = dl.check(trips(500, seed=9).assign(delay=value), baseline, kind="outliers")
+
+    [line] = [one for one in report.metrics if one.label == "delay"]
+    assert (line.value, line.note) == (None, f"undefined: {why}")
+    assert "delay" in {one.name.partition(":")[0] for one in report.unjudged}
+    assert f"delay: outlier_share ({why})" in report.summary
+
+
+def test_rows_of_which_no_column_has_a_value_are_no_pass() -> None:
+    frame = trips(5_000, seed=1)[["delay"]]
+
+    report = dl.check(frame.assign(delay=None), Baseline.fit(frame), kind="outliers")
+
+    assert not report.passed and not report.decided
+    assert report.summary == "5,000 rows; nothing was judged: no column has a value"
+
+
+def test_texts_that_the_reference_never_had_are_named(baseline: Baseline) -> None:
+    window = trips(2_000, seed=9)
+    new = window.assign(carrier=["neu"] * 100 + window["carrier"].tolist()[100:])
+
+    report = dl.check(new, baseline, kind="outliers")
+
+    assert 'carrier in 5% of rows ("neu")' in report.details["new_texts_note"]
+    assert "new_texts_note" not in dl.check(window, baseline, kind="outliers").details
+
+
 def test_a_baseline_without_a_sample_says_what_to_do(baseline: Baseline) -> None:
     from dataclasses import replace
 
