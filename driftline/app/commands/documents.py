@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -305,12 +306,11 @@ def check(
     options.open_places(*data, reference, output or "")
     _refuse_place(output)
     named = _named_at_check(roles, config)
-    known = opened_baseline(reference)
-    asked = named if model is None else _answering_as(named, known)
-    with _asking(model, asked) as predict, progress("check") as advance:
+    known = cache(lambda: opened_baseline(reference))
+    with _asking(model, named, known) as predict, progress("check") as advance:
         report = check_roles(
             files_of(data, dialect),
-            known,
+            known(),
             named,
             kind=None if kind is None else kind.name,
             predict=predict,
@@ -393,7 +393,9 @@ def _answering_as(roles: Roles, baseline: Baseline) -> Roles:
 
 
 @contextmanager
-def _asking(model: str | None, roles: Roles) -> Iterator[Predictor | None]:
+def _asking(
+    model: str | None, roles: Roles, reference: Callable[[], Baseline] | None = None
+) -> Iterator[Predictor | None]:
     """Open the model that was named, if one was."""
     if model is None:
         yield None
@@ -406,6 +408,7 @@ def _asking(model: str | None, roles: Roles) -> Iterator[Predictor | None]:
         model,
         trust_pickle=found.serving.trust_pickle,
         server=options.DEFAULT.address() if is_endpoint_name(model) else found.server_url,
-        positive=roles.positives or None,
+        # Read after the server, which may be another installation's, is known.
+        positive=(_answering_as(roles, reference()) if reference else roles).positives or None,
     ) as predict:
         yield predict
