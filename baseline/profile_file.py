@@ -46,7 +46,9 @@ from driftline.baseline.vectors import Dimensions, VectorSummary
 from driftline.errors import InputError
 from driftline.stats.day_scores import DaySums, StepScores
 
-PROFILE_FORMAT = 6
+PROFILE_FORMAT = 7
+# Without steps within levels, which older ones would hold against steps from row to row.
+PLAIN_FORMAT = 6
 KEY = b"driftline.profile"
 
 NUMBERS = ("total", "average", "squares", "minimum", "maximum")
@@ -179,6 +181,7 @@ SCHEMAS = {
     3: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3]),
     4: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3, *FIELDS_4]),
     5: pa.schema(FIELDS_5),
+    PLAIN_FORMAT: pa.schema(FIELDS_6),
     PROFILE_FORMAT: pa.schema(FIELDS_6),
 }
 
@@ -198,14 +201,15 @@ def columns_to_table(
     them, and most hashes.
     """
     schema = SCHEMAS[PROFILE_FORMAT]
+    within = _within(columns)
     notes = {
-        "format": PROFILE_FORMAT,
+        "format": PROFILE_FORMAT if within else PLAIN_FORMAT,
         "row_count": row_count,
         "seen": sorted(seen),
         "extra": list(extra),
         **hour_notes(blocks),
         # Left out where each column's steps are those of all rows, as they were before.
-        **({"within": within} if (within := _within(columns)) else {}),
+        **({"within": within} if within else {}),
     }
     rows = [_row(column) for column in columns.values()]
     if sketched is not None:

@@ -89,10 +89,10 @@ def test_other_bytes_are_refused(data):
 def test_a_newer_version_is_refused_with_one_sentence():
     table = Profile.from_bytes(DATA).to_arrow()
     newer = to_sealed(
-        table.replace_schema_metadata({b"driftline.profile": b'{"format": 7, "row_count": 0}'})
+        table.replace_schema_metadata({b"driftline.profile": b'{"format": 8, "row_count": 0}'})
     )
 
-    with pytest.raises(InputError, match=r"profile format 7; this driftline reads up to 6: upgr"):
+    with pytest.raises(InputError, match=r"profile format 8; this driftline reads up to 7: upgr"):
         Profile.from_bytes(newer)
 
 
