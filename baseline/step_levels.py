@@ -24,9 +24,8 @@ from driftline.stats.day_variation import REFERENCE_DAYS
 
 # The first rows of the reference that are looked at, fewer of wide tables.
 MOST_ROWS, MOST_CELLS, FEWEST_ROWS = 16_384, 1 << 20, 1_024
-# Columns of texts that may be it, and how many levels they have; the same as for a value that
-# stands still in one segment.
-MOST_COLUMNS, MOST_LEVELS = 32, 64
+# Columns of texts that may be it. Of more levels than cells have, those with most rows count.
+MOST_COLUMNS = 32
 # Longer lists of different texts are no names of sensors.
 MOST_TEXTS = 512
 # Steps within levels are the smaller ones in so many comparisons more than half, and by so many
@@ -100,7 +99,7 @@ class FirstRows:
         """
         names = [name for name in self.numbers if name in cells and cells[name].is_number]
         texts = [name for name in self.texts if name in cells]
-        texts = [name for name in texts if 2 <= len(cells[name].levels) <= MOST_LEVELS]
+        texts = [name for name in texts if len(cells[name].levels) >= 2]
         if not self.parts or not names or not texts or self.event_time is None:
             return {}
         rows = pa.concat_tables(self.parts).combine_chunks()

@@ -99,6 +99,24 @@ def test_numbers_step_within_the_sensor_that_tells_them() -> None:
     assert within(rows()) == {"x": "sensor"}
 
 
+def test_of_many_sensors_those_with_most_rows_step() -> None:
+    rng = np.random.default_rng(0)
+    parts = []
+    for at in range(55):
+        walk = 20 * at + np.cumsum(rng.normal(size=24 * 28))
+        times = pd.date_range("2026-01-01", periods=len(walk), freq="h", tz="UTC")
+        parts.append(pd.DataFrame({"at": times, "sensor": f"s{at:02}", "x": walk}))
+    table = pd.concat(parts).sort_values("at", kind="stable")
+
+    profile = Baseline.fit(table, timestamp="at").profile
+
+    assert profile is not None
+    steps = profile.columns["x"].steps
+    assert steps is not None
+    assert steps.within == "sensor"
+    assert steps.totals.sum() == 50 * 28 * 23
+
+
 def test_a_state_is_no_sensor() -> None:
     one = rows()[rows()["sensor"] == "a"].drop(columns="sensor")
     # Prices are nearer to each other while it is fair, and it stays so for hours.
