@@ -19,6 +19,8 @@ FARTHEST = 700.0
 FEW = 3
 # A count that is a share times its rows is off by less than this.
 ROUNDING = 1e-9
+# Lacking something less often than this is no chance.
+RARELY = 1e-3
 # So many drawn rows fit in memory at once; another number would draw others.
 CELLS = 1 << 22
 
@@ -57,6 +59,17 @@ def wilson(count: float, rows: float, z: float = Z95) -> Limits:
     # At either end the limit is the end itself; rounding would leave 1e-20 of it.
     low = 0.0 if count <= 0 else min(share, max(0.0, centre - half))
     return low, 1.0 if count >= rows else max(share, min(1.0, centre + half))
+
+
+def may_lack(count: float, known: float, rows: int) -> bool:
+    """Whether so many rows may by chance lack what `count` of `known` others have.
+
+    References
+    ----------
+    Wilson, JASA 22, 1927.
+    """
+    least = wilson(count, known, -float(special.ndtri(RARELY)))[0]
+    return (1.0 - least) ** rows > RARELY
 
 
 def wilson_of_each(counts: NDArray[np.int64], rows: float) -> Numbers:

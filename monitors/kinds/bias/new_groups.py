@@ -1,13 +1,16 @@
 """Values of a facet that the reference never had: measured, named, and judged by nothing.
 
 Beside other groups their rows are some of the others. Where a facet has no value left that the
-reference knows, nothing of it is judged, however well other facets are: that is no pass.
+reference knows, nothing of it is judged, however well other facets are: that is no pass, unless so
+few rows may lack them by chance, as of a facet that few rows have, or whose values are mostly new.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.bias.facet_counts import BETWEEN, Tally
@@ -22,6 +25,7 @@ from driftline.monitors.kinds.bias.plan import Plan
 from driftline.monitors.results.metric import NO_REFERENCE, UNCOVERED, MetricResult
 from driftline.monitors.results.violation import JsonValue, plural
 from driftline.roles import JOINT, Facet
+from driftline.stats.intervals import may_lack
 
 # Groups that are measured, and that are named in a sentence.
 MEASURED, NAMED = 20, 4
@@ -32,8 +36,8 @@ def new_values(plan: Plan, facet: Facet, tally: Tally) -> dict[str, int]:
     known = plan.reference.get(facet)
     if known is None:
         return {}
-    rows = tally.counts.sum(axis=(1, 2, 3)).tolist()
-    found = {one: rows[at] for at, one in enumerate(tally.values) if one not in known.values}
+    rows, usual = tally.counts.sum(axis=(1, 2, 3)).tolist(), {*known.values}
+    found = {one: rows[at] for at, one in enumerate(tally.values) if one not in usual}
     return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
 
 
@@ -75,7 +79,7 @@ def new_groups_details(plan: Plan, tallies: Mapping[Facet, Tally]) -> dict[str, 
         named += told
         if known is None or not tally.counts.any():
             continue
-        if set(tally.values).isdisjoint(known.values):
+        if set(tally.values).isdisjoint(known.values) and not _is_chance(known, tally):
             why = "a value that the reference has" if tally.values else "a value"
             lost.append(f"{facet.name}, as no row has {why}")
     if not named and not lost:
@@ -90,6 +94,14 @@ def new_groups_details(plan: Plan, tallies: Mapping[Facet, Tally]) -> dict[str, 
     if lost:
         found[UNCOVERED] = f"nothing was judged of {'; '.join(lost)}"
     return found
+
+
+def _is_chance(known: Tally, tally: Tally) -> bool:
+    """Whether so many rows may lack each value of the reference, without any change."""
+    sizes = known.counts.sum(axis=(1, 2, 3))
+    # As many rows have a new value as had one that came once (Good, Biometrika 40, 1953).
+    again = int(sizes[:-1].sum() - np.count_nonzero(sizes[:-1] == 1))
+    return may_lack(again, int(sizes.sum()), int(tally.counts.sum()))
 
 
 def _lists_values(facet: Facet) -> bool:

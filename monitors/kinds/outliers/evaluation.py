@@ -41,7 +41,7 @@ from driftline.monitors.results.metric import (
 from driftline.monitors.results.notes import missing_note
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 from driftline.stats.blocks import MINIMUM_BLOCKS, dispersion, upper_factor
-from driftline.stats.intervals import wilson
+from driftline.stats.intervals import may_lack, wilson
 from driftline.stats.multiple_testing import alpha_per_test
 
 # Cells that hold at most this share of the rows are rare.
@@ -144,13 +144,16 @@ def _metric(verdict: ShareVerdict, rows: int) -> MetricResult:
 
 
 def _idle(baseline: Baseline, reading: OutlierReading) -> dict[str, str]:
-    """Return the columns without a value in any row, where the reference has some, and why."""
-    profile = baseline.profile
+    """Return the columns without a value in any row, where that is no chance, and why."""
+    profile, unseen = baseline.profile, reading.unseen
     assert profile is not None  # The scorer was made of it.
     found = {}
-    for name, why in reading.unseen.without_values().items():
+    for name, why in unseen.without_values().items():
         counts = profile.columns[name].cell_counts
-        if counts is not None and counts[:-2].any():
+        if counts is None or not (held := int(counts[:-2].sum())):
+            continue
+        # Values of another type are no chance.
+        if unseen.unfit[name] or not may_lack(held, int(counts.sum()), unseen.rows[name]):
             found[name] = why
     return found
 

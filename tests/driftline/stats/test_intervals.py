@@ -12,6 +12,7 @@ from driftline.stats.intervals import (
     auc_limits,
     few_share_limits,
     limits_over_shares,
+    may_lack,
     newcombe,
     paired_ratio_limits,
     positive_mean_limits,
@@ -175,3 +176,15 @@ def test_a_share_times_its_rows_is_a_count_again(rows: int) -> None:
     # 3 / 187 * 187 is more than 3 in floats.
     assert few_share_limits(3 / rows * rows, rows) == few_share_limits(3, rows)
     assert few_share_limits((rows - 3) / rows * rows, rows) == few_share_limits(rows - 3, rows)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.005, 0.02, 0.5, 1.0])
+def test_rows_that_lack_something_are_a_finding_less_often_than_once_in_a_thousand(
+    share: float,
+) -> None:
+    for rows in (1, 30, 300, 3_000):
+        lacking = (1.0 - share) ** rows
+        counts = stats.binom.rvs(500, share, size=200, random_state=rows)
+        found = [not may_lack(count, 500, rows) for count in counts]
+        assert np.mean(found) * lacking < 1e-3
+    assert not may_lack(500, 500, 5)

@@ -457,6 +457,23 @@ def test_a_group_that_the_reference_never_had_is_measured_and_counted_as_unjudge
     assert "no_reference" in report.html()
 
 
+@pytest.mark.parametrize("facet", ["clubs", "ids"])
+def test_few_rows_that_lack_what_few_of_the_reference_have_pass(facet: str) -> None:
+    # Every hundredth row has a club; of 8,000 ids hardly one ever came twice.
+    clubs = [("a" if at % 200 else "b") if at % 100 == 0 else None for at in range(8_000)]
+    ids = [f"u{at}" for at in range(7_990)] + ["u0"] * 10
+    whole = (
+        sample(8_000).append_column("clubs", pa.array(clubs)).append_column("ids", pa.array(ids))
+    )
+    both = Baseline.fit(whole, **COLUMNS, facet=["sex", facet])
+    window = sample(2_000, 7)
+    window = window.append_column("clubs", pa.nulls(2_000, pa.string()))
+    window = window.append_column("ids", pa.array([f"v{at}" for at in range(2_000)]))
+
+    assert dl.check(window.slice(0, 200), both, kind="bias").passed
+    assert dl.check(window, both, kind="bias").passed == (facet == "ids")
+
+
 def test_a_facet_of_new_values_alone_is_no_pass_beside_one_that_is_judged() -> None:
     both = Baseline.fit(people(), **COLUMNS, facet=["sex", "age=40"])
     window = sample(2_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import timedelta
 
 import numpy as np
@@ -182,6 +183,16 @@ def test_a_column_without_a_value_in_any_row_is_not_judged(
     assert (line.value, line.note) == (None, f"undefined: {why}")
     assert "delay" in {one.name.partition(":")[0] for one in report.unjudged}
     assert f"delay: outlier_share ({why})" in report.summary
+
+
+def test_a_column_that_few_rows_have_is_not_named_where_few_rows_lack_it() -> None:
+    frame = trips(8_000, seed=1)
+    frame["note"] = [1.5 if at % 100 == 0 else None for at in range(8_000)]
+    known, window = Baseline.fit(frame), trips(2_000, seed=9).assign(note=math.nan)
+
+    assert not dl.check(window[:200], known, kind="outliers").unjudged
+    [one] = dl.check(window, known, kind="outliers").unjudged
+    assert one.name.startswith("note")
 
 
 def test_rows_of_which_no_column_has_a_value_are_no_pass() -> None:
