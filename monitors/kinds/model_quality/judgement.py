@@ -403,8 +403,8 @@ def _verdict(
         and not has_few_failures(reference, is_lower=constraint.is_lower)
     ):
         found = scatter(blocks, name, is_lower=constraint.is_lower)
-    if reference is not None and not reference.variance:
-        # Of a document the rows are known, not on how many of them each metric rests.
+    if reference is not None and not reference.variance and expected.answers is None:
+        # Of a document alone the rows are known, not on how many of them each metric rests.
         share = measure.support / rows
         reference = replace(reference, support=reference.support * share)
     return judge_metric(

@@ -83,6 +83,30 @@ def test_days_without_a_failure_cost_no_power(rows_a_day: int) -> None:
     assert not bad.passed
 
 
+@pytest.mark.parametrize("is_timed", [False, True])
+def test_a_reference_without_a_miss_of_few_positives_bounds_their_recall(is_timed: bool) -> None:
+    def of_few(first: str, rows: int, days: int, missed: int) -> pa.Table:
+        label = (np.arange(rows) % 50 == 0).astype(int)
+        said = label.copy()
+        said[np.flatnonzero(label)[:missed]] = 0
+        times = np.datetime64(first, "us") + np.arange(rows) * (days * 86_400_000_000 // rows)
+        return pa.table({"y": label, "said": said, "t": pa.array(times, pa.timestamp("us", "UTC"))})
+
+    when = {"timestamp": "t"} if is_timed else {}
+    baseline = dl.Baseline.fit(of_few("2025-01-01", 10_000, 60, 0), **OF_TWO, **when)
+
+    good, bad = (
+        dl.check(of_few("2025-03-02", 1_000, 1, missed), baseline, kind="model-quality")
+        for missed in (0, 10)
+    )
+
+    assert good.passed
+    [recall] = [one for one in bad.metrics if one.name == "recall"]
+    # Of 20 positives: 200 of the reference without a miss rule out half of them by far.
+    assert recall.violated
+    assert stats.fisher_exact([[200, 0], [10, 10]]).pvalue < 1e-10
+
+
 def test_no_skill_is_held_against_a_reference_without_an_error() -> None:
     random = np.random.default_rng(5)
 
