@@ -20,7 +20,8 @@ from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContex
 KIND = "codes_renumbered"
 # More codes, and more columns beside them, are not laid beside each other.
 CODES_MAX, PARTNERS_MAX, COLUMNS_MAX = 64, 20, 40
-# A violated column still says what company a code keeps if so little of it moved (total variation).
+# A column says what company a code keeps if so little of it moved (total variation): on a warm day
+# each sensor's temperatures are those of the next warmer one, and none took another's name.
 MOVED = 0.3
 # A renumbering must fit better by so many nats a row, all codes together; of it, each that moved.
 NATS, NATS_EACH = 0.5, 0.25
@@ -67,6 +68,14 @@ class _Company:
         """Total variation of the two sides; 1 without rows."""
         now, usual = (np.bincount(one, minlength=self.size) for one in (self.window, self.known))
         return _apart(now, usual) if now.any() and usual.any() else 1.0
+
+    @property
+    def moved_by_chance(self) -> float:
+        """About the total variation that is expected of so many rows where nothing moved."""
+        share = np.bincount(self.known, minlength=self.size) / max(len(self.known), 1)
+        rows = 1 / max(len(self.window), 1) + 1 / max(len(self.known), 1)
+        # Half of the mean of |z|, as the shares of a cell differ by a normal error.
+        return float(0.5 * np.sqrt(2 / np.pi * share * (1 - share) * rows).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +153,7 @@ def _company(context: FaultContext) -> dict[str, _Company]:
         known = context.sample.codes.get(name)
         if known is not None:
             one = _Company(context.places(name), known.astype(np.int64), context.cells(name).size)
-            if name not in broken or one.moved <= MOVED:
+            if one.moved <= MOVED + (0.0 if name in broken else one.moved_by_chance):
                 found[name] = one
     return found
 
