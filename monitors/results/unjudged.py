@@ -28,8 +28,8 @@ DESCRIBED = frozenset({"label", "id", "timestamp", "excluded", "weight"})
 REASONS: Mapping[str, str] = {
     INSUFFICIENT: "too few rows",
     UNDECIDABLE: "the reference varies too much",
-    TOO_VARIABLE: "too variable",
-    UNFAIR_LABELS: "labels so far are not a representative sample",
+    TOO_VARIABLE.removesuffix(": "): "too variable",
+    UNFAIR_LABELS.removesuffix(": "): "labels so far are not a representative sample",
 }
 # Of metrics alone: a column that the reference lacks is a finding of its own.
 OF_METRICS: Mapping[str, str] = {**REASONS, NO_REFERENCE: "the reference has no rows of it"}
@@ -80,7 +80,8 @@ def unjudged_metrics(metrics: Iterable[MetricResult]) -> tuple[Unjudged, ...]:
             (kind for kind in (TOO_VARIABLE, UNFAIR_LABELS) if one.note.startswith(kind)), ""
         )
         if told:
-            found.append(Unjudged(one.shown, told, one.note.removeprefix(told)))
+            remedy = one.note.removeprefix(told)
+            found.append(Unjudged(one.shown, told.removesuffix(": "), remedy))
         elif one.note.startswith((INSUFFICIENT, NO_REFERENCE, CANNOT_ESTIMATE)) or (
             one.operator and one.note.startswith(UNDEFINED)
         ):

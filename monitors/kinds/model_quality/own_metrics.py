@@ -133,7 +133,7 @@ class OwnMetric:
 
 
 def read_metrics(given: object, reach: Reach = EVERYTHING) -> tuple[OwnMetric, ...]:
-    """Read what a caller names: functions and texts, or a mapping of names to these.
+    """Read what a caller names: functions and texts, and mappings of names to these.
 
     Raises
     ------
@@ -147,7 +147,11 @@ def read_metrics(given: object, reach: Reach = EVERYTHING) -> tuple[OwnMetric, .
     if isinstance(given, Mapping):
         pairs: list[tuple[str | None, object]] = [*given.items()]
     elif isinstance(given, Iterable):
-        pairs = [(None, one) for one in given]
+        pairs = [
+            pair
+            for one in given
+            for pair in ([*one.items()] if isinstance(one, Mapping) else [(None, one)])
+        ]
     else:
         raise InputError(f"metrics {given!r:.60}; {EXPECTED}")
     found = [_metric(name, one, reach) for name, one in pairs]

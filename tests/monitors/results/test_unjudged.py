@@ -81,6 +81,7 @@ def test_a_number_whose_bound_nothing_could_break_is_in_no_verdict() -> None:
         "1 of 2 metrics could not be judged (too variable: about 1,300 rows would do)"
     )
     assert report.summary == "240 rows, no violations; 1 metric too variable to judge"
+    assert report.unjudged == (Unjudged("DI", "too_variable", "about 1,300 rows would do"),)
     assert report.undecidable == ("DI",)
     assert not Report("bias", (), 240, metrics=(wild,)).decided
     assert Report("bias", (), 240, metrics=(wild,)).summary == (

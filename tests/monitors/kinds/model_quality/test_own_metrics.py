@@ -256,6 +256,12 @@ def test_metrics_that_are_none_are_refused(
         check(reference, given)
 
 
+def test_a_list_may_hold_names_beside_functions(reference: dl.Baseline) -> None:
+    report = check(reference, [peer.matthews_corrcoef, {"gain": profit}])
+    names = {one.name for one in report.metrics}
+    assert {"matthews_corrcoef", "gain"} <= names and "profit" not in names
+
+
 def test_other_kinds_have_no_metrics_of_ones_own(reference: dl.Baseline) -> None:
     for more in ({"kind": "data-quality"}, {"compat": True}):
         with pytest.raises(InputError, match="metrics with"):
