@@ -61,15 +61,17 @@ def wilson(count: float, rows: float, z: float = Z95) -> Limits:
     return low, 1.0 if count >= rows else max(share, min(1.0, centre + half))
 
 
-def may_lack(count: float, known: float, rows: int) -> bool:
+def may_lack(count: float, known: float, rows: int, found: int = 0) -> bool:
     """Whether so many rows may by chance lack what `count` of `known` others have.
+
+    ``found``: so many of the rows have it, or fewer.
 
     References
     ----------
     Wilson, JASA 22, 1927.
     """
     least = wilson(count, known, -float(special.ndtri(RARELY)))[0]
-    return (1.0 - least) ** rows > RARELY
+    return bool(special.bdtr(found, rows, least) > RARELY)
 
 
 def wilson_of_each(counts: NDArray[np.int64], rows: float) -> Numbers:

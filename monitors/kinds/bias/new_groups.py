@@ -1,8 +1,9 @@
 """Values of a facet that the reference never had: measured, named, and judged by nothing.
 
-Beside other groups their rows are some of the others. Where a facet has no value left that the
-reference knows, nothing of it is judged, however well other facets are: that is no pass, unless so
-few rows may lack them by chance, as of a facet that few rows have, or whose values are mostly new.
+Beside other groups their rows are some of the others. Where a facet has too few rows left with
+values that the reference knows, nothing of it is judged, however well other facets are: that is no
+pass, unless so few may have them by chance, as of a facet that few rows have, or whose values are
+mostly new.
 """
 
 from __future__ import annotations
@@ -79,9 +80,12 @@ def new_groups_details(plan: Plan, tallies: Mapping[Facet, Tally]) -> dict[str, 
         named += told
         if known is None or not tally.counts.any():
             continue
-        if set(tally.values).isdisjoint(known.values) and not _is_chance(known, tally):
+        rows = int(tally.counts.sum())
+        left = _known_rows(known, tally)
+        if left < LEAST_ROWS and not _is_chance(known, rows, left):
             why = "a value that the reference has" if tally.values else "a value"
-            lost.append(f"{facet.name}, as no row has {why}")
+            who = f"{plural(left, 'row')} of {rows:,}" if left else "no row"
+            lost.append(f"{facet.name}, as {who} {'have' if left > 1 else 'has'} {why}")
     if not named and not lost:
         return {}
     more = f" and {len(named) - NAMED:,} more" * (len(named) > NAMED)
@@ -96,12 +100,19 @@ def new_groups_details(plan: Plan, tallies: Mapping[Facet, Tally]) -> dict[str, 
     return found
 
 
-def _is_chance(known: Tally, tally: Tally) -> bool:
-    """Whether so many rows may lack each value of the reference, without any change."""
+def _known_rows(known: Tally, tally: Tally) -> int:
+    """Count the rows with a value that the reference has."""
+    usual = {*known.values}
+    inside = np.array([one in usual for one in tally.values], np.bool_)
+    return int(tally.counts[:-1][inside].sum())
+
+
+def _is_chance(known: Tally, rows: int, left: int) -> bool:
+    """Whether no more than those left may have a value of the reference, without any change."""
     sizes = known.counts.sum(axis=(1, 2, 3))
     # As many rows have a new value as had one that came once (Good, Biometrika 40, 1953).
     again = int(sizes[:-1].sum() - np.count_nonzero(sizes[:-1] == 1))
-    return may_lack(again, int(sizes.sum()), int(tally.counts.sum()))
+    return may_lack(again, int(sizes.sum()), rows, left)
 
 
 def _lists_values(facet: Facet) -> bool:

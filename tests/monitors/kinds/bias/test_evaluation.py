@@ -491,6 +491,21 @@ def test_a_facet_of_new_values_alone_is_no_pass_beside_one_that_is_judged() -> N
     assert "sex = male (" in report.details["new_groups_note"]
 
 
+@pytest.mark.parametrize(
+    ("kept", "said"), [(1, "1 row of 2,000 has"), (20, "20 rows of 2,000 have")]
+)
+def test_a_few_rows_of_known_values_are_no_pass_either(kept: int, said: str) -> None:
+    both = Baseline.fit(people(), **COLUMNS, facet=["sex", "age=40"])
+    window = sample(2_000)
+    sexes = window["sex"].to_pylist()
+    lower = [one if at < kept else one.lower() for at, one in enumerate(sexes)]
+
+    report = dl.check(with_column(window, "sex", lower), both, kind="bias")
+
+    assert not report.passed
+    assert f"nothing was judged of sex, as {said} a value that the reference has" in report.summary
+
+
 def test_scores_in_percent_are_named_where_they_make_the_answer() -> None:
     def scored(seed: int, factor: float) -> pa.Table:
         rng = np.random.default_rng(seed)
