@@ -31,9 +31,15 @@ def taking_tables(predict: Callable[..., object], rows: pa.Table) -> Predictor:
     Raises
     ------
     InputError
-        When the function takes none of them, or the rows lack a column of the estimator; from the
-        function that is returned, when the model raises.
+        When it is no function, the function takes none of them, or the rows lack a column of the
+        estimator; from the function that is returned, when the model raises.
     """
+    if not callable(predict):
+        method = "predict_proba" if hasattr(predict, "predict_proba") else "predict"
+        raise InputError(
+            f"predict= is no function, but {type(predict).__name__}; expected a function or a "
+            f"method, such as predict=model.{method}"
+        )
     owner = getattr(predict, "__self__", None)
     names = getattr(owner, "feature_names_in_", None)
     if names is not None:

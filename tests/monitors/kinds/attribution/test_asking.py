@@ -90,6 +90,10 @@ def test_a_function_that_takes_no_form_is_one_sentence() -> None:
         taking_tables(lambda rows: 1.0, TABLE)
     with pytest.raises(InputError, match=r'takes column "b", which is no feature .* known: a$'):
         taking_tables(NAMED.predict, TABLE.select(["a"]))
+    with pytest.raises(InputError, match=r"Regression; .* such as predict=model.predict$"):
+        taking_tables(LinearRegression(), TABLE)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"such as predict=model.predict_proba$"):
+        dl.Baseline.fit(NUMBERS, predict=LogisticRegression())  # type: ignore[arg-type]
 
 
 def test_what_a_model_raises_is_one_sentence() -> None:
