@@ -57,9 +57,10 @@ class Meter:
                 cpu_s, now_s = sum(map(_cpu_s, family)), time.monotonic()
                 self._before[process_id] = cpu_s, now_s
                 last_s, since_s = before.get(process_id, (cpu_s, now_s))
-                if now_s > since_s and cpu_s >= last_s:
+                if now_s > since_s:
                     memory = sum(map(_memory_bytes, family))
-                    cpu = 100 * (cpu_s - last_s) / (now_s - since_s)
+                    # Less than before where one that it started has ended, and nobody counts it.
+                    cpu = 100 * max(0.0, cpu_s - last_s) / (now_s - since_s)
                     yield Used(cpu, 100 * memory / (workers.memory_bytes or machine))
 
 
