@@ -22,7 +22,7 @@ FORMS: dict[str, Form] = {
 }
 
 
-def taking_tables(predict: Callable[..., object], rows: pa.Table) -> Predictor:
+def taking_tables(predict: object, rows: pa.Table) -> Predictor:
     """Return a function of Arrow tables that asks the model with rows in the form that it takes.
 
     A method of a fitted estimator, such as ``model.predict``, gets its own columns by name, or an

@@ -91,7 +91,7 @@ def test_a_function_that_takes_no_form_is_one_sentence() -> None:
     with pytest.raises(InputError, match=r'takes column "b", which is no feature .* known: a$'):
         taking_tables(NAMED.predict, TABLE.select(["a"]))
     with pytest.raises(InputError, match=r"Regression; .* such as predict=model.predict$"):
-        taking_tables(LinearRegression(), TABLE)  # type: ignore[arg-type]
+        taking_tables(LinearRegression(), TABLE)
     with pytest.raises(InputError, match=r"such as predict=model.predict_proba$"):
         dl.Baseline.fit(NUMBERS, predict=LogisticRegression())  # type: ignore[arg-type]
 
