@@ -56,7 +56,7 @@ def _variants(view: EndpointView) -> list[ui.Cell]:
 
 
 def _role(variant: Variant, view: EndpointView) -> str:
-    """Tell a shadow, a variant that only metrics know, and what is wrong with one."""
+    """Name a shadow, a variant that only metrics know, and what is wrong with one."""
     if variant.problem:
         return sentence(variant.problem)
     if variant.is_shadow:

@@ -33,7 +33,7 @@ class Used(NamedTuple):
 
 
 class Meter:
-    """Tells what processes use, from one look to the next."""
+    """What processes use, from one look to the next."""
 
     def __init__(self) -> None:
         # CPU seconds of each process, and when they were read.

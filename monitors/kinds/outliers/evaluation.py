@@ -240,7 +240,7 @@ def _details(
 def _unseen_details(
     scorer: RowScorer, reading: OutlierReading, verdict: ShareVerdict | None, lost: Collection[str]
 ) -> dict[str, JsonValue]:
-    """Say which columns have texts that the reference never had, and that none has a value."""
+    """Name the columns with texts that the reference never had, and word that none has a value."""
     found: dict[str, JsonValue] = {}
     if new := list(reading.unseen.new_texts(scorer)):
         more = f" and {len(new) - NAMED} more columns" * (len(new) > NAMED)

@@ -80,7 +80,7 @@ class UnseenValues:
         return found
 
     def new_texts(self, scorer: RowScorer) -> Iterator[str]:
-        """Say which columns have more texts that the reference never had than chance brings."""
+        """Name the columns with more texts that the reference never had than chance brings."""
         for one in scorer.levels:
             found, rows = self.texts.get(one.column, Counter()), self.rows[one.column]
             count = found.total()
