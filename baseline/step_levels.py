@@ -78,10 +78,16 @@ class FirstRows:
 
     def merge(self, other: FirstRows) -> FirstRows:
         """Return the first rows of both, the other's after these."""
+        room = self.room
+        if not room:
+            return self
         merged = FirstRows(self.event_time, self.numbers, self.texts)
-        for part in (*self.parts, *other.parts):
-            if merged.room:
-                merged.parts.append(part[: merged.room])
+        merged.parts = list(self.parts)
+        for part in other.parts:
+            if room <= 0:
+                break
+            merged.parts.append(part[:room])
+            room -= len(part)
         return merged
 
     def levels(self, cells: Mapping[str, Cells]) -> dict[str, Cells]:
