@@ -105,7 +105,7 @@ def estimate_window(
         How the rows with a label differ from all; an unfair one judges nothing.
     """
     found = _estimates(context, expected, table, answers, read, blocks, sample)
-    if has_label or context.baseline.estimation is None:
+    if has_label:
         return found
     note, lack = (
         found.details.get("estimate_note"),

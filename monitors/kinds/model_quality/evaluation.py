@@ -319,8 +319,8 @@ def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]
     }
     for batch in context.rows.batches():
         has_label |= label in batch.schema.names
-        if estimation is not None and label is not None and label not in batch.schema.names:
-            # Labels are to come, and quality is estimated until then.
+        if label is not None and label not in batch.schema.names:
+            # Labels are to come, and until then quality is estimated where it can be.
             batch = batch.append_column(label, pa.nulls(len(batch)))
         needed_columns(context.roles, batch.schema.names)
         batch, misfits = _with_lists(batch, lists, label, expected.problem)

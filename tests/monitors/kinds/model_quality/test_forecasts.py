@@ -147,6 +147,16 @@ def test_what_is_still_to_come_or_was_not_forecast_is_left_out_and_counted() -> 
     assert report.details["rows_without_label"] == 20
 
 
+def test_without_a_column_of_labels_nothing_is_decided_yet() -> None:
+    reference = fitted(rows(400, seed=1))
+
+    report = dl.check(rows(400, seed=2).drop(columns="y"), reference, kind="model-quality")
+
+    assert report.passed is report.decided is False
+    assert report.violations == ()
+    assert 'none of them has a label yet; the data has no column "y"' in report.summary
+
+
 def test_lists_beside_numbers_are_refused_in_a_sentence() -> None:
     baseline = fitted(rows(1500, seed=1))
     window = rows(100, seed=2).assign(f=1.0)

@@ -184,6 +184,16 @@ def test_a_segment_that_became_worse_is_named() -> None:
     assert "mean 1 - NDCG from" in report.violations[0].cause
 
 
+def test_without_a_column_of_labels_nothing_is_decided_yet() -> None:
+    reference = fitted(rows(400, seed=1))
+
+    report = dl.check(rows(400, seed=2).drop(columns="y"), reference, kind="model-quality")
+
+    assert not report.decided
+    assert report.violations == ()
+    assert 'none of them has a label yet; the data has no column "y"' in report.summary
+
+
 def test_labels_of_no_item_and_rows_without_ranking_are_left_out_and_counted() -> None:
     baseline, window = fitted(rows(800, seed=1)), rows(200, seed=2)
     kept = window[30:].reset_index(drop=True)
