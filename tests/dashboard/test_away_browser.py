@@ -240,3 +240,23 @@ def test_a_form_that_is_being_filled_in_stays_and_the_page_says_how_old_it_is(
     expect(page.locator("#main")).to_have_attribute("data-state", "")
     page.get_by_role("button", name="Refresh now").click()
     expect(page.locator("#old")).to_be_empty()
+
+
+def test_a_form_is_kept_while_plotly_does_not_come_and_the_chart_follows(page, policed_address):
+    held = []
+    page.route("**/plotly*.js*", lambda route: held.append(route))
+    opened(page, policed_address, "/alarms/latency%20high")
+    reason = page.get_by_label("Reason")
+    reason.fill("a new model")
+
+    pause(page)
+    page.clock.run_for(40_000)  # Dash itself gives up after 30 seconds.
+    expect(reason).to_have_value("a new model")
+    for one in held:
+        one.abort()
+    page.unroute("**/plotly*.js*")
+    page.clock.resume()
+
+    expect(page.locator("#timeline.js-plotly-plot, #timeline .js-plotly-plot")).to_be_visible()
+    expect(reason).to_have_value("a new model")
+    assert len(held) == 1
