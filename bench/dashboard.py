@@ -29,6 +29,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import uvicorn
 from playwright.sync_api import Error
 from sqlalchemy import Connection, Engine, insert, select
@@ -71,6 +72,11 @@ KINDS = ("data-quality", "model-quality", "bias", "attribution")
 ROUNDS, DRAWN_MS = 3, 60_000
 COUNT = "() => document.querySelectorAll('*').length"
 SOURCE = "bench"
+STORED = "%Y-%m-%d %H:%M:%S.%f"  # A time as SQLite has it.
+DATAPOINTS = (
+    "INSERT INTO alerts_datapoints (metric_id, source, time, period_s, sample_count, sum, minimum, "
+    "maximum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 PAGES = {
     "Fleet": "/",
@@ -131,16 +137,14 @@ def make(folder: Path) -> Engine:
 def capture(root: str, endpoint: str, signature: Signature, random: np.random.Generator) -> None:
     """Commit rows of the last days, as the sink does."""
     count = ROWS_AN_ENDPOINT
-    times = pa.array(
-        [NOW - timedelta(seconds=int(at)) for at in random.integers(0, 7 * 86_400, count)],
-        pa.timestamp("us", tz="UTC"),
-    )
+    ages = random.integers(0, 7 * 86_400, count).astype("timedelta64[s]")
+    times = pa.array(np.datetime64(NOW.replace(tzinfo=None), "us") - ages)
     values: dict[str, Any] = {
         "event_id": [str(uuid.UUID(int=place)) for place in range(count)],
         "row_index": np.zeros(count), "status": np.full(count, 200), "flags": np.zeros(count),
         "event_time": times, "arrival_time": times, "spool_id": ["bench"] * count,
         "spool_seq": np.arange(count), "sampling_rate": np.ones(count),
-        "event_date": [f"{at.as_py():%Y-%m-%d}" for at in times],
+        "event_date": pc.strftime(times, format="%Y-%m-%d"),
     }  # fmt: skip
     schema = table_schema(signature)
     columns = [
@@ -205,15 +209,12 @@ def put_series(
     )  # fmt: skip
     metric_store.put(connection, [newest], source=SOURCE + name)
     metric = metric_store.find(connection, namespace, name, dimensions)
+    # A million rows by the driver itself: SQLAlchemy took two thirds of the time for their types.
     rows = [
-        {
-            "metric_id": metric, "source": SOURCE, "time": first + at * HOUR, "period_s": 3_600,
-            "sample_count": 1.0, "sum": float(value), "minimum": float(value),
-            "maximum": float(value),
-        }
-        for at, value in enumerate(values[:-1])
-    ]  # fmt: skip
-    connection.execute(insert(alert_tables.datapoints), rows)
+        (metric, SOURCE, f"{first + at * HOUR:{STORED}}", 3_600, 1.0, value, value, value)
+        for at, value in enumerate(values[:-1].tolist())
+    ]
+    connection.exec_driver_sql(DATAPOINTS, rows)
 
 
 def document(
