@@ -89,6 +89,7 @@ class Child(asyncio.Protocol):
         self._next = 0
         self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._transport: asyncio.Transport | None = None
+        self._unsent: list[bytes] = []
         self._process: WorkerProcess | None = None
         self._prints = Prints()
         self._prints_to: LogFile | None = None
@@ -238,8 +239,15 @@ class Child(asyncio.Protocol):
                 future.set_result(_reply(header, body, self._notes.get(number)))
 
     def _write(self, header: Mapping[str, Any], body: bytes) -> None:
+        """Send a frame together with those of all requests that have just come."""
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(pack(header, body))
+
+    def _flush(self) -> None:
         assert self._transport is not None
-        self._transport.write(pack(header, body))
+        frames, self._unsent = self._unsent, []
+        self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
 
 def _reply(header: Mapping[str, Any], body: bytes, note: Mapping[str, Any] | None) -> Reply:

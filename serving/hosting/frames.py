@@ -15,11 +15,11 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from driftline.errors import UnavailableError
 
 _LENGTHS = struct.Struct("!II")
-# Made once: json.dumps with separators makes one at each call, which costs more than its work.
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 # Larger than every body limit that the server accepts, small enough to notice a desynchronised
 # stream at once.
@@ -32,7 +32,10 @@ class FrameError(UnavailableError):
 
 def pack(header: Mapping[str, Any], body: bytes = b"") -> bytes:
     """Write one frame."""
-    head = _encode(header).encode()
+    try:
+        head = orjson.dumps(header)
+    except TypeError:  # Half of a surrogate pair, as paths may hold, or a number of many digits.
+        head = json.dumps(header).encode()
     return b"".join((_LENGTHS.pack(len(head), len(body)), head, body))
 
 
@@ -55,11 +58,19 @@ class FrameReader:
             end = middle + body_size
             if len(self._buffer) < end:
                 break
-            try:
-                header = json.loads(self._buffer[start + _LENGTHS.size : middle])
-            except ValueError as error:
-                raise FrameError(f"frame header is no JSON ({error})") from error
+            header = _header(bytes(self._buffer[start + _LENGTHS.size : middle]))
             frames.append((header, bytes(self._buffer[middle:end])))
             start = end
         del self._buffer[:start]
         return frames
+
+
+def _header(text: bytes) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = orjson.loads(text)
+    except ValueError:
+        try:
+            found = json.loads(text)  # It reads what ``pack`` wrote by it.
+        except ValueError as error:
+            raise FrameError(f"frame header is no JSON ({error})") from error
+    return found

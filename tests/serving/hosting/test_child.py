@@ -13,6 +13,7 @@ import pytest
 from driftline.errors import UnavailableError
 from driftline.serving.hosting import child as child_module
 from driftline.serving.hosting.child import Child, Launch, WorkerLostError
+from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_process import ModelProcess
 from driftline.serving.hosting.pool import Limits, Pool, TimedOutError, describe_model
 
@@ -112,3 +113,32 @@ def test_what_a_model_started_ends_with_the_process_that_explains(forking, until
         assert is_running(started[1])
 
     until(lambda: not is_running(started[1]), 5)
+
+
+class Sent(asyncio.Transport):
+    """A transport that keeps what it is told to send."""
+
+    def __init__(self):
+        super().__init__()
+        self.writes = []
+
+    def write(self, data):
+        self.writes.append(data)
+
+
+def test_requests_of_one_turn_are_sent_together_and_each_gets_its_reply():
+    async def asked():
+        child, sent = Child(), Sent()
+        child.connection_made(sent)
+        asks = [
+            asyncio.create_task(child.ask("csv", "csv", b"%d" % at, alone=False)) for at in (1, 2)
+        ]
+        while not sent.writes:
+            await asyncio.sleep(0)
+        ((first, one), (second, two)) = FrameReader().feed(sent.writes[0])
+        for header, body in ((second, two), (first, one)):
+            reply = {"id": header["id"], "status": 200, "type": "text/csv"}
+            child.data_received(pack(reply, body * 2))
+        return [reply.body for reply in await asyncio.gather(*asks)], len(sent.writes)
+
+    assert asyncio.run(asked()) == ([b"11", b"22"], 1)

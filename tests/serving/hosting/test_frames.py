@@ -33,3 +33,9 @@ def test_frames_come_out_as_they_went_in_whatever_the_pieces(sent, size):
 def test_what_is_no_frame_is_an_error(data):
     with pytest.raises(FrameError):
         FrameReader().feed(data)
+
+
+def test_a_path_that_is_no_utf_8_and_a_long_number_come_out_as_they_went_in():
+    header = {"path": "/m\udcff", "count": 1 << 70}
+
+    assert FrameReader().feed(pack(header)) == [(header, b"")]
