@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Line and headers of a request together, its trailers, or what stands beside a chunk's length.
@@ -13,8 +16,55 @@ _REFUSAL = (
 )
 
 
+# More than this is sent at once: whoever writes much is told to wait by the transport.
+_HELD_BYTES = 1 << 16
+
+
 class _HeadTooLargeError(Exception):
     """Ends the parser's work on a request."""
+
+
+class JoinedWrites:
+    """A transport that sends together what is written in one turn of the loop.
+
+    uvicorn writes the head of an answer and its body apart: two system calls, two packets and two
+    wake-ups of the client.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        # What uvicorn asks of a transport besides.
+        self.get_extra_info = transport.get_extra_info
+        self.is_closing = transport.is_closing
+        self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
+        self.set_protocol = transport.set_protocol
+        self.abort = transport.abort
+
+    def write(self, data: bytes) -> None:
+        """Send data with what else is written in this turn."""
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > _HELD_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        """Close once all is sent."""
+        self._flush()
+        self._transport.close()
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes are not sent yet."""
+        return self._held_bytes + self._transport.get_write_buffer_size()
+
+    def _flush(self) -> None:
+        if self._held:
+            data = b"".join(self._held)
+            self._held, self._held_bytes = [], 0
+            self._transport.write(data)
 
 
 class HTTPProtocol(HttpToolsProtocol):
@@ -28,6 +78,10 @@ class HTTPProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _is_in_head = True
     is_between_requests = False  # One was read, and nothing of the next.
+
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - as uvicorn has it
+        """Take a connection."""
+        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
