@@ -81,6 +81,8 @@ def class_text(value: Value) -> str:
 
 
 def _csv(answer: Answer) -> bytes:
+    if len(answer.predictions) == 1 and (line := _plain_line(answer)) is not None:
+        return line
     out = io.StringIO(newline="")
     # Quotes only where a text needs them, so that a line of numbers is a line of numbers.
     writer = csv.writer(out, lineterminator="\n")
@@ -92,6 +94,17 @@ def _csv(answer: Answer) -> bytes:
             for value, chances in zip(answer.predictions, answer.probabilities, strict=True)
         )
     return out.getvalue().encode()
+
+
+def _plain_line(answer: Answer) -> bytes | None:
+    """Write the line of one row of finite numbers as csv does; None for others."""
+    values = answer.predictions
+    if answer.probabilities is not None:
+        values = [*values, *answer.probabilities[0]]
+    for value in values:
+        if type(value) is not int and (type(value) is not float or not math.isfinite(value)):
+            return None
+    return (",".join(map(str, values)) + "\n").encode()
 
 
 def _entries(answer: Answer) -> list[dict[str, object]]:

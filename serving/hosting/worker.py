@@ -37,7 +37,7 @@ from driftline.serving.bodies.media_types import (
     UnsupportedMediaError,
 )
 from driftline.serving.bodies.predictions import Answer, write_answer
-from driftline.serving.bodies.rows import Columns, RowLimitError, read_columns
+from driftline.serving.bodies.rows import Columns, RowLimitError, read_columns, read_numbers
 from driftline.serving.hosting.formats.model_format import NOT_EXPLAINED, BodyModel
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.predictor import OF_BODIES, Description, Predictor, load_model
@@ -74,11 +74,24 @@ Held = Loaded | BodyModel
 
 @dataclass(slots=True)
 class _Request:
-    """One request whose rows were read."""
+    """One request whose rows were read: as columns, or as the numbers of its only row."""
 
     header: dict[str, Any]
-    columns: Columns
     row_count: int
+    read: Columns | None
+    numbers: Sequence[float] = ()
+    names: Sequence[str] = ()
+
+    @property
+    def columns(self) -> Columns:
+        """Its rows as columns."""
+        if self.read is None:
+            self.read = _columns_of([self])
+        return self.read
+
+    def goes_with(self, other: _Request) -> bool:
+        """Whether both can be predicted together."""
+        return (self.read is None and other.read is None) or self.kinds() == other.kinds()
 
     def kinds(self) -> tuple[list[str], list[np.dtype[Any]]]:
         """Return names and types of the columns: only requests of equal ones go together."""
@@ -264,19 +277,18 @@ def _answer_all(
     rows = 0
     for header, body in frames:
         try:
-            columns = read_columns(body, header["form"], loaded.expected, loaded.max_rows)
+            request = _read(loaded, header, body)
         except RowLimitError as error:
             link.sendall(refusal(header, 413, "too_large", str(error)))
             continue
         except InputError as error:
             link.sendall(refusal(header, 400, "bad_request", str(error)))
             continue
-        request = _Request(header, columns, len(next(iter(columns.values()))))
         if batch and (
             header.get("alone")
             or rows + request.row_count > MAX_BATCH_ROWS
             or len(batch) >= MAX_BATCH_REQUESTS
-            or batch[0].kinds() != request.kinds()
+            or not batch[0].goes_with(request)
         ):
             link.sendall(b"".join(_predict(loaded.predictor, batch)))
             batch, rows = [], 0
@@ -289,14 +301,32 @@ def _answer_all(
         link.sendall(b"".join(_predict(loaded.predictor, batch)))
 
 
+def _read(loaded: Loaded, header: dict[str, Any], body: bytes) -> _Request:
+    """Read the rows of a request."""
+    form, expected = header["form"], loaded.expected
+    if expected is not None:
+        numbers = read_numbers(body, form, expected)
+        if numbers is not None:
+            return _Request(header, 1, None, numbers, expected.names)
+    columns = read_columns(body, form, expected, loaded.max_rows)
+    return _Request(header, len(next(iter(columns.values()))), columns)
+
+
+def _columns_of(batch: Sequence[_Request]) -> Columns:
+    """Return the rows of requests together."""
+    if all(request.read is None for request in batch):
+        rows = np.array([request.numbers for request in batch], dtype=np.float64)
+        return dict(zip(batch[0].names, rows.T, strict=True))
+    return {
+        name: np.concatenate([request.columns[name] for request in batch])
+        for name in batch[0].columns
+    }
+
+
 def _predict(predictor: Predictor, batch: Sequence[_Request]) -> Iterator[bytes]:
     """Predict requests together and give one frame for each."""
     try:
-        columns = {
-            name: np.concatenate([request.columns[name] for request in batch])
-            for name in batch[0].columns
-        }
-        answer = predictor.predict(columns)
+        answer = predictor.predict(_columns_of(batch))
     except MemoryError:
         raise
     # A model is foreign code and may raise anything; the caller gets its first sentence.

@@ -61,12 +61,13 @@ class RequestRows:
         self.columns: tuple[Column, ...] = signature.inputs
         self._is_strict = is_strict
         self._max_rows = max_rows
-        self._names = [column.name for column in self.columns]
+        self.names = [column.name for column in self.columns]
+        self.is_numeric = all(column.type == "double" for column in self.columns)
         # The id is no input, but told among the extras, so that it can be picked up from there.
         self._id_name = signature.inference_id
         self._known = {column.name for column in signature.columns} - {signature.inference_id}
         # Alone, one of several inputs makes no row: its name is that of an envelope.
-        self._lone = self._known.difference(ENVELOPES if len(self._names) > 1 else ())
+        self._lone = self._known.difference(ENVELOPES if len(self.names) > 1 else ())
         self._plans: Plans[tuple[str, ...]] = Plans(self._plan)
 
     def take(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
@@ -93,7 +94,7 @@ class RequestRows:
             if kinds != {list}:
                 return None
         if kinds == {list}:
-            return (entries, ()) if set(map(len, entries)) == {len(self._names)} else None
+            return (entries, ()) if set(map(len, entries)) == {len(self.names)} else None
         return self._objects(entries, is_alone=entries[0] is document) if kinds == {dict} else None
 
     def _objects(
@@ -120,11 +121,11 @@ class RequestRows:
         known = self._lone if len(keys) == 1 else self._known
         if known.isdisjoint(keys) or TENSOR_FIELDS.issubset(keys):
             return None
-        if self._is_strict and not set(self._names).issubset(keys):
+        if self._is_strict and not set(self.names).issubset(keys):
             return None
         place = {name: at for at, name in enumerate(keys)}
         others = [(place[name], as_text(name)) for name in self._unknown(keys)]
-        pick = picker([place.get(name, len(keys)) for name in self._names])
+        pick = picker([place.get(name, len(keys)) for name in self.names])
         return Plan(pick, tuple(others))
 
     def _unknown(self, names: Iterable[str]) -> list[str]:
@@ -139,7 +140,7 @@ class RequestRows:
             found = by_index(found, self._known) or self._by_columns(found) or [found]
         elif found and isinstance(found, list) and _is_flat(found):
             # One row, or one value each of a model of one input.
-            if len(self._names) == 1:
+            if len(self.names) == 1:
                 require_rows(len(found), self._max_rows)
                 found = [[value] for value in found]
             else:
@@ -173,12 +174,12 @@ class RequestRows:
 
     def _of_tensors(self, found: object) -> object:
         assert isinstance(found, list), "is_tensors says so"
-        tensors = read_tensors(found, len(self._names), self._max_rows)
+        tensors = read_tensors(found, len(self.names), self._max_rows)
         if any(tensor.name in self._known for tensor in tensors):
             return self._by_columns({tensor.name: tensor.rows for tensor in tensors})
         width = sum(tensor.width for tensor in tensors)
-        if width != len(self._names):
-            raise BodyError(f"tensors of {width} values a row; expected {len(self._names)}")
+        if width != len(self.names):
+            raise BodyError(f"tensors of {width} values a row; expected {len(self.names)}")
         return [
             [value for part in parts for value in part]
             for parts in zip(*(tensor.rows for tensor in tensors), strict=True)
@@ -190,17 +191,17 @@ class RequestRows:
     def _row(self, entry: object, number: int) -> tuple[Row, list[tuple[str, object]]]:
         row = inner(entry, self._lone)
         if isinstance(row, dict):
-            if self._is_strict and (lacking := [name for name in self._names if name not in row]):
-                expected = listed(self._names)
+            if self._is_strict and (lacking := [name for name in self.names if name not in row]):
+                expected = listed(self.names)
                 raise BodyError(f'row {number} has no "{lacking[0]}"; expected {expected}')
             if len(row) and self._known.isdisjoint(row):
                 raise BodyError(f"row {number} has none of the signature's fields")
             others = [(name, row[name]) for name in self._unknown(row)]
-            return [row.get(name) for name in self._names], others
-        if isinstance(row, list) and len(row) == len(self._names):
+            return [row.get(name) for name in self.names], others
+        if isinstance(row, list) and len(row) == len(self.names):
             return row, []
         if isinstance(row, list):
-            raise BodyError(f"row {number} has {len(row)} values; expected {listed(self._names)}")
+            raise BodyError(f"row {number} has {len(row)} values; expected {listed(self.names)}")
         raise BodyError(f"row {number} is neither a list nor an object")
 
 

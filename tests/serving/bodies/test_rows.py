@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from driftline.formats.body_limits import MAX_ROWS
 from driftline.formats.shapes.requests import RequestRows
-from driftline.serving.bodies.rows import RowLimitError, RowsError, read_columns
+from driftline.serving.bodies.rows import RowLimitError, RowsError, read_columns, read_numbers
 from driftline.signature import Column, Signature
 
 
@@ -317,3 +317,55 @@ def _read_or_refuse(body, form, *, is_known):
     else:
         assert len({len(column) for column in found.values()}) == 1
         assert len(next(iter(found.values()))) >= 1
+
+
+NUMBERS = RequestRows(
+    Signature(tuple(Column(name, f"feature_{name}", "double") for name in "ab")),
+    is_strict=True, max_rows=10,
+)  # fmt: skip
+USUAL = st.floats(width=32) | st.integers()
+ODD = st.sampled_from(["", " ", '"1"', "1_0", "١", "nan", " 2 ", "\r", "\n", "x", "0x1", "1e999"])
+
+
+@given(
+    st.lists(USUAL.map(str) | ODD | st.text(max_size=3), min_size=1, max_size=3).map(",".join),
+    st.sampled_from(["", "\n", "\r\n", "\n\n", "\n1,2"]),
+)
+def test_a_row_of_numbers_is_read_as_columns_are(line, end):
+    body = (line + end).encode("utf-8", "replace")
+    found = read_numbers(body, "csv", NUMBERS)
+
+    if found is not None:
+        columns = read_columns(body, "csv", NUMBERS, 10)
+        np.testing.assert_array_equal(np.array([found]), np.array([*columns.values()]).T)
+
+
+@given(
+    st.recursive(USUAL | st.none() | st.booleans() | st.text(max_size=2), st.lists, max_leaves=5)
+)
+def test_a_row_of_numbers_in_json_is_read_as_columns_are(row):
+    body = json.dumps({"instances": row}).encode()
+    found = read_numbers(body, "json", NUMBERS)
+
+    if found is not None:
+        columns = read_columns(body, "json", NUMBERS, 10)
+        np.testing.assert_array_equal(np.array([found]), np.array([*columns.values()]).T)
+
+
+@pytest.mark.parametrize(
+    ("body", "form", "found"),
+    [
+        (b"1.5,-2e3\n", "csv", [1.5, -2000.0]),
+        (b"1,nan", "csv", [1.0, math.nan]),
+        (b'{"instances": [[1, 2.5]]}', "json", [1.0, 2.5]),
+        (b'{"a": 1, "b": 2}', "json", [1.0, 2.0]),
+        (b"1,\n", "csv", None),
+        (b'1,"2"\n', "csv", None),
+        (b"1,2\n3,4\n", "csv", None),
+        (b"[[1, null]]", "json", None),
+        (b"[[1, true]]", "json", None),
+        (b"1,2,3", "csv", None),
+    ],
+)
+def test_only_usual_rows_of_numbers_are_read_without_columns(body, form, found):
+    assert repr(read_numbers(body, form, NUMBERS)) == repr(found)
