@@ -21,6 +21,8 @@ from driftline.serving.hosting.formats.model_format import BodyModel, ModelError
 
 # How many arguments each is called with; one more is the context.
 FUNCTIONS = {"model_fn": 1, "input_fn": 2, "predict_fn": 2, "output_fn": 2, "transform_fn": 4}
+# Of TensorFlow's images, around a server of their own: a model alone would answer otherwise.
+_HANDLERS = ("handler", "input_handler", "output_handler")
 # The types whose bodies functions get as text.
 _TEXT = (default_functions.JSON, default_functions.CSV)
 DEFAULT_ACCEPT = default_functions.JSON
@@ -45,6 +47,12 @@ class InferenceModule(BodyModel):
         module = _imported(file, model_dir)
         self._functions = {name: self._function(module, name) for name in FUNCTIONS}
         own = {name for name, function in self._functions.items() if function is not None}
+        handlers = [name for name in _HANDLERS if callable(getattr(module, name, None))]
+        if handlers and not own:
+            raise ModelError(
+                f"{self._name} has {', '.join(handlers)}, which only TensorFlow's images call; "
+                "write input_fn, predict_fn and output_fn, or transform_fn"
+            )
         steps = sorted(own & {"input_fn", "predict_fn", "output_fn"})
         if "transform_fn" in own and steps:
             raise ModelError(f"{self._name} has transform_fn beside {', '.join(steps)}; keep one")

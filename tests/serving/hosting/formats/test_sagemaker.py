@@ -138,6 +138,10 @@ def test_functions_that_take_one_argument_more_get_the_context(load, tmp_path):
         ("input_fn = 3", "input_fn is no function"),
         ("def transform_fn(a, b, c, d): ...\ndef output_fn(a, b): ...",
          "has transform_fn beside output_fn; keep one"),
+        # https://github.com/aws/sagemaker-tensorflow-serving-container, "Pre/Post-Processing".
+        ("def input_handler(data, context): ...\ndef output_handler(data, context): ...",
+         "input_handler, output_handler, which only TensorFlow's images call; write input_fn"),
+        ("def handler(data, context): ...", "has handler, which only TensorFlow's images call"),
         ("import nowhere_to_be_found", r"model\.tar\.gz cannot be read \(ModuleNotFoundError"),
         ("def model_fn(d): raise OSError('gone')", r"cannot be read \(OSError: gone\)"),
         ("raise SystemExit(3)", r"cannot be read \(SystemExit: 3\)"),
