@@ -1,4 +1,4 @@
-"""Pages of libraries that an import has read, and that nobody needs after it."""
+"""Pages that nobody needs: of libraries that an import has read, and of memory that is free."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ _MADV_DONTNEED = 4  # Of Linux's mman.h.
 # A process rests that used less than this share of a core since the last look; it has worked when
 # it used so much processor time since pages were let go of (which takes some 0.01 s).
 _LOOK_S, _REST, _WORK_S = 5.0, 0.1, 0.1
+# One that never rests returns freed memory whenever it used so much processor time: what threads
+# free between objects that stay is kept otherwise (docs/why/processes.md).
+_BUSY_S = 5.0
 
 
 def release_mapped_files() -> None:
@@ -27,18 +30,23 @@ def release_mapped_files() -> None:
 
 
 def release_at_rest(stop: Event) -> None:
-    """Let go of the pages of packages' libraries whenever the process rests after some work.
+    """Let go of packages' libraries and of freed memory whenever the process rests after some work.
 
+    Of freed memory also while it works.
     For a thread of its own, until ``stop`` is set. Python unloads no library of a package: where
     one is mapped no thread can map anything else, so this is safe where there are several.
     """
     packages = f"{Path(sysconfig.get_path('platlib')).resolve()}/"
-    released_s = last_s = 0.0
+    released_s = trimmed_s = last_s = 0.0
     while not stop.wait(_LOOK_S):
         now_s = time.process_time()
         if now_s - last_s < _REST * _LOOK_S and now_s - released_s > _WORK_S:
             _release(packages)
-            now_s = released_s = time.process_time()
+            _return_freed_memory()
+            now_s = released_s = trimmed_s = time.process_time()
+        elif now_s - trimmed_s > _BUSY_S:
+            _return_freed_memory()
+            now_s = trimmed_s = time.process_time()
         last_s = now_s
 
 
@@ -48,6 +56,11 @@ def _release(folder: str) -> None:
         madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
         for start, end in _unwritten(Path("/proc/self/smaps").read_text(encoding="utf-8"), folder):
             madvise(start, end - start, _MADV_DONTNEED)
+
+
+def _return_freed_memory() -> None:
+    with suppress(AttributeError):  # Another C library than GNU's: it has its own ways.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _unwritten(maps: str, folder: str = "") -> Iterator[tuple[int, int]]:

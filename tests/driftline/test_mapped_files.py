@@ -79,25 +79,43 @@ class Looks(threading.Event):
 
 
 @pytest.mark.parametrize(
-    ("work_s", "released"),
+    ("work_s", "released", "trimmed"),
     [
-        ([4.0, 3.0], 0),  # At work all the time.
-        ([4.0, 0.01], 1),
-        ([4.0, 0.01, 0.01, 0.01], 1),  # Nothing came back meanwhile.
-        ([4.0, 0.01, 0.2], 2),
+        ([4.0, 0.9], 0, 0),  # At work all the time.
+        ([4.0, 3.0, 3.0, 3.0], 0, 2),
+        ([4.0, 0.01], 1, 1),
+        ([4.0, 0.01, 0.01, 0.01], 1, 1),  # Nothing came back meanwhile.
+        ([4.0, 0.01, 0.2], 2, 2),
     ],
 )
 def test_pages_are_let_go_of_once_after_each_work(
-    work_s: list[float], released: int, monkeypatch: pytest.MonkeyPatch
+    work_s: list[float], released: int, trimmed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders: list[str] = []
+    trims: list[None] = []
     looks = Looks(*work_s)
     monkeypatch.setattr(mapped_files, "_release", folders.append)
+    monkeypatch.setattr(mapped_files, "_return_freed_memory", lambda: trims.append(None))
     monkeypatch.setattr(mapped_files, "time", SimpleNamespace(process_time=lambda: looks.used_s))
 
     mapped_files.release_at_rest(looks)
 
-    assert len(folders) == released
+    assert (len(folders), len(trims)) == (released, trimmed)
+
+
+@_LINUX
+def test_what_is_free_between_objects_that_stay_goes_back_to_the_system() -> None:
+    code = (
+        "import re\n"
+        "from driftline.mapped_files import _return_freed_memory\n"
+        "def memory():\n"
+        "    return int(re.search(r'RssAnon:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
+        "blocks = [bytearray(1000) for _ in range(50_000)]; kept = blocks[::100]; del blocks\n"
+        "before = memory(); _return_freed_memory(); print(before, memory())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert after < before / 2
 
 
 @_LINUX
