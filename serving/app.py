@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -75,6 +75,8 @@ log = logging.getLogger(__name__)
 LONG_CHANGE_S = 180.0
 # A load balancer asks for them without a token.
 HEALTH_PATHS = ("/healthz", "/readyz")
+LOOPS = {"failures": "Times that a fault ended a loop of the server, which was begun again."}
+AGAIN_S = 5.0
 
 
 def create_app(context: ServerContext) -> App:
@@ -137,6 +139,8 @@ def _api(
     later: AsyncInvocations,
 ) -> FastAPI:
     applier = Applier(context, reconciler)
+    counters = dict.fromkeys(LOOPS, 0)
+    exposition.count("driftline_loop_", lambda: counters, LOOPS)
     jobs = TransformJobs(context, lambda file: reconciler.outdate([file]))
     pairing, begun = _receivers(context, exposition)
     # A process that explains is not one that serves; it ends when nobody has asked for a minute.
@@ -150,8 +154,9 @@ def _api(
         stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
         runs = (reconciler, *watch, later, jobs, Rolling(context, applier.promote))
-        tasks = [asyncio.create_task(one.run()) for one in runs]
-        tasks.append(asyncio.create_task(cloudevents.sweep_for_ever(pairing)))
+        loops = {type(one).__name__: one.run for one in runs}
+        loops["Pairing"] = lambda: cloudevents.sweep_for_ever(pairing)
+        tasks = [asyncio.create_task(_loop(*one, counters)) for one in loops.items()]
         tasks.append(asyncio.create_task(asyncio.to_thread(resume_marks, context, shelf, stop)))
         yield
         stop.set()
@@ -194,6 +199,19 @@ def _api(
     _add_pages(api, context)
     _add_errors(api)
     return api
+
+
+async def _loop(
+    name: str, run: Callable[[], Coroutine[object, object, None]], counters: dict[str, int]
+) -> None:
+    """Run a loop; nobody awaits it, so a fault of ours would end it unseen: it begins again."""
+    while True:
+        try:
+            return await run()
+        except Exception:
+            counters["failures"] += 1
+            log.exception("loop=%s failed, begins again", name)
+        await asyncio.sleep(AGAIN_S)
 
 
 def _receivers(

@@ -80,7 +80,9 @@ class AsyncInvocations:
     async def run(self) -> None:
         """Answer what waits, for ever; what is under way at the end goes back to the queue."""
         try:
-            await asyncio.gather(self._take_for_ever(), self._renew_for_ever())
+            async with asyncio.TaskGroup() as loops:  # Where one fails, the other ends, too.
+                loops.create_task(self._take_for_ever())
+                loops.create_task(self._renew_for_ever())
         finally:
             await asyncio.shield(self._leave())
 

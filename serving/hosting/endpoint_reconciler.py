@@ -281,7 +281,9 @@ class EndpointReconciler:
 
     async def run(self) -> None:
         """Bring the stored endpoints up as soon as the store answers, then follow its changes."""
-        await asyncio.gather(self._follow(), self._renew())
+        async with asyncio.TaskGroup() as loops:  # Where one fails, the other ends, too.
+            loops.create_task(self._follow())
+            loops.create_task(self._renew())
 
     async def _renew(self) -> None:
         """Note again and again which models are used, whatever else takes long."""
