@@ -48,7 +48,7 @@ class Stream:
     name: str
     rows: Callable[[], pd.DataFrame]
     reference_days: int
-    window_days: int
+    window_days: float
 
 
 def read(folder: Path, name: str) -> pd.DataFrame:

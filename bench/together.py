@@ -1,6 +1,7 @@
 """How often a data quality monitor at its defaults alarms falsely, over all of its checks.
 
-Streams in which nothing is wrong (those of clean_streams.py, day_test.py and row_faults.py) through
+Streams in which nothing is wrong (those of clean_streams.py, day_test.py, row_faults.py and
+hourly_streams.py) through
 what a deployed monitor does with each window: all checks, the windows before it, its warm-up, and
 which causes were told before. Counted is what is told anew, and how often the alarms that
 ``driftline deploy`` declares begin: "broken input" on `pages`, "drift" on `new_tickets`. An episode
@@ -30,6 +31,7 @@ from textwrap import shorten
 
 import clean_streams
 import day_test
+import hourly_streams
 import pandas as pd
 import pyarrow as pa
 import row_faults
@@ -46,6 +48,8 @@ CAUSE_WIDTH = 110
 CHANGING = {"air": ["NMHC_GT"], "elec": ["vicprice", "vicdemand", "transfer"]}
 # What no reference of a month or a year foretells: sessions without a longest length.
 HEAVY = "made sessions"
+HOURLY_SEEDS = 3  # For each seed of the others: their streams are shorter.
+LENGTHS = {7: "7 d", 1: "1 d", hourly_streams.HOUR_DAYS: "1 h"}
 
 
 def without_changing(stream: Stream) -> Stream:
@@ -54,7 +58,7 @@ def without_changing(stream: Stream) -> Stream:
 
 
 def streams(folder: Path, seeds: int) -> Iterator[Stream]:
-    """Return the streams of the other benches, by the week and by the day."""
+    """Return the streams of the other benches, by the week, the day and the hour."""
     yield from map(without_changing, clean_streams.real(folder, seeds))
     for name, days in (("bike", 364), ("elec", 270), ("prsa", 364)):
         rows = partial(exchanged, clean_streams.read(folder, name), 200, by_season=True)
@@ -69,9 +73,12 @@ def streams(folder: Path, seeds: int) -> Iterator[Stream]:
         for days, window in lengths:
             rows = partial(day_test.made, "sessions", seed, days + 365)
             yield Stream("made", f"clusters {days} {seed}", rows, days, window)
+    yield from hourly_streams.all_hourly(HOURLY_SEEDS * seeds)
 
 
-def windows_of(rows: pd.DataFrame, until: datetime, days: int) -> Iterator[tuple[Window, pa.Table]]:
+def windows_of(
+    rows: pd.DataFrame, until: datetime, days: float
+) -> Iterator[tuple[Window, pa.Table]]:
     """Cut what comes after the reference as the timetable does: at midnight, or on Mondays."""
     start = until + (-until.weekday() % 7) * DAY if days == 7 else until
     table = pa.Table.from_pandas(rows, preserve_index=False)
@@ -83,7 +90,7 @@ def windows_of(rows: pd.DataFrame, until: datetime, days: int) -> Iterator[tuple
         start += days * DAY
 
 
-def monitor_of(reference: pd.DataFrame, window_days: int) -> dl.Monitor:
+def monitor_of(reference: pd.DataFrame, window_days: float) -> dl.Monitor:
     """Return a monitor that judges as one that `driftline deploy` makes."""
     baseline = dl.Baseline.fit(reference, timestamp="ts")
     return dl.Monitor(baseline, period=window_days * DAY)
@@ -208,16 +215,16 @@ def by_stream(runs: Sequence[Mapping]) -> Iterator[str]:
     yield f"|{'---|' * 6}"
     groups: dict[tuple[str, str], list[Mapping]] = defaultdict(list)
     for run in runs:
-        groups[kind_of(run), f"{run['window_days']} d"].append(run)
+        groups[kind_of(run), LENGTHS[run["window_days"]]].append(run)
     lines = [*sorted(groups.items())]
     for title, chosen in (
         ("all", runs),
         (f"all but {HEAVY}", [run for run in runs if kind_of(run) != HEAVY]),
     ):
         lines.append(((f"**{title}**", ""), chosen))
-        for days in (7, 1):
+        for days, length in LENGTHS.items():
             own = [run for run in chosen if run["window_days"] == days]
-            lines += [((title, f"{days} d"), own)] if own else []
+            lines += [((title, length), own)] if own else []
     for (name, windows), own in lines:
         years = sum(run["years"] for run in own)
         sums: Counter[str] = Counter()
@@ -322,7 +329,8 @@ def main() -> None:
             append(given.runs, watch(stream))
         if time.monotonic() > until:
             return
-    for one in planted(given.folder, {(one["fault"], one["onset"]) for one in found}):
+    faults = {(one["fault"], one["onset"]) for one in found}
+    for one in () if given.only else planted(given.folder, faults):
         append(given.runs, one)
         if time.monotonic() > until:
             return

@@ -32,6 +32,7 @@ from driftline.monitors.drift_test.drift import (
     ReferenceColumn,
     reference_columns,
 )
+from driftline.monitors.drift_test.reference_model import whole_hours
 from driftline.monitors.drift_test.window_counts import WindowCounts, runs_before
 from driftline.monitors.kinds.data_quality.checks import implausible_draft
 from driftline.monitors.kinds.data_quality.copied_day_check import last_marks
@@ -143,7 +144,13 @@ def evaluate(context: CheckContext) -> Report:
         budget=budget,
         days=by_days,
         implausible=find_implausible(
-            sample, references, known, profile.columns, {} if blocks is None else blocks.days
+            sample,
+            references,
+            known,
+            profile.columns,
+            {} if blocks is None else blocks.days,
+            blocks=blocks,
+            length_h=whole_hours(context.rows.length),
         ),
         counts=counts,
         past=context.past.counts,

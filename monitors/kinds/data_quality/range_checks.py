@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.spacing import SpacedRows
@@ -114,8 +115,14 @@ def find_implausible(
     profiles: Mapping[str, ColumnProfile],
     window: Mapping[str, ColumnProfile],
     days: Mapping[str, float],
+    *,
+    blocks: BlockCounts | None = None,
+    length_h: int = 1,
 ) -> list[Implausible]:
-    """Look at every numeric column of a window; of some it is known how many days they span."""
+    """Look at every numeric column of a window of so many hours.
+
+    Of some it is known how many days the reference spans, and what each hour of it held.
+    """
     present = set(sample.column_names)
     numbers = sum(reference.cells.is_number for reference in references.values())
     segments = _segments(sample, references, limit=max(FEWEST_SEGMENTS, PAIRS_MAX // (numbers + 1)))
@@ -126,8 +133,10 @@ def find_implausible(
         if reference.counts[:-2].sum() < MIN_ROWS:  # A few values have no range.
             continue
         values = _numbers(sample.column(name))
+        past = None if blocks is None else blocks.of(name)
+        hours = None if past is None else _Hours(past.hours // length_h, past.counts[name])
         one = (
-            _in_segment(name, values, reference, segments)
+            _in_segment(name, values, reference, segments, hours)
             or _in_column(name, values, reference, profiles.get(name), window[name])
             or _far_out(
                 name,
@@ -176,8 +185,36 @@ def _segments(
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Hours:
+    """What the hours of the reference held of one column."""
+
+    window: np.ndarray  # The window that each hour would belong to, ascending, shape (hours,).
+    counts: np.ndarray  # By the column's cells, shape (hours, cells).
+
+    def had_alone(self, predicate: Predicate, reference: ReferenceColumn, share: float) -> bool:
+        """Whether a window's length of the reference held these values in about one segment alone.
+
+        A sensor's readings of an hour are one event: however rare they are among all rows, a cold
+        night of the coldest place comes again. Asked by the hour, as over a day all segments
+        together can hold as many.
+        """
+        rows = self.counts.sum(axis=1)
+        held = self.counts[:, _beyond(predicate, reference)].sum(axis=1) / np.maximum(rows, 1)
+        alone = (held >= COMMON_IN_SEGMENT * share) & (held < (1.0 + share) / 2.0)
+        first = np.flatnonzero(np.diff(self.window, prepend=-1))
+        if not first.size:
+            return False
+        spans = np.add.reduceat(rows, first)
+        return bool((np.add.reduceat(rows * alone, first) >= COMMON_IN_SEGMENT * spans).any())
+
+
 def _in_segment(
-    name: str, values: Numbers, reference: ReferenceColumn, segments: list[_Segments]
+    name: str,
+    values: Numbers,
+    reference: ReferenceColumn,
+    segments: list[_Segments],
+    hours: _Hours | None,
 ) -> Implausible | None:
     """Find the segment whose values lie apart from all others and come back when converted."""
     finite = np.isfinite(values)
@@ -202,7 +239,10 @@ def _in_segment(
             found = _segment_unit(
                 name, values[known], inside, reference, segment, int(level), len(values)
             )
-            if found is not None:
+            if found is None:
+                continue
+            share = segment.shares[int(level)]
+            if hours is None or not hours.had_alone(found.predicate, reference, share):
                 return found
     return None
 
@@ -269,16 +309,15 @@ def _matches(predicate: Predicate, values: Numbers) -> float:
 
 def _share_at_most(predicate: Predicate, reference: ReferenceColumn) -> float:
     """Bound the reference's share of rows that meet a condition, by the cells around its cut."""
+    return float(reference.counts[_beyond(predicate, reference)].sum()) / reference.row_count
+
+
+def _beyond(predicate: Predicate, reference: ReferenceColumn) -> slice:
+    """Return the cells that may hold rows which meet a condition."""
     edges = np.asarray(reference.cells.edges)
-    counts = reference.counts[: len(edges) + 1]
-    cut = float(predicate.value or 0.0)
-    if predicate.op in ("lt", "le"):
-        # Cell i ends just below edge i, so the cell that holds the cut is counted whole.
-        last = int(np.searchsorted(edges, cut, side="right"))
-        chosen = counts[: last + 1]
-    else:
-        chosen = counts[int(np.searchsorted(edges, cut, side="right")) :]
-    return float(chosen.sum()) / reference.row_count
+    # Cell i ends just below edge i, so the cell that holds the cut is counted whole.
+    last = int(np.searchsorted(edges, float(predicate.value or 0.0), side="right"))
+    return slice(0, last + 1) if predicate.op in ("lt", "le") else slice(last, len(edges) + 1)
 
 
 def _in_column(

@@ -114,7 +114,11 @@ def test_too_few_values_fit_anything_and_so_nothing_is_said(rng: np.random.Gener
 
 
 def evaluate(
-    values: dict[str, np.ndarray], reference: Baseline, *, days: float | None = None
+    values: dict[str, np.ndarray] | pd.DataFrame,
+    reference: Baseline,
+    *,
+    days: float | None = None,
+    length_h: int = 1,
 ) -> list[Implausible]:
     table = pa.table(values)
     profile = Profile.empty(reference.signature, reference.cells)
@@ -129,6 +133,8 @@ def evaluate(
         reference.profile.columns,
         profile.columns,
         days={} if days is None else dict.fromkeys(values, days),
+        blocks=reference.blocks,
+        length_h=length_h,
     )
 
 
@@ -174,6 +180,37 @@ def test_rows_at_fault_are_told_from_all_others_where_they_lie_apart(
     assert found[0].where == 'origin = "EWR"'
     mask = found[0].predicate.mask(pa.RecordBatch.from_pydict(values))
     assert np.array_equal(mask.to_numpy(zero_copy_only=False), newark)
+
+
+@pytest.mark.parametrize(
+    ("cold_hours", "length_h", "found"), [(0, 1, 1), (1, 1, 0), (3, 6, 1), (4, 6, 0)]
+)
+def test_a_cold_night_of_one_place_is_no_change_of_unit(
+    cold_hours: int, length_h: int, found: int, rng: np.random.Generator
+) -> None:
+    """The rows of a place and an hour are one event: as rare as they are, it comes again."""
+    hours = pd.date_range("2025-01-01", periods=30 * 24, freq="h", tz="UTC")
+    reference = _five_places(hours, rng)
+    cold = (reference["place"] == "p0") & (reference["ts"] < hours[cold_hours])
+    reference.loc[cold, "temp"] /= 10
+    baseline = Baseline.fit(reference, timestamp="ts")
+
+    window = _five_places(hours[:length_h], rng)
+    window.loc[window["place"] == "p0", "temp"] /= 10
+
+    told = evaluate(window.drop(columns="ts"), baseline, length_h=length_h)
+    assert [one.where for one in told] == ['place = "p0"'] * found
+
+
+def _five_places(hours: pd.DatetimeIndex, rng: np.random.Generator) -> pd.DataFrame:
+    rows = 5 * 60 * len(hours)
+    return pd.DataFrame(
+        {
+            "ts": np.repeat(hours, 5 * 60),
+            "place": np.tile([f"p{at}" for at in range(5)], rows // 5),
+            "temp": rng.uniform(8, 22, rows),
+        }
+    )
 
 
 def test_a_few_values_far_outside_are_implausible_without_a_unit(
