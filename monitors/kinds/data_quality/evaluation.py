@@ -143,15 +143,7 @@ def evaluate(context: CheckContext) -> Report:
         length=context.rows.length,
         budget=budget,
         days=by_days,
-        implausible=find_implausible(
-            sample,
-            references,
-            known,
-            profile.columns,
-            {} if blocks is None else blocks.days,
-            blocks=blocks,
-            length_h=whole_hours(context.rows.length),
-        ),
+        implausible=_implausible(context, sample, references, profile),
         counts=counts,
         past=context.past.counts,
     )
@@ -251,6 +243,25 @@ def _require_own_documents(baseline: Baseline) -> None:
             f"the baseline holds {', '.join(baseline.documents)} only, which a check of data "
             "quality does not read; give the folder of a data quality baseline, or --kind"
         )
+
+
+def _implausible(
+    context: CheckContext,
+    sample: pa.Table,
+    references: Mapping[str, ReferenceColumn],
+    window: Profile,
+) -> list[Implausible]:
+    """Find what no season can bring."""
+    baseline = context.baseline
+    return find_implausible(
+        sample,
+        references,
+        baseline.profile.columns if baseline.profile else {},
+        window.columns,
+        {} if baseline.blocks is None else baseline.blocks.days,
+        blocks=baseline.blocks,
+        length_h=whole_hours(context.rows.length),
+    )
 
 
 def _seasoned(blocks: BlockCounts | None) -> frozenset[str]:
