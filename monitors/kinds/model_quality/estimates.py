@@ -53,6 +53,10 @@ NEARLY_ALL_LABELS = 0.9
 # So many rows with a value that the reference never had: nothing is known of their outcomes.
 MOST_OUTSIDE = 0.1
 WEIGHTED = "rows have weights, which estimates without labels do not take"
+CONCEPT_DRIFT = (
+    ": outcomes no longer follow from inputs as in the reference (concept drift); make a new "
+    "baseline"
+)
 # So many columns are named.
 MOST_NAMED = 3
 # What a sentence names first.
@@ -155,6 +159,13 @@ def _estimates(
         if len(answers) >= NEARLY_ALL_LABELS * len(scored):
             chances = estimator.p_values(answers, scored, own)
         beside, denied = _compare(context, answers, found, chances)
+        far = _far_off(taught, scored)
+        if denied is not None and far.any():
+            near = scored.take(~far)
+            near_answers = answers.take(~np.isin(answers.places, scored.places[far]))
+            chances = estimator.p_values(near_answers, near, own)
+            if _compare(context, near_answers, found, chances)[1] is None:
+                denied = replace(denied, cause=_far_words(denied, taught, scored, far))
         if denied is not None:
             reason = f"labels that came contradict the estimates: {denied.cause}"
     if reason:
@@ -311,13 +322,35 @@ def _compare(
         description=description,
         severity="ticket",
         row_count=len(answers),
-        cause=f"{words}: outcomes no longer follow from inputs as in the reference (concept "
-        "drift); make a new baseline",
+        cause=words + CONCEPT_DRIFT,
         fields={
             "constraint_check_type": ESTIMATE_CHECK,
             "description": description,
             "metric_name": PREFIX + name,
         },
+    )
+
+
+def _far_off(reference: Answers, scored: Answers) -> NDArray[np.bool_]:
+    """Mark predictions of a regression further outside the reference's than these are apart."""
+    if reference.problem != "regression":
+        return np.zeros(len(scored), dtype=np.bool_)
+    low, high = reference.answer.min(), reference.answer.max()
+    reach = high - low
+    return np.asarray((scored.answer < low - reach) | (scored.answer > high + reach))
+
+
+def _far_words(
+    denied: Violation, reference: Answers, scored: Answers, far: NDArray[np.bool_]
+) -> str:
+    """Describe that a few far predictions alone deny an estimate: that is no concept drift."""
+    words = denied.cause.partition(CONCEPT_DRIFT)[0]
+    worst = scored.answer[far][np.argmax(np.abs(scored.answer[far]))]
+    low, high = (shown_number(float(one(reference.answer))) for one in (np.min, np.max))
+    return (
+        f"{words}: {plural(int(far.sum()), 'prediction')} far outside of the reference's {low} to "
+        f"{high} ({shown_number(float(worst))}); without {'it' if far.sum() == 1 else 'them'} "
+        "labels agree with the estimates"
     )
 
 

@@ -527,6 +527,35 @@ def test_errors_that_grow_at_the_same_inputs_are_told(of_values: Baseline, is_pa
     assert any(one.constraint_check_type == "estimate_check" for one in report.violations)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_few_absurd_predictions_are_no_concept_drift(of_values: Baseline, count: int) -> None:
+    table = values(2_000, 5)
+    said = table["said"].to_numpy().copy()
+    said[:count] = 1e4
+    table = table.set_column(3, "said", pa.array(said))
+
+    (denied,) = [
+        one
+        for one in dl.check(table, of_values, kind=KIND).violations
+        if one.constraint_check_type == "estimate_check"
+    ]
+
+    assert "concept drift" not in denied.cause
+    rows = "1 prediction" if count == 1 else "3 predictions"
+    assert f": {rows} far outside of the reference's " in denied.cause
+    assert "(1e+04)" in denied.cause or "(10,000)" in denied.cause
+
+
+def test_absurd_predictions_hide_no_concept_drift(of_values: Baseline) -> None:
+    table = values(2_000, 3, spread=2.0)
+    said = table["said"].to_numpy().copy()
+    said[0] = 1e4
+
+    report = dl.check(table.set_column(3, "said", pa.array(said)), of_values, kind=KIND)
+
+    assert any("(concept drift)" in one.cause for one in report.violations)
+
+
 def test_a_saved_baseline_estimates_the_same(of_values: Baseline, tmp_path) -> None:
     of_values.save(tmp_path / "b")
     table = values(1_000, 4).drop_columns(["y"])
