@@ -151,11 +151,19 @@ def evaluate(context: CheckContext) -> Report:
                 _one_class(tallies),
                 _absent(plan.groups, counts, window.rows),
                 window.lacking,
-                f"{plural(window.unfit, 'label')} left out: infinite" * bool(window.unfit),
+                _unfit(window),
                 window.repeated,
             ),
         },
     )
+
+
+def _unfit(window: CountedWindow) -> str:
+    """Describe the labels that are left out; "" for none."""
+    if not window.unfit:
+        return ""
+    labels = plural(window.unfit, "label")
+    return f"{labels} left out: infinite ({window.unfit_words}); expected numbers"
 
 
 def _times_note(plan: Plan, window: CountedWindow) -> dict[str, JsonValue]:

@@ -7,6 +7,7 @@ Counts of batches, hours and places add up, in any order, to the same counts.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -162,12 +163,13 @@ def impossible_predictions(batch: pa.RecordBatch | pa.Table, roles: Roles) -> tu
     return len(wrong), len(wrong) * is_percent
 
 
-def infinite_labels(batch: pa.RecordBatch, roles: Roles) -> int:
-    """Count infinite labels of a regression, which count as missing."""
+def infinite_labels(batch: pa.RecordBatch, roles: Roles) -> Counter[str]:
+    """Count infinite labels of a regression, which count as missing, by column and value."""
     labels = _column(batch, roles.label)
     if labels is None or roles.problem != "regression":
-        return 0
-    return int(np.isinf(coerce(labels, "double")[0].to_numpy(zero_copy_only=False)).sum())
+        return Counter()
+    numbers = coerce(labels, "double")[0].to_numpy(zero_copy_only=False)
+    return Counter(f'"{roles.label}" = {one:g}' for one in numbers[np.isinf(numbers)])
 
 
 def count_blocks(

@@ -48,6 +48,7 @@ class CountedWindow:
     length: timedelta | None  # Of the window, or by its rows' times; None when neither is known.
     unusable: Unusable  # What of them cannot be used.
     unfit: int  # Labels that are infinite.
+    unfit_words: str  # Which: '"price" = inf (3x)'.
     near: pa.Table  # Some of them with what the flip test compares; empty without features.
     repeated: str  # Which ids come more than once, in words.
     lacking: str  # That the data has no column of predictions, or of labels, in words.
@@ -57,22 +58,22 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     """Count the judged rows by facet; InputError when a column that the plan needs is missing."""
     seen: set[str] = set()
     ids: list[pa.Array] = []
-    impossible = percents = unfit = unknown = 0
-    classes, texts = Counter[str](), Counter[str]()
+    impossible = percents = unknown = 0
+    classes, texts, infinite = Counter[str](), Counter[str](), Counter[str]()
     known = () if plan.outcomes is None else outcome_classes(plan.outcomes)
     numbers, heard = plan.numbers, _heard(plan)
     times: list[NDArray[np.int64] | None] = []
     near = SpacedRows(NEIGHBOUR_ROWS)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        nonlocal impossible, percents, unfit, unknown, classes
+        nonlocal impossible, percents, unknown, classes
         for batch in context.rows.read(_needed(plan, context)):
             seen.update(batch.schema.names)
             if plan.tries_flips:
                 keep_spaced(near, batch, _plain_types(batch, plan.features))
             wrong, as_percents = impossible_predictions(batch, plan.roles)
             impossible, percents = impossible + wrong, percents + as_percents
-            unfit += infinite_labels(batch, plan.roles)
+            infinite.update(infinite_labels(batch, plan.roles))
             count, foreign = foreign_classes(batch, heard, known)
             unknown, classes = unknown + count, classes + foreign
             texts.update(words_for_numbers(batch, numbers))
@@ -94,6 +95,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     ends = [one for one in times if one is not None]
     if times and len(ends) == len(times):
         length = span_length(int(np.ptp(np.concatenate(ends))))
+    unfit = infinite.total()
     unusable = replace(
         unusable_of(tallies, (impossible, percents), plan.roles, seen), texts=named_values(texts),
         unknown=unknown, unknown_words=named_values(classes), unfit=unfit,
@@ -103,7 +105,10 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     answer = plan.roles.prediction or "".join(plan.roles.probability[-1:])
     absent = [one for one in (answer, plan.roles.label) if one and one not in seen]
     lacking = "; ".join(f'the data has no column "{one}"' for one in absent * bool(rows))
-    return CountedWindow(tallies, rows, length, unusable, unfit, near.table(), repeated, lacking)
+    return CountedWindow(
+        tallies, rows, length, unusable, unfit, named_values(infinite), near.table(), repeated,
+        lacking,
+    )  # fmt: skip
 
 
 def _heard(plan: Plan) -> Roles:

@@ -170,6 +170,9 @@ def reference_answers(
         return None
     chances = probability_classes(baseline.signature)
     read = partial(read_answers, outcomes.table, roles, roles.problem, chances=chances)
-    if labelled is None:
-        return read()
-    return read(classes=labelled.classes, limits=labelled.limits, any_label=True)
+    try:
+        if labelled is None:
+            return read()
+        return read(classes=labelled.classes, limits=labelled.limits, any_label=True)
+    except InputError as error:  # Of an older version, which took what is refused now.
+        raise InputError(f"the reference of the baseline: {error}; make it again") from error

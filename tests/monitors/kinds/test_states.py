@@ -9,6 +9,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from functools import cache
 
@@ -441,6 +442,22 @@ def test_true_and_false_are_no_numbers_of_a_regression(name: str) -> None:
         judged(valued, some, QUALITY)
 
 
+def test_a_reference_of_true_and_false_is_said_to_be_the_reference() -> None:
+    known = baseline(valued)
+    place = known.outcomes.table.column_names.index("truth")
+    truth = pa.array(known.outcomes.table["truth"].to_numpy() > 0)
+    older = replace(
+        known,
+        outcomes=replace(
+            known.outcomes, table=known.outcomes.table.set_column(place, "truth", truth)
+        ),
+    )
+
+    told = '^the reference of the baseline: label "truth" holds true .*; make it again$'
+    with pytest.raises(InputError, match=told):
+        check(table(valued(2)), older, kind=QUALITY)
+
+
 def test_a_third_label_of_two_classes_is_told_by_its_name() -> None:
     columns = scored(2)
     columns["truth"][:3] = 2
@@ -458,7 +475,8 @@ def test_infinite_labels_are_told_by_bias_too() -> None:
 
     assert report.passed
     assert report.details["unfit_labels"] == 3
-    assert "3 labels left out: infinite" in str(report.details["answers_note"])
+    told = '3 labels left out: infinite ("truth" = -inf (3x)); expected numbers'
+    assert told in str(report.details["answers_note"])
 
 
 def weeks(make: Callable[[int], Columns], *, lost: bool) -> Columns:
