@@ -8,7 +8,7 @@ more such texts than chance brings, that is said, so that no share of outliers s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,36 @@ from driftline.stats.intervals import wilson
 RARE = 1e-3
 # Columns, and texts of each, that are named.
 NAMED, WORDS = 4, 3
+# So many texts of a column are kept, the most frequent: five million ids need no memory.
+KEPT = 1_000
+
+
+@dataclass(slots=True)
+class NewTexts:
+    """Texts of a column that the reference never had: how many rows, and the most frequent."""
+
+    count: int = 0
+    frequent: Counter[str] = field(default_factory=Counter)
+    is_cut: bool = False  # Whether there were more than are kept.
+
+    def add(self, texts: Mapping[str, int]) -> None:
+        """Count texts; of more than are kept the rarest go, of equal ones the last in order."""
+        self.count += sum(texts.values())
+        self.frequent.update(texts)
+        if len(self.frequent) > KEPT:
+            self.frequent = Counter(dict(self.ranked()[:KEPT]))
+            self.is_cut = True
+
+    def merge(self, other: NewTexts) -> NewTexts:
+        """Return what is known of both."""
+        found = NewTexts(self.count, Counter(self.frequent), self.is_cut or other.is_cut)
+        found.add(other.frequent)
+        found.count = self.count + other.count
+        return found
+
+    def ranked(self) -> list[tuple[str, int]]:
+        """Return the texts, most frequent first."""
+        return sorted(self.frequent.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 @dataclass(slots=True)
@@ -39,7 +69,7 @@ class UnseenValues:
     empty: Counter[str] = field(default_factory=Counter)  # Of them, without a value.
     unfit: Counter[str] = field(default_factory=Counter)  # Of another type.
     # Texts that the reference never had, by column; of columns that mostly have new ones, none.
-    texts: dict[str, Counter[str]] = field(default_factory=dict)
+    texts: dict[str, NewTexts] = field(default_factory=dict)
 
     def update(self, scorer: RowScorer, batch: pa.RecordBatch) -> None:
         """Look at rows."""
@@ -57,12 +87,12 @@ class UnseenValues:
             self.unfit[name] += lost
             self.empty[name] += int(pc.sum(is_missing(plain)).as_py() or 0) - lost
             if isinstance(one, LevelTerms) and one.knows_all:
-                self.texts.setdefault(name, Counter()).update(_new_texts(one, plain))
+                self.texts.setdefault(name, NewTexts()).add(_new_texts(one, plain))
 
     def merge(self, other: UnseenValues) -> UnseenValues:
         """Return what is known of the rows of both."""
         texts = {
-            name: self.texts.get(name, Counter()) + other.texts.get(name, Counter())
+            name: self.texts.get(name, NewTexts()).merge(other.texts.get(name, NewTexts()))
             for name in {**self.texts, **other.texts}
         }
         return UnseenValues(
@@ -82,8 +112,8 @@ class UnseenValues:
     def new_texts(self, scorer: RowScorer) -> Iterator[str]:
         """Name the columns with more texts that the reference never had than chance brings."""
         for one in scorer.levels:
-            found, rows = self.texts.get(one.column, Counter()), self.rows[one.column]
-            count = found.total()
+            found, rows = self.texts.get(one.column, NewTexts()), self.rows[one.column]
+            count = found.count
             if not count:
                 continue
             known = int(one.counts.sum())
@@ -91,9 +121,10 @@ class UnseenValues:
             most = wilson(once, known, -float(special.ndtri(RARE)))[1]
             if count <= stats.binom.isf(RARE, rows, most):
                 continue
-            ranked = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
+            ranked = found.ranked()
             words = ", ".join(f'"{text}"' for text, _ in ranked[:WORDS])
-            more = f" and {len(ranked) - WORDS:,} more" * (len(ranked) > WORDS)
+            least = "at least " * found.is_cut
+            more = f" and {least}{len(ranked) - WORDS:,} more" * (len(ranked) > WORDS)
             yield f"{one.column} in {percent(count / rows)} of rows ({words}{more})"
 
 
