@@ -28,6 +28,9 @@ NATS, NATS_EACH = 0.5, 0.25
 LEAST_ROWS = 5
 # Of a part of the rows, so much says that it is renumbered as all are.
 LEAST_NATS = 12.0
+# And so much of all rows, those that come together counted as one: the weather of five sensors in
+# an hour made up to 11 where none had another's name.
+EVENT_NATS = 30.0
 # Rows of all codes together that are added to those of each: little is known of a rare one.
 PRIOR = 30.0
 # Their shares must be nearer to the reference's than before (total variation), or as good as these:
@@ -62,6 +65,7 @@ class _Company:
     window: Ints
     known: Ints
     size: int
+    effect: float = 1.0  # How many times more than independent rows the column varies.
 
     @property
     def moved(self) -> float:
@@ -119,8 +123,7 @@ def is_renumbered_in(context: FaultContext, part: FaultContext, name: str) -> bo
         return False
     pairs = _moved(codes, _beside(_company(context), name)).pairs
     cost = _costs(own, _beside(_company(part), name))
-    gains = [float(cost[now, now] - cost[now, was]) for now, was in pairs]
-    return sum(gains) > LEAST_NATS
+    return _gain(cost, pairs) > LEAST_NATS
 
 
 def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbered]:
@@ -138,6 +141,7 @@ def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbe
         if (
             len(moved.pairs) > 1
             and not (codes.is_number and _is_scaled(codes, moved.pairs))
+            and _evidence(codes, moved.pairs, beside) > EVENT_NATS
             and not _moves_anyway(codes, beside)
         ):
             told.append(name)
@@ -152,7 +156,8 @@ def _company(context: FaultContext) -> dict[str, _Company]:
     for name in (*context.known(is_number=False), *context.known(is_number=True)):
         known = context.sample.codes.get(name)
         if known is not None:
-            one = _Company(context.places(name), known.astype(np.int64), context.cells(name).size)
+            places, size = context.places(name), context.cells(name).size
+            one = _Company(places, known.astype(np.int64), size, context.effect(name))
             if one.moved <= MOVED + (0.0 if name in broken else one.moved_by_chance):
                 found[name] = one
     return found
@@ -173,6 +178,21 @@ def _moves_anyway(codes: _Codes, company: Sequence[_Company]) -> bool:
     own = replace(codes, window=codes.known[part], known=codes.known[~part])
     beside = [_Company(one.known[part], one.known[~part], one.size) for one in company]
     return bool(_moved(own, beside).pairs)
+
+
+def _evidence(
+    codes: _Codes, pairs: Sequence[tuple[int, int]], company: Sequence[_Company]
+) -> float:
+    """Return by how many nats all codes fit the others better, rows that come together as one.
+
+    All readings that a sensor makes in an hour are of one weather.
+    """
+    return sum(_gain(_costs(codes, [one]), pairs) / one.effect for one in company)
+
+
+def _gain(cost: Floats, pairs: Sequence[tuple[int, int]]) -> float:
+    now, was = np.array(pairs, np.int64).reshape(-1, 2).T
+    return float((cost[now, now] - cost[now, was]).sum())
 
 
 def _fault(codes: _Codes, pairs: list[tuple[int, int]]) -> Fault:

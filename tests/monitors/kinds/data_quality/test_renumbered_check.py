@@ -117,6 +117,30 @@ def test_what_moves_all_codes_alike_renumbers_none(hour: str, warmer: float) -> 
     assert told(check(window, reference)) == []
 
 
+@pytest.mark.parametrize(("hours", "spread", "found"), [(1, 0.0, 0), (24, 2.0, 1)])
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_an_hour_of_sensors_is_one_event_and_a_day_of_them_is_many(
+    hours: int, spread: float, found: int, seed: int
+) -> None:
+    """In an hour of its weather a place may be as warm as the next one is, not for a day."""
+    baseline = Baseline.fit(weather([8, 11, 14, 17, 20], 30 * 24, 2.0, seed=1), timestamp="ts")
+
+    report = check(weather([11, 8, 14, 20, 17], hours, spread, seed=seed), baseline)
+
+    assert len(told(report)) == found
+
+
+def weather(levels: list[float], hours: int, spread: float, *, seed: int) -> pd.DataFrame:
+    """Temperatures of places that go their own ways each hour, read each minute."""
+    rng = np.random.default_rng(seed)
+    minutes = np.repeat(rng.normal(levels, spread, (hours, len(levels))), 60, axis=0)
+    start = pd.Timestamp("2025-01-01", tz="UTC")
+    at = np.repeat(start + pd.to_timedelta(np.arange(60 * hours), unit="min"), len(levels))
+    sensor = [f"s{place}" for place in range(len(levels))] * (60 * hours)
+    warm = rng.normal(minutes, 0.5).ravel().round(2)
+    return pd.DataFrame({"ts": at, "sensor": sensor, "warm": warm})
+
+
 def test_no_other_violation_is_placed_by_codes_that_stand_for_others(reference: Baseline) -> None:
     rows = flights(2, 3_000)
     far = rows["airline"] == "CC"
