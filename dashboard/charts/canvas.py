@@ -197,7 +197,7 @@ def over_windows(
     over = axis(domain=[0.0, 1.0], range=[0, 1], anchor="x", visible=False)
     axes = {f"yaxis{key_of(at)[1:]}": one for at, one in enumerate([*panels, over])}
     drawn = layout(
-        height_px, 58, 12, 8, 38,
+        height_px, 66, 12, 8, 38,
         barmode="stack",
         bargap=0.25,
         xaxis=_time_axis(runs, key_of(top - 1)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from driftline.capture.windows.window import Window
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.charts import canvas
 from driftline.dashboard.queries.fleet import DriftMap
@@ -22,25 +21,22 @@ COLOURS = [[0.0, "#e4edf5"], [0.499, "#4f93c4"], [0.5, "#f0b489"], [1.0, "#b84a0
 
 def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
     """Draw drift over bound by column and window; what was not judged is left grey, never 0."""
-    windows = [Window(start, end) for start, end in drift.windows]
+    stamps = [window.stamp for window in drift.windows]
     links = [
-        [
-            monitor_link(monitor, window=window.stamp, feature=feature)
-            for window in windows
-        ]
+        [monitor_link(monitor, window=stamp, feature=feature) for stamp in stamps]
         for feature in drift.features
-    ]  # fmt: skip
+    ]
     stories = [
         [
             f"<b>{canvas.safe(feature)}</b><br>{span(window)}<br>"
             + ("not judged" if np.isnan(ratio) else f"{number(float(ratio))} × its bound")
-            for window, ratio in zip(windows, row, strict=True)
+            for window, ratio in zip(drift.windows, row, strict=True)
         ]
         for feature, row in zip(drift.features, drift.ratios, strict=True)
     ]
     trace: canvas.Figure = {
         "type": "heatmap",
-        "x": [canvas.naive(window.start + window.length / 2) for window in windows],
+        "x": [canvas.naive(window.start + window.length / 2) for window in drift.windows],
         "y": np.arange(len(drift.features), dtype=np.float64),
         "z": np.minimum(drift.ratios, MOST).astype(np.float32),
         "zmin": 0.0,

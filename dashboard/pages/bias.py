@@ -12,6 +12,7 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.metric_list import Choose, metric_link, metric_list, result_words
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import number, plural, reason
+from driftline.dashboard.words import sentence as full_sentence
 from driftline.monitors.results.metric import MetricResult
 
 RATIOS = ("DI",)
@@ -65,7 +66,7 @@ def _groups(
     parts: list[ui.Cell] = [ui.choices("Facet", ways)] if len(facets) > 1 else []
     whole = [one for one in view.found.metrics if one.facet in (facet, "")]
     listed = metric_list(view, whole, choose)
-    warnings = [html.P(words, className="finding") for words in view.found.details.warnings]
+    warnings = [html.P(full_sentence(words), className="finding") for words in view.found.details.warnings]
     broken = sum(one.violated for one in lines)
     note = f"{broken or 'none'} of {plural(len(lines), 'metric')} in violation"
     title = f"Groups of {facet}"

@@ -9,7 +9,6 @@ import numpy as np
 import yaml
 from dash import html
 
-from driftline.capture.windows.window import Window
 from driftline.dashboard.address import column_link, endpoint_link, monitor_link
 from driftline.dashboard.charts.drift_map import map_figure
 from driftline.dashboard.charts.health import health_figure
@@ -261,9 +260,8 @@ def _edge(drift: DriftMap, at: int, which: int) -> float:
 
 
 def _peak(monitor: str, drift: DriftMap, at: int) -> ui.Cell:
-    start, end = drift.windows[int(np.nanargmax(drift.ratios[at]))]
-    stamp, window = f"{start:%Y%m%dT%H%M%SZ}", Window(start, end)
-    href = monitor_link(monitor, window=stamp, feature=drift.features[at])
+    window = drift.windows[int(np.nanargmax(drift.ratios[at]))]
+    href = monitor_link(monitor, window=window.stamp, feature=drift.features[at])
     return html.A(span(window), href=href)
 
 

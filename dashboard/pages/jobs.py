@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dash import html
 
-from driftline.capture.windows.window import Window
 from driftline.dashboard.address import baseline_link, job_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
@@ -35,7 +34,6 @@ from driftline.dashboard.words import (
     span,
 )
 from driftline.monitors.executions import WITHOUT_REPORT, Execution, state_of
-from driftline.monitors.run.asked_windows import AskedWindow
 
 POLL_MS = "2000"
 """How often a page asks again while something runs or waits."""
@@ -91,7 +89,7 @@ def _running(view: JobsView) -> list[ui.Cell]:
             view.asked,
             {
                 "Monitor": lambda one: _monitor(one.monitor),
-                "Window": lambda one: span(_window(one)),
+                "Window": lambda one: span(one.window),
                 "Asked by": lambda one: one.asked_by,
                 "Since": lambda one: ui.when(one.asked_at, view.now),
                 "State": lambda one: _tried(one.attempts, one.failure) or "waits for a scheduler",
@@ -106,10 +104,6 @@ def _running(view: JobsView) -> list[ui.Cell]:
 
 def _monitor(name: str) -> html.A:
     return html.A(name, href=monitor_link(name))
-
-
-def _window(one: AskedWindow | Execution) -> Window:
-    return Window(one.window_start, one.window_end)
 
 
 def _tried(attempts: int, failure: str | None) -> str:
@@ -128,7 +122,7 @@ def _runs(view: JobsView) -> html.Section:
         {
             "State": lambda one: ui.state_chip(_state(one)),
             "Monitor": lambda one: _monitor(one.monitor),
-            "Window": lambda one: html.A(span(_window(one)), href=job_link(one.id)),
+            "Window": lambda one: html.A(span(one.window), href=job_link(one.id)),
             "Started": lambda one: ui.when(one.started_at, view.now),
             "Took": lambda one: duration(one.finished_at - one.started_at),
             "Rows": lambda one: count(None if one.status in WITHOUT_REPORT else one.row_count),
@@ -244,7 +238,7 @@ def _backfill(view: BackfillView | None) -> list[ui.Cell]:
 
 def job_page(view: JobView) -> html.Div:
     """Lay out one run: how it ended, why it failed, its log, and the others of its window."""
-    job, window = view.job, _window(view.job)
+    job, window = view.job, view.job.window
     title = f"{job.monitor}, {span(window)}"
     buttons: list[ui.Cell] = [
         html.A("Open the window", href=monitor_link(job.monitor, window=window.stamp),

@@ -94,7 +94,7 @@ def verdict_of(view: KindView, run: WindowRun) -> html.Div:
     lines += [html.P(one, className="cause") for one in (run.cause, *causes) if one]
     lines += [html.P(one, className="cause") for one in near]
     if unjudged := unjudged_sentence(unjudged_metrics(view.found.metrics), "metric"):
-        lines.append(html.P(sentence(unjudged), className="cause"))
+        lines.append(html.P(f"{unjudged}.", className="cause"))  # It begins with a column's name.
     lines += windows.note_lines(view)
     if view.labels is not None and run.row_count:
         share = view.found.labelled_count / run.row_count

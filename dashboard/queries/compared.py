@@ -157,7 +157,7 @@ def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:
         return _Side(span(window), line, window)
     _, run = stores.judged(line.name, asked)
     assert run is not None
-    return _Side(span(run), line, Window(run.start, run.end))
+    return _Side(span(run), line, run)
 
 
 def _counts(

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, func, select
 from driftline.access.principal import CURRENT
 from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
+from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.alarm_views import AlarmsView
 from driftline.dashboard.queries.audit import AuditView
-from driftline.dashboard.queries.monitors import STAMP, one_a_start
+from driftline.dashboard.queries.monitors import one_a_start
 from driftline.dashboard.queries.variants import Variant
 from driftline.dashboard.queries.views import (
     EndpointLine,
@@ -51,7 +52,7 @@ class DriftMap:
     the features are those of page ``number``, the farthest of all ``total`` first.
     """
 
-    windows: tuple[tuple[datetime, datetime], ...]
+    windows: tuple[Window, ...]
     features: tuple[str, ...]
     ratios: np.ndarray
     total: int
@@ -143,7 +144,6 @@ def _run(entry: Mapping[str, Any], row: Any, names: MonitorNames) -> WindowRun: 
     return WindowRun(
         start=start,
         end=end,
-        stamp=f"{start:{STAMP}}",
         execution=entry["execution"],
         state=entry["state"],
         row_count=entry["rows"],
@@ -217,7 +217,7 @@ def drift_map(
     number = page_within(number, len(names), MAP_FEATURES)
     shown = order[MAP_FEATURES * (number - 1) : MAP_FEATURES * number]
     return DriftMap(
-        windows=tuple((start, by_start[start][0]) for start in starts),
+        windows=tuple(Window(start, by_start[start][0]) for start in starts),
         features=tuple(names[at] for at in shown),
         ratios=ratios[shown] if shown else np.zeros((0, len(starts))),
         total=len(names),

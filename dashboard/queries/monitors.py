@@ -125,7 +125,6 @@ def _as_runs(
         views.WindowRun(
             start=row.window_start,
             end=row.window_end,
-            stamp=f"{row.window_start:{STAMP}}",
             execution=row.id,
             state=state_of(row.status, row.failure_reason, row.violation_count),
             row_count=None if row.status in WITHOUT_REPORT else row.row_count,

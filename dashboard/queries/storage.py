@@ -27,7 +27,7 @@ from driftline.capture.tables.storage import list_folders, open_storage
 from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.queries import documents, views
 from driftline.dashboard.where import where_text
-from driftline.dashboard.words import Span, count, moment, plural
+from driftline.dashboard.words import count, moment, plural
 from driftline.errors import DriftlineError, InputError
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
@@ -224,9 +224,8 @@ class Storage:
         predicate = with_baseline(condition, baseline)
         # Of tables, and of endpoints that are gone, the columns of the baseline.
         signature = self._signature_of(line.endpoint) or baseline.signature
-        window, looked_at = Window(run.start, run.end), predicate.columns
         read = read_whole(
-            self.root, line.endpoint, window, signature, baseline, looked_at=looked_at,
+            self.root, line.endpoint, run, signature, baseline, looked_at=predicate.columns,
             source=line.definition.external, access=self._access, variant=line.definition.variant,
             target_model=line.definition.target_model,
         )  # fmt: skip
@@ -301,10 +300,9 @@ class Storage:
             return {}
 
     def read(
-        self, baseline: Baseline, line: views.MonitorLine, run: Span, columns: list[str]
+        self, baseline: Baseline, line: views.MonitorLine, window: Window, columns: list[str]
     ) -> WindowRead:
         """Open some columns of the rows that a monitor judges in a window."""
-        window = Window(run.start, run.end)
         signature, source = baseline.signature, line.definition.external
         if source is not None:
             return read_external(source, self._access, window, signature, columns=columns)

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
 
 from driftline.capture.audit.report import Coverage
+from driftline.capture.windows.window import Window
 from driftline.dashboard.queries.alarm_views import AlarmChange, AlarmsView
 from driftline.dashboard.queries.documents import Feature, Report, Violation
 from driftline.monitors.annotations.annotation import Annotation
@@ -41,8 +43,8 @@ def page_within(number: int, total: int, size: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowRun:
-    """The newest execution of a monitor on one window.
+class WindowRun(Window):
+    """A window with the newest execution of a monitor on it.
 
     ``ratio`` is the greatest distance over its bound among the window's features (violation from
     1 on); None when nothing was measured. ``hard_count`` counts the violations that season cannot
@@ -50,9 +52,6 @@ class WindowRun:
     seen from the storage root; "" for none.
     """
 
-    start: datetime
-    end: datetime
-    stamp: str
     execution: str
     state: WindowState
     row_count: int | None
@@ -70,7 +69,7 @@ class WindowRun:
     log: tuple[Mapping[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # Without slots: what follows is worked out once.
 class MonitorLine:
     """One monitor with its windows, oldest first, and the alarms that watch it now.
 
@@ -116,7 +115,7 @@ class MonitorLine:
         judged = (run for run in reversed(self.runs) if run.state != "unlabelled")
         return next(judged, self.runs[-1] if self.runs else None)
 
-    @property
+    @cached_property
     def standing(self) -> WindowRun | None:
         """The window that says how it stands: the newest that was judged.
 
@@ -138,7 +137,7 @@ class MonitorLine:
         return min(RANKS[self.state], 2 if self.overdue_since else 9)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EndpointLine:
     """An endpoint with its monitors; "" stands for all tables that others write.
 
@@ -157,7 +156,7 @@ class EndpointLine:
         owners = (one.definition.owner for one in self.monitors)
         return tuple(dict.fromkeys(one for one in owners if one))
 
-    @property
+    @cached_property
     def worst(self) -> MonitorLine | None:
         """The monitor that stands worst; None without any."""
         return min(self.monitors, key=lambda one: one.rank, default=None)

@@ -83,7 +83,7 @@ def test_a_baseline_that_is_not_there_is_not_found(stores):
 def test_a_change_of_the_version_is_told_on_the_page_of_the_monitor():
     day = timedelta(days=1)
     runs = [
-        WindowRun(NOW + n * day, NOW + (n + 1) * day, str(n), str(n), "ok", 1, 0, 0, None,
+        WindowRun(NOW + n * day, NOW + (n + 1) * day, str(n), "ok", 1, 0, 0, None,
                   baseline_version=version)
         for n, version in enumerate(("", "old", "", "old", "", "new", ""))  # "": cancelled.
     ]  # fmt: skip

@@ -21,7 +21,7 @@ START = datetime(2013, 11, 18, tzinfo=UTC)
 
 
 def run_of(length):
-    return WindowRun(START, START + length, "s", "id", "ok", 1, 0, 0, None)
+    return WindowRun(START, START + length, "id", "ok", 1, 0, 0, None)
 
 
 def test_window_of_a_day_is_named_by_its_day():

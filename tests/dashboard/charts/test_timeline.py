@@ -16,7 +16,7 @@ HOSTILE = '<a href="javascript:alert(1)">&amp;'
 def run_of(day, state="ok", *, violations=0, hard=0, ratio=0.4, cause=None):
     start = START + timedelta(days=day)
     return WindowRun(
-        start, start + timedelta(days=1), f"{start:%Y%m%dT%H%M%SZ}", f"run-{day}", state,
+        start, start + timedelta(days=1), f"run-{day}", state,
         None if state == "failed" else 900, violations, hard, ratio, cause,
         "Job inputs had no data" if state == "failed" else None,
     )  # fmt: skip

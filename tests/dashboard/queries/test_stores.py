@@ -492,7 +492,7 @@ def test_endpoints_are_narrowed_by_text_and_state(stores):
 def test_drift_of_columns_is_what_their_reports_say(stores, seeded):
     view = stores.endpoint(parse("/endpoints/flights/drift"))
     shown = stores.monitor(seeded.monitor, BUG, None)
-    place = [start for start, _ in view.drift.windows].index(shown.run.start)
+    place = [one.start for one in view.drift.windows].index(shown.run.start)
     by_name = dict(zip(view.drift.features, view.drift.ratios[:, place], strict=True))
 
     for feature in shown.features:

@@ -14,7 +14,7 @@ START, WEEK = datetime(2026, 1, 5, tzinfo=UTC), timedelta(weeks=1)
 def line_of(kind: str, *states: str) -> MonitorLine:
     """Return a monitor with a window a week, oldest first."""
     runs = [
-        WindowRun(START + at * WEEK, START + (at + 1) * WEEK, str(at), str(at), state, 100,
+        WindowRun(START + at * WEEK, START + (at + 1) * WEEK, str(at), state, 100,
                   2 * (state == "violations"), 0, None)
         for at, state in enumerate(states)
     ]  # fmt: skip
@@ -43,7 +43,7 @@ BAD = ("violations", "ok", "ok", "ok")
 def test_a_monitor_stands_by_as_many_windows_as_its_alarm_looks_at(kind, states, stands, window):
     line = line_of(kind, *states)
 
-    assert (line.state, line.standing.stamp) == (stands, window)
+    assert (line.state, line.standing.execution) == (stands, window)
     assert ("2 violations" in str(_top_cause(line))) == (stands == "violations")
 
 
