@@ -66,7 +66,8 @@ def _groups(
     parts: list[ui.Cell] = [ui.choices("Facet", ways)] if len(facets) > 1 else []
     whole = [one for one in view.found.metrics if one.facet in (facet, "")]
     listed = metric_list(view, whole, choose)
-    warnings = [html.P(full_sentence(words), className="finding") for words in view.found.details.warnings]
+    said = map(full_sentence, view.found.details.warnings)
+    warnings = [html.P(words, className="finding") for words in said]
     broken = sum(one.violated for one in lines)
     note = f"{broken or 'none'} of {plural(len(lines), 'metric')} in violation"
     title = f"Groups of {facet}"

@@ -235,7 +235,7 @@ def test_ratio_below_one_means_fewer():
 def test_the_group_that_is_worse_off_stands_out_with_its_size(stores):
     page = str(page_of.page(stores.measured("flights-bias", None, None)))
 
-    assert "labels come more often for one group" in page
+    assert "Labels come more often for one group" in page
     assert "▲ violation" in page
     assert "2,000 (33.3%)" in page
     assert f"Rows with origin = {HOSTILE} get fewer".lower() in page.lower()
