@@ -54,7 +54,18 @@ def changed_levels(reference: Numbers, window: Numbers, effect: float) -> tuple[
 
 
 def g_statistic(reference: Numbers, window: Numbers) -> float:
-    """Return how far two rows of counts lie apart (G): 0 when they are in proportion."""
+    """Return how far two rows of counts lie apart (G): 0 when they are in proportion.
+
+    Parameters
+    ----------
+    reference, window
+        Rows by level, shape (levels,), not negative; empty levels and sides add nothing.
+
+    Returns
+    -------
+    float
+        Twice the log-likelihood ratio, not negative; with levels - 1 degrees of freedom.
+    """
     return float(_statistic(_terms(reference, window).sum(), reference.sum(), window.sum()))
 
 

@@ -240,14 +240,36 @@ def _evidence(inside: _Side, beside: _Side, expected: Floats, total: Floats | fl
 
 
 def divergence(found: Floats, expected: Floats) -> Floats:
-    """Return the Kullback-Leibler divergence of two shares in nats."""
+    """Return the Kullback-Leibler divergence of two shares in nats.
+
+    Parameters
+    ----------
+    found, expected
+        Shares, 0-1, of shapes that broadcast. `expected` is kept within 1e-12 of 0 and 1, so that
+        what was impossible costs much and not without bound.
+    """
     wanted = np.clip(expected, 1e-12, 1 - 1e-12)
     present = np.clip(found, 0.0, 1.0)
     return np.asarray(special.rel_entr(present, wanted) + special.rel_entr(1 - present, 1 - wanted))
 
 
 def needed(share_of_rows: Floats, whole: Whole, chance: float) -> float:
-    """Return the evidence that a segment needs among all that could have any (Tarone)."""
+    """Return the evidence that a segment needs among all that could have any (Tarone).
+
+    Parameters
+    ----------
+    share_of_rows
+        Of each segment tried in the window, 0-1, shape (S,).
+    whole
+        What is looked at.
+    chance
+        Of a false name among all segments.
+
+    Returns
+    -------
+    float
+        In nats. Segments too small to reach it, whatever they held, are not counted.
+    """
     most = np.sort(best_evidence(share_of_rows, whole))[::-1]
     fails = most < np.log(np.arange(1, most.size + 1) / chance)
     tried = int(np.argmax(fails)) + 1 if fails.any() else most.size
@@ -255,7 +277,10 @@ def needed(share_of_rows: Floats, whole: Whole, chance: float) -> float:
 
 
 def best_evidence(share_of_rows: Floats, whole: Whole) -> Floats:
-    """Return the evidence of segments of such sizes if they held all of a change."""
+    """Return the evidence of segments of such sizes if they held all of a change.
+
+    In nats, of the shape of `share_of_rows` (0-1); 0 where `whole` did not change as asked.
+    """
     return max(whole.change, 0.0) * -np.log(np.clip(share_of_rows, TINY, 1.0))
 
 
@@ -296,7 +321,26 @@ def _is_same(parts: Parts, whole: Whole) -> Bools:
 
 
 def grown(held: Held, parts: Parts, whole: Whole, tried: int) -> Bools:
-    """Return which segments explain a change by having grown, with the rates as they were."""
+    """Return which segments explain a change by having grown, with the rates as they were.
+
+    Parameters
+    ----------
+    held
+        What each segment holds of the change, as `measure` says.
+    parts, whole
+        The segments, and what is looked at.
+    tried
+        How many segments were tried; the chance of a false one among all is `FALSE_GROWTH`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (S,); none without a change, and none that is the same rows under another name.
+
+    References
+    ----------
+    Kitagawa, "Components of a difference between two rates", JASA 50, 1955.
+    """
     before = np.clip(parts.reference_share, TINY, 1.0)
     evidence = parts.rows * divergence(held.share_of_rows, before) / whole.design_effect
     change = whole.change

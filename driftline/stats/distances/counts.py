@@ -34,6 +34,12 @@ def as_counts(rows: ArrayLike) -> Counts:
 
 
 def shares(rows: ArrayLike) -> Counts:
-    """Return the share of the rows in each bin; they sum to 1."""
+    """Return the share of the rows in each bin, shape (bins,); they sum to 1.
+
+    Raises
+    ------
+    EmptyDistributionError
+        When there are none.
+    """
     counts = as_counts(rows)
     return counts / float(counts.sum())
