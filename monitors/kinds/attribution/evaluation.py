@@ -47,12 +47,7 @@ from driftline.monitors.kinds.attribution.explanations import (
     read_explanations,
     write_explanations,
 )
-from driftline.monitors.kinds.attribution.importance import (
-    Attributions,
-    Importance,
-    Making,
-    told_once,
-)
+from driftline.monitors.kinds.attribution.importance import Attributions, Importance, Making
 from driftline.monitors.kinds.attribution.ranking import Tail, tail_at
 from driftline.monitors.kinds.attribution.report import (
     ExplainedWindow,
@@ -129,9 +124,7 @@ def _reference(baseline: Baseline) -> _Reference:
         expected = {label: one.expected for label, one in written.items()}
         return _Reference(importances, expected, {}, None)
     stored = Attributions.from_arrow(baseline.attributions)
-    told = told_once(stored.rows, stored.expected)
-    importances = {label: one for label, one in stored.importances.items() if label in told}
-    tails = {label: one for label, one in stored.tails.items() if label in told}
+    importances, tails = stored.importances, dict(stored.tails)
     for label, one in written.items():
         known = importances.get(label)
         if known is None:
@@ -194,7 +187,7 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
     found, total = _explained(context, stored, predict, method)
     reason = stored.making.difference(found.making)
     change, unit = stored.making.changed_model(found.making), found.making.units
-    swap, positive = _swap_note(context, predict), positive_of(predict) or found.positive
+    swap, positive = _swap_note(context, predict), positive_of(predict)
     seen = replace(_seen(found, total), change=change, swap_note=swap, positive=positive)
     if change:
         seen = replace(seen, units_note="incomparable: another model")

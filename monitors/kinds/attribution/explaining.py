@@ -27,7 +27,6 @@ from driftline.monitors.kinds.attribution.importance import (
     Attributions,
     Making,
     table_digest,
-    told_once,
 )
 from driftline.monitors.kinds.attribution.ranking import calibrate
 from driftline.monitors.kinds.attribution.sampling import (
@@ -147,24 +146,17 @@ class Explained:
     # Of rows that the model was asked about: which of them these are; and how many were asked.
     places: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     asked_count: int = 0
-    # The background rows that were compared with; None of ready attributions.
-    behind: pa.Table | None = None
-    lost_behind: int = 0  # How many the model had no number for.
-    positive: str = ""  # Of two classes that sum to one, the one that is explained, by name.
 
     @property
     def answers_note(self) -> str:
         """How many rows the model left without a number, in words; empty for none."""
-        lacking, parts = self.asked_count - len(self.places), []
-        if lacking:
-            parts.append(
-                f"{lacking:,} of {plural(self.asked_count, 'explained row')} left out: the model "
-                "answered no number to them, or to some of their values among a background row's"
-            )
-        if self.lost_behind and self.behind is not None:
-            rows = plural(self.lost_behind + self.behind.num_rows, "background row")
-            parts.append(f"{self.lost_behind} of {rows} left out: the model answered no number")
-        return "; ".join(parts)
+        lacking = self.asked_count - len(self.places)
+        if not lacking:
+            return ""
+        return (
+            f"{lacking:,} of {plural(self.asked_count, 'explained row')} left out: the model "
+            "answered no number to them, or to some of their values among a background row's"
+        )
 
     @property
     def row_count(self) -> int:
@@ -211,12 +203,11 @@ def explain_reference(
     if explained.answers_note:
         told(explained.answers_note)
     needs_background = explained.making.background != ""
-    kept = explained.behind if explained.behind is not None else behind
-    found = _kept(explained, kept if needs_background else behind.slice(0, 0))
+    found = _kept(explained, behind if needs_background else behind.slice(0, 0))
     if explained.making.method != PERMUTATION:
         own = _permuted(limit, moved, chosen, hours, behind, predict)
-        found = replace(found, permuted=_kept(own, own.behind))
-    found = replace(found, positive=positive_of(predict) or explained.positive)
+        found = replace(found, permuted=_kept(own, behind))
+    found = replace(found, positive=positive_of(predict))
     return replace(baseline, attributions=found.to_arrow())
 
 
@@ -293,29 +284,22 @@ def explain_rows(
     outputs = found.values.shape[1]
     if len(labels) != outputs:
         labels = unnamed_labels(outputs)
-    behind = background if found.behind is None else background.filter(pa.array(found.behind))
     making = Making(
         chosen,
         units,
         known.model if known is not None else "",
-        "" if chosen == "tree_path_dependent" else table_digest(behind),
+        "" if chosen == "tree_path_dependent" else table_digest(background),
     )
     values = found.values[is_number]
     signed = {label: values[:, at].astype(np.float32) for at, label in enumerate(labels)}
-    sizes = {label: np.abs(one) for label, one in signed.items()}
-    expected = {label: float(found.expected[at]) for at, label in enumerate(labels)}
-    told = told_once(sizes, expected)
     return Explained(
         tuple(rows.column_names),
-        {label: sizes[label] for label in told},
-        {label: expected[label] for label in told},
+        {label: np.abs(one) for label, one in signed.items()},
+        {label: float(found.expected[at]) for at, label in enumerate(labels)},
         making,
-        signed={label: signed[label] for label in told},
+        signed=signed,
         places=np.flatnonzero(is_number),
         asked_count=len(is_number),
-        behind=behind,
-        lost_behind=background.num_rows - behind.num_rows,
-        positive=told[0] if len(told) < outputs and labels != unnamed_labels(outputs) else "",
     )
 
 

@@ -13,7 +13,6 @@ import base64
 import hashlib
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -38,8 +37,6 @@ LABEL = "label0"
 # Columns beside the features; no data set has them.
 LABEL_COLUMN = "\0label"
 HOUR_COLUMN = "\0hour"
-# Of single precision, in which models answer: by how much two outputs may miss a sum of 1.
-SUM_ERROR = 1e-6
 
 Numbers = NDArray[np.float64]
 
@@ -234,16 +231,6 @@ class Attributions:
             permuted=cls.from_arrow(from_ipc(metadata[PERMUTED])) if PERMUTED in metadata else None,
             positive=notes.get("positive", ""),
         )
-
-
-def told_once(rows: Mapping[str, NDArray[np.float32]], expected: Mapping[str, float]) -> list[str]:
-    """Return the outputs that say something of their own: of two that sum to one the second."""
-    labels = [*rows]
-    if len(labels) != 2 or not math.isclose(sum(expected.values()), 1.0, abs_tol=SUM_ERROR):
-        return labels
-    # One is 1 less the other, so what raises one lowers the other by as much.
-    one, other = (rows[label] for label in labels)
-    return labels[1:] if np.allclose(one, other, rtol=1e-3, atol=SUM_ERROR) else labels
 
 
 def table_digest(table: pa.Table) -> str:

@@ -30,8 +30,6 @@ from driftline.monitors.check_context import Predictor
 
 # Rows that the model is asked about in one call.
 MODEL_ROWS = 150_000
-# From fewer background rows with a number to them, what all others are compared with is not known.
-LEAST_BACKGROUND = 0.5
 # So many, where explaining may be ended between two calls.
 ENDED_ROWS = 5_000
 
@@ -46,8 +44,6 @@ class Contributions:
     # Shape (N, K, M), in units of the model's answer; not finite where it had none for a row.
     values: Numbers
     expected: Numbers  # Mean answer over the background, shape (K,).
-    # Which background rows the model had a number for; None where it was not asked.
-    behind: NDArray[np.bool_] | None = None
 
 
 def asked_rows(features: int, background: int) -> int:
@@ -66,27 +62,21 @@ def explain(
 ) -> Contributions:
     """Explain the model's answers to rows against the mean over background rows.
 
-    ``values.sum(axis=2) + expected`` is the answers, but for rounding. Background rows that the
-    model has no number for are left out; InputError when these are more than half. `go_on` is told
-    how many rows are explained, and says whether to explain more; only the first ones are returned
-    where it does not.
+    ``values.sum(axis=2) + expected`` is the answers, but for rounding. InputError when the answer
+    to a background row is no number. `go_on` is told how many rows are explained, and says whether
+    to explain more; only the first ones are returned where it does not.
     """
     whole = pa.concat_tables([rows, background.select(rows.column_names)]).combine_chunks()
     codes = _codes(whole)
     ends = np.concatenate(
         [_ask(predict, whole.slice(at, max_rows)) for at in range(0, whole.num_rows, max_rows)]
     )
-    count = rows.num_rows
-    behind = np.isfinite(ends[count:]).all(axis=1)
-    if not behind.any() or behind.mean() < LEAST_BACKGROUND:
+    count, depth = rows.num_rows, background.num_rows
+    if not np.isfinite(ends[count:]).all():
         raise InputError(
-            f"the model answered no number to {np.count_nonzero(~behind)} of {len(behind)} "
-            "background rows, which all others are compared with; leave the rows out that it has "
-            "no number for, and make the baseline again"
+            "the model answered no number to a background row, which all others are compared with; "
+            "leave the rows out that it has no number for, and make the baseline again"
         )
-    kept = np.append(np.ones(count, np.bool_), behind)
-    whole, codes, ends = whole.filter(pa.array(kept)), codes[kept], ends[kept]
-    depth = len(ends) - count
     random = np.random.default_rng(seed)
     parts = []
     part = max_rows if go_on is None else min(max_rows, ENDED_ROWS)
@@ -99,7 +89,7 @@ def explain(
         parts.append(walks.contributions(np.concatenate([ends, *asked])))
         if go_on is not None and not go_on(last):
             break
-    return Contributions(np.concatenate(parts), ends[count:].mean(axis=0), behind)
+    return Contributions(np.concatenate(parts), ends[count:].mean(axis=0))
 
 
 def _codes(whole: pa.Table) -> Integers:

@@ -17,7 +17,6 @@ from sklearn.tree import DecisionTreeClassifier
 
 import driftline as dl
 from driftline.errors import InputError
-from driftline.monitors.kinds.attribution import explaining
 from driftline.monitors.kinds.attribution.asking import classes_of, taking_tables
 
 
@@ -79,39 +78,6 @@ def test_outputs_are_named_by_classes_only_where_they_are_their_probabilities() 
         NUMBERS, dl.Baseline.fit(NUMBERS, predict=both.predict), predict=swapped.predict
     )
     assert not report.passed
-
-
-@pytest.mark.parametrize("has_names", [True, False])
-def test_of_two_outputs_that_sum_to_one_the_second_is_told(has_names: bool) -> None:
-    rows = frame(900)[["a", "b"]]
-    model = LogisticRegression().fit(rows, np.where(rows.a > 0, "late", "on time"))
-    swapped = LogisticRegression().fit(rows, np.where(rows.b > 0, "late", "on time"))
-    one, other = (
-        each.predict_proba if has_names else lambda some, each=each: each.predict_proba(some)
-        for each in (model, swapped)
-    )
-
-    baseline = dl.Baseline.fit(rows, predict=one)
-    report = dl.check(rows, baseline, predict=other)
-
-    label = "on time" if has_names else "label1"
-    assert {metric.label for metric in report.metrics} == {label}
-    assert report.details.get("positive") == ("on time" if has_names else None)
-    assert [violation.feature_name for violation in report.violations].count("ndcg") <= 1
-    assert not report.passed
-    assert f'"{label}"' in baseline.documents["analysis.json"]
-
-
-def test_a_baseline_that_told_both_is_compared_by_the_second(monkeypatch) -> None:
-    model = LogisticRegression().fit(NUMBERS, TRUTH > 0)
-    with monkeypatch.context() as patch:
-        patch.setattr(explaining, "told_once", lambda rows, expected: [*rows])
-        older = dl.Baseline.fit(frame(900)[["a", "b"]], predict=model.predict_proba)
-
-    report = dl.check(frame(900)[["a", "b"]], older, predict=model.predict_proba)
-
-    assert report.passed
-    assert {metric.label for metric in report.metrics} == {"true"}
 
 
 def test_a_function_that_takes_no_form_is_one_sentence() -> None:

@@ -25,7 +25,7 @@ from driftline.monitors.kinds.attribution import evaluation
 from driftline.monitors.kinds.attribution.blocks import block_tail
 from driftline.monitors.kinds.attribution.drift import compare, settle
 from driftline.monitors.kinds.attribution.evaluation import evaluate
-from driftline.monitors.kinds.attribution.explaining import explain_reference, explain_rows
+from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions, Importance
 from driftline.monitors.kinds.attribution.ranking import Tail
 from driftline.monitors.kinds.catalog import complete
@@ -76,43 +76,6 @@ def test_a_reference_of_too_few_rows_judges_nothing(rng: np.random.Generator, co
     assert not any(one.judged for one in report.metrics)
     assert {one.note for one in report.metrics} == {"insufficient_data"}
     assert "too few to judge" in report.summary
-
-
-def test_background_rows_without_a_number_are_left_out_and_told(
-    rng: np.random.Generator,
-) -> None:
-    rows, background = weather(rng, 1_200), weather(rng, 8)
-    first = background.column("a")[0].as_py()
-
-    def predict(asked: pa.Table) -> np.ndarray:
-        return np.where(np.asarray(asked["a"]) == first, np.nan, model(asked))
-
-    found = explain_rows(rows, background, predict, seed=1)
-    without = explain_rows(rows, background.slice(1), model, seed=1)
-
-    assert found.answers_note == "1 of 8 background rows left out: the model answered no number"
-    assert found.behind is not None
-    assert found.behind.equals(background.slice(1))
-    assert found.making == without.making
-    assert np.array_equal(found.rows["label0"], without.rows["label0"])
-
-
-def test_a_reference_keeps_the_background_rows_that_have_a_number(rng: np.random.Generator) -> None:
-    rows = weather(rng, 1_200)
-    whole = explain_reference(open_source(rows), Baseline.fit(rows), model)
-    first = Attributions.from_arrow(whole.attributions).background.column("a")[0].as_py()
-
-    def predict(asked: pa.Table) -> np.ndarray:
-        return np.where(np.asarray(asked["a"]) == first, np.nan, model(asked))
-
-    told: list[str] = []
-    known = explain_reference(open_source(rows), Baseline.fit(rows), predict, told=told.append)
-
-    assert told == ["1 of 10 background rows left out: the model answered no number"]
-    kept = Attributions.from_arrow(known.attributions).background.column("a").to_pylist()
-    assert len(kept) == 9
-    assert first not in kept
-    assert judged(known, weather(rng, 1_000), predict=predict).passed
 
 
 def test_rows_without_a_number_are_left_out_and_counted(

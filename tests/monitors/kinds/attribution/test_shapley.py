@@ -144,26 +144,6 @@ def test_steps_that_change_nothing_are_not_asked() -> None:
     np.testing.assert_allclose(found.values[:, 0], np.diag(np.arange(20.0)))
 
 
-def test_background_rows_without_a_number_are_left_out(
-    rows: np.ndarray, background: np.ndarray
-) -> None:
-    def model(values: np.ndarray) -> np.ndarray:
-        return np.where(values[:, 0] > 90, np.nan, values[:, 0] * values[:, 1])
-
-    lacking = background.copy()
-    lacking[1, 0] = 99.0
-    found = explain(table(rows), table(lacking), asked(model), seed=1)
-    without = explain(table(rows), table(np.delete(background, 1, axis=0)), asked(model), seed=1)
-
-    assert found.behind is not None
-    assert found.behind.tolist() == [True, False, True, True, True]
-    assert np.array_equal(found.values, without.values)
-    assert np.array_equal(found.expected, without.expected)
-    lacking[:3, 0] = 99.0
-    with pytest.raises(InputError, match="no number to 3 of 5 background rows"):
-        explain(table(rows), table(lacking), asked(model), seed=1)
-
-
 def test_text_and_gaps_are_replaced_by_the_background_rows_value() -> None:
     seen: list[pa.Table] = []
     rows = pa.table({"carrier": ["UA", None], "temp": [None, 4.0], "n": pa.array([1, 2])})
