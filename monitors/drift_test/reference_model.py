@@ -20,11 +20,6 @@ from driftline.monitors.drift_test.spans import Span
 HOUR = timedelta(hours=1)
 
 
-def whole_hours(length: timedelta | None) -> int:
-    """Return a window's length in whole hours, at least 1, also where it is not known."""
-    return 1 if length is None else max(1, round(length / HOUR))
-
-
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """What is expected of a span; shapes: W columns, C cells and S sets of all of them."""
@@ -59,14 +54,18 @@ class ReferenceModel:
         """The design effects of spans that are compared with like hours."""
         if self.blocks is None or self.length is None:
             return None
-        return Dispersion(self.layout, self.blocks, whole_hours(self.length), seasonal=True)
+        return Dispersion(self.layout, self.blocks, self._unit_h, seasonal=True)
 
     @cached_property
     def plain(self) -> Dispersion | None:
         """The design effects of rows of no known time."""
         if self.blocks is None:
             return None
-        return Dispersion(self.layout, self.blocks, whole_hours(self.length), seasonal=False)
+        return Dispersion(self.layout, self.blocks, self._unit_h, seasonal=False)
+
+    @property
+    def _unit_h(self) -> int:
+        return 1 if self.length is None else max(1, round(self.length / HOUR))
 
     @cached_property
     def _tables(self) -> list[tuple[SeasonTable, Indices, Indices]]:

@@ -32,7 +32,6 @@ from driftline.monitors.drift_test.drift import (
     ReferenceColumn,
     reference_columns,
 )
-from driftline.monitors.drift_test.reference_model import whole_hours
 from driftline.monitors.drift_test.window_counts import WindowCounts, runs_before
 from driftline.monitors.kinds.data_quality.checks import implausible_draft
 from driftline.monitors.kinds.data_quality.copied_day_check import last_marks
@@ -54,7 +53,11 @@ from driftline.monitors.kinds.data_quality.range_checks import (
 )
 from driftline.monitors.kinds.data_quality.renumbered_check import is_renumbered_beside
 from driftline.monitors.kinds.data_quality.repeats_check import DECIMALS_CHECK
-from driftline.monitors.kinds.data_quality.row_faults import RowCounter, find_row_faults
+from driftline.monitors.kinds.data_quality.row_faults import (
+    RowCounter,
+    find_row_faults,
+    span_hours,
+)
 from driftline.monitors.kinds.data_quality.rule_outcomes import (
     SLOW_EFFECT,
     declared,
@@ -143,7 +146,7 @@ def evaluate(context: CheckContext) -> Report:
         length=context.rows.length,
         budget=budget,
         days=by_days,
-        implausible=_implausible(context, sample, references, profile),
+        implausible=_implausible(context, reading, sample, references),
         counts=counts,
         past=context.past.counts,
     )
@@ -247,20 +250,21 @@ def _require_own_documents(baseline: Baseline) -> None:
 
 def _implausible(
     context: CheckContext,
+    reading: WindowReading,
     sample: pa.Table,
     references: Mapping[str, ReferenceColumn],
-    window: Profile,
 ) -> list[Implausible]:
     """Find what no season can bring."""
-    baseline = context.baseline
+    baseline, facts = context.baseline, context.rows.facts
+    hours = span_hours(reading.rows, facts.window if facts else None)
     return find_implausible(
         sample,
         references,
         baseline.profile.columns if baseline.profile else {},
-        window.columns,
+        reading.profile.columns,
         {} if baseline.blocks is None else baseline.blocks.days,
-        blocks=baseline.blocks,
-        length_h=whole_hours(context.rows.length),
+        blocks=None if hours is None else baseline.blocks,
+        length_h=max(1, round(hours or 1)),
     )
 
 

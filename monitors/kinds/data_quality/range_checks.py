@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.special import betainc
 
-from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.blocks import PARTIAL_SHARE, BlockCounts
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.spacing import SpacedRows
@@ -51,6 +52,9 @@ MOST_SHARE = 0.5
 # rule: then it is the segment that has changed, not its share of the traffic.
 RARE_IN_SEGMENT = 0.25
 COMMON_IN_SEGMENT = 0.65
+# What an hour of the reference held is an event, and no chance of its rows, where these would hold
+# as many by less than this; a reference of three years has some ten thousand hours.
+EVENT_CHANCE = 1e-6
 SEGMENT_LEVELS = 50
 # Columns of numbers laid beside segments, about 60 microseconds each: with thousands of columns all
 # pairs would take minutes.
@@ -121,7 +125,7 @@ def find_implausible(
 ) -> list[Implausible]:
     """Look at every numeric column of a window of so many hours.
 
-    Of some it is known how many days the reference spans, and what each hour of it held.
+    Of some it is known how many days the reference spans, and by `blocks` what its hours held.
     """
     present = set(sample.column_names)
     numbers = sum(reference.cells.is_number for reference in references.values())
@@ -133,8 +137,7 @@ def find_implausible(
         if reference.counts[:-2].sum() < MIN_ROWS:  # A few values have no range.
             continue
         values = _numbers(sample.column(name))
-        past = None if blocks is None else blocks.of(name)
-        hours = None if past is None else _Hours(past.hours // length_h, past.counts[name])
+        hours = None if blocks is None else _Hours.of(name, blocks, length_h)
         one = (
             _in_segment(name, values, reference, segments, hours)
             or _in_column(name, values, reference, profiles.get(name), window[name])
@@ -189,24 +192,40 @@ def _segments(
 class _Hours:
     """What the hours of the reference held of one column."""
 
-    window: np.ndarray  # The window that each hour would belong to, ascending, shape (hours,).
+    spans: np.ndarray  # The span of a window's length of each hour, shape (hours,), from 0.
     counts: np.ndarray  # By the column's cells, shape (hours, cells).
+    span_rows: np.ndarray  # Rows of each span, also of hours that were let go.
+
+    @classmethod
+    def of(cls, name: str, blocks: BlockCounts, length_h: int) -> _Hours | None:
+        """Return those of a column that has hours."""
+        known = blocks.of(name)
+        if known is None or not known.hours.size:
+            return None
+        starts, place = np.unique(known.all_hours // length_h, return_inverse=True)
+        spans = np.searchsorted(starts, known.hours // length_h)
+        return cls(spans, known.counts[name], np.bincount(place, known.all_rows))
 
     def had_alone(self, predicate: Predicate, reference: ReferenceColumn, share: float) -> bool:
         """Whether a window's length of the reference held these values in about one segment alone.
 
         A sensor's readings of an hour are one event: however rare they are among all rows, a cold
         night of the coldest place comes again. Asked by the hour, as over a day all segments
-        together can hold as many.
+        together can hold as many. What rows that are independent bring is no event.
         """
         rows = self.counts.sum(axis=1)
-        held = self.counts[:, _beyond(predicate, reference)].sum(axis=1) / np.maximum(rows, 1)
-        alone = (held >= COMMON_IN_SEGMENT * share) & (held < (1.0 + share) / 2.0)
-        first = np.flatnonzero(np.diff(self.window, prepend=-1))
-        if not first.size:
-            return False
-        spans = np.add.reduceat(rows, first)
-        return bool((np.add.reduceat(rows * alone, first) >= COMMON_IN_SEGMENT * spans).any())
+        held = self.counts[:, _beyond(predicate, reference)].sum(axis=1)
+        low, high = COMMON_IN_SEGMENT * share * rows, (1.0 + share) / 2.0 * rows
+        alone = (held >= low) & (held < high) & (held > 0)
+        size = len(self.span_rows)
+        alone_rows = np.bincount(self.spans, rows * alone, minlength=size)
+        held_rows = np.bincount(self.spans, held * alone, minlength=size)
+        whole = self.span_rows >= PARTIAL_SHARE * np.median(self.span_rows)
+        found = whole & (alone_rows > 0) & (alone_rows >= COMMON_IN_SEGMENT * self.span_rows)
+        held, rows = held_rows[found], alone_rows[found]
+        # The binomial tail: so many or more.
+        by_chance = betainc(held, rows - held + 1.0, _share_at_most(predicate, reference))
+        return bool((by_chance < EVENT_CHANCE).any())
 
 
 def _in_segment(

@@ -148,7 +148,7 @@ def find_row_faults(
     drafts = _strongest(drafts)
     hours = found.hours, found.hour_rows
     drafts.append(lost_rows_draft(*hours, baseline.blocks, window, context.budget))
-    span_h = _span_h(found, window)
+    span_h = span_hours(found, window)
     if known.ids is not None:
         drafts.append(repeats_draft(found.ids, known.ids, context, span_h))
     # Rows are alike, too, where a column that told them apart has lost its values.
@@ -202,7 +202,7 @@ def _is_week(found: RowCounter, window: Window | None) -> bool:
     return bool(len(hours)) and bool(hours[-1] - hours[0] >= (WEEK_DAYS - 1) * DAY_H)
 
 
-def _span_h(found: RowCounter, window: Window | None) -> float | None:
+def span_hours(found: RowCounter, window: Window | None) -> float | None:
     """Return the hours that a window spans; None where nobody knows."""
     if window is not None:
         return window.length.total_seconds() / 3600

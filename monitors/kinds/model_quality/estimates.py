@@ -53,6 +53,8 @@ NEARLY_ALL_LABELS = 0.9
 # So many rows with a value that the reference never had: nothing is known of their outcomes.
 MOST_OUTSIDE = 0.1
 WEIGHTED = "rows have weights, which estimates without labels do not take"
+# So few predictions may be far off for the others to be asked without them.
+FEW_FAR = 0.05
 CONCEPT_DRIFT = (
     ": outcomes no longer follow from inputs as in the reference (concept drift); make a new "
     "baseline"
@@ -160,7 +162,7 @@ def _estimates(
             chances = estimator.p_values(answers, scored, own)
         beside, denied = _compare(context, answers, found, chances)
         far = _far_off(taught, scored)
-        if denied is not None and far.any():
+        if denied is not None and 0.0 < far.mean() <= FEW_FAR:
             near = scored.take(~far)
             near_answers = answers.take(~np.isin(answers.places, scored.places[far]))
             chances = estimator.p_values(near_answers, near, own)

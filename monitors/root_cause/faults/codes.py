@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,11 @@ NATS, NATS_EACH = 0.5, 0.25
 LEAST_ROWS = 5
 # Of a part of the rows, so much says that it is renumbered as all are.
 LEAST_NATS = 12.0
-# And so much of all rows, those that come together counted as one: the weather of five sensors in
-# an hour made up to 11 where none had another's name.
+# And so much of all rows of a part of a day, those that come together counted as one: the weather
+# of five sensors in an hour made up to 14 where none had another's name. A day has many hours, and
+# how its mean moves says little of who has which.
 EVENT_NATS = 30.0
+DAY = timedelta(days=1)
 # Rows of all codes together that are added to those of each: little is known of a rare one.
 PRIOR = 30.0
 # Their shares must be nearer to the reference's than before (total variation), or as good as these:
@@ -134,6 +137,7 @@ def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbe
     company = _company(context) if able else {}
     found = {name: _moved(codes, _beside(company, name)) for name, codes in able.items()}
     told: list[str] = []
+    short = _is_part_of_day(context)
     for name in sorted(able, key=lambda one: -found[one].nats):
         codes, moved, beside = able[name], found[name], _beside(company, name, *told)
         if told and moved.pairs:
@@ -141,7 +145,7 @@ def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbe
         if (
             len(moved.pairs) > 1
             and not (codes.is_number and _is_scaled(codes, moved.pairs))
-            and _evidence(codes, moved.pairs, beside) > EVENT_NATS
+            and (not short or _evidence(codes, moved.pairs, beside) > EVENT_NATS)
             and not _moves_anyway(codes, beside)
         ):
             told.append(name)
@@ -178,6 +182,13 @@ def _moves_anyway(codes: _Codes, company: Sequence[_Company]) -> bool:
     own = replace(codes, window=codes.known[part], known=codes.known[~part])
     beside = [_Company(one.known[part], one.known[~part], one.size) for one in company]
     return bool(_moved(own, beside).pairs)
+
+
+def _is_part_of_day(context: FaultContext) -> bool:
+    counts = context.counts
+    if counts is None or counts.start is None or counts.end is None:
+        return False
+    return counts.end - counts.start < DAY
 
 
 def _evidence(

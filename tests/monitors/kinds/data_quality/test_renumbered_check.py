@@ -6,13 +6,16 @@ What was exchanged is known by construction; where codes keep no company, nobody
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
+from driftline.monitors.monitor import Monitor
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import Violation
 
@@ -125,9 +128,39 @@ def test_an_hour_of_sensors_is_one_event_and_a_day_of_them_is_many(
     """In an hour of its weather a place may be as warm as the next one is, not for a day."""
     baseline = Baseline.fit(weather([8, 11, 14, 17, 20], 30 * 24, 2.0, seed=1), timestamp="ts")
 
-    report = check(weather([11, 8, 14, 20, 17], hours, spread, seed=seed), baseline)
+    rows = weather([11, 8, 14, 20, 17], hours, spread, seed=seed)
+    monitor = Monitor(baseline, period=timedelta(hours=hours))
+    report = monitor.check(pa.Table.from_pandas(rows), time=datetime(2025, 1, 1, tzinfo=UTC))
 
     assert len(told(report)) == found
+
+
+def test_days_that_are_warmer_for_all_codes_hide_no_exchange() -> None:
+    """What moves all rows of a day says nothing of which code has which."""
+
+    def days(count: int, seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        code = rng.choice(["A", "B", "C"], 5_000 * count)
+        level = pd.Series(code).map({"A": 0.0, "B": 4.0, "C": 8.0}).to_numpy()
+        warm = np.repeat(rng.normal(0, 3, count), 5_000) if count > 1 else 0.0
+        start = pd.Timestamp("2025-01-01", tz="UTC")
+        seconds = np.sort(rng.integers(0, 86_400 * count, code.size))
+        return pd.DataFrame(
+            {
+                "ts": start + pd.to_timedelta(seconds, unit="s"),
+                "airline": code,
+                "warm": level + warm + rng.normal(0, 1, code.size),
+            }
+        )
+
+    baseline = Baseline.fit(days(60, 1), timestamp="ts")
+    rows = exchanged(days(1, 2).replace({"airline": {"A": "AA", "C": "CC"}}))
+    rows = rows.replace({"airline": {"AA": "A", "CC": "C"}})
+    monitor = Monitor(baseline, period=timedelta(days=1))
+
+    report = monitor.check(pa.Table.from_pandas(rows), time=datetime(2025, 1, 1, tzinfo=UTC))
+
+    assert len(told(report)) == 1
 
 
 def weather(levels: list[float], hours: int, spread: float, *, seed: int) -> pd.DataFrame:

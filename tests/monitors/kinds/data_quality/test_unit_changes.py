@@ -202,6 +202,50 @@ def test_a_cold_night_of_one_place_is_no_change_of_unit(
     assert [one.where for one in told] == ['place = "p0"'] * found
 
 
+@pytest.mark.parametrize("hour_rows", [3, 10, 40])
+def test_few_independent_rows_of_an_hour_are_no_cold_night(
+    hour_rows: int, rng: np.random.Generator
+) -> None:
+    """Of three rows of an hour one that lies far out is a third of them, by chance."""
+    hours = pd.date_range("2025-01-01", periods=28 * 24, freq="h", tz="UTC")
+    reference = _payments(hours, hour_rows, rng)
+    timed = Baseline.fit(reference, timestamp="ts")
+    timeless = Baseline.fit(reference.drop(columns="ts"))
+    told = []
+    for _ in range(4):
+        window = _payments(hours[:1], 400, rng).drop(columns="ts")
+        window.loc[window["client"] == "c1", "amount"] /= 10
+        told += [one.where for one in evaluate(window, timed)]
+        assert evaluate(window, timed) == evaluate(window, timeless)
+
+    assert len(told) >= 3
+    assert {*told} == {'client = "c1"'}
+
+
+def _payments(hours: pd.DatetimeIndex, hour_rows: int, rng: np.random.Generator) -> pd.DataFrame:
+    rows = hour_rows * len(hours)
+    return pd.DataFrame(
+        {
+            "ts": np.repeat(hours, hour_rows),
+            "client": rng.choice([f"c{at}" for at in range(5)], rows),
+            "amount": rng.lognormal(5, 0.6, rows),
+        }
+    )
+
+
+def test_an_hour_that_a_week_begins_with_is_no_week(rng: np.random.Generator) -> None:
+    hours = pd.date_range("2025-01-06", periods=4 * 168 + 1, freq="h", tz="UTC")
+    reference = _five_places(hours, rng)
+    cold = (reference["place"] == "p0") & (reference["ts"] == hours[-1])
+    reference.loc[cold, "temp"] /= 10
+    baseline = Baseline.fit(reference, timestamp="ts")
+
+    window = _five_places(hours[:2], rng)
+    window.loc[window["place"] == "p0", "temp"] /= 10
+
+    assert len(evaluate(window.drop(columns="ts"), baseline, length_h=168)) == 1
+
+
 def _five_places(hours: pd.DatetimeIndex, rng: np.random.Generator) -> pd.DataFrame:
     rows = 5 * 60 * len(hours)
     return pd.DataFrame(

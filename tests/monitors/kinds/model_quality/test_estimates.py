@@ -546,6 +546,19 @@ def test_a_few_absurd_predictions_are_no_concept_drift(of_values: Baseline, coun
     assert "(1e+04)" in denied.cause or "(10,000)" in denied.cause
 
 
+def test_where_most_predictions_are_absurd_the_others_agree_with_nothing(
+    of_values: Baseline,
+) -> None:
+    table = values(2_000, 5)
+    said = table["said"].to_numpy().copy()
+    said[:1_990] = 1e4
+    report = dl.check(table.set_column(3, "said", pa.array(said)), of_values, kind=KIND)
+
+    told = [one for one in report.violations if one.constraint_check_type == "estimate_check"]
+    assert told
+    assert all("agree with the estimates" not in one.cause for one in told)
+
+
 def test_absurd_predictions_hide_no_concept_drift(of_values: Baseline) -> None:
     table = values(2_000, 3, spread=2.0)
     said = table["said"].to_numpy().copy()
