@@ -305,7 +305,7 @@ def page(runs: Sequence[Mapping], found: Sequence[Mapping]) -> Iterator[str]:
     yield from by_check(runs)
     yield "\nEach episode:\n"
     yield from listed(runs)
-    for kind in day_test.ONSETS:
+    for kind in day_test.ONSETS if found else ():
         own = [one for one in found if one["kind"] == kind]
         onsets = ", ".join(dict.fromkeys(str(one["onset"]) for one in own))
         yield f"\nFaults of 12 weeks in prsa, reference 2010-11, weekly windows, from {onsets}:\n"
