@@ -33,7 +33,6 @@ from driftline.monitors.kinds.model_quality.expected_metrics import (
 )
 from driftline.monitors.kinds.model_quality.outcome_models import learn_outcomes
 from driftline.monitors.kinds.model_quality.turned_scores import why_turned
-from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows
 from driftline.roles import Roles
 from tests.monitors.kinds.model_quality.cases import BINARY, DAY_ROWS, ask, flights, of, times
@@ -70,19 +69,6 @@ def estimator_of(reference: Answers, rows: int):
 
 def unlabelled(table: pa.Table) -> pa.Table:
     return table.drop_columns(["late"])
-
-
-def values(rows: int, seed: int, *, spread: float = 1.0) -> pa.Table:
-    """A regression whose errors are three times as large where g is b."""
-    rng = np.random.default_rng(seed)
-    x, group = rng.normal(size=rows), rng.choice(["a", "b"], rows)
-    error = np.where(group == "b", 3.0, 1.0) * rng.normal(size=rows) * spread
-    return pa.table({"x": x, "g": group, "y": x + error, "said": x})
-
-
-@pytest.fixture(scope="module")
-def of_values() -> Baseline:
-    return Baseline.fit(values(8_000, 1), label="y", prediction="said", problem="regression")
 
 
 @pytest.mark.parametrize(
@@ -342,56 +328,10 @@ def test_scores_that_only_moved_are_not_taken_for_turned() -> None:
     assert why_turned(reference, answers(1.0 - rng.beta(1.0, 2.0, 500))) != ""
 
 
-def without(table: pa.Table, change: str, name: str) -> pa.Table:
-    if change == "absent":
-        return table.drop_columns([name])
-    place = table.column_names.index(name)
-    kind = table[name].type
-    found = {
-        "null": pa.nulls(len(table), kind),
-        "null, now and then": pa.array(
-            [None if row % 8 == 0 else one for row, one in enumerate(table[name].to_pylist())], kind
-        ),
-        "unfit": pa.array(["unknown"] * len(table)),
-    }
-    return table.set_column(place, name, found[change])
-
-
-@pytest.mark.parametrize(
-    ("change", "share"),
-    [("absent", "100%"), ("null", "100%"), ("null, now and then", "12.5%"), ("unfit", "100%")],
-)
-def test_rows_without_inputs_that_the_reference_has_are_not_estimated(
-    of_values: Baseline, change: str, share: str
-) -> None:
-    table = values(1_000, 2)
-    table = table.set_column(2, "y", pa.nulls(len(table)))
-
-    report = dl.check(without(table, change, "x"), of_values, kind=KIND)
-
-    assert report.details["estimate_note"] == (
-        f"cannot estimate: {share} of the rows lack values that the reference has, most of them "
-        "of x"
-    )
-    assert of(report)["estimated_mae"].value is None
-
-
 def test_classes_are_not_estimated_without_their_inputs(reference: Baseline) -> None:
     report = ask(reference, unlabelled(flights(7, 24)).drop_columns(["origin"]))
 
     assert "100% of the rows lack values" in of(report)["estimated_auc"].note
-
-
-def test_inputs_that_the_reference_lacks_too_are_estimated(tmp_path) -> None:
-    table = without(values(8_000, 1), "null, now and then", "x")
-    roles = {"label": "y", "prediction": "said", "problem": "regression"}
-    Baseline.fit(table, **roles).save(tmp_path / "b")
-
-    report = dl.check(
-        without(values(1_000, 2), "null, now and then", "x"), tmp_path / "b", kind=KIND
-    )
-
-    assert of(report)["estimated_mae"].value is not None
 
 
 def test_windows_of_one_length_share_what_is_learnt_of_the_reference(
@@ -499,97 +439,6 @@ def test_labels_to_come_could_never_mend_an_estimate_that_is_denied(
     assert min(one.p_value(realised[name][1]) for name, one in alone.items()) < 1e-3
 
 
-def test_losses_are_predicted_from_the_inputs(of_values: Baseline) -> None:
-    table = values(2_000, 2)
-    hard = table.filter(pa.compute.equal(table["g"], "b"))
-
-    report: Report = dl.check(hard.drop_columns(["y"]), of_values, kind=KIND)
-    later: Report = dl.check(hard, of_values, kind=KIND)
-
-    estimate, realised = of(report)["estimated_mae"], of(later)["mae"].value
-    # The mean of |N(0, 3)|.
-    assert estimate.value == pytest.approx(3 * np.sqrt(2 / np.pi), rel=0.05)
-    assert estimate.low < realised < estimate.high
-    causes = {one.feature_name: one.cause for one in report.violations}
-    assert set(causes) == {"estimated_mae", "estimated_rmse"}
-    assert "the same as estimated_mse 8." in causes["estimated_rmse"]  # Of which it is the root.
-    assert not any(one.constraint_check_type == "estimate_check" for one in later.violations)
-
-
-@pytest.mark.parametrize("is_partly", [False, True])
-def test_errors_that_grow_at_the_same_inputs_are_told(of_values: Baseline, is_partly: bool) -> None:
-    table = values(2_000, 3, spread=2.0)
-    if is_partly:  # One row in twenty has no label yet.
-        kept = pa.array(table["y"].to_numpy(), mask=np.arange(len(table)) % 20 == 0)
-        table = table.set_column(2, "y", kept)
-    report = dl.check(table, of_values, kind=KIND)
-
-    assert any(one.constraint_check_type == "estimate_check" for one in report.violations)
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_a_few_absurd_predictions_are_no_concept_drift(of_values: Baseline, count: int) -> None:
-    table = values(2_000, 5)
-    said = table["said"].to_numpy().copy()
-    said[:count] = 1e4
-    table = table.set_column(3, "said", pa.array(said))
-
-    (denied,) = [
-        one
-        for one in dl.check(table, of_values, kind=KIND).violations
-        if one.constraint_check_type == "estimate_check"
-    ]
-
-    assert "concept drift" not in denied.cause
-    rows = "1 prediction" if count == 1 else "3 predictions"
-    assert f": {rows} far outside of the reference's " in denied.cause
-    assert "(1e+04)" in denied.cause or "(10,000)" in denied.cause
-
-
-def test_where_most_predictions_are_absurd_the_others_agree_with_nothing(
-    of_values: Baseline,
-) -> None:
-    table = values(2_000, 5)
-    said = table["said"].to_numpy().copy()
-    said[:1_990] = 1e4
-    report = dl.check(table.set_column(3, "said", pa.array(said)), of_values, kind=KIND)
-
-    told = [one for one in report.violations if one.constraint_check_type == "estimate_check"]
-    assert told
-    assert all("agree with the estimates" not in one.cause for one in told)
-
-
-def test_absurd_predictions_hide_no_concept_drift(of_values: Baseline) -> None:
-    table = values(2_000, 3, spread=2.0)
-    said = table["said"].to_numpy().copy()
-    said[0] = 1e4
-
-    report = dl.check(table.set_column(3, "said", pa.array(said)), of_values, kind=KIND)
-
-    assert any("(concept drift)" in one.cause for one in report.violations)
-
-
-def test_a_saved_baseline_estimates_the_same(of_values: Baseline, tmp_path) -> None:
-    of_values.save(tmp_path / "b")
-    table = values(1_000, 4).drop_columns(["y"])
-
-    found = [dl.check(table, one, kind=KIND) for one in (of_values, tmp_path / "b")]
-
-    assert found[0].metrics == found[1].metrics
-    assert Baseline.load(tmp_path / "b").version == of_values.version
-
-
-def test_a_baseline_of_quality_alone_estimates_too(of_values: Baseline, tmp_path) -> None:
-    from driftline.monitors.kind import kind_named
-    from driftline.monitors.kinds.catalog import save_kind
-
-    save_kind(of_values, kind_named(KIND), str(tmp_path / "b"))
-
-    report = dl.check(values(1_000, 5).drop_columns(["y"]), tmp_path / "b", kind=KIND)
-
-    assert report.decided
-
-
 def test_an_older_baseline_waits_for_the_label(reference: Baseline) -> None:
     older = replace(reference, estimation=None)
 
@@ -598,18 +447,6 @@ def test_an_older_baseline_waits_for_the_label(reference: Baseline) -> None:
     assert not report.decided
     assert 'the data has no column "late"' in report.summary
     assert not any(one.name.startswith("estimated") for one in ask(older, flights(7, 26)).metrics)
-
-
-def test_processes_keep_the_same_rows(tmp_path) -> None:
-    import pyarrow.parquet as pq
-
-    pq.write_table(values(30_000, 6), tmp_path / "rows.parquet", row_group_size=4_000)
-    roles = {"label": "y", "prediction": "said", "problem": "regression"}
-
-    found = [Baseline.fit(tmp_path / "rows.parquet", jobs=jobs, **roles) for jobs in (1, 2)]
-
-    assert found[0].version == found[1].version
-    assert len(found[0].estimation.errors) == 15_000
 
 
 def test_a_year_of_windows_is_estimated_without_a_false_violation(reference: Baseline) -> None:
