@@ -137,9 +137,8 @@ def find_implausible(
         if reference.counts[:-2].sum() < MIN_ROWS:  # A few values have no range.
             continue
         values = _numbers(sample.column(name))
-        hours = None if blocks is None else _Hours.of(name, blocks, length_h)
         one = (
-            _in_segment(name, values, reference, segments, hours)
+            _in_segment(name, values, reference, segments, blocks, length_h)
             or _in_column(name, values, reference, profiles.get(name), window[name])
             or _far_out(
                 name,
@@ -188,44 +187,38 @@ def _segments(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Hours:
-    """What the hours of the reference held of one column."""
+def _had_alone(
+    predicate: Predicate,
+    reference: ReferenceColumn,
+    share: float,
+    blocks: BlockCounts,
+    length_h: int,
+) -> bool:
+    """Whether a window's length of the reference held these values in about one segment alone.
 
-    spans: np.ndarray  # The span of a window's length of each hour, shape (hours,), from 0.
-    counts: np.ndarray  # By the column's cells, shape (hours, cells).
-    span_rows: np.ndarray  # Rows of each span, also of hours that were let go.
-
-    @classmethod
-    def of(cls, name: str, blocks: BlockCounts, length_h: int) -> _Hours | None:
-        """Return those of a column that has hours."""
-        known = blocks.of(name)
-        if known is None or not known.hours.size:
-            return None
-        starts, place = np.unique(known.all_hours // length_h, return_inverse=True)
-        spans = np.searchsorted(starts, known.hours // length_h)
-        return cls(spans, known.counts[name], np.bincount(place, known.all_rows))
-
-    def had_alone(self, predicate: Predicate, reference: ReferenceColumn, share: float) -> bool:
-        """Whether a window's length of the reference held these values in about one segment alone.
-
-        A sensor's readings of an hour are one event: however rare they are among all rows, a cold
-        night of the coldest place comes again. Asked by the hour, as over a day all segments
-        together can hold as many. What rows that are independent bring is no event.
-        """
-        rows = self.counts.sum(axis=1)
-        held = self.counts[:, _beyond(predicate, reference)].sum(axis=1)
-        low, high = COMMON_IN_SEGMENT * share * rows, (1.0 + share) / 2.0 * rows
-        alone = (held >= low) & (held < high) & (held > 0)
-        size = len(self.span_rows)
-        alone_rows = np.bincount(self.spans, rows * alone, minlength=size)
-        held_rows = np.bincount(self.spans, held * alone, minlength=size)
-        whole = self.span_rows >= PARTIAL_SHARE * np.median(self.span_rows)
-        found = whole & (alone_rows > 0) & (alone_rows >= COMMON_IN_SEGMENT * self.span_rows)
-        held, rows = held_rows[found], alone_rows[found]
-        # The binomial tail: so many or more.
-        by_chance = betainc(held, rows - held + 1.0, _share_at_most(predicate, reference))
-        return bool((by_chance < EVENT_CHANCE).any())
+    A sensor's readings of an hour are one event: however rare they are among all rows, a cold
+    night of the coldest place comes again. Asked by the hour, as over a day all segments together
+    can hold as many. What rows that are independent bring is no event.
+    """
+    known = blocks.of(predicate.column)
+    if known is None or not known.hours.size:
+        return False
+    # Of hours that were let go only the rows are known: a span has them, too.
+    starts, place = np.unique(known.all_hours // length_h, return_inverse=True)
+    span_rows = np.bincount(place, known.all_rows)
+    counts = known.counts[predicate.column]
+    rows, held = counts.sum(axis=1), counts[:, _beyond(predicate, reference)].sum(axis=1)
+    low, high = COMMON_IN_SEGMENT * share * rows, (1.0 + share) / 2.0 * rows
+    alone = (held >= low) & (held < high) & (held > 0)
+    spans = np.searchsorted(starts, known.hours[alone] // length_h)
+    alone_rows = np.bincount(spans, rows[alone], minlength=starts.size)
+    held_rows = np.bincount(spans, held[alone], minlength=starts.size)
+    whole = span_rows >= PARTIAL_SHARE * np.median(span_rows)
+    found = whole & (alone_rows > 0) & (alone_rows >= COMMON_IN_SEGMENT * span_rows)
+    held, rows = held_rows[found], alone_rows[found]
+    # The binomial tail: so many or more.
+    by_chance = betainc(held, rows - held + 1.0, _share_at_most(predicate, reference))
+    return bool((by_chance < EVENT_CHANCE).any())
 
 
 def _in_segment(
@@ -233,7 +226,8 @@ def _in_segment(
     values: Numbers,
     reference: ReferenceColumn,
     segments: list[_Segments],
-    hours: _Hours | None,
+    blocks: BlockCounts | None,
+    length_h: int,
 ) -> Implausible | None:
     """Find the segment whose values lie apart from all others and come back when converted."""
     finite = np.isfinite(values)
@@ -261,7 +255,9 @@ def _in_segment(
             if found is None:
                 continue
             share = segment.shares[int(level)]
-            if hours is None or not hours.had_alone(found.predicate, reference, share):
+            if blocks is None or not _had_alone(
+                found.predicate, reference, share, blocks, length_h
+            ):
                 return found
     return None
 
