@@ -29,13 +29,17 @@ from driftline.stats.intervals import wilson
 RARE = 1e-3
 # Columns, and texts of each, that are named.
 NAMED, WORDS = 4, 3
-# So many texts of a column are kept, the most frequent: five million ids need no memory.
+# So many texts of a column are kept, to name a few of them: five million ids need no memory.
+# `LevelCounts` would name none where all come once.
 KEPT = 1_000
 
 
 @dataclass(slots=True)
 class NewTexts:
-    """Texts of a column that the reference never had: how many rows, and the most frequent."""
+    """Texts of a column that the reference never had: how many rows, and frequent ones of them.
+
+    A text that is rare in each part of the rows may be missing, however many parts have it.
+    """
 
     count: int = 0
     frequent: Counter[str] = field(default_factory=Counter)
