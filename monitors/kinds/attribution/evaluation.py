@@ -187,7 +187,7 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
     found, total = _explained(context, stored, predict, method)
     reason = stored.making.difference(found.making)
     change, unit = stored.making.changed_model(found.making), found.making.units
-    swap, positive = _swap_note(context, predict), positive_of(predict)
+    swap, positive = _swap_note(context, predict), positive_of(predict) or found.positive
     seen = replace(_seen(found, total), change=change, swap_note=swap, positive=positive)
     if change:
         seen = replace(seen, units_note="incomparable: another model")
@@ -244,6 +244,8 @@ def _explained(
     found = explain_rows(
         drawn.rows, background, predict, seed=context.seed, method=method, go_on=go_on
     )
+    if stored.is_one_of_two:
+        found = _second_of_two(found, stored.labels[0])
     # The background is the stored one, whatever it is written as.
     making = replace(found.making, background=stored.making.background)
     note = ""
@@ -251,6 +253,17 @@ def _explained(
         note = time_limit.note(found.asked_count, planned, LEAST_OF_WINDOW)
     pointers = [drawn.pointers[at] for at in found.places.tolist()]
     return replace(found, making=making, pointers=pointers, time_note=note), total
+
+
+def _second_of_two(found: Explained, label: str) -> Explained:
+    """Return what a window's model says of the reference's only output; all where it is unknown."""
+    theirs = tuple(found.rows)
+    if len(theirs) != 2:
+        return found
+    if label in theirs:
+        return found.only(label)
+    unnamed = unnamed_labels(2)
+    return found.only(theirs[1]) if theirs == unnamed or label in unnamed else found
 
 
 def _method(wanted: str, predict: Predictor) -> str | None:

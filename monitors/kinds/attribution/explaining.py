@@ -8,6 +8,7 @@ of permutations.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -36,7 +37,7 @@ from driftline.monitors.kinds.attribution.sampling import (
     time_column,
     timed_sample,
 )
-from driftline.monitors.kinds.attribution.shapley import Contributions, asked_rows, explain
+from driftline.monitors.kinds.attribution.shapley import Contributions, ask, asked_rows, explain
 from driftline.monitors.kinds.attribution.time_limit import (
     LEAST_OF_REFERENCE,
     Moved,
@@ -66,6 +67,8 @@ WINDOW_MODEL_ROWS = 60_000
 GIVEN_ROWS = 10_000
 # Of what is drawn of a reference.
 SEED = 0
+# By how much two outputs of single precision may miss a sum of one.
+SUM_ERROR = 1e-6
 
 
 @runtime_checkable
@@ -146,6 +149,7 @@ class Explained:
     # Of rows that the model was asked about: which of them these are; and how many were asked.
     places: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     asked_count: int = 0
+    is_one_of_two: bool = False  # The second of two outputs that sum to one.
 
     @property
     def answers_note(self) -> str:
@@ -156,6 +160,22 @@ class Explained:
         return (
             f"{lacking:,} of {plural(self.asked_count, 'explained row')} left out: the model "
             "answered no number to them, or to some of their values among a background row's"
+        )
+
+    @property
+    def positive(self) -> str:
+        """The class of the only output of two; "" where it has no name."""
+        label = next(iter(self.rows), "")
+        return label if self.is_one_of_two and label not in unnamed_labels(2) else ""
+
+    def only(self, label: str) -> Explained:
+        """Return one of two outputs."""
+        return replace(
+            self,
+            rows={label: self.rows[label]},
+            expected={label: self.expected[label]},
+            signed={label: self.signed[label]},
+            is_one_of_two=True,
         )
 
     @property
@@ -189,7 +209,7 @@ def explain_reference(
     sample, hours = timed_sample(rows.batches, columns, time, limit=drawn, seed=SEED)
     if sample.num_rows == 0:
         raise InputError("the reference holds no rows to explain")
-    behind = sample.slice(0, background).combine_chunks()
+    behind = _answered(sample.slice(0, background).combine_chunks(), predict, told)
     chosen = sample.slice(background) if sample.num_rows > background else sample
     if hours is not None:
         hours = hours[-chosen.num_rows :]
@@ -203,11 +223,12 @@ def explain_reference(
     if explained.answers_note:
         told(explained.answers_note)
     needs_background = explained.making.background != ""
+    explained = _told_once(explained)
     found = _kept(explained, behind if needs_background else behind.slice(0, 0))
     if explained.making.method != PERMUTATION:
         own = _permuted(limit, moved, chosen, hours, behind, predict)
-        found = replace(found, permuted=_kept(own, behind))
-    found = replace(found, positive=positive_of(predict))
+        found = replace(found, permuted=_kept(_told_once(own), behind))
+    found = replace(found, positive=positive_of(predict) or explained.positive)
     return replace(baseline, attributions=found.to_arrow())
 
 
@@ -303,6 +324,34 @@ def explain_rows(
     )
 
 
+def _answered(background: pa.Table, predict: Predictor, told: Callable[[str], None]) -> pa.Table:
+    """Return the background rows that the model has a number for; InputError where few have."""
+    asked = predict if isinstance(predict, ModelPredictor) else taking_tables(predict, background)
+    has_number = np.isfinite(ask(asked, background)).all(axis=1)
+    lacking = int(np.count_nonzero(~has_number))
+    if not lacking:
+        return background
+    rows = f"{lacking} of {plural(background.num_rows, 'background row')}"
+    if 2 * lacking > background.num_rows:
+        raise InputError(
+            f"the model answered no number to {rows}, which all others are compared with; leave "
+            "the rows out that it has no number for, and make the baseline again"
+        )
+    told(f"{rows} left out: the model answered no number to them")
+    return background.filter(pa.array(has_number))
+
+
+def _told_once(explained: Explained) -> Explained:
+    """Keep, of a reference's two outputs that sum to one, the second: the first says the same."""
+    if len(explained.signed) != 2:
+        return explained
+    first, second = explained.signed.values()
+    is_one = math.isclose(sum(explained.expected.values()), 1.0, abs_tol=SUM_ERROR)
+    if not is_one or not np.allclose(first, -second, rtol=1e-3, atol=SUM_ERROR):
+        return explained
+    return explained.only(list(explained.rows)[1])
+
+
 def positive_of(predict: Predictor) -> str:
     """Return the class that a model answers for, of two; "" where that is not known."""
     return predict.positive if isinstance(predict, TwoClassPredictor) else ""
@@ -388,4 +437,5 @@ def _kept(explained: Explained, background: pa.Table | None) -> Attributions:
         background=background,
         tails={label: calibrate(rows, seed=SEED) for label, rows in explained.rows.items()},
         hours=explained.hours,
+        is_one_of_two=explained.is_one_of_two,
     )

@@ -153,6 +153,8 @@ class Attributions:
     permuted: Attributions | None = None
     # The class that the only output is about, of two; "" where there are not two, or it is unknown.
     positive: str = ""
+    # Whether the only output is the second of two that sum to one: of windows, too, it alone counts.
+    is_one_of_two: bool = False
 
     @property
     def time_us(self) -> NDArray[np.int64] | None:
@@ -183,6 +185,7 @@ class Attributions:
             "expected": dict(self.expected),
             "making": asdict(self.making),
             **({"positive": self.positive} if self.positive else {}),
+            **({"is_one_of_two": True} if self.is_one_of_two else {}),
             "background": _to_text(self.background),
             "tails": {
                 label: {str(size): [tail.threshold, tail.excess] for size, tail in tails.items()}
@@ -230,6 +233,7 @@ class Attributions:
             hours=None if hours is None else hours[: len(parts[0])],
             permuted=cls.from_arrow(from_ipc(metadata[PERMUTED])) if PERMUTED in metadata else None,
             positive=notes.get("positive", ""),
+            is_one_of_two=notes.get("is_one_of_two", False),
         )
 
 

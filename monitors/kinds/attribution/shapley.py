@@ -69,7 +69,7 @@ def explain(
     whole = pa.concat_tables([rows, background.select(rows.column_names)]).combine_chunks()
     codes = _codes(whole)
     ends = np.concatenate(
-        [_ask(predict, whole.slice(at, max_rows)) for at in range(0, whole.num_rows, max_rows)]
+        [ask(predict, whole.slice(at, max_rows)) for at in range(0, whole.num_rows, max_rows)]
     )
     count, depth = rows.num_rows, background.num_rows
     if not np.isfinite(ends[count:]).all():
@@ -83,7 +83,7 @@ def explain(
     for first, last in pairwise(_cuts(count, asked_rows(codes.shape[1], depth), part)):
         walks = _Walks.draw(codes, np.arange(first, last), count, depth, random)
         asked = [
-            _ask(predict, _table(whole, walks, some))
+            ask(predict, _table(whole, walks, some))
             for some in _slices(walks.asked_count, max_rows)
         ]
         parts.append(walks.contributions(np.concatenate([ends, *asked])))
@@ -101,7 +101,7 @@ def _codes(whole: pa.Table) -> Integers:
     return found
 
 
-def _ask(predict: Predictor, rows: pa.Table) -> Numbers:
+def ask(predict: Predictor, rows: pa.Table) -> Numbers:
     """Ask the model; answers as numbers of shape (n, K)."""
     answers = predict(rows)
     try:

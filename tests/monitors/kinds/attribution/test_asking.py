@@ -16,7 +16,9 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 import driftline as dl
+from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.monitors.kinds.attribution import explaining
 from driftline.monitors.kinds.attribution.asking import classes_of, taking_tables
 
 
@@ -78,6 +80,70 @@ def test_outputs_are_named_by_classes_only_where_they_are_their_probabilities() 
         NUMBERS, dl.Baseline.fit(NUMBERS, predict=both.predict), predict=swapped.predict
     )
     assert not report.passed
+
+
+@pytest.mark.parametrize("has_names", [True, False])
+def test_of_two_outputs_that_sum_to_one_the_second_is_told(has_names: bool) -> None:
+    rows = frame(900)[["a", "b"]]
+    model = LogisticRegression().fit(rows, np.where(rows.a > 0, "late", "on time"))
+    swapped = LogisticRegression().fit(rows, np.where(rows.b > 0, "late", "on time"))
+    one, other = (
+        each.predict_proba if has_names else lambda some, each=each: each.predict_proba(some)
+        for each in (model, swapped)
+    )
+
+    baseline = dl.Baseline.fit(rows, predict=one)
+    report = dl.check(rows, baseline, predict=other)
+
+    label = "on time" if has_names else "label1"
+    assert {metric.label for metric in report.metrics} == {label}
+    assert report.details.get("positive") == ("on time" if has_names else None)
+    assert [violation.feature_name for violation in report.violations].count("ndcg") <= 1
+    assert not report.passed
+    assert f'"{label}"' in baseline.documents["analysis.json"]
+
+
+def both_told(model: LogisticRegression, monkeypatch: pytest.MonkeyPatch) -> Baseline:
+    """A baseline as it was written before."""
+    with monkeypatch.context() as patch:
+        patch.setattr(explaining, "_told_once", lambda explained: explained)
+        return dl.Baseline.fit(frame(900)[["a", "b"]], predict=model.predict_proba)
+
+
+def test_the_reference_decides_for_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = LogisticRegression().fit(NUMBERS, TRUTH > 0)
+    older = both_told(model, monkeypatch)
+    newer = dl.Baseline.fit(frame(900)[["a", "b"]], predict=model.predict_proba)
+    rng = np.random.default_rng(2)
+
+    for count in (30, 100, 500) * 4:
+        rows = pd.DataFrame(rng.normal(size=(count, 2)), columns=["a", "b"])
+        told = [dl.check(rows, one, predict=model.predict_proba) for one in (older, newer)]
+        assert [report.passed for report in told] == [True, True]
+        labels = [{metric.label for metric in report.metrics} for report in told]
+        assert labels == [{"false", "true"}, {"true"}]
+    # What answers the same to all rows, what sums to something else, and what answers for one.
+    odd = [
+        lambda some: np.full((len(some), 2), 0.5),
+        lambda some: 3 * model.predict_proba(some[["b", "a"]].rename(columns={"a": "b", "b": "a"})),
+        lambda some: model.predict_proba(some[["a", "b"]])[:, 1],
+    ]
+    passed = []
+    for predict in odd:
+        report = dl.check(frame(900)[["a", "b"]], newer, predict=predict)
+        assert len({metric.label for metric in report.metrics}) == 1
+        passed.append(report.passed)
+    assert passed == [False, False, True]
+
+
+def test_outputs_of_other_names_are_refused_as_before() -> None:
+    rows = frame(900)[["a", "b"]]
+    model = LogisticRegression().fit(rows, np.where(rows.a > 0, "late", "on time"))
+    other = LogisticRegression().fit(rows, np.where(rows.a > 0, "no", "yes"))
+    baseline = dl.Baseline.fit(rows, predict=model.predict_proba)
+
+    with pytest.raises(InputError, match="explains on time; the data explain no, yes; expected"):
+        dl.check(rows, baseline, predict=other.predict_proba)
 
 
 def test_a_function_that_takes_no_form_is_one_sentence() -> None:

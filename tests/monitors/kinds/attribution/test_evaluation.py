@@ -78,6 +78,35 @@ def test_a_reference_of_too_few_rows_judges_nothing(rng: np.random.Generator, co
     assert "too few to judge" in report.summary
 
 
+def test_a_reference_keeps_the_background_rows_that_have_a_number(rng: np.random.Generator) -> None:
+    rows = weather(rng, 1_200)
+    whole = explain_reference(open_source(rows), Baseline.fit(rows), model)
+    first = Attributions.from_arrow(whole.attributions).background.column("a")[0].as_py()
+
+    def predict(asked: pa.Table) -> np.ndarray:
+        return np.where(np.asarray(asked["a"]) == first, np.nan, model(asked))
+
+    told: list[str] = []
+    known = explain_reference(open_source(rows), Baseline.fit(rows), predict, told=told.append)
+
+    assert told == ["1 of 10 background rows left out: the model answered no number to them"]
+    kept = Attributions.from_arrow(known.attributions)
+    assert len(kept.background) == 9
+    assert first not in kept.background.column("a").to_pylist()
+    assert len(kept.rows["label0"]) == 1_190
+    assert judged(known, weather(rng, 1_000), predict=predict).passed
+
+
+def test_a_background_of_which_most_has_no_number_is_refused(rng: np.random.Generator) -> None:
+    rows = weather(rng, 300)
+
+    def predict(asked: pa.Table) -> np.ndarray:
+        return np.where(np.arange(len(asked)) % 5 < 3, np.nan, model(asked))
+
+    with pytest.raises(InputError, match="no number to 6 of 10 background rows, which all others"):
+        explain_reference(open_source(rows), Baseline.fit(rows), predict)
+
+
 def test_rows_without_a_number_are_left_out_and_counted(
     reference: Baseline, rng: np.random.Generator
 ) -> None:
