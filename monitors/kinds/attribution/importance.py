@@ -153,7 +153,7 @@ class Attributions:
     permuted: Attributions | None = None
     # The class that the only output is about, of two; "" where there are not two, or it is unknown.
     positive: str = ""
-    # Whether the only output is the second of two that sum to one: of windows, too, it alone counts.
+    # Whether the only output is the second of two that sum to one; of windows it alone counts, too.
     is_one_of_two: bool = False
 
     @property
