@@ -34,8 +34,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 from driftline.monitors.kinds.attribution.explaining import BACKGROUND_ROWS
+from driftline.monitors.kinds.attribution.own_methods import own_method
 from driftline.monitors.kinds.attribution.shapley import explain
-from driftline.serving.hosting.own_methods import own_method
 
 HERE = Path(__file__).parent
 ROWS, FEATURES, ROUNDS = 1_000, 20, 3

@@ -42,7 +42,7 @@ pickle.dump((shap.__version__, found), open(sys.argv[2], "wb"))
 
 def main() -> None:
     """Print the table."""
-    from driftline.serving.hosting.tree_paths import forest_of
+    from driftline.monitors.kinds.attribution.tree_paths import forest_of
 
     random = np.random.default_rng(0)
     rows = random.normal(size=(5_000, FEATURES))

@@ -15,9 +15,9 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from driftline.errors import InputError
+from driftline.monitors.kinds.attribution.own_methods import OwnMethod, own_method
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.frames import pack
-from driftline.serving.hosting.own_methods import OwnMethod, own_method
 from driftline.serving.hosting.predictor import Predictor
 
 PERMUTATION = "permutation"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -40,19 +40,23 @@ def taking_tables(predict: object, rows: pa.Table) -> Predictor:
             f"predict= is no function, but {type(predict).__name__}; expected a function or a "
             f"method, such as predict=model.{method}"
         )
-    owner = getattr(predict, "__self__", None)
-    names = getattr(owner, "feature_names_in_", None)
+    form = form_of_estimator(getattr(predict, "__self__", None), rows.column_names)
+    return _as_form(predict, form or _form_of(predict, rows.slice(0, 2)))
+
+
+def form_of_estimator(estimator: object, columns: Sequence[str]) -> Form | None:
+    """Return the form in which a fitted estimator takes rows of these columns; None of others."""
+    names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
         wanted = [str(one) for one in names]
-        if lacking := [one for one in wanted if one not in rows.column_names]:
+        if lacking := [one for one in wanted if one not in columns]:
             raise InputError(
                 f'predict= takes column "{lacking[0]}", which is no feature of the reference; '
-                f"known: {', '.join(rows.column_names)}"
+                f"known: {', '.join(columns)}"
             )
-        return _as_form(predict, lambda table: table.select(wanted).to_pandas())
-    if getattr(owner, "n_features_in_", None) is not None:
-        return _as_form(predict, FORMS["a numpy array"])
-    return _as_form(predict, _form_of(predict, rows.slice(0, 2)))
+        return lambda table: table.select(wanted).to_pandas()
+    is_fitted = getattr(estimator, "n_features_in_", None) is not None
+    return FORMS["a numpy array"] if is_fitted else None
 
 
 def classes_of(predict: Callable[..., object]) -> tuple[str, ...]:
@@ -80,7 +84,7 @@ def _form_of(predict: Callable[..., object], rows: pa.Table) -> Form:
             errors.append(f"{name} ({str(error).partition(chr(10))[0]:.120})")
             continue
         except Exception as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
         if answers.ndim and len(answers) == rows.num_rows:
             return form
         errors.append(f"{name} (answers of shape {answers.shape} to {rows.num_rows} rows)")
@@ -94,12 +98,12 @@ def _as_form(predict: Callable[..., object], form: Form) -> Predictor:
         try:
             return np.asarray(predict(form(rows)))
         except Exception as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
 
     return asked
 
 
-def _refusal(error: Exception) -> DriftlineError:
+def refusal(error: Exception) -> DriftlineError:
     """Return what a model raised, such as of a missing value that it does not take."""
     if isinstance(error, DriftlineError):  # Of a client that it uses.
         return error

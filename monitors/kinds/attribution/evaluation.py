@@ -56,6 +56,7 @@ from driftline.monitors.kinds.attribution.report import (
 )
 from driftline.monitors.kinds.attribution.sampling import pointed_sample
 from driftline.monitors.kinds.attribution.time_limit import LEAST_OF_WINDOW, going_on
+from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import plural
 from driftline.stats.blocks import block_length
@@ -90,6 +91,8 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
 
 def evaluate(context: CheckContext) -> Report:
     """Judge a window: rows, ready attributions or a document of them."""
+    if context.predict is not None:
+        context = replace(context, predict=explaining_itself(context.predict))
     baseline = context.baseline
     reference = context.kept(("attributions",), partial(_reference, baseline))
     reference = _comparable(reference, context.predict)

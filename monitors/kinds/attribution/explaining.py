@@ -45,6 +45,7 @@ from driftline.monitors.kinds.attribution.time_limit import (
     going_on,
     order_by_lot,
 )
+from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
 from driftline.monitors.results.row_references import Pointer
 from driftline.monitors.results.violation import plural
 from driftline.monitors.rows import BatchMaker
@@ -203,6 +204,7 @@ def explain_reference(
         features = tuple(one.name for one in baseline.signature.inputs)
         explained, _ = read_given(rows.batches, features, (LABEL,), time=time)
         return replace(baseline, attributions=_kept(explained, None).to_arrow())
+    predict = explaining_itself(predict)
     columns = _columns(baseline.signature, predict)
     wanted = _wanted_rows(predict, len(columns))
     drawn = max(wanted, REFERENCE_ROWS * (TIMED_DRAWS if time else 1)) + background

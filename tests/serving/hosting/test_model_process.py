@@ -28,9 +28,9 @@ from driftline.monitors.kinds.attribution.explaining import (
     explain_reference,
 )
 from driftline.monitors.kinds.attribution.importance import Attributions
+from driftline.monitors.kinds.attribution.own_methods import own_method
 from driftline.serving.hosting.child import Launch
 from driftline.serving.hosting.model_process import ModelProcess, ModelShelf, open_model
-from driftline.serving.hosting.own_methods import own_method
 from driftline.serving.hosting.predictor import Predictor
 from driftline.serving.hosting.questions import columns_of
 

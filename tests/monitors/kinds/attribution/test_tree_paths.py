@@ -22,10 +22,10 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from driftline.serving.hosting import tree_paths
-from driftline.serving.hosting.tree_paths import Forest, Tree, forest_of, paths_of
+from driftline.monitors.kinds.attribution import tree_paths
+from driftline.monitors.kinds.attribution.tree_paths import Forest, Tree, forest_of, paths_of
 
-FIXTURES = Path(__file__).parents[2] / "fixtures" / "serving"
+FIXTURES = Path(__file__).parents[3] / "fixtures" / "monitors"
 FEATURES = 5
 MODELS = [
     (DecisionTreeRegressor(max_depth=6, random_state=0), "value"),

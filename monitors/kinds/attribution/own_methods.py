@@ -1,8 +1,8 @@
 """Models that explain themselves: trees, forests, boosted trees and linear models.
 
-Runs in the worker process. Their libraries are never imported here unless the model is of them, and
-then they are loaded already. What stands before the model in a pipeline may change values, not mix
-columns; otherwise the contributions would not be the input's.
+Their libraries are not imported here: where the model is of one, it is loaded already. What stands
+before the model in a pipeline may change values, not mix columns; otherwise the contributions would
+not be the input's.
 
 References
 ----------
@@ -18,10 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
-from driftline.serving.hosting.formats.lightgbm import LightgbmModel
-from driftline.serving.hosting.tree_paths import forest_of
+from driftline.monitors.kinds.attribution.tree_paths import forest_of
 
 TREES, LINEAR = "tree_path_dependent", "linear"
 # Steps of a pipeline that treat each column by itself and keep their order and number.
@@ -52,7 +50,7 @@ class OwnMethod:
 def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
     """Return the method by which a model explains itself; None when it knows none."""
     last = model
-    if type(model) is Pipeline:
+    if is_pipeline(model):
         steps = [step for _, step in model.steps]
         if not all(map(_is_columnwise, steps[:-1])):
             return None
@@ -60,8 +58,9 @@ def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
     room = type(last).__module__.partition(".")[0]
     if room == "xgboost" and hasattr(last, "get_booster"):
         return OwnMethod(TREES, "margin", lambda rows, _: _xgboost(last, rows))
-    if room == "lightgbm" or isinstance(last, LightgbmModel):
-        return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(last.booster_, rows))
+    booster = getattr(last, "booster_", None)
+    if type(booster).__module__.partition(".")[0] == "lightgbm":
+        return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(booster, rows))
     if (found := forest_of(last)) is not None:
         forest, units = found
         return OwnMethod(TREES, units, forest.contribute)
@@ -69,6 +68,12 @@ def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
         units = "margin" if hasattr(last, "classes_") else "value"
         return OwnMethod(LINEAR, units, lambda rows, behind: _linear(last, rows, behind))
     return None
+
+
+def is_pipeline(model: Any) -> bool:  # noqa: ANN401 - foreign object
+    """Whether a model is a pipeline of scikit-learn."""
+    kind = type(model)
+    return (kind.__module__, kind.__name__) == ("sklearn.pipeline", "Pipeline")
 
 
 def _is_columnwise(step: Any) -> bool:  # noqa: ANN401 - foreign object

@@ -1,0 +1,97 @@
+"""Methods of trees in a notebook, such as ``model.predict_proba``: explained as their file is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.monitors.check_context import Predictor
+from driftline.monitors.kinds.attribution.asking import (
+    classes_of,
+    form_of_estimator,
+    refusal,
+    taking_tables,
+)
+from driftline.monitors.kinds.attribution.importance import UNKNOWN
+from driftline.monitors.kinds.attribution.own_methods import (
+    TREES,
+    OwnMethod,
+    is_pipeline,
+    own_method,
+)
+from driftline.monitors.kinds.attribution.shapley import Contributions
+
+
+@dataclass(frozen=True, slots=True)
+class TreeMethod:
+    """A method of trees that explain themselves (a TwoClassPredictor).
+
+    Asked by rows it is what any function is: of unknown units, and of a model without a name.
+    """
+
+    predict: Callable[..., object]
+    estimator: Any
+    own: OwnMethod
+    units: str = UNKNOWN
+    model: str = ""
+
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        """The columns that the model takes; None when it goes by position."""
+        names = getattr(self.estimator, "feature_names_in_", None)
+        return None if names is None else tuple(str(one) for one in names)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in order; none of a regression."""
+        return classes_of(self.predict)
+
+    @property
+    def positive(self) -> str:
+        """The class that a margin is of, of two."""
+        return self.labels[1] if len(self.labels) == 2 else ""
+
+    @property
+    def method(self) -> str:
+        """How the trees explain themselves."""
+        return self.own.name
+
+    @property
+    def method_units(self) -> str:
+        """The units of their contributions."""
+        return self.own.units
+
+    def __call__(self, rows: pa.Table, /) -> np.ndarray:
+        """Return the model's answers."""
+        return taking_tables(self.predict, rows)(rows)
+
+    def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
+        """Explain rows by the trees themselves."""
+        self(rows)  # What the model refuses is not explained either.
+        form = form_of_estimator(self.estimator, rows.column_names)
+        assert form is not None
+        try:
+            taken = [self._prepared(form(one)) for one in (rows, background)]
+            return Contributions(*self.own.contribute(*taken))
+        except Exception as error:
+            raise refusal(error) from error
+
+    def _prepared(self, rows: object) -> Any:  # noqa: ANN401 - a frame or an array
+        """Return rows as the last step of a pipeline takes them."""
+        if not is_pipeline(self.estimator) or len(self.estimator.steps) == 1:
+            return rows
+        return self.estimator[:-1].transform(rows)
+
+
+def explaining_itself(predict: Predictor) -> Predictor:
+    """Return a predictor that knows the trees' own way, where it is their answers' method."""
+    estimator, name = getattr(predict, "__self__", None), getattr(predict, "__name__", "")
+    wanted = "predict" if getattr(estimator, "classes_", None) is None else "predict_proba"
+    if name != wanted or getattr(estimator, "n_features_in_", None) is None:
+        return predict
+    own = own_method(estimator)
+    return TreeMethod(predict, estimator, own) if own is not None and own.name == TREES else predict

@@ -1,0 +1,123 @@
+"""Methods of trees, as a notebook has them, are explained by the trees themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import xgboost
+from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import driftline as dl
+from driftline.errors import InputError
+from driftline.monitors.kinds.attribution.importance import Attributions
+from driftline.monitors.kinds.attribution.tree_methods import TreeMethod, explaining_itself
+
+
+def frame(rows: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(rng.normal(size=(rows, 3)), columns=["a", "b", "c"])
+
+
+TRAIN = frame(900, 1)
+SCORE = 2 * TRAIN.a + TRAIN.b * TRAIN.c
+LATE = np.where(SCORE > 0, "on time", "late")
+NUMBER = (SCORE > 0).astype(int)
+
+
+def logit(chances: np.ndarray) -> np.ndarray:
+    return np.log(chances[:, 1] / chances[:, 0])[:, None]
+
+
+def itself(answers: np.ndarray) -> np.ndarray:
+    return answers.reshape(len(answers), -1)
+
+
+@pytest.mark.parametrize(
+    ("predict", "units", "scale"),
+    [
+        (RandomForestClassifier(5, max_depth=3).fit(TRAIN, LATE).predict_proba, "probability",
+         lambda chances: chances[:, 1:]),
+        (HistGradientBoostingClassifier(max_iter=9).fit(TRAIN, LATE).predict_proba,
+         "margin", logit),
+        (GradientBoostingRegressor(n_estimators=9).fit(TRAIN.to_numpy(), SCORE).predict, "value",
+         itself),
+        (make_pipeline(StandardScaler(), GradientBoostingRegressor(n_estimators=9))
+         .fit(TRAIN[["c", "a", "b"]], SCORE).predict, "value", itself),
+        (xgboost.XGBClassifier(n_estimators=9).fit(TRAIN, NUMBER).predict_proba, "margin", logit),
+        (lightgbm.LGBMClassifier(n_estimators=9, verbose=-1).fit(TRAIN, NUMBER).predict_proba,
+         "margin", logit),
+    ],
+    ids=["forest", "histograms", "boosting", "pipeline", "xgboost", "lightgbm"],
+)  # fmt: skip
+def test_trees_say_exactly_what_their_answers_are(
+    predict: Callable[..., Any], units: str, scale: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    model = explaining_itself(predict)
+    assert isinstance(model, TreeMethod)
+    rows = pa.Table.from_pandas(frame(50, 2))
+    taken = rows if model.features is None else rows.select(list(model.features))
+    found = model.contributions(taken, taken.slice(0, 5))
+
+    told = found.values.sum(axis=2) + found.expected
+    np.testing.assert_allclose(told, scale(model(taken)), rtol=1e-3, atol=1e-4)
+    assert model.method_units == units
+
+
+def test_a_notebooks_trees_are_judged_by_their_own_way_and_by_any_other() -> None:
+    model = HistGradientBoostingClassifier(max_iter=9).fit(TRAIN, LATE)
+    swapped = HistGradientBoostingClassifier(max_iter=9).fit(
+        TRAIN.rename(columns={"a": "b", "b": "a"})[["a", "b", "c"]], LATE
+    )
+    baseline = dl.Baseline.fit(TRAIN, predict=model.predict_proba)
+
+    clean = dl.check(frame(600, 3), baseline, predict=model.predict_proba)
+    other = dl.check(frame(600, 3), baseline, predict=swapped.predict_proba)
+    function = dl.check(frame(600, 3), baseline, predict=lambda rows: model.predict_proba(rows))
+
+    assert [one.details["method"] for one in (clean, other, function)] == [
+        "tree_path_dependent", "tree_path_dependent", "permutation",
+    ]  # fmt: skip
+    assert [one.passed for one in (clean, other, function)] == [True, False, True]
+    assert clean.details["positive"] == "on time"
+    assert Attributions.from_arrow(baseline.attributions).permuted is not None
+
+
+def test_a_baseline_by_permutations_is_compared_by_permutations() -> None:
+    model = HistGradientBoostingClassifier(max_iter=9).fit(TRAIN, LATE)
+    baseline = dl.Baseline.fit(TRAIN, predict=lambda rows: model.predict_proba(rows))
+
+    by_method = dl.check(frame(600, 3), baseline, predict=model.predict_proba)
+    by_function = dl.check(frame(600, 3), baseline, predict=lambda rows: model.predict_proba(rows))
+
+    assert by_method.details["method"] == "permutation"
+    values = [[one.value for one in report.metrics] for report in (by_method, by_function)]
+    assert values[0] == values[1]
+
+
+def test_only_the_method_whose_answers_trees_explain_counts() -> None:
+    trees = RandomForestClassifier(5, max_depth=3).fit(TRAIN, LATE)
+    linear = LogisticRegression().fit(TRAIN, LATE)
+
+    for predict in (trees.predict, trees.predict_log_proba, linear.predict_proba, len):
+        assert explaining_itself(predict) is predict
+
+
+def test_what_trees_refuse_is_not_explained() -> None:
+    model = GradientBoostingRegressor(n_estimators=9).fit(TRAIN, SCORE)
+    baseline = dl.Baseline.fit(TRAIN, predict=model.predict)
+
+    with pytest.raises(InputError, match="the model refused the rows: ValueError: Input X contain"):
+        dl.check(frame(600, 3).assign(a=np.nan), baseline, predict=model.predict)
