@@ -1,12 +1,14 @@
 """Lists as values, such as forecasts and rankings: of numbers, or of texts.
 
-A list may come as such or as its JSON text; its elements follow the table of `cells`, so that an
-element without a value is null. What is no list, or holds an element that does not fit, is unfit.
+A list may come as such, as its JSON text, or, of numbers, as numpy prints it and pandas writes it
+into files. Its elements follow the table of `cells`, so that an element without a value is null.
+What is no list, or holds an element that does not fit, is unfit.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +20,8 @@ from driftline.formats.cells import NO_VALUES, Cell, MisfitError, read_cell
 from driftline.signature import ColumnType
 
 ELEMENTS: dict[ColumnType, ColumnType] = {"list<double>": "double", "list<string>": "string"}
+# Numbers between blanks, as numpy prints them: without commas, and without "..." for some of them.
+PRINTED = re.compile(r"\s*\[([^][,\"]*)\]\s*")
 _NO_LIST = object()
 
 
@@ -37,7 +41,7 @@ def read_lists(plain: pa.Array, kind: ColumnType) -> tuple[pa.Array, pa.BooleanA
     if pa.types.is_list(plain.type):
         return _with_values(plain, _number_texts(plain.flatten())), None
     if pa.types.is_string(plain.type):
-        found, lost = listed([_parsed(text) for text in plain.to_pylist()], kind)
+        found, lost = listed(plain.to_pylist(), kind)
     else:
         found, lost = pa.nulls(len(plain), ARROW_TYPES[kind]), np.flatnonzero(plain.is_valid())
     if not len(lost):
@@ -49,7 +53,7 @@ def read_lists(plain: pa.Array, kind: ColumnType) -> tuple[pa.Array, pa.BooleanA
 
 def listed(values: Sequence[object], kind: ColumnType) -> tuple[pa.Array, np.ndarray]:
     """Return values of JSON as a column of lists, and the rows whose value did not fit."""
-    parsed = [_parsed(value) if isinstance(value, str) else value for value in values]
+    parsed = [_parsed(value, kind) if isinstance(value, str) else value for value in values]
     try:
         if kind == "list<double>":
             return _without_nan(pa.array(parsed, ARROW_TYPES[kind])), np.empty(0, np.int64)
@@ -74,16 +78,15 @@ def _cells(value: object, kind: ColumnType) -> list[Cell] | None:
     return [read_cell(one, kind) for one in value]
 
 
-def _parsed(text: object) -> object:
-    """Read a list's JSON text; a text that says "no value" is None."""
-    if not isinstance(text, str):
-        return text
+def _parsed(text: str, kind: ColumnType) -> object:
+    """Read a list's text; a text that says "no value" is None."""
     if text.strip() in NO_VALUES:
         return None
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return _NO_LIST
+        printed = PRINTED.fullmatch(text) if kind == "list<double>" else None
+        return printed[1].split() if printed else _NO_LIST
 
 
 def _without_nan(lists: pa.Array) -> pa.Array:

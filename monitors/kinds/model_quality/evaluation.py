@@ -7,6 +7,7 @@ Thresholds and documents are SageMaker's; judgement.py and skill.py decide, as S
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -311,7 +312,9 @@ def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]
     estimation, label = context.baseline.estimation, context.roles.label
     if estimation is not None:
         wanted |= {*estimation.cells}
-    parts, has_label, unfit, given = [], False, 0, 0
+    parts, has_label = [], False
+    unfit: Counter[str] = Counter()
+    given: Counter[str] = Counter()
     lists = {
         one.name: one.compared_type
         for one in context.baseline.signature.columns
@@ -323,15 +326,16 @@ def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]
             # Labels are to come, and until then quality is estimated where it can be.
             batch = batch.append_column(label, pa.nulls(len(batch)))
         needed_columns(context.roles, batch.schema.names)
-        batch, misfits = _with_lists(batch, lists, label, expected.problem)
-        unfit, given = unfit + misfits[0], given + misfits[1]
+        batch = _with_lists(batch, lists, label, expected.problem, unfit, given)
         chosen = [name for name in batch.schema.names if name in wanted]
         parts.append(pa.Table.from_batches([batch.select(chosen)]))
-    if unfit and unfit == given:
-        raise InputError(
-            f'label "{label}": none of {plural(given, "value")} is a list; the baseline has lists '
-            "there: expected lists, or their JSON text"
-        )
+    for name, count in unfit.items():
+        if count and count == given[name]:
+            role = "label" if name == label else "prediction"
+            raise InputError(
+                f'{role} "{name}": none of {plural(count, "value")} is a list; the baseline has '
+                "lists there: expected lists, or their JSON text, such as [0.5, 2]"
+            )
     if parts:
         return pa.concat_tables(parts, promote_options="permissive"), has_label
     roles = context.roles
@@ -340,28 +344,30 @@ def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]
 
 
 def _with_lists(
-    batch: pa.RecordBatch, lists: Mapping[str, ColumnType], label: str | None, problem: str
-) -> tuple[pa.RecordBatch, tuple[int, int]]:
+    batch: pa.RecordBatch,
+    lists: Mapping[str, ColumnType],
+    label: str | None,
+    problem: str,
+    misfits: Counter[str],
+    given: Counter[str],
+) -> pa.RecordBatch:
     """Read lists that came as texts, as those of CSV files do.
 
-    Also return how many labels were no list, and how many there were. Of a ranking such a label is
-    one of no relevant item, which is counted.
+    Also count, by column, how many values were no list, and how many there were. Of a ranking such
+    a label is one of no relevant item, which is counted.
     """
-    misfits = (0, 0)
     for name, kind in lists.items():
         at = batch.schema.get_field_index(name)
         if at < 0 or not pa.types.is_string(plain_type(batch.schema.field(at).type)):
             continue
         values, unfit = coerce(batch.column(at), kind)
-        if unfit and name == label:
-            misfits = (unfit, unfit + len(values) - values.null_count)
-            if problem == "ranking":
-                is_none = pc.and_(values.is_null(), batch.column(at).is_valid())
-                values = pc.if_else(is_none, pa.scalar([], values.type), values)
-        elif name == label:
-            misfits = (0, len(values) - values.null_count)
+        misfits[name] += unfit
+        given[name] += unfit + len(values) - values.null_count
+        if unfit and name == label and problem == "ranking":
+            is_none = pc.and_(values.is_null(), batch.column(at).is_valid())
+            values = pc.if_else(is_none, pa.scalar([], values.type), values)
         batch = batch.set_column(at, name, values)
-    return batch, misfits
+    return batch
 
 
 def _points(

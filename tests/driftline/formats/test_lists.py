@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -32,6 +33,28 @@ def test_lists_of_numbers_are_the_same_however_they_come(column) -> None:
 
     assert values.type == pa.list_(pa.float64())
     assert (values.to_pylist(), lost) == (WANTED, 0)
+
+
+def test_lists_of_numbers_are_read_as_numpy_prints_them() -> None:
+    arrays = [[0.1, -2.0], [1e-9, 5.0], [1, 2], [math.nan, math.inf], [], range(40)]
+    printed = [str(np.array(one, np.float64)) for one in arrays]
+    odd = [
+        str(np.arange(2000.0)),
+        "[0.5 x]",
+        "[[1. 2.]\n [3. 4.]]",
+        "0.5 2",
+        "['a' 'b']",
+        "[1 2, 3]",
+    ]
+
+    values, lost = coerce(pa.array(printed), "list<double>")
+    unfit, others = coerce(pa.array(odd), "list<double>")
+
+    wanted = [[0.1, -2.0], [1e-9, 5.0], [1.0, 2.0], [None, math.inf], [], [*range(40)]]
+    assert "," not in "".join(printed)
+    assert (values.to_pylist(), lost) == (wanted, 0)
+    assert (unfit.null_count, others) == (6, 6)
+    assert coerce(pa.array(["[0.1 0.2]"]), "list<string>")[1] == 1
 
 
 def test_what_is_no_list_of_numbers_is_unfit_and_kept_as_text() -> None:

@@ -275,6 +275,33 @@ def test_labels_of_which_none_is_a_list_are_refused() -> None:
         dl.check(frame.assign(y="many"), fitted(frame), kind="model-quality")
 
 
+def test_predictions_of_which_none_is_a_list_are_refused() -> None:
+    frame = rows(200, seed=1)
+
+    with pytest.raises(
+        InputError, match=r'prediction "f": none of 200 values is a list; .*\[0.5, 2'
+    ):
+        dl.check(frame.assign(f="many"), fitted(frame), kind="model-quality")
+    # Some of them are missing predictions, as others are.
+    some = frame.assign(f=["many"] * 100 + [json.dumps(list(one)) for one in frame.f[100:]])
+    assert "missing_predictions" in dl.check(some, fitted(frame), kind="model-quality").summary
+
+
+def test_lists_that_pandas_writes_are_lists(tmp_path) -> None:
+    frame, window = rows(600, seed=1), rows(200, seed=2)
+    for name, data in (("reference", frame), ("window", window)):
+        arrays = {column: data[column].map(np.asarray) for column in ("y", "f")}
+        data.assign(**arrays).to_csv(tmp_path / f"{name}.csv", index=False)
+
+    baseline = dl.Baseline.fit(tmp_path / "reference.csv", label="y", prediction="f")
+    report = dl.check(tmp_path / "window.csv", baseline, kind="model-quality")
+
+    wanted = dl.check(window, fitted(frame), kind="model-quality")
+    assert report.passed
+    assert [one.name for one in report.metrics] == [one.name for one in wanted.metrics]
+    assert report.metrics[0].value == pytest.approx(wanted.metrics[0].value, rel=1e-6)
+
+
 @pytest.mark.parametrize("problem", [None, "regression"])
 def test_a_reference_of_texts_is_that_of_lists(tmp_path, problem: str | None) -> None:
     frame, window = rows(600, seed=1), rows(200, seed=2)
