@@ -388,7 +388,7 @@ def _resolve_part(facet: Facet, column: pa.ChunkedArray) -> Facet:
             f'facet "{facet.column}": thresholds and intervals split numbers, and these are none; '
             f"expected values such as {facet.column}=VALUE"
         )
-    known = set(class_texts(column).dictionary.to_pylist())
+    known = set(class_texts(column).dictionary.to_pylist()) - {""}
     values = tuple(class_text(value) for value in facet.values)
     if missing := [
         value for value in values if value not in known and _as_class(value) not in known
@@ -396,6 +396,9 @@ def _resolve_part(facet: Facet, column: pa.ChunkedArray) -> Facet:
         raise InputError(
             f'facet "{facet.column}": the reference never holds "{missing[0]}"; '
             f"expected one of {', '.join(sorted(known)[:8])}"
+            if known
+            else f'facet "{facet.column}": no row of the reference has a value; fill the column, '
+            "or name another"
         )
     return replace(facet, values=tuple(v if v in known else _as_class(v) for v in values))
 

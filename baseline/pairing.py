@@ -79,7 +79,9 @@ def require_positives(
     known = merged_classes([*others, *(text for texts in columns.values() for text in texts)])
     for value in known_classes(positives, known):
         if value not in known:
-            shown = "; ".join(f"{name} has {_listed(texts)}" for name, texts in columns.items())
+            shown = "; ".join(
+                f"{name} has {_listed(texts) or 'no values'}" for name, texts in columns.items()
+            )
             raise InputError(f'positive "{value}": no column has this value; {shown}; name one')
 
 

@@ -81,6 +81,13 @@ def test_a_group_that_the_reference_cannot_have_is_one_sentence(facet, said):
         Baseline.fit(PEOPLE, **ANSWERS, facet=facet)
 
 
+def test_columns_without_a_value_are_said_to_have_none():
+    rows = PEOPLE.assign(sex=None)
+
+    with pytest.raises(InputError, match='facet "sex": no row of the reference has a value; fill'):
+        Baseline.fit(rows, **ANSWERS, facet="sex=F")
+
+
 def test_outcomes_survive_being_saved(tmp_path):
     fitted = Baseline.fit(PEOPLE, **ANSWERS, facet=["sex=F", "age=40"], group="grade")
     fitted.save(tmp_path)

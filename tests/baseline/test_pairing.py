@@ -75,6 +75,13 @@ def test_a_positive_value_that_neither_side_has_is_named_with_those_they_have(
     )
 
 
+def test_a_positive_value_of_a_label_without_values_is_named() -> None:
+    rows = LOANS.assign(paid=None)
+
+    with pytest.raises(InputError, match='value; label "paid" has no values; name one'):
+        Baseline.fit(rows, label="paid", probability="score", positive=1, problem="binary")
+
+
 def test_a_positive_value_of_the_model_that_will_answer_need_not_be_in_the_reference() -> None:
     roles = Roles.of(**SIDES, positive=[1, "granted"])
     same = LOANS.assign(decision=TRUTH)

@@ -153,6 +153,9 @@ def _fit_losses(answers: Answers, features: Numbers, categories: NDArray[np.bool
     from sklearn.ensemble import HistGradientBoostingRegressor  # Heavy, and only for estimates.
 
     losses = losses_of(answers)
+    # scikit-learn fails at a column of which no row has a value.
+    has_value = ~np.isnan(features).all(axis=0)
+    features, categories = features[:, has_value], categories[has_value]
     models = []
     with threadpool_limits(1):  # Threads that wait for each other cost more than such rows.
         for column in losses.T:
@@ -173,7 +176,7 @@ def _fit_losses(answers: Answers, features: Numbers, categories: NDArray[np.bool
         if not len(asked):
             return np.zeros((0, 2))
         with threadpool_limits(1):
-            found = [model.predict(_inputs(asked, own)) for model in models]
+            found = [model.predict(_inputs(asked, own[:, has_value])) for model in models]
         return np.asarray(np.clip(np.column_stack(found), least, most), dtype=np.float64)
 
     return losses_said

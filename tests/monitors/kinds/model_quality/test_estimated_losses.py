@@ -76,6 +76,22 @@ def test_inputs_that_the_reference_lacks_too_are_estimated(tmp_path) -> None:
     assert of(report)["estimated_mae"].value is not None
 
 
+def test_an_input_without_any_value_is_no_matter() -> None:
+    def lacking(rows: int, seed: int) -> pa.Table:
+        return values(rows, seed).append_column("w", pa.nulls(rows, pa.float64()))
+
+    roles = {"label": "y", "prediction": "said", "problem": "regression"}
+    estimated = [
+        of(dl.check(window, Baseline.fit(reference, **roles), kind=KIND))["estimated_mae"].value
+        for reference, window in (
+            (lacking(2_000, 1), lacking(500, 2)),
+            (values(2_000, 1), values(500, 2)),
+        )
+    ]
+
+    assert estimated[0] == estimated[1] is not None
+
+
 def test_losses_are_predicted_from_the_inputs(of_values: Baseline) -> None:
     table = values(2_000, 2)
     hard = table.filter(pa.compute.equal(table["g"], "b"))
