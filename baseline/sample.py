@@ -47,7 +47,7 @@ KEY = b"driftline.sample"
 WORDS = "words"
 NOTED_WORDS = KEY + b".words "
 SAMPLE_FORMAT = 3
-ORDER, PRIORITY, TRAIT = "\0order", "\0priority", "\0trait "
+ORDER, PRIORITY, HOURS, TRAIT = "\0order", "\0priority", "\0hours", "\0trait "
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +137,7 @@ class RowSampler:
         for one in self.traits:
             found[TRAIT + one.column] = one.kept(rows)
         if self.event_time is not None:
-            found[_slot("")] = pa.array(_hours(column_of(rows, self.event_time)))
+            found[HOURS] = pa.array(_hours(column_of(rows, self.event_time)))
         self._parts.append(pa.table(found))
         self._held += len(chosen)
 
@@ -172,7 +172,7 @@ class RowSampler:
         self._prune()
         whole = self._parts[0]
         whole = whole.take(pa.array(np.argsort(whole.column(ORDER).to_numpy(), kind="stable")))
-        hours = None if self.event_time is None else _numpy(whole, _slot(""))
+        hours = None if self.event_time is None else _numpy(whole, HOURS)
         derived = None
         if self.traits:
             kept = {one: whole.column(TRAIT + one.column).combine_chunks() for one in self.traits}

@@ -197,3 +197,15 @@ def test_rows_of_a_merged_sampler_come_after_those_before() -> None:
     assert found.hours.tolist() == [
         minute // 60 for count in (300, 200, 100) for minute in range(count)
     ]
+
+
+def test_a_column_without_a_name_is_not_taken_for_the_hours() -> None:
+    cells = {"": replace(CELLS["x"], column="")}
+    batch = rows(500).rename_columns(["", "t", "when"])
+
+    found = RowSampler(cells, "when")
+    found.update(batch)
+    sample = found.result()
+
+    np.testing.assert_array_equal(sample.codes[""], CELLS["x"].assign(batch.column("")))
+    np.testing.assert_array_equal(sample.hours, np.arange(500) // 60)
