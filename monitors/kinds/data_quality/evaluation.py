@@ -42,7 +42,11 @@ from driftline.monitors.kinds.data_quality.day_checks import (
     kept_day_test,
 )
 from driftline.monitors.kinds.data_quality.effect_size import with_extents
-from driftline.monitors.kinds.data_quality.findings import find_violations, with_faults
+from driftline.monitors.kinds.data_quality.findings import (
+    find_violations,
+    with_faults,
+    without_misread_units,
+)
 from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
 from driftline.monitors.kinds.data_quality.judgement import Judgement, Keeper, judge
 from driftline.monitors.kinds.data_quality.new_numbers_check import NEW_NUMBERS_CHECK
@@ -51,7 +55,7 @@ from driftline.monitors.kinds.data_quality.range_checks import (
     Sampler,
     find_implausible,
 )
-from driftline.monitors.kinds.data_quality.renumbered_check import is_renumbered_beside
+from driftline.monitors.kinds.data_quality.renumbered_check import is_fault_beside
 from driftline.monitors.kinds.data_quality.repeats_check import DECIMALS_CHECK
 from driftline.monitors.kinds.data_quality.row_faults import (
     RowCounter,
@@ -83,6 +87,7 @@ from driftline.monitors.results.unjudged import REASONS
 from driftline.monitors.results.violation import (
     DRIFT_CHECK,
     Draft,
+    Fault,
     FeatureResult,
     JsonValue,
     Segment,
@@ -514,8 +519,10 @@ def _units_of(
     return next(filter(None, found), [])
 
 
-def _is_beside(shown: Callable[[Sequence[str]], FaultContext], name: str, segment: Segment) -> bool:
-    return is_renumbered_beside(shown([name]), name, segment)
+def _is_beside(
+    shown: Callable[[Sequence[str]], FaultContext], name: str, fault: Fault, segment: Segment
+) -> bool:
+    return is_fault_beside(shown([name]), name, fault, segment)
 
 
 def _recognised(
@@ -541,6 +548,7 @@ def _recognised(
     units = dict(converted(shown([one.feature for one in found if one.check in OTHER_DIGITS])))
     exchanged = [one.fault for one in found if one.fault and one.fault.kind == EXCHANGED]
     judgement = with_faults(judgement, {name: one for one in exchanged for name in one.columns})
+    judgement = without_misread_units(judgement, found)
     return judgement, tuple(replace(one, fault=units.get(one.feature, one.fault)) for one in found)
 
 

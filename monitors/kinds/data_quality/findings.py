@@ -59,11 +59,11 @@ def find_violations(
     references: Mapping[str, ReferenceColumn],
     counts: WindowCounts | None = None,
     *,
-    is_beside: Callable[[str, Segment], bool],
+    is_beside: Callable[[str, Fault, Segment], bool],
 ) -> tuple[Violation, ...]:
     """Look up the rows behind each draft, in one pass, and say what they are.
 
-    ``is_beside`` says whether a column's renumbered codes are beside a segment, too.
+    ``is_beside`` says whether values took each other's places beside a segment, too.
     """
     renamed = {one.column for one in judgement.drifts.values() if is_renamed(one)}
     mixed_up = _mixed_up(judgement.drafts)
@@ -115,7 +115,7 @@ def _is_placed_by(contributors: ContributingRows | None, mixed_up: Collection[st
 def _is_everywhere(
     draft: Draft,
     contributors: ContributingRows | None,
-    is_beside: Callable[[str, Segment], bool],
+    is_beside: Callable[[str, Fault, Segment], bool],
 ) -> bool:
     """Return whether values took each other's places beyond the segment that gained most by it.
 
@@ -129,7 +129,7 @@ def _is_everywhere(
         return True
     if abs(change.now_elsewhere - change.before_elsewhere) > ELSEWHERE:
         return True
-    return draft.fault.kind == RENUMBERED and is_beside(draft.feature, segment)
+    return is_beside(draft.feature, draft.fault, segment)
 
 
 def rows_behind(
@@ -236,6 +236,24 @@ def with_faults(judgement: Judgement, faults: Mapping[str, Fault]) -> Judgement:
         if one.check == "completeness_check"
         else replace(one, fault=faults.get(one.feature, one.fault))
         for one in judgement.drafts
+    )
+    return replace(judgement, drafts=tuple(drafts))
+
+
+def without_misread_units(judgement: Judgement, others: Sequence[Draft]) -> Judgement:
+    """Drop changes of unit of columns that hold another one's values, as others may tell.
+
+    What else is told of them pages in their place.
+    """
+    exchanged = {
+        one.feature for one in (*judgement.drafts, *others)
+        if one.unit is None and one.fault is not None and one.fault.kind == EXCHANGED
+    }  # fmt: skip
+    misread = {one.feature for one in judgement.drafts if one.unit is not None} & exchanged
+    drafts = (
+        replace(one, severity="page") if one.feature in misread and one.fault else one
+        for one in judgement.drafts
+        if one.feature not in misread or one.unit is None
     )
     return replace(judgement, drafts=tuple(drafts))
 

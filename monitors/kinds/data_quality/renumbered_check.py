@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.results.violation import Draft, Segment
+from driftline.monitors.results.violation import Draft, Fault, Segment
 from driftline.monitors.root_cause.faults.codes import is_renumbered_in, renumbered_texts
 from driftline.monitors.root_cause.faults.context import FaultContext
+from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
+from driftline.monitors.root_cause.faults.exchanged import is_exchanged_in
 from driftline.monitors.root_cause.segment_counts import reference_rows
 
 CODES_CHECK = "codes_check"
@@ -44,10 +46,11 @@ def renumbered_drafts(context: FaultContext, passed_over: Collection[str]) -> li
     return drafts
 
 
-def is_renumbered_beside(context: FaultContext, name: str, segment: Segment) -> bool:
-    """Return whether a column's codes look renumbered in the rows beside a segment, too.
+def is_fault_beside(context: FaultContext, name: str, fault: Fault, segment: Segment) -> bool:
+    """Return whether codes look renumbered, or columns exchanged, beside a segment, too.
 
-    What one code loses there the other may gain, so that the shares of both hardly show it.
+    What one code loses there the other may gain, so that the shares of both hardly show it; and
+    values that came from another column may all lie where they came from.
     """
     masks = [reference_rows(one, context.all_cells, context.sample) for one in segment.predicates]
     known = [one for one in masks if one is not None]
@@ -58,4 +61,6 @@ def is_renumbered_beside(context: FaultContext, name: str, segment: Segment) -> 
         context.rows.filter(pa.array(~np.logical_and.reduce(inside))),
         context.sample.take(np.flatnonzero(~np.logical_and.reduce(known))),
     )
+    if fault.kind == EXCHANGED:
+        return is_exchanged_in(beside, fault.columns)
     return is_renumbered_in(context, beside, name)

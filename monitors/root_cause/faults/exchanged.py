@@ -79,6 +79,27 @@ def exchanged_order(
     return next(fault for _, fault in _pair(one, other, VALUES))
 
 
+def is_exchanged_in(part: FaultContext, pair: Sequence[str]) -> bool:
+    """Return whether two columns look exchanged in a part of the rows, too."""
+    codes = {} if part.sample is None else part.sample.codes
+    if not {*pair} <= set(part.rows.column_names) & set(codes):
+        return False
+    usual = {
+        name: replace(
+            part.references[name],
+            counts=np.bincount(codes[name], minlength=size).astype(np.float64),
+        )
+        for name, size in ((name, part.cells(name).size) for name in pair)
+    }
+    part = replace(part, references={**part.references, **usual})
+    values = {name: _Values.of(part, name) for name in pair}
+    apart = {name: _distance(part, values[name], name) for name in pair}
+    one, other = pair
+    if _fit_each_other(part, values, apart, (one, other)):
+        return True
+    return _turned_over(part, one, other) > LEAST_NATS
+
+
 def _fit_each_other(
     context: FaultContext,
     values: Mapping[str, _Values],

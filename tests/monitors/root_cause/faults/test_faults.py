@@ -75,6 +75,51 @@ def test_columns_that_were_exchanged_are_told_of_each_other(reference: Baseline)
     assert "look exchanged: each has the values that the other had" in report.cause
 
 
+def skies(rows: int, seed: int) -> pd.DataFrame:
+    """Rows of weather: in fog alone the air is more humid than any temperature is high."""
+    rng = np.random.default_rng(seed)
+    sky = rng.choice(["clear", "cloud", "fog"], rows, p=[0.5, 0.37, 0.13])
+    dry = np.clip(rng.normal(50, 14, rows), 14, 86)
+    humid = np.where(sky == "fog", rng.uniform(88, 100, rows), dry)
+    temp = np.clip(rng.normal(57, 17, rows), 10, 88)
+    return pd.DataFrame({"sky": sky, "temp": temp.round(1), "humid": humid.round(1)})
+
+
+def test_columns_that_were_exchanged_in_all_rows_have_no_segment() -> None:
+    baseline = dl.Baseline.fit(skies(20_000, 1))
+    names = {"temp": "humid", "humid": "temp"}
+    rows = skies(4_000, 2)
+    at_night = np.arange(4_000) % 4 > 0
+    partly = rows.assign(
+        **{one: rows[one].where(~at_night, rows[other]) for one, other in names.items()},
+        shift=np.where(at_night, "night", "day"),
+    )
+
+    everywhere = dl.check(rows.rename(columns=names), baseline).violations
+    shifts = skies(20_000, 3).assign(shift=np.where(np.arange(20_000) % 4, "night", "day"))
+    in_part = dl.check(partly, dl.Baseline.fit(shifts)).violations
+
+    assert {one.fault.kind for one in everywhere if one.fault} == {"columns_exchanged"}
+    assert [one.segment for one in everywhere] == [None] * len(everywhere)
+    assert any(one.segment and one.segment.column == "shift" for one in in_part)
+
+
+def test_columns_that_were_exchanged_are_no_other_unit() -> None:
+    # Of the minutes in the air more than one in seven are the late flights' delays in Kelvin.
+    columns = ["carrier", "origin", "dest", "distance", "dep_delay", "air_time"]
+    flights = pd.read_csv(FLIGHTS, usecols=columns)
+    flights = flights.sample(24_000, random_state=1, ignore_index=True)
+    baseline = dl.Baseline.fit(flights[:20_000])
+    names = {"dep_delay": "air_time", "air_time": "dep_delay"}
+
+    found = dl.check(flights[20_000:].rename(columns=names), baseline).violations
+
+    faults = {one.feature_name: one.fault.kind for one in found if one.fault is not None}
+    assert faults == dict.fromkeys(names, "columns_exchanged")
+    assert [one.unit for one in found] == [None] * len(found)
+    assert {one.feature_name for one in found if one.severity == "page"} == {*names}
+
+
 def test_columns_that_mirror_each_other_are_not_exchanged_when_they_move() -> None:
     rng = np.random.default_rng(7)
 
