@@ -23,6 +23,8 @@ from driftline.monitors.warm_up.warm_up import Reason, SuppressedDrift, WarmUp
 # Of a difference that began in the first window, at least so much is there before the windows in
 # which it was proven: nearer to where it is now than to the reference.
 SHARE_BEFORE = 0.5
+# So many rows more with values never seen wake somebody, of a column that differs anyway, too.
+NEWS_SHARE = 0.02
 # Earlier windows show it by themselves from so many of the span's rows on.
 HALF = 0.5
 
@@ -48,7 +50,12 @@ def suppressed_drift(
             if name not in differences
             and _was_there(drift, references[name].cells, window, warm_up)
         }
-        reasons = {name: "misfit" for name in drifts if name in differences}
+        reasons = {
+            name: "misfit"
+            for name, drift in drifts.items()
+            if name in differences
+            and not _is_unseen_news(drift, references[name].cells, window, warm_up)
+        }
     if not reasons:
         return None
     cells = {name: reference.cells for name, reference in references.items()}
@@ -63,6 +70,18 @@ def _difference(drift: ColumnDrift) -> str:
     return (
         f"{percent(drift.share_window)} of rows {drift.predicate.phrase} "
         f"(reference {percent(drift.share_reference)})"
+    )
+
+
+def _is_unseen_news(
+    drift: ColumnDrift, cells: Cells, window: WindowCounts, warm_up: WarmUp
+) -> bool:
+    """Whether values never seen came in so many rows, which the first windows did not have."""
+    return (
+        cells.set_kind(drift.cell_index) == "unseen"
+        and drift.share_window - drift.share_reference >= NEWS_SHARE
+        and warm_up.has_first_windows
+        and not _was_there(drift, cells, window, warm_up)
     )
 
 

@@ -185,6 +185,25 @@ def test_other_columns_alarm_while_one_is_held_back(make: Make, fitting, rng) ->
     assert house.reports[3]["violations"][0]["share_of_blame"] == 1.0
 
 
+def routed(rng: np.random.Generator, share: float = 0.02) -> dict[str, np.ndarray]:
+    """Rows with more destinations than a list of values is kept of, and a share to the first."""
+    dest = np.array([f"D{one:03}" for one in rng.integers(0, 200, ROWS)])
+    return {**wandering(rng, ROWS), "dest": np.where(rng.random(ROWS) < share, "D000", dest)}
+
+
+def test_values_never_seen_alarm_in_a_column_that_is_held_back(make: Make, rng) -> None:
+    house = make(timed(np.random.default_rng(5), 60, rows_of=routed))
+    for day in range(3):
+        house.judge(day, routed(rng, 0.3))
+    lower = routed(rng, 0.3)
+    house.judge(3, {**lower, "dest": np.char.lower(lower["dest"])})
+    house.judge(4, routed(rng, 0.3))
+
+    assert house.checks() == [["commissioning_check"], [], [], ["baseline_drift_check"], []]
+    assert house.reports[3]["violations"][0]["feature_name"] == "dest"
+    assert house.reports[3]["violations"][0]["severity"] == "page"
+
+
 def test_types_gaps_and_units_alarm_as_ever(make: Make, fitting, rng) -> None:
     house = make(fitting)
     rows = changed_origin(rng)
