@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -113,9 +113,9 @@ def create_app(context: ServerContext) -> App:
 
     answer = traced(invocations, invocations.endpoint, lambda: tap.counters)
 
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+    def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Send invocations one way and everything else the other."""
-        await (answer if invocations.takes(scope) else api)(scope, receive, send)
+        return (answer if invocations.takes(scope) else api)(scope, receive, send)
 
     tap = Capture(
         serve,

@@ -7,6 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from driftline.serving.http.responses import BODY_CAME
+
 # Line and headers of a request together, its trailers, or what stands beside a chunk's length.
 MOST_HEAD_BYTES = 1 << 16
 _SAID = b"the line and headers of a request take more than 65536 bytes"
@@ -75,8 +77,7 @@ class HTTPProtocol(HttpToolsProtocol):
     """
 
     _pending = 0  # Bytes since the parser last gave a head, a part of a body or an end.
-    _head_bytes = 0
-    _is_in_head = True
+    _has_large_head = False
     is_between_requests = False  # One was read, and nothing of the next.
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - as uvicorn has it
@@ -92,24 +93,15 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin with a request."""
-        self._head_bytes, self._is_in_head, self.is_between_requests = 0, True, False
+        self.is_between_requests = False
         super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the address."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; count a trailer and drop it."""
-        self._count(len(name) + len(value))
-        if self._is_in_head:
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
-        self._pending, self._head_bytes, self._is_in_head = 0, 0, False
+        self._require_small(len(self.url))
+        self._pending = 0
         super().on_headers_complete()
+        self.headers = []  # What comes from now on are trailers, which nobody is told.
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -118,7 +110,9 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""
+        self._require_small(0)
         self._pending, self.is_between_requests = 0, True
+        self.scope[BODY_CAME] = True  # type: ignore[literal-required]
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -131,13 +125,15 @@ class HTTPProtocol(HttpToolsProtocol):
         ):
             # What came before is not answered to its end: nothing can be said behind it.
             self.transport.close()
-        elif max(self._pending, self._head_bytes) > MOST_HEAD_BYTES:
+        elif self._has_large_head or self._pending > MOST_HEAD_BYTES:
             self.transport.write(_REFUSAL)
             self.transport.close()
         else:
             super().send_400_response(msg)
 
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MOST_HEAD_BYTES:
+    def _require_small(self, size: int) -> None:
+        """Refuse headers or trailers that have come, and what else counts with them."""
+        size += sum([len(name) + len(value) for name, value in self.headers])
+        if size > MOST_HEAD_BYTES:
+            self._has_large_head = True
             raise _HeadTooLargeError

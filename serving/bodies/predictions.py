@@ -17,6 +17,8 @@ Value = str | int | float | bool | None
 # Of a forecast or ranking, one for each step or place.
 Values = list[Value]
 
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -49,8 +51,8 @@ def write_answer(answer: Answer, form: BodyForm) -> bytes:
         return _csv(answer)
     entries = _entries(answer)
     if form == "json":
-        return json.dumps({"predictions": entries}, ensure_ascii=False).encode()
-    return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries).encode()
+        return _as_json({"predictions": entries}).encode()
+    return "".join(_as_json(entry) + "\n" for entry in entries).encode()
 
 
 def _npy(answer: Answer) -> bytes:
@@ -123,7 +125,7 @@ def _entries(answer: Answer) -> list[dict[str, object]]:
 
 def _cell(value: Value | Values) -> str:
     known = _known(value)
-    return json.dumps(known, ensure_ascii=False) if isinstance(known, list) else class_text(known)
+    return _as_json(known) if isinstance(known, list) else class_text(known)
 
 
 def _known(value: Value | Values) -> Value | Values:

@@ -149,11 +149,15 @@ class Child(asyncio.Protocol):
         form: str,
         answer: str,
         body: bytes,
+        deadline: float,
         *,
         alone: bool,
         more: Mapping[str, Any] = NOTHING_MORE,
     ) -> Reply:
-        """Send one request and wait for its reply; ``more``: which of many models is asked."""
+        """Send one request and wait for its reply; ``more``: which of many models is asked.
+
+        TimeoutError: there is none at the deadline, a time of the loop.
+        """
         if self.gone.is_set():
             raise WorkerLostError("the worker has ended")
         number = self._next = self._next + 1
@@ -161,9 +165,11 @@ class Child(asyncio.Protocol):
         self._waiting[number] = future
         head = {"id": number, "form": form, "answer": answer, "alone": alone, **more}
         self._write(head, body)
+        timer = self._loop.call_at(deadline, _give_up, future)
         try:
             return await future
         finally:
+            timer.cancel()
             self._waiting.pop(number, None)
             self._notes.pop(number, None)
 
@@ -248,6 +254,11 @@ class Child(asyncio.Protocol):
         assert self._transport is not None
         frames, self._unsent = self._unsent, []
         self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+
+
+def _give_up(future: asyncio.Future[Reply]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
 
 
 def _reply(header: Mapping[str, Any], body: bytes, note: Mapping[str, Any] | None) -> Reply:

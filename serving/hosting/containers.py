@@ -114,7 +114,8 @@ class ContainersPool(Pool):
         found = self._containers
         stages = list(found.values()) if target_model is None else [found[target_model]]
         asked: list[tuple[str, float, int]] = []
-        with self._opened(timeout_s) as deadline:
+        with self._opened():
+            deadline = self._deadline(timeout_s)
             for number, stage in enumerate(stages, start=1):
                 accept = answer if number == len(stages) else ""
                 began_s = time.perf_counter()

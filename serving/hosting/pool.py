@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +65,19 @@ class Slot:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class _Count:
+    """How many blocks are open: those of contextlib cost a request more than what they hold."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __enter__(self) -> None:
+        self.now += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.now -= 1
+
+
 class Pool:
     """Workers that hold the same model; made, started and stopped inside one event loop.
 
@@ -87,8 +99,8 @@ class Pool:
         self.limits = limits
         self._problem: str | None = None
         self._children: list[Child] = []
-        self._open = 0
-        self._coming = 0
+        self._open = _Count()
+        self._coming = _Count()
         self._any_ready = asyncio.Event()
         # Those of ``limits.workers``, in the order of their making, and those that still leave.
         self._keepers: dict[asyncio.Task[None], Slot] = {}
@@ -178,14 +190,9 @@ class Pool:
         if self._first is not None:
             await self._first.stop()
 
-    @contextmanager
-    def expecting(self) -> Iterator[None]:
+    def expecting(self) -> _Count:
         """Announce a request that is still on its way, so that the pool does not stop before it."""
-        self._coming += 1
-        try:
-            yield
-        finally:
-            self._coming -= 1
+        return self._coming
 
     async def invoke(
         self,
@@ -201,21 +208,21 @@ class Pool:
         place of the limit of all.
         """
         assert target_model is None  # See MultiModelPool.
-        with self._opened(timeout_s) as deadline:
+        with self._opened():
+            deadline = self._deadline(timeout_s)
             return await self._answered(form, answer, body, deadline, timeout_s=timeout_s)
 
-    @contextmanager
-    def _opened(self, timeout_s: float | None = None) -> Iterator[float]:
-        """Count a request as open, within the limit; return when it has to be answered."""
-        if self._open >= self.limits.open_requests:
+    def _opened(self) -> _Count:
+        """Count a request as open, within the limit."""
+        if self._open.now >= self.limits.open_requests:
             raise BusyError(
-                f'endpoint "{self.name}" has {self._open} open requests, its limit; try again'
+                f'endpoint "{self.name}" has {self._open.now} open requests, its limit; try again'
             )
-        self._open += 1
-        try:
-            yield asyncio.get_running_loop().time() + (timeout_s or self.limits.timeout_s)
-        finally:
-            self._open -= 1
+        return self._open
+
+    def _deadline(self, timeout_s: float | None = None) -> float:
+        """Return when a request that comes now has to be answered."""
+        return asyncio.get_running_loop().time() + (timeout_s or self.limits.timeout_s)
 
     async def _answered(
         self,
@@ -234,8 +241,9 @@ class Pool:
             for attempt in range(attempts):
                 child = self._chosen(more) or await self._next_ready()
                 try:
-                    async with asyncio.timeout_at(deadline):
-                        return await child.ask(form, answer, body, alone=attempt > 0, more=more)
+                    return await child.ask(
+                        form, answer, body, deadline, alone=attempt > 0, more=more
+                    )
                 except WorkerLostError as error:
                     log.warning("endpoint=%s event=lost attempt=%d", self.name, attempt + 1)
                     if error.was_first and attempt > 0:

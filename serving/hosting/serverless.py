@@ -101,7 +101,8 @@ class ServerlessPool(Pool):
         """Have one request answered by an idle worker, or by one that is started for it."""
         assert target_model is None  # `plan` refuses many models.
         loop = asyncio.get_running_loop()
-        with self._opened(timeout_s) as deadline:
+        with self._opened():
+            deadline = self._deadline(timeout_s)
             if self._chosen(NOTHING_MORE) is not None:
                 return await self._answered(form, answer, body, deadline, timeout_s=timeout_s)
             began_s = loop.time()

@@ -75,7 +75,9 @@ class Invocations:
     @staticmethod
     def takes(scope: Scope) -> bool:
         """Whether a call is an invocation."""
-        return scope["type"] == "http" and _PATH.fullmatch(scope["path"]) is not None
+        return _ROUTE in scope or (
+            scope["type"] == "http" and _PATH.fullmatch(scope["path"]) is not None
+        )
 
     def target(self, scope: Scope) -> CaptureTarget | None:
         """Return what the tap records a call as; None when it reaches no endpoint."""
@@ -250,7 +252,10 @@ class Invocations:
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
-    return next((found.decode("latin-1") for key, found in scope["headers"] if key == name), None)
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
 
 
 def _target(route: Route, scope: Scope) -> str | None:

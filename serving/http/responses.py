@@ -20,6 +20,9 @@ from driftline.serving.resources.store import ChangedError
 
 Headers = list[tuple[bytes, bytes]]
 
+# Stands in the scope of a request whose body the listener has had whole: nothing is waited for.
+BODY_CAME = "driftline.body_came"
+
 # How long a client that finds nothing running should wait before it comes again.
 RETRY_AFTER_S = 1
 
@@ -73,23 +76,21 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, timeout_s: fl
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit:
             raise TooLargeError(f"the body has {int(value)} bytes; the limit is {limit}")
+    if BODY_CAME in scope:
+        return await _gathered(receive, limit)
     try:
         async with asyncio.timeout(timeout_s):
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body"):
-                body: bytes = message.get("body", b"")
-                _require_within(len(body), limit)
-                return body
-            return await _rest(message, receive, limit)
+            return await _gathered(receive, limit)
     except TimeoutError:
         raise BodyTimeoutError(f"the body did not come within {timeout_s:g} s") from None
 
 
-async def _rest(message: Message, receive: Receive, limit: int) -> bytes:
-    """Gather a body that comes in parts."""
+async def _gathered(receive: Receive, limit: int) -> bytes:
+    """Gather a body, which may come in parts."""
     parts: list[bytes] = []
     size = 0
     while True:
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         part = message.get("body", b"")
@@ -97,8 +98,7 @@ async def _rest(message: Message, receive: Receive, limit: int) -> bytes:
         _require_within(size, limit)
         parts.append(part)
         if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()
+            return part if len(parts) == 1 else b"".join(parts)
 
 
 def _require_within(size: int, limit: int) -> None:

@@ -90,8 +90,8 @@ class Workers:
                     await child.stop()
                 child = None
                 _, child = await describe_model(self._launch, timeout_s=START_TIMEOUT_S)
-            async with asyncio.timeout(timeout_s):
-                return await child.ask(form, answer, body, alone=True)
+            deadline = asyncio.get_running_loop().time() + timeout_s
+            return await child.ask(form, answer, body, deadline, alone=True)
         except TimeoutError:
             assert child is not None
             child.kill()

@@ -78,7 +78,8 @@ class MultiModelPool(Pool):
             When there is no such model.
         """
         assert target_model is not None  # `Route.target_model` sees to it.
-        with self._opened(timeout_s) as deadline:
+        with self._opened():
+            deadline = self._deadline(timeout_s)
             more: dict[str, Any] = {"target": target_model}
             self.files.touch(target_model)
             reply = await self._answered(form, answer, body, deadline, more)

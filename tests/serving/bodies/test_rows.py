@@ -323,7 +323,7 @@ NUMBERS = RequestRows(
     Signature(tuple(Column(name, f"feature_{name}", "double") for name in "ab")),
     is_strict=True, max_rows=10,
 )  # fmt: skip
-USUAL = st.floats(width=32) | st.integers()
+USUAL = st.floats(width=32) | st.integers() | st.integers(-(10**400), 10**400)
 ODD = st.sampled_from(["", " ", '"1"', "1_0", "١", "nan", " 2 ", "\r", "\n", "x", "0x1", "1e999"])
 
 
@@ -363,6 +363,9 @@ def test_a_row_of_numbers_in_json_is_read_as_columns_are(row):
         (b'1,"2"\n', "csv", None),
         (b"1,2\n3,4\n", "csv", None),
         (b"[[1, null]]", "json", None),
+        (b"[[1, 9007199254740993123456789]]", "json", [1.0, 9.007199254740993e24]),
+        (b"[[1, 1" + b"0" * 400 + b"]]", "json", None),
+        (b"[" * 100_000, "json", None),
         (b"[[1, true]]", "json", None),
         (b"1,2,3", "csv", None),
     ],

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import math
 import os
 import signal
 from pathlib import Path
@@ -50,7 +51,7 @@ async def ask(worker: Child | Pool, row: bytes) -> int:
     if isinstance(worker, Pool):
         reply = await worker.invoke("csv", "csv", row)
     else:
-        reply = await worker.ask("csv", "csv", row, alone=False)
+        reply = await worker.ask("csv", "csv", row, math.inf, alone=False)
     started = int(float(reply.body))
     assert is_running(started)
     return started
@@ -131,7 +132,8 @@ def test_requests_of_one_turn_are_sent_together_and_each_gets_its_reply():
         child, sent = Child(), Sent()
         child.connection_made(sent)
         asks = [
-            asyncio.create_task(child.ask("csv", "csv", b"%d" % at, alone=False)) for at in (1, 2)
+            asyncio.create_task(child.ask("csv", "csv", b"%d" % at, math.inf, alone=False))
+            for at in (1, 2)
         ]
         while not sent.writes:
             await asyncio.sleep(0)
@@ -142,3 +144,22 @@ def test_requests_of_one_turn_are_sent_together_and_each_gets_its_reply():
         return [reply.body for reply in await asyncio.gather(*asks)], len(sent.writes)
 
     assert asyncio.run(asked()) == ([b"11", b"22"], 1)
+
+
+def test_who_asks_gives_up_at_the_deadline_and_a_later_reply_is_nobodys():
+    async def asked():
+        child, sent = Child(), Sent()
+        child.connection_made(sent)
+        loop = asyncio.get_running_loop()
+        with pytest.raises(TimeoutError):
+            await child.ask("csv", "csv", b"1", loop.time(), alone=False)
+        waiting = child.waiting_count
+        in_time = asyncio.create_task(child.ask("csv", "csv", b"2", loop.time() + 60, alone=False))
+        while len(sent.writes) < 2:
+            await asyncio.sleep(0)
+        frames = [frame for write in sent.writes for frame in FrameReader().feed(write)]
+        for header, body in frames:
+            child.data_received(pack({"id": header["id"], "status": 200, "type": "text/csv"}, body))
+        return waiting, (await in_time).body
+
+    assert asyncio.run(asked()) == (0, b"2")

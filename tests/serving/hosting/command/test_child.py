@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import shutil
 import signal
@@ -65,7 +66,7 @@ async def with_child(launch, act, prints=None):
 
 
 def ask(child, body, form="text/csv", answer="*/*"):
-    return child.ask(form, answer, body, alone=False)
+    return child.ask(form, answer, body, math.inf, alone=False)
 
 
 def test_a_command_finds_what_the_contract_says_and_no_setting_of_ours(
@@ -156,15 +157,15 @@ def test_nothing_is_left_of_it_however_it_ends(how, mode, launch, until):
 
 def test_nothing_is_left_of_it_when_the_server_is_killed(launch, tmp_path, until):
     script = (
-        "import asyncio, json, sys, threading\n"
+        "import asyncio, json, math, sys, threading\n"
         "from driftline.serving.hosting.child import Launch\n"
         "from driftline.serving.hosting.pool import describe_model\n"
         "async def act():\n"
         "    given = json.loads(sys.argv[1])\n"
         "    launch = Launch(**{**given, 'command': tuple(given['command'])})\n"
         "    _, child = await describe_model(launch, timeout_s=60)\n"
-        "    daemon = await child.ask('text/csv', '', b'fork', alone=False)\n"
-        "    who = await child.ask('text/csv', '', b'who', alone=False)\n"
+        "    daemon = await child.ask('text/csv', '', b'fork', math.inf, alone=False)\n"
+        "    who = await child.ask('text/csv', '', b'who', math.inf, alone=False)\n"
         "    pids = [child.process_id, json.loads(who.body)['pid'], int(daemon.body)]\n"
         "    print(json.dumps(pids), flush=True)\n"
         "    await asyncio.Event().wait()\n"
