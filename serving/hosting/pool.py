@@ -303,10 +303,13 @@ class Pool:
             started = loop.time()
             try:
                 child = await self._loaded()
-            except (DriftlineError, OSError) as error:
+            except Exception as error:
                 self._problem = str(error)
-                log.error("endpoint=%s slot=%d event=not-started error=%s", name, number, error)
-                if isinstance(error, LoadError):
+                # A fault of ours is final, too: who starts the pool would wait for it for ever.
+                is_ours = not isinstance(error, DriftlineError | OSError)
+                text = "endpoint=%s slot=%d event=not-started error=%s"
+                log.error(text, name, number, error, exc_info=is_ours)
+                if is_ours or isinstance(error, LoadError):
                     if not first.done():
                         first.set_exception(error)
                     return

@@ -209,3 +209,17 @@ def test_a_model_that_is_too_slow_to_load_is_given_up(slow):
             await describe_model(slow, timeout_s=0)
 
     asyncio.run(act())
+
+
+def test_a_fault_of_ours_while_a_worker_starts_ends_the_wait_for_it(slow, monkeypatch, caplog):
+    async def start() -> Child:
+        raise KeyError("no such thing")
+
+    monkeypatch.setattr(Child, "start", start)
+    pool = Pool("slow", slow, Limits())
+
+    with pytest.raises(KeyError, match="no such thing"):
+        asyncio.run(asyncio.wait_for(pool.start(), 10))
+
+    (record,) = [one for one in caplog.records if "event=not-started" in one.message]
+    assert record.exc_info is not None
