@@ -23,17 +23,25 @@ Shape = NDArray[np.float64]
 
 
 def shape_of(cells: Cells, reference: Counts, window: Counts) -> Shape:
-    """Lay both sides of one column on the same few bars."""
+    """Lay both sides of one column on the same few bars, shape (2, bars), reference first."""
+    return bars_of(cells, reference, window)[0]
+
+
+def bars_of(cells: Cells, reference: Counts, window: Counts) -> tuple[Shape, Shape]:
+    """Lay both sides on bars as `shape_of` does, and say where bars of numbers meet.
+
+    The borders have shape (bars + 1,); bars of single values and of texts have none.
+    """
     sides = np.stack([reference, window]).astype(np.float64)
     shares = sides / np.maximum(sides.sum(axis=1, keepdims=True), 1.0)
     own = shares[:, : cells.size - 2]
     if not sides[0].sum() or cells.type == "timestamp" or own.shape[1] <= 1:
-        return np.zeros((2, 0))
+        return np.zeros((2, 0)), np.zeros(0)
     if not cells.is_number:
         named = np.arange(own.shape[1]) < len(cells.levels)
-        return narrow(own[:, named | own.any(axis=0)], LEVEL_BARS, ordered=False)
+        return narrow(own[:, named | own.any(axis=0)], LEVEL_BARS, ordered=False), np.zeros(0)
     few = _values(cells, own)
-    return own[:, few] if few is not None else _stretches(cells, own)
+    return (own[:, few], np.zeros(0)) if few is not None else _stretches(cells, own)
 
 
 def narrow(shares: Shape, bars: int, *, ordered: bool) -> Shape:
@@ -68,7 +76,7 @@ def _values(cells: Cells, own: Shape) -> list[int] | None:
     return found
 
 
-def _stretches(cells: Cells, own: Shape) -> Shape:
+def _stretches(cells: Cells, own: Shape) -> tuple[Shape, Shape]:
     """Spread each cell's rows evenly over its width, and cut that into equal stretches."""
     edges = np.asarray(cells.edges, dtype=np.float64)
     if cells.type == "int64":  # A whole number takes the room up to the next one.
@@ -77,12 +85,12 @@ def _stretches(cells: Cells, own: Shape) -> Shape:
     below = np.cumsum(own, axis=1)[:, : len(edges)]
     borders = _borders(cells, edges, below[0] - below[0][0])
     if not len(borders):
-        return np.zeros((2, 0))
+        return np.zeros((2, 0)), borders
     found = np.stack([np.diff(np.interp(borders, edges, side)) for side in below])
     found[:, 0] += [np.interp(borders[0], edges, side) for side in below]
     found[:, -1] = own.sum(axis=1) - found[:, :-1].sum(axis=1)
-    inside_bounds: Shape = np.clip(found, 0.0, 1.0)
-    return inside_bounds
+    is_wide = np.diff(borders).min() > 0
+    return np.clip(found, 0.0, 1.0), borders if is_wide else np.zeros(0)
 
 
 def _borders(cells: Cells, edges: Shape, inside: Shape) -> Shape:

@@ -100,7 +100,7 @@ REFRESH_MS = 30_000
 """An open page asks again so often: two requests a minute."""
 
 PLACES = (
-    ("Fleet", "/"),
+    ("Fleet", "/ /endpoints /monitors"),
     ("Alerts", " ".join(PLACE_TABS["Alerts"].values())),
     ("Jobs", "/jobs"),
     ("Setup", "/setup /baselines /audit"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -10,12 +11,15 @@ from driftline.dashboard.charts import canvas
 from driftline.dashboard.words import number, percent
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.results.metric import MetricResult
+from driftline.stats.intervals import wilson_of_each
 
 ALLOWED_GROUND = "rgba(0,158,115,0.13)"
 CHOSEN_GROUND = "rgba(213,94,0,0.10)"
 LANE = 0.2
 """Reference above, window below the middle of their row, so that intervals never overlap."""
 FOREST_LANE = 0.17
+TICKS = 8
+"""Of an axis of bars, more or less."""
 
 
 def comparison_figure(comparison: Comparison) -> canvas.Figure:
@@ -47,30 +51,74 @@ def comparison_figure(comparison: Comparison) -> canvas.Figure:
     return {"data": _bars_and_diamonds(reference, window, text, 100), "layout": drawn}
 
 
-def density_figure(comparison: Comparison) -> canvas.Figure:
-    """Draw both sides over each other: numbers in bars of equal width, others value by value."""
-    first, second = (100 * side for side in comparison.shape)
-    is_number = len(first) > 0
-    places: object = np.arange(len(first), dtype=np.float64)
-    if not is_number:
-        first, second = 100 * comparison.reference, 100 * comparison.window
-        places = [canvas.short(label) for label in comparison.labels]
-    sides = [
-        canvas.lines(places, shares, line={"width": 2, "color": colour, "shape": "hvh"}, name=name,
-                     fill="tozeroy", hoverinfo="y+name")
-        for name, shares, colour in (
-            ("first", first, canvas.REFERENCE), ("second", second, canvas.WINDOW)
+def is_dense(comparison: Comparison) -> bool:
+    """Whether a feature is drawn in bars of equal width: numbers, many of them.
+
+    A set that is no stretch of numbers, such as missing values, is in none of these bars.
+    """
+    moved = comparison.moved.any()
+    return len(comparison.borders) > 0 and bool(comparison.moved_shape.any() or not moved)
+
+
+def density_figure(
+    comparison: Comparison, names: tuple[str, str] = ("reference", "window")
+) -> canvas.Figure:
+    """Draw both sides over each other: numbers in bars of equal width, others value by value.
+
+    The second side has its 95% intervals (Wilson). What lies beyond is in the outermost bars.
+    """
+    found, is_number = comparison, len(comparison.borders) > 0
+    if is_number:
+        first, second = found.shape
+        low, high = wilson_of_each(second * found.window_rows, found.window_rows).T
+        labels = tuple(f"{number(a)} to {number(b)}" for a, b in pairwise(found.borders))
+    else:
+        first, second, labels = found.reference, found.window, found.labels
+        low, high = found.window_low, found.window_high
+    text = [
+        f"{canvas.safe(label)}<br>{names[0]} {percent(then)}<br>"
+        f"{names[1]} {percent(now)} ({percent(a)}–{percent(b)})"
+        for label, then, now, a, b in zip(labels, first, second, low, high, strict=True)
+    ]
+    # Bar k lies from k - 0.5 to k + 0.5.
+    ends = np.arange(len(labels) + 1) - 0.5
+    areas = [
+        canvas.lines(ends, 100 * np.append(side, side[-1:]), name=name, fill="tozeroy",
+                     line={"width": 2, "color": colour, "shape": "hv"})
+        for name, side, colour in zip(
+            names, (first, second), (canvas.REFERENCE, canvas.WINDOW), strict=True
         )
     ]  # fmt: skip
+    spans = canvas.markers(
+        np.arange(len(labels)), 100 * second, "circle", canvas.WINDOW, 3, hovertext=text,
+        error_y=canvas.interval(100 * low, 100 * high, 100 * second, canvas.WINDOW),
+        hoverinfo="text", name=f"{names[1]}, 95%",
+    )  # fmt: skip
     drawn = canvas.layout(
         240, 52, 12, 8, 40,
         xaxis=canvas.axis(
-            "lowest to highest values, bars of equal width" if is_number else "",
-            showticklabels=not is_number, showgrid=False, automargin=True,
+            "the outermost bars hold all beyond" if is_number else "", showgrid=False,
+            automargin=True, range=[-0.5, len(labels) - 0.5], tickmode="array",
+            **_border_ticks(found.borders) if is_number else _label_ticks(labels),
         ),
         yaxis=canvas.axis("share of rows", ticksuffix="%", rangemode="tozero", nticks=5),
+        shapes=[
+            canvas.rectangle(CHOSEN_GROUND, x0=float(place) - 0.5, x1=float(place) + 0.5)
+            for place in np.flatnonzero(found.moved_shape if is_number else found.moved)
+        ],
     )  # fmt: skip
-    return {"data": sides, "layout": drawn}
+    return {"data": [*areas, spans], "layout": drawn}
+
+
+def _label_ticks(labels: Sequence[str]) -> canvas.Figure:
+    return {"tickvals": [*range(len(labels))], "ticktext": [*map(canvas.short, labels)]}
+
+
+def _border_ticks(borders: np.ndarray) -> canvas.Figure:
+    """Label some of the places where bars meet, evenly."""
+    at = range(0, len(borders), max(1, (len(borders) - 1) // TICKS))
+    return {"tickvals": [place - 0.5 for place in at],
+            "ticktext": [number(float(borders[place])) for place in at]}  # fmt: skip
 
 
 def forest_figure(

@@ -86,7 +86,7 @@ def _column(view: ComparedView, one: ColumnPair) -> html.Section:
     words = f"{found.feature}: {first} ({plural(found.reference_rows, 'row')}) beside {second} "
     words += f"({plural(found.window_rows, 'row')}); {found.labels[one.at]} differs most"
     drawn = ui.figure(
-        "densities", density_figure(found), words, range(len(found.labels)),
+        "densities", density_figure(found, ("first", "second")), words, range(len(found.labels)),
         {
             "Values": lambda at: found.labels[at],
             "First": lambda at: float(found.reference[at]),

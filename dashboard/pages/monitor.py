@@ -10,6 +10,7 @@ import numpy as np
 from dash import html
 
 from driftline.dashboard.address import column_link, monitor_link
+from driftline.dashboard.charts.intervals import is_dense
 from driftline.dashboard.charts.timeline import timeline_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
@@ -353,17 +354,13 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
         why = ui.empty(lack or "There are no shares to compare for this feature.")
         return ui.panel(title, [why, *sentences, *further])
     summary = _summary(feature, listed)
+    rows = f"window, {plural(comparison.window_rows, 'row')}{_now(view, comparison)}"
+    is_area = is_dense(comparison)
     signs = ui.legend(
-        ui.keyed(
-            html.Span(className="key reference"),
-            f"reference, {plural(comparison.reference_rows, 'row')}",
-        ),
-        ui.glyph(
-            "◆", "window-text",
-            f"window, {plural(comparison.window_rows, 'row')}{_now(view, comparison)}",
-        ),
+        ui.swatch("reference", f"reference, {plural(comparison.reference_rows, 'row')}"),
+        ui.swatch("window-bar", rows) if is_area else ui.glyph("◆", "window-text", rows),
         html.Span("lines are 95% intervals"),
-    )  # fmt: skip
+    )
     parts = [windows.comparison_of(comparison, summary), *sentences, *further]
     return ui.panel(title, parts, note=signs)
 

@@ -23,7 +23,7 @@ from driftline.dashboard.address import (
     monitor_link,
     rows_link,
 )
-from driftline.dashboard.charts.intervals import comparison_figure
+from driftline.dashboard.charts.intervals import comparison_figure, density_figure, is_dense
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_table
@@ -258,7 +258,7 @@ def comparison_of(comparison: Comparison, words: str) -> html.Figure:
     }  # fmt: skip
     columns: dict[str, Callable[[int], float | str | None]] = {"Values": lambda at: one.labels[at]}
     columns |= {name: partial(entry, values) for name, values in sides.items()}
-    drawn = comparison_figure(one)
+    drawn = density_figure(one) if is_dense(one) else comparison_figure(one)
     return ui.figure("comparison", drawn, words, range(len(one.labels)), columns)
 
 

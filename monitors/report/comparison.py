@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import Operator, Predicate, number_text
 from driftline.baseline.profile import Profile
-from driftline.baseline.shape import shape_of
+from driftline.baseline.shape import bars_of
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.stats.intervals import wilson_of_each
 
@@ -41,7 +41,8 @@ class Comparison:
     Arrays have shape (bars,). ``*_low`` and ``*_high`` are 95% Wilson intervals. ``moved`` marks
     the bars that make up the set which the verdict names. ``ordered`` says that the labels are
     stretches of numbers, in order. ``shape`` holds the shares of both sides in bars of equal width,
-    shape (2, bars), reference first: see `shape_of`.
+    shape (2, bars), reference first, ``borders`` where bars of numbers meet: see `bars_of`.
+    ``moved_shape`` marks those that hold some of the set, shape (bars,).
     """
 
     feature: str
@@ -57,6 +58,8 @@ class Comparison:
     window_rows: int
     ordered: bool
     shape: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
+    borders: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    moved_shape: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
 
 def lay_beside(
@@ -93,6 +96,7 @@ def compare(
     ]
     totals = [int(side.sum()) for side in (reference, window)]
     spans = [wilson_of_each(side, total) for side, total in zip(sides, totals, strict=True)]
+    shape, borders = bars_of(cells, reference, window)
     return Comparison(
         feature=cells.column,
         labels=tuple(label for label, _ in groups),
@@ -106,7 +110,9 @@ def compare(
         reference_rows=totals[0],
         window_rows=totals[1],
         ordered=cells.is_number,
-        shape=shape_of(cells, reference, window),
+        shape=shape,
+        borders=borders,
+        moved_shape=_bars_with(cells, inside, borders),
     )
 
 
@@ -141,6 +147,19 @@ def _members(cells: Cells, moved: Predicate | None) -> NDArray[np.bool_]:
         sets = cells.scan(np.eye(cells.size, dtype=np.int64))
         inside = sets[:, cells.predicates.index(moved)] > 0
     return inside
+
+
+def _bars_with(
+    cells: Cells, inside: NDArray[np.bool_], borders: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Mark the bars of numbers that marked cells reach into; the outermost hold all beyond."""
+    if not len(borders):
+        return np.zeros(0, dtype=bool)
+    edges = np.concatenate([[-np.inf], cells.edges, [np.inf]])
+    marked = np.flatnonzero(inside[: len(edges) - 1])
+    ends = np.concatenate([[-np.inf], borders[1:-1], [np.inf]])
+    reach = (edges[marked] < ends[1:, None]) & (edges[marked + 1] > ends[:-1, None])
+    return np.asarray(reach.any(axis=1))
 
 
 def _text_members(cells: Cells, moved: Predicate) -> NDArray[np.bool_]:

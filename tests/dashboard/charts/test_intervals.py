@@ -1,0 +1,77 @@
+"""Figures of one window's numbers: against counting the values themselves."""
+
+import numpy as np
+import plotly.graph_objects as go
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.cells import number_cells
+from driftline.baseline.predicate import Predicate
+from driftline.dashboard.charts.intervals import density_figure, is_dense
+from driftline.monitors.report.comparison import compare
+from driftline.stats.intervals import wilson
+
+RNG = np.random.default_rng(20131118)
+VALUES = RNG.normal(50, 15, 20_000)
+
+
+def compared(window, moved=None, values=VALUES):
+    distinct, weights = np.unique(values, return_counts=True)
+    cells = number_cells("temp", "double", distinct, weights)
+    return compare(cells, cells.count(pa.array(values)), cells.count(pa.array(window)), moved=moved)
+
+
+def test_numbers_are_drawn_in_bars_of_equal_width_between_their_borders():
+    found = compared(VALUES[:1_000] + 20)
+
+    reference, window, spans = go.Figure(density_figure(found)).data
+    shown = np.histogram(VALUES, found.borders)[0] / len(VALUES)
+
+    assert np.ptp(np.diff(found.borders)) < 1e-9
+    assert reference.x[0] == -0.5
+    assert reference.x[-1] == len(found.borders) - 1.5
+    # Inside; the outermost hold all beyond, and cells are even inside.
+    assert np.asarray(reference.y)[1:-2] == pytest.approx(100 * shown[1:-1], abs=1.5)
+    assert np.asarray(window.y)[:-1] == pytest.approx(np.asarray(spans.y))
+    at = int(np.argmax(spans.y))
+    high = 100 * wilson(spans.y[at] * 10, 1_000)[1]
+    assert spans.y[at] + spans.error_y.array[at] == pytest.approx(high)
+
+
+def test_ticks_stand_where_bars_meet():
+    found = compared(VALUES)
+
+    axis = density_figure(found)["layout"]["xaxis"]
+
+    for at, text in zip(axis["tickvals"], axis["ticktext"], strict=True):
+        assert float(text) == pytest.approx(found.borders[int(at + 0.5)], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("moved", "share"),
+    [(Predicate("temp", "lt", 20.0), 0.02), (Predicate("temp", "ge", 80.0), 0.02)],
+)
+def test_bars_that_hold_some_of_the_set_are_shaded(moved, share):
+    found = compared(VALUES, moved)
+
+    shaded = {shape["x0"] for shape in density_figure(found)["layout"]["shapes"]}
+
+    beyond = found.borders < 20 if moved.op == "lt" else found.borders > 80
+    assert found.reference[found.moved].sum() == pytest.approx(share, abs=0.02)
+    assert len(shaded) in (beyond.sum(), beyond.sum() + 1, beyond.sum() + 2)
+    assert (-0.5 in shaded) == (moved.op == "lt")
+
+
+def test_missing_values_are_drawn_by_value():
+    found = compared([*VALUES[:500], *[None] * 500], Predicate("temp", "null", None))
+
+    assert found.moved.any()
+    assert not is_dense(found)
+    assert is_dense(compared(VALUES))
+
+
+def test_a_column_of_one_value_is_drawn_by_value():
+    found = compared(np.full(100, 7.0), values=np.full(1_000, 7.0))
+
+    assert not is_dense(found)
+    assert density_figure(found)["layout"]["xaxis"]["ticktext"] == [*found.labels]
