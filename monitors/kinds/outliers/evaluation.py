@@ -64,7 +64,7 @@ NEW_TEXTS = (
     "texts that the reference never had, which alone make a row odd but, beside so few rows of the "
     "reference, not always an outlier: "
 )
-NO_VALUES = "nothing was judged: no column has a value"
+NO_VALUES = "nothing was judged: no column has a value in these rows and in the reference"
 METRIC = "outlier_share"
 CHECK, ABOVE = "outlier_share_check", "GreaterThanThreshold"
 NAMED = 3
@@ -144,7 +144,7 @@ def _metric(verdict: ShareVerdict, rows: int) -> MetricResult:
 
 
 def _idle(baseline: Baseline, reading: OutlierReading) -> dict[str, str]:
-    """Return the columns without a value in any row, where that is no chance, and why."""
+    """Return the columns without a value on either side, where that is no chance, and why."""
     profile, unseen = baseline.profile, reading.unseen
     assert profile is not None  # The scorer was made of it.
     found = {}
@@ -155,11 +155,18 @@ def _idle(baseline: Baseline, reading: OutlierReading) -> dict[str, str]:
         # Values of another type are no chance.
         if unseen.unfit[name] or not may_lack(held, int(counts.sum()), unseen.rows[name]):
             found[name] = why
+    for name, rows in unseen.rows.items():
+        counts = profile.columns[name].cell_counts
+        values = rows - unseen.empty[name] - unseen.unfit[name]
+        if not values or counts is None or counts[:-2].any():
+            continue
+        if not may_lack(values, rows, int(counts.sum())):
+            found[name] = "the reference has no value of it"
     return found
 
 
 def _without_values(idle: Mapping[str, str]) -> Iterator[MetricResult]:
-    """Yield a line without a value of each column that no row has a value of."""
+    """Yield a line without a value of each column that no row of either side has a value of."""
     for name, why in idle.items():
         yield MetricResult(METRIC, None, operator=ABOVE, label=name, note=f"{UNDEFINED}{why}")
 

@@ -185,6 +185,19 @@ def test_a_column_without_a_value_in_any_row_is_not_judged(
     assert f"delay: outlier_share ({why})" in report.summary
 
 
+@pytest.mark.parametrize("value", [2.5, "late"])
+def test_a_column_that_the_reference_has_no_value_of_is_not_judged(value: object) -> None:
+    known = Baseline.fit(trips(5_000, seed=1).assign(delay=None))
+    few = [value] + [None] * 499
+
+    report = dl.check(trips(500, seed=9).assign(delay=value), known, kind="outliers")
+
+    assert "delay: outlier_share (the reference has no value of it)" in report.summary
+    assert report.passed
+    for window in (trips(500, seed=9).assign(delay=None), trips(500, seed=9).assign(delay=few)):
+        assert not dl.check(window, known, kind="outliers").unjudged
+
+
 def test_a_column_that_few_rows_have_is_not_named_where_few_rows_lack_it() -> None:
     frame = trips(8_000, seed=1)
     frame["note"] = [1.5 if at % 100 == 0 else None for at in range(8_000)]
@@ -201,7 +214,9 @@ def test_rows_of_which_no_column_has_a_value_are_no_pass() -> None:
     report = dl.check(frame.assign(delay=None), Baseline.fit(frame), kind="outliers")
 
     assert not report.passed and not report.decided
-    assert report.summary == "5,000 rows; nothing was judged: no column has a value"
+    assert report.summary == (
+        "5,000 rows; nothing was judged: no column has a value in these rows and in the reference"
+    )
 
 
 def test_texts_that_the_reference_never_had_are_named(baseline: Baseline) -> None:
