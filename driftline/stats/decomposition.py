@@ -320,6 +320,31 @@ def _is_same(parts: Parts, whole: Whole) -> Bools:
     return np.asarray(is_level | ((beside > 0) & (beside >= SAME * (rest + met))))
 
 
+def gone(parts: Parts, whole: Whole) -> Bools:
+    """Return which segments explain a change by having no row left, all others as they were.
+
+    Parameters
+    ----------
+    parts, whole
+        The segments, and what is looked at.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (S,); the chance of a false one among all that the reference has is `FALSE_GROWTH`.
+    """
+    known, met = parts.reference_rows, parts.reference_matching
+    beside = np.maximum(whole.reference_rows - known, TINY)
+    lost = whole.rows * parts.reference_share
+    explained = lost * ((whole.reference_matching - met) / beside - met / np.maximum(known, TINY))
+    explained = -explained if whole.is_loss else explained
+    change, tried = whole.change, max(int((known > 0).sum()), 1)
+    found = (parts.rows == 0) & (known > 0) & (explained >= GROWTH * change)
+    found &= (explained <= change / GROWTH) & (change > 0) & ~_is_same(parts, whole)
+    found &= lost / whole.design_effect >= math.log(tried / FALSE_GROWTH)
+    return np.asarray(found)
+
+
 def grown(held: Held, parts: Parts, whole: Whole, tried: int) -> Bools:
     """Return which segments explain a change by having grown, with the rates as they were.
 

@@ -106,6 +106,8 @@ class Segment:
         rows, change = f"{percent(self.share_of_rows)} of all rows", self.change
         if change is None:
             return f"{self.words} holds {percent(self.share_of_culprits)} of them ({rows})"
+        if change.grew_from is not None and not self.share_of_rows:
+            return f"because {self.words} is gone ({percent(change.grew_from)} of rows before)"
         if change.grew_from is not None:
             verb = "grew" if self.share_of_rows > change.grew_from else "shrank"
             span = f"from {percent(change.grew_from)} to {percent(self.share_of_rows)}"

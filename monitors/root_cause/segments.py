@@ -38,6 +38,7 @@ from driftline.monitors.root_cause.segment_counts import Asked, count_segments, 
 from driftline.stats.decomposition import (
     FALSE_PAIR,
     FALSE_SINGLE,
+    GROWTH,
     HALF,
     LIFT,
     MIN_ROWS,
@@ -50,6 +51,7 @@ from driftline.stats.decomposition import (
     Whole,
     best_evidence,
     divergence,
+    gone,
     grown,
     measure,
     mixed,
@@ -147,7 +149,7 @@ class _Search:
     def __init__(
         self, columns: Sequence[CodedColumn], asked: Sequence[Asked], at_fault: frozenset[str]
     ) -> None:
-        self.columns, self.asked = columns, asked
+        self.columns, self.asked, self.at_fault = columns, asked, at_fault
         sizes = [column.low.size for column in columns]
         self.column = np.repeat(np.arange(len(columns)), sizes)  # Of each segment, shape (S,).
         self.place = np.concatenate([np.arange(size) for size in sizes] or [np.zeros(0, np.int64)])
@@ -176,6 +178,11 @@ class _Search:
         if whole.change <= 0 or whole.matching in (0, whole.rows):
             return Named()
         is_own = np.isin(self.name, asked.own)
+        lost = np.flatnonzero(gone(parts, whole) & ~is_own & ~self.is_number)
+        lost = lost[np.argsort(-parts.reference_share[lost], kind="stable")]
+        for segment in lost.tolist():
+            if self._is_alone_gone(segment, parts, whole):
+                return self._gone(segment, parts, whole)
         chosen = np.flatnonzero(
             self.allowed & ~is_own & (parts.rows > 0) & (parts.rows < whole.rows)
         )
@@ -205,6 +212,39 @@ class _Search:
         if best is not None:
             return Named(_segment(best, self._conditions(best), asked))
         return self._growth(chosen, held, parts, asked)
+
+    def _is_alone_gone(self, segment: int, parts: Parts, whole: Whole) -> bool:
+        """Return whether a level that is gone is told of itself, no other one gone beside it.
+
+        A day has no rows of the other weekdays, and values that the reference lacks may be the
+        level's rows by another name.
+        """
+        column = self.columns[self.column[segment]]
+        is_new = (column.home == NEW) | (column.reference_counts[column.home] == 0)
+        is_gone = (self.column == self.column[segment]) & (parts.rows == 0)
+        share = parts.reference_share[segment]
+        others = np.nansum(parts.reference_share[is_gone]) - share
+        others += column.counts[is_new].sum() / whole.rows
+        return bool(column.name in self.at_fault and others <= (1 - GROWTH) * share)
+
+    def _gone(self, segment: int, parts: Parts, whole: Whole) -> Named:
+        """Put in words that a level has no rows any more."""
+        known, met = (
+            float(one[segment]) for one in (parts.reference_rows, parts.reference_matching)
+        )
+        change = SegmentChange(
+            share=1.0,
+            before=met / known,
+            now=0.0,
+            before_elsewhere=(whole.reference_matching - met) / (whole.reference_rows - known),
+            now_elsewhere=whole.matching / whole.rows,
+            is_loss=whole.is_loss,
+            grew_from=float(parts.reference_share[segment]),
+        )
+        one = self._condition(segment)
+        is_level = one.op == "eq" and isinstance(one.value, str)
+        level, conditions = (str(one.value), ()) if is_level else (one.phrase, (one,))
+        return Named(Segment(one.column, level, 0.0, 0.0, conditions, change), is_mix=True)
 
     def _union(
         self,

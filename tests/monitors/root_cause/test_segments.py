@@ -151,6 +151,56 @@ def test_a_segment_whose_rows_grew_is_told_as_growth(reference: Baseline) -> Non
     assert found.cause.endswith(f', because hotel = "resort" {grew}, nothing changed within it')
 
 
+def coasts(seed: int, rows: int) -> pd.DataFrame:
+    """Bookings of a third hotel, too."""
+    rng = np.random.default_rng(seed)
+    found = hotels(rng, rows)
+    is_coast = (found.hotel == "city") & (rng.random(rows) < 0.3)
+    return found.assign(hotel=np.where(is_coast, "coast", found.hotel))
+
+
+def test_a_change_by_a_level_that_is_gone_is_told_as_that() -> None:
+    """No booking of the resort, where children were lacking; all others as before."""
+    baseline = Baseline.fit(coasts(1, ROWS))
+    rows = coasts(9, 6_000)
+    rows = rows[rows.hotel != "resort"]
+    late = rows.assign(lead=np.where(rows.meal == "HB", 400.0, rows.lead))
+
+    found, both = (named(check(one, baseline), "children") for one in (rows, late))
+
+    before = percent(reference_share(baseline, "hotel", "resort"))
+    assert found.cause.endswith(f', because hotel = "resort" is gone ({before} of rows before)')
+    assert found.segment.change.before == pytest.approx(0.3, abs=0.02)
+    assert both.cause == found.cause
+    assert str(place(check(late, baseline), "lead")).startswith("all of the increase where meal")
+
+
+def test_a_level_under_another_name_explains_no_change(reference: Baseline) -> None:
+    rows = hotels(np.random.default_rng(9), 6_000)
+    lacked = rows.children.isna() & (rows.hotel == "resort")
+    mended = np.random.default_rng(10).random(6_000) < 0.93
+    rows["children"] = rows.children.mask(lacked & mended, 1.0)
+    rows["hotel"] = rows.hotel.replace("resort", "RESORT")
+
+    segment = place(check(rows, reference), "children")
+
+    assert segment is None or segment.change.grew_from is None
+
+
+def test_one_of_several_levels_that_are_gone_explains_no_change() -> None:
+    """Half of the partners, among them one whose bookings lack children: so a day its weekdays."""
+
+    def sold(seed: int, rows: int) -> pd.DataFrame:
+        found = hotels(np.random.default_rng(seed), rows)
+        lacking = np.arange(rows) % np.where(found.partner == "h", 2, 50) == 0
+        return found.assign(children=found.adr.mask(lacking))
+
+    rows = sold(2, 8_000)
+    few = rows[rows.partner.isin(list("abcd"))]
+
+    assert named(check(few, Baseline.fit(sold(1, ROWS))), "children").segment is None
+
+
 def test_a_segment_that_follows_from_the_column_is_no_explanation(reference: Baseline) -> None:
     """Agent 250 sells directly, and nobody else does: that holds whatever else happens."""
     rng = np.random.default_rng(10)
