@@ -20,6 +20,7 @@ from driftline.monitors.day_test.day_test import DayFinding
 from driftline.monitors.drift_test.drift import ColumnDrift, LevelChange
 from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE, Standstill
+from driftline.monitors.kinds.data_quality.new_numbers_check import has_rare_values, is_default
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.monitors.results.violation import (
     DAY_CHECK,
@@ -201,8 +202,14 @@ def domain_draft(
     reference: ColumnProfile | None,
     drift: ColumnDrift | None,
     alpha: float,
+    *,
+    is_seasoned: bool,
 ) -> Draft | None:
-    """Demand that so many of the texts are among the known ones."""
+    """Demand that so many of the texts are among the known ones.
+
+    One new text that comes often is told of a reference of all seasons without rare texts,
+    whatever the column's own weeks differ by: none of them had it.
+    """
     fitting = profile.present_count - profile.unfit_count
     if constraint.domains is None or fitting == 0 or profile.is_number:
         return None
@@ -221,6 +228,10 @@ def domain_draft(
             int(np.sum(reference.levels.counts == 1)), reference.present_count,
             1 - ratio, fitting, alpha,
         )  # fmt: skip
+    if is_seasoned and reference is not None and reference.levels.is_exact:
+        new = ~inside.to_numpy(zero_copy_only=False)
+        is_told = is_default(profile.levels.counts, new)
+        surprising = surprising or (is_told and not has_rare_values(reference.levels.counts))
     if observed and not surprising:
         # The list that the reference happened to show is no promise: a rare value comes for the
         # first time some day.

@@ -55,6 +55,7 @@ from driftline.monitors.kinds.data_quality.flatline_check import (
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft
 from driftline.signature import Column, Signature
+from driftline.stats.calendar_regression import SEASON_DAYS
 
 EXTRA_COLUMNS = "Extra columns"
 
@@ -102,6 +103,11 @@ class _Work:
     notes: dict[str, str] = field(default_factory=dict)
     remedies: dict[str, str] = field(default_factory=dict)
     alpha: float = 1.0
+
+    @property
+    def seasoned(self) -> frozenset[str]:
+        """The columns whose reference has all seasons."""
+        return self.blocks.spanning(SEASON_DAYS) if self.blocks else frozenset()
 
     def take(self, decision: DriftTestResult) -> None:
         """Note what was decided on the columns' distributions."""
@@ -311,7 +317,15 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
         else completeness_draft(
             constraint, profile, known, drift, work.alpha, gone=is_gone(work.blocks, profile)
         ),
-        domain_draft(constraint, config, profile, known, drift, work.alpha),
+        domain_draft(
+            constraint,
+            config,
+            profile,
+            known,
+            drift,
+            work.alpha,
+            is_seasoned=name in work.seasoned,
+        ),
         origin_draft(column, config, profile, known),
     ]
     if drafts[0] is not None:

@@ -30,6 +30,8 @@ MEAN_COUNT, RARE_COUNT, RARE_SHARE = 100, 5, 0.01
 # this share and so many rows.
 LEAST_NEW, LEAST_SHARE = 5, 0.05
 FEW_SHARE, FEW_ROWS = 0.1, 30
+# Or one alone, as often as only a default value or a renamed one comes.
+ONE_SHARE, ONE_ROWS = 0.05, 10
 # And so many rows of another unit.
 UNIT_ROWS, UNIT_SHARE = 20, 0.01
 NEW_NUMBERS_CHECK = "new_numbers_check"
@@ -57,7 +59,7 @@ def new_numbers_drafts(
         share = _share(own.numbers, new)
         many = np.count_nonzero(new) >= LEAST_NEW and share >= LEAST_SHARE
         often = own.numbers.counts[new].sum() >= FEW_ROWS and share >= FEW_SHARE
-        if unit is not None or many or often:
+        if unit is not None or many or often or is_default(own.numbers.counts, new):
             drafts.append(_draft(name, new, own.numbers, usual.numbers, context, unit))
     return drafts
 
@@ -94,12 +96,23 @@ def between_usual(window: NumberCounts, reference: NumberCounts) -> NDArray[np.b
     if not LEAST_VALUES <= len(values) <= MOST_VALUES:
         return none
     often = counts >= RARE_COUNT
-    if counts.mean() < MEAN_COUNT or counts[~often].sum() > RARE_SHARE * counts.sum():
+    if counts.mean() < MEAN_COUNT or has_rare_values(counts):
         return none
     places = np.searchsorted(values, window.values)
     inside = (places > 0) & (places < len(values))
     at = np.clip(places, 1, len(values) - 1)
     return np.asarray(inside & (values[at] != window.values) & often[at] & often[at - 1])
+
+
+def is_default(counts: NDArray[np.int64], new: NDArray[np.bool_]) -> bool:
+    """Whether one new value alone comes as often as only a default or a renamed one does."""
+    most = counts[new].max(initial=0)
+    return bool(most >= ONE_ROWS and most >= ONE_SHARE * counts.sum())
+
+
+def has_rare_values(counts: NDArray[np.int64]) -> bool:
+    """Whether a reference has so many rare values that others were never seen by chance."""
+    return bool(counts[counts < RARE_COUNT].sum() > RARE_SHARE * counts.sum())
 
 
 def _draft(

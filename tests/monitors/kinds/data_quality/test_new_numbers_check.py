@@ -66,7 +66,7 @@ def test_numbers_beyond_the_range_and_a_few_rows_of_a_new_one_are_not_told(
 ) -> None:
     week = wind(7, 345)
     storm = week["wind"].where(week.index % 4 != 0, 1.0 + 0.0149 * (week.index % 30))
-    odd = week["wind"].where(week.index % 12 != 0, 0.0211)
+    odd = week["wind"].where(week.index % 30 != 0, 0.0211)
 
     assert told(check(week.assign(wind=storm), baseline)) == []
     assert told(check(week.assign(wind=odd), baseline)) == []
@@ -81,6 +81,16 @@ def test_one_value_that_never_came_is_told_where_it_floods_the_column(baseline: 
     )
 
     assert "25% of numbers are new, 1 value between the 25 of the reference" in found.cause
+
+
+def test_one_value_in_a_twelfth_of_the_rows_is_told_too(baseline: Baseline) -> None:
+    week = wind(7, 345)
+
+    (found,) = told(
+        check(week.assign(wind=week["wind"].where(week.index % 12 != 0, 0.0211)), baseline)
+    )
+
+    assert "8.3% of numbers are new, 1 value" in found.cause
 
 
 def trips(days: int, since: int = 0, *, routes: int = 60) -> pd.DataFrame:

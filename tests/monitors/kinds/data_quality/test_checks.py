@@ -1,0 +1,70 @@
+"""What one column's values must be: levels that a reference of all seasons never had."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from driftline.baseline.store import Baseline
+from driftline.monitors.check import check
+from driftline.monitors.report.report import Report
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+WINDS = np.array(["NE", "NW", "SE", "calm"])
+
+
+def winds(days: int, since: int = 0, *, stays_h: int = 60) -> pd.DataFrame:
+    """Hourly directions of the wind, each of which stays for days."""
+    rng = np.random.default_rng([days, since])
+    hours = 24 * since + np.arange(24 * days)
+    changes = np.concatenate([[True], rng.random(hours.size - 1) < 1 / stays_h])
+    wind = WINDS[rng.integers(0, 4, changes.sum())[np.cumsum(changes) - 1]]
+    # Of every wind some hours come each day.
+    wind = np.where(rng.random(hours.size) < 0.3, rng.choice(WINDS, hours.size), wind)
+    return pd.DataFrame({"wind": wind, "at": START + pd.to_timedelta(hours, unit="h")})
+
+
+def told(report: Report) -> list[str]:
+    return [
+        f"{one.severity} {one.cause}"
+        for one in report.violations
+        if one.constraint_check_type == "categorical_values_check"
+    ]
+
+
+@pytest.fixture(scope="module")
+def baseline() -> Baseline:
+    return Baseline.fit(winds(360), timestamp="at")
+
+
+def renamed(week: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """Have so many hours of one wind come under another name."""
+    at = np.flatnonzero(week["wind"] == "NW")[:rows]
+    wind = week["wind"].to_numpy(copy=True)
+    wind[at] = "nw"
+    return week.assign(wind=wind)
+
+
+def test_a_level_that_never_came_pages_however_the_weeks_differ(baseline: Baseline) -> None:
+    week = winds(7, 370)
+
+    (found,) = told(check(renamed(week, 17), baseline))
+
+    assert found.startswith("page 10.1% of values never seen in the reference")
+    assert told(check(week, baseline)) == []
+
+
+def test_a_few_rows_of_it_do_not(baseline: Baseline) -> None:
+    assert told(check(renamed(winds(7, 370), 4), baseline)) == []
+
+
+def test_nor_where_the_reference_lacks_seasons_or_has_rare_levels() -> None:
+    week = renamed(winds(7, 370), 17)
+    rare = winds(360)
+    rare["wind"] = rare["wind"].where(rare.index % 100 != 0, [f"v{one}" for one in rare.index % 53])
+
+    assert told(check(week, Baseline.fit(winds(90), timestamp="at"))) == []
+    assert told(check(week, Baseline.fit(rare, timestamp="at"))) == []
