@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.supervise import Plan, become, log_in_line
 from driftline.app.logs import configure_logging
-from driftline.app.stopping import stop_on_signals
-from driftline.app.up import start
 from driftline.errors import InputError
 from driftline.loopback import require_loopback
-from driftline.storage import is_remote, use_options
+from driftline.storage import is_remote
 
 if TYPE_CHECKING:
     from driftline.app.settings.settings import Settings
@@ -54,23 +52,20 @@ def up(
         redactor(found)  # Refused here in one sentence, not by a process that ends again and again.
     typer.echo(f"starting, with {found.file or 'the default settings'}", err=True)
     _migrate(found)
-    stop = stop_on_signals()
-    supervisor = start(found.file, only=roles, transport=found.capture.transport)
-    try:
-        supervisor.wait_ready()
-        for name, url in (("server", found.server_url), ("dashboard", found.dashboard_url)):
-            if not roles or name in roles:
-                typer.echo(f"{name:<9} {url}", err=True)
-        if not roles or "dashboard" in roles:
-            _show_login(found)
-        typer.echo("ready; Ctrl-C ends it", err=True)
-        if is_remote(found.root) and roles != ["sidecar"]:
-            # Beside the watch: a bucket that does not answer is waited for.
-            threading.Thread(target=_tell_of_storage, args=(found,), name="storage").start()
-    except BaseException:
-        supervisor.stop()
-        raise
-    supervisor.watch(stop)
+    is_shown = {name: not roles or name in roles for name in ("server", "dashboard")}
+    urls = {"server": found.server_url, "dashboard": found.dashboard_url}
+    logs_in = is_shown["dashboard"] and found.auth.mode != "off"
+    become(
+        Plan(
+            settings_file=None if found.file is None else str(found.file),
+            roles=roles,
+            transport=found.capture.transport,
+            log_format=found.log.format,
+            urls={name: url for name, url in urls.items() if is_shown[name]},
+            token_file=str(found.token_file) if logs_in else None,
+            asks_storage=is_remote(found.root) and roles != ["sidecar"],
+        )
+    )
 
 
 def server(
@@ -182,13 +177,8 @@ def _run(name: str, found: Settings) -> None:
 
 def _show_login(found: Settings) -> None:
     """Print how the user of this machine gets into the dashboard: never where a log is kept."""
-    if found.auth.mode == "off":
-        return
-    if sys.stderr.isatty():
-        secret = found.token_file.read_text(encoding="ascii").strip()
-        typer.echo(f"{'log in':<9} {found.dashboard_url}/login#token={secret}", err=True)
-    else:
-        typer.echo(f"{'log in':<9} with the token in {found.token_file}", err=True)
+    if found.auth.mode != "off":
+        typer.echo(log_in_line(found.dashboard_url, found.token_file), err=True)
 
 
 def _migrate(found: Settings) -> None:
@@ -205,21 +195,6 @@ def _require_loopback(found: Settings, roles: list[str]) -> None:
     for section, host in (("server", found.server.host), ("dashboard", found.dashboard.host)):
         if found.auth.mode == "off" and (not roles or section in roles):
             require_loopback(section, host)
-
-
-def _tell_of_storage(found: Settings) -> None:
-    """Print why the bucket cannot be used, if so; whoever needs it tries again by itself."""
-    # Imported here because it pulls in more than a start needs.
-    from driftline.app.doctor import examine_store
-
-    use_options(found.storage.options)
-    store = examine_store(found.root)
-    if store.verdict != "ok":
-        typer.echo(
-            f"{'storage':<9} {store.found}; {store.mend}; until then what is captured waits in "
-            "the spool",
-            err=True,
-        )
 
 
 def _with_kafka(name: str, found: Settings) -> Settings:
