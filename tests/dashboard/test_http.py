@@ -198,7 +198,7 @@ def test_call_by_get_is_refused(ask):
 
 
 def test_layout_does_not_hold_data(ask):
-    assert "monitors" not in ask("GET", "/_dash-layout").text
+    assert "/monitors/" not in ask("GET", "/_dash-layout").text
 
 
 def test_empty_installation_says_what_to_do(ask):
