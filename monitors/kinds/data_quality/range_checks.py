@@ -55,6 +55,8 @@ COMMON_IN_SEGMENT = 0.65
 # What an hour of the reference held is an event, and no chance of its rows, where these would hold
 # as many by less than this; a reference of three years has some ten thousand hours.
 EVENT_CHANCE = 1e-6
+# Segments that vary within a window by less than this part of what the column varies by.
+EVENT_SPREAD = 0.25
 SEGMENT_LEVELS = 50
 # Columns of numbers laid beside segments, about 60 microseconds each: with thousands of columns all
 # pairs would take minutes.
@@ -255,11 +257,37 @@ def _in_segment(
             if found is None:
                 continue
             share = segment.shares[int(level)]
+            if found.unit is not None and _varies_unconverted(
+                found.unit.factor, values[known], codes, int(level), reference
+            ):
+                continue
             if blocks is None or not _had_alone(
                 found.predicate, reference, share, blocks, length_h
             ):
                 return found
     return None
+
+
+def _varies_unconverted(
+    factor: float, values: Numbers, codes: np.ndarray, level: int, reference: ReferenceColumn
+) -> bool:
+    """Whether a segment's values vary as the others' do as they are, and would not once converted.
+
+    Where all segments hardly vary within the window, as sensors in an hour, where each lies is one
+    event, and how much it varies still tells its unit: a reading is as noisy on a cold night.
+    """
+    spreads = {
+        one: float(np.subtract(*np.quantile(values[codes == one], [0.75, 0.25])))
+        for one in np.flatnonzero(np.bincount(codes) >= MIN_ROWS).tolist()
+    }
+    own = spreads.pop(level, 0.0)
+    others = float(np.median([*spreads.values()])) if spreads else 0.0
+    below = np.cumsum(reference.counts[:-2]) / max(reference.counts[:-2].sum(), 1.0)
+    at = np.minimum(np.searchsorted(below, [0.75, 0.25]), len(reference.cells.edges) - 1)
+    usual = float(np.subtract(*np.asarray(reference.cells.edges)[at]))
+    if min(own, others) <= 0.0 or others > EVENT_SPREAD * usual:
+        return False
+    return abs(np.log(own / others)) < abs(np.log(abs(factor) * own / others))
 
 
 def _segment_unit(

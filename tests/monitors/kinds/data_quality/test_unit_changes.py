@@ -233,6 +233,35 @@ def _payments(hours: pd.DatetimeIndex, hour_rows: int, rng: np.random.Generator)
     )
 
 
+@pytest.mark.parametrize(("factor", "found"), [(1.0, 0), (1 / 3.28084, 1)])
+def test_a_cold_place_is_told_from_another_unit_by_how_much_its_readings_vary(
+    factor: float, found: int, rng: np.random.Generator
+) -> None:
+    """Both lie at 3.7, where feet would be 12; in feet they would vary by a degree, too."""
+    hours = pd.date_range("2025-01-01", periods=30 * 24, freq="h", tz="UTC")
+    baseline = Baseline.fit(_readings(hours, rng, cold_at=None), timestamp="ts")
+
+    window = _readings(hours[:1], rng, cold_at=3.7 / factor)
+    window.loc[window["place"] == "p0", "temp"] *= factor
+
+    told = evaluate(window.drop(columns="ts"), baseline, length_h=1)
+    assert [one.where for one in told] == ['place = "p0"'] * found
+
+
+def _readings(
+    hours: pd.DatetimeIndex, rng: np.random.Generator, *, cold_at: float | None
+) -> pd.DataFrame:
+    """Sixty readings an hour at each of five places, which go up and down together by hours."""
+    level = 12 + 3 * np.sin(np.arange(len(hours)) / 3.8)
+    rows = _five_places(hours, rng)
+    apart = rows["place"].map({"p0": 0.0, "p1": -0.6, "p2": -0.2, "p3": 0.2, "p4": 0.6})
+    rows["temp"] = np.repeat(level, 5 * 60) + apart + rng.normal(0, 0.25, len(rows))
+    if cold_at is not None:
+        cold = rows["place"] == "p0"
+        rows.loc[cold, "temp"] += cold_at - level[0]
+    return rows
+
+
 def test_an_hour_that_a_week_begins_with_is_no_week(rng: np.random.Generator) -> None:
     hours = pd.date_range("2025-01-06", periods=4 * 168 + 1, freq="h", tz="UTC")
     reference = _five_places(hours, rng)
