@@ -287,7 +287,7 @@ def _varies_unconverted(
     usual = float(np.subtract(*np.asarray(reference.cells.edges)[at]))
     if min(own, others) <= 0.0 or others > EVENT_SPREAD * usual:
         return False
-    return abs(np.log(own / others)) < abs(np.log(abs(factor) * own / others))
+    return bool(abs(np.log(own / others)) < abs(np.log(abs(factor) * own / others)))
 
 
 def _segment_unit(
