@@ -71,7 +71,8 @@ def density_figure(
     if is_number:
         first, second = found.shape
         low, high = wilson_of_each(second * found.window_rows, found.window_rows).T
-        labels = tuple(f"{number(a)} to {number(b)}" for a, b in pairwise(found.borders))
+        ends_in_words = _border_words(found.borders)
+        labels = tuple(f"{a} to {b}" for a, b in pairwise(ends_in_words))
     else:
         first, second, labels = found.reference, found.window, found.labels
         low, high = found.window_low, found.window_high
@@ -117,8 +118,15 @@ def _label_ticks(labels: Sequence[str]) -> canvas.Figure:
 def _border_ticks(borders: np.ndarray) -> canvas.Figure:
     """Label some of the places where bars meet, evenly."""
     at = range(0, len(borders), max(1, (len(borders) - 1) // TICKS))
-    return {"tickvals": [place - 0.5 for place in at],
-            "ticktext": [number(float(borders[place])) for place in at]}  # fmt: skip
+    words = _border_words(borders)
+    return {"tickvals": [place - 0.5 for place in at], "ticktext": [words[place] for place in at]}
+
+
+def _border_words(borders: np.ndarray) -> list[str]:
+    """Write the places where bars meet, with as many figures as tell neighbours apart."""
+    widest, step = np.abs(borders).max(), np.diff(borders).min()
+    figures = int(np.clip(np.ceil(np.log10(widest / step)) + 1, 3, 15))
+    return [number(float(border), figures) for border in borders]
 
 
 def forest_figure(

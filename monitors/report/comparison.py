@@ -155,7 +155,12 @@ def _bars_with(
     """Mark the bars of numbers that marked cells reach into; the outermost hold all beyond."""
     if not len(borders):
         return np.zeros(0, dtype=bool)
-    edges = np.concatenate([[-np.inf], cells.edges, [np.inf]])
+    edges = np.asarray(cells.edges, dtype=np.float64)
+    if (
+        cells.type == "int64"
+    ):  # As the bars have them: a whole number takes the room up to the next.
+        edges = np.ceil(edges)
+    edges = np.concatenate([[-np.inf], edges, [np.inf]])
     marked = np.flatnonzero(inside[: len(edges) - 1])
     ends = np.concatenate([[-np.inf], borders[1:-1], [np.inf]])
     reach = (edges[marked] < ends[1:, None]) & (edges[marked + 1] > ends[:-1, None])

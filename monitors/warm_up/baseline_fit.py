@@ -77,12 +77,10 @@ def _is_unseen_news(
     drift: ColumnDrift, cells: Cells, window: WindowCounts, warm_up: WarmUp
 ) -> bool:
     """Whether values never seen came in so many rows, which the first windows did not have."""
-    return (
-        cells.set_kind(drift.cell_index) == "unseen"
-        and drift.share_window - drift.share_reference >= NEWS_SHARE
-        and warm_up.has_first_windows
-        and not _was_there(drift, cells, window, warm_up)
-    )
+    if cells.set_kind(drift.cell_index) != "unseen" or not warm_up.has_first_windows:
+        return False
+    shares = _shares(drift, cells, window, warm_up)
+    return shares is not None and shares[1] - max(shares[0], *shares[2:]) >= NEWS_SHARE
 
 
 def _was_there(drift: ColumnDrift, cells: Cells, window: WindowCounts, warm_up: WarmUp) -> bool:
@@ -94,6 +92,21 @@ def _was_there(drift: ColumnDrift, cells: Cells, window: WindowCounts, warm_up: 
     """
     if not warm_up.has_first_windows:
         return False  # The warm-up is over, and its windows showed that they fit.
+    shares = _shares(drift, cells, window, warm_up)
+    if shares is None:
+        return warm_up.is_running
+    reference, now, *before = shares
+    moved = (np.array(before) - reference) * np.sign(now - reference)
+    return bool(np.all(moved >= SHARE_BEFORE * abs(now - reference)))
+
+
+def _shares(
+    drift: ColumnDrift, cells: Cells, window: WindowCounts, warm_up: WarmUp
+) -> tuple[float, ...] | None:
+    """Return the drift's share in the reference, now, in all windows before, and in their first.
+
+    None where too few rows came before.
+    """
     enough = max(HALF * drift.window_counts.sum(), MIN_ROWS)
     early = np.zeros((1, drift.window_counts.size))
     for until in _moments_before(drift, window, warm_up):
@@ -101,15 +114,11 @@ def _was_there(drift: ColumnDrift, cells: Cells, window: WindowCounts, warm_up: 
         if early.sum() >= enough:
             break
     if early.sum() < MIN_ROWS:
-        return warm_up.is_running
+        return None
     rows = early.sum(axis=1).cumsum()
     first = early[: int(np.searchsorted(rows, min(enough, rows[-1]))) + 1]
     parts = drift.reference_counts, drift.window_counts, early.sum(axis=0), first.sum(axis=0)
-    reference, now, *before = (
-        float(cells.scan(counts)[drift.cell_index] / counts.sum()) for counts in parts
-    )
-    moved = (np.array(before) - reference) * np.sign(now - reference)
-    return bool(np.all(moved >= SHARE_BEFORE * abs(now - reference)))
+    return tuple(float(cells.scan(counts)[drift.cell_index] / counts.sum()) for counts in parts)
 
 
 def _counts_until(drift: ColumnDrift, warm_up: WarmUp, until: datetime) -> np.ndarray:

@@ -180,7 +180,7 @@ class Pool:
         """Stop all workers; first wait up to ``drain_s`` for requests that are open or coming."""
         loop = asyncio.get_running_loop()
         end = loop.time() + drain_s
-        while (self._open or self._coming) and loop.time() < end:
+        while (self._open.now or self._coming.now) and loop.time() < end:
             await asyncio.sleep(0.02)
         keepers = [*self._keepers, *self._leaving]
         for keeper in keepers:

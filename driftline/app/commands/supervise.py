@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from driftline.app.exit_codes import UNDECIDED, exit_code
+from driftline.app.exit_codes import exit_code, is_outage
 from driftline.app.logs import configure_logging
 from driftline.app.stopping import stop_on_signals
 from driftline.app.up import start
@@ -45,14 +45,15 @@ class Plan:
 def become(plan: Plan) -> NoReturn:
     """Watch the processes from now on, in place of the program that runs."""
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        if stream is not None:  # Closed from the start, as by >&-.
+            stream.flush()
     command = [sys.executable, "-P", "-m", __name__, json.dumps(asdict(plan))]
     os.execv(sys.executable, command)  # noqa: S606 - our own module, with our own arguments
 
 
 def log_in_line(url: str, token_file: Path) -> str:
     """Say how the user of this machine gets into the dashboard: the secret on a terminal alone."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         return f"{'log in':<9} with the token in {token_file}"
     secret = token_file.read_text(encoding="ascii").strip()
     return f"{'log in':<9} {url}/login#token={secret}"
@@ -80,7 +81,11 @@ def watch(plan: Plan) -> None:
 
 
 def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - to people
+    # Whoever has closed his terminal reads nothing; the processes run on.
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
 
 def _tell_of_storage(settings_file: Path | None) -> None:
@@ -107,12 +112,13 @@ def main() -> None:
     try:
         watch(plan)
     except DriftlineError as error:
-        with suppress(BrokenPipeError):  # Nobody reads why; the code tells it all the same.
-            _tell(f"driftline: {error}")
+        _tell(f"driftline: {error}")
         sys.exit(exit_code(error))
-    except Exception:  # noqa: BLE001 - the top of the process: a crash must not read as "violations" (1).
-        traceback.print_exc()
-        sys.exit(UNDECIDED)
+    except Exception as error:  # noqa: BLE001 - the top of the process: a crash must not read as "violations" (1).
+        _tell(traceback.format_exc())
+        if not is_outage(error):
+            _tell("driftline: this is a defect; please report it with the lines above")
+        sys.exit(exit_code(error))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ import numpy as np
 from driftline.monitors.kinds.attribution.tree_paths import forest_of
 
 TREES, LINEAR = "tree_path_dependent", "linear"
+# How the bundled server holds a model from a file of LightGBM.
+LIGHTGBM_FILE = ("driftline.serving.hosting.formats.lightgbm", "LightgbmModel")
 # Steps of a pipeline that treat each column by itself and keep their order and number.
 COLUMNWISE = frozenset(
     {
@@ -58,9 +60,9 @@ def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
     room = type(last).__module__.partition(".")[0]
     if room == "xgboost" and hasattr(last, "get_booster"):
         return OwnMethod(TREES, "margin", lambda rows, _: _xgboost(last, rows))
-    booster = getattr(last, "booster_", None)
-    if type(booster).__module__.partition(".")[0] == "lightgbm":
-        return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(booster, rows))
+    # A class of the user's may change rows before its trees see them.
+    if room == "lightgbm" or (type(last).__module__, type(last).__name__) == LIGHTGBM_FILE:
+        return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(last.booster_, rows))
     if (found := forest_of(last)) is not None:
         forest, units = found
         return OwnMethod(TREES, units, forest.contribute)
@@ -90,7 +92,11 @@ def _xgboost(model: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: A
     except AttributeError:
         rounds = (0, 0)  # Not stopped early: all of them.
     names = booster.feature_names
-    data = xgboost.DMatrix(np.asarray(rows, dtype=np.float64), feature_names=names)
+    missing = getattr(model, "missing", None)
+    data = xgboost.DMatrix(
+        np.asarray(rows, dtype=np.float64), feature_names=names,
+        missing=np.nan if missing is None else missing,
+    )  # fmt: skip
     found = np.asarray(booster.predict(data, pred_contribs=True, iteration_range=rounds))
     return _split(found if found.ndim == 3 else found[:, None, :])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -94,4 +95,19 @@ def explaining_itself(predict: Predictor) -> Predictor:
     if name != wanted or getattr(estimator, "n_features_in_", None) is None:
         return predict
     own = own_method(estimator)
-    return TreeMethod(predict, estimator, own) if own is not None and own.name == TREES else predict
+    if own is None or own.name != TREES or not _answers(own, estimator):
+        return predict
+    return TreeMethod(predict, estimator, own)
+
+
+def _answers(own: OwnMethod, estimator: Any) -> bool:  # noqa: ANN401 - foreign object
+    """Whether trees explain rows: with linear leaves, or several targets, they do not."""
+    last = estimator.steps[-1][1] if is_pipeline(estimator) else estimator
+    rows = np.zeros((2, int(last.n_features_in_)))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # A model that knows names misses them here.
+            own.contribute(rows, rows)
+    except Exception:  # noqa: BLE001 - whatever the library says; permutations go all the same.
+        return False
+    return True

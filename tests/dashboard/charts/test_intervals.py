@@ -70,6 +70,30 @@ def test_missing_values_are_drawn_by_value():
     assert is_dense(compared(VALUES))
 
 
+@pytest.mark.parametrize(("low", "high"), [(40.7, 40.9), (1_372_636_800.0, 1_388_534_400.0)])
+def test_ticks_of_a_narrow_range_far_from_zero_differ(low, high):
+    values = RNG.uniform(low, high, 5_000)
+
+    drawn = density_figure(compared(values, values=values))
+
+    texts = drawn["layout"]["xaxis"]["ticktext"]
+    assert len(set(texts)) == len(texts)
+    assert len(set(drawn["data"][-1]["hovertext"])) == len(drawn["data"][-1]["x"])
+
+
+def test_a_set_of_whole_numbers_marks_no_bar_below_it():
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random(5_000) < 0.3, 5, rng.integers(0, 21, 5_000))
+    values[:3] = [30, 31, 44]
+    distinct, weights = np.unique(values, return_counts=True)
+    cells = number_cells("x", "int64", distinct, weights)
+    counts = cells.count(pa.array(values))
+
+    found = compare(cells, counts, counts, moved=Predicate("x", "gt", 10))
+
+    assert found.borders[np.flatnonzero(found.moved_shape)[0]] >= 11
+
+
 def test_a_column_of_one_value_is_drawn_by_value():
     found = compared(np.full(100, 7.0), values=np.full(1_000, 7.0))
 

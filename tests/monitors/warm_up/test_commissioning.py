@@ -345,3 +345,28 @@ def test_what_begins_later_alarms_by_long_spans_too(make: Make, fitting, rng, be
 
     assert [checks for checks in house.checks() if "commissioning_check" in checks] == []
     assert told_of(house, "origin") != []
+
+
+@pytest.mark.parametrize(("first", "more", "told"), [(0.3, 0.25, True), (0.012, 0.016, False)])
+def test_values_never_seen_are_counted_from_what_the_first_windows_had(
+    make: Make, first: float, more: float, told: bool
+) -> None:
+    """Two more rows in a hundred, whatever came from the start."""
+
+    def seen(day: int, more: float = 0.0) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng([day, 5])
+        rows = routed(rng, ROWS)
+        at = rng.random(ROWS)
+        dest = np.where(at < first, "NEW", rows["dest"])
+        return {**rows, "dest": np.where(at > 1 - more, "GARBLED", dest)}
+
+    house = make(timed(np.random.default_rng(5), 60, rows_of=routed))
+    for day in range(3):
+        house.judge(day, seen(day))
+    house.judge(3, seen(3, more))
+
+    pages = [
+        one for one in house.reports[-1]["violations"]
+        if one["feature_name"] == "dest" and one["severity"] == "page"
+    ]  # fmt: skip
+    assert bool(pages) == told

@@ -223,3 +223,14 @@ def test_a_fault_of_ours_while_a_worker_starts_ends_the_wait_for_it(slow, monkey
 
     (record,) = [one for one in caplog.records if "event=not-started" in one.message]
     assert record.exc_info is not None
+
+
+def test_a_pool_without_requests_stops_at_once_however_long_it_may_drain(slow):
+    async def act() -> float:
+        pool = Pool("slow", slow, Limits())
+        await pool.start()
+        begun = asyncio.get_running_loop().time()
+        await pool.stop(drain_s=60)
+        return asyncio.get_running_loop().time() - begun
+
+    assert asyncio.run(act()) < 30

@@ -46,3 +46,13 @@ def test_a_fault_of_ours_does_not_read_as_violations() -> None:
 
     assert found.returncode == 3
     assert "KeyError" in found.stderr
+
+
+def test_a_terminal_that_nobody_reads_is_no_violation() -> None:
+    program = (
+        f"import os; from {MODULE} import main; os.close(2 - 1); r, w = os.pipe(); os.close(r); "
+        "os.dup2(w, 2); main()"
+    )
+    plan = json.dumps(asdict(PLAN) | {"transport": "pigeon"})
+
+    assert run("-c", program, plan).returncode == 3

@@ -121,3 +121,42 @@ def test_what_trees_refuse_is_not_explained() -> None:
 
     with pytest.raises(InputError, match="the model refused the rows: ValueError: Input X contain"):
         dl.check(frame(600, 3).assign(a=np.nan), baseline, predict=model.predict)
+
+
+class OtherScale(lightgbm.LGBMRegressor):
+    """Trains and predicts on another scale than its rows have."""
+
+    def fit(self, rows, labels):
+        return super().fit(rows * 1_000, labels)
+
+    def predict(self, rows, **named):
+        return super().predict(rows * 1_000, **named)
+
+
+def test_trees_that_do_not_explain_the_rows_themselves_are_asked_as_any_function():
+    rows = pd.DataFrame({name: np.random.default_rng(3).normal(size=400) for name in "abc"})
+    linear = lightgbm.LGBMRegressor(n_estimators=5, linear_tree=True, verbose=-1)
+    several = xgboost.XGBRegressor(n_estimators=5, multi_strategy="multi_output_tree")
+
+    for model, labels in (
+        (linear, rows["a"]),
+        (several, rows[["a", "b"]]),
+        (OtherScale(n_estimators=5, verbose=-1), rows["a"]),
+    ):
+        predict = model.fit(rows, labels).predict
+        assert explaining_itself(predict) is predict
+
+
+def test_what_xgboost_takes_for_missing_is_missing_in_its_contributions():
+    rng = np.random.default_rng(3)
+    rows = pd.DataFrame({name: rng.normal(size=400) for name in "abc"})
+    gone = rng.random(400) < 0.4
+    labels = np.where(gone, 1.0, (rows["a"] > 0) | (rows["b"] < -0.5))
+    rows.loc[gone, "a"] = -999.0
+    model = xgboost.XGBRegressor(n_estimators=5, missing=-999.0).fit(rows, labels)
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+
+    found = explaining_itself(model.predict).contributions(table, table)
+
+    sums = found.values[:, 0].sum(axis=1) + found.expected[0]
+    assert sums == pytest.approx(model.predict(rows), abs=1e-4)
