@@ -13,48 +13,11 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
-from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import Segment, Violation, percent
+from driftline.monitors.results.violation import percent
 from driftline.monitors.root_cause import row_sample
+from tests.monitors.root_cause.hotels import ROWS, hotels, named, place, reference_share
 
-ROWS = 20_000
 NOT_NARROWED = "cannot be narrowed down to a segment"
-
-
-def hotels(rng: np.random.Generator, rows: int) -> pd.DataFrame:
-    """Bookings: an agent sells in one channel only, and one hotel always lacked many children."""
-    channel = rng.choice(["agents", "direct", "web"], rows, p=[0.5, 0.2, 0.3])
-    hotel = rng.choice(["city", "resort"], rows, p=[0.6, 0.4])
-    lacking = rng.random(rows) < np.where(hotel == "resort", 0.3, 0.02)
-    return pd.DataFrame(
-        {
-            "adr": np.round(rng.gamma(6, 17, rows), 2),
-            "children": np.where(lacking, np.nan, rng.poisson(0.4, rows)),
-            "lead": rng.integers(0, 365, rows).astype(float),
-            "hotel": hotel,
-            "channel": channel,
-            "agent": np.where(channel == "direct", "250", rng.choice(["1", "9", "14"], rows)),
-            "meal": rng.choice(["BB", "HB", "SC"], rows, p=[0.7, 0.2, 0.1]),
-            "partner": rng.choice(list("abcdefgh"), rows),
-        }
-    )
-
-
-@pytest.fixture(scope="module")
-def reference() -> Baseline:
-    return Baseline.fit(hotels(np.random.default_rng(1), ROWS))
-
-
-def reference_share(reference: Baseline, column: str, level: str) -> float:
-    return reference.profile.columns[column].value_counts()[level] / ROWS
-
-
-def named(report: Report, feature: str) -> Violation:
-    return next(one for one in report.violations if one.feature_name == feature)
-
-
-def place(report: Report, feature: str) -> Segment | None:
-    return named(report, feature).segment
 
 
 @pytest.mark.parametrize("count", [6, 10, 25])
@@ -151,56 +114,6 @@ def test_a_segment_whose_rows_grew_is_told_as_growth(reference: Baseline) -> Non
     assert found.cause.endswith(f', because hotel = "resort" {grew}, nothing changed within it')
 
 
-def coasts(seed: int, rows: int) -> pd.DataFrame:
-    """Bookings of a third hotel, too."""
-    rng = np.random.default_rng(seed)
-    found = hotels(rng, rows)
-    is_coast = (found.hotel == "city") & (rng.random(rows) < 0.3)
-    return found.assign(hotel=np.where(is_coast, "coast", found.hotel))
-
-
-def test_a_change_by_a_level_that_is_gone_is_told_as_that() -> None:
-    """No booking of the resort, where children were lacking; all others as before."""
-    baseline = Baseline.fit(coasts(1, ROWS))
-    rows = coasts(9, 6_000)
-    rows = rows[rows.hotel != "resort"]
-    late = rows.assign(lead=np.where(rows.meal == "HB", 400.0, rows.lead))
-
-    found, both = (named(check(one, baseline), "children") for one in (rows, late))
-
-    before = percent(reference_share(baseline, "hotel", "resort"))
-    assert found.cause.endswith(f', because hotel = "resort" is gone ({before} of rows before)')
-    assert found.segment.change.before == pytest.approx(0.3, abs=0.02)
-    assert both.cause == found.cause
-    assert str(place(check(late, baseline), "lead")).startswith("all of the increase where meal")
-
-
-def test_a_level_under_another_name_explains_no_change(reference: Baseline) -> None:
-    rows = hotels(np.random.default_rng(9), 6_000)
-    lacked = rows.children.isna() & (rows.hotel == "resort")
-    mended = np.random.default_rng(10).random(6_000) < 0.93
-    rows["children"] = rows.children.mask(lacked & mended, 1.0)
-    rows["hotel"] = rows.hotel.replace("resort", "RESORT")
-
-    segment = place(check(rows, reference), "children")
-
-    assert segment is None or segment.change.grew_from is None
-
-
-def test_one_of_several_levels_that_are_gone_explains_no_change() -> None:
-    """Half of the partners, among them one whose bookings lack children: so a day its weekdays."""
-
-    def sold(seed: int, rows: int) -> pd.DataFrame:
-        found = hotels(np.random.default_rng(seed), rows)
-        lacking = np.arange(rows) % np.where(found.partner == "h", 2, 50) == 0
-        return found.assign(children=found.adr.mask(lacking))
-
-    rows = sold(2, 8_000)
-    few = rows[rows.partner.isin(list("abcd"))]
-
-    assert named(check(few, Baseline.fit(sold(1, ROWS))), "children").segment is None
-
-
 def test_a_segment_that_follows_from_the_column_is_no_explanation(reference: Baseline) -> None:
     """Agent 250 sells directly, and nobody else does: that holds whatever else happens."""
     rng = np.random.default_rng(10)
@@ -213,54 +126,6 @@ def test_a_segment_that_follows_from_the_column_is_no_explanation(reference: Bas
     for feature, other in (("channel", "agent"), ("agent", "channel")):
         segment = place(found, feature)
         assert segment is None or other not in {one.column for one in segment.predicates}
-
-
-def test_a_level_that_vanished_is_named_and_none_that_gained_by_it(reference: Baseline) -> None:
-    rows = hotels(np.random.default_rng(11), 4_000)
-
-    report = check(rows[rows.partner != "c"], reference)
-
-    (found,) = [one for one in report.violations if one.feature_name == "partner"]
-    assert found.cause == ('level "c" (reference 12.8%) gone, the others keep their proportions')
-    assert str(found.predicate) == 'partner = "c"'
-    assert found.row_count == 0
-    assert len(report.rows(found)) == 0
-
-
-def test_two_levels_that_vanished_are_told_together(reference: Baseline) -> None:
-    rows = hotels(np.random.default_rng(12), 6_000)
-
-    (found,) = check(rows[~rows.partner.isin(["c", "f"])], reference).violations
-
-    gone = '"c" (reference 12.8%) and "f" (reference 12.2%) gone'
-    assert found.cause == f"levels {gone}, the others keep their proportions"
-    assert "12" not in found.plain_cause.partition("…")[0]
-
-
-def test_a_level_that_comes_under_another_name_is_told_with_it(reference: Baseline) -> None:
-    rows = hotels(np.random.default_rng(13), 3_000)
-    rows["meal"] = rows.meal.replace("HB", "HB ")
-
-    found = [one for one in check(rows, reference).violations if one.feature_name == "meal"]
-
-    (renamed,) = (one for one in found if one.fault is not None)
-    assert renamed.fault.kind == "level_renamed"
-    assert renamed.cause.startswith('"HB" (reference 20.')
-    assert "comes as a value never seen in the reference (20." in renamed.cause
-    assert renamed.cause.endswith('new level "HB "')
-
-
-def test_levels_that_both_were_and_are_come_under_no_other_name() -> None:
-    rng = np.random.default_rng(15)
-
-    def sales(rows: int, card: float, cash: float) -> pd.DataFrame:
-        names = ["card", "cash", "cheque", "coupon", "other"]
-        return pd.DataFrame({"pay": rng.choice(names, rows, p=[card, cash, 0.1, 0.1, 0.1])})
-
-    found = check(sales(4_000, 0.5, 0.2), Baseline.fit(sales(ROWS, 0.4, 0.3))).violations
-
-    assert found
-    assert not any(one.fault or "comes" in one.cause for one in found)
 
 
 def test_where_rows_are_missing_is_told_as_a_decrease(reference: Baseline) -> None:
