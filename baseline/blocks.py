@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
-from driftline.stats.calendar_regression import YEAR_DAYS
+from driftline.stats.calendar_regression import SEASON_DAYS, YEAR_DAYS
 
 HOUR_US = 3_600_000_000
 # Three years of hours; older ones are let go so that the file stays small.
@@ -238,6 +238,11 @@ class BlockCounts:
         rows = next(iter(merged.values())).sum(axis=1)
         keep = rows >= PARTIAL_SHARE * np.median(rows)
         return {name: counts[keep] for name, counts in merged.items()}
+
+
+def seasoned(blocks: BlockCounts | None) -> frozenset[str]:
+    """Return the columns whose reference has seen all seasons; none without times."""
+    return frozenset() if blocks is None else blocks.spanning(SEASON_DAYS)
 
 
 def _thinned(whole: BlockCounts) -> BlockCounts:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.blocks import seasoned
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
@@ -103,7 +103,6 @@ from driftline.monitors.rows import UnfitCounter
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet, outcome_drafts
 from driftline.monitors.warm_up.warm_up import SuppressedDrift
 from driftline.signature import Column, Signature
-from driftline.stats.calendar_regression import SEASON_DAYS
 from driftline.stats.distances.units import Numbers, UnitChange, one_of, restoring_units
 
 # Columns that capture adds to rows: ids, and what did not fit its type.
@@ -273,11 +272,6 @@ def _implausible(
     )
 
 
-def _seasoned(blocks: BlockCounts | None) -> frozenset[str]:
-    """Return the columns whose reference has seen all seasons."""
-    return frozenset() if blocks is None else blocks.spanning(SEASON_DAYS)
-
-
 def _judged_rules(
     reading: WindowReading, context: CheckContext, judgement: Judgement
 ) -> tuple[Outcome, ...]:
@@ -289,7 +283,7 @@ def _judged_rules(
         context.baseline,
         judgement,
         is_captured=bool(context.rows.unfit),
-        seasonal=timed - _seasoned(blocks),
+        seasonal=timed - seasoned(blocks),
     )
 
 

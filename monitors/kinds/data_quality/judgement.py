@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.blocks import BlockCounts, seasoned
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import (
     UNJUDGED_ROLES,
@@ -55,7 +55,6 @@ from driftline.monitors.kinds.data_quality.flatline_check import (
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft
 from driftline.signature import Column, Signature
-from driftline.stats.calendar_regression import SEASON_DAYS
 
 EXTRA_COLUMNS = "Extra columns"
 
@@ -97,17 +96,13 @@ class _Work:
     references: Mapping[str, ReferenceColumn]
     blocks: BlockCounts | None
     judged: frozenset[str] = frozenset()  # Columns whose values are compared.
+    seasoned: frozenset[str] = frozenset()  # Columns whose reference has seen all seasons.
     runs_before: Mapping[str, LastRun] = field(default_factory=dict)  # Of the window before.
     is_captured: bool = False
     drifts: dict[str, ColumnDrift] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     remedies: dict[str, str] = field(default_factory=dict)
     alpha: float = 1.0
-
-    @property
-    def seasoned(self) -> frozenset[str]:
-        """The columns whose reference has all seasons."""
-        return self.blocks.spanning(SEASON_DAYS) if self.blocks else frozenset()
 
     def take(self, decision: DriftTestResult) -> None:
         """Note what was decided on the columns' distributions."""
@@ -183,6 +178,7 @@ def judge(
     work = _Work(
         signature, constraints, reference_profile, window, odd, by_days, references, blocks
     )
+    work.seasoned = seasoned(blocks)
     work.is_captured = length is not None
     work.runs_before = {} if counts is None else runs_before(past, counts.start)
     judged = _judged_columns(work, references)

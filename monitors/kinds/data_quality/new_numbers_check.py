@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.baseline.blocks import seasoned
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.frequent import NumberCounts
 from driftline.monitors.check_context import CheckContext
@@ -20,7 +21,6 @@ from driftline.monitors.results.violation import Draft, Fault, percent, plural
 from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
 from driftline.monitors.root_cause.faults.conversion import unit_of_new
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.stats.calendar_regression import SEASON_DAYS
 
 # Of a column with so many values in the reference, each of which comes so often in the mean, and of
 # whose numbers no more than this share are rare ones.
@@ -47,14 +47,14 @@ def new_numbers_drafts(
     baseline = context.baseline
     if baseline.profile is None:
         return []
-    seasoned = baseline.blocks.spanning(SEASON_DAYS) if baseline.blocks else frozenset()
+    in_all_seasons = seasoned(baseline.blocks)
     known, drafts = baseline.profile.columns, []
     for name in sorted(known.keys() - {*passed_over}):
         own, usual = window.get(name), known[name]
         if own is None or not (own.is_number and usual.is_number):
             continue
         new, unit = in_another_unit(own.numbers, usual.numbers)
-        if unit is None and name in seasoned:
+        if unit is None and name in in_all_seasons:
             new = between_usual(own.numbers, usual.numbers)
         share = _share(own.numbers, new)
         many = np.count_nonzero(new) >= LEAST_NEW and share >= LEAST_SHARE

@@ -10,12 +10,11 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.blocks import BlockCounts, seasoned
 from driftline.baseline.cells import Cells
 from driftline.baseline.texts import counted_texts
 from driftline.monitors.results.violation import Fault
 from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContext
-from driftline.stats.calendar_regression import SEASON_DAYS
 
 KIND = "columns_exchanged"
 # More columns are not laid beside each other.
@@ -65,8 +64,7 @@ def exchanged_order(
     one, other = sorted(pair)
     if not {one, other} <= set(context.known(is_number=True)):
         return None
-    seasoned = blocks.spanning(SEASON_DAYS) if blocks is not None else frozenset()
-    for name in pair if set(pair) <= seasoned else ():
+    for name in pair if set(pair) <= seasoned(blocks) else ():
         assert blocks is not None
         counts = blocks.season(name, hours, REACH_DAYS)
         if counts is not None and counts.any():
