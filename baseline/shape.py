@@ -44,6 +44,12 @@ def bars_of(cells: Cells, reference: Counts, window: Counts) -> tuple[Shape, Sha
     return (own[:, few], np.zeros(0)) if few is not None else _stretches(cells, own)
 
 
+def edges_of(cells: Cells) -> Shape:
+    """Return where cells of numbers meet: a whole number takes the room up to the next one."""
+    edges = np.asarray(cells.edges, dtype=np.float64)
+    return np.asarray(np.ceil(edges)) if cells.type == "int64" else edges
+
+
 def narrow(shares: Shape, bars: int, *, ordered: bool) -> Shape:
     """Join bars until there are at most so many, shape (..., bars).
 
@@ -78,9 +84,7 @@ def _values(cells: Cells, own: Shape) -> list[int] | None:
 
 def _stretches(cells: Cells, own: Shape) -> tuple[Shape, Shape]:
     """Spread each cell's rows evenly over its width, and cut that into equal stretches."""
-    edges = np.asarray(cells.edges, dtype=np.float64)
-    if cells.type == "int64":  # A whole number takes the room up to the next one.
-        edges = np.ceil(edges)
+    edges = edges_of(cells)
     # Of each side: the share below each edge. Cell k ends at edge k.
     below = np.cumsum(own, axis=1)[:, : len(edges)]
     borders = _borders(cells, edges, below[0] - below[0][0])

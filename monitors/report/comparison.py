@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import Operator, Predicate, number_text
 from driftline.baseline.profile import Profile
-from driftline.baseline.shape import bars_of
+from driftline.baseline.shape import bars_of, edges_of
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.stats.intervals import wilson_of_each
 
@@ -155,12 +155,7 @@ def _bars_with(
     """Mark the bars of numbers that marked cells reach into; the outermost hold all beyond."""
     if not len(borders):
         return np.zeros(0, dtype=bool)
-    edges = np.asarray(cells.edges, dtype=np.float64)
-    if (
-        cells.type == "int64"
-    ):  # As the bars have them: a whole number takes the room up to the next.
-        edges = np.ceil(edges)
-    edges = np.concatenate([[-np.inf], edges, [np.inf]])
+    edges = np.concatenate([[-np.inf], edges_of(cells), [np.inf]])
     marked = np.flatnonzero(inside[: len(edges) - 1])
     ends = np.concatenate([[-np.inf], borders[1:-1], [np.inf]])
     reach = (edges[marked] < ends[1:, None]) & (edges[marked + 1] > ends[:-1, None])
