@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import logging
+import math
 import os
 import threading
 from pathlib import Path
@@ -138,11 +139,13 @@ def test_whatever_a_worker_prints_until_it_dies_is_logged_as_its_models(
 
     async def act() -> None:
         worker = await Child.start()
-        await worker.load(printing, timeout_s=60)
-        assert (await worker.ask("csv", "csv", b"3", alone=False)).body == b"3.0\n"
-        with pytest.raises(WorkerLostError):
-            await worker.ask("csv", "csv", b"-1", alone=False)
-        await worker.stop()
+        try:
+            await worker.load(printing, timeout_s=60)
+            assert (await worker.ask("csv", "csv", b"3", math.inf, alone=False)).body == b"3.0\n"
+            with pytest.raises(WorkerLostError):
+                await worker.ask("csv", "csv", b"-1", math.inf, alone=False)
+        finally:
+            await worker.stop()
 
     asyncio.run(asyncio.wait_for(act(), 120))
     until(lambda: any("last words" in line for line in caplog.messages), 30)
