@@ -12,7 +12,6 @@ import io
 import os
 import select
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any, TextIO
@@ -22,7 +21,7 @@ from typer.core import TyperGroup
 
 from driftline import __version__
 from driftline.app.commands.output import harmless
-from driftline.app.exit_codes import INPUT, UNAVAILABLE, UNDECIDED, exit_code, is_outage
+from driftline.app.exit_codes import INPUT, exit_code, last_words
 from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError
 
@@ -129,20 +128,12 @@ def run() -> None:
             stream.reconfigure(errors="replace")
     try:
         build(sys.argv[1] if len(sys.argv) > 1 else None)()
-    except DriftlineError as error:
-        with suppress(BrokenPipeError):  # Nobody reads why; the code tells it all the same.
-            typer.echo(harmless(f"driftline: {error}"), err=True)
-        sys.exit(exit_code(error))
     except BrokenPipeError:
         sys.exit(INPUT)  # Wrong use, which nobody reads: all else has ended in the group.
     except Exception as error:  # noqa: BLE001 - the top of the process: a crash must not read as "violations" (1).
-        if is_outage(error):
-            reason = str(error).partition("\n")[0]
-            typer.echo(harmless(f"driftline: not available: {reason}"), err=True)
-            sys.exit(UNAVAILABLE)
-        traceback.print_exc()
-        typer.echo("driftline: this is a defect; please report it with the lines above", err=True)
-        sys.exit(UNDECIDED)
+        with suppress(BrokenPipeError):  # Nobody reads why; the code tells it all the same.
+            typer.echo(harmless(last_words(error)), err=True)
+        sys.exit(exit_code(error))
 
 
 def _root(

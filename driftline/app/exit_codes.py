@@ -1,4 +1,4 @@
-"""The exit codes of every command and process: one place decides which error has which.
+"""What ends a process: the exit code of each error, and its words.
 
 ==== ===============================================================================
 0    all right
@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+import traceback
 
 from driftline.errors import DriftlineError, InputError, UnavailableError, UndecidedError
 
@@ -36,6 +37,17 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, UndecidedError):
         return UNDECIDED
     return UNAVAILABLE if isinstance(error, UnavailableError) or is_outage(error) else UNDECIDED
+
+
+def last_words(error: Exception) -> str:
+    """Return what a process says of the error that ends it: a sentence, or a defect's traceback."""
+    if isinstance(error, DriftlineError):
+        return f"driftline: {error}"
+    if is_outage(error):
+        reason = str(error).partition("\n")[0]
+        return f"driftline: not available: {reason}"
+    trace = "".join(traceback.format_exception(error))
+    return f"{trace}driftline: this is a defect; please report it with the lines above"
 
 
 def is_outage(error: BaseException) -> bool:

@@ -11,17 +11,15 @@ import json
 import os
 import sys
 import threading
-import traceback
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from driftline.app.exit_codes import exit_code, is_outage
+from driftline.app.exit_codes import exit_code, last_words
 from driftline.app.logs import configure_logging
 from driftline.app.stopping import stop_on_signals
 from driftline.app.up import start
-from driftline.errors import DriftlineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ def become(plan: Plan) -> NoReturn:
 
 
 def log_in_line(url: str, token_file: Path) -> str:
-    """Say how the user of this machine gets into the dashboard: the secret on a terminal alone."""
+    """Return how the user of this machine logs in: the secret on a terminal alone."""
     if sys.stderr is None or not sys.stderr.isatty():
         return f"{'log in':<9} with the token in {token_file}"
     secret = token_file.read_text(encoding="ascii").strip()
@@ -111,13 +109,8 @@ def main() -> None:
     configure_logging(plan.log_format)
     try:
         watch(plan)
-    except DriftlineError as error:
-        _tell(f"driftline: {error}")
-        sys.exit(exit_code(error))
     except Exception as error:  # noqa: BLE001 - the top of the process: a crash must not read as "violations" (1).
-        _tell(traceback.format_exc())
-        if not is_outage(error):
-            _tell("driftline: this is a defect; please report it with the lines above")
+        _tell(last_words(error))
         sys.exit(exit_code(error))
 
 

@@ -50,9 +50,22 @@ def test_a_fault_of_ours_does_not_read_as_violations() -> None:
 
 def test_a_terminal_that_nobody_reads_is_no_violation() -> None:
     program = (
-        f"import os; from {MODULE} import main; os.close(2 - 1); r, w = os.pipe(); os.close(r); "
+        f"import os; from {MODULE} import main; os.close(1); r, w = os.pipe(); os.close(r); "
         "os.dup2(w, 2); main()"
     )
     plan = json.dumps(asdict(PLAN) | {"transport": "pigeon"})
 
     assert run("-c", program, plan).returncode == 3
+
+
+def test_a_full_disk_is_one_sentence_as_of_every_command() -> None:
+    program = (
+        f"import {MODULE} as program\n"
+        "def start(*_, **__): raise OSError(28, 'No space left on device')\n"
+        "program.start = start; program.main()"
+    )
+
+    found = run("-c", program, json.dumps(asdict(PLAN)))
+
+    assert found.returncode == 4
+    assert found.stderr == "driftline: not available: [Errno 28] No space left on device\n"
