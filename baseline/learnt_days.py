@@ -36,6 +36,8 @@ KEY = b"driftline.days"
 # To be raised by whoever changes what is learnt: what was kept before is learnt anew. References
 # whose hours were let go need it: then 1 is still to be read.
 LEARNT_DAYS_FORMAT = 1
+# With columns that condition, which an older program would leave out.
+WITH_CONTEXT = 2
 FLOATS = pa.list_(pa.float64())
 SCORES = ("row_variance", "rows_per_day")
 BLOCKS = tuple(one.name for one in fields(Length))
@@ -69,10 +71,15 @@ class LearntDays:
 
     @classmethod
     def of(
-        cls, columns: Mapping[str, Cells], blocks: BlockCounts, steps: Mapping[str, StepScores]
+        cls,
+        columns: Mapping[str, Cells],
+        blocks: BlockCounts,
+        steps: Mapping[str, StepScores],
+        context: Sequence[str] = (),
     ) -> LearntDays:
         """Learn from the reference's hours, of each part of the columns that has hours alike."""
-        found = (ReferenceDays.of(columns, part, steps) for part in (blocks, *blocks.apart))
+        parts = (blocks, *blocks.apart)
+        found = (ReferenceDays.of(columns, part, steps, context) for part in parts)
         return cls(tuple(columns), tuple(one for one in found if one is not None))
 
     def only(self, columns: Sequence[str]) -> LearntDays:
@@ -98,11 +105,13 @@ class LearntDays:
                 "last_day": one.last_day,
                 "span_days": one.span_days,
                 "lengths": [*one.lengths],
+                **({"context": part.context} if part.context else {}),
             }
-            for one in (part.variation for part in self.parts)
+            for part, one in ((part, part.variation) for part in self.parts)
         ]
+        has_context = any(part.context for part in self.parts)
         notes = {
-            "format": LEARNT_DAYS_FORMAT,
+            "format": WITH_CONTEXT if has_context else LEARNT_DAYS_FORMAT,
             "profile": _digest(profile),
             "columns": self.columns,
             "spans": spans,
@@ -123,7 +132,8 @@ class LearntDays:
         """
         table, is_sealed = from_sealed(data)
         notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}")) if is_sealed else {}
-        if notes.get("format") != LEARNT_DAYS_FORMAT or notes["profile"] != _digest(profile):
+        is_known = notes.get("format") in (LEARNT_DAYS_FORMAT, WITH_CONTEXT)
+        if not is_known or notes["profile"] != _digest(profile):
             return None
         if table.schema != SCHEMA:
             raise InputError("damaged (other columns than expected); make the baseline again")
@@ -270,4 +280,5 @@ def _part(
         span["first_day"], span["last_day"], span["span_days"], beside("day_coefficients"),
         is_live=beside("is_live")[0], lengths=lengths, **{name: beside(name)[0] for name in SCORES},
     )  # fmt: skip
-    return ReferenceDays(scores, places, variation, beside("clock_change"))
+    context = span.get("context", {})
+    return ReferenceDays(scores, places, variation, beside("clock_change"), context)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
+from driftline.baseline.context_groups import context_groups, group_members
 from driftline.stats.calendar_regression import (
     SEASON_DAYS,
     Integers,
@@ -40,6 +41,8 @@ class ReferenceDays:
     variation: DayVariation
     # How far means of scores move, down and up, where clocks change by an hour, shape (2, F).
     clock_change: Numbers
+    # By column that the others are judged given: `context_groups` of its cells.
+    context: Mapping[str, list[int]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -47,14 +50,20 @@ class ReferenceDays:
         columns: Mapping[str, Cells],
         blocks: BlockCounts,
         steps: Mapping[str, StepScores],
+        context: Sequence[str] = (),
     ) -> ReferenceDays | None:
         """Learn from the reference's hours; None where they span too few days."""
         hours = blocks.hours
         span_days = blocks.span_days
         if span_days < REFERENCE_DAYS or (hours[-1] - hours[0]) / 24 > 2 * span_days:
             return None
-        design = hour_design(hours, span_days)
-        ridge = hour_ridge(design)
+        given = {
+            name: context_groups(columns[name], blocks.counts[name].sum(axis=0))
+            for name in context
+            if name in blocks.counts and name in columns
+        }
+        designs = _designs(blocks, span_days, given)
+        ridges = [hour_ridge(one) for one in designs]
         scores: dict[str, ColumnScores] = {}
         places: dict[str, slice] = {}
         sums: list[DaySums] = []
@@ -68,18 +77,20 @@ class ReferenceDays:
             counts = known[:, :-2].astype(np.float64)
             if not counts.any():
                 continue
+            ridge = ridges[name not in given]
             own = _scores(cells, hours, ridge, counts, steps.get(name))
             if not own.names:
                 continue
             own_steps = steps[name].days if name in steps else None
-            found, variance = own.day_sums(hours, design, counts, own_steps)
+            found, variance = own.day_sums(hours, ridge.design, counts, own_steps)
             if span_days < SPREAD_DAYS:
                 variance = np.where([score == SPREAD for score in own.names], 0.0, variance)
             scores[name], places[name] = own, slice(first, first + len(own.names))
             first += len(own.names)
             sums.append(found)
             variances.append(variance)
-            changes.append(_clock_change(own, hours, counts, span_days))
+            beside = ridge.design[:, designs[0].shape[1] :]
+            changes.append(_clock_change(own, hours, counts, span_days, beside))
         if not scores:
             return None
         variation = DayVariation.of(
@@ -89,7 +100,7 @@ class ReferenceDays:
             np.concatenate(variances),
             span_days,
         )
-        return cls(scores, places, variation, np.concatenate(changes, axis=1))
+        return cls(scores, places, variation, np.concatenate(changes, axis=1), given)
 
     def only(self, columns: Collection[str]) -> ReferenceDays | None:
         """Return what is known of some columns; None without any of them."""
@@ -102,7 +113,9 @@ class ReferenceDays:
             name: slice(end - len(one.names), end)
             for (name, one), end in zip(scores.items(), ends, strict=True)
         }
-        return ReferenceDays(scores, places, self.variation.only(kept), self.clock_change[:, kept])
+        return ReferenceDays(
+            scores, places, self.variation.only(kept), self.clock_change[:, kept], self.context
+        )
 
     @property
     def names(self) -> tuple[tuple[str, str], ...]:
@@ -130,7 +143,7 @@ class ReferenceDays:
 
     def day_sums(self, blocks: BlockCounts, steps: Mapping[str, StepCounts]) -> dict[str, DaySums]:
         """Score the days of a window, by column."""
-        design = hour_design(blocks.hours, self.variation.span_days)
+        calendar, whole = _designs(blocks, self.variation.span_days, self.context)
         found = {}
         for name, own in self.scores.items():
             if name not in blocks.counts:
@@ -139,8 +152,24 @@ class ReferenceDays:
             own_steps = None
             if isinstance(own, NumberScores) and own.steps is not None and name in steps:
                 own_steps = own.steps.score(steps[name])
+            design = calendar if name in self.context else whole
             found[name], _ = own.day_sums(blocks.hours, design, counts, own_steps)
         return found
+
+
+def _designs(
+    blocks: BlockCounts, span_days: float, context: Mapping[str, list[int]]
+) -> tuple[Numbers, Numbers]:
+    """Return what declared columns may depend on, the calendar, and what the others may."""
+    calendar = hour_design(blocks.hours, span_days)
+    whole = [calendar]
+    for name, groups in context.items():
+        counts = blocks.counts.get(name)
+        if counts is None:  # It did not come; the check of columns tells of it.
+            counts = np.zeros((len(blocks.hours), len(groups)))
+        rows = np.maximum(counts.sum(axis=1), 1.0)
+        whole.append(counts @ group_members(groups) / rows[:, None])
+    return calendar, np.hstack(whole)
 
 
 def _scores(
@@ -152,7 +181,7 @@ def _scores(
 
 
 def _clock_change(
-    scores: ColumnScores, hours: Integers, counts: Numbers, span_days: float
+    scores: ColumnScores, hours: Integers, counts: Numbers, span_days: float, beside: Numbers
 ) -> Numbers:
     """Return how far the reference's means move an hour earlier or later, shape (2, F).
 
@@ -162,7 +191,8 @@ def _clock_change(
         return np.zeros((2, len(scores.names)))
     means = []
     for moved in (hours, hours - 1, hours + 1):
-        found, _ = scores.day_sums(moved, hour_design(moved, span_days), counts, None)
+        design = np.hstack([hour_design(moved, span_days), beside])
+        found, _ = scores.day_sums(moved, design, counts, None)
         means.append(found.sums.sum(axis=0) / np.maximum(found.rows.sum(axis=0), 1.0))
     changes = np.array(means) - means[0]
     return np.stack([changes.min(axis=0), changes.max(axis=0)])

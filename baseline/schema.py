@@ -94,7 +94,10 @@ def infer_signature(
         *_outputs(schema, named.prediction, named.probability, held),
         *_quantiles(schema, named, held),
     )
-    return Signature(features, outputs, event_time=named.timestamp, inference_id=named.id_column)
+    return Signature(
+        features, outputs, event_time=named.timestamp, inference_id=named.id_column,
+        context=named.context,
+    )  # fmt: skip
 
 
 def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
@@ -128,6 +131,12 @@ def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
         if name in found:
             raise InputError(
                 f'column "{name}" is given as {found[name]} and as categorical; choose one'
+            )
+    for name in roles.context:
+        find_column(name, names, what="context")
+        if found.get(name, "feature") != "feature":
+            raise InputError(
+                f'column "{name}" is given as {found[name]} and as context; choose one'
             )
     for column in roles.facet_columns:
         find_column(column, names, what="facet")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -165,6 +165,7 @@ class Baseline:
         timestamp: str | None = None,
         exclude: Iterable[str] = (),
         categorical: Iterable[str] = (),
+        context: Iterable[str] = (),
         problem: Problem | None = None,
         positive: object = None,
         threshold: float | None = None,
@@ -189,12 +190,12 @@ class Baseline:
         Parameters
         ----------
         data
-            A path, glob or folder, a data frame, anything Arrow (docs/inputs.md).
-        label, prediction, probability, id, timestamp, exclude, categorical
-            Columns by role (``id_column`` is `id`, too); `categorical` are codes, judged by level.
+            A path, glob or folder, a data frame, anything Arrow (docs/inputs.md, roles, too).
+        label, prediction, probability, id, timestamp, exclude, categorical, context
+            Columns by role; `categorical` are codes, `context` is what others are judged given.
         problem, positive, threshold
-            Kind of prediction, its positive value (``[1, "approve"]`` where label and prediction
-            differ), and above which probability an answer without prediction is positive (0.5).
+            Kind of prediction, its positive value (``[1, "approve"]`` where both differ), and above
+            which probability an answer without prediction is positive (0.5).
         facet, group, weight, quantiles
             Columns of groups, as ``"sex=Female"``; to stratify by; of weights; ``{0.1: "p10"}``.
         segments, preprocess, engine, jobs
@@ -216,14 +217,13 @@ class Baseline:
             label=label, prediction=prediction, probability=probability, id=id, id_column=id_column,
             timestamp=timestamp, exclude=exclude, categorical=categorical, problem=problem,
             positive=positive, threshold=threshold, facet=facet, group=group, weight=weight,
-            quantiles=quantiles)  # fmt: skip
+            quantiles=quantiles, context=context)  # fmt: skip
         fitted = cls.of(data, roles, segments=segments, preprocess=preprocess, engine=engine,
                         jobs=jobs, progress=progress, compat=compat)  # fmt: skip
         if times := fitted.unnamed_times:
             log.warning("%s", UNNAMED_TIMES.format(times, f'timestamp="{times}"'))
-        kinds = import_module("driftline.monitors.kinds.catalog")  # Kinds lie above.
-        made: Callable[..., Baseline] = kinds.with_documents
-        return made(fitted, data, predict, preprocess, metrics, costs, time_limit)
+        made = import_module("driftline.monitors.kinds.catalog").with_documents  # Lies above.
+        return cast(Baseline, made(fitted, data, predict, preprocess, metrics, costs, time_limit))
 
     @classmethod
     def of(
@@ -269,7 +269,8 @@ class Baseline:
         learnt: LearntDays | None = None
         if teaches_days(self.blocks):
             cells = compared_cells(self.signature, self.constraints, self.profile, self.cells)
-            learnt = LearntDays.of(cells, self.blocks, known_steps(self.profile))
+            steps, context = known_steps(self.profile), self.signature.context
+            learnt = LearntDays.of(cells, self.blocks, steps, context)
         return replace(self, learnt_days=learnt, blocks=self.blocks.thinned())
 
     @property

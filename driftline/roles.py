@@ -240,6 +240,8 @@ class Roles:
         baseline was made with.
     categorical
         Columns whose values are codes, whatever their type: judged by level, not as quantities.
+    context
+        Features that the others are judged given, such as a holiday or a region.
     facets, group
         Columns by which groups are compared; ``group`` is the one that CDDL and CDDPL stratify by.
     weight
@@ -264,6 +266,7 @@ class Roles:
     categorical: tuple[str, ...] = ()
     weight: str | None = None
     quantiles: tuple[tuple[float, str], ...] = ()
+    context: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.problem is not None and self.problem not in get_args(Problem):
@@ -291,6 +294,7 @@ class Roles:
         positive: object = None,
         facet: str | Facet | Iterable[str | Facet] | None = None,
         quantiles: Mapping[Any, str] | str | Iterable[str] | None = None,
+        context: str | Iterable[str] | None = None,
         **named: Any,  # noqa: ANN401 - the other fields, as they are
     ) -> Roles:
         """Make roles from what people write: one text or several, any values as positive class.
@@ -319,6 +323,7 @@ class Roles:
             also_positive=tuple(positives)[1:],
             facets=tuple(one if isinstance(one, Facet) else Facet.parse(one) for one in facets),
             quantiles=_read_quantiles(quantiles),
+            context=(context,) if isinstance(context, str) else tuple(context or ()),
             **{name: value for name, value in named.items() if value is not None},
         )
 
@@ -434,10 +439,13 @@ def _read_quantiles(
 
 
 # Fields that the first format did not have.
-_ADDED = ("also_positive", "categorical")
+_ADDED = ("also_positive", "categorical", "context")
 # As `Roles.of` takes them, those that it turns into something else last.
 _MADE = (
     "probability", "exclude", "categorical", "positive", "also_positive", "facets", "quantiles",
+    "context",
 )  # fmt: skip
 _OTHERS = tuple(one.name for one in fields(Roles) if one.name not in _MADE)
-_SPELLED = (*_OTHERS, "probability", "exclude", "categorical", "positive", "facet", "quantiles")
+_SPELLED = (
+    *_OTHERS, "probability", "exclude", "categorical", "positive", "facet", "quantiles", "context",
+)  # fmt: skip

@@ -166,6 +166,8 @@ class Signature:
         Prediction, probability and quantile columns, in the order in which the model answers them.
     event_time, inference_id
         Names of the columns that carry the time of the event and the caller's id, if any.
+    context
+        Names of the features that the others are judged given, such as a holiday.
     version
         Counts up when a type or a name changes.
     """
@@ -175,6 +177,7 @@ class Signature:
     event_time: str | None = None
     inference_id: str | None = None
     version: int = 1
+    context: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what in ("name", "column"):
@@ -227,6 +230,8 @@ class Signature:
             found["event_time"] = self.event_time
         if self.inference_id is not None:
             found["inference_id"] = self.inference_id
+        if self.context:
+            found["context"] = list(self.context)
         return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -249,6 +254,7 @@ class Signature:
                 event_time=found.get("event_time"),
                 inference_id=found.get("inference_id"),
                 version=int(found.get("version", 1)),
+                context=tuple(found.get("context", ())),
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"signature: not as driftline writes it ({error})") from error

@@ -31,6 +31,7 @@ def deploy(
     timestamp: str | None = None,
     exclude: Sequence[str] | None = None,
     categorical: Sequence[str] | None = None,
+    context: Sequence[str] | None = None,
     problem: Problem | None = None,
     positive: object = None,
     threshold: float | None = None,
@@ -53,7 +54,8 @@ def deploy(
         files; it keeps its own copy of the model.
     name
         Name of the endpoint; by default the model file's name.
-    label, prediction, probability, id, timestamp, exclude, categorical, problem, positive
+    label, prediction, probability, id, timestamp, exclude, categorical, context, problem,
+    positive
         Roles of the reference's columns, as `Baseline.fit` takes them. With label and prediction
         (or probability) the quality of the model is monitored, too.
     threshold
@@ -80,9 +82,9 @@ def deploy(
     """
     roles = Roles.of(
         label=label, prediction=prediction, probability=probability, id=id, id_column=id_column,
-        timestamp=timestamp, exclude=exclude, categorical=categorical, problem=problem,
-        positive=positive, threshold=threshold, facet=facet, group=group, weight=weight,
-        quantiles=quantiles,
+        timestamp=timestamp, exclude=exclude, categorical=categorical, context=context,
+        problem=problem, positive=positive, threshold=threshold, facet=facet, group=group,
+        weight=weight, quantiles=quantiles,
     )  # fmt: skip
     with Client(server, token=token) as client:
         return deploy_by(model, roles, reference=reference, name=name, client=client)

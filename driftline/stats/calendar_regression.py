@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 DAY_H = 24
 YEAR_DAYS = 365.2425
@@ -128,19 +129,32 @@ class Ridge:
     _weighted: Numbers = field(default_factory=partial(np.empty, (0, 0)))
     _normal: Numbers = field(default_factory=partial(np.empty, (0, 0)))
 
-    def fit(self, weights: Numbers, values: Numbers) -> Numbers:
+    def fit(self, weights: Numbers, values: Numbers | sparse.csr_array) -> Numbers:
         """Return the coefficients, shape (K, F), given weights of shape (n,) and values (n, F).
 
         References
         ----------
         Hoerl, Kennard, Technometrics 12, 1970.
         """
+        self._weigh(weights)
+        return np.asarray(np.linalg.solve(self._normal, self._weighted.T @ values))
+
+    def covariance(self, weights: Numbers) -> Numbers:
+        """Return that of the coefficients, shape (K, K), where a row of weight 1 has variance 1.
+
+        References
+        ----------
+        Hoerl, Kennard, Technometrics 12, 1970; an upper bound, as the ridge only shrinks it.
+        """
+        self._weigh(weights)
+        return np.asarray(np.linalg.inv(self._normal))
+
+    def _weigh(self, weights: Numbers) -> None:
         if self._weights is None or not np.array_equal(weights, self._weights):
             self._weights, self._weighted = weights, self.design * weights[:, None]
             normal = self.design.T @ self._weighted
             least = max(self.ridge * np.trace(normal) / len(normal), np.finfo(np.float64).tiny)
             self._normal = normal + least * np.eye(len(normal))
-        return np.asarray(np.linalg.solve(self._normal, self._weighted.T @ values))
 
 
 def _weekend(days: Integers) -> Numbers:

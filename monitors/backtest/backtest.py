@@ -380,4 +380,6 @@ def drift_test_of(
         budget,
         tolerances,
         SCALES,
+        baseline.signature.context,
+        baseline.sample,
     )

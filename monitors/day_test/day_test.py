@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -139,6 +139,7 @@ class DayTest:
     learnt: LearntDays | None = None  # What the baseline has kept, of some columns.
     # Within which levels columns step, as `step_levels` returns them.
     within: Mapping[str, Cells] = field(default_factory=dict)
+    context: tuple[str, ...] = ()  # The columns that the others are judged given.
 
     @cached_property
     def groups(self) -> tuple[ReferenceDays, ...]:
@@ -148,12 +149,17 @@ class DayTest:
             return self.learnt.parts
         if self.blocks.is_thinned:  # Nothing more can be learnt of it.
             return () if self.learnt is None else self.learnt.only(tuple(columns)).parts
-        return LearntDays.of(columns, self.blocks, self.steps).parts
+        return LearntDays.of(columns, self.blocks, self.steps, self.context).parts
 
     @property
     def cells(self) -> dict[str, Cells]:
-        """What windows are counted on, of the columns that can be judged."""
-        return {name: self.references[name].cells for group in self.groups for name in group.scores}
+        """What windows are counted on: the columns that can be judged, and what they depend on."""
+        return {
+            name: self.references[name].cells
+            for group in self.groups
+            for name in (*group.scores, *group.context)
+            if name in self.references
+        }
 
     def day_sums(self, counter: DayCounter) -> dict[str, DaySums]:
         """Score the days of a window, by column."""
@@ -268,7 +274,11 @@ def _found(
     since = windows[-1].start or EPOCH + first * DAY
     before = [one for one in past if hit.any() and one.start is not None and one.start < since]
     begins_later = _is_nearer(group, before, mean) if before else np.zeros_like(hit)
-    names, units, explained = group.names, group.units, _explained(variation.span_days)
+    names, units, explained = (
+        group.names,
+        group.units,
+        _explained(variation.span_days, group.context),
+    )
     found = []
     for at in np.flatnonzero(hit).tolist():
         column, score = names[at]
@@ -302,11 +312,12 @@ def _is_nearer(group: ReferenceDays, windows: Sequence[WindowCounts], mean: Numb
     return np.asarray(is_clear & (own * np.sign(mean) < HALF * np.abs(mean)))
 
 
-def _explained(span_days: float) -> str:
+def _explained(span_days: float, context: Collection[str]) -> str:
     """Return what a reference of so many days is known to depend on, in words."""
-    if span_days >= SEASON_DAYS:
-        return "hour, weekday and season"
-    return "hour and weekday" if span_days >= WEEKEND_DAYS else "the hour"
+    known = ["hour"] if span_days >= WEEKEND_DAYS else ["the hour"]
+    known += ["weekday"] * (span_days >= WEEKEND_DAYS) + ["season"] * (span_days >= SEASON_DAYS)
+    *first, last = [*known, *context]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _within_reach(

@@ -84,6 +84,7 @@ def roles_spec(roles: Roles) -> dict[str, Any]:
         "timestamp": roles.timestamp,
         "exclude": list(roles.exclude) or None,
         "categorical": list(roles.categorical) or None,
+        "context": list(roles.context) or None,
         "problem": roles.problem,
         "positive": list(roles.positives) if roles.also_positive else roles.positive,
         "threshold": roles.threshold,

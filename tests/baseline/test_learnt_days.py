@@ -46,9 +46,9 @@ def learnt(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, ...]]]:
     calls: list[tuple[str, ...]] = []
     learn = ReferenceDays.of
 
-    def counted(columns, blocks, steps):
+    def counted(columns, blocks, steps, context):
         calls.append(tuple(columns))
-        return learn(columns, blocks, steps)
+        return learn(columns, blocks, steps, context)
 
     monkeypatch.setattr(ReferenceDays, "of", counted)
     return calls

@@ -369,7 +369,8 @@ def _named_at_check(roles: Roles, config: Path | None) -> Roles:
     """Take the same for a check; of the file, what a baseline settles is left alone."""
     found = _with_config(roles, config)
     own = {
-        name: getattr(roles, name) for name in ("id_column", "timestamp", "exclude", "categorical")
+        name: getattr(roles, name)
+        for name in ("id_column", "timestamp", "exclude", "context", "categorical")
     }
     return replace(found, **own)
 

@@ -32,6 +32,7 @@ def told(baseline: Baseline) -> Iterator[str]:
     types = Counter[str](column.type for column in columns)
     parts = [plural(types[kind], word) for kind, word in WORDS.items() if types[kind]]
     roles = [f"{one.role} {one.name}" for one in columns if one.role != "feature"]
+    roles += [f"given {name}" for name in baseline.signature.context]
     yield "; ".join(part for part in (", ".join(parts), ", ".join(roles)) if part)
     yield from unjudged(columns)
     if (times := baseline.unnamed_times) is not None:

@@ -79,7 +79,7 @@ ROLES: dict[str, Any] = {
             help="Column with a quantile of the forecast, such as 0.1=p10; repeatable.",
         ),
     ],
-    # These five are settled with the baseline; a check of it refuses others.
+    # These six are settled with the baseline; a check of it refuses others.
     "id_column": Annotated[
         str | None, _column("--id", "Column that only identifies; as in the baseline.")
     ],
@@ -89,6 +89,13 @@ ROLES: dict[str, Any] = {
     "exclude": Annotated[
         list[str] | None,
         _column("--exclude", "Column left out of all checks; as in the baseline."),
+    ],
+    "context": Annotated[
+        list[str] | None,
+        _column(
+            "--context",
+            "Column that the others are judged given, such as a holiday; as in the baseline.",
+        ),
     ],
     "categorical": Annotated[
         list[str] | None,

@@ -165,13 +165,14 @@ class _Guessing:
             *(("quantile", name) for name in given.quantile_columns),
             *(("exclude", name) for name in given.exclude),
             *(("categorical", name) for name in given.categorical),
+            *(("context", name) for name in given.context),
             *(("facet", facet.column) for facet in given.facets),
         ]  # fmt: skip
         for role, name in named:
             if name:
                 find_column(name, self._sample.column_names, what=role)
                 self._tell(role, name, "as you say", is_given=True)
-                if role not in ("facet", "group"):
+                if role not in ("context", "facet", "group"):
                     self._free.pop(name, None)
 
     def _tell(self, role: str, value: str, reason: str, *, is_given: bool = False) -> None:

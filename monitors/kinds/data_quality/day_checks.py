@@ -47,6 +47,7 @@ def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) ->
         day_scales(length),
         learnt=baseline.learnt_days,
         within=step_levels(baseline.profile),
+        context=baseline.signature.context,
     )
 
 

@@ -146,6 +146,7 @@ def evaluate(context: CheckContext) -> Report:
         profile,
         reference_profile=baseline.profile,
         blocks=blocks if warm_up is None else warm_up.reference_hours(blocks, references),
+        sample=baseline.sample,
         keep=_keeper(context),
         length=context.rows.length,
         budget=budget,

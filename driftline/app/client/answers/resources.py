@@ -115,6 +115,7 @@ class BaselineSpec(TypedDict):
     timestamp: NotRequired[str | None]
     exclude: NotRequired[list[str]]
     categorical: NotRequired[list[str]]
+    context: NotRequired[list[str]]
     problem: NotRequired[Literal["binary", "multiclass", "regression", "ranking"] | None]
     positive: NotRequired[str | int | float | bool | list[str | int | float | bool] | None]
     threshold: NotRequired[float]
