@@ -10,7 +10,7 @@ with it. Shapes: N rows, M numbers, B blocks.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 
@@ -35,6 +35,8 @@ WORST_ROWS = 10
 SURPRISE = 0.05
 # Knots of an unknown variance's law, between the quantiles that matter at one in a million.
 LAW_KNOTS, TAIL_KNOTS = 120, 40
+# A later window that is rarer than this, to one side, is a change.
+CHANGED = 1e-3
 # Less than this of a variance adds nothing.
 LEAST_VARIANCE = 1e-3
 LAW_ENDS = (1e-11, 1.0 - 1e-6)
@@ -60,6 +62,9 @@ class BlockVariation:
     beside
         How many blocks' length the mean rests on that a window is compared with; as many as it
         was learnt from when missing.
+    later
+        Of windows that came since: each one's value, and its variance by its own rows. They tell
+        how much blocks differ, whatever their mean.
     """
 
     variance: Numbers | float = 0.0
@@ -67,6 +72,7 @@ class BlockVariation:
     blocks: int = 0
     tails: float = math.inf
     beside: float | None = None
+    later: tuple[tuple[float, float], ...] = ()
 
     @property
     def added(self) -> Numbers:
@@ -161,8 +167,32 @@ class BlockVariation:
             return np.zeros(1), np.ones(1)
         chance = float(self.chance)
         whole = max(float(self.variance) + chance, 0.0)
-        variances, weights = _law_of_blocks(whole, chance, self.blocks, self.tails)
+        variances, weights = _law_of_blocks(whole, chance, self.blocks, self.tails, self.later)
         return variances * self._new_block, weights
+
+    def with_later(
+        self, values: Numbers, chance: Numbers, known: float, tolerance: float
+    ) -> BlockVariation:
+        """Return what is known with windows that came since, in order of time.
+
+        One that is a change beside those before it tells nothing of windows without one.
+
+        Parameters
+        ----------
+        values, chance
+            Of the windows, as distances from the mean of the blocks, and their variances by their
+            own rows, above 0, shape (K,).
+        known
+            Variance of that mean by rows.
+        tolerance
+            What is no change.
+        """
+        found = replace(self, tails=math.inf, later=())
+        for value, own in zip(values.tolist(), chance.tolist(), strict=True):
+            away = abs(value) - tolerance
+            if away <= 0.0 or found.tail(away, own + known) > CHANGED:
+                found = replace(found, later=(*found.later, (value, own)))
+        return replace(self, later=found.later)
 
     def degrees(self, known: Numbers | float) -> Numbers:
         """Return the degrees of freedom of ``known + added``, at least 2; infinite without blocks.
@@ -202,11 +232,18 @@ def _law_of_variance(freedom: float, knots: int) -> tuple[Numbers, Numbers]:
 
 @lru_cache(maxsize=1024)
 def _law_of_blocks(
-    whole: float, chance: float, blocks: int, tails: float
+    whole: float,
+    chance: float,
+    blocks: int,
+    tails: float,
+    later: tuple[tuple[float, float], ...] = (),
 ) -> tuple[Numbers, Numbers]:
     """Return the variances beyond chance of blocks whose own variance was `whole`, and weights."""
     factors, weights = _law_of_variance(blocks - 1.0, LAW_KNOTS)
     added = np.maximum(whole * factors - chance, 0.0)
+    if later:
+        weights = weights * _likelihood(added, np.array(later))
+        weights /= weights.sum()
     if math.isinf(tails):
         return added, weights
     heavy, chances = _law_of_variance(tails, TAIL_KNOTS)
@@ -219,6 +256,22 @@ def _law_of_blocks(
     sums = np.bincount(place, weights)
     means = np.bincount(place, weights * added) / np.maximum(sums, np.finfo(np.float64).tiny)
     return np.asarray(means[sums > 0]), np.asarray(sums[sums > 0], dtype=np.float64)
+
+
+def _likelihood(added: Numbers, later: Numbers) -> Numbers:
+    """Return how likely windows' values make each variance beyond chance, the likeliest 1.
+
+    References
+    ----------
+    Patterson and Thompson, Biometrika 58, 1971 (residual likelihood: the mean is unknown).
+    """
+    values, chance = later.T
+    inverse = 1.0 / (added[:, None] + chance)
+    total = inverse.sum(axis=1)
+    centre = inverse @ values / total
+    squares = (inverse * (values - centre[:, None]) ** 2).sum(axis=1)
+    log = (np.log(inverse).sum(axis=1) - np.log(total) - squares) / 2.0
+    return np.asarray(np.exp(log - log.max()))
 
 
 NO_BLOCKS = BlockVariation()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from driftline.monitors.kinds.bias.intervals import interval
-from driftline.monitors.kinds.bias.metrics import RATES, Measured, Pair, Side
+from driftline.monitors.kinds.bias.metrics import RATES, Measured, Numbers, Pair, Rate, Side
 from driftline.stats.blocks import MINIMUM_BLOCKS, NO_BLOCKS, BlockVariation, variation_of_estimates
 from driftline.stats.intervals import Z95, Limits, newcombe, wilson
 
@@ -182,23 +182,41 @@ def extremes(name: str, pair: Pair) -> Limits:
     return min(first - 1.0, -second), max(1.0 - second, first)
 
 
-def spread(name: str, blocks: Counts) -> BlockVariation:
-    """Learn how much a metric varies between blocks of time."""
+def spread(
+    name: str, blocks: Counts, later: Counts | None = None, tolerance: float = 0.0
+) -> BlockVariation:
+    """Learn how much a metric varies between blocks of time, and windows that came since.
+
+    Of those only what lies within the tolerance or is no change yet.
+    """
     rate = RATES["DPPL" if name in RATIOS else name] if name in RATES or name in RATIOS else None
     if rate is None or len(blocks) < MINIMUM_BLOCKS:
         return NO_BLOCKS
-    side = Side.of(blocks)
-    hits, rows = np.asarray(rate.hits(side)), np.asarray(rate.rows(side))
-    held = (rows > 0).all(axis=1)
-    hits, rows = hits[held], rows[held]
-    share = hits.sum(axis=0) / np.maximum(rows.sum(axis=0), 1.0)
+    hits, rows = _held(rate, blocks)
+    whole = rows.sum(axis=0)
+    share = hits.sum(axis=0) / np.maximum(whole, 1.0)
     if len(hits) < MINIMUM_BLOCKS or not (share > 0).all() or not (share < 1).all():
         return NO_BLOCKS
     # The metric as a linear function of both shares, near the reference's.
     weights = 1 / share if name in RATIOS else np.ones(2)
-    moved = (weights * np.array([1.0, -1.0]) * (hits / rows - share)).sum(axis=1)
-    chance = (weights**2 * share * (1 - share) / rows).sum(axis=1)
-    return variation_of_estimates(moved, chance, tails=TAILS)
+    row = weights**2 * share * (1 - share)
+
+    def moved(hits: Numbers, rows: Numbers) -> tuple[Numbers, Numbers]:
+        away = (weights * np.array([1.0, -1.0]) * (hits / rows - share)).sum(axis=1)
+        return away, (row / rows).sum(axis=1)
+
+    found = variation_of_estimates(*moved(hits, rows), tails=TAILS)
+    if later is None:
+        return found
+    return found.with_later(*moved(*_held(rate, later)), float((row / whole).sum()), tolerance)
+
+
+def _held(rate: Rate, counts: Counts) -> tuple[Numbers, Numbers]:
+    """Return hits and rows of both groups, shape (B, 2), of blocks that have rows of both."""
+    side = Side.of(counts)
+    hits, rows = np.asarray(rate.hits(side)), np.asarray(rate.rows(side))
+    held = (rows > 0).all(axis=1)
+    return hits[held], rows[held]
 
 
 def _log_ratio(pair: Pair) -> Estimate | None:

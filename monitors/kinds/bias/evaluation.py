@@ -37,6 +37,7 @@ from driftline.monitors.kinds.bias.report import (
 )
 from driftline.monitors.kinds.bias.spans import (
     judge_spans,
+    later_windows,
     scale_budget,
     window_counts,
     with_spans,
@@ -100,15 +101,19 @@ def evaluate(context: CheckContext) -> Report:
     flips = flips_of(plan, window.near, plan.roles)
     known = None if plan.outcomes is None else plan.outcomes.neighbours
     before = flips_of(plan, known, plan.outcomes.roles if plan.outcomes else plan.roles)
-    counts = [
-        replace(one, flips=both)
-        for one, both in zip(
-            _counts(plan, tallies, window.length), zip(flips, before, strict=True), strict=True
-        )
-    ]
     samples = label_samples(plan, tallies, context)
     kept = _kept(plan, replace(window, tallies=fairly_labelled(plan, tallies, samples)), context)
     past = context.past.counts or ()
+    later = [None] * len(flips) if kept is None else later_windows(plan, kept, past)
+    counts = [
+        replace(one, flips=both, later=since)
+        for one, both, since in zip(
+            _counts(plan, tallies, window.length),
+            zip(flips, before, strict=True),
+            later,
+            strict=True,
+        )
+    ]
     findings, strictest = judge_groups(
         counts,
         stratified=plan.is_stratified,

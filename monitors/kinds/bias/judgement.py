@@ -79,6 +79,8 @@ class GroupCounts:
     # What the flip test found in the window, and in the reference; None where it was not asked.
     flips: tuple[Flip | None, Flip | None] = (None, None)
     is_mirror: bool = False  # Whether another group is all others: what is told of that says both.
+    # Windows of its length since the reference's last row, shape (K, 2, 3, 3); None without.
+    later: Counts | None = None
     lasts: bool = False  # Whether the rows are of several windows: then half the change matters.
 
 
@@ -156,7 +158,7 @@ def findable(group: GroupCounts, rows: int, alpha: float) -> Iterator[tuple[str,
             continue
         finding = Finding(MetricResult(name, value), 0, value)
         between = NO_BLOCKS if group.blocks is None else spread(name, group.blocks)
-        comparison = _comparison(finding, sides, between)
+        comparison = _comparison(finding, sides, between, _tolerance(name))
         if comparison is not None and comparison.is_bounded(alpha):
             yield name, value, from_scale(name, comparison.found(alpha))
 
@@ -267,18 +269,19 @@ def _draft(
         if is_fit and result.note.startswith(UNDEFINED):  # Nobody is to take that for a pass.
             finding = replace(finding, result=replace(result, operator=OPERATOR))
         return _Draft(finding, None, waits=is_fit and result.note not in NOTHING_YET)
-    between = NO_BLOCKS if group.blocks is None else spread(name, group.blocks)
-    share = LASTING if group.lasts else 1.0
-    return _Draft(finding, _comparison(finding, sides, between, share))
+    tolerance = _tolerance(name) * (LASTING if group.lasts else 1.0)
+    between = NO_BLOCKS
+    if group.blocks is not None:
+        between = spread(name, group.blocks, group.later, tolerance)
+    return _Draft(finding, _comparison(finding, sides, between, tolerance))
 
 
 def _comparison(
-    finding: Finding, sides: Sequence[_Measurement], between: BlockVariation, share: float = 1.0
+    finding: Finding, sides: Sequence[_Measurement], between: BlockVariation, tolerance: float
 ) -> Comparison | None:
     window, name = sides[0].estimate(), finding.result.name
     if window is None or finding.required is None:
         return None
-    tolerance = share * (RATIO_TOLERANCE if name == "DI" else TOLERANCE)
     if finding.is_limit or len(sides) == 1:
         # As SageMaker: as far from "no difference" on either side as the document says.
         limit = abs(on_scale(name, finding.required))
@@ -291,6 +294,10 @@ def _comparison(
     if reference is None:
         return None
     return Comparison(window, reference, tolerance, between, extremes(name, sides[1].pair))
+
+
+def _tolerance(name: str) -> float:
+    return RATIO_TOLERANCE if name == "DI" else TOLERANCE
 
 
 def _is_judged(name: str, group: GroupCounts, *, is_limit: bool) -> bool:

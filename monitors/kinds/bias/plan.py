@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from driftline.baseline.outcomes import (
 )
 from driftline.baseline.positive import positive_question
 from driftline.baseline.store import ANALYSIS, Baseline
+from driftline.baseline.times import EPOCH
 from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.monitors.kinds.bias.documents import Requirements, read_requirements
@@ -244,15 +245,28 @@ def reference_blocks(
     outcomes = plan.outcomes
     if outcomes is None or outcomes.roles.timestamp is None:
         return None
-    ends = pc.min_max(outcomes.table[outcomes.roles.timestamp].cast(pa.int64())).as_py()
-    if ends["min"] is None:
+    ends = _ends_us(outcomes.table[outcomes.roles.timestamp])
+    if ends is None:
         return None
-    span_us = ends["max"] - ends["min"] + 1
-    length_us = block_length(span_us, length or timedelta(days=1), 1.0)
+    length_us = block_length(ends[1] - ends[0] + 1, length or timedelta(days=1), 1.0)
     values = plan.reference[facet].values
     counts = count_blocks(outcomes.table, outcomes.roles, facet, values, length_us)
     sizes = counts.sum(axis=(1, 2, 3))
     return counts[sizes >= PARTIAL_SHARE * np.median(sizes)] if len(sizes) else counts
+
+
+def reference_end(plan: Plan) -> datetime | None:
+    """Return when the reference's last row was; None when it has no times."""
+    outcomes = plan.outcomes
+    if outcomes is None or outcomes.roles.timestamp is None:
+        return None
+    ends = _ends_us(outcomes.table[outcomes.roles.timestamp])
+    return None if ends is None else EPOCH + timedelta(microseconds=ends[1])
+
+
+def _ends_us(times: pa.ChunkedArray) -> tuple[int, int] | None:
+    ends = pc.min_max(times.cast(pa.int64())).as_py()
+    return None if ends["min"] is None else (ends["min"], ends["max"])
 
 
 def blocks_of_groups(plan: Plan, length: timedelta | None) -> list[NDArray[np.int64] | None]:

@@ -30,7 +30,7 @@ from driftline.monitors.kinds.bias.judgement import (
     judge_groups,
     level_of,
 )
-from driftline.monitors.kinds.bias.plan import Plan, blocks_of_groups
+from driftline.monitors.kinds.bias.plan import Plan, blocks_of_groups, reference_end
 from driftline.roles import Facet
 
 Counts = NDArray[np.int64]
@@ -124,6 +124,35 @@ def judge_span(
     windows = alone() if broken else ()
     single = scale_budget(budget, 1, remembers=True)
     return [one for one in broken if _lasts(one, counts, windows, (single, level))]
+
+
+def later_windows(
+    plan: Plan, window: WindowCounts, past: Sequence[WindowCounts]
+) -> list[Counts | None]:
+    """Count each group's others and rows in windows like this one that came since the reference.
+
+    Of shape (K, 2, 3, 3), in order of time; None where the reference has no times.
+    """
+    after = reference_end(plan)
+    if after is None or window.start is None or window.end is None:
+        return [None] * len(plan.groups)
+    length = window.end - window.start
+    names = {cells_name(plan, facet) for facet in plan.counted}
+    same = [
+        [one]
+        for one in past
+        if one.start is not None
+        and one.end is not None
+        and after <= one.start
+        and one.end <= window.start
+        and one.end - one.start == length
+        and names <= one.cells.keys()
+    ]
+    counted = [_counts(plan, one, [None] * len(plan.groups)) for one in same]
+    return [
+        np.array([one[place].window[:, 0] for one in counted], np.int64).reshape(-1, 2, 3, 3)
+        for place in range(len(plan.groups))
+    ]
 
 
 def with_spans(

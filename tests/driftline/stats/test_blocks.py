@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from datetime import timedelta
 
@@ -82,6 +83,91 @@ def test_the_reach_is_where_the_evidence_suffices(law: BlockVariation, scale: fl
     assert law.nats(3.0, 0.4) == pytest.approx(-math.log(law.tail(3.0, 0.4)))
     # Where the tail itself is no longer a number, what is stranger still is more evidence.
     assert law.nats(4e3, 0.4, scale) > law.nats(3e3, 0.4, scale) > 100.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    blocks=st.integers(4, 120),
+    level=st.floats(1e-6, 0.05),
+    variance=st.floats(0.3, 4.0),
+    shared=st.floats(0.0, 4.0),
+    tails=st.sampled_from([math.inf, 11.0, 4.0]),
+    beyond=st.floats(1.0, 3.0),
+)
+def test_what_the_largest_window_finds_is_found_the_more_often_the_more_rows_there_are(
+    blocks: int, level: float, variance: float, shared: float, tails: float, beyond: float
+) -> None:
+    law = BlockVariation(variance - 1.0, 1.0, blocks, tails)
+    change = beyond * law.reach(level, 1 / blocks)  # At least what bounds a window without end.
+    rows = np.geomspace(0.1, 1e4, 12)  # Of the window, in those of a block.
+
+    bounds = np.array([law.reach(level, 1 / one + 1 / blocks) for one in rows])
+    found = special.ndtr((change - bounds) / np.sqrt(1 / rows + shared))
+
+    assert (np.diff(bounds) <= 1e-9 * bounds[0]).all()
+    assert (np.diff(found) >= -1e-9).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    blocks=st.sampled_from([28, 60, 90]),
+    level=st.floats(1e-5, 0.05),
+    shared=st.sampled_from([0.0, 0.1, 0.5, 2.0]),
+    tails=st.sampled_from([math.inf, 11.0, 4.0]),
+    change=st.floats(0.2, 8.0),
+)
+def test_over_references_no_change_that_is_often_found_is_found_less_with_more_rows(
+    blocks: int, level: float, shared: float, tails: float, change: float
+) -> None:
+    middles = (np.arange(40) + 0.5) / 40  # Of equally likely references.
+    variances = (1 + shared) * stats.chi2.ppf(middles, blocks - 1) / (blocks - 1)
+    laws = [BlockVariation(float(one) - 1.0, 1.0, blocks, tails) for one in variances]
+
+    found = []
+    for rows in np.geomspace(0.2, 200.0, 7):
+        bounds = np.array([law.reach(level, 1 / rows + 1 / blocks) for law in laws])
+        error = math.sqrt(1 / rows + shared + (1 + shared) / blocks)
+        found.append(float(special.ndtr((change - bounds) / error).mean()))
+
+    # Of what is hardly ever found few rows find some by luck, up to 3 windows in 100.
+    often = [before for before, now in itertools.pairwise(found) if now < before - 0.003]
+    assert max(often, default=0.0) < 0.1
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.01, 0.05, 0.2, 1.0])
+@pytest.mark.parametrize("count", [2, 12, 60])
+def test_windows_since_the_reference_keep_the_level_however_much_days_differ(
+    count: int, shared: float
+) -> None:
+    # Windows of 200 times a block's rows, which tell what blocks of a reference of 60 cannot.
+    rng, level, blocks, own = np.random.default_rng(7), 1e-3, 60, 0.005
+    errors, found = [], []
+    for _ in range(150):
+        whole = (1 + shared) * rng.chisquare(blocks - 1) / (blocks - 1)
+        values = rng.normal(0.0, math.sqrt(own + shared), count)
+        law = BlockVariation(whole - 1.0, 1.0, blocks)
+        law = law.with_later(values, np.full(count, own), 1 / blocks, tolerance=0.0)
+        bound = law.reach(level, own + 1 / blocks)
+        errors.append(special.ndtr(-bound / math.sqrt(own + shared + (1 + shared) / blocks)))
+        found.append(bound < 0.8)
+
+    # Without them up to 1.8 times; the mean over references.
+    assert np.mean(errors) < 2.5 * level
+    # A change of 0.8 of a block's error is within the bounds of 60 blocks alone.
+    assert BlockVariation(0.0, 1.0, blocks).reach(level, own + 1 / blocks) > 0.8
+    assert count < 12 or shared > 0.0 or np.mean(found) > 0.9
+
+
+def test_a_window_that_is_a_change_tells_nothing_of_those_without() -> None:
+    law, chance = BlockVariation(0.0, 1.0, 60), np.full(13, 0.005)
+    usual = np.random.default_rng(0).normal(0.0, 0.07, 12)
+
+    same = law.with_later(usual, chance[:12], 1 / 60, tolerance=0.1)
+    beside = law.with_later(np.append(usual, 0.9), chance, 1 / 60, tolerance=0.1)
+    within = law.with_later(np.append(usual, 0.1), chance, 1 / 60, tolerance=0.1)
+
+    assert beside == same
+    assert (len(same.later), len(within.later)) == (12, 13)
 
 
 def test_a_surprising_block_raises_the_variance_of_its_mean_alone() -> None:
