@@ -185,7 +185,9 @@ def test_the_command_shows_them_oldest_first(server, ask, client, monkeypatch, u
         ["blue", r"asked \x1b[2Jone"], ["blue", "asked two"],
     ]  # fmt: skip
     assert texts(json.loads(run("echo", "--lines", "1", "--json").stdout)) == ["asked two"]
-    assert run("echo", "--since", "2999-01-01").stdout == ""
+    none = run("echo", "--since", "2999-01-01")
+    assert none.stdout == ""
+    assert none.stderr == "no lines; here is what echo's workers print\n"
     wrong = run("echo", "--since", "soon")
     assert "expected a time such as" in str(wrong.exception)
 

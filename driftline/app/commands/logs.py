@@ -47,6 +47,8 @@ def logs(
     with server.connect() as client:
         found = client.logs(endpoint, variant=variant, since=begin, limit=lines)[::-1]
         if not follow:
+            if not found:
+                typer.echo(harmless(f"no lines; here is what {endpoint}'s workers print"), err=True)
             Answer(found, map(_text, found)).print(as_json=as_json)
             return
         for one in _followed(client, endpoint, variant, begin, found):
