@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,41 +11,71 @@ from driftline.baseline.cells import Cells
 
 # More groups would explain what they only accompany.
 CONTEXT_GROUPS = 12
-BASE = -1
+BASE, UNKNOWN = -1, -2
 
 
-def context_groups(cells: Cells, counts: NDArray[np.int64] | NDArray[np.float64]) -> list[int]:
-    """Return the group of each cell of a column that others are judged given.
+@dataclass(frozen=True, slots=True)
+class ContextGroups:
+    """The values of a declared column that are told apart; G groups, C cells.
 
     Numbers are grouped with their neighbours, about as many rows in each; of other values the
-    most frequent stand alone, and those that are left are one group. `BASE` is the most frequent
-    group, with which the others are compared, and whatever the reference does not have.
-
-    Parameters
-    ----------
-    cells, counts
-        Of the column, and the reference's rows in each, shape (C,).
+    most frequent stand alone, and those that are left are one group. The most frequent group is
+    the one with which the others are compared, and has no number.
     """
-    total = counts.sum()
-    if cells.is_number:
-        middle = np.cumsum(counts) - counts / 2
-        groups = np.floor(middle * CONTEXT_GROUPS / max(total, 1))
-        # What is no number is like none of them.
-        groups[-2:] = [CONTEXT_GROUPS, CONTEXT_GROUPS + 1]
-    else:
-        groups = np.full(counts.size, float(CONTEXT_GROUPS))
-        order = np.argsort(-counts, kind="stable")[:CONTEXT_GROUPS]
-        groups[order] = np.arange(order.size)
-    is_known = counts > 0
-    names, found = np.unique(groups[is_known], return_inverse=True)
-    rows = np.bincount(found, weights=counts[is_known], minlength=names.size)
-    places = np.full(counts.size, BASE)
-    if names.size:
+
+    # Of each cell: its group, BASE, or UNKNOWN where the reference has no such value. Empty where
+    # the column is counted on other cells by now.
+    groups: tuple[int, ...]
+    usual: tuple[float, ...]  # What share of the reference's rows each group is.
+
+    @classmethod
+    def of(cls, cells: Cells, counts: NDArray[np.int64] | NDArray[np.float64]) -> ContextGroups:
+        """Group the cells of a column by the reference's rows in each, shape (C,)."""
+        is_known = counts > 0
+        if not is_known.any():
+            return cls((UNKNOWN,) * counts.size, ())
+        if cells.is_number:
+            # The middle of each cell's ranks: cells beyond the reference's are in the last groups.
+            ranks = np.cumsum(counts[:-2]) - counts[:-2] / 2
+            part = ranks * CONTEXT_GROUPS / max(counts[:-2].sum(), 1)
+            found = [*np.clip(part, 0, CONTEXT_GROUPS - 1).astype(int)]
+            # What is no number is like none of them.
+            groups = np.array([*found, CONTEXT_GROUPS, CONTEXT_GROUPS + 1])
+            is_known[:-2] |= np.isin(groups[:-2], groups[:-2][is_known[:-2]])
+        else:
+            groups = np.full(counts.size, CONTEXT_GROUPS)
+            order = np.argsort(-counts, kind="stable")[:CONTEXT_GROUPS]
+            groups[order] = np.arange(order.size)
+        _, place = np.unique(groups[is_known], return_inverse=True)
+        rows = np.bincount(place, weights=counts[is_known])
         base = int(np.argmax(rows))
-        places[is_known] = np.where(found == base, BASE, found - (found > base))
-    return [int(one) for one in places]
+        numbers = np.full(counts.size, UNKNOWN)
+        numbers[is_known] = np.where(place == base, BASE, place - (place > base))
+        usual = np.delete(rows / rows.sum(), base)
+        return cls(tuple(numbers.tolist()), tuple(usual.tolist()))
 
+    @property
+    def indicators(self) -> NDArray[np.float64]:
+        """Which cells each group holds, as 0 or 1, shape (C, G)."""
+        return np.asarray(np.array(self.groups)[:, None] == np.arange(len(self.usual)), np.float64)
 
-def group_members(groups: list[int]) -> NDArray[np.float64]:
-    """Return which cells each group holds, as 0 or 1, shape (C, G); `BASE` is none of them."""
-    return np.asarray(np.array(groups)[:, None] == np.arange(max(groups, default=BASE) + 1), float)
+    def shares(self, counts: NDArray[np.int64] | NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Return each group's share of the rows whose value is known, shape (H, G).
+
+        Where there are none, it is the usual share: of what is not known nothing is expected.
+
+        Parameters
+        ----------
+        counts
+            Rows by cell, shape (H, C); None where the column did not come.
+        """
+        usual = np.array(self.usual)
+        if counts is None or not self.groups:
+            return usual[None, :]
+        rows = counts @ (np.array(self.groups) != UNKNOWN)
+        found = counts @ self.indicators / np.maximum(rows, 1e-300)[:, None]
+        return np.where(rows[:, None] > 0, found, usual)
+
+    def on_other_cells(self) -> ContextGroups:
+        """Return the same for windows whose cells are others: the usual shares are all it knows."""
+        return replace(self, groups=())

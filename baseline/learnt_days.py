@@ -1,8 +1,9 @@
 """learnt-days.arrow: what the day test learns of a reference, kept with its baseline.
 
-It follows from the profile and from which columns are compared, and takes seconds of two years; so
-it is no part of what a baseline is, and of a folder where either has changed it is learnt anew.
-Once a long reference's hours were let go, this cannot be done: what was learnt of them stays.
+It follows from the profile and from which columns are compared and declared, and takes seconds of
+two years; so it is no part of what a baseline is, and of a folder where either has changed it is
+learnt anew. Once a long reference's hours were let go, this cannot be done: what was learnt of
+them stays.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import pyarrow as pa
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.constraints import Constraints, is_compared
+from driftline.baseline.context_groups import ContextGroups
 from driftline.baseline.folder import from_sealed, to_sealed
 from driftline.baseline.profile import Profile
 from driftline.baseline.reference_days import ReferenceDays
@@ -89,7 +91,8 @@ class LearntDays:
 
     def replaced(self, names: Collection[str], other: LearntDays) -> LearntDays:
         """Return the same with what another knows of some columns."""
-        parts = (*self.only([one for one in self.columns if one not in names]).parts,)
+        kept = self.only([one for one in self.columns if one not in names]).parts
+        parts = (one.on_other_cells(names) for one in kept)
         return LearntDays(self.columns, (*parts, *other.only([*names]).parts))
 
     def to_bytes(self, profile: bytes) -> bytes:
@@ -105,7 +108,7 @@ class LearntDays:
                 "last_day": one.last_day,
                 "span_days": one.span_days,
                 "lengths": [*one.lengths],
-                **({"context": part.context} if part.context else {}),
+                **({"context": _written(part.context)} if part.context else {}),
             }
             for part, one in ((part, part.variation) for part in self.parts)
         ]
@@ -244,6 +247,10 @@ def _varied(part: ReferenceDays, place: slice) -> dict[str, Any]:
     }
 
 
+def _written(context: Mapping[str, ContextGroups]) -> dict[str, Any]:
+    return {name: asdict(one) for name, one in context.items()}
+
+
 def _part(
     rows: Sequence[Mapping[str, Any]], span: Mapping[str, Any], steps: Mapping[str, StepScores]
 ) -> ReferenceDays:
@@ -280,5 +287,8 @@ def _part(
         span["first_day"], span["last_day"], span["span_days"], beside("day_coefficients"),
         is_live=beside("is_live")[0], lengths=lengths, **{name: beside(name)[0] for name in SCORES},
     )  # fmt: skip
-    context = span.get("context", {})
+    context = {
+        name: ContextGroups(tuple(one["groups"]), tuple(one["usual"]))
+        for name, one in span.get("context", {}).items()
+    }
     return ReferenceDays(scores, places, variation, beside("clock_change"), context)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
-from driftline.baseline.context_groups import context_groups, group_members
+from driftline.baseline.context_groups import ContextGroups
 from driftline.stats.calendar_regression import (
     SEASON_DAYS,
     Integers,
@@ -41,8 +41,8 @@ class ReferenceDays:
     variation: DayVariation
     # How far means of scores move, down and up, where clocks change by an hour, shape (2, F).
     clock_change: Numbers
-    # By column that the others are judged given: `context_groups` of its cells.
-    context: Mapping[str, list[int]] = field(default_factory=dict)
+    # By column that the others are judged given.
+    context: Mapping[str, ContextGroups] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -58,7 +58,7 @@ class ReferenceDays:
         if span_days < REFERENCE_DAYS or (hours[-1] - hours[0]) / 24 > 2 * span_days:
             return None
         given = {
-            name: context_groups(columns[name], blocks.counts[name].sum(axis=0))
+            name: ContextGroups.of(columns[name], blocks.counts[name].sum(axis=0))
             for name in context
             if name in blocks.counts and name in columns
         }
@@ -117,6 +117,14 @@ class ReferenceDays:
             scores, places, self.variation.only(kept), self.clock_change[:, kept], self.context
         )
 
+    def on_other_cells(self, columns: Collection[str]) -> ReferenceDays:
+        """Return the same where some columns are counted on other cells by now."""
+        context = {
+            name: one.on_other_cells() if name in columns else one
+            for name, one in self.context.items()
+        }
+        return replace(self, context=context)
+
     @property
     def names(self) -> tuple[tuple[str, str], ...]:
         """The column and the name of each score, F of them."""
@@ -158,17 +166,14 @@ class ReferenceDays:
 
 
 def _designs(
-    blocks: BlockCounts, span_days: float, context: Mapping[str, list[int]]
+    blocks: BlockCounts, span_days: float, context: Mapping[str, ContextGroups]
 ) -> tuple[Numbers, Numbers]:
     """Return what declared columns may depend on, the calendar, and what the others may."""
     calendar = hour_design(blocks.hours, span_days)
     whole = [calendar]
     for name, groups in context.items():
-        counts = blocks.counts.get(name)
-        if counts is None:  # It did not come; the check of columns tells of it.
-            counts = np.zeros((len(blocks.hours), len(groups)))
-        rows = np.maximum(counts.sum(axis=1), 1.0)
-        whole.append(counts @ group_members(groups) / rows[:, None])
+        shares = groups.shares(blocks.counts.get(name))
+        whole.append(np.broadcast_to(shares, (len(calendar), shares.shape[1])))
     return calendar, np.hstack(whole)
 
 

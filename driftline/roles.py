@@ -323,7 +323,7 @@ class Roles:
             also_positive=tuple(positives)[1:],
             facets=tuple(one if isinstance(one, Facet) else Facet.parse(one) for one in facets),
             quantiles=_read_quantiles(quantiles),
-            context=(context,) if isinstance(context, str) else tuple(context or ()),
+            context=tuple(dict.fromkeys([context] if isinstance(context, str) else context or ())),
             **{name: value for name, value in named.items() if value is not None},
         )
 

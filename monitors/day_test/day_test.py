@@ -274,14 +274,12 @@ def _found(
     since = windows[-1].start or EPOCH + first * DAY
     before = [one for one in past if hit.any() and one.start is not None and one.start < since]
     begins_later = _is_nearer(group, before, mean) if before else np.zeros_like(hit)
-    names, units, explained = (
-        group.names,
-        group.units,
-        _explained(variation.span_days, group.context),
-    )
+    names, units = group.names, group.units
     found = []
     for at in np.flatnonzero(hit).tolist():
         column, score = names[at]
+        is_given = column not in group.context and score not in (ROUGH, SPREAD)
+        explained = _explained(variation.span_days, group.context if is_given else ())
         found.append(
             DayFinding(
                 column, score, float(mean[at]), float(test.error[at]), float(test.freedom[at]),

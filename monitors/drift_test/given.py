@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from driftline.baseline.context_groups import context_groups, group_members
+from driftline.baseline.context_groups import UNKNOWN, ContextGroups
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.baseline.sample import RowSample
 from driftline.monitors.drift_test.layout import Layout
@@ -34,7 +34,7 @@ class Given:
     2022 (given the context, what has changed).
     """
 
-    members: tuple[tuple[int, Numbers], ...]  # Declared columns: places, `group_members`.
+    groups: tuple[tuple[int, ContextGroups], ...]  # Declared columns: their places and groups.
     # What a share changes by where a group comes up by 1, shape (G, C); 0 for declared columns.
     coefficients: Numbers
     # Of the coefficients of a share whose variance is 1, shape (G, G).
@@ -45,34 +45,28 @@ class Given:
         """Learn from a reference's rows; of the declared columns those that are judged count."""
         hours = sample.hours
         rows = np.arange(len(sample)) if hours is None else np.flatnonzero(hours != UNKNOWN_HOUR)
-        groups = {
-            at: context_groups(one.reference.cells, one.reference.counts)
+        codes = {name: one[rows] for name, one in sample.codes.items()}
+        groups = tuple(
+            (at, ContextGroups.of(one.reference.cells, one.reference.counts))
             for at, one in enumerate(layout.columns)
-            if one.name in context and one.name in sample.codes
-        }
-        members = tuple((at, group_members(one)) for at, one in groups.items())
+            if one.name in context and one.name in codes
+        )
         calendar = np.ones((rows.size, 1))
         if hours is not None and rows.size:
             calendar = hour_design(hours[rows], float(np.ptp(hours[rows])) / 24)
-        own = [one[sample.codes[layout.names[at]][rows]] for at, one in members]
+        own = [one.indicators[codes[layout.names[at]]] for at, one in groups]
         first = sum(one.shape[1] for one in own)
         ridge, weights = hour_ridge(np.hstack([*own, calendar])), np.ones(rows.size)
-        # One column of ones and zeros for each cell: of each row one cell of each column.
-        columns = [
-            at for at, name in enumerate(layout.names) if at not in groups and name in sample.codes
-        ]
-        cells = [sample.codes[layout.names[at]][rows] + layout.cell_starts[at] for at in columns]
-        places = np.stack(cells, axis=1).ravel() if cells else np.zeros(0, np.int64)
-        ends = np.arange(rows.size + 1) * len(columns)
-        shape = rows.size, int(layout.cell_starts[-1])
-        table = sparse.csr_array((np.ones(places.size), places, ends), shape=shape)
-        coefficients = ridge.fit(weights, table)[:first]
-        return cls(members, coefficients, ridge.covariance(weights)[:first, :first])
+        cells = _row_cells(layout, codes, [layout.names[at] for at, _ in groups])
+        coefficients = ridge.fit(weights, cells)[:first]
+        return cls(groups, coefficients, ridge.covariance(weights)[:first, :first])
 
     def adjust(
         self, layout: Layout, counts: NDArray[np.int64], expectation: Expectation
     ) -> Expectation:
         """Return what is expected of a span that has its own groups.
+
+        Declared columns multiply: what moves a column by two steps leaves few rows where it began.
 
         Parameters
         ----------
@@ -81,19 +75,41 @@ class Given:
         expectation
             What the reference expects of a span of its times.
         """
-        usual = expectation.cells
-        shares = counts / layout.spread_cells(np.maximum(layout.rows(counts), 1.0))
-        change = np.zeros(0)
-        for at, one in self.members:
+        usual, first = expectation.cells, 0
+        factor, changes = np.ones(usual.size), [np.zeros(0)]
+        for at, one in self.groups:
             own = slice(*layout.cell_starts[at : at + 2])
-            # A column that did not come tells nothing; the check of columns tells of it.
-            came = float(shares[own].any())
-            change = np.append(change, came * (shares[own] - usual[own]) @ one)
-        moved = np.maximum(usual + change @ self.coefficients, 0.0)
+            change = one.shares(counts[None, own])[0] - one.shares(usual[None, own])[0]
+            if not counts[own][np.array(one.groups) != UNKNOWN].any():
+                change = 0.0 * change  # Nothing is known of its rows; other checks tell of that.
+            own_coefficients = self.coefficients[first : first + change.size]
+            first += change.size
+            moved = np.maximum(usual + change @ own_coefficients, 0.0)
+            factor *= np.divide(moved, usual, out=np.zeros(usual.size), where=usual > 0)
+            changes.append(change)
+        moved = usual * factor
         sums = layout.rows(moved)
         moved *= layout.spread_cells(layout.rows(usual) / np.where(sums > 0, sums, 1.0))
         # The coefficients' own error, as if fewer rows had been seen.
-        error = np.full(len(layout), float(change @ self.covariance @ change))
-        error[[at for at, _ in self.members]] = 0.0
+        whole = np.concatenate(changes)
+        error = float(whole @ self.covariance @ whole)
+        is_given = layout.rows(np.abs(self.coefficients).sum(axis=0)) > 0
         rows = expectation.rows
-        return replace(expectation, cells=moved, rows=rows / (1.0 + np.maximum(rows, 1.0) * error))
+        fewer = rows / (1.0 + np.maximum(rows, 1.0) * error)
+        return replace(expectation, cells=moved, rows=np.where(is_given, fewer, rows))
+
+
+def _row_cells(
+    layout: Layout, codes: Mapping[str, NDArray[np.unsignedinteger]], but: Collection[str]
+) -> sparse.csr_array:
+    """Return which cells of all columns each row is in, as 0 or 1, shape (n, C)."""
+    places = [
+        codes[name] + layout.cell_starts[at]
+        for at, name in enumerate(layout.names)
+        if name in codes and name not in but
+    ]
+    count = next(iter(codes.values())).size if codes else 0
+    flat = np.stack(places, axis=1).ravel() if places else np.zeros(0, np.int64)
+    starts = np.arange(count + 1) * len(places)
+    shape = count, int(layout.cell_starts[-1])
+    return sparse.csr_array((np.ones(flat.size), flat, starts), shape=shape)

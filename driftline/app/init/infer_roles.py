@@ -172,7 +172,7 @@ class _Guessing:
             if name:
                 find_column(name, self._sample.column_names, what=role)
                 self._tell(role, name, "as you say", is_given=True)
-                if role not in ("context", "facet", "group"):
+                if role not in ("facet", "group"):
                     self._free.pop(name, None)
 
     def _tell(self, role: str, value: str, reason: str, *, is_given: bool = False) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from driftline.baseline.cells import text_cells
+from driftline.baseline.cells import number_cells, text_cells
 from driftline.baseline.sample import RowSample
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.given import Given
@@ -56,7 +56,11 @@ def given(
     counts = {}
     for one in layout.columns:
         place = {level: at for at, level in enumerate(one.reference.cells.levels)}
-        found = rows[one.name].map(place).to_numpy(int) if one.name in rows else np.zeros(0, int)
+        found = (
+            rows[one.name].map(place).fillna(len(place)).to_numpy(int)
+            if one.name in rows
+            else np.zeros(0, int)
+        )
         counts[one.name] = np.bincount(found, minlength=one.reference.cells.size)
     span = Span((window(counts, None, timedelta(days=7)),), 1, 1)
     flat, _ = layout.flatten(counts)
@@ -113,6 +117,46 @@ def test_a_column_that_did_not_come_changes_nothing(rng: np.random.Generator) ->
     usual = rows["size"].value_counts(normalize=True)
     assert found.to_dict() == pytest.approx(usual[found.index].to_dict())
     assert behind == ROWS
+
+
+def test_values_that_the_reference_never_had_change_nothing(rng: np.random.Generator) -> None:
+    rows = drawn(rng)
+    known, sample = model(rows, timed=False)
+
+    found, behind = given(known, sample, ["region"], rows.assign(region="EAST"))
+
+    usual = rows["size"].value_counts(normalize=True)
+    assert found.to_dict() == pytest.approx(usual[found.index].to_dict())
+    assert behind == ROWS
+
+
+def test_two_declared_columns_add_up(rng: np.random.Generator) -> None:
+    """A number moved by each of two causes, which both become more frequent."""
+    causes = rng.random((200_000, 2)) < (0.4, 0.1)
+    x = rng.normal(size=len(causes)) + causes.sum(axis=1)
+    cells = number_cells("x", "double", *np.unique(x, return_counts=True))
+    columns, codes = {}, {}
+    for name, values in (("a", causes[:, 0]), ("b", causes[:, 1])):
+        own = text_cells(name, "string", {"n": 2, "y": 1}, complete=True, row_count=3)
+        codes[name] = values.astype(np.uint8)
+        held = np.bincount(codes[name], minlength=own.size).astype(float)
+        columns[name] = ReferenceColumn(own, held)
+    codes["x"] = np.searchsorted(cells.edges, x, side="right").astype(np.uint8)
+    held = np.bincount(codes["x"], minlength=cells.size).astype(float)
+    known = ReferenceModel.of({**columns, "x": ReferenceColumn(cells, held)}, None, None)
+    weight = np.where(causes, [2.0, 6.0], [1 / 3, 4 / 9]).prod(axis=1)  # To 0.8 and 0.6.
+    both = rng.random(weight.size) < weight / weight.max()
+    counts = {
+        name: np.bincount(code[both], minlength=known.layout.columns[at].reference.cells.size)
+        for at, (name, code) in enumerate(codes.items())
+    }
+    flat, _ = known.layout.flatten(counts)
+    one = Given.of(known.layout, RowSample(codes, None, len(x)), ["a", "b"])
+
+    found = one.adjust(known.layout, flat, known.expect(Span((window(counts, None),), 1, 1)))
+
+    own = slice(*known.layout.cell_starts[2:4])
+    assert np.abs(np.cumsum(found.cells[own]) - np.cumsum(flat[own]) / both.sum()).max() < 0.02
 
 
 def test_a_declared_column_is_itself_judged_as_ever(rng: np.random.Generator) -> None:
