@@ -20,6 +20,11 @@ from tests.monitors.root_cause.hotels import ROWS, hotels, named, place, referen
 NOT_NARROWED = "cannot be narrowed down to a segment"
 
 
+@pytest.fixture(scope="module")
+def reference() -> Baseline:
+    return Baseline.fit(hotels(np.random.default_rng(1), ROWS))
+
+
 @pytest.mark.parametrize("count", [6, 10, 25])
 def test_no_segment_is_named_by_chance_where_few_rows_are_at_fault(
     reference: Baseline, count: int

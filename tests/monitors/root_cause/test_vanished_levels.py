@@ -12,6 +12,11 @@ from driftline.monitors.results.violation import percent
 from tests.monitors.root_cause.hotels import ROWS, hotels, named, place, reference_share
 
 
+@pytest.fixture(scope="module")
+def reference() -> Baseline:
+    return Baseline.fit(hotels(np.random.default_rng(1), ROWS))
+
+
 def coasts(seed: int, rows: int) -> pd.DataFrame:
     """Bookings of a third hotel, too."""
     rng = np.random.default_rng(seed)
