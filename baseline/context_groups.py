@@ -60,9 +60,7 @@ class ContextGroups:
         return np.asarray(np.array(self.groups)[:, None] == np.arange(len(self.usual)), np.float64)
 
     def shares(self, counts: NDArray[np.int64] | NDArray[np.float64] | None) -> NDArray[np.float64]:
-        """Return each group's share of the rows whose value is known, shape (H, G).
-
-        Where there are none, it is the usual share: of what is not known nothing is expected.
+        """Return each group's share of rows, shape (H, G); what is not known is the usual mix.
 
         Parameters
         ----------
@@ -72,9 +70,13 @@ class ContextGroups:
         usual = np.array(self.usual)
         if counts is None or not self.groups:
             return usual[None, :]
-        rows = counts @ (np.array(self.groups) != UNKNOWN)
-        found = counts @ self.indicators / np.maximum(rows, 1e-300)[:, None]
-        return np.where(rows[:, None] > 0, found, usual)
+        known = counts @ self.indicators / np.maximum(counts.sum(axis=-1, keepdims=True), 1e-300)
+        return known + (1.0 - self.known_part(counts))[..., None] * usual
+
+    def known_part(self, counts: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what part of the rows has a value that is known, shape (H,)."""
+        rows = np.maximum(counts.sum(axis=-1), 1e-300)
+        return np.asarray(counts @ (np.array(self.groups) != UNKNOWN) / rows)
 
     def on_other_cells(self) -> ContextGroups:
         """Return the same for windows whose cells are others: the usual shares are all it knows."""

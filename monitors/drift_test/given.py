@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from driftline.baseline.context_groups import UNKNOWN, ContextGroups
+from driftline.baseline.context_groups import ContextGroups
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.baseline.sample import RowSample
 from driftline.monitors.drift_test.layout import Layout
@@ -79,9 +79,9 @@ class Given:
         factor, changes = np.ones(usual.size), [np.zeros(0)]
         for at, one in self.groups:
             own = slice(*layout.cell_starts[at : at + 2])
-            change = one.shares(counts[None, own])[0] - one.shares(usual[None, own])[0]
-            if not counts[own][np.array(one.groups) != UNKNOWN].any():
-                change = 0.0 * change  # Nothing is known of its rows; other checks tell of that.
+            # Rows whose value is not known are as expected; other checks tell of them.
+            expected, part = one.shares(usual[None, own])[0], one.known_part(counts[None, own])[0]
+            change = counts[own] @ one.indicators / max(counts[own].sum(), 1) - part * expected
             own_coefficients = self.coefficients[first : first + change.size]
             first += change.size
             moved = np.maximum(usual + change @ own_coefficients, 0.0)
