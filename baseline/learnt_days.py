@@ -1,9 +1,9 @@
 """learnt-days.arrow: what the day test learns of a reference, kept with its baseline.
 
-It follows from the profile and from which columns are compared and declared, and takes seconds of
-two years; so it is no part of what a baseline is, and of a folder where either has changed it is
-learnt anew. Once a long reference's hours were let go, this cannot be done: what was learnt of
-them stays.
+It follows from the profile, from which columns are compared and, of those, which are context
+(settled when a baseline is made), and takes seconds of two years; so it is no part of what a
+baseline is, and of a folder where either of the first two has changed it is learnt anew. Once a
+long reference's hours were let go, this cannot be done: what was learnt of them stays.
 """
 
 from __future__ import annotations
