@@ -71,7 +71,7 @@ class ContextGroups:
         if counts is None or not self.groups:
             return usual[None, :]
         known = counts @ self.indicators / np.maximum(counts.sum(axis=-1, keepdims=True), 1e-300)
-        return known + (1.0 - self.known_part(counts))[..., None] * usual
+        return np.asarray(known + (1.0 - self.known_part(counts))[..., None] * usual)
 
     def known_part(self, counts: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what part of the rows has a value that is known, shape (H,)."""
