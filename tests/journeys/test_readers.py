@@ -115,7 +115,9 @@ def process(code: str, *arguments: object, output: Path) -> Iterator[subprocess.
 
 
 def lines(output: Path) -> list[tuple[int, int]]:
-    return [(int(a), int(b)) for a, b in (line.split() for line in output.read_text().splitlines())]
+    """Read the lines that are whole: an unbuffered process writes a line's words one by one."""
+    whole, _, _ = output.read_text().rpartition("\n")
+    return [(int(a), int(b)) for a, b in (line.split() for line in whole.splitlines())]
 
 
 @pytest.fixture
