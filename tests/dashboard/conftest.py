@@ -17,11 +17,9 @@ from driftline.serving.resources.endpoints import declared_endpoints
 from tests.dashboard.measured_seed import seed_measured
 from tests.dashboard.policed_seed import policed
 from tests.dashboard.seed import seed
-from tests.servers.chromium import chromium
+from tests.servers.chromium import PATIENCE_MS, chromium
 
 __all__ = ["chromium"]
-
-expect.set_options(timeout=20_000)  # The machine may be busy with other tests.
 
 HOSTILE = '<img src=x onerror="alert(1)">temp & <b>co</b>'
 
@@ -170,7 +168,7 @@ def contexts(chromium):
                 locale="en-GB",
                 reduced_motion="reduce",
             )
-            made[key].set_default_timeout(20_000)
+            made[key].set_default_timeout(PATIENCE_MS)
         return made[key]
 
     yield give

@@ -16,6 +16,7 @@ from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from tests.dashboard.conftest import Visit, serving
 from tests.dashboard.seed import Seeded, make_engine
+from tests.servers.chromium import PATIENCE_MS
 from tests.servers.ports import free_port
 from tests.servers.postgres import open_url
 
@@ -59,7 +60,7 @@ def process(tmp_path):
 def page(chromium):
     """A page whose time the test moves on."""
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.clock.install()
     yield page

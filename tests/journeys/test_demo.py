@@ -177,7 +177,7 @@ def test_from_the_pager_to_the_rows_in_a_browser(demo: Demo) -> None:
         page.on("console", heard)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(link)
-        expect(page.locator("#rows tbody tr").first).to_be_visible(timeout=30_000)
+        expect(page.locator("#rows tbody tr").first).to_be_visible()
         expect(page.get_by_text("looks like Celsius").first).to_be_visible()
 
     assert faults == []

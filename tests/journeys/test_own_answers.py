@@ -206,7 +206,7 @@ def test_quantiles_of_forecasts_are_judged_and_shown(house: House) -> None:
         page.goto(f"{house.pages}/monitors/loads-quality?window={YESTERDAY:%Y%m%dT%H%M%SZ}")
         for name in (r"pinball loss", r"interval coverage \[0\.8\]"):
             row = page.get_by_role("row").filter(has_text=re.compile(f"^{name}.*page"))
-            expect(row).to_be_visible(timeout=30_000)
+            expect(row).to_be_visible()
         expect(page.get_by_text("too narrow").first).to_be_visible()
 
 

@@ -10,9 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
-__all__ = ["browser", "chromium"]
+__all__ = ["PATIENCE_MS", "browser", "chromium"]
+
+# How long a page may take before it counts as hung. A page with charts costs its process 1.5 to 3
+# CPU-seconds. Linux shares the processor by session, and browsers and installations have one each:
+# beside eight busy ones such a page took 19 s on two cores.
+PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @contextmanager
