@@ -28,15 +28,15 @@ def renumbered_drafts(context: FaultContext, passed_over: Collection[str]) -> li
     for one in renumbered_texts(context):
         if one.column in passed_over:
             continue
-        places = [context.cells(one.column).levels.index(code) for code in one.codes]
-        share = float(np.isin(context.places(one.column), places).mean())
+        predicate = Predicate(one.column, "in", values=one.codes)
+        share = float(predicate.mask(context.rows).to_numpy(zero_copy_only=False).mean())
         drafts.append(
             Draft(
                 feature=one.column,
                 check=CODES_CHECK,
                 description=f"Values keep the company that others had: {one.fault.text}.",
                 what=one.fault.text,
-                predicate=Predicate(one.column, "in", values=one.codes),
+                predicate=predicate,
                 share_reference=0.0,
                 share=share,
                 fault=one.fault,

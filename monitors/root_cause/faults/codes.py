@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.predicate import number_text
@@ -20,7 +22,7 @@ from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContex
 
 KIND = "codes_renumbered"
 # More codes, and more columns beside them, are not laid beside each other.
-CODES_MAX, PARTNERS_MAX, COLUMNS_MAX = 64, 20, 40
+CODES_MAX, RARE_MAX, PARTNERS_MAX, COLUMNS_MAX = 64, 64, 20, 40
 # A column says what company a code keeps if so little of it moved (total variation): on a warm day
 # each sensor's temperatures are those of the next warmer one, and none took another's name.
 MOVED = 0.3
@@ -49,16 +51,31 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class _Codes:
-    """The codes of one column, and which of them each row has; the last is all else."""
+    """The codes of one column, and which of them each row has.
 
-    levels: tuple[str, ...]
+    First those whose company the reference knows, then all else, then texts that are rare in the
+    reference: others may come as these now. Its own rows have them under all else.
+    """
+
+    levels: tuple[str, ...]  # Without all else.
+    rare: tuple[str, ...]
     is_number: bool
     window: Ints
     known: Ints
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The text of each; of all else none is told."""
+        return (*self.levels, "", *self.rare)
+
+    @property
+    def homes(self) -> Ints:
+        """Where the reference has the rows of each."""
+        return np.minimum(np.arange(len(self.names)), len(self.levels))
+
     def shown(self, at: int) -> str:
         """Return a code as sentences have it."""
-        return self.levels[at] if self.is_number else f'"{self.levels[at]}"'
+        return self.names[at] if self.is_number else f'"{self.names[at]}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +138,13 @@ def renumbered_texts(context: FaultContext) -> Iterator[Renumbered]:
 
 def is_renumbered_in(context: FaultContext, part: FaultContext, name: str) -> bool:
     """Return whether a part of the rows, too, fits codes better as they are renumbered in all."""
-    codes, own = _codes(context, name), _codes(part, name)
+    codes = _codes(context, name)
+    own = codes and _codes(part, name, codes.rare)
     if codes is None or own is None:
         return False
     pairs = _moved(codes, _beside(_company(context), name)).pairs
     cost = _costs(own, _beside(_company(part), name))
-    return _gain(cost, pairs) > LEAST_NATS
+    return _gain(cost, pairs, own) > LEAST_NATS
 
 
 def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbered]:
@@ -149,7 +167,7 @@ def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbe
             and not _moves_anyway(codes, beside)
         ):
             told.append(name)
-            levels = tuple(codes.levels[now] for now, _ in moved.pairs)
+            levels = tuple(codes.names[now] for now, _ in moved.pairs)
             yield Renumbered(name, levels, _fault(codes, moved.pairs))
 
 
@@ -198,18 +216,18 @@ def _evidence(
 
     All readings that a sensor makes in an hour are of one weather.
     """
-    return sum(_gain(_costs(codes, [one]), pairs) / one.effect for one in company)
+    return sum(_gain(_costs(codes, [one]), pairs, codes) / one.effect for one in company)
 
 
-def _gain(cost: Floats, pairs: Sequence[tuple[int, int]]) -> float:
+def _gain(cost: Floats, pairs: Sequence[tuple[int, int]], codes: _Codes) -> float:
     now, was = np.array(pairs, np.int64).reshape(-1, 2).T
-    return float((cost[now, now] - cost[now, was]).sum())
+    return float((cost[now, codes.homes[now]] - cost[now, was]).sum())
 
 
 def _fault(codes: _Codes, pairs: list[tuple[int, int]]) -> Fault:
     shown = [f"{codes.shown(was)} as {codes.shown(now)}" for now, was in pairs[:SHOWN]]
     dots = ", …" if len(pairs) > SHOWN else ""
-    values = tuple(codes.levels[at] for pair in pairs[:SHOWN] for at in pair)
+    values = tuple(codes.names[at] for pair in pairs[:SHOWN] for at in pair)
     return Fault(KIND, f"codes look renumbered: {', '.join(shown)}{dots}", values=values)
 
 
@@ -220,8 +238,14 @@ def _is_scaled(codes: _Codes, pairs: list[tuple[int, int]]) -> bool:
     return bool(np.allclose(now * was[0], was * now[0]))
 
 
-def _codes(context: FaultContext, name: str) -> _Codes | None:
-    """Return the codes of both sides; None where a column has none, or too many."""
+def _codes(context: FaultContext, name: str, rare: tuple[str, ...] | None = None) -> _Codes | None:
+    """Return the codes of both sides; None where a column has none, or too many.
+
+    Parameters
+    ----------
+    rare
+        Texts that are rare in the reference; if None, those that the window has often.
+    """
     assert context.sample is not None
     reference, known = context.references[name], context.sample.codes.get(name)
     cells = reference.cells
@@ -239,19 +263,36 @@ def _codes(context: FaultContext, name: str) -> _Codes | None:
         return None
     to = np.full(cells.size, len(places))
     to[places] = np.arange(len(places))
-    return _Codes(levels, cells.is_number, to[context.places(name)], to[known])
+    now = to[context.places(name)]
+    if rare is None:
+        rare = () if cells.is_number else _often_now(context, name)
+    if rare:
+        texts = context.values(name).cast(pa.string())
+        at = pc.fill_null(pc.index_in(texts, value_set=pa.array(rare)), -1)
+        at = at.to_numpy(zero_copy_only=False)
+        now = np.where(at >= 0, len(places) + 1 + at, now)
+    return _Codes(levels, rare, cells.is_number, now, to[known])
+
+
+def _often_now(context: FaultContext, name: str) -> tuple[str, ...]:
+    """Return the texts that are often in the window, and were rare in the reference."""
+    rest = context.places(name) == len(context.cells(name).levels)
+    counts = context.values(name).cast(pa.string()).filter(pa.array(rest)).value_counts()
+    found = sorted((-one["counts"].as_py(), one["values"].as_py()) for one in counts)
+    return tuple(text for less, text in found[:RARE_MAX] if -less >= LEAST_ROWS)
 
 
 def _costs(codes: _Codes, company: Sequence[_Company]) -> Floats:
-    """Return how badly each code's rows, by row, fit each code of the reference: in nats."""
-    size = len(codes.levels)
-    cost = np.zeros((size, size))
+    """Return how badly each code's rows, by row, fit each home of the reference: in nats."""
+    size, homes = len(codes.names), len(codes.levels) + 1
+    cost = np.zeros((size, homes))
     for one in company:
-        before = _table(codes.known, one.known, size, one.size)
+        before = _table(codes.known, one.known, homes, one.size)
+        usual = before[:-1].sum(axis=0)
         # Which codes a rare value came with is chance.
-        often_there = before.sum(axis=0) >= LEAST_ROWS
+        often_there = usual >= LEAST_ROWS
         there = _table(codes.window, one.window, size, one.size)[:, often_there]
-        share = (before.sum(axis=0) + 1 / one.size) / (before.sum() + 1)
+        share = (usual + 1 / one.size) / (usual.sum() + 1)
         profile = (before + PRIOR * share) / (before.sum(axis=1, keepdims=True) + PRIOR)
         cost -= there @ np.log(profile[:, often_there]).T
     return cost
@@ -259,29 +300,34 @@ def _costs(codes: _Codes, company: Sequence[_Company]) -> Floats:
 
 def _moved(codes: _Codes, company: Sequence[_Company]) -> _Moved:
     """Return which code now stands for which one before."""
-    size = len(codes.levels)
-    rows = np.bincount(codes.window, minlength=size + 1)[:size]
-    usual = np.bincount(codes.known, minlength=size + 1)[:size]
+    size, rest, homes = len(codes.names), len(codes.levels), codes.homes
+    rows = np.bincount(codes.window, minlength=size)
+    rows[rest] = 0
+    usual = np.bincount(codes.known, minlength=rest + 1)
     cost = _costs(codes, company)
-    often, able = np.flatnonzero(rows >= LEAST_ROWS), np.flatnonzero(usual >= LEAST_ROWS)
+    often = np.flatnonzero(rows >= LEAST_ROWS)
+    # As many may be a rare one's as there are rare ones.
+    slots = np.full(len(codes.rare), rest)
+    able = np.concatenate([np.flatnonzero(usual[:rest] >= LEAST_ROWS), slots])
     if rows.sum() < MIN_VALUES or not 0 < len(often) <= len(able) or not cost.any():
         return _Moved()
     among = cost[np.ix_(often, able)]
-    if (cost[often, often] - among.min(axis=1)).sum() < NATS * rows[often].sum():
+    if (cost[often, homes[often]] - among.min(axis=1)).sum() < NATS * rows[often].sum():
         return _Moved()  # The best that each code alone could take is not enough.
     # Takes longer to import than all else of a check, and few windows have such codes.
     from scipy.optimize import linear_sum_assignment
 
     at, to = linear_sum_assignment(among)
     now, was = often[at], able[to]
-    gain = cost[now, now] - cost[now, was]
+    gain = cost[now, homes[now]] - cost[now, was]
     if gain.sum() < NATS * rows[now].sum():
         return _Moved()
-    carried = np.zeros(size)
-    carried[was] = rows[now]
-    if _apart(carried, usual) > max(BETTER * _apart(rows, usual), NEAR):
+    if not codes.rare:
+        usual[rest] = 0
+    carried, own = (np.bincount(one, rows[now], minlength=rest + 1) for one in (was, homes[now]))
+    if _apart(carried, usual) > max(BETTER * _apart(own, usual), NEAR):
         return _Moved()
-    moved = (now != was) & (gain >= NATS_EACH * rows[now])
+    moved = (was != homes[now]) & (was != rest) & (gain >= NATS_EACH * rows[now])
     order = np.argsort(-rows[now], kind="stable")
     pairs = [(int(now[one]), int(was[one])) for one in order if moved[one]]
     return _Moved(pairs, float(gain[moved].sum()))
@@ -293,6 +339,6 @@ def _apart(rows: NDArray[np.number], usual: NDArray[np.number]) -> float:
 
 
 def _table(codes: Ints, places: Ints, size: int, width: int) -> Floats:
-    """Count rows by code and by the other column's cell, without those of no code."""
-    flat = np.bincount(codes * width + places, minlength=(size + 1) * width)
-    return flat.reshape(size + 1, width)[:size].astype(np.float64)
+    """Count rows by code and by the other column's cell."""
+    flat = np.bincount(codes * width + places, minlength=size * width)
+    return flat.reshape(size, width).astype(np.float64)

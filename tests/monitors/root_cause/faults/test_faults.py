@@ -229,6 +229,26 @@ def test_codes_that_are_exchanged_in_all_rows_have_no_segment() -> None:
     assert of_one.segment and of_one.segment.words == 'carrier = "UA"'
 
 
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_codes_that_come_as_rare_ones_are_told_and_no_segment(seed: int | None) -> None:
+    """Of 16 carriers 7 have a hundredth of the rows each: half of all rows may come as these."""
+    columns = ["carrier", "origin", "dest", "distance", "air_time"]
+    flights = pd.read_csv(FLIGHTS, usecols=columns).sample(45_000, random_state=3)
+    codes = np.array(sorted(flights["carrier"].unique()))
+    others = np.roll(codes, -1) if seed is None else np.random.default_rng(seed).permutation(codes)
+    now = dict(zip(codes, others, strict=True))
+    rows = flights[40_000:].assign(carrier=flights["carrier"].map(now))
+
+    found = dl.check(rows, dl.Baseline.fit(flights[:40_000])).violations
+    told = [one.fault for one in found if one.feature_name == "carrier" and one.fault]
+
+    assert [one.kind for one in told] == ["codes_renumbered"]
+    pairs = dict(zip(told[0].values[1::2], told[0].values[::2], strict=True))
+    assert len(pairs) == 3
+    assert pairs.items() <= now.items()
+    assert [one.segment for one in found] == [None] * len(found)
+
+
 def test_codes_of_which_one_took_anothers_rows_over_are_not_renumbered() -> None:
     """What b is told as c in a warm week: the rows beside them look like other codes' rows."""
     rng = np.random.default_rng(17)
