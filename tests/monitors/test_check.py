@@ -256,6 +256,8 @@ def test_no_rows_decide_nothing(reference: Baseline, rng: np.random.Generator) -
 
     assert not report.decided
     assert "nothing could be judged" in report.summary
+    assert [one.name for one in report.unjudged] == list(empty)
+    assert {one.words for one in report.unjudged} == {"too few rows: at least 30 rows"}
 
 
 def test_a_share_of_gaps_that_the_reference_had_is_no_violation(rng: np.random.Generator) -> None:

@@ -27,7 +27,7 @@ from driftline.errors import InputError, UndecidedError
 from driftline.monitors.day_test.day_test import DayTestResult
 from driftline.monitors.distance import UnmeasuredError, distance
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
-from driftline.monitors.drift_test.detectability import UNDECIDABLE
+from driftline.monitors.drift_test.detectability import UNDECIDABLE, too_few
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.drift_test import (
     INSUFFICIENT,
@@ -35,7 +35,7 @@ from driftline.monitors.drift_test.drift_test import (
     DriftTest,
     DriftTestResult,
 )
-from driftline.monitors.drift_test.significance import blame
+from driftline.monitors.drift_test.significance import MIN_ROWS, blame
 from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts, runs_before
 from driftline.monitors.kinds.data_quality.checks import (
     completeness_draft,
@@ -236,7 +236,9 @@ def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> l
             work.notes[column.name] = column.role
         elif column.name not in work.window.seen:
             # Rows bring the columns: without one nobody knows what a file's header holds.
-            work.notes[column.name] = "not in the data" if work.window.row_count else "no rows"
+            is_empty = not work.window.row_count
+            work.notes[column.name] = INSUFFICIENT if is_empty else "not in the data"
+            work.remedies.update({column.name: too_few(MIN_ROWS)} if is_empty else {})
         elif column.unjudged is not None:
             work.notes[column.name] = column.unjudged
         elif column.name not in references or is_text_by_decree(work.constraints, column):
