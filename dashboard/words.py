@@ -93,6 +93,7 @@ RATIO = (
 NOTES = {
     "insufficient_data": "too few rows to judge",
     "undecidable": "not judged: the reference varies too much",
+    "undecidable_gaps": "empty values not judged: their share in the reference varies too much",
     "too_variable": "not judged: too variable to bound",
     "unrepresentative_labels": "not judged: labels so far are not a representative sample",
     "undefined": "not defined",

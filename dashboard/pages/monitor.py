@@ -93,8 +93,10 @@ def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
         return f"No violation, but this window's documents have been deleted ({where})"
     if suppressed:
         return f"{suppressed[0].upper()}{suppressed[1:]}; no other violation ({where})"
-    judged, left = sum(feature.judged for feature in view.features), len(_unjudged(view))
-    of = f"{judged:,} of {plural(judged + left, 'feature')}" if left else plural(judged, "feature")
+    left = {one.name for one in _unjudged(view)}
+    judged = sum(one.judged and one.feature not in left for one in view.features)
+    whole = plural(judged + len(left), "feature")
+    of = f"{judged:,} of {whole}" if left else whole
     return f"No violations: {of} judged ({where})"
 
 

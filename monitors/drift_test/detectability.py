@@ -21,8 +21,14 @@ from driftline.monitors.drift_test.significance import MIN_ROWS, clustered_likel
 from driftline.stats.calendar_regression import SEASON_DAYS
 
 UNDECIDABLE = "undecidable"
+UNDECIDABLE_GAPS = "undecidable_gaps"
+"""Of a column whose values are judged: no rise of its empty ones could be a violation."""
 NO_REMEDY = "a distance with a limit of your own would judge it"
 """What helps where neither more reference nor more rows are known to (docs/distances.md)."""
+
+COMPLETENESS_REMEDY = "a completeness of its own in constraints.json would judge them"
+# Of a column that is emptier than this in the reference a rise takes little away.
+MOSTLY_EMPTY = 0.5
 
 # What is tried as a mend: the rows times these, shape (F, 1).
 FACTORS = np.array([[1.25], [1.5], [2.0], [3.0], [4.0], [6.0], [8.0]])
@@ -62,7 +68,34 @@ def undecidable(
 
 def reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
     """Return which columns of a span are judged and could be a violation, shape (W,)."""
-    return np.asarray(scan.judged & _reached(layout, scan, np.arange(len(layout))))
+    return np.asarray(scan.judged & _reached(scan, np.arange(len(layout)), _middle(layout, scan)))
+
+
+def undecidable_gaps(
+    layout: Layout, scans: Sequence[SpanScan], drifts: Mapping[str, ColumnDrift]
+) -> list[str]:
+    """Name the columns of which no share of empty values could be a violation in these spans.
+
+    Of `undecidable` the parameters.
+    """
+    beyond = np.ones(len(layout), dtype=np.bool_)
+    for scan in scans:
+        beyond &= ~gaps_reached(layout, scan)
+    return [
+        name
+        for name, out in zip(layout.names, beyond.tolist(), strict=True)
+        if out and name in drifts and not drifts[name].drifted
+    ]
+
+
+def gaps_reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
+    """Return whose empty values could be a violation in a span, or are hardly any news, shape (W,).
+
+    A first gap is told by itself.
+    """
+    sets = layout.nulls
+    told = (scan.known[sets] == 0) | (scan.known[sets] > MOSTLY_EMPTY)
+    return np.asarray(told | _reached(scan, np.arange(len(layout)), sets, shares=(1.0,)))
 
 
 def remedies(
@@ -95,14 +128,12 @@ def remedies(
     if not names:
         return {}
     places = np.array([layout.names.index(name) for name in names])
-    own = scan.effect[_middle(layout, scan)[places]]
-    more = _reached(layout, scan, places, rows=FACTORS, effect=(1.0 + (own - 1.0) * FACTORS) / own)
+    more = _more_rows(scan, places, _middle(layout, scan)[places])
     found = {}
     for at, name in enumerate(names):
         days = None if blocks is None else _days(blocks.of(name))
-        if more[:, at].any():
-            factor = float(FACTORS[more[:, at].argmax(), 0])
-            found[name] = f"{math.ceil(factor * scan.rows[places[at]]):,} rows in one check"
+        if more[at]:
+            found[name] = more[at]
             continue
         parts = []
         if days is not None and days < LEAST_DAYS:
@@ -115,6 +146,35 @@ def remedies(
             parts.append(_more_days(SEASON_DAYS - days) + " if it is seasonal" * bool(parts))
         found[name] = " and ".join(parts) or NO_REMEDY
     return found
+
+
+def gap_remedies(
+    layout: Layout, scan: SpanScan, blocks: BlockCounts | None, names: Sequence[str]
+) -> dict[str, str]:
+    """Return what would make the empty values of each of these columns decidable."""
+    if not names:
+        return {}
+    places = np.array([layout.names.index(name) for name in names])
+    more = _more_rows(scan, places, layout.nulls[places], shares=(1.0,))
+    found = {}
+    for name, rows in zip(names, more, strict=True):
+        days = None if blocks is None else _days(blocks.of(name))
+        is_short = days is not None and days < LEAST_DAYS
+        short = _more_days(LEAST_DAYS - days) if days is not None and is_short else ""
+        found[name] = rows or short or COMPLETENESS_REMEDY
+    return found
+
+
+def _more_rows(
+    scan: SpanScan, places: Indices, sets: Indices, *, shares: Sequence[float] = (0.0, 1.0)
+) -> list[str]:
+    """Return how many rows would do for each column; "" where no number that is tried would."""
+    own = scan.effect[sets]
+    effect = (1.0 + (own - 1.0) * FACTORS) / own
+    more = _reached(scan, places, sets, shares=shares, rows=FACTORS, effect=effect)
+    first = np.where(np.any(more, axis=0), FACTORS[more.argmax(axis=0), 0], 0.0)
+    counts = np.ceil(first * scan.rows[places]).astype(np.int64)
+    return [f"{count:,} rows in one check" if count else "" for count in counts.tolist()]
 
 
 def _more_days(days: float) -> str:
@@ -142,31 +202,32 @@ def _middle(layout: Layout, scan: SpanScan) -> Indices:
 
 
 def _reached(
-    layout: Layout,
     scan: SpanScan,
     columns: Indices,
+    sets: Indices,
     *,
+    shares: Sequence[float] = (0.0, 1.0),
     rows: NDArray[np.float64] | float = 1.0,
     effect: NDArray[np.float64] | float = 1.0,
 ) -> NDArray[np.bool_]:
-    """Return whether the most even set of each of K columns can be a violation, shape (F, K).
+    """Return whether one set of each of K columns can be a violation, shape (F, K).
 
-    With so many times the rows, shape (F, 1), and the design effects, shape (F, K), which stay at
-    least 1; of plain numbers the shape is (K,).
+    It is asked whether it could with any of some shares. With so many times the rows, shape
+    (F, 1), and the design effects, shape (F, K), which stay at least 1; of plain numbers the shape
+    is (K,).
     """
-    middle = _middle(layout, scan)[columns]
     most = [
         clustered_likelihood_ratio(
-            scan.known[middle],
-            scan.known_rows[middle],
-            np.full(middle.size, share),
-            rows * scan.set_rows[middle],
-            tolerance=scan.tolerance[middle],
-            effect=np.maximum(effect * scan.effect[middle], 1.0),
-            cluster_effect=np.maximum(effect * scan.cluster_effect[middle], 1.0),
-            shift_effect=effect * scan.shift_effect[middle],
+            scan.known[sets],
+            scan.known_rows[sets],
+            np.full(sets.size, share),
+            rows * scan.set_rows[sets],
+            tolerance=scan.tolerance[sets],
+            effect=np.maximum(effect * scan.effect[sets], 1.0),
+            cluster_effect=np.maximum(effect * scan.cluster_effect[sets], 1.0),
+            shift_effect=effect * scan.shift_effect[sets],
         )
-        for share in (0.0, 1.0)
+        for share in shares
     ]
-    few = rows * (scan.rows[columns] * scan.known_part[middle]) < MIN_ROWS
-    return np.asarray(few | (np.maximum(*most) > scan.critical_value[columns]))
+    few = rows * (scan.rows[columns] * scan.known_part[sets]) < MIN_ROWS
+    return np.asarray(few | (np.maximum.reduce(most) > scan.critical_value[columns]))

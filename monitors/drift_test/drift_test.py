@@ -22,10 +22,13 @@ from driftline.errors import InputError
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.detectability import (
     UNDECIDABLE,
+    gap_remedies,
+    gaps_reached,
     reached,
     remedies,
     too_few,
     undecidable,
+    undecidable_gaps,
 )
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.given import Given
@@ -40,6 +43,8 @@ from driftline.stats.multiple_testing import alpha_per_test
 INSUFFICIENT = "insufficient_data"
 # Windows that are judged together: the longer, the smaller the change that is found.
 SCALES = (1, 2, 4, 8, 16, 32, 64)
+# Gaps that only a span of more windows could show are no longer news when it ends.
+SOON = 4
 FIRST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -53,6 +58,8 @@ class DriftTestResult:
     alpha: float  # The p-value below which one column of a single window is a violation.
     # By column that could not be judged, what would help: ``11 more days of reference``.
     remedies: Mapping[str, str] = field(default_factory=dict)
+    # By column of which no share of empty values could be a violation, what would help.
+    gaps: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -75,7 +82,7 @@ class DriftTest:
     # The columns that the others are judged given, and the reference's rows that tell how.
     context: tuple[str, ...] = ()
     sample: RowSample | None = None
-    _reachable: dict[int, frozenset[str]] = field(
+    _reachable: dict[int, tuple[frozenset[str], frozenset[str]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -141,24 +148,29 @@ class DriftTest:
         notes = dict.fromkeys(few, INSUFFICIENT)
         mends = {name: too_few(self.references[name].row_count) for name in few}
         beyond = undecidable(layout, scans, drifts) if scans else []
-        if beyond and spans[-1].scale != self.scales[-1]:
+        gaps = undecidable_gaps(layout, scans, drifts) if scans else []
+        if (beyond or gaps) and spans[-1].scale != self.scales[-1]:
             # What a single window cannot show longer spans may, when they end.
             later = self._reached_later(round(math.log2(max(window.row_count, 1))))
-            beyond = [name for name in beyond if name not in later]
+            beyond = [name for name in beyond if name not in later[0]]
+            gaps = [name for name in gaps if name not in later[1]]
         if beyond:
             notes |= dict.fromkeys(beyond, UNDECIDABLE)
             is_alone = self.scales == (1,)
             mends |= remedies(layout, scans[-1], self.blocks, beyond, is_alone=is_alone)
-        return DriftTestResult(drifts, notes, self.alpha(), mends)
+        told = gap_remedies(layout, scans[-1], self.blocks, gaps) if gaps else {}
+        return DriftTestResult(drifts, notes, self.alpha(), mends, told)
 
-    def _reached_later(self, octave: int) -> frozenset[str]:
+    def _reached_later(self, octave: int) -> tuple[frozenset[str], frozenset[str]]:
         """Return the columns that could be a violation in some span of windows of 2^octave rows.
 
-        By a span at the reference's end, as full as it: the same whichever window asks.
+        Then those whose empty values could, soon. By a span at the reference's end, as full as it:
+        the same whichever window asks.
         """
         if octave in self._reachable:
             return self._reachable[octave]
-        layout, found = self.reference_model.layout, np.zeros(len(self.references), np.bool_)
+        layout = self.reference_model.layout
+        found, gaps = np.zeros((2, len(layout)), np.bool_)
         end = None
         if self.blocks is not None and self.blocks.hours.size and self.length is not None:
             end = EPOCH + timedelta(hours=int(self.blocks.all_hours[-1]) + 1)
@@ -172,10 +184,13 @@ class DriftTest:
             }
             start = None if end is None or self.length is None else end - scale * self.length
             span = Span((WindowCounts(start, end, rows, cells),), scale, scale)
-            found |= reached(layout, self._scan(span, *merge_spans(layout, [span])))
-        names = frozenset(np.array(layout.names, dtype=object)[found].tolist())
-        self._reachable[octave] = names
-        return names
+            scan = self._scan(span, *merge_spans(layout, [span]))
+            found |= reached(layout, scan)
+            if scale <= SOON:
+                gaps |= gaps_reached(layout, scan)
+        names = np.array(layout.names, dtype=object)
+        self._reachable[octave] = frozenset(names[found]), frozenset(names[gaps])
+        return self._reachable[octave]
 
     def _scan(self, span: Span, merged: Merged) -> SpanScan:
         layout, expectation = self.reference_model.layout, self.reference_model.expect(span)

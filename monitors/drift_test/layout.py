@@ -153,6 +153,12 @@ class Layout:
         return np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
 
     @cached_property
+    def nulls(self) -> Indices:
+        """The set of empty values of each column, shape (W,)."""
+        own = np.array([column.null for column in self.columns], dtype=np.int64)
+        return self.set_starts[:-1] + own
+
+    @cached_property
     def valueless(self) -> NDArray[np.bool_]:
         """Whether each set is of no known value: empty, unfit or unseen, shape (S,)."""
         found = self.absent.copy()

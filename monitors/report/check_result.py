@@ -171,6 +171,11 @@ class CheckResult:
         )
 
     @property
+    def _wholly_judged(self) -> set[str]:
+        """Those of them whose empty values were, too."""
+        return {*self.judged_columns} - {one.name for one in self.unjudged}
+
+    @property
     def violation_count(self) -> int:
         """What happened, each thing once, however many checks have noticed it in the same rows."""
         return len(findings(self.violations))
@@ -304,7 +309,7 @@ class CheckResult:
             left += f"; {plural(self.facts.fault_count, 'request')} not decoded (decoder fault)"
         found = plural(self.violation_count, "violation") if self.violations else "no violations"
         if not self.metrics and self.unjudged and not self.violations:
-            count = len(self.judged_columns)
+            count = len(self._wholly_judged)
             found += f" in {count:,} of {plural(count + len(self.unjudged), 'column')}"
         return f"{plural(self.row_count, 'row')}, {found}{left}"
 
@@ -312,7 +317,7 @@ class CheckResult:
     def unjudged_line(self) -> str:
         """How many columns, or metrics, could not be judged, and what would help; "" for none."""
         what = "metric" if self.metrics else "column"
-        judged = sum(one.judged for one in self.metrics) or len(self.judged_columns)
+        judged = sum(one.judged for one in self.metrics) or len(self._wholly_judged)
         return unjudged_count_line(self.unjudged, judged, what)
 
     def comparison(self, feature: str) -> Comparison | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from driftline.monitors.drift_test.detectability import UNDECIDABLE
+from driftline.monitors.drift_test.detectability import UNDECIDABLE, UNDECIDABLE_GAPS
 from driftline.monitors.results.metric import (
     CANNOT_ESTIMATE,
     INSUFFICIENT,
@@ -28,13 +28,16 @@ DESCRIBED = frozenset({"label", "id", "timestamp", "excluded", "weight"})
 REASONS: Mapping[str, str] = {
     INSUFFICIENT: "too few rows",
     UNDECIDABLE: "the reference varies too much",
+    UNDECIDABLE_GAPS: "the reference's share of empty values varies too much",
     TOO_VARIABLE.removesuffix(": "): "too variable",
     UNFAIR_LABELS.removesuffix(": "): "labels so far are not a representative sample",
 }
 # Of metrics alone: a column that the reference lacks is a finding of its own.
 OF_METRICS: Mapping[str, str] = {**REASONS, NO_REFERENCE: "the reference has no rows of it"}
-CHECKED = "missing values, types and ranges were checked"
-"""What holds for a column all the same."""
+CHECKED = ("missing values, types and ranges were checked", "types and ranges were checked")
+"""What holds for a column all the same, and where its missing values were not judged."""
+GAPS_TOO = "; empty values are not judged either"
+"""Ends the remedy of a column whose values are not."""
 
 # So many names are told; of more, how many.
 NAMED = 3
@@ -100,8 +103,11 @@ def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str
     parts = []
     for words, names in groups.items():
         shown = ", ".join(names) if len(names) <= NAMED else plural(len(names), noun)
-        parts.append(f"{'drift of ' * (noun == 'column')}{shown} could not be judged ({words})")
-    checked = f"; their {CHECKED}" * (noun == "column")
+        is_gap = words.startswith(OF_METRICS[UNDECIDABLE_GAPS])
+        what = ("empty values of " if is_gap else "drift of ") if noun == "column" else ""
+        parts.append(f"{what}{shown} could not be judged ({words})")
+    gaps = any(one.reason == UNDECIDABLE_GAPS or one.remedy.endswith(GAPS_TOO) for one in unjudged)
+    checked = f"; their {CHECKED[gaps]}" * (noun == "column")
     return "; ".join(parts) + checked * bool(parts)
 
 

@@ -26,7 +26,7 @@ from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.day_test.day_test import DayTest
-from driftline.monitors.drift_test.detectability import UNDECIDABLE
+from driftline.monitors.drift_test.detectability import UNDECIDABLE, UNDECIDABLE_GAPS
 from driftline.monitors.drift_test.drift import (
     ColumnDrift,
     ReferenceColumn,
@@ -426,7 +426,8 @@ def feature_result(column: Column, profile: Profile, judgement: Judgement) -> Fe
     """Put one line of the table of features together."""
     name, found = column.name, profile.columns[column.name]
     note = judgement.notes.get(name, "")
-    drift = None if note not in ("", UNDECIDABLE) else judgement.drifts.get(name)
+    is_judged = note in ("", UNDECIDABLE_GAPS)
+    drift = judgement.drifts.get(name) if is_judged or note == UNDECIDABLE else None
     return FeatureResult(
         feature=name,
         type=column.type,
@@ -436,7 +437,7 @@ def feature_result(column: Column, profile: Profile, judgement: Judgement) -> Fe
         unfit_count=found.unfit_count,
         distance=drift.distance if drift else None,
         # A bound that nothing can exceed is none.
-        bound=drift.bound if drift and not note else None,
+        bound=drift.bound if drift and is_judged else None,
         p_value=(drift.measured or drift).p_value if drift else None,
         method=drift.measured.name if drift and drift.measured else "",
         set=drift.predicate.phrase if drift else None,

@@ -27,7 +27,7 @@ from driftline.errors import InputError, UndecidedError
 from driftline.monitors.day_test.day_test import DayTestResult
 from driftline.monitors.distance import UnmeasuredError, distance
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
-from driftline.monitors.drift_test.detectability import UNDECIDABLE, too_few
+from driftline.monitors.drift_test.detectability import UNDECIDABLE, UNDECIDABLE_GAPS, too_few
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.drift_test import (
     INSUFFICIENT,
@@ -54,6 +54,7 @@ from driftline.monitors.kinds.data_quality.flatline_check import (
     standstill,
 )
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
+from driftline.monitors.results.unjudged import GAPS_TOO
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft
 from driftline.signature import Column, Signature
 
@@ -117,6 +118,15 @@ class _Work:
         self.notes.update({k: note for k, note in decision.notes.items() if k not in told})
         self.remedies.update({k: one for k, one in decision.remedies.items() if k not in told})
         self.alpha = decision.alpha
+        for name, remedy in decision.gaps.items():
+            own, known = self.constraints.feature(name), self.reference
+            wanted = None if own is None else own.completeness
+            if known is None or wanted != known.columns[name].completeness:
+                continue  # What somebody has written is asked of every window.
+            if name in self.notes:
+                self.remedies[name] = self.remedies.get(name, "") + GAPS_TOO
+            else:
+                self.notes[name], self.remedies[name] = UNDECIDABLE_GAPS, remedy
 
     def measure(self, decision: DriftTestResult, columns: Sequence[Column]) -> None:
         """Note what the distances decide that the constraints name."""

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
 import pytest
 
+from driftline.baseline.store import Baseline
+from driftline.monitors.check import check
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import (
@@ -99,6 +106,36 @@ def test_the_rows_that_would_do_are_found_by_halving() -> None:
 
     assert too_variable(240, bounded).endswith("only a longer reference")
     assert len(asked) <= 6  # Of 39: each costs a search for a bound.
+
+
+def test_gaps_of_a_column_whose_weeks_were_full_or_empty_are_said_not_to_be_judged() -> None:
+    """A week with 30% of its values gone is like none before, but weeks varied from 0 to 99%."""
+    rng = np.random.default_rng(4)
+
+    def weeks(first: str, shares: Sequence[float]) -> pd.DataFrame:
+        times = pd.date_range(first, periods=168 * len(shares), freq="h", tz="UTC")
+        gone = rng.random(len(times)) < np.repeat(shares, 168)
+        values = np.where(gone, np.nan, rng.normal(size=len(times)))
+        return pd.DataFrame({"ts": times, "x": values, "y": rng.normal(size=len(times))})
+
+    shares = np.where(np.arange(30) % 10 == 3, 0.99, 0.0)
+    baseline = Baseline.fit(weeks("2024-01-01", shares), timestamp="ts")
+    week = weeks("2024-07-29", [0.3])
+    report = check(week, baseline)
+    wanted = tuple(
+        replace(one, completeness=0.9) if one.name == "x" else one
+        for one in baseline.constraints.features
+    )
+    constraints = replace(baseline.constraints, features=wanted)
+    of_own = check(week, replace(baseline, constraints=constraints))
+
+    assert report.decided
+    assert [(one.name, one.reason) for one in report.unjudged] == [("x", "undecidable_gaps")]
+    assert report.unjudged_line.startswith("1 of 2 columns could not be judged (the reference's ")
+    assert "empty values of x could not be judged" in report.summary
+    assert "in constraints.json would judge them); their types and ranges" in report.summary
+    assert not of_own.unjudged
+    assert [one.constraint_check_type for one in of_own.violations] == ["completeness_check"]
 
 
 def test_report_json_counts_and_lists_them() -> None:
