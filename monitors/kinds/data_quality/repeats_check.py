@@ -25,6 +25,10 @@ PART = 0.02
 # So much more than in the reference is none worth telling, in share at any share.
 REPEATS_TOLERANCE = 0.002
 DECIMALS_TOLERANCE = 0.05
+# Where all have what fewer had, that is worth telling, whatever the tolerance.
+FEW_HAD = 0.5
+# The values beside the most frequent ones must bear out a part of what all of them show.
+BORNE_OUT = 0.5
 # Fewer repeated rows are told by nobody.
 LEAST_REPEATS = 5
 # Where the reference repeats no id at all: so many of a window's rows with an id that others have,
@@ -170,7 +174,7 @@ def _decimals_draft(
         values, counts = np.unique(numbers, return_counts=True)
         frequent = values[np.argsort(-counts, kind="stable")[:FREQUENT_LEFT_OUT]]
         numbers = numbers[~np.isin(numbers, frequent)]
-        place = _changed_decimals(numbers, reference, alpha)
+        place = _changed_decimals(numbers, reference, alpha, part=BORNE_OUT)
     if place is None:
         return None
     share = float((decimals_of(numbers) <= place).mean())
@@ -201,8 +205,12 @@ def _decimals_draft(
     )
 
 
-def _changed_decimals(numbers: np.ndarray, reference: Decimals, alpha: float) -> int | None:
+def _changed_decimals(
+    numbers: np.ndarray, reference: Decimals, alpha: float, *, part: float = 1.0
+) -> int | None:
     """Return the number of decimals at which the shares differ most beyond chance.
+
+    With so large a part of the evidence that takes.
 
     A value that comes again, such as the hour's temperature in each row of that hour, says nothing
     new of decimals: of so many rows only as many count as there are different values.
@@ -216,15 +224,16 @@ def _changed_decimals(numbers: np.ndarray, reference: Decimals, alpha: float) ->
     counts = np.bincount(known, minlength=MOST_DECIMALS + 1)
     shares = counts.cumsum()[:-1] / len(known)
     effects = np.array(reference.effects)
+    usual = np.array(reference.shares)
     ratios = likelihood_ratio(
-        np.array(reference.shares),
+        usual,
         reference.count / effects,
         shares,
         np.minimum(len(known) / effects, different),
-        tolerance=DECIMALS_TOLERANCE,
+        tolerance=np.where((shares == 1) & (usual < FEW_HAD), 0.0, DECIMALS_TOLERANCE),
     )
     best = int(np.argmax(ratios))
-    return best if ratios[best] > math.log(2.0 * MOST_DECIMALS / alpha) else None
+    return best if ratios[best] > part * math.log(2.0 * MOST_DECIMALS / alpha) else None
 
 
 def _with_decimals(

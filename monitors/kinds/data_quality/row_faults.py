@@ -164,8 +164,10 @@ def find_row_faults(
     violated = [one.feature for one in judgement.drafts]
     drafts += renumbered_drafts(shown(violated), explained)
     of_values = decimals_drafts(sample, context)
-    finer = {one.feature for one in of_values}
-    of_values += new_numbers_drafts(columns, context, explained | finer | _converted(judgement))
+    other_decimals = {one.feature for one in of_values}
+    of_values += new_numbers_drafts(
+        columns, context, explained | other_decimals | _converted(judgement)
+    )
     if event_time is not None and span_h is not None:
         seasoned = baseline.blocks.spanning(YEAR_DAYS) if baseline.blocks else frozenset()
         frozen = frozen_drafts(sample, context, event_time, span_h, explained, seasoned=seasoned)
@@ -173,9 +175,8 @@ def find_row_faults(
         drafts += frozen
         drafts += copied_day_drafts(found.marks, context, explained)
         if _is_week(found, window):
-            of_values += saturation_drafts(
-                sample, context, event_time, explained, seasoned=seasoned
-            )
+            told = explained | other_decimals
+            of_values += saturation_drafts(sample, context, event_time, told, seasoned=seasoned)
     drafts += [one for one in of_values if one.feature not in explained]
     return tuple(one for one in drafts if one is not None)
 

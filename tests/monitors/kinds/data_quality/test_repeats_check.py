@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from scipy.signal import lfilter
 
 from driftline.baseline.row_digests import RowDigests
 from driftline.baseline.row_profile import Repeats, RepeatScale
@@ -164,6 +166,26 @@ def test_rounded_and_finer_numbers_are_told(
 
     found = causes(report)["decimals_check"]
     assert (found[0], found[1].partition(" (")[0]) == (column, words)
+
+
+@pytest.mark.parametrize("week", ["2024-05-06", "2024-05-13", "2024-05-20"])
+def test_a_week_of_few_values_that_were_rounded_is_told_as_that(week: str) -> None:
+    """Nine humidities are all that a week has at one decimal, and one of them its largest."""
+    rng = np.random.default_rng(6)
+    hours = pd.date_range("2024-01-01", "2024-06-30", freq="h", tz="UTC")
+    slow = lfilter([1.0], [1.0, -0.9], rng.normal(0.0, 0.09, len(hours)))
+    rows = pd.DataFrame({"ts": hours, "humid": np.clip(0.6 + slow, 0.1, 1.0).round(2)})
+    for name in "abcd":
+        rows[name] = rng.normal(size=len(rows))
+    reference = Baseline.fit(rows[rows["ts"] < "2024-05-01"], timestamp="ts")
+    start = pd.Timestamp(week, tz="UTC")
+    window = rows[rows["ts"].between(start, start + timedelta(days=7), inclusive="left")]
+
+    report = check(window.assign(humid=window["humid"].round(1)), reference)
+
+    assert [one.constraint_check_type for one in report.violations] == ["decimals_check"]
+    assert "100% of numbers with at most 1 decimal" in report.cause
+    assert check(window, reference).violations == ()
 
 
 def test_one_value_that_becomes_frequent_is_no_rounding(
