@@ -400,7 +400,7 @@ class _Search:
         If rows of the set came from there alone before, that more of them do says nothing of the
         fault's place. The column's other values there do, and all values elsewhere.
         """
-        able = (held.share >= ALL) & (held.rest < QUIET) & (held.within >= MIN_ROWS)
+        able = (held.share >= ALL) & (abs(held.rest) < QUIET) & (held.within >= MIN_ROWS)
         able &= held.is_sure & ~self.is_number[chosen]
         places = np.flatnonzero(able)
         # The smallest that nothing changed beside is no part of what changed, and holds no more.
@@ -538,7 +538,7 @@ def _segment(
     known, met = float(parts.reference_rows[at]), float(parts.reference_matching[at])
     left, known_left = whole.rows - rows, whole.reference_rows - known
     share = float(held.growth[at]) / whole.change if is_growth else float(held.share[at])
-    is_all = share >= ALL and float(held.rest[at]) < QUIET
+    is_all = share >= ALL and abs(float(held.rest[at])) < QUIET
     had = float(parts.reference_share[at])
     before = met / known if known and whole.is_placed else whole.rate
     elsewhere = (whole.reference_matching - met) / known_left if known_left else whole.rate

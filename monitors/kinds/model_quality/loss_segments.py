@@ -183,7 +183,7 @@ def _segment(column: _Column, found: AddedLoss, at: int, loss: str) -> Segment:
         now=float(losses[at] / rows[at]),
         before_elsewhere=float((all_usual - usual[at]) / others) if others else column.usual,
         now_elsewhere=float((losses.sum() - losses[at]) / max(rows.sum() - rows[at], 1.0)),
-        is_all=share >= ALL and float(found.rest[at]) < QUIET,
+        is_all=share >= ALL and abs(float(found.rest[at])) < QUIET,
         loss=loss,
     )
     condition = column.conditions[at]

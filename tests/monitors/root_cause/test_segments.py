@@ -70,6 +70,20 @@ def test_a_segment_that_always_had_it_is_not_named_when_another_changes(
     assert change.before_elsewhere == pytest.approx(0.3, abs=0.02)
 
 
+def test_that_nothing_changed_elsewhere_is_not_said_where_the_rest_fell(
+    reference: Baseline,
+) -> None:
+    rng = np.random.default_rng(7)
+    rows = hotels(rng, 4_000)
+    rows.loc[(rows.hotel == "city") & (rng.random(4_000) < 0.2), "children"] = np.nan
+    rows.loc[(rows.hotel == "resort") & (rng.random(4_000) < 0.5), "children"] = 1.0
+
+    cause = named(check(rows, reference), "children").cause
+
+    assert 'where hotel = "city"' in cause
+    assert "nothing changed elsewhere" not in cause
+
+
 def weather(rng: np.random.Generator, days: int, start: str) -> pd.DataFrame:
     """Flights of three airports that share the weather of their hour and day."""
     times = pd.date_range(start, periods=days * 24, freq="h", tz="UTC")
