@@ -12,8 +12,10 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
+from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.value_edges import SIGNS, EdgeCounter, EdgeShares
 from driftline.formats.coercion import coerce
@@ -26,7 +28,8 @@ LEAST_ROWS = 10
 # So many times the reference's largest share is news where it has seen this many weeks; the square
 # root of that many times fewer or more weeks asks for more or less, as a tail of index 2 has it.
 FACTOR, FACTOR_WEEKS = 2.0, 50
-# A value that is merely frequent has neighbours that are as frequent.
+# A value that is merely frequent has neighbours that are, too; where values thin out to their edge,
+# beside what each usually has.
 NEIGHBOURS, NEIGHBOUR_FACTOR = 3, 1.5
 
 
@@ -46,12 +49,13 @@ def saturation_drafts(
     """
     known = () if context.baseline.rows is None else context.baseline.rows.edges
     present = {*sample.column_names} - {*passed_over}
+    profiles = {} if context.baseline.profile is None else context.baseline.profile.columns
     suspects = [
         one
         for one in known
         if one.column in present
         and not _is_code(context.baseline.cells.get(one.column))
-        and _is_suspect(sample, one, is_seasoned=one.column in seasoned)
+        and _is_suspect(sample, one, profiles.get(one.column), is_seasoned=one.column in seasoned)
     ]
     if not suspects:
         return []
@@ -74,7 +78,9 @@ def _is_code(cells: Cells | None) -> bool:
     return cells is not None and 0 < len(cells.edges) <= 2 * len(cells.atoms)
 
 
-def _is_suspect(sample: pa.Table, reference: EdgeShares, *, is_seasoned: bool) -> bool:
+def _is_suspect(
+    sample: pa.Table, reference: EdgeShares, profile: ColumnProfile | None, *, is_seasoned: bool
+) -> bool:
     """Whether the edge of the sampled numbers stands out, and holds more than it may."""
     numbers = coerce(sample.column(reference.column), "double")[0].drop_null().to_numpy()
     numbers = SIGNS[reference.is_largest] * numbers[np.isfinite(numbers)]
@@ -86,8 +92,18 @@ def _is_suspect(sample: pa.Table, reference: EdgeShares, *, is_seasoned: bool) -
     value = SIGNS[reference.is_largest] * edge
     if not _is_news(value, (share, share), reference, is_seasoned=is_seasoned):
         return False
-    _, counts = np.unique(numbers, return_counts=True)
-    return bool(count >= NEIGHBOUR_FACTOR * counts[-1 - NEIGHBOURS : -1].max())
+    values, counts = (found[-1 - NEIGHBOURS :] for found in np.unique(numbers, return_counts=True))
+    often = counts / _usual(np.asarray(SIGNS[reference.is_largest] * values), profile)
+    return any(one[-1] >= NEIGHBOUR_FACTOR * one[:-1].max() for one in (counts, often))
+
+
+def _usual(values: NDArray[np.float64], profile: ColumnProfile | None) -> NDArray[np.int64]:
+    """Return how many rows of the reference have each value, from 1; 1 where nobody counted."""
+    known = None if profile is None else profile.numbers
+    if known is None or not len(known.values):
+        return np.ones(values.shape, np.int64)
+    places = np.searchsorted(known.values, values).clip(max=len(known.values) - 1)
+    return np.where(known.values[places] == values, known.counts[places], 1)
 
 
 def _is_news(

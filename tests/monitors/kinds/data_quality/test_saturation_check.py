@@ -74,6 +74,23 @@ def test_a_sensor_that_saturates_is_told_with_its_rows(
     assert found.segment is None
 
 
+def test_coarse_numbers_that_thin_out_to_their_edge_are_held_against_their_usual_counts() -> None:
+    """Wind in whole knots: at its limit come as many rows as a step below it, where few were."""
+
+    def with_wind(rows: pd.DataFrame) -> pd.DataFrame:
+        rng = np.random.default_rng(len(rows))
+        return rows.assign(wind=rng.poisson(6, len(rows)).astype(float))
+
+    reference = Baseline.fit(with_wind(weather(6, 26)), timestamp="at")
+    week = with_wind(weather(7, 1))
+    capped = week.assign(wind=week["wind"].clip(upper=9.0))
+    shares = capped["wind"].value_counts(normalize=True)
+    assert shares[9] < 1.5 * shares[7]
+
+    assert told(check(week, reference)) == []
+    assert [one.feature_name for one in told(check(capped, reference))] == ["wind"]
+
+
 def test_one_day_at_the_edge_is_weather(baseline: Baseline) -> None:
     week = weather(4, 1)
     week.loc[48:71, "temp"] = week["temp"].max()
