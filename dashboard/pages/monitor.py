@@ -93,10 +93,9 @@ def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
         return f"No violation, but this window's documents have been deleted ({where})"
     if suppressed:
         return f"{suppressed[0].upper()}{suppressed[1:]}; no other violation ({where})"
-    left = {one.name for one in _unjudged(view)}
-    judged = sum(one.judged and one.feature not in left for one in view.features)
-    whole = plural(judged + len(left), "feature")
-    of = f"{judged:,} of {whole}" if left else whole
+    judged = {one.feature for one in view.features if one.judged}
+    whole = len(judged | {one.name for one in _unjudged(view)})
+    of = f"{len(judged):,} of " * (len(judged) < whole) + plural(whole, "feature")
     return f"No violations: {of} judged ({where})"
 
 

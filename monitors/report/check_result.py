@@ -309,8 +309,9 @@ class CheckResult:
             left += f"; {plural(self.facts.fault_count, 'request')} not decoded (decoder fault)"
         found = plural(self.violation_count, "violation") if self.violations else "no violations"
         if not self.metrics and self.unjudged and not self.violations:
-            count = len(self._wholly_judged)
-            found += f" in {count:,} of {plural(count + len(self.unjudged), 'column')}"
+            judged = {*self.judged_columns}
+            whole = len(judged | {one.name for one in self.unjudged})
+            found += f" in {len(judged):,} of {plural(whole, 'column')}" * (len(judged) < whole)
         return f"{plural(self.row_count, 'row')}, {found}{left}"
 
     @property
