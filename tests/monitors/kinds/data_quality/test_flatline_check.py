@@ -369,9 +369,9 @@ def test_a_column_that_varies_too_much_to_be_judged_is_told_so_everywhere(
     assert report.undecidable == ("temp",)
     told_so = (
         "drift of temp could not be judged (the reference varies too much: 4 days in one check "
-        "and 290 more days of reference if it is seasonal); empty values of wind could not be judged "
-        "(the reference's share of empty values varies too much: a completeness of its own in "
-        "constraints.json would judge them); their types and ranges were checked"
+        "and 290 more days of reference if it is seasonal); empty values of wind could not be "
+        "judged (the reference's share of empty values varies too much: a completeness of its own "
+        "in constraints.json would judge them); their types and ranges were checked"
     )
     assert report.summary == f"1,440 rows, no violations in 1 of 2 columns; {told_so}"
     line = next(one for one in report.to_dict()["features"] if one["feature"] == "temp")
