@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from dash import html
 
-from driftline.dashboard.address import alarm_link, list_link, monitor_link
+from driftline.dashboard.address import alarm_link, incident_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
 from driftline.dashboard.words import STATES, delivery_words, mid_sentence, plural
@@ -27,36 +29,25 @@ def _filters(view: AlarmsView) -> html.Div:
     for state in ("ALARM", "INSUFFICIENT_DATA", "OK"):
         sign, word, _ = STATES[state]
         states[state] = f"{sign} {mid_sentence(word)} {view.counts[state]:,}"
-    by_state = (
-        (words, list_link("alarms", state=state, text=view.text, severity=view.severity),
-         state == view.state)
-        for state, words in states.items()
-    )  # fmt: skip
-    by_severity = (
-        (
-            words,
-            list_link("alarms", state=view.state, text=view.text, severity=one),
-            one == view.severity,
-        )
-        for one, words in SEVERITIES.items()
+    here = _here(view)
+    return ui.filters(
+        ui.choices("State of the alarms", states, view.state, lambda one: here(state=one)),
+        ui.choices(
+            "Severity of the alarms", SEVERITIES, view.severity, lambda one: here(severity=one)
+        ),
+        ui.filter_box(view.text, "Filter by name, metric or monitor"),
     )
-    return html.Div(
-        [
-            ui.choices("State of the alarms", by_state),
-            ui.choices("Severity of the alarms", by_severity),
-            ui.filter_box(view.text, "Filter by name, metric or monitor"),
-        ],
-        className="filters",
-    )
+
+
+def _here(view: AlarmsView) -> partial[str]:
+    return partial(list_link, "alarms", state=view.state, text=view.text, severity=view.severity)
 
 
 def _list(view: AlarmsView) -> html.Section:
-    if not view.counts:
-        return ui.panel("All alarms", [ui.no_alarms()])
-    if not view.shown:
-        clear = html.P(html.A("Show all alarms", href=list_link("alarms"), className="button"))
-        return ui.panel("All alarms", [ui.empty("No alarm matches this filter."), clear])
-    body = ui.table(
+    clear = html.P(html.A("Show all alarms", href=list_link("alarms"), className="button"))
+    why = [ui.empty("No alarm matches this filter."), clear] if view.counts else [ui.no_alarms()]
+    return ui.list_panel(
+        "All alarms" if view.total in (0, view.counts.total()) else f"{view.total:,} of them",
         view.shown,
         {
             "State": lambda alarm: ui.state_chip(alarm.state),
@@ -72,17 +63,11 @@ def _list(view: AlarmsView) -> html.Section:
             ),
             "Last notification": _last_message,
         },
+        why,
+        ui.pager(view.number, view.size, view.total, _here(view)),
         label="Alarms, worst first",
         kind="cards alarm-list",
     )
-    title = "All alarms" if view.total == view.counts.total() else f"{view.total:,} of them"
-
-    def link(number: int) -> str:
-        return list_link(
-            "alarms", state=view.state, text=view.text, severity=view.severity, number=number
-        )
-
-    return ui.panel(title, [body, *ui.pager(view.number, view.size, view.total, link)])
 
 
 def _name(alarm: AlarmLine) -> ui.Cell:
@@ -90,8 +75,8 @@ def _name(alarm: AlarmLine) -> ui.Cell:
     name = ui.stack(
         html.A(alarm.name, href=alarm_link(alarm.name), className="strong"),
         ui.tag(alarm.severity),
-        *([ui.tag("composite", "kind")] * (alarm.kind == "composite")),
-        *ui.incident_tag(alarm.incident),
+        ui.tag("composite", "kind") if alarm.kind == "composite" else None,
+        ui.tag("incident", "kind", incident_link(alarm.incident)) if alarm.incident else None,
     )
     causes = (alarm.cause, alarm.latest and f"Now: {alarm.latest}")
     cause = [ui.clipped(words, "clip faint") for words in causes if words]
@@ -101,21 +86,10 @@ def _name(alarm: AlarmLine) -> ui.Cell:
 
 def _last_message(alarm: AlarmLine) -> ui.Cell:
     """Show what was last sent, to whom, and whether it arrived."""
-    if not alarm.deliveries:
-        return ui.faint("none yet")
-    return html.Div(
-        [
-            ui.stack(
-                ui.state_chip(one.state, small=True),
-                html.Span(one.channel),
-                html.Span(
-                    delivery_words(one.status),
-                    className="alarm-text" if one.status == "dead" else "",
-                    title=one.last_error
-                    or (f"HTTP {one.last_status}" * bool(one.last_status))
-                    or None,
-                ),
-            )
-            for one in alarm.deliveries
-        ]
-    )
+    sent = []
+    for one in alarm.deliveries:
+        look = "alarm-text" if one.status == "dead" else ""
+        why = one.last_error or (f"HTTP {one.last_status}" if one.last_status else None)
+        result = html.Span(delivery_words(one.status), className=look, title=why)
+        sent.append(ui.stack(ui.state_chip(one.state, small=True), html.Span(one.channel), result))
+    return html.Div(sent) if sent else ui.faint("none yet")

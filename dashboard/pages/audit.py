@@ -13,14 +13,9 @@ from driftline.dashboard.queries.audit import SHOWN, AuditView
 
 def page(view: AuditView) -> html.Div:
     """Lay out the newest entries, with what they are narrowed to and the way back to all."""
-    narrowed = [one for one in (view.subject, view.target, view.day) if one]
-    ways = ui.choices(
-        "Entries",
-        [
-            ("All", list_link("audit"), not narrowed),
-            *((one, "", True) for one in [", ".join(narrowed)] if one),
-        ],
-    )
+    narrowed = ", ".join(one for one in (view.subject, view.target, view.day) if one)
+    listed = {"": "All"} | ({narrowed: narrowed} if narrowed else {})
+    ways = ui.choices("Entries", listed, narrowed, lambda one: "" if one else list_link("audit"))
     under = f"the newest {SHOWN}" if len(view.entries) == SHOWN else f"{len(view.entries)} entries"
     return ui.place_page("Setup", "Audit", under, entry_panel(view), beside=[ways])
 
@@ -29,26 +24,25 @@ def entry_panel(
     view: AuditView, title: str = "Who changed what, read rows or was refused"
 ) -> html.Section:
     """List entries, the newest first; each name and day leads to what is about it."""
-    if not view.entries:
-        return ui.panel(title, [ui.empty("Nothing is noted of this.")])
-    body = ui.table(
+    return ui.list_panel(
+        title,
         view.entries,
         {
             "When": lambda one: html.A(
                 ui.when(one.at, view.now), href=list_link("audit", day=f"{one.at:%Y-%m-%d}")
             ),
-            "Who": lambda one: html.Div(
-                [
-                    html.A(one.subject, href=list_link("audit", subject=one.subject)),
-                    ui.faint(f"by {one.via}", line=True),
-                ]
-            ),
+            "Who": _who,
             "What": _what,
             "Status": lambda one: str(one.status) if one.status else "done",
         },
+        "Nothing is noted of this.",
         label="Entries, the newest first",
     )
-    return ui.panel(title, [body])
+
+
+def _who(entry: AuditEntry) -> ui.Cell:
+    link = html.A(entry.subject, href=list_link("audit", subject=entry.subject))
+    return html.Div([link, ui.faint(f"by {entry.via}", line=True)])
 
 
 def _what(entry: AuditEntry) -> ui.Cell:

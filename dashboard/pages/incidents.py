@@ -20,23 +20,20 @@ def page(view: IncidentsView) -> html.Div:
     """Lay out the incidents, open ones first."""
     count = sum(one.closed_at is None for one in view.incidents)
     under = f"{plural(count, 'incident')} open" if count else "none is open"
-    body = ui.empty(
-        "No alarm has fired yet. Alarms of one endpoint that fire together become an incident."
+    listed = ui.list_panel(
+        "Alarms that fired together",
+        view.incidents,
+        {
+            "Status": lambda one: ui.stack(_chip(one), ui.tag(one.severity)),
+            "Cause": _cause,
+            "Endpoint": lambda one: one.endpoint or "–",
+            "Began": lambda one: ui.when(one.onset_at, view.now),
+            "Alarms": _names,
+        },
+        "No alarm has fired yet. Alarms of one endpoint that fire together become an incident.",
+        label="Incidents, open ones first",
+        kind="cards incidents",
     )
-    if view.incidents:
-        body = ui.table(
-            view.incidents,
-            {
-                "Status": lambda one: ui.stack(_chip(one), ui.tag(one.severity)),
-                "Cause": _cause,
-                "Endpoint": lambda one: one.endpoint or "–",
-                "Began": lambda one: ui.when(one.onset_at, view.now),
-                "Alarms": _names,
-            },
-            label="Incidents, open ones first",
-            kind="cards incidents",
-        )
-    listed = ui.panel("Alarms that fired together", [body])
     return ui.place_page("Alerts", "Incidents", under, listed)
 
 
@@ -83,11 +80,8 @@ def _names(one: Incident) -> ui.Cell:
 
 def _alarms(view: IncidentView) -> html.Section:
     def state(name: str) -> ui.Cell:
-        return (
-            ui.state_chip(view.states[name], small=True)
-            if name in view.states
-            else ui.faint("deleted")
-        )
+        known = view.states.get(name)
+        return ui.state_chip(known, small=True) if known else ui.faint("deleted")
 
     body = ui.table(
         view.incident.alarms,
@@ -107,13 +101,13 @@ def _alarms(view: IncidentView) -> html.Section:
 def _facts(view: IncidentView) -> html.Section:
     one = view.incident
     shared = ui.facts(
-        [
-            ("Endpoint", one.endpoint or "–"),
-            ("Features", ", ".join(one.features) or "–"),
-            ("Onset", moment(one.onset_at)),
-            ("Opened", moment(one.opened_at)),
-            ("Closed", moment(one.closed_at) if one.closed_at is not None else "–"),
-        ]
+        {
+            "Endpoint": one.endpoint or "–",
+            "Features": ", ".join(one.features) or "–",
+            "Onset": moment(one.onset_at),
+            "Opened": moment(one.opened_at),
+            "Closed": moment(one.closed_at) if one.closed_at is not None else "–",
+        }
     )
     names = [member.name for member in one.alarms if member.left_at is None][:SILENCED_MAX]
-    return ui.panel("In common", [shared, *([silence_form(names)] if names else [])])
+    return ui.panel("In common", [shared, silence_form(names) if names else None])

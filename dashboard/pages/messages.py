@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from dash import html
 
@@ -76,32 +77,27 @@ def _filters(view: MessagesView) -> html.Div:
         if view.counts.get(status) or status == view.status == "dead":
             words = delivery_words(status)
             statuses[status] = f"{words} {view.counts.get(status, 0):,}"
-    options = (
-        (words, list_link("messages", status=status, channel=view.channel), status == view.status)
-        for status, words in statuses.items()
-    )
-    clear: list[ui.Cell] = []
-    if view.channel:
-        href = list_link("messages", status=view.status)
-        clear = [html.A(f"✕ channel {view.channel}", href=href, className="button small")]
-    return html.Div(
-        [ui.choices("Status of the notifications", options), *clear], className="filters"
+    here = partial(list_link, "messages", status=view.status, channel=view.channel)
+    clear = html.A(f"✕ channel {view.channel}", href=here(channel=None), className="button small")
+    return ui.filters(
+        ui.choices(
+            "Status of the notifications", statuses, view.status, lambda one: here(status=one)
+        ),
+        *([clear] if view.channel else []),
     )
 
 
 def _list(view: MessagesView) -> html.Section:
-    title = "Notifications"
+    title, shown = "Notifications", len(view.messages)
+    if not view.counts:
+        return ui.panel(title, [ui.empty(NO_NOTIFICATION)])
     if not view.messages:
-        if not view.counts:
-            return ui.panel(title, [ui.empty(NO_NOTIFICATION)])
         clear = html.P(html.A("Show all notifications", href="/messages", className="button"))
         return ui.panel(title, [ui.empty("No notification matches this filter."), clear])
     asked = view.counts.get(view.status, 0) if view.status else sum(view.counts.values())
-    shown = len(view.messages)
     note = f"the newest {shown} of {asked:,}" if asked > shown else ""
-    return ui.panel(
-        title, [message_table(view.messages, view.now, "Notifications, newest first")], note=note
-    )
+    body = message_table(view.messages, view.now, "Notifications, newest first")
+    return ui.panel(title, [body], note=note)
 
 
 def _result(one: Delivery, now: datetime) -> ui.Cell:
@@ -121,9 +117,12 @@ def _result(one: Delivery, now: datetime) -> ui.Cell:
     if one.reason and one.status != "delivered":
         tries.append(one.reason)
     look = "alarm-text" if one.status == "dead" else ""
-    parts: list[ui.Cell] = [html.Span(delivery_words(one.status), className=look)]
-    parts.append(ui.faint(", ".join(tries), line=True))
-    if one.status in AGAIN:
-        about = f"{one.alarm_name} to {one.channel}"
-        parts.append(act_button("redeliver", "Send again", {"id": one.id}, about=about))
-    return html.Div(parts)
+    about = f"{one.alarm_name} to {one.channel}"
+    again = act_button("redeliver", "Send again", {"id": one.id}, about=about)
+    return html.Div(
+        [
+            html.Span(delivery_words(one.status), className=look),
+            ui.faint(", ".join(tries), line=True),
+            *([again] if one.status in AGAIN else []),
+        ]
+    )

@@ -16,7 +16,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from driftline.access.principal import CURRENT, Role
-from driftline.dashboard.address import incident_link, parse
+from driftline.dashboard.address import parse
 from driftline.dashboard.charts.canvas import Figure
 from driftline.dashboard.queries.alarm_views import AlarmLine
 from driftline.dashboard.queries.reach import refused_page
@@ -38,11 +38,15 @@ Cell = Component | str
 
 Part = TypeVar("Part", bound=Component)
 Item = TypeVar("Item")
+Key = TypeVar("Key")
 
 Columns = Mapping[str, Callable[[Item], Cell]] | Sequence[tuple[str, Callable[[Item], Cell]]]
 """The columns of a table: what a cell of an item shows, by its heading."""
 
-METRIC_COLUMNS: Mapping[str, Callable[[MetricResult], float | str | None]] = {
+Numbers = Mapping[str, Callable[[Item], float | str | None]]
+"""The numbers of a figure, as its table and its file have them."""
+
+METRIC_COLUMNS: Numbers[MetricResult] = {
     "Metric": lambda one: " ".join(filter(None, (title_of(one.name), one.group, one.label))),
     "Window": lambda one: one.value,
     "Low": lambda one: one.low,
@@ -50,7 +54,6 @@ METRIC_COLUMNS: Mapping[str, Callable[[MetricResult], float | str | None]] = {
     "Reference": lambda one: one.reference,
     "Bound": lambda one: one.bound,
 }
-"""The numbers of measured metrics, as tables and files of figures have them."""
 
 PLACE_TABS: Mapping[str, Mapping[str, str]] = {
     "Alerts": {
@@ -91,17 +94,15 @@ ELSEWHERE = {
 """Where to look further for what was not found, by the page that was asked for."""
 
 
-def layout(title: str, *parts: Cell) -> html.Div:
+def layout(title: str, *parts: Cell | None) -> html.Div:
     """Lay out a page under the title that the browser shows."""
-    return marked(html.Div(list(parts), className="page"), data_title=title)
+    return marked(html.Div(there(parts), className="page"), data_title=title)
 
 
 def heading(name: str, under: str, *beside: Cell) -> html.Div:
     """Name a page, with a line under the name and what stands beside it."""
-    text = html.Div(
-        [html.H1(name, tabIndex=-1), html.P(under, className="under")], className="title-text"
-    )
-    return html.Div([text, *beside], className="title")
+    words = [html.H1(name, tabIndex=-1), html.P(under, className="under")]
+    return html.Div([html.Div(words, className="title-text"), *beside], className="title")
 
 
 def crumbs(*steps: str | tuple[str, str]) -> html.Nav:
@@ -119,19 +120,22 @@ def pair(*panels: Cell, wide_left: bool = False) -> html.Div:
 
 
 def panel(
-    title: str, children: Sequence[Cell], *, note: Cell = "", name: str = "", tone: str = ""
+    title: str, children: Sequence[Cell | None], *, note: Cell = "", name: str = "", tone: str = ""
 ) -> html.Section:
     """Frame a part of a page with its heading; ``name`` makes it a target of links."""
     head = html.Div([html.H2(title), html.Div(note, className="note")], className="panel-head")
-    look = f"panel {tone}".strip()
-    if name:
-        return html.Section([head, *children], className=look, id=name)
-    return html.Section([head, *children], className=look)
+    target = {"id": name} if name else {}
+    return html.Section([head, *there(children)], className=f"panel {tone}".strip(), **target)
 
 
-def verdict_box(tone: str, *lines: Cell) -> html.Div:
+def verdict_box(tone: str, *lines: Cell | None) -> html.Div:
     """Show first how things stand, in the colour of a tone."""
-    return html.Div(list(lines), className=f"verdict small {tone}")
+    return html.Div(there(lines), className=f"verdict small {tone}")
+
+
+def there(parts: Iterable[Cell | None]) -> list[Cell]:
+    """Return the parts that there are: None stands for one that is left out."""
+    return [one for one in parts if one is not None]
 
 
 def problem(title: str, reason: str) -> html.Div:
@@ -193,7 +197,7 @@ def figure(
     drawn: Figure,
     words: str,
     items: Sequence[Item],
-    columns: Mapping[str, Callable[[Item], float | str | None]],
+    columns: Numbers[Item],
     *,
     every: int = 1,
 ) -> html.Figure:
@@ -209,7 +213,7 @@ def figure(
 def numbers(
     label: str,
     items: Sequence[Item],
-    columns: Mapping[str, Callable[[Item], float | str | None]],
+    columns: Numbers[Item],
     *,
     every: int = 1,
     first: int = 0,
@@ -227,11 +231,14 @@ def numbers(
         head for at, head in enumerate(columns) if not any(isinstance(row[at], str) for row in rows)
     ]
     shown = range(len(rows))[:first] if first else range(0, len(rows), every)[-TABLE_ROWS:]
-    cells: list[tuple[str, Callable[[int], Cell]]] = [
-        (head, partial(_number_cell, rows, at)) for at, head in enumerate(columns)
-    ]
-    if name is not None:
-        cells[0] = (cells[0][0], lambda place: name(items[place]))
+
+    def text_of(at: int, place: int) -> Cell:
+        found = rows[place][at]
+        if name is not None and at == 0:
+            return name(items[place])
+        return found if isinstance(found, str) else number(found)
+
+    cells = [(head, partial(text_of, at)) for at, head in enumerate(columns)]
     body = table(shown, cells, label=label, kind="cards tall", numeric=firm)
     button = html.Button("CSV", type="button", className="button small")
     parts = [
@@ -243,40 +250,37 @@ def numbers(
     return html.Details(parts, className="as-table", open=is_open)
 
 
-def _number_cell(rows: Sequence[Sequence[float | str | None]], at: int, place: int) -> str:
-    cell = rows[place][at]
-    return cell if isinstance(cell, str) else number(cell)
-
-
 def _plain(cell: float | str | None) -> float | str | None:
     """Return a cell of a file that no spreadsheet takes for a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell
 
 
-def choices(label: str, options: Iterable[tuple[str, str, bool]]) -> html.Nav:
-    """Offer links of which one is chosen: words, address, whether it is this one."""
-    links = []
-    for words, href, is_chosen in options:
-        link = html.A(words, href=href)
-        links.append(marked(link, aria_current="page") if is_chosen else link)
+def choices(
+    label: str, options: Mapping[Key, str], chosen: Key, way: Callable[[Key], str]
+) -> html.Nav:
+    """Offer links of which one is chosen: the words of each, and the way to it."""
+    links = [html.A(words, href=way(key)) for key, words in options.items()]
+    for key, link in zip(options, links, strict=True):
+        if key == chosen:
+            marked(link, aria_current="page")
     return marked(html.Nav(links, className="choices"), aria_label=label)
+
+
+def filters(*parts: Cell) -> html.Div:
+    """Set the ways to narrow a list, or to choose what a page is about, beside each other."""
+    return html.Div(list(parts), className="filters")
 
 
 def place_page(place: str, name: str, under: str, *parts: Cell, beside: Sequence[Cell] = ()
 ) -> html.Div:  # fmt: skip
-    """Lay out one of the pages of a place, with the way to the others."""
-    tabs = _place_tabs(place, name)
-    return layout(name, crumbs(place, name), heading(name, under, tabs, *beside), *parts)
-
-
-def _place_tabs(place: str, shown: str) -> html.Nav:
-    """Offer the pages of one place that are for who asks."""
-    ways = [
-        (words, href, words == shown)
+    """Lay out one of the pages of a place, with the way to the others that are for who asks."""
+    ways = {
+        href: words
         for words, href in PLACE_TABS[place].items()
         if not (refused_page(parse(href).page) or lacking(PLACE_ROLES.get(href, "viewer")))
-    ]
-    return choices(place, ways)
+    }
+    tabs = choices(place, ways, PLACE_TABS[place][name], str)
+    return layout(name, crumbs(place, name), heading(name, under, tabs, *beside), *parts)
 
 
 def filter_box(text: str | None, words: str) -> html.Label:
@@ -303,9 +307,9 @@ def tag(words: str, kind: str | None = None, href: str = "") -> html.Span | html
     return html.A(words, href=href, className=look) if href else html.Span(words, className=look)
 
 
-def stack(*parts: Cell) -> html.Div:
+def stack(*parts: Cell | None) -> html.Div:
     """Set small parts beside each other."""
-    return html.Div(list(parts), className="stack")
+    return html.Div(there(parts), className="stack")
 
 
 def faint(words: Cell, *, line: bool = False) -> html.Span:
@@ -318,24 +322,22 @@ def clipped(words: str, look: str = "clip") -> html.Span:
     return html.Span(words, className=look, title=words)
 
 
-def pager(number: int, size: int, total: int, link: Callable[[int], str]) -> list[Cell]:
-    """Offer the pages of a list, by their numbers from 1; nothing where all is shown."""
-    last = max(1, math.ceil(total / size))
-    if last == 1:
-        return []
-    first = size * (number - 1) + 1
+def pager(number: int, size: int, total: int, way: Callable[..., str]) -> html.Nav | None:
+    """Offer the pages of a list, by their numbers from 1; nothing where all is shown.
+
+    ``way`` builds the address of a page by its ``number``.
+    """
+    if total <= size:
+        return None
+    first, last = size * (number - 1) + 1, math.ceil(total / size)
     ways = [("First", 1), ("Earlier", number - 1), ("Later", number + 1), ("Last", last)]
-    steps: list[Cell] = [
-        html.A(words, href=link(place), className="button small")
+    steps = [
+        html.A(words, href=way(number=place), className="button small")
         for words, place in ways
         if 1 <= place <= last and place != number
     ]
-    words = f"{first:,}–{min(total, first + size - 1):,} of {total:,}"
-    return [
-        marked(
-            html.Nav([html.Span(words), *steps], className="pager"), aria_label="Pages of the list"
-        )
-    ]
+    shown = html.Span(f"{first:,}–{min(total, first + size - 1):,} of {total:,}")
+    return marked(html.Nav([shown, *steps], className="pager"), aria_label="Pages of the list")
 
 
 def more_of(count: int) -> list[Cell]:
@@ -360,11 +362,6 @@ def now_line(alarm: AlarmLine) -> list[Cell]:
     return [html.P([html.B("Now: "), alarm.latest], className="cause")]
 
 
-def incident_tag(incident: str | None) -> list[Cell]:
-    """Lead to the open incident that an alarm is in."""
-    return [tag("incident", "kind", incident_link(incident))] if incident else []
-
-
 def when(time: datetime, now: datetime) -> html.Time:
     """Show a time with its age; the exact time is there for machines and on hover."""
     return html.Time(
@@ -375,12 +372,11 @@ def when(time: datetime, now: datetime) -> html.Time:
     )
 
 
-def facts(entries: Iterable[tuple[str, Cell]], look: str = "facts") -> html.Dl:
-    """Show named values."""
-    return html.Dl(
-        [html.Div([html.Dt(name), html.Dd(value)], className="fact") for name, value in entries],
-        className=look,
-    )
+def facts(values: Mapping[str, Cell | None], look: str = "facts") -> html.Dl:
+    """Show values by their names; None stands for one that is left out."""
+    shown = [(name, value) for name, value in values.items() if value is not None]
+    pairs = [html.Div([html.Dt(name), html.Dd(value)], className="fact") for name, value in shown]
+    return html.Dl(pairs, className=look)
 
 
 def legend(*parts: Cell) -> html.Span:
@@ -513,6 +509,21 @@ def table(
         ),
         aria_label=label,
     )
+
+
+def list_panel(
+    title: str, items: Sequence[Item], columns: Columns[Item], why: str | Sequence[Cell],
+    *after: Cell | None, label: str = "", note: Cell = "", kind: str = "cards",
+    tone: Callable[[Item], str] | None = None, numeric: Collection[str] = (),
+    hints: Mapping[str, str] | None = None,
+) -> html.Section:  # fmt: skip
+    """Show items as a table in a panel, and what comes after it; or why there are none."""
+    if not items:
+        return panel(title, [empty(why)] if isinstance(why, str) else why)
+    body = table(
+        items, columns, label=label or title, kind=kind, tone=tone, numeric=numeric, hints=hints
+    )
+    return panel(title, [body, *after], note=note)
 
 
 def marked(part: Part, **attributes: str) -> Part:

@@ -10,21 +10,17 @@ from driftline.dashboard.queries.search import SearchView
 
 def page(view: SearchView) -> html.Div:
     """Lay out the box, and what was found."""
-    box = html.Div(
-        ui.filter_box(view.text, "Endpoint, monitor, alarm or column"), className="filters"
+    box = ui.filters(ui.filter_box(view.text, "Endpoint, monitor, alarm or column"))
+    hint = "Type a part of a name; Ctrl-K opens this page from everywhere."
+    found = ui.list_panel(
+        "Found",
+        view.found,
+        {
+            "Kind": lambda one: ui.tag(one.kind, "kind"),
+            "Name": lambda one: html.A(one.name, href=one.link, className="strong"),
+            "Of": lambda one: one.of or ui.faint("–"),
+        },
+        "Nothing has this in its name." if view.text else hint,
+        *ui.more_of(view.left),
     )
-    body: ui.Cell = ui.empty("Type a part of a name; Ctrl-K opens this page from everywhere.")
-    if view.text and not view.found:
-        body = ui.empty("Nothing has this in its name.")
-    elif view.found:
-        body = ui.table(
-            view.found,
-            {
-                "Kind": lambda one: ui.tag(one.kind, "kind"),
-                "Name": lambda one: html.A(one.name, href=one.link, className="strong"),
-                "Of": lambda one: one.of or ui.faint("–"),
-            },
-            label="Found",
-        )
-    found = ui.panel("Found", [body, *ui.more_of(view.left)])
     return ui.layout("Search", ui.crumbs("Search"), ui.heading("Search", "by name", box), found)

@@ -31,12 +31,9 @@ def page(view: SilencesView) -> html.Div:
 
 
 def _list(view: SilencesView) -> html.Section:
-    title = "Silences and maintenance windows"
-    if not view.silences:
-        why = "No silences yet. Add one on an alarm's page, or run:"
-        command = 'driftline silence put roll-out -m endpoint=NAME --for 30m --comment "new model"'
-        return ui.panel(title, [ui.empty(why, command)])
-    body = ui.table(
+    command = 'driftline silence put roll-out -m endpoint=NAME --for 30m --comment "new model"'
+    return ui.list_panel(
+        "Silences and maintenance windows",
         view.silences[:SHOWN],
         {
             "Status": lambda entry: html.Span(
@@ -52,11 +49,11 @@ def _list(view: SilencesView) -> html.Section:
             ),
             "End": _end,
         },
+        [ui.empty("No silences yet. Add one on an alarm's page, or run:", command)],
         label="Silences, active first",
         kind="cards silences",
+        note=f"the first {SHOWN} of {len(view.silences)}" * (len(view.silences) > SHOWN),
     )
-    note = f"the first {SHOWN} of {len(view.silences)}" * (len(view.silences) > SHOWN)
-    return ui.panel(title, [body], note=note)
 
 
 def _name(entry: Entry) -> ui.Cell:
