@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import partial
+
 from dash import html
 
 from driftline.dashboard.address import baseline_link, job_link, list_link, monitor_link
@@ -10,7 +13,7 @@ from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
 from driftline.dashboard.pages.windows import (
     cancel_button,
     failure_facts,
-    log_panel,
+    log_list,
     running_panel,
     span_of,
 )
@@ -45,61 +48,43 @@ NEWEST = "the last whole window"
 
 def page(view: JobsView) -> html.Div:
     """Lay out what runs and waits, then the runs or the schedules."""
-    tabs = ui.choices(
-        "Tabs",
-        (
-            (words, list_link("jobs", view=tab or None), tab == view.tab)
-            for tab, words in TABS.items()
-        ),
-    )
+    tabs = ui.choices("Tabs", TABS, view.tab, lambda tab: list_link("jobs", view=tab or None))
+    states: dict[str | None, str] = {None: "all"}
+    states |= {state: mid_sentence(STATES[state][1]) for state in STATUSES}
+    here = partial(list_link, "jobs", text=view.text)
+    by_state = ui.choices("State", states, view.state, lambda one: here(state=one))
     drawn = ui.layout(
         f"Jobs, {TABS[view.tab]}",
         ui.crumbs("Jobs"),
         ui.heading("Jobs", plural(view.total, "monitor" if view.tab else "run"), tabs),
-        *_backfill(view.backfill),
-        *_running(view),
-        _filters(view),
+        _backfill(view.backfill),
+        running_panel(view.running, {"Monitor": lambda one: _monitor(one.monitor)}),
+        _queued(view) if view.asked_count else None,
+        ui.filters(*[by_state] * (not view.tab), ui.filter_box(view.text, "Filter by monitor")),
         _schedules(view) if view.tab else _runs(view),
     )
     is_busy = bool(view.running or view.asked_count)
     return ui.marked(drawn, data_refresh_ms=POLL_MS) if is_busy else drawn
 
 
-def _filters(view: JobsView) -> html.Div:
-    search = ui.filter_box(view.text, "Filter by monitor")
-    if view.tab:
-        return html.Div([search], className="filters")
-    states: list[tuple[str | None, str]] = [(None, "all")]
-    states += [(state, mid_sentence(STATES[state][1])) for state in STATUSES]
-    ways = ui.choices(
-        "State",
-        (
-            (words, list_link("jobs", state=state, text=view.text), state == view.state)
-            for state, words in states
-        ),
+def _queued(view: JobsView) -> html.Section:
+    """Show what waits for a scheduler."""
+    return ui.list_panel(
+        "Queued",
+        view.asked,
+        {
+            "Monitor": lambda one: _monitor(one.monitor),
+            "Window": lambda one: span(one.window),
+            "Asked by": lambda one: one.asked_by,
+            "Since": lambda one: ui.when(one.asked_at, view.now),
+            "State": lambda one: _tried(one.attempts, one.failure) or "waits for a scheduler",
+            "Action": cancel_button,
+        },
+        "",
+        *ui.more_of(view.asked_count - len(view.asked)),
+        label="Windows that wait for a scheduler",
+        note=plural(view.asked_count, "window"),
     )
-    return html.Div([ways, search], className="filters")
-
-
-def _running(view: JobsView) -> list[ui.Cell]:
-    """Show what is being judged now, how far that is, and what waits for a scheduler."""
-    parts = running_panel(view.running, {"Monitor": lambda one: _monitor(one.monitor)})
-    if view.asked_count:
-        body = ui.table(
-            view.asked,
-            {
-                "Monitor": lambda one: _monitor(one.monitor),
-                "Window": lambda one: span(one.window),
-                "Asked by": lambda one: one.asked_by,
-                "Since": lambda one: ui.when(one.asked_at, view.now),
-                "State": lambda one: _tried(one.attempts, one.failure) or "waits for a scheduler",
-                "Action": cancel_button,
-            },
-            label="Windows that wait for a scheduler",
-        )
-        more = ui.more_of(view.asked_count - len(view.asked))
-        parts.append(ui.panel("Queued", [body, *more], note=plural(view.asked_count, "window")))
-    return parts
 
 
 def _monitor(name: str) -> html.A:
@@ -112,12 +97,10 @@ def _tried(attempts: int, failure: str | None) -> str:
 
 def _runs(view: JobsView) -> html.Section:
     """List the runs, the newest first."""
-    if not view.jobs:
-        narrowed = view.text or view.state
-        why = "No window has been judged yet. Schedules shows when the next one is."
-        why = "No run matches this filter." if narrowed else why
-        return ui.panel("Runs", [ui.empty(why)])
-    body = ui.table(
+    why = "No window has been judged yet. Schedules shows when the next one is."
+    here = partial(list_link, "jobs", state=view.state, text=view.text)
+    return ui.list_panel(
+        "Runs",
         view.jobs,
         {
             "State": lambda one: ui.state_chip(_state(one)),
@@ -128,15 +111,12 @@ def _runs(view: JobsView) -> html.Section:
             "Rows": lambda one: count(None if one.status in WITHOUT_REPORT else one.row_count),
             "Outcome": _outcome,
         },
+        "No run matches this filter." if view.text or view.state else why,
+        ui.pager(view.number, SIZE, view.total, here),
         label="Runs, the newest first",
         kind="cards jobs",
         numeric=("Rows", "Took"),
     )
-
-    def link(number: int) -> str:
-        return list_link("jobs", state=view.state, text=view.text, number=number)
-
-    return ui.panel("Runs", [body, *ui.pager(view.number, SIZE, view.total, link)])
 
 
 def _state(one: Execution) -> str:
@@ -152,10 +132,20 @@ def _outcome(one: Execution) -> ui.Cell:
 
 def _schedules(view: JobsView) -> html.Section:
     """List the monitors with their schedules and next times."""
-    if not view.schedules:
-        why = "No monitor matches this filter." if view.text else "No monitor is declared yet."
-        return ui.panel("Schedules", [ui.empty(why, "" if view.text else "driftline deploy")])
-    body = ui.table(
+    none = "No monitor matches this filter." if view.text else "No monitor is declared yet."
+    here = partial(list_link, "jobs", view=view.tab or None, text=view.text)
+
+    def ways(line: ScheduleLine) -> ui.Cell:
+        name = line.definition.name
+        about = f"{name}, {NEWEST}"
+        backfill = here(monitor=name, number=view.number, anchor="backfill")
+        return ui.stack(
+            act_button("queue", "Run now", {"monitor": name}, about=about),
+            html.A("Backfill", href=backfill),
+        )
+
+    return ui.list_panel(
+        "Schedules",
         view.schedules,
         {
             "Monitor": lambda one: _monitor(one.definition.name),
@@ -163,30 +153,14 @@ def _schedules(view: JobsView) -> html.Section:
                 one.definition.schedule, one.definition.time_zone
             ),
             "Newest": _newest,
-            "Next": lambda one: _next(one, view),
-            "Run": lambda one: ui.stack(
-                act_button(
-                    "queue", "Run now", {"monitor": one.definition.name},
-                    about=f"{one.definition.name}, {NEWEST}",
-                ),
-                html.A(
-                    "Backfill",
-                    href=list_link(
-                        "jobs", view=view.tab or None, monitor=one.definition.name, text=view.text,
-                        number=view.number, anchor="backfill",
-                    ),
-                ),
-            ),
+            "Next": lambda one: _next(one, view.now),
+            "Run": ways,
         },
+        [ui.empty(none, "" if view.text else "driftline deploy")],
+        ui.pager(view.number, SIZE, view.total, here),
         label="Monitors and their schedules",
-    )  # fmt: skip
-
-    def link(number: int) -> str:
-        return list_link("jobs", view=view.tab or None, text=view.text, number=number)
-
-    note = html.Span(f"Run now judges {NEWEST}")
-    pages = ui.pager(view.number, SIZE, view.total, link)
-    return ui.panel("Schedules", [body, *pages], note=note)
+        note=html.Span(f"Run now judges {NEWEST}"),
+    )
 
 
 def _newest(line: ScheduleLine) -> ui.Cell:
@@ -196,23 +170,19 @@ def _newest(line: ScheduleLine) -> ui.Cell:
     return ui.stack(ui.state_chip(line.newest["state"], small=True), way)
 
 
-def _next(line: ScheduleLine, view: JobsView) -> ui.Cell:
+def _next(line: ScheduleLine, now: datetime) -> ui.Cell:
     if line.due_at is None:
         return ui.faint("no further window")
     late = _tried(line.state.attempts, line.state.failure)
-    if line.due_at > view.now:
-        words = f"in {duration(line.due_at - view.now)}"
-    else:
-        words = f"due for {duration(view.now - line.due_at)}"
-    parts: list[ui.Cell] = [moment(line.due_at), ui.faint(words, line=True)]
-    parts += [ui.faint(late, line=True)] if late else []
-    return html.Div(parts)
+    wait = duration(abs(line.due_at - now))
+    words = [f"in {wait}" if line.due_at > now else f"due for {wait}", *[late] * bool(late)]
+    return html.Div([moment(line.due_at), *(ui.faint(one, line=True) for one in words)])
 
 
-def _backfill(view: BackfillView | None) -> list[ui.Cell]:
+def _backfill(view: BackfillView | None) -> html.Section | None:
     """Ask for a span, count what a backfill of it would run, and offer to run that."""
     if view is None:
-        return []
+        return None
     fields = [
         field("from", "From", view.start, hint="2026-01-01", is_required=True),
         field("to", "To", view.end, hint="2026-02-01", is_required=True),
@@ -222,10 +192,9 @@ def _backfill(view: BackfillView | None) -> list[ui.Cell]:
     if view.why_not:
         parts.append(html.P(sentence(view.why_not), className="alarm-text", role="alert"))
     if view.missed is not None and view.span is not None:
-        many = len(view.missed.windows)
+        many, ran, live = len(view.missed.windows), view.missed.ran_count, view.missed.live_count
         words = [f"{plural(many, 'window')} to run" if many else "No window to run"]
-        words += [f"{count(ran)} with a result already"] if (ran := view.missed.ran_count) else []
-        live = view.missed.live_count
+        words += [f"{count(ran)} with a result already"] if ran else []
         words += [f"{count(live)} left to the schedule"] if live else []
         parts.append(html.P(f"{'; '.join(words)}.", className="finding"))
         if many:
@@ -233,29 +202,29 @@ def _backfill(view: BackfillView | None) -> list[ui.Cell]:
             given |= {"again": "yes"} if view.again else {}
             parts.append(act_button("queue", f"Run {plural(many, 'window')}", given))
     note = html.Span("windows run oldest first, behind those that are due; they page nobody")
-    return [ui.panel(f"Backfill {view.monitor.name}", parts, note=note, name="backfill")]
+    return ui.panel(f"Backfill {view.monitor.name}", parts, note=note, name="backfill")
 
 
 def job_page(view: JobView) -> html.Div:
     """Lay out one run: how it ended, why it failed, its log, and the others of its window."""
     job, window = view.job, view.job.window
     title = f"{job.monitor}, {span(window)}"
-    buttons: list[ui.Cell] = [
-        html.A("Open the window", href=monitor_link(job.monitor, window=window.stamp),
-               className="button"),
-    ] * job.is_current  # fmt: skip
+    href = monitor_link(job.monitor, window=window.stamp)
+    shown = html.A("Open the window", href=href, className="button") if job.is_current else None
+    again: ui.Cell | None = None
     if view.is_waiting:
-        buttons.append(ui.faint("queued: a scheduler runs this window"))
+        again = ui.faint("queued: a scheduler runs this window")
     elif view.may_run:
         given = {**span_of(job.monitor, window), "whole": "yes"}
-        buttons.append(act_button("queue", "Re-run", given, about=title))
+        again = act_button("queue", "Re-run", given, about=title)
+    lines = log_list(view.log) if view.log else ui.empty("No log was kept of this run.")
     drawn = ui.layout(
         f"Run of {title}",
         ui.crumbs(("Jobs", list_link("jobs")), job.id),
-        ui.heading(job.monitor, f"run on {span(window)}", ui.stack(*buttons)),
+        ui.heading(job.monitor, f"run on {span(window)}", ui.stack(shown, again)),
         _verdict(job),
-        ui.pair(_facts(view), _log(view)),
-        *_others(view),
+        ui.pair(_facts(view), ui.panel("Log", [lines])),
+        _others(view) if view.others else None,
     )
     return ui.marked(drawn, data_refresh_ms=POLL_MS) if view.is_waiting else drawn
 
@@ -268,47 +237,42 @@ def _verdict(job: Execution) -> html.Div:
         "ok": "No violations",
     }.get(state, STATES[state][1])
     said = job.failure_reason or job.cause
-    lines: list[ui.Cell] = [html.H2(words)]
-    lines += [html.P(sentence(said), className="cause")] if said else []
-    if not job.is_current:
-        lines.append(html.P("A newer run of this window has replaced it.", className="cause"))
-    tone = {"violations": "alarm", "ok": "ok", "failed": "failed"}.get(state, "none")
-    return ui.verdict_box(tone, *lines, *failure_facts(job.failure_type, job.failure_record))
+    causes = [sentence(said)] if said else []
+    causes += ["A newer run of this window has replaced it."] * (not job.is_current)
+    return ui.verdict_box(
+        {"violations": "alarm", "ok": "ok", "failed": "failed"}.get(state, "none"),
+        html.H2(words),
+        *(html.P(one, className="cause") for one in causes),
+        failure_facts(job.failure_type, job.failure_record),
+    )
 
 
 def _facts(view: JobView) -> html.Section:
     job = view.job
     judged = job.status not in WITHOUT_REPORT
-    entries: list[tuple[str, ui.Cell]] = [
-        ("Monitor", html.A(job.monitor, href=monitor_link(job.monitor))),
-        ("Kind", job.kind.replace("-", " ")),
-        ("Started", ui.when(job.started_at, view.now)),
-        ("Took", duration(job.finished_at - job.started_at)),
-        ("Rows", count(job.row_count if judged else None)),
-        ("Requests", count(job.request_count if judged else None)),
-        ("Definition", f"version {job.definition_version}"),
-        ("Baseline", html.A(f"{job.baseline} {job.baseline_version}".strip(),
-                            href=baseline_link(job.baseline))),
-        ("Documents", html.Code(job.folder) if job.folder else "none were written"),
-    ]  # fmt: skip
-    return ui.panel("This run", [ui.facts(entries)])
+    version = f"{job.baseline} {job.baseline_version}".strip()
+    values: dict[str, ui.Cell] = {
+        "Monitor": _monitor(job.monitor),
+        "Kind": job.kind.replace("-", " "),
+        "Started": ui.when(job.started_at, view.now),
+        "Took": duration(job.finished_at - job.started_at),
+        "Rows": count(job.row_count if judged else None),
+        "Requests": count(job.request_count if judged else None),
+        "Definition": f"version {job.definition_version}",
+        "Baseline": html.A(version, href=baseline_link(job.baseline)),
+        "Documents": html.Code(job.folder) if job.folder else "none were written",
+    }
+    return ui.panel("This run", [ui.facts(values)])
 
 
-def _log(view: JobView) -> html.Section:
-    lines = log_panel(view.log, is_open=True)
-    return ui.panel("Log", lines or [ui.empty("No log was kept of this run.")])
-
-
-def _others(view: JobView) -> list[ui.Cell]:
-    if not view.others:
-        return []
-    body = ui.table(
+def _others(view: JobView) -> html.Section:
+    return ui.list_panel(
+        "Other runs of this window",
         view.others,
         {
             "State": lambda one: ui.state_chip(_state(one)),
             "Started": lambda one: html.A(ui.when(one.started_at, view.now), href=job_link(one.id)),
             "Outcome": _outcome,
         },
-        label="Other runs of this window",
+        "",
     )
-    return [ui.panel("Other runs of this window", [body])]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 from dash import html
@@ -16,7 +17,7 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.forms import act_form, field, signature
 from driftline.dashboard.queries import views
-from driftline.dashboard.queries.documents import Feature, Violation
+from driftline.dashboard.queries.documents import Feature
 from driftline.dashboard.words import (
     NOTES,
     RATIO,
@@ -31,8 +32,7 @@ from driftline.dashboard.words import (
     span,
     suppressed_words,
 )
-from driftline.monitors.report.comparison import Comparison
-from driftline.monitors.results.unjudged import Unjudged, unjudged_columns, unjudged_sentence
+from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
 
 SUPPRESSED = "commissioning"
 """The note of a feature whose drift is suppressed, since the baseline does not fit."""
@@ -66,16 +66,13 @@ def page(view: views.MonitorView) -> html.Div:
         return windows.monitor_page(view, shown)
     parts = [
         _verdict(view, view.run),
-        *_warm_up(view.warm_up),
+        _warm_up(view.warm_up) if view.warm_up else None,
         _timeline(view, view.run),
         ui.pair(_features(view, view.run), beside, wide_left=True),
         rows,
     ]
-    counts: list[tuple[str, ui.Cell]] = [
-        ("Arrived late", count(view.found.late_count)),
-        ("Not readable", count(view.found.unparsed_count)),
-    ]
-    return windows.monitor_page(view, parts, counts)
+    late, unparsed = count(view.found.late_count), count(view.found.unparsed_count)
+    return windows.monitor_page(view, parts, {"Arrived late": late, "Not readable": unparsed})
 
 
 def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
@@ -94,34 +91,27 @@ def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
     if suppressed:
         return f"{suppressed[0].upper()}{suppressed[1:]}; no other violation ({where})"
     judged = {one.feature for one in view.features if one.judged}
-    whole = len(judged | {one.name for one in _unjudged(view)})
+    whole = len(judged | {one.name for one in unjudged_columns(view.features)})
     of = f"{len(judged):,} of " * (len(judged) < whole) + plural(whole, "feature")
     return f"No violations: {of} judged ({where})"
 
 
 def _verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
     """Show how the window stands, its top cause and where the contributing rows sit."""
-    tones = {"failed": "failed", "insufficient": "none"}
-    tones |= {"empty": "none", "stopped": "none"}
-    if not _suppressed(view):
-        tones["ok"] = "ok"
-    lines: list[ui.Cell] = [html.H2(verdict(view, run)), *windows.failed_lines(run)]
-    if view.cause:
-        lines.append(html.P(view.cause, className="cause"))
+    causes: list[str | Sequence[ui.Cell]] = [view.cause] if view.cause else []
     segments = (one.segment.text for one in view.found.violations if one.segment)
     segment = next(filter(None, segments), "")
     if segment not in view.cause:
-        lines.append(html.P(["Where: ", html.B(segment)], className="cause"))
-    unjudged = unjudged_sentence(_unjudged(view))
+        causes.append(["Where: ", html.B(segment)])
+    unjudged = unjudged_sentence(unjudged_columns(view.features))
     if unjudged and unjudged not in view.cause:
-        lines.append(html.P(f"{unjudged[0].upper()}{unjudged[1:]}.", className="cause"))
-    if known := _known_causes(view):
-        lines.append(known)
-    lines += windows.note_lines(view)
-    return ui.verdict_box(tones.get(run.state, "alarm" if run.hard_count else "soft"), *lines)
+        causes.append(f"{unjudged[0].upper()}{unjudged[1:]}.")
+    causes += _known_causes(view)
+    is_soft = bool(_suppressed(view))
+    return windows.verdict_panel(view, run, verdict(view, run), causes, is_soft=is_soft)
 
 
-def _known_causes(view: views.MonitorView) -> html.P | None:
+def _known_causes(view: views.MonitorView) -> list[Sequence[ui.Cell]]:
     """Return which causes earlier windows reported already, and what ends them, in words."""
     first: dict[str, datetime] = {}
     fresh = {one.feature_name for one in view.found.violations if one.first_window is None}
@@ -130,45 +120,33 @@ def _known_causes(view: views.MonitorView) -> html.P | None:
             known = first.setdefault(one.feature_name, one.first_window)
             first[one.feature_name] = min(known, one.first_window)
     if not first:
-        return None
+        return []
     names = [f"{name} since {moment(start)}" for name, start in first.items()]
     shown = ", ".join(names[:KNOWN_SHOWN])
     more = f" and {len(names) - KNOWN_SHOWN} more" if len(names) > KNOWN_SHOWN else ""
-    words = (
-        f"Not new: {shown}{more}. It ends when the data return, or with a baseline that knows it: "
-    )
+    ends = "It ends when the data return, or with a baseline that knows it: "
     link = html.A("annotate it as the new normal", href="#marks")
-    return html.P([words, link, "."], className="cause")
-
-
-def _unjudged(view: views.MonitorView) -> tuple[Unjudged, ...]:
-    return unjudged_columns(view.features)
+    return [[f"Not new: {shown}{more}. {ends}", link, "."]]
 
 
 def _suppressed(view: views.MonitorView) -> tuple[str, ...]:
     return tuple(one.feature for one in view.features if one.note == SUPPRESSED)
 
 
-def _warm_up(view: views.WarmUpView | None) -> list[ui.Cell]:
+def _warm_up(view: views.WarmUpView) -> html.Section:
     """Show which drift is suppressed, and offer to make a baseline that fits or to accept this."""
-    if view is None:
-        return []
     parts: list[ui.Cell] = [html.P(view.words, className="sentence")]
     if view.stable is not None:
         start, end = view.stable.start, view.stable.end
         given = {"monitor": view.monitor, "from": start.isoformat(), "to": end.isoformat()}
         rows = plural(view.stable.row_count, "row")
         words = f"A baseline of {rows}, {moment(start)} to {moment(end)}:"
-        parts += [
-            html.P(words, className="note"),
-            act_form("rebase", [], "Make this baseline", given),
-        ]
-    fields: list[ui.Cell] = [
-        field("reason", "Reason", hint="the new airport stays", is_required=True),
-        *signature("author"),
-    ]
-    accept = act_form("accept", fields, "Keep the current baseline", {"monitor": view.monitor})
-    return [ui.panel("The baseline does not fit", [*parts, accept], name="held")]
+        make = act_form("rebase", [], "Make this baseline", given)
+        parts += [html.P(words, className="note"), make]
+    reason = field("reason", "Reason", hint="the new airport stays", is_required=True)
+    given = {"monitor": view.monitor}
+    keep = act_form("accept", [reason, *signature("author")], "Keep the current baseline", given)
+    return ui.panel("The baseline does not fit", [*parts, keep], name="held")
 
 
 def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
@@ -185,14 +163,18 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         ui.glyph("○", "faint", "none"),
         html.Span("click a window to open it"),
     )
-    figure = timeline_figure(monitor.name, monitor.runs, run.stamp, view.kept)
-    columns: dict[str, Callable[[views.WindowRun], float | str | None]] = {
-        "Window": span,
-        "Drift ÷ bound": lambda one: one.ratio,
-        "Violations": lambda one: float(one.violation_count),
-        "Rows": lambda one: None if one.row_count is None else float(one.row_count),
-    }
-    body = ui.figure("timeline", figure, summary, monitor.runs, columns)
+    body = ui.figure(
+        "timeline",
+        timeline_figure(monitor.name, monitor.runs, run.stamp, view.kept),
+        summary,
+        monitor.runs,
+        {
+            "Window": span,
+            "Drift ÷ bound": lambda one: one.ratio,
+            "Violations": lambda one: float(one.violation_count),
+            "Rows": lambda one: None if one.row_count is None else float(one.row_count),
+        },
+    )
     meaning = html.P([html.B("Drift ÷ bound"), f": {RATIO}."], className="note")
     return ui.panel("Windows", [body, meaning], note=signs)
 
@@ -217,10 +199,8 @@ def _over_time(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     title = f"{view.column} over all windows"
     if not view.histories:
         return ui.panel(title, [ui.empty("No window has a datapoint of this column.")])
-    broken, known = (
-        int(each.sum())
-        for each in (view.histories[0].violated, np.isfinite(view.histories[0].value))
-    )
+    first = view.histories[0]
+    known, broken = int(np.isfinite(first.value).sum()), int(first.violated.sum())
     words = f"{view.column}: {plural(known, 'window')} measured, {broken} in violation"
     return windows.history_panel(
         title, words, view.monitor.runs, run.stamp, view.histories,
@@ -233,11 +213,7 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     """List the features, those that contribute most first."""
     if not view.features:
         return ui.panel("Features", [ui.empty("No feature was measured in this window.")])
-    chosen = view.feature.feature if view.feature else None
-
-    def tone(feature: Feature) -> str:
-        return " ".join(["chosen"] * (feature.feature == chosen) + ["kept"] * (not feature.checks))
-
+    name, chosen = view.monitor.name, view.feature.feature if view.feature else None
     features = [
         one for one in view.features
         if not view.text or view.text.casefold() in one.feature.casefold()
@@ -245,16 +221,24 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     place = next((at for at, one in enumerate(features) if one.feature == chosen), 0)
     last = max(1, math.ceil(len(features) / FEATURES_SHOWN))
     page = min(view.number or 1 + place // FEATURES_SHOWN, last)
+    here = partial(monitor_link, name, window=run.stamp, feature=chosen, text=view.text)
 
-    def link(at: int) -> str:
-        return monitor_link(
-            view.monitor.name, window=run.stamp, feature=chosen, text=view.text, number=at
+    def tone(feature: Feature) -> str:
+        return " ".join(["chosen"] * (feature.feature == chosen) + ["kept"] * (not feature.checks))
+
+    def feature_name(one: Feature) -> ui.Cell:
+        href = monitor_link(name, window=run.stamp, feature=one.feature)
+        return ui.stack(
+            html.A(one.feature, href=href, className="strong", title=one.feature),
+            ui.faint(one.type),
+            *(ui.tag(check_words(check), "") for check in one.checks),
+            ui.tag("expected", "") if one.is_expected else None,
         )
 
     body = ui.table(
         features[FEATURES_SHOWN * (page - 1) : FEATURES_SHOWN * page],
         {
-            "Feature": lambda one: _feature_name(view.monitor, run, one),
+            "Feature": feature_name,
             "Contribution": lambda one: (
                 ui.share_bar(one.share_of_blame) if one.share_of_blame > 0 else ui.faint("–")
             ),
@@ -270,16 +254,17 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         numeric=("p",),
         hints=MEANINGS,
     )
-    meanings = [html.P([html.B(name), f": {text}."]) for name, text in MEANINGS.items()]
-    more = html.Details([html.Summary("What the columns mean"), *meanings], className="as-table")
+    meanings = [html.P([html.B(word), f": {text}."]) for word, text in MEANINGS.items()]
     judged = sum(feature.judged for feature in view.features)
     kept = f"{judged} of {plural(len(view.features), 'feature')} judged"
+    parts = [
+        ui.filter_box(view.text, "Filter by name") if len(view.features) > FEATURES_SHOWN else None,
+        body,
+        ui.pager(page, FEATURES_SHOWN, len(features), here),
+        html.Details([html.Summary("What the columns mean"), *meanings], className="as-table"),
+    ]
     note = violations_text(view, run) or kept + ", no violation" * bool(judged)
-    pages = ui.pager(page, FEATURES_SHOWN, len(features), link)
-    box = (
-        [ui.filter_box(view.text, "Filter by name")] if len(view.features) > FEATURES_SHOWN else []
-    )
-    return ui.panel("Features", [*box, body, *pages, more], note=note)
+    return ui.panel("Features", parts, note=note)
 
 
 def violations_text(view: views.MonitorView, run: views.WindowRun) -> str:
@@ -288,17 +273,6 @@ def violations_text(view: views.MonitorView, run: views.WindowRun) -> str:
         return ""
     where = f" in {len(view.violating)} of {plural(len(view.features), 'feature')}"
     return plural(run.violation_count, "violation") + where * bool(view.violating)
-
-
-def _feature_name(monitor: views.MonitorLine, run: views.WindowRun, feature: Feature) -> ui.Cell:
-    href = monitor_link(monitor.name, window=run.stamp, feature=feature.feature)
-    checks = [ui.tag(check_words(check), "") for check in feature.checks]
-    return ui.stack(
-        html.A(feature.feature, href=href, className="strong", title=feature.feature),
-        ui.faint(feature.type),
-        *checks,
-        *([ui.tag("expected", "")] * feature.is_expected),
-    )
 
 
 def _shares(feature: Feature) -> str:
@@ -343,40 +317,30 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
     # The caption of the figure says what the listed rows violate.
     lack = ui.lacking("analyst")
     told = listed.violation if listed and comparison and not lack else None
-    others = [one for one in feature.violations if one != told]
-    sentences = [_violation(one) for one in others]
-    further = []
+    more: list[ui.Cell] = []
+    for one in feature.violations:
+        if one != told:
+            check = ui.tag(check_words(one.constraint_check_type), "")
+            more.append(html.P([check, f" {one.words}"], className="finding"))
     if not view.column:
         window = view.run.stamp if view.run else None
         href = column_link(view.monitor.name, feature.feature, window=window)
-        link = html.A("This column over all windows", href=href)
-        further = [html.P(link, className="finding")]
+        more.append(html.P(html.A("This column over all windows", href=href), className="finding"))
     if comparison is None or lack:
         why = ui.empty(lack or "There are no shares to compare for this feature.")
-        return ui.panel(title, [why, *sentences, *further])
-    summary = _summary(feature, listed)
-    rows = f"window, {plural(comparison.window_rows, 'row')}{_now(view, comparison)}"
+        return ui.panel(title, [why, *more])
+    rows = f"window, {plural(comparison.window_rows, 'row')}"
+    judged = view.run.row_count if view.run else None
+    if view.notes and judged not in (None, comparison.window_rows):
+        rows += f" now ({count(judged)} judged)"
     is_area = is_dense(comparison)
     signs = ui.legend(
         ui.swatch("reference", f"reference, {plural(comparison.reference_rows, 'row')}"),
         ui.swatch("window-bar", rows) if is_area else ui.glyph("◆", "window-text", rows),
         html.Span("lines are 95% intervals"),
     )
-    parts = [windows.comparison_of(comparison, summary), *sentences, *further]
-    return ui.panel(title, parts, note=signs)
-
-
-def _violation(one: Violation) -> html.P:
-    return html.P(
-        [ui.tag(check_words(one.constraint_check_type), ""), f" {one.words}"], className="finding"
-    )
-
-
-def _now(view: views.MonitorView, comparison: Comparison) -> str:
-    judged = view.run.row_count if view.run else None
-    if not view.notes or judged is None or judged == comparison.window_rows:
-        return ""
-    return f" now ({count(judged)} judged)"
+    drawn = windows.comparison_of(comparison, _summary(feature, listed))
+    return ui.panel(title, [drawn, *more], note=signs)
 
 
 def _summary(feature: Feature, listed: views.ContributingRows | None) -> str:

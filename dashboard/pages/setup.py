@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from dash import html
 
@@ -38,20 +39,16 @@ def page(view: SetupView) -> html.Div:
 
 def _baselines(view: SetupView) -> tuple[str, list[ui.Cell]]:
     """List the baselines, each with its versions and who judges by it."""
-    under = plural(view.total, "baseline")
-    box = html.Div(ui.filter_box(view.text, "Filter by name"), className="filters")
-    if not view.baselines:
-        if view.text:
-            return under, [box, ui.panel("Baselines", [ui.empty("No baseline has this name.")])]
-        why = "No baseline is stored yet. Deploying a model with a reference makes one."
-        return under, [ui.panel("Baselines", [ui.empty(why, "driftline apply -f baseline.yaml")])]
+    why = "No baseline is stored yet. Deploying a model with a reference makes one."
+    none = ui.empty(why, "driftline apply -f baseline.yaml")
 
     def users(line: BaselineLine) -> ui.Cell:
         links = [html.A(one.name, href=monitor_link(one.name)) for one in line.users[:USERS_SHOWN]]
         more = ui.more_of(len(line.users) - USERS_SHOWN)
         return html.Div([ui.stack(*links), *more]) if links else ui.faint("none")
 
-    body = ui.table(
+    listed = ui.list_panel(
+        "Baselines",
         view.baselines,
         {
             "Baseline": lambda one: html.A(
@@ -65,24 +62,18 @@ def _baselines(view: SetupView) -> tuple[str, list[ui.Cell]]:
             "Rows": lambda one: count(one.versions[-1].row_count) if one.versions else "–",
             "Used by": users,
         },
+        "No baseline has this name." if view.text else [none],
+        ui.pager(view.number, SIZE, view.total, partial(list_link, "setup", text=view.text)),
         label="Baselines, by name",
         numeric=("Versions", "Rows"),
     )
-
-    def link(number: int) -> str:
-        return list_link("setup", text=view.text, number=number)
-
-    pages = ui.pager(view.number, SIZE, view.total, link)
-    return under, [box, ui.panel("Baselines", [body, *pages])]
+    box = [ui.filters(ui.filter_box(view.text, "Filter by name"))]
+    return plural(view.total, "baseline"), [*box * bool(view.baselines or view.text), listed]
 
 
 def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
     """List the channels, with how each fares, a test, and the way to what was sent."""
-    under = plural(len(view.channels), "channel")
-    if not view.channels:
-        why = "No notification channel is configured, so alarms are shown here and sent to no one."
-        how = ui.resource_file(CHANNEL, "channel-yaml")
-        return under, [ui.panel("Channels", [ui.empty(why), *how])]
+    why = "No notification channel is configured, so alarms are shown here and sent to no one."
 
     def ways(one: ChannelStatus) -> ui.Cell:
         name = one.channel.name
@@ -90,7 +81,8 @@ def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
         buttons = [act_button(*form, {"channel": name}, about=name) for form in forms]
         return ui.stack(*buttons)
 
-    body = ui.table(
+    listed = ui.list_panel(
+        "Channels",
         view.channels,
         {
             "Channel": lambda one: html.Div(
@@ -104,16 +96,16 @@ def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
             ),
             "Action": ways,
         },
+        [ui.empty(why), *ui.resource_file(CHANNEL, "channel-yaml")],
         label="Channels, by name",
     )
-    return under, [ui.panel("Channels", [body])]
+    return plural(len(view.channels), "channel"), [listed]
 
 
 def _settings(view: SetupView) -> tuple[str, list[ui.Cell]]:
     """List the settings in force, as `driftline settings` does; they are changed in the file."""
-    box = html.Div(ui.filter_box(view.text, "Filter by name or meaning"), className="filters")
-    why = "No setting says this." if view.text else "This dashboard was started without settings."
-    body = ui.table(
+    listed = ui.list_panel(
+        "Settings",
         view.settings,
         {
             "Setting": lambda one: html.Code(f"{one['section']}.{one['key']}"),
@@ -121,31 +113,30 @@ def _settings(view: SetupView) -> tuple[str, list[ui.Cell]]:
             "From": lambda one: one["source"],
             "Meaning": lambda one: one["about"] or "–",
         },
+        "No setting says this." if view.text else "This dashboard was started without settings.",
         label="Settings in force, secrets hidden",
         kind="cards settings",
     )
-    panel = ui.panel("Settings", [body if view.settings else ui.empty(why)])
-    return "those of the dashboard's process; read-only", [box, panel]
+    box = ui.filters(ui.filter_box(view.text, "Filter by name or meaning"))
+    return "those of the dashboard's process; read-only", [box, listed]
 
 
 def _tokens(view: SetupView) -> tuple[str, list[ui.Cell]]:
     """List the tokens, without their secrets, with a way to end each."""
-    valid = sum(_is_valid(view, one) for one in view.tokens)
     make = ui.empty("A new token's secret is shown once, by the command that makes it.",
                     "driftline token create NAME --role viewer")  # fmt: skip
-    if not view.tokens:
-        return "no token", [ui.panel("Tokens", [ui.empty("No token has been made yet."), make])]
+    valid = {one.name for one in view.tokens
+             if is_valid(one.revoked_at, one.expires_at, view.now)}  # fmt: skip
 
     def state(one: Token) -> ui.Cell:
-        if _is_valid(view, one):
-            return (
-                html.Div(["until ", ui.when(one.expires_at, view.now)])
-                if one.expires_at
-                else "valid"
-            )
-        return ui.faint("revoked" if one.revoked_at else "expired")
+        if one.name not in valid:
+            return ui.faint("revoked" if one.revoked_at else "expired")
+        if one.expires_at is None:
+            return "valid"
+        return html.Div(["until ", ui.when(one.expires_at, view.now)])
 
-    body = ui.table(
+    listed = ui.list_panel(
+        "Tokens",
         view.tokens,
         {
             "Token": lambda one: html.B(one.name),
@@ -159,16 +150,13 @@ def _tokens(view: SetupView) -> tuple[str, list[ui.Cell]]:
             "State": state,
             "Action": lambda one: (
                 act_button("revoke", "Revoke", {"token": one.name}, about=one.name)
-                if _is_valid(view, one)
+                if one.name in valid
                 else ui.faint("–")
             ),
         },
+        [ui.empty("No token has been made yet."), make],
+        make,
         label="Tokens, by name",
     )
-    return f"{valid} of {plural(len(view.tokens), 'token')} valid", [
-        ui.panel("Tokens", [body, make])
-    ]
-
-
-def _is_valid(view: SetupView, one: Token) -> bool:
-    return is_valid(one.revoked_at, one.expires_at, view.now)
+    several = plural(len(view.tokens), "token")
+    return f"{len(valid)} of {several} valid" if view.tokens else "no token", [listed]

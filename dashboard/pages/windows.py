@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -26,7 +27,7 @@ from driftline.dashboard.address import (
 from driftline.dashboard.charts.intervals import comparison_figure, density_figure, is_dense
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.alarm_panels import change_table
+from driftline.dashboard.pages.alarm_panels import change_panel
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
 from driftline.dashboard.queries import views
 from driftline.dashboard.words import (
@@ -51,13 +52,19 @@ from driftline.monitors.run.progress import RunState
 Link = Callable[[views.WindowRun], str]
 """The address of the same page in another window."""
 
-NOTHING: Mapping[str, Callable[[RunState], ui.Cell]] = MappingProxyType({})
+Number = Callable[[int], float | str | None]
+"""What a table beside a figure shows of one window, or of one of its bars."""
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 ROWS = "Contributing rows"
 EVENT_CHARACTERS = 13
 CHANGES_SHOWN = 3
 PICKED = 30
 """Windows in the list to pick from: those around the one that is shown."""
-
+TONES = {"ok": "ok", "failed": "failed"} | dict.fromkeys(
+    ("unlabelled", "insufficient", "empty", "stopped"), "none"
+)
+"""Of the states of a window; those in violation have one of two others."""
 
 VERDICTS = {EXPECTED: "expected", HARMFUL: "harmful", NEW_NORMAL: "the new normal"}
 MEANING = (
@@ -70,12 +77,11 @@ ALL = "the whole window"
 
 def monitor_page(
     view: views.WindowView,
-    parts: Sequence[ui.Cell] = (),
-    counts: Sequence[tuple[str, ui.Cell]] = (),
+    parts: Sequence[ui.Cell | None] = (),
+    counts: Mapping[str, ui.Cell] = NOTHING,
 ) -> html.Div:
     """Lay out the page of a monitor; before its first window it says what will come."""
-    monitor, run = view.monitor, view.run
-
+    monitor, run, declared = view.monitor, view.run, view.monitor.definition
     column = view.column if isinstance(view, views.MonitorView) else ""
 
     def link(window: views.WindowRun) -> str:
@@ -84,30 +90,25 @@ def monitor_page(
             return column_link(monitor.name, column, window=window.stamp)
         return monitor_link(monitor.name, window=window.stamp, keep=view.kept)
 
-    words = (
-        f"column of {monitor.name}"
-        if column
-        else " · ".join(
-            [
-                f"{monitor.kind} of {monitor.definition.subject}",
-                f"baseline {monitor.definition.baseline}",
-                schedule_text(monitor.definition.schedule, monitor.definition.time_zone),
-                *(
-                    [f"after {', '.join(after)}"]
-                    if (after := monitor.definition.depends_on)
-                    else []
-                ),
-                f"false alarms allowed: {number(monitor.definition.false_alarms_per_year)} a year",
-            ]
+    if column:
+        under, steps = (
+            f"column of {monitor.name}",
+            [(monitor.name, monitor_link(monitor.name)), column],
         )
-    )
-    top: list[ui.Cell] = [
-        ui.crumbs((monitor.name, monitor_link(monitor.name)), column)
-        if column
-        else ui.crumbs(monitor.name),
-        ui.heading(column or monitor.name, words, *picker(monitor, run, link)),
+    else:
+        words = [
+            f"{monitor.kind} of {declared.subject}",
+            f"baseline {declared.baseline}",
+            schedule_text(declared.schedule, declared.time_zone),
+            f"after {', '.join(declared.depends_on)}" if declared.depends_on else "",
+            f"false alarms allowed: {number(declared.false_alarms_per_year)} a year",
+        ]
+        under, steps = " · ".join(filter(None, words)), [monitor.name]
+    top = [
+        ui.crumbs(*steps),
+        ui.heading(column or monitor.name, under, *picker(monitor, run, link)),
+        running_panel(monitor.begun),
     ]
-    top += running_panel(monitor.begun)
     if run is None:
         return ui.layout(monitor.name, *top, waiting(monitor))
     end = [
@@ -120,24 +121,26 @@ def monitor_page(
 
 def running_panel(
     begun: Sequence[RunState], about: Mapping[str, Callable[[RunState], ui.Cell]] = NOTHING
-) -> list[ui.Cell]:
+) -> html.Section | None:
     """Show each window that is being judged, how far that is, and offer to cancel it."""
     if not begun:
-        return []
-    body = ui.table(
+        return None
+    return ui.list_panel(
+        "Running",
         begun,
         {
             **about,
             "Window": lambda one: span(Window(one.window_start, one.window_end)),
-            "Stage": lambda one: html.Div([one.stage, *log_panel(one.log)]),
+            "Stage": lambda one: html.Div([one.stage, log_panel(one.log)]),
             "Rows read": lambda one: count(one.rows_read),
             "For": lambda one: duration(one.seen_at - one.started_at),
             "Action": lambda one: "stopping" if one.status == "Stopping" else cancel_button(one),
         },
+        "",
         label="Windows that are being judged",
         numeric=("Rows read",),
+        note=plural(len(begun), "window"),
     )
-    return [ui.panel("Running", [body], note=plural(len(begun), "window"))]
 
 
 def cancel_button(one: RunState | AskedWindow) -> ui.Cell:
@@ -153,17 +156,19 @@ def span_of(monitor: str, window: Window) -> Mapping[str, str]:
     return {"monitor": monitor, "from": start, "to": end}
 
 
-def log_panel(lines: Sequence[Mapping[str, str]], *, is_open: bool = False) -> list[ui.Cell]:
-    """Offer to read a log, or show it; nothing where none was kept."""
+def log_panel(lines: Sequence[Mapping[str, str]]) -> html.Details | None:
+    """Offer to read a log; nothing where none was kept."""
     if not lines:
-        return []
-    listed = [
-        html.Li([ui.faint(f"{datetime.fromisoformat(one['at']):%H:%M:%S}"), " ", one["text"]])
-        for one in lines
-    ]
-    if is_open:
-        return [html.Ul(listed)]
-    return [html.Details([html.Summary("Log"), html.Ul(listed)], className="as-table")]
+        return None
+    return html.Details([html.Summary("Log"), log_list(lines)], className="as-table")
+
+
+def log_list(lines: Sequence[Mapping[str, str]]) -> html.Ul:
+    """List the lines of a log, each with its time."""
+    times = (f"{datetime.fromisoformat(one['at']):%H:%M:%S}" for one in lines)
+    return html.Ul(
+        [html.Li([ui.faint(at), " ", one["text"]]) for at, one in zip(times, lines, strict=True)]
+    )
 
 
 def place_words(run: views.WindowRun) -> str:
@@ -181,25 +186,34 @@ def unjudged_words(run: views.WindowRun) -> str:
     return f"{words[run.state]} ({span(run)})" if run.state in words else ""
 
 
-def failed_lines(run: views.WindowRun) -> list[ui.Cell]:
-    """Show why a run failed: the message, its type and, of a script, on which record."""
-    if run.state != "failed":
-        return []
-    said = run.failure or "No reason was recorded; the log of the scheduler has it."
-    facts = failure_facts(run.failure_type, run.failure_record)
-    return [html.P(sentence(said), className="cause"), *facts]
+def verdict_panel(
+    view: views.WindowView, run: views.WindowRun, words: str,
+    causes: Iterable[str | Sequence[ui.Cell]],
+    *more: ui.Cell | None, is_soft: bool = False,
+) -> html.Div:  # fmt: skip
+    """Show how a window stands: why its run failed, its causes, and what its numbers leave out.
+
+    ``is_soft``: it is not simply well, although it has no violation.
+    """
+    tone = TONES.get(run.state, "alarm" if run.hard_count else "soft")
+    failed = run.state == "failed"
+    said = sentence(run.failure or "No reason was recorded; the log of the scheduler has it.")
+    return ui.verdict_box(
+        "soft" if is_soft and tone == "ok" else tone,
+        html.H2(words),
+        html.P(said, className="cause") if failed else None,
+        failure_facts(run.failure_type, run.failure_record) if failed else None,
+        *(html.P(one, className="cause") for one in causes),
+        *(html.P(sentence(one), className="faint") for one in (*view.found.notes, *view.notes)),
+        *more,
+    )
 
 
-def failure_facts(kind: str | None, record: int | None) -> list[ui.Cell]:
+def failure_facts(kind: str | None, record: int | None) -> html.Dl | None:
     """Show the type of a failure and the record that it was on, as far as they are known."""
-    known = (("Type", kind), ("Record", record and count(record)))
-    entries: list[tuple[str, ui.Cell]] = [(name, html.Code(text)) for name, text in known if text]
-    return [ui.facts(entries)] if entries else []
-
-
-def note_lines(view: views.WindowView) -> list[ui.Cell]:
-    """Write what there is to know of a window's numbers, and what cannot be shown of its rows."""
-    return [html.P(sentence(one), className="faint") for one in (*view.found.notes, *view.notes)]
+    known = {"Type": kind, "Record": record and count(record)}
+    texts = {name: html.Code(text) for name, text in known.items() if text}
+    return ui.facts(texts) if texts else None
 
 
 def waiting(monitor: views.MonitorLine) -> html.Div:
@@ -220,7 +234,7 @@ def history_panel(
     unread: int = 0,
 ) -> html.Section:
     """Draw metrics, or what a column is, over all windows; a click opens one."""
-    columns: dict[str, Callable[[int], float | str | None]] = {"Window": lambda at: span(runs[at])}
+    columns: dict[str, Number] = {"Window": lambda at: span(runs[at])}
     for one in histories:
         sides = {"": one.value, " low": one.low, " high": one.high, " bound": one.bound}
         for side, values in sides.items():
@@ -232,11 +246,11 @@ def history_panel(
     violated, apart = histories[0].violated, bool(histories[0].apart.any())
     columns["Violation"] = lambda at: "▲" if violated[at] else ""
     drawn = history_figure(runs, selected, histories, [link(run) for run in runs], labels)
-    body: list[ui.Cell] = [ui.figure("timeline", drawn, words, range(len(runs)), columns)]
-    if unread:
-        left = plural(unread, "window")
-        body.append(html.P(f"The intervals and bounds of {left} are still being read.",
-                           className="note"))  # fmt: skip
+    left = f"The intervals and bounds of {plural(unread, 'window')} are still being read."
+    body = [
+        ui.figure("timeline", drawn, words, range(len(runs)), columns),
+        html.P(left, className="note") if unread else None,
+    ]
     signs = ui.legend(
         ui.glyph("◆", "window-text", "window, with its interval"),
         ui.glyph("▲", "alarm-text", "violation"),
@@ -252,12 +266,13 @@ def history_panel(
 def comparison_of(comparison: Comparison, words: str) -> html.Figure:
     """Draw one feature's shares on both sides, with the numbers as a table and a file."""
     one = comparison
-    sides = {
-        "Reference": one.reference, "Window": one.window, "Low": one.window_low,
-        "High": one.window_high,
-    }  # fmt: skip
-    columns: dict[str, Callable[[int], float | str | None]] = {"Values": lambda at: one.labels[at]}
-    columns |= {name: partial(entry, values) for name, values in sides.items()}
+    columns: dict[str, Number] = {
+        "Values": lambda at: one.labels[at],
+        "Reference": partial(entry, one.reference),
+        "Window": partial(entry, one.window),
+        "Low": partial(entry, one.window_low),
+        "High": partial(entry, one.window_high),
+    }
     drawn = density_figure(one) if is_dense(one) else comparison_figure(one)
     return ui.figure("comparison", drawn, words, range(len(one.labels)), columns)
 
@@ -271,89 +286,67 @@ def picker(monitor: views.MonitorLine, run: views.WindowRun | None, link: Link) 
     """Offer the windows: one back, one forward, or any from a list."""
     if run is None:
         return []
-    stamps = [entry.stamp for entry in monitor.runs]
+    runs, stamps = monitor.runs, [one.stamp for one in monitor.runs]
     place = stamps.index(run.stamp) if run.stamp in stamps else len(stamps) - 1
-    before = monitor.runs[place - 1] if place > 0 else None
-    after = monitor.runs[place + 1] if place + 1 < len(stamps) else None
-    summary = html.Summary([html.Span(span(run)), ui.faint("▾")])
+
+    def step(at: int, glyph: str, label: str) -> html.A | html.Span:
+        if not 0 <= at < len(runs):
+            return ui.marked(html.Span(glyph, className="step off"), aria_hidden="true")
+        label = f"{label}: {span(runs[at])}"
+        way = html.A(glyph, href=link(runs[at]), className="step", title=label)
+        return ui.marked(way, aria_label=label)
+
+    def choice_of(one: views.WindowRun) -> html.A:
+        words = [
+            html.Span(span(one)),
+            html.Span(f"{one.violation_count or ''}", className="number"),
+        ]
+        way = html.A([*words, ui.state_chip(one.state, small=True)], href=link(one))
+        return ui.marked(way, aria_current="page") if one.stamp == run.stamp else way
+
     first = max(0, min(place - PICKED // 2, len(stamps) - PICKED))
-    near = monitor.runs[first : first + PICKED]
-    listed = [html.Li(_choice(entry, run, link)) for entry in reversed(near)]
+    listed = [html.Li(choice_of(one)) for one in reversed(runs[first : first + PICKED])]
     if not monitor.are_newest:
         listed.insert(0, html.Li(html.A("Newest windows", href=monitor_link(monitor.name))))
-    nav = html.Nav(
-        [
-            _step(before, "‹", "Earlier window", link),
-            html.Details([summary, html.Ul(listed)], className="windows"),
-            _step(after, "›", "Later window", link),
-        ],
-        className="picker",
-    )
-    return [ui.marked(nav, aria_label="Window")]
-
-
-def _choice(entry: views.WindowRun, shown: views.WindowRun, link: Link) -> html.A:
-    """Offer one window in the list."""
-    violations = f"{entry.violation_count}" if entry.violation_count else ""
-    parts = [
-        html.Span(span(entry)),
-        html.Span(violations, className="number"),
-        ui.state_chip(entry.state, small=True),
-    ]
-    way = html.A(parts, href=link(entry))
-    return ui.marked(way, aria_current="page") if entry.stamp == shown.stamp else way
-
-
-def _step(run: views.WindowRun | None, glyph: str, label: str, link: Link) -> html.A | html.Span:
-    if run is None:
-        return ui.marked(html.Span(glyph, className="step off"), aria_hidden="true")
-    label = f"{label}: {span(run)}"
-    return ui.marked(html.A(glyph, href=link(run), className="step", title=label), aria_label=label)
+    summary = html.Summary([html.Span(span(run)), ui.faint("▾")])
+    listing = html.Details([summary, html.Ul(listed)], className="windows")
+    before, after = step(place - 1, "‹", "Earlier window"), step(place + 1, "›", "Later window")
+    return [ui.marked(html.Nav([before, listing, after], className="picker"), aria_label="Window")]
 
 
 def _closing(
-    view: views.WindowView, run: views.WindowRun, counts: Sequence[tuple[str, ui.Cell]]
+    view: views.WindowView, run: views.WindowRun, counts: Mapping[str, ui.Cell]
 ) -> html.Div:
     """Close a page: how the monitor's alarms changed, and where the verdict comes from."""
-    history: ui.Cell = ui.empty("No alarm of this monitor has changed state.")
-    if view.changes:
-        history = change_table(
-            view.changes,
-            view.now,
-            {
-                "Alarm": lambda one: ui.stack(
-                    html.A(one.alarm, href=alarm_link(one.alarm)),
-                    ui.state_chip(one.new, small=True),
-                )
-            },
-        )
-    monitor = view.monitor
-    entries: list[tuple[str, ui.Cell]] = [
-        ("Execution", html.Code(run.execution)),
-        ("Rows judged", count(run.row_count)),
-        *counts,
-        ("Baseline", _baseline(monitor, run)),
-        (
-            "Compare",
-            ui.stack(
-                html.A(
-                    "with the windows before", href=explain_link(monitor.name, window=run.stamp)
-                ),
-                html.A("with any others", href=compare_link(monitor.name, "", run.stamp)),
-            ),
+    monitor, declared = view.monitor, view.monitor.definition
+    judged_by = f"{declared.baseline} {run.baseline_version or monitor.baseline_version}".strip()
+    before = explain_link(monitor.name, window=run.stamp)
+    values = {
+        "Execution": html.Code(run.execution),
+        "Rows judged": count(run.row_count),
+        **counts,
+        "Baseline": ui.stack(
+            html.A(judged_by, href=baseline_link(declared.baseline)),
+            ui.faint("pinned" if declared.baseline_pinned else "follows what is promoted"),
         ),
-        ("Documents", html.Code(run.folder) if view.report else "none were written"),
-    ]
-    about = ui.panel("This execution", [ui.facts(entries), *log_panel(run.log)])
-    return ui.pair(ui.panel("Alarm history", [history]), about)
-
-
-def _baseline(monitor: views.MonitorLine, run: views.WindowRun) -> ui.Cell:
-    """Lead to the version that a window was judged by."""
-    name = monitor.definition.baseline
-    version = run.baseline_version or monitor.baseline_version
-    words = "pinned" if monitor.definition.baseline_pinned else "follows what is promoted"
-    return ui.stack(html.A(f"{name} {version}".strip(), href=baseline_link(name)), ui.faint(words))
+        "Compare": ui.stack(
+            html.A("with the windows before", href=before),
+            html.A("with any others", href=compare_link(monitor.name, "", run.stamp)),
+        ),
+        "Documents": html.Code(run.folder) if view.report else "none were written",
+    }
+    history = change_panel(
+        "Alarm history",
+        view.changes,
+        view.now,
+        {
+            "Alarm": lambda one: ui.stack(
+                html.A(one.alarm, href=alarm_link(one.alarm)), ui.state_chip(one.new, small=True)
+            )
+        },
+        "No alarm of this monitor has changed state.",
+    )
+    return ui.pair(history, ui.panel("This execution", [ui.facts(values), log_panel(run.log)]))
 
 
 def version_changes(monitor: views.MonitorLine) -> list[ui.Cell]:
@@ -366,20 +359,15 @@ def version_changes(monitor: views.MonitorLine) -> list[ui.Cell]:
         if before.baseline_version != after.baseline_version
     ]
     name = monitor.definition.baseline
-    lines = [
-        html.P(
-            [
-                f"From {moment(run.start)} on: version {run.baseline_version} of ",
-                html.A(
-                    f"{name}, compared with {old}",
-                    href=baseline_link(name, reference=old, version=run.baseline_version),
-                ),
-                "; drift is tested anew, without the windows before.",
-            ],
-            className="finding",
-        )
-        for old, run in changes[: -CHANGES_SHOWN - 1 : -1]
-    ]
+    lines = []
+    for old, run in changes[: -CHANGES_SHOWN - 1 : -1]:
+        href = baseline_link(name, reference=old, version=run.baseline_version)
+        words = [
+            f"From {moment(run.start)} on: version {run.baseline_version} of ",
+            html.A(f"{name}, compared with {old}", href=href),
+            "; drift is tested anew, without the windows before.",
+        ]
+        lines.append(html.P(words, className="finding"))
     return [ui.panel("Another version of the baseline", lines)] if lines else []
 
 
@@ -394,22 +382,26 @@ def row_list(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -
     except UnavailableError as error:
         return ui.panel(ROWS, [ui.empty(sentence(str(error)))], name="rows", note=note)
 
-    def other(place: int) -> Callable[[int], ui.Cell]:
-        return lambda row: rows.records[row][place]
+    def event(row: int) -> ui.Cell:
+        whole = rows.events[row]
+        return html.Code(
+            f"{whole[:EVENT_CHARACTERS]}{'…' * (len(whole) > EVENT_CHARACTERS)}", title=whole
+        )
+
+    def other(place: int, row: int) -> ui.Cell:
+        return rows.records[row][place]
 
     columns: list[tuple[str, Callable[[int], ui.Cell]]] = [
         (rows.feature, lambda row: html.B(rows.offending[row] or "empty", className="offending")),
-        ("Event id", lambda row: _event(rows.events[row])),
+        ("Event id", event),
         ("Event time", lambda row: rows.times[row]),
-        *((name, other(place)) for place, name in enumerate(rows.columns)),
+        *((name, partial(other, place)) for place, name in enumerate(rows.columns)),
     ]
-    body = ui.table(
-        range(len(rows.events)), columns, label=f"Rows with {rows.predicate}", kind="rows"
-    )
+    label = f"Rows with {rows.predicate}"
     parts = [
         html.P(_which(rows), className="sentence"),
         html.P(_files(monitor, run, rows), className="note"),
-        body,
+        ui.table(range(len(rows.events)), columns, label=label, kind="rows"),
     ]
     return ui.panel(ROWS, parts, name="rows", note=note)
 
@@ -435,29 +427,21 @@ def _which(rows: views.ContributingRows) -> list[ui.Cell]:
 def _files(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> list[ui.Cell]:
     """Link all of the rows as files, and say what they bear."""
     feature = rows.violation.feature_name or rows.feature
-    links = [
-        # No page of the dashboard: the browser itself is to fetch it.
-        html.A(
-            form,
-            href=rows_link(monitor, window=run.stamp, feature=feature, form=ending),
-            download="",
-        )
-        for form, ending in (("CSV", "csv"), ("Parquet", "parquet"))
-    ]
+    way = partial(rows_link, monitor, window=run.stamp, feature=feature)
     share = rows.violation.share_of_blame
     words = f"Contribution: {percent(share)}. " * bool(share)
-    parts: list[ui.Cell] = [f"{words}All rows, each with its contribution: ", links[0], ", ",
-                            links[1]]  # fmt: skip
+    parts: list[ui.Cell] = [
+        f"{words}All rows, each with its contribution: ",
+        # No page of the dashboard: the browser itself is to fetch it.
+        html.A("CSV", href=way(form="csv"), download=""),
+        ", ",
+        html.A("Parquet", href=way(form="parquet"), download=""),
+    ]
     if rows.where is not None:
         link = explain_link(monitor, window=run.stamp, where=rows.where)
-        way = html.A("Explain these rows", href=link)
-        parts += [". ", way, ": what tells them from the others"]
+        way_on = html.A("Explain these rows", href=link)
+        parts += [". ", way_on, ": what tells them from the others"]
     return parts
-
-
-def _event(event: str) -> html.Code:
-    short = event if len(event) <= EVENT_CHARACTERS else f"{event[:EVENT_CHARACTERS]}…"
-    return html.Code(short, title=event)
 
 
 def annotation_panel(view: views.AnnotationsView | None) -> list[ui.Cell]:
@@ -479,9 +463,8 @@ def annotation_panel(view: views.AnnotationsView | None) -> list[ui.Cell]:
         *signature("author"),
     ]
     form = act_form("mark", fields, "Annotate", {"monitor": view.monitor, "window": view.stamp})
-    return [
-        ui.panel("Annotations", [*parts, form, html.P(MEANING, className="note")], name="marks")
-    ]
+    parts += [form, html.P(MEANING, className="note")]
+    return [ui.panel("Annotations", parts, name="marks")]
 
 
 def expected_words(view: views.AnnotationsView | None) -> str:
@@ -498,14 +481,12 @@ def _annotation(one: Annotation, view: views.AnnotationsView) -> html.Div:
         about += f" ({check_words(one.check)})"
     lasting = f", until {moment(one.until)}" if one.until else ""
     said = f" by {one.author} on {moment(one.made_at)}: {one.reason}"
-    lines: list[ui.Cell] = [
-        html.P([html.B(f"{about} is {VERDICTS[one.verdict]}"), f"{lasting}{said}"])
-    ]
-    lines += [
+    expected = [
         html.P(f"{violation.feature_name}: {violation.words}", className="faint")
         for violation in view.expected
         if violation.mark.id == one.id
     ]
+    line = html.P([html.B(f"{about} is {VERDICTS[one.verdict]}"), f"{lasting}{said}"])
     given = {"monitor": view.monitor, "id": str(one.id)}
     button = act_form("unmark", signature("author"), "Withdraw", given)
-    return html.Div([*lines, button], className="finding-box")
+    return html.Div([line, *expected, button], className="finding-box")
