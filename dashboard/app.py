@@ -47,7 +47,6 @@ from driftline.dashboard.pages import (
     audit,
     baseline,
     compared,
-    composite,
     endpoint,
     explained,
     incidents,
@@ -224,7 +223,7 @@ def _refused(address: Address) -> html.Div | None:
 
 def _alarm(stores: Stores, at: Address) -> html.Div:
     story = stores.alarm(at.alarm, dict(at.preview))
-    return composite.page(story) if isinstance(story, CompositeView) else alarm.page(story)
+    return alarm.composite_page(story) if isinstance(story, CompositeView) else alarm.page(story)
 
 
 def _monitor(stores: Stores, at: Address) -> html.Div:

@@ -1,13 +1,13 @@
-"""The page of one alarm: its metric, why it is in its state, how it changed, who was notified."""
+"""The pages of one alarm: its metric or rule, why it is in its state, how it changed, who knows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 from dash import html
 
+from driftline.alerts.alarms.rule_tree import RuleLine
 from driftline.alerts.evaluation.preview import AlarmPoint, Preview, PreviewRun, times_in_alarm
 from driftline.dashboard.address import alarm_link, monitor_link
 from driftline.dashboard.charts.alarm import alarm_figure
@@ -36,6 +36,13 @@ TREATMENTS = {
 }
 """What a period without data means."""
 
+DEEPEST = 8
+"""Further levels of a rule stand below each other; their number is still said."""
+
+NAMES_SHOWN = 100
+JOINERS = {"AND": "all of", "OR": "any of", "NOT": "not"}
+MISSING = html.Span("does not exist", className="alarm-text")
+
 
 def page(view: alarm_views.AlarmView) -> html.Div:
     """Lay out one alarm: the verdict, the metric over time, why, history, messages."""
@@ -57,11 +64,9 @@ def _signal(view: alarm_views.AlarmView) -> html.Section:
     """Draw the metric with its threshold and the states behind it."""
     title, rule = view.alarm.condition, view.rule
     if not view.points:
-        where = ", ".join(f"{key}={value}" for key, value in sorted(rule.dimensions.items()))
-        exact = f"{rule.namespace} {rule.judged_name} {where}".strip()
-        return ui.panel(
-            title, [ui.empty("No datapoint has arrived for exactly this metric:", exact)]
-        )
+        exact = f"{rule.namespace} {rule.judged_name} {_dimensions(view)}".strip()
+        why = ui.empty("No datapoint has arrived for exactly this metric:", exact)
+        return ui.panel(title, [why])
     breaches = sum(point.breaching for point in view.points)
     summary = (
         f"{plural(len(view.points), 'period')} from {moment(view.points[0].start)}, "
@@ -83,15 +88,24 @@ def _signal(view: alarm_views.AlarmView) -> html.Section:
         ),
         *(ui.glyph("…", "key ground unknown", "state not kept") for _ in unknown),
     )
-    columns: dict[str, Callable[[AlarmPoint], float | str | None]] = {
-        "Period": lambda one: moment(one.start),
-        "Value": lambda one: one.value,
-        "Breaches": _breaches,
-        "Decided the state": lambda one: "yes" if one.decided else "",
-        "Finding": lambda one: one.words or "",
-    }
-    drawn = ui.figure("timeline", alarm_figure(view), summary, view.points, columns)
+    drawn = ui.figure(
+        "timeline",
+        alarm_figure(view),
+        summary,
+        view.points,
+        {
+            "Period": lambda one: moment(one.start),
+            "Value": lambda one: one.value,
+            "Breaches": _breaches,
+            "Decided the state": lambda one: "yes" if one.decided else "",
+            "Finding": lambda one: one.words or "",
+        },
+    )
     return ui.panel(title, [drawn], note=signs)
+
+
+def _dimensions(view: alarm_views.AlarmView) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(view.rule.dimensions.items()))
 
 
 def _breaches(point: AlarmPoint) -> str:
@@ -102,25 +116,21 @@ def _breaches(point: AlarmPoint) -> str:
 
 def _definition(view: alarm_views.AlarmView) -> html.Section:
     """Show what the alarm asks, field by field, and which others watch the same metric."""
-    rule = view.rule
-    dimensions = ", ".join(f"{key}={value}" for key, value in sorted(rule.dimensions.items()))
+    rule, monitor = view.rule, view.alarm.monitor
     limit = limit_words(rule.comparison_operator, rule.threshold)
     times = f"{rule.required_breaches} of {rule.evaluation_periods}"
-    entries: list[tuple[str, ui.Cell]] = [
-        ("Metric", html.Code(f"{rule.namespace} {rule.judged_name}")),
-        ("Dimensions", html.Code(dimensions)),
-        ("Statistic", f"{rule.statistic_name or 'Value'} of "
-                      f"{duration(timedelta(seconds=rule.period))}"),
-        ("Fires when", f"{times} periods are {limit}"),
-        ("Missing data", f"a period without data {TREATMENTS.get(rule.treatment, rule.treatment)}"),
-        ("Declared", f"{moment(view.changed_at)}, {age(view.changed_at, view.now)}"),
-    ]  # fmt: skip
-    if view.alarm.monitor:
-        link = html.A(view.alarm.monitor, href=monitor_link(view.alarm.monitor))
-        entries.insert(0, ("Monitor", link))
-    if view.others:
-        entries.append(("Same metric", alarm_panels.alarm_links(view.others)))
-    return ui.panel("Definition", [ui.facts(entries, "facts wide")])
+    period = duration(timedelta(seconds=rule.period))
+    values = {
+        "Monitor": html.A(monitor, href=monitor_link(monitor)) if monitor else None,
+        "Metric": html.Code(f"{rule.namespace} {rule.judged_name}"),
+        "Dimensions": html.Code(_dimensions(view)),
+        "Statistic": f"{rule.statistic_name or 'Value'} of {period}",
+        "Fires when": f"{times} periods are {limit}",
+        "Missing data": f"a period without data {TREATMENTS.get(rule.treatment, rule.treatment)}",
+        "Declared": f"{moment(view.changed_at)}, {age(view.changed_at, view.now)}",
+        "Same metric": alarm_panels.alarm_links(view.others) if view.others else None,
+    }
+    return ui.panel("Definition", [ui.facts(values, "facts wide")])
 
 
 def _preview(view: alarm_views.AlarmView) -> html.Section:
@@ -130,12 +140,13 @@ def _preview(view: alarm_views.AlarmView) -> html.Section:
         return ui.panel("Preview", [], name="preview")
     parts: list[ui.Cell] = [_form(view, preview)]
     if preview.problem:
-        text = sentence(preview.problem)
-        parts.append(html.P(f"✕ {text}", className="alarm-text sentence", role="alert"))
+        words = f"✕ {sentence(preview.problem)}"
+        parts.append(html.P(words, className="alarm-text sentence", role="alert"))
     if preview.declared is not None and preview.changed is not None:
         parts += _outcome(view, preview, preview.declared, preview.changed)
     if preview.text and not preview.problem:
-        parts.append(_resource(preview))
+        listed = [html.Summary("As a resource file"), *ui.resource_file(preview.text, "trial-yaml")]
+        parts.append(html.Details(listed, className="as-table", open=True))
     note = "evaluated on stored data, once per period; changes nothing"
     return ui.panel("Preview with other values", parts, note=note, name="preview")
 
@@ -148,17 +159,15 @@ def _form(view: alarm_views.AlarmView, preview: Preview) -> html.Div:
         "periods": "of the newest",
         "period": "Period in seconds",
     }
-    fields: list[ui.Cell] = [
-        field(name, label, values[name], is_number=True)
-        for name, label in labels.items()
-        if name in values
-    ]
-    fields.append(choice("missing", "A period without data", TREATMENTS, values["missing"]))
-    parts: list[ui.Cell] = [ask_form(fields, "Preview", anchor="preview")]
-    if preview.is_asked:
-        link = alarm_link(view.alarm.name, anchor="preview")
-        parts.append(html.P(html.A("Back to the declared values", href=link)))
-    return html.Div(parts, className="trial-form")
+    fields = [
+        *(field(name, labels[name], values[name], is_number=True)
+          for name in labels if name in values),
+        choice("missing", "A period without data", TREATMENTS, values["missing"]),
+    ]  # fmt: skip
+    link = alarm_link(view.alarm.name, anchor="preview")
+    back = html.P(html.A("Back to the declared values", href=link))
+    form = ask_form(fields, "Preview", anchor="preview")
+    return html.Div([form, *[back] * preview.is_asked], className="trial-form")
 
 
 def _outcome(
@@ -187,7 +196,68 @@ def _outcome(
     return parts
 
 
-def _resource(preview: Preview) -> html.Details:
-    """Show the changed alarm as a resource file, to copy."""
-    shown = [html.Summary("As a resource file"), *ui.resource_file(preview.text, "trial-yaml")]
-    return html.Details(shown, className="as-table", open=True)
+def composite_page(view: alarm_views.CompositeView) -> html.Div:
+    """Lay out one composite alarm: the verdict, the rule, why, history, messages."""
+    alarm = view.alarm
+    under = view.description or "Composite alarm: its state follows from other alarms' states"
+    tags = html.Span([ui.tag("composite", "kind"), " ", ui.tag(alarm.severity)])
+    values = {
+        "Rule": html.Code(alarm.condition),
+        "Declared": f"{moment(view.changed_at)}, {age(view.changed_at, view.now)}",
+        "Part of": alarm_panels.alarm_links(view.parents) if view.parents else None,
+    }
+    return ui.layout(
+        alarm.name,
+        ui.crumbs(("Alarms", "/alarms"), alarm.name),
+        ui.heading(alarm.name, under, tags),
+        alarm_panels.verdict_panel(view),
+        ui.pair(_rule(view), alarm_panels.why_panel(view)),
+        ui.pair(_suppressor(view), alarm_panels.channels(view)),
+        ui.pair(alarm_panels.history(view), alarm_panels.messages(view)),
+        ui.pair(alarm_panels.quiet_panel(view), ui.panel("Definition", [ui.facts(values)])),
+    )
+
+
+def _rule(view: alarm_views.CompositeView) -> html.Section:
+    conditions = [line for line in view.lines if line.alarms]
+    holding = sum(line.holds for line in conditions)
+    total = plural(len(conditions), "condition")
+    note = f"{holding} of {total} {'holds' if holding == 1 else 'hold'}"
+    lines = html.Ul([_line(line) for line in view.lines], className="rule-tree")
+    tree = ui.marked(lines, aria_label="Rule, part by part")
+    return ui.panel("Rule", [tree], note=note, name="rule")
+
+
+def _line(line: RuleLine) -> html.Li:
+    """Show one part of the rule: whether it holds, and its alarms' states."""
+    sign, tone, word = ("▲", "alarm-text", "holds") if line.holds else ("–", "faint", "does not")
+    head = ui.stack(
+        html.Span([sign, html.Span(f" {word}", className="hidden")], className=tone),
+        html.Code(line.text) if line.alarms else html.B(JOINERS.get(line.text, line.text)),
+    )
+    alarms = [
+        ui.stack(
+            ui.state_chip(state, small=True),
+            html.A(name, href=alarm_link(name)),
+            MISSING if since is None else ui.faint(f"since {moment(since)}"),
+        )
+        for name, state, since in line.alarms[:NAMES_SHOWN]
+    ]
+    style = {"marginLeft": f"{18 * min(line.depth, DEEPEST)}px"}
+    part = html.Li([head, *alarms], className="holds" if line.holds else "", style=style)
+    return ui.marked(part, data_depth=str(line.depth))
+
+
+def _suppressor(view: alarm_views.CompositeView) -> html.Section:
+    one = view.suppressor
+    if one is None:
+        nothing = html.P("No alarm suppresses its actions.", className="faint")
+        return ui.panel("Suppressor", [nothing])
+    state = MISSING if one.state is None else ui.state_chip(one.state, small=True)
+    values = {
+        "Alarm": ui.stack(html.A(one.name, href=alarm_link(one.name)), state),
+        "Now": f"◌ {one.held}" if one.held else "suppresses nothing now",
+        "Wait period": duration(timedelta(seconds=one.wait_s)),
+        "Extension period": duration(timedelta(seconds=one.extension_s)),
+    }
+    return ui.panel("Suppressor", [ui.facts(values)])

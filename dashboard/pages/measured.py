@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from dash import html
 
 from driftline.dashboard.address import monitor_link
@@ -46,8 +46,8 @@ def page(view: KindView) -> html.Div:
         parts.append(windows.row_list(name, run, view.rows))
     elif run.violation_count and (why := ui.lacking("analyst")):
         parts.append(ui.panel(windows.ROWS, [ui.empty(why)], name="rows"))
-    labelled: list[tuple[str, ui.Cell]] = [("With a label", count(view.found.labelled_count))]
-    return windows.monitor_page(view, parts, labelled if view.labels is not None else ())
+    labelled = {"With a label": count(view.found.labelled_count)} if view.labels else {}
+    return windows.monitor_page(view, parts, labelled)
 
 
 def kind_panels(view: KindView, run: WindowRun, choose: Choose) -> list[ui.Cell]:
@@ -81,31 +81,24 @@ def verdict(view: KindView, run: WindowRun) -> str:
 
 def verdict_of(view: KindView, run: WindowRun) -> html.Div:
     """Show how the window stands, its gravest causes, and what is known of its labels."""
-    tones = {"ok": "ok", "failed": "failed"} | dict.fromkeys(
-        ("unlabelled", "insufficient", "empty", "stopped"), "none"
-    )
     near = _within_bound(view)
-    tone = tones.get(run.state, "alarm" if run.hard_count else "soft")
-    if near and tone == "ok":
-        tone = "soft"
-    lines: list[ui.Cell] = [html.H2(verdict(view, run)), *windows.failed_lines(run)]
     gravest = [one for one in view.found.gravest_first if one.words not in (run.cause or "")]
-    causes = [one.named for one in gravest[:CAUSES_SHOWN]]
-    lines += [html.P(one, className="cause") for one in (run.cause, *causes) if one]
-    lines += [html.P(one, className="cause") for one in near]
+    causes = [run.cause, *(one.named for one in gravest[:CAUSES_SHOWN]), *near]
     if unjudged := unjudged_sentence(unjudged_metrics(view.found.metrics), "metric"):
-        lines.append(html.P(f"{unjudged}.", className="cause"))  # It begins with a column's name.
-    lines += windows.note_lines(view)
+        causes.append(f"{unjudged}.")  # It begins with a column's name.
+    labels: list[ui.Cell] = []
     if view.labels is not None and run.row_count:
         share = view.found.labelled_count / run.row_count
         rest = "; the rest may still arrive" if share < 1 else ""
-        lines.append(html.P(f"{percent(share)} of its rows have a label{rest}", className="faint"))
+        labels.append(html.P(f"{percent(share)} of its rows have a label{rest}", className="faint"))
         if lost := _lost_labels(view):
-            lines.append(html.P(lost, className="cause"))
+            labels.append(html.P(lost, className="cause"))
     if run.state == "unlabelled":
         hint = "It is judged as soon as they arrive. Load labels with"
-        lines.append(html.P([hint, " ", html.Code("driftline truth load FILE"), "."]))
-    return ui.verdict_box(tone, *lines)
+        labels.append(html.P([hint, " ", html.Code("driftline truth load FILE"), "."]))
+    return windows.verdict_panel(
+        view, run, verdict(view, run), filter(None, causes), *labels, is_soft=bool(near)
+    )
 
 
 def _within_bound(view: KindView) -> list[str]:
@@ -113,8 +106,7 @@ def _within_bound(view: KindView) -> list[str]:
     sides: dict[str, list[str]] = {}
     for one in view.found.metrics:
         if side := worse_side(one):
-            label = label_of(one, view)
-            where = " ".join(part for part in (one.group, label) if part)
+            where = " ".join(filter(None, (one.group, label_of(one, view))))
             name = title_of(one.name) + (f" of {where}" if where else "")
             sides.setdefault(side, []).append(name)
     return [sentence(f"{', '.join(names)}: {side} {WITHIN_BOUND}")
@@ -135,20 +127,17 @@ def over_time(view: KindView, run: WindowRun) -> html.Section:
     """Draw the chosen metric over all windows; a click opens one."""
     metric, history = view.chosen, view.history
     if metric is None or history is None:
-        why = "No window has a measured metric yet."
-        return ui.panel(
-            "Over all windows", [ui.empty(why, f"driftline monitor run {view.monitor.name}")]
-        )
-    known = sum(math.isfinite(value) for value in history.value)
-    broken = int(history.violated.sum())
-    apart = int(history.apart.sum())
+        command = f"driftline monitor run {view.monitor.name}"
+        why = ui.empty("No window has a measured metric yet.", command)
+        return ui.panel("Over all windows", [why])
+    known, broken, apart = (
+        int(each.sum()) for each in (np.isfinite(history.value), history.violated, history.apart)
+    )
     side = "lower" if metric.operator == "LessThanThreshold" else "higher"
     more = f", {apart} {side} {WITHIN_BOUND}" if apart else ""
     summary = f"{plural(known, 'window')} measured, {broken} in violation{more}; shown: {span(run)}"
     title = f"{title_of(metric.name)}{f' of {metric.group}' if metric.group else ''}"
-    label = label_of(metric, view)
-    title += f", {label}" if label else ""
-    title = title[:1].upper() + title[1:]
+    title = ", ".join(filter(None, (title[:1].upper() + title[1:], label_of(metric, view))))
     name, meaning = html.B(title_of(metric.name)), metric_spec(metric.name).meaning
     parts = [html.P([name, f": {meaning}."], className="note")] if meaning else []
     return windows.history_panel(
@@ -163,13 +152,10 @@ def metric_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
     values: dict[str, list[str]] = {}
     for one in view.found.metrics:
         values.setdefault(one.name, []).append(number(one.value))
-    entries: list[tuple[str, ui.Cell]] = [
-        (
-            title_of(spec.name),
-            html.Div([", ".join(values[spec.name]), ui.faint(spec.meaning, line=True)]),
-        )
+    shown = [
+        (title_of(spec.name), html.Div([", ".join(known), ui.faint(spec.meaning, line=True)]))
         for spec in kind_named(view.monitor.definition.kind).metrics
-        if spec.name in values
+        if (known := values.get(spec.name))
     ]
     listed = metric_list(view, view.found.metrics, choose, is_open=True)
-    return [ui.panel("What it measures", [ui.facts(entries), listed], name="metrics")]
+    return [ui.panel("What it measures", [ui.facts(shown), listed], name="metrics")]

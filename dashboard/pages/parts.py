@@ -372,11 +372,19 @@ def when(time: datetime, now: datetime) -> html.Time:
     )
 
 
-def facts(values: Mapping[str, Cell | None], look: str = "facts") -> html.Dl:
+def facts(
+    values: Mapping[str, Cell | None] | Iterable[tuple[str, Cell]], look: str = "facts"
+) -> html.Dl:
     """Show values by their names; None stands for one that is left out."""
-    shown = [(name, value) for name, value in values.items() if value is not None]
-    pairs = [html.Div([html.Dt(name), html.Dd(value)], className="fact") for name, value in shown]
-    return html.Dl(pairs, className=look)
+    named = values.items() if isinstance(values, Mapping) else values
+    return html.Dl(
+        [
+            html.Div([html.Dt(name), html.Dd(value)], className="fact")
+            for name, value in named
+            if value is not None
+        ],
+        className=look,
+    )
 
 
 def legend(*parts: Cell) -> html.Span:

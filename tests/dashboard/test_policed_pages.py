@@ -21,7 +21,6 @@ from driftline.dashboard.app import render
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alarms as alarms_page
-from driftline.dashboard.pages import composite as composite_page
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from tests.dashboard.policed_seed import (
@@ -115,7 +114,7 @@ def test_composite_says_who_suppresses_it_and_whose_part_it_is(stores):
 
     assert (view.suppressor.name, view.suppressor.state) == (MAINTENANCE, "OK")
     assert view.suppressor.held == "waits for maintenance until 15 Jan 2026 06:02"
-    said = texts(composite_page.page(view))
+    said = texts(alarm_page.composite_page(view))
     assert "2 of 3 conditions hold" in said
     assert "Actions suppressed by WaitPeriod" in said
 
