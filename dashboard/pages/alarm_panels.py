@@ -9,7 +9,7 @@ from dash import html
 
 from driftline.alerts.evaluation.cause import Cause
 from driftline.alerts.evaluation.diagnosis import Finding
-from driftline.alerts.evaluation.explain import Explanation, NotifiedAction
+from driftline.alerts.evaluation.explain import NotifiedAction
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import alarm_link, incident_link, list_link
 from driftline.dashboard.pages import parts as ui
@@ -27,12 +27,8 @@ from driftline.dashboard.words import (
 )
 
 LENGTH_WORDS = {
-    "30m": "30 minutes",
-    "2h": "2 hours",
-    "8h": "8 hours",
-    "1d": "1 day",
-    "7d": "7 days",
-}
+    "30m": "30 minutes", "2h": "2 hours", "8h": "8 hours", "1d": "1 day", "7d": "7 days"
+}  # fmt: skip
 
 OTHERS_SHOWN = 20
 
@@ -46,31 +42,28 @@ def verdict(view: StoryView) -> str:
 
 def verdict_panel(view: StoryView) -> html.Div:
     """Show first how the alarm stands, with its cause and the way to the rows."""
-    alarm = view.alarm
-    lines: list[ui.Cell] = [ui.stack(ui.state_chip(alarm.state), html.H2(verdict(view)))]
-    if alarm.cause:
-        first = ui.way(alarm.link, "") if alarm.latest else []
-        lines.append(html.P([alarm.cause, *(" " * bool(first)), *first], className="cause"))
-    lines += ui.now_line(alarm)
-    lines.append(html.P(short_reason(alarm.reason), className="faint reason"))
-    link = alarm.latest_link or alarm.link
-    if link and alarm.state == "ALARM":
-        # Named apart from the one above, which leads to what made the alarm fire.
-        words = "Open the newest window" if alarm.latest else ui.way_words(link)
-        lines.append(html.P(html.A(words, href=link, className="button")))
-    return ui.verdict_box({"ALARM": "alarm", "OK": "ok"}.get(alarm.state, "none"), *lines)
+    alarm, link = view.alarm, view.alarm.latest_link or view.alarm.link
+    first = ui.way(alarm.link, "") if alarm.latest else []
+    cause = html.P([alarm.cause, *(" " * bool(first)), *first], className="cause")
+    # Named apart from the one in the cause, which leads to what made the alarm fire.
+    words = "Open the newest window" if alarm.latest else ui.way_words(link or "")
+    button = html.P(html.A(words, href=link, className="button"))
+    return ui.verdict_box(
+        {"ALARM": "alarm", "OK": "ok"}.get(alarm.state, "none"),
+        ui.stack(ui.state_chip(alarm.state), html.H2(verdict(view))),
+        cause if alarm.cause else None,
+        *ui.now_line(alarm),
+        html.P(short_reason(alarm.reason), className="faint reason"),
+        button if link and alarm.state == "ALARM" else None,
+    )
 
 
 def channels(view: StoryView) -> html.Section:
     """List whom the alarm notifies, and how they fare."""
-    title = "Notified channels"
-    if is_limited():
-        return ui.panel(title, [ui.empty(UNTOLD)])
-    if not view.channels:
-        why = "This alarm notifies no channel. Name one in its alarm_actions, then apply it."
-        return ui.panel(title, [ui.empty(why, "driftline apply -f alarms.yaml")])
-    body = ui.table(
-        view.channels,
+    why = "This alarm notifies no channel. Name one in its alarm_actions, then apply it."
+    return ui.list_panel(
+        "Notified channels",
+        () if is_limited() else view.channels,
         {
             "Channel": lambda one: html.Div(
                 [html.B(one.name), ui.faint(f" {one.status.channel.format if one.status else ''}")]
@@ -83,10 +76,10 @@ def channels(view: StoryView) -> html.Section:
                 "test", "Send a test", {"channel": one.name}, about=f"to {one.name}"
             ),
         },
+        UNTOLD if is_limited() else [ui.empty(why, "driftline apply -f alarms.yaml")],
         label="Channels",
+        note="" if view.alarm.actions_enabled else "its actions are disabled",
     )
-    note = "" if view.alarm.actions_enabled else "its actions are disabled"
-    return ui.panel(title, [body], note=note)
 
 
 def channel_health(one: ChannelLine) -> ui.Cell:
@@ -96,31 +89,25 @@ def channel_health(one: ChannelLine) -> ui.Cell:
 
 def history(view: StoryView) -> html.Section:
     """List the changes of state with their causes and the way to the window and its rows."""
-    if not view.changes:
-        return ui.panel(
-            "State history", [ui.empty("Its state has not changed since it was created.")]
-        )
 
     def change(one: AlarmChange) -> ui.Cell:
         to = ui.marked(html.Span("→"), aria_label="to")
         return ui.stack(ui.state_chip(one.old, small=True), to, ui.state_chip(one.new, small=True))
 
-    body = change_table(view.changes, view.now, {"Change": change})
-    return ui.panel("State history", [body])
+    none = "Its state has not changed since it was created."
+    return change_panel("State history", view.changes, view.now, {"Change": change}, none)
 
 
-def change_table(
+def change_panel(
+    title: str,
     changes: Sequence[AlarmChange],
     now: datetime,
     middle: Mapping[str, Callable[[AlarmChange], ui.Cell]],
-) -> html.Div:
+    none: str,
+) -> html.Section:
     """List changes of alarms' states, newest first: when, what is asked for, and why."""
-    return ui.table(
-        changes,
-        {"When": lambda one: ui.when(one.time, now), **middle, "Why": _why},
-        label="Changes of state",
-        kind="cards tall",
-    )
+    columns = {"When": lambda one: ui.when(one.time, now), **middle, "Why": _why}
+    return ui.list_panel(title, changes, columns, none, label="Changes of state", kind="cards tall")
 
 
 def _why(one: AlarmChange) -> ui.Cell:
@@ -143,17 +130,11 @@ def messages(view: StoryView) -> html.Section:
 
 def alarm_links(alarms: Sequence[AlarmLine]) -> html.Div:
     """List alarms with their states, as many as there is room for."""
-    links: list[ui.Cell] = [
-        html.Span(
-            [
-                html.A(one.name, href=alarm_link(one.name)),
-                " ",
-                ui.state_chip(one.state, small=True),
-            ],
-            className="line",
-        )
-        for one in alarms[:OTHERS_SHOWN]
-    ]
+    links = []
+    for one in alarms[:OTHERS_SHOWN]:
+        link = html.A(one.name, href=alarm_link(one.name))
+        words = [link, " ", ui.state_chip(one.state, small=True)]
+        links.append(html.Span(words, className="line"))
     return html.Div([*links, *ui.more_of(len(alarms) - len(links))])
 
 
@@ -164,17 +145,14 @@ def quiet_panel(view: StoryView) -> html.Section:
     if alarm.incident:
         link = html.A("an open incident", href=incident_link(alarm.incident))
         parts.append(html.P(["It is part of ", link, "."], className="sentence"))
-    if not alarm.quiet:
-        parts.append(html.P("Its notifications are not suppressed.", className="sentence"))
-    else:
-        said = [html.Li(f"◌ {words}") for words in alarm.quiet]
-        parts.append(html.Ul(said, className="sentence"))
+    said = [html.Li(f"◌ {words}") for words in alarm.quiet]
+    none = html.P("Its notifications are not suppressed.", className="sentence")
+    parts.append(html.Ul(said, className="sentence") if said else none)
     parts += [_silence(one, view.now) for one in view.silences]
-    parts.append(silence_form([alarm.name]))
-    words = f"{'Disable' if alarm.actions_enabled else 'Enable'} its actions"
-    enabled = "false" if alarm.actions_enabled else "true"
-    parts.append(act_button("switch", words, {"alarm": alarm.name, "enabled": enabled}))
-    return ui.panel("Suppression", parts, name="quiet")
+    word, enabled = ("Disable", "false") if alarm.actions_enabled else ("Enable", "true")
+    given = {"alarm": alarm.name, "enabled": enabled}
+    switch = act_button("switch", f"{word} its actions", given)
+    return ui.panel("Suppression", [*parts, silence_form([alarm.name]), switch], name="quiet")
 
 
 def silence_form(names: Sequence[str]) -> html.Form:
@@ -229,7 +207,11 @@ def why_panel(view: StoryView) -> html.Section:
     if (last := why.last_alarm) is not None:
         span = f"{moment(last.since)} to {moment(last.until)}"
         entries += [("Last in alarm", f"{span}: {last.cause}"), *_cause_facts(last)]
-    entries += [("Next evaluation", why.next_evaluation), ("Notified", _actions(why))]
+    lines = [html.Li(_action(one)) for one in why.actions]
+    if why.actions_reason:
+        lines.append(html.Li(sentence(why.actions_reason)))
+    notified = html.Ul(lines) if why.actions else sentence(why.actions_reason or "nobody")
+    entries += [("Next evaluation", why.next_evaluation), ("Notified", notified)]
     return ui.panel(title, [*parts, ui.facts(entries)], name="why")
 
 
@@ -244,29 +226,20 @@ def _cause_facts(cause: Cause) -> list[tuple[str, ui.Cell]]:
 
 
 def _finding(finding: Finding) -> html.Div:
-    parts: list[ui.Cell] = [html.P(html.B(finding.metric)), html.P(sentence(finding.problem))]
-    parts.append(html.P(sentence(finding.mend)))
+    words = (finding.problem, finding.mend)
+    parts = [html.P(html.B(finding.metric)), *(html.P(sentence(one)) for one in words)]
     if finding.similar:
-        parts.append(html.P("Similar metrics that have data:"))
-        parts.append(html.Ul([html.Li(html.Code(str(one))) for one in finding.similar]))
+        listed = html.Ul([html.Li(html.Code(str(one))) for one in finding.similar])
+        parts += [html.P("Similar metrics that have data:"), listed]
     return html.Div(parts, className="finding-box")
-
-
-def _actions(why: Explanation) -> ui.Cell:
-    if not why.actions:
-        return sentence(why.actions_reason or "nobody")
-    lines: list[ui.Cell] = [html.Li(_action(one)) for one in why.actions]
-    if why.actions_reason:
-        lines.append(html.Li(sentence(why.actions_reason)))
-    return html.Ul(lines)
 
 
 def _action(action: NotifiedAction) -> list[ui.Cell]:
     words = {"disabled": "not notified", "suppressed": "suppressed"}.get(action.status)
     said = words or delivery_words(action.status).replace("_", " ")
     reason = f" · {action.why}" if action.why else ""
-    link: list[ui.Cell] = []
-    if action.status == "dead":
-        link = [" ", html.A("Send again", href=list_link("messages", status="dead"))]
-    tone = "alarm-text" if action.status == "dead" else ""
-    return [html.B(action.channel), " ", html.Span(said, className=tone), reason, *link]
+    if action.status != "dead":
+        return [html.B(action.channel), " ", html.Span(said, className=""), reason]
+    again = html.A("Send again", href=list_link("messages", status="dead"))
+    dead = html.Span(said, className="alarm-text")
+    return [html.B(action.channel), " ", dead, reason, " ", again]

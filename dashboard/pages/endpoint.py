@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import yaml
@@ -46,12 +47,12 @@ UNTOLD_CHANGES = "The audit log is about all endpoints, and you are for some."
 def page(view: EndpointView) -> html.Div:
     """Lay out one tab of an endpoint's page."""
     name = view.line.name
-    under = [plural(len(view.line.monitors), "monitor"), plural(view.line.firing, "alarm firing",
-             "alarms firing")]  # fmt: skip
-    under += [f"owner {', '.join(view.line.owners)}"] if view.line.owners else []
-    tabs = ui.choices(
-        "Tabs", ((words, endpoint_link(name, tab), tab == view.tab) for tab, words in NAMES.items())
-    )
+    under = [
+        plural(len(view.line.monitors), "monitor"),
+        plural(view.line.firing, "alarm firing", "alarms firing"),
+        *([f"owner {', '.join(view.line.owners)}"] if view.line.owners else []),
+    ]
+    tabs = ui.choices("Tabs", NAMES, view.tab, lambda tab: endpoint_link(name, tab))
     own = {"": _health, "drift": _drift, "traffic": traffic_panels, "logs": _logs,
            "changes": _changes}  # fmt: skip
     parts = own.get(view.tab, _kind)(view)
@@ -59,21 +60,19 @@ def page(view: EndpointView) -> html.Div:
     return ui.layout(title, ui.crumbs(name), ui.heading(name, " · ".join(under), tabs), *parts)
 
 
-def _health(view: EndpointView) -> list[ui.Cell]:
+def _health(view: EndpointView) -> list[ui.Cell | None]:
     words, tone = word_of_monitors(view.line.monitors, view.line.firing)
+    lines = [one for one in view.line.monitors if one.runs]
     return [
         ui.verdict_box(tone, html.H2(words)),
-        *([firing_list(view.alarms, view.now)] if view.alarms.shown else []),
-        *_over_time(view),
+        firing_list(view.alarms, view.now) if view.alarms.shown else None,
+        _over_time(lines) if lines else None,
         _monitors(view),
     ]
 
 
-def _over_time(view: EndpointView) -> list[ui.Cell]:
+def _over_time(lines: Sequence[MonitorLine]) -> html.Section:
     """Draw the states of all monitors over one time axis; a click opens a window."""
-    lines = [one for one in view.line.monitors if one.runs]
-    if not lines:
-        return []
     broken = sum(run.state == "violations" for one in lines for run in one.runs)
     windows = sum(len(one.runs) for one in lines)
     words = f"{plural(windows, 'newest window')} of {plural(len(lines), 'monitor')}, "
@@ -88,18 +87,31 @@ def _over_time(view: EndpointView) -> list[ui.Cell]:
         html.Span("click a window to open it"),
     )
     body = html.Figure([drawn, html.Figcaption(words, className="note")])
-    return [ui.panel("Over time", [body], note=signs)]
+    return ui.panel("Over time", [body], note=signs)
 
 
 def _monitors(view: EndpointView) -> html.Section:
     """List the monitors, the worst first."""
     if not view.line.monitors:
         return _set_up(view, "Monitors", "data-quality")
-    ranked = sorted(view.line.monitors, key=lambda one: (one.rank, one.name.casefold()))
-    body = ui.table(
-        ranked,
+    signs = ui.legend(
+        ui.swatch("alarm", "violation"),
+        ui.swatch("soft", "violation within the seasonal range"),
+        ui.swatch("ok", "none"),
+    )
+
+    def state(line: MonitorLine) -> ui.Cell:
+        chip = ui.state_chip(line.state)
+        if line.overdue_since is None:
+            return chip
+        words = f"◷ overdue, due {age(line.overdue_since, view.now)}"
+        return html.Div([chip, html.Span(words, className="soft-word line")])
+
+    return ui.list_panel(
+        "Monitors",
+        sorted(view.line.monitors, key=lambda one: (one.rank, one.name.casefold())),
         {
-            "State": lambda line: _state(line, view.now),
+            "State": state,
             "Monitor": _monitor_name,
             "Newest windows": ui.strip,
             "Window": lambda line: span(line.standing) if line.standing else "–",
@@ -107,17 +119,12 @@ def _monitors(view: EndpointView) -> html.Section:
             "Drift ÷ bound": lambda line: number(line.standing.ratio if line.standing else None),
             "Top cause": _top_cause,
         },
-        label="Monitors",
+        "",
         kind="cards monitors",
         numeric=("Rows", "Drift ÷ bound"),
         hints={"Drift ÷ bound": RATIO},
+        note=signs,
     )
-    signs = ui.legend(
-        ui.swatch("alarm", "violation"),
-        ui.swatch("soft", "violation within the seasonal range"),
-        ui.swatch("ok", "none"),
-    )
-    return ui.panel("Monitors", [body], note=signs)
 
 
 def _set_up(view: EndpointView, title: str, kind: str) -> html.Section:
@@ -128,14 +135,6 @@ def _set_up(view: EndpointView, title: str, kind: str) -> html.Section:
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     why = f"No {kind.replace('-', ' ')} monitor watches this endpoint yet."
     return ui.panel(title, [ui.empty(why), *ui.resource_file(text, "monitor-yaml")])
-
-
-def _state(line: MonitorLine, now: datetime) -> ui.Cell:
-    chip = ui.state_chip(line.state)
-    if line.overdue_since is None:
-        return chip
-    words = f"◷ overdue, due {age(line.overdue_since, now)}"
-    return html.Div([chip, html.Span(words, className="soft-word line")])
 
 
 def _monitor_name(line: MonitorLine) -> ui.Cell:
@@ -150,21 +149,20 @@ def _monitor_name(line: MonitorLine) -> ui.Cell:
 
 
 def _top_cause(line: MonitorLine) -> ui.Cell:
-    if line.standing is None:
+    run = line.standing
+    if run is None:
         return "waiting for its first window"
     kept = "no violations"
-    if line.standing.violation_count:  # Causes are kept of the newest window only.
-        kept = plural(line.standing.violation_count, "violation")
+    if run.violation_count:  # Causes are kept of the newest window only.
+        kept = plural(run.violation_count, "violation")
     if line.state == "insufficient":
         kept = "nothing could be judged"
     if line.expected:
         kept = f"{plural(line.expected, 'expected violation')}, no others"
-    return ui.clipped(
-        line.standing.failure or line.standing.cause or suppressed_words(line.suppressed) or kept
-    )
+    return ui.clipped(run.failure or run.cause or suppressed_words(line.suppressed) or kept)
 
 
-def _kind(view: EndpointView) -> list[ui.Cell]:
+def _kind(view: EndpointView) -> Sequence[ui.Cell | None]:
     """Lay out a tab about one kind of monitor, of the newest window that it judged or another."""
     found = view.measured
     if found is None:
@@ -179,8 +177,7 @@ def _kind(view: EndpointView) -> list[ui.Cell]:
     def link(window: WindowRun) -> str:
         return choose({"window": window.stamp, "metric": found.kept})
 
-    head = [*_monitor_choices(view), *windows.picker(monitor, run, link)]
-    filters = html.Div(head, className="filters")
+    filters = ui.filters(*_monitor_choices(view), *windows.picker(monitor, run, link))
     if run is None:
         return [filters, windows.waiting(monitor)]
     href = monitor_link(monitor.name, window=run.stamp)
@@ -190,12 +187,14 @@ def _kind(view: EndpointView) -> list[ui.Cell]:
 
 def _monitor_choices(view: EndpointView) -> list[ui.Cell]:
     """Offer the monitors that a tab can be about; nothing where there is one."""
-    name, tab = view.line.name, view.tab
-    ways = [
-        (one.name, endpoint_link(name, tab, monitor=one.name), one == view.monitor)
-        for one in view.others
-    ]
-    return [ui.choices("Monitor", ways)] if len(ways) > 1 else []
+    names = {one.name: one.name for one in view.others}
+    chosen, way = view.monitor.name if view.monitor else "", _here(view)
+    ways = ui.choices("Monitor", names, chosen, lambda name: way(monitor=name))
+    return [ways] if len(names) > 1 else []
+
+
+def _here(view: EndpointView) -> partial[str]:
+    return partial(endpoint_link, view.line.name, view.tab)
 
 
 def _drift(view: EndpointView) -> list[ui.Cell]:
@@ -204,7 +203,7 @@ def _drift(view: EndpointView) -> list[ui.Cell]:
     if monitor is None or drift is None:
         return [_set_up(view, "Drift", "data-quality")]
     search = ui.filter_box(view.text, "Filter by column")
-    filters = html.Div([*_monitor_choices(view), search], className="filters")
+    filters = ui.filters(*_monitor_choices(view), search)
     if not drift.features:
         why = "No column matches this filter." if view.text else (
             "No window with drift by column yet: it is kept of windows that are judged from now on."
@@ -219,11 +218,15 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         f"{plural(len(drift.features), 'column')} over {plural(len(drift.windows), 'window')}: "
         f"{beyond or 'none'} beyond the bound at some time; grey is not judged"
     )
-    figure = map_figure(monitor.name, drift)
-    chosen = view.monitor.name if view.monitor else None
 
-    def link(at: int) -> str:
-        return endpoint_link(view.line.name, "drift", monitor=chosen, text=view.text, number=at)
+    def edge(at: int, which: int) -> str:
+        known = drift.ratios[at][~np.isnan(drift.ratios[at])]
+        return number(float(known[which]))
+
+    def peak(at: int) -> ui.Cell:
+        window = drift.windows[int(np.nanargmax(drift.ratios[at]))]
+        href = monitor_link(monitor.name, window=window.stamp, feature=drift.features[at])
+        return html.A(span(window), href=href)
 
     body = ui.table(
         range(len(drift.features)),
@@ -231,38 +234,23 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
             "Column": lambda at: html.A(
                 drift.features[at], href=column_link(monitor.name, drift.features[at])
             ),
-            "First": lambda at: number(_edge(drift, at, 0)),
+            "First": lambda at: edge(at, 0),
             "Peak": lambda at: number(float(np.nanmax(drift.ratios[at]))),
-            "Peak in": lambda at: _peak(monitor.name, drift, at),
-            "Last": lambda at: number(_edge(drift, at, -1)),
+            "Peak in": peak,
+            "Last": lambda at: edge(at, -1),
         },
         label="Drift ÷ bound by column",
         numeric=("First", "Peak", "Last"),
     )
-    listed = html.Details([html.Summary("Show as a table"), body], className="as-table", open=False)
+    drawn = ui.graph("timeline", map_figure(monitor.name, drift), f"Drift of columns: {words}")
+    here = partial(_here(view), monitor=monitor.name, text=view.text)
     parts = [
-        html.Figure(
-            [
-                html.Figcaption(words),
-                ui.graph("timeline", figure, f"Drift of columns: {words}"),
-            ]
-        ),
-        listed,
-        *ui.pager(drift.number, drift.size, drift.total, link),
+        html.Figure([html.Figcaption(words), drawn]),
+        html.Details([html.Summary("Show as a table"), body], className="as-table", open=False),
+        ui.pager(drift.number, drift.size, drift.total, here),
     ]
     note = html.Span("colour: distance ÷ bound, 1 is the bound; click a cell for its window")
     return ui.panel("Drift of columns", parts, note=note)
-
-
-def _edge(drift: DriftMap, at: int, which: int) -> float:
-    known = drift.ratios[at][~np.isnan(drift.ratios[at])]
-    return float(known[which])
-
-
-def _peak(monitor: str, drift: DriftMap, at: int) -> ui.Cell:
-    window = drift.windows[int(np.nanargmax(drift.ratios[at]))]
-    href = monitor_link(monitor, window=window.stamp, feature=drift.features[at])
-    return html.A(span(window), href=href)
 
 
 def _changes(view: EndpointView) -> list[ui.Cell]:
@@ -286,7 +274,8 @@ def _annotations(view: EndpointView) -> html.Section:
         what = f"{one.feature or windows.ALL} is {windows.VERDICTS[one.verdict]}{gone}"
         return html.Div([what, ui.faint(one.reason, line=True)])
 
-    body = ui.table(
+    return ui.list_panel(
+        "Annotations",
         view.annotations,
         {
             "When": lambda one: ui.when(one.made_at, view.now),
@@ -294,19 +283,16 @@ def _annotations(view: EndpointView) -> html.Section:
             "Window": window,
             "What": words,
         },
+        "",
         label="Annotations, the newest first",
     )
-    return ui.panel("Annotations", [body])
 
 
 def _logs(view: EndpointView) -> list[ui.Cell]:
     """List what the endpoint's workers have printed, as the server has it."""
-    box = html.Div(ui.filter_box(view.text, "Filter by text"), className="filters")
-    if not view.logs:
-        kept = "No line holds this text" if view.text else "Its workers have printed nothing"
-        why = sentence(view.why_no_logs or kept)
-        return [box, ui.panel("Logs", [ui.empty(why)])]
-    body = ui.table(
+    kept = "No line holds this text" if view.text else "Its workers have printed nothing"
+    listed = ui.list_panel(
+        "Logs",
         view.logs,
         {
             "When": lambda one: ui.when(datetime.fromisoformat(one["time"]), view.now),
@@ -314,6 +300,8 @@ def _logs(view: EndpointView) -> list[ui.Cell]:
             "Worker": lambda one: str(one["worker"]),
             "Line": lambda one: html.Code(one["message"]),
         },
+        sentence(view.why_no_logs or kept),
         label="Printed lines, the newest first",
+        note=plural(len(view.logs), "line"),
     )
-    return [box, ui.panel("Logs", [body], note=plural(len(view.logs), "line"))]
+    return [ui.filters(ui.filter_box(view.text, "Filter by text")), listed]
