@@ -65,7 +65,6 @@ def alarm_figure(view: AlarmView, height_px: int = 270) -> canvas.Figure:
 
 
 def _ends(view: AlarmView) -> list[str]:
-    """Return the ends of the time axis: the states' and the points'."""
     first, last = view.points[0], view.points[-1]
     end = max([last.end, *(span.end for span in view.spans)])
     room = (end - first.start) / 80

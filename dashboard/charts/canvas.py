@@ -242,7 +242,6 @@ def _columns(
 
 
 def _selection(runs: Sequence[WindowRun], selected: str | None) -> list[Figure]:
-    """Shade the window that the page shows."""
     edge = {"width": 1, "color": GREY}
     return [
         rectangle(SPAN_GROUND, x0=naive(run.start), x1=naive(run.end), line=edge)

@@ -131,7 +131,6 @@ def _points(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]
 def _labels(
     times: Sequence[str], runs: Sequence[WindowRun], labels: LabelHistory, key: str
 ) -> canvas.Figure:
-    """Draw the share of rows with a label; a window that waits for more is hollow."""
     if len(times) > canvas.MANY_WINDOWS:
         line = {"width": 1, "color": canvas.GREY, "shape": "hvh"}
         return canvas.lines(times, 100 * labels.share, line=line, yaxis=key, fill="tozeroy")
@@ -143,7 +142,6 @@ def _labels(
 def _story(
     histories: Sequence[MetricHistory], labels: LabelHistory | None, run: WindowRun, index: int
 ) -> list[str]:
-    """Return the hover text of a window."""
     story = [f"<b>{span(run)}</b>"]
     for one in histories:
         value, low, high = (float(ends[index]) for ends in (one.value, one.low, one.high))

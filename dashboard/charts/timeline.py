@@ -64,7 +64,6 @@ def timeline_figure(
 def _points(
     runs: Sequence[WindowRun], name: str, symbol: str, colour: str, size: int
 ) -> canvas.Figure:
-    """Make one group of the upper panel."""
     ratios = [max(canvas.FLOOR, run.ratio or 0.0) for run in runs]
     times = [canvas.middle(run) for run in runs]
     if symbol == "circle-open" and len(runs) > canvas.MANY_WINDOWS:
@@ -73,7 +72,6 @@ def _points(
 
 
 def _bars(runs: Sequence[WindowRun], counts: Sequence[int], colour: str) -> canvas.Figure:
-    """Make one layer of the lower panel."""
     times, values = [canvas.middle(run) for run in runs], np.asarray(counts, dtype=np.int32)
     if len(runs) > canvas.MANY_WINDOWS:
         line = {"width": 1, "color": colour, "shape": "hvh"}
@@ -83,7 +81,6 @@ def _bars(runs: Sequence[WindowRun], counts: Sequence[int], colour: str) -> canv
 
 
 def _story(run: WindowRun) -> list[str]:
-    """Return the hover text of a window."""
     story = [f"<b>{span(run)}</b>"]
     if run.failure:
         story.append(canvas.short(run.failure, 80))

@@ -61,7 +61,6 @@ def page(view: alarm_views.AlarmView) -> html.Div:
 
 
 def _signal(view: alarm_views.AlarmView) -> html.Section:
-    """Draw the metric with its threshold and the states behind it."""
     title, rule = view.alarm.condition, view.rule
     if not view.points:
         exact = f"{rule.namespace} {rule.judged_name} {_dimensions(view)}".strip()

@@ -24,7 +24,6 @@ def page(view: AlarmsView) -> html.Div:
 
 
 def _filters(view: AlarmsView) -> html.Div:
-    """Offer the states with their counts, and a text to look for."""
     states: dict[str | None, str] = {None: f"all {view.counts.total():,}"}
     for state in ("ALARM", "INSUFFICIENT_DATA", "OK"):
         sign, word, _ = STATES[state]
@@ -71,7 +70,6 @@ def _list(view: AlarmsView) -> html.Section:
 
 
 def _name(alarm: AlarmLine) -> ui.Cell:
-    """Name an alarm, with its cause and what keeps it quiet."""
     name = ui.stack(
         html.A(alarm.name, href=alarm_link(alarm.name), className="strong"),
         ui.tag(alarm.severity),
@@ -85,7 +83,6 @@ def _name(alarm: AlarmLine) -> ui.Cell:
 
 
 def _last_message(alarm: AlarmLine) -> ui.Cell:
-    """Show what was last sent, to whom, and whether it arrived."""
     sent = []
     for one in alarm.deliveries:
         look = "alarm-text" if one.status == "dead" else ""

@@ -72,7 +72,6 @@ def _health(view: EndpointView) -> list[ui.Cell | None]:
 
 
 def _over_time(lines: Sequence[MonitorLine]) -> html.Section:
-    """Draw the states of all monitors over one time axis; a click opens a window."""
     broken = sum(run.state == "violations" for one in lines for run in one.runs)
     windows = sum(len(one.runs) for one in lines)
     words = f"{plural(windows, 'newest window')} of {plural(len(lines), 'monitor')}, "
@@ -91,7 +90,6 @@ def _over_time(lines: Sequence[MonitorLine]) -> html.Section:
 
 
 def _monitors(view: EndpointView) -> html.Section:
-    """List the monitors, the worst first."""
     if not view.line.monitors:
         return _set_up(view, "Monitors", "data-quality")
     signs = ui.legend(
@@ -128,7 +126,6 @@ def _monitors(view: EndpointView) -> html.Section:
 
 
 def _set_up(view: EndpointView, title: str, kind: str) -> html.Section:
-    """Show that no monitor of a kind is there, and the resource that declares one."""
     name = view.line.name
     spec = {"endpoint": name, "baseline": view.baseline, "kind": kind}
     document = {"kind": "Monitor", "name": f"{name}-{kind}", "spec": spec}
@@ -186,7 +183,6 @@ def _kind(view: EndpointView) -> Sequence[ui.Cell | None]:
 
 
 def _monitor_choices(view: EndpointView) -> list[ui.Cell]:
-    """Offer the monitors that a tab can be about; nothing where there is one."""
     names = {one.name: one.name for one in view.others}
     chosen, way = view.monitor.name if view.monitor else "", _here(view)
     ways = ui.choices("Monitor", names, chosen, lambda name: way(monitor=name))
@@ -198,7 +194,6 @@ def _here(view: EndpointView) -> partial[str]:
 
 
 def _drift(view: EndpointView) -> list[ui.Cell]:
-    """Draw columns by windows, with the same numbers as a table."""
     monitor, drift = view.monitor, view.drift
     if monitor is None or drift is None:
         return [_set_up(view, "Drift", "data-quality")]
@@ -263,8 +258,6 @@ def _changes(view: EndpointView) -> list[ui.Cell]:
 
 
 def _annotations(view: EndpointView) -> html.Section:
-    """List what was said of windows, each with the way to it."""
-
     def window(one: Annotation) -> ui.Cell:
         href = monitor_link(one.monitor, window=one.window.stamp, anchor="marks")
         return html.Div([html.A(span(one.window), href=href), ui.faint(one.monitor, line=True)])
@@ -289,7 +282,6 @@ def _annotations(view: EndpointView) -> html.Section:
 
 
 def _logs(view: EndpointView) -> list[ui.Cell]:
-    """List what the endpoint's workers have printed, as the server has it."""
     kept = "No line holds this text" if view.text else "Its workers have printed nothing"
     listed = ui.list_panel(
         "Logs",

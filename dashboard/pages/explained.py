@@ -43,7 +43,6 @@ def page(view: ExplainView) -> html.Div:
 
 
 def _selection(view: ExplainView) -> html.Section:
-    """Show which rows are selected, and let others be."""
     hint = "temp>=7.2;carrier=UA,EVX"
     form = ask_form([field("where", "Rows where", view.where, hint=hint)], "Explain", anchor="")
     note: ui.Cell = ""
@@ -83,7 +82,6 @@ def _explained(view: ExplainView) -> list[ui.Cell]:
 
 
 def _place(view: ExplainView, found: Explained) -> html.Section:
-    """Show in which segment most of the selected rows sit."""
     segment = found.place.segment
     if segment is None:
         words = found.place.words or "cannot be narrowed down to a segment"
@@ -106,7 +104,6 @@ def _place(view: ExplainView, found: Explained) -> html.Section:
 
 
 def _columns(view: ExplainView, found: Explained) -> html.Section:
-    """Rank the columns, each with both distributions."""
     shown = found.columns[:SHOWN]
     body = ui.table(
         shown,
@@ -191,7 +188,6 @@ def _feature(view: ExplainView, found: Explained) -> list[ui.Cell]:
 
 
 def _rows(view: ExplainView) -> html.Section:
-    """Offer the first of the selected rows."""
     assert view.found is not None
     names = [name for name, _ in view.rows]
     several = len(view.rows[0][1]) if view.rows else 0

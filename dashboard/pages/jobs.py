@@ -68,7 +68,6 @@ def page(view: JobsView) -> html.Div:
 
 
 def _queued(view: JobsView) -> html.Section:
-    """Show what waits for a scheduler."""
     return ui.list_panel(
         "Queued",
         view.asked,
@@ -96,7 +95,6 @@ def _tried(attempts: int, failure: str | None) -> str:
 
 
 def _runs(view: JobsView) -> html.Section:
-    """List the runs, the newest first."""
     why = "No window has been judged yet. Schedules shows when the next one is."
     here = partial(list_link, "jobs", state=view.state, text=view.text)
     return ui.list_panel(
@@ -131,7 +129,6 @@ def _outcome(one: Execution) -> ui.Cell:
 
 
 def _schedules(view: JobsView) -> html.Section:
-    """List the monitors with their schedules and next times."""
     none = "No monitor matches this filter." if view.text else "No monitor is declared yet."
     here = partial(list_link, "jobs", view=view.tab or None, text=view.text)
 

@@ -114,7 +114,6 @@ def _within_bound(view: KindView) -> list[str]:
 
 
 def _lost_labels(view: KindView) -> str:
-    """Return which labels came and do not count; empty when all of them do."""
     parts, unfit, stray = [], view.found.unfit_label_count, view.found.stray_label_count
     if unfit:
         parts.append(f"{plural(unfit, 'label')} of another type than the reference's")

@@ -97,7 +97,6 @@ def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
 
 
 def _verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
-    """Show how the window stands, its top cause and where the contributing rows sit."""
     causes: list[str | Sequence[ui.Cell]] = [view.cause] if view.cause else []
     segments = (one.segment.text for one in view.found.violations if one.segment)
     segment = next(filter(None, segments), "")
@@ -150,7 +149,6 @@ def _warm_up(view: views.WarmUpView) -> html.Section:
 
 
 def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
-    """Draw all windows; a click opens one."""
     monitor = view.monitor
     broken = sum(entry.violation_count > 0 for entry in monitor.runs)
     summary = (
@@ -195,7 +193,6 @@ def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
 
 
 def _over_time(view: views.MonitorView, run: views.WindowRun) -> html.Section:
-    """Draw the distance, the missing values and the mean of a column over all windows."""
     title = f"{view.column} over all windows"
     if not view.histories:
         return ui.panel(title, [ui.empty("No window has a datapoint of this column.")])
@@ -210,7 +207,6 @@ def _over_time(view: views.MonitorView, run: views.WindowRun) -> html.Section:
 
 
 def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
-    """List the features, those that contribute most first."""
     if not view.features:
         return ui.panel("Features", [ui.empty("No feature was measured in this window.")])
     name, chosen = view.monitor.name, view.feature.feature if view.feature else None
@@ -280,7 +276,6 @@ def _shares(feature: Feature) -> str:
 
 
 def _change(feature: Feature) -> ui.Cell:
-    """Show what changed: the set that drifted, or what the gravest violation is about."""
     if feature.set and feature.tells_drift:
         shares = html.Span(_shares(feature), className="number line")
         return html.Div([html.Span(feature.set, className="set"), shares])

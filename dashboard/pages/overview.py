@@ -81,7 +81,6 @@ def _late(monitors: Sequence[MonitorLine]) -> int:
 
 
 def _under(view: OverviewView) -> list[ui.Cell]:
-    """Count what is being watched, under the verdict."""
     words = [
         plural(sum(bool(one.name) for one in view.endpoints), "endpoint"),
         plural(len(view.monitors), "monitor"),
@@ -97,7 +96,6 @@ def _under(view: OverviewView) -> list[ui.Cell]:
 
 
 def _firing(view: OverviewView) -> html.Section:
-    """List the alarms in ALARM with since when, cause and the way to the rows."""
     if not view.alarms.shown:
         why = ui.empty("No alarm is firing.") if view.alarms.counts else ui.no_alarms()
         return ui.panel("Firing now", [why], note=_counts(view), tone="quiet")
@@ -115,7 +113,6 @@ def firing_list(alarms: AlarmsView, now: datetime, note: ui.Cell = "") -> html.S
 
 
 def _counts(view: OverviewView) -> html.Span:
-    """Count the alarms by state; each count leads to the alarms it counts."""
     counts = view.alarms.counts
     names = {"ALARM": "firing", "INSUFFICIENT_DATA": "without data", "OK": "OK"}
     links = [
@@ -129,7 +126,6 @@ def _counts(view: OverviewView) -> html.Span:
 
 
 def _alarm(alarm: AlarmLine, now: datetime) -> html.Article:
-    """Show one firing alarm."""
     lasting = html.B(duration(now - alarm.since))
     head = [
         ui.state_chip("ALARM"),
@@ -233,7 +229,6 @@ def _title(line: MonitorLine) -> str:
 
 
 def _requests(line: EndpointLine) -> ui.Cell:
-    """Draw the requests of the newest windows of a monitor, as one picture."""
     runs = next((one.runs for one in line.monitors if any(r.request_count for r in one.runs)), ())
     if not runs:
         return "–"

@@ -161,7 +161,6 @@ def _thresholds(view: KindView) -> list[ui.Cell]:
 
 
 def _rates(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return recall, false positive rate and precision at each threshold."""
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = counts[:, 0] / counts.sum(axis=1)
     return counts[:, 0] / counts[0, 0], counts[:, 1] / counts[0, 1], precision
@@ -214,7 +213,6 @@ def _calibration(view: KindView) -> html.Section:
 
 
 def _coverage(view: KindView) -> html.Section:
-    """Draw which share of a window's rows has a label, by the window's age."""
     title, labels = "Labels by age", view.labels
     runs = view.monitor.runs
     known = [] if labels is None else np.flatnonzero(np.isfinite(labels.share))[::-1].tolist()
@@ -299,7 +297,6 @@ def _cell(matrix: Confusion, truth: int, guess: int) -> html.Td:
 
 
 def _worst(matrix: Confusion) -> html.Dl:
-    """Name the most frequent confusions in words."""
     size = range(len(matrix.classes))
     wrong = [
         (int(matrix.counts[truth, guess]), matrix.classes[truth], matrix.classes[guess])

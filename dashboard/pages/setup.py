@@ -38,7 +38,6 @@ def page(view: SetupView) -> html.Div:
 
 
 def _baselines(view: SetupView) -> tuple[str, list[ui.Cell]]:
-    """List the baselines, each with its versions and who judges by it."""
     why = "No baseline is stored yet. Deploying a model with a reference makes one."
     none = ui.empty(why, "driftline apply -f baseline.yaml")
 
@@ -72,7 +71,6 @@ def _baselines(view: SetupView) -> tuple[str, list[ui.Cell]]:
 
 
 def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
-    """List the channels, with how each fares, a test, and the way to what was sent."""
     why = "No notification channel is configured, so alarms are shown here and sent to no one."
 
     def ways(one: ChannelStatus) -> ui.Cell:
@@ -122,7 +120,6 @@ def _settings(view: SetupView) -> tuple[str, list[ui.Cell]]:
 
 
 def _tokens(view: SetupView) -> tuple[str, list[ui.Cell]]:
-    """List the tokens, without their secrets, with a way to end each."""
     make = ui.empty("A new token's secret is shown once, by the command that makes it.",
                     "driftline token create NAME --role viewer")  # fmt: skip
     valid = {one.name for one in view.tokens

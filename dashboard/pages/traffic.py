@@ -32,7 +32,6 @@ def traffic_panels(view: EndpointView) -> list[ui.Cell]:
 
 
 def _variants(view: EndpointView) -> list[ui.Cell]:
-    """List what answers for the endpoint, and how it did in the last hour."""
     said = [ui.faint(sentence(view.why_not_served), line=True)] if view.why_not_served else []
     if not view.served:
         return [ui.panel("Variants", said)] if said else []
@@ -106,7 +105,6 @@ def _captured(view: EndpointView) -> list[ui.Cell]:
 
 
 def _lost(view: EndpointView) -> ui.Cell:
-    """Show how much was lost and why, and what nobody can account for."""
     stats, words = view.stats, list[str]()
     assert stats is not None
     dropped = stats.overall.dropped

@@ -85,7 +85,6 @@ def monitor_page(
     column = view.column if isinstance(view, views.MonitorView) else ""
 
     def link(window: views.WindowRun) -> str:
-        """Lead to another window; what was chosen stays."""
         if column:
             return column_link(monitor.name, column, window=window.stamp)
         return monitor_link(monitor.name, window=window.stamp, keep=view.kept)
@@ -407,7 +406,6 @@ def row_list(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -
 
 
 def _which(rows: views.ContributingRows) -> list[ui.Cell]:
-    """Show which rows are meant, how many there are and where they sit."""
     shown = len(rows.events)
     words: list[ui.Cell] = [
         html.B(plural(rows.total, "row")),
