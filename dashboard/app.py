@@ -46,7 +46,6 @@ from driftline.dashboard.pages import (
     alarms,
     audit,
     baseline,
-    compared,
     endpoint,
     explained,
     incidents,
@@ -261,7 +260,7 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
     "explain": lambda stores, at: explained.page(
         read_explained(stores, at.monitor, at.window, at.where, at.feature)
     ),
-    "compare": lambda stores, at: compared.page(
+    "compare": lambda stores, at: explained.compare_page(
         read_compared(stores, at.monitor, at.first, at.second, at.feature)
     ),
     "search": lambda stores, at: search.page(read_search(stores, at.text)),

@@ -1,16 +1,17 @@
-"""The page of a selection: what tells the selected rows from the others, and where they sit."""
+"""The pages of two sets of rows: a selection beside the others, or any two beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
-import numpy as np
 from dash import html
 
 from driftline.baseline.predicate import Predicate
-from driftline.dashboard.address import explain_link, monitor_link
+from driftline.dashboard.address import compare_link, explain_link, monitor_link
+from driftline.dashboard.charts.intervals import density_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, field
+from driftline.dashboard.queries.compared import SIDE_S, ColumnPair, ComparedView
 from driftline.dashboard.queries.explained import LIMIT_S, ExplainView
 from driftline.dashboard.where import where_text
 from driftline.dashboard.words import count, percent, plural, sentence, span
@@ -26,19 +27,31 @@ EFFECT = (
     "Cramér's V without what chance gives: 0 is no difference, 1 no value in common; marked "
     "columns differ by more than chance (all columns together: 1%)"
 )
+FORMS = (
+    "A window is its start as in its address, a period 2013-11-01..2013-12-01; variant:NAME are "
+    "the rows of a variant in the newest windows, baseline:2 is a version of the baseline."
+)
 
 
 def page(view: ExplainView) -> html.Div:
-    """Lay out the selection, the ranked columns, where the rows sit, and the rows."""
-    line, run = view.monitor, view.run
-    link = monitor_link(line.name, window=run.stamp)
+    """Lay out a selection, the ranked columns, where the rows sit, and the rows."""
+    line, run, found = view.monitor, view.run, view.found
     title = f"Explain rows of {line.name}"
+    shown: list[ui.Cell | None] = []
+    if found is not None and not found.columns:
+        why = "All rows are selected" if found.selected_count else "No row is selected"
+        why = why if found.row_count else "No captured row is left of this window"
+        none = ui.empty(f"{why}: there is nothing to compare.")
+        shown = [ui.panel("What differs", [none])]
+    elif found is not None:
+        place, columns = _place(view, found), _ranked(view, found)
+        shown = [place, columns, _chosen(view, found), _rows(view, found)]
     return ui.layout(
         f"{title}, {span(run)}",
-        ui.crumbs((line.name, link), "Explain"),
+        ui.crumbs((line.name, monitor_link(line.name, window=run.stamp)), "Explain"),
         ui.heading(title, span(run)),
         _selection(view),
-        *_explained(view),
+        *shown,
     )
 
 
@@ -69,33 +82,16 @@ def _words(view: ExplainView) -> str:
     return sentence(words)
 
 
-def _explained(view: ExplainView) -> list[ui.Cell]:
-    found = view.found
-    if found is None:
-        return []
-    if not found.columns:
-        why = "All rows are selected" if found.selected_count else "No row is selected"
-        if not found.row_count:
-            why = "No captured row is left of this window"
-        return [ui.panel("What differs", [ui.empty(f"{why}: there is nothing to compare.")])]
-    return [_place(view, found), _columns(view, found), *_feature(view, found), _rows(view)]
-
-
 def _place(view: ExplainView, found: Explained) -> html.Section:
     segment = found.place.segment
     if segment is None:
         words = found.place.words or "cannot be narrowed down to a segment"
         return ui.panel("Where they sit", [html.P(sentence(f"The selected rows: {words}"))])
-    parts: list[ui.Cell] = [
-        html.P(
-            [
-                html.B(segment.words),
-                f" holds {percent(segment.share_of_culprits)} of the selected rows and "
-                f"{percent(segment.share_of_rows)} of all.",
-            ],
-            className="sentence",
-        )
-    ]
+    shares = (
+        f" holds {percent(segment.share_of_culprits)} of the selected rows and "
+        f"{percent(segment.share_of_rows)} of all."
+    )
+    parts = [html.P([html.B(segment.words), shares], className="sentence")]
     where = where_text(segment.predicates)
     if where is not None:
         link = explain_link(view.monitor.name, window=view.run.stamp, where=where)
@@ -103,66 +99,61 @@ def _place(view: ExplainView, found: Explained) -> html.Section:
     return ui.panel("Where they sit", parts)
 
 
-def _columns(view: ExplainView, found: Explained) -> html.Section:
-    shown = found.columns[:SHOWN]
-    body = ui.table(
-        shown,
+def _ranked(view: ExplainView, found: Explained) -> html.Section:
+    """Rank the columns, each with both distributions."""
+    here = partial(explain_link, view.monitor.name, window=view.run.stamp, where=view.where)
+
+    def difference(one: ColumnDifference) -> ui.Cell:
+        if one.is_selecting:
+            return ui.faint("selected by it")
+        size = html.B(f"{one.effect:.2f}") if one.differs else html.Span(f"{one.effect:.2f}")
+        return ui.stack(size, ui.faint("" if one.differs else "chance"))
+
+    def picture(tone: str, side: str, one: ColumnDifference) -> html.Span:
+        highest = max(float(one.selected.max()), float(one.others.max()), 1e-9)
+        shares = (one.selected if side == "selected" else one.others).tolist()
+        values = zip(one.labels, shares, strict=True)
+        words = ", ".join(f"{label} {percent(share)}" for label, share in values)
+        heights = [share / highest for share in shares]
+        return ui.bars(heights, f"{one.column}, {side}: {words}", tone, BARS)
+
+    def apart(one: ColumnDifference) -> ui.Cell:
+        at = int(abs(one.selected - one.others).argmax())
+        words = f"{percent(float(one.selected[at]))}, others {percent(float(one.others[at]))}"
+        return html.Div([ui.clipped(one.labels[at]), ui.faint(words, line=True)])
+
+    differing = sum(one.differs for one in found.columns)
+    words = f"{differing or 'none'} of {plural(len(found.columns), 'column')} by more than chance"
+    return ui.list_panel(
+        "What differs",
+        found.columns[:SHOWN],
         {
             "Column": lambda one: html.A(
                 one.column,
-                href=explain_link(
-                    view.monitor.name, window=view.run.stamp, where=view.where, feature=one.column,
-                    anchor="column",
-                ),
+                href=here(feature=one.column, anchor="column"),
                 className="strong" if one.differs else "",
             ),
-            "Difference": _effect,
-            "Others": lambda one: _picture(one, one.others, "none", "others"),
-            "Selected": lambda one: _picture(one, one.selected, "alarm", "selected"),
-            "Most apart": _apart,
+            "Difference": difference,
+            "Others": partial(picture, "none", "others"),
+            "Selected": partial(picture, "alarm", "selected"),
+            "Most apart": apart,
         },
+        "",
+        *ui.more_of(len(found.columns) - SHOWN),
         label="Columns, the most different first",
         kind="cards explained",
         hints={"Difference": EFFECT},
-    )  # fmt: skip
-    differing = sum(one.differs for one in found.columns)
-    words = f"{differing or 'none'} of {plural(len(found.columns), 'column')} by more than chance"
-    note = ui.legend(ui.swatch("none", "others"), ui.swatch("alarm", "selected"), html.Span(words))
-    return ui.panel("What differs", [body, *ui.more_of(len(found.columns) - SHOWN)], note=note)
-
-
-def _effect(one: ColumnDifference) -> ui.Cell:
-    if one.is_selecting:
-        return ui.faint("selected by it")
-    return ui.stack(
-        html.B(f"{one.effect:.2f}") if one.differs else html.Span(f"{one.effect:.2f}"),
-        ui.faint("" if one.differs else "chance"),
+        note=ui.legend(
+            ui.swatch("none", "others"), ui.swatch("alarm", "selected"), html.Span(words)
+        ),
     )
 
 
-def _picture(one: ColumnDifference, shares: np.ndarray, tone: str, side: str) -> html.Span:
-    highest = max(float(one.selected.max()), float(one.others.max()), 1e-9)
-    listed = shares.tolist()
-    words = ", ".join(
-        f"{label} {percent(share)}" for label, share in zip(one.labels, listed, strict=True)
-    )
-    return ui.bars(
-        [share / highest for share in listed], f"{one.column}, {side}: {words}", tone, BARS
-    )
-
-
-def _apart(one: ColumnDifference) -> ui.Cell:
-    """Name the values of which the shares differ most."""
-    at = int(abs(one.selected - one.others).argmax())
-    words = f"{percent(float(one.selected[at]))}, others {percent(float(one.others[at]))}"
-    return html.Div([ui.clipped(one.labels[at]), ui.faint(words, line=True)])
-
-
-def _feature(view: ExplainView, found: Explained) -> list[ui.Cell]:
+def _chosen(view: ExplainView, found: Explained) -> html.Section | None:
     """List both distributions of the chosen column; of texts each value leads to its rows."""
     chosen = next((one for one in found.columns if one.column == view.feature), None)
     if chosen is None:
-        return []
+        return None
 
     def label(at: int) -> ui.Cell:
         where = None
@@ -170,10 +161,8 @@ def _feature(view: ExplainView, found: Explained) -> list[ui.Cell]:
             where = where_text([Predicate(chosen.column, "eq", chosen.labels[at])])
         if where is None:
             return chosen.labels[at]
-        return html.A(
-            chosen.labels[at],
-            href=explain_link(view.monitor.name, window=view.run.stamp, where=where),
-        )
+        href = explain_link(view.monitor.name, window=view.run.stamp, where=where)
+        return html.A(chosen.labels[at], href=href)
 
     body = ui.table(
         range(len(chosen.labels)),
@@ -184,22 +173,95 @@ def _feature(view: ExplainView, found: Explained) -> list[ui.Cell]:
         },
         label=f"Shares of {chosen.column}",
     )
-    return [ui.panel(chosen.column, [body], name="column")]
+    return ui.panel(chosen.column, [body], name="column")
 
 
-def _rows(view: ExplainView) -> html.Section:
-    assert view.found is not None
-    names = [name for name, _ in view.rows]
+def _rows(view: ExplainView, found: Explained) -> html.Section:
     several = len(view.rows[0][1]) if view.rows else 0
+    columns = [(name, texts.__getitem__) for name, texts in view.rows]
+    body = ui.table(range(several), columns, label="Selected rows", kind="rows")
+    summary = f"Show the first {several} of {plural(found.selected_count, 'selected row')}"
+    shown = html.Details([html.Summary(summary), body], className="as-table")
+    return ui.panel("Selected rows", [shown])
 
-    def cell(name: str) -> Callable[[int], ui.Cell]:
-        texts = dict(view.rows)[name]
-        return lambda at: texts[at]
 
-    body = ui.table(
-        range(several), [(name, cell(name)) for name in names], label="Selected rows", kind="rows"
+def compare_page(view: ComparedView) -> html.Div:
+    """Lay out what is compared, the ranked columns, and one of them in detail."""
+    title = f"Compare rows of {view.monitor.name}"
+    fields = [field("a", "First", view.first), field("b", "Second", view.second)]
+    why = html.P(sentence(view.why_not), className="alarm-text", role="alert")
+    parts = [
+        ask_form(fields, "Compare", anchor=""),
+        html.P(FORMS, className="note"),
+        why if view.why_not else None,
+    ]
+    quality = None
+    if view.quality:
+        said = [html.P(html.B(view.quality[0])), *map(html.P, view.quality[1:])]
+        note = "by the labels that came; the limits hold however often you look"
+        quality = ui.panel("Which variant is better", said, note=note)
+    return ui.layout(
+        title,
+        ui.crumbs((view.monitor.name, monitor_link(view.monitor.name)), "Compare"),
+        ui.heading(title, " beside ".join(filter(None, view.titles))),
+        ui.panel("Selection", parts),
+        quality,
+        None if view.why_not else _pairs(view),
+        _densities(view, view.chosen) if view.chosen and not view.why_not else None,
     )
-    summary = f"Show the first {several} of {plural(view.found.selected_count, 'selected row')}"
-    return ui.panel(
-        "Selected rows", [html.Details([html.Summary(summary), body], className="as-table")]
+
+
+def _pairs(view: ComparedView) -> html.Section:
+    first, second = view.titles
+    here = partial(compare_link, view.monitor.name, view.first, view.second)
+
+    def change(one: ColumnPair) -> str:
+        points = 100 * float(one.comparison.window[one.at] - one.comparison.reference[one.at])
+        return f"{points:+.1f} points ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
+
+    several = sum(one.differs for one in view.columns)
+    note = f"{several or 'none'} of {plural(len(view.columns), 'column')} by more than chance"
+    note += f"; only the rows of a set that could be read in {SIDE_S:g} seconds" * view.is_cut
+    return ui.list_panel(
+        "What differs",
+        view.columns[:SHOWN],
+        {
+            "Column": lambda one: html.A(
+                one.comparison.feature,
+                href=here(feature=one.comparison.feature),
+                className="strong" if one.differs else "",
+            ),
+            "Difference": lambda one: ui.stack(
+                f"{one.effect:.2f}", ui.faint("" if one.differs else "chance")
+            ),
+            "Most apart": lambda one: ui.clipped(one.comparison.labels[one.at]),
+            "First": lambda one: percent(float(one.comparison.reference[one.at])),
+            "Second": lambda one: percent(float(one.comparison.window[one.at])),
+            "Change (95% interval)": change,
+        },
+        "One of both sets has no rows to compare.",
+        *ui.more_of(len(view.columns) - SHOWN),
+        label=f"Columns of {first} beside {second}, the most different first",
+        numeric=("First", "Second", "Change (95% interval)"),
+        hints={"Difference": EFFECT},
+        note=note,
     )
+
+
+def _densities(view: ComparedView, one: ColumnPair) -> html.Section:
+    """Draw both distributions over each other, with the shares of readable bins as a table."""
+    found, (first, second) = one.comparison, view.titles
+    words = f"{found.feature}: {first} ({plural(found.reference_rows, 'row')}) beside {second} "
+    words += f"({plural(found.window_rows, 'row')}); {found.labels[one.at]} differs most"
+    drawn = ui.figure(
+        "densities", density_figure(found, ("first", "second")), words, range(len(found.labels)),
+        {
+            "Values": lambda at: found.labels[at],
+            "First": lambda at: float(found.reference[at]),
+            "Second": lambda at: float(found.window[at]),
+            "Second low": lambda at: float(found.window_low[at]),
+            "Second high": lambda at: float(found.window_high[at]),
+        },
+    )  # fmt: skip
+    signs = ui.legend(ui.swatch("reference", "first"), ui.swatch("window-bar", "second"))
+    return ui.panel(found.feature, [drawn], note=signs, name="column")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -51,28 +52,23 @@ def word_of_monitors(
         which = f", {paging:,} of them paging" if 0 < paging < firing else ""
         verb = "alarm is" if firing == 1 else "alarms are"
         return f"{firing:,} {verb} firing{which}", "alarm"
-    failed = sum(monitor.state == "failed" for monitor in monitors)
-    if failed:
+    states = Counter(monitor.state for monitor in monitors)
+    if failed := states["failed"]:
         return f"{plural(failed, 'monitor')} could not judge the newest window", "failed"
-    broken = sum(monitor.state == "violations" for monitor in monitors)
-    if broken:
+    if broken := states["violations"]:
         return f"{plural(broken, 'monitor')} found violations; no alarm is firing", "soft"
     if late := _late(monitors):
         verb = "is" if late == 1 else "are"
         return f"{plural(late, 'monitor')} {verb} overdue; no alarm is firing", "soft"
     if not monitors:
         return "Nothing is monitored yet", "none"
-    if all(monitor.state == "waiting" for monitor in monitors):
+    if states["waiting"] == len(monitors):
         return "No window has been judged yet", "none"
-    if not any(monitor.state == "ok" for monitor in monitors):
+    if not states["ok"]:
         return "No monitor could judge its newest window", "none"
-    suppressed = sum(bool(monitor.suppressed) for monitor in monitors)
-    if suppressed:
-        verb = "suppresses" if suppressed == 1 else "suppress"
-        return (
-            f"{plural(suppressed, 'monitor')} {verb} drift because a baseline does not fit",
-            "soft",
-        )
+    if suppressed := sum(bool(monitor.suppressed) for monitor in monitors):
+        words = plural(suppressed, "monitor suppresses", "monitors suppress")
+        return f"{words} drift because a baseline does not fit", "soft"
     return "Nothing is wrong now", "ok"
 
 
@@ -104,34 +100,28 @@ def _firing(view: OverviewView) -> html.Section:
 
 def firing_list(alarms: AlarmsView, now: datetime, note: ui.Cell = "") -> html.Section:
     """List the first of the alarms in ALARM, with the way to the others."""
-    parts: list[ui.Cell] = [
-        html.Ul([html.Li(_alarm(alarm, now)) for alarm in alarms.shown], className="alarms")
-    ]
-    if (left := alarms.total - len(alarms.shown)) > 0:
-        parts.append(html.P(html.A(f"and {left:,} more", href=list_link("alarms", state="ALARM"))))
-    return ui.panel("Firing now", parts, note=note)
+    listed = html.Ul([html.Li(_alarm(alarm, now)) for alarm in alarms.shown], className="alarms")
+    left = alarms.total - len(alarms.shown)
+    more = html.P(html.A(f"and {left:,} more", href=list_link("alarms", state="ALARM")))
+    return ui.panel("Firing now", [listed, more if left > 0 else None], note=note)
 
 
 def _counts(view: OverviewView) -> html.Span:
-    counts = view.alarms.counts
+    counts, links = view.alarms.counts, []
     names = {"ALARM": "firing", "INSUFFICIENT_DATA": "without data", "OK": "OK"}
-    links = [
-        html.A(
-            f"{STATES[state][0]} {counts[state]:,} {words}", href=list_link("alarms", state=state)
-        )
-        for state, words in names.items()
-        if counts[state]
-    ]
+    for state, words in names.items():
+        if counts[state]:
+            text = f"{STATES[state][0]} {counts[state]:,} {words}"
+            links.append(html.A(text, href=list_link("alarms", state=state)))
     return ui.legend(*links, html.A("all alarms", href=list_link("alarms")))
 
 
 def _alarm(alarm: AlarmLine, now: datetime) -> html.Article:
-    lasting = html.B(duration(now - alarm.since))
     head = [
         ui.state_chip("ALARM"),
         html.H3(html.A(alarm.name, href=alarm_link(alarm.name))),
         ui.tag(alarm.severity),
-        html.Span(["for ", lasting], className="held"),
+        html.Span(["for ", html.B(duration(now - alarm.since))], className="held"),
         *(html.Span(f"◌ {words}", className="held") for words in alarm.quiet),
         ui.when(alarm.since, now),
     ]
@@ -153,41 +143,27 @@ def _endpoints(view: OverviewView) -> html.Section:
         command = "driftline deploy MODEL --reference DATA --label COL"
         return ui.panel("Endpoints", [ui.empty(why, command)])
     states = {None: "all", "violations": "▲ violations", "failed": "✕ failed", "ok": "✓ OK"}
-    filters = html.Div(
-        [
-            ui.choices(
-                "State of the endpoints",
-                (
-                    (words, list_link("", state=one, text=view.text), one == view.state)
-                    for one, words in states.items()
-                ),
-            ),
-            ui.filter_box(view.text, "Filter by name, owner or tag"),
-        ],
-        className="filters",
+    here = partial(list_link, "", state=view.state, text=view.text)
+    filters = ui.filters(
+        ui.choices("State of the endpoints", states, view.state, lambda one: here(state=one)),
+        ui.filter_box(view.text, "Filter by name, owner or tag"),
     )
     if not view.shown:
         clear = html.P(html.A("Show all endpoints", href="/", className="button"))
         return ui.panel("Endpoints", [filters, ui.empty("No endpoint matches this filter."), clear])
-    columns: list[tuple[str, Callable[[EndpointLine], ui.Cell]]] = [
-        (
-            "State",
-            lambda line: ui.state_chip(line.worst.state) if line.worst else ui.faint("no monitor"),
+    columns: dict[str, Callable[[EndpointLine], ui.Cell]] = {
+        "State": lambda line: (
+            ui.state_chip(line.worst.state) if line.worst else ui.faint("no monitor")
         ),
-        ("Endpoint", _endpoint_name),
-        *((words, partial(_cell, kind, view.now)) for kind, words in CELLS.items()),
-        ("Traffic", _requests),
-        ("Captured", lambda line: captured_words(line.coverage.ratio if line.coverage else None)),
-        ("Alarms", _alarms),
-    ]
+        "Endpoint": _endpoint_name,
+        **{words: partial(_cell, kind, view.now) for kind, words in CELLS.items()},
+        "Traffic": _requests,
+        "Captured": lambda line: captured_words(line.coverage.ratio if line.coverage else None),
+        "Alarms": _alarms,
+    }
     body = ui.table(view.shown, columns, label="Endpoints, worst first", kind="cards fleet")
-
-    def link(number: int) -> str:
-        return list_link("", state=view.state, text=view.text, number=number)
-
-    return ui.panel(
-        "Endpoints", [filters, body, *ui.pager(view.number, view.size, view.total, link)]
-    )
+    pages = ui.pager(view.number, view.size, view.total, here)
+    return ui.panel("Endpoints", [filters, body, pages])
 
 
 def _endpoint_name(line: EndpointLine) -> ui.Cell:
@@ -209,23 +185,19 @@ def _cell(kind: str, now: datetime, line: EndpointLine) -> ui.Cell:
         if CELL_OF.get(one.definition.kind, one.definition.kind) == kind
     ]  # fmt: skip
     worst = min(monitors, key=lambda one: one.rank, default=None)
-    if worst is None and line.name:
-        title = f"Set up {CELLS[kind].casefold()}"
-        return html.A("none", href=endpoint_link(line.name, TABS[kind]), title=title)
     if worst is None:
-        return ui.faint("none")
+        title = f"Set up {CELLS[kind].casefold()}"
+        link = html.A("none", href=endpoint_link(line.name, TABS[kind]), title=title)
+        return link if line.name else ui.faint("none")
     sign, word, tone = STATES[worst.state]
     if worst.overdue_since is not None:
         sign, word, tone = "◷", "Overdue", "soft"
     last = worst.standing
     words = f"{sign} {word}" + (f", {age(last.end, now)}" if last else "")
     href = monitor_link(worst.name, window=last.stamp if last else None)
-    return html.A(words, href=href, className=f"chip {tone}", title=_title(worst))
-
-
-def _title(line: MonitorLine) -> str:
-    found = line.standing and (line.standing.failure or line.standing.cause)
-    return f"{line.name}: {found}" if found else line.name
+    cause = last and (last.failure or last.cause)
+    title = f"{worst.name}: {cause}" if cause else worst.name
+    return html.A(words, href=href, className=f"chip {tone}", title=title)
 
 
 def _requests(line: EndpointLine) -> ui.Cell:
