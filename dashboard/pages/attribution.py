@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from driftline.dashboard.charts import kinds as charts
@@ -28,6 +28,8 @@ def attribution_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
     if not classes:
         why = "Neither this window nor the reference holds attributions to rank."
         return [ui.panel(TITLE, [ui.empty(why), listed(is_open=True)], name="metrics")]
+    signs = ui.legend(ui.glyph("━", "window-text", f"moved by {FAR} ranks or more"),
+                      ui.glyph("─", "faint", "others"))  # fmt: skip
     panels: list[ui.Cell] = []
     for label in classes[:CLASSES_SHOWN]:
         own = [one for one in lines if one.label == label]
@@ -37,7 +39,7 @@ def attribution_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
             left = len(classes) - CLASSES_SHOWN
             more = [ui.faint(f"{plural(left, 'more class', 'more classes')} in the list")]
             parts += [*more * (left > 0), listed()]
-        panels.append(ui.panel(title, parts, note=_signs(), name="" if panels else "metrics"))
+        panels.append(ui.panel(title, parts, note=signs, name="" if panels else "metrics"))
     return panels
 
 
@@ -50,18 +52,15 @@ def _ranks(lines: Sequence[MetricResult], figure: str) -> ui.Cell:
     if far:
         words += f"; {worst[0]} most, from {worst[1]} to {worst[2]}"
     by_name = {feature_of(one): one for one in lines}
-    columns: dict[str, Callable[..., float | str | None]] = {
-        "Feature": lambda one: one[0], "Rank before": lambda one: one[1],
-        "Rank now": lambda one: one[2], "Reference": lambda one: by_name[one[0]].reference,
-        "Window": lambda one: by_name[one[0]].value, "Low": lambda one: by_name[one[0]].low,
-        "High": lambda one: by_name[one[0]].high,
-    }  # fmt: skip
-    return ui.figure(figure, charts.slope_figure(known, FAR), words, known, columns)
-
-
-def _signs() -> ui.Cell:
-    return ui.legend(ui.glyph("━", "window-text", f"moved by {FAR} ranks or more"),
-                     ui.glyph("─", "faint", "others"))  # fmt: skip
+    return ui.figure(
+        figure, charts.slope_figure(known, FAR), words, known,
+        {
+            "Feature": lambda one: one[0], "Rank before": lambda one: one[1],
+            "Rank now": lambda one: one[2], "Reference": lambda one: by_name[one[0]].reference,
+            "Window": lambda one: by_name[one[0]].value, "Low": lambda one: by_name[one[0]].low,
+            "High": lambda one: by_name[one[0]].high,
+        },
+    )  # fmt: skip
 
 
 def feature_of(line: MetricResult) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from dash import html
 
+from driftline.dashboard.charts.canvas import finite
 from driftline.dashboard.charts.intervals import forest_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.metric_list import Choose, metric_link, metric_list, result_words
@@ -43,35 +44,38 @@ def _groups(
     view: KindView, facets: Sequence[str], lines: Sequence[MetricResult], choose: Choose
 ) -> html.Section:
     """Hold the reference's own bias apart from change, the first metrics of each group on top."""
-    facet = lines[0].facet
+    facet, names = lines[0].facet, ", ".join(FIRST)
     first = [one for name in FIRST for one in lines if one.name == name]
-    body: ui.Cell = ui.empty(f"None of {', '.join(FIRST)} was measured of {facet}.")
-    if first:
-        body = ui.table(
-            first,
-            {
-                "Group": lambda one: html.B(one.group),
-                "Metric": lambda one: metric_link(one, choose),
-                "Reference's own": _own_bias,
-                "Window": lambda one: number(one.value),
-                "Change": _change,
-                "Result": lambda one: html.Span(
-                    result_words(one), className="alarm-text" if one.violated else ""
-                ),
-            },
-            label=f"{', '.join(FIRST)} by group",
-            numeric=("Window",),
-        )
-    ways = [(one, choose({"facet": one}), one == facet) for one in facets]
-    parts: list[ui.Cell] = [ui.choices("Facet", ways)] if len(facets) > 1 else []
+
+    def result(one: MetricResult) -> ui.Cell:
+        return html.Span(result_words(one), className="alarm-text" if one.violated else "")
+
+    body = ui.table(
+        first,
+        {
+            "Group": lambda one: html.B(one.group),
+            "Metric": lambda one: metric_link(one, choose),
+            "Reference's own": _own_bias,
+            "Window": lambda one: number(one.value),
+            "Change": _change,
+            "Result": result,
+        },
+        label=f"{names} by group",
+        numeric=("Window",),
+    )
     whole = [one for one in view.found.metrics if one.facet in (facet, "")]
-    listed = metric_list(view, whole, choose)
-    said = map(full_sentence, view.found.details.warnings)
-    warnings = [html.P(words, className="finding") for words in said]
+    ways = ui.choices(
+        "Facet", {one: one for one in facets}, facet, lambda one: choose({"facet": one})
+    )
+    parts = [
+        ways if len(facets) > 1 else None,
+        body if first else ui.empty(f"None of {names} was measured of {facet}."),
+        metric_list(view, whole, choose),
+        *(html.P(full_sentence(one), className="finding") for one in view.found.details.warnings),
+    ]
     broken = sum(one.violated for one in lines)
     note = f"{broken or 'none'} of {plural(len(lines), 'metric')} in violation"
-    title = f"Groups of {facet}"
-    return ui.panel(title, [*parts, body, listed, *warnings], note=note, name="metrics")
+    return ui.panel(f"Groups of {facet}", parts, note=note, name="metrics")
 
 
 def _own_bias(one: MetricResult) -> str:
@@ -106,8 +110,7 @@ def sentence(line: MetricResult) -> str:
     """
     group = f"rows with {line.facet} = {line.facet_value}" if line.facet_value else line.facet
     if line.value is None or not math.isfinite(line.value):
-        why = f": {reason(line.note)}" if line.note else ""
-        return f"{group}: unknown{why}"
+        return f"{group}: unknown{f': {reason(line.note)}' if line.note else ''}"
     is_ratio, neutral = line.name in RATIOS, neutral_of(line.name)
     low, high = line.low, line.high
     if low is not None and high is not None and low <= neutral <= high:
@@ -129,24 +132,27 @@ def neutral_of(name: str) -> float:
 
 
 def _harm(line: MetricResult) -> float:
-    if line.value is None or not math.isfinite(line.value):
+    value = finite(line.value)
+    if value is None:
         return -math.inf
-    return 1 - line.value if line.name in RATIOS else line.value
+    return 1 - value if line.name in RATIOS else value
 
 
 def forest_panel(metrics: Sequence[MetricResult]) -> html.Section:
     """Draw a row for each group and metric; ratios have an axis of their own."""
     by_name = ([one for one in metrics if one.name == name] for name in ("DPPL", "DI"))
     worded = sorted(next(filter(None, by_name), []), key=_harm, reverse=True)
-    drawn = [line for line in metrics if _is_drawn(line)]
+    drawn = [
+        line for line in metrics
+        if line.facet and finite(line.value) is not None
+        and (line.name not in UNBOUNDED or line.violated)
+    ]  # fmt: skip
     drawn.sort(key=lambda line: (not line.violated, not line.judged))
     parts: list[ui.Cell] = []
     if worded:
         parts.append(html.Ul([html.Li(sentence(line)) for line in worded], className="worded"))
-    for name, lines in (
-        ("differences", [line for line in drawn if line.name not in RATIOS]),
-        ("ratios", [line for line in drawn if line.name in RATIOS]),
-    ):
+    for name in ("differences", "ratios"):
+        lines = [line for line in drawn if (line.name in RATIOS) == (name == "ratios")]
         if lines:
             parts.append(_figure(name, lines[:ROWS_SHOWN]))
         if len(lines) > ROWS_SHOWN:
@@ -165,20 +171,10 @@ def forest_panel(metrics: Sequence[MetricResult]) -> html.Section:
     return ui.panel("Groups against the others", parts, note=signs)
 
 
-def _is_drawn(line: MetricResult) -> bool:
-    return bool(
-        line.facet
-        and line.value is not None
-        and math.isfinite(line.value)
-        and (line.name not in UNBOUNDED or line.violated)
-    )
-
-
 def _figure(name: str, lines: Sequence[MetricResult]) -> html.Figure:
-    neutral = 1.0 if name == "ratios" else 0.0
     labels = [f"{line.name}  {line.group}" for line in lines]
     broken = sum(line.violated for line in lines)
     words = "1 is parity" if name == "ratios" else "0 is parity, above 0 the group is worse off"
     summary = f"{plural(len(lines), name.removesuffix('s'))}, {broken} in violation; {words}"
-    figure = forest_figure(lines, labels, neutral)
+    figure = forest_figure(lines, labels, neutral_of(lines[0].name))
     return ui.figure(f"forest-{name}", figure, summary, lines, ui.METRIC_COLUMNS)

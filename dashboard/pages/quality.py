@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -11,6 +10,7 @@ import numpy as np
 from dash import dcc, html
 
 from driftline.dashboard.charts import kinds as charts
+from driftline.dashboard.charts.canvas import finite
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.metric_list import (
     Choose,
@@ -19,7 +19,7 @@ from driftline.dashboard.pages.metric_list import (
     result_words,
     worse_side,
 )
-from driftline.dashboard.pages.windows import entry
+from driftline.dashboard.pages.windows import Number, entry
 from driftline.dashboard.queries.documents import Confusion
 from driftline.dashboard.queries.monitors import ESTIMATED
 from driftline.dashboard.queries.views import KindView
@@ -97,20 +97,18 @@ def _strip(one: MetricResult) -> html.Div:
         "window-bar": (one.value, one.low, one.high),
         "reference": (one.reference, one.reference_low, one.reference_high),
     }
-    known = [
-        end for side in sides.values() for end in side if end is not None and math.isfinite(end)
-    ]
+    known = [end for side in sides.values() for one in side if (end := finite(one)) is not None]
     low, high = min(known, default=0.0), max(known, default=1.0)
     room = (high - low) or 1.0
-    bars: list[ui.Cell] = []
-    for look, (value, first, last) in sides.items():
-        if value is None or not math.isfinite(value):
-            continue
-        ends = [value if end is None or not math.isfinite(end) else end for end in (first, last)]
-        left, right = (100 * (end - low) / room for end in ends)
-        style = {"left": f"{left:.1f}%", "width": f"{max(1.0, right - left):.1f}%"}
-        dot = html.I(style={"left": f"{100 * (value - low) / room:.1f}%"})
-        bars.append(html.Div([html.Span(style=style), dot], className=look))
+    bars = []
+    for look, side in sides.items():
+        value, first, last = map(finite, side)
+        if value is not None:
+            ends = (value, value if first is None else first, value if last is None else last)
+            at, left, right = (100 * (end - low) / room for end in ends)
+            style = {"left": f"{left:.1f}%", "width": f"{max(1.0, right - left):.1f}%"}
+            dot = html.I(style={"left": f"{at:.1f}%"})
+            bars.append(html.Div([html.Span(style=style), dot], className=look))
     return html.Div(bars, className="intervals")
 
 
@@ -128,7 +126,7 @@ def _thresholds(view: KindView) -> list[ui.Cell]:
     recall, false, precision = (one[at] for one in curves["window"])
     roc = [(name, one[1], one[0]) for name, one in curves.items()]
     pr = [(name, one[0], one[2]) for name, one in curves.items()]
-    columns: dict[str, Callable[[int], float | str | None]] = {
+    columns: dict[str, Number] = {
         "Threshold": lambda step: step / steps,
         "Recall": lambda step: float(curves["window"][0][step]),
         "False positive rate": lambda step: float(curves["window"][1][step]),
@@ -183,13 +181,10 @@ def _slider(view: KindView, window: np.ndarray, at: int) -> html.Div:
     true, false = (int(one) for one in window[at])
     total, rest = (int(one) for one in window[0])
     counts = np.array([[rest - false, false], [total - true, true]])
-    box = dcc.Input(
-        id="threshold", type="range", min=0, max=1, step=0.01, value=at / (len(window) - 1)
-    )
-    label = html.Label(
-        [html.Span(["Threshold ", html.B(f"{at / (len(window) - 1):.2f}", id="thr")]), box],
-        htmlFor="threshold", className="slider",
-    )  # fmt: skip
+    share = at / (len(window) - 1)
+    box = dcc.Input(id="threshold", type="range", min=0, max=1, step=0.01, value=share)
+    name = html.Span(["Threshold ", html.B(f"{share:.2f}", id="thr")])
+    label = html.Label([name, box], htmlFor="threshold", className="slider")
     own_words = "" if view.threshold is not None else ", which is the nearest to the model's own"
     words = f"A row is called {positive} from this probability on{own_words}."
     matrix = Confusion((negative, positive), counts)
@@ -213,25 +208,24 @@ def _calibration(view: KindView) -> html.Section:
 
 
 def _coverage(view: KindView) -> html.Section:
-    title, labels = "Labels by age", view.labels
-    runs = view.monitor.runs
+    title, labels, runs = "Labels by age", view.labels, view.monitor.runs
     known = [] if labels is None else np.flatnonzero(np.isfinite(labels.share))[::-1].tolist()
     if labels is None or not known:
-        why = "No label has arrived yet."
-        return ui.panel(title, [ui.empty(why, "driftline truth load FILE")])
-    ages = np.array([(view.now - runs[at].end).total_seconds() / 86_400 for at in known])
+        why = ui.empty("No label has arrived yet.", "driftline truth load FILE")
+        return ui.panel(title, [why])
+    days = [(view.now - one.end).total_seconds() / 86_400 for one in runs]
     shares = labels.share[known]
     waiting = sum(one.state == "unlabelled" for one in runs)
     words = f"The newest window with labels has {percent(float(shares[0]))}, the oldest "
     words += f"{percent(float(shares[-1]))}; {plural(waiting, 'window waits', 'windows wait')}"
     texts = [f"{span(runs[at])}: {percent(float(labels.share[at]))} labelled" for at in known]
-    columns: dict[str, Callable[[int], float | str | None]] = {
+    columns: dict[str, Number] = {
         "Window": lambda at: span(runs[at]),
-        "Days since": lambda at: (view.now - runs[at].end).total_seconds() / 86_400,
+        "Days since": lambda at: days[at],
         "Rows": lambda at: float(labels.rows[at]),
         "With a label": lambda at: float(labels.labelled[at]),
     }
-    drawn = charts.coverage_figure(ages, shares, texts)
+    drawn = charts.coverage_figure(np.array(days)[known], shares, texts)
     return ui.panel(title, [ui.figure("coverage", drawn, words, known[::-1], columns)])
 
 
@@ -247,7 +241,7 @@ def _estimates(view: KindView) -> html.Section:
     name, several = title_of(by_labels.metric.name), int(both.sum())
     words = f"{name}: {plural(several, 'window has', 'windows have')} both, "
     words += f"{int(apart.sum()) or 'none'} with intervals apart"
-    columns: dict[str, Callable[[int], float | str | None]] = {"Window": lambda at: span(runs[at])}
+    columns: dict[str, Number] = {"Window": lambda at: span(runs[at])}
     for side, one in (("Estimated", without), ("Realised", by_labels)):
         for word, values in (("", one.value), (" low", one.low), (" high", one.high)):
             columns[side + word] = partial(entry, values)
@@ -271,42 +265,41 @@ def matrix_panel(matrix: Confusion, *above: ui.Cell) -> html.Section:
 
 
 def _matrix(matrix: Confusion) -> html.Table:
-    """Draw the matrix: a row for each true class, darker for more of the row."""
+    """Draw the matrix: a row for each true class, darker for more of the row.
+
+    Right answers are blue, wrong ones vermilion.
+    """
+
+    def cell(truth: int, guess: int) -> html.Td:
+        several, whole = int(matrix.counts[truth, guess]), int(matrix.counts[truth].sum())
+        share = several / whole if whole else 0.0
+        cell = html.Td(
+            [html.B(count(several)), ui.faint(percent(share) if whole else "–")],
+            className="hit" if truth == guess else "miss",
+            style={"--strength": f"{10 + 36 * share:.0f}%" if several else "0%"},
+        )
+        words = f"true {matrix.classes[truth]}, predicted {matrix.classes[guess]}: {several}"
+        return ui.marked(cell, aria_label=words)
+
     heads = [html.Th("true ↓ predicted →", scope="col")]
     heads += [html.Th(name, scope="col", className="right") for name in matrix.classes]
     size = range(len(matrix.classes))
     rows = [
-        html.Tr([html.Th(name, scope="row"), *(_cell(matrix, truth, guess) for guess in size)])
+        html.Tr([html.Th(name, scope="row"), *(cell(truth, guess) for guess in size)])
         for truth, name in enumerate(matrix.classes)
     ]
     caption = html.Caption("Confusion matrix: rows are the labels, columns the predictions")
     return html.Table([caption, html.Thead(html.Tr(heads)), html.Tbody(rows)], className="matrix")
 
 
-def _cell(matrix: Confusion, truth: int, guess: int) -> html.Td:
-    """Show one count with its share of the row; right answers are blue, wrong ones vermilion."""
-    several, whole = int(matrix.counts[truth, guess]), int(matrix.counts[truth].sum())
-    share = several / whole if whole else 0.0
-    cell = html.Td(
-        [html.B(count(several)), ui.faint(percent(share) if whole else "–")],
-        className="hit" if truth == guess else "miss",
-        style={"--strength": f"{10 + 36 * share:.0f}%" if several else "0%"},
-    )
-    words = f"true {matrix.classes[truth]}, predicted {matrix.classes[guess]}: {several}"
-    return ui.marked(cell, aria_label=words)
-
-
 def _worst(matrix: Confusion) -> html.Dl:
-    size = range(len(matrix.classes))
-    wrong = [
-        (int(matrix.counts[truth, guess]), matrix.classes[truth], matrix.classes[guess])
-        for truth in size
-        for guess in size
-        if truth != guess and matrix.counts[truth, guess]
-    ]
-    wrong.sort(key=lambda entry: -entry[0])
+    wrong = np.argwhere((matrix.counts > 0) & ~np.eye(len(matrix.classes), dtype=bool)).tolist()
+    wrong.sort(key=lambda place: -matrix.counts[*place])
     entries = [
-        (plural(several, "row"), f"true {truth}, predicted {guess}")
-        for several, truth, guess in wrong[:CONFUSIONS_SHOWN]
+        (
+            plural(int(matrix.counts[truth, guess]), "row"),
+            f"true {matrix.classes[truth]}, predicted {matrix.classes[guess]}",
+        )
+        for truth, guess in wrong[:CONFUSIONS_SHOWN]
     ]
     return ui.facts(entries or [("none", "every prediction is correct")])

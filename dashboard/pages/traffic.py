@@ -8,11 +8,13 @@ from functools import partial
 
 from dash import html
 
+from driftline.capture.audit.report import EndpointReport
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.overview import captured_words
 from driftline.dashboard.queries.fleet import EndpointView
 from driftline.dashboard.queries.variants import Variant
+from driftline.dashboard.queries.views import MonitorLine
 from driftline.dashboard.words import bytes_text, count, number, percent, plural, sentence, span
 
 # Columns of variants: heading, metric and statistic, and what one of the metric's units is there.
@@ -26,15 +28,17 @@ _MEASURED = (
 )
 
 
-def traffic_panels(view: EndpointView) -> list[ui.Cell]:
+def traffic_panels(view: EndpointView) -> list[ui.Cell | None]:
     """Show what answers, what was captured, lost and refused, and the requests of each window."""
-    return [*_variants(view), *_captured(view)]
+    monitors = (one for one in view.line.monitors if any(r.request_count for r in one.runs))
+    line = next(monitors, None)
+    return [_variants(view), _captured(view), _by_window(line) if line is not None else None]
 
 
-def _variants(view: EndpointView) -> list[ui.Cell]:
-    said = [ui.faint(sentence(view.why_not_served), line=True)] if view.why_not_served else []
+def _variants(view: EndpointView) -> html.Section | None:
+    said = ui.faint(sentence(view.why_not_served), line=True) if view.why_not_served else None
     if not view.served:
-        return [ui.panel("Variants", said)] if said else []
+        return None if said is None else ui.panel("Variants", [said])
     columns: dict[str, Callable[[Variant], ui.Cell]] = {
         "Variant": lambda one: html.Div([one.name, ui.faint(_role(one, view), line=True)]),
         "Model": lambda one: one.model or "–",
@@ -47,11 +51,9 @@ def _variants(view: EndpointView) -> list[ui.Cell]:
     for head, key, unit in _MEASURED:
         if any(key in one.measured for one in view.served):
             columns[head] = partial(_measured, key=key, unit=unit)
-    body = ui.table(
-        view.served, columns, label="Variants, with their last hour",
-        numeric=tuple(columns)[2:],
-    )  # fmt: skip
-    return [ui.panel("Variants", [body, *said], note="metrics of the last hour")]
+    label, numeric = "Variants, with their last hour", tuple(columns)[2:]
+    body = ui.table(view.served, columns, label=label, numeric=numeric)
+    return ui.panel("Variants", [body, said], note="metrics of the last hour")
 
 
 def _role(variant: Variant, view: EndpointView) -> str:
@@ -68,46 +70,43 @@ def _measured(variant: Variant, *, key: tuple[str, str], unit: float) -> str:
     return "–" if value is None else number(value / unit)
 
 
-def _captured(view: EndpointView) -> list[ui.Cell]:
+def _captured(view: EndpointView) -> html.Section:
     stats = view.stats
     if stats is None:
-        return [ui.panel("Captured", [ui.empty("The captured rows cannot be read now.")])]
-    entries: list[tuple[str, ui.Cell]] = [
-        ("Requests", count(stats.requests)),
-        ("Rows", count(stats.rows)),
-        ("Captured", captured_words(stats.overall.ratio)),
-        ("Last 24 hours", f"{count(stats.recent.stored)} requests, "
-                          f"{captured_words(stats.recent.ratio)} captured"),
-        ("Lost", _lost(view)),
-        ("Answered with 400 or more", count(stats.failed)),
-        ("Newest", ui.when(stats.newest, view.now) if stats.newest else "–"),
-        ("Size", f"{bytes_text(stats.size_bytes)} in {plural(stats.files, 'file')}"),
-    ]  # fmt: skip
-    entries += [(f"Not readable: {why}", count(several)) for why, several in stats.unparsed.items()]
-    parts: list[ui.Cell] = [ui.panel("Captured", [ui.facts(entries, "facts wide")])]
-    line = next((one for one in view.line.monitors if any(r.request_count for r in one.runs)), None)
-    if line is not None:
-        body = ui.table(
-            line.runs[::-1],
-            {
-                "Window": lambda run: html.A(
-                    span(run), href=monitor_link(line.name, window=run.stamp)
-                ),
-                "Requests": lambda run: count(run.request_count),
-                "Rows": lambda run: count(run.row_count),
-            },
-            label=f"Requests by window of {line.name}",
-            kind="cards tall",
-            numeric=("Requests", "Rows"),
-        )
-        parts.append(ui.panel(f"By window of {line.name}", [body]))
-    return parts
+        return ui.panel("Captured", [ui.empty("The captured rows cannot be read now.")])
+    recent = captured_words(stats.recent.ratio)
+    values = {
+        "Requests": count(stats.requests),
+        "Rows": count(stats.rows),
+        "Captured": captured_words(stats.overall.ratio),
+        "Last 24 hours": f"{count(stats.recent.stored)} requests, {recent} captured",
+        "Lost": _lost(stats, view.unaccounted),
+        "Answered with 400 or more": count(stats.failed),
+        "Newest": ui.when(stats.newest, view.now) if stats.newest else "–",
+        "Size": f"{bytes_text(stats.size_bytes)} in {plural(stats.files, 'file')}",
+        **{f"Not readable: {why}": count(many) for why, many in stats.unparsed.items()},
+    }
+    return ui.panel("Captured", [ui.facts(values, "facts wide")])
 
 
-def _lost(view: EndpointView) -> ui.Cell:
-    stats, words = view.stats, list[str]()
-    assert stats is not None
-    dropped = stats.overall.dropped
+def _by_window(line: MonitorLine) -> html.Section:
+    return ui.list_panel(
+        f"By window of {line.name}",
+        line.runs[::-1],
+        {
+            "Window": lambda run: html.A(span(run), href=monitor_link(line.name, window=run.stamp)),
+            "Requests": lambda run: count(run.request_count),
+            "Rows": lambda run: count(run.row_count),
+        },
+        "",
+        label=f"Requests by window of {line.name}",
+        kind="cards tall",
+        numeric=("Requests", "Rows"),
+    )
+
+
+def _lost(stats: EndpointReport, unaccounted: int) -> ui.Cell:
+    words, dropped = list[str](), stats.overall.dropped
     if dropped or stats.faults or stats.cut:
         words.append(f"{captured_words(stats.overall.ratio)} stored")
     reasons: Counter[str] = Counter()
@@ -117,17 +116,14 @@ def _lost(view: EndpointView) -> ui.Cell:
     words += [f"{reason} {count(lost)}" for reason, lost in reasons.most_common()]
     unknown = sorted({gap.reason for gap in stats.gaps if gap.records is None})
     words += [f"{reason}, how many is not known" for reason in unknown]
-    words += [
-        f"{count(several)} {what}"
-        for several, what in (
-            (stats.faults, "not decoded (decoder fault)"),
-            (stats.cut, "not decoded (body cut)"),
-            (view.unaccounted, "unaccounted for"),
-        )
-        if several
-    ]
+    others = {
+        "not decoded (decoder fault)": stats.faults,
+        "not decoded (body cut)": stats.cut,
+        "unaccounted for": unaccounted,
+    }
+    words += [f"{count(several)} {what}" for what, several in others.items() if several]
     if not words:
         return count(dropped)
-    has_lost = dropped or unknown or stats.faults or stats.cut or view.unaccounted
+    has_lost = dropped or unknown or any(others.values())
     lost = html.Span(count(dropped), className="alarm-text" if has_lost else "")
     return html.Div([lost, ui.faint("; ".join(words), line=True)])
