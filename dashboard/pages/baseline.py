@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from dash import html
 
 from driftline.baseline.store import BaselineVersion
@@ -24,35 +26,35 @@ def page(view: BaselineView) -> html.Div:
     number = next((one.number for one in view.versions if one.version == view.in_use), None)
     under = f"baseline with {plural(len(view.versions), 'version')}"
     under += f"; version {number} is in use" if number else ""
-    parts = [_versions(view), *_comparison(view), *_bounds(view), _promotions(view)]
-    steps = ui.crumbs(("Setup", "/setup"), view.name)
-    return ui.layout(view.name, steps, ui.heading(view.name, under), *parts)
+    return ui.layout(
+        view.name,
+        ui.crumbs(("Setup", "/setup"), view.name),
+        ui.heading(view.name, under),
+        _versions(view),
+        _comparison(view),
+        _bounds(view),
+        _promotions(view),
+    )
 
 
 def _versions(view: BaselineView) -> html.Section:
     def users(one: BaselineVersion) -> ui.Cell:
-        links = [
-            ui.stack(
-                html.A(user.name, href=monitor_link(user.name)),
-                *([ui.tag("pinned", "")] * user.baseline_pinned),
-            )
-            for user in view.users[one.version]
-        ]
+        links = []
+        for user in view.users[one.version]:
+            pinned = ui.tag("pinned", "") if user.baseline_pinned else None
+            links.append(ui.stack(html.A(user.name, href=monitor_link(user.name)), pinned))
         return html.Div(links) if links else ui.faint("none")
 
     def ways(one: BaselineVersion) -> ui.Cell:
-        bounds = html.A(
-            "Bounds", href=baseline_link(view.name, version=one.version, anchor="bounds")
-        )
+        here = partial(baseline_link, view.name, version=one.version)
+        bounds = html.A("Bounds", href=here(anchor="bounds"))
         if one.version == view.in_use:
             return ui.stack(ui.tag("in use", ""), bounds)
         about = f"version {one.number}"
         given = {"baseline": view.name, "version": str(one.number)}
-        link = baseline_link(
-            view.name, reference=view.in_use or None, version=one.version, anchor="compared"
-        )
-        compare = [html.A("Compare", href=link)] if view.in_use else []
-        return ui.stack(bounds, *compare, act_button("promote", "Promote", given, about=about))
+        compare = html.A("Compare", href=here(reference=view.in_use, anchor="compared"))
+        promote = act_button("promote", "Promote", given, about=about)
+        return ui.stack(bounds, compare if view.in_use else None, promote)
 
     body = ui.table(
         view.versions,
@@ -81,21 +83,30 @@ def _origin(one: BaselineVersion) -> str:
     return data if isinstance(data, str) else ", ".join(data)
 
 
-def _comparison(view: BaselineView) -> list[ui.Cell]:
+def _comparison(view: BaselineView) -> ui.Cell | None:
     if view.pair is None:
-        return []
+        return None
     before, after = view.pair
     title = f"Version {before.number} to version {after.number}"
     if why := ui.lacking("analyst"):
-        return [ui.panel(title, [ui.empty(why)], name="compared")]
+        return ui.panel(title, [ui.empty(why)], name="compared")
     found = view.found
     assert found is not None
     if not found.columns:
-        return [ui.panel(title, [ui.empty(found.summary)], name="compared")]
+        return ui.panel(title, [ui.empty(found.summary)], name="compared")
+    here = partial(
+        baseline_link, view.name, reference=before.version, version=after.version, anchor="compared"
+    )
+
+    def name(one: ColumnComparison) -> ui.Cell:
+        link = html.A(one.result.feature, href=here(feature=one.result.feature), className="strong")
+        changed = ui.tag("changed", "") if one.changes else None
+        return ui.stack(link, ui.faint(one.result.type), changed)
+
     body = ui.table(
         found.columns,
         {
-            "Column": lambda one: _name(view, before, after, one),
+            "Column": name,
             "Distance / bound": lambda one: ui.bullet(
                 one.result.distance, one.result.bound, one.result.method
             ),
@@ -108,32 +119,17 @@ def _comparison(view: BaselineView) -> list[ui.Cell]:
     )
     new = [html.P(f"New columns: {', '.join(found.new_columns)}")] if found.new_columns else []
     listed = ui.panel(title, [body, *new], note=found.summary, name="compared")
-    return [ui.pair(listed, _picture(view, found), wide_left=True)]
-
-
-def _name(
-    view: BaselineView, before: BaselineVersion, after: BaselineVersion, one: ColumnComparison
-) -> ui.Cell:
-    href = baseline_link(
-        view.name, reference=before.version, version=after.version, feature=one.result.feature,
-        anchor="compared",
-    )  # fmt: skip
-    changed = [ui.tag("changed", "")] * bool(one.changes)
-    link = html.A(one.result.feature, href=href, className="strong")
-    return ui.stack(link, ui.faint(one.result.type), *changed)
+    return ui.pair(listed, _picture(view, found), wide_left=True)
 
 
 def _shares(one: ColumnComparison) -> ui.Cell:
     found = one.result
     if found.set is None or found.share_low is None or found.share_high is None:
         return ui.faint(found.note or "–")
-    words = (
-        f"{percent(found.share_reference)} → {percent(found.share_window)} "
-        f"(95%: {percent(found.share_low)} to {percent(found.share_high)})"
-    )
-    return html.Div(
-        [html.Span(found.set, className="set"), html.Span(words, className="number line")]
-    )
+    words = f"{percent(found.share_reference)} → {percent(found.share_window)} "
+    words += f"(95%: {percent(found.share_low)} to {percent(found.share_high)})"
+    shares = html.Span(words, className="number line")
+    return html.Div([html.Span(found.set, className="set"), shares])
 
 
 def _rest(one: ColumnComparison) -> ui.Cell:
@@ -155,10 +151,10 @@ def _picture(view: BaselineView, found: VersionComparison) -> html.Section:
     return ui.panel(title, [drawn], note="lines are 95% intervals")
 
 
-def _bounds(view: BaselineView) -> list[ui.Cell]:
+def _bounds(view: BaselineView) -> html.Section | None:
     """List what a version suggests, and what that would have done lately."""
     if view.pair is not None or view.shown is None:
-        return []
+        return None
     title = f"Suggested bounds of version {view.shown.number}"
     body: ui.Cell = ui.empty("This version bounds no column and no metric.")
     if view.bounds:
@@ -170,7 +166,7 @@ def _bounds(view: BaselineView) -> list[ui.Cell]:
             is_open=True,
         )
     note = "drift without a bound here is judged by the drift test"
-    return [ui.panel(title, [body, *_trial(view)], note=note, name="bounds")]
+    return ui.panel(title, [body, *_trial(view)], note=note, name="bounds")
 
 
 def _trial(view: BaselineView) -> list[ui.Cell]:
@@ -200,15 +196,13 @@ def _trial(view: BaselineView) -> list[ui.Cell]:
 
 
 def _promotions(view: BaselineView) -> html.Section:
-    title = "Came into use"
-    if not view.promotions:
-        return ui.panel(title, [ui.empty("No change of the version in use has been noted.")])
     numbers = {one.version: str(one.number) for one in view.versions}
 
     def shown(version: str | None) -> str:
         return "–" if version is None else f"{numbers.get(version, '?')} ({version})"
 
-    body = ui.table(
+    return ui.list_panel(
+        "Came into use",
         view.promotions,
         {
             "When": lambda one: moment(one.at),
@@ -216,6 +210,5 @@ def _promotions(view: BaselineView) -> html.Section:
             "Before": lambda one: shown((one.before or {}).get("version")),
             "After": lambda one: shown((one.after or {}).get("version")),
         },
-        label=title,
+        "No change of the version in use has been noted.",
     )
-    return ui.panel(title, [body])
