@@ -157,6 +157,11 @@ _WEEKDAYS = {name[:3].upper(): name for name in calendar.day_name}
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
+def window_tone(state: str, hard_count: int) -> str:
+    """Return the tone of a window's state: soft where season could explain all its violations."""
+    return "soft" if state == "violations" and not hard_count else STATES[state][2]
+
+
 def moment(time: datetime, *, seconds: bool = False) -> str:
     """Write a time as ``18 Nov 2013 06:00``, in UTC; the page says once that times are UTC."""
     text = f"{time.day} {time:%b} {time.year} {time:%H:%M}"
@@ -171,12 +176,9 @@ def span(run: Span) -> str:
     start, length = run.start, run.end - run.start
     days, rest = divmod(length, timedelta(days=1))
     if not rest and days and start.hour == start.minute == start.second == 0:
-        return _day(start) if days == 1 else _days(start, run.end - timedelta(days=1))
+        one = f"{start:%a} {start.day} {start:%b} {start.year}"
+        return one if days == 1 else _days(start, run.end - timedelta(days=1))
     return f"{moment(start)} + {duration(length)}"
-
-
-def _day(time: datetime) -> str:
-    return f"{time:%a} {time.day} {time:%b} {time.year}"
 
 
 def _days(first: datetime, last: datetime) -> str:

@@ -93,7 +93,7 @@ def _signs(view: AlarmView) -> list[canvas.Figure]:
         {
             "xref": "x",
             "yref": "paper",
-            "x": canvas.naive(span.start + (span.end - span.start) / 2),
+            "x": canvas.middle(span),
             "y": sum(LANE) / 2,
             "yanchor": "middle",
             "showarrow": False,
@@ -117,7 +117,7 @@ def _band(points: Sequence[AlarmPoint]) -> list[canvas.Figure]:
 
 def _line(points: Sequence[AlarmPoint]) -> tuple[list[str], list[float | None]]:
     """Return when points stand, in the middle of their periods, and how high."""
-    times = [canvas.naive(point.start + (point.end - point.start) / 2) for point in points]
+    times = [canvas.middle(point) for point in points]
     return times, [point.value for point in points]
 
 
@@ -127,7 +127,7 @@ def _marks(
     return canvas.markers(
         *_line(points), symbol, colour, size, name=name,
         customdata=[point.link or "" for point in points],
-        hovertext=[_story(point, view.rule.judged_name) for point in points], hoverinfo="text",
+        hovertext=[_story(point, view.rule.judged_name) for point in points],
     )  # fmt: skip
 
 

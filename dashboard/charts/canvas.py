@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from driftline.dashboard.queries.views import WindowRun
+from driftline.dashboard.words import Span
 
 Figure = dict[str, Any]  # As plotly.js has it.
 
@@ -76,18 +77,6 @@ def axis(title: str = "", **more: object) -> Figure:
     } | more
 
 
-def ratio_axis(highest: float, ticks: Sequence[float], title: str, **more: object) -> Figure:
-    """Make a logarithmic axis of ratios to a bound, on which 1 is the bound."""
-    return axis(
-        title,
-        type="log",
-        range=[float(np.log10(FLOOR * 0.8)), float(np.log10(highest))],
-        tickvals=list(ticks),
-        ticktext=[f"{tick:g}×" for tick in ticks],
-        **more,
-    )
-
-
 def row_axis(labels: Sequence[str], most: int = LABEL_CHARACTERS, foot: float = 0.4) -> Figure:
     """Make an axis with one labelled row for each entry, the first on top."""
     return axis(
@@ -108,24 +97,27 @@ def markers(
     look: Figure = {"symbol": symbol, "size": size, "color": colour}
     if edge:
         look["line"] = {"width": edge, "color": colour}
-    return {"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": look} | {
-        "hoverinfo": "skip", "cliponaxis": False
-    } | more  # fmt: skip
+    return _scatter(x, y, more, mode="markers", marker=look, cliponaxis=False)
 
 
 def lines(x: object, y: object, colour: str = "", **more: object) -> Figure:
     """Draw a line through points; without a colour the unseen edge of a filled area."""
-    look: Figure = {"width": 1, "color": colour} if colour else {"width": 0}
-    start: Figure = {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": look}
-    return start | {"hoverinfo": "skip"} | more
+    look = {"width": 1, "color": colour} if colour else {"width": 0}
+    return _scatter(x, y, more, mode="lines", line=look)
+
+
+def _scatter(x: object, y: object, more: Mapping[str, object], **look: object) -> Figure:
+    hover = "text" if "hovertext" in more else "skip"
+    return {"type": "scatter", "x": x, "y": y, "hoverinfo": hover, **look, **more}
 
 
 def bars(
     runs: Sequence[WindowRun], values: object, yaxis: str, marker: Mapping[str, object]
 ) -> Figure:
-    """Draw a bar over each window."""
+    """Draw a bar over three quarters of each window."""
+    widths_ms = [750 * (run.end - run.start).total_seconds() for run in runs]
     return {
-        "type": "bar", "x": [middle(run) for run in runs], "y": values, "width": widths(runs, 0.75),
+        "type": "bar", "x": [middle(run) for run in runs], "y": values, "width": widths_ms,
         "yaxis": yaxis, "marker": marker, "hoverinfo": "skip",
     }  # fmt: skip
 
@@ -141,9 +133,13 @@ def rectangle(colour: str, **place: object) -> Figure:
 
 def level(value: float, *, yref: str = "y", dash: str = "dash", colour: str = GREY) -> Figure:
     """Draw a line across a panel at a value: a bound, a threshold, the reference."""
+    return straight(colour, dash=dash, xref="paper", x0=0, x1=1, yref=yref, y0=value, y1=value)
+
+
+def straight(colour: str = GREY, *, dash: str = "solid", **ends: object) -> Figure:
+    """Draw a straight line below the marks."""
     line = {"color": colour, "width": 1, "dash": dash}
-    ends: Figure = {"xref": "paper", "x0": 0, "x1": 1, "yref": yref, "y0": value, "y1": value}
-    return {"type": "line", "layer": "below", "line": line} | ends
+    return {"type": "line", "layer": "below", "line": line, **ends}
 
 
 def naive(time: datetime) -> str:
@@ -151,14 +147,9 @@ def naive(time: datetime) -> str:
     return time.replace(tzinfo=None).isoformat()
 
 
-def middle(run: WindowRun) -> str:
-    """Write the middle of a window, where its marks stand."""
-    return naive(run.start + (run.end - run.start) / 2)
-
-
-def widths(runs: Sequence[WindowRun], share: float = 1.0) -> list[float]:
-    """Return the widths of bars that fill a share of their windows, in milliseconds."""
-    return [1_000 * share * (run.end - run.start).total_seconds() for run in runs]
+def middle(span: Span) -> str:
+    """Write the middle of a window or another span, where its marks stand."""
+    return naive(span.start + (span.end - span.start) / 2)
 
 
 def date_axis(**more: object) -> Figure:
@@ -196,25 +187,22 @@ def over_windows(
     # The unseen axis over all panels on which the columns stand.
     over = axis(domain=[0.0, 1.0], range=[0, 1], anchor="x", visible=False)
     axes = {f"yaxis{key_of(at)[1:]}": one for at, one in enumerate([*panels, over])}
-    drawn = layout(
-        height_px, 66, 12, 8, 38,
-        barmode="stack",
-        bargap=0.25,
-        xaxis=_time_axis(runs, key_of(top - 1)),
-        shapes=[*shapes, *_selection(runs, selected)],
-        **axes,
-    )  # fmt: skip
-    return {"data": [*data, _columns(runs, links, stories, key_of(top))], "layout": drawn}
-
-
-def _time_axis(runs: Sequence[WindowRun], anchor: str) -> Figure:
-    """Make the time axis, with room before the first windows: one alone would fill the chart."""
-    ends: Figure = {}
-    if runs:
+    times = date_axis(anchor=key_of(top - 1))
+    if runs:  # With room before the first windows: one alone would fill the chart.
         length = runs[-1].end - runs[-1].start
         first = min(runs[0].start, runs[-1].end - FEWEST_WINDOWS * length)
-        ends = {"range": [naive(first - length / 2), naive(runs[-1].end + length / 2)]}
-    return date_axis(anchor=anchor) | ends
+        times["range"] = [naive(first - length / 2), naive(runs[-1].end + length / 2)]
+    edge = {"width": 1, "color": GREY}
+    chosen = [
+        rectangle(SPAN_GROUND, x0=naive(run.start), x1=naive(run.end), line=edge)
+        for run in runs
+        if run.stamp == selected
+    ]
+    drawn = layout(
+        height_px, 66, 12, 8, 38,
+        barmode="stack", bargap=0.25, xaxis=times, shapes=[*shapes, *chosen], **axes,
+    )  # fmt: skip
+    return {"data": [*data, _columns(runs, links, stories, key_of(top))], "layout": drawn}
 
 
 def _columns(
@@ -239,15 +227,6 @@ def _columns(
         "hovertext": [["<br>".join(story) for story in stories]],
         "hoverinfo": "text",
     }
-
-
-def _selection(runs: Sequence[WindowRun], selected: str | None) -> list[Figure]:
-    edge = {"width": 1, "color": GREY}
-    return [
-        rectangle(SPAN_GROUND, x0=naive(run.start), x1=naive(run.end), line=edge)
-        for run in runs
-        if run.stamp == selected
-    ]
 
 
 def interval(low: np.ndarray, high: np.ndarray, at: np.ndarray, colour: str) -> Figure:

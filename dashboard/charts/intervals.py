@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -48,7 +49,21 @@ def comparison_figure(comparison: Comparison) -> canvas.Figure:
             for place in np.flatnonzero(found.moved)
         ],
     )  # fmt: skip
-    return {"data": _bars_and_diamonds(reference, window, text, 100), "layout": drawn}
+    # Each in its lane of the row.
+    places = np.arange(len(found.labels), dtype=np.float64)
+    before, before_low, before_high = (100 * values for values in reference)
+    now, low, high = (100 * values for values in window)
+    bars: canvas.Figure = {
+        "type": "bar", "orientation": "h", "name": "reference", "x": before, "y": places - LANE,
+        "width": 0.36, "marker": {"color": canvas.REFERENCE, "opacity": 0.78},
+        "error_x": canvas.interval(before_low, before_high, before, canvas.GREY),
+        "hovertext": text, "hoverinfo": "text",
+    }  # fmt: skip
+    diamonds = canvas.markers(
+        now, places + LANE, "diamond", canvas.WINDOW, 8, name="window", hovertext=text,
+        error_x=canvas.interval(low, high, now, canvas.WINDOW),
+    )  # fmt: skip
+    return {"data": [bars, diamonds], "layout": drawn}
 
 
 def is_dense(comparison: Comparison) -> bool:
@@ -71,11 +86,15 @@ def density_figure(
     if is_number:
         first, second = found.shape
         low, high = wilson_of_each(second * found.window_rows, found.window_rows).T
-        ends_in_words = _border_words(found.borders)
-        labels = tuple(f"{a} to {b}" for a, b in pairwise(ends_in_words))
+        borders = _border_words(found.borders)
+        labels = tuple(f"{a} to {b}" for a, b in pairwise(borders))
+        # Some of the places where bars meet, evenly.
+        at = range(0, len(borders), max(1, (len(borders) - 1) // TICKS))
+        ticks = {"tickvals": [place - 0.5 for place in at], "ticktext": [borders[k] for k in at]}
     else:
         first, second, labels = found.reference, found.window, found.labels
         low, high = found.window_low, found.window_high
+        ticks = {"tickvals": [*range(len(labels))], "ticktext": [*map(canvas.short, labels)]}
     text = [
         f"{canvas.safe(label)}<br>{names[0]} {percent(then)}<br>"
         f"{names[1]} {percent(now)} ({percent(a)}–{percent(b)})"
@@ -93,14 +112,13 @@ def density_figure(
     spans = canvas.markers(
         np.arange(len(labels)), 100 * second, "circle", canvas.WINDOW, 3, hovertext=text,
         error_y=canvas.interval(100 * low, 100 * high, 100 * second, canvas.WINDOW),
-        hoverinfo="text", name=f"{names[1]}, 95%",
+        name=f"{names[1]}, 95%",
     )  # fmt: skip
     drawn = canvas.layout(
         240, 52, 12, 8, 40,
         xaxis=canvas.axis(
             "the outermost bars hold all beyond" if is_number else "", showgrid=False,
-            automargin=True, range=[-0.5, len(labels) - 0.5], tickmode="array",
-            **_border_ticks(found.borders) if is_number else _label_ticks(labels),
+            automargin=True, range=[-0.5, len(labels) - 0.5], tickmode="array", **ticks,
         ),
         yaxis=canvas.axis("share of rows", ticksuffix="%", rangemode="tozero", nticks=5),
         shapes=[
@@ -109,17 +127,6 @@ def density_figure(
         ],
     )  # fmt: skip
     return {"data": [*areas, spans], "layout": drawn}
-
-
-def _label_ticks(labels: Sequence[str]) -> canvas.Figure:
-    return {"tickvals": [*range(len(labels))], "ticktext": [*map(canvas.short, labels)]}
-
-
-def _border_ticks(borders: np.ndarray) -> canvas.Figure:
-    """Label some of the places where bars meet, evenly."""
-    at = range(0, len(borders), max(1, (len(borders) - 1) // TICKS))
-    words = _border_words(borders)
-    return {"tickvals": [place - 0.5 for place in at], "ticktext": [words[place] for place in at]}
 
 
 def _border_words(borders: np.ndarray) -> list[str]:
@@ -134,56 +141,21 @@ def forest_figure(
 ) -> canvas.Figure:
     """Draw one row for each metric: value with interval, the reference's, and what is allowed."""
     ends = _forest_ends(rows, neutral)
-    line = {"color": canvas.GREY, "width": 1}
-    middle: canvas.Figure = {"type": "line", "layer": "below", "line": line}
     drawn = canvas.layout(
         44 + 34 * len(rows), 8, 14, 6, 30,
         xaxis=canvas.axis(range=ends, nticks=7),
         yaxis=canvas.row_axis(labels, 34, foot=0.5),
         shapes=[
-            middle | {"x0": neutral, "x1": neutral, "yref": "paper", "y0": 0, "y1": 1},
+            canvas.straight(x0=neutral, x1=neutral, yref="paper", y0=0, y1=1),
             *(_allowed(row, at, ends) for at, row in enumerate(rows) if row.bound is not None),
         ],
     )  # fmt: skip
-    numbered = list(enumerate(rows))
-    known = [one for one in numbered if canvas.finite(one[1].reference) is not None]
-    sides = [
-        _side(known, "reference", ends),
-        _side([one for one in numbered if not one[1].violated], "window", ends),
-        _side([one for one in numbered if one[1].violated], "violation", ends),
-    ]
-    return {"data": sides, "layout": drawn}
-
-
-def _bars_and_diamonds(
-    reference: Iterable[np.ndarray], window: Iterable[np.ndarray], text: Sequence[str],
-    scale: float = 1,
-) -> list[canvas.Figure]:  # fmt: skip
-    """Draw the reference as bars and the window as diamonds, each in its lane of the row.
-
-    Each side is its values with the lower and upper ends of their intervals.
-    """
-    before, before_low, before_high = (scale * values for values in reference)
-    now, low, high = (scale * values for values in window)
-    places = np.arange(len(before), dtype=np.float64)
-    bars: canvas.Figure = {
-        "type": "bar",
-        "orientation": "h",
-        "name": "reference",
-        "x": before,
-        "y": places - LANE,
-        "width": 0.36,
-        "marker": {"color": canvas.REFERENCE, "opacity": 0.78},
-        "error_x": canvas.interval(before_low, before_high, before, canvas.GREY),
-        "hovertext": text,
-        "hoverinfo": "text",
-    }
-    diamonds = canvas.markers(
-        now, places + LANE, "diamond", canvas.WINDOW, 8,
-        name="window", error_x=canvas.interval(low, high, now, canvas.WINDOW),
-        hovertext=text, hoverinfo="text",
-    )  # fmt: skip
-    return [bars, diamonds]
+    groups: dict[str, list[tuple[int, MetricResult]]] = {name: [] for name in _SIDES}
+    for at, row in enumerate(rows):
+        if canvas.finite(row.reference) is not None:
+            groups["reference"].append((at, row))
+        groups["violation" if row.violated else "window"].append((at, row))
+    return {"data": [_side(side, name, ends) for name, side in groups.items()], "layout": drawn}
 
 
 def _forest_ends(rows: Sequence[MetricResult], neutral: float) -> list[float]:
@@ -229,24 +201,21 @@ def _side(
     return canvas.markers(
         at, [place + lane for place, _ in rows], symbol, colour, size, edge=edge,
         name=name, error_x=canvas.interval(low, high, at, colour),
-        hovertext=[_story(row, row.key) for row in shown], hoverinfo="text",
+        hovertext=[_story(row) for row in shown],
     )  # fmt: skip
 
 
-def _story(row: MetricResult, name: str) -> str:
+def _story(row: MetricResult) -> str:
     ends = f" ({number(row.low)} to {number(row.high)})" if row.low is not None else ""
-    reference = number(row.reference)
-    return (
-        f"<b>{canvas.safe(name)}</b><br>reference {reference}<br>window {number(row.value)}{ends}"
-    )
+    sides = f"reference {number(row.reference)}<br>window {number(row.value)}{ends}"
+    return f"<b>{canvas.safe(row.key)}</b><br>{sides}"
 
 
 def _array(rows: Sequence[MetricResult], name: str, otherwise: np.ndarray) -> np.ndarray:
     """Collect one field as an array; where it is missing or infinite, the other value stands."""
-    values = [canvas.finite(getattr(row, name)) for row in rows]
-    return np.array(
-        [rest if value is None else value for value, rest in zip(values, otherwise, strict=True)]
-    )
+    values = (canvas.finite(getattr(row, name)) for row in rows)
+    known = [math.nan if value is None else value for value in values]
+    return np.where(np.isnan(known), otherwise, known)
 
 
 def _known(rows: Sequence[MetricResult], *names: str) -> list[float]:

@@ -23,19 +23,17 @@ NAMED_RANKS = 20
 def curve_figure(
     sides: Sequence[tuple[str, np.ndarray, np.ndarray]],
     titles: tuple[str, str],
-    chosen: tuple[float, float] | None,
+    chosen: tuple[float, float],
     *,
     has_diagonal: bool = False,
 ) -> canvas.Figure:
     """Draw a curve for each side, "reference" or "window", in the unit square, and one point."""
-    colours = {"reference": (canvas.REFERENCE, "dash"), "window": (canvas.WINDOW, "solid")}
-    data = []
-    for name, x, y in sides:
-        colour, dash = colours[name]
-        line = {"color": colour, "width": 2, "dash": dash}
-        data.append(canvas.lines(x, y, name=name, line=line))
-    if chosen is not None:
-        data.append(canvas.markers([chosen[0]], [chosen[1]], "circle", canvas.WINDOW, 11))
+    looks = {
+        "reference": {"color": canvas.REFERENCE, "width": 2, "dash": "dash"},
+        "window": {"color": canvas.WINDOW, "width": 2, "dash": "solid"},
+    }
+    data = [canvas.lines(x, y, name=name, line=looks[name]) for name, x, y in sides]
+    data.append(canvas.markers([chosen[0]], [chosen[1]], "circle", canvas.WINDOW, 11))
     return {"data": data, "layout": _square(titles, has_diagonal=has_diagonal)}
 
 
@@ -52,7 +50,7 @@ def calibration_figure(bins: Sequence[Bin]) -> canvas.Figure:
     ]
     points = canvas.markers(
         x, y, "diamond", canvas.WINDOW, 8,
-        error_y=canvas.interval(low, high, y, canvas.WINDOW), hovertext=text, hoverinfo="text",
+        error_y=canvas.interval(low, high, y, canvas.WINDOW), hovertext=text,
     )  # fmt: skip
     layout = _square(("predicted probability", "share of positives"), has_diagonal=True)
     most = min(1.0, 1.1 * float(max([0.1, *x, *high])))
@@ -61,14 +59,12 @@ def calibration_figure(bins: Sequence[Bin]) -> canvas.Figure:
 
 
 def _square(titles: tuple[str, str], *, has_diagonal: bool) -> canvas.Figure:
-    line = {"color": canvas.GREY, "width": 1, "dash": "dot"}
-    diagonal: canvas.Figure = {"type": "line", "layer": "below", "line": line}
-    ends: canvas.Figure = {"x0": 0, "y0": 0, "x1": 1, "y1": 1}
+    diagonal = canvas.straight(dash="dot", x0=0, y0=0, x1=1, y1=1)
     return canvas.layout(
         SQUARE_PX, 52, 12, 8, 42,
         xaxis=canvas.axis(titles[0], range=[0, 1], nticks=5),
         yaxis=canvas.axis(titles[1], range=[0, 1.02], nticks=5),
-        shapes=[diagonal | ends] if has_diagonal else [],
+        shapes=[diagonal] if has_diagonal else [],
     )  # fmt: skip
 
 
@@ -88,25 +84,23 @@ def estimates_figure(
             f"<b>{span(run)}</b><br>{name} {number(value)} ({number(a)} to {number(b)})"
             for run, value, a, b in zip(runs, history.value, low, high, strict=True)
         ]
-        marks = canvas.markers(
-            times, history.value, symbol, colour, 7, edge=1.5, hovertext=text, hoverinfo="text"
-        )
+        marks = canvas.markers(times, history.value, symbol, colour, 7, edge=1.5, hovertext=text)
         data += [
             canvas.lines(times, low, connectgaps=False),
             canvas.lines(times, high, connectgaps=False, fill="tonexty", fillcolor=ground),
             canvas.lines(times, history.value, colour),
             *([marks] if len(runs) <= canvas.MANY_WINDOWS else []),
         ]
-    axes = {"xaxis": canvas.date_axis(), "yaxis": canvas.axis(nticks=6)}
-    layout = canvas.layout(240, 58, 12, 8, 38, **axes)
-    return {"data": data, "layout": layout}
+    times_axis, values = canvas.date_axis(), canvas.axis(nticks=6)
+    return {
+        "data": data,
+        "layout": canvas.layout(240, 58, 12, 8, 38, xaxis=times_axis, yaxis=values),
+    }
 
 
 def coverage_figure(ages: np.ndarray, shares: np.ndarray, texts: Sequence[str]) -> canvas.Figure:
     """Draw the share of rows with a label by the age of their window, in days."""
-    points = canvas.markers(
-        ages, 100 * shares, "circle", canvas.GREY, 8, hovertext=texts, hoverinfo="text"
-    )
+    points = canvas.markers(ages, 100 * shares, "circle", canvas.GREY, 8, hovertext=texts)
     layout = canvas.layout(
         240, 58, 12, 8, 42,
         xaxis=canvas.axis("days since the window's end", rangemode="tozero", nticks=8),
@@ -130,7 +124,7 @@ def slope_figure(moves: Sequence[tuple[str, int, int]], far: int) -> canvas.Figu
         data.append(
             canvas.lines(
                 [0, 1], [before, now], mode="lines+markers", line=line, cliponaxis=False,
-                marker={"size": 8, "color": colour}, hovertext=text, hoverinfo="text",
+                marker={"size": 8, "color": colour}, hovertext=text,
             )
         )  # fmt: skip
     sides = []

@@ -1,17 +1,45 @@
-"""The figure of all windows of a monitor of data quality: drift and violations; pure."""
+"""Figures of all windows: a monitor's with their drift, an endpoint's monitors, its columns; pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.views import WindowRun
-from driftline.dashboard.words import count, number, plural, span
+from driftline.dashboard.queries.fleet import DriftMap
+from driftline.dashboard.queries.views import MonitorLine, WindowRun
+from driftline.dashboard.words import STATES, count, number, plural, span, window_tone
 
 TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+GROUPS = (
+    ("ok", "keeps all constraints", "circle-open", canvas.GREY, 6),
+    ("soft", "violations", "diamond", canvas.SOFT, 8),
+    ("alarm", "violations that season cannot explain", "triangle-up", canvas.HARD, 9),
+)
+"""Of the windows of a timeline, by how they stand: name, symbol, colour and size."""
+
+ROW_PX = 34
+
+LOOKS = {
+    "alarm": ("triangle-up", canvas.HARD, 10),
+    "soft": ("diamond", canvas.SOFT, 9),
+    "ok": ("circle-open", canvas.GREY, 7),
+    "none": ("x-thin", canvas.GREY, 7),
+}
+"""Symbol, colour and size of a window by how it stands."""
+
+MAP_ROW_PX = 18
+BOUND = 1.0
+MOST = 2.0
+"""Ratios above are drawn as this: twice the bound. The colours do not follow the data, so that a
+quiet month does not look alarming."""
+
+COLOURS = [[0.0, "#e4edf5"], [0.499, "#4f93c4"], [0.5, "#f0b489"], [1.0, "#b84a00"]]
+"""Blue below the bound, vermilion from it on: Okabe and Ito's, in steps of lightness."""
 
 
 def timeline_figure(
@@ -22,43 +50,30 @@ def timeline_figure(
     The upper panel has a logarithmic axis, on which 1 is the bound. ``keep`` is the feature to keep
     in the addresses of the windows.
     """
-    ratios = [run.ratio for run in runs if run.ratio is not None]
-    broken = [run for run in runs if run.state == "violations" and run.ratio is not None]
-    kept = [run for run in runs if run.state == "ok" and run.ratio is not None]
+    measured = [run for run in runs if run.ratio is not None]
     points = [
-        _points(kept, "keeps all constraints", "circle-open", canvas.GREY, 6),
-        _points(
-            [run for run in broken if not run.hard_count], "violations", "diamond", canvas.SOFT, 8
-        ),
-        _points(
-            [run for run in broken if run.hard_count],
-            "violations that season cannot explain", "triangle-up", canvas.HARD, 9,
-        ),
-    ]  # fmt: skip
-    failed = [run for run in runs if run.state == "failed"]
-    at = [canvas.middle(run) for run in failed]
-    crosses = canvas.markers(
-        at, [canvas.FLOOR] * len(failed), "x-thin", canvas.GREY, 8, edge=2, name="failed"
-    )
+        _points([run for run in measured if _look(run) == look], name, symbol, colour, size)
+        for look, name, symbol, colour, size in GROUPS
+    ]
+    failed = [canvas.middle(run) for run in runs if run.state == "failed"]
+    floor = [canvas.FLOOR] * len(failed)
+    crosses = canvas.markers(failed, floor, "x-thin", canvas.GREY, 8, edge=2, name="failed")
     bars = [
         _bars(runs, [run.hard_count for run in runs], canvas.HARD),
         _bars(runs, [run.violation_count - run.hard_count for run in runs], canvas.SOFT),
     ]
     most = max([2.0, *(run.violation_count * 1.1 for run in runs)])
-    highest = max([2.0, *(ratio * 1.6 for ratio in ratios)])
-    return canvas.over_windows(
-        250,
-        runs,
-        selected,
-        [
-            canvas.ratio_axis(highest, TICKS, "drift ÷ bound", domain=[0.36, 1.0]),
-            canvas.axis("violations", domain=[0.0, 0.26], range=[0, most], nticks=3),
-        ],
-        [*points, crosses, *bars],
-        [monitor_link(monitor, window=run.stamp, keep=keep) for run in runs],
-        [_story(run) for run in runs],
-        [canvas.level(1)],
-    )
+    highest = max([2.0, *((run.ratio or 0.0) * 1.6 for run in measured)])
+    upper = canvas.axis(
+        "drift ÷ bound", domain=[0.36, 1.0], type="log",
+        range=[float(np.log10(canvas.FLOOR * 0.8)), float(np.log10(highest))],
+        tickvals=list(TICKS), ticktext=[f"{tick:g}×" for tick in TICKS],
+    )  # fmt: skip
+    lower = canvas.axis("violations", domain=[0.0, 0.26], range=[0, most], nticks=3)
+    links = [monitor_link(monitor, window=run.stamp, keep=keep) for run in runs]
+    data, stories = [*points, crosses, *bars], [_story(run) for run in runs]
+    level = canvas.level(1)
+    return canvas.over_windows(250, runs, selected, [upper, lower], data, links, stories, [level])
 
 
 def _points(
@@ -91,3 +106,85 @@ def _story(run: WindowRun) -> list[str]:
     if run.cause:
         story.append(canvas.short(run.cause, 80))
     return story
+
+
+def health_figure(lines: Sequence[MonitorLine]) -> canvas.Figure:
+    """Draw each window of each monitor as a mark, a row a monitor; baselines' changes as ticks."""
+    traces: list[canvas.Figure] = []
+    shapes: list[canvas.Figure] = []
+    for row, line in enumerate(lines):
+        for look, (symbol, colour, size) in LOOKS.items():
+            runs = [run for run in line.runs if _look(run) == look]
+            traces.append(
+                canvas.markers(
+                    [canvas.middle(run) for run in runs], [row] * len(runs), symbol, colour, size,
+                    edge=1.5,
+                    customdata=[monitor_link(line.name, window=run.stamp) for run in runs],
+                    hovertext=[_health_story(line, run) for run in runs],
+                )
+            )  # fmt: skip
+        for before, after in pairwise(run for run in line.runs if run.baseline_version):
+            if before.baseline_version != after.baseline_version:
+                at, line_look = canvas.naive(after.start), {"color": canvas.REFERENCE, "width": 2}
+                ends = {"x0": at, "x1": at, "y0": row - 0.4, "y1": row + 0.4}
+                shapes.append({"type": "line", "line": line_look, **ends})
+    rows = canvas.row_axis([line.name for line in lines], foot=0.5)
+    height, times = 60 + ROW_PX * max(2, len(lines)), canvas.date_axis()
+    drawn = canvas.layout(height, 40, 12, 8, 38, shapes=shapes, xaxis=times, yaxis=rows)
+    return {"data": traces, "layout": drawn}
+
+
+def _look(run: WindowRun) -> str:
+    """Return how a window stands: a key of `LOOKS`."""
+    tone = window_tone(run.state, run.hard_count)
+    return tone if tone in LOOKS else "none"
+
+
+def _health_story(line: MonitorLine, run: WindowRun) -> str:
+    words = [f"<b>{canvas.safe(line.name)}</b>", span(run), STATES[run.state][1]]
+    if run.violation_count:
+        words.append(plural(run.violation_count, "violation"))
+    if run.cause or run.failure:
+        words.append(canvas.short(run.failure or run.cause or "", 80))
+    return "<br>".join(words)
+
+
+def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
+    """Draw drift over bound by column and window; what was not judged is left grey, never 0."""
+    stamps = [window.stamp for window in drift.windows]
+    links = [
+        [monitor_link(monitor, window=stamp, feature=feature) for stamp in stamps]
+        for feature in drift.features
+    ]
+    stories = [
+        [
+            f"<b>{canvas.safe(feature)}</b><br>{span(window)}<br>"
+            + ("not judged" if np.isnan(ratio) else f"{number(float(ratio))} × its bound")
+            for window, ratio in zip(drift.windows, row, strict=True)
+        ]
+        for feature, row in zip(drift.features, drift.ratios, strict=True)
+    ]
+    trace: canvas.Figure = {
+        "type": "heatmap",
+        "x": [canvas.middle(window) for window in drift.windows],
+        "y": np.arange(len(drift.features), dtype=np.float64),
+        "z": np.minimum(drift.ratios, MOST).astype(np.float32),
+        "zmin": 0.0,
+        "zmax": MOST,
+        "colorscale": COLOURS,
+        "xgap": 1,
+        "ygap": 1,
+        "customdata": links,
+        "hovertext": stories,
+        "hoverinfo": "text",
+        "hoverongaps": True,
+        "colorbar": {
+            "orientation": "h", "y": 1.0, "yanchor": "bottom", "thickness": 8, "len": 150,
+            "lenmode": "pixels", "x": 1.0, "xanchor": "right", "tickvals": [0, BOUND, MOST],
+            "ticktext": ["0", "bound", "2×"], "outlinewidth": 0,
+        },
+    }  # fmt: skip
+    times, rows = canvas.date_axis(tickangle=0, nticks=4), canvas.row_axis(drift.features, foot=0.5)
+    height, ground = 90 + MAP_ROW_PX * max(4, len(drift.features)), canvas.FAINT
+    drawn = canvas.layout(height, 40, 12, 44, 38, plot_bgcolor=ground, xaxis=times, yaxis=rows)
+    return {"data": [trace], "layout": drawn}

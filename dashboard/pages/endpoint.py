@@ -11,8 +11,7 @@ import yaml
 from dash import html
 
 from driftline.dashboard.address import column_link, endpoint_link, monitor_link
-from driftline.dashboard.charts.drift_map import map_figure
-from driftline.dashboard.charts.health import health_figure
+from driftline.dashboard.charts.timeline import health_figure, map_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.audit import entry_panel

@@ -20,7 +20,7 @@ from driftline.dashboard.address import parse
 from driftline.dashboard.charts.canvas import Figure
 from driftline.dashboard.queries.alarm_views import AlarmLine
 from driftline.dashboard.queries.reach import refused_page
-from driftline.dashboard.queries.views import MonitorLine, WindowRun
+from driftline.dashboard.queries.views import MonitorLine
 from driftline.dashboard.words import (
     STATES,
     age,
@@ -30,6 +30,7 @@ from driftline.dashboard.words import (
     plural,
     sentence,
     title_of,
+    window_tone,
 )
 from driftline.monitors.results.metric import MetricResult
 
@@ -446,7 +447,11 @@ def strip(monitor: MonitorLine) -> html.Span:
     runs = monitor.runs[-STRIP_WINDOWS:]
     tones = Counter(STATES[run.state][1] for run in runs)
     words = ", ".join(f"{plural(many, 'window')} {word}" for word, many in tones.most_common())
-    return _picture([_mark(run) for run in runs], words or "no window yet")
+    marks = []
+    for run in runs:
+        tone = window_tone(run.state, run.hard_count)
+        marks.append((tone, HEIGHTS.get(tone, 34)))
+    return _picture(marks, words or "no window yet")
 
 
 def bars(
@@ -455,13 +460,6 @@ def bars(
     """Draw shares of the greatest as small bars, the first on the left, in one element."""
     marks = [(tone, round(100 * min(1.0, share))) for share in shares[-STRIP_WINDOWS:]]
     return _picture(marks, words, max(slots, len(marks)))
-
-
-def _mark(run: WindowRun) -> tuple[str, int]:
-    tone = STATES[run.state][2]
-    if run.state == "violations" and run.hard_count == 0:
-        tone = "soft"
-    return tone, HEIGHTS.get(tone, 34)
 
 
 def _picture(marks: Sequence[tuple[str, int]], words: str, slots: int = STRIP_WINDOWS) -> html.Span:
