@@ -43,20 +43,16 @@ from driftline.dashboard.guard import Guard
 from driftline.dashboard.login import PUBLIC, Login, refusal_page, to_login
 from driftline.dashboard.pages import (
     alarm,
-    alarms,
-    audit,
+    alerts,
     baseline,
     endpoint,
     explained,
-    incidents,
     jobs,
     measured,
-    messages,
     monitor,
     overview,
     search,
     setup,
-    silences,
 )
 from driftline.dashboard.pages.parts import (
     PLACE_ROLES,
@@ -264,25 +260,23 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
         read_compared(stores, at.monitor, at.first, at.second, at.feature)
     ),
     "search": lambda stores, at: search.page(read_search(stores, at.text)),
-    "alarms": lambda stores, at: alarms.page(
+    "alarms": lambda stores, at: alerts.alarms_page(
         stores.alarms(at.state, at.text, at.severity, at.number)
     ),
     "alarm": _alarm,
-    "incidents": lambda stores, _: incidents.page(stores.notifications.incidents()),
-    "incident": lambda stores, at: incidents.incident_page(
-        stores.notifications.incident(at.incident)
-    ),
-    "messages": lambda stores, at: messages.page(
+    "incidents": lambda stores, _: alerts.incidents_page(stores.notifications.incidents()),
+    "incident": lambda stores, at: alerts.incident_page(stores.notifications.incident(at.incident)),
+    "messages": lambda stores, at: alerts.messages_page(
         stores.notifications.messages(at.status, at.channel)
     ),
-    "silences": lambda stores, _: silences.page(stores.notifications.silences()),
+    "silences": lambda stores, _: alerts.silences_page(stores.notifications.silences()),
     "jobs": _jobs,
     "job": lambda stores, at: jobs.job_page(read_job(stores.engine, stores.now(), at.job)),
     "setup": lambda stores, at: setup.page(read_setup(stores, at.tab, at.text, at.number)),
     "baseline": lambda stores, at: baseline.page(
         read_baseline(stores.engine, stores.storage, stores.now(), at)
     ),
-    "audit": lambda stores, at: audit.page(read_audit(stores.engine, stores.now(), at)),
+    "audit": lambda stores, at: setup.audit_page(read_audit(stores.engine, stores.now(), at)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Figures of all windows: a monitor's with their drift, an endpoint's monitors, its columns; pure."""
+"""Figures of all windows: of a monitor, of an endpoint's monitors, of its columns; pure."""
 
 from __future__ import annotations
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dash import html
 
 from driftline.alerts.evaluation.cause import Cause
 from driftline.alerts.evaluation.diagnosis import Finding
 from driftline.alerts.evaluation.explain import NotifiedAction
+from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import alarm_link, incident_link, list_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
-from driftline.dashboard.pages.messages import message_table
 from driftline.dashboard.queries.alarm_views import AlarmChange, AlarmLine, ChannelLine, StoryView
 from driftline.dashboard.queries.reach import UNTOLD, is_limited
 from driftline.dashboard.words import (
@@ -22,6 +22,7 @@ from driftline.dashboard.words import (
     duration,
     moment,
     number,
+    plural,
     sentence,
     short_reason,
 )
@@ -31,6 +32,12 @@ LENGTH_WORDS = {
 }  # fmt: skip
 
 OTHERS_SHOWN = 20
+
+AGAIN = ("dead", "superseded", "muted", "grouped")
+"""Statuses of messages that can be sent again: not sent, and not about to be."""
+
+LONGEST = timedelta(days=7)
+"""A message that takes longer from its change to its end was not waiting for its receiver."""
 
 
 def verdict(view: StoryView) -> str:
@@ -126,6 +133,65 @@ def messages(view: StoryView) -> html.Section:
     body = message_table(view.messages, view.now, title, of_one=True, kind="cards tall sent")
     note = html.Span(f"✕ {dead} failed", className="alarm-text") if dead else ""
     return ui.panel(title, [body], note=note)
+
+
+def message_table(
+    messages: Sequence[Delivery],
+    now: datetime,
+    label: str,
+    *,
+    of_one: bool = False,
+    kind: str = "cards sent",
+) -> html.Div:
+    """List messages: what each said, to whom, how it fares, and a way to send it again.
+
+    ``of_one``: all are of one alarm, which need not be named.
+    """
+
+    def alarm(one: Delivery) -> ui.Cell:
+        link = html.A(one.alarm_name, href=alarm_link(one.alarm_name), className="strong")
+        return ui.stack(*([] if of_one else [link]), ui.state_chip(one.state, small=True))
+
+    return ui.table(
+        messages,
+        {
+            "When": lambda one: ui.when(one.created_at, now),
+            "State" if of_one else "Alarm": alarm,
+            "To": lambda one: html.A(one.channel, href=list_link("messages", channel=one.channel)),
+            "Result": lambda one: _delivery(one, now),
+        },
+        label=label,
+        kind=kind,
+        tone=lambda one: "dead" if one.status == "dead" else "",
+    )
+
+
+def _delivery(one: Delivery, now: datetime) -> ui.Cell:
+    """Show how a message fares and why; one that nobody will get stands out."""
+    tries = [plural(one.attempts, "attempt")] if one.attempts else []
+    if one.last_status:
+        tries.append(f"HTTP {one.last_status}")
+    if one.last_error and one.last_error != f"answered {one.last_status}":
+        tries.append(one.last_error)
+    # A replayed year is sent by today's clock: what took longer than any wait says nothing.
+    if one.finished_at and one.finished_at - one.created_at < LONGEST:
+        tries.append(f"after {duration(one.finished_at - one.created_at)}")
+    elif one.status == "pending" and one.attempts and not one.finished_at:
+        wait = one.next_attempt_at - now
+        due = f"in {duration(wait)}" if wait > timedelta() else "is due"
+        tries.append(f"next attempt {due}")
+    if one.reason and one.status != "delivered":
+        tries.append(one.reason)
+    look = "alarm-text" if one.status == "dead" else ""
+    about = f"{one.alarm_name} to {one.channel}"
+    again = act_button("redeliver", "Send again", {"id": one.id}, about=about)
+    return html.Div(
+        [
+            html.Span(delivery_words(one.status), className=look),
+            ui.faint(", ".join(tries), line=True),
+            *([again] if one.status in AGAIN else []),
+        ]
+    )
 
 
 def alarm_links(alarms: Sequence[AlarmLine]) -> html.Div:

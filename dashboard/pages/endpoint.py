@@ -14,9 +14,9 @@ from driftline.dashboard.address import column_link, endpoint_link, monitor_link
 from driftline.dashboard.charts.timeline import health_figure, map_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
-from driftline.dashboard.pages.audit import entry_panel
 from driftline.dashboard.pages.measured import kind_panels
 from driftline.dashboard.pages.overview import firing_list, word_of_monitors
+from driftline.dashboard.pages.setup import entry_panel
 from driftline.dashboard.pages.traffic import traffic_panels
 from driftline.dashboard.queries.fleet import TAB_KINDS, DriftMap, EndpointView
 from driftline.dashboard.queries.views import MonitorLine, WindowRun

@@ -1,4 +1,4 @@
-"""The pages of the set-up: baselines, channels, settings as they are in force, and tokens."""
+"""The pages of the set-up: baselines, channels, settings in force, tokens, and the audit log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from functools import partial
 
 from dash import html
 
+from driftline.access.audit import AuditEntry
+from driftline.access.changes import changed_fields
 from driftline.access.tokens import Token, is_valid
 from driftline.alerts.notify.channels import ChannelStatus
 from driftline.dashboard.address import baseline_link, list_link, monitor_link
@@ -14,6 +16,8 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import channel_health
 from driftline.dashboard.pages.forms import act_button
 from driftline.dashboard.queries.alarm_views import ChannelLine
+from driftline.dashboard.queries.audit import SHOWN as ENTRIES_SHOWN
+from driftline.dashboard.queries.audit import AuditView
 from driftline.dashboard.queries.setup import SIZE, BaselineLine, SetupView
 from driftline.dashboard.words import count, plural
 
@@ -157,3 +161,47 @@ def _tokens(view: SetupView) -> tuple[str, list[ui.Cell]]:
     )
     several = plural(len(view.tokens), "token")
     return f"{len(valid)} of {several} valid" if view.tokens else "no token", [listed]
+
+
+def audit_page(view: AuditView) -> html.Div:
+    """Lay out the newest entries, with what they are narrowed to and the way back to all."""
+    narrowed = ", ".join(one for one in (view.subject, view.target, view.day) if one)
+    listed = {"": "All"} | ({narrowed: narrowed} if narrowed else {})
+    ways = ui.choices("Entries", listed, narrowed, lambda one: "" if one else list_link("audit"))
+    under = (
+        f"the newest {ENTRIES_SHOWN}"
+        if len(view.entries) == ENTRIES_SHOWN
+        else f"{len(view.entries)} entries"
+    )
+    return ui.place_page("Setup", "Audit", under, entry_panel(view), beside=[ways])
+
+
+def entry_panel(
+    view: AuditView, title: str = "Who changed what, read rows or was refused"
+) -> html.Section:
+    """List entries, the newest first; each name and day leads to what is about it."""
+    return ui.list_panel(
+        title,
+        view.entries,
+        {
+            "When": lambda one: html.A(
+                ui.when(one.at, view.now), href=list_link("audit", day=f"{one.at:%Y-%m-%d}")
+            ),
+            "Who": _who,
+            "What": _what,
+            "Status": lambda one: str(one.status) if one.status else "done",
+        },
+        "Nothing is noted of this.",
+        label="Entries, the newest first",
+    )
+
+
+def _who(entry: AuditEntry) -> ui.Cell:
+    link = html.A(entry.subject, href=list_link("audit", subject=entry.subject))
+    return html.Div([link, ui.faint(f"by {entry.via}", line=True)])
+
+
+def _what(entry: AuditEntry) -> ui.Cell:
+    lines = [ui.faint(text, line=True) for text in changed_fields(entry.before, entry.after)]
+    target = html.A(entry.target, href=list_link("audit", target=entry.target))
+    return html.Div([html.Span([f"{entry.action} ", target]), *lines])

@@ -19,8 +19,7 @@ from driftline.alerts.notify.notification_maintenance import forget
 from driftline.alerts.tables import outbox
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
-from driftline.dashboard.pages import alarm_panels
-from driftline.dashboard.pages import alarms as alarms_page
+from driftline.dashboard.pages import alarm_panels, alerts
 from driftline.dashboard.queries.alarms import alarms_view
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import (
@@ -85,20 +84,20 @@ def test_pages_of_the_list_hold_each_alarm_once(stores, measured):
     assert [[line.name for line in page.shown] for page in pages] == [
         [SLASH, DOTS, HOSTILE], [SILENT], [SILENT],
     ]  # fmt: skip
-    text = str(alarms_page.page(pages[1]))
+    text = str(alerts.alarms_page(pages[1]))
     assert "4–4 of 4" in text
     assert "href='/alarms'" in text
 
 
 def test_a_filter_without_a_match_offers_the_way_back(stores):
-    page = str(alarms_page.page(stores.alarms(None, "no such thing")))
+    page = str(alerts.alarms_page(stores.alarms(None, "no such thing")))
 
     assert "No alarm matches this filter." in page
     assert "Show all alarms" in page
 
 
 def test_without_alarms_the_page_says_how_one_is_made(stores):
-    page = str(alarms_page.page(replace(stores.alarms(), shown=(), counts=Counter())))
+    page = str(alerts.alarms_page(replace(stores.alarms(), shown=(), counts=Counter())))
 
     assert "driftline apply -f alarms.yaml" in page
 

@@ -20,7 +20,7 @@ from driftline.dashboard.address import parse
 from driftline.dashboard.app import render
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
-from driftline.dashboard.pages import alarms as alarms_page
+from driftline.dashboard.pages import alerts
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from tests.dashboard.policed_seed import (
@@ -55,7 +55,7 @@ def test_list_says_what_keeps_alarms_quiet(stores):
     assert quiet[BROKEN] == ("waits for maintenance until 15 Jan 2026 06:02",)
     assert quiet[DRIFTS[0]] == ("silenced by roll-out until 1 Jan 2099 00:00",)
     assert quiet[LATENCY] == ()
-    assert "◌ silenced by roll-out" in texts(alarms_page.page(stores.alarms()))
+    assert "◌ silenced by roll-out" in texts(alerts.alarms_page(stores.alarms()))
 
 
 def test_list_is_narrowed_by_severity(stores):

@@ -1,0 +1,325 @@
+"""The pages of alerts: alarms, incidents, notifications and silences, each as a list."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from dash import html
+
+from driftline.alerts.notify.incidents import Incident
+from driftline.alerts.notify.silences import SilenceRecord
+from driftline.dashboard.address import alarm_link, incident_link, list_link, monitor_link
+from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages.alarm_panels import about_words, message_table, silence_form
+from driftline.dashboard.pages.forms import act_button
+from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
+from driftline.dashboard.queries.notifications import (
+    IncidentsView,
+    IncidentView,
+    MessagesView,
+    SilencesView,
+)
+from driftline.dashboard.words import STATES, delivery_words, duration, mid_sentence, moment, plural
+
+SEVERITIES = {None: "any severity", "page": "pages", "ticket": "tickets", "digest": "digest"}
+
+ALARMS_SHOWN = 5
+SILENCED_MAX = 100
+
+NO_NOTIFICATION = (
+    "No notification has been sent yet. An alarm sends one to the channels in its actions when its "
+    "state changes."
+)
+
+ORDER = ("dead", "pending", "delivering", "waiting", "muted", "grouped", "superseded")
+
+SILENCES_SHOWN = 200
+STATUS = {
+    "ACTIVE": ("◌ active", "alarm"),
+    "SCHEDULED": ("– scheduled", "none"),
+    "EXPIRED": ("✓ expired", "none"),
+}
+
+Entry = tuple[SilenceRecord, str, int]
+"""A silence, its status, and how many messages it suppresses."""
+
+
+def alarms_page(view: AlarmsView) -> html.Div:
+    """Lay out the list, worst first, with the ways to narrow it."""
+    firing = view.counts["ALARM"]
+    under = " · ".join(
+        [plural(view.counts.total(), "alarm"), f"{firing:,} firing" if firing else "none is firing"]
+    )
+    return ui.place_page("Alerts", "Alarms", under, _alarm_filters(view), _alarms(view))
+
+
+def _alarm_filters(view: AlarmsView) -> html.Div:
+    states: dict[str | None, str] = {None: f"all {view.counts.total():,}"}
+    for state in ("ALARM", "INSUFFICIENT_DATA", "OK"):
+        sign, word, _ = STATES[state]
+        states[state] = f"{sign} {mid_sentence(word)} {view.counts[state]:,}"
+    here = _alarms_here(view)
+    return ui.filters(
+        ui.choices("State of the alarms", states, view.state, lambda one: here(state=one)),
+        ui.choices(
+            "Severity of the alarms", SEVERITIES, view.severity, lambda one: here(severity=one)
+        ),
+        ui.filter_box(view.text, "Filter by name, metric or monitor"),
+    )
+
+
+def _alarms_here(view: AlarmsView) -> partial[str]:
+    return partial(list_link, "alarms", state=view.state, text=view.text, severity=view.severity)
+
+
+def _alarms(view: AlarmsView) -> html.Section:
+    clear = html.P(html.A("Show all alarms", href=list_link("alarms"), className="button"))
+    why = [ui.empty("No alarm matches this filter."), clear] if view.counts else [ui.no_alarms()]
+    return ui.list_panel(
+        f"{view.total:,} of them"
+        if view.shown and view.total < view.counts.total()
+        else "All alarms",
+        view.shown,
+        {
+            "State": lambda alarm: ui.state_chip(alarm.state),
+            "Alarm": _alarm_name,
+            "Since": lambda alarm: ui.when(alarm.since, view.now),
+            "Watches": lambda alarm: (
+                alarm.condition
+                if alarm.kind == "metric"
+                else html.Code(alarm.condition, className="clip", title=alarm.condition)
+            ),
+            "Monitor": lambda alarm: (
+                html.A(alarm.monitor, href=monitor_link(alarm.monitor)) if alarm.monitor else "–"
+            ),
+            "Last notification": _last_message,
+        },
+        why,
+        ui.pager(view.number, view.size, view.total, _alarms_here(view)),
+        label="Alarms, worst first",
+        kind="cards alarm-list",
+    )
+
+
+def _alarm_name(alarm: AlarmLine) -> ui.Cell:
+    name = ui.stack(
+        html.A(alarm.name, href=alarm_link(alarm.name), className="strong"),
+        ui.tag(alarm.severity),
+        ui.tag("composite", "kind") if alarm.kind == "composite" else None,
+        ui.tag("incident", "kind", incident_link(alarm.incident)) if alarm.incident else None,
+    )
+    causes = (alarm.cause, alarm.latest and f"Now: {alarm.latest}")
+    cause = [ui.clipped(words, "clip faint") for words in causes if words]
+    quiet = [html.Span(f"◌ {words}", className="held line") for words in alarm.quiet]
+    return html.Div([name, *cause, *quiet])
+
+
+def _last_message(alarm: AlarmLine) -> ui.Cell:
+    sent = []
+    for one in alarm.deliveries:
+        look = "alarm-text" if one.status == "dead" else ""
+        why = one.last_error or (f"HTTP {one.last_status}" if one.last_status else None)
+        result = html.Span(delivery_words(one.status), className=look, title=why)
+        sent.append(ui.stack(ui.state_chip(one.state, small=True), html.Span(one.channel), result))
+    return html.Div(sent) if sent else ui.faint("none yet")
+
+
+def incidents_page(view: IncidentsView) -> html.Div:
+    """Lay out the incidents, open ones first."""
+    count = sum(one.closed_at is None for one in view.incidents)
+    under = f"{plural(count, 'incident')} open" if count else "none is open"
+    listed = ui.list_panel(
+        "Alarms that fired together",
+        view.incidents,
+        {
+            "Status": lambda one: ui.stack(_chip(one), ui.tag(one.severity)),
+            "Cause": _cause,
+            "Endpoint": lambda one: one.endpoint or "–",
+            "Began": lambda one: ui.when(one.onset_at, view.now),
+            "Alarms": _member_names,
+        },
+        "No alarm has fired yet. Alarms of one endpoint that fire together become an incident.",
+        label="Incidents, open ones first",
+        kind="cards incidents",
+    )
+    return ui.place_page("Alerts", "Incidents", under, listed)
+
+
+def incident_page(view: IncidentView) -> html.Div:
+    """Lay out one incident: the cause, its alarms, what was sent, a way to silence them all."""
+    one = view.incident
+    name = one.cause or one.id
+    is_open = one.closed_at is None
+    lasted = duration((one.closed_at or view.now) - one.opened_at)
+    said = (
+        f"{'Open' if is_open else 'Closed, was open'} for {lasted}, since {moment(one.opened_at)}"
+    )
+    messages: ui.Cell = ui.empty("This incident has sent no notification yet.")
+    if view.messages:
+        messages = message_table(view.messages, view.now, "Notifications of the incident")
+    return ui.layout(
+        f"Incident {name}",
+        ui.crumbs(("Incidents", "/incidents"), one.id),
+        ui.heading(name, f"Incident {one.id}", ui.tag(one.severity)),
+        ui.verdict_box("alarm" if is_open else "ok", ui.stack(_chip(one), html.H2(said))),
+        ui.pair(_members(view), _in_common(view), wide_left=True),
+        ui.panel("Notifications", [messages]),
+    )
+
+
+def _chip(one: Incident) -> html.Span:
+    if one.closed_at is None:
+        return html.Span("▲ Open", className="chip alarm")
+    return html.Span("✓ Closed", className="chip ok")
+
+
+def _cause(one: Incident) -> ui.Cell:
+    link = html.A(one.cause or one.id, href=incident_link(one.id), className="strong clip")
+    return html.Div([link, ui.faint(", ".join(one.features[:ALARMS_SHOWN]), line=True)])
+
+
+def _member_names(one: Incident) -> ui.Cell:
+    links = [
+        html.A(member.name, href=alarm_link(member.name), className="line")
+        for member in one.alarms[:ALARMS_SHOWN]
+    ]
+    return html.Div([*links, *ui.more_of(len(one.alarms) - len(links))])
+
+
+def _members(view: IncidentView) -> html.Section:
+    def state(name: str) -> ui.Cell:
+        known = view.states.get(name)
+        return ui.state_chip(known, small=True) if known else ui.faint("deleted")
+
+    body = ui.table(
+        view.incident.alarms,
+        {
+            "Alarm": lambda one: html.A(one.name, href=alarm_link(one.name), className="strong"),
+            "State": lambda one: state(one.name),
+            "Joined": lambda one: ui.when(one.joined_at, view.now),
+            "Left": lambda one: ui.when(one.left_at, view.now) if one.left_at else "still active",
+            "Fired": lambda one: f"{one.count:,}×",
+        },
+        label="Alarms of the incident",
+        kind="cards tall",
+    )
+    return ui.panel("Alarms", [body], note=plural(len(view.incident.alarms), "alarm"))
+
+
+def _in_common(view: IncidentView) -> html.Section:
+    one = view.incident
+    shared = ui.facts(
+        {
+            "Endpoint": one.endpoint or "–",
+            "Features": ", ".join(one.features) or "–",
+            "Onset": moment(one.onset_at),
+            "Opened": moment(one.opened_at),
+            "Closed": moment(one.closed_at) if one.closed_at is not None else "–",
+        }
+    )
+    names = [member.name for member in one.alarms if member.left_at is None][:SILENCED_MAX]
+    return ui.panel("In common", [shared, silence_form(names) if names else None])
+
+
+def messages_page(view: MessagesView) -> html.Div:
+    """Lay out the list, newest first, with the ways to narrow it."""
+    dead = view.counts.get("dead", 0)
+    total = sum(view.counts.values())
+    under = plural(total, "notification")
+    under += f" · {dead:,} failed" if dead else " · none failed"
+    if view.channel:
+        under += f" · to {view.channel}"
+    return ui.place_page("Alerts", "Notifications", under, _message_filters(view), _messages(view))
+
+
+def _message_filters(view: MessagesView) -> html.Div:
+    statuses: dict[str | None, str] = {None: f"all {sum(view.counts.values()):,}"}
+    for status in (*ORDER, *sorted(set(view.counts) - set(ORDER))):
+        if view.counts.get(status) or status == view.status == "dead":
+            words = delivery_words(status)
+            statuses[status] = f"{words} {view.counts.get(status, 0):,}"
+    here = partial(list_link, "messages", status=view.status, channel=view.channel)
+    clear = html.A(f"✕ channel {view.channel}", href=here(channel=None), className="button small")
+    return ui.filters(
+        ui.choices(
+            "Status of the notifications", statuses, view.status, lambda one: here(status=one)
+        ),
+        *([clear] if view.channel else []),
+    )
+
+
+def _messages(view: MessagesView) -> html.Section:
+    title, shown = "Notifications", len(view.messages)
+    if not view.counts:
+        return ui.panel(title, [ui.empty(NO_NOTIFICATION)])
+    if not view.messages:
+        clear = html.P(html.A("Show all notifications", href="/messages", className="button"))
+        return ui.panel(title, [ui.empty("No notification matches this filter."), clear])
+    asked = view.counts.get(view.status, 0) if view.status else sum(view.counts.values())
+    note = f"the newest {shown} of {asked:,}" if asked > shown else ""
+    body = message_table(view.messages, view.now, "Notifications, newest first")
+    return ui.panel(title, [body], note=note)
+
+
+def silences_page(view: SilencesView) -> html.Div:
+    """Lay out all silences, those in force first."""
+    active = sum(status == "ACTIVE" for _, status, _ in view.silences)
+    under = f"{plural(active, 'silence')} active" if active else "nothing is silenced now"
+    return ui.place_page("Alerts", "Silences", under, _silences(view))
+
+
+def _silences(view: SilencesView) -> html.Section:
+    command = 'driftline silence put roll-out -m endpoint=NAME --for 30m --comment "new model"'
+    return ui.list_panel(
+        "Silences and maintenance windows",
+        view.silences[:SILENCES_SHOWN],
+        {
+            "Status": lambda entry: html.Span(
+                STATUS[entry[1]][0], className=f"chip small {STATUS[entry[1]][1]}"
+            ),
+            "Silence": _silence_name,
+            "Applies to": _about,
+            "Until": lambda entry: _until(view, entry),
+            "Suppressed": lambda entry: (
+                html.A(plural(entry[2], "notification"), href=list_link("messages", status="muted"))
+                if entry[2]
+                else "–"
+            ),
+            "End": _end,
+        },
+        [ui.empty("No silences yet. Add one on an alarm's page, or run:", command)],
+        label="Silences, active first",
+        kind="cards silences",
+        note=f"the first {SILENCES_SHOWN} of {len(view.silences)}"
+        * (len(view.silences) > SILENCES_SHOWN),
+    )
+
+
+def _silence_name(entry: Entry) -> ui.Cell:
+    one = entry[0].silence
+    by = f"by {one.created_by}" if one.created_by else ""
+    said = ": ".join(text for text in (by, one.comment) if text)
+    return html.Div([html.B(one.name), ui.faint(said, line=True)])
+
+
+def _about(entry: Entry) -> ui.Cell:
+    about: list[ui.Cell] = [about_words(entry[0])]
+    if entry[0].silence.schedule is not None:
+        values = entry[0].silence.schedule.as_dict().values()
+        about.append(ui.faint(", ".join(str(value) for value in values if value), line=True))
+    return html.Div(about)
+
+
+def _until(view: SilencesView, entry: Entry) -> str:
+    record, status, _ = entry
+    until = record.expired_at or record.silence.last_end
+    if status == "ACTIVE":
+        until = record.silence.mutes_until(view.now)
+    return moment(until) if until is not None else "no end"
+
+
+def _end(entry: Entry) -> ui.Cell:
+    if entry[1] == "EXPIRED":
+        return ui.faint("–")
+    name = entry[0].silence.name
+    return act_button("expire", "End now", {"name": name}, about=name)
