@@ -15,11 +15,8 @@ def act_form(
     action: str, children: Sequence[Cell], button: str, given: Mapping[str, object] | None = None
 ) -> html.Form:
     """Frame fields whose values go to an action, with what is given beside them."""
-    return marked(
-        html.Form([*children, _sender(button, "button")], className="act"),
-        data_action=action,
-        data_given=json.dumps(dict(given or {})),
-    )
+    form = html.Form([*children, _sender(button, "button")], className="act")
+    return marked(form, data_action=action, data_given=json.dumps(dict(given or {})))
 
 
 def act_button(
@@ -27,11 +24,8 @@ def act_button(
 ) -> html.Form:
     """Show a button that does one thing; ``about`` says to whom who cannot see where it stands."""
     more = [html.Span(f" {about}", className="hidden")] if about else []
-    return marked(
-        html.Form(_sender([words, *more], "button small"), className="act alone"),
-        data_action=action,
-        data_given=json.dumps(dict(given)),
-    )
+    form = html.Form(_sender([words, *more], "button small"), className="act alone")
+    return marked(form, data_action=action, data_given=json.dumps(dict(given)))
 
 
 def _sender(words: str | list[Cell], look: str) -> html.Button:
@@ -42,21 +36,14 @@ def _sender(words: str | list[Cell], look: str) -> html.Button:
 
 def signature(name: str) -> list[Cell]:
     """Ask for a name where nobody logs in; a person signs with their own."""
-    return (
-        []
-        if CURRENT.get().via != "off"
-        else [field(name, "By", hint="your name", is_required=True)]
-    )
+    asked = field(name, "By", hint="your name", is_required=True)
+    return [asked] if CURRENT.get().via == "off" else []
 
 
 def ask_form(children: Sequence[Cell], button: str, *, anchor: str) -> html.Form:
     """Frame fields whose values become part of the address."""
-    return marked(
-        html.Form(
-            [*children, html.Button(button, type="submit", className="button")], className="ask"
-        ),
-        data_anchor=anchor,
-    )
+    send = html.Button(button, type="submit", className="button")
+    return marked(html.Form([*children, send], className="ask"), data_anchor=anchor)
 
 
 def field(
@@ -70,15 +57,9 @@ def field(
 ) -> html.Label:
     """Show a labelled line of text; a short one for a number."""
     box = dcc.Input(
-        name=name,
-        type="text",
-        value=value,
-        placeholder=hint,
-        maxLength=200,
-        debounce=True,
-        required=is_required,
-        autoComplete="off",
-    )
+        name=name, type="text", value=value, placeholder=hint, maxLength=200, debounce=True,
+        required=is_required, autoComplete="off",
+    )  # fmt: skip
     return html.Label([html.Span(label), box], className="number-field" if is_number else "")
 
 

@@ -139,11 +139,9 @@ def over_time(view: KindView, run: WindowRun) -> html.Section:
     title = ", ".join(filter(None, (title[:1].upper() + title[1:], label_of(metric, view))))
     name, meaning = html.B(title_of(metric.name)), metric_spec(metric.name).meaning
     parts = [html.P([name, f": {meaning}."], className="note")] if meaning else []
-    return windows.history_panel(
-        f"{title} over all windows", f"{title} over time: {summary}", view.monitor.runs, run.stamp,
-        [history], lambda one: monitor_link(view.monitor.name, window=one.stamp, keep=view.kept),
-        *parts, labels=view.labels, unread=view.unread,
-    )  # fmt: skip
+    summary = f"{title} over time: {summary}"
+    title = f"{title} over all windows"
+    return windows.history_panel(view, title, summary, [history], *parts, labels=view.labels)
 
 
 def metric_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:

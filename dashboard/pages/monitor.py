@@ -62,7 +62,7 @@ def page(view: views.MonitorView) -> html.Div:
         return windows.monitor_page(view)
     beside, rows = comparison_panel(view), row_panel(view, view.run)
     if view.column:
-        shown = [_column_verdict(view, view.run), _over_time(view, view.run), beside, rows]
+        shown = [_column_verdict(view, view.run), _over_time(view), beside, rows]
         return windows.monitor_page(view, shown)
     parts = [
         _verdict(view, view.run),
@@ -136,15 +136,14 @@ def _warm_up(view: views.WarmUpView) -> html.Section:
     """Show which drift is suppressed, and offer to make a baseline that fits or to accept this."""
     parts: list[ui.Cell] = [html.P(view.words, className="sentence")]
     if view.stable is not None:
-        start, end = view.stable.start, view.stable.end
-        given = {"monitor": view.monitor, "from": start.isoformat(), "to": end.isoformat()}
-        rows = plural(view.stable.row_count, "row")
-        words = f"A baseline of {rows}, {moment(start)} to {moment(end)}:"
+        start, end = moment(view.stable.start), moment(view.stable.end)
+        words = f"A baseline of {plural(view.stable.row_count, 'row')}, {start} to {end}:"
+        given = windows.span_of(view.monitor, view.stable)
         make = act_form("rebase", [], "Make this baseline", given)
         parts += [html.P(words, className="note"), make]
     reason = field("reason", "Reason", hint="the new airport stays", is_required=True)
-    given = {"monitor": view.monitor}
-    keep = act_form("accept", [reason, *signature("author")], "Keep the current baseline", given)
+    fields, given = [reason, *signature("author")], {"monitor": view.monitor}
+    keep = act_form("accept", fields, "Keep the current baseline", given)
     return ui.panel("The baseline does not fit", [*parts, keep], name="held")
 
 
@@ -192,18 +191,14 @@ def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
     return ui.verdict_box(tone, html.H2(sentence(f"{words} ({span(run)})")), *notes)
 
 
-def _over_time(view: views.MonitorView, run: views.WindowRun) -> html.Section:
+def _over_time(view: views.MonitorView) -> html.Section:
     title = f"{view.column} over all windows"
     if not view.histories:
         return ui.panel(title, [ui.empty("No window has a datapoint of this column.")])
     first = view.histories[0]
     known, broken = int(np.isfinite(first.value).sum()), int(first.violated.sum())
     words = f"{view.column}: {plural(known, 'window')} measured, {broken} in violation"
-    return windows.history_panel(
-        title, words, view.monitor.runs, run.stamp, view.histories,
-        lambda one: column_link(view.monitor.name, view.column, window=one.stamp),
-        unread=view.unread,
-    )  # fmt: skip
+    return windows.history_panel(view, title, words, view.histories)
 
 
 def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:

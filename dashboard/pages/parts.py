@@ -393,19 +393,14 @@ def legend(*parts: Cell) -> html.Span:
     return html.Span(list(parts), className="legend")
 
 
-def keyed(sign: html.Span, words: str) -> html.Span:
-    """Put a sign of a legend before its words, never on another line than the first of them."""
-    return html.Span([sign, words], className="keyed")
-
-
-def glyph(sign: str, look: str, words: str) -> html.Span:
-    """Explain a glyph of a legend."""
-    return keyed(html.Span(sign, className=look), words)
+def glyph(sign: str | None, look: str, words: str) -> html.Span:
+    """Explain a glyph of a legend; it never stands on another line than the first of the words."""
+    return html.Span([html.Span(sign, className=look), words], className="keyed")
 
 
 def swatch(look: str, words: str) -> html.Span:
     """Explain a colour of a legend."""
-    return keyed(html.Span(className=f"key {look}"), words)
+    return glyph(None, f"key {look}", words)
 
 
 def share_bar(share: float, *, tone: str = "alarm") -> html.Div:
@@ -488,33 +483,22 @@ def table(
 ) -> html.Div:
     """Lay out items as rows; on a narrow screen each becomes a card that repeats the headings."""
     pairs = list(columns.items()) if isinstance(columns, Mapping) else columns
+    sides = {head: "right" if head in numeric else "" for head, _ in pairs}
 
-    def side(head: str) -> str:
-        return "right" if head in numeric else ""
+    def row(item: Item) -> html.Tr:
+        cells = [html.Td(cell(item), className=sides[head]) for head, cell in pairs]
+        for place, (head, _) in zip(cells, pairs, strict=True):
+            marked(place, data_head=head)
+        return html.Tr(cells, className="" if tone is None else tone(item))
 
-    body = [
-        html.Tr(
-            [
-                marked(html.Td(cell(item), className=side(head)), data_head=head)
-                for head, cell in pairs
-            ],
-            className="" if tone is None else tone(item),
-        )
-        for item in items
-    ]
     heads = [
-        html.Th(head, scope="col", className=side(head), title=(hints or {}).get(head))
+        html.Th(head, scope="col", className=sides[head], title=(hints or {}).get(head))
         for head, _ in pairs
     ]
-    return marked(
-        html.Div(
-            html.Table([html.Caption(label), html.Thead(html.Tr(heads)), html.Tbody(body)]),
-            className=f"scroll {kind}".strip(),
-            tabIndex=0,
-            role="region",
-        ),
-        aria_label=label,
-    )
+    body = [html.Thead(html.Tr(heads)), html.Tbody([row(item) for item in items])]
+    shown = html.Table([html.Caption(label), *body])
+    look = f"scroll {kind}".strip()
+    return marked(html.Div(shown, className=look, tabIndex=0, role="region"), aria_label=label)
 
 
 def list_panel(

@@ -31,6 +31,7 @@ from driftline.dashboard.pages.alarm_panels import change_panel
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
 from driftline.dashboard.queries import views
 from driftline.dashboard.words import (
+    Span,
     check_words,
     count,
     duration,
@@ -84,38 +85,38 @@ def monitor_page(
     monitor, run, declared = view.monitor, view.run, view.monitor.definition
     column = view.column if isinstance(view, views.MonitorView) else ""
 
-    def link(window: views.WindowRun) -> str:
-        if column:
-            return column_link(monitor.name, column, window=window.stamp)
-        return monitor_link(monitor.name, window=window.stamp, keep=view.kept)
-
+    words = [
+        f"{monitor.kind} of {declared.subject}",
+        f"baseline {declared.baseline}",
+        schedule_text(declared.schedule, declared.time_zone),
+        *([f"after {', '.join(declared.depends_on)}"] if declared.depends_on else []),
+        f"false alarms allowed: {number(declared.false_alarms_per_year)} a year",
+    ]
+    steps: list[str | tuple[str, str]] = [monitor.name]
     if column:
-        under, steps = (
-            f"column of {monitor.name}",
-            [(monitor.name, monitor_link(monitor.name)), column],
-        )
-    else:
-        words = [
-            f"{monitor.kind} of {declared.subject}",
-            f"baseline {declared.baseline}",
-            schedule_text(declared.schedule, declared.time_zone),
-            f"after {', '.join(declared.depends_on)}" if declared.depends_on else "",
-            f"false alarms allowed: {number(declared.false_alarms_per_year)} a year",
-        ]
-        under, steps = " · ".join(filter(None, words)), [monitor.name]
+        words = [f"column of {monitor.name}"]
+        steps = [(monitor.name, monitor_link(monitor.name)), column]
     top = [
         ui.crumbs(*steps),
-        ui.heading(column or monitor.name, under, *picker(monitor, run, link)),
+        ui.heading(
+            column or monitor.name,
+            " · ".join(words),
+            *picker(monitor, run, partial(window_link, view)),
+        ),
         running_panel(monitor.begun),
     ]
     if run is None:
         return ui.layout(monitor.name, *top, waiting(monitor))
-    end = [
-        *version_changes(monitor),
-        *annotation_panel(view.annotations),
-        _closing(view, run, counts),
-    ]
-    return ui.layout(f"{column or monitor.name}, {span(run)}", *top, *parts, *end)
+    end = [*version_changes(monitor), annotation_panel(view.annotations)]
+    closing = _closing(view, run, counts)
+    return ui.layout(f"{column or monitor.name}, {span(run)}", *top, *parts, *end, closing)
+
+
+def window_link(view: views.WindowView, window: views.WindowRun) -> str:
+    """Lead to another window; what was chosen stays."""
+    if isinstance(view, views.MonitorView) and view.column:
+        return column_link(view.monitor.name, view.column, window=window.stamp)
+    return monitor_link(view.monitor.name, window=window.stamp, keep=view.kept)
 
 
 def running_panel(
@@ -149,8 +150,8 @@ def cancel_button(one: RunState | AskedWindow) -> ui.Cell:
     return act_button("cancel", "Cancel", span_of(one.monitor, window), about=about)
 
 
-def span_of(monitor: str, window: Window) -> Mapping[str, str]:
-    """Name a window of a monitor for a button."""
+def span_of(monitor: str, window: Span) -> Mapping[str, str]:
+    """Name a window of a monitor, or another span, for a button."""
     start, end = window.start.isoformat(), window.end.isoformat()
     return {"monitor": monitor, "from": start, "to": end}
 
@@ -222,17 +223,15 @@ def waiting(monitor: views.MonitorLine) -> html.Div:
 
 
 def history_panel(
+    view: views.MonitorView | views.KindView,
     title: str,
     words: str,
-    runs: Sequence[views.WindowRun],
-    selected: str | None,
     histories: Sequence[views.MetricHistory],
-    link: Link,
     *parts: ui.Cell,
     labels: views.LabelHistory | None = None,
-    unread: int = 0,
 ) -> html.Section:
     """Draw metrics, or what a column is, over all windows; a click opens one."""
+    runs, selected = view.monitor.runs, view.run.stamp if view.run else None
     columns: dict[str, Number] = {"Window": lambda at: span(runs[at])}
     for one in histories:
         sides = {"": one.value, " low": one.low, " high": one.high, " bound": one.bound}
@@ -244,11 +243,12 @@ def history_panel(
         columns["Labelled"] = partial(entry, labels.share)
     violated, apart = histories[0].violated, bool(histories[0].apart.any())
     columns["Violation"] = lambda at: "▲" if violated[at] else ""
-    drawn = history_figure(runs, selected, histories, [link(run) for run in runs], labels)
-    left = f"The intervals and bounds of {plural(unread, 'window')} are still being read."
+    links = [window_link(view, run) for run in runs]
+    drawn = history_figure(runs, selected, histories, links, labels)
+    left = f"The intervals and bounds of {plural(view.unread, 'window')} are still being read."
     body = [
         ui.figure("timeline", drawn, words, range(len(runs)), columns),
-        html.P(left, className="note") if unread else None,
+        html.P(left, className="note") if view.unread else None,
     ]
     signs = ui.legend(
         ui.glyph("◆", "window-text", "window, with its interval"),
@@ -442,13 +442,13 @@ def _files(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> 
     return parts
 
 
-def annotation_panel(view: views.AnnotationsView | None) -> list[ui.Cell]:
+def annotation_panel(view: views.AnnotationsView | None) -> html.Section | None:
     """List what was said of a window and what that expects, and offer to say more.
 
     Nothing of a window that was not judged.
     """
     if view is None or not view.is_judged:
-        return []
+        return None
     parts: list[ui.Cell] = [_annotation(one, view) for one in view.annotations]
     if not parts:
         parts.append(html.P("This window has no annotations yet.", className="sentence"))
@@ -462,7 +462,7 @@ def annotation_panel(view: views.AnnotationsView | None) -> list[ui.Cell]:
     ]
     form = act_form("mark", fields, "Annotate", {"monitor": view.monitor, "window": view.stamp})
     parts += [form, html.P(MEANING, className="note")]
-    return [ui.panel("Annotations", parts, name="marks")]
+    return ui.panel("Annotations", parts, name="marks")
 
 
 def expected_words(view: views.AnnotationsView | None) -> str:
