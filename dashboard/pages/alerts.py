@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from dash import html
@@ -46,39 +47,25 @@ Entry = tuple[SilenceRecord, str, int]
 
 def alarms_page(view: AlarmsView) -> html.Div:
     """Lay out the list, worst first, with the ways to narrow it."""
-    firing = view.counts["ALARM"]
-    under = " · ".join(
-        [plural(view.counts.total(), "alarm"), f"{firing:,} firing" if firing else "none is firing"]
-    )
-    return ui.place_page("Alerts", "Alarms", under, _alarm_filters(view), _alarms(view))
-
-
-def _alarm_filters(view: AlarmsView) -> html.Div:
-    states: dict[str | None, str] = {None: f"all {view.counts.total():,}"}
+    total, firing, chosen = view.counts.total(), view.counts["ALARM"], view.severity
+    states: dict[str | None, str] = {None: f"all {total:,}"}
     for state in ("ALARM", "INSUFFICIENT_DATA", "OK"):
         sign, word, _ = STATES[state]
         states[state] = f"{sign} {mid_sentence(word)} {view.counts[state]:,}"
-    here = _alarms_here(view)
-    return ui.filters(
+    here = partial(list_link, "alarms", state=view.state, text=view.text, severity=chosen)
+    filters = ui.filters(
         ui.choices("State of the alarms", states, view.state, lambda one: here(state=one)),
-        ui.choices(
-            "Severity of the alarms", SEVERITIES, view.severity, lambda one: here(severity=one)
-        ),
+        ui.choices("Severity of the alarms", SEVERITIES, chosen, lambda one: here(severity=one)),
         ui.filter_box(view.text, "Filter by name, metric or monitor"),
     )
+    under = f"{plural(total, 'alarm')} · {f'{firing:,} firing' if firing else 'none is firing'}"
+    return ui.place_page("Alerts", "Alarms", under, filters, _alarms(view, here))
 
 
-def _alarms_here(view: AlarmsView) -> partial[str]:
-    return partial(list_link, "alarms", state=view.state, text=view.text, severity=view.severity)
-
-
-def _alarms(view: AlarmsView) -> html.Section:
-    clear = html.P(html.A("Show all alarms", href=list_link("alarms"), className="button"))
-    why = [ui.empty("No alarm matches this filter."), clear] if view.counts else [ui.no_alarms()]
+def _alarms(view: AlarmsView, here: Callable[..., str]) -> html.Section:
+    is_part = view.shown and view.total < view.counts.total()
     return ui.list_panel(
-        f"{view.total:,} of them"
-        if view.shown and view.total < view.counts.total()
-        else "All alarms",
+        f"{view.total:,} of them" if is_part else "All alarms",
         view.shown,
         {
             "State": lambda alarm: ui.state_chip(alarm.state),
@@ -94,8 +81,8 @@ def _alarms(view: AlarmsView) -> html.Section:
             ),
             "Last notification": _last_message,
         },
-        why,
-        ui.pager(view.number, view.size, view.total, _alarms_here(view)),
+        ui.no_match("alarm", list_link("alarms")) if view.counts else [ui.no_alarms()],
+        ui.pager(view.number, view.size, view.total, here),
         label="Alarms, worst first",
         kind="cards alarm-list",
     )
@@ -147,13 +134,10 @@ def incidents_page(view: IncidentsView) -> html.Div:
 
 def incident_page(view: IncidentView) -> html.Div:
     """Lay out one incident: the cause, its alarms, what was sent, a way to silence them all."""
-    one = view.incident
-    name = one.cause or one.id
-    is_open = one.closed_at is None
+    one, name = view.incident, view.incident.cause or view.incident.id
+    is_open, word = (True, "Open") if one.closed_at is None else (False, "Closed, was open")
     lasted = duration((one.closed_at or view.now) - one.opened_at)
-    said = (
-        f"{'Open' if is_open else 'Closed, was open'} for {lasted}, since {moment(one.opened_at)}"
-    )
+    said = f"{word} for {lasted}, since {moment(one.opened_at)}"
     messages: ui.Cell = ui.empty("This incident has sent no notification yet.")
     if view.messages:
         messages = message_table(view.messages, view.now, "Notifications of the incident")
@@ -223,42 +207,30 @@ def _in_common(view: IncidentView) -> html.Section:
 
 def messages_page(view: MessagesView) -> html.Div:
     """Lay out the list, newest first, with the ways to narrow it."""
-    dead = view.counts.get("dead", 0)
-    total = sum(view.counts.values())
-    under = plural(total, "notification")
-    under += f" · {dead:,} failed" if dead else " · none failed"
-    if view.channel:
-        under += f" · to {view.channel}"
-    return ui.place_page("Alerts", "Notifications", under, _message_filters(view), _messages(view))
-
-
-def _message_filters(view: MessagesView) -> html.Div:
-    statuses: dict[str | None, str] = {None: f"all {sum(view.counts.values()):,}"}
+    dead, total = view.counts.get("dead", 0), sum(view.counts.values())
+    under = [plural(total, "notification"), f"{dead:,} failed" if dead else "none failed"]
+    under += [f"to {view.channel}"] if view.channel else []
+    statuses: dict[str | None, str] = {None: f"all {total:,}"}
     for status in (*ORDER, *sorted(set(view.counts) - set(ORDER))):
         if view.counts.get(status) or status == view.status == "dead":
             words = delivery_words(status)
             statuses[status] = f"{words} {view.counts.get(status, 0):,}"
     here = partial(list_link, "messages", status=view.status, channel=view.channel)
     clear = html.A(f"✕ channel {view.channel}", href=here(channel=None), className="button small")
-    return ui.filters(
-        ui.choices(
-            "Status of the notifications", statuses, view.status, lambda one: here(status=one)
-        ),
-        *([clear] if view.channel else []),
+    by_status = ui.choices(
+        "Status of the notifications", statuses, view.status, lambda one: here(status=one)
     )
-
-
-def _messages(view: MessagesView) -> html.Section:
-    title, shown = "Notifications", len(view.messages)
-    if not view.counts:
-        return ui.panel(title, [ui.empty(NO_NOTIFICATION)])
-    if not view.messages:
-        clear = html.P(html.A("Show all notifications", href="/messages", className="button"))
-        return ui.panel(title, [ui.empty("No notification matches this filter."), clear])
-    asked = view.counts.get(view.status, 0) if view.status else sum(view.counts.values())
+    filters = ui.filters(by_status, *([clear] if view.channel else []))
+    asked = view.counts.get(view.status, 0) if view.status else total
+    shown = len(view.messages)
     note = f"the newest {shown} of {asked:,}" if asked > shown else ""
-    body = message_table(view.messages, view.now, "Notifications, newest first")
-    return ui.panel(title, [body], note=note)
+    parts: Sequence[ui.Cell] = [ui.empty(NO_NOTIFICATION)]
+    if view.messages:
+        parts = [message_table(view.messages, view.now, "Notifications, newest first")]
+    elif view.counts:
+        parts, note = ui.no_match("notification", "/messages"), ""
+    listed = ui.panel("Notifications", parts, note=note)
+    return ui.place_page("Alerts", "Notifications", " · ".join(under), filters, listed)
 
 
 def silences_page(view: SilencesView) -> html.Div:

@@ -149,8 +149,7 @@ def _endpoints(view: OverviewView) -> html.Section:
         ui.filter_box(view.text, "Filter by name, owner or tag"),
     )
     if not view.shown:
-        clear = html.P(html.A("Show all endpoints", href="/", className="button"))
-        return ui.panel("Endpoints", [filters, ui.empty("No endpoint matches this filter."), clear])
+        return ui.panel("Endpoints", [filters, *ui.no_match("endpoint", "/")])
     columns: dict[str, Callable[[EndpointLine], ui.Cell]] = {
         "State": lambda line: (
             ui.state_chip(line.worst.state) if line.worst else ui.faint("no monitor")

@@ -174,6 +174,12 @@ def empty(why: str, command: str = "") -> html.Div:
     return html.Div([html.P(why), *hint], className="empty")
 
 
+def no_match(noun: str, href: str) -> list[Cell]:
+    """Show that a filter leaves nothing of a list, and lead back to all of it."""
+    clear = html.P(html.A(f"Show all {noun}s", href=href, className="button"))
+    return [empty(f"No {noun} matches this filter."), clear]
+
+
 def resource_file(text: str, name: str) -> list[Cell]:
     """Show a resource to copy, and how it is applied."""
     how = html.P(["To apply it, save it as a file and run ", html.Code("driftline apply -f FILE")])

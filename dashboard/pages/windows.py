@@ -84,7 +84,6 @@ def monitor_page(
     """Lay out the page of a monitor; before its first window it says what will come."""
     monitor, run, declared = view.monitor, view.run, view.monitor.definition
     column = view.column if isinstance(view, views.MonitorView) else ""
-
     words = [
         f"{monitor.kind} of {declared.subject}",
         f"baseline {declared.baseline}",
