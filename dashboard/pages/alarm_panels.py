@@ -113,36 +113,43 @@ def change_panel(
     none: str,
 ) -> html.Section:
     """List changes of alarms' states, newest first: when, what is asked for, and why."""
-    columns = {"When": lambda one: ui.when(one.time, now), **middle, "Why": _why}
-    return ui.list_panel(title, changes, columns, none, label="Changes of state", kind="cards tall")
 
+    def why(one: AlarmChange) -> ui.Cell:
+        words = one.cause or short_reason(one.reason)
+        return html.Div([html.Span(words, className="clip", title=one.reason), *ui.way(one.link)])
 
-def _why(one: AlarmChange) -> ui.Cell:
-    words = one.cause or short_reason(one.reason)
-    return html.Div([html.Span(words, className="clip", title=one.reason), *ui.way(one.link)])
+    return ui.list_panel(
+        title,
+        changes,
+        {"When": lambda one: ui.when(one.time, now), **middle, "Why": why},
+        none,
+        label="Changes of state",
+        kind="cards tall",
+    )
 
 
 def messages(view: StoryView) -> html.Section:
     """List the messages: attempts, status code, when, and those that failed."""
-    title = "Notifications"
-    if is_limited():
-        return ui.panel(title, [ui.empty(UNTOLD)])
-    if not view.messages:
-        return ui.panel(title, [ui.empty("This alarm has sent no notification yet.")])
     dead = sum(one.status == "dead" for one in view.messages)
-    body = message_table(view.messages, view.now, title, of_one=True, kind="cards tall sent")
-    note = html.Span(f"✕ {dead} failed", className="alarm-text") if dead else ""
-    return ui.panel(title, [body], note=note)
+    return message_panel(
+        () if is_limited() else view.messages,
+        view.now,
+        "Notifications",
+        UNTOLD if is_limited() else "This alarm has sent no notification yet.",
+        note=html.Span(f"✕ {dead} failed", className="alarm-text") if dead else "",
+        of_one=True,
+    )
 
 
-def message_table(
+def message_panel(
     messages: Sequence[Delivery],
     now: datetime,
     label: str,
+    why: str | Sequence[ui.Cell],
     *,
+    note: ui.Cell = "",
     of_one: bool = False,
-    kind: str = "cards sent",
-) -> html.Div:
+) -> html.Section:
     """List messages: what each said, to whom, how it fares, and a way to send it again.
 
     ``of_one``: all are of one alarm, which need not be named.
@@ -150,9 +157,10 @@ def message_table(
 
     def alarm(one: Delivery) -> ui.Cell:
         link = html.A(one.alarm_name, href=alarm_link(one.alarm_name), className="strong")
-        return ui.stack(*([] if of_one else [link]), ui.state_chip(one.state, small=True))
+        return ui.stack(None if of_one else link, ui.state_chip(one.state, small=True))
 
-    return ui.table(
+    return ui.list_panel(
+        "Notifications",
         messages,
         {
             "When": lambda one: ui.when(one.created_at, now),
@@ -160,9 +168,11 @@ def message_table(
             "To": lambda one: html.A(one.channel, href=list_link("messages", channel=one.channel)),
             "Result": lambda one: _delivery(one, now),
         },
+        why,
         label=label,
-        kind=kind,
+        kind="cards tall sent" if of_one else "cards sent",
         tone=lambda one: "dead" if one.status == "dead" else "",
+        note=note,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from dash import html
@@ -11,7 +11,7 @@ from driftline.alerts.notify.incidents import Incident
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import alarm_link, incident_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.alarm_panels import about_words, message_table, silence_form
+from driftline.dashboard.pages.alarm_panels import about_words, message_panel, silence_form
 from driftline.dashboard.pages.forms import act_button
 from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
 from driftline.dashboard.queries.notifications import (
@@ -138,16 +138,14 @@ def incident_page(view: IncidentView) -> html.Div:
     is_open, word = (True, "Open") if one.closed_at is None else (False, "Closed, was open")
     lasted = duration((one.closed_at or view.now) - one.opened_at)
     said = f"{word} for {lasted}, since {moment(one.opened_at)}"
-    messages: ui.Cell = ui.empty("This incident has sent no notification yet.")
-    if view.messages:
-        messages = message_table(view.messages, view.now, "Notifications of the incident")
+    none, label = "This incident has sent no notification yet.", "Notifications of the incident"
     return ui.layout(
         f"Incident {name}",
         ui.crumbs(("Incidents", "/incidents"), one.id),
         ui.heading(name, f"Incident {one.id}", ui.tag(one.severity)),
         ui.verdict_box("alarm" if is_open else "ok", ui.stack(_chip(one), html.H2(said))),
         ui.pair(_members(view), _in_common(view), wide_left=True),
-        ui.panel("Notifications", [messages]),
+        message_panel(view.messages, view.now, label, none),
     )
 
 
@@ -224,12 +222,9 @@ def messages_page(view: MessagesView) -> html.Div:
     asked = view.counts.get(view.status, 0) if view.status else total
     shown = len(view.messages)
     note = f"the newest {shown} of {asked:,}" if asked > shown else ""
-    parts: Sequence[ui.Cell] = [ui.empty(NO_NOTIFICATION)]
-    if view.messages:
-        parts = [message_table(view.messages, view.now, "Notifications, newest first")]
-    elif view.counts:
-        parts, note = ui.no_match("notification", "/messages"), ""
-    listed = ui.panel("Notifications", parts, note=note)
+    why = ui.no_match("notification", "/messages") if view.counts else NO_NOTIFICATION
+    label = "Notifications, newest first"
+    listed = message_panel(view.messages, view.now, label, why, note=note)
     return ui.place_page("Alerts", "Notifications", " · ".join(under), filters, listed)
 
 
