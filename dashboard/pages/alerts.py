@@ -157,7 +157,7 @@ def _chip(one: Incident) -> html.Span:
 
 def _cause(one: Incident) -> ui.Cell:
     link = html.A(one.cause or one.id, href=incident_link(one.id), className="strong clip")
-    return html.Div([link, ui.faint(", ".join(one.features[:ALARMS_SHOWN]), line=True)])
+    return ui.over(link, ", ".join(one.features[:ALARMS_SHOWN]))
 
 
 def _member_names(one: Incident) -> ui.Cell:
@@ -266,15 +266,14 @@ def _silence_name(entry: Entry) -> ui.Cell:
     one = entry[0].silence
     by = f"by {one.created_by}" if one.created_by else ""
     said = ": ".join(text for text in (by, one.comment) if text)
-    return html.Div([html.B(one.name), ui.faint(said, line=True)])
+    return ui.over(html.B(one.name), said)
 
 
 def _about(entry: Entry) -> ui.Cell:
-    about: list[ui.Cell] = [about_words(entry[0])]
-    if entry[0].silence.schedule is not None:
-        values = entry[0].silence.schedule.as_dict().values()
-        about.append(ui.faint(", ".join(str(value) for value in values if value), line=True))
-    return html.Div(about)
+    schedule = entry[0].silence.schedule
+    values = schedule.as_dict().values() if schedule is not None else ()
+    when = [", ".join(str(value) for value in values if value)] * (schedule is not None)
+    return ui.over(about_words(entry[0]), *when)
 
 
 def _until(view: SilencesView, entry: Entry) -> str:

@@ -141,7 +141,7 @@ def _monitor_name(line: MonitorLine) -> ui.Cell:
         share = percent(line.labelled[0] / line.labelled[1])
         words += f", {share.replace(' ', chr(0xA0))} labelled"
     kind = ui.tag(line.kind, f"kind {line.definition.kind}")
-    return html.Div([ui.stack(link, kind), ui.faint(words, line=True)])
+    return ui.over(ui.stack(link, kind), words)
 
 
 def _top_cause(line: MonitorLine) -> ui.Cell:
@@ -259,12 +259,12 @@ def _changes(view: EndpointView) -> list[ui.Cell]:
 def _annotations(view: EndpointView) -> html.Section:
     def window(one: Annotation) -> ui.Cell:
         href = monitor_link(one.monitor, window=one.window.stamp, anchor="marks")
-        return html.Div([html.A(span(one.window), href=href), ui.faint(one.monitor, line=True)])
+        return ui.over(html.A(span(one.window), href=href), one.monitor)
 
     def words(one: Annotation) -> ui.Cell:
         gone = f" (withdrawn by {one.withdrawn_by})" if one.withdrawn_at else ""
         what = f"{one.feature or windows.ALL} is {windows.VERDICTS[one.verdict]}{gone}"
-        return html.Div([what, ui.faint(one.reason, line=True)])
+        return ui.over(what, one.reason)
 
     return ui.list_panel(
         "Annotations",

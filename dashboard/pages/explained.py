@@ -120,7 +120,7 @@ def _ranked(view: ExplainView, found: Explained) -> html.Section:
     def apart(one: ColumnDifference) -> ui.Cell:
         at = int(abs(one.selected - one.others).argmax())
         words = f"{percent(float(one.selected[at]))}, others {percent(float(one.others[at]))}"
-        return html.Div([ui.clipped(one.labels[at]), ui.faint(words, line=True)])
+        return ui.over(ui.clipped(one.labels[at]), words)
 
     differing = sum(one.differs for one in found.columns)
     words = f"{differing or 'none'} of {plural(len(found.columns), 'column')} by more than chance"

@@ -172,8 +172,8 @@ def _next(line: ScheduleLine, now: datetime) -> ui.Cell:
         return ui.faint("no further window")
     late = _tried(line.state.attempts, line.state.failure)
     wait = duration(abs(line.due_at - now))
-    words = [f"in {wait}" if line.due_at > now else f"due for {wait}", *[late] * bool(late)]
-    return html.Div([moment(line.due_at), *(ui.faint(one, line=True) for one in words)])
+    due = f"in {wait}" if line.due_at > now else f"due for {wait}"
+    return ui.over(moment(line.due_at), due, *[late] * bool(late))
 
 
 def _backfill(view: BackfillView | None) -> html.Section | None:

@@ -150,7 +150,7 @@ def metric_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
     for one in view.found.metrics:
         values.setdefault(one.name, []).append(number(one.value))
     shown = [
-        (title_of(spec.name), html.Div([", ".join(known), ui.faint(spec.meaning, line=True)]))
+        (title_of(spec.name), ui.over(", ".join(known), spec.meaning))
         for spec in kind_named(view.monitor.definition.kind).metrics
         if (known := values.get(spec.name))
     ]

@@ -50,16 +50,15 @@ def word_of_monitors(
     """Return in one sentence what is wrong now, with the tone it is said in."""
     if firing:
         which = f", {paging:,} of them paging" if 0 < paging < firing else ""
-        verb = "alarm is" if firing == 1 else "alarms are"
-        return f"{firing:,} {verb} firing{which}", "alarm"
+        return f"{plural(firing, 'alarm is', 'alarms are')} firing{which}", "alarm"
     states = Counter(monitor.state for monitor in monitors)
     if failed := states["failed"]:
         return f"{plural(failed, 'monitor')} could not judge the newest window", "failed"
     if broken := states["violations"]:
         return f"{plural(broken, 'monitor')} found violations; no alarm is firing", "soft"
     if late := _late(monitors):
-        verb = "is" if late == 1 else "are"
-        return f"{plural(late, 'monitor')} {verb} overdue; no alarm is firing", "soft"
+        words = plural(late, "monitor is", "monitors are")
+        return f"{words} overdue; no alarm is firing", "soft"
     if not monitors:
         return "Nothing is monitored yet", "none"
     if states["waiting"] == len(monitors):
@@ -174,7 +173,7 @@ def _endpoint_name(line: EndpointLine) -> ui.Cell:
         return html.Div(links)
     words = plural(len(line.monitors), "monitor")
     link = html.A(line.name, href=endpoint_link(line.name), className="strong")
-    return html.Div([link, ui.faint(" · ".join([words, *line.owners]), line=True)])
+    return ui.over(link, " · ".join([words, *line.owners]))
 
 
 def _cell(kind: str, now: datetime, line: EndpointLine) -> ui.Cell:

@@ -324,6 +324,11 @@ def faint(words: Cell, *, line: bool = False) -> html.Span:
     return html.Span(words, className="faint line" if line else "faint")
 
 
+def over(first: Cell, *below: str) -> html.Div:
+    """Set what a cell shows over words that matter less."""
+    return html.Div([first, *(faint(words, line=True) for words in below)])
+
+
 def clipped(words: str, look: str = "clip") -> html.Span:
     """Show as much of a text as there is room for; all of it to whoever points at it."""
     return html.Span(words, className=look, title=words)

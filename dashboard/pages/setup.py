@@ -87,9 +87,7 @@ def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
         "Channels",
         view.channels,
         {
-            "Channel": lambda one: html.Div(
-                [html.B(one.channel.name), ui.faint(one.channel.type, line=True)]
-            ),
+            "Channel": lambda one: ui.over(html.B(one.channel.name), one.channel.type),
             "Sends to": lambda one: ui.clipped(one.channel.shown_url or "–"),
             "Health": lambda one: channel_health(ChannelLine(one.channel.name, (), one)),
             "Changed": lambda one: ui.when(one.updated_at, view.now),
@@ -145,9 +143,7 @@ def _tokens(view: SetupView) -> tuple[str, list[ui.Cell]]:
             "Endpoints": lambda one: (
                 "all" if one.endpoints is None else ", ".join(sorted(one.endpoints))
             ),
-            "Made": lambda one: html.Div(
-                [ui.when(one.created_at, view.now), ui.faint(f"by {one.created_by}", line=True)]
-            ),
+            "Made": lambda one: ui.over(ui.when(one.created_at, view.now), f"by {one.created_by}"),
             "State": state,
             "Action": lambda one: (
                 act_button("revoke", "Revoke", {"token": one.name}, about=one.name)
@@ -168,11 +164,8 @@ def audit_page(view: AuditView) -> html.Div:
     narrowed = ", ".join(one for one in (view.subject, view.target, view.day) if one)
     listed = {"": "All"} | ({narrowed: narrowed} if narrowed else {})
     ways = ui.choices("Entries", listed, narrowed, lambda one: "" if one else list_link("audit"))
-    under = (
-        f"the newest {ENTRIES_SHOWN}"
-        if len(view.entries) == ENTRIES_SHOWN
-        else f"{len(view.entries)} entries"
-    )
+    several = len(view.entries)
+    under = f"the newest {several}" if several == ENTRIES_SHOWN else f"{several} entries"
     return ui.place_page("Setup", "Audit", under, entry_panel(view), beside=[ways])
 
 
@@ -187,7 +180,9 @@ def entry_panel(
             "When": lambda one: html.A(
                 ui.when(one.at, view.now), href=list_link("audit", day=f"{one.at:%Y-%m-%d}")
             ),
-            "Who": _who,
+            "Who": lambda one: ui.over(
+                html.A(one.subject, href=list_link("audit", subject=one.subject)), f"by {one.via}"
+            ),
             "What": _what,
             "Status": lambda one: str(one.status) if one.status else "done",
         },
@@ -196,12 +191,7 @@ def entry_panel(
     )
 
 
-def _who(entry: AuditEntry) -> ui.Cell:
-    link = html.A(entry.subject, href=list_link("audit", subject=entry.subject))
-    return html.Div([link, ui.faint(f"by {entry.via}", line=True)])
-
-
 def _what(entry: AuditEntry) -> ui.Cell:
-    lines = [ui.faint(text, line=True) for text in changed_fields(entry.before, entry.after)]
     target = html.A(entry.target, href=list_link("audit", target=entry.target))
-    return html.Div([html.Span([f"{entry.action} ", target]), *lines])
+    changed = changed_fields(entry.before, entry.after)
+    return ui.over(html.Span([f"{entry.action} ", target]), *changed)

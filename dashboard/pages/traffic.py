@@ -40,7 +40,7 @@ def _variants(view: EndpointView) -> html.Section | None:
     if not view.served:
         return None if said is None else ui.panel("Variants", [said])
     columns: dict[str, Callable[[Variant], ui.Cell]] = {
-        "Variant": lambda one: html.Div([one.name, ui.faint(_role(one, view), line=True)]),
+        "Variant": lambda one: ui.over(one.name, _role(one, view)),
         "Model": lambda one: one.model or "–",
         "Share": lambda one: percent(one.share),
         "Workers": lambda one: count(one.worker_count),
@@ -126,4 +126,4 @@ def _lost(stats: EndpointReport, unaccounted: int) -> ui.Cell:
         return count(dropped)
     has_lost = dropped or unknown or any(others.values())
     lost = html.Span(count(dropped), className="alarm-text" if has_lost else "")
-    return html.Div([lost, ui.faint("; ".join(words), line=True)])
+    return ui.over(lost, "; ".join(words))
