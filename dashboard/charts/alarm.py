@@ -51,9 +51,12 @@ def alarm_figure(view: AlarmView, height_px: int = 270) -> canvas.Figure:
     known = [value for value in values if value is not None]
     low, high = min(known), max(known)
     room = (high - low or abs(high) or 1.0) * 0.12
+    start, end = view.points[0].start, max(one.end for one in (view.points[-1], *view.spans))
+    margin = (end - start) / 80
+    ends = [canvas.naive(start - margin), canvas.naive(end + margin)]
     drawn = canvas.layout(
         height_px, 52, 12, 8, 38,
-        xaxis=canvas.date_axis(range=_ends(view), anchor="free", position=0),
+        xaxis=canvas.date_axis(range=ends, anchor="free", position=0),
         yaxis=canvas.axis(domain=[0.13, 1.0], range=[low - room, high + room], nticks=5),
         shapes=[
             *(canvas.level(limit, colour=canvas.HARD) for limit in limits),
@@ -62,13 +65,6 @@ def alarm_figure(view: AlarmView, height_px: int = 270) -> canvas.Figure:
         annotations=_signs(view),
     )  # fmt: skip
     return {"data": data, "layout": drawn}
-
-
-def _ends(view: AlarmView) -> list[str]:
-    first, last = view.points[0], view.points[-1]
-    end = max([last.end, *(span.end for span in view.spans)])
-    room = (end - first.start) / 80
-    return [canvas.naive(first.start - room), canvas.naive(end + room)]
 
 
 def _shapes(span: StateSpan) -> list[canvas.Figure]:

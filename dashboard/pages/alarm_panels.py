@@ -248,8 +248,13 @@ def _silence(record: SilenceRecord, now: datetime) -> html.Div:
     who = f" by {one.created_by}" if one.created_by else ""
     end = f"until {moment(until)}" if until is not None else ""
     about = f"for {about_words(record)}, {end}{who}{': ' if one.comment else ''}{one.comment}"
-    button = act_button("expire", "End now", {"name": one.name}, about=one.name)
-    return html.Div([html.P([html.B(one.name), f" {about}"]), button], className="finding-box")
+    words = html.P([html.B(one.name), f" {about}"])
+    return html.Div([words, end_button(one.name)], className="finding-box")
+
+
+def end_button(silence: str) -> html.Form:
+    """Offer to end a silence."""
+    return act_button("expire", "End now", {"name": silence}, about=silence)
 
 
 def about_words(record: SilenceRecord) -> str:

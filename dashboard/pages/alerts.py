@@ -11,8 +11,12 @@ from driftline.alerts.notify.incidents import Incident
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import alarm_link, incident_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.alarm_panels import about_words, message_panel, silence_form
-from driftline.dashboard.pages.forms import act_button
+from driftline.dashboard.pages.alarm_panels import (
+    about_words,
+    end_button,
+    message_panel,
+    silence_form,
+)
 from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
 from driftline.dashboard.queries.notifications import (
     IncidentsView,
@@ -252,7 +256,9 @@ def _silences(view: SilencesView) -> html.Section:
                 if entry[2]
                 else "–"
             ),
-            "End": _end,
+            "End": lambda entry: (
+                ui.faint("–") if entry[1] == "EXPIRED" else end_button(entry[0].silence.name)
+            ),
         },
         [ui.empty("No silences yet. Add one on an alarm's page, or run:", command)],
         label="Silences, active first",
@@ -282,10 +288,3 @@ def _until(view: SilencesView, entry: Entry) -> str:
     if status == "ACTIVE":
         until = record.silence.mutes_until(view.now)
     return moment(until) if until is not None else "no end"
-
-
-def _end(entry: Entry) -> ui.Cell:
-    if entry[1] == "EXPIRED":
-        return ui.faint("–")
-    name = entry[0].silence.name
-    return act_button("expire", "End now", {"name": name}, about=name)

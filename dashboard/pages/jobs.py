@@ -214,6 +214,16 @@ def job_page(view: JobView) -> html.Div:
     elif view.may_run:
         given = {**span_of(job.monitor, window), "whole": "yes"}
         again = act_button("queue", "Re-run", given, about=title)
+    others = ui.list_panel(
+        "Other runs of this window",
+        view.others,
+        {
+            "State": lambda one: ui.state_chip(_state(one)),
+            "Started": lambda one: html.A(ui.when(one.started_at, view.now), href=job_link(one.id)),
+            "Outcome": _outcome,
+        },
+        "",
+    )
     lines = log_list(view.log) if view.log else ui.empty("No log was kept of this run.")
     drawn = ui.layout(
         f"Run of {title}",
@@ -221,7 +231,7 @@ def job_page(view: JobView) -> html.Div:
         ui.heading(job.monitor, f"run on {span(window)}", ui.stack(shown, again)),
         _verdict(job),
         ui.pair(_facts(view), ui.panel("Log", [lines])),
-        _others(view) if view.others else None,
+        others if view.others else None,
     )
     return ui.marked(drawn, data_refresh_ms=POLL_MS) if view.is_waiting else drawn
 
@@ -260,16 +270,3 @@ def _facts(view: JobView) -> html.Section:
         "Documents": html.Code(job.folder) if job.folder else "none were written",
     }
     return ui.panel("This run", [ui.facts(values)])
-
-
-def _others(view: JobView) -> html.Section:
-    return ui.list_panel(
-        "Other runs of this window",
-        view.others,
-        {
-            "State": lambda one: ui.state_chip(_state(one)),
-            "Started": lambda one: html.A(ui.when(one.started_at, view.now), href=job_link(one.id)),
-            "Outcome": _outcome,
-        },
-        "",
-    )
