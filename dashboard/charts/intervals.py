@@ -90,11 +90,11 @@ def density_figure(
         labels = tuple(f"{a} to {b}" for a, b in pairwise(borders))
         # Some of the places where bars meet, evenly.
         at = range(0, len(borders), max(1, (len(borders) - 1) // TICKS))
-        ticks = {"tickvals": [place - 0.5 for place in at], "ticktext": [borders[k] for k in at]}
+        ends_at, words = [place - 0.5 for place in at], [borders[place] for place in at]
     else:
         first, second, labels = found.reference, found.window, found.labels
         low, high = found.window_low, found.window_high
-        ticks = {"tickvals": [*range(len(labels))], "ticktext": [*map(canvas.short, labels)]}
+        ends_at, words = [*map(float, range(len(labels)))], [*map(canvas.short, labels)]
     text = [
         f"{canvas.safe(label)}<br>{names[0]} {percent(then)}<br>"
         f"{names[1]} {percent(now)} ({percent(a)}–{percent(b)})"
@@ -118,7 +118,8 @@ def density_figure(
         240, 52, 12, 8, 40,
         xaxis=canvas.axis(
             "the outermost bars hold all beyond" if is_number else "", showgrid=False,
-            automargin=True, range=[-0.5, len(labels) - 0.5], tickmode="array", **ticks,
+            automargin=True, range=[-0.5, len(labels) - 0.5], tickmode="array",
+            tickvals=ends_at, ticktext=words,
         ),
         yaxis=canvas.axis("share of rows", ticksuffix="%", rangemode="tozero", nticks=5),
         shapes=[

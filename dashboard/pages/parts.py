@@ -125,8 +125,8 @@ def panel(
 ) -> html.Section:
     """Frame a part of a page with its heading; ``name`` makes it a target of links."""
     head = html.Div([html.H2(title), html.Div(note, className="note")], className="panel-head")
-    target = {"id": name} if name else {}
-    return html.Section([head, *there(children)], className=f"panel {tone}".strip(), **target)
+    drawn = html.Section([head, *there(children)], className=f"panel {tone}".strip())
+    return marked(drawn, id=name) if name else drawn
 
 
 def verdict_box(tone: str, *lines: Cell | None) -> html.Div:
