@@ -200,7 +200,7 @@ def composite_page(view: alarm_views.CompositeView) -> html.Div:
     alarm = view.alarm
     under = view.description or "Composite alarm: its state follows from other alarms' states"
     tags = html.Span([ui.tag("composite", "kind"), " ", ui.tag(alarm.severity)])
-    values = {
+    values: dict[str, ui.Cell | None] = {
         "Rule": html.Code(alarm.condition),
         "Declared": f"{moment(view.changed_at)}, {age(view.changed_at, view.now)}",
         "Part of": alarm_panels.alarm_links(view.parents) if view.parents else None,
@@ -253,7 +253,7 @@ def _suppressor(view: alarm_views.CompositeView) -> html.Section:
         nothing = html.P("No alarm suppresses its actions.", className="faint")
         return ui.panel("Suppressor", [nothing])
     state = MISSING if one.state is None else ui.state_chip(one.state, small=True)
-    values = {
+    values: dict[str, ui.Cell | None] = {
         "Alarm": ui.stack(html.A(one.name, href=alarm_link(one.name)), state),
         "Now": f"◌ {one.held}" if one.held else "suppresses nothing now",
         "Wait period": duration(timedelta(seconds=one.wait_s)),

@@ -209,7 +209,7 @@ def alarm_links(alarms: Sequence[AlarmLine]) -> html.Div:
     links = []
     for one in alarms[:OTHERS_SHOWN]:
         link = html.A(one.name, href=alarm_link(one.name))
-        words = [link, " ", ui.state_chip(one.state, small=True)]
+        words: list[ui.Cell] = [link, " ", ui.state_chip(one.state, small=True)]
         links.append(html.Span(words, className="line"))
     return html.Div([*links, *ui.more_of(len(alarms) - len(links))])
 
@@ -308,7 +308,8 @@ def _cause_facts(cause: Cause) -> list[tuple[str, ui.Cell]]:
 
 def _finding(finding: Finding) -> html.Div:
     words = (finding.problem, finding.mend)
-    parts = [html.P(html.B(finding.metric)), *(html.P(sentence(one)) for one in words)]
+    parts: list[ui.Cell] = [html.P(html.B(finding.metric))]
+    parts += [html.P(sentence(one)) for one in words]
     if finding.similar:
         listed = html.Ul([html.Li(html.Code(str(one))) for one in finding.similar])
         parts += [html.P("Similar metrics that have data:"), listed]

@@ -65,8 +65,9 @@ def page(view: EndpointView) -> html.Div:
         *([f"owner {', '.join(view.line.owners)}"] if view.line.owners else []),
     ]
     tabs = ui.choices("Tabs", NAMES, view.tab, lambda tab: endpoint_link(name, tab))
-    own = {"": _health, "drift": _drift, "traffic": _traffic, "logs": _logs,
-           "changes": _changes}  # fmt: skip
+    own: dict[str, Callable[[EndpointView], Sequence[ui.Cell | None]]] = {
+        "": _health, "drift": _drift, "traffic": _traffic, "logs": _logs, "changes": _changes
+    }  # fmt: skip
     parts = own.get(view.tab, _kind)(view)
     title = name if not view.tab else f"{name}, {NAMES[view.tab]}"
     return ui.layout(title, ui.crumbs(name), ui.heading(name, " · ".join(under), tabs), *parts)

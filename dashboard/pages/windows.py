@@ -360,7 +360,7 @@ def version_changes(monitor: views.MonitorLine) -> list[ui.Cell]:
     lines = []
     for old, run in changes[: -CHANGES_SHOWN - 1 : -1]:
         href = baseline_link(name, reference=old, version=run.baseline_version)
-        words = [
+        words: list[ui.Cell] = [
             f"From {moment(run.start)} on: version {run.baseline_version} of ",
             html.A(f"{name}, compared with {old}", href=href),
             "; drift is tested anew, without the windows before.",
