@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import parse_qs, quote, unquote, urlencode
@@ -23,6 +24,9 @@ TABS = ("", "drift", "quality", "fairness", "attribution", "traffic", "logs", "c
 
 SETUP_TABS = ("", "channels", "settings", "tokens")
 """The tabs of the set-up that are pages of their own; the first is its baselines."""
+
+LISTS = ("alarms", "messages", "audit", "incidents", "silences", "search", "compare")
+"""Pages whose paths name nothing else."""
 
 PREVIEW = ("threshold", "periods", "needed", "missing", "period")
 """What a preview of an alarm can change, by its name in the address."""
@@ -120,15 +124,7 @@ def _named(parts: list[str], texts: Mapping[str, str]) -> dict[str, Any]:
             return {"page": "overview"}
         case ["jobs"]:
             return {"page": "jobs", "tab": "schedules" * (texts.get("tab") == "schedules")}
-        case [
-            "alarms"
-            | "messages"
-            | "audit"
-            | "incidents"
-            | "silences"
-            | "search"
-            | "compare" as page
-        ]:
+        case [page] if page in LISTS:
             return {"page": page}
         case ["setup", *rest] if "/".join(rest) in SETUP_TABS:
             return {"page": "setup", "tab": "/".join(rest)}
@@ -173,17 +169,8 @@ def endpoint_link(
     number: int = 1, asked: Mapping[str, str | None] = _NOTHING,
 ) -> str:  # fmt: skip
     """Build the address of a tab of an endpoint's page; ``asked``: window, metric, facet, thr."""
-    query = _query({"monitor": monitor, **_page(text, number), **asked})
-    return f"/endpoints/{quote(name, safe='')}{f'/{tab}' * bool(tab)}{query}"
-
-
-def baseline_link(
-    name: str, *, reference: str | None = None, version: str | None = None,
-    feature: str | None = None, monitor: str | None = None, anchor: str = "",
-) -> str:  # fmt: skip
-    """Build the address of a baseline's page: of a version's bounds, or of two compared."""
-    asked = {"reference": reference, "version": version, "feature": feature, "monitor": monitor}
-    return _link(("baselines", name), asked, anchor)
+    path = ("endpoints", name, tab) if tab else ("endpoints", name)
+    return _link(path, {"monitor": monitor, **_page(text, number), **asked})
 
 
 def column_link(monitor: str, column: str, *, window: str | None = None) -> str:
@@ -212,37 +199,24 @@ def rows_link(monitor: str, *, window: str, feature: str, form: str) -> str:
     return _link((f"rows.{form}",), {"monitor": monitor, "window": window, "feature": feature})
 
 
-def alarm_link(name: str, *, anchor: str = "") -> str:
-    """Build the address of an alarm's page; names of alarms are free text."""
-    return _link(("alarms", name), {}, anchor)
+def _one_link(kind: str, name: str, *, anchor: str = "", **asked: str | None) -> str:
+    return _link((kind, name), asked, anchor)
 
 
-def incident_link(incident: str) -> str:
-    """Build the address of an incident's page."""
-    return _link(("incidents", incident))
-
-
-def job_link(job: str) -> str:
-    """Build the address of one run."""
-    return _link(("jobs", job))
+alarm_link, baseline_link = partial(_one_link, "alarms"), partial(_one_link, "baselines")
+incident_link, job_link = partial(_one_link, "incidents"), partial(_one_link, "jobs")
 
 
 def _page(text: str | None, number: int) -> dict[str, str | None]:
     return {"q": text or None, "page": str(number) if number > 1 else None}
 
 
-def _link(
-    path: tuple[str, ...], asked: Mapping[str, str | None] = _NOTHING, anchor: str = ""
-) -> str:
+def _link(path: tuple[str, ...], asked: Mapping[str, str | None], anchor: str = "") -> str:
     if path[-1] in FOLDERS:
         path, asked = path[:-1], {"name": path[-1], **asked}
     place = "/".join(quote(step, safe="") for step in path)
-    return f"/{place}{_query(asked)}" + (f"#{anchor}" if anchor else "")
-
-
-def _query(asked: Mapping[str, str | None]) -> str:
     query = urlencode({key: value for key, value in asked.items() if value is not None})
-    return f"?{query}" if query else ""
+    return f"/{place}" + f"?{query}" * bool(query) + f"#{anchor}" * bool(anchor)
 
 
 def _is_text(given: str) -> bool:
