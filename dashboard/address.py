@@ -140,11 +140,6 @@ def _named(parts: list[str], texts: Mapping[str, str]) -> dict[str, Any]:
     return {}
 
 
-def is_page(path: str, query: str = "") -> bool:
-    """Whether a path, percent-encoded as it came, has the form of a page."""
-    return parse(path, query).page != "missing"
-
-
 def monitor_link(
     name: str, *, window: str | None = None, feature: str | None = None, keep: str | None = None,
     text: str | None = None, number: int = 0, anchor: str = "",

@@ -23,7 +23,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from driftline.access.gate import SHOWN_KEY
-from driftline.dashboard.address import is_page
 from driftline.loopback import App, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
@@ -76,13 +75,11 @@ class Guard:
         self,
         app: App,
         callbacks: Mapping[str, list[tuple[str, str]]],
-        act: Callable[[str, object, str | None], tuple[int, str]] | None = None,
-        is_there: Callable[[str, str], bool] = is_page,
+        act: Callable[[str, object, str | None], tuple[int, str]],
+        is_there: Callable[[str, str], bool],
     ) -> None:
-        self.app = app
-        self.callbacks = callbacks
-        self.act = act
-        self.is_there = is_there
+        self.app, self.callbacks = app, callbacks
+        self.act, self.is_there = act, is_there
         self.kept: dict[str, _Answer] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,7 +102,7 @@ class Guard:
             body = await _call_body(Request(scope, receive))
             check_call(body, self.callbacks)
             await self._pass(scope, _replay(body, receive), send)
-        elif path.startswith(ACTIONS) and self.act is not None:
+        elif path.startswith(ACTIONS):
             given = read_json(await _call_body(Request(scope, receive)))
             name, secret = path.removeprefix(ACTIONS), scope.get(SHOWN_KEY)
             status, said = await asyncio.to_thread(self.act, name, given, secret)
@@ -119,10 +116,9 @@ class Guard:
             await self._pass({**scope, "method": "GET"}, receive, send, method=method)
         else:
             # The page is one document: which page it shows is told by the address in the browser.
-            page, query = asked_page(scope)
-            is_there = await asyncio.to_thread(self.is_there, page, query)
-            status = 200 if is_there else 404
+            is_there = await asyncio.to_thread(self.is_there, *asked_page(scope))
             index = {**scope, "method": "GET", "path": "/", "raw_path": b"/"}
+            status = 200 if is_there else 404
             await self._pass(index, receive, send, page_status=status, method=method)
 
     async def _pass(
@@ -155,8 +151,7 @@ class Guard:
                     self.kept[path] = answer
         head = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
         await send(head)
-        body = b"" if method == "HEAD" else answer.body
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": answer.body * (method != "HEAD")})
 
 
 def asked_page(scope: Scope) -> tuple[str, str]:

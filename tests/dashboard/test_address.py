@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from driftline.dashboard.address import (
     alarm_link,
     column_link,
-    is_page,
     list_link,
     monitor_link,
     parse,
@@ -24,7 +23,7 @@ def test_link_of_a_pager_names_window_and_feature():
 
 @pytest.mark.parametrize("path", ["/nope", "/monitors", "/monitors/", "/monitors/a/b", "//x"])
 def test_other_paths_are_no_page(path):
-    assert not is_page(path)
+    assert parse(path).page == "missing"
 
 
 def test_unknown_parameters_are_ignored():
@@ -87,4 +86,4 @@ def test_filters_of_the_alarms_are_in_the_query():
 
 @pytest.mark.parametrize("path", ["/alarms/a/b", "/monitors/a/columns", "/monitors/a/columns/b/c"])
 def test_paths_of_more_or_fewer_parts_are_no_page(path):
-    assert not is_page(path)
+    assert parse(path).page == "missing"
