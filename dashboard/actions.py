@@ -77,13 +77,22 @@ class Actions:
         self._now = now
         self._known: dict[str, Action] = {
             "silence": self._silence, "redeliver": _redeliver, "switch": _switch, "test": _test,
-            "mark": _mark, "unmark": _unmark, "accept": _accept, "rebase": _rebase,
-            "promote": _promote, "cancel": _cancel, "queue": _queue,
-            "expire": _asking("name", "POST", "silences/{}/expire",
-                "Silence {} has ended; what it suppressed and is still true is sent."),
-            "enable": _asking("channel", "POST", "channels/{}/enable", "{} is enabled."),
-            "revoke": _asking("token", "DELETE", "tokens/{}",
-                "{} is revoked; servers refuse it some seconds later at most."),
+            "mark": _mark, "cancel": _cancel, "queue": _queue,
+            "expire": _asking("POST silences/{name}/expire",
+                "Silence {name} has ended; what it suppressed and is still true is sent."),
+            "enable": _asking("POST channels/{channel}/enable", "{channel} is enabled."),
+            "revoke": _asking("DELETE tokens/{token}",
+                "{token} is revoked; servers refuse it some seconds later at most."),
+            "unmark": _asking("POST monitors/{monitor}/marks/{id}/withdraw",
+                "Withdrawn; {windows} judged again.", "author"),
+            "accept": _asking("POST monitors/{monitor}/commission/accept",
+                "Accepted; drift is judged by the baseline as it is, from the next window on.",
+                "reason", "author"),
+            "rebase": _asking("POST monitors/{monitor}/baseline",
+                "The baseline has a new version of {rows}; it is used from the next window on.",
+                "from", "to"),
+            "promote": _asking("POST baselines/{baseline}/promote",
+                "Version {version} is in use, for {monitors}, from the next window on.", "version"),
         }  # fmt: skip
 
     def run(self, name: str, given: object, secret: str | None = None) -> tuple[int, str]:
@@ -133,13 +142,19 @@ class Actions:
         return f"Silenced until {moment(end)}, as {name}."
 
 
-def _asking(kind: str, method: str, path: str, words: str) -> Action:
-    """Return what asks the server one thing of a named ``kind``; path and words hold its name."""
+def _asking(request: str, words: str, *fields: str) -> Action:
+    """Return what asks the server one thing; a path's names and the fields of its body are given.
+
+    The words may hold these, and what the answer counts.
+    """
+    method, path = request.split()
+    names = re.findall(r"{(\w+)}", path)
 
     def act(send: Send, given: Mapping[str, object]) -> str:
-        name = _wanted(given, kind)
-        send(method, f"/api/v1/{path.format(_step(name))}", None)
-        return words.format(name)
+        said = {name: _wanted(given, name) for name in (*fields, *names)}
+        place = path.format_map({name: _step(said[name]) for name in names})
+        body = {name: said[name] for name in fields} or None
+        return words.format_map(said | _counts(send(method, f"/api/v1/{place}", body)))
 
     return act
 
@@ -175,37 +190,9 @@ def _mark(send: Send, given: Mapping[str, object]) -> str:
     if until := _text(given, "until"):
         body["until"] = _time(until)
     found = _to_monitor(send, given, "marks", body)
-    again = _counted(found, "executions")
-    moved = _counted(found, "monitors")
-    rest = f"; {plural(moved, 'monitor')} use the new baseline from now on" if moved else ""
-    return f"Annotated; {plural(again, 'window')} judged again{rest}."
-
-
-def _unmark(send: Send, given: Mapping[str, object]) -> str:
-    path = f"marks/{_step(_wanted(given, 'id'))}/withdraw"
-    found = _to_monitor(send, given, path, {"author": _wanted(given, "author")})
-    return f"Withdrawn; {plural(_counted(found, 'executions'), 'window')} judged again."
-
-
-def _accept(send: Send, given: Mapping[str, object]) -> str:
-    body = {name: _wanted(given, name) for name in ("reason", "author")}
-    _to_monitor(send, given, "commission/accept", body)
-    return "Accepted; drift is judged by the baseline as it is, from the next window on."
-
-
-def _rebase(send: Send, given: Mapping[str, object]) -> str:
-    body = {name: _wanted(given, name) for name in ("from", "to")}
-    found = _to_monitor(send, given, "baseline", body)
-    rows = found.get("row_count")
-    made = plural(rows, "captured row") if isinstance(rows, int) else "captured rows"
-    return f"The baseline has a new version of {made}; it is used from the next window on."
-
-
-def _promote(send: Send, given: Mapping[str, object]) -> str:
-    name, version = _wanted(given, "baseline"), _wanted(given, "version")
-    found = send("POST", f"/api/v1/baselines/{_step(name)}/promote", {"version": version})
-    moved = plural(_counted(found, "monitors"), "monitor")
-    return f"Version {version} is in use, for {moved}, from the next window on."
+    counts = _counts(found)
+    moved = f"; {counts['monitors']} use the new baseline from now on"
+    return f"Annotated; {counts['windows']} judged again{moved * bool(found.get('monitors'))}."
 
 
 def _cancel(send: Send, given: Mapping[str, object]) -> str:
@@ -232,9 +219,14 @@ def _to_monitor(
     return send("POST", f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/{path}", body)
 
 
-def _counted(found: Mapping[str, Any], key: str) -> int:
-    listed = found.get(key)
-    return len(listed) if isinstance(listed, list) else 0
+def _counts(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return what an answer counts, in words."""
+    rows = found.get("row_count")
+    return {
+        "windows": plural(len(found.get("executions") or ()), "window"),
+        "monitors": plural(len(found.get("monitors") or ()), "monitor"),
+        "rows": "captured rows" if rows is None else plural(rows, "captured row"),
+    }
 
 
 def _time(text: str) -> str:
