@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.dashboard.queries import alarm_points, alarm_views, reach
-from driftline.dashboard.queries.views import MonitorLine, page_within
+from driftline.dashboard.queries.views import page_within
 from driftline.dashboard.words import OWN, duration, limit_words, metric_words, moment
 from driftline.errors import DriftlineError
 
@@ -208,10 +208,12 @@ def alarm_line(
             kind=record.kind,
         )
     newest: Mapping[str, object] = {}
+    monitor = None
     if isinstance(record, CompositeRecord):
         condition = record.definition.alarm_rule
     else:
         condition = _condition(record.definition)
+        monitor = record.definition.dimensions.get("MonitoringSchedule")
         if note is None and record.state == "ALARM":
             note, newest = _notes_of(connection, record)
     note = note or {}
@@ -229,20 +231,13 @@ def alarm_line(
         link=alarm_points.note_link(note),
         latest=alarm_points.text_of(newest, "cause") if is_other else None,
         latest_link=alarm_points.note_link(newest) if is_other else None,
-        monitor=monitor_of(record),
+        monitor=monitor,
         deliveries=tuple(deliveries),
         kind="composite" if isinstance(record, CompositeRecord) else "metric",
         quiet=() if suppression is None else suppression.quiet(record),
         incident=None if suppression is None else suppression.incident_of(record),
         actions_enabled=record.definition.actions_enabled,
     )
-
-
-def monitor_of(record: AnyRecord) -> str | None:
-    """Name the monitor whose metric an alarm watches, if it watches one's."""
-    if isinstance(record, CompositeRecord):
-        return None
-    return record.definition.dimensions.get("MonitoringSchedule")
 
 
 def story(
@@ -300,14 +295,11 @@ def alarm_view(
     )
 
 
-def changes(
-    connection: Connection, alarms: Iterable[AlarmRecord], line: MonitorLine
-) -> tuple[alarm_views.AlarmChange, ...]:
+def changes(connection: Connection, monitor: str) -> tuple[alarm_views.AlarmChange, ...]:
     """Read how a monitor's alarms changed their states, newest first."""
     newest = [
         change
-        for record in alarms
-        if record.name in line.alarms
+        for record in reach.alarms(connection, monitor)
         for change in changes_of(connection, record, CHANGES_SHOWN)
     ]
     newest.sort(key=lambda change: change.time, reverse=True)

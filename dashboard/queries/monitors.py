@@ -8,15 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, select
+from sqlalchemy import Connection, Engine, Row, Select, select
 
 from driftline.access.principal import CURRENT
-from driftline.alerts.alarms.records import AlarmRecord
-from driftline.alerts.tables import outbox
 from driftline.capture.windows.window import Window
-from driftline.dashboard.queries import views
-from driftline.dashboard.queries.alarm_views import AlarmChange
-from driftline.dashboard.queries.alarms import monitor_of
+from driftline.dashboard.queries import reach, views
 from driftline.dashboard.queries.documents import Report
 from driftline.dashboard.queries.series import Digest, label_history, metric_history
 from driftline.dashboard.queries.storage import UNREADABLE, Storage
@@ -27,6 +23,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import COLUMNS, WITHOUT_REPORT, is_of, state_of
 from driftline.monitors.kind import kind_named
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.run.progress import list_runs, log_of
 from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.status import suppressed_columns, suppressed_now
@@ -44,48 +41,39 @@ STAMP = "%Y%m%dT%H%M%SZ"
 _NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc())
 
 
-def monitor_line(
-    connection: Connection, definition: MonitorDefinition, alarms: Iterable[AlarmRecord]
-) -> views.MonitorLine:
-    """Join a definition with its windows and the alarms on its metrics."""
-    runs, version = _runs(connection, definition)
-    return views.MonitorLine(
-        definition=definition,
-        baseline_version=version or definition.baseline_version or "",
-        runs=runs,
-        alarms=tuple(record.name for record in alarms if monitor_of(record) == definition.name),
-        suppressed=suppressed_columns(connection, definition),
-    )
-
-
-def _runs(
-    connection: Connection, definition: MonitorDefinition
-) -> tuple[tuple[views.WindowRun, ...], str]:
-    """Read the newest windows of a monitor, oldest first, and the last baseline's version."""
-    newest = _judged(definition).order_by(*_NEWEST_FIRST).limit(WINDOWS_SHOWN)
-    rows = connection.execute(newest).all()
-    return _as_runs(connection, definition, rows), rows[0].baseline_version if rows else ""
-
-
 class NoWindowError(NotFoundError):
     """The monitor is there, but not the window."""
 
 
-def with_window(
-    connection: Connection, line: views.MonitorLine, stamp: str
-) -> tuple[views.MonitorLine, views.WindowRun]:
-    """Return a monitor with the windows around one, and that one, however old it is.
+def read_window(
+    connection: Connection, name: str, stamp: str | None
+) -> tuple[views.MonitorLine, views.WindowRun | None]:
+    """Return a monitor and the window of a start, however old it is, with those around it.
 
-    NotFoundError when no execution of the monitor is on a window of that start.
+    Without a start it is the newest one, None before the first; NotFoundError: there is no such
+    monitor, or NoWindowError: no execution of it is on a window of that start.
     """
-    run = next((run for run in line.runs[1:] if run.stamp == stamp), None)
-    if run is None:  # Before the oldest, too, there may be others to step to.
-        line = replace(line, runs=_around(connection, line.definition, stamp), are_newest=False)
-        run = next((run for run in line.runs if run.stamp == stamp), None)
-    if run is None:
-        why = "none was judged then, or it is no longer kept"
-        raise NoWindowError(f'monitor "{line.name}" has no window "{stamp}": {why}')
-    return line, run
+    definition = reach.monitor(connection, name)
+    newest = _judged(definition).order_by(*_NEWEST_FIRST).limit(WINDOWS_SHOWN)
+    rows = connection.execute(newest).all()
+    version = rows[0].baseline_version if rows else None
+    line = views.MonitorLine(
+        definition=definition,
+        baseline_version=version or definition.baseline_version or "",
+        runs=_as_runs(connection, definition, rows),
+        suppressed=suppressed_columns(connection, definition),
+        begun=tuple(list_runs(connection, name, endpoints=CURRENT.get().endpoints)),
+    )
+    run = line.last
+    if stamp is not None:
+        run = next((run for run in line.runs[1:] if run.stamp == stamp), None)
+        if run is None:  # Before the oldest, too, there may be others to step to.
+            line = replace(line, runs=_around(connection, definition, stamp), are_newest=False)
+            run = next((run for run in line.runs if run.stamp == stamp), None)
+        if run is None:
+            why = "none was judged then, or it is no longer kept"
+            raise NoWindowError(f'monitor "{name}" has no window "{stamp}": {why}')
+    return line, run and replace(run, log=tuple(log_of(connection, run.execution)))
 
 
 def _around(
@@ -155,12 +143,6 @@ def one_a_start(
     return tuple(reversed(runs.values()))
 
 
-def dead_count(connection: Connection) -> int:
-    """Count the messages that failed for good."""
-    query = select(func.count()).select_from(outbox).where(outbox.c.status == "dead")
-    return connection.scalar(query) or 0
-
-
 def annotations_view(
     engine: Engine,
     line: views.MonitorLine,
@@ -205,38 +187,28 @@ def warm_up_view(
     return views.WarmUpView(definition.name, words, stable) if words else None
 
 
-def kind_view(
-    connection: Connection,
-    line: views.MonitorLine,
-    run: views.WindowRun,
-    report: Report | None,
-    *,
-    asked: str | None,
-    keep: str | None,
-    digests: Mapping[str, Digest],
-    changes: tuple[AlarmChange, ...],
-    now: datetime,
+def over_time(
+    connection: Connection, view: views.KindView, asked: str | None, digests: Mapping[str, Digest]
 ) -> views.KindView:
-    """Join one window's document with what the database and other documents say over time."""
-    kind, metrics = line.definition.kind, report.metrics if report else ()
-    chosen = choose_metric(metrics, kind, asked, keep)
+    """Add to a window what the database and other documents say over time of one metric.
+
+    ``asked`` is the one asked for; without it, ``view.kept`` if the window has it.
+    """
+    line, metrics = view.monitor, view.found.metrics
+    kind, kept = line.definition.kind, view.kept
+    chosen = choose_metric(metrics, kind, asked, kept)
     if chosen is None and asked is not None and metrics:
         raise NotFoundError(f'metric "{asked}" is not one of monitor "{line.name}"')
     if chosen is None:
         # The document is gone, or this window could not be judged: draw what others say.
         others = [one for digest in digests.values() for one in digest.metrics.values()]
-        chosen = choose_metric(others, kind, asked or keep, None)
-    return views.KindView(
-        now=now,
-        monitor=line,
-        run=run,
-        report=report,
+        chosen = choose_metric(others, kind, kept, None)
+    return replace(
+        view,
         chosen=chosen,
         history=metric_history(connection, line, chosen, digests) if chosen else None,
-        labels=label_history(connection, line, line.runs),
+        labels=label_history(connection, line),
         estimates=_estimates(connection, line, chosen, digests),
-        changes=changes,
-        kept=asked or keep,
         unread=sum(one.execution not in digests for one in line.runs),
     )
 
@@ -253,10 +225,8 @@ def _estimates(
     name = next((one for one in names if one in known and ESTIMATED + one in known), None)
     if name is None:
         return None
-    by_labels, without = (
-        metric_history(connection, line, known[key], digests) for key in (name, ESTIMATED + name)
-    )
-    return by_labels, without
+    by_labels = metric_history(connection, line, known[name], digests)
+    return by_labels, metric_history(connection, line, known[ESTIMATED + name], digests)
 
 
 def choose_metric(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from driftline.alerts.alarms.composite_records import states_since
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries
@@ -58,6 +58,14 @@ class SilencesView:
     silences: tuple[tuple[SilenceRecord, str, int], ...]
 
 
+def counts_of(connection: Connection, channel: str | None = None) -> dict[str, int]:
+    """Count the messages by status, of all channels or of one."""
+    query = select(outbox.c.status, func.count()).group_by(outbox.c.status)
+    if channel is not None:
+        query = query.where(outbox.c.channel == channel)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
 class Notifications:
     """What became of changes; ``now`` is the clock by which silences begin and end."""
 
@@ -86,14 +94,11 @@ class Notifications:
 
     def messages(self, status: str | None = None, channel: str | None = None) -> MessagesView:
         """Return the newest messages, of a status or to a channel if asked for."""
-        query = select(outbox.c.status, func.count()).group_by(outbox.c.status)
-        if channel is not None:
-            query = query.where(outbox.c.channel == channel)
         with read_connection(self.engine) as connection:
             messages = list_deliveries(
                 connection, status=status, channel=channel, limit=MESSAGES_SHOWN
             )
-            counts = {row[0]: row[1] for row in connection.execute(query)}
+            counts = counts_of(connection, channel)
         return MessagesView(self.now(), tuple(messages), counts, status, channel)
 
     def silences(self) -> SilencesView:

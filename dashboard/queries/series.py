@@ -26,7 +26,7 @@ from driftline.alerts.tables import metrics as metric_table
 from driftline.baseline.column import ColumnProfile
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.documents import Report
-from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
+from driftline.monitors.kind import OWN_METRICS, metric_place
 from driftline.monitors.report.datapoints import DATA_METRICS, UNQUOTED
 from driftline.monitors.results.metric import MetricResult
 
@@ -107,7 +107,7 @@ def column_histories(
     """
     name, unknown = quote(column, safe=UNQUOTED), np.full(len(line.runs), np.nan)
     drift, present, data = (
-        _read(connection, line, DATA_METRICS, prefix + name, line.runs)
+        _read(connection, line, DATA_METRICS, prefix + name)
         for prefix in ("feature_baseline_drift_", "feature_non_null_", "feature_data_")
     )
     found = [digests.get(run.execution, Digest()).bounds.get(column, np.nan) for run in line.runs]
@@ -132,14 +132,12 @@ def column_histories(
     return tuple(one for one in histories if np.isfinite(one.value).any())
 
 
-def label_history(
-    connection: Connection, line: views.MonitorLine, runs: Sequence[views.WindowRun]
-) -> views.LabelHistory | None:
+def label_history(connection: Connection, line: views.MonitorLine) -> views.LabelHistory | None:
     """Read how many rows of each window had a label; None for a kind that needs none."""
-    labelled = _read(connection, line, OWN_METRICS, "labelled_rows", runs).mean
-    if not kind_named(line.definition.kind).uses_labels or np.isnan(labelled).all():
+    labelled = _read(connection, line, OWN_METRICS, "labelled_rows").mean
+    if not line.definition.kind_value.uses_labels or np.isnan(labelled).all():
         return None
-    rows = np.array([np.nan if run.row_count is None else run.row_count for run in runs])
+    rows = np.array([np.nan if run.row_count is None else run.row_count for run in line.runs])
     return views.LabelHistory(rows=rows, labelled=labelled)
 
 
@@ -171,7 +169,7 @@ def _metric_values(
 
     Which dimensions a kind adds is its own matter: those of the metric must be among them.
     """
-    series = kind_named(line.definition.kind).series
+    series = line.definition.kind_value.series
     name = series.prefix + quote(metric.name, safe=UNQUOTED)
     table = metric_table.c
     namespace, wanted = metric_place(series.namespace, line.name, line.endpoint)
@@ -190,19 +188,13 @@ def _metric_values(
     return np.full(len(line.runs), np.nan)
 
 
-def _read(
-    connection: Connection,
-    line: views.MonitorLine,
-    namespace: str,
-    name: str,
-    runs: Sequence[views.WindowRun],
-) -> _Series:
+def _read(connection: Connection, line: views.MonitorLine, namespace: str, name: str) -> _Series:
     try:
         namespace, dimensions = metric_place(namespace, line.name, line.endpoint)
         metric_id = metrics.find(connection, namespace, name, dimensions)
     except DatapointError:
         metric_id = None  # No metric can have such a name, as one that is too long.
-    return _aligned(connection, metric_id, runs)
+    return _aligned(connection, metric_id, line.runs)
 
 
 def _aligned(
@@ -214,11 +206,9 @@ def _aligned(
     if metric_id is not None and runs:
         place = {run.start: index for index, run in enumerate(runs)}
         table = datapoints.c
-        columns = (
-            table.time, table.sample_count, table.sum, table.minimum, table.maximum, table.note
-        )  # fmt: skip
         query = (
-            select(*columns)
+            select(table.time, table.sample_count, table.sum, table.minimum, table.maximum)
+            .add_columns(table.note)
             .where(table.metric_id == metric_id, table.time.between(min(place), max(place)))
             .order_by(table.time, table.id)
         )

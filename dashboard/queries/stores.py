@@ -13,7 +13,6 @@ from sqlalchemy import Connection, Engine
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import CompositeRecord
-from driftline.alerts.alarms.records import AlarmRecord
 from driftline.alerts.evaluation.preview import preview_alarm
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.incidents import get_incident
@@ -24,7 +23,7 @@ from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes
 from driftline.dashboard.queries.audit import read_changes
 from driftline.dashboard.queries.baselines import require_baseline
 from driftline.dashboard.queries.composites import composite_view
-from driftline.dashboard.queries.notifications import Notifications
+from driftline.dashboard.queries.notifications import Notifications, counts_of
 from driftline.dashboard.queries.series import ReportCache, column_histories
 from driftline.dashboard.queries.storage import Evidence, Storage
 from driftline.dashboard.queries.variants import Variant, variants
@@ -33,7 +32,6 @@ from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import list_annotations
 from driftline.monitors.external.source import UNLIMITED, Access
-from driftline.monitors.run.progress import list_runs, log_of
 from driftline.signature import Signature
 
 COUNTED = 4
@@ -83,7 +81,7 @@ class Stores:
             alarms = alarms_view(connection, now, state="ALARM", size=FIRING_SHOWN, is_newest=True)
             lines = fleet.state_lines(connection, now)
             firing = fleet.firing_by_endpoint(connection)
-            dead = 0 if reach.is_limited() else monitors.dead_count(connection)
+            dead = 0 if reach.is_limited() else counts_of(connection).get("dead", 0)
         endpoints = fleet.endpoint_lines(lines, self.endpoint_names(), firing)
         asked = [
             line
@@ -222,9 +220,8 @@ class Stores:
         ``keep`` is the feature of the window before, shown again if this window has it.
         """
         with read_connection(self.engine) as connection:
-            records = reach.alarms(connection, name)
-            line, run = self._window(connection, name, window, records)
-            past = changes(connection, records, line)
+            line, run = monitors.read_window(connection, name, window)
+            past = changes(connection, name)
         view = views.MonitorView(now=self.now(), monitor=line, changes=past)
         if run is None:
             return view
@@ -257,7 +254,7 @@ class Stores:
     ) -> tuple[views.MonitorLine, views.WindowRun | None]:
         """Return a monitor and one of its windows, the newest when unset; None before the first."""
         with read_connection(self.engine) as connection:
-            return self._window(connection, name, window, reach.alarms(connection, name))
+            return monitors.read_window(connection, name, window)
 
     def require(self, address: Address) -> None:
         """Refuse an address of an alarm, an incident or a monitor that is not there."""
@@ -288,17 +285,15 @@ class Stores:
     ) -> views.KindView:
         """Return one window of a monitor that measures, and one of its metrics over time."""
         with read_connection(self.engine) as connection:
-            records = reach.alarms(connection, name)
-            line, run = self._window(connection, name, window, records)
-            past = changes(connection, records, line)
+            line, run = monitors.read_window(connection, name, window)
+            past = changes(connection, name)
+            view = views.KindView(now=self.now(), monitor=line, run=run, changes=past)
             if run is None:
-                return views.KindView(now=self.now(), monitor=line, changes=past)
+                return view
             report = self.storage.report(run.folder)
-            view = monitors.kind_view(
-                connection, line, run, report,
-                asked=metric, keep=keep, digests=self.reports.digests(line.runs), changes=past,
-                now=self.now(),
-            )  # fmt: skip
+            view = replace(view, report=report, kept=metric or keep)
+            digests = self.reports.digests(line.runs)
+            view = monitors.over_time(connection, view, metric, digests)
         found = self.storage.evidence(line, run, report)
         said = monitors.annotations_view(self.engine, line, run, report, None)
         return replace(view, annotations=said, rows=found.rows, notes=found.notes)
@@ -306,7 +301,7 @@ class Stores:
     def column(self, name: str, column: str, window: str | None) -> views.MonitorView:
         """Return one column of a monitor over all windows, and in one of them."""
         with read_connection(self.engine) as connection:
-            line, run = self._window(connection, name, window, reach.alarms(connection, name))
+            line, run = monitors.read_window(connection, name, window)
             digests = self.reports.digests(line.runs)
             reference = self.storage.reference_of(line, column)
             histories = column_histories(connection, line, column, digests, reference)
@@ -319,18 +314,6 @@ class Stores:
             view = replace(view, feature=None, comparison=None, rows=None)
         unread = len(line.runs) - len(digests)
         return replace(view, column=column, histories=histories, unread=unread)
-
-    def _window(
-        self, connection: Connection, name: str, stamp: str | None, alarms: Iterable[AlarmRecord]
-    ) -> tuple[views.MonitorLine, views.WindowRun | None]:
-        """Read a monitor and the window that was asked for; the newest when none was."""
-        line = monitors.monitor_line(connection, reach.monitor(connection, name), alarms)
-        begun = list_runs(connection, line.name, endpoints=CURRENT.get().endpoints)
-        line = replace(line, begun=tuple(begun))
-        run = line.last
-        if stamp is not None:
-            line, run = monitors.with_window(connection, line, stamp)
-        return line, run and replace(run, log=tuple(log_of(connection, run.execution)))
 
     def _counted(self, lines: Iterable[views.EndpointLine]) -> Iterator[views.EndpointLine]:
         """Add what was captured, as the last audit has it; a few that it has not seen are read."""

@@ -71,7 +71,7 @@ class WindowRun(Window):
 
 @dataclass(frozen=True)  # Without slots: what follows is worked out once.
 class MonitorLine:
-    """One monitor with its windows, oldest first, and the alarms that watch it now.
+    """One monitor with its windows, oldest first.
 
     ``are_newest``: its windows are the newest ones; else those around an older one.
 
@@ -85,7 +85,6 @@ class MonitorLine:
     definition: MonitorDefinition
     baseline_version: str
     runs: tuple[WindowRun, ...]
-    alarms: tuple[str, ...] = ()
     labelled: tuple[int, int] | None = None
     overdue_since: datetime | None = None
     suppressed: tuple[str, ...] = ()
