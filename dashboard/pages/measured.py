@@ -68,7 +68,7 @@ def verdict(view: KindView, run: WindowRun) -> str:
         return unjudged
     if run.violation_count:
         return f"{plural(run.violation_count, 'violation')} ({where})"
-    if expected := windows.expected_words(view.annotations):
+    if expected := windows.expected_words(view):
         return f"{expected}, no others ({where})"
     if view.report is None:
         return f"No violation, but this window's documents have been deleted ({where})"

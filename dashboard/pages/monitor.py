@@ -84,7 +84,7 @@ def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
         return f"Too few rows to judge any feature, so the window has not passed ({where})"
     if run.violation_count:
         return f"{violations_text(view, run)} ({where})"
-    if run.state == "ok" and (expected := windows.expected_words(view.annotations)):
+    if run.state == "ok" and (expected := windows.expected_words(view)):
         return f"{expected}, {suppressed or 'no others'} ({span(run)})"
     if not view.features:
         return f"No violation, but this window's documents have been deleted ({where})"

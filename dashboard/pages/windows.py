@@ -106,7 +106,7 @@ def monitor_page(
     ]
     if run is None:
         return ui.layout(monitor.name, *top, waiting(monitor))
-    end = [*version_changes(monitor), annotation_panel(view.annotations)]
+    end = [*version_changes(monitor), annotation_panel(view, run)]
     closing = _closing(view, run, counts)
     return ui.layout(f"{column or monitor.name}, {span(run)}", *top, *parts, *end, closing)
 
@@ -441,37 +441,39 @@ def _files(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> 
     return parts
 
 
-def annotation_panel(view: views.AnnotationsView | None) -> html.Section | None:
+def annotation_panel(view: views.WindowView, run: views.WindowRun) -> html.Section | None:
     """List what was said of a window and what that expects, and offer to say more.
 
     Nothing of a window that was not judged.
     """
-    if view is None or not view.is_judged:
+    if run.state in ("failed", "empty", "stopped", "unlabelled"):
         return None
     parts: list[ui.Cell] = [_annotation(one, view) for one in view.annotations]
     if not parts:
         parts.append(html.P("This window has no annotations yet.", className="sentence"))
-    names = {name: name for name in view.features} | {"": ALL}
+    chosen = view.feature.feature if view.feature else ""
+    found = (*view.found.gravest_first, *view.found.expected_violations)
+    names = [chosen, *(one.feature_name for one in found)]
     fields: list[ui.Cell] = [
-        choice("feature", "Feature", names, view.chosen or ""),
+        choice("feature", "Feature", {name: name for name in names if name} | {"": ALL}, chosen),
         choice("verdict", "Is", VERDICTS, EXPECTED),
         field("reason", "Reason", hint="Black Friday", is_required=True),
         field("until", "Expected until", hint="this window only"),
         *signature("author"),
     ]
-    form = act_form("mark", fields, "Annotate", {"monitor": view.monitor, "window": view.stamp})
+    given = {"monitor": view.monitor.name, "window": run.stamp}
+    form = act_form("mark", fields, "Annotate", given)
     parts += [form, html.P(MEANING, className="note")]
     return ui.panel("Annotations", parts, name="marks")
 
 
-def expected_words(view: views.AnnotationsView | None) -> str:
+def expected_words(view: views.WindowView) -> str:
     """Count what was expected in a sentence's part; empty when nothing was."""
-    if view is None or not view.expected:
-        return ""
-    return plural(len(view.expected), "expected violation")
+    expected = view.found.expected_violations
+    return plural(len(expected), "expected violation") if expected else ""
 
 
-def _annotation(one: Annotation, view: views.AnnotationsView) -> html.Div:
+def _annotation(one: Annotation, view: views.WindowView) -> html.Div:
     """Show one annotation, what it expects here, and the button that takes it back."""
     about = one.feature or ALL
     if one.check:
@@ -480,10 +482,10 @@ def _annotation(one: Annotation, view: views.AnnotationsView) -> html.Div:
     said = f" by {one.author} on {moment(one.made_at)}: {one.reason}"
     expected = [
         html.P(f"{violation.feature_name}: {violation.words}", className="faint")
-        for violation in view.expected
+        for violation in view.found.expected_violations
         if violation.mark.id == one.id
     ]
     line = html.P([html.B(f"{about} is {VERDICTS[one.verdict]}"), f"{lasting}{said}"])
-    given = {"monitor": view.monitor, "id": str(one.id)}
+    given = {"monitor": view.monitor.name, "id": str(one.id)}
     button = act_form("unmark", signature("author"), "Withdraw", given)
     return html.Div([line, *expected, button], className="finding-box")

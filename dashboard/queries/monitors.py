@@ -13,12 +13,10 @@ from sqlalchemy import Connection, Engine, Row, Select, select
 from driftline.access.principal import CURRENT
 from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import reach, views
-from driftline.dashboard.queries.documents import Report
 from driftline.dashboard.queries.series import Digest, label_history, metric_history
 from driftline.dashboard.queries.storage import UNREADABLE, Storage
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
-from driftline.monitors.annotations.store import annotations_between
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import COLUMNS, WITHOUT_REPORT, is_of, state_of
 from driftline.monitors.kind import kind_named
@@ -141,32 +139,6 @@ def one_a_start(
         if run.start not in runs or definition.timetable.has_window(Window(run.start, run.end)):
             runs[run.start] = run
     return tuple(reversed(runs.values()))
-
-
-def annotations_view(
-    engine: Engine,
-    line: views.MonitorLine,
-    run: views.WindowRun,
-    report: Report | None,
-    chosen: str | None,
-) -> views.AnnotationsView:
-    """Read the annotations that reach a window, and what may be said of it."""
-    with read_connection(engine) as connection:
-        annotations = annotations_between(
-            connection, line.name, run.start, run.end, endpoints=CURRENT.get().endpoints
-        )
-    report = report or Report()
-    expected = tuple(report.expected_violations)
-    names = dict.fromkeys(
-        [
-            *((chosen,) if chosen else ()),
-            *(one.feature_name for one in (*report.gravest_first, *expected)),
-        ]
-    )
-    is_judged = run.state not in ("failed", "empty", "stopped", "unlabelled")
-    return views.AnnotationsView(
-        line.name, run.stamp, is_judged, tuple(names), chosen, tuple(annotations), expected
-    )
 
 
 def warm_up_view(

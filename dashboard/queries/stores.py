@@ -30,7 +30,7 @@ from driftline.dashboard.queries.variants import Variant, variants
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
-from driftline.monitors.annotations.store import list_annotations
+from driftline.monitors.annotations.store import annotations_between, list_annotations
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.signature import Signature
 
@@ -220,34 +220,43 @@ class Stores:
         ``keep`` is the feature of the window before, shown again if this window has it.
         """
         with read_connection(self.engine) as connection:
-            line, run = monitors.read_window(connection, name, window)
-            past = changes(connection, name)
-        view = views.MonitorView(now=self.now(), monitor=line, changes=past)
-        if run is None:
+            view = views.MonitorView(**self._window(connection, name, window))
+        if view.run is None:
             return view
-        report = self.storage.report(run.folder)
-        features = report.judged_features if report else ()
+        features = view.found.judged_features
         by_name = {one.feature: one for one in features}
         if feature is None and keep in by_name:
             feature = keep
         chosen = features[0] if feature is None and features else by_name.get(feature or "")
         if chosen is None and feature is not None and features:
             raise NotFoundError(f'feature "{feature}" is not one of monitor "{name}"')
-        of = chosen.feature if chosen else None
-        found = self.storage.evidence(line, run, report, chosen) if chosen else Evidence()
+        found = Evidence()
+        if chosen is not None:
+            found = self.storage.evidence(view.monitor, view.run, view.report, chosen)
         return replace(
             view,
-            run=run,
-            report=report,
             features=features,
             feature=chosen,
             comparison=found.comparison,
             rows=found.rows,
             notes=found.notes,
             kept=feature or keep,
-            annotations=monitors.annotations_view(self.engine, line, run, report, of),
-            warm_up=monitors.warm_up_view(self.engine, self.storage, line),
+            warm_up=monitors.warm_up_view(self.engine, self.storage, view.monitor),
         )
+
+    def _window(self, connection: Connection, name: str, window: str | None) -> dict[str, Any]:
+        """Read what the pages of monitors of all kinds show: the fields of `WindowView`."""
+        line, run = monitors.read_window(connection, name, window)
+        past = changes(connection, name)
+        shown: dict[str, Any] = {"now": self.now(), "monitor": line, "run": run, "changes": past}
+        if run is not None:
+            shown["report"] = self.storage.report(run.folder)
+            shown["annotations"] = tuple(
+                annotations_between(
+                    connection, name, run.start, run.end, endpoints=CURRENT.get().endpoints
+                )
+            )
+        return shown
 
     def judged(
         self, name: str, window: str | None
@@ -285,18 +294,13 @@ class Stores:
     ) -> views.KindView:
         """Return one window of a monitor that measures, and one of its metrics over time."""
         with read_connection(self.engine) as connection:
-            line, run = monitors.read_window(connection, name, window)
-            past = changes(connection, name)
-            view = views.KindView(now=self.now(), monitor=line, run=run, changes=past)
-            if run is None:
+            view = views.KindView(**self._window(connection, name, window), kept=metric or keep)
+            if (run := view.run) is None:
                 return view
-            report = self.storage.report(run.folder)
-            view = replace(view, report=report, kept=metric or keep)
-            digests = self.reports.digests(line.runs)
+            digests = self.reports.digests(view.monitor.runs)
             view = monitors.over_time(connection, view, metric, digests)
-        found = self.storage.evidence(line, run, report)
-        said = monitors.annotations_view(self.engine, line, run, report, None)
-        return replace(view, annotations=said, rows=found.rows, notes=found.notes)
+        found = self.storage.evidence(view.monitor, run, view.report)
+        return replace(view, rows=found.rows, notes=found.notes)
 
     def column(self, name: str, column: str, window: str | None) -> views.MonitorView:
         """Return one column of a monitor over all windows, and in one of them."""

@@ -217,24 +217,6 @@ class ContributingRows:
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotationsView:
-    """What was said of one window of a monitor.
-
-    ``stamp`` names the window; ``features`` are those that can be annotated, ``chosen`` the one
-    that the page shows. ``annotations`` stand, the newest first; ``expected`` are the violations
-    that one of them expects.
-    """
-
-    monitor: str
-    stamp: str
-    is_judged: bool
-    features: tuple[str, ...]
-    chosen: str | None
-    annotations: tuple[Annotation, ...]
-    expected: tuple[Violation, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class WarmUpView:
     """What drift is suppressed now, since the baseline does not fit.
 
@@ -253,6 +235,7 @@ class WindowView:
 
     ``run`` is None before the first window, ``report`` where its document is gone. ``kept`` is the
     feature or metric that somebody chose, for the links to other windows; None when the page chose.
+    ``annotations`` are those that reach the window, the newest first; ``feature`` is the one shown.
     """
 
     now: datetime
@@ -263,7 +246,8 @@ class WindowView:
     changes: tuple[AlarmChange, ...] = ()
     notes: tuple[str, ...] = ()
     kept: str | None = None
-    annotations: AnnotationsView | None = None
+    annotations: tuple[Annotation, ...] = ()
+    feature: Feature | None = None
 
     @property
     def found(self) -> Report:
@@ -314,7 +298,6 @@ class MonitorView(WindowView):
     """
 
     features: tuple[Feature, ...] = ()
-    feature: Feature | None = None
     comparison: Comparison | None = None
     warm_up: WarmUpView | None = None
     number: int | None = None

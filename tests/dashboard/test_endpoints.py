@@ -250,7 +250,7 @@ def test_a_monitor_that_moved_shows_them_the_windows_of_theirs(engine, tmp_path)
     assert (before.run, before.monitor.runs, before.monitor.begun) == (None, (), ())
     assert [one.start for one in after.monitor.runs] == [NOW + 2 * DAY]
     assert [one.runs for one in overview.monitors] == [after.monitor.runs]
-    assert [one.author for one in after.annotations.annotations] == ["lee of Prices"]
+    assert [one.author for one in after.annotations] == ["lee of Prices"]
     assert "no rows of prices" in text
     assert "flights" not in text
     assert len(everything.monitor.runs) == 3

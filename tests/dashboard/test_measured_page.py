@@ -371,7 +371,7 @@ def test_worse_than_the_reference_within_the_bound_is_neither_fine_nor_a_violati
     violated = ends * 0 == 1
     violated[1] = True
     history = MetricHistory(auc, ends, ends - 0.02, ends, ends * 0 + 0.5, violated)
-    shown = replace(view, run=run, report=report, rows=None, annotations=None, history=history)
+    shown = replace(view, run=run, report=report, rows=None, annotations=(), history=history)
 
     page = str(page_of.page(shown))
 
