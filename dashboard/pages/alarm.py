@@ -135,8 +135,6 @@ def _definition(view: alarm_views.AlarmView) -> html.Section:
 def _preview(view: alarm_views.AlarmView) -> html.Section:
     """Offer other values, and show what the alarm would have done with them."""
     preview = view.preview
-    if preview is None:
-        return ui.panel("Preview", [], name="preview")
     parts: list[ui.Cell] = [_form(view, preview)]
     if preview.problem:
         words = f"✕ {sentence(preview.problem)}"

@@ -33,7 +33,7 @@ def points_of(
     record: AlarmRecord,
     decided: set[datetime],
     now: datetime,
-    bands: BandsOf | None = None,
+    bands: BandsOf,
 ) -> tuple[AlarmPoint, ...]:
     """Read the newest periods of what an alarm watches, as the evaluator does, oldest first.
 

@@ -123,7 +123,7 @@ class AlarmView(StoryView):
     points: tuple[AlarmPoint, ...]
     spans: tuple[StateSpan, ...]
     others: tuple[AlarmLine, ...]
-    preview: Preview | None = None
+    preview: Preview
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,17 @@ from driftline.alerts.alarms.composite_records import (
     AnyRecord,
     CompositeRecord,
     ListedAlarm,
+    list_any,
     listed,
+    states_since,
 )
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, record_of
+from driftline.alerts.alarms.rule_tree import rule_lines
 from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation.explain import Explanation, explain
+from driftline.alerts.evaluation.preview import preview_alarm
 from driftline.alerts.evaluation.reading import BandsOf, Question
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.notify.channels import list_channels
@@ -41,6 +45,7 @@ from driftline.errors import DriftlineError
 CHANGES_SHOWN = 20
 HISTORY_SHOWN = 60
 MESSAGES_SHOWN = 60
+PARENTS_SHOWN = 20
 PAGE = 100
 """Alarms on a page of the list."""
 INCIDENTS_READ = 200
@@ -240,12 +245,14 @@ def alarm_line(
     )
 
 
-def story(
-    connection: Connection, record: AnyRecord, now: datetime, bands: BandsOf | None = None
+def _story(
+    connection: Connection,
+    record: AnyRecord,
+    suppression: Suppression,
+    bands: BandsOf | None = None,
 ) -> dict[str, Any]:
     """Read what the pages of alarms of all kinds show: the fields of `StoryView`."""
-    suppression = Suppression.read(connection, now)
-    is_limited = reach.is_limited()
+    now, is_limited = suppression.now, reach.is_limited()
     deliveries = () if is_limited else newest_deliveries(connection, [record.id])[record.id]
     why: Explanation | None = None
     why_not = ""
@@ -270,20 +277,20 @@ def story(
 
 
 def alarm_view(
-    connection: Connection, record: AlarmRecord, now: datetime, bands: BandsOf | None = None
+    connection: Connection,
+    record: AlarmRecord,
+    now: datetime,
+    bands: BandsOf,
+    asked: Mapping[str, str],
 ) -> alarm_views.AlarmView:
-    """Read everything about one alarm on a metric.
-
-    ``bands`` gives the bands of detectors; without it alarms beside a band are drawn without one.
-    """
+    """Read everything about one alarm on a metric; ``asked`` are values of it to preview."""
     rule = record.definition
-    decided = alarm_points.decided_of(record)
-    points = alarm_points.points_of(
-        connection, record, {point.start for point in decided}, now, bands
-    )
+    decided = {point.start for point in alarm_points.decided_of(record)}
+    points = alarm_points.points_of(connection, record, decided, now, bands)
+    start = points[0].start if points else None
     suppression = Suppression.read(connection, now)
     return alarm_views.AlarmView(
-        **story(connection, record, now, bands),
+        **_story(connection, record, suppression, bands),
         rule=rule,
         threshold=rule.threshold,
         points=points,
@@ -292,6 +299,32 @@ def alarm_view(
             alarm_line(connection, other, suppression=suppression)
             for other in _on_same_metric(connection, record)
         ),
+        preview=preview_alarm(connection, record, asked, start, now, bands),
+    )
+
+
+def composite_view(
+    connection: Connection, record: CompositeRecord, now: datetime
+) -> alarm_views.CompositeView:
+    """Read everything about one composite alarm."""
+    suppression, rule = Suppression.read(connection, now), record.definition.rule
+    name, periods = record.definition.suppressor_name, record.definition.periods
+    states = {
+        one: (found.state, found.since)
+        for one, found in states_since(connection, {*rule.names, *filter(None, [name])}).items()
+    }
+    suppressor = None
+    if name is not None:
+        state = states[name][0] if name in states else None
+        suppressor = alarm_views.SuppressorLine(
+            name, state, periods.wait_s, periods.extension_s, held_words(record)
+        )
+    parents = list_any(connection, parents_of=record.name, limit=PARENTS_SHOWN)
+    return alarm_views.CompositeView(
+        **_story(connection, record, suppression),
+        lines=tuple(rule_lines(rule, states)),
+        suppressor=suppressor,
+        parents=tuple(alarm_line(connection, one, suppression=suppression) for one in parents),
     )
 
 

@@ -13,16 +13,14 @@ from sqlalchemy import Connection, Engine
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import CompositeRecord
-from driftline.alerts.evaluation.preview import preview_alarm
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.incidents import get_incident
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries import fleet, monitors, reach, views
 from driftline.dashboard.queries.alarm_views import AlarmsView, AlarmView, CompositeView
-from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes
+from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.audit import read_changes
 from driftline.dashboard.queries.baselines import require_baseline
-from driftline.dashboard.queries.composites import composite_view
 from driftline.dashboard.queries.notifications import Notifications, counts_of
 from driftline.dashboard.queries.series import ReportCache, column_histories
 from driftline.dashboard.queries.storage import Evidence, Storage
@@ -207,10 +205,7 @@ class Stores:
             record = reach.alarm(connection, name)
             if isinstance(record, CompositeRecord):
                 return composite_view(connection, record, now)
-            view = alarm_view(connection, record, now, self.bands)
-            start = view.points[0].start if view.points else None
-            preview = preview_alarm(connection, record, asked or {}, start, now, self.bands)
-            return replace(view, preview=preview)
+            return alarm_view(connection, record, now, self.bands, asked or {})
 
     def monitor(
         self, name: str, window: str | None, feature: str | None, keep: str | None = None
