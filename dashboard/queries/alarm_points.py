@@ -103,15 +103,15 @@ def _edges(
 
 
 def _point(record: AlarmRecord, point: Point, end: datetime, decided: set[datetime]) -> AlarmPoint:
-    note = point.note or {}
+    words, link = cause_of(point.note or {})
     return AlarmPoint(
         start=point.start,
         end=end,
         value=point.value,
         breaching=bool(is_breaching(record.definition, point)),
         decided=point.start in decided,
-        link=note_link(note),
-        words=text_of(note, "cause"),
+        link=link,
+        words=words,
         lower=point.lower,
         upper=point.upper,
     )
@@ -174,19 +174,18 @@ def _kept_since(
     return max([record.created_at, *(item.time for item in first)])
 
 
-def text_of(note: Mapping[str, object], key: str) -> str | None:
-    """Return a text of a datapoint's note; None when there is none, or something else."""
-    value = note.get(key)
-    return value if isinstance(value, str) and value else None
+def cause_of(note: Mapping[str, object]) -> tuple[str | None, str | None]:
+    """Return the cause in a datapoint's note, and the page of ours that it leads to, if any.
 
-
-def note_link(note: Mapping[str, object]) -> str | None:
-    """Take a note's link if it leads to a page of ours; notes are written by others, too."""
-    link = (text_of(note, "link") or "").lstrip("/")
-    if link.startswith("monitors/"):
-        return f"/{link}"
-    monitor = text_of(note, "monitor")
-    return monitor_link(monitor, anchor="rows") if monitor else None
+    Notes are written by others, too.
+    """
+    cause, link, monitor = (
+        value if isinstance(value, str) else ""
+        for value in map(note.get, ("cause", "link", "monitor"))
+    )
+    if (link := link.lstrip("/")).startswith("monitors/"):
+        return cause or None, f"/{link}"
+    return cause or None, monitor_link(monitor, anchor="rows") if monitor else None
 
 
 def period_end(item: HistoryItem) -> datetime | None:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -59,8 +59,8 @@ class Suppression:
     """The silences in force at a time and the incidents that are open, read once for a page."""
 
     now: datetime
-    silences: tuple[SilenceRecord, ...] = ()
-    _by_alarm: dict[str, str] = field(default_factory=dict)
+    silences: tuple[SilenceRecord, ...]
+    incidents: Mapping[str, str]  # Their ids, by the names of the alarms that are in them.
 
     @classmethod
     def read(cls, connection: Connection, now: datetime) -> Suppression:
@@ -96,10 +96,6 @@ class Suppression:
         if not record.definition.actions_enabled:
             words.append("actions switched off")
         return tuple(words)
-
-    def incident_of(self, record: AnyRecord) -> str | None:
-        """Return the id of the open incident that an alarm is in."""
-        return self._by_alarm.get(record.name)
 
 
 def held_words(record: CompositeRecord) -> str:
@@ -158,7 +154,7 @@ def alarms_view(
         names = ("cause", "link", "monitor")
         notes = {row.id: {name: row._mapping[name] for name in names} for row in rows}
     lines = [
-        alarm_line(connection, one, newest.get(one.id, ()), suppression, note=notes.get(one.id))
+        alarm_line(connection, one, suppression, newest.get(one.id, ()), note=notes.get(one.id))
         for one in reach.shown(map(listed, rows))
     ]
     of_state = (
@@ -190,8 +186,8 @@ def _says(text: str) -> ColumnElement[bool]:
 def alarm_line(
     connection: Connection,
     record: ListedAlarm,
+    suppression: Suppression,
     deliveries: Sequence[Delivery] = (),
-    suppression: Suppression | None = None,
     *,
     note: Mapping[str, object] | None = None,
 ) -> alarm_views.AlarmLine:
@@ -224,7 +220,10 @@ def alarm_line(
     note = note or {}
     if record.state != "ALARM" or record.state_reason == reach.CHANGED:
         note = newest = {}
-    is_other = alarm_points.text_of(newest, "cause") != alarm_points.text_of(note, "cause")
+    cause, link = alarm_points.cause_of(note)
+    latest = alarm_points.cause_of(newest)
+    if latest[0] == cause:
+        latest = None, None
     return alarm_views.AlarmLine(
         name=record.name,
         state=record.state,
@@ -232,15 +231,15 @@ def alarm_line(
         severity=record.definition.severity,
         condition=condition,
         reason=record.state_reason,
-        cause=alarm_points.text_of(note, "cause"),
-        link=alarm_points.note_link(note),
-        latest=alarm_points.text_of(newest, "cause") if is_other else None,
-        latest_link=alarm_points.note_link(newest) if is_other else None,
+        cause=cause,
+        link=link,
+        latest=latest[0],
+        latest_link=latest[1],
         monitor=monitor,
         deliveries=tuple(deliveries),
         kind="composite" if isinstance(record, CompositeRecord) else "metric",
-        quiet=() if suppression is None else suppression.quiet(record),
-        incident=None if suppression is None else suppression.incident_of(record),
+        quiet=suppression.quiet(record),
+        incident=suppression.incidents.get(record.name),
         actions_enabled=record.definition.actions_enabled,
     )
 
@@ -262,7 +261,7 @@ def _story(
         why_not = str(error)
     return {
         "now": now,
-        "alarm": alarm_line(connection, record, deliveries, suppression),
+        "alarm": alarm_line(connection, record, suppression, deliveries),
         "description": record.definition.alarm_description,
         "changed_at": record.updated_at,
         "changes": changes_of(connection, record),
@@ -296,7 +295,7 @@ def alarm_view(
         points=points,
         spans=alarm_points.spans_of(connection, record, points, now),
         others=tuple(
-            alarm_line(connection, other, suppression=suppression)
+            alarm_line(connection, other, suppression)
             for other in _on_same_metric(connection, record)
         ),
         preview=preview_alarm(connection, record, asked, start, now, bands),
@@ -324,7 +323,7 @@ def composite_view(
         **_story(connection, record, suppression),
         lines=tuple(rule_lines(rule, states)),
         suppressor=suppressor,
-        parents=tuple(alarm_line(connection, one, suppression=suppression) for one in parents),
+        parents=tuple(alarm_line(connection, one, suppression) for one in parents),
     )
 
 
@@ -345,21 +344,13 @@ def changes_of(
     """Read how one alarm changed its states, newest first."""
     changed: list[alarm_views.AlarmChange] = []
     for item in reach.changes_of_state(connection, record, limit):
+        old, _ = alarm_points.side_of(item.data, "oldState")
         new, reason = alarm_points.side_of(item.data, "newState")
         note: Mapping[str, object] = {}
         if new == "ALARM" and isinstance(record, AlarmRecord):
             note = note_at(connection, record, item)
-        changed.append(
-            alarm_views.AlarmChange(
-                time=item.time,
-                alarm=record.name,
-                old=alarm_points.side_of(item.data, "oldState")[0],
-                new=new,
-                reason=reason or item.summary,
-                cause=alarm_points.text_of(note, "cause"),
-                link=alarm_points.note_link(note),
-            )
-        )
+        of, said = (item.time, record.name, old, new), reason or item.summary
+        changed.append(alarm_views.AlarmChange(*of, said, *alarm_points.cause_of(note)))
     return tuple(changed)
 
 

@@ -11,11 +11,12 @@ from driftline.alerts.alarms.records import get_alarm, put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.dashboard.queries.alarms import alarm_line, changes_of
+from driftline.dashboard.queries.alarms import Suppression, alarm_line, changes_of
 from tests.dashboard.seed import make_engine
 
 FIRST = datetime(2026, 11, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+QUIET = Suppression(FIRST, (), {})
 DRIFTED = (0.0, 2.0, 0.0, 1.0, 3.0, 0.0)
 MONITOR = {"Endpoint": "flights", "MonitoringSchedule": "dq"}
 
@@ -55,7 +56,7 @@ def put(engine, day: int, value: float) -> None:
 
 def test_it_leads_to_the_window_that_made_it_fire_and_not_to_a_later_one(engine):
     with engine.connect() as connection:
-        line = alarm_line(connection, get_alarm(connection, "drift"))
+        line = alarm_line(connection, get_alarm(connection, "drift"), QUIET)
         change = changes_of(connection, get_alarm(connection, "drift"))[0]
 
     assert line.state == change.new == "ALARM"
@@ -71,7 +72,7 @@ def test_a_newer_window_beyond_the_bound_stands_beside_the_one_that_made_it_fire
     put(engine, 6, 4.0)
 
     with engine.connect() as connection:
-        line = alarm_line(connection, get_alarm(connection, "drift"))
+        line = alarm_line(connection, get_alarm(connection, "drift"), QUIET)
 
     assert (line.cause, line.link) == ("3 columns drifted", "/monitors/dq?window=20261116T000000Z")
     assert (line.latest, line.latest_link) == (
