@@ -68,7 +68,7 @@ from driftline.dashboard.queries.audit import read_audit
 from driftline.dashboard.queries.baselines import read_baseline
 from driftline.dashboard.queries.compared import read_compared
 from driftline.dashboard.queries.explained import read_explained
-from driftline.dashboard.queries.jobs import read_backfill, read_job, read_jobs
+from driftline.dashboard.queries.jobs import read_job, read_jobs
 from driftline.dashboard.queries.monitors import NoWindowError
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.search import read_search
@@ -229,16 +229,6 @@ def _monitor(stores: Stores, at: Address) -> html.Div:
     return measured.page(replace(found, facet=at.facet, threshold=at.threshold))
 
 
-def _jobs(stores: Stores, at: Address) -> html.Div:
-    view = read_jobs(
-        stores.engine, stores.now(), tab=at.tab, text=at.text, state=at.state, number=at.number
-    )
-    if at.monitor:
-        backfill = read_backfill(stores, at.monitor, at.start, at.end, again=at.again)
-        view = replace(view, backfill=backfill)
-    return jobs.page(view)
-
-
 _ROLES: Mapping[str, tuple[Role, str]] = {
     "explain": ("analyst", "These rows"),
     "compare": ("analyst", "These rows"),
@@ -253,13 +243,9 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
     "column": lambda stores, at: monitor.page(
         stores.column(at.monitor, at.feature or "", at.window)
     ),
-    "explain": lambda stores, at: explained.page(
-        read_explained(stores, at.monitor, at.window, at.where, at.feature)
-    ),
-    "compare": lambda stores, at: explained.compare_page(
-        read_compared(stores, at.monitor, at.first, at.second, at.feature)
-    ),
-    "search": lambda stores, at: search.page(read_search(stores, at.text)),
+    "explain": lambda stores, at: explained.page(read_explained(stores, at)),
+    "compare": lambda stores, at: explained.compare_page(read_compared(stores, at)),
+    "search": lambda stores, at: search.page(read_search(stores, at)),
     "alarms": lambda stores, at: alerts.alarms_page(
         stores.alarms(at.state, at.text, at.severity, at.number)
     ),
@@ -270,12 +256,10 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
         stores.notifications.messages(at.status, at.channel)
     ),
     "silences": lambda stores, _: alerts.silences_page(stores.notifications.silences()),
-    "jobs": _jobs,
-    "job": lambda stores, at: jobs.job_page(read_job(stores.engine, stores.now(), at.job)),
-    "setup": lambda stores, at: setup.page(read_setup(stores, at.tab, at.text, at.number)),
-    "baseline": lambda stores, at: baseline.page(
-        read_baseline(stores.engine, stores.storage, stores.now(), at)
-    ),
+    "jobs": lambda stores, at: jobs.page(read_jobs(stores, at)),
+    "job": lambda stores, at: jobs.job_page(read_job(stores, at)),
+    "setup": lambda stores, at: setup.page(read_setup(stores, at)),
+    "baseline": lambda stores, at: baseline.page(read_baseline(stores, at)),
     "audit": lambda stores, at: setup.audit_page(read_audit(stores.engine, stores.now(), at)),
 }
 

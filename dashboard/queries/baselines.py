@@ -17,13 +17,13 @@ from driftline.baseline.store import (
     Baseline,
     BaselineVersion,
     find_version,
-    list_versions,
 )
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries.storage import Storage
+from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.words import number, percent, plural
 from driftline.database.engine import read_connection
-from driftline.errors import DriftlineError, NotFoundError
+from driftline.errors import DriftlineError
 from driftline.monitors.backtest.outcome import Backtest
 from driftline.monitors.definitions import MonitorDefinition, get_definition, list_definitions
 from driftline.monitors.kinds.data_quality.version_comparison import (
@@ -71,19 +71,12 @@ class BaselineView:
     trial: Backtest | str = ""
 
 
-def require_baseline(storage: Storage, name: str) -> list[BaselineVersion]:
-    """Return the versions of a baseline; NotFoundError where it has none."""
-    known = list_versions(storage.root, name)
-    if not known:
-        raise NotFoundError(f'baseline "{name}" has no versions; expected one that was applied')
-    return known
-
-
-def read_baseline(engine: Engine, storage: Storage, now: datetime, asked: Address) -> BaselineView:
+def read_baseline(stores: Stores, asked: Address) -> BaselineView:
     """Read a baseline's page."""
     name, version = asked.baseline, asked.version
-    known = require_baseline(storage, name)
-    with read_connection(engine) as connection:
+    storage, now = stores.storage, stores.now()
+    known = storage.versions(name)
+    with read_connection(stores.engine) as connection:
         using = [one for one in list_definitions(connection) if one.baseline == name]
         past = entries(connection, limit=SHOWN, target=f"Baseline/{name}", action=PROMOTE)
     following = [one.baseline_version for one in using if not one.baseline_pinned]
@@ -107,7 +100,7 @@ def read_baseline(engine: Engine, storage: Storage, now: datetime, asked: Addres
     trial: Backtest | str = ""
     if asked.monitor and CURRENT.get().may("operator"):
         end = now.replace(minute=0, second=0, microsecond=0)
-        trial = _tried(engine, storage, name, shown.version, asked.monitor, end)
+        trial = _tried(stores.engine, storage, name, shown.version, asked.monitor, end)
     return BaselineView(
         name, now, tuple(reversed(known)), in_use or "", users, tuple(past), pair, found,
         asked.feature, shown, tuple(using), bounds_of(storage.baseline(name, shown.version)),

@@ -18,6 +18,7 @@ from driftline.alerts.documents import time_of
 from driftline.baseline.cells import Cells
 from driftline.baseline.store import Baseline, find_version
 from driftline.capture.windows.window import Window, unfit_counts
+from driftline.dashboard.address import Address
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.explained import LIMIT_S, WINDOWS_BEFORE
 from driftline.dashboard.queries.stores import Stores
@@ -82,23 +83,21 @@ class _Side:
     is_variant: bool = False
 
 
-def read_compared(
-    stores: Stores, monitor: str, first: str, second: str, feature: str | None
-) -> ComparedView:
+def read_compared(stores: Stores, asked: Address) -> ComparedView:
     """Compare two sets of rows column by column; unasked, the newest window with the one before."""
-    line, run = stores.judged(monitor, None)
+    line, run = stores.judged(asked.monitor, None)
     if run is None or len(line.runs) < 2:
-        raise NotFoundError(f'monitor "{monitor}" has judged fewer than two windows')
-    first, second = first or line.runs[-2].stamp, second or line.runs[-1].stamp
+        raise NotFoundError(f'monitor "{asked.monitor}" has judged fewer than two windows')
+    first, second = asked.first or line.runs[-2].stamp, asked.second or line.runs[-1].stamp
     view = ComparedView(line, first, second)
     if line.definition.preprocess:
         return replace(view, why_not="a script makes the rows of this monitor; they are not kept")
     try:
-        sides = [_side(stores, line, asked) for asked in (first, second)]
+        sides = [_side(stores, line, one) for one in (first, second)]
     except (InputError, NotFoundError, ValueError, OverflowError) as error:
         return replace(view, why_not=str(error))
-    asked = {"monitor": line.name, "first": first, "second": second}
-    NOTE.get()(SHOW_ROWS, urlencode(asked))
+    noted = {"monitor": line.name, "first": first, "second": second}
+    NOTE.get()(SHOW_ROWS, urlencode(noted))
     baseline = stores.storage.baseline_of(line)
     counted = [_counts(stores, baseline, side) for side in sides]
     pairs = [
@@ -111,7 +110,7 @@ def read_compared(
         replace(one, differs=one.p_value < level) for one, level in zip(pairs, levels, strict=True)
     ]
     pairs.sort(key=lambda one: (not one.differs, -one.effect, one.comparison.feature))
-    chosen = next((one for one in pairs if feature in (None, one.comparison.feature)), None)
+    chosen = next((one for one in pairs if asked.feature in (None, one.comparison.feature)), None)
     return replace(
         view, titles=(sides[0].title, sides[1].title), columns=tuple(pairs), chosen=chosen,
         is_cut=any(is_cut for _, is_cut in counted),

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from driftline.access.logins import NOTE, SHOW_ROWS
 from driftline.baseline.predicate import Predicate
+from driftline.dashboard.address import Address
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.storage import COLUMNS_SHOWN, IDS, texts_of
 from driftline.dashboard.queries.stores import Stores
@@ -43,17 +44,16 @@ class ExplainView:
     why_not: str = ""
 
 
-def read_explained(
-    stores: Stores, monitor: str, window: str | None, where: str, feature: str | None
-) -> ExplainView:
+def read_explained(stores: Stores, asked: Address) -> ExplainView:
     """Compare the rows of a window that meet the conditions with its others.
 
     Without conditions the whole window is compared with those before.
     """
-    line, run = stores.judged(monitor, window)
+    line, run = stores.judged(asked.monitor, asked.window)
     if run is None:
-        raise NotFoundError(f'monitor "{monitor}" has judged no window yet')
-    view = ExplainView(line, run, where, feature=feature)
+        raise NotFoundError(f'monitor "{asked.monitor}" has judged no window yet')
+    where = asked.where
+    view = ExplainView(line, run, where, feature=asked.feature)
     if line.definition.preprocess:
         return replace(view, why_not="a script makes the rows of this monitor; they are not kept")
     baseline = stores.storage.baseline_of(line)

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.documents import time_of
 from driftline.capture.windows.window import Window
+from driftline.dashboard.address import Address
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
@@ -108,22 +109,20 @@ class JobView:
     is_waiting: bool
 
 
-def read_jobs(
-    engine: Engine, now: datetime, *, tab: str, text: str | None, state: str | None, number: int
-) -> JobsView:
+def read_jobs(stores: Stores, at: Address) -> JobsView:
     """Return a page of the runs, the newest first, or of the schedules, by name."""
-    with read_connection(engine) as connection:
+    backfill = read_backfill(stores, at) if at.monitor else None
+    with read_connection(stores.engine) as connection:
         known = {one.name: one for one in reach.monitors(connection)}
         running = list_runs(connection, None, endpoints=CURRENT.get().endpoints)
         asked, asked_count = waiting(connection, known, WAITING_SHOWN)
         view = JobsView(
-            now=now, tab=tab, text=text, state=state, number=number,
+            now=stores.now(), tab=at.tab, text=at.text, state=at.state, number=at.number,
             running=running[:WAITING_SHOWN], asked=asked, asked_count=asked_count,
+            backfill=backfill,
         )  # fmt: skip
-        named = [name for name in known if not text or text.casefold() in name.casefold()]
-        if tab:
-            return _with_schedules(connection, view, named)
-        return _with_runs(connection, view, named)
+        named = [one for one in known if not at.text or at.text.casefold() in one.casefold()]
+        return (_with_schedules if at.tab else _with_runs)(connection, view, named)
 
 
 def _with_runs(connection: Connection, view: JobsView, named: Sequence[str]) -> JobsView:
@@ -161,28 +160,26 @@ def _with_schedules(connection: Connection, view: JobsView, named: Sequence[str]
     return replace(view, schedules=lines, total=len(named), number=number)
 
 
-def read_backfill(
-    stores: Stores, monitor: str, start: str, end: str, *, again: bool
-) -> BackfillView:
+def read_backfill(stores: Stores, at: Address) -> BackfillView:
     """Return what a backfill of a span would run; nothing is run."""
     with read_connection(stores.engine) as connection:
-        definition = reach.monitor(connection, monitor)
-    view = BackfillView(definition, start, end, again)
-    if not (start and end):
+        definition = reach.monitor(connection, at.monitor)
+    view = BackfillView(definition, at.start, at.end, at.again)
+    if not (at.start and at.end):
         return view
     try:
-        span = Window(_time(start), _time(end))
-        missed = missed_windows(stores.engine, stores.storage.root, definition, span, again=again)
+        span, root = Window(_time(at.start), _time(at.end)), stores.storage.root
+        missed = missed_windows(stores.engine, root, definition, span, again=at.again)
     except (DriftlineError, ValueError) as error:
         return replace(view, why_not=str(error))
     return replace(view, span=span, missed=missed)
 
 
-def read_job(engine: Engine, now: datetime, identity: str) -> JobView:
+def read_job(stores: Stores, at: Address) -> JobView:
     """Return one run; NotFoundError when there is none of that id for who asks."""
     table = executions.c
-    with read_connection(engine) as connection:
-        job = reach.job(connection, identity)
+    with read_connection(stores.engine) as connection:
+        job = reach.job(connection, at.job)
         query = (
             select(*COLUMNS)
             .where(
@@ -198,7 +195,7 @@ def read_job(engine: Engine, now: datetime, identity: str) -> JobView:
         is_known = any(one.name == job.monitor for one in reach.monitors(connection))
         known = [job.monitor] if is_known else []
         is_waiting = bool(waiting(connection, known, 1, job.window)[1])
-        return JobView(now, job, log_of(connection, job.id), others, is_known, is_waiting)
+        return JobView(stores.now(), job, log_of(connection, job.id), others, is_known, is_waiting)
 
 
 def _told(connection: Connection, found: Sequence[Execution]) -> list[Execution]:

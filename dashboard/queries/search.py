@@ -9,7 +9,13 @@ from sqlalchemy import select
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import listed
 from driftline.alerts.tables import alarms as alarms_table
-from driftline.dashboard.address import alarm_link, column_link, endpoint_link, monitor_link
+from driftline.dashboard.address import (
+    Address,
+    alarm_link,
+    column_link,
+    endpoint_link,
+    monitor_link,
+)
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.stores import Stores
 from driftline.database.engine import read_connection
@@ -39,9 +45,9 @@ class SearchView:
     left: int = 0
 
 
-def read_search(stores: Stores, text: str | None) -> SearchView:
+def read_search(stores: Stores, asked: Address) -> SearchView:
     """Find a text in names, whatever the case; nothing without a text."""
-    if not text:
+    if not (text := asked.text):
         return SearchView("")
     table, endpoints, low = executions.c, CURRENT.get().endpoints, text.casefold()
     with read_connection(stores.engine) as connection:

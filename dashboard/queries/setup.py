@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from driftline.access.tokens import Token, list_tokens
 from driftline.alerts.notify.channels import ChannelStatus, list_channels
 from driftline.baseline.store import BaselineVersion, list_versions
 from driftline.capture.tables.storage import list_folders
+from driftline.dashboard.address import Address
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
 from driftline.database.engine import read_connection
@@ -35,7 +36,7 @@ class BaselineLine:
         return [one.number for one in self.versions if one.version in used]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class SetupView:
     """One tab of the set-up: of its lists the one that it shows; ``total`` are the baselines."""
 
@@ -50,29 +51,27 @@ class SetupView:
     tokens: Sequence[Token] = ()
 
 
-def read_setup(stores: Stores, tab: str, text: str | None, number: int) -> SetupView:
+def read_setup(stores: Stores, asked: Address) -> SetupView:
     """Read a tab; a text narrows baselines and settings by what they say of themselves."""
-    now, low = stores.now(), (text or "").casefold()
-    if tab == "settings":
-        told = [one for one in stores.settings if low in f"{_key(one)} {one['about']}".casefold()]
-        return SetupView(now=now, tab=tab, text=text, settings=told)
+    view, low = SetupView(stores.now(), asked.tab, asked.text), (asked.text or "").casefold()
+    if asked.tab == "settings":
+        about = "{section}.{key} {about}".format_map
+        return replace(
+            view, settings=[one for one in stores.settings if low in about(one).casefold()]
+        )
     with read_connection(stores.engine) as connection:
-        if tab == "channels":
-            return SetupView(now=now, tab=tab, channels=list_channels(connection))
-        if tab == "tokens":
-            return SetupView(now=now, tab=tab, tokens=list_tokens(connection))
+        if asked.tab == "channels":
+            return replace(view, channels=list_channels(connection))
+        if asked.tab == "tokens":
+            return replace(view, tokens=list_tokens(connection))
         users = list_definitions(connection)
     root = stores.storage.root
     names = [one for one in sorted(list_folders(root, "baselines")) if low in one.casefold()]
-    number = page_within(number, len(names), SIZE)
+    number = page_within(asked.number, len(names), SIZE)
     lines = [
         BaselineLine(
             name, list_versions(root, name), [one for one in users if one.baseline == name]
         )
         for name in names[SIZE * (number - 1) : SIZE * number]
     ]
-    return SetupView(now=now, tab=tab, text=text, baselines=lines, number=number, total=len(names))
-
-
-def _key(setting: Mapping[str, Any]) -> str:
-    return f"{setting['section']}.{setting['key']}"
+    return replace(view, baselines=lines, number=number, total=len(names))

@@ -20,7 +20,7 @@ from driftline.baseline import store
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
-from driftline.baseline.store import Baseline
+from driftline.baseline.store import Baseline, BaselineVersion
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import Coverage, EndpointReport, report
 from driftline.capture.tables.storage import list_folders, open_storage
@@ -28,7 +28,7 @@ from driftline.capture.windows.window import Window, WindowRead, read_window, un
 from driftline.dashboard.queries import documents, views
 from driftline.dashboard.where import where_text
 from driftline.dashboard.words import count, moment, plural
-from driftline.errors import DriftlineError, InputError
+from driftline.errors import DriftlineError, InputError, NotFoundError
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.outcome import Backtest
@@ -101,6 +101,13 @@ class Storage:
         except (FileNotFoundError, ValueError):
             return None
         return documents.read_report(document) if isinstance(document, dict) else None
+
+    def versions(self, baseline: str) -> list[BaselineVersion]:
+        """Return the versions of a baseline; NotFoundError where it has none."""
+        if not (known := store.list_versions(self.root, baseline)):
+            why = "has no versions; expected one that was applied"
+            raise NotFoundError(f'baseline "{baseline}" {why}')
+        return known
 
     def baseline_of(self, line: views.MonitorLine) -> Baseline:
         """Load the baseline that a monitor compares with."""

@@ -20,7 +20,6 @@ from driftline.dashboard.queries import fleet, monitors, reach, views
 from driftline.dashboard.queries.alarm_views import AlarmsView, AlarmView, CompositeView
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.audit import read_changes
-from driftline.dashboard.queries.baselines import require_baseline
 from driftline.dashboard.queries.notifications import Notifications, counts_of
 from driftline.dashboard.queries.series import ReportCache, column_histories
 from driftline.dashboard.queries.storage import Evidence, Storage
@@ -277,7 +276,7 @@ class Stores:
                 case "job":
                     reach.job(connection, address.job)
                 case "baseline":
-                    require_baseline(self.storage, address.baseline)
+                    self.storage.versions(address.baseline)
 
     def kind(self, name: str) -> str:
         """Return the kind of a monitor; NotFoundError when there is none of that name."""

@@ -7,7 +7,7 @@ import pytest
 
 from driftline.access.logins import NOTE
 from driftline.access.principal import CURRENT, Principal
-from driftline.dashboard.address import explain_link, parse
+from driftline.dashboard.address import Address, explain_link, parse
 from driftline.dashboard.app import _draw
 from driftline.dashboard.queries import explained
 from driftline.dashboard.queries.explained import WINDOWS_BEFORE, read_explained
@@ -29,7 +29,7 @@ def drawn(stores, link):
 
 
 def test_a_whole_window_is_compared_with_those_before(stores, seeded):
-    view = read_explained(stores, seeded.monitor, STAMP, "", None)
+    view = read_explained(stores, Address("explain", seeded.monitor, window=STAMP))
     rows = stores.judged(seeded.monitor, STAMP)[1].row_count
 
     assert len(view.before) == WINDOWS_BEFORE
@@ -79,4 +79,4 @@ def test_no_query_string_breaks_the_page(stores, seeded, monkeypatch):
 
 def test_a_window_that_is_not_there_is_not_explained(stores, seeded):
     with pytest.raises(NotFoundError, match="has no window"):
-        read_explained(stores, seeded.monitor, "20010101T000000Z", "", None)
+        read_explained(stores, Address("explain", seeded.monitor, window="20010101T000000Z"))

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 
 from driftline.capture.windows.window import Window
 from driftline.dashboard.actions import Actions
-from driftline.dashboard.address import job_link, parse
+from driftline.dashboard.address import Address, job_link, parse
 from driftline.dashboard.app import _draw, render
 from driftline.dashboard.queries.jobs import SIZE, read_backfill, read_job, read_jobs
 from driftline.dashboard.queries.stores import Stores
@@ -56,8 +56,7 @@ def judge(engine, number, monitor="flights-daily", **more):
 
 
 def listed(engine, **more):
-    asked = {"tab": "", "text": None, "state": None, "number": 1, **more}
-    return read_jobs(engine, NOW, **asked)
+    return read_jobs(Stores(engine, "", lambda: NOW), Address("jobs", **more))
 
 
 def drawn(engine, tmp_path, path):
@@ -123,22 +122,26 @@ def test_a_run_tells_why_it_failed_and_of_the_others_of_its_window(engine, tmp_p
 
     text = drawn(engine, tmp_path, job_link(new))
 
-    assert [one.id for one in read_job(engine, NOW, new).others] == [old]
+    stores, asked = Stores(engine, str(tmp_path), lambda: NOW), Address("job", job=new)
+    assert [one.id for one in read_job(stores, asked).others] == [old]
     for words in ("The run failed", "ad.py: KeyError.", "Type", "KeyError", "1,204", "Re-run"):
         assert words in text, words
     assert "A newer run of this window has replaced it." in drawn(engine, tmp_path, job_link(old))
     with asking("prices"), pytest.raises(NotFoundError, match="does not exist"):
-        read_job(engine, NOW, new)
+        read_job(stores, asked)
 
 
 def test_a_backfill_is_counted_and_a_wrong_span_is_told(engine, tmp_path):
     stores = Stores(engine, str(tmp_path), lambda: NOW)
-    asked = {"again": False}
 
-    found = read_backfill(stores, "flights-daily", "2026-11-10", "2026-11-15", **asked)
-    wrong = read_backfill(stores, "flights-daily", "2026-11-15", "2026-11-10", **asked)
-    words = read_backfill(stores, "flights-daily", "soon", "2026-11-10", **asked)
-    early = read_backfill(stores, "flights-daily", "0001-01-01T00:00+23:00", "2026-11-10", **asked)
+    def asked(start, end):
+        address = Address("jobs", monitor="flights-daily", start=start, end=end)
+        return read_backfill(stores, address)
+
+    found = asked("2026-11-10", "2026-11-15")
+    wrong = asked("2026-11-15", "2026-11-10")
+    words = asked("soon", "2026-11-10")
+    early = asked("0001-01-01T00:00+23:00", "2026-11-10")
 
     assert found.missed is not None
     assert (len(found.missed.windows), found.why_not) == (5, "")

@@ -8,7 +8,7 @@ import plotly.utils
 import pytest
 
 from driftline.access.principal import CURRENT, Principal
-from driftline.dashboard.address import compare_link, parse
+from driftline.dashboard.address import Address, compare_link, parse
 from driftline.dashboard.app import render
 from driftline.dashboard.queries import search
 from driftline.dashboard.queries.compared import read_compared
@@ -33,9 +33,18 @@ def drawn(stores, path: str) -> str:
     )
 
 
+def search_for(stores, text: str):
+    return read_search(stores, Address("search", text=text))
+
+
+def compare(stores, monitor, first, second, feature):
+    asked = Address("compare", monitor, first=first, second=second, feature=feature)
+    return read_compared(stores, asked)
+
+
 def test_a_part_of_a_name_finds_things_of_every_kind(stores, seeded):
-    found = {one.kind: one for one in read_search(stores, "FLIGHTS").found}
-    columns = [one for one in read_search(stores, "carr").found if one.kind == "column"]
+    found = {one.kind: one for one in search_for(stores, "FLIGHTS").found}
+    columns = [one for one in search_for(stores, "carr").found if one.kind == "column"]
 
     assert set(found) == {"endpoint", "monitor", "alarm"}
     assert found["endpoint"].link == "/endpoints/flights"
@@ -44,10 +53,10 @@ def test_a_part_of_a_name_finds_things_of_every_kind(stores, seeded):
 
 
 def test_of_each_kind_what_is_not_listed_is_counted(stores, monkeypatch):
-    whole = read_search(stores, "flights").found
+    whole = search_for(stores, "flights").found
     monkeypatch.setattr(search, "MOST", 1)
 
-    view = read_search(stores, "flights")
+    view = search_for(stores, "flights")
 
     assert sum(one.kind == "alarm" for one in whole) > 1
     assert len(view.found) == 3
@@ -58,14 +67,14 @@ def test_a_search_finds_nothing_out_of_reach(stores):
     mark = CURRENT.set(Principal("ana", via="session", roles=frozenset({"viewer"}),
                                  endpoints=frozenset({"prices"})))  # fmt: skip
     try:
-        assert read_search(stores, "flights").found == ()
-        assert read_search(stores, "carrier").found == ()
+        assert search_for(stores, "flights").found == ()
+        assert search_for(stores, "carrier").found == ()
     finally:
         CURRENT.reset(mark)
 
 
 def test_two_windows_differ_in_what_the_bug_changed_by_counted_shares(stores, seeded):
-    view = read_compared(stores, seeded.monitor, BEFORE, BUG, "carrier")
+    view = compare(stores, seeded.monitor, BEFORE, BUG, "carrier")
     one = view.chosen
     day = stores.judged(seeded.monitor, BUG)[1]
 
@@ -83,14 +92,14 @@ def test_two_windows_differ_in_what_the_bug_changed_by_counted_shares(stores, se
 
 
 def test_a_set_beside_itself_does_not_differ(stores, seeded):
-    view = read_compared(stores, seeded.monitor, BUG, BUG, None)
+    view = compare(stores, seeded.monitor, BUG, BUG, None)
 
     assert not any(one.differs for one in view.columns)
     assert all(one.effect == 0 for one in view.columns)
 
 
 def test_a_version_and_a_period_are_counted_on_the_same_cells(stores, seeded):
-    view = read_compared(stores, seeded.monitor, "baseline:1", "2013-11-09..2013-11-16", "dewp")
+    view = compare(stores, seeded.monitor, "baseline:1", "2013-11-09..2013-11-16", "dewp")
     baseline = stores.storage.baseline_of(view.monitor)
 
     assert view.titles[0].endswith("version 1")
@@ -100,7 +109,7 @@ def test_a_version_and_a_period_are_counted_on_the_same_cells(stores, seeded):
 
 @pytest.mark.parametrize("asked", ["yesterday", "1..2", "baseline:99", "20200101T000000Z", ".."])
 def test_what_cannot_be_compared_is_said_in_a_sentence(stores, seeded, asked):
-    view = read_compared(stores, seeded.monitor, asked, BUG, None)
+    view = compare(stores, seeded.monitor, asked, BUG, None)
 
     assert view.why_not
     assert "role" in drawn(stores, compare_link(seeded.monitor, asked, BUG))
@@ -111,12 +120,12 @@ def test_rows_that_a_script_made_are_not_kept_to_be_compared(stores, seeded, mon
     made = replace(line, definition=replace(line.definition, preprocess="made.py"))
     monkeypatch.setattr(stores, "judged", lambda *_: (made, run))
 
-    assert "a script makes" in read_compared(stores, seeded.monitor, BEFORE, BUG, None).why_not
+    assert "a script makes" in compare(stores, seeded.monitor, BEFORE, BUG, None).why_not
 
 
 def test_many_rows_of_one_set_leave_the_other_its_own_time(stores, seeded, monkeypatch):
     monkeypatch.setattr("driftline.dashboard.queries.compared.SIDE_S", -1.0)
-    view = read_compared(stores, seeded.monitor, "baseline:1", BUG, None)
+    view = compare(stores, seeded.monitor, "baseline:1", BUG, None)
 
     assert view.is_cut
     assert not view.columns

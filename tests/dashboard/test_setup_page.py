@@ -149,7 +149,7 @@ def test_a_monitor_that_cannot_be_tried_is_said(stores, seeded, monkeypatch, mon
         monkeypatch.setattr("driftline.dashboard.queries.baselines.get_definition",
                             lambda *_: other)  # fmt: skip
     asked = Address("baseline", baseline="flights", monitor=monitor)
-    view = read_baseline(seeded.engine, stores.storage, seeded.now(), asked)
+    view = read_baseline(stores, asked)
 
     assert why in view.trial
 
