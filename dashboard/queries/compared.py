@@ -6,7 +6,6 @@ compared in any pair. Rows are read for some seconds at most.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
@@ -17,7 +16,7 @@ from driftline.access.logins import NOTE, SHOW_ROWS
 from driftline.alerts.documents import time_of
 from driftline.baseline.cells import Cells
 from driftline.baseline.store import Baseline, find_version
-from driftline.capture.windows.window import Window, unfit_counts
+from driftline.capture.windows.window import Window
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.explained import LIMIT_S, WINDOWS_BEFORE
@@ -173,17 +172,8 @@ def _counts(
             for name, column in columns.items()
             if column.cell_counts is not None
         }, False
-    end = time.monotonic() + SIDE_S
-    counts = {name: np.zeros(cells.size, dtype=np.int64) for name, cells in baseline.cells.items()}
-    read = stores.storage.read(baseline, side.line, side.window, list(counts))
-    for batch in read.batches():
-        if time.monotonic() > end:
-            return counts, True
-        unfit = unfit_counts(batch)
-        for name, cells in baseline.cells.items():
-            if name in batch.schema.names:
-                counts[name] += cells.count(batch.column(name), unfit.get(name, 0))
-    return counts, False
+    columns = list(baseline.cells)
+    return stores.storage.cell_counts(baseline, side.line, side.window, columns, SIDE_S)
 
 
 def _pair(cells: Cells, first: np.ndarray, second: np.ndarray) -> ColumnPair:

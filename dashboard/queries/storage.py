@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -172,9 +173,7 @@ class Storage:
         profile = baseline.profile.columns.get(name) if baseline.profile else None
         if cells is None or profile is None or profile.cell_counts is None:
             return None
-        counts = np.zeros(cells.size, dtype=np.int64)
-        for batch in self.read(baseline, line, run, [name]).batches():
-            counts += cells.count(batch.column(name), unfit_counts(batch).get(name, 0))
+        counts = self.cell_counts(baseline, line, run, [name])[0][name]
         if counts.sum() == 0:
             return None
         by_drift = feature.set if feature.tells_drift else None
@@ -182,6 +181,26 @@ class Storage:
         # A rule says nothing of cells.
         moved = moved if isinstance(moved, Predicate) else by_drift
         return compare(cells, profile.cell_counts, counts, moved=moved)
+
+    def cell_counts(
+        self,
+        baseline: Baseline,
+        line: views.MonitorLine,
+        window: Window,
+        columns: list[str],
+        within_s: float = math.inf,
+    ) -> tuple[dict[str, np.ndarray], bool]:
+        """Count columns on the baseline's cells; and whether the time was over before the rows."""
+        end = time.monotonic() + within_s
+        counts = {name: np.zeros(baseline.cells[name].size, dtype=np.int64) for name in columns}
+        for batch in self.read(baseline, line, window, columns).batches():
+            if time.monotonic() > end:
+                return counts, True
+            unfit = unfit_counts(batch)
+            for name in counts.keys() & {*batch.schema.names}:
+                cells = baseline.cells[name]
+                counts[name] += cells.count(batch.column(name), unfit.get(name, 0))
+        return counts, False
 
     def _rows(
         self,
@@ -282,26 +301,24 @@ class Storage:
 
     def coverage(self) -> dict[str, Coverage]:
         """Return what the last audit counted of each endpoint; nothing before the first."""
-        stored, *counted = (
-            self._audited(key)
-            for key in ("requests", "dropped", "missing_by_endpoint", "undecodable", "uncounted")
-        )
+        audit = self._last_audit()
+        keys = ("requests", "dropped", "missing_by_endpoint", "undecodable", "uncounted")
+        stored, *counted = (audit.get(key) or {} for key in keys)
         coverage = {}
         for name, several in stored.items():
             dropped, lost, undecodable, uncounted = (one.get(name, 0) for one in counted)
             coverage[name] = Coverage(several, dropped + lost, undecodable, uncounted)
         return coverage
 
-    def unaccounted(self) -> dict[str, int]:
-        """Count what the last audit found missing or doubled, by endpoint; none without one."""
-        counts = Counter(self._audited("missing_by_endpoint"))
-        counts.update(self._audited("doubled_by_endpoint"))
-        return dict(counts)
+    def unaccounted(self, endpoint: str) -> int:
+        """Count what the last audit found missing or doubled of an endpoint; 0 without one."""
+        audit, keys = self._last_audit(), ("missing_by_endpoint", "doubled_by_endpoint")
+        return sum((audit.get(key) or {}).get(endpoint, 0) for key in keys)
 
-    def _audited(self, key: str) -> dict[str, int]:
-        """Return what the last audit counted by endpoint; nothing where it cannot be read."""
+    def _last_audit(self) -> dict[str, Any]:
+        """Return the last audit's document; an empty one where none can be read."""
         try:
-            return (read_note(self.root) or {}).get(key) or {}
+            return read_note(self.root) or {}
         except DriftlineError:
             log.exception("audit_unreadable")
             return {}

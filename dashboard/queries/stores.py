@@ -130,7 +130,7 @@ class Stores:
         if tab == "changes" and CURRENT.get().may("admin") and not reach.is_limited():
             changes = read_changes(self.engine, now, line, named)
         stats = self.storage.capture_stats(name, now) if tab == "traffic" else None
-        unaccounted = self.storage.unaccounted().get(name, 0) if tab == "traffic" else 0
+        unaccounted = self.storage.unaccounted(name) if tab == "traffic" else 0
         (line,) = self._counted([line])
         logs, why_no_logs = self._log_lines(name, address.text) if tab == "logs" else ((), "")
         baseline = lines[0].definition.baseline if lines else self._declared().get(name)
