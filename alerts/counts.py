@@ -30,18 +30,19 @@ def counts(connection: Connection) -> Counts:
     return Counts(
         metrics=connection.scalar(select(func.count()).select_from(tables.metrics)) or 0,
         datapoints=connection.scalar(select(func.count()).select_from(tables.datapoints)) or 0,
-        alarms_by_state=_by(connection, tables.alarms.c.state),
+        alarms_by_state=count_by(connection, tables.alarms.c.state),
         state_changes=connection.scalar(changes.where(tables.history.c.type == "StateUpdate")) or 0,
         # Messages that carry others are no actions of their own.
-        deliveries_by_status=_by(
+        deliveries_by_status=count_by(
             connection, tables.outbox.c.status, tables.outbox.c.kind == "change"
         ),
     )
 
 
-def _by(
+def count_by(
     connection: Connection, column: Column[str], where: ColumnElement[bool] | None = None
 ) -> dict[str, int]:
+    """Count the rows of a column's table by its values."""
     query = select(column, func.count()).group_by(column).order_by(column)
     if where is not None:
         query = query.where(where)

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from driftline.access.principal import CURRENT
+from driftline.alerts.counts import count_by
 from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.windows.window import Window
@@ -160,13 +161,8 @@ def _run(entry: Mapping[str, Any], row: Any, names: MonitorNames) -> WindowRun: 
 
 def firing_by_endpoint(connection: Connection) -> dict[str, int]:
     """Count the alarms in ALARM on metrics of one endpoint, by its name."""
-    table = alarms.c
-    query = (
-        select(table.endpoint, func.count().label("firing"))
-        .where(table.state == "ALARM", table.endpoint.is_not(None), reach.alarm_rows())
-        .group_by(table.endpoint)
-    )
-    return {row.endpoint: row.firing for row in connection.execute(query)}
+    is_firing = (alarms.c.state == "ALARM") & alarms.c.endpoint.is_not(None)
+    return count_by(connection, alarms.c.endpoint, is_firing & reach.alarm_rows())
 
 
 def alarm_names(connection: Connection, endpoint: str) -> list[str]:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Engine
 
 from driftline.alerts.alarms.composite_records import states_since
+from driftline.alerts.counts import count_by
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries
 from driftline.alerts.notify.incidents import Incident, get_incident, list_incidents
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
@@ -58,14 +59,6 @@ class SilencesView:
     silences: tuple[tuple[SilenceRecord, str, int], ...]
 
 
-def counts_of(connection: Connection, channel: str | None = None) -> dict[str, int]:
-    """Count the messages by status, of all channels or of one."""
-    query = select(outbox.c.status, func.count()).group_by(outbox.c.status)
-    if channel is not None:
-        query = query.where(outbox.c.channel == channel)
-    return {row[0]: row[1] for row in connection.execute(query)}
-
-
 class Notifications:
     """What became of changes; ``now`` is the clock by which silences begin and end."""
 
@@ -98,20 +91,17 @@ class Notifications:
             messages = list_deliveries(
                 connection, status=status, channel=channel, limit=MESSAGES_SHOWN
             )
-            counts = counts_of(connection, channel)
+            of_channel = None if channel is None else outbox.c.channel == channel
+            counts = count_by(connection, outbox.c.status, of_channel)
         return MessagesView(self.now(), tuple(messages), counts, status, channel)
 
     def silences(self) -> SilencesView:
         """Return all silences, those in force first, then the newest."""
         now = self.now()
-        query = (
-            select(outbox.c.silence, func.count())
-            .where(outbox.c.status == "muted", outbox.c.silence.is_not(None))
-            .group_by(outbox.c.silence)
-        )
+        is_muted = (outbox.c.status == "muted") & outbox.c.silence.is_not(None)
         with read_connection(self.engine) as connection:
             records = list_silences(connection, now)
-            muted = {row[0]: row[1] for row in connection.execute(query)}
+            muted = count_by(connection, outbox.c.silence, is_muted)
         silences = [
             (one, one.silence.state(now, one.expired_at), muted.get(one.silence.name, 0))
             for one in records

@@ -13,14 +13,16 @@ from sqlalchemy import Connection, Engine
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import CompositeRecord
+from driftline.alerts.counts import count_by
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.incidents import get_incident
+from driftline.alerts.tables import outbox
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries import fleet, monitors, reach, views
 from driftline.dashboard.queries.alarm_views import AlarmsView, AlarmView, CompositeView
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.audit import read_changes
-from driftline.dashboard.queries.notifications import Notifications, counts_of
+from driftline.dashboard.queries.notifications import Notifications
 from driftline.dashboard.queries.series import ReportCache, column_histories
 from driftline.dashboard.queries.storage import Evidence, Storage
 from driftline.dashboard.queries.variants import Variant, variants
@@ -78,7 +80,7 @@ class Stores:
             alarms = alarms_view(connection, now, state="ALARM", size=FIRING_SHOWN, is_newest=True)
             lines = fleet.state_lines(connection, now)
             firing = fleet.firing_by_endpoint(connection)
-            dead = 0 if reach.is_limited() else counts_of(connection).get("dead", 0)
+            sent = {} if reach.is_limited() else count_by(connection, outbox.c.status)
         endpoints = fleet.endpoint_lines(lines, self.endpoint_names(), firing)
         asked = [
             line
@@ -90,8 +92,8 @@ class Stores:
         number = views.page_within(number, len(asked), ENDPOINTS_SHOWN)
         shown = asked[ENDPOINTS_SHOWN * (number - 1) : ENDPOINTS_SHOWN * number]
         return views.OverviewView(
-            now, tuple(endpoints), tuple(self._counted(shown)), alarms, dead, text, state,
-            len(asked), number, ENDPOINTS_SHOWN,
+            now, tuple(endpoints), tuple(self._counted(shown)), alarms, sent.get("dead", 0), text,
+            state, len(asked), number, ENDPOINTS_SHOWN,
         )  # fmt: skip
 
     def endpoint(self, address: Address) -> fleet.EndpointView:
