@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, select
 
 from driftline.access.audit import AuditEntry, entries
+from driftline.access.principal import CURRENT
+from driftline.alerts.tables import alarms as table
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries.views import EndpointLine
 from driftline.database.engine import read_connection
@@ -28,15 +29,18 @@ class AuditView:
     day: str | None
 
 
-def read_changes(
-    engine: Engine, now: datetime, line: EndpointLine, alarms: Iterable[str]
-) -> AuditView:
-    """Read the newest entries about an endpoint, its monitors, their baselines and its alarms."""
+def read_changes(connection: Connection, now: datetime, line: EndpointLine) -> AuditView | None:
+    """Read the newest entries about an endpoint, its monitors, their baselines and its alarms.
+
+    None for who may not read them.
+    """
+    if not CURRENT.get().may("admin") or CURRENT.get().endpoints is not None:
+        return None
+    alarms = connection.scalars(select(table.c.name).where(table.c.endpoint == line.name))
     monitors = [f"Monitor/{one.name}" for one in line.monitors]
     baselines = {f"Baseline/{one.definition.baseline}" for one in line.monitors}
     about = [*(f"Alarm/{one}" for one in alarms), *monitors, *baselines, f"Endpoint/{line.name}"]
-    with read_connection(engine) as connection:
-        found = entries(connection, limit=SHOWN, targets=about)
+    found = entries(connection, limit=SHOWN, targets=about)
     return AuditView(now, tuple(found), None, None, None)
 
 

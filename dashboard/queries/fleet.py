@@ -36,7 +36,7 @@ from driftline.monitors.tables import executions, states, warm_ups
 from driftline.monitors.warm_up.status import suppressed_columns
 
 TAB_KINDS = {"quality": "model-quality", "fairness": "bias", "attribution": "attribution"}
-"""The kind of monitors that a tab of an endpoint's page is about; "": those that judge columns."""
+"""The kind of monitors that a tab of an endpoint's page is about; others: who judges columns."""
 
 MAP_WINDOWS = 90
 """Windows that a heat map shows."""
@@ -165,10 +165,10 @@ def firing_by_endpoint(connection: Connection) -> dict[str, int]:
     return count_by(connection, alarms.c.endpoint, is_firing & reach.alarm_rows())
 
 
-def alarm_names(connection: Connection, endpoint: str) -> list[str]:
-    """Name the alarms on metrics of an endpoint."""
-    query = select(alarms.c.name).where(alarms.c.endpoint == endpoint, reach.alarm_rows())
-    return list(connection.scalars(query))
+def is_of_tab(definition: MonitorDefinition, tab: str) -> bool:
+    """Whether a tab of an endpoint's page is about a monitor."""
+    kind = TAB_KINDS.get(tab)
+    return definition.kind == kind if kind else definition.kind_value.judges_columns
 
 
 def endpoint_lines(

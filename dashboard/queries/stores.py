@@ -105,42 +105,36 @@ class Stores:
             alarms = alarms_view(
                 connection, now, state="ALARM", endpoint=name, size=FIRING_SHOWN, is_newest=True
             )
-            kind = fleet.TAB_KINDS.get(tab)
-            others = tuple(
-                one
-                for one in lines
-                if (
-                    one.definition.kind == kind
-                    if kind
-                    else one.definition.kind_value.judges_columns
-                )
-            )
+            line = views.EndpointLine(name, lines, firing=alarms.total)
+            others = tuple(one for one in lines if fleet.is_of_tab(one.definition, tab))
             chosen = next((one for one in others if address.monitor in ("", one.name)), None)
-            drift = None
+            drift, changes, said = None, None, tuple[Annotation, ...]()
             if tab == "drift" and chosen is not None:
                 drift = fleet.drift_map(connection, chosen.definition, address.text, address.number)
-            named = fleet.alarm_names(connection, name) if tab == "changes" else []
-            said = _annotations(connection, lines) if tab == "changes" else ()
-        measured = None
-        if kind and chosen is not None:
+            if tab == "changes":
+                changes, said = read_changes(connection, now, line), _annotations(connection, lines)
+        (line,) = self._counted([line])
+        baseline = lines[0].definition.baseline if lines else self._declared().get(name)
+        view = fleet.EndpointView(
+            now, line, tab, alarms, chosen, others, drift, changes=changes, annotations=said,
+            text=address.text, baseline=baseline or "NAME",
+        )  # fmt: skip
+        if tab in fleet.TAB_KINDS and chosen is not None:
             facet = f"DPPL / {address.facet}" if address.facet else None
             keep = {"fairness": facet, "attribution": "ndcg"}.get(tab)
-            measured = self.measured(chosen.name, address.window, address.metric, keep)
-            measured = replace(measured, facet=address.facet, threshold=address.threshold)
-        line = views.EndpointLine(name, lines, firing=alarms.total)
-        changes = None
-        if tab == "changes" and CURRENT.get().may("admin") and not reach.is_limited():
-            changes = read_changes(self.engine, now, line, named)
-        stats = self.storage.capture_stats(name, now) if tab == "traffic" else None
-        unaccounted = self.storage.unaccounted(name) if tab == "traffic" else 0
-        (line,) = self._counted([line])
-        logs, why_no_logs = self._log_lines(name, address.text) if tab == "logs" else ((), "")
-        baseline = lines[0].definition.baseline if lines else self._declared().get(name)
-        served, why_not = self._variants(name, now) if tab == "traffic" else ((), "")
-        return fleet.EndpointView(
-            now, line, tab, alarms, chosen, others, drift, measured, changes, stats, unaccounted,
-            address.text, said, logs, why_no_logs, baseline or "NAME", served, why_not,
-        )  # fmt: skip
+            found = self.measured(chosen.name, address.window, address.metric, keep)
+            found = replace(found, facet=address.facet, threshold=address.threshold)
+            return replace(view, measured=found)
+        if tab == "traffic":
+            served, why_not = self._variants(name, now)
+            stats, lost = self.storage.capture_stats(name, now), self.storage.unaccounted(name)
+            return replace(
+                view, stats=stats, unaccounted=lost, served=served, why_not_served=why_not
+            )
+        if tab == "logs":
+            logs, why_not = self._log_lines(name, address.text)
+            return replace(view, logs=logs, why_no_logs=why_not)
+        return view
 
     def endpoint_names(self) -> set[str]:
         """Name the endpoints that are declared or have rows, of those that who asks is for."""
