@@ -21,6 +21,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,14 +163,10 @@ def create_app(context: DashboardContext) -> App:
         if "callback" in call
     }
     act = Actions(context.send, context.now).run
-
-    def is_there(path: str, query: str) -> bool:
-        return _is_there(stores, parse(path, query))
-
-    pages = Guard(dash.server, calls, act, is_there)
+    pages = Guard(dash.server, calls, act, partial(_is_there, stores))
     shown: App = Downloads(pages, stores)
-    if context.read is not None:
-        shown = Interface(shown, context.read)
+    if read is not None:
+        shown = Interface(shown, read)
     if context.access is None:
         return LocalOnly(shown, context.external_url)
     own = Sessions(shown, context.access, refusal_page)
@@ -196,8 +193,9 @@ def render(stores: Stores, address: Address) -> html.Div:
         return problem("This page cannot be shown", reason)
 
 
-def _is_there(stores: Stores, address: Address) -> bool:
+def _is_there(stores: Stores, path: str, query: str) -> bool:
     """Whether an address leads to a page; what cannot be looked up now is no 404."""
+    address = parse(path, query)
     try:
         stores.require(address)
     except NotFoundError:
@@ -212,8 +210,7 @@ def _refused(address: Address) -> html.Div | None:
     role, title = _ROLES.get(address.page, ("viewer", ""))
     if address.page == "setup":
         role, title = PLACE_ROLES.get(f"/setup/{address.tab}", role), setup.NAMES[address.tab]
-    why = lacking(role)
-    return problem(title, why) if why else None
+    return problem(title, why) if (why := lacking(role)) else None
 
 
 def _alarm(stores: Stores, at: Address) -> html.Div:
@@ -356,9 +353,8 @@ def _draw(stores: Stores, address: Address) -> tuple[html.Div, str]:
         return drawn, _digest(drawn)
     except Exception:  # Dash would answer 500 and keep the trace to itself.
         log.exception("page crashed page=%s monitor=%r", address.page, address.monitor)
-        drawn = problem(
-            "This page cannot be shown", "A fault of the dashboard; its log has the details."
-        )
+        why = "A fault of the dashboard; its log has the details."
+        drawn = problem("This page cannot be shown", why)
         return drawn, _digest(drawn)
 
 
@@ -370,62 +366,36 @@ def _digest(drawn: html.Div) -> str:
 
 def _shell() -> html.Div:
     """Lay out what stays while pages change."""
-    header = html.Header(
-        [
-            html.A("Skip to content", href="#main", className="skip"),
-            marked(
-                html.A(
-                    [html.Span(className="mark"), html.Span("driftline")],
-                    href="/",
-                    className="brand",
-                ),
-                aria_label="driftline",
-            ),
-            marked(
-                html.Nav(
-                    [
-                        marked(html.A(words, href=paths.split()[0]), data_paths=paths)
-                        for words, paths in _places()
-                    ],
-                    className="places",
-                ),
-                aria_label="Pages",
-            ),
-            html.Span(id="as-of", className="as-of"),
-            html.Span("Times in UTC", className="zone"),
-            html.Button(
-                "Theme: system", id="theme", className="theme", type="button", title="Change theme"
-            ),
-            *_person(),
-        ],
-        className="top",
+    name = [html.Span(className="mark"), html.Span("driftline")]
+    links = [
+        marked(html.A(words, href=paths.split()[0]), data_paths=paths)
+        for words, paths in PLACES
+        if not refused_page(parse(paths.split()[0]).page)
+    ]
+    theme = html.Button(
+        "Theme: system", id="theme", className="theme", type="button", title="Change theme"
     )
-    # assets/refresh.js writes into these when no answer comes.
-    away, page = (
-        html.Div(id="away", role="alert"),
-        html.Div(html.Div(className="skeleton"), id="page"),
-    )
-    return html.Div(
-        [
-            dcc.Location(id="url", refresh="callback-nav"),
-            dcc.Store(id="tick"),
-            dcc.Store(id="shown"),
-            dcc.Store(id="answered"),
-            dcc.Store(id="opened"),
-            header,
-            html.Div(id="said", role="status"),
-            html.Div(id="old", role="alert"),
-            marked(
-                html.Main([away, page], id="main", tabIndex=-1), data_refresh_ms=str(REFRESH_MS)
-            ),
-        ],
-        className="shell",
-    )
-
-
-def _places() -> list[tuple[str, str]]:
-    """Return the links on top, those for all endpoints to who may follow them."""
-    return [one for one in PLACES if not refused_page(parse(one[1].split()[0]).page)]
+    header = [
+        html.A("Skip to content", href="#main", className="skip"),
+        marked(html.A(name, href="/", className="brand"), aria_label="driftline"),
+        marked(html.Nav(links, className="places"), aria_label="Pages"),
+        html.Span(id="as-of", className="as-of"),
+        html.Span("Times in UTC", className="zone"),
+        theme,
+        *_person(),
+    ]
+    # assets/refresh.js writes into "away" and "old" when no answer comes.
+    page = html.Div(html.Div(className="skeleton"), id="page")
+    main = html.Main([html.Div(id="away", role="alert"), page], id="main", tabIndex=-1)
+    parts = [
+        dcc.Location(id="url", refresh="callback-nav"),
+        *(dcc.Store(id=name) for name in ("tick", "shown", "answered", "opened")),
+        html.Header(header, className="top"),
+        html.Div(id="said", role="status"),
+        html.Div(id="old", role="alert"),
+        marked(main, data_refresh_ms=str(REFRESH_MS)),
+    ]
+    return html.Div(parts, className="shell")
 
 
 def _person() -> list[Cell]:

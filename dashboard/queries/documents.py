@@ -6,7 +6,7 @@ The document is written by monitors/report/report.py, in the fields of `FeatureR
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -245,13 +245,11 @@ class Report:
 
         One that somebody expected comes after those that alarm.
         """
-        return next(self._pointing(feature), None)
-
-    def _pointing(self, feature: str | None) -> Iterator[tuple[Violation, Condition]]:
         expected = sorted(self.expected_violations, key=lambda one: one.is_ticket)
         for one in (*self.gravest_first, *expected):
             if one.predicate is not None and feature in (None, one.feature_name):
-                yield one, read_condition(one.predicate)
+                return one, read_condition(one.predicate)
+        return None
 
 
 _REPORT = TypeAdapter(Report)

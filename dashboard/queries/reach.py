@@ -79,15 +79,15 @@ def alarm_rows() -> ColumnElement[bool]:
 
 def shown(records: Iterable[Listed]) -> list[Listed]:
     """Return the alarms that who asks may see, as they may be seen."""
-    return [_of_now(one) for one in records if is_shown(one)]
+    found = filter(is_shown, records)
+    return [_of_now(one) for one in found] if is_limited() else [*found]
 
 
 def _of_now(record: Listed) -> Listed:
     """Return an alarm without what it said before it was changed: it may have watched others."""
-    is_old = isinstance(record, AlarmRecord) and record.state_changed_at < record.updated_at
-    if not is_limited() or not is_old:
-        return record
-    return replace(record, state_reason=CHANGED, state_reason_data=None)
+    if isinstance(record, AlarmRecord) and record.state_changed_at < record.updated_at:
+        return replace(record, state_reason=CHANGED, state_reason_data=None)
+    return record
 
 
 def changes_of_state(connection: Connection, record: AnyRecord, limit: int) -> list[HistoryItem]:

@@ -113,7 +113,7 @@ def test_every_page_is_in_the_table():
 def test_people_of_another_endpoint_read_no_word_of_it(stores, path, is_theirs, role):
     with asking("prices", role):
         text, shell = drawn(stores, path), json.dumps(_shell(), cls=plotly.utils.PlotlyJSONEncoder)
-        is_there = _is_there(stores, parse(*path.partition("?")[::2]))
+        is_there = _is_there(stores, *path.partition("?")[::2])
     # What they asked for by its name is said again, and nothing else.
     for asked in (ALARM, MONITOR, "flights"):
         text = text.replace(f'\\"{asked}\\"', "")
