@@ -71,6 +71,12 @@ from driftline.dashboard.queries.compared import read_compared
 from driftline.dashboard.queries.explained import read_explained
 from driftline.dashboard.queries.jobs import read_job, read_jobs
 from driftline.dashboard.queries.monitors import NoWindowError
+from driftline.dashboard.queries.notifications import (
+    read_incident,
+    read_incidents,
+    read_messages,
+    read_silences,
+)
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.setup import read_setup
@@ -247,12 +253,10 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
         stores.alarms(at.state, at.text, at.severity, at.number)
     ),
     "alarm": _alarm,
-    "incidents": lambda stores, _: alerts.incidents_page(stores.notifications.incidents()),
-    "incident": lambda stores, at: alerts.incident_page(stores.notifications.incident(at.incident)),
-    "messages": lambda stores, at: alerts.messages_page(
-        stores.notifications.messages(at.status, at.channel)
-    ),
-    "silences": lambda stores, _: alerts.silences_page(stores.notifications.silences()),
+    "incidents": lambda stores, _: alerts.incidents_page(read_incidents(stores)),
+    "incident": lambda stores, at: alerts.incident_page(read_incident(stores, at)),
+    "messages": lambda stores, at: alerts.messages_page(read_messages(stores, at)),
+    "silences": lambda stores, _: alerts.silences_page(read_silences(stores)),
     "jobs": lambda stores, at: jobs.page(read_jobs(stores, at)),
     "job": lambda stores, at: jobs.job_page(read_job(stores, at)),
     "setup": lambda stores, at: setup.page(read_setup(stores, at)),

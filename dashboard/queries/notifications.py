@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-
-from sqlalchemy import Engine
 
 from driftline.alerts.alarms.composite_records import states_since
 from driftline.alerts.counts import count_by
@@ -14,6 +12,8 @@ from driftline.alerts.notify.deliveries import Delivery, list_deliveries
 from driftline.alerts.notify.incidents import Incident, get_incident, list_incidents
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import outbox
+from driftline.dashboard.address import Address
+from driftline.dashboard.queries.stores import Stores
 from driftline.database.engine import read_connection
 
 INCIDENTS_SHOWN = 100
@@ -59,52 +59,47 @@ class SilencesView:
     silences: tuple[tuple[SilenceRecord, str, int], ...]
 
 
-class Notifications:
-    """What became of changes; ``now`` is the clock by which silences begin and end."""
-
-    def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
-        self.engine = engine
-        self.now = now
-
-    def incidents(self) -> IncidentsView:
-        """Return the open incidents, then the newest closed ones."""
-        with read_connection(self.engine) as connection:
-            incidents = [
-                incident
-                for is_open in (True, False)
-                for incident in list_incidents(connection, is_open=is_open, limit=INCIDENTS_SHOWN)
-            ]
-        return IncidentsView(self.now(), tuple(incidents))
-
-    def incident(self, incident_id: str) -> IncidentView:
-        """Return one incident; NotFoundError when there is none of the id."""
-        with read_connection(self.engine) as connection:
-            incident = get_incident(connection, incident_id)
-            known = states_since(connection, [member.name for member in incident.alarms])
-            sent = list_deliveries(connection, incident_id=incident_id, limit=MESSAGES_OF_ONE)
-        states = {name: one.state for name, one in known.items()}
-        return IncidentView(self.now(), incident, states, tuple(sent))
-
-    def messages(self, status: str | None = None, channel: str | None = None) -> MessagesView:
-        """Return the newest messages, of a status or to a channel if asked for."""
-        with read_connection(self.engine) as connection:
-            messages = list_deliveries(
-                connection, status=status, channel=channel, limit=MESSAGES_SHOWN
-            )
-            of_channel = None if channel is None else outbox.c.channel == channel
-            counts = count_by(connection, outbox.c.status, of_channel)
-        return MessagesView(self.now(), tuple(messages), counts, status, channel)
-
-    def silences(self) -> SilencesView:
-        """Return all silences, those in force first, then the newest."""
-        now = self.now()
-        is_muted = (outbox.c.status == "muted") & outbox.c.silence.is_not(None)
-        with read_connection(self.engine) as connection:
-            records = list_silences(connection, now)
-            muted = count_by(connection, outbox.c.silence, is_muted)
-        silences = [
-            (one, one.silence.state(now, one.expired_at), muted.get(one.silence.name, 0))
-            for one in records
+def read_incidents(stores: Stores) -> IncidentsView:
+    """Return the open incidents, then the newest closed ones."""
+    with read_connection(stores.engine) as connection:
+        incidents = [
+            incident
+            for is_open in (True, False)
+            for incident in list_incidents(connection, is_open=is_open, limit=INCIDENTS_SHOWN)
         ]
-        silences.sort(key=lambda entry: (RANKS[entry[1]], -entry[0].updated_at.timestamp()))
-        return SilencesView(now, tuple(silences))
+    return IncidentsView(stores.now(), tuple(incidents))
+
+
+def read_incident(stores: Stores, asked: Address) -> IncidentView:
+    """Return one incident; NotFoundError when there is none of the id."""
+    with read_connection(stores.engine) as connection:
+        incident = get_incident(connection, asked.incident)
+        known = states_since(connection, [member.name for member in incident.alarms])
+        sent = list_deliveries(connection, incident_id=incident.id, limit=MESSAGES_OF_ONE)
+    states = {name: one.state for name, one in known.items()}
+    return IncidentView(stores.now(), incident, states, tuple(sent))
+
+
+def read_messages(stores: Stores, asked: Address) -> MessagesView:
+    """Return the newest messages, of a status or to a channel if asked for."""
+    status, channel = asked.status, asked.channel
+    of_channel = None if channel is None else outbox.c.channel == channel
+    with read_connection(stores.engine) as connection:
+        messages = list_deliveries(connection, status=status, channel=channel, limit=MESSAGES_SHOWN)
+        counts = count_by(connection, outbox.c.status, of_channel)
+    return MessagesView(stores.now(), tuple(messages), counts, status, channel)
+
+
+def read_silences(stores: Stores) -> SilencesView:
+    """Return all silences, those in force first, then the newest."""
+    now = stores.now()
+    is_muted = (outbox.c.status == "muted") & outbox.c.silence.is_not(None)
+    with read_connection(stores.engine) as connection:
+        records = list_silences(connection, now)
+        muted = count_by(connection, outbox.c.silence, is_muted)
+    silences = [
+        (one, one.silence.state(now, one.expired_at), muted.get(one.silence.name, 0))
+        for one in records
+    ]
+    silences.sort(key=lambda entry: (RANKS[entry[1]], -entry[0].updated_at.timestamp()))
+    return SilencesView(now, tuple(silences))

@@ -22,7 +22,6 @@ from driftline.dashboard.queries import fleet, monitors, reach, views
 from driftline.dashboard.queries.alarm_views import AlarmsView, AlarmView, CompositeView
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.audit import read_changes
-from driftline.dashboard.queries.notifications import Notifications
 from driftline.dashboard.queries.series import ReportCache, column_histories
 from driftline.dashboard.queries.storage import Evidence, Storage
 from driftline.dashboard.queries.variants import Variant, variants
@@ -69,7 +68,6 @@ class Stores:
         self.storage = Storage(root, signature_of, access)
         self.reports = ReportCache(self.storage.report)
         self.bands = BandModels()
-        self.notifications = Notifications(engine, now)
 
     def overview(
         self, text: str | None = None, state: str | None = None, number: int = 1

@@ -16,11 +16,17 @@ from driftline.alerts.alarms.rule_tree import rule_lines
 from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.tables import incidents
-from driftline.dashboard.address import parse
+from driftline.dashboard.address import Address, parse
 from driftline.dashboard.app import render
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alerts
+from driftline.dashboard.queries.notifications import (
+    read_incident,
+    read_incidents,
+    read_messages,
+    read_silences,
+)
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from tests.dashboard.policed_seed import (
@@ -66,7 +72,7 @@ def test_list_is_narrowed_by_severity(stores):
 
 def test_alarms_that_went_off_together_stand_together(stores, policed_site):
     view = stores.alarms()
-    shared = [one for one in stores.notifications.incidents().incidents if len(one.alarms) > 1]
+    shared = [one for one in read_incidents(stores).incidents if len(one.alarms) > 1]
 
     assert [sorted(m.name for m in one.alarms) for one in shared] == [sorted(DRIFTS)]
     said = texts(render(stores, parse("/incidents")))
@@ -199,7 +205,7 @@ def test_incident_page_shows_its_alarms_and_what_was_told(stores, policed_site):
             select(incidents.c.id).where(incidents.c.endpoint == "flights")
         )
 
-    view = stores.notifications.incident(found)
+    view = read_incident(stores, Address("incident", incident=found))
 
     assert sorted(one.name for one in view.incident.alarms) == sorted(DRIFTS)
     assert view.states == dict.fromkeys(DRIFTS, "ALARM")
@@ -210,22 +216,23 @@ def test_incident_page_shows_its_alarms_and_what_was_told(stores, policed_site):
 
 def test_unknown_incident_is_not_found(stores):
     with pytest.raises(NotFoundError):
-        stores.notifications.incident("inc_none")
+        read_incident(stores, Address("incident", incident="inc_none"))
     assert "does not exist" in texts(render(stores, parse("/incidents/inc_none")))
 
 
 def test_messages_are_counted_and_narrowed(stores):
-    every, dead = stores.notifications.messages(), stores.notifications.messages("dead")
+    every = read_messages(stores, Address("messages"))
+    dead = read_messages(stores, Address("messages", status="dead"))
 
     assert sum(every.counts.values()) >= len(every.messages) > 0
     assert {one.status for one in dead.messages} <= {"dead"}
-    assert stores.notifications.messages(channel="none").messages == ()
+    assert read_messages(stores, Address("messages", channel="none")).messages == ()
     said = texts(render(stores, parse("/messages", "?status=nothing")))
     assert "No notification matches this filter." in said
 
 
 def test_silences_in_force_stand_first(stores):
-    found = stores.notifications.silences().silences
+    found = read_silences(stores).silences
 
     ranks = [{"ACTIVE": 0, "SCHEDULED": 1, "EXPIRED": 2}[status] for _, status, _ in found]
     assert ranks == sorted(ranks)
