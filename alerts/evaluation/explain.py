@@ -36,10 +36,9 @@ from driftline.alerts.evaluation.explain_rule import (
     rule_children,
 )
 from driftline.alerts.evaluation.periods import watched_from
-from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
+from driftline.alerts.evaluation.reading import BandsOf, Question, read_periods, read_points
 from driftline.alerts.metrics.identity import known_ids
 from driftline.alerts.notify.deliveries import list_deliveries
-from driftline.errors import InputError
 
 _OFF = "actions are switched off"
 # Reasons and stores round in different places.
@@ -144,7 +143,8 @@ def _of_metric(
     definition = record.definition
     entry = Entry.of(record.updated_at, definition)
     window = _Window.of(connection, record, entry, now)
-    points, problem = _points(connection, entry, window.edges, bands)
+    question = Question(definition, entry.plan, window.edges)
+    points, problem = read_periods(connection, question, bands)
     judgement = _judge(connection, record, entry, points, now)
     counted = {id(point) for point in judgement.evaluated}
     note = decisive_note(definition, judgement) if judgement.state == "ALARM" else None
@@ -213,19 +213,6 @@ class _Window:
         edges = tuple(grid.start(number) for number in range(first, last + 1))
         next_at, text = on_arrival_next(definition, until)
         return cls(edges, next_at, text, is_begun=until is not None)
-
-
-def _points(
-    connection: Connection, entry: Entry, edges: tuple[datetime, ...], bands: BandsOf | None
-) -> tuple[list[Point], str | None]:
-    """Read the window; or say why its metric math could not be done, and take it as missing."""
-    question = Question(entry.definition, entry.plan, edges)
-    ((_, found),) = read_points(connection, [question], bands)
-    if not isinstance(found, Exception):
-        return found, None
-    if isinstance(found, InputError):
-        return [Point(start) for start in edges[:-1]], str(found)
-    raise found
 
 
 def _judge(

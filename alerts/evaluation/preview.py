@@ -110,7 +110,7 @@ def preview_alarm(
         if start is None:
             problem = "nothing is stored for this metric, so nothing can be tried"
             return replace(shown, problem=problem)
-        end = _end(record, now)
+        end = judged_until(record, now)
         declared, changed = (
             _run(connection, rule, start, end, bands) for rule in (record.definition, definition)
         )
@@ -167,7 +167,7 @@ def _values(rule: AlarmDefinition) -> dict[str, str]:
     }
 
 
-def _end(record: AlarmRecord, now: datetime) -> datetime:
+def judged_until(record: AlarmRecord, now: datetime) -> datetime:
     """Return where the newest judged period ends, on the alarm's own grid."""
     entry = Entry.of(record.updated_at, record.definition)
     if entry.cadence_s == ON_ARRIVAL and record.evaluated_until is not None:

@@ -17,6 +17,7 @@ from driftline.alerts.math.plan import Plan
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.statistic import STATISTICS
 from driftline.alerts.metrics.summary import Summary
+from driftline.errors import InputError
 
 # So many minutes of metrics are read at once, which bounds the memory of a pass.
 _MINUTES_AT_ONCE = 200_000
@@ -91,6 +92,18 @@ def read_points(
                 yield question, answer(connection, question, _by_metric(question, answers), bands)
             except Exception as error:  # noqa: BLE001 - handed on with the alarm it belongs to
                 yield question, error
+
+
+def read_periods(
+    connection: Connection, question: Question, bands: BandsOf | None = None
+) -> tuple[list[Point], str | None]:
+    """Answer a question; or say why its metric math could not be done, and take it as missing."""
+    ((_, found),) = read_points(connection, [question], bands)
+    if not isinstance(found, Exception):
+        return found, None
+    if isinstance(found, InputError):
+        return [Point(start) for start in question.edges[:-1]], str(found)
+    raise found
 
 
 def _portions(questions: Sequence[Question]) -> Iterator[list[Question]]:

@@ -8,19 +8,17 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from driftline.alerts.alarms.alarm import Point, is_breaching
+from driftline.alerts.alarms.alarm import is_breaching
 from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history
 from driftline.alerts.alarms.window import clock_edges
 from driftline.alerts.evaluation.catalog import Entry
-from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
 from driftline.alerts.evaluation.explain import decided_values
-from driftline.alerts.evaluation.preview import AlarmPoint, StateSpan
-from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
+from driftline.alerts.evaluation.preview import AlarmPoint, StateSpan, judged_until
+from driftline.alerts.evaluation.reading import BandsOf, Question, read_periods
 from driftline.alerts.metrics import store as metrics
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.views import UNKNOWN
-from driftline.errors import InputError
 
 POINTS_SHOWN = 500
 SPANS_READ = 500
@@ -29,39 +27,39 @@ EDGES_SHOWN = 240
 
 
 def points_of(
-    connection: Connection,
-    record: AlarmRecord,
-    decided: set[datetime],
-    now: datetime,
-    bands: BandsOf,
+    connection: Connection, record: AlarmRecord, now: datetime, bands: BandsOf
 ) -> tuple[AlarmPoint, ...]:
     """Read the newest periods of what an alarm watches, as the evaluator does, oldest first.
 
     Metric math, percentiles and days of a time zone are worked out for fewer periods; periods
     without data are left out.
     """
-    entry = Entry.of(record.updated_at, record.definition)
-    edges = _edges(connection, record, entry, now)
-    points = read_periods(connection, Question(record.definition, entry.plan, edges), bands)
-    return tuple(
-        _point(record, point, end, decided)
-        for point, end in zip(points, edges[1:], strict=False)
-        if point.value is not None
-    )
-
-
-def read_periods(
-    connection: Connection, question: Question, bands: BandsOf | None = None
-) -> list[Point]:
-    """Read the periods that an alarm is asked about; none for metric math with a fault."""
-    if not question.edges:
-        return []
-    ((_, points),) = read_points(connection, [question], bands)
-    if isinstance(points, InputError):
-        return []  # The explanation says what is wrong with the metric math.
-    if isinstance(points, Exception):
-        raise points
-    return points
+    edges = _edges(connection, record, now)
+    if not edges:
+        return ()
+    plan = Entry.of(record.updated_at, record.definition).plan
+    decided = decided_values(record.state_reason_data)
+    # The explanation says what is wrong with metric math.
+    points, _ = read_periods(connection, Question(record.definition, plan, edges), bands)
+    shown = []
+    for point, end in zip(points, edges[1:], strict=False):
+        if point.value is None:
+            continue
+        words, link = cause_of(point.note or {})
+        shown.append(
+            AlarmPoint(
+                start=point.start,
+                end=end,
+                value=point.value,
+                breaching=bool(is_breaching(record.definition, point)),
+                decided=point.start in decided,
+                link=link,
+                words=words,
+                lower=point.lower,
+                upper=point.upper,
+            )
+        )
+    return tuple(shown)
 
 
 def stored_span(connection: Connection, record: AlarmRecord) -> tuple[datetime, datetime] | None:
@@ -85,9 +83,7 @@ def even_edges(end: datetime, period: timedelta, count: int) -> tuple[datetime, 
     return tuple(end - back * period for back in range(count, -1, -1))
 
 
-def _edges(
-    connection: Connection, record: AlarmRecord, entry: Entry, now: datetime
-) -> tuple[datetime, ...]:
+def _edges(connection: Connection, record: AlarmRecord, now: datetime) -> tuple[datetime, ...]:
     """Return the borders of the periods that a page shows; none without data."""
     rule, period = record.definition, timedelta(seconds=record.definition.period)
     if not (rule.metrics or rule.extended_statistic or rule.evaluation_window):
@@ -95,35 +91,10 @@ def _edges(
             return ()
         first, end = stored
         return even_edges(end, period, min(POINTS_SHOWN, math.ceil((end - first) / period)))
-    until = record.evaluated_until if entry.cadence_s == ON_ARRIVAL else None
-    last = until or newest_tick(now, entry.cadence_s or CADENCES_S[1])
+    last = judged_until(record, now)
     if rule.evaluation_window is not None:
         return clock_edges(rule.evaluation_window.zone, rule.period, EDGES_SHOWN, last)
     return even_edges(last, period, EDGES_SHOWN)
-
-
-def _point(record: AlarmRecord, point: Point, end: datetime, decided: set[datetime]) -> AlarmPoint:
-    words, link = cause_of(point.note or {})
-    return AlarmPoint(
-        start=point.start,
-        end=end,
-        value=point.value,
-        breaching=bool(is_breaching(record.definition, point)),
-        decided=point.start in decided,
-        link=link,
-        words=words,
-        lower=point.lower,
-        upper=point.upper,
-    )
-
-
-def decided_of(record: AlarmRecord) -> tuple[AlarmPoint, ...]:
-    """Read the datapoints that the state rests on, as they were when it was decided."""
-    period = timedelta(seconds=record.definition.period)
-    return tuple(
-        _point(record, Point(time, value), time + period, {time})
-        for time, value in decided_values(record.state_reason_data).items()
-    )
 
 
 def spans_of(

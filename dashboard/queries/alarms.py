@@ -27,9 +27,9 @@ from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, record_of
 from driftline.alerts.alarms.rule_tree import rule_lines
 from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.errors import AlarmError
-from driftline.alerts.evaluation.explain import Explanation, explain
+from driftline.alerts.evaluation.explain import Explanation, decided_values, explain
 from driftline.alerts.evaluation.preview import preview_alarm
-from driftline.alerts.evaluation.reading import BandsOf, Question
+from driftline.alerts.evaluation.reading import BandsOf, Question, read_periods
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.notify.channels import list_channels
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries, newest_deliveries
@@ -284,8 +284,7 @@ def alarm_view(
 ) -> alarm_views.AlarmView:
     """Read everything about one alarm on a metric; ``asked`` are values of it to preview."""
     rule = record.definition
-    decided = {point.start for point in alarm_points.decided_of(record)}
-    points = alarm_points.points_of(connection, record, decided, now, bands)
+    points = alarm_points.points_of(connection, record, now, bands)
     start = points[0].start if points else None
     suppression = Suppression.read(connection, now)
     return alarm_views.AlarmView(
@@ -366,12 +365,11 @@ def _notes_of(
     note = note_at(connection, record, changed[0]) if changed else {}
     newest: Mapping[str, object] = {}
     if (stored := alarm_points.stored_span(connection, record)) is not None:
-        decided = alarm_points.decided_of(record)
-        earliest = min((point.start for point in decided), default=stored[1])
-        newest = _breaching_note(connection, record.definition, stored[1], earliest)
+        rule, decided = record.definition, decided_values(record.state_reason_data)
+        newest = _breaching_note(connection, rule, stored[1], min(decided, default=stored[1]))
         if decided and not note:  # The change itself is past retention.
-            last = max(point.end for point in decided)
-            note = _breaching_note(connection, record.definition, last, last)
+            last = max(decided) + timedelta(seconds=rule.period)
+            note = _breaching_note(connection, rule, last, last)
     return note or newest, newest or note
 
 
@@ -396,7 +394,7 @@ def _breaching_note(
     period = timedelta(seconds=rule.period)
     count = max(rule.evaluation_periods, math.ceil((end - earliest) / period))
     question = Question(rule, None, alarm_points.even_edges(end, period, count))
-    for point in reversed(alarm_points.read_periods(connection, question)):
+    for point in reversed(read_periods(connection, question)[0]):
         if point.note and is_breaching(rule, point):
             return point.note
     return {}
