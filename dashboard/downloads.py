@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import get_args
 from urllib.parse import parse_qs
 
 import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from driftline.access.gate import SHOWN_KEY
 from driftline.access.logins import NOTE
@@ -30,11 +31,6 @@ log = logging.getLogger(__name__)
 
 _FORMS: dict[str, Form] = {f"/rows.{form}": form for form in get_args(Form)}
 _STATUS = ((ForbiddenError, 403), (NotFoundError, 404))
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
-)
 # Static: no script runs there, and nothing is loaded.
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -88,7 +84,7 @@ class Downloads:
                 raise ForbiddenError(why)
             pieces = await asyncio.to_thread(self._open, asked, form)
             # What cannot be read is told by the status, before the first byte is out.
-            piece = await asyncio.to_thread(next, pieces, None)
+            first = await asyncio.to_thread(next, pieces, b"")
         except (DriftlineError, SQLAlchemyError, OSError, pa.ArrowException) as error:
             status = next((code for kind, code in _STATUS if isinstance(error, kind)), 503)
             if status == 503:
@@ -96,14 +92,13 @@ class Downloads:
             told = str(error) if isinstance(error, DriftlineError) else "a store cannot be read now"
             await refused(status, told)(scope, receive, send)
             return
-        name = f'attachment; filename="{_file_name(asked)}.{form}"'
-        kind = MEDIA_TYPES[form].encode()
-        headers = [(b"content-type", kind), (b"content-disposition", name.encode()), *_HEADERS]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        while piece is not None:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            piece = await asyncio.to_thread(next, pieces, None)
-        await send({"type": "http.response.body", "body": b""})
+        headers = {
+            **SAFE_HEADERS,
+            "cache-control": "no-store",
+            "content-type": MEDIA_TYPES[form],
+            "content-disposition": f'attachment; filename="{_file_name(asked)}.{form}"',
+        }
+        await StreamingResponse(chain([first], pieces), 200, headers)(scope, receive, send)
 
     def _open(self, asked: dict[str, str], form: Form) -> Iterator[bytes]:
         stores = self._stores
