@@ -33,7 +33,6 @@ from driftline.monitors.run.asked_windows import AskedWindow, waiting
 from driftline.monitors.run.backfill import MissedWindows, missed_windows
 from driftline.monitors.run.progress import RunState, list_runs, log_of
 from driftline.monitors.run.status import MonitorState, states_of
-from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.tables import executions, states
 
 SIZE = 100
@@ -137,8 +136,7 @@ def _with_runs(connection: Connection, view: JobsView, named: Sequence[str]) -> 
         .order_by(table.started_at.desc(), table.window_start.desc(), table.id)
         .offset(SIZE * (number - 1)).limit(SIZE)
     )  # fmt: skip
-    jobs = _told(connection, [Execution(**row) for row in connection.execute(query).mappings()])
-    return replace(view, jobs=jobs, total=total, number=number)
+    return replace(view, jobs=reach.runs(connection, query), total=total, number=number)
 
 
 def _with_schedules(connection: Connection, view: JobsView, named: Sequence[str]) -> JobsView:
@@ -185,22 +183,15 @@ def read_job(stores: Stores, at: Address) -> JobView:
             .where(
                 table.monitor == job.monitor, table.window_start == job.window_start,
                 table.window_end == job.window_end, table.id != job.id,
-                is_of(CURRENT.get().endpoints),
             )
             .order_by(table.started_at.desc())
             .limit(WAITING_SHOWN)
         )  # fmt: skip
-        others = [Execution(**row) for row in connection.execute(query).mappings()]
-        (job, *others) = _told(connection, [job, *others])
+        others = reach.runs(connection, query)
         is_known = any(one.name == job.monitor for one in reach.monitors(connection))
         known = [job.monitor] if is_known else []
         is_waiting = bool(waiting(connection, known, 1, job.window)[1])
         return JobView(stores.now(), job, log_of(connection, job.id), others, is_known, is_waiting)
-
-
-def _told(connection: Connection, found: Sequence[Execution]) -> list[Execution]:
-    names = MonitorNames(connection, CURRENT.get().endpoints)
-    return [replace(one, failure_reason=names.reason(one.failure_reason)) for one in found]
 
 
 def _time(text: str) -> datetime:

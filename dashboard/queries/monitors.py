@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, select
+from sqlalchemy import Connection, Engine, Select, select
 
 from driftline.access.principal import CURRENT
 from driftline.capture.windows.window import Window
@@ -18,11 +18,10 @@ from driftline.dashboard.queries.storage import UNREADABLE, Storage
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, WITHOUT_REPORT, is_of, state_of
+from driftline.monitors.executions import COLUMNS, WITHOUT_REPORT, Execution, state_of
 from driftline.monitors.kind import kind_named
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.progress import list_runs, log_of
-from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.status import suppressed_columns, suppressed_now
 
@@ -53,12 +52,12 @@ def read_window(
     """
     definition = reach.monitor(connection, name)
     newest = _judged(definition).order_by(*_NEWEST_FIRST).limit(WINDOWS_SHOWN)
-    rows = connection.execute(newest).all()
+    rows = reach.runs(connection, newest)
     version = rows[0].baseline_version if rows else None
     line = views.MonitorLine(
         definition=definition,
         baseline_version=version or definition.baseline_version or "",
-        runs=_as_runs(connection, definition, rows),
+        runs=_as_runs(definition, rows),
         suppressed=suppressed_columns(connection, definition),
         begun=tuple(list_runs(connection, name, endpoints=CURRENT.get().endpoints)),
     )
@@ -87,26 +86,21 @@ def _around(
     later = judged.where(begin >= end).order_by(begin, executions.c.finished_at.desc())
     earlier = judged.where(begin < end).order_by(*_NEWEST_FIRST)
     rows = [
-        *reversed(connection.execute(later.limit(LATER_SHOWN)).all()),
-        *connection.execute(earlier.limit(WINDOWS_SHOWN - LATER_SHOWN)).all(),
+        *reversed(reach.runs(connection, later.limit(LATER_SHOWN))),
+        *reach.runs(connection, earlier.limit(WINDOWS_SHOWN - LATER_SHOWN)),
     ]
-    return _as_runs(connection, definition, rows)
+    return _as_runs(definition, rows)
 
 
 def _judged(definition: MonitorDefinition) -> Select[Any]:
-    """Select the executions of a monitor that stand, of endpoints that who asks may see."""
-    return select(*COLUMNS).where(
-        executions.c.monitor == definition.name,
-        executions.c.is_current,
-        is_of(CURRENT.get().endpoints),
-    )
+    """Select the executions of a monitor that stand."""
+    return select(*COLUMNS).where(executions.c.monitor == definition.name, executions.c.is_current)
 
 
 def _as_runs(
-    connection: Connection, definition: MonitorDefinition, rows: Sequence[Row[Any]]
+    definition: MonitorDefinition, rows: Sequence[Execution]
 ) -> tuple[views.WindowRun, ...]:
     """Turn executions, newest first, into windows, oldest first."""
-    names = MonitorNames(connection, CURRENT.get().endpoints)
     runs = (
         views.WindowRun(
             start=row.window_start,
@@ -118,10 +112,10 @@ def _as_runs(
             hard_count=row.page_count,
             ratio=row.max_drift_ratio,
             cause=row.cause or None,
-            failure=names.reason(row.failure_reason),
+            failure=row.failure_reason,
             failure_type=row.failure_type,
             failure_record=row.failure_record,
-            folder=row.folder or "",
+            folder=row.folder,
             baseline_version=row.baseline_version,
         )
         for row in rows

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, func, true
+from sqlalchemy import ColumnElement, Connection, Select, func, select, true
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import AnyRecord, ListedAlarm, get_any
@@ -28,8 +28,9 @@ from driftline.alerts.evaluation.explain import Explanation
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition, get_definition, list_definitions
-from driftline.monitors.executions import Execution, find
+from driftline.monitors.executions import COLUMNS, Execution, is_of
 from driftline.monitors.run.upstream import MonitorNames
+from driftline.monitors.tables import executions
 
 # Pages that hold nothing but what is filtered here; a new one is refused until it stands here.
 PAGES = frozenset((
@@ -143,10 +144,18 @@ def monitor(connection: Connection, name: str) -> MonitorDefinition:
 
 def job(connection: Connection, identity: str) -> Execution:
     """Return a run of a monitor; NotFoundError when there is none of the id for who asks."""
-    found = find(connection, identity)
-    if found is None or not is_reached(found.endpoint):
+    found = runs(connection, select(*COLUMNS).where(executions.c.id == identity))
+    if not found:
         raise NotFoundError(f'run "{identity}" does not exist; expected the id of an execution')
-    return found
+    return found[0]
+
+
+def runs(connection: Connection, query: Select[Any]) -> list[Execution]:
+    """Return executions that a query selects, those that who asks may see."""
+    names = MonitorNames(connection, CURRENT.get().endpoints)
+    found = connection.execute(query.where(is_of(CURRENT.get().endpoints))).mappings()
+    told = ((row, names.reason(row["failure_reason"])) for row in found)
+    return [Execution(**{**row, "failure_reason": reason}) for row, reason in told]
 
 
 def told(why: Explanation, changed_at: datetime) -> Explanation:
