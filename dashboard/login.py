@@ -126,7 +126,9 @@ class Login:
             else:
                 begun = Attempt.read(request.cookies.get(ATTEMPT, ""))
                 found = await provider.finish(begun, request.query_params)
-                answer = await self._admit(request, found, begun.to if begun else "")
+                to = own_path(begun.to if begun else "")
+                answer = RedirectResponse(to, 303, headers=_HEADERS)
+                await self._begin(scope, found, answer)
         except (ForbiddenError, UnavailableError) as error:
             status = 403 if isinstance(error, ForbiddenError) else 503
             log.warning("login_refused provider=%s error=%s", provider.host, error)
@@ -134,14 +136,12 @@ class Login:
         set_cookie(self._access, answer, scope, ATTEMPT, kept, ATTEMPT_LENGTH, LOGIN)
         return answer
 
-    async def _admit(self, request: Request, found: Principal, to: str) -> Response:
-        """Begin a session and lead on."""
+    async def _begin(self, scope: Scope, found: Principal, answer: Response) -> None:
+        """Begin a session, with its cookie in the answer, of somebody whom the pages are for."""
         if problem := unfit(found):
             raise ForbiddenError(problem)
-        secret = await self._access.begin(found, secret_of(request.scope, takes_cookies=True))
-        answer = RedirectResponse(own_path(to), 303, headers=_HEADERS)
-        set_session(self._access, answer, request.scope, secret)
-        return answer
+        secret = await self._access.begin(found, secret_of(scope, takes_cookies=True))
+        set_session(self._access, answer, scope, secret)
 
     def _page(self, status: int, wrong: str, to: str) -> Response:
         link = ""
@@ -157,30 +157,26 @@ class Login:
             raise Refusal(405, f"{request.method} {LOGIN}: expected GET or POST")
         kind = request.headers.get("content-type", "").split(";")[0].strip()
         body = await read_body(request)
-        if kind == "application/json":
+        is_form = kind == "application/x-www-form-urlencoded"
+        if is_form:
+            fields = {name: found[0] for name, found in parse_qs(body.decode("latin-1")).items()}
+        elif kind == "application/json":
             given = read_json(body)
             fields = given if isinstance(given, dict) else {}
-        elif kind == "application/x-www-form-urlencoded":
-            fields = {name: found[0] for name, found in parse_qs(body.decode("latin-1")).items()}
         else:
             raise Refusal(415, "content-type: expected application/json, or a form")
         token, to = str(fields.get("token", "")).strip(), own_path(str(fields.get("next", "")))
-        is_form, secret = kind != "application/json", ""
+        answer: Response = RedirectResponse(to, 303) if is_form else JSONResponse({"next": to})
         try:
-            status, found = await self._find(request.scope, token)
-            if isinstance(found, Principal):
-                old = secret_of(request.scope, takes_cookies=True)
-                secret = await self._access.begin(found, old)
+            status, who = await self._find(request.scope, token)
+            if isinstance(who, Principal):
+                await self._begin(request.scope, who, answer)
         except TooManyError:
             raise
         except UnavailableError as error:
-            status, found = 503, f"Not logged in: {error}."
-        answer: Response
-        if isinstance(found, Principal):
-            answer = RedirectResponse(to, 303) if is_form else JSONResponse({"next": to})
-            set_session(self._access, answer, request.scope, secret)
-        else:
-            answer = self._page(status, found, to) if is_form else refused(status, found)
+            status, who = 503, f"Not logged in: {error}."
+        if isinstance(who, str):
+            answer = self._page(status, who, to) if is_form else refused(status, who)
         answer.headers.update(_HEADERS)
         return answer
 
