@@ -67,8 +67,7 @@ from driftline.dashboard.pages.parts import (
 from driftline.dashboard.queries.alarm_views import CompositeView
 from driftline.dashboard.queries.audit import read_audit
 from driftline.dashboard.queries.baselines import read_baseline
-from driftline.dashboard.queries.compared import read_compared
-from driftline.dashboard.queries.explained import read_explained
+from driftline.dashboard.queries.explained import read_compared, read_explained
 from driftline.dashboard.queries.jobs import read_job, read_jobs
 from driftline.dashboard.queries.monitors import NoWindowError
 from driftline.dashboard.queries.notifications import (

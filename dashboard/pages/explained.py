@@ -11,8 +11,13 @@ from driftline.dashboard.address import compare_link, explain_link, monitor_link
 from driftline.dashboard.charts.intervals import density_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, field
-from driftline.dashboard.queries.compared import SIDE_S, ColumnPair, ComparedView
-from driftline.dashboard.queries.explained import LIMIT_S, ExplainView
+from driftline.dashboard.queries.explained import (
+    LIMIT_S,
+    SIDE_S,
+    ColumnPair,
+    ComparedView,
+    ExplainView,
+)
 from driftline.dashboard.where import where_text
 from driftline.dashboard.words import count, percent, plural, sentence, span
 from driftline.monitors.explained import ColumnDifference, Explained

@@ -1,28 +1,52 @@
-"""Rows that are selected in a window, beside the others; read within a few seconds."""
+"""Rows beside others: those selected in a window, or any two windows, periods, variants, versions.
+
+Rows are read for some seconds at most. Two sets are counted on the cells of the monitor's baseline,
+so that rows and versions can be compared in any pair.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
+import numpy as np
 import pyarrow as pa
 
 from driftline.access.logins import NOTE, SHOW_ROWS
+from driftline.alerts.documents import time_of
+from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import Predicate
+from driftline.baseline.store import Baseline, find_version
+from driftline.capture.windows.window import Window
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.storage import COLUMNS_SHOWN, IDS, texts_of
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.where import parse_where
+from driftline.dashboard.words import span
 from driftline.errors import InputError, NotFoundError
-from driftline.monitors.explained import Explained, explain
+from driftline.monitors.explained import FALSE_ALARM, Explained, explain
+from driftline.monitors.kinds.data_quality.version_comparison import on_cells_of
+from driftline.monitors.report.comparison import Comparison, compare
+from driftline.monitors.variants import compare as compare_variants
+from driftline.stats.association import associate
+from driftline.stats.intervals import newcombe
+from driftline.stats.multiple_testing import holm_levels
 
 LIMIT_S = 8.0
 """Longer no rows are read: a page is to come in time."""
 
 WINDOWS_BEFORE = 7
 """With which a whole window is compared."""
+
+SIDE_S = LIMIT_S / 2
+"""Of each set, so that many rows of the first do not leave the second without any."""
+
+LABELLED_ROWS = 500_000
+"""Of more rows a page does not read the labels."""
+
+MADE = "a script makes the rows of this monitor; they are not kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +79,7 @@ def read_explained(stores: Stores, asked: Address) -> ExplainView:
     where = asked.where
     view = ExplainView(line, run, where, feature=asked.feature)
     if line.definition.preprocess:
-        return replace(view, why_not="a script makes the rows of this monitor; they are not kept")
+        return replace(view, why_not=MADE)
     baseline = stores.storage.baseline_of(line)
     try:
         conditions = parse_where(where)
@@ -80,3 +104,151 @@ def read_explained(stores: Stores, asked: Address) -> ExplainView:
     shown = [name for name in order if name in found.listed.column_names][:COLUMNS_SHOWN]
     rows = tuple((name, texts_of(found.listed.column(name))) for name in shown)
     return replace(view, conditions=conditions, before=before, found=found, rows=rows)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPair:
+    """One column in both sets: Cramér's V (0-1), and the value whose shares differ most.
+
+    ``low`` and ``high`` are the 95% interval (Newcombe) of the difference, second less first.
+    """
+
+    comparison: Comparison
+    effect: float
+    p_value: float
+    at: int
+    low: float
+    high: float
+    differs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedView:
+    """Two sets of rows of a monitor, as asked and in words; ``why_not`` where they cannot be.
+
+    ``quality`` says which of two variants is better by the labels, in the lines of their
+    comparison.
+    """
+
+    monitor: views.MonitorLine
+    first: str
+    second: str
+    titles: tuple[str, str] = ("", "")
+    columns: tuple[ColumnPair, ...] = ()
+    chosen: ColumnPair | None = None
+    is_cut: bool = False
+    why_not: str = ""
+    quality: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    title: str
+    line: views.MonitorLine
+    window: Window | None = None  # None: a version of the baseline.
+    baseline: Baseline | None = None
+    is_variant: bool = False
+
+
+def read_compared(stores: Stores, asked: Address) -> ComparedView:
+    """Compare two sets of rows column by column; unasked, the newest window with the one before."""
+    line, run = stores.judged(asked.monitor, None)
+    if run is None or len(line.runs) < 2:
+        raise NotFoundError(f'monitor "{asked.monitor}" has judged fewer than two windows')
+    first, second = asked.first or line.runs[-2].stamp, asked.second or line.runs[-1].stamp
+    view = ComparedView(line, first, second)
+    if line.definition.preprocess:
+        return replace(view, why_not=MADE)
+    try:
+        sides = [_side(stores, line, one) for one in (first, second)]
+    except (InputError, NotFoundError, ValueError, OverflowError) as error:
+        return replace(view, why_not=str(error))
+    noted = {"monitor": line.name, "first": first, "second": second}
+    NOTE.get()(SHOW_ROWS, urlencode(noted))
+    baseline = stores.storage.baseline_of(line)
+    counted = [_counts(stores, baseline, side) for side in sides]
+    pairs = [
+        _pair(cells, *(counts[name] for counts, _ in counted))
+        for name, cells in baseline.cells.items()
+        if all(name in counts and counts[name].any() for counts, _ in counted)
+    ]
+    levels = holm_levels([one.p_value for one in pairs], FALSE_ALARM)
+    pairs = [
+        replace(one, differs=one.p_value < level) for one, level in zip(pairs, levels, strict=True)
+    ]
+    pairs.sort(key=lambda one: (not one.differs, -one.effect, one.comparison.feature))
+    chosen = next((one for one in pairs if asked.feature in (None, one.comparison.feature)), None)
+    return replace(
+        view, titles=(sides[0].title, sides[1].title), columns=tuple(pairs), chosen=chosen,
+        is_cut=any(is_cut for _, is_cut in counted),
+        quality=_quality(stores, baseline, sides) if first != second else (),
+    )  # fmt: skip
+
+
+def _quality(stores: Stores, baseline: Baseline, sides: Sequence[_Side]) -> tuple[str, ...]:
+    """Compare two variants by the labels that came; nothing for other sets."""
+    line, window = sides[0].line, sides[0].window
+    if window is None or not all(side.is_variant for side in sides):
+        return ()
+    roles = baseline.outcomes.roles if baseline.outcomes else None
+    metric = "mae" if roles and roles.problem == "regression" else "accuracy"
+    if roles and roles.problem == "binary" and roles.probability:
+        metric = "brier"
+    place = f"{stores.storage.root}/capture/{line.endpoint}"
+    if sum(run.row_count or 0 for run in line.runs if run.start >= window.start) > LABELLED_ROWS:
+        return (f"many rows; run driftline compare {place} --metric {metric} --baseline FOLDER",)
+    try:
+        found = compare_variants(place, baseline, metric=metric, start=window.start, end=window.end)
+        return tuple(found.lines)
+    except InputError as error:
+        return (str(error),)
+
+
+def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:
+    """Read one side: ``20131118T000000Z``, ``2013-11-01..2013-12-01``, variant:, baseline:."""
+    kind, _, name = asked.partition(":")
+    if kind == "baseline":
+        of = line.definition.baseline
+        version = find_version(stores.storage.root, of, name).version
+        return _Side(f"{of}, version {name}", line, baseline=stores.storage.baseline(of, version))
+    if kind == "variant":
+        if line.definition.external is not None:
+            raise InputError("rows of a table have no variant; expected a window or a period")
+        last = line.runs[-WINDOWS_BEFORE:]
+        window = Window(last[0].start, last[-1].end)
+        own = replace(line, definition=replace(line.definition, variant=name))
+        return _Side(f"variant {name}, {span(window)}", own, window, is_variant=True)
+    if ".." in asked:
+        window = Window(*(time_of(text.strip()) for text in asked.split("..", 1)))
+        return _Side(span(window), line, window)
+    _, run = stores.judged(line.name, asked)
+    assert run is not None
+    return _Side(span(run), line, run)
+
+
+def _counts(
+    stores: Stores, baseline: Baseline, side: _Side
+) -> tuple[Mapping[str, np.ndarray], bool]:
+    """Count each column's rows on the baseline's cells; and whether the time was over before."""
+    if side.baseline is not None or side.window is None:
+        profile = side.baseline.profile if side.baseline else None
+        if profile is None:
+            return {}, False
+        columns = on_cells_of(baseline, profile).columns
+        return {
+            name: column.cell_counts
+            for name, column in columns.items()
+            if column.cell_counts is not None
+        }, False
+    columns = list(baseline.cells)
+    return stores.storage.cell_counts(baseline, side.line, side.window, columns, SIDE_S)
+
+
+def _pair(cells: Cells, first: np.ndarray, second: np.ndarray) -> ColumnPair:
+    found, tested = compare(cells, first, second), associate(first, second)
+    at = int(np.abs(found.window - found.reference).argmax())
+    rows = found.window_rows, found.reference_rows
+    low, high = newcombe(
+        found.window[at] * rows[0], rows[0], found.reference[at] * rows[1], rows[1]
+    )
+    return ColumnPair(found, tested.effect, tested.p_value, at, low, high)

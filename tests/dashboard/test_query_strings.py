@@ -7,7 +7,7 @@ import pytest
 
 from driftline.dashboard.address import parse
 from driftline.dashboard.app import AWAY, _draw
-from driftline.dashboard.queries import compared, explained
+from driftline.dashboard.queries import explained
 from driftline.dashboard.queries.stores import Stores
 from tests.dashboard.all_pages import PAGES
 from tests.dashboard.conftest import HOSTILE
@@ -35,7 +35,7 @@ SOME, MANY = 3, 500
 @pytest.mark.parametrize("installation", PAGES)
 def test_no_query_string_breaks_a_page(installation, request, monkeypatch):
     monkeypatch.setattr(explained, "LIMIT_S", 0.05)
-    monkeypatch.setattr(compared, "SIDE_S", 0.05)
+    monkeypatch.setattr(explained, "SIDE_S", 0.05)
     names = {"policed": "policed_site"}
     found = request.getfixturevalue(names.get(installation, installation))
     stores = Stores(found.engine, found.root, found.now)

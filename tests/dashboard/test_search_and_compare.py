@@ -11,7 +11,7 @@ from driftline.access.principal import CURRENT, Principal
 from driftline.dashboard.address import Address, compare_link, parse
 from driftline.dashboard.app import render
 from driftline.dashboard.queries import search
-from driftline.dashboard.queries.compared import read_compared
+from driftline.dashboard.queries.explained import read_compared
 from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import ForbiddenError
@@ -124,7 +124,7 @@ def test_rows_that_a_script_made_are_not_kept_to_be_compared(stores, seeded, mon
 
 
 def test_many_rows_of_one_set_leave_the_other_its_own_time(stores, seeded, monkeypatch):
-    monkeypatch.setattr("driftline.dashboard.queries.compared.SIDE_S", -1.0)
+    monkeypatch.setattr("driftline.dashboard.queries.explained.SIDE_S", -1.0)
     view = compare(stores, seeded.monitor, "baseline:1", BUG, None)
 
     assert view.is_cut
