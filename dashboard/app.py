@@ -68,8 +68,8 @@ from driftline.dashboard.queries.alarm_views import CompositeView
 from driftline.dashboard.queries.audit import read_audit
 from driftline.dashboard.queries.baselines import read_baseline
 from driftline.dashboard.queries.explained import read_compared, read_explained
+from driftline.dashboard.queries.fleet import NoWindowError
 from driftline.dashboard.queries.jobs import read_job, read_jobs
-from driftline.dashboard.queries.monitors import NoWindowError
 from driftline.dashboard.queries.notifications import (
     read_incident,
     read_incidents,

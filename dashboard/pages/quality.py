@@ -21,7 +21,7 @@ from driftline.dashboard.pages.metric_list import (
 )
 from driftline.dashboard.pages.windows import Number, entry
 from driftline.dashboard.queries.documents import Confusion
-from driftline.dashboard.queries.monitors import ESTIMATED
+from driftline.dashboard.queries.series import ESTIMATED
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import count, number, percent, plural, span, title_of
 from driftline.monitors.results.metric import MetricResult

@@ -1,14 +1,15 @@
-"""Endpoints with their monitors, as the rows that the jobs keep of them say they stand."""
+"""Endpoints and their monitors: how they stand, by the rows that jobs keep, and their windows."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, Select, select
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.counts import count_by
@@ -18,22 +19,35 @@ from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.alarm_views import AlarmsView
 from driftline.dashboard.queries.audit import AuditView
-from driftline.dashboard.queries.monitors import one_a_start
+from driftline.dashboard.queries.storage import UNREADABLE, Storage
 from driftline.dashboard.queries.variants import Variant
 from driftline.dashboard.queries.views import (
     EndpointLine,
     KindView,
     MonitorLine,
+    WarmUpView,
     WindowRun,
     page_within,
 )
+from driftline.database.engine import read_connection
+from driftline.errors import NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import is_of
+from driftline.monitors.executions import COLUMNS, WITHOUT_REPORT, Execution, is_of, state_of
 from driftline.monitors.run.overdue import overdue
+from driftline.monitors.run.progress import list_runs, log_of
 from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.tables import executions, states, warm_ups
-from driftline.monitors.warm_up.status import suppressed_columns
+from driftline.monitors.warm_up.status import suppressed_columns, suppressed_now
+
+log = logging.getLogger(__name__)
+
+WINDOWS_SHOWN = 400
+LATER_SHOWN = 100
+"""Windows after one that is not among the newest."""
+
+STAMP = "%Y%m%dT%H%M%SZ"
+_NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc())
 
 TAB_KINDS = {"quality": "model-quality", "fairness": "bias", "attribution": "attribution"}
 """The kind of monitors that a tab of an endpoint's page is about; others: who judges columns."""
@@ -220,3 +234,114 @@ def drift_map(
         number=number,
         size=MAP_FEATURES,
     )
+
+
+class NoWindowError(NotFoundError):
+    """The monitor is there, but not the window."""
+
+
+def read_window(
+    connection: Connection, name: str, stamp: str | None
+) -> tuple[MonitorLine, WindowRun | None]:
+    """Return a monitor and the window of a start, however old it is, with those around it.
+
+    Without a start it is the newest one, None before the first; NotFoundError: there is no such
+    monitor, or NoWindowError: no execution of it is on a window of that start.
+    """
+    definition = reach.monitor(connection, name)
+    newest = _judged(definition).order_by(*_NEWEST_FIRST).limit(WINDOWS_SHOWN)
+    rows = reach.runs(connection, newest)
+    version = rows[0].baseline_version if rows else None
+    line = MonitorLine(
+        definition=definition,
+        baseline_version=version or definition.baseline_version or "",
+        runs=_as_runs(definition, rows),
+        suppressed=suppressed_columns(connection, definition),
+        begun=tuple(list_runs(connection, name, endpoints=CURRENT.get().endpoints)),
+    )
+    run = line.last
+    if stamp is not None:
+        run = next((run for run in line.runs[1:] if run.stamp == stamp), None)
+        if run is None:  # Before the oldest, too, there may be others to step to.
+            line = replace(line, runs=_around(connection, definition, stamp), are_newest=False)
+            run = next((run for run in line.runs if run.stamp == stamp), None)
+        if run is None:
+            why = "none was judged then, or it is no longer kept"
+            raise NoWindowError(f'monitor "{name}" has no window "{stamp}": {why}')
+    return line, run and replace(run, log=tuple(log_of(connection, run.execution)))
+
+
+def _around(
+    connection: Connection, definition: MonitorDefinition, stamp: str
+) -> tuple[WindowRun, ...]:
+    """Read the windows around a start, oldest first; none for what is no start."""
+    try:
+        start = datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return ()
+    judged, begin = _judged(definition), executions.c.window_start
+    end = start + timedelta(seconds=1)  # A stamp leaves out what is shorter.
+    later = judged.where(begin >= end).order_by(begin, executions.c.finished_at.desc())
+    earlier = judged.where(begin < end).order_by(*_NEWEST_FIRST)
+    rows = [
+        *reversed(reach.runs(connection, later.limit(LATER_SHOWN))),
+        *reach.runs(connection, earlier.limit(WINDOWS_SHOWN - LATER_SHOWN)),
+    ]
+    return _as_runs(definition, rows)
+
+
+def _judged(definition: MonitorDefinition) -> Select[Any]:
+    """Select the executions of a monitor that stand."""
+    return select(*COLUMNS).where(executions.c.monitor == definition.name, executions.c.is_current)
+
+
+def _as_runs(definition: MonitorDefinition, rows: Sequence[Execution]) -> tuple[WindowRun, ...]:
+    """Turn executions, newest first, into windows, oldest first."""
+    runs = (
+        WindowRun(
+            start=row.window_start,
+            end=row.window_end,
+            execution=row.id,
+            state=state_of(row.status, row.failure_reason, row.violation_count),
+            row_count=None if row.status in WITHOUT_REPORT else row.row_count,
+            violation_count=row.violation_count,
+            hard_count=row.page_count,
+            ratio=row.max_drift_ratio,
+            cause=row.cause or None,
+            failure=row.failure_reason,
+            failure_type=row.failure_type,
+            failure_record=row.failure_record,
+            folder=row.folder,
+            baseline_version=row.baseline_version,
+        )
+        for row in rows
+    )
+    return one_a_start(definition, runs)
+
+
+def one_a_start(
+    definition: MonitorDefinition, newest_first: Iterable[WindowRun]
+) -> tuple[WindowRun, ...]:
+    """Return windows, oldest first; of those with one start the schedule's own, else the first."""
+    runs: dict[datetime, WindowRun] = {}
+    for run in newest_first:
+        # Somebody may have run a part of a window by hand, which must not hide the whole.
+        if run.start not in runs or definition.timetable.has_window(Window(run.start, run.end)):
+            runs[run.start] = run
+    return tuple(reversed(runs.values()))
+
+
+def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> WarmUpView | None:
+    """Return what is suppressed now; None when nothing is, or the baseline cannot be read."""
+    definition = line.definition
+    if not line.suppressed:
+        return None
+    try:
+        baseline = storage.baseline(definition.baseline, definition.baseline_version or "")
+    except UNREADABLE:
+        # The overview and the window's verdict still say what is suppressed.
+        log.exception("baseline_unreadable monitor=%s", definition.name)
+        return None
+    with read_connection(engine) as connection:
+        words, stable = suppressed_now(connection, definition, baseline)
+    return WarmUpView(definition.name, words, stable) if words else None

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from urllib.parse import quote
 
@@ -26,9 +26,13 @@ from driftline.alerts.tables import metrics as metric_table
 from driftline.baseline.column import ColumnProfile
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.documents import Report
-from driftline.monitors.kind import OWN_METRICS, metric_place
+from driftline.errors import NotFoundError
+from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.datapoints import DATA_METRICS, UNQUOTED
 from driftline.monitors.results.metric import MetricResult
+
+ESTIMATED = "estimated_"
+"""Begins the name of a metric that is estimated without labels."""
 
 LARGEST = 1e100
 """SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""
@@ -139,6 +143,70 @@ def label_history(connection: Connection, line: views.MonitorLine) -> views.Labe
         return None
     rows = np.array([np.nan if run.row_count is None else run.row_count for run in line.runs])
     return views.LabelHistory(rows=rows, labelled=labelled)
+
+
+def over_time(
+    connection: Connection, view: views.KindView, asked: str | None, digests: Mapping[str, Digest]
+) -> views.KindView:
+    """Add to a window what the database and other documents say over time of one metric.
+
+    ``asked`` is the one asked for; without it, ``view.kept`` if the window has it.
+    """
+    line, metrics = view.monitor, view.found.metrics
+    kind, kept = line.definition.kind, view.kept
+    chosen = choose_metric(metrics, kind, asked, kept)
+    if chosen is None and asked is not None and metrics:
+        raise NotFoundError(f'metric "{asked}" is not one of monitor "{line.name}"')
+    if chosen is None:
+        # The document is gone, or this window could not be judged: draw what others say.
+        others = [one for digest in digests.values() for one in digest.metrics.values()]
+        chosen = choose_metric(others, kind, kept, None)
+    return replace(
+        view,
+        chosen=chosen,
+        history=metric_history(connection, line, chosen, digests) if chosen else None,
+        labels=label_history(connection, line),
+        estimates=_estimates(connection, line, chosen, digests),
+        unread=sum(one.execution not in digests for one in line.runs),
+    )
+
+
+def _estimates(
+    connection: Connection,
+    line: views.MonitorLine,
+    chosen: MetricResult | None,
+    digests: Mapping[str, Digest],
+) -> tuple[views.MetricHistory, views.MetricHistory] | None:
+    """Read the chosen metric, or the first that is estimated, by labels and without them."""
+    known = {key: one for digest in digests.values() for key, one in digest.metrics.items()}
+    names = [chosen.key if chosen else "", *known]
+    name = next((one for one in names if one in known and ESTIMATED + one in known), None)
+    if name is None:
+        return None
+    by_labels = metric_history(connection, line, known[name], digests)
+    return by_labels, metric_history(connection, line, known[ESTIMATED + name], digests)
+
+
+def choose_metric(
+    metrics: Sequence[MetricResult], kind: str, asked: str | None, keep: str | None
+) -> MetricResult | None:
+    """Pick the metric to draw: the one asked for, the gravest violation, else the kind's first."""
+    by_key = {one.key: one for one in metrics}
+    if asked is not None:
+        return by_key.get(asked)
+    if keep is not None:
+        ways = (keep, f"{keep} / ", f"{keep}=")  # Of a name alone, the first of its groups.
+        keys = [key for key in by_key if key == keep or key.startswith(ways[1:])]
+        if keys:
+            return by_key[min(keys, key=len)]
+    names = kind_named(kind).headline_metrics
+
+    def rank(one: MetricResult) -> tuple[int, int]:
+        if one.violated:
+            return (0, int(one.severity != "page"))
+        return (1, names.index(one.name) if one.name in names else len(names))
+
+    return min((one for one in metrics if one.value is not None), key=rank, default=None)
 
 
 def metric_history(

@@ -18,11 +18,11 @@ from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.tables import outbox
 from driftline.dashboard.address import Address
-from driftline.dashboard.queries import fleet, monitors, reach, views
+from driftline.dashboard.queries import fleet, reach, views
 from driftline.dashboard.queries.alarm_views import AlarmsView, AlarmView, CompositeView
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.audit import read_changes
-from driftline.dashboard.queries.series import ReportCache, column_histories
+from driftline.dashboard.queries.series import ReportCache, column_histories, over_time
 from driftline.dashboard.queries.storage import Evidence, Storage
 from driftline.dashboard.queries.variants import Variant, variants
 from driftline.database.engine import read_connection
@@ -229,12 +229,12 @@ class Stores:
             rows=found.rows,
             notes=found.notes,
             kept=feature or keep,
-            warm_up=monitors.warm_up_view(self.engine, self.storage, view.monitor),
+            warm_up=fleet.warm_up_view(self.engine, self.storage, view.monitor),
         )
 
     def _window(self, connection: Connection, name: str, window: str | None) -> dict[str, Any]:
         """Read what the pages of monitors of all kinds show: the fields of `WindowView`."""
-        line, run = monitors.read_window(connection, name, window)
+        line, run = fleet.read_window(connection, name, window)
         past = changes(connection, name)
         shown: dict[str, Any] = {"now": self.now(), "monitor": line, "run": run, "changes": past}
         if run is not None:
@@ -251,7 +251,7 @@ class Stores:
     ) -> tuple[views.MonitorLine, views.WindowRun | None]:
         """Return a monitor and one of its windows, the newest when unset; None before the first."""
         with read_connection(self.engine) as connection:
-            return monitors.read_window(connection, name, window)
+            return fleet.read_window(connection, name, window)
 
     def require(self, address: Address) -> None:
         """Refuse an address of an alarm, an incident or a monitor that is not there."""
@@ -286,14 +286,14 @@ class Stores:
             if (run := view.run) is None:
                 return view
             digests = self.reports.digests(view.monitor.runs)
-            view = monitors.over_time(connection, view, metric, digests)
+            view = over_time(connection, view, metric, digests)
         found = self.storage.evidence(view.monitor, run, view.report)
         return replace(view, rows=found.rows, notes=found.notes)
 
     def column(self, name: str, column: str, window: str | None) -> views.MonitorView:
         """Return one column of a monitor over all windows, and in one of them."""
         with read_connection(self.engine) as connection:
-            line, run = monitors.read_window(connection, name, window)
+            line, run = fleet.read_window(connection, name, window)
             digests = self.reports.digests(line.runs)
             reference = self.storage.reference_of(line, column)
             histories = column_histories(connection, line, column, digests, reference)
