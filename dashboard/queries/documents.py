@@ -23,9 +23,6 @@ from driftline.monitors.results.notes import notes_of
 from driftline.monitors.results.unjudged import REASONS
 from driftline.monitors.results.violation import FeatureResult
 
-Document = Mapping[str, object]
-"""A JSON object."""
-
 DRIFT = "baseline_drift_check"
 UNJUDGED = frozenset({"label", "id", "timestamp", "excluded", "weight"})
 """Roles of columns that are described, but neither demanded nor judged."""
@@ -255,7 +252,7 @@ class Report:
 _REPORT = TypeAdapter(Report)
 
 
-def read_report(document: Document) -> Report:
+def read_report(document: Mapping[str, object]) -> Report:
     """Return a report.json, as far as it can be read."""
     try:
         found = _REPORT.validate_python(document)

@@ -12,8 +12,6 @@ import numpy as np
 from sqlalchemy import Connection, Engine, Select, select
 
 from driftline.access.principal import CURRENT
-from driftline.alerts.counts import count_by
-from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import reach
@@ -173,29 +171,10 @@ def _run(entry: Mapping[str, Any], row: Any, names: MonitorNames) -> WindowRun: 
     )
 
 
-def firing_by_endpoint(connection: Connection) -> dict[str, int]:
-    """Count the alarms in ALARM on metrics of one endpoint, by its name."""
-    is_firing = (alarms.c.state == "ALARM") & alarms.c.endpoint.is_not(None)
-    return count_by(connection, alarms.c.endpoint, is_firing & reach.alarm_rows())
-
-
 def is_of_tab(definition: MonitorDefinition, tab: str) -> bool:
     """Whether a tab of an endpoint's page is about a monitor."""
     kind = TAB_KINDS.get(tab)
     return definition.kind == kind if kind else definition.kind_value.judges_columns
-
-
-def endpoint_lines(
-    monitors: Iterable[MonitorLine], names: Iterable[str], firing: Mapping[str, int]
-) -> list[EndpointLine]:
-    """Return a line for each endpoint of a name or with a monitor; one for tables of others."""
-    watched: dict[str, list[MonitorLine]] = {name: [] for name in names}
-    for line in monitors:
-        watched.setdefault(line.endpoint, []).append(line)
-    return [
-        EndpointLine(name, tuple(lines), firing=firing.get(name, 0))
-        for name, lines in sorted(watched.items())
-    ]
 
 
 def drift_map(

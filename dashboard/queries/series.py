@@ -123,16 +123,12 @@ def column_histories(
         low, high = profile.sketch.quantiles(np.array([0.05, 0.95])).tolist()
         of = profile.moments.mean
         mean = MetricResult("mean", reference=of, reference_low=low, reference_high=high)
+    shares = MetricResult("share missing", reference=missing)
     histories = (
-        views.MetricHistory(
-            MetricResult("distance"), drift.mean, unknown, unknown, bound, broken
-        ),
-        views.MetricHistory(
-            MetricResult("share missing", reference=missing), 1.0 - present.mean, unknown, unknown,
-            unknown, broken,
-        ),
+        views.MetricHistory(MetricResult("distance"), drift.mean, unknown, unknown, bound, broken),
+        views.MetricHistory(shares, 1.0 - present.mean, unknown, unknown, unknown, broken),
         views.MetricHistory(mean, data.mean, data.low, data.high, unknown, broken),
-    )  # fmt: skip
+    )
     return tuple(one for one in histories if np.isfinite(one.value).any())
 
 

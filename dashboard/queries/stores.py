@@ -16,6 +16,7 @@ from driftline.alerts.alarms.composite_records import CompositeRecord
 from driftline.alerts.counts import count_by
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.incidents import get_incident
+from driftline.alerts.tables import alarms as alarms_table
 from driftline.alerts.tables import outbox
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries import fleet, reach, views
@@ -77,14 +78,21 @@ class Stores:
         with read_connection(self.engine) as connection:
             alarms = alarms_view(connection, now, state="ALARM", size=FIRING_SHOWN, is_newest=True)
             lines = fleet.state_lines(connection, now)
-            firing = fleet.firing_by_endpoint(connection)
+            is_firing = (alarms_table.c.state == "ALARM") & alarms_table.c.endpoint.is_not(None)
+            firing = count_by(connection, alarms_table.c.endpoint, is_firing & reach.alarm_rows())
             sent = {} if reach.is_limited() else count_by(connection, outbox.c.status)
-        endpoints = fleet.endpoint_lines(lines, self.endpoint_names(), firing)
+        watched: dict[str, list[views.MonitorLine]] = {name: [] for name in self.endpoint_names()}
+        for line in lines:  # Of tables that others write, too, which are of no endpoint.
+            watched.setdefault(line.endpoint, []).append(line)
+        endpoints = [
+            views.EndpointLine(name, tuple(found), firing=firing.get(name, 0))
+            for name, found in sorted(watched.items())
+        ]
         asked = [
-            line
-            for line in endpoints
-            if (not text or line.says(text))
-            and (state is None or (line.worst.state if line.worst else "none") == state)
+            one
+            for one in endpoints
+            if (not text or one.says(text))
+            and (state is None or (one.worst.state if one.worst else "none") == state)
         ]
         asked.sort(key=lambda one: (one.worst.rank if one.worst else 9, -one.firing, one.name))
         number = views.page_within(number, len(asked), ENDPOINTS_SHOWN)
