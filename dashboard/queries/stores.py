@@ -114,23 +114,22 @@ class Stores:
             line = views.EndpointLine(name, lines, firing=alarms.total)
             others = tuple(one for one in lines if fleet.is_of_tab(one.definition, tab))
             chosen = next((one for one in others if address.monitor in ("", one.name)), None)
-            drift, changes, said = None, None, tuple[Annotation, ...]()
+            view = fleet.EndpointView(now, line, tab, alarms, chosen, others, text=address.text)
             if tab == "drift" and chosen is not None:
-                drift = fleet.drift_map(connection, chosen.definition, address.text, address.number)
+                found = fleet.drift_map(connection, chosen.definition, address.text, address.number)
+                view = replace(view, drift=found)
             if tab == "changes":
-                changes, said = read_changes(connection, now, line), _annotations(connection, lines)
+                said, changes = _annotations(connection, lines), read_changes(connection, now, line)
+                view = replace(view, annotations=said, changes=changes)
         (line,) = self._counted([line])
         baseline = lines[0].definition.baseline if lines else self._declared().get(name)
-        view = fleet.EndpointView(
-            now, line, tab, alarms, chosen, others, drift, changes=changes, annotations=said,
-            text=address.text, baseline=baseline or "NAME",
-        )  # fmt: skip
+        view = replace(view, line=line, baseline=baseline or "NAME")
         if tab in fleet.TAB_KINDS and chosen is not None:
             facet = f"DPPL / {address.facet}" if address.facet else None
             keep = {"fairness": facet, "attribution": "ndcg"}.get(tab)
-            found = self.measured(chosen.name, address.window, address.metric, keep)
-            found = replace(found, facet=address.facet, threshold=address.threshold)
-            return replace(view, measured=found)
+            measured = self.measured(chosen.name, address.window, address.metric, keep)
+            measured = replace(measured, facet=address.facet, threshold=address.threshold)
+            return replace(view, measured=measured)
         if tab == "traffic":
             served, why_not = self._variants(name, now)
             stats, lost = self.storage.capture_stats(name, now), self.storage.unaccounted(name)
