@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -38,7 +39,7 @@ MIN_BYTES = 1_000
 MAX_KEPT = 256
 """Paths kept at most; Dash has some sixty, and answers no others with 200."""
 
-KEEP = b"public, max-age=31536000, immutable"
+KEEP = "public, max-age=31536000, immutable"
 
 _INLINE = re.compile(rb"<script(?![^>]*\bsrc=)(?P<kind>[^>]*)>(?P<code>.*?)</script>", re.DOTALL)
 _CODES = {
@@ -296,30 +297,25 @@ class _Answer:
 
     def secure(self, page_status: int | None) -> None:
         """Add our headers; a page also gets its status, and its policy by its own scripts."""
-        is_page = any(
-            name == b"content-type" and value.startswith(b"text/html")
-            for name, value in self.headers
-        )
+        headers = MutableHeaders(raw=self.headers)
+        is_page = headers.get("content-type", "").startswith("text/html")
         if is_page and self.status == 200 and page_status is not None:
             self.status = page_status
-            self.headers.append((b"cache-control", b"no-cache"))
-        self.headers += [(name.encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
-        text = policy(self.body if is_page else b"")
-        self.headers.append((b"content-security-policy", text))
+            headers["cache-control"] = "no-cache"
+        own_policy = policy(self.body if is_page else b"").decode()
+        headers.update({**SAFE_HEADERS, "content-security-policy": own_policy})
 
     def compress(self, path: str) -> None:
         """Compress it where that pays, with headers that say so."""
-        gone = {b"content-length", b"content-encoding"}
-        if path.startswith(SUITES):
-            gone.add(b"cache-control")
-        self.headers = [(name, value) for name, value in self.headers if name not in gone]
+        headers = MutableHeaders(raw=self.headers)
+        del headers["content-encoding"]
         if len(self.body) >= MIN_BYTES and self.status == 200:
             self.body = gzip.compress(self.body, 6, mtime=0)
-            self.headers.append((b"content-encoding", b"gzip"))
+            headers["content-encoding"] = "gzip"
+        if path.startswith(SUITES):
+            del headers["cache-control"]
         if path.startswith(SUITES) and self.status != 404:
             # Only fingerprinted paths may be kept for good: others change with the installed
             # version.
-            lasting = KEEP if ".v" in path else b"public, max-age=3600"
-            self.headers.append((b"cache-control", lasting))
-        length = str(len(self.body)).encode()
-        self.headers += [(b"vary", b"accept-encoding"), (b"content-length", length)]
+            headers["cache-control"] = KEEP if ".v" in path else "public, max-age=3600"
+        headers.update({"vary": "accept-encoding", "content-length": str(len(self.body))})
