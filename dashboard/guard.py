@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -137,9 +137,7 @@ class Guard:
         thread, and kept.
         """
         path = scope["path"]
-        is_zipped = any(
-            name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"]
-        )
+        is_zipped = "gzip" in Headers(scope=scope).get("accept-encoding", "")
         answer = self.kept.get(path) if is_zipped else None
         if answer is None:
             answer = _Answer()
