@@ -26,6 +26,7 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, record_of
 from driftline.alerts.alarms.rule_tree import rule_lines
 from driftline.alerts.alarms.stored import UnreadableAlarm
+from driftline.alerts.counts import count_by
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation.explain import Explanation, decided_values, explain
 from driftline.alerts.evaluation.preview import preview_alarm
@@ -157,19 +158,12 @@ def alarms_view(
         alarm_line(connection, one, suppression, newest.get(one.id, ()), note=notes.get(one.id))
         for one in reach.shown(map(listed, rows))
     ]
-    of_state = (
-        select(table.state, table.severity, func.count())
-        .where(reach.alarm_rows())
-        .group_by(table.state, table.severity)
-    )
-    counts: Counter[str] = Counter()
-    paging = 0
-    for found, of_severity, count in connection.execute(of_state):
-        counts[found] += count
-        paging += count if (found, of_severity) == ("ALARM", "page") else 0
+    counts = Counter(count_by(connection, table.state, reach.alarm_rows()))
+    is_page = reach.alarm_rows() & (table.severity == "page")
+    paging = count_by(connection, table.state, is_page).get("ALARM", 0)
     return alarm_views.AlarmsView(
         now, tuple(lines), counts, paging, total, number, size, state, text, severity
-    )  # fmt: skip
+    )
 
 
 def _says(text: str) -> ColumnElement[bool]:
