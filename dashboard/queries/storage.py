@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -86,7 +85,6 @@ class Storage:
         access: Access = UNLIMITED,
     ) -> None:
         self.root, self._signature_of, self._access = root, signature_of, access
-        self._lock = threading.Lock()
         # By name and version, which never change.
         self.baseline = lru_cache(BASELINES_KEPT)(partial(store.get, root))
         self._stats: dict[str, tuple[float, EndpointReport]] = {}
@@ -285,8 +283,7 @@ class Storage:
 
     def capture_stats(self, endpoint: str, now: datetime) -> EndpointReport | None:
         """Count what was captured of an endpoint, for some seconds; None when it cannot be read."""
-        with self._lock:
-            at, stats = self._stats.get(endpoint, (0.0, None))
+        at, stats = self._stats.get(endpoint, (0.0, None))
         if stats is not None and time.monotonic() - at < CAPTURE_FRESH_S:
             return stats
         try:
@@ -295,8 +292,7 @@ class Storage:
             # A broken table must not hide the alarms, nor the other endpoints.
             log.exception("capture_unreadable endpoint=%s", endpoint)
             return None
-        with self._lock:
-            self._stats[endpoint] = (time.monotonic(), stats)
+        self._stats[endpoint] = (time.monotonic(), stats)
         return stats
 
     def coverage(self) -> dict[str, Coverage]:
