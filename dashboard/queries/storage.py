@@ -7,10 +7,10 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -62,17 +62,9 @@ IDS = ("event_id", "event_time", "inference_id", "row_index")
 UNREADABLE = (DriftlineError, OSError, ValueError, pa.ArrowException)
 """What reading a damaged or absent store raises."""
 
+Shown = TypeVar("Shown", bound=views.WindowView)
 Pointed = tuple[documents.Violation, Condition]
 """A violation and the condition that its rows meet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What the rows show, None where there is nothing; ``notes`` say what cannot be shown."""
-
-    comparison: Comparison | None = None
-    rows: views.ContributingRows | None = None
-    notes: tuple[str, ...] = ()
 
 
 class Storage:
@@ -121,41 +113,37 @@ class Storage:
             return None
         return baseline.profile.columns.get(column) if baseline.profile else None
 
-    def evidence(
-        self,
-        line: views.MonitorLine,
-        run: views.WindowRun,
-        report: documents.Report | None,
-        feature: documents.Feature | None = None,
-    ) -> Evidence:
-        """Read what the rows show of a feature, or, without one, of the gravest violation.
+    def with_evidence(self, view: Shown) -> Shown:
+        """Add what the rows show of a window's feature, or, without one, of its gravest violation.
 
         What cannot be read is said on the page and hides no more. Rows are not read for who may
         not see them.
         """
+        line, run, report, feature = view.monitor, view.run, view.found, view.feature
         comparison = rows = None
-        if not CURRENT.get().may("analyst"):
-            return Evidence()
+        if run is None or not CURRENT.get().may("analyst"):
+            return view
         try:
-            pointed = report.pointing(feature.feature if feature else None) if report else None
+            pointed = report.pointing(feature.feature if feature else None)
             if pointed is None and feature is None:
-                return Evidence()
-            if report and (script := report.details.preprocess):
+                return view
+            if script := report.details.preprocess:
                 made = f"The rows were made by {script} and are not kept"
-                return Evidence(notes=(f"{made}: there is no picture of them.",))
+                return replace(view, notes=(f"{made}: there is no picture of them.",))
             baseline = self.baseline_of(line)
             if feature is not None:
                 comparison = self._comparison(baseline, line, run, feature, pointed)
             if pointed is not None:
-                ranked = [one.feature for one in report.judged_features] if report else []
+                ranked = [one.feature for one in report.judged_features]
                 rows = self._rows(baseline, line, run, pointed, ranked)
         except (DriftlineError, OSError, pa.ArrowException) as error:
             log.exception("rows_unreadable monitor=%s window=%s", line.name, run.stamp)
             # Only the first line: what libraries add below it is for the log.
             texts = str(error).splitlines() if isinstance(error, DriftlineError) else []
             reason = texts[0] if texts else type(error).__name__
-            return Evidence(notes=(f"The captured rows cannot be read: {reason}",))
-        return Evidence(comparison, rows, _since_judged(line, run, comparison))
+            return replace(view, notes=(f"The captured rows cannot be read: {reason}",))
+        notes = _since_judged(line, run, comparison)
+        return replace(view, comparison=comparison, rows=rows, notes=notes)
 
     def _comparison(
         self,

@@ -24,7 +24,7 @@ from driftline.dashboard.queries.alarm_views import AlarmsView, AlarmView, Compo
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.audit import read_changes
 from driftline.dashboard.queries.series import ReportCache, column_histories, over_time
-from driftline.dashboard.queries.storage import Evidence, Storage
+from driftline.dashboard.queries.storage import Storage
 from driftline.dashboard.queries.variants import Variant, variants
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
@@ -225,19 +225,10 @@ class Stores:
         chosen = features[0] if feature is None and features else by_name.get(feature or "")
         if chosen is None and feature is not None and features:
             raise NotFoundError(f'feature "{feature}" is not one of monitor "{name}"')
-        found = Evidence()
-        if chosen is not None:
-            found = self.storage.evidence(view.monitor, view.run, view.report, chosen)
-        return replace(
-            view,
-            features=features,
-            feature=chosen,
-            comparison=found.comparison,
-            rows=found.rows,
-            notes=found.notes,
-            kept=feature or keep,
-            warm_up=fleet.warm_up_view(self.engine, self.storage, view.monitor),
-        )
+        warm_up = fleet.warm_up_view(self.engine, self.storage, view.monitor)
+        kept = feature or keep
+        view = replace(view, features=features, feature=chosen, kept=kept, warm_up=warm_up)
+        return self.storage.with_evidence(view) if chosen else view
 
     def _window(self, connection: Connection, name: str, window: str | None) -> dict[str, Any]:
         """Read what the pages of monitors of all kinds show: the fields of `WindowView`."""
@@ -290,12 +281,11 @@ class Stores:
         """Return one window of a monitor that measures, and one of its metrics over time."""
         with read_connection(self.engine) as connection:
             view = views.KindView(**self._window(connection, name, window), kept=metric or keep)
-            if (run := view.run) is None:
+            if view.run is None:
                 return view
             digests = self.reports.digests(view.monitor.runs)
             view = over_time(connection, view, metric, digests)
-        found = self.storage.evidence(view.monitor, run, view.report)
-        return replace(view, rows=found.rows, notes=found.notes)
+        return self.storage.with_evidence(view)
 
     def column(self, name: str, column: str, window: str | None) -> views.MonitorView:
         """Return one column of a monitor over all windows, and in one of them."""

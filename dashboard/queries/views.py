@@ -242,6 +242,7 @@ class WindowView:
     monitor: MonitorLine
     run: WindowRun | None = None
     report: Report | None = None
+    comparison: Comparison | None = None
     rows: ContributingRows | None = None
     changes: tuple[AlarmChange, ...] = ()
     notes: tuple[str, ...] = ()
@@ -298,7 +299,6 @@ class MonitorView(WindowView):
     """
 
     features: tuple[Feature, ...] = ()
-    comparison: Comparison | None = None
     warm_up: WarmUpView | None = None
     number: int | None = None
     text: str | None = None
