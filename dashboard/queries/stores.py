@@ -233,15 +233,12 @@ class Stores:
     def _window(self, connection: Connection, name: str, window: str | None) -> dict[str, Any]:
         """Read what the pages of monitors of all kinds show: the fields of `WindowView`."""
         line, run = fleet.read_window(connection, name, window)
-        past = changes(connection, name)
+        past, own = changes(connection, name), CURRENT.get().endpoints
         shown: dict[str, Any] = {"now": self.now(), "monitor": line, "run": run, "changes": past}
         if run is not None:
             shown["report"] = self.storage.report(run.folder)
-            shown["annotations"] = tuple(
-                annotations_between(
-                    connection, name, run.start, run.end, endpoints=CURRENT.get().endpoints
-                )
-            )
+            said = annotations_between(connection, name, run.start, run.end, endpoints=own)
+            shown["annotations"] = tuple(said)
         return shown
 
     def judged(
