@@ -109,8 +109,7 @@ class Downloads:
         found = None if report is None else report.pointing(feature)
         if report is None or found is None or report.details.preprocess:
             raise NotFoundError(f'no rows are kept behind "{feature or "it"}" in this window')
-        baseline = stores.storage.baseline_of(line)
-        return written(stores.storage.all_rows(baseline, line, run, found), form)
+        return written(stores.storage.all_rows(line, run, found), form)
 
 
 def _file_name(asked: dict[str, str]) -> str:

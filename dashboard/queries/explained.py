@@ -96,7 +96,7 @@ def read_explained(stores: Stores, asked: Address) -> ExplainView:
     names += [one.column for one in conditions if one.column not in names]
 
     def part(one: views.WindowRun) -> tuple[bool, Iterable[pa.RecordBatch]]:
-        return one is run, stores.storage.read(baseline, line, one, names).batches()
+        return one is run, stores.storage.read(line, one, names).batches()
 
     found = explain(map(part, (run, *before)), conditions, baseline, within_s=LIMIT_S)
     ranked = [one.column for one in found.columns]
@@ -241,7 +241,7 @@ def _counts(
             if column.cell_counts is not None
         }, False
     columns = list(baseline.cells)
-    return stores.storage.cell_counts(baseline, side.line, side.window, columns, SIDE_S)
+    return stores.storage.cell_counts(side.line, side.window, columns, SIDE_S)
 
 
 def _pair(cells: Cells, first: np.ndarray, second: np.ndarray) -> ColumnPair:

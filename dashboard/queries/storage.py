@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache, partial
@@ -119,8 +119,7 @@ class Storage:
         What cannot be read is said on the page and hides no more. Rows are not read for who may
         not see them.
         """
-        line, run, report, feature = view.monitor, view.run, view.found, view.feature
-        comparison = rows = None
+        run, report, feature = view.run, view.found, view.feature
         if run is None or not CURRENT.get().may("analyst"):
             return view
         try:
@@ -130,36 +129,27 @@ class Storage:
             if script := report.details.preprocess:
                 made = f"The rows were made by {script} and are not kept"
                 return replace(view, notes=(f"{made}: there is no picture of them.",))
-            baseline = self.baseline_of(line)
-            if feature is not None:
-                comparison = self._comparison(baseline, line, run, feature, pointed)
-            if pointed is not None:
-                ranked = [one.feature for one in report.judged_features]
-                rows = self._rows(baseline, line, run, pointed, ranked)
+            comparison, rows = self._comparison(view, pointed), self._rows(view, pointed)
         except (DriftlineError, OSError, pa.ArrowException) as error:
-            log.exception("rows_unreadable monitor=%s window=%s", line.name, run.stamp)
+            log.exception("rows_unreadable monitor=%s window=%s", view.monitor.name, run.stamp)
             # Only the first line: what libraries add below it is for the log.
             texts = str(error).splitlines() if isinstance(error, DriftlineError) else []
             reason = texts[0] if texts else type(error).__name__
             return replace(view, notes=(f"The captured rows cannot be read: {reason}",))
-        notes = _since_judged(line, run, comparison)
+        notes = _since_judged(view.monitor, run, comparison)
         return replace(view, comparison=comparison, rows=rows, notes=notes)
 
-    def _comparison(
-        self,
-        baseline: Baseline,
-        line: views.MonitorLine,
-        run: views.WindowRun,
-        feature: documents.Feature,
-        pointed: Pointed | None,
-    ) -> Comparison | None:
-        """Count one feature's rows of a window on the baseline's own cells."""
-        name = feature.feature
+    def _comparison(self, view: views.WindowView, pointed: Pointed | None) -> Comparison | None:
+        """Count the feature's rows of a window on the baseline's own cells."""
+        run, feature = view.run, view.feature
+        if run is None or feature is None:
+            return None
+        baseline, name = self.baseline_of(view.monitor), feature.feature
         cells = baseline.cells.get(name)
         profile = baseline.profile.columns.get(name) if baseline.profile else None
         if cells is None or profile is None or profile.cell_counts is None:
             return None
-        counts = self.cell_counts(baseline, line, run, [name])[0][name]
+        counts = self.cell_counts(view.monitor, run, [name])[0][name]
         if counts.sum() == 0:
             return None
         by_drift = feature.set if feature.tells_drift else None
@@ -169,45 +159,37 @@ class Storage:
         return compare(cells, profile.cell_counts, counts, moved=moved)
 
     def cell_counts(
-        self,
-        baseline: Baseline,
-        line: views.MonitorLine,
-        window: Window,
-        columns: list[str],
-        within_s: float = math.inf,
+        self, line: views.MonitorLine, window: Window, names: list[str], within_s: float = math.inf
     ) -> tuple[dict[str, np.ndarray], bool]:
         """Count columns on the baseline's cells; and whether the time was over before the rows."""
-        end = time.monotonic() + within_s
-        counts = {name: np.zeros(baseline.cells[name].size, dtype=np.int64) for name in columns}
-        for batch in self.read(baseline, line, window, columns).batches():
+        end, cells = time.monotonic() + within_s, self.baseline_of(line).cells
+        counts = {name: np.zeros(cells[name].size, dtype=np.int64) for name in names}
+        for batch in self.read(line, window, names).batches():
             if time.monotonic() > end:
                 return counts, True
             unfit = unfit_counts(batch)
             for name in counts.keys() & {*batch.schema.names}:
-                cells = baseline.cells[name]
-                counts[name] += cells.count(batch.column(name), unfit.get(name, 0))
+                counts[name] += cells[name].count(batch.column(name), unfit.get(name, 0))
         return counts, False
 
     def _rows(
-        self,
-        baseline: Baseline,
-        line: views.MonitorLine,
-        run: views.WindowRun,
-        pointed: Pointed,
-        ranked: Sequence[str],
-    ) -> views.ContributingRows:
+        self, view: views.WindowView, pointed: Pointed | None
+    ) -> views.ContributingRows | None:
         """Read the first rows that meet a violation's condition.
 
-        Of many columns those that contribute most: ``ranked`` names them in that order.
+        Of many columns those that contribute most.
         """
+        if view.run is None or pointed is None:
+            return None
+        baseline = self.baseline_of(view.monitor)
         violation, predicate = pointed[0], with_baseline(pointed[1], baseline)
         inputs = [column.name for column in baseline.signature.inputs]
         if len(inputs) > COLUMNS_SHOWN:
-            rank = {name: at for at, name in enumerate(ranked)}
+            rank = {one.feature: at for at, one in enumerate(view.found.judged_features)}
             inputs.sort(key=lambda name: rank.get(name, len(rank)))
         names = [*IDS, *inputs[:COLUMNS_SHOWN]]
         names += [name for name in predicate.columns if name not in names]
-        batches = self.read(baseline, line, run, names).batches
+        batches = self.read(view.monitor, view.run, names).batches
         predicate = with_rows(predicate, batches)
         table = matching_rows(batches(), predicate, limit=ROWS_SHOWN)
         texts = {name: texts_of(table.column(name)) for name in table.column_names}
@@ -229,10 +211,10 @@ class Storage:
         )
 
     def all_rows(
-        self, baseline: Baseline, line: views.MonitorLine, run: views.WindowRun, pointed: Pointed
+        self, line: views.MonitorLine, run: views.WindowRun, pointed: Pointed
     ) -> Iterator[pa.RecordBatch]:
         """Read all rows that meet a violation's condition, each with its contribution."""
-        violation, condition = pointed
+        (violation, condition), baseline = pointed, self.baseline_of(line)
         predicate = with_baseline(condition, baseline)
         # Of tables, and of endpoints that are gone, the columns of the baseline.
         signature = self._signature_of(line.endpoint) or baseline.signature
@@ -307,11 +289,9 @@ class Storage:
             log.exception("audit_unreadable")
             return {}
 
-    def read(
-        self, baseline: Baseline, line: views.MonitorLine, window: Window, columns: list[str]
-    ) -> WindowRead:
+    def read(self, line: views.MonitorLine, window: Window, columns: list[str]) -> WindowRead:
         """Open some columns of the rows that a monitor judges in a window."""
-        signature, source = baseline.signature, line.definition.external
+        signature, source = self.baseline_of(line).signature, line.definition.external
         if source is not None:
             return read_external(source, self._access, window, signature, columns=columns)
         return read_window(

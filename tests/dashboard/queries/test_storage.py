@@ -66,11 +66,10 @@ def test_the_page_of_a_monitor_of_outliers_shows_the_worst_rows_with_their_score
 def test_the_file_has_what_was_answered_and_the_label(stores, seeded):
     line, judged = stores.judged(seeded.monitor, BUG)
     found = stores.storage.report(judged.folder).pointing(HOSTILE)
-    baseline = stores.storage.baseline_of(line)
 
-    batch = next(stores.storage.all_rows(baseline, line, judged, found))
+    batch = next(stores.storage.all_rows(line, judged, found))
 
     names = batch.schema.names
-    inputs = [one.name for one in baseline.signature.inputs]
+    inputs = [one.name for one in stores.storage.baseline_of(line).signature.inputs]
     assert set(inputs) <= set(names)
     assert names[-2:] == ["prediction", "late"]
