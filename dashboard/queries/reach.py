@@ -153,9 +153,9 @@ def job(connection: Connection, identity: str) -> Execution:
 def runs(connection: Connection, query: Select[Any]) -> list[Execution]:
     """Return executions that a query selects, those that who asks may see."""
     names = MonitorNames(connection, CURRENT.get().endpoints)
-    found = connection.execute(query.where(is_of(CURRENT.get().endpoints))).mappings()
-    told = ((row, names.reason(row["failure_reason"])) for row in found)
-    return [Execution(**{**row, "failure_reason": reason}) for row, reason in told]
+    rows = connection.execute(query.where(is_of(CURRENT.get().endpoints))).mappings()
+    found = [Execution(**row) for row in rows]
+    return [replace(one, failure_reason=names.reason(one.failure_reason)) for one in found]
 
 
 def told(why: Explanation, changed_at: datetime) -> Explanation:
