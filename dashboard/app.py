@@ -2,7 +2,7 @@
 
 ::
 
-    LocalOnly → Login → Gate → Sessions → Interface → Downloads → Guard → Dash on FastAPI
+    LocalOnly → Login → Gate → Sessions → Downloads → Guard → Dash on FastAPI
     → show(path, query) → pages
 
 Login, Gate and Sessions are there only where people are asked who they are.
@@ -39,7 +39,7 @@ from driftline.access.logins import Access
 from driftline.access.principal import CURRENT, Role
 from driftline.dashboard.actions import Actions, SendAs
 from driftline.dashboard.address import Address, monitor_link, parse
-from driftline.dashboard.downloads import Downloads, Interface, Read
+from driftline.dashboard.downloads import Downloads, Read
 from driftline.dashboard.guard import Guard
 from driftline.dashboard.login import PUBLIC, Login, refusal_page, to_login
 from driftline.dashboard.pages import (
@@ -169,9 +169,7 @@ def create_app(context: DashboardContext) -> App:
     }
     act = Actions(context.send, context.now).run
     pages = Guard(dash.server, calls, act, partial(_is_there, stores))
-    shown: App = Downloads(pages, stores)
-    if read is not None:
-        shown = Interface(shown, read)
+    shown = Downloads(pages, stores, read)
     if context.access is None:
         return LocalOnly(shown, context.external_url)
     own = Sessions(shown, context.access, refusal_page)

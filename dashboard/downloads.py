@@ -41,39 +41,32 @@ Read = Callable[[str, str | None], str]
 """Returns what a path of the server answers to whom a secret is of."""
 
 
-class Interface:
-    """Shows what the server says of its programming interface; everything else is passed on."""
+class Downloads:
+    """Answers for files of rows and the server's interface; everything else is passed on."""
 
-    def __init__(self, app: App, read: Read) -> None:
-        self.app, self._read = app, read
+    def __init__(self, app: App, stores: Stores, read: Read | None = None) -> None:
+        self.app, self._stores, self._read = app, stores, read
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Ask the server as whoever asks here, or pass the call on."""
+        """Send what is asked for, or pass the call on."""
         path = scope["path"] if scope["type"] == "http" and scope["method"] == "GET" else ""
-        if path not in _INTERFACE:
-            await self.app(scope, receive, send)
-            return
-        try:
-            text = await asyncio.to_thread(self._read, path, scope.get(SHOWN_KEY))
-            headers = {**SAFE_HEADERS, "content-security-policy": _POLICY}
-            answer = Response(text, 200, headers, _INTERFACE[path])
-        except DriftlineError as error:
-            answer = refused(403 if isinstance(error, ForbiddenError) else 503, str(error))
+        answer = self.app
+        if path in _FORMS:
+            answer = await self._rows(scope, _FORMS[path])
+        elif path in _INTERFACE and self._read is not None:
+            secret = scope.get(SHOWN_KEY)
+            answer = await asyncio.to_thread(self._interface, path, secret, self._read)
         await answer(scope, receive, send)
 
+    def _interface(self, path: str, secret: str | None, read: Read) -> Response:
+        """Ask the server as whoever asks here."""
+        headers = {**SAFE_HEADERS, "content-security-policy": _POLICY}
+        try:
+            return Response(read(path, secret), 200, headers, _INTERFACE[path])
+        except DriftlineError as error:
+            return refused(403 if isinstance(error, ForbiddenError) else 503, str(error))
 
-class Downloads:
-    """Answers for files of rows; everything else is passed on."""
-
-    def __init__(self, app: App, stores: Stores) -> None:
-        self.app, self._stores = app, stores
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a file, or pass the call on."""
-        form = _FORMS.get(scope["path"]) if scope["type"] == "http" else None
-        if form is None or scope["method"] != "GET":
-            await self.app(scope, receive, send)
-            return
+    async def _rows(self, scope: Scope, form: Form) -> Response:
         query = scope.get("query_string", b"").decode("latin-1")
         asked = {name: values[0] for name, values in parse_qs(query).items()}
         why = lacking("analyst")
@@ -90,15 +83,14 @@ class Downloads:
             if status == 503:
                 log.exception("rows_unreadable monitor=%r", asked.get("monitor"))
             told = str(error) if isinstance(error, DriftlineError) else "a store cannot be read now"
-            await refused(status, told)(scope, receive, send)
-            return
+            return refused(status, told)
         headers = {
             **SAFE_HEADERS,
             "cache-control": "no-store",
             "content-type": MEDIA_TYPES[form],
             "content-disposition": f'attachment; filename="{_file_name(asked)}.{form}"',
         }
-        await StreamingResponse(chain([first], pieces), 200, headers)(scope, receive, send)
+        return StreamingResponse(chain([first], pieces), 200, headers)
 
     def _open(self, asked: dict[str, str], form: Form) -> Iterator[bytes]:
         stores = self._stores

@@ -19,7 +19,7 @@ from driftline.access.proxies import TrustedProxy, read_group_roles, read_networ
 from driftline.access.sessions import csrf_token
 from driftline.access.tokens import digest_of, new_secret, revoke_token
 from driftline.alerts.notify.silences import list_silences
-from driftline.dashboard.downloads import Interface
+from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.login import PUBLIC, WRONG, own_path
 from driftline.dashboard.sessions import set_session
 from driftline.errors import ForbiddenError, UnavailableError
@@ -436,7 +436,7 @@ def test_a_server_that_does_not_show_its_interface_is_said_in_a_sentence(error, 
         raise error
 
     async def asked():
-        transport = httpx.ASGITransport(Interface(Response(status_code=404), read))
+        transport = httpx.ASGITransport(Downloads(Response(status_code=404), None, read))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser:
             return await browser.get("/docs"), await browser.get("/")
 
