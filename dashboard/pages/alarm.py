@@ -246,15 +246,16 @@ def _line(line: RuleLine) -> html.Li:
 
 
 def _suppressor(view: alarm_views.CompositeView) -> html.Section:
-    one = view.suppressor
-    if one is None:
+    name, periods = view.rule.suppressor_name, view.rule.periods
+    if name is None:
         nothing = html.P("No alarm suppresses its actions.", className="faint")
         return ui.panel("Suppressor", [nothing])
-    state = MISSING if one.state is None else ui.state_chip(one.state, small=True)
+    state = view.suppressor_state
+    shown = MISSING if state is None else ui.state_chip(state, small=True)
     values: dict[str, ui.Cell | None] = {
-        "Alarm": ui.stack(html.A(one.name, href=alarm_link(one.name)), state),
-        "Now": f"◌ {one.held}" if one.held else "suppresses nothing now",
-        "Wait period": duration(timedelta(seconds=one.wait_s)),
-        "Extension period": duration(timedelta(seconds=one.extension_s)),
+        "Alarm": ui.stack(html.A(name, href=alarm_link(name)), shown),
+        "Now": f"◌ {view.held}" if view.held else "suppresses nothing now",
+        "Wait period": duration(timedelta(seconds=periods.wait_s)),
+        "Extension period": duration(timedelta(seconds=periods.extension_s)),
     }
     return ui.panel("Suppressor", [ui.facts(values)])

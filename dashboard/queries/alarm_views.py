@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.rule_tree import RuleLine
 from driftline.alerts.evaluation.explain import Explanation
@@ -126,24 +127,15 @@ class AlarmView(StoryView):
     preview: Preview
 
 
-@dataclass(frozen=True, slots=True)
-class SuppressorLine:
-    """The alarm that suppresses a composite's actions, and what it does now.
-
-    ``state`` is None when there is no such alarm; ``held`` is empty while nothing is suppressed.
-    """
-
-    name: str
-    state: str | None
-    wait_s: float
-    extension_s: float
-    held: str = ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompositeView(StoryView):
-    """Everything that the page of a composite alarm shows."""
+    """Everything that the page of a composite alarm shows.
 
+    ``suppressor_state`` is None where there is no such alarm; ``held`` says what is suppressed.
+    """
+
+    rule: CompositeDefinition
     lines: tuple[RuleLine, ...]
-    suppressor: SuppressorLine | None
+    suppressor_state: str | None
+    held: str
     parents: tuple[AlarmLine, ...]

@@ -277,14 +277,13 @@ def alarm_view(
     asked: Mapping[str, str],
 ) -> alarm_views.AlarmView:
     """Read everything about one alarm on a metric; ``asked`` are values of it to preview."""
-    rule = record.definition
     points = alarm_points.points_of(connection, record, now, bands)
     start = points[0].start if points else None
     suppression = Suppression.read(connection, now)
     return alarm_views.AlarmView(
         **_story(connection, record, suppression, bands),
-        rule=rule,
-        threshold=rule.threshold,
+        rule=record.definition,
+        threshold=record.definition.threshold,
         points=points,
         spans=alarm_points.spans_of(connection, record, points, now),
         others=tuple(
@@ -299,23 +298,17 @@ def composite_view(
     connection: Connection, record: CompositeRecord, now: datetime
 ) -> alarm_views.CompositeView:
     """Read everything about one composite alarm."""
-    suppression, rule = Suppression.read(connection, now), record.definition.rule
-    name, periods = record.definition.suppressor_name, record.definition.periods
-    states = {
-        one: (found.state, found.since)
-        for one, found in states_since(connection, {*rule.names, *filter(None, [name])}).items()
-    }
-    suppressor = None
-    if name is not None:
-        state = states[name][0] if name in states else None
-        suppressor = alarm_views.SuppressorLine(
-            name, state, periods.wait_s, periods.extension_s, held_words(record)
-        )
+    suppression, definition = Suppression.read(connection, now), record.definition
+    names = {*definition.rule.names, definition.suppressor_name or ""}
+    found = states_since(connection, names)
+    states = {name: (one.state, one.since) for name, one in found.items()}
     parents = list_any(connection, parents_of=record.name, limit=PARENTS_SHOWN)
     return alarm_views.CompositeView(
         **_story(connection, record, suppression),
-        lines=tuple(rule_lines(rule, states)),
-        suppressor=suppressor,
+        rule=definition,
+        lines=tuple(rule_lines(definition.rule, states)),
+        suppressor_state=states.get(definition.suppressor_name or "", (None,))[0],
+        held=held_words(record),
         parents=tuple(alarm_line(connection, one, suppression) for one in parents),
     )
 

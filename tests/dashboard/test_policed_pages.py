@@ -118,8 +118,8 @@ def test_rule_is_a_tree_with_the_states_of_its_alarms(stores):
 def test_composite_says_who_suppresses_it_and_whose_part_it_is(stores):
     view = stores.alarm(BROKEN)
 
-    assert (view.suppressor.name, view.suppressor.state) == (MAINTENANCE, "OK")
-    assert view.suppressor.held == "waits for maintenance until 15 Jan 2026 06:02"
+    assert (view.rule.suppressor_name, view.suppressor_state) == (MAINTENANCE, "OK")
+    assert view.held == "waits for maintenance until 15 Jan 2026 06:02"
     said = texts(alarm_page.composite_page(view))
     assert "2 of 3 conditions hold" in said
     assert "Actions suppressed by WaitPeriod" in said
