@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 
 from dash import html
 
 from driftline.alerts.notify.incidents import Incident
-from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import alarm_link, incident_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import (
@@ -18,12 +18,7 @@ from driftline.dashboard.pages.alarm_panels import (
     silence_form,
 )
 from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
-from driftline.dashboard.queries.notifications import (
-    IncidentsView,
-    IncidentView,
-    MessagesView,
-    SilencesView,
-)
+from driftline.dashboard.queries.notifications import CountedSilence, IncidentView, MessagesView
 from driftline.dashboard.words import STATES, delivery_words, duration, mid_sentence, moment, plural
 
 SEVERITIES = {None: "any severity", "page": "pages", "ticket": "tickets", "digest": "digest"}
@@ -44,9 +39,6 @@ STATUS = {
     "SCHEDULED": ("– scheduled", "none"),
     "EXPIRED": ("✓ expired", "none"),
 }
-
-Entry = tuple[SilenceRecord, str, int]
-"""A silence, its status, and how many messages it suppresses."""
 
 
 def alarms_page(view: AlarmsView) -> html.Div:
@@ -115,18 +107,18 @@ def _last_message(alarm: AlarmLine) -> ui.Cell:
     return html.Div(sent) if sent else ui.faint("none yet")
 
 
-def incidents_page(view: IncidentsView) -> html.Div:
+def incidents_page(incidents: Sequence[Incident], now: datetime) -> html.Div:
     """Lay out the incidents, open ones first."""
-    count = sum(one.closed_at is None for one in view.incidents)
+    count = sum(one.closed_at is None for one in incidents)
     under = f"{plural(count, 'incident')} open" if count else "none is open"
     listed = ui.list_panel(
         "Alarms that fired together",
-        view.incidents,
+        incidents,
         {
             "Status": lambda one: ui.stack(_chip(one), ui.tag(one.severity)),
             "Cause": _cause,
             "Endpoint": lambda one: one.endpoint or "–",
-            "Began": lambda one: ui.when(one.onset_at, view.now),
+            "Began": lambda one: ui.when(one.onset_at, now),
             "Alarms": _member_names,
         },
         "No alarm has fired yet. Alarms of one endpoint that fire together become an incident.",
@@ -232,25 +224,25 @@ def messages_page(view: MessagesView) -> html.Div:
     return ui.place_page("Alerts", "Notifications", " · ".join(under), filters, listed)
 
 
-def silences_page(view: SilencesView) -> html.Div:
+def silences_page(silences: Sequence[CountedSilence], now: datetime) -> html.Div:
     """Lay out all silences, those in force first."""
-    active = sum(status == "ACTIVE" for _, status, _ in view.silences)
+    active = sum(status == "ACTIVE" for _, status, _ in silences)
     under = f"{plural(active, 'silence')} active" if active else "nothing is silenced now"
-    return ui.place_page("Alerts", "Silences", under, _silences(view))
+    return ui.place_page("Alerts", "Silences", under, _silences(silences, now))
 
 
-def _silences(view: SilencesView) -> html.Section:
+def _silences(silences: Sequence[CountedSilence], now: datetime) -> html.Section:
     command = 'driftline silence put roll-out -m endpoint=NAME --for 30m --comment "new model"'
     return ui.list_panel(
         "Silences and maintenance windows",
-        view.silences[:SILENCES_SHOWN],
+        silences[:SILENCES_SHOWN],
         {
             "Status": lambda entry: html.Span(
                 STATUS[entry[1]][0], className=f"chip small {STATUS[entry[1]][1]}"
             ),
             "Silence": _silence_name,
             "Applies to": _about,
-            "Until": lambda entry: _until(view, entry),
+            "Until": lambda entry: _until(entry, now),
             "Suppressed": lambda entry: (
                 html.A(plural(entry[2], "notification"), href=list_link("messages", status="muted"))
                 if entry[2]
@@ -263,28 +255,27 @@ def _silences(view: SilencesView) -> html.Section:
         [ui.empty("No silences yet. Add one on an alarm's page, or run:", command)],
         label="Silences, active first",
         kind="cards silences",
-        note=f"the first {SILENCES_SHOWN} of {len(view.silences)}"
-        * (len(view.silences) > SILENCES_SHOWN),
+        note=f"the first {SILENCES_SHOWN} of {len(silences)}" * (len(silences) > SILENCES_SHOWN),
     )
 
 
-def _silence_name(entry: Entry) -> ui.Cell:
+def _silence_name(entry: CountedSilence) -> ui.Cell:
     one = entry[0].silence
     by = f"by {one.created_by}" if one.created_by else ""
     said = ": ".join(text for text in (by, one.comment) if text)
     return ui.over(html.B(one.name), said)
 
 
-def _about(entry: Entry) -> ui.Cell:
+def _about(entry: CountedSilence) -> ui.Cell:
     schedule = entry[0].silence.schedule
     values = schedule.as_dict().values() if schedule is not None else ()
     when = [", ".join(str(value) for value in values if value)] * (schedule is not None)
     return ui.over(about_words(entry[0]), *when)
 
 
-def _until(view: SilencesView, entry: Entry) -> str:
+def _until(entry: CountedSilence, now: datetime) -> str:
     record, status, _ = entry
     until = record.expired_at or record.silence.last_end
     if status == "ACTIVE":
-        until = record.silence.mutes_until(view.now)
+        until = record.silence.mutes_until(now)
     return moment(until) if until is not None else "no end"

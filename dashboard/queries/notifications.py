@@ -21,13 +21,8 @@ MESSAGES_SHOWN = 200
 MESSAGES_OF_ONE = 100
 RANKS = {"ACTIVE": 0, "SCHEDULED": 1, "EXPIRED": 2}
 
-
-@dataclass(frozen=True, slots=True)
-class IncidentsView:
-    """The newest incidents, open ones first."""
-
-    now: datetime
-    incidents: tuple[Incident, ...]
+CountedSilence = tuple[SilenceRecord, str, int]
+"""A silence, its status, and how many messages it suppresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +46,14 @@ class MessagesView:
     channel: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SilencesView:
-    """All silences, those in force first, with how many messages each suppresses."""
-
-    now: datetime
-    silences: tuple[tuple[SilenceRecord, str, int], ...]
-
-
-def read_incidents(stores: Stores) -> IncidentsView:
+def read_incidents(stores: Stores) -> list[Incident]:
     """Return the open incidents, then the newest closed ones."""
     with read_connection(stores.engine) as connection:
-        incidents = [
+        return [
             incident
             for is_open in (True, False)
             for incident in list_incidents(connection, is_open=is_open, limit=INCIDENTS_SHOWN)
         ]
-    return IncidentsView(stores.now(), tuple(incidents))
 
 
 def read_incident(stores: Stores, asked: Address) -> IncidentView:
@@ -90,7 +76,7 @@ def read_messages(stores: Stores, asked: Address) -> MessagesView:
     return MessagesView(stores.now(), tuple(messages), counts, status, channel)
 
 
-def read_silences(stores: Stores) -> SilencesView:
+def read_silences(stores: Stores) -> list[CountedSilence]:
     """Return all silences, those in force first, then the newest."""
     now = stores.now()
     is_muted = (outbox.c.status == "muted") & outbox.c.silence.is_not(None)
@@ -102,4 +88,4 @@ def read_silences(stores: Stores) -> SilencesView:
         for one in records
     ]
     silences.sort(key=lambda entry: (RANKS[entry[1]], -entry[0].updated_at.timestamp()))
-    return SilencesView(now, tuple(silences))
+    return silences
