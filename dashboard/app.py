@@ -65,7 +65,6 @@ from driftline.dashboard.pages.parts import (
     problem,
 )
 from driftline.dashboard.queries.alarm_views import CompositeView
-from driftline.dashboard.queries.audit import read_audit
 from driftline.dashboard.queries.baselines import read_baseline
 from driftline.dashboard.queries.explained import read_compared, read_explained
 from driftline.dashboard.queries.fleet import NoWindowError
@@ -78,7 +77,7 @@ from driftline.dashboard.queries.notifications import (
 )
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.search import read_search
-from driftline.dashboard.queries.setup import read_setup
+from driftline.dashboard.queries.setup import read_audit, read_setup
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.sessions import CSRF, SECRET, Sessions
 from driftline.errors import DriftlineError, NotFoundError
@@ -258,7 +257,7 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
     "job": lambda stores, at: jobs.job_page(read_job(stores, at)),
     "setup": lambda stores, at: setup.page(read_setup(stores, at)),
     "baseline": lambda stores, at: baseline.page(read_baseline(stores, at)),
-    "audit": lambda stores, at: setup.audit_page(read_audit(stores.engine, stores.now(), at)),
+    "audit": lambda stores, at: setup.audit_page(read_audit(stores, at), stores.now(), at),
 }
 
 

@@ -267,7 +267,7 @@ def _changes(view: EndpointView) -> list[ui.Cell]:
     if view.changes is None:
         return [*said, ui.panel("Changes", [ui.empty(ui.lacking("admin") or UNTOLD_CHANGES)])]
     title = "Who changed this endpoint, its monitors, baselines, alarms"
-    return [*said, entry_panel(view.changes, title)]
+    return [*said, entry_panel(view.changes, view.now, title)]
 
 
 def _annotations(view: EndpointView) -> html.Section:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 
 from dash import html
@@ -11,14 +13,12 @@ from driftline.access.audit import AuditEntry
 from driftline.access.changes import changed_fields
 from driftline.access.tokens import Token, is_valid
 from driftline.alerts.notify.channels import ChannelStatus
-from driftline.dashboard.address import baseline_link, list_link, monitor_link
+from driftline.dashboard.address import Address, baseline_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import channel_health
 from driftline.dashboard.pages.forms import act_button
 from driftline.dashboard.queries.alarm_views import ChannelLine
-from driftline.dashboard.queries.audit import SHOWN as ENTRIES_SHOWN
-from driftline.dashboard.queries.audit import AuditView
-from driftline.dashboard.queries.setup import SIZE, BaselineLine, SetupView
+from driftline.dashboard.queries.setup import ENTRIES_SHOWN, SIZE, BaselineLine, SetupView
 from driftline.dashboard.words import count, plural
 
 NAMES = {"": "Baselines", "channels": "Channels", "settings": "Settings", "tokens": "Tokens"}
@@ -159,26 +159,28 @@ def _tokens(view: SetupView) -> tuple[str, list[ui.Cell]]:
     return f"{len(valid)} of {several} valid" if view.tokens else "no token", [listed]
 
 
-def audit_page(view: AuditView) -> html.Div:
+def audit_page(entries: Sequence[AuditEntry], now: datetime, asked: Address) -> html.Div:
     """Lay out the newest entries, with what they are narrowed to and the way back to all."""
-    narrowed = ", ".join(one for one in (view.subject, view.target, view.day) if one)
+    narrowed = ", ".join(one for one in (asked.subject, asked.target, asked.day) if one)
     listed = {"": "All"} | ({narrowed: narrowed} if narrowed else {})
     ways = ui.choices("Entries", listed, narrowed, lambda one: "" if one else list_link("audit"))
-    several = len(view.entries)
+    several = len(entries)
     under = f"the newest {several}" if several == ENTRIES_SHOWN else f"{several} entries"
-    return ui.place_page("Setup", "Audit", under, entry_panel(view), beside=[ways])
+    return ui.place_page("Setup", "Audit", under, entry_panel(entries, now), beside=[ways])
 
 
 def entry_panel(
-    view: AuditView, title: str = "Who changed what, read rows or was refused"
+    entries: Sequence[AuditEntry],
+    now: datetime,
+    title: str = "Who changed what, read rows or was refused",
 ) -> html.Section:
     """List entries, the newest first; each name and day leads to what is about it."""
     return ui.list_panel(
         title,
-        view.entries,
+        entries,
         {
             "When": lambda one: html.A(
-                ui.when(one.at, view.now), href=list_link("audit", day=f"{one.at:%Y-%m-%d}")
+                ui.when(one.at, now), href=list_link("audit", day=f"{one.at:%Y-%m-%d}")
             ),
             "Who": lambda one: ui.over(
                 html.A(one.subject, href=list_link("audit", subject=one.subject)), f"by {one.via}"

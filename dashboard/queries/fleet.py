@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, Select, select
 
+from driftline.access.audit import AuditEntry
+from driftline.access.audit import entries as audit_entries
 from driftline.access.principal import CURRENT
+from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.alarm_views import AlarmsView
-from driftline.dashboard.queries.audit import AuditView
 from driftline.dashboard.queries.storage import UNREADABLE, Storage
 from driftline.dashboard.queries.variants import Variant
 from driftline.dashboard.queries.views import (
@@ -49,6 +51,8 @@ _NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc
 
 TAB_KINDS = {"quality": "model-quality", "fairness": "bias", "attribution": "attribution"}
 """The kind of monitors that a tab of an endpoint's page is about; others: who judges columns."""
+
+CHANGES_SHOWN = 200
 
 MAP_WINDOWS = 90
 """Windows that a heat map shows."""
@@ -93,7 +97,7 @@ class EndpointView:
     others: tuple[MonitorLine, ...] = ()
     drift: DriftMap | None = None
     measured: KindView | None = None
-    changes: AuditView | None = None
+    changes: Sequence[AuditEntry] | None = None
     stats: EndpointReport | None = None
     unaccounted: int = 0
     text: str | None = None
@@ -213,6 +217,20 @@ def drift_map(
         number=number,
         size=MAP_FEATURES,
     )
+
+
+def read_changes(connection: Connection, line: EndpointLine) -> list[AuditEntry] | None:
+    """Read the newest entries about an endpoint, its monitors, their baselines and its alarms.
+
+    None for who may not read them.
+    """
+    if reach.is_limited() or not CURRENT.get().may("admin"):
+        return None
+    found = connection.scalars(select(alarms.c.name).where(alarms.c.endpoint == line.name))
+    monitors = [f"Monitor/{one.name}" for one in line.monitors]
+    baselines = {f"Baseline/{one.definition.baseline}" for one in line.monitors}
+    about = [*(f"Alarm/{one}" for one in found), *monitors, *baselines, f"Endpoint/{line.name}"]
+    return audit_entries(connection, limit=CHANGES_SHOWN, targets=about)
 
 
 class NoWindowError(NotFoundError):

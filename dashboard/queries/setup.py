@@ -1,12 +1,13 @@
-"""What an installation is set up with: baselines, channels, settings and tokens."""
+"""What an installation is set up with: baselines, channels, settings and tokens; its audit log."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from driftline.access.audit import AuditEntry, entries
 from driftline.access.tokens import Token, list_tokens
 from driftline.alerts.notify.channels import ChannelStatus, list_channels
 from driftline.baseline.store import BaselineVersion, list_versions
@@ -15,10 +16,14 @@ from driftline.dashboard.address import Address
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
 from driftline.database.engine import read_connection
+from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition, list_definitions
 
 SIZE = 50
 """Baselines on a page: of each a folder is listed."""
+
+ENTRIES_SHOWN = 200
+"""Of the audit log, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +80,18 @@ def read_setup(stores: Stores, asked: Address) -> SetupView:
         for name in names[SIZE * (number - 1) : SIZE * number]
     ]
     return replace(view, baselines=lines, number=number, total=len(names))
+
+
+def read_audit(stores: Stores, asked: Address) -> list[AuditEntry]:
+    """Read the newest entries, of one subject, one target or one day if asked for."""
+    day = asked.day
+    try:
+        start = datetime.fromisoformat(day).replace(tzinfo=UTC) if day else None
+        end = start + timedelta(days=1) if start else None
+    except (ValueError, OverflowError) as error:
+        raise InputError(f'day "{day}"; expected one such as 2026-01-31') from error
+    with read_connection(stores.engine) as connection:
+        return entries(
+            connection, limit=ENTRIES_SHOWN, subject=asked.subject, target=asked.target,
+            since=start, until=end,
+        )  # fmt: skip

@@ -22,7 +22,6 @@ from driftline.dashboard.address import Address
 from driftline.dashboard.queries import fleet, reach, views
 from driftline.dashboard.queries.alarm_views import AlarmsView, AlarmView, CompositeView
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
-from driftline.dashboard.queries.audit import read_changes
 from driftline.dashboard.queries.series import ReportCache, column_histories, over_time
 from driftline.dashboard.queries.storage import Storage
 from driftline.dashboard.queries.variants import Variant, variants
@@ -119,8 +118,8 @@ class Stores:
                 found = fleet.drift_map(connection, chosen.definition, address.text, address.number)
                 view = replace(view, drift=found)
             if tab == "changes":
-                said, changes = _annotations(connection, lines), read_changes(connection, now, line)
-                view = replace(view, annotations=said, changes=changes)
+                changes = fleet.read_changes(connection, line)
+                view = replace(view, annotations=_annotations(connection, lines), changes=changes)
         (line,) = self._counted([line])
         baseline = lines[0].definition.baseline if lines else self._declared().get(name)
         view = replace(view, line=line, baseline=baseline or "NAME")
