@@ -64,7 +64,6 @@ from driftline.dashboard.pages.parts import (
     missing,
     problem,
 )
-from driftline.dashboard.queries.alarm_views import CompositeView
 from driftline.dashboard.queries.baselines import read_baseline
 from driftline.dashboard.queries.explained import read_compared, read_explained
 from driftline.dashboard.queries.fleet import NoWindowError
@@ -79,6 +78,7 @@ from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.setup import read_audit, read_setup
 from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.queries.views import CompositeView
 from driftline.dashboard.sessions import CSRF, SECRET, Sessions
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from driftline.alerts.evaluation.preview import AlarmPoint, StateSpan
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.alarm_views import AlarmView
-from driftline.dashboard.queries.views import UNKNOWN
+from driftline.dashboard.queries.views import UNKNOWN, AlarmView
 from driftline.dashboard.words import STATES, moment, number
 
 GROUNDS = {

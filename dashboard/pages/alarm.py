@@ -14,7 +14,7 @@ from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, choice, field
-from driftline.dashboard.queries import alarm_views
+from driftline.dashboard.queries import views
 from driftline.dashboard.queries.views import UNKNOWN
 from driftline.dashboard.words import (
     STATES,
@@ -44,7 +44,7 @@ JOINERS = {"AND": "all of", "OR": "any of", "NOT": "not"}
 MISSING = html.Span("does not exist", className="alarm-text")
 
 
-def page(view: alarm_views.AlarmView) -> html.Div:
+def page(view: views.AlarmView) -> html.Div:
     """Lay out one alarm: the verdict, the metric over time, why, history, messages."""
     alarm = view.alarm
     return ui.layout(
@@ -60,7 +60,7 @@ def page(view: alarm_views.AlarmView) -> html.Div:
     )
 
 
-def _signal(view: alarm_views.AlarmView) -> html.Section:
+def _signal(view: views.AlarmView) -> html.Section:
     title, rule = view.alarm.condition, view.rule
     if not view.points:
         exact = f"{rule.namespace} {rule.judged_name} {_dimensions(view)}".strip()
@@ -103,7 +103,7 @@ def _signal(view: alarm_views.AlarmView) -> html.Section:
     return ui.panel(title, [drawn], note=signs)
 
 
-def _dimensions(view: alarm_views.AlarmView) -> str:
+def _dimensions(view: views.AlarmView) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(view.rule.dimensions.items()))
 
 
@@ -113,7 +113,7 @@ def _breaches(point: AlarmPoint) -> str:
     return "▲ yes" if point.breaching else "no"
 
 
-def _definition(view: alarm_views.AlarmView) -> html.Section:
+def _definition(view: views.AlarmView) -> html.Section:
     """Show what the alarm asks, field by field, and which others watch the same metric."""
     rule, monitor = view.rule, view.alarm.monitor
     limit = limit_words(rule.comparison_operator, rule.threshold)
@@ -132,7 +132,7 @@ def _definition(view: alarm_views.AlarmView) -> html.Section:
     return ui.panel("Definition", [ui.facts(values, "facts wide")])
 
 
-def _preview(view: alarm_views.AlarmView) -> html.Section:
+def _preview(view: views.AlarmView) -> html.Section:
     """Offer other values, and show what the alarm would have done with them."""
     preview = view.preview
     parts: list[ui.Cell] = [_form(view, preview)]
@@ -148,7 +148,7 @@ def _preview(view: alarm_views.AlarmView) -> html.Section:
     return ui.panel("Preview with other values", parts, note=note, name="preview")
 
 
-def _form(view: alarm_views.AlarmView, preview: Preview) -> html.Div:
+def _form(view: views.AlarmView, preview: Preview) -> html.Div:
     values = preview.values
     labels = {
         "threshold": "Threshold",
@@ -168,7 +168,7 @@ def _form(view: alarm_views.AlarmView, preview: Preview) -> html.Div:
 
 
 def _outcome(
-    view: alarm_views.AlarmView, preview: Preview, declared: PreviewRun, changed: PreviewRun
+    view: views.AlarmView, preview: Preview, declared: PreviewRun, changed: PreviewRun
 ) -> list[ui.Cell]:
     assert preview.definition is not None
     assert preview.start is not None
@@ -193,7 +193,7 @@ def _outcome(
     return parts
 
 
-def composite_page(view: alarm_views.CompositeView) -> html.Div:
+def composite_page(view: views.CompositeView) -> html.Div:
     """Lay out one composite alarm: the verdict, the rule, why, history, messages."""
     alarm = view.alarm
     under = view.description or "Composite alarm: its state follows from other alarms' states"
@@ -215,7 +215,7 @@ def composite_page(view: alarm_views.CompositeView) -> html.Div:
     )
 
 
-def _rule(view: alarm_views.CompositeView) -> html.Section:
+def _rule(view: views.CompositeView) -> html.Section:
     conditions = [line for line in view.lines if line.alarms]
     holding = sum(line.holds for line in conditions)
     total = plural(len(conditions), "condition")
@@ -245,7 +245,7 @@ def _line(line: RuleLine) -> html.Li:
     return ui.marked(part, data_depth=str(line.depth))
 
 
-def _suppressor(view: alarm_views.CompositeView) -> html.Section:
+def _suppressor(view: views.CompositeView) -> html.Section:
     name, periods = view.rule.suppressor_name, view.rule.periods
     if name is None:
         nothing = html.P("No alarm suppresses its actions.", className="faint")

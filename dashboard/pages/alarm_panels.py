@@ -15,8 +15,8 @@ from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import alarm_link, incident_link, list_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
-from driftline.dashboard.queries.alarm_views import AlarmChange, AlarmLine, ChannelLine, StoryView
 from driftline.dashboard.queries.reach import UNTOLD, is_limited
+from driftline.dashboard.queries.views import AlarmChange, AlarmLine, ChannelLine, StoryView
 from driftline.dashboard.words import (
     delivery_words,
     duration,

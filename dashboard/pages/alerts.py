@@ -17,8 +17,8 @@ from driftline.dashboard.pages.alarm_panels import (
     message_panel,
     silence_form,
 )
-from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
 from driftline.dashboard.queries.notifications import CountedSilence, IncidentView, MessagesView
+from driftline.dashboard.queries.views import AlarmLine, AlarmsView
 from driftline.dashboard.words import STATES, delivery_words, duration, mid_sentence, moment, plural
 
 SEVERITIES = {None: "any severity", "page": "pages", "ticket": "tickets", "digest": "digest"}

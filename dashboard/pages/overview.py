@@ -11,9 +11,14 @@ from dash import html
 
 from driftline.dashboard.address import alarm_link, endpoint_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.queries.alarm_views import AlarmLine, AlarmsView
 from driftline.dashboard.queries.fleet import TAB_KINDS
-from driftline.dashboard.queries.views import EndpointLine, MonitorLine, OverviewView
+from driftline.dashboard.queries.views import (
+    AlarmLine,
+    AlarmsView,
+    EndpointLine,
+    MonitorLine,
+    OverviewView,
+)
 from driftline.dashboard.words import STATES, age, count, duration, percent, plural, short_reason
 
 CELLS = {

@@ -18,9 +18,8 @@ from dash.development.base_component import Component
 from driftline.access.principal import CURRENT, Role
 from driftline.dashboard.address import parse
 from driftline.dashboard.charts.canvas import Figure
-from driftline.dashboard.queries.alarm_views import AlarmLine
 from driftline.dashboard.queries.reach import refused_page
-from driftline.dashboard.queries.views import MonitorLine
+from driftline.dashboard.queries.views import AlarmLine, MonitorLine
 from driftline.dashboard.words import (
     STATES,
     age,

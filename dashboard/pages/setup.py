@@ -17,8 +17,8 @@ from driftline.dashboard.address import Address, baseline_link, list_link, monit
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import channel_health
 from driftline.dashboard.pages.forms import act_button
-from driftline.dashboard.queries.alarm_views import ChannelLine
 from driftline.dashboard.queries.setup import ENTRIES_SHOWN, SIZE, BaselineLine, SetupView
+from driftline.dashboard.queries.views import ChannelLine
 from driftline.dashboard.words import count, plural
 
 NAMES = {"": "Baselines", "channels": "Channels", "settings": "Settings", "tokens": "Tokens"}

@@ -17,8 +17,7 @@ from driftline.alerts.evaluation.preview import AlarmPoint, StateSpan, judged_un
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_periods
 from driftline.alerts.metrics import store as metrics
 from driftline.dashboard.address import monitor_link
-from driftline.dashboard.queries import reach
-from driftline.dashboard.queries.views import UNKNOWN
+from driftline.dashboard.queries import reach, views
 
 POINTS_SHOWN = 500
 SPANS_READ = 500
@@ -119,7 +118,7 @@ def spans_of(
     state = side_of(items[0].data, "oldState")[0] if items else record.state
     # A change may be decided by a period before the alarm was made.
     at = min([end, max(start, _kept_since(connection, record, items)), *times])
-    spans = [StateSpan(start, at, UNKNOWN)] if at > start else []
+    spans = [StateSpan(start, at, views.UNKNOWN)] if at > start else []
     for item, time in zip(items, times, strict=True):
         if time > at:
             spans.append(StateSpan(at, time, state))

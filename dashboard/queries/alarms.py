@@ -38,8 +38,7 @@ from driftline.alerts.notify.incidents import list_incidents
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
-from driftline.dashboard.queries import alarm_points, alarm_views, reach
-from driftline.dashboard.queries.views import page_within
+from driftline.dashboard.queries import alarm_points, reach, views
 from driftline.dashboard.words import OWN, duration, limit_words, metric_words, moment
 from driftline.errors import DriftlineError
 
@@ -121,7 +120,7 @@ def alarms_view(
     endpoint: str | None = None,
     size: int = PAGE,
     is_newest: bool = False,
-) -> alarm_views.AlarmsView:
+) -> views.AlarmsView:
     """Return a page of the alarms that are asked for, the gravest first, with all their counts.
 
     Causes are those of the changes of state, or, where ``is_newest``, of the newest datapoints.
@@ -133,7 +132,7 @@ def alarms_view(
     asked += [_says(text)] if text else []
     asked += [table.endpoint == endpoint] if endpoint is not None else []
     total = connection.scalar(select(func.count()).select_from(alarms_table).where(*asked)) or 0
-    number = page_within(number, total, size)
+    number = views.page_within(number, total, size)
     query = (
         select(alarms_table)
         .where(*asked)
@@ -161,7 +160,7 @@ def alarms_view(
     counts = Counter(count_by(connection, table.state, reach.alarm_rows()))
     is_page = reach.alarm_rows() & (table.severity == "page")
     paging = count_by(connection, table.state, is_page).get("ALARM", 0)
-    return alarm_views.AlarmsView(
+    return views.AlarmsView(
         now, tuple(lines), counts, paging, total, number, size, state, text, severity
     )
 
@@ -184,14 +183,14 @@ def alarm_line(
     deliveries: Sequence[Delivery] = (),
     *,
     note: Mapping[str, object] | None = None,
-) -> alarm_views.AlarmLine:
+) -> views.AlarmLine:
     """Return how an alarm stands, with the words of the datapoint that made it so.
 
     Those of a newer one beyond the bound stand beside them, unless ``note`` gives the words of the
     change to this state, as lists do.
     """
     if isinstance(record, UnreadableAlarm):
-        return alarm_views.AlarmLine(
+        return views.AlarmLine(
             name=record.name,
             state=record.state,
             since=record.state_changed_at,
@@ -218,7 +217,7 @@ def alarm_line(
     latest = alarm_points.cause_of(newest)
     if latest[0] == cause:
         latest = None, None
-    return alarm_views.AlarmLine(
+    return views.AlarmLine(
         name=record.name,
         state=record.state,
         since=record.state_changed_at,
@@ -275,12 +274,12 @@ def alarm_view(
     now: datetime,
     bands: BandsOf,
     asked: Mapping[str, str],
-) -> alarm_views.AlarmView:
+) -> views.AlarmView:
     """Read everything about one alarm on a metric; ``asked`` are values of it to preview."""
     points = alarm_points.points_of(connection, record, now, bands)
     start = points[0].start if points else None
     suppression = Suppression.read(connection, now)
-    return alarm_views.AlarmView(
+    return views.AlarmView(
         **_story(connection, record, suppression, bands),
         rule=record.definition,
         threshold=record.definition.threshold,
@@ -296,14 +295,14 @@ def alarm_view(
 
 def composite_view(
     connection: Connection, record: CompositeRecord, now: datetime
-) -> alarm_views.CompositeView:
+) -> views.CompositeView:
     """Read everything about one composite alarm."""
     suppression, definition = Suppression.read(connection, now), record.definition
     names = {*definition.rule.names, definition.suppressor_name or ""}
     found = states_since(connection, names)
     states = {name: (one.state, one.since) for name, one in found.items()}
     parents = list_any(connection, parents_of=record.name, limit=PARENTS_SHOWN)
-    return alarm_views.CompositeView(
+    return views.CompositeView(
         **_story(connection, record, suppression),
         rule=definition,
         lines=tuple(rule_lines(definition.rule, states)),
@@ -313,7 +312,7 @@ def composite_view(
     )
 
 
-def changes(connection: Connection, monitor: str) -> tuple[alarm_views.AlarmChange, ...]:
+def changes(connection: Connection, monitor: str) -> tuple[views.AlarmChange, ...]:
     """Read how a monitor's alarms changed their states, newest first."""
     newest = [
         change
@@ -326,9 +325,9 @@ def changes(connection: Connection, monitor: str) -> tuple[alarm_views.AlarmChan
 
 def changes_of(
     connection: Connection, record: AnyRecord, limit: int = HISTORY_SHOWN
-) -> tuple[alarm_views.AlarmChange, ...]:
+) -> tuple[views.AlarmChange, ...]:
     """Read how one alarm changed its states, newest first."""
-    changed: list[alarm_views.AlarmChange] = []
+    changed: list[views.AlarmChange] = []
     for item in reach.changes_of_state(connection, record, limit):
         old, _ = alarm_points.side_of(item.data, "oldState")
         new, reason = alarm_points.side_of(item.data, "newState")
@@ -336,7 +335,7 @@ def changes_of(
         if new == "ALARM" and isinstance(record, AlarmRecord):
             note = note_at(connection, record, item)
         of, said = (item.time, record.name, old, new), reason or item.summary
-        changed.append(alarm_views.AlarmChange(*of, said, *alarm_points.cause_of(note)))
+        changed.append(views.AlarmChange(*of, said, *alarm_points.cause_of(note)))
     return tuple(changed)
 
 
@@ -387,11 +386,11 @@ def _breaching_note(
     return {}
 
 
-def _channels(connection: Connection, rule: AnyDefinition) -> tuple[alarm_views.ChannelLine, ...]:
+def _channels(connection: Connection, rule: AnyDefinition) -> tuple[views.ChannelLine, ...]:
     """Return how the channels of an alarm fare."""
     statuses = {one.channel.name: one for one in list_channels(connection)}
     return tuple(
-        alarm_views.ChannelLine(
+        views.ChannelLine(
             name,
             tuple(state for state in STATES if name in rule.actions(state)),
             statuses.get(name),

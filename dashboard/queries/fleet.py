@@ -18,10 +18,10 @@ from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import reach
-from driftline.dashboard.queries.alarm_views import AlarmsView
 from driftline.dashboard.queries.storage import UNREADABLE, Storage
 from driftline.dashboard.queries.variants import Variant
 from driftline.dashboard.queries.views import (
+    AlarmsView,
     EndpointLine,
     KindView,
     MonitorLine,

@@ -20,7 +20,6 @@ from driftline.alerts.tables import alarms as alarms_table
 from driftline.alerts.tables import outbox
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries import fleet, reach, views
-from driftline.dashboard.queries.alarm_views import AlarmsView, AlarmView, CompositeView
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.series import ReportCache, column_histories, over_time
 from driftline.dashboard.queries.storage import Storage
@@ -187,14 +186,16 @@ class Stores:
         text: str | None = None,
         severity: str | None = None,
         number: int = 1,
-    ) -> AlarmsView:
+    ) -> views.AlarmsView:
         """Return a page of the alarms that are asked for."""
         with read_connection(self.engine) as connection:
             return alarms_view(
                 connection, self.now(), state=state, text=text, severity=severity, number=number
             )
 
-    def alarm(self, name: str, asked: Mapping[str, str] | None = None) -> AlarmView | CompositeView:
+    def alarm(
+        self, name: str, asked: Mapping[str, str] | None = None
+    ) -> views.AlarmView | views.CompositeView:
         """Return one alarm of any kind; NotFoundError when there is none of that name.
 
         ``asked`` are other values of it to preview; empty: only the form for them.
