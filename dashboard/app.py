@@ -251,7 +251,9 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
     "alarm": _alarm,
     "incidents": lambda stores, _: alerts.incidents_page(read_incidents(stores), stores.now()),
     "incident": lambda stores, at: alerts.incident_page(read_incident(stores, at)),
-    "messages": lambda stores, at: alerts.messages_page(read_messages(stores, at)),
+    "messages": lambda stores, at: alerts.messages_page(
+        *read_messages(stores, at), at, stores.now()
+    ),
     "silences": lambda stores, _: alerts.silences_page(read_silences(stores), stores.now()),
     "jobs": lambda stores, at: jobs.page(read_jobs(stores, at)),
     "job": lambda stores, at: jobs.job_page(read_job(stores, at)),

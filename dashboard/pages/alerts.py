@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
 from dash import html
 
+from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.incidents import Incident
-from driftline.dashboard.address import alarm_link, incident_link, list_link, monitor_link
+from driftline.dashboard.address import Address, alarm_link, incident_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import (
     about_words,
@@ -17,7 +18,7 @@ from driftline.dashboard.pages.alarm_panels import (
     message_panel,
     silence_form,
 )
-from driftline.dashboard.queries.notifications import CountedSilence, IncidentView, MessagesView
+from driftline.dashboard.queries.notifications import CountedSilence, IncidentView
 from driftline.dashboard.queries.views import AlarmLine, AlarmsView
 from driftline.dashboard.words import STATES, delivery_words, duration, mid_sentence, moment, plural
 
@@ -199,28 +200,30 @@ def _in_common(view: IncidentView) -> html.Section:
     return ui.panel("In common", [shared, silence_form(names) if names else None])
 
 
-def messages_page(view: MessagesView) -> html.Div:
+def messages_page(
+    messages: Sequence[Delivery], counts: Mapping[str, int], asked: Address, now: datetime
+) -> html.Div:
     """Lay out the list, newest first, with the ways to narrow it."""
-    dead, total = view.counts.get("dead", 0), sum(view.counts.values())
+    dead, total = counts.get("dead", 0), sum(counts.values())
     under = [plural(total, "notification"), f"{dead:,} failed" if dead else "none failed"]
-    under += [f"to {view.channel}"] if view.channel else []
+    under += [f"to {asked.channel}"] if asked.channel else []
     statuses: dict[str | None, str] = {None: f"all {total:,}"}
-    for status in (*ORDER, *sorted(set(view.counts) - set(ORDER))):
-        if view.counts.get(status) or status == view.status == "dead":
+    for status in (*ORDER, *sorted(set(counts) - set(ORDER))):
+        if counts.get(status) or status == asked.status == "dead":
             words = delivery_words(status)
-            statuses[status] = f"{words} {view.counts.get(status, 0):,}"
-    here = partial(list_link, "messages", status=view.status, channel=view.channel)
-    clear = html.A(f"✕ channel {view.channel}", href=here(channel=None), className="button small")
+            statuses[status] = f"{words} {counts.get(status, 0):,}"
+    here = partial(list_link, "messages", status=asked.status, channel=asked.channel)
+    clear = html.A(f"✕ channel {asked.channel}", href=here(channel=None), className="button small")
     by_status = ui.choices(
-        "Status of the notifications", statuses, view.status, lambda one: here(status=one)
+        "Status of the notifications", statuses, asked.status, lambda one: here(status=one)
     )
-    filters = ui.filters(by_status, *([clear] if view.channel else []))
-    asked = view.counts.get(view.status, 0) if view.status else total
-    shown = len(view.messages)
-    note = f"the newest {shown} of {asked:,}" if asked > shown else ""
-    why = ui.no_match("notification", "/messages") if view.counts else NO_NOTIFICATION
+    filters = ui.filters(by_status, *([clear] if asked.channel else []))
+    several = counts.get(asked.status, 0) if asked.status else total
+    shown = len(messages)
+    note = f"the newest {shown} of {several:,}" if several > shown else ""
+    why = ui.no_match("notification", "/messages") if counts else NO_NOTIFICATION
     label = "Notifications, newest first"
-    listed = message_panel(view.messages, view.now, label, why, note=note)
+    listed = message_panel(messages, now, label, why, note=note)
     return ui.place_page("Alerts", "Notifications", " · ".join(under), filters, listed)
 
 

@@ -35,17 +35,6 @@ class IncidentView:
     messages: tuple[Delivery, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MessagesView:
-    """Messages, newest first, of one status or channel if asked for; all counted by status."""
-
-    now: datetime
-    messages: tuple[Delivery, ...]
-    counts: Mapping[str, int]
-    status: str | None = None
-    channel: str | None = None
-
-
 def read_incidents(stores: Stores) -> list[Incident]:
     """Return the open incidents, then the newest closed ones."""
     with read_connection(stores.engine) as connection:
@@ -66,14 +55,14 @@ def read_incident(stores: Stores, asked: Address) -> IncidentView:
     return IncidentView(stores.now(), incident, states, tuple(sent))
 
 
-def read_messages(stores: Stores, asked: Address) -> MessagesView:
-    """Return the newest messages, of a status or to a channel if asked for."""
+def read_messages(stores: Stores, asked: Address) -> tuple[list[Delivery], dict[str, int]]:
+    """Return the newest messages, of a status or to a channel, and all counted by status."""
     status, channel = asked.status, asked.channel
     of_channel = None if channel is None else outbox.c.channel == channel
     with read_connection(stores.engine) as connection:
         messages = list_deliveries(connection, status=status, channel=channel, limit=MESSAGES_SHOWN)
         counts = count_by(connection, outbox.c.status, of_channel)
-    return MessagesView(stores.now(), tuple(messages), counts, status, channel)
+    return messages, counts
 
 
 def read_silences(stores: Stores) -> list[CountedSilence]:
