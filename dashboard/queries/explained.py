@@ -240,8 +240,8 @@ def _counts(
             for name, column in columns.items()
             if column.cell_counts is not None
         }, False
-    columns = list(baseline.cells)
-    return stores.storage.cell_counts(side.line, side.window, columns, SIDE_S)
+    names = list(baseline.cells)
+    return stores.storage.cell_counts(side.line, side.window, names, SIDE_S)
 
 
 def _pair(cells: Cells, first: np.ndarray, second: np.ndarray) -> ColumnPair:

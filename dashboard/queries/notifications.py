@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,7 +65,7 @@ def read_messages(stores: Stores, asked: Address) -> tuple[list[Delivery], dict[
     return messages, counts
 
 
-def read_silences(stores: Stores) -> list[CountedSilence]:
+def read_silences(stores: Stores) -> Sequence[CountedSilence]:
     """Return all silences, those in force first, then the newest."""
     now = stores.now()
     is_muted = (outbox.c.status == "muted") & outbox.c.silence.is_not(None)
