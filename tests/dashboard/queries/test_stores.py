@@ -372,7 +372,7 @@ def test_a_window_says_on_top_what_could_not_be_judged_and_what_would_help(store
     calm = Feature("carrier", distance=0.1, bound=0.2)
     days = "11 more days of reference"
     slow = Feature("temp", distance=0.1, note="undecidable", remedy=days)
-    some = replace(view, run=run, features=(calm, slow), feature=calm, rows=None, annotations=None)
+    some = replace(view, run=run, features=(calm, slow), feature=calm, rows=None, annotations=())
 
     page = str(monitor_page.page(some))
 
