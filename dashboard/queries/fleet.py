@@ -274,10 +274,10 @@ def _around(
     """Read the windows around a start, oldest first; none for what is no start."""
     try:
         start = datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
-    except ValueError:
+        end = start + timedelta(seconds=1)  # A stamp leaves out what is shorter.
+    except (ValueError, OverflowError):
         return ()
     judged, begin = _judged(definition), executions.c.window_start
-    end = start + timedelta(seconds=1)  # A stamp leaves out what is shorter.
     later = judged.where(begin >= end).order_by(begin, executions.c.finished_at.desc())
     earlier = judged.where(begin < end).order_by(*_NEWEST_FIRST)
     rows = [

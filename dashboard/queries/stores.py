@@ -78,7 +78,8 @@ class Stores:
             lines = fleet.state_lines(connection, now)
             is_firing = (alarms_table.c.state == "ALARM") & alarms_table.c.endpoint.is_not(None)
             firing = count_by(connection, alarms_table.c.endpoint, is_firing & reach.alarm_rows())
-            sent = {} if reach.is_limited() else count_by(connection, outbox.c.status)
+            dead = outbox.c.status == "dead"
+            sent = {} if reach.is_limited() else count_by(connection, outbox.c.status, dead)
         watched: dict[str, list[views.MonitorLine]] = {name: [] for name in self.endpoint_names()}
         for line in lines:  # Of tables that others write, too, which are of no endpoint.
             watched.setdefault(line.endpoint, []).append(line)

@@ -27,9 +27,18 @@ VALUES = (
     # and what none knows.
     "", "-1", "0", "999999", "9" * 400, "1e400", "nan", "inf", "%", "_", "\x00", "'--", "<b>", "[",
     "\u202e", "\U0001f600" * 50, "a" * 3_000, "0001-01-01", "9999-12-31T23:59:59+23:59",
+    "99991231T235959Z",
     "..x", "x..", "2013-11-20..2013-11-01", "baseline:", "variant:", "carrier>x", "=", ";", "a=b=c",
 )  # fmt: skip
 SOME, MANY = 3, 500
+
+
+def test_no_window_is_at_the_end_of_time(seeded):
+    stores = Stores(seeded.engine, seeded.root, seeded.now)
+
+    drawn = _draw(stores, parse("/monitors/flights-data-quality", "window=99991231T235959Z"))[0]
+
+    assert 'has no window "99991231T235959Z"' in texts(drawn)
 
 
 @pytest.mark.parametrize("installation", PAGES)
