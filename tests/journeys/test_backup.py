@@ -130,7 +130,7 @@ def test_a_backup_under_traffic_comes_back_whole(tmp_path: Path) -> None:
     assert set(windows_of(other)) <= set(windows_of(house))
     with running("up", until="ready; Ctrl-C", cwd=other):
         server = f"http://127.0.0.1:{(other / 'driftline.toml').read_text().split()[3]}"
-        eventually(lambda: httpx.get(f"{server}/readyz").status_code == 200)
+        eventually(lambda: httpx.get(f"{server}/readyz", timeout=60).status_code == 200)
         with traffic(server) as more:
             eventually(lambda: len(more) > 20)
         with Client(server) as client:
