@@ -121,7 +121,7 @@ class Held:
     within: Floats  # Change within it, in rows.
     growth: Floats  # Change by its growth, in rows; NaN where that is not known.
     share_of_rows: Floats
-    rest: Floats  # Change within all other segments of the column, in deviations.
+    rest: Floats  # Change within all other segments of the column, in deviations; a fall below 0.
     effect: Floats  # How many times more it varies than independent rows.
 
     @property
@@ -164,6 +164,9 @@ def measure(parts: Parts, whole: Whole) -> Held:
     is_same = (now >= SAME_ROWS) & (matching >= SAME_ROWS * total)
     effect = np.where(is_same, 1.0, whole.design_effect)
     deviation = np.sqrt(effect * variance)
+    # Where next to none are left, how many they are tells nothing of how far chance takes them.
+    usually = _Side(outside, before_outside, before_outside, known_outside)
+    around = np.where(elsewhere < 0, usually.variance, beside.variance)
     grown = parts.rows / whole.rows - parts.reference_share
     return Held(
         share=np.clip(share, 0.0, 1.0),
@@ -173,7 +176,7 @@ def measure(parts: Parts, whole: Whole) -> Held:
         within=within,
         growth=whole.rows * grown * (before - before_outside),
         share_of_rows=rows / whole.rows,
-        rest=elsewhere / np.sqrt(whole.design_effect * beside.variance),
+        rest=elsewhere / np.sqrt(whole.design_effect * around),
         effect=effect,
     )
 
