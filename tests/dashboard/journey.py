@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import expect
 
-# Five pages take some 8 s on a quiet machine of two cores, and this long on one that is as busy with
-# other tests as it gets: see PATIENCE_MS in tests/servers/chromium.py.
+# A page takes up to 20 s on a machine that is as busy with other tests as it gets (PATIENCE_MS in
+# tests/servers/chromium.py), and a journey has up to five.
 SECONDS = 100
 MOST_TABS = 60
 # Those by the keyboard, too: Enter on a link is a click.
