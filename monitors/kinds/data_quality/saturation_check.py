@@ -94,7 +94,9 @@ def _is_suspect(
         return False
     values, counts = (found[-1 - NEIGHBOURS :] for found in np.unique(numbers, return_counts=True))
     often = counts / _usual(np.asarray(SIGNS[reference.is_largest] * values), profile)
-    return any(one[-1] >= NEIGHBOUR_FACTOR * one[:-1].max() for one in (counts, often))
+    is_most = counts[-1] >= counts[:-1].max()  # On humid days what is rare grows most, too.
+    found = any(one[-1] >= NEIGHBOUR_FACTOR * one[:-1].max() for one in (counts, often))
+    return bool(is_most and found)
 
 
 def _usual(values: NDArray[np.float64], profile: ColumnProfile | None) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from scipy import stats
 
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
@@ -78,14 +79,14 @@ def test_coarse_numbers_that_thin_out_to_their_edge_are_held_against_their_usual
     """Wind in whole knots: at its limit come as many rows as a step below it, where few were."""
 
     def with_wind(rows: pd.DataFrame) -> pd.DataFrame:
-        rng = np.random.default_rng(len(rows))
-        return rows.assign(wind=rng.poisson(6, len(rows)).astype(float))
+        ranks = np.random.default_rng(len(rows)).permutation(len(rows)) + 0.5
+        return rows.assign(wind=stats.poisson.ppf(ranks / len(rows), 11))
 
     reference = Baseline.fit(with_wind(weather(6, 26)), timestamp="at")
     week = with_wind(weather(7, 1))
-    capped = week.assign(wind=week["wind"].clip(upper=9.0))
+    capped = week.assign(wind=week["wind"].clip(upper=15.0))
     shares = capped["wind"].value_counts(normalize=True)
-    assert shares[9] < 1.5 * shares[7]
+    assert shares[12] < shares[15] < 1.5 * shares[12]
 
     assert told(check(week, reference)) == []
     assert [one.feature_name for one in told(check(capped, reference))] == ["wind"]
