@@ -277,9 +277,13 @@ def _codes(context: FaultContext, name: str, rare: tuple[str, ...] | None = None
 def _often_now(context: FaultContext, name: str) -> tuple[str, ...]:
     """Return the texts that are often in the window, and were rare in the reference."""
     rest = context.places(name) == len(context.cells(name).levels)
+    if not rest.any():
+        return ()
     counts = context.values(name).cast(pa.string()).filter(pa.array(rest)).value_counts()
-    found = sorted((-one["counts"].as_py(), one["values"].as_py()) for one in counts)
-    return tuple(text for less, text in found[:RARE_MAX] if -less >= LEAST_ROWS)
+    # Of a column of ids nearly all texts come once: they are dropped before they are looked at.
+    often = counts.filter(pc.greater_equal(counts.field("counts"), LEAST_ROWS))
+    found = sorted((-one["counts"].as_py(), one["values"].as_py()) for one in often)
+    return tuple(text for _, text in found[:RARE_MAX])
 
 
 def _costs(codes: _Codes, company: Sequence[_Company]) -> Floats:
