@@ -40,7 +40,11 @@ DAY_H = 24
 
 
 def undecidable(
-    layout: Layout, scans: Sequence[SpanScan], drifts: Mapping[str, ColumnDrift]
+    layout: Layout,
+    scans: Sequence[SpanScan],
+    drifts: Mapping[str, ColumnDrift],
+    *,
+    by_gaps: bool = False,
 ) -> list[str]:
     """Name the columns whose values could not be a violation in any of these spans.
 
@@ -55,10 +59,12 @@ def undecidable(
         All columns, and the spans that were judged.
     drifts
         The verdicts.
+    by_gaps
+        Whether those are asked for whose empty values could not be, whatever their share.
     """
     beyond = np.ones(len(layout), dtype=np.bool_)
     for scan in scans:
-        beyond &= ~reached(layout, scan)
+        beyond &= ~(gaps_reached if by_gaps else reached)(layout, scan)
     return [
         name
         for name, out in zip(layout.names, beyond.tolist(), strict=True)
@@ -69,23 +75,6 @@ def undecidable(
 def reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
     """Return which columns of a span are judged and could be a violation, shape (W,)."""
     return np.asarray(scan.judged & _reached(scan, np.arange(len(layout)), _middle(layout, scan)))
-
-
-def undecidable_gaps(
-    layout: Layout, scans: Sequence[SpanScan], drifts: Mapping[str, ColumnDrift]
-) -> list[str]:
-    """Name the columns of which no share of empty values could be a violation in these spans.
-
-    Of `undecidable` the parameters.
-    """
-    beyond = np.ones(len(layout), dtype=np.bool_)
-    for scan in scans:
-        beyond &= ~gaps_reached(layout, scan)
-    return [
-        name
-        for name, out in zip(layout.names, beyond.tolist(), strict=True)
-        if out and name in drifts and not drifts[name].drifted
-    ]
 
 
 def gaps_reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:

@@ -28,7 +28,6 @@ from driftline.monitors.drift_test.detectability import (
     remedies,
     too_few,
     undecidable,
-    undecidable_gaps,
 )
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.given import Given
@@ -148,7 +147,7 @@ class DriftTest:
         notes = dict.fromkeys(few, INSUFFICIENT)
         mends = {name: too_few(self.references[name].row_count) for name in few}
         beyond = undecidable(layout, scans, drifts) if scans else []
-        gaps = undecidable_gaps(layout, scans, drifts) if scans else []
+        gaps = undecidable(layout, scans, drifts, by_gaps=True) if scans else []
         if (beyond or gaps) and spans[-1].scale != self.scales[-1]:
             # What a single window cannot show longer spans may, when they end.
             later = self._reached_later(round(math.log2(max(window.row_count, 1))))

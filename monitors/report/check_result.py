@@ -171,11 +171,6 @@ class CheckResult:
         )
 
     @property
-    def _wholly_judged(self) -> set[str]:
-        """Those of them whose empty values were, too."""
-        return {*self.judged_columns} - {one.name for one in self.unjudged}
-
-    @property
     def violation_count(self) -> int:
         """What happened, each thing once, however many checks have noticed it in the same rows."""
         return len(findings(self.violations))
@@ -318,7 +313,8 @@ class CheckResult:
     def unjudged_line(self) -> str:
         """How many columns, or metrics, could not be judged, and what would help; "" for none."""
         what = "metric" if self.metrics else "column"
-        judged = sum(one.judged for one in self.metrics) or len(self._wholly_judged)
+        whole = {*self.judged_columns} - {one.name for one in self.unjudged}
+        judged = sum(one.judged for one in self.metrics) or len(whole)
         return unjudged_count_line(self.unjudged, judged, what)
 
     def comparison(self, feature: str) -> Comparison | None:

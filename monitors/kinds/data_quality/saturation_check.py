@@ -83,17 +83,18 @@ def _is_suspect(
 ) -> bool:
     """Whether the edge of the sampled numbers stands out, and holds more than it may."""
     numbers = coerce(sample.column(reference.column), "double")[0].drop_null().to_numpy()
-    numbers = SIGNS[reference.is_largest] * numbers[np.isfinite(numbers)]
+    sign = SIGNS[reference.is_largest]
+    numbers = sign * numbers[np.isfinite(numbers)]
     edge = float(numbers.max(initial=-np.inf))
     count = np.count_nonzero(numbers == edge)
     if not LEAST_ROWS <= count < len(numbers):  # What stands still is no edge.
         return False
     share = count / len(numbers)
-    value = SIGNS[reference.is_largest] * edge
+    value = sign * edge
     if not _is_news(value, (share, share), reference, is_seasoned=is_seasoned):
         return False
     values, counts = (found[-1 - NEIGHBOURS :] for found in np.unique(numbers, return_counts=True))
-    often = counts / _usual(np.asarray(SIGNS[reference.is_largest] * values), profile)
+    often = counts / _usual(np.asarray(sign * values), profile)
     is_most = counts[-1] >= counts[:-1].max()  # On humid days what is rare grows most, too.
     found = any(one[-1] >= NEIGHBOUR_FACTOR * one[:-1].max() for one in (counts, often))
     return bool(is_most and found)
