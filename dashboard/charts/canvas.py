@@ -230,12 +230,12 @@ def _columns(
 
 
 def interval(low: np.ndarray, high: np.ndarray, at: np.ndarray, colour: str) -> Figure:
-    """Make error bars from the ends of intervals; values and ends have one shape."""
+    """Make error bars from the ends of intervals, of the values' shape; none to an unknown end."""
     return {
         "type": "data",
         "symmetric": False,
-        "array": np.maximum(0.0, high - at),
-        "arrayminus": np.maximum(0.0, at - low),
+        "array": np.maximum(0.0, np.where(np.isfinite(high), high, at) - at),
+        "arrayminus": np.maximum(0.0, at - np.where(np.isfinite(low), low, at)),
         "color": colour,
         "thickness": 1.5,
         "width": 0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -36,8 +35,7 @@ def comparison_figure(comparison: Comparison) -> canvas.Figure:
         f"<br>window {percent(now)} ({percent(c)}–{percent(d)})"
         for label, ref, a, b, now, c, d in zip(found.labels, *reference, *window, strict=True)
     ]
-    ends = [found.reference_high, found.window_high]
-    most = 100 * max((float(end.max()) for end in ends if end.size), default=1.0)
+    most = 100 * max([*found.reference_high, *found.window_high], default=1.0)
     drawn = canvas.layout(
         60 + 25 * len(found.labels), 8, 14, 6, 40,
         bargap=0.3,
@@ -196,13 +194,13 @@ def _side(
     keys = ("value", "low", "high")
     if name == "reference":
         keys = ("reference", "reference_low", "reference_high")
-    shown = [row for _, row in rows]
-    at = np.array([min(max(getattr(row, keys[0]), ends[0]), ends[1]) for row in shown])
-    low, high = _array(shown, keys[1], at), _array(shown, keys[2], at)
+    values = [[getattr(row, key) for key in keys] for _, row in rows]
+    at, low, high = np.array(values, dtype=np.float64).reshape(-1, 3).T
+    at = np.clip(at, ends[0], ends[1])
     return canvas.markers(
         at, [place + lane for place, _ in rows], symbol, colour, size, edge=edge,
         name=name, error_x=canvas.interval(low, high, at, colour),
-        hovertext=[_story(row) for row in shown],
+        hovertext=[_story(row) for _, row in rows],
     )  # fmt: skip
 
 
@@ -210,13 +208,6 @@ def _story(row: MetricResult) -> str:
     ends = f" ({number(row.low)} to {number(row.high)})" if row.low is not None else ""
     sides = f"reference {number(row.reference)}<br>window {number(row.value)}{ends}"
     return f"<b>{canvas.safe(row.key)}</b><br>{sides}"
-
-
-def _array(rows: Sequence[MetricResult], name: str, otherwise: np.ndarray) -> np.ndarray:
-    """Collect one field as an array; where it is missing or infinite, the other value stands."""
-    values = (canvas.finite(getattr(row, name)) for row in rows)
-    known = [math.nan if value is None else value for value in values]
-    return np.where(np.isnan(known), otherwise, known)
 
 
 def _known(rows: Sequence[MetricResult], *names: str) -> list[float]:

@@ -114,17 +114,10 @@ def _points(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]
     ):
         if is_long and symbol == "diamond":
             continue
-        value = history.value[chosen]
-        low, high = (
-            np.where(np.isfinite(ends[chosen]), ends[chosen], value)
-            for ends in (history.low, history.high)
-        )
-        drawn.append(
-            canvas.markers(
-                list(np.array(times)[chosen]), value, symbol, colour, size,
-                error_y={} if is_long else canvas.interval(low, high, value, colour),
-            )
-        )  # fmt: skip
+        value, low, high = (ends[chosen] for ends in (history.value, history.low, history.high))
+        bars = {} if is_long else canvas.interval(low, high, value, colour)
+        places = list(np.array(times)[chosen])
+        drawn.append(canvas.markers(places, value, symbol, colour, size, error_y=bars))
     return drawn
 
 
