@@ -8,7 +8,8 @@ from datetime import timedelta
 from dash import html
 
 from driftline.alerts.alarms.rule_tree import RuleLine
-from driftline.alerts.evaluation.preview import AlarmPoint, Preview, PreviewRun, times_in_alarm
+from driftline.alerts.evaluation.preview import PreviewRun, times_in_alarm
+from driftline.dashboard import words as say
 from driftline.dashboard.address import alarm_link, monitor_link
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm_panels
@@ -16,17 +17,6 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, choice, field
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.views import UNKNOWN
-from driftline.dashboard.words import (
-    STATES,
-    age,
-    duration,
-    limit_words,
-    mid_sentence,
-    moment,
-    number,
-    plural,
-    sentence,
-)
 
 TREATMENTS = {
     "missing": "counts as missing",
@@ -35,6 +25,12 @@ TREATMENTS = {
     "notBreaching": "counts as not breaching",
 }
 """What a period without data means."""
+
+CHANGEABLE = {
+    "threshold": "Threshold", "needed": "Breaching periods", "periods": "of the newest",
+    "period": "Period in seconds",
+}  # fmt: skip
+"""The numbers that a preview can change."""
 
 DEEPEST = 8
 """Further levels of a rule stand below each other; their number is still said."""
@@ -68,38 +64,34 @@ def _signal(view: views.AlarmView) -> html.Section:
         return ui.panel(title, [why])
     breaches = sum(point.breaching for point in view.points)
     summary = (
-        f"{plural(len(view.points), 'period')} from {moment(view.points[0].start)}, "
-        f"{breaches} breaching; in alarm {plural(times_in_alarm(view.spans), 'time')}"
+        f"{say.plural(len(view.points), 'period')} from {say.moment(view.points[0].start)}, "
+        f"{breaches} breaching; in alarm {say.plural(times_in_alarm(view.spans), 'time')}"
     )
     unknown = view.spans[:1] if view.spans and view.spans[0].state == UNKNOWN else ()
     if unknown:
-        summary += f" since {moment(unknown[0].end)}; its states before that are not kept"
+        summary += f" since {say.moment(unknown[0].end)}; its states before that are not kept"
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "breaching"),
         ui.glyph("●", "faint", "within"),
         ui.glyph("◯", "faint", "decided the state"),
         ui.swatch("pale", "band")
         if view.threshold is None
-        else ui.glyph("╌", "alarm-text", f"threshold {number(view.threshold)}"),
+        else ui.glyph("╌", "alarm-text", f"threshold {say.number(view.threshold)}"),
         *(
-            ui.glyph(sign, f"key ground {tone}", f"in {mid_sentence(word)}")
-            for sign, word, tone in (STATES["ALARM"], STATES["OK"])
+            ui.glyph(sign, f"key ground {tone}", f"in {say.mid_sentence(word)}")
+            for sign, word, tone in (say.STATES["ALARM"], say.STATES["OK"])
         ),
         *(ui.glyph("…", "key ground unknown", "state not kept") for _ in unknown),
     )
-    drawn = ui.figure(
-        "timeline",
-        alarm_figure(view),
-        summary,
-        view.points,
-        {
-            "Period": lambda one: moment(one.start),
-            "Value": lambda one: one.value,
-            "Breaches": _breaches,
-            "Decided the state": lambda one: "yes" if one.decided else "",
-            "Finding": lambda one: one.words or "",
-        },
-    )
+    said = [("▲ yes" if one.breaching else "no", one.value) for one in view.points]
+    columns: ui.Numbers = {
+        "Period": [say.moment(one.start) for one in view.points],
+        "Value": [one.value for one in view.points],
+        "Breaches": ["no data" if value is None else words for words, value in said],
+        "Decided the state": ["yes" if one.decided else "" for one in view.points],
+        "Finding": [one.words or "" for one in view.points],
+    }
+    drawn = ui.figure("timeline", alarm_figure(view), summary, columns)
     return ui.panel(title, [drawn], note=signs)
 
 
@@ -107,18 +99,12 @@ def _dimensions(view: views.AlarmView) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(view.rule.dimensions.items()))
 
 
-def _breaches(point: AlarmPoint) -> str:
-    if point.value is None:
-        return "no data"
-    return "▲ yes" if point.breaching else "no"
-
-
 def _definition(view: views.AlarmView) -> html.Section:
     """Show what the alarm asks, field by field, and which others watch the same metric."""
     rule, monitor = view.rule, view.alarm.monitor
-    limit = limit_words(rule.comparison_operator, rule.threshold)
+    limit = say.limit_words(rule.comparison_operator, rule.threshold)
     times = f"{rule.required_breaches} of {rule.evaluation_periods}"
-    period = duration(timedelta(seconds=rule.period))
+    period = say.duration(timedelta(seconds=rule.period))
     values = {
         "Monitor": html.A(monitor, href=monitor_link(monitor)) if monitor else None,
         "Metric": html.Code(f"{rule.namespace} {rule.judged_name}"),
@@ -126,7 +112,7 @@ def _definition(view: views.AlarmView) -> html.Section:
         "Statistic": f"{rule.statistic_name or 'Value'} of {period}",
         "Fires when": f"{times} periods are {limit}",
         "Missing data": f"a period without data {TREATMENTS.get(rule.treatment, rule.treatment)}",
-        "Declared": f"{moment(view.changed_at)}, {age(view.changed_at, view.now)}",
+        "Declared": f"{say.moment(view.changed_at)}, {say.age(view.changed_at, view.now)}",
         "Same metric": alarm_panels.alarm_links(view.others) if view.others else None,
     }
     return ui.panel("Definition", [ui.facts(values, "facts wide")])
@@ -134,52 +120,41 @@ def _definition(view: views.AlarmView) -> html.Section:
 
 def _preview(view: views.AlarmView) -> html.Section:
     """Offer other values, and show what the alarm would have done with them."""
-    preview = view.preview
-    parts: list[ui.Cell] = [_form(view, preview)]
+    preview, values = view.preview, view.preview.values
+    fields = [
+        field(name, words, values[name], is_number=True)
+        for name, words in CHANGEABLE.items()
+        if name in values
+    ]
+    fields.append(choice("missing", "A period without data", TREATMENTS, values["missing"]))
+    form = ask_form(fields, "Preview", anchor="preview")
+    link = alarm_link(view.alarm.name, anchor="preview")
+    back = html.P(html.A("Back to the declared values", href=link))
+    parts: list[ui.Cell] = [html.Div([form, *[back] * preview.is_asked], className="trial-form")]
     if preview.problem:
-        words = f"✕ {sentence(preview.problem)}"
+        words = f"✕ {say.sentence(preview.problem)}"
         parts.append(html.P(words, className="alarm-text sentence", role="alert"))
     if preview.declared is not None and preview.changed is not None:
-        parts += _outcome(view, preview, preview.declared, preview.changed)
+        parts += _outcome(view, preview.declared, preview.changed)
     if preview.text and not preview.problem:
-        listed = [html.Summary("As a resource file"), *ui.resource_file(preview.text, "trial-yaml")]
-        parts.append(html.Details(listed, className="as-table", open=True))
+        listed = ui.resource_file(preview.text, "trial-yaml")
+        parts.append(ui.folded("As a resource file", *listed, is_open=True))
     note = "evaluated on stored data, once per period; changes nothing"
     return ui.panel("Preview with other values", parts, note=note, name="preview")
 
 
-def _form(view: views.AlarmView, preview: Preview) -> html.Div:
-    values = preview.values
-    labels = {
-        "threshold": "Threshold",
-        "needed": "Breaching periods",
-        "periods": "of the newest",
-        "period": "Period in seconds",
-    }
-    fields = [
-        *(field(name, labels[name], values[name], is_number=True)
-          for name in labels if name in values),
-        choice("missing", "A period without data", TREATMENTS, values["missing"]),
-    ]  # fmt: skip
-    link = alarm_link(view.alarm.name, anchor="preview")
-    back = html.P(html.A("Back to the declared values", href=link))
-    form = ask_form(fields, "Preview", anchor="preview")
-    return html.Div([form, *[back] * preview.is_asked], className="trial-form")
-
-
-def _outcome(
-    view: views.AlarmView, preview: Preview, declared: PreviewRun, changed: PreviewRun
-) -> list[ui.Cell]:
+def _outcome(view: views.AlarmView, declared: PreviewRun, changed: PreviewRun) -> list[ui.Cell]:
+    preview = view.preview
     assert preview.definition is not None
     assert preview.start is not None
     assert preview.end is not None
-    span = f"{moment(preview.start)} to {moment(preview.end)}"
+    span = f"{say.moment(preview.start)} to {say.moment(preview.end)}"
     body = ui.table(
         [("As declared", declared), ("With these values", changed)],
         {
             "Alarm": lambda row: html.B(row[0]),
-            "Fires": lambda row: plural(row[1].fired, "time"),
-            "In alarm for": lambda row: duration(row[1].in_alarm) if row[1].in_alarm else "–",
+            "Fires": lambda row: say.plural(row[1].fired, "time"),
+            "In alarm for": lambda row: say.duration(row[1].in_alarm) if row[1].in_alarm else "–",
             "Now": lambda row: ui.state_chip(row[1].state, small=True),
         },
         label=f"What it would have done from {span}",
@@ -188,7 +163,7 @@ def _outcome(
     if changed.points:
         threshold = preview.definition.threshold
         shown = replace(view, threshold=threshold, points=changed.points, spans=changed.spans)
-        label = f"with these values it fires {plural(changed.fired, 'time')}"
+        label = f"with these values it fires {say.plural(changed.fired, 'time')}"
         parts.append(ui.graph("trial", alarm_figure(shown, 230), label))
     return parts
 
@@ -200,7 +175,7 @@ def composite_page(view: views.CompositeView) -> html.Div:
     tags = html.Span([ui.tag("composite", "kind"), " ", ui.tag(alarm.severity)])
     values: dict[str, ui.Cell | None] = {
         "Rule": html.Code(alarm.condition),
-        "Declared": f"{moment(view.changed_at)}, {age(view.changed_at, view.now)}",
+        "Declared": f"{say.moment(view.changed_at)}, {say.age(view.changed_at, view.now)}",
         "Part of": alarm_panels.alarm_links(view.parents) if view.parents else None,
     }
     return ui.layout(
@@ -218,7 +193,7 @@ def composite_page(view: views.CompositeView) -> html.Div:
 def _rule(view: views.CompositeView) -> html.Section:
     conditions = [line for line in view.lines if line.alarms]
     holding = sum(line.holds for line in conditions)
-    total = plural(len(conditions), "condition")
+    total = say.plural(len(conditions), "condition")
     note = f"{holding} of {total} {'holds' if holding == 1 else 'hold'}"
     lines = html.Ul([_line(line) for line in view.lines], className="rule-tree")
     tree = ui.marked(lines, aria_label="Rule, part by part")
@@ -236,7 +211,7 @@ def _line(line: RuleLine) -> html.Li:
         ui.stack(
             ui.state_chip(state, small=True),
             html.A(name, href=alarm_link(name)),
-            MISSING if since is None else ui.faint(f"since {moment(since)}"),
+            MISSING if since is None else ui.faint(f"since {say.moment(since)}"),
         )
         for name, state, since in line.alarms[:NAMES_SHOWN]
     ]
@@ -255,7 +230,7 @@ def _suppressor(view: views.CompositeView) -> html.Section:
     values: dict[str, ui.Cell | None] = {
         "Alarm": ui.stack(html.A(name, href=alarm_link(name)), shown),
         "Now": f"◌ {view.held}" if view.held else "suppresses nothing now",
-        "Wait period": duration(timedelta(seconds=periods.wait_s)),
-        "Extension period": duration(timedelta(seconds=periods.extension_s)),
+        "Wait period": say.duration(timedelta(seconds=periods.wait_s)),
+        "Extension period": say.duration(timedelta(seconds=periods.extension_s)),
     }
     return ui.panel("Suppressor", [ui.facts(values)])

@@ -12,20 +12,12 @@ from driftline.alerts.evaluation.diagnosis import Finding
 from driftline.alerts.evaluation.explain import NotifiedAction
 from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.silences import SilenceRecord
+from driftline.dashboard import words as say
 from driftline.dashboard.address import alarm_link, incident_link, list_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
 from driftline.dashboard.queries.reach import UNTOLD, is_limited
 from driftline.dashboard.queries.views import AlarmChange, AlarmLine, ChannelLine, StoryView
-from driftline.dashboard.words import (
-    delivery_words,
-    duration,
-    moment,
-    number,
-    plural,
-    sentence,
-    short_reason,
-)
 
 LENGTH_WORDS = {
     "30m": "30 minutes", "2h": "2 hours", "8h": "8 hours", "1d": "1 day", "7d": "7 days"
@@ -44,7 +36,7 @@ def verdict(view: StoryView) -> str:
     """Return the state of the alarm, and since when, in one sentence."""
     alarm = view.alarm
     word = {"ALARM": "Firing", "OK": "OK"}.get(alarm.state, "Insufficient data")
-    return f"{word} for {duration(view.now - alarm.since)}, since {moment(alarm.since)}"
+    return f"{word} for {say.duration(view.now - alarm.since)}, since {say.moment(alarm.since)}"
 
 
 def verdict_panel(view: StoryView) -> html.Div:
@@ -60,7 +52,7 @@ def verdict_panel(view: StoryView) -> html.Div:
         ui.stack(ui.state_chip(alarm.state), html.H2(verdict(view))),
         cause if alarm.cause else None,
         *ui.now_line(alarm),
-        html.P(short_reason(alarm.reason), className="faint reason"),
+        html.P(say.short_reason(alarm.reason), className="faint reason"),
         button if link and alarm.state == "ALARM" else None,
     )
 
@@ -83,7 +75,7 @@ def channels(view: StoryView) -> html.Section:
                 "test", "Send a test", {"channel": one.name}, about=f"to {one.name}"
             ),
         },
-        UNTOLD if is_limited() else [ui.empty(why, "driftline apply -f alarms.yaml")],
+        why=UNTOLD if is_limited() else [ui.empty(why, "driftline apply -f alarms.yaml")],
         label="Channels",
         note="" if view.alarm.actions_enabled else "its actions are disabled",
     )
@@ -115,14 +107,14 @@ def change_panel(
     """List changes of alarms' states, newest first: when, what is asked for, and why."""
 
     def why(one: AlarmChange) -> ui.Cell:
-        words = one.cause or short_reason(one.reason)
+        words = one.cause or say.short_reason(one.reason)
         return html.Div([html.Span(words, className="clip", title=one.reason), *ui.way(one.link)])
 
     return ui.list_panel(
         title,
         changes,
         {"When": lambda one: ui.when(one.time, now), **middle, "Why": why},
-        none,
+        why=none,
         label="Changes of state",
         kind="cards tall",
     )
@@ -168,7 +160,7 @@ def message_panel(
             "To": lambda one: html.A(one.channel, href=list_link("messages", channel=one.channel)),
             "Result": lambda one: _delivery(one, now),
         },
-        why,
+        why=why,
         label=label,
         kind="cards tall sent" if of_one else "cards sent",
         tone=lambda one: "dead" if one.status == "dead" else "",
@@ -178,17 +170,17 @@ def message_panel(
 
 def _delivery(one: Delivery, now: datetime) -> ui.Cell:
     """Show how a message fares and why; one that nobody will get stands out."""
-    tries = [plural(one.attempts, "attempt")] if one.attempts else []
+    tries = [say.plural(one.attempts, "attempt")] if one.attempts else []
     if one.last_status:
         tries.append(f"HTTP {one.last_status}")
     if one.last_error and one.last_error != f"answered {one.last_status}":
         tries.append(one.last_error)
     # A replayed year is sent by today's clock: what took longer than any wait says nothing.
     if one.finished_at and one.finished_at - one.created_at < LONGEST:
-        tries.append(f"after {duration(one.finished_at - one.created_at)}")
+        tries.append(f"after {say.duration(one.finished_at - one.created_at)}")
     elif one.status == "pending" and one.attempts and not one.finished_at:
         wait = one.next_attempt_at - now
-        due = f"in {duration(wait)}" if wait > timedelta() else "is due"
+        due = f"in {say.duration(wait)}" if wait > timedelta() else "is due"
         tries.append(f"next attempt {due}")
     if one.reason and one.status != "delivered":
         tries.append(one.reason)
@@ -197,7 +189,7 @@ def _delivery(one: Delivery, now: datetime) -> ui.Cell:
     again = act_button("redeliver", "Send again", {"id": one.id}, about=about)
     return html.Div(
         [
-            html.Span(delivery_words(one.status), className=look),
+            html.Span(say.delivery_words(one.status), className=look),
             ui.faint(", ".join(tries), line=True),
             *([again] if one.status in AGAIN else []),
         ]
@@ -246,7 +238,7 @@ def _silence(record: SilenceRecord, now: datetime) -> html.Div:
     one = record.silence
     until = one.mutes_until(now)
     who = f" by {one.created_by}" if one.created_by else ""
-    end = f"until {moment(until)}" if until is not None else ""
+    end = f"until {say.moment(until)}" if until is not None else ""
     about = f"for {about_words(record)}, {end}{who}{': ' if one.comment else ''}{one.comment}"
     words = html.P([html.B(one.name), f" {about}"])
     return html.Div([words, end_button(one.name)], className="finding-box")
@@ -268,17 +260,17 @@ def why_panel(view: StoryView) -> html.Section:
     """Show in the words of ``driftline alarm explain`` why the alarm is in its state."""
     why, title = view.why, "Why it is in this state"
     if why is None:
-        return ui.panel(title, [ui.empty(f"It cannot be judged now: {view.why_not}")], name="why")
+        return ui.panel(title, f"It cannot be judged now: {view.why_not}", name="why")
     parts: list[ui.Cell] = []
     if why.problem:
         parts.append(html.P(f"✕ {why.problem}", className="alarm-text sentence"))
-    parts.append(html.P(sentence(why.decided), className="sentence"))
+    parts.append(html.P(say.sentence(why.decided), className="sentence"))
     parts += [_finding(one) for one in why.findings]
     if why.changed:
-        changed = [
-            html.Li(f"{moment(one.start)}: {number(one.decided)} then, {number(one.now)} now")
-            for one in why.changed
-        ]
+        changed = []
+        for one in why.changed:
+            sides = f"{say.number(one.decided)} then, {say.number(one.now)} now"
+            changed.append(html.Li(f"{say.moment(one.start)}: {sides}"))
         said = "Late datapoints have changed the values that decided the state:"
         parts.append(html.Div([html.P(said), html.Ul(changed)], className="finding-box"))
     entries: list[tuple[str, ui.Cell]] = []
@@ -286,12 +278,12 @@ def why_panel(view: StoryView) -> html.Section:
         entries.append(("Evaluates to", ui.state_chip(why.judged, small=True)))
     entries += _cause_facts(why)
     if (last := why.last_alarm) is not None:
-        span = f"{moment(last.since)} to {moment(last.until)}"
+        span = f"{say.moment(last.since)} to {say.moment(last.until)}"
         entries += [("Last in alarm", f"{span}: {last.cause}"), *_cause_facts(last)]
     lines = [html.Li(_action(one)) for one in why.actions]
     if why.actions_reason:
-        lines.append(html.Li(sentence(why.actions_reason)))
-    notified = html.Ul(lines) if why.actions else sentence(why.actions_reason or "nobody")
+        lines.append(html.Li(say.sentence(why.actions_reason)))
+    notified = html.Ul(lines) if why.actions else say.sentence(why.actions_reason or "nobody")
     entries += [("Next evaluation", why.next_evaluation), ("Notified", notified)]
     return ui.panel(title, [*parts, ui.facts(entries)], name="why")
 
@@ -300,7 +292,7 @@ def _cause_facts(cause: Cause) -> list[tuple[str, ui.Cell]]:
     """Lead to the window of a cause, and give the command that lists its rows."""
     entries: list[tuple[str, ui.Cell]] = []
     if cause.window is not None:
-        entries.append(("Window", html.A(moment(cause.window), href=cause.page)))
+        entries.append(("Window", html.A(say.moment(cause.window), href=cause.page)))
     if cause.rows is not None:
         entries.append(("Contributing rows", html.Code(cause.rows)))
     return entries
@@ -309,7 +301,7 @@ def _cause_facts(cause: Cause) -> list[tuple[str, ui.Cell]]:
 def _finding(finding: Finding) -> html.Div:
     words = (finding.problem, finding.mend)
     parts: list[ui.Cell] = [html.P(html.B(finding.metric))]
-    parts += [html.P(sentence(one)) for one in words]
+    parts += [html.P(say.sentence(one)) for one in words]
     if finding.similar:
         listed = html.Ul([html.Li(html.Code(str(one))) for one in finding.similar])
         parts += [html.P("Similar metrics that have data:"), listed]
@@ -318,7 +310,7 @@ def _finding(finding: Finding) -> html.Div:
 
 def _action(action: NotifiedAction) -> list[ui.Cell]:
     words = {"disabled": "not notified", "suppressed": "suppressed"}.get(action.status)
-    said = words or delivery_words(action.status).replace("_", " ")
+    said = words or say.delivery_words(action.status).replace("_", " ")
     reason = f" · {action.why}" if action.why else ""
     if action.status != "dead":
         return [html.B(action.channel), " ", html.Span(said, className=""), reason]

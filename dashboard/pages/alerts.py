@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -11,13 +11,8 @@ from dash import html
 from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.incidents import Incident
 from driftline.dashboard.address import Address, alarm_link, incident_link, list_link, monitor_link
+from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.alarm_panels import (
-    about_words,
-    end_button,
-    message_panel,
-    silence_form,
-)
 from driftline.dashboard.queries.notifications import CountedSilence, IncidentView
 from driftline.dashboard.queries.views import AlarmLine, AlarmsView
 from driftline.dashboard.words import STATES, delivery_words, duration, mid_sentence, moment, plural
@@ -55,14 +50,8 @@ def alarms_page(view: AlarmsView) -> html.Div:
         ui.choices("Severity of the alarms", SEVERITIES, chosen, lambda one: here(severity=one)),
         ui.filter_box(view.text, "Filter by name, metric or monitor"),
     )
-    under = f"{plural(total, 'alarm')} · {f'{firing:,} firing' if firing else 'none is firing'}"
-    return ui.place_page("Alerts", "Alarms", under, filters, _alarms(view, here))
-
-
-def _alarms(view: AlarmsView, here: Callable[..., str]) -> html.Section:
-    is_part = view.shown and view.total < view.counts.total()
-    return ui.list_panel(
-        f"{view.total:,} of them" if is_part else "All alarms",
+    listed = ui.list_panel(
+        f"{view.total:,} of them" if view.shown and view.total < total else "All alarms",
         view.shown,
         {
             "State": lambda alarm: ui.state_chip(alarm.state),
@@ -78,11 +67,13 @@ def _alarms(view: AlarmsView, here: Callable[..., str]) -> html.Section:
             ),
             "Last notification": _last_message,
         },
-        ui.no_match("alarm", list_link("alarms")) if view.counts else [ui.no_alarms()],
         ui.pager(view.number, view.size, view.total, here),
+        why=ui.no_match("alarm", list_link("alarms")) if view.counts else [ui.no_alarms()],
         label="Alarms, worst first",
         kind="cards alarm-list",
     )
+    under = f"{plural(total, 'alarm')} · {f'{firing:,} firing' if firing else 'none is firing'}"
+    return ui.place_page("Alerts", "Alarms", under, filters, listed)
 
 
 def _alarm_name(alarm: AlarmLine) -> ui.Cell:
@@ -112,17 +103,27 @@ def incidents_page(incidents: Sequence[Incident], now: datetime) -> html.Div:
     """Lay out the incidents, open ones first."""
     count = sum(one.closed_at is None for one in incidents)
     under = f"{plural(count, 'incident')} open" if count else "none is open"
+
+    def cause(one: Incident) -> ui.Cell:
+        link = html.A(one.cause or one.id, href=incident_link(one.id), className="strong clip")
+        return ui.over(link, ", ".join(one.features[:ALARMS_SHOWN]))
+
+    def members(one: Incident) -> ui.Cell:
+        names = [member.name for member in one.alarms[:ALARMS_SHOWN]]
+        links = [html.A(name, href=alarm_link(name), className="line") for name in names]
+        return html.Div([*links, *ui.more_of(len(one.alarms) - len(links))])
+
     listed = ui.list_panel(
         "Alarms that fired together",
         incidents,
         {
             "Status": lambda one: ui.stack(_chip(one), ui.tag(one.severity)),
-            "Cause": _cause,
+            "Cause": cause,
             "Endpoint": lambda one: one.endpoint or "–",
             "Began": lambda one: ui.when(one.onset_at, now),
-            "Alarms": _member_names,
+            "Alarms": members,
         },
-        "No alarm has fired yet. Alarms of one endpoint that fire together become an incident.",
+        why="No alarm has fired yet. Alarms of one endpoint that fire together become an incident.",
         label="Incidents, open ones first",
         kind="cards incidents",
     )
@@ -142,27 +143,13 @@ def incident_page(view: IncidentView) -> html.Div:
         ui.heading(name, f"Incident {one.id}", ui.tag(one.severity)),
         ui.verdict_box("alarm" if is_open else "ok", ui.stack(_chip(one), html.H2(said))),
         ui.pair(_members(view), _in_common(view), wide_left=True),
-        message_panel(view.messages, view.now, label, none),
+        alarm_panels.message_panel(view.messages, view.now, label, none),
     )
 
 
 def _chip(one: Incident) -> html.Span:
-    if one.closed_at is None:
-        return html.Span("▲ Open", className="chip alarm")
-    return html.Span("✓ Closed", className="chip ok")
-
-
-def _cause(one: Incident) -> ui.Cell:
-    link = html.A(one.cause or one.id, href=incident_link(one.id), className="strong clip")
-    return ui.over(link, ", ".join(one.features[:ALARMS_SHOWN]))
-
-
-def _member_names(one: Incident) -> ui.Cell:
-    links = [
-        html.A(member.name, href=alarm_link(member.name), className="line")
-        for member in one.alarms[:ALARMS_SHOWN]
-    ]
-    return html.Div([*links, *ui.more_of(len(one.alarms) - len(links))])
+    words, tone = ("▲ Open", "alarm") if one.closed_at is None else ("✓ Closed", "ok")
+    return html.Span(words, className=f"chip {tone}")
 
 
 def _members(view: IncidentView) -> html.Section:
@@ -197,7 +184,7 @@ def _in_common(view: IncidentView) -> html.Section:
         }
     )
     names = [member.name for member in one.alarms if member.left_at is None][:SILENCED_MAX]
-    return ui.panel("In common", [shared, silence_form(names) if names else None])
+    return ui.panel("In common", [shared, alarm_panels.silence_form(names) if names else None])
 
 
 def messages_page(
@@ -223,7 +210,7 @@ def messages_page(
     note = f"the newest {shown} of {several:,}" if several > shown else ""
     why = ui.no_match("notification", "/messages") if counts else NO_NOTIFICATION
     label = "Notifications, newest first"
-    listed = message_panel(messages, now, label, why, note=note)
+    listed = alarm_panels.message_panel(messages, now, label, why, note=note)
     return ui.place_page("Alerts", "Notifications", " · ".join(under), filters, listed)
 
 
@@ -231,54 +218,57 @@ def silences_page(silences: Sequence[CountedSilence], now: datetime) -> html.Div
     """Lay out all silences, those in force first."""
     active = sum(status == "ACTIVE" for _, status, _ in silences)
     under = f"{plural(active, 'silence')} active" if active else "nothing is silenced now"
-    return ui.place_page("Alerts", "Silences", under, _silences(silences, now))
-
-
-def _silences(silences: Sequence[CountedSilence], now: datetime) -> html.Section:
     command = 'driftline silence put roll-out -m endpoint=NAME --for 30m --comment "new model"'
-    return ui.list_panel(
+    muted = list_link("messages", status="muted")
+
+    def status(entry: CountedSilence) -> ui.Cell:
+        words, tone = STATUS[entry[1]]
+        return html.Span(words, className=f"chip small {tone}")
+
+    def until(entry: CountedSilence) -> str:
+        record, status, _ = entry
+        end = record.expired_at or record.silence.last_end
+        if status == "ACTIVE":
+            end = record.silence.mutes_until(now)
+        return "no end" if end is None else moment(end)
+
+    def suppressed(entry: CountedSilence) -> ui.Cell:
+        return html.A(plural(entry[2], "notification"), href=muted) if entry[2] else "–"
+
+    def end(entry: CountedSilence) -> ui.Cell:
+        return (
+            ui.faint("–")
+            if entry[1] == "EXPIRED"
+            else alarm_panels.end_button(entry[0].silence.name)
+        )
+
+    listed = ui.list_panel(
         "Silences and maintenance windows",
         silences[:SILENCES_SHOWN],
         {
-            "Status": lambda entry: html.Span(
-                STATUS[entry[1]][0], className=f"chip small {STATUS[entry[1]][1]}"
-            ),
+            "Status": status,
             "Silence": _silence_name,
             "Applies to": _about,
-            "Until": lambda entry: _until(entry, now),
-            "Suppressed": lambda entry: (
-                html.A(plural(entry[2], "notification"), href=list_link("messages", status="muted"))
-                if entry[2]
-                else "–"
-            ),
-            "End": lambda entry: (
-                ui.faint("–") if entry[1] == "EXPIRED" else end_button(entry[0].silence.name)
-            ),
+            "Until": until,
+            "Suppressed": suppressed,
+            "End": end,
         },
-        [ui.empty("No silences yet. Add one on an alarm's page, or run:", command)],
+        why=[ui.empty("No silences yet. Add one on an alarm's page, or run:", command)],
         label="Silences, active first",
         kind="cards silences",
         note=f"the first {SILENCES_SHOWN} of {len(silences)}" * (len(silences) > SILENCES_SHOWN),
     )
+    return ui.place_page("Alerts", "Silences", under, listed)
 
 
 def _silence_name(entry: CountedSilence) -> ui.Cell:
     one = entry[0].silence
     by = f"by {one.created_by}" if one.created_by else ""
-    said = ": ".join(text for text in (by, one.comment) if text)
-    return ui.over(html.B(one.name), said)
+    return ui.over(html.B(one.name), ": ".join(filter(None, (by, one.comment))))
 
 
 def _about(entry: CountedSilence) -> ui.Cell:
     schedule = entry[0].silence.schedule
     values = schedule.as_dict().values() if schedule is not None else ()
     when = [", ".join(str(value) for value in values if value)] * (schedule is not None)
-    return ui.over(about_words(entry[0]), *when)
-
-
-def _until(entry: CountedSilence, now: datetime) -> str:
-    record, status, _ = entry
-    until = record.expired_at or record.silence.last_end
-    if status == "ACTIVE":
-        until = record.silence.mutes_until(now)
-    return moment(until) if until is not None else "no end"
+    return ui.over(alarm_panels.about_words(entry[0]), *when)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from driftline.dashboard.charts import kinds as charts
+from driftline.dashboard.pages import metric_list
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.metric_list import Choose, label_of, metric_list
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import plural
 from driftline.monitors.results.metric import MetricResult
@@ -18,10 +18,10 @@ FAR = 3
 """Ranks by which a feature must move to be called out."""
 
 
-def attribution_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
+def attribution_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui.Cell]:
     """Draw the features' ranks in the reference and in the window, for each class of the model."""
     lines = [one for one in view.found.metrics if feature_of(one) and one.value is not None]
-    listed = partial(metric_list, view, view.found.metrics, choose)
+    listed = partial(metric_list.all_metrics, view, view.found.metrics, choose)
     # Those in violation first, else as the model has them.
     ranked = sorted(lines, key=lambda one: not one.violated)
     classes = list(dict.fromkeys(one.label for one in ranked if one.reference is not None))
@@ -33,7 +33,7 @@ def attribution_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
     panels: list[ui.Cell] = []
     for label in classes[:CLASSES_SHOWN]:
         own = [one for one in lines if one.label == label]
-        title = ": ".join(part for part in (TITLE, label_of(own[0], view)) if part)
+        title = ": ".join(part for part in (TITLE, metric_list.label_of(own[0], view)) if part)
         parts = [_ranks(own, f"slope-{len(panels)}")]
         if not panels:
             left = len(classes) - CLASSES_SHOWN
@@ -52,15 +52,11 @@ def _ranks(lines: Sequence[MetricResult], figure: str) -> ui.Cell:
     if far:
         words += f"; {worst[0]} most, from {worst[1]} to {worst[2]}"
     by_name = {feature_of(one): one for one in lines}
-    return ui.figure(
-        figure, charts.slope_figure(known, FAR), words, known,
-        {
-            "Feature": lambda one: one[0], "Rank before": lambda one: one[1],
-            "Rank now": lambda one: one[2], "Reference": lambda one: by_name[one[0]].reference,
-            "Window": lambda one: by_name[one[0]].value, "Low": lambda one: by_name[one[0]].low,
-            "High": lambda one: by_name[one[0]].high,
-        },
-    )  # fmt: skip
+    measured = metric_list.metric_columns([by_name[name] for name, _, _ in known])
+    names, before, now = zip(*known, strict=True)
+    shown = {head: measured[head] for head in ("Reference", "Window", "Low", "High")}
+    columns = {"Feature": names, "Rank before": before, "Rank now": now, **shown}
+    return ui.figure(figure, charts.slope_figure(known, FAR), words, columns)
 
 
 def feature_of(line: MetricResult) -> str | None:

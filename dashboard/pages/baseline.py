@@ -89,11 +89,11 @@ def _comparison(view: BaselineView) -> ui.Cell | None:
     before, after = view.pair
     title = f"Version {before.number} to version {after.number}"
     if why := ui.lacking("analyst"):
-        return ui.panel(title, [ui.empty(why)], name="compared")
+        return ui.panel(title, why, name="compared")
     found = view.found
     assert found is not None
     if not found.columns:
-        return ui.panel(title, [ui.empty(found.summary)], name="compared")
+        return ui.panel(title, found.summary, name="compared")
     here = partial(
         baseline_link, view.name, reference=before.version, version=after.version, anchor="compared"
     )
@@ -146,7 +146,7 @@ def _picture(view: BaselineView, found: VersionComparison) -> html.Section:
     comparison = found.comparison(name)
     title = f"{name}: the first version beside the second"
     if comparison is None:
-        return ui.panel(title, [ui.empty("There are no shares to compare for this column.")])
+        return ui.panel(title, "There are no shares to compare for this column.")
     drawn = comparison_of(comparison, f"Shares of {name}, version by version")
     return ui.panel(title, [drawn], note="lines are 95% intervals")
 
@@ -158,13 +158,10 @@ def _bounds(view: BaselineView) -> html.Section | None:
     title = f"Suggested bounds of version {view.shown.number}"
     body: ui.Cell = ui.empty("This version bounds no column and no metric.")
     if view.bounds:
-        body = ui.numbers(
-            plural(len(view.bounds), "column or metric", "columns and metrics"),
-            view.bounds,
-            {"Column or metric": lambda one: one.of, "Bound": lambda one: one.words},
-            first=BOUNDS_SHOWN,
-            is_open=True,
-        )
+        label = plural(len(view.bounds), "column or metric", "columns and metrics")
+        of, words = zip(*((one.of, one.words) for one in view.bounds), strict=True)
+        columns = {"Column or metric": of, "Bound": words}
+        body = ui.numbers(label, columns, first=BOUNDS_SHOWN, is_open=True)
     note = "drift without a bound here is judged by the drift test"
     return ui.panel(title, [body, *_trial(view)], note=note, name="bounds")
 
@@ -210,5 +207,5 @@ def _promotions(view: BaselineView) -> html.Section:
             "Before": lambda one: shown((one.before or {}).get("version")),
             "After": lambda one: shown((one.after or {}).get("version")),
         },
-        "No change of the version in use has been noted.",
+        why="No change of the version in use has been noted.",
     )

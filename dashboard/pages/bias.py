@@ -9,8 +9,8 @@ from dash import html
 
 from driftline.dashboard.charts.canvas import finite
 from driftline.dashboard.charts.intervals import forest_figure
+from driftline.dashboard.pages import metric_list
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.metric_list import Choose, metric_link, metric_list, result_words
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import number, plural, reason
 from driftline.dashboard.words import sentence as full_sentence
@@ -27,12 +27,12 @@ FIRST = ("DPPL", "DI", "RD")
 """The metrics of a group that stand first; the others are folded."""
 
 
-def bias_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
+def bias_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui.Cell]:
     """Show one facet: what changed since the reference, and the forest of all its groups."""
     facets = list(dict.fromkeys(one.facet for one in view.found.metrics if one.facet))
     if not facets:
         why = "This window's document holds no metric of a group."
-        listed = metric_list(view, view.found.metrics, choose, is_open=True)
+        listed = metric_list.all_metrics(view, view.found.metrics, choose, is_open=True)
         return [ui.panel("Groups", [ui.empty(why), listed], name="metrics")]
     chosen = view.chosen.facet if view.chosen else ""
     facet = next(one for one in (view.facet, chosen, *facets) if one in facets)
@@ -41,20 +41,22 @@ def bias_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
 
 
 def _groups(
-    view: KindView, facets: Sequence[str], lines: Sequence[MetricResult], choose: Choose
+    view: KindView, facets: Sequence[str], lines: Sequence[MetricResult], choose: metric_list.Choose
 ) -> html.Section:
     """Hold the reference's own bias apart from change, the first metrics of each group on top."""
     facet, names = lines[0].facet, ", ".join(FIRST)
     first = [one for name in FIRST for one in lines if one.name == name]
 
     def result(one: MetricResult) -> ui.Cell:
-        return html.Span(result_words(one), className="alarm-text" if one.violated else "")
+        return html.Span(
+            metric_list.result_words(one), className="alarm-text" if one.violated else ""
+        )
 
     body = ui.table(
         first,
         {
             "Group": lambda one: html.B(one.group),
-            "Metric": lambda one: metric_link(one, choose),
+            "Metric": lambda one: metric_list.metric_link(one, choose),
             "Reference's own": _own_bias,
             "Window": lambda one: number(one.value),
             "Change": _change,
@@ -70,7 +72,7 @@ def _groups(
     parts = [
         ways if len(facets) > 1 else None,
         body if first else ui.empty(f"None of {names} was measured of {facet}."),
-        metric_list(view, whole, choose),
+        metric_list.all_metrics(view, whole, choose),
         *(html.P(full_sentence(one), className="finding") for one in view.found.details.warnings),
     ]
     broken = sum(one.violated for one in lines)
@@ -177,4 +179,4 @@ def _figure(name: str, lines: Sequence[MetricResult]) -> html.Figure:
     words = "1 is parity" if name == "ratios" else "0 is parity, above 0 the group is worse off"
     summary = f"{plural(len(lines), name.removesuffix('s'))}, {broken} in violation; {words}"
     figure = forest_figure(lines, labels, neutral_of(lines[0].name))
-    return ui.figure(f"forest-{name}", figure, summary, lines, ui.METRIC_COLUMNS)
+    return ui.figure(f"forest-{name}", figure, summary, metric_list.metric_columns(lines))

@@ -12,6 +12,7 @@ import yaml
 from dash import html
 
 from driftline.capture.audit.report import EndpointReport
+from driftline.dashboard import words as say
 from driftline.dashboard.address import column_link, endpoint_link, monitor_link
 from driftline.dashboard.charts.timeline import health_figure, map_figure
 from driftline.dashboard.pages import parts as ui
@@ -22,19 +23,6 @@ from driftline.dashboard.pages.setup import entry_panel
 from driftline.dashboard.queries.fleet import TAB_KINDS, DriftMap, EndpointView
 from driftline.dashboard.queries.variants import Variant
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
-from driftline.dashboard.words import (
-    RATIO,
-    age,
-    bytes_text,
-    count,
-    number,
-    percent,
-    plural,
-    schedule_text,
-    sentence,
-    span,
-    suppressed_words,
-)
 from driftline.monitors.annotations.annotation import Annotation
 
 NAMES = {
@@ -60,8 +48,8 @@ def page(view: EndpointView) -> html.Div:
     """Lay out one tab of an endpoint's page."""
     name = view.line.name
     under = [
-        plural(len(view.line.monitors), "monitor"),
-        plural(view.line.firing, "alarm firing", "alarms firing"),
+        say.plural(len(view.line.monitors), "monitor"),
+        say.plural(view.line.firing, "alarm firing", "alarms firing"),
         *([f"owner {', '.join(view.line.owners)}"] if view.line.owners else []),
     ]
     tabs = ui.choices("Tabs", NAMES, view.tab, lambda tab: endpoint_link(name, tab))
@@ -87,7 +75,7 @@ def _health(view: EndpointView) -> list[ui.Cell | None]:
 def _over_time(lines: Sequence[MonitorLine]) -> html.Section:
     broken = sum(run.state == "violations" for one in lines for run in one.runs)
     windows = sum(len(one.runs) for one in lines)
-    words = f"{plural(windows, 'newest window')} of {plural(len(lines), 'monitor')}, "
+    words = f"{say.plural(windows, 'newest window')} of {say.plural(len(lines), 'monitor')}, "
     words += f"{broken or 'none'} with violations"
     drawn = ui.graph("timeline", health_figure(lines), f"Over time: {words}")
     signs = ui.legend(
@@ -115,7 +103,7 @@ def _monitors(view: EndpointView) -> html.Section:
         chip = ui.state_chip(line.state)
         if line.overdue_since is None:
             return chip
-        words = f"◷ overdue, due {age(line.overdue_since, view.now)}"
+        words = f"◷ overdue, due {say.age(line.overdue_since, view.now)}"
         return html.Div([chip, html.Span(words, className="soft-word line")])
 
     return ui.list_panel(
@@ -125,15 +113,16 @@ def _monitors(view: EndpointView) -> html.Section:
             "State": state,
             "Monitor": _monitor_name,
             "Newest windows": ui.strip,
-            "Window": lambda line: span(line.standing) if line.standing else "–",
-            "Rows": lambda line: count(line.standing.row_count if line.standing else None),
-            "Drift ÷ bound": lambda line: number(line.standing.ratio if line.standing else None),
+            "Window": lambda line: say.span(line.standing) if line.standing else "–",
+            "Rows": lambda line: say.count(line.standing.row_count if line.standing else None),
+            "Drift ÷ bound": lambda line: say.number(
+                line.standing.ratio if line.standing else None
+            ),
             "Top cause": _top_cause,
         },
-        "",
         kind="cards monitors",
         numeric=("Rows", "Drift ÷ bound"),
-        hints={"Drift ÷ bound": RATIO},
+        hints={"Drift ÷ bound": say.RATIO},
         note=signs,
     )
 
@@ -149,10 +138,10 @@ def _set_up(view: EndpointView, title: str, kind: str) -> html.Section:
 
 def _monitor_name(line: MonitorLine) -> ui.Cell:
     link = html.A(line.name, href=monitor_link(line.name), className="strong")
-    schedule = schedule_text(line.definition.schedule, line.definition.time_zone)
+    schedule = say.schedule_text(line.definition.schedule, line.definition.time_zone)
     words = f"{line.definition.subject}, {schedule}"
     if line.labelled is not None:
-        share = percent(line.labelled[0] / line.labelled[1])
+        share = say.percent(line.labelled[0] / line.labelled[1])
         words += f", {share.replace(' ', chr(0xA0))} labelled"
     kind = ui.tag(line.kind, f"kind {line.definition.kind}")
     return ui.over(ui.stack(link, kind), words)
@@ -164,12 +153,12 @@ def _top_cause(line: MonitorLine) -> ui.Cell:
         return "waiting for its first window"
     kept = "no violations"
     if run.violation_count:  # Causes are kept of the newest window only.
-        kept = plural(run.violation_count, "violation")
+        kept = say.plural(run.violation_count, "violation")
     if line.state == "insufficient":
         kept = "nothing could be judged"
     if line.expected:
-        kept = f"{plural(line.expected, 'expected violation')}, no others"
-    return ui.clipped(run.failure or run.cause or suppressed_words(line.suppressed) or kept)
+        kept = f"{say.plural(line.expected, 'expected violation')}, no others"
+    return ui.clipped(run.failure or run.cause or say.suppressed_words(line.suppressed) or kept)
 
 
 def _kind(view: EndpointView) -> Sequence[ui.Cell | None]:
@@ -216,25 +205,24 @@ def _drift(view: EndpointView) -> list[ui.Cell]:
         why = "No column matches this filter." if view.text else (
             "No window with drift by column yet: it is kept of windows that are judged from now on."
         )  # fmt: skip
-        return [filters, ui.panel("Drift of columns", [ui.empty(why)])]
+        return [filters, ui.panel("Drift of columns", why)]
     return [filters, _map(view, monitor, drift)]
 
 
 def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Section:
     beyond = int((drift.ratios > 1).any(axis=1).sum())
-    words = (
-        f"{plural(len(drift.features), 'column')} over {plural(len(drift.windows), 'window')}: "
-        f"{beyond or 'none'} beyond the bound at some time; grey is not judged"
-    )
+    columns, times = len(drift.features), say.plural(len(drift.windows), "window")
+    words = f"{say.plural(columns, 'column')} over {times}: "
+    words += f"{beyond or 'none'} beyond the bound at some time; grey is not judged"
 
     def edge(at: int, which: int) -> str:
         known = drift.ratios[at][~np.isnan(drift.ratios[at])]
-        return number(float(known[which]))
+        return say.number(float(known[which]))
 
     def peak(at: int) -> ui.Cell:
         window = drift.windows[int(np.nanargmax(drift.ratios[at]))]
         href = monitor_link(monitor.name, window=window.stamp, feature=drift.features[at])
-        return html.A(span(window), href=href)
+        return html.A(say.span(window), href=href)
 
     body = ui.table(
         range(len(drift.features)),
@@ -243,7 +231,7 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
                 drift.features[at], href=column_link(monitor.name, drift.features[at])
             ),
             "First": lambda at: edge(at, 0),
-            "Peak": lambda at: number(float(np.nanmax(drift.ratios[at]))),
+            "Peak": lambda at: say.number(float(np.nanmax(drift.ratios[at]))),
             "Peak in": peak,
             "Last": lambda at: edge(at, -1),
         },
@@ -254,7 +242,7 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
     here = partial(_here(view), monitor=monitor.name, text=view.text)
     parts = [
         html.Figure([html.Figcaption(words), drawn]),
-        html.Details([html.Summary("Show as a table"), body], className="as-table", open=False),
+        ui.folded("Show as a table", body),
         ui.pager(drift.number, drift.size, drift.total, here),
     ]
     note = html.Span("colour: distance ÷ bound, 1 is the bound; click a cell for its window")
@@ -265,7 +253,7 @@ def _changes(view: EndpointView) -> list[ui.Cell]:
     """List who changed the endpoint and what watches it, to who may read the audit log."""
     said = [_annotations(view)] if view.annotations else []
     if view.changes is None:
-        return [*said, ui.panel("Changes", [ui.empty(ui.lacking("admin") or UNTOLD_CHANGES)])]
+        return [*said, ui.panel("Changes", ui.lacking("admin") or UNTOLD_CHANGES)]
     title = "Who changed this endpoint, its monitors, baselines, alarms"
     return [*said, entry_panel(view.changes, view.now, title)]
 
@@ -273,7 +261,7 @@ def _changes(view: EndpointView) -> list[ui.Cell]:
 def _annotations(view: EndpointView) -> html.Section:
     def window(one: Annotation) -> ui.Cell:
         href = monitor_link(one.monitor, window=one.window.stamp, anchor="marks")
-        return ui.over(html.A(span(one.window), href=href), one.monitor)
+        return ui.over(html.A(say.span(one.window), href=href), one.monitor)
 
     def words(one: Annotation) -> ui.Cell:
         gone = f" (withdrawn by {one.withdrawn_by})" if one.withdrawn_at else ""
@@ -289,7 +277,6 @@ def _annotations(view: EndpointView) -> html.Section:
             "Window": window,
             "What": words,
         },
-        "",
         label="Annotations, the newest first",
     )
 
@@ -305,9 +292,9 @@ def _logs(view: EndpointView) -> list[ui.Cell]:
             "Worker": lambda one: str(one["worker"]),
             "Line": lambda one: html.Code(one["message"]),
         },
-        sentence(view.why_no_logs or kept),
+        why=say.sentence(view.why_no_logs or kept),
         label="Printed lines, the newest first",
-        note=plural(len(view.logs), "line"),
+        note=say.plural(len(view.logs), "line"),
     )
     return [ui.filters(ui.filter_box(view.text, "Filter by text")), listed]
 
@@ -320,17 +307,17 @@ def _traffic(view: EndpointView) -> list[ui.Cell | None]:
 
 
 def _variants(view: EndpointView) -> html.Section | None:
-    said = ui.faint(sentence(view.why_not_served), line=True) if view.why_not_served else None
+    said = ui.faint(say.sentence(view.why_not_served), line=True) if view.why_not_served else None
     if not view.served:
         return None if said is None else ui.panel("Variants", [said])
     columns: dict[str, Callable[[Variant], ui.Cell]] = {
         "Variant": lambda one: ui.over(one.name, _role(one, view)),
         "Model": lambda one: one.model or "–",
-        "Share": lambda one: percent(one.share),
-        "Workers": lambda one: count(one.worker_count),
-        "Requests": lambda one: count(round(one.measured.get(("Invocations", "Sum"), 0))),
-        "4xx": lambda one: percent(one.measured.get(("Invocation4XXErrors", "Average"))),
-        "5xx": lambda one: percent(one.measured.get(("Invocation5XXErrors", "Average"))),
+        "Share": lambda one: say.percent(one.share),
+        "Workers": lambda one: say.count(one.worker_count),
+        "Requests": lambda one: say.count(round(one.measured.get(("Invocations", "Sum"), 0))),
+        "4xx": lambda one: say.percent(one.measured.get(("Invocation4XXErrors", "Average"))),
+        "5xx": lambda one: say.percent(one.measured.get(("Invocation5XXErrors", "Average"))),
     }
     for head, key, unit in _MEASURED:
         if any(key in one.measured for one in view.served):
@@ -343,7 +330,7 @@ def _variants(view: EndpointView) -> html.Section | None:
 def _role(variant: Variant, view: EndpointView) -> str:
     """Name a shadow, a variant that only metrics know, and what is wrong with one."""
     if variant.problem:
-        return sentence(variant.problem)
+        return say.sentence(variant.problem)
     if variant.is_shadow:
         return "a shadow: answers copies, and no caller"
     return "no longer declared" if variant.share is None and not view.why_not_served else ""
@@ -351,24 +338,24 @@ def _role(variant: Variant, view: EndpointView) -> str:
 
 def _measured(variant: Variant, *, key: tuple[str, str], unit: float) -> str:
     value = variant.measured.get(key)
-    return "–" if value is None else number(value / unit)
+    return "–" if value is None else say.number(value / unit)
 
 
 def _captured(view: EndpointView) -> html.Section:
     stats = view.stats
     if stats is None:
-        return ui.panel("Captured", [ui.empty("The captured rows cannot be read now.")])
+        return ui.panel("Captured", "The captured rows cannot be read now.")
     recent = captured_words(stats.recent.ratio)
     values = {
-        "Requests": count(stats.requests),
-        "Rows": count(stats.rows),
+        "Requests": say.count(stats.requests),
+        "Rows": say.count(stats.rows),
         "Captured": captured_words(stats.overall.ratio),
-        "Last 24 hours": f"{count(stats.recent.stored)} requests, {recent} captured",
+        "Last 24 hours": f"{say.count(stats.recent.stored)} requests, {recent} captured",
         "Lost": _lost(stats, view.unaccounted),
-        "Answered with 400 or more": count(stats.failed),
+        "Answered with 400 or more": say.count(stats.failed),
         "Newest": ui.when(stats.newest, view.now) if stats.newest else "–",
-        "Size": f"{bytes_text(stats.size_bytes)} in {plural(stats.files, 'file')}",
-        **{f"Not readable: {why}": count(many) for why, many in stats.unparsed.items()},
+        "Size": f"{say.bytes_text(stats.size_bytes)} in {say.plural(stats.files, 'file')}",
+        **{f"Not readable: {why}": say.count(many) for why, many in stats.unparsed.items()},
     }
     return ui.panel("Captured", [ui.facts(values, "facts wide")])
 
@@ -378,11 +365,12 @@ def _by_window(line: MonitorLine) -> html.Section:
         f"By window of {line.name}",
         line.runs[::-1],
         {
-            "Window": lambda run: html.A(span(run), href=monitor_link(line.name, window=run.stamp)),
-            "Requests": lambda run: count(run.request_count),
-            "Rows": lambda run: count(run.row_count),
+            "Window": lambda run: html.A(
+                say.span(run), href=monitor_link(line.name, window=run.stamp)
+            ),
+            "Requests": lambda run: say.count(run.request_count),
+            "Rows": lambda run: say.count(run.row_count),
         },
-        "",
         label=f"Requests by window of {line.name}",
         kind="cards tall",
         numeric=("Requests", "Rows"),
@@ -397,7 +385,7 @@ def _lost(stats: EndpointReport, unaccounted: int) -> ui.Cell:
     for gap in stats.gaps:
         if gap.records:
             reasons[gap.reason] += gap.records
-    words += [f"{reason} {count(lost)}" for reason, lost in reasons.most_common()]
+    words += [f"{reason} {say.count(lost)}" for reason, lost in reasons.most_common()]
     unknown = sorted({gap.reason for gap in stats.gaps if gap.records is None})
     words += [f"{reason}, how many is not known" for reason in unknown]
     others = {
@@ -405,9 +393,9 @@ def _lost(stats: EndpointReport, unaccounted: int) -> ui.Cell:
         "not decoded (body cut)": stats.cut,
         "unaccounted for": unaccounted,
     }
-    words += [f"{count(several)} {what}" for what, several in others.items() if several]
+    words += [f"{say.count(several)} {what}" for what, several in others.items() if several]
     if not words:
-        return count(dropped)
+        return say.count(dropped)
     has_lost = dropped or unknown or any(others.values())
-    lost = html.Span(count(dropped), className="alarm-text" if has_lost else "")
+    lost = html.Span(say.count(dropped), className="alarm-text" if has_lost else "")
     return ui.over(lost, "; ".join(words))

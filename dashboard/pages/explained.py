@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from dash import html
@@ -11,13 +12,7 @@ from driftline.dashboard.address import compare_link, explain_link, monitor_link
 from driftline.dashboard.charts.intervals import density_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, field
-from driftline.dashboard.queries.explained import (
-    LIMIT_S,
-    SIDE_S,
-    ColumnPair,
-    ComparedView,
-    ExplainView,
-)
+from driftline.dashboard.queries import explained as queries
 from driftline.dashboard.where import where_text
 from driftline.dashboard.words import count, percent, plural, sentence, span
 from driftline.monitors.explained import ColumnDifference, Explained
@@ -38,7 +33,7 @@ FORMS = (
 )
 
 
-def page(view: ExplainView) -> html.Div:
+def page(view: queries.ExplainView) -> html.Div:
     """Lay out a selection, the ranked columns, where the rows sit, and the rows."""
     line, run, found = view.monitor, view.run, view.found
     title = f"Explain rows of {line.name}"
@@ -46,8 +41,7 @@ def page(view: ExplainView) -> html.Div:
     if found is not None and not found.columns:
         why = "All rows are selected" if found.selected_count else "No row is selected"
         why = why if found.row_count else "No captured row is left of this window"
-        none = ui.empty(f"{why}: there is nothing to compare.")
-        shown = [ui.panel("What differs", [none])]
+        shown = [ui.panel("What differs", f"{why}: there is nothing to compare.")]
     elif found is not None:
         place, columns = _place(view, found), _ranked(view, found)
         shown = [place, columns, _chosen(view, found), _rows(view, found)]
@@ -60,17 +54,15 @@ def page(view: ExplainView) -> html.Div:
     )
 
 
-def _selection(view: ExplainView) -> html.Section:
+def _selection(view: queries.ExplainView) -> html.Section:
     hint = "temp>=7.2;carrier=UA,EVX"
     form = ask_form([field("where", "Rows where", view.where, hint=hint)], "Explain", anchor="")
-    note: ui.Cell = ""
-    if view.where:
-        whole = explain_link(view.monitor.name, window=view.run.stamp)
-        note = html.A("the whole window beside those before", href=whole)
+    whole = explain_link(view.monitor.name, window=view.run.stamp)
+    note = html.A("the whole window beside those before", href=whole) if view.where else ""
     return ui.panel("Selection", [form, html.P(_words(view), className="finding")], note=note)
 
 
-def _words(view: ExplainView) -> str:
+def _words(view: queries.ExplainView) -> str:
     found = view.found
     if found is None:
         return sentence(view.why_not)
@@ -81,22 +73,20 @@ def _words(view: ExplainView) -> str:
     if view.before:
         words += f"; the others are of the {plural(len(view.before), 'window')} before"
     if found.is_cut:
-        words += f"; only the rows that could be read in {LIMIT_S:g} seconds, the earliest"
+        words += f"; only the rows that could be read in {queries.LIMIT_S:g} seconds, the earliest"
     if 0 < found.compared < found.row_count:
         words += f"; an even sample of {count(found.compared)} of them is compared"
     return sentence(words)
 
 
-def _place(view: ExplainView, found: Explained) -> html.Section:
+def _place(view: queries.ExplainView, found: Explained) -> html.Section:
     segment = found.place.segment
     if segment is None:
         words = found.place.words or "cannot be narrowed down to a segment"
         return ui.panel("Where they sit", [html.P(sentence(f"The selected rows: {words}"))])
-    shares = (
-        f" holds {percent(segment.share_of_culprits)} of the selected rows and "
-        f"{percent(segment.share_of_rows)} of all."
-    )
-    parts = [html.P([html.B(segment.words), shares], className="sentence")]
+    shares = f"{percent(segment.share_of_culprits)} of the selected rows"
+    words = f" holds {shares} and {percent(segment.share_of_rows)} of all."
+    parts = [html.P([html.B(segment.words), words], className="sentence")]
     where = where_text(segment.predicates)
     if where is not None:
         link = explain_link(view.monitor.name, window=view.run.stamp, where=where)
@@ -104,7 +94,7 @@ def _place(view: ExplainView, found: Explained) -> html.Section:
     return ui.panel("Where they sit", parts)
 
 
-def _ranked(view: ExplainView, found: Explained) -> html.Section:
+def _ranked(view: queries.ExplainView, found: Explained) -> html.Section:
     """Rank the columns, each with both distributions."""
     here = partial(explain_link, view.monitor.name, window=view.run.stamp, where=view.where)
 
@@ -127,8 +117,11 @@ def _ranked(view: ExplainView, found: Explained) -> html.Section:
         words = f"{percent(float(one.selected[at]))}, others {percent(float(one.others[at]))}"
         return ui.over(ui.clipped(one.labels[at]), words)
 
-    differing = sum(one.differs for one in found.columns)
-    words = f"{differing or 'none'} of {plural(len(found.columns), 'column')} by more than chance"
+    signs = ui.legend(
+        ui.swatch("none", "others"),
+        ui.swatch("alarm", "selected"),
+        html.Span(_differing(found.columns)),
+    )
     return ui.list_panel(
         "What differs",
         found.columns[:SHOWN],
@@ -143,18 +136,15 @@ def _ranked(view: ExplainView, found: Explained) -> html.Section:
             "Selected": partial(picture, "alarm", "selected"),
             "Most apart": apart,
         },
-        "",
         *ui.more_of(len(found.columns) - SHOWN),
         label="Columns, the most different first",
         kind="cards explained",
         hints={"Difference": EFFECT},
-        note=ui.legend(
-            ui.swatch("none", "others"), ui.swatch("alarm", "selected"), html.Span(words)
-        ),
+        note=signs,
     )
 
 
-def _chosen(view: ExplainView, found: Explained) -> html.Section | None:
+def _chosen(view: queries.ExplainView, found: Explained) -> html.Section | None:
     """List both distributions of the chosen column; of texts each value leads to its rows."""
     chosen = next((one for one in found.columns if one.column == view.feature), None)
     if chosen is None:
@@ -181,25 +171,21 @@ def _chosen(view: ExplainView, found: Explained) -> html.Section | None:
     return ui.panel(chosen.column, [body], name="column")
 
 
-def _rows(view: ExplainView, found: Explained) -> html.Section:
+def _rows(view: queries.ExplainView, found: Explained) -> html.Section:
     several = len(view.rows[0][1]) if view.rows else 0
     columns = [(name, texts.__getitem__) for name, texts in view.rows]
     body = ui.table(range(several), columns, label="Selected rows", kind="rows")
     summary = f"Show the first {several} of {plural(found.selected_count, 'selected row')}"
-    shown = html.Details([html.Summary(summary), body], className="as-table")
-    return ui.panel("Selected rows", [shown])
+    return ui.panel("Selected rows", [ui.folded(summary, body)])
 
 
-def compare_page(view: ComparedView) -> html.Div:
+def compare_page(view: queries.ComparedView) -> html.Div:
     """Lay out what is compared, the ranked columns, and one of them in detail."""
     title = f"Compare rows of {view.monitor.name}"
     fields = [field("a", "First", view.first), field("b", "Second", view.second)]
     why = html.P(sentence(view.why_not), className="alarm-text", role="alert")
-    parts = [
-        ask_form(fields, "Compare", anchor=""),
-        html.P(FORMS, className="note"),
-        why if view.why_not else None,
-    ]
+    form = ask_form(fields, "Compare", anchor="")
+    parts = [form, html.P(FORMS, className="note"), why if view.why_not else None]
     quality = None
     if view.quality:
         said = [html.P(html.B(view.quality[0])), *map(html.P, view.quality[1:])]
@@ -216,17 +202,15 @@ def compare_page(view: ComparedView) -> html.Div:
     )
 
 
-def _pairs(view: ComparedView) -> html.Section:
+def _pairs(view: queries.ComparedView) -> html.Section:
     first, second = view.titles
     here = partial(compare_link, view.monitor.name, view.first, view.second)
 
-    def change(one: ColumnPair) -> str:
+    def change(one: queries.ColumnPair) -> str:
         points = 100 * float(one.comparison.window[one.at] - one.comparison.reference[one.at])
         return f"{points:+.1f} points ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
 
-    several = sum(one.differs for one in view.columns)
-    note = f"{several or 'none'} of {plural(len(view.columns), 'column')} by more than chance"
-    note += f"; only the rows of a set that could be read in {SIDE_S:g} seconds" * view.is_cut
+    cut = f"; only the rows of a set that could be read in {queries.SIDE_S:g} seconds"
     return ui.list_panel(
         "What differs",
         view.columns[:SHOWN],
@@ -244,29 +228,29 @@ def _pairs(view: ComparedView) -> html.Section:
             "Second": lambda one: percent(float(one.comparison.window[one.at])),
             "Change (95% interval)": change,
         },
-        "One of both sets has no rows to compare.",
         *ui.more_of(len(view.columns) - SHOWN),
+        why="One of both sets has no rows to compare.",
         label=f"Columns of {first} beside {second}, the most different first",
         numeric=("First", "Second", "Change (95% interval)"),
         hints={"Difference": EFFECT},
-        note=note,
+        note=_differing(view.columns) + cut * view.is_cut,
     )
 
 
-def _densities(view: ComparedView, one: ColumnPair) -> html.Section:
+def _differing(columns: Sequence[ColumnDifference | queries.ColumnPair]) -> str:
+    several = sum(one.differs for one in columns)
+    return f"{several or 'none'} of {plural(len(columns), 'column')} by more than chance"
+
+
+def _densities(view: queries.ComparedView, one: queries.ColumnPair) -> html.Section:
     """Draw both distributions over each other, with the shares of readable bins as a table."""
     found, (first, second) = one.comparison, view.titles
     words = f"{found.feature}: {first} ({plural(found.reference_rows, 'row')}) beside {second} "
     words += f"({plural(found.window_rows, 'row')}); {found.labels[one.at]} differs most"
-    drawn = ui.figure(
-        "densities", density_figure(found, ("first", "second")), words, range(len(found.labels)),
-        {
-            "Values": lambda at: found.labels[at],
-            "First": lambda at: float(found.reference[at]),
-            "Second": lambda at: float(found.window[at]),
-            "Second low": lambda at: float(found.window_low[at]),
-            "Second high": lambda at: float(found.window_high[at]),
-        },
-    )  # fmt: skip
+    columns = {
+        "Values": found.labels, "First": found.reference, "Second": found.window,
+        "Second low": found.window_low, "Second high": found.window_high,
+    }  # fmt: skip
+    drawn = ui.figure("densities", density_figure(found, ("first", "second")), words, columns)
     signs = ui.legend(ui.swatch("reference", "first"), ui.swatch("window-bar", "second"))
     return ui.panel(found.feature, [drawn], note=signs, name="column")

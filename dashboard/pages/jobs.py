@@ -7,35 +7,12 @@ from functools import partial
 
 from dash import html
 
+from driftline.dashboard import words as say
 from driftline.dashboard.address import baseline_link, job_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
-from driftline.dashboard.pages.windows import (
-    cancel_button,
-    failure_facts,
-    log_list,
-    running_panel,
-    span_of,
-)
-from driftline.dashboard.queries.jobs import (
-    SIZE,
-    STATUSES,
-    BackfillView,
-    JobsView,
-    JobView,
-    ScheduleLine,
-)
-from driftline.dashboard.words import (
-    STATES,
-    count,
-    duration,
-    mid_sentence,
-    moment,
-    plural,
-    schedule_text,
-    sentence,
-    span,
-)
+from driftline.dashboard.queries import jobs as queries
 from driftline.monitors.executions import WITHOUT_REPORT, Execution, state_of
 
 POLL_MS = "2000"
@@ -46,19 +23,19 @@ AGAIN = {"no": "only windows without a result", "yes": "all windows, also those 
 NEWEST = "the last whole window"
 
 
-def page(view: JobsView) -> html.Div:
+def page(view: queries.JobsView) -> html.Div:
     """Lay out what runs and waits, then the runs or the schedules."""
     tabs = ui.choices("Tabs", TABS, view.tab, lambda tab: list_link("jobs", view=tab or None))
     states: dict[str | None, str] = {None: "all"}
-    states |= {state: mid_sentence(STATES[state][1]) for state in STATUSES}
+    states |= {state: say.mid_sentence(say.STATES[state][1]) for state in queries.STATUSES}
     here = partial(list_link, "jobs", text=view.text)
     by_state = ui.choices("State", states, view.state, lambda one: here(state=one))
     drawn = ui.layout(
         f"Jobs, {TABS[view.tab]}",
         ui.crumbs("Jobs"),
-        ui.heading("Jobs", plural(view.total, "monitor" if view.tab else "run"), tabs),
+        ui.heading("Jobs", say.plural(view.total, "monitor" if view.tab else "run"), tabs),
         _backfill(view.backfill),
-        running_panel(view.running, {"Monitor": lambda one: _monitor(one.monitor)}),
+        windows.running_panel(view.running, {"Monitor": lambda one: _monitor(one.monitor)}),
         _queued(view) if view.asked_count else None,
         ui.filters(*[by_state] * (not view.tab), ui.filter_box(view.text, "Filter by monitor")),
         _schedules(view) if view.tab else _runs(view),
@@ -67,22 +44,21 @@ def page(view: JobsView) -> html.Div:
     return ui.marked(drawn, data_refresh_ms=POLL_MS) if is_busy else drawn
 
 
-def _queued(view: JobsView) -> html.Section:
+def _queued(view: queries.JobsView) -> html.Section:
     return ui.list_panel(
         "Queued",
         view.asked,
         {
             "Monitor": lambda one: _monitor(one.monitor),
-            "Window": lambda one: span(one.window),
+            "Window": lambda one: say.span(one.window),
             "Asked by": lambda one: one.asked_by,
             "Since": lambda one: ui.when(one.asked_at, view.now),
             "State": lambda one: _tried(one.attempts, one.failure) or "waits for a scheduler",
-            "Action": cancel_button,
+            "Action": windows.cancel_button,
         },
-        "",
         *ui.more_of(view.asked_count - len(view.asked)),
         label="Windows that wait for a scheduler",
-        note=plural(view.asked_count, "window"),
+        note=say.plural(view.asked_count, "window"),
     )
 
 
@@ -91,10 +67,10 @@ def _monitor(name: str) -> html.A:
 
 
 def _tried(attempts: int, failure: str | None) -> str:
-    return f"could not be run, {plural(attempts, 'attempt')}: {failure}" if attempts else ""
+    return f"could not be run, {say.plural(attempts, 'attempt')}: {failure}" if attempts else ""
 
 
-def _runs(view: JobsView) -> html.Section:
+def _runs(view: queries.JobsView) -> html.Section:
     why = "No window has been judged yet. Schedules shows when the next one is."
     here = partial(list_link, "jobs", state=view.state, text=view.text)
     return ui.list_panel(
@@ -103,14 +79,14 @@ def _runs(view: JobsView) -> html.Section:
         {
             "State": lambda one: ui.state_chip(_state(one)),
             "Monitor": lambda one: _monitor(one.monitor),
-            "Window": lambda one: html.A(span(one.window), href=job_link(one.id)),
+            "Window": lambda one: html.A(say.span(one.window), href=job_link(one.id)),
             "Started": lambda one: ui.when(one.started_at, view.now),
-            "Took": lambda one: duration(one.finished_at - one.started_at),
-            "Rows": lambda one: count(None if one.status in WITHOUT_REPORT else one.row_count),
+            "Took": lambda one: say.duration(one.finished_at - one.started_at),
+            "Rows": lambda one: say.count(None if one.status in WITHOUT_REPORT else one.row_count),
             "Outcome": _outcome,
         },
-        "No run matches this filter." if view.text or view.state else why,
-        ui.pager(view.number, SIZE, view.total, here),
+        ui.pager(view.number, queries.SIZE, view.total, here),
+        why="No run matches this filter." if view.text or view.state else why,
         label="Runs, the newest first",
         kind="cards jobs",
         numeric=("Rows", "Took"),
@@ -128,11 +104,11 @@ def _outcome(one: Execution) -> ui.Cell:
     return ui.clipped(said) if said else "no violations"
 
 
-def _schedules(view: JobsView) -> html.Section:
+def _schedules(view: queries.JobsView) -> html.Section:
     none = "No monitor matches this filter." if view.text else "No monitor is declared yet."
     here = partial(list_link, "jobs", view=view.tab or None, text=view.text)
 
-    def ways(line: ScheduleLine) -> ui.Cell:
+    def ways(line: queries.ScheduleLine) -> ui.Cell:
         name = line.definition.name
         about = f"{name}, {NEWEST}"
         backfill = here(monitor=name, number=view.number, anchor="backfill")
@@ -146,37 +122,37 @@ def _schedules(view: JobsView) -> html.Section:
         view.schedules,
         {
             "Monitor": lambda one: _monitor(one.definition.name),
-            "Schedule": lambda one: schedule_text(
+            "Schedule": lambda one: say.schedule_text(
                 one.definition.schedule, one.definition.time_zone
             ),
             "Newest": _newest,
             "Next": lambda one: _next(one, view.now),
             "Run": ways,
         },
-        [ui.empty(none, "" if view.text else "driftline deploy")],
-        ui.pager(view.number, SIZE, view.total, here),
+        ui.pager(view.number, queries.SIZE, view.total, here),
+        why=[ui.empty(none, "" if view.text else "driftline deploy")],
         label="Monitors and their schedules",
         note=html.Span(f"Run now judges {NEWEST}"),
     )
 
 
-def _newest(line: ScheduleLine) -> ui.Cell:
+def _newest(line: queries.ScheduleLine) -> ui.Cell:
     if line.newest is None or line.window is None:
         return ui.state_chip("waiting", small=True)
-    way = html.A(span(line.window), href=job_link(line.newest["execution"]))
+    way = html.A(say.span(line.window), href=job_link(line.newest["execution"]))
     return ui.stack(ui.state_chip(line.newest["state"], small=True), way)
 
 
-def _next(line: ScheduleLine, now: datetime) -> ui.Cell:
+def _next(line: queries.ScheduleLine, now: datetime) -> ui.Cell:
     if line.due_at is None:
         return ui.faint("no further window")
     late = _tried(line.state.attempts, line.state.failure)
-    wait = duration(abs(line.due_at - now))
+    wait = say.duration(abs(line.due_at - now))
     due = f"in {wait}" if line.due_at > now else f"due for {wait}"
-    return ui.over(moment(line.due_at), due, *[late] * bool(late))
+    return ui.over(say.moment(line.due_at), due, *[late] * bool(late))
 
 
-def _backfill(view: BackfillView | None) -> html.Section | None:
+def _backfill(view: queries.BackfillView | None) -> html.Section | None:
     """Ask for a span, count what a backfill of it would run, and offer to run that."""
     if view is None:
         return None
@@ -187,32 +163,32 @@ def _backfill(view: BackfillView | None) -> html.Section | None:
     ]
     parts: list[ui.Cell] = [ask_form(fields, "Count", anchor="backfill")]
     if view.why_not:
-        parts.append(html.P(sentence(view.why_not), className="alarm-text", role="alert"))
+        parts.append(html.P(say.sentence(view.why_not), className="alarm-text", role="alert"))
     if view.missed is not None and view.span is not None:
         many, ran, live = len(view.missed.windows), view.missed.ran_count, view.missed.live_count
-        words = [f"{plural(many, 'window')} to run" if many else "No window to run"]
-        words += [f"{count(ran)} with a result already"] if ran else []
-        words += [f"{count(live)} left to the schedule"] if live else []
+        words = [f"{say.plural(many, 'window')} to run" if many else "No window to run"]
+        words += [f"{say.count(ran)} with a result already"] if ran else []
+        words += [f"{say.count(live)} left to the schedule"] if live else []
         parts.append(html.P(f"{'; '.join(words)}.", className="finding"))
         if many:
-            given = dict(span_of(view.monitor.name, view.span))
+            given = dict(windows.span_of(view.monitor.name, view.span))
             given |= {"again": "yes"} if view.again else {}
-            parts.append(act_button("queue", f"Run {plural(many, 'window')}", given))
+            parts.append(act_button("queue", f"Run {say.plural(many, 'window')}", given))
     note = html.Span("windows run oldest first, behind those that are due; they page nobody")
     return ui.panel(f"Backfill {view.monitor.name}", parts, note=note, name="backfill")
 
 
-def job_page(view: JobView) -> html.Div:
+def job_page(view: queries.JobView) -> html.Div:
     """Lay out one run: how it ended, why it failed, its log, and the others of its window."""
     job, window = view.job, view.job.window
-    title = f"{job.monitor}, {span(window)}"
+    title = f"{job.monitor}, {say.span(window)}"
     href = monitor_link(job.monitor, window=window.stamp)
     shown = html.A("Open the window", href=href, className="button") if job.is_current else None
     again: ui.Cell | None = None
     if view.is_waiting:
         again = ui.faint("queued: a scheduler runs this window")
     elif view.may_run:
-        given = {**span_of(job.monitor, window), "whole": "yes"}
+        given = {**windows.span_of(job.monitor, window), "whole": "yes"}
         again = act_button("queue", "Re-run", given, about=title)
     others = ui.list_panel(
         "Other runs of this window",
@@ -222,13 +198,12 @@ def job_page(view: JobView) -> html.Div:
             "Started": lambda one: html.A(ui.when(one.started_at, view.now), href=job_link(one.id)),
             "Outcome": _outcome,
         },
-        "",
     )
-    lines = log_list(view.log) if view.log else ui.empty("No log was kept of this run.")
+    lines = windows.log_list(view.log) if view.log else ui.empty("No log was kept of this run.")
     drawn = ui.layout(
         f"Run of {title}",
         ui.crumbs(("Jobs", list_link("jobs")), job.id),
-        ui.heading(job.monitor, f"run on {span(window)}", ui.stack(shown, again)),
+        ui.heading(job.monitor, f"run on {say.span(window)}", ui.stack(shown, again)),
         _verdict(job),
         ui.pair(_facts(view), ui.panel("Log", [lines])),
         others if view.others else None,
@@ -240,21 +215,21 @@ def _verdict(job: Execution) -> html.Div:
     state = _state(job)
     words = {
         "failed": "The run failed: the window is not judged",
-        "violations": plural(job.violation_count, "violation"),
+        "violations": say.plural(job.violation_count, "violation"),
         "ok": "No violations",
-    }.get(state, STATES[state][1])
+    }.get(state, say.STATES[state][1])
     said = job.failure_reason or job.cause
-    causes = [sentence(said)] if said else []
+    causes = [say.sentence(said)] if said else []
     causes += ["A newer run of this window has replaced it."] * (not job.is_current)
     return ui.verdict_box(
         {"violations": "alarm", "ok": "ok", "failed": "failed"}.get(state, "none"),
         html.H2(words),
         *(html.P(one, className="cause") for one in causes),
-        failure_facts(job.failure_type, job.failure_record),
+        windows.failure_facts(job.failure_type, job.failure_record),
     )
 
 
-def _facts(view: JobView) -> html.Section:
+def _facts(view: queries.JobView) -> html.Section:
     job = view.job
     judged = job.status not in WITHOUT_REPORT
     version = f"{job.baseline} {job.baseline_version}".strip()
@@ -262,9 +237,9 @@ def _facts(view: JobView) -> html.Section:
         "Monitor": _monitor(job.monitor),
         "Kind": job.kind.replace("-", " "),
         "Started": ui.when(job.started_at, view.now),
-        "Took": duration(job.finished_at - job.started_at),
-        "Rows": count(job.row_count if judged else None),
-        "Requests": count(job.request_count if judged else None),
+        "Took": say.duration(job.finished_at - job.started_at),
+        "Rows": say.count(job.row_count if judged else None),
+        "Requests": say.count(job.request_count if judged else None),
         "Definition": f"version {job.definition_version}",
         "Baseline": html.A(version, href=baseline_link(job.baseline)),
         "Documents": html.Code(job.folder) if job.folder else "none were written",

@@ -8,17 +8,10 @@ import numpy as np
 from dash import html
 
 from driftline.dashboard.address import monitor_link
+from driftline.dashboard.pages import metric_list, windows
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
-from driftline.dashboard.pages.metric_list import (
-    WITHIN_BOUND,
-    Choose,
-    label_of,
-    metric_list,
-    worse_side,
-)
 from driftline.dashboard.pages.quality import quality_parts
 from driftline.dashboard.queries.views import KindView, WindowRun
 from driftline.dashboard.words import count, number, percent, plural, sentence, span, title_of
@@ -45,14 +38,14 @@ def page(view: KindView) -> html.Div:
     if view.rows is not None:
         parts.append(windows.row_list(name, run, view.rows))
     elif run.violation_count and (why := ui.lacking("analyst")):
-        parts.append(ui.panel(windows.ROWS, [ui.empty(why)], name="rows"))
+        parts.append(ui.panel(windows.ROWS, why, name="rows"))
     labelled = {"With a label": count(view.found.labelled_count)} if view.labels else {}
     return windows.monitor_page(view, parts, labelled)
 
 
-def kind_panels(view: KindView, run: WindowRun, choose: Choose) -> list[ui.Cell]:
+def kind_panels(view: KindView, run: WindowRun, choose: metric_list.Choose) -> list[ui.Cell]:
     """Show one window: the verdict, then what its kind shows, on whichever page."""
-    panels: Sequence[ui.Cell] = [ui.panel("Metrics", [ui.empty(NO_DOCUMENT)])]
+    panels: Sequence[ui.Cell] = [ui.panel("Metrics", NO_DOCUMENT)]
     if view.report is not None:
         names = kind_named(view.monitor.definition.kind).panels or ("metrics",)
         panels = [one for name in names for one in PANELS.get(name, metric_parts)(view, choose)]
@@ -105,11 +98,11 @@ def _within_bound(view: KindView) -> list[str]:
     """Return which metrics are worse than the reference but no violation, a sentence a side."""
     sides: dict[str, list[str]] = {}
     for one in view.found.metrics:
-        if side := worse_side(one):
-            where = " ".join(filter(None, (one.group, label_of(one, view))))
+        if side := metric_list.worse_side(one):
+            where = " ".join(filter(None, (one.group, metric_list.label_of(one, view))))
             name = title_of(one.name) + (f" of {where}" if where else "")
             sides.setdefault(side, []).append(name)
-    return [sentence(f"{', '.join(names)}: {side} {WITHIN_BOUND}")
+    return [sentence(f"{', '.join(names)}: {side} {metric_list.WITHIN_BOUND}")
             for side, names in sides.items()]  # fmt: skip
 
 
@@ -133,10 +126,12 @@ def over_time(view: KindView, run: WindowRun) -> html.Section:
         int(each.sum()) for each in (np.isfinite(history.value), history.violated, history.apart)
     )
     side = "lower" if metric.operator == "LessThanThreshold" else "higher"
-    more = f", {apart} {side} {WITHIN_BOUND}" if apart else ""
+    more = f", {apart} {side} {metric_list.WITHIN_BOUND}" if apart else ""
     summary = f"{plural(known, 'window')} measured, {broken} in violation{more}; shown: {span(run)}"
     title = f"{title_of(metric.name)}{f' of {metric.group}' if metric.group else ''}"
-    title = ", ".join(filter(None, (title[:1].upper() + title[1:], label_of(metric, view))))
+    title = ", ".join(
+        filter(None, (title[:1].upper() + title[1:], metric_list.label_of(metric, view)))
+    )
     name, meaning = html.B(title_of(metric.name)), metric_spec(metric.name).meaning
     parts = [html.P([name, f": {meaning}."], className="note")] if meaning else []
     summary = f"{title} over time: {summary}"
@@ -144,7 +139,7 @@ def over_time(view: KindView, run: WindowRun) -> html.Section:
     return windows.history_panel(view, title, summary, [history], *parts, labels=view.labels)
 
 
-def metric_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
+def metric_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui.Cell]:
     """Explain the kind's metrics beside their values, for kinds without a panel of their own."""
     values: dict[str, list[str]] = {}
     for one in view.found.metrics:
@@ -154,5 +149,5 @@ def metric_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
         for spec in kind_named(view.monitor.definition.kind).metrics
         if (known := values.get(spec.name))
     ]
-    listed = metric_list(view, view.found.metrics, choose, is_open=True)
+    listed = metric_list.all_metrics(view, view.found.metrics, choose, is_open=True)
     return [ui.panel("What it measures", [ui.facts(shown), listed], name="metrics")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dash import html
 
@@ -58,7 +58,7 @@ def metric_link(one: MetricResult, choose: Choose) -> html.A:
     return html.A(title_of(one.name), href=href, className=look, title=meaning)
 
 
-def metric_list(
+def all_metrics(
     view: KindView, metrics: Sequence[MetricResult], choose: Choose, *, is_open: bool = False
 ) -> html.Details:
     """Offer metrics as a table and as a file, violations first; each leads to itself over time."""
@@ -74,11 +74,20 @@ def metric_list(
         about = (ui.faint(words) for words in (one.group, label_of(one, view)) if words)
         return ui.stack(metric_link(one, choose), *about)
 
-    return ui.numbers(
-        f"All {plural(len(metrics), 'metric')}",
-        ranked,
-        {**ui.METRIC_COLUMNS, "Rows": size, "Result": result_words},
-        name=name,
-        first=SHOWN,
-        is_open=is_open,
-    )
+    columns = metric_columns(ranked)
+    columns |= {"Rows": map(size, ranked), "Result": map(result_words, ranked)}
+    label, names = f"All {plural(len(metrics), 'metric')}", list(map(name, ranked[:SHOWN]))
+    return ui.numbers(label, columns, names=names, first=SHOWN, is_open=is_open)
+
+
+def metric_columns(metrics: Sequence[MetricResult]) -> dict[str, Iterable[float | str | None]]:
+    """Return the numbers of metrics, for their table and their file."""
+    names = [(title_of(one.name), one.group, one.label) for one in metrics]
+    return {
+        "Metric": [" ".join(filter(None, words)) for words in names],
+        "Window": [one.value for one in metrics],
+        "Low": [one.low for one in metrics],
+        "High": [one.high for one in metrics],
+        "Reference": [one.reference for one in metrics],
+        "Bound": [one.bound for one in metrics],
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -10,6 +9,7 @@ from functools import partial
 import numpy as np
 from dash import html
 
+from driftline.dashboard import words as say
 from driftline.dashboard.address import column_link, monitor_link
 from driftline.dashboard.charts.intervals import is_dense
 from driftline.dashboard.charts.timeline import timeline_figure
@@ -18,20 +18,6 @@ from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.forms import act_form, field, signature
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.documents import Feature
-from driftline.dashboard.words import (
-    NOTES,
-    RATIO,
-    check_words,
-    count,
-    moment,
-    number,
-    percent,
-    plural,
-    probability,
-    sentence,
-    span,
-    suppressed_words,
-)
 from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
 
 SUPPRESSED = "commissioning"
@@ -71,13 +57,13 @@ def page(view: views.MonitorView) -> html.Div:
         ui.pair(_features(view, view.run), beside, wide_left=True),
         rows,
     ]
-    late, unparsed = count(view.found.late_count), count(view.found.unparsed_count)
+    late, unparsed = say.count(view.found.late_count), say.count(view.found.unparsed_count)
     return windows.monitor_page(view, parts, {"Arrived late": late, "Not readable": unparsed})
 
 
 def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
     """Return the state of the window in one sentence."""
-    where, suppressed = windows.place_words(run), suppressed_words(_suppressed(view))
+    where, suppressed = windows.place_words(run), say.suppressed_words(_suppressed(view))
     if unjudged := windows.unjudged_words(run):
         return unjudged
     if run.state == "insufficient":
@@ -85,14 +71,14 @@ def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
     if run.violation_count:
         return f"{violations_text(view, run)} ({where})"
     if run.state == "ok" and (expected := windows.expected_words(view)):
-        return f"{expected}, {suppressed or 'no others'} ({span(run)})"
+        return f"{expected}, {suppressed or 'no others'} ({say.span(run)})"
     if not view.features:
         return f"No violation, but this window's documents have been deleted ({where})"
     if suppressed:
         return f"{suppressed[0].upper()}{suppressed[1:]}; no other violation ({where})"
     judged = {one.feature for one in view.features if one.judged}
     whole = len(judged | {one.name for one in unjudged_columns(view.features)})
-    of = f"{len(judged):,} of " * (len(judged) < whole) + plural(whole, "feature")
+    of = f"{len(judged):,} of " * (len(judged) < whole) + say.plural(whole, "feature")
     return f"No violations: {of} judged ({where})"
 
 
@@ -120,7 +106,7 @@ def _known_causes(view: views.MonitorView) -> list[Sequence[ui.Cell]]:
             first[one.feature_name] = min(known, one.first_window)
     if not first:
         return []
-    names = [f"{name} since {moment(start)}" for name, start in first.items()]
+    names = [f"{name} since {say.moment(start)}" for name, start in first.items()]
     shown = ", ".join(names[:KNOWN_SHOWN])
     more = f" and {len(names) - KNOWN_SHOWN} more" if len(names) > KNOWN_SHOWN else ""
     ends = "It ends when the data return, or with a baseline that knows it: "
@@ -136,8 +122,8 @@ def _warm_up(view: views.WarmUpView) -> html.Section:
     """Show which drift is suppressed, and offer to make a baseline that fits or to accept this."""
     parts: list[ui.Cell] = [html.P(view.words, className="sentence")]
     if view.stable is not None:
-        start, end = moment(view.stable.start), moment(view.stable.end)
-        words = f"A baseline of {plural(view.stable.row_count, 'row')}, {start} to {end}:"
+        start, end = say.moment(view.stable.start), say.moment(view.stable.end)
+        words = f"A baseline of {say.plural(view.stable.row_count, 'row')}, {start} to {end}:"
         given = windows.span_of(view.monitor, view.stable)
         make = act_form("rebase", [], "Make this baseline", given)
         parts += [html.P(words, className="note"), make]
@@ -151,8 +137,8 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     monitor = view.monitor
     broken = sum(entry.violation_count > 0 for entry in monitor.runs)
     summary = (
-        f"{plural(len(monitor.runs), 'window')}, {broken} with violations; "
-        f"shown: {span(run)}, {plural(run.violation_count, 'violation')}"
+        f"{say.plural(len(monitor.runs), 'window')}, {broken} with violations; "
+        f"shown: {say.span(run)}, {say.plural(run.violation_count, 'violation')}"
     )
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "violation"),
@@ -160,19 +146,15 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         ui.glyph("○", "faint", "none"),
         html.Span("click a window to open it"),
     )
-    body = ui.figure(
-        "timeline",
-        timeline_figure(monitor.name, monitor.runs, run.stamp, view.kept),
-        summary,
-        monitor.runs,
-        {
-            "Window": span,
-            "Drift ÷ bound": lambda one: one.ratio,
-            "Violations": lambda one: float(one.violation_count),
-            "Rows": lambda one: None if one.row_count is None else float(one.row_count),
-        },
-    )
-    meaning = html.P([html.B("Drift ÷ bound"), f": {RATIO}."], className="note")
+    columns: ui.Numbers = {
+        "Window": [say.span(one) for one in monitor.runs],
+        "Drift ÷ bound": [one.ratio for one in monitor.runs],
+        "Violations": [float(one.violation_count) for one in monitor.runs],
+        "Rows": [None if one.row_count is None else float(one.row_count) for one in monitor.runs],
+    }
+    drawn = timeline_figure(monitor.name, monitor.runs, run.stamp, view.kept)
+    body = ui.figure("timeline", drawn, summary, columns)
+    meaning = html.P([html.B("Drift ÷ bound"), f": {say.RATIO}."], className="note")
     return ui.panel("Windows", [body, meaning], note=signs)
 
 
@@ -180,38 +162,36 @@ def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
     """Show how the column stands in the window; what it violates stands beside its figure."""
     tone, words, one = "none", "Not judged: the window has no such column", view.feature
     if one is not None:
-        why = "" if one.judged else NOTES.get(one.note, one.note)
+        why = "" if one.judged else say.NOTES.get(one.note, one.note)
         tone, words = ("none", f"Not judged: {why}") if why else ("ok", "No violations")
         if one.is_expected:
             words = "In violation, as expected"
         if one.violations:
-            names = ", ".join(check_words(check) for check in one.checks)
+            names = ", ".join(say.check_words(check) for check in one.checks)
             tone, words = "alarm" if one.hard else "soft", f"In violation: {names}"
     notes = [html.P(note, className="faint") for note in view.notes]
-    return ui.verdict_box(tone, html.H2(sentence(f"{words} ({span(run)})")), *notes)
+    return ui.verdict_box(tone, html.H2(say.sentence(f"{words} ({say.span(run)})")), *notes)
 
 
 def _over_time(view: views.MonitorView) -> html.Section:
     title = f"{view.column} over all windows"
     if not view.histories:
-        return ui.panel(title, [ui.empty("No window has a datapoint of this column.")])
+        return ui.panel(title, "No window has a datapoint of this column.")
     first = view.histories[0]
     known, broken = int(np.isfinite(first.value).sum()), int(first.violated.sum())
-    words = f"{view.column}: {plural(known, 'window')} measured, {broken} in violation"
+    words = f"{view.column}: {say.plural(known, 'window')} measured, {broken} in violation"
     return windows.history_panel(view, title, words, view.histories)
 
 
 def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     if not view.features:
-        return ui.panel("Features", [ui.empty("No feature was measured in this window.")])
+        return ui.panel("Features", "No feature was measured in this window.")
     name, chosen = view.monitor.name, view.feature.feature if view.feature else None
-    features = [
-        one for one in view.features
-        if not view.text or view.text.casefold() in one.feature.casefold()
-    ]  # fmt: skip
+    text = (view.text or "").casefold()
+    features = [one for one in view.features if text in one.feature.casefold()]
     place = next((at for at, one in enumerate(features) if one.feature == chosen), 0)
-    last = max(1, math.ceil(len(features) / FEATURES_SHOWN))
-    page = min(view.number or 1 + place // FEATURES_SHOWN, last)
+    asked = view.number or 1 + place // FEATURES_SHOWN
+    page = views.page_within(asked, len(features), FEATURES_SHOWN)
     here = partial(monitor_link, name, window=run.stamp, feature=chosen, text=view.text)
 
     def tone(feature: Feature) -> str:
@@ -222,7 +202,7 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         return ui.stack(
             html.A(one.feature, href=href, className="strong", title=one.feature),
             ui.faint(one.type),
-            *(ui.tag(check_words(check), "") for check in one.checks),
+            *(ui.tag(say.check_words(check), "") for check in one.checks),
             ui.tag("expected", "") if one.is_expected else None,
         )
 
@@ -236,7 +216,7 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
             "Distance / bound": _distance,
             "Change": _change,
             "p": lambda one: (
-                probability(one.p_value) if one.drifted or not one.checks else ui.faint("–")
+                say.probability(one.p_value) if one.drifted or not one.checks else ui.faint("–")
             ),
         },
         label="Features by contribution",
@@ -247,12 +227,12 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     )
     meanings = [html.P([html.B(word), f": {text}."]) for word, text in MEANINGS.items()]
     judged = sum(feature.judged for feature in view.features)
-    kept = f"{judged} of {plural(len(view.features), 'feature')} judged"
+    kept = f"{judged} of {say.plural(len(view.features), 'feature')} judged"
     parts = [
         ui.filter_box(view.text, "Filter by name") if len(view.features) > FEATURES_SHOWN else None,
         body,
         ui.pager(page, FEATURES_SHOWN, len(features), here),
-        html.Details([html.Summary("What the columns mean"), *meanings], className="as-table"),
+        ui.folded("What the columns mean", *meanings),
     ]
     note = violations_text(view, run) or kept + ", no violation" * bool(judged)
     return ui.panel("Features", parts, note=note)
@@ -262,12 +242,12 @@ def violations_text(view: views.MonitorView, run: views.WindowRun) -> str:
     """Count violations and the features they are in, in one breath; empty without violations."""
     if not run.violation_count:
         return ""
-    where = f" in {len(view.violating)} of {plural(len(view.features), 'feature')}"
-    return plural(run.violation_count, "violation") + where * bool(view.violating)
+    where = f" in {len(view.violating)} of {say.plural(len(view.features), 'feature')}"
+    return say.plural(run.violation_count, "violation") + where * bool(view.violating)
 
 
 def _shares(feature: Feature) -> str:
-    return f"{percent(feature.share_reference)} → {percent(feature.share_window)}"
+    return f"{say.percent(feature.share_reference)} → {say.percent(feature.share_window)}"
 
 
 def _change(feature: Feature) -> ui.Cell:
@@ -279,21 +259,20 @@ def _change(feature: Feature) -> ui.Cell:
     if feature.violations:
         gravest = feature.violations[0]
         return html.Span(gravest.brief, className="set", title=gravest.words)
-    return ui.faint(NOTES.get(feature.note, feature.note))
+    return ui.faint(say.NOTES.get(feature.note, feature.note))
 
 
 def _distance(feature: Feature) -> ui.Cell:
     """Draw a distance; say so where another check decided: a healthy bar would contradict it."""
     if feature.drifted or not feature.checks:
         return ui.bullet(feature.distance, feature.bound, feature.method)
-    check = check_words(feature.checks[0])
+    check = say.check_words(feature.checks[0])
     title = "This check needs no distance."
     if feature.distance is not None and feature.bound:
-        title += (
-            f" Its drift alone, {number(feature.distance)} of {number(feature.bound)}, would be "
-            f"none: {feature.set or 'all values'} {_shares(feature)}, "
-            f"p {probability(feature.p_value)}."
-        )
+        ratio = f"{say.number(feature.distance)} of {say.number(feature.bound)}"
+        shares = f"{feature.set or 'all values'} {_shares(feature)}"
+        p_value = say.probability(feature.p_value)
+        title += f" Its drift alone, {ratio}, would be none: {shares}, p {p_value}."
     return html.Span(f"by check: {check}", className="alarm-text number", title=title)
 
 
@@ -301,7 +280,7 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
     """Draw the chosen feature: reference beside window; lead to it over time."""
     feature, comparison = view.feature, view.comparison
     if feature is None:
-        return ui.panel("Reference beside window", [ui.empty("Choose a feature to compare.")])
+        return ui.panel("Reference beside window", "Choose a feature to compare.")
     title = f"{feature.feature}: reference beside window"
     listed = view.rows if view.rows and view.rows.phrase != feature.set else None
     # The caption of the figure says what the listed rows violate.
@@ -310,7 +289,7 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
     more: list[ui.Cell] = []
     for one in feature.violations:
         if one != told:
-            check = ui.tag(check_words(one.constraint_check_type), "")
+            check = ui.tag(say.check_words(one.constraint_check_type), "")
             more.append(html.P([check, f" {one.words}"], className="finding"))
     if not view.column:
         window = view.run.stamp if view.run else None
@@ -319,13 +298,13 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
     if comparison is None or lack:
         why = ui.empty(lack or "There are no shares to compare for this feature.")
         return ui.panel(title, [why, *more])
-    rows = f"window, {plural(comparison.window_rows, 'row')}"
+    rows = f"window, {say.plural(comparison.window_rows, 'row')}"
     judged = view.run.row_count if view.run else None
     if view.notes and judged not in (None, comparison.window_rows):
-        rows += f" now ({count(judged)} judged)"
+        rows += f" now ({say.count(judged)} judged)"
     is_area = is_dense(comparison)
     signs = ui.legend(
-        ui.swatch("reference", f"reference, {plural(comparison.reference_rows, 'row')}"),
+        ui.swatch("reference", f"reference, {say.plural(comparison.reference_rows, 'row')}"),
         ui.swatch("window-bar", rows) if is_area else ui.glyph("◆", "window-text", rows),
         html.Span("lines are 95% intervals"),
     )
@@ -337,15 +316,15 @@ def _summary(feature: Feature, listed: views.ContributingRows | None) -> str:
     """Return in one sentence what the figure shows: the violation whose rows are listed, if any."""
     if listed is not None:
         check = listed.violation.constraint_check_type
-        return f"Highlighted: {listed.phrase}, {check_words(check)}. {listed.violation.words}."
+        return f"Highlighted: {listed.phrase}, {say.check_words(check)}. {listed.violation.words}."
     if feature.set is None or not feature.tells_drift:
         return f"Shares of {feature.feature}."
     text = (
-        f"Changed most: {feature.set}, {percent(feature.share_window)} of the window, "
-        f"{percent(feature.share_reference)} of the reference"
+        f"Changed most: {feature.set}, {say.percent(feature.share_window)} of the window, "
+        f"{say.percent(feature.share_reference)} of the reference"
     )
     if feature.share_low is not None and feature.share_high is not None:
-        ends = f"{percent(feature.share_low)} to {percent(feature.share_high)}"
+        ends = f"{say.percent(feature.share_low)} to {say.percent(feature.share_high)}"
         text += f" (95% interval of the window {ends})"
     return f"{text}."
 
@@ -353,7 +332,7 @@ def _summary(feature: Feature, listed: views.ContributingRows | None) -> str:
 def row_panel(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     """List the rows behind the chosen feature's violation, the offending value first."""
     if why := ui.lacking("analyst"):
-        return ui.panel(windows.ROWS, [ui.empty(why)], name="rows")
+        return ui.panel(windows.ROWS, why, name="rows")
     if view.rows is not None:
         return windows.row_list(view.monitor.name, run, view.rows)
     if view.feature is not None and view.feature.checks:
@@ -364,4 +343,4 @@ def row_panel(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         why = "This window was not judged."
     else:
         why = "This window has no violations."
-    return ui.panel(windows.ROWS, [ui.empty(why)], name="rows")
+    return ui.panel(windows.ROWS, why, name="rows")

@@ -11,14 +11,8 @@ from dash import html
 
 from driftline.dashboard.address import alarm_link, endpoint_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.queries import views
 from driftline.dashboard.queries.fleet import TAB_KINDS
-from driftline.dashboard.queries.views import (
-    AlarmLine,
-    AlarmsView,
-    EndpointLine,
-    MonitorLine,
-    OverviewView,
-)
 from driftline.dashboard.words import STATES, age, count, duration, percent, plural, short_reason
 
 CELLS = {
@@ -38,19 +32,17 @@ TABS = {kind: tab for tab, kind in TAB_KINDS.items()} | {"data-quality": "drift"
 TABLES_SHOWN = 12
 
 
-def page(view: OverviewView) -> html.Div:
+def page(view: views.OverviewView) -> html.Div:
     """Lay out the fleet: what is wrong first, then every endpoint."""
-    sentence, tone = word_of_monitors(
-        view.monitors, view.alarms.counts["ALARM"], view.alarms.paging
-    )
+    alarms = view.alarms
+    sentence, tone = word_of_monitors(view.monitors, alarms.counts["ALARM"], alarms.paging)
     head = [html.H1(sentence, tabIndex=-1), html.P(_under(view), className="under")]
-    return ui.layout(
-        "Fleet", html.Div(head, className=f"verdict {tone}"), _firing(view), _endpoints(view)
-    )
+    verdict = html.Div(head, className=f"verdict {tone}")
+    return ui.layout("Fleet", verdict, _firing(view), _endpoints(view))
 
 
 def word_of_monitors(
-    monitors: Sequence[MonitorLine], firing: int, paging: int = 0
+    monitors: Sequence[views.MonitorLine], firing: int, paging: int = 0
 ) -> tuple[str, str]:
     """Return in one sentence what is wrong now, with the tone it is said in."""
     if firing:
@@ -61,7 +53,7 @@ def word_of_monitors(
         return f"{plural(failed, 'monitor')} could not judge the newest window", "failed"
     if broken := states["violations"]:
         return f"{plural(broken, 'monitor')} found violations; no alarm is firing", "soft"
-    if late := _late(monitors):
+    if late := sum(monitor.overdue_since is not None for monitor in monitors):
         words = plural(late, "monitor is", "monitors are")
         return f"{words} overdue; no alarm is firing", "soft"
     if not monitors:
@@ -76,18 +68,14 @@ def word_of_monitors(
     return "Nothing is wrong now", "ok"
 
 
-def _late(monitors: Sequence[MonitorLine]) -> int:
-    return sum(monitor.overdue_since is not None for monitor in monitors)
-
-
-def _under(view: OverviewView) -> list[ui.Cell]:
+def _under(view: views.OverviewView) -> list[ui.Cell]:
+    late = sum(one.overdue_since is not None for one in view.monitors)
     words = [
         plural(sum(bool(one.name) for one in view.endpoints), "endpoint"),
         plural(len(view.monitors), "monitor"),
         plural(view.alarms.counts.total(), "alarm"),
+        *[f"{late} overdue"] * bool(late),
     ]
-    if late := _late(view.monitors):
-        words.append(f"{late} overdue")
     parts: list[ui.Cell] = [" · ".join(words)]
     if view.dead_count:
         failed = f"✕ {plural(view.dead_count, 'notification')} failed"
@@ -95,14 +83,14 @@ def _under(view: OverviewView) -> list[ui.Cell]:
     return parts
 
 
-def _firing(view: OverviewView) -> html.Section:
+def _firing(view: views.OverviewView) -> html.Section:
     if not view.alarms.shown:
         why = ui.empty("No alarm is firing.") if view.alarms.counts else ui.no_alarms()
-        return ui.panel("Firing now", [why], note=_counts(view), tone="quiet")
+        return ui.panel("Firing now", [why], note=_counts(view))
     return firing_list(view.alarms, view.now, _counts(view))
 
 
-def firing_list(alarms: AlarmsView, now: datetime, note: ui.Cell = "") -> html.Section:
+def firing_list(alarms: views.AlarmsView, now: datetime, note: ui.Cell = "") -> html.Section:
     """List the first of the alarms in ALARM, with the way to the others."""
     listed = html.Ul([html.Li(_alarm(alarm, now)) for alarm in alarms.shown], className="alarms")
     left = alarms.total - len(alarms.shown)
@@ -110,7 +98,7 @@ def firing_list(alarms: AlarmsView, now: datetime, note: ui.Cell = "") -> html.S
     return ui.panel("Firing now", [listed, more if left > 0 else None], note=note)
 
 
-def _counts(view: OverviewView) -> html.Span:
+def _counts(view: views.OverviewView) -> html.Span:
     counts, links = view.alarms.counts, []
     names = {"ALARM": "firing", "INSUFFICIENT_DATA": "without data", "OK": "OK"}
     for state, words in names.items():
@@ -120,7 +108,7 @@ def _counts(view: OverviewView) -> html.Span:
     return ui.legend(*links, html.A("all alarms", href=list_link("alarms")))
 
 
-def _alarm(alarm: AlarmLine, now: datetime) -> html.Article:
+def _alarm(alarm: views.AlarmLine, now: datetime) -> html.Article:
     head = [
         ui.state_chip("ALARM"),
         html.H3(html.A(alarm.name, href=alarm_link(alarm.name))),
@@ -129,18 +117,13 @@ def _alarm(alarm: AlarmLine, now: datetime) -> html.Article:
         *(html.Span(f"◌ {words}", className="held") for words in alarm.quiet),
         ui.when(alarm.since, now),
     ]
+    cause = html.P(alarm.cause or short_reason(alarm.reason), className="cause")
     foot = [ui.faint(alarm.condition), *ui.way(alarm.latest_link or alarm.link, "button")]
-    return html.Article(
-        [
-            html.Div(head, className="alarm-head"),
-            html.P(alarm.cause or short_reason(alarm.reason), className="cause"),
-            *ui.now_line(alarm),
-            html.Div(foot, className="alarm-foot"),
-        ]
-    )
+    top, bottom = html.Div(head, className="alarm-head"), html.Div(foot, className="alarm-foot")
+    return html.Article([top, cause, *ui.now_line(alarm), bottom])
 
 
-def _endpoints(view: OverviewView) -> html.Section:
+def _endpoints(view: views.OverviewView) -> html.Section:
     """List the endpoints, the worst first: how each kind of monitor stands, what was captured."""
     if not view.endpoints:
         why = "No request has been captured, and no monitor is declared yet."
@@ -154,10 +137,9 @@ def _endpoints(view: OverviewView) -> html.Section:
     )
     if not view.shown:
         return ui.panel("Endpoints", [filters, *ui.no_match("endpoint", "/")])
-    columns: dict[str, Callable[[EndpointLine], ui.Cell]] = {
-        "State": lambda line: (
-            ui.state_chip(line.worst.state) if line.worst else ui.faint("no monitor")
-        ),
+    none = ui.faint("no monitor")
+    columns: dict[str, Callable[[views.EndpointLine], ui.Cell]] = {
+        "State": lambda line: ui.state_chip(line.worst.state) if line.worst else none,
         "Endpoint": _endpoint_name,
         **{words: partial(_cell, kind, view.now) for kind, words in CELLS.items()},
         "Traffic": _requests,
@@ -169,19 +151,18 @@ def _endpoints(view: OverviewView) -> html.Section:
     return ui.panel("Endpoints", [filters, body, pages])
 
 
-def _endpoint_name(line: EndpointLine) -> ui.Cell:
-    if not line.name:
-        links: list[ui.Cell] = [html.B("Tables of others")]
-        for one in line.monitors[:TABLES_SHOWN]:
-            name = html.A(one.name, href=monitor_link(one.name))
-            links += [" ", name, ui.faint(one.definition.subject, line=True)]
-        return html.Div(links)
-    words = plural(len(line.monitors), "monitor")
-    link = html.A(line.name, href=endpoint_link(line.name), className="strong")
-    return ui.over(link, " · ".join([words, *line.owners]))
+def _endpoint_name(line: views.EndpointLine) -> ui.Cell:
+    if line.name:
+        link = html.A(line.name, href=endpoint_link(line.name), className="strong")
+        return ui.over(link, " · ".join([plural(len(line.monitors), "monitor"), *line.owners]))
+    links: list[ui.Cell] = [html.B("Tables of others")]
+    for one in line.monitors[:TABLES_SHOWN]:
+        name = html.A(one.name, href=monitor_link(one.name))
+        links += [" ", name, ui.faint(one.definition.subject, line=True)]
+    return html.Div(links)
 
 
-def _cell(kind: str, now: datetime, line: EndpointLine) -> ui.Cell:
+def _cell(kind: str, now: datetime, line: views.EndpointLine) -> ui.Cell:
     """Show how the monitors of a kind stand, and how old that is; the worst stands for all."""
     monitors = [
         one for one in line.monitors
@@ -192,9 +173,8 @@ def _cell(kind: str, now: datetime, line: EndpointLine) -> ui.Cell:
         title = f"Set up {CELLS[kind].casefold()}"
         link = html.A("none", href=endpoint_link(line.name, TABS[kind]), title=title)
         return link if line.name else ui.faint("none")
-    sign, word, tone = STATES[worst.state]
-    if worst.overdue_since is not None:
-        sign, word, tone = "◷", "Overdue", "soft"
+    late = ("◷", "Overdue", "soft")
+    sign, word, tone = STATES[worst.state] if worst.overdue_since is None else late
     last = worst.standing
     words = f"{sign} {word}" + (f", {age(last.end, now)}" if last else "")
     href = monitor_link(worst.name, window=last.stamp if last else None)
@@ -203,7 +183,7 @@ def _cell(kind: str, now: datetime, line: EndpointLine) -> ui.Cell:
     return html.A(words, href=href, className=f"chip {tone}", title=title)
 
 
-def _requests(line: EndpointLine) -> ui.Cell:
+def _requests(line: views.EndpointLine) -> ui.Cell:
     runs = next((one.runs for one in line.monitors if any(r.request_count for r in one.runs)), ())
     if not runs:
         return "–"
@@ -217,7 +197,7 @@ def captured_words(share: float | None) -> str:
     return "more than 99.9%" if share is not None and 0.999 < share < 1 else percent(share)
 
 
-def _alarms(line: EndpointLine) -> ui.Cell:
+def _alarms(line: views.EndpointLine) -> ui.Cell:
     if not line.firing:
         return "–"
     href = list_link("alarms", state="ALARM", text=line.name)

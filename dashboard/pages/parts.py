@@ -12,29 +12,22 @@ from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
+import numpy as np
 from dash import dcc, html
 from dash.development.base_component import Component
 
 from driftline.access.principal import CURRENT, Role
+from driftline.dashboard import words as say
 from driftline.dashboard.address import parse
 from driftline.dashboard.charts.canvas import Figure
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.views import AlarmLine, MonitorLine
-from driftline.dashboard.words import (
-    STATES,
-    age,
-    moment,
-    number,
-    percent,
-    plural,
-    sentence,
-    title_of,
-    window_tone,
-)
-from driftline.monitors.results.metric import MetricResult
 
 Cell = Component | str
 """One cell of a table; text is always text, never markup."""
+
+Parts = Sequence[Cell | None] | str
+"""What a panel holds, but for None; a text says why there is nothing."""
 
 Part = TypeVar("Part", bound=Component)
 Item = TypeVar("Item")
@@ -43,17 +36,8 @@ Key = TypeVar("Key")
 Columns = Mapping[str, Callable[[Item], Cell]] | Sequence[tuple[str, Callable[[Item], Cell]]]
 """The columns of a table: what a cell of an item shows, by its heading."""
 
-Numbers = Mapping[str, Callable[[Item], float | str | None]]
-"""The numbers of a figure, as its table and its file have them."""
-
-METRIC_COLUMNS: Numbers[MetricResult] = {
-    "Metric": lambda one: " ".join(filter(None, (title_of(one.name), one.group, one.label))),
-    "Window": lambda one: one.value,
-    "Low": lambda one: one.low,
-    "High": lambda one: one.high,
-    "Reference": lambda one: one.reference,
-    "Bound": lambda one: one.bound,
-}
+Numbers = Mapping[str, Iterable[float | str | None] | np.ndarray]
+"""The numbers of a figure, as its table and its file have them: columns by their headings."""
 
 PLACE_TABS: Mapping[str, Mapping[str, str]] = {
     "Alerts": {
@@ -119,13 +103,17 @@ def pair(*panels: Cell, wide_left: bool = False) -> html.Div:
     return html.Div(list(panels), className="pair wide-left" if wide_left else "pair")
 
 
-def panel(
-    title: str, children: Sequence[Cell | None], *, note: Cell = "", name: str = "", tone: str = ""
-) -> html.Section:
+def panel(title: str, children: Parts, *, note: Cell = "", name: str = "") -> html.Section:
     """Frame a part of a page with its heading; ``name`` makes it a target of links."""
     head = html.Div([html.H2(title), html.Div(note, className="note")], className="panel-head")
-    drawn = html.Section([head, *there(children)], className=f"panel {tone}".strip())
+    parts = [empty(children)] if isinstance(children, str) else there(children)
+    drawn = html.Section([head, *parts], className="panel")
     return marked(drawn, id=name) if name else drawn
+
+
+def folded(summary: str, *parts: Cell, is_open: bool = False) -> html.Details:
+    """Fold parts away under a summary."""
+    return html.Details([html.Summary(summary), *parts], className="as-table", open=is_open)
 
 
 def verdict_box(tone: str, *lines: Cell | None) -> html.Div:
@@ -154,7 +142,7 @@ def missing(
     parts = [
         html.P("404", className="eyebrow"),
         html.H1("Not found", tabIndex=-1),
-        html.P(sentence(reason or "No page has this address")),
+        html.P(say.sentence(reason or "No page has this address")),
         *(html.P(html.A(words, href=href, className="button")) for words, href in links),
     ]
     return marked(html.Div(parts, className="lonely"), data_title="Not found")
@@ -199,61 +187,42 @@ def graph(name: str, figure: Figure, label: str) -> html.Div:
 
 
 def figure(
-    name: str,
-    drawn: Figure,
-    words: str,
-    items: Sequence[Item],
-    columns: Numbers[Item],
-    *,
-    every: int = 1,
+    name: str, drawn: Figure, words: str, columns: Numbers, *, every: int = 1
 ) -> html.Figure:
     """Show a figure under a sentence, with its numbers as a table and as a file.
 
     The table has one of ``every`` so many, the newest.
     """
-    shown = graph(name, drawn, words)
-    table = numbers(words, items, columns, every=every)
+    shown, table = graph(name, drawn, words), numbers(words, columns, every=every)
     return html.Figure([html.Figcaption(words), shown, table])
 
 
 def numbers(
-    label: str,
-    items: Sequence[Item],
-    columns: Numbers[Item],
-    *,
-    every: int = 1,
-    first: int = 0,
-    name: Callable[[Item], Cell] | None = None,
+    label: str, columns: Numbers, *, every: int = 1, first: int = 0, names: Sequence[Cell] = (),
     is_open: bool = False,
-) -> html.Details:
+) -> html.Details:  # fmt: skip
     """Offer the numbers of a figure as a table of the newest ones, and all of them as a file.
 
-    The table has the ``first`` so many instead, if given; ``name`` draws its first column.
+    The table has the ``first`` so many instead, if given; ``names`` stand in its first column.
     """
-    rows = [[cell(item) for cell in columns.values()] for item in items]
+    values = {
+        head: column.tolist() if isinstance(column, np.ndarray) else list(column)
+        for head, column in columns.items()
+    }
+    rows = list(zip(*values.values(), strict=True))
     text = io.StringIO()
-    csv.writer(text).writerows([list(columns), *([_plain(cell) for cell in row] for row in rows)])
-    firm = [
-        head for at, head in enumerate(columns) if not any(isinstance(row[at], str) for row in rows)
-    ]
+    csv.writer(text).writerows([list(values), *(map(_plain, row) for row in rows)])
+    firm = [head for head in values if not any(isinstance(one, str) for one in values[head])]
+    cells = {head: partial(_shown, column) for head, column in values.items()}
+    if names:
+        cells[next(iter(cells))] = partial(_shown, names)
     shown = range(len(rows))[:first] if first else range(0, len(rows), every)[-TABLE_ROWS:]
-
-    def text_of(at: int, place: int) -> Cell:
-        found = rows[place][at]
-        if name is not None and at == 0:
-            return name(items[place])
-        return found if isinstance(found, str) else number(found)
-
-    cells = [(head, partial(text_of, at)) for at, head in enumerate(columns)]
     body = table(shown, cells, label=label, kind="cards tall", numeric=firm)
     button = html.Button("CSV", type="button", className="button small")
-    parts = [
-        html.Summary(label if first else "Show as a table"),
-        marked(button, data_csv=text.getvalue(), data_name=label[:60]),
-        body,
-        *more_of(len(rows) - len(shown) if first else 0),
-    ]
-    return html.Details(parts, className="as-table", open=is_open)
+    marked(button, data_csv=text.getvalue(), data_name=label[:60])
+    more = more_of(len(rows) - len(shown) if first else 0)
+    summary = label if first else "Show as a table"
+    return folded(summary, button, body, *more, is_open=is_open)
 
 
 def _plain(cell: float | str | None) -> float | str | None:
@@ -261,15 +230,19 @@ def _plain(cell: float | str | None) -> float | str | None:
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell
 
 
+def _shown(column: Sequence[Cell | float | None], at: int) -> Cell:
+    value = column[at]
+    return say.number(value) if value is None or isinstance(value, float | int) else value
+
+
 def choices(
     label: str, options: Mapping[Key, str], chosen: Key, way: Callable[[Key], str]
 ) -> html.Nav:
     """Offer links of which one is chosen: the words of each, and the way to it."""
-    links = [html.A(words, href=way(key)) for key, words in options.items()]
-    for key, link in zip(options, links, strict=True):
-        if key == chosen:
-            marked(link, aria_current="page")
-    return marked(html.Nav(links, className="choices"), aria_label=label)
+    links = {key: html.A(words, href=way(key)) for key, words in options.items()}
+    if chosen in links:
+        marked(links[chosen], aria_current="page")
+    return marked(html.Nav(list(links.values()), className="choices"), aria_label=label)
 
 
 def filters(*parts: Cell) -> html.Div:
@@ -300,7 +273,7 @@ def filter_box(text: str | None, words: str) -> html.Label:
 
 def state_chip(state: str, *, small: bool = False) -> html.Span:
     """Show a state by glyph, word and colour."""
-    glyph, word, tone = STATES.get(state, ("?", state, "none"))
+    glyph, word, tone = say.STATES.get(state, ("?", state, "none"))
     return html.Span(
         [marked(html.Span(glyph), aria_hidden="true"), html.Span(word)],
         className=f"chip {tone}" + (" small" if small else ""),
@@ -376,9 +349,9 @@ def now_line(alarm: AlarmLine) -> list[Cell]:
 def when(time: datetime, now: datetime) -> html.Time:
     """Show a time with its age; the exact time is there for machines and on hover."""
     return html.Time(
-        [html.Span(moment(time)), html.Span(age(time, now), className="age")],
+        [html.Span(say.moment(time)), html.Span(say.age(time, now), className="age")],
         dateTime=f"{time:%Y-%m-%dT%H:%M:%SZ}",
-        title=f"{moment(time, seconds=True)} UTC",
+        title=f"{say.moment(time, seconds=True)} UTC",
         className="when",
     )
 
@@ -417,7 +390,7 @@ def share_bar(share: float, *, tone: str = "alarm") -> html.Div:
     """Draw a share (0–1) as a small bar with its percentage."""
     width = f"{100 * min(1.0, max(0.0, share)):.1f}%"
     bar = html.Div(html.Div(style={"width": width}, className=tone), className="track")
-    return html.Div([bar, html.Span(percent(share), className="number")], className="share")
+    return html.Div([bar, html.Span(say.percent(share), className="number")], className="share")
 
 
 def bullet(distance: float | None, bound: float | None, method: str = "") -> html.Div:
@@ -427,12 +400,12 @@ def bullet(distance: float | None, bound: float | None, method: str = "") -> htm
     ratio = distance / bound
     width = f"{50 * min(2.0, ratio):.1f}%"
     tone = ("alarm" if ratio > 1 else "calm") + (" more" if ratio > 2 else "")
-    sides = f"{number(distance)} is {number(ratio)} times the bound {number(bound)}"
+    sides = f"{say.number(distance)} is {say.number(ratio)} times the bound {say.number(bound)}"
     title = f"{method or 'distance'} {sides}"
     if bound >= 1 and not method:  # Of the drift test no distance is greater than 1.
         title += ": this column varies so much between windows by itself that no shift alone counts"
     bar = [html.Div(style={"width": width}, className=tone), html.I()]
-    words = [html.B(number(distance)), faint(f" / {number(bound)} {method}".rstrip())]
+    words = [html.B(say.number(distance)), faint(f" / {say.number(bound)} {method}".rstrip())]
     return html.Div(
         [html.Div(bar, className="track bullet"), html.Span(words, className="number")],
         className="share",
@@ -450,13 +423,10 @@ def strip(monitor: MonitorLine) -> html.Span:
     One element: a hundred rows of thirty links would be more than a page can hold.
     """
     runs = monitor.runs[-STRIP_WINDOWS:]
-    tones = Counter(STATES[run.state][1] for run in runs)
-    words = ", ".join(f"{plural(many, 'window')} {word}" for word, many in tones.most_common())
-    marks = []
-    for run in runs:
-        tone = window_tone(run.state, run.hard_count)
-        marks.append((tone, HEIGHTS.get(tone, 34)))
-    return _picture(marks, words or "no window yet")
+    states = Counter(say.STATES[run.state][1] for run in runs)
+    words = ", ".join(f"{say.plural(many, 'window')} {word}" for word, many in states.most_common())
+    tones = [say.window_tone(run.state, run.hard_count) for run in runs]
+    return _picture([(tone, HEIGHTS.get(tone, 34)) for tone in tones], words or "no window yet")
 
 
 def bars(
@@ -512,14 +482,14 @@ def table(
 
 
 def list_panel(
-    title: str, items: Sequence[Item], columns: Columns[Item], why: str | Sequence[Cell],
-    *after: Cell | None, label: str = "", note: Cell = "", kind: str = "cards",
+    title: str, items: Sequence[Item], columns: Columns[Item], *after: Cell | None,
+    why: Parts = "", label: str = "", note: Cell = "", kind: str = "cards",
     tone: Callable[[Item], str] | None = None, numeric: Collection[str] = (),
     hints: Mapping[str, str] | None = None,
 ) -> html.Section:  # fmt: skip
     """Show items as a table in a panel, and what comes after it; or why there are none."""
     if not items:
-        return panel(title, [empty(why)] if isinstance(why, str) else why)
+        return panel(title, why)
     body = table(
         items, columns, label=label or title, kind=kind, tone=tone, numeric=numeric, hints=hints
     )

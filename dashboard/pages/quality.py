@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 from dash import dcc, html
 
 from driftline.dashboard.charts import kinds as charts
 from driftline.dashboard.charts.canvas import finite
+from driftline.dashboard.pages import metric_list
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.metric_list import (
-    Choose,
-    metric_link,
-    metric_list,
-    result_words,
-    worse_side,
-)
-from driftline.dashboard.pages.windows import Number, entry
 from driftline.dashboard.queries.documents import Confusion
 from driftline.dashboard.queries.series import ESTIMATED
 from driftline.dashboard.queries.views import KindView
@@ -41,7 +33,7 @@ CLASSES_SHOWN = 12
 CONFUSIONS_SHOWN = 8
 
 
-def quality_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
+def quality_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui.Cell]:
     """Show four metrics first, then curves and the matrix, labels by age, and estimates."""
     return [
         _tiles(view, choose),
@@ -50,7 +42,7 @@ def quality_parts(view: KindView, choose: Choose) -> Sequence[ui.Cell]:
     ]
 
 
-def _tiles(view: KindView, choose: Choose) -> html.Section:
+def _tiles(view: KindView, choose: metric_list.Choose) -> html.Section:
     """Show four metrics, each with its interval against the reference's; the others folded.
 
     They are open where one of them is a violation.
@@ -61,7 +53,7 @@ def _tiles(view: KindView, choose: Choose) -> html.Section:
     metrics.sort(key=lambda one: (order.get(one.name, len(order)), one.name.startswith(ESTIMATED)))
     known = [one for one in metrics if one.value is not None or one.name in order]
     if not view.found.metrics:
-        return ui.panel("Metrics", [ui.empty("This window has no measured metric.")])
+        return ui.panel("Metrics", "This window has no measured metric.")
     shown = known[:TILES_SHOWN]
     tiles = html.Div([_tile(one, choose) for one in shown], className="tiles")
     signs = ui.legend(
@@ -69,23 +61,25 @@ def _tiles(view: KindView, choose: Choose) -> html.Section:
         html.Span("bars are 95% intervals"),
     )  # fmt: skip
     has_others = any(one.violated and one not in shown for one in view.found.metrics)
-    listed = metric_list(view, view.found.metrics, choose, is_open=has_others)
+    listed = metric_list.all_metrics(view, view.found.metrics, choose, is_open=has_others)
     return ui.panel("Metrics", [tiles, listed], note=signs, name="metrics")
 
 
-def _tile(one: MetricResult, choose: Choose) -> html.Div:
-    tone = "alarm" if one.violated else "soft" if worse_side(one) else ""
+def _tile(one: MetricResult, choose: metric_list.Choose) -> html.Div:
+    tone = "alarm" if one.violated else "soft" if metric_list.worse_side(one) else ""
     ends = f"{number(one.low)} to {number(one.high)}" if one.low is not None else "no interval"
     before = f"reference {number(one.reference)}"
     if one.reference_low is not None:
         before += f" ({number(one.reference_low)} to {number(one.reference_high)})"
     return html.Div(
         [
-            html.H3(metric_link(one, choose)),
+            html.H3(metric_list.metric_link(one, choose)),
             html.Div([html.B(number(one.value)), ui.faint(ends)], className="tile-value"),
             _strip(one),
             ui.faint(before, line=True),
-            html.Span(result_words(one), className=f"line {tone}-text" if tone else "line"),
+            html.Span(
+                metric_list.result_words(one), className=f"line {tone}-text" if tone else "line"
+            ),
         ],
         className=f"tile {tone}".strip(),
     )
@@ -126,21 +120,16 @@ def _thresholds(view: KindView) -> list[ui.Cell]:
     recall, false, precision = (one[at] for one in curves["window"])
     roc = [(name, one[1], one[0]) for name, one in curves.items()]
     pr = [(name, one[0], one[2]) for name, one in curves.items()]
-    columns: dict[str, Number] = {
-        "Threshold": lambda step: step / steps,
-        "Recall": lambda step: float(curves["window"][0][step]),
-        "False positive rate": lambda step: float(curves["window"][1][step]),
-        "Precision": lambda step: float(curves["window"][2][step]),
-    }
+    heads = ("Threshold", "Recall", "False positive rate", "Precision")
+    columns = dict(zip(heads, (np.arange(steps + 1) / steps, *curves["window"]), strict=True))
     end = f"(threshold {at / steps:.2f})"
     words = f"Recall {percent(recall)} at a false positive rate of {percent(false)} {end}"
     titles = ("false positive rate", "recall")
     drawn = charts.curve_figure(roc, titles, (false, recall), has_diagonal=True)
-    places = range(steps + 1)
-    first = ui.figure("roc", drawn, words, places, columns, every=5)
+    first = ui.figure("roc", drawn, words, columns, every=5)
     words = f"Recall {percent(recall)} at a precision of {percent(precision)} {end}"
     drawn = charts.curve_figure(pr, ("recall", "precision"), (recall, precision))
-    second = ui.figure("pr", drawn, words, places, columns, every=5)
+    second = ui.figure("pr", drawn, words, columns, every=5)
     signs = ui.legend(
         ui.glyph("━", "window-text", "window"), ui.glyph("╌", "reference-text", "reference"),
         ui.glyph("●", "window-text", "threshold"),
@@ -195,15 +184,13 @@ def _slider(view: KindView, window: np.ndarray, at: int) -> html.Div:
 def _calibration(view: KindView) -> html.Section:
     bins = view.found.details.calibration
     if not bins:
-        return ui.panel("Calibration", [ui.empty("Its scores are no probabilities.")])
+        return ui.panel("Calibration", "Its scores are no probabilities.")
     off = sum(not one.low <= one.probability <= one.high for one in bins)
     words = f"{off or 'None'} of {plural(len(bins), 'bin')} of equal rows off the diagonal"
-    columns: dict[str, Callable[..., float | str | None]] = {
-        "Predicted": lambda one: one.probability, "Share": lambda one: one.share,
-        "Low": lambda one: one.low, "High": lambda one: one.high, "Rows": lambda one: one.count,
-    }  # fmt: skip
-    drawn = charts.calibration_figure(bins)
-    body = ui.figure("calibration", drawn, words, bins, columns)
+    rows = [(one.probability, one.share, one.low, one.high, one.count) for one in bins]
+    heads = ("Predicted", "Share", "Low", "High", "Rows")
+    columns = dict(zip(heads, zip(*rows, strict=True), strict=True))
+    body = ui.figure("calibration", charts.calibration_figure(bins), words, columns)
     return ui.panel("Calibration", [body], note="lines are 95% intervals")
 
 
@@ -213,27 +200,27 @@ def _coverage(view: KindView) -> html.Section:
     if labels is None or not known:
         why = ui.empty("No label has arrived yet.", "driftline truth load FILE")
         return ui.panel(title, [why])
-    days = [(view.now - one.end).total_seconds() / 86_400 for one in runs]
+    days = np.array([(view.now - one.end).total_seconds() / 86_400 for one in runs])
     shares = labels.share[known]
     waiting = sum(one.state == "unlabelled" for one in runs)
     words = f"The newest window with labels has {percent(float(shares[0]))}, the oldest "
     words += f"{percent(float(shares[-1]))}; {plural(waiting, 'window waits', 'windows wait')}"
     texts = [f"{span(runs[at])}: {percent(float(labels.share[at]))} labelled" for at in known]
-    columns: dict[str, Number] = {
-        "Window": lambda at: span(runs[at]),
-        "Days since": lambda at: days[at],
-        "Rows": lambda at: float(labels.rows[at]),
-        "With a label": lambda at: float(labels.labelled[at]),
+    columns: ui.Numbers = {
+        "Window": [span(runs[at]) for at in known[::-1]],
+        "Days since": days[known[::-1]],
+        "Rows": labels.rows[known[::-1]].astype(float),
+        "With a label": labels.labelled[known[::-1]].astype(float),
     }
-    drawn = charts.coverage_figure(np.array(days)[known], shares, texts)
-    return ui.panel(title, [ui.figure("coverage", drawn, words, known[::-1], columns)])
+    drawn = charts.coverage_figure(days[known], shares, texts)
+    return ui.panel(title, [ui.figure("coverage", drawn, words, columns)])
 
 
 def _estimates(view: KindView) -> html.Section:
     title = "Estimated beside realised"
     if view.estimates is None:
         why = view.found.details.estimate_note or "No window of this monitor has an estimate."
-        return ui.panel(title, [ui.empty(why)])
+        return ui.panel(title, why)
     by_labels, without = view.estimates
     runs = view.monitor.runs
     both = np.isfinite(by_labels.value) & np.isfinite(without.value)
@@ -241,15 +228,14 @@ def _estimates(view: KindView) -> html.Section:
     name, several = title_of(by_labels.metric.name), int(both.sum())
     words = f"{name}: {plural(several, 'window has', 'windows have')} both, "
     words += f"{int(apart.sum()) or 'none'} with intervals apart"
-    columns: dict[str, Number] = {"Window": lambda at: span(runs[at])}
+    columns: dict[str, np.ndarray | list[str]] = {"Window": list(map(span, runs))}
     for side, one in (("Estimated", without), ("Realised", by_labels)):
-        for word, values in (("", one.value), (" low", one.low), (" high", one.high)):
-            columns[side + word] = partial(entry, values)
+        columns |= {side: one.value, f"{side} low": one.low, f"{side} high": one.high}
     drawn = charts.estimates_figure(runs, by_labels, without)
     signs = ui.legend(
         ui.glyph("◆", "window-text", "by labels"), ui.glyph("□", "estimated-text", "estimated")
     )
-    body = ui.figure("estimates", drawn, words, range(len(runs)), columns)
+    body = ui.figure("estimates", drawn, words, columns)
     return ui.panel(title, [body], note=signs)
 
 

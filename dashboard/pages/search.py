@@ -20,7 +20,7 @@ def page(view: SearchView) -> html.Div:
             "Name": lambda one: html.A(one.name, href=one.link, className="strong"),
             "Of": lambda one: one.of or ui.faint("–"),
         },
-        "Nothing has this in its name." if view.text else hint,
         *ui.more_of(view.left),
+        why="Nothing has this in its name." if view.text else hint,
     )
     return ui.layout("Search", ui.crumbs("Search"), ui.heading("Search", "by name", box), found)

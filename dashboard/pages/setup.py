@@ -65,8 +65,8 @@ def _baselines(view: SetupView) -> tuple[str, list[ui.Cell]]:
             "Rows": lambda one: count(one.versions[-1].row_count) if one.versions else "–",
             "Used by": users,
         },
-        "No baseline has this name." if view.text else [none],
         ui.pager(view.number, SIZE, view.total, partial(list_link, "setup", text=view.text)),
+        why="No baseline has this name." if view.text else [none],
         label="Baselines, by name",
         numeric=("Versions", "Rows"),
     )
@@ -96,7 +96,7 @@ def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
             ),
             "Action": ways,
         },
-        [ui.empty(why), *ui.resource_file(CHANNEL, "channel-yaml")],
+        why=[ui.empty(why), *ui.resource_file(CHANNEL, "channel-yaml")],
         label="Channels, by name",
     )
     return plural(len(view.channels), "channel"), [listed]
@@ -113,7 +113,9 @@ def _settings(view: SetupView) -> tuple[str, list[ui.Cell]]:
             "From": lambda one: one["source"],
             "Meaning": lambda one: one["about"] or "–",
         },
-        "No setting says this." if view.text else "This dashboard was started without settings.",
+        why="No setting says this."
+        if view.text
+        else "This dashboard was started without settings.",
         label="Settings in force, secrets hidden",
         kind="cards settings",
     )
@@ -151,8 +153,8 @@ def _tokens(view: SetupView) -> tuple[str, list[ui.Cell]]:
                 else ui.faint("–")
             ),
         },
-        [ui.empty("No token has been made yet."), make],
         make,
+        why=[ui.empty("No token has been made yet."), make],
         label="Tokens, by name",
     )
     several = plural(len(view.tokens), "token")
@@ -188,7 +190,7 @@ def entry_panel(
             "What": _what,
             "Status": lambda one: str(one.status) if one.status else "done",
         },
-        "Nothing is noted of this.",
+        why="Nothing is noted of this.",
         label="Entries, the newest first",
     )
 

@@ -15,35 +15,14 @@ from dash import html
 
 from driftline.access.logins import NOTE, SHOW_ROWS
 from driftline.capture.windows.window import Window
-from driftline.dashboard.address import (
-    alarm_link,
-    baseline_link,
-    column_link,
-    compare_link,
-    explain_link,
-    monitor_link,
-    rows_link,
-)
+from driftline.dashboard import address
+from driftline.dashboard import words as say
 from driftline.dashboard.charts.intervals import comparison_figure, density_figure, is_dense
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_panel
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
 from driftline.dashboard.queries import views
-from driftline.dashboard.words import (
-    Span,
-    check_words,
-    count,
-    duration,
-    moment,
-    number,
-    percent,
-    plural,
-    schedule_text,
-    sentence,
-    span,
-    title_of,
-)
 from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
 from driftline.monitors.report.comparison import Comparison
@@ -53,19 +32,12 @@ from driftline.monitors.run.progress import RunState
 Link = Callable[[views.WindowRun], str]
 """The address of the same page in another window."""
 
-Number = Callable[[int], float | str | None]
-"""What a table beside a figure shows of one window, or of one of its bars."""
-
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 ROWS = "Contributing rows"
 EVENT_CHARACTERS = 13
 CHANGES_SHOWN = 3
 PICKED = 30
 """Windows in the list to pick from: those around the one that is shown."""
-TONES = {"ok": "ok", "failed": "failed"} | dict.fromkeys(
-    ("unlabelled", "insufficient", "empty", "stopped"), "none"
-)
-"""Of the states of a window; those in violation have one of two others."""
 
 VERDICTS = {EXPECTED: "expected", HARMFUL: "harmful", NEW_NORMAL: "the new normal"}
 MEANING = (
@@ -87,35 +59,28 @@ def monitor_page(
     words = [
         f"{monitor.kind} of {declared.subject}",
         f"baseline {declared.baseline}",
-        schedule_text(declared.schedule, declared.time_zone),
+        say.schedule_text(declared.schedule, declared.time_zone),
         *([f"after {', '.join(declared.depends_on)}"] if declared.depends_on else []),
-        f"false alarms allowed: {number(declared.false_alarms_per_year)} a year",
+        f"false alarms allowed: {say.number(declared.false_alarms_per_year)} a year",
     ]
     steps: list[str | tuple[str, str]] = [monitor.name]
     if column:
         words = [f"column of {monitor.name}"]
-        steps = [(monitor.name, monitor_link(monitor.name)), column]
-    top = [
-        ui.crumbs(*steps),
-        ui.heading(
-            column or monitor.name,
-            " · ".join(words),
-            *picker(monitor, run, partial(window_link, view)),
-        ),
-        running_panel(monitor.begun),
-    ]
+        steps = [(monitor.name, address.monitor_link(monitor.name)), column]
+    name, ways = column or monitor.name, picker(monitor, run, partial(window_link, view))
+    head = ui.heading(name, " · ".join(words), *ways)
+    top = [ui.crumbs(*steps), head, running_panel(monitor.begun)]
     if run is None:
         return ui.layout(monitor.name, *top, waiting(monitor))
-    end = [*version_changes(monitor), annotation_panel(view, run)]
-    closing = _closing(view, run, counts)
-    return ui.layout(f"{column or monitor.name}, {span(run)}", *top, *parts, *end, closing)
+    end = [*version_changes(monitor), annotation_panel(view, run), _closing(view, run, counts)]
+    return ui.layout(f"{name}, {say.span(run)}", *top, *parts, *end)
 
 
 def window_link(view: views.WindowView, window: views.WindowRun) -> str:
     """Lead to another window; what was chosen stays."""
     if isinstance(view, views.MonitorView) and view.column:
-        return column_link(view.monitor.name, view.column, window=window.stamp)
-    return monitor_link(view.monitor.name, window=window.stamp, keep=view.kept)
+        return address.column_link(view.monitor.name, view.column, window=window.stamp)
+    return address.monitor_link(view.monitor.name, window=window.stamp, keep=view.kept)
 
 
 def running_panel(
@@ -129,27 +94,26 @@ def running_panel(
         begun,
         {
             **about,
-            "Window": lambda one: span(Window(one.window_start, one.window_end)),
+            "Window": lambda one: say.span(Window(one.window_start, one.window_end)),
             "Stage": lambda one: html.Div([one.stage, log_panel(one.log)]),
-            "Rows read": lambda one: count(one.rows_read),
-            "For": lambda one: duration(one.seen_at - one.started_at),
+            "Rows read": lambda one: say.count(one.rows_read),
+            "For": lambda one: say.duration(one.seen_at - one.started_at),
             "Action": lambda one: "stopping" if one.status == "Stopping" else cancel_button(one),
         },
-        "",
         label="Windows that are being judged",
         numeric=("Rows read",),
-        note=plural(len(begun), "window"),
+        note=say.plural(len(begun), "window"),
     )
 
 
 def cancel_button(one: RunState | AskedWindow) -> ui.Cell:
     """Offer to cancel a window that is being judged, or waits."""
     window = Window(one.window_start, one.window_end)
-    about = f"{one.monitor}, {span(window)}"
+    about = f"{one.monitor}, {say.span(window)}"
     return act_button("cancel", "Cancel", span_of(one.monitor, window), about=about)
 
 
-def span_of(monitor: str, window: Span) -> Mapping[str, str]:
+def span_of(monitor: str, window: say.Span) -> Mapping[str, str]:
     """Name a window of a monitor, or another span, for a button."""
     start, end = window.start.isoformat(), window.end.isoformat()
     return {"monitor": monitor, "from": start, "to": end}
@@ -157,22 +121,20 @@ def span_of(monitor: str, window: Span) -> Mapping[str, str]:
 
 def log_panel(lines: Sequence[Mapping[str, str]]) -> html.Details | None:
     """Offer to read a log; nothing where none was kept."""
-    if not lines:
-        return None
-    return html.Details([html.Summary("Log"), log_list(lines)], className="as-table")
+    return ui.folded("Log", log_list(lines)) if lines else None
 
 
 def log_list(lines: Sequence[Mapping[str, str]]) -> html.Ul:
     """List the lines of a log, each with its time."""
-    times = (f"{datetime.fromisoformat(one['at']):%H:%M:%S}" for one in lines)
-    return html.Ul(
-        [html.Li([ui.faint(at), " ", one["text"]]) for at, one in zip(times, lines, strict=True)]
-    )
+    told = [(f"{datetime.fromisoformat(one['at']):%H:%M:%S}", one["text"]) for one in lines]
+    return html.Ul([html.Li([ui.faint(at), " ", text]) for at, text in told])
 
 
 def place_words(run: views.WindowRun) -> str:
     """Return which window it is, and how many rows it has, for a verdict."""
-    return f"{span(run)}, {plural(run.row_count, 'row')}" if run.row_count else span(run)
+    return (
+        f"{say.span(run)}, {say.plural(run.row_count, 'row')}" if run.row_count else say.span(run)
+    )
 
 
 def unjudged_words(run: views.WindowRun) -> str:
@@ -182,7 +144,7 @@ def unjudged_words(run: views.WindowRun) -> str:
         "stopped": f"Not judged: {run.failure or 'the run was stopped'}",
         "empty": "No data: no request fell into this window",
     }
-    return f"{words[run.state]} ({span(run)})" if run.state in words else ""
+    return f"{words[run.state]} ({say.span(run)})" if run.state in words else ""
 
 
 def verdict_panel(
@@ -194,23 +156,22 @@ def verdict_panel(
 
     ``is_soft``: it is not simply well, although it has no violation.
     """
-    tone = TONES.get(run.state, "alarm" if run.hard_count else "soft")
-    failed = run.state == "failed"
-    said = sentence(run.failure or "No reason was recorded; the log of the scheduler has it.")
+    tone, failed = say.window_tone(run.state, run.hard_count), run.state == "failed"
+    said = say.sentence(run.failure or "No reason was recorded; the log of the scheduler has it.")
     return ui.verdict_box(
         "soft" if is_soft and tone == "ok" else tone,
         html.H2(words),
         html.P(said, className="cause") if failed else None,
         failure_facts(run.failure_type, run.failure_record) if failed else None,
         *(html.P(one, className="cause") for one in causes),
-        *(html.P(sentence(one), className="faint") for one in (*view.found.notes, *view.notes)),
+        *(html.P(say.sentence(one), className="faint") for one in (*view.found.notes, *view.notes)),
         *more,
     )
 
 
 def failure_facts(kind: str | None, record: int | None) -> html.Dl | None:
     """Show the type of a failure and the record that it was on, as far as they are known."""
-    known = {"Type": kind, "Record": record and count(record)}
+    known = {"Type": kind, "Record": record and say.count(record)}
     texts = {name: html.Code(text) for name, text in known.items() if text}
     return ui.facts(texts) if texts else None
 
@@ -231,28 +192,27 @@ def history_panel(
 ) -> html.Section:
     """Draw metrics, or what a column is, over all windows; a click opens one."""
     runs, selected = view.monitor.runs, view.run.stamp if view.run else None
-    columns: dict[str, Number] = {"Window": lambda at: span(runs[at])}
+    columns: dict[str, np.ndarray | list[str]] = {"Window": list(map(say.span, runs))}
     for one in histories:
-        sides = {"": one.value, " low": one.low, " high": one.high, " bound": one.bound}
+        sides = {"": one.value, "low": one.low, "high": one.high, "bound": one.bound}
+        own = say.title_of(one.metric.name) if len(histories) > 1 else ""
         for side, values in sides.items():
             if np.isfinite(values).any() or not side:
-                name = f"{title_of(one.metric.name)}{side}" if len(histories) > 1 else side.strip()
-                columns[(name or "value").capitalize()] = partial(entry, values)
+                columns[(f"{own} {side}".strip() or "value").capitalize()] = values
     if labels is not None:
-        columns["Labelled"] = partial(entry, labels.share)
-    violated, apart = histories[0].violated, bool(histories[0].apart.any())
-    columns["Violation"] = lambda at: "▲" if violated[at] else ""
+        columns["Labelled"] = labels.share
+    columns["Violation"] = ["▲" if violated else "" for violated in histories[0].violated]
     links = [window_link(view, run) for run in runs]
     drawn = history_figure(runs, selected, histories, links, labels)
-    left = f"The intervals and bounds of {plural(view.unread, 'window')} are still being read."
+    left = f"The intervals and bounds of {say.plural(view.unread, 'window')} are still being read."
     body = [
-        ui.figure("timeline", drawn, words, range(len(runs)), columns),
+        ui.figure("timeline", drawn, words, columns),
         html.P(left, className="note") if view.unread else None,
     ]
     signs = ui.legend(
         ui.glyph("◆", "window-text", "window, with its interval"),
         ui.glyph("▲", "alarm-text", "violation"),
-        *([ui.glyph("◇", "soft-text", "worse, within season")] if apart else []),
+        *([ui.glyph("◇", "soft-text", "worse, within season")] * bool(histories[0].apart.any())),
         ui.swatch("pale", "reference"),
         ui.glyph("╌", "faint", "bound"),
         *([ui.swatch("span", "share with a label")] if labels is not None else []),
@@ -264,20 +224,12 @@ def history_panel(
 def comparison_of(comparison: Comparison, words: str) -> html.Figure:
     """Draw one feature's shares on both sides, with the numbers as a table and a file."""
     one = comparison
-    columns: dict[str, Number] = {
-        "Values": lambda at: one.labels[at],
-        "Reference": partial(entry, one.reference),
-        "Window": partial(entry, one.window),
-        "Low": partial(entry, one.window_low),
-        "High": partial(entry, one.window_high),
-    }
+    columns = {
+        "Values": one.labels, "Reference": one.reference, "Window": one.window,
+        "Low": one.window_low, "High": one.window_high,
+    }  # fmt: skip
     drawn = density_figure(one) if is_dense(one) else comparison_figure(one)
-    return ui.figure("comparison", drawn, words, range(len(one.labels)), columns)
-
-
-def entry(values: np.ndarray, at: int) -> float:
-    """Return what a table shows of one window."""
-    return float(values[at])
+    return ui.figure("comparison", drawn, words, columns)
 
 
 def picker(monitor: views.MonitorLine, run: views.WindowRun | None, link: Link) -> list[ui.Cell]:
@@ -290,23 +242,21 @@ def picker(monitor: views.MonitorLine, run: views.WindowRun | None, link: Link) 
     def step(at: int, glyph: str, label: str) -> html.A | html.Span:
         if not 0 <= at < len(runs):
             return ui.marked(html.Span(glyph, className="step off"), aria_hidden="true")
-        label = f"{label}: {span(runs[at])}"
+        label = f"{label}: {say.span(runs[at])}"
         way = html.A(glyph, href=link(runs[at]), className="step", title=label)
         return ui.marked(way, aria_label=label)
 
     def choice_of(one: views.WindowRun) -> html.A:
-        words = [
-            html.Span(span(one)),
-            html.Span(f"{one.violation_count or ''}", className="number"),
-        ]
-        way = html.A([*words, ui.state_chip(one.state, small=True)], href=link(one))
+        broken = html.Span(f"{one.violation_count or ''}", className="number")
+        words = [html.Span(say.span(one)), broken, ui.state_chip(one.state, small=True)]
+        way = html.A(words, href=link(one))
         return ui.marked(way, aria_current="page") if one.stamp == run.stamp else way
 
     first = max(0, min(place - PICKED // 2, len(stamps) - PICKED))
     listed = [html.Li(choice_of(one)) for one in reversed(runs[first : first + PICKED])]
     if not monitor.are_newest:
-        listed.insert(0, html.Li(html.A("Newest windows", href=monitor_link(monitor.name))))
-    summary = html.Summary([html.Span(span(run)), ui.faint("▾")])
+        listed.insert(0, html.Li(html.A("Newest windows", href=address.monitor_link(monitor.name))))
+    summary = html.Summary([html.Span(say.span(run)), ui.faint("▾")])
     listing = html.Details([summary, html.Ul(listed)], className="windows")
     before, after = step(place - 1, "‹", "Earlier window"), step(place + 1, "›", "Later window")
     return [ui.marked(html.Nav([before, listing, after], className="picker"), aria_label="Window")]
@@ -318,32 +268,28 @@ def _closing(
     """Close a page: how the monitor's alarms changed, and where the verdict comes from."""
     monitor, declared = view.monitor, view.monitor.definition
     judged_by = f"{declared.baseline} {run.baseline_version or monitor.baseline_version}".strip()
-    before = explain_link(monitor.name, window=run.stamp)
+    before = address.explain_link(monitor.name, window=run.stamp)
     values = {
         "Execution": html.Code(run.execution),
-        "Rows judged": count(run.row_count),
+        "Rows judged": say.count(run.row_count),
         **counts,
         "Baseline": ui.stack(
-            html.A(judged_by, href=baseline_link(declared.baseline)),
+            html.A(judged_by, href=address.baseline_link(declared.baseline)),
             ui.faint("pinned" if declared.baseline_pinned else "follows what is promoted"),
         ),
         "Compare": ui.stack(
             html.A("with the windows before", href=before),
-            html.A("with any others", href=compare_link(monitor.name, "", run.stamp)),
+            html.A("with any others", href=address.compare_link(monitor.name, "", run.stamp)),
         ),
         "Documents": html.Code(run.folder) if view.report else "none were written",
     }
-    history = change_panel(
-        "Alarm history",
-        view.changes,
-        view.now,
-        {
-            "Alarm": lambda one: ui.stack(
-                html.A(one.alarm, href=alarm_link(one.alarm)), ui.state_chip(one.new, small=True)
-            )
-        },
-        "No alarm of this monitor has changed state.",
-    )
+
+    def alarm(one: views.AlarmChange) -> ui.Cell:
+        link = html.A(one.alarm, href=address.alarm_link(one.alarm))
+        return ui.stack(link, ui.state_chip(one.new, small=True))
+
+    none = "No alarm of this monitor has changed state."
+    history = change_panel("Alarm history", view.changes, view.now, {"Alarm": alarm}, none)
     return ui.pair(history, ui.panel("This execution", [ui.facts(values), log_panel(run.log)]))
 
 
@@ -359,9 +305,9 @@ def version_changes(monitor: views.MonitorLine) -> list[ui.Cell]:
     name = monitor.definition.baseline
     lines = []
     for old, run in changes[: -CHANGES_SHOWN - 1 : -1]:
-        href = baseline_link(name, reference=old, version=run.baseline_version)
+        href = address.baseline_link(name, reference=old, version=run.baseline_version)
         words: list[ui.Cell] = [
-            f"From {moment(run.start)} on: version {run.baseline_version} of ",
+            f"From {say.moment(run.start)} on: version {run.baseline_version} of ",
             html.A(f"{name}, compared with {old}", href=href),
             "; drift is tested anew, without the windows before.",
         ]
@@ -371,29 +317,26 @@ def version_changes(monitor: views.MonitorLine) -> list[ui.Cell]:
 
 def row_list(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> html.Section:
     """List the rows of a monitor's window, the offending value first."""
-    note = f"{rows.feature}, {span(run)}"
+    note = f"{rows.feature}, {say.span(run)}"
     if not rows.events:
-        why = f"{plural(rows.total, 'row')} with {rows.predicate}; they have been deleted."
-        return ui.panel(ROWS, [ui.empty(why)], name="rows", note=note)
+        why = f"{say.plural(rows.total, 'row')} with {rows.predicate}; they have been deleted."
+        return ui.panel(ROWS, why, name="rows", note=note)
     try:
         NOTE.get()(SHOW_ROWS, urlencode({"monitor": monitor, "window": run.stamp}))
     except UnavailableError as error:
-        return ui.panel(ROWS, [ui.empty(sentence(str(error)))], name="rows", note=note)
+        return ui.panel(ROWS, say.sentence(str(error)), name="rows", note=note)
 
     def event(row: int) -> ui.Cell:
         whole = rows.events[row]
-        return html.Code(
-            f"{whole[:EVENT_CHARACTERS]}{'…' * (len(whole) > EVENT_CHARACTERS)}", title=whole
-        )
+        more = "…" * (len(whole) > EVENT_CHARACTERS)
+        return html.Code(whole[:EVENT_CHARACTERS] + more, title=whole)
 
-    def other(place: int, row: int) -> ui.Cell:
-        return rows.records[row][place]
-
+    others = zip(rows.columns, zip(*rows.records, strict=True), strict=True)
     columns: list[tuple[str, Callable[[int], ui.Cell]]] = [
         (rows.feature, lambda row: html.B(rows.offending[row] or "empty", className="offending")),
         ("Event id", event),
-        ("Event time", lambda row: rows.times[row]),
-        *((name, partial(other, place)) for place, name in enumerate(rows.columns)),
+        ("Event time", rows.times.__getitem__),
+        *((name, texts.__getitem__) for name, texts in others),
     ]
     label = f"Rows with {rows.predicate}"
     parts = [
@@ -407,13 +350,13 @@ def row_list(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -
 def _which(rows: views.ContributingRows) -> list[ui.Cell]:
     shown = len(rows.events)
     words: list[ui.Cell] = [
-        html.B(plural(rows.total, "row")),
+        html.B(say.plural(rows.total, "row")),
         " with ",
         html.Code(rows.predicate),
         f"; the first {shown} are shown." if shown < rows.total else ".",
     ]
     if rows.unlisted:
-        words.append(f" {plural(rows.unlisted, 'further column')} are in the files.")
+        words.append(f" {say.plural(rows.unlisted, 'further column')} are in the files.")
     if rows.violation.segment:
         words += [" ", html.B(rows.violation.segment.text)]
     if rows.violation.onset:
@@ -424,9 +367,9 @@ def _which(rows: views.ContributingRows) -> list[ui.Cell]:
 def _files(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> list[ui.Cell]:
     """Link all of the rows as files, and say what they bear."""
     feature = rows.violation.feature_name or rows.feature
-    way = partial(rows_link, monitor, window=run.stamp, feature=feature)
+    way = partial(address.rows_link, monitor, window=run.stamp, feature=feature)
     share = rows.violation.share_of_blame
-    words = f"Contribution: {percent(share)}. " * bool(share)
+    words = f"Contribution: {say.percent(share)}. " * bool(share)
     parts: list[ui.Cell] = [
         f"{words}All rows, each with its contribution: ",
         # No page of the dashboard: the browser itself is to fetch it.
@@ -435,7 +378,7 @@ def _files(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> 
         html.A("Parquet", href=way(form="parquet"), download=""),
     ]
     if rows.where is not None:
-        link = explain_link(monitor, window=run.stamp, where=rows.where)
+        link = address.explain_link(monitor, window=run.stamp, where=rows.where)
         way_on = html.A("Explain these rows", href=link)
         parts += [". ", way_on, ": what tells them from the others"]
     return parts
@@ -470,16 +413,16 @@ def annotation_panel(view: views.WindowView, run: views.WindowRun) -> html.Secti
 def expected_words(view: views.WindowView) -> str:
     """Count what was expected in a sentence's part; empty when nothing was."""
     expected = view.found.expected_violations
-    return plural(len(expected), "expected violation") if expected else ""
+    return say.plural(len(expected), "expected violation") if expected else ""
 
 
 def _annotation(one: Annotation, view: views.WindowView) -> html.Div:
     """Show one annotation, what it expects here, and the button that takes it back."""
     about = one.feature or ALL
     if one.check:
-        about += f" ({check_words(one.check)})"
-    lasting = f", until {moment(one.until)}" if one.until else ""
-    said = f" by {one.author} on {moment(one.made_at)}: {one.reason}"
+        about += f" ({say.check_words(one.check)})"
+    lasting = f", until {say.moment(one.until)}" if one.until else ""
+    said = f" by {one.author} on {say.moment(one.made_at)}: {one.reason}"
     expected = [
         html.P(f"{violation.feature_name}: {violation.words}", className="faint")
         for violation in view.found.expected_violations

@@ -137,7 +137,8 @@ def test_a_window_without_document_leaves_a_page(stores, tab):
 
 
 def test_a_file_of_numbers_is_no_formula_and_has_all_rows():
-    part = ui.numbers("n", range(100), {"Name": lambda at: f"=1+{at}", "Value": lambda at: at / 3})
+    columns = {"Name": [f"=1+{at}" for at in range(100)], "Value": [at / 3 for at in range(100)]}
+    part = ui.numbers("n", columns)
     button = part.children[1]
     rows = list(csv.reader(io.StringIO(getattr(button, "data-csv"))))
 
