@@ -42,7 +42,8 @@ from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.app.settings.settings import describe, load
 from driftline.baseline.store import Baseline, put
 from driftline.capture.tables.dataset import Dataset, table_schema
-from driftline.dashboard.app import DashboardContext, create_app
+from driftline.dashboard.app import create_app
+from driftline.dashboard.queries.stores import Stores
 from driftline.database.engine import open_database
 from driftline.database.migrations import migrate
 from driftline.monitors import tables as monitor_tables
@@ -278,7 +279,7 @@ class Dashboard:
         engine = open_database(f"sqlite:///{folder / 'driftline.db'}")
         root = str(folder / "store")
         self.app = create_app(
-            DashboardContext(
+            Stores(
                 engine, root, lambda: NOW + timedelta(minutes=10),
                 declared=lambda: declared_endpoints(engine),
                 settings=describe(load(environment={})),

@@ -18,9 +18,8 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,6 @@ from dash.backends._fastapi import FastAPIDashServer
 from dash.dependencies import ClientsideFunction
 from dash.exceptions import DependencyException
 from fastapi import FastAPI, HTTPException
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.gate import Gate
@@ -39,7 +37,7 @@ from driftline.access.logins import Access
 from driftline.access.principal import CURRENT, Role
 from driftline.dashboard.actions import Actions, SendAs
 from driftline.dashboard.address import Address, monitor_link, parse
-from driftline.dashboard.downloads import Downloads, Read
+from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.guard import Guard
 from driftline.dashboard.login import PUBLIC, Login, refusal_page, to_login
 from driftline.dashboard.pages import (
@@ -82,10 +80,7 @@ from driftline.dashboard.queries.views import CompositeView
 from driftline.dashboard.sessions import CSRF, SECRET, Sessions
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
-from driftline.monitors.external.source import UNLIMITED
-from driftline.monitors.external.source import Access as TableAccess
 from driftline.monitors.kind import kind_named
-from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
 
@@ -129,52 +124,36 @@ INDEX = """<!DOCTYPE html>
 </html>"""
 
 
-@dataclass(frozen=True, slots=True)
-class DashboardContext:
-    """What the dashboard reads from: the database, the storage root, a clock.
+def create_app(
+    stores: Stores,
+    send: SendAs | None = None,
+    access: Access | None = None,
+    *,
+    external_url: str = "",
+) -> App:
+    """Build the dashboard; it reads only, changes go to the server, answers to this machine.
 
-    ``send`` is the way to the server, through which alone anything is changed; ``signature_of``
-    gives an endpoint's signature by its name, None where it has none, ``declared`` the baselines of
-    endpoints that are declared, by their names. ``external_url`` is where a
-    proxy lets others reach the pages. ``access`` finds out who asks; None: nobody is asked.
+    ``send`` is the way to the server, through which alone anything is changed. ``access`` finds out
+    who asks; None: nobody is asked. ``external_url`` is where a proxy lets others reach the pages.
     """
-
-    engine: Engine
-    root: str
-    now: Callable[[], datetime]
-    send: SendAs | None = None
-    read: Read | None = None  # Of the server: what it says of its programming interface.
-    signature_of: Callable[[str], Signature | None] = lambda _: None
-    declared: Callable[[], Mapping[str, str | None]] = dict
-    table_access: TableAccess = UNLIMITED  # What tables of others may be read from.
-    external_url: str = ""
-    access: Access | None = None
-    settings: Sequence[Mapping[str, Any]] = ()  # As they are in force, to be shown.
-
-
-def create_app(context: DashboardContext) -> App:
-    """Build the dashboard; it reads only, changes go to the server, answers to this machine."""
-    read = context.read
-    ask = None if read is None else lambda path: read(path, SECRET.get())
-    stores = Stores(
-        context.engine, context.root, context.now, context.signature_of, context.table_access, ask,
-        context.declared, context.settings,
-    )  # fmt: skip
     dash = _dash(stores)
     calls = {
         name: [(entry["id"], entry["property"]) for entry in (*call["inputs"], *call["state"])]
         for name, call in dash.callback_map.items()
         if "callback" in call
     }
-    act = Actions(context.send, context.now).run
+    actions = Actions(send, stores.now)
+
+    def act(name: str, given: object) -> tuple[int, str]:
+        return actions.run(name, given, SECRET.get())
+
     pages = Guard(dash.server, calls, act, partial(_is_there, stores))
-    shown = Downloads(pages, stores, read)
-    if context.access is None:
-        return LocalOnly(shown, context.external_url)
-    own = Sessions(shown, context.access, refusal_page)
-    gate = Gate(own, context.access.authenticator, PUBLIC, to_login)
-    login = Login(gate, context.access)
-    return LocalOnly(login, context.external_url, context.access.hosts)
+    shown = Downloads(pages, stores)
+    if access is None:
+        return LocalOnly(shown, external_url)
+    own = Sessions(shown, access, refusal_page)
+    gate = Gate(own, access.authenticator, PUBLIC, to_login)
+    return LocalOnly(Login(gate, access), external_url, access.hosts)
 
 
 def render(stores: Stores, address: Address) -> html.Div:

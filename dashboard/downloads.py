@@ -18,7 +18,6 @@ import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response, StreamingResponse
 
-from driftline.access.gate import SHOWN_KEY
 from driftline.access.logins import NOTE
 from driftline.dashboard.guard import SAFE_HEADERS, refused
 from driftline.dashboard.pages.parts import lacking
@@ -37,15 +36,13 @@ _POLICY = (
     "frame-ancestors 'none'"
 )
 _INTERFACE = {"/docs": "text/html", "/openapi.json": "application/json"}
-Read = Callable[[str, str | None], str]
-"""Returns what a path of the server answers to whom a secret is of."""
 
 
 class Downloads:
     """Answers for files of rows and the server's interface; everything else is passed on."""
 
-    def __init__(self, app: App, stores: Stores, read: Read | None = None) -> None:
-        self.app, self._stores, self._read = app, stores, read
+    def __init__(self, app: App, stores: Stores) -> None:
+        self.app, self._stores = app, stores
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send what is asked for, or pass the call on."""
@@ -53,16 +50,15 @@ class Downloads:
         answer = self.app
         if path in _FORMS:
             answer = await self._rows(scope, _FORMS[path])
-        elif path in _INTERFACE and self._read is not None:
-            secret = scope.get(SHOWN_KEY)
-            answer = await asyncio.to_thread(self._interface, path, secret, self._read)
+        elif path in _INTERFACE and self._stores.ask is not None:
+            answer = await asyncio.to_thread(self._interface, path, self._stores.ask)
         await answer(scope, receive, send)
 
-    def _interface(self, path: str, secret: str | None, read: Read) -> Response:
+    def _interface(self, path: str, ask: Callable[[str], str]) -> Response:
         """Ask the server as whoever asks here."""
         headers = {**SAFE_HEADERS, "content-security-policy": _POLICY}
         try:
-            return Response(read(path, secret), 200, headers, _INTERFACE[path])
+            return Response(ask(path), 200, headers, _INTERFACE[path])
         except DriftlineError as error:
             return refused(403 if isinstance(error, ForbiddenError) else 503, str(error))
 

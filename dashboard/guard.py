@@ -23,7 +23,6 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from driftline.access.gate import SHOWN_KEY
 from driftline.loopback import App, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
@@ -76,7 +75,7 @@ class Guard:
         self,
         app: App,
         callbacks: Mapping[str, list[tuple[str, str]]],
-        act: Callable[[str, object, str | None], tuple[int, str]],
+        act: Callable[[str, object], tuple[int, str]],
         is_there: Callable[[str, str], bool],
     ) -> None:
         self.app, self.callbacks = app, callbacks
@@ -105,8 +104,7 @@ class Guard:
             await self._pass(scope, _replay(body, receive), send)
         elif path.startswith(ACTIONS):
             given = read_json(await _call_body(Request(scope, receive)))
-            name, secret = path.removeprefix(ACTIONS), scope.get(SHOWN_KEY)
-            status, said = await asyncio.to_thread(self.act, name, given, secret)
+            status, said = await asyncio.to_thread(self.act, path.removeprefix(ACTIONS), given)
             answer = refused(status, said)
             if status == 200:
                 answer = JSONResponse({"said": said}, headers=SAFE_HEADERS)

@@ -75,8 +75,7 @@ class Sessions:
             mark, own = CSRF.set(token), SECRET.set(secret)
             noting = NOTE.set(partial(self._access.note, principal, token))
             try:
-                shown = {**scope, SHOWN_KEY: secret}
-                await self.app(shown, receive, _private(scope, send, cookies))
+                await self.app(scope, receive, _private(scope, send, cookies))
             finally:
                 NOTE.reset(noting)
                 SECRET.reset(own)

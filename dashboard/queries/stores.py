@@ -46,7 +46,7 @@ class Stores:
 
     ``signature_of`` returns an endpoint's signature by its name, None where it has none; ``ask``
     what a path of the server answers to whoever asks here; ``declared`` the baselines of endpoints
-    that are declared, by their names.
+    that are declared, by their names; ``access`` says what tables of others may be read from.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Stores:
         self.engine = engine
         self.settings = settings
         self.now = now
-        self._ask, self._declared = ask, declared
+        self.ask, self._declared = ask, declared
         self.storage = Storage(root, signature_of, access)
         self.reports = ReportCache(self.storage.report)
         self.bands = BandModels()
@@ -168,10 +168,10 @@ class Stores:
 
     def _told(self, path: str) -> Any:  # noqa: ANN401 - JSON
         """Ask the server."""
-        if self._ask is None:
+        if self.ask is None:
             raise UnavailableError("this dashboard has no server to ask")
         try:
-            return json.loads(self._ask(path))
+            return json.loads(self.ask(path))
         except ValueError as error:
             raise UnavailableError(str(error)) from error
 

@@ -154,7 +154,9 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     """Answer the pages until told to stop."""
     from driftline.app.client.connection import ServerCalls
     from driftline.app.listener import listen, serve
-    from driftline.dashboard.app import DashboardContext, create_app
+    from driftline.dashboard.app import create_app
+    from driftline.dashboard.queries.stores import Stores
+    from driftline.dashboard.sessions import SECRET
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
     from driftline.serving.resources.endpoints import declared_endpoints, signature_of
@@ -169,20 +171,21 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     ):
         migrate(writer)
         server = ServerCalls(settings.server_url, ca_file=settings.ca_file, timeout_s=30)
-        context = DashboardContext(
-            engine=engine,
-            root=settings.root,
-            now=clock(settings),
-            send=server.send,
-            read=server.read,
+        stores = Stores(
+            engine,
+            settings.root,
+            clock(settings),
             signature_of=lambda endpoint: signature_of(engine, endpoint),
+            access=table_access(settings),
+            ask=lambda path: server.read(path, SECRET.get()),
             declared=lambda: declared_endpoints(engine),
-            table_access=table_access(settings),
-            external_url=settings.dashboard.external_url,
-            access=dashboard_access(settings, engine, writer),
             settings=describe(settings),
         )
-        serve(create_app(context), listener, ready, tls)
+        access = dashboard_access(settings, engine, writer)
+        app = create_app(
+            stores, server.send, access, external_url=settings.dashboard.external_url
+        )
+        serve(app, listener, ready, tls)
 
 
 def run_proxy(

@@ -12,7 +12,9 @@ from playwright.sync_api import expect
 from driftline.access.principal import ANYBODY, CURRENT, Principal
 from driftline.app.listener import Server, listen
 from driftline.app.settings.settings import describe, load
-from driftline.dashboard.app import DashboardContext, create_app
+from driftline.dashboard.app import create_app
+from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.sessions import SECRET
 from driftline.serving.resources.endpoints import declared_endpoints
 from tests.dashboard.measured_seed import seed_measured
 from tests.dashboard.policed_seed import policed
@@ -94,14 +96,15 @@ def serving(seeded):
     send = getattr(seeded, "send", None)
     access = getattr(seeded, "access", None)
     read = getattr(seeded, "read", None)
-    context = DashboardContext(
-        seeded.engine, seeded.root, seeded.now, send, read, access=access,
+    stores = Stores(
+        seeded.engine, seeded.root, seeded.now,
+        ask=None if read is None else lambda path: read(path, SECRET.get()),
         declared=partial(declared_endpoints, seeded.engine),
         settings=describe(load(environment={})),
     )  # fmt: skip
     started = threading.Event()
     listener = listen("dashboard", "127.0.0.1", 0)
-    server = Server(create_app(context), ready=started.set)
+    server = Server(create_app(stores, send, access), ready=started.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert started.wait(30)

@@ -16,7 +16,7 @@ from driftline.alerts import tables as alert_tables
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.dashboard.address import Address
-from driftline.dashboard.app import DashboardContext, create_app, render
+from driftline.dashboard.app import create_app, render
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
@@ -39,7 +39,7 @@ def app(tmp_path_factory):
     engine = create_engine(f"sqlite:///{folder / 'driftline.db'}")
     alert_tables.metadata.create_all(engine)
     monitor_tables.metadata.create_all(engine)
-    yield create_app(DashboardContext(engine, str(folder / "store"), lambda: NOW))
+    yield create_app(Stores(engine, str(folder / "store"), lambda: NOW))
     engine.dispose()
 
 
@@ -58,7 +58,7 @@ def ask_stocked(tmp_path):
         for name in ("a/b", "100%"):
             put_alarm(connection, AlarmDefinition.from_dict({"alarm_name": name, **RULE}), NOW)
         put_definition(connection, MonitorDefinition("m", "flights", "flights"), NOW)
-    yield _asking(create_app(DashboardContext(engine, str(tmp_path / "store"), lambda: NOW)))
+    yield _asking(create_app(Stores(engine, str(tmp_path / "store"), lambda: NOW)))
     engine.dispose()
 
 
@@ -325,7 +325,7 @@ def test_a_page_of_what_does_not_exist_is_404_says_so_and_leads_on(ask_stocked, 
 
 def test_a_page_is_no_404_only_because_the_database_is_away(tmp_path):
     engine = create_engine(f"sqlite:///{tmp_path / 'empty.db'}")
-    ask = _asking(create_app(DashboardContext(engine, str(tmp_path), lambda: NOW)))
+    ask = _asking(create_app(Stores(engine, str(tmp_path), lambda: NOW)))
 
     assert ask("GET", "/alarms/any").status_code == 200
     engine.dispose()

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import httpx
@@ -432,11 +433,11 @@ def test_the_programming_interface_is_shown_to_who_is_logged_in_and_nothing_runs
     ("error", "status"), [(UnavailableError("no server"), 503), (ForbiddenError("not you"), 403)]
 )
 def test_a_server_that_does_not_show_its_interface_is_said_in_a_sentence(error, status):
-    def read(_path, _token):
+    def ask(_path):
         raise error
 
     async def asked():
-        transport = httpx.ASGITransport(Downloads(Response(status_code=404), None, read))
+        transport = httpx.ASGITransport(Downloads(Response(status_code=404), SimpleNamespace(ask=ask)))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser:
             return await browser.get("/docs"), await browser.get("/")
 
