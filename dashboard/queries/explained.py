@@ -145,8 +145,7 @@ class ComparedView:
 class _Side:
     title: str
     line: views.MonitorLine
-    window: Window | None = None  # None: a version of the baseline.
-    baseline: Baseline | None = None
+    of: Window | Baseline  # Whose rows they are; of a baseline, of a version of it.
     is_variant: bool = False
 
 
@@ -187,8 +186,8 @@ def read_compared(stores: Stores, asked: Address) -> ComparedView:
 
 def _quality(stores: Stores, baseline: Baseline, sides: Sequence[_Side]) -> tuple[str, ...]:
     """Compare two variants by the labels that came; nothing for other sets."""
-    line, window = sides[0].line, sides[0].window
-    if window is None or not all(side.is_variant for side in sides):
+    line, window = sides[0].line, sides[0].of
+    if isinstance(window, Baseline) or not all(side.is_variant for side in sides):
         return ()
     roles = baseline.outcomes.roles if baseline.outcomes else None
     metric = "mae" if roles and roles.problem == "regression" else "accuracy"
@@ -210,7 +209,7 @@ def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:
     if kind == "baseline":
         of = line.definition.baseline
         version = find_version(stores.storage.root, of, name).version
-        return _Side(f"{of}, version {name}", line, baseline=stores.storage.baseline(of, version))
+        return _Side(f"{of}, version {name}", line, stores.storage.baseline(of, version))
     if kind == "variant":
         if line.definition.external is not None:
             raise InputError("rows of a table have no variant; expected a window or a period")
@@ -230,18 +229,12 @@ def _counts(
     stores: Stores, baseline: Baseline, side: _Side
 ) -> tuple[Mapping[str, np.ndarray], bool]:
     """Count each column's rows on the baseline's cells; and whether the time was over before."""
-    if side.baseline is not None or side.window is None:
-        profile = side.baseline.profile if side.baseline else None
-        if profile is None:
-            return {}, False
-        columns = on_cells_of(baseline, profile).columns
-        return {
-            name: column.cell_counts
-            for name, column in columns.items()
-            if column.cell_counts is not None
-        }, False
-    names = list(baseline.cells)
-    return stores.storage.cell_counts(side.line, side.window, names, SIDE_S)
+    if isinstance(side.of, Window):
+        return stores.storage.cell_counts(side.line, side.of, list(baseline.cells), SIDE_S)
+    profile = side.of.profile
+    columns = on_cells_of(baseline, profile).columns if profile else {}
+    counts = {name: column.cell_counts for name, column in columns.items()}
+    return {name: found for name, found in counts.items() if found is not None}, False
 
 
 def _pair(cells: Cells, first: np.ndarray, second: np.ndarray) -> ColumnPair:
