@@ -20,12 +20,10 @@ from driftline.errors import DriftlineError
 from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.notes import notes_of
-from driftline.monitors.results.unjudged import REASONS
+from driftline.monitors.results.unjudged import DESCRIBED, REASONS
 from driftline.monitors.results.violation import FeatureResult
 
 DRIFT = "baseline_drift_check"
-UNJUDGED = frozenset({"label", "id", "timestamp", "excluded", "weight"})
-"""Roles of columns that are described, but neither demanded nor judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +191,7 @@ class Report:
         features = []
         for name, found in by_name.items():
             one = measured.get(name, Feature(name))
-            if found or one.role not in UNJUDGED:
+            if found or one.role not in DESCRIBED:
                 shares = (one.share_of_blame, *(each.share_of_blame for each in found))
                 features.append(
                     replace(
