@@ -31,8 +31,6 @@ LISTS = ("alarms", "messages", "audit", "incidents", "silences", "search", "comp
 PREVIEW = ("threshold", "periods", "needed", "missing", "period")
 """What a preview of an alarm can change, by its name in the address."""
 
-# The fields of an address by the parameters of a query that have another name.
-_FIELDS = {"q": "text", "from": "start", "to": "end", "view": "tab", "a": "first", "b": "second"}
 _NOTHING: Mapping[str, str | None] = MappingProxyType({})
 
 
@@ -81,12 +79,12 @@ class Address:
     preview: tuple[tuple[str, str], ...] = ()
 
 
-# What a query may say beside what the path names.
-_ASKED = (
-    "monitor", "window", "feature", "keep", "facet", "metric", "state", "q", "severity", "status",
-    "channel", "subject", "target", "day", "reference", "version", "from", "to", "where", "view",
-    "a", "b",
-)  # fmt: skip
+# The fields of an address by the parameters of a query, what it may say beside the path's names.
+_FIELDS = {"q": "text", "from": "start", "to": "end", "view": "tab", "a": "first", "b": "second"}
+_FIELDS |= {one: one for one in (
+    "monitor", "window", "feature", "keep", "facet", "metric", "state", "severity", "status",
+    "channel", "subject", "target", "day", "reference", "version", "where",
+)}  # fmt: skip
 
 
 def parse(path: str, query: str = "") -> Address:
@@ -103,9 +101,7 @@ def parse(path: str, query: str = "") -> Address:
         parts.append(asked["name"])
     if any(len(part) > LIMIT for part in parts):
         return Address("missing")
-    texts: dict[str, Any] = {
-        _FIELDS.get(name, name): asked[name] for name in _ASKED if name in asked
-    }
+    texts: dict[str, Any] = {_FIELDS[name]: asked[name] for name in asked.keys() & _FIELDS.keys()}
     number = asked.get("page", "")
     return replace(
         Address("missing", **texts),

@@ -40,6 +40,7 @@ PAGES = frozenset((
 UNTOLD = "Notifications are about all endpoints, and you are for some."
 CHANGED = "In this state since before the alarm was changed."
 Listed = TypeVar("Listed", bound=ListedAlarm)
+Named = TypeVar("Named", AlarmRecord, MonitorDefinition)
 
 
 def is_limited() -> bool:
@@ -108,10 +109,7 @@ def alarm(connection: Connection, name: str) -> AnyRecord:
     """Return an alarm; NotFoundError when there is none of the name for who asks."""
     if not is_limited():
         return get_any(connection, name)
-    found = next((one for one in alarms(connection) if one.name == name), None)
-    if found is None:  # Not as others are told, with the names that are nearest.
-        raise NotFoundError(f'alarm "{name}" does not exist among those of your endpoints')
-    return found
+    return _named(name, alarms(connection), "alarm")
 
 
 def check_alarm(connection: Connection, name: str) -> None:
@@ -136,10 +134,15 @@ def monitor(connection: Connection, name: str) -> MonitorDefinition:
     """Return a monitor; NotFoundError when there is none of the name for who asks."""
     if not is_limited():
         return get_definition(connection, name)
-    found = next((one for one in monitors(connection) if one.name == name), None)
-    if found is None:
-        raise NotFoundError(f'monitor "{name}" does not exist among those of your endpoints')
-    return found
+    return _named(name, monitors(connection), "monitor")
+
+
+def _named(name: str, shown: Iterable[Named], kind: str) -> Named:
+    for one in shown:
+        if one.name == name:
+            return one
+    # Not as others are told, with the names that are nearest.
+    raise NotFoundError(f'{kind} "{name}" does not exist among those of your endpoints')
 
 
 def job(connection: Connection, identity: str) -> Execution:
@@ -152,12 +155,12 @@ def job(connection: Connection, identity: str) -> Execution:
 
 def runs(connection: Connection, query: Select[Any]) -> list[Execution]:
     """Return executions that a query selects, those that who asks may see."""
-    rows = connection.execute(query.where(is_of(CURRENT.get().endpoints))).mappings()
-    found = [Execution(**row) for row in rows]
-    if not is_limited():
-        return found
-    names = MonitorNames(connection, CURRENT.get().endpoints)
-    return [replace(one, failure_reason=names.reason(one.failure_reason)) for one in found]
+    endpoints = CURRENT.get().endpoints
+    names = MonitorNames(connection, endpoints)
+    return [
+        Execution(**{**row, "failure_reason": names.reason(row["failure_reason"])})
+        for row in connection.execute(query.where(is_of(endpoints))).mappings()
+    ]
 
 
 def told(why: Explanation, changed_at: datetime) -> Explanation:
