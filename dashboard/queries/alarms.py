@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,11 +22,10 @@ from driftline.alerts.alarms.composite_records import (
     states_since,
 )
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, record_of
+from driftline.alerts.alarms.records import AlarmRecord, HistoryItem
 from driftline.alerts.alarms.rule_tree import rule_lines
 from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.counts import count_by
-from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation.explain import Explanation, decided_values, explain
 from driftline.alerts.evaluation.preview import preview_alarm
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_periods
@@ -126,11 +124,9 @@ def alarms_view(
     Causes are those of the changes of state, or, where ``is_newest``, of the newest datapoints.
     """
     table, suppression = alarms_table.c, Suppression.read(connection, now)
-    asked = [reach.alarm_rows()]
-    asked += [table.state == state] if state is not None else []
-    asked += [table.severity == severity] if severity is not None else []
-    asked += [_says(text)] if text else []
-    asked += [table.endpoint == endpoint] if endpoint is not None else []
+    narrowed = ((table.state, state), (table.severity, severity), (table.endpoint, endpoint))
+    asked = [column == value for column, value in narrowed if value is not None]
+    asked += [reach.alarm_rows(), *([_says(text)] if text else [])]
     total = connection.scalar(select(func.count()).select_from(alarms_table).where(*asked)) or 0
     number = views.page_within(number, total, size)
     query = (
@@ -149,10 +145,7 @@ def alarms_view(
     newest = {}
     if not reach.is_limited():
         newest = newest_deliveries(connection, [row.id for row in rows])
-    notes: dict[int, Mapping[str, object]] = {}
-    if not is_newest:
-        names = ("cause", "link", "monitor")
-        notes = {row.id: {name: row._mapping[name] for name in names} for row in rows}
+    notes = {} if is_newest else {row.id: row._mapping for row in rows}
     lines = [
         alarm_line(connection, one, suppression, newest.get(one.id, ()), note=notes.get(one.id))
         for one in reach.shown(map(listed, rows))
@@ -244,27 +237,26 @@ def _story(
     bands: BandsOf | None = None,
 ) -> dict[str, Any]:
     """Read what the pages of alarms of all kinds show: the fields of `StoryView`."""
-    now, is_limited = suppression.now, reach.is_limited()
-    deliveries = () if is_limited else newest_deliveries(connection, [record.id])[record.id]
+    now, name = suppression.now, record.name
     why: Explanation | None = None
     why_not = ""
     try:
-        why = reach.told(explain(connection, record.name, now, bands=bands), record.updated_at)
+        why = reach.told(explain(connection, name, now, bands=bands), record.updated_at)
     except DriftlineError as error:  # It must not hide the rest of a page.
         why_not = str(error)
-    return {
-        "now": now,
+    story: dict[str, Any] = {
+        "now": now, "description": record.definition.alarm_description,
+        "changed_at": record.updated_at, "changes": changes_of(connection, record),
+        "why": why, "why_not": why_not,
+    }  # fmt: skip
+    if reach.is_limited():
+        return story | {"alarm": alarm_line(connection, record, suppression)}
+    deliveries = newest_deliveries(connection, [record.id])[record.id]
+    return story | {
         "alarm": alarm_line(connection, record, suppression, deliveries),
-        "description": record.definition.alarm_description,
-        "changed_at": record.updated_at,
-        "changes": changes_of(connection, record),
-        "messages": ()
-        if is_limited
-        else tuple(list_deliveries(connection, alarm_name=record.name, limit=MESSAGES_SHOWN)),
-        "channels": () if is_limited else _channels(connection, record.definition),
-        "why": why,
-        "why_not": why_not,
-        "silences": () if is_limited else suppression.silences_of(record),
+        "messages": tuple(list_deliveries(connection, alarm_name=name, limit=MESSAGES_SHOWN)),
+        "channels": _channels(connection, record.definition),
+        "silences": suppression.silences_of(record),
     }
 
 
@@ -401,16 +393,13 @@ def _channels(connection: Connection, rule: AnyDefinition) -> tuple[views.Channe
 
 def _on_same_metric(connection: Connection, record: AlarmRecord) -> list[AlarmRecord]:
     """Find other alarms on an alarm's metric; metric math has none of its own."""
-    key = record.definition.metric_key
+    key, table = record.definition.metric_key, alarms_table.c
     if not key:
         return []
-    table = alarms_table
-    query = select(table).where(table.c.metric_key == key, table.c.id != record.id)
-    others = []
-    for row in connection.execute(query.order_by(table.c.name)):
-        with suppress(AlarmError):  # The list of all tells of it.
-            others.append(record_of(row))
-    return reach.shown(others)
+    query = select(alarms_table).where(table.metric_key == key, table.id != record.id)
+    rows = connection.execute(query.order_by(table.name))
+    # The list of all tells of those that cannot be read.
+    return reach.shown(one for one in map(listed, rows) if isinstance(one, AlarmRecord))
 
 
 def _condition(rule: AlarmDefinition) -> str:

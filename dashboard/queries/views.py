@@ -142,11 +142,11 @@ class StoryView:
     description: str
     changed_at: datetime
     changes: tuple[AlarmChange, ...]
-    messages: tuple[Delivery, ...]
-    channels: tuple[ChannelLine, ...]
     why: Explanation | None
     why_not: str
-    silences: tuple[SilenceRecord, ...]
+    messages: tuple[Delivery, ...] = ()
+    channels: tuple[ChannelLine, ...] = ()
+    silences: tuple[SilenceRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
