@@ -292,7 +292,7 @@ def _logs(view: EndpointView) -> list[ui.Cell]:
             "Worker": lambda one: str(one["worker"]),
             "Line": lambda one: html.Code(one["message"]),
         },
-        why=say.sentence(view.why_no_logs or kept),
+        why=say.sentence(view.why_untold or kept),
         label="Printed lines, the newest first",
         note=say.plural(len(view.logs), "line"),
     )
@@ -307,7 +307,7 @@ def _traffic(view: EndpointView) -> list[ui.Cell | None]:
 
 
 def _variants(view: EndpointView) -> html.Section | None:
-    said = ui.faint(say.sentence(view.why_not_served), line=True) if view.why_not_served else None
+    said = ui.faint(say.sentence(view.why_untold), line=True) if view.why_untold else None
     if not view.served:
         return None if said is None else ui.panel("Variants", [said])
     columns: dict[str, Callable[[Variant], ui.Cell]] = {
@@ -333,7 +333,7 @@ def _role(variant: Variant, view: EndpointView) -> str:
         return say.sentence(variant.problem)
     if variant.is_shadow:
         return "a shadow: answers copies, and no caller"
-    return "no longer declared" if variant.share is None and not view.why_not_served else ""
+    return "no longer declared" if variant.share is None and not view.why_untold else ""
 
 
 def _measured(variant: Variant, *, key: tuple[str, str], unit: float) -> str:

@@ -17,18 +17,10 @@ from driftline.access.principal import CURRENT
 from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.windows.window import Window
-from driftline.dashboard.queries import reach
+from driftline.dashboard.queries import reach, views
 from driftline.dashboard.queries.storage import UNREADABLE, Storage
 from driftline.dashboard.queries.variants import Variant
-from driftline.dashboard.queries.views import (
-    AlarmsView,
-    EndpointLine,
-    KindView,
-    MonitorLine,
-    WarmUpView,
-    WindowRun,
-    page_within,
-)
+from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
@@ -83,30 +75,28 @@ class EndpointView:
 
     ``drift`` or ``measured`` is of ``monitor``, on the tabs of drift and of kinds, ``others`` are
     those that it was chosen from; ``stats`` is of the tab of traffic, None where the table cannot
-    be read, ``served`` are the variants of that tab, or ``why_not_served`` why the server did not
-    tell of them; ``changes`` and ``annotations`` are of their tab, ``logs``, newest first, of
-    theirs.
-    ``baseline`` is what another monitor would be judged by.
+    be read, ``served`` are the variants of that tab; ``changes`` and ``annotations`` are of their
+    tab, ``logs``, newest first, of theirs. ``why_untold`` says why the server did not tell of
+    variants or logs. ``baseline`` is what another monitor would be judged by.
     """
 
     now: datetime
-    line: EndpointLine
+    line: views.EndpointLine
     tab: str
-    alarms: AlarmsView
+    alarms: views.AlarmsView
     monitor: MonitorLine | None = None
     others: tuple[MonitorLine, ...] = ()
     drift: DriftMap | None = None
-    measured: KindView | None = None
+    measured: views.KindView | None = None
     changes: Sequence[AuditEntry] | None = None
     stats: EndpointReport | None = None
     unaccounted: int = 0
     text: str | None = None
     annotations: tuple[Annotation, ...] = ()
     logs: Sequence[Mapping[str, Any]] = ()
-    why_no_logs: str = ""
     baseline: str = "NAME"
     served: tuple[Variant, ...] = ()
-    why_not_served: str = ""
+    why_untold: str = ""
 
 
 def state_lines(
@@ -135,15 +125,13 @@ def state_lines(
             if endpoints is None or one["endpoint"].lower() in endpoints
         ]
         runs = one_a_start(definition, (_run(one, row, names) for one in reversed(entries)))
-        last = next((one for one in reversed(entries) if one["rows"]), None)
-        labelled = last and last["labelled"]
-        uses_labels = definition.kind_value.uses_labels
+        last = next((one for one in reversed(entries) if one["rows"]), {"labelled": None})
+        is_labelled = definition.kind_value.uses_labels and last["labelled"] is not None
         line = MonitorLine(
             definition=definition,
             baseline_version=definition.baseline_version or "",
             runs=runs,
-            labelled=(labelled, last["rows"]) if last and uses_labels and labelled is not None
-            else None,
+            labelled=(last["labelled"], last["rows"]) if is_labelled else None,
             overdue_since=late.get(definition.name),
             suppressed=suppressed_columns(connection, definition)
             if definition.name in held else (),
@@ -192,34 +180,29 @@ def drift_map(
         .order_by(table.window_start.desc(), table.window_end.desc())
         .limit(MAP_WINDOWS)
     )
-    by_start: dict[datetime, tuple[datetime, Mapping[str, float]]] = {}
-    for row in connection.execute(query):
-        by_start.setdefault(row.window_start, (row.window_end, row.drift_ratios or {}))
-    starts = sorted(by_start)
-    names = sorted({name for _, ratios in by_start.values() for name in ratios})
-    if text:
-        names = [name for name in names if text.casefold() in name.casefold()]
-    place = {name: at for at, name in enumerate(names)}
-    ratios = np.full((len(names), len(starts)), np.nan)
-    for at, start in enumerate(starts):
-        for name, ratio in by_start[start][1].items():
-            if name in place:
-                ratios[place[name], at] = ratio
-    worst = np.nanmax(ratios, axis=1, initial=0.0) if names else np.zeros(0)
+    by_start: dict[datetime, tuple[Window, Mapping[str, float]]] = {}
+    for start, end, kept in connection.execute(query):
+        by_start.setdefault(start, (Window(start, end), kept or {}))
+    entries = [*reversed(by_start.values())]
+    low = (text or "").casefold()
+    names = sorted({name for _, kept in entries for name in kept if low in name.casefold()})
+    values = [[kept.get(name, np.nan) for _, kept in entries] for name in names]
+    ratios = np.array(values, dtype=np.float64).reshape(len(names), len(entries))
+    worst = np.nanmax(ratios, axis=1, initial=0.0)
     order = sorted(range(len(names)), key=lambda at: (-worst[at], names[at]))
-    number = page_within(number, len(names), MAP_FEATURES)
+    number = views.page_within(number, len(names), MAP_FEATURES)
     shown = order[MAP_FEATURES * (number - 1) : MAP_FEATURES * number]
     return DriftMap(
-        windows=tuple(Window(start, by_start[start][0]) for start in starts),
+        windows=tuple(window for window, _ in entries),
         features=tuple(names[at] for at in shown),
-        ratios=ratios[shown] if shown else np.zeros((0, len(starts))),
+        ratios=ratios[shown],
         total=len(names),
         number=number,
         size=MAP_FEATURES,
     )
 
 
-def read_changes(connection: Connection, line: EndpointLine) -> list[AuditEntry] | None:
+def read_changes(connection: Connection, line: views.EndpointLine) -> list[AuditEntry] | None:
     """Read the newest entries about an endpoint, its monitors, their baselines and its alarms.
 
     None for who may not read them.
@@ -328,7 +311,7 @@ def one_a_start(
     return tuple(reversed(runs.values()))
 
 
-def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> WarmUpView | None:
+def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> views.WarmUpView | None:
     """Return what is suppressed now; None when nothing is, or the baseline cannot be read."""
     definition = line.definition
     if not line.suppressed:
@@ -341,4 +324,4 @@ def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> WarmUpV
         return None
     with read_connection(engine) as connection:
         words, stable = suppressed_now(connection, definition, baseline)
-    return WarmUpView(definition.name, words, stable) if words else None
+    return views.WarmUpView(definition.name, words, stable) if words else None

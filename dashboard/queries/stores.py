@@ -23,7 +23,7 @@ from driftline.dashboard.queries import fleet, reach, views
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.series import ReportCache, column_histories, over_time
 from driftline.dashboard.queries.storage import Storage
-from driftline.dashboard.queries.variants import Variant, variants
+from driftline.dashboard.queries.variants import variants
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
@@ -90,7 +90,7 @@ class Stores:
         asked = [
             one
             for one in endpoints
-            if (not text or one.says(text))
+            if one.says(text or "")
             and (state is None or (one.worst.state if one.worst else "none") == state)
         ]
         asked.sort(key=lambda one: (one.worst.rank if one.worst else 9, -one.firing, one.name))
@@ -130,50 +130,34 @@ class Stores:
             measured = replace(measured, facet=address.facet, threshold=address.threshold)
             return replace(view, measured=measured)
         if tab == "traffic":
-            served, why_not = self._variants(name, now)
+            told, error = self._told(f"/api/v1/endpoints/{quote(name, safe='')}")
+            if isinstance(error, NotFoundError):
+                error = None  # Of another server, whose rows alone come here.
+            with read_connection(self.engine) as connection:
+                served = variants(connection, name, told["status"]["variants"] if told else (), now)
             stats, lost = self.storage.capture_stats(name, now), self.storage.unaccounted(name)
-            return replace(
-                view, stats=stats, unaccounted=lost, served=served, why_not_served=why_not
-            )
+            view = replace(view, stats=stats, unaccounted=lost, served=served)
+            return replace(view, why_untold=str(error or ""))
         if tab == "logs":
-            logs, why_not = self._log_lines(name, address.text)
-            return replace(view, logs=logs, why_no_logs=why_not)
+            asked = urlencode({"endpoint": name, "limit": LOG_LINES})
+            told, error = self._told(f"/api/v1/logs?{asked}")
+            low, lines = (address.text or "").casefold(), told["items"] if told else ()
+            logs = [one for one in lines if low in one["message"].casefold()]
+            return replace(view, logs=logs, why_untold=str(error or ""))
         return view
 
     def endpoint_names(self) -> set[str]:
         """Name the endpoints that are declared or have rows, of those that who asks is for."""
         return set(filter(reach.is_reached, {*self._declared(), *self.storage.captured()}))
 
-    def _log_lines(self, name: str, text: str | None) -> tuple[Sequence[Mapping[str, Any]], str]:
-        """Ask the server for what an endpoint's workers have printed; or why it says nothing."""
-        asked = urlencode({"endpoint": name, "limit": LOG_LINES})
-        try:
-            lines = self._told(f"/api/v1/logs?{asked}")["items"]
-        except DriftlineError as error:
-            return (), str(error)
-        low = (text or "").casefold()
-        return [one for one in lines if low in one["message"].casefold()], ""
-
-    def _variants(self, name: str, now: datetime) -> tuple[tuple[Variant, ...], str]:
-        """Return an endpoint's variants with their metrics, and why the server did not tell."""
-        told, why_not = (), ""
-        try:
-            told = self._told(f"/api/v1/endpoints/{quote(name, safe='')}")["status"]["variants"]
-        except NotFoundError:
-            pass  # Of another server, whose rows alone come here.
-        except DriftlineError as error:
-            why_not = str(error)
-        with read_connection(self.engine) as connection:
-            return variants(connection, name, told, now), why_not
-
-    def _told(self, path: str) -> Any:  # noqa: ANN401 - JSON
-        """Ask the server."""
+    def _told(self, path: str) -> tuple[Any, Exception | None]:
+        """Ask the server; None of it with what went wrong."""
         if self.ask is None:
-            raise UnavailableError("this dashboard has no server to ask")
+            return None, UnavailableError("this dashboard has no server to ask")
         try:
-            return json.loads(self.ask(path))
-        except ValueError as error:
-            raise UnavailableError(str(error)) from error
+            return json.loads(self.ask(path)), None
+        except (DriftlineError, ValueError) as error:
+            return None, error
 
     def _require_endpoint(self, connection: Connection, name: str) -> None:
         """Refuse an endpoint that is not declared and has no monitor and no rows, for who asks."""
@@ -215,8 +199,7 @@ class Stores:
 
         ``keep`` is the feature of the window before, shown again if this window has it.
         """
-        with read_connection(self.engine) as connection:
-            view = views.MonitorView(**self._window(connection, name, window))
+        view = views.MonitorView(**self._window(name, window))
         if view.run is None:
             return view
         features = view.found.judged_features
@@ -231,16 +214,16 @@ class Stores:
         view = replace(view, features=features, feature=chosen, kept=kept, warm_up=warm_up)
         return self.storage.with_evidence(view) if chosen else view
 
-    def _window(self, connection: Connection, name: str, window: str | None) -> dict[str, Any]:
+    def _window(self, name: str, window: str | None) -> dict[str, Any]:
         """Read what the pages of monitors of all kinds show: the fields of `WindowView`."""
-        line, run = fleet.read_window(connection, name, window)
-        past, own = changes(connection, name), CURRENT.get().endpoints
-        shown: dict[str, Any] = {"now": self.now(), "monitor": line, "run": run, "changes": past}
-        if run is not None:
-            shown["report"] = self.storage.report(run.folder)
+        with read_connection(self.engine) as connection:
+            line, run = fleet.read_window(connection, name, window)
+            past, own = changes(connection, name), CURRENT.get().endpoints
+            shown = {"now": self.now(), "monitor": line, "run": run, "changes": past}
+            if run is None:
+                return shown
             said = annotations_between(connection, name, run.start, run.end, endpoints=own)
-            shown["annotations"] = tuple(said)
-        return shown
+        return shown | {"annotations": tuple(said), "report": self.storage.report(run.folder)}
 
     def judged(
         self, name: str, window: str | None
@@ -277,20 +260,20 @@ class Stores:
         self, name: str, window: str | None, metric: str | None, keep: str | None = None
     ) -> views.KindView:
         """Return one window of a monitor that measures, and one of its metrics over time."""
+        view = views.KindView(**self._window(name, window), kept=metric or keep)
+        if view.run is None:
+            return view
+        digests = self.reports.digests(view.monitor.runs)
         with read_connection(self.engine) as connection:
-            view = views.KindView(**self._window(connection, name, window), kept=metric or keep)
-            if view.run is None:
-                return view
-            digests = self.reports.digests(view.monitor.runs)
             view = over_time(connection, view, metric, digests)
         return self.storage.with_evidence(view)
 
     def column(self, name: str, column: str, window: str | None) -> views.MonitorView:
         """Return one column of a monitor over all windows, and in one of them."""
+        line, run = self.judged(name, window)
+        digests = self.reports.digests(line.runs)
+        reference = self.storage.reference_of(line, column)
         with read_connection(self.engine) as connection:
-            line, run = fleet.read_window(connection, name, window)
-            digests = self.reports.digests(line.runs)
-            reference = self.storage.reference_of(line, column)
             histories = column_histories(connection, line, column, digests, reference)
         if run is None:
             return views.MonitorView(now=self.now(), monitor=line, column=column)
