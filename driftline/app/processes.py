@@ -182,9 +182,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
             settings=describe(settings),
         )
         access = dashboard_access(settings, engine, writer)
-        app = create_app(
-            stores, server.send, access, external_url=settings.dashboard.external_url
-        )
+        app = create_app(stores, server.send, access, external_url=settings.dashboard.external_url)
         serve(app, listener, ready, tls)
 
 

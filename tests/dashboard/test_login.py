@@ -437,7 +437,9 @@ def test_a_server_that_does_not_show_its_interface_is_said_in_a_sentence(error, 
         raise error
 
     async def asked():
-        transport = httpx.ASGITransport(Downloads(Response(status_code=404), SimpleNamespace(ask=ask)))
+        transport = httpx.ASGITransport(
+            Downloads(Response(status_code=404), SimpleNamespace(ask=ask))
+        )
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser:
             return await browser.get("/docs"), await browser.get("/")
 
