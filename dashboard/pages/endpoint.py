@@ -20,8 +20,7 @@ from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.measured import kind_panels
 from driftline.dashboard.pages.overview import captured_words, firing_list, word_of_monitors
 from driftline.dashboard.pages.setup import entry_panel
-from driftline.dashboard.queries.fleet import TAB_KINDS, DriftMap, EndpointView
-from driftline.dashboard.queries.variants import Variant
+from driftline.dashboard.queries.fleet import TAB_KINDS, DriftMap, EndpointView, Variant
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.monitors.annotations.annotation import Annotation
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,12 +14,13 @@ from sqlalchemy import Connection, Engine, Select, select
 from driftline.access.audit import AuditEntry
 from driftline.access.audit import entries as audit_entries
 from driftline.access.principal import CURRENT
-from driftline.alerts.tables import alarms
+from driftline.alerts.metrics.datapoint import metric_key
+from driftline.alerts.metrics.reading import SeriesRequest, read_many
+from driftline.alerts.tables import alarms, metrics
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import reach, views
 from driftline.dashboard.queries.storage import UNREADABLE, Storage
-from driftline.dashboard.queries.variants import Variant
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
@@ -52,6 +53,20 @@ MAP_WINDOWS = 90
 MAP_FEATURES = 50
 """Features on a page of a heat map: the farthest from their bounds come first."""
 
+LATELY = timedelta(hours=1)
+_TRAFFIC, _INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
+# What is read of each variant: namespace, metric and statistics, by CloudWatch's names.
+_READ = (
+    (_TRAFFIC, "Invocations", ("Sum",)),
+    (_TRAFFIC, "Invocation4XXErrors", ("Average",)),
+    (_TRAFFIC, "Invocation5XXErrors", ("Average",)),
+    (_TRAFFIC, "ModelLatency", ("p50", "p99")),
+    (_TRAFFIC, "OverheadLatency", ("p99",)),
+    (_INSTANCES, "CPUUtilization", ("Average",)),
+    (_INSTANCES, "MemoryUtilization", ("Maximum",)),
+    (_INSTANCES, "LoadedModelCount", ("Maximum",)),
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class DriftMap:
@@ -67,6 +82,23 @@ class DriftMap:
     total: int
     number: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One variant: what the server says of it, and its metrics of the last hour.
+
+    ``measured`` is by metric and statistic, as in ``("ModelLatency", "p99")``; what was not
+    published is not in it.
+    """
+
+    name: str
+    model: str = ""
+    share: float | None = None  # Of the requests, 0 to 1; None where the server did not tell.
+    worker_count: int | None = None
+    is_shadow: bool = False
+    problem: str | None = None
+    measured: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,3 +357,58 @@ def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> views.W
     with read_connection(engine) as connection:
         words, stable = suppressed_now(connection, definition, baseline)
     return views.WarmUpView(definition.name, words, stable) if words else None
+
+
+def variants(
+    connection: Connection, endpoint: str, told: Iterable[Mapping[str, Any]], now: datetime
+) -> tuple[Variant, ...]:
+    """Return the variants that the server tells of, then those that only metrics know."""
+    found = {
+        one["name"]: Variant(
+            one["name"], one["model"], one["share"], one["instance_count"], one["shadow"],
+            one["problem"],
+        )
+        for one in told
+    }  # fmt: skip
+    for name in _published(connection, endpoint):
+        found.setdefault(name, Variant(name))
+    measured = _measured(connection, endpoint, list(found), now)
+    return tuple(
+        replace(one, measured=measured[one.name])
+        for one in found.values()
+        if one.share is not None or measured[one.name]
+    )
+
+
+def _published(connection: Connection, endpoint: str) -> list[str]:
+    """Name the variants of which there are invocations, of any time that is kept."""
+    table = metrics.c
+    query = select(table.dimensions).where(table.namespace == _TRAFFIC, table.name == "Invocations")
+    found = map(dict, connection.scalars(query))
+    return sorted(
+        one["VariantName"]
+        for one in found
+        if one.keys() == {"EndpointName", "VariantName"} and one["EndpointName"] == endpoint
+    )
+
+
+def _measured(
+    connection: Connection, endpoint: str, names: list[str], now: datetime
+) -> dict[str, dict[tuple[str, str], float]]:
+    asked = [(name, *one) for name in names for one in _READ]
+    requests = [
+        SeriesRequest(
+            metric_key(namespace, metric, {"EndpointName": endpoint, "VariantName": name}),
+            now - LATELY, now, int(LATELY.total_seconds()), needs_distribution=True,
+        )
+        for name, namespace, metric, _ in asked
+    ]  # fmt: skip
+    found: dict[str, dict[tuple[str, str], float]] = {name: {} for name in names}
+    answers = read_many(connection, requests)
+    for (name, _, metric, statistics), summaries in zip(asked, answers, strict=True):
+        for summary in summaries.values():
+            for statistic in statistics:
+                value = summary.get(statistic)
+                if value is not None:
+                    found[name][metric, statistic] = value
+    return found

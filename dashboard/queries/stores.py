@@ -23,7 +23,6 @@ from driftline.dashboard.queries import fleet, reach, views
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.series import ReportCache, column_histories, over_time
 from driftline.dashboard.queries.storage import Storage
-from driftline.dashboard.queries.variants import variants
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
@@ -134,7 +133,8 @@ class Stores:
             if isinstance(error, NotFoundError):
                 error = None  # Of another server, whose rows alone come here.
             with read_connection(self.engine) as connection:
-                served = variants(connection, name, told["status"]["variants"] if told else (), now)
+                variants = told["status"]["variants"] if told else ()
+                served = fleet.variants(connection, name, variants, now)
             stats, lost = self.storage.capture_stats(name, now), self.storage.unaccounted(name)
             view = replace(view, stats=stats, unaccounted=lost, served=served)
             return replace(view, why_untold=str(error or ""))
