@@ -62,7 +62,6 @@ from driftline.dashboard.pages.parts import (
     missing,
     problem,
 )
-from driftline.dashboard.queries.baselines import read_baseline
 from driftline.dashboard.queries.explained import read_compared, read_explained
 from driftline.dashboard.queries.fleet import NoWindowError
 from driftline.dashboard.queries.jobs import read_job, read_jobs
@@ -74,7 +73,7 @@ from driftline.dashboard.queries.notifications import (
 )
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.search import read_search
-from driftline.dashboard.queries.setup import read_audit, read_setup
+from driftline.dashboard.queries.setup import read_audit, read_baseline, read_setup
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import CompositeView
 from driftline.dashboard.sessions import CSRF, SECRET, Sessions

@@ -167,29 +167,28 @@ class Login:
             raise Refusal(415, "content-type: expected application/json, or a form")
         token, to = str(fields.get("token", "")).strip(), own_path(str(fields.get("next", "")))
         answer: Response = RedirectResponse(to, 303) if is_form else JSONResponse({"next": to})
+        status, wrong = 401, WRONG
         try:
-            status, who = await self._find(request.scope, token)
-            if isinstance(who, Principal):
-                await self._begin(request.scope, who, answer)
+            if found := await self._find(request.scope, token):
+                await self._begin(request.scope, found, answer)
+                status, wrong = 200, ""
         except TooManyError:
             raise
+        except ForbiddenError as error:
+            status, wrong = 403, f"{error}."
         except UnavailableError as error:
-            status, who = 503, f"Not logged in: {error}."
-        if isinstance(who, str):
-            answer = self._page(status, who, to) if is_form else refused(status, who)
+            status, wrong = 503, f"Not logged in: {error}."
+        if wrong:
+            answer = self._page(status, wrong, to) if is_form else refused(status, wrong)
         answer.headers.update(_HEADERS)
         return answer
 
-    async def _find(self, scope: Scope, token: str) -> tuple[int, Principal | str]:
-        """Return whose token it is, or a status and one sentence."""
+    async def _find(self, scope: Scope, token: str) -> Principal | None:
+        """Return whose token it is; nobody's is a session: it would never end."""
         who = self._access.authenticator
         is_text = token.isascii() and 0 < len(token) <= _SECRET_MAX
         found = await who.find(token, who.peer(scope)) if is_text else None
-        # A session is no token: it would never end.
-        if found is None or found.via not in ("token", "file"):
-            return 401, WRONG
-        problem = unfit(found)
-        return (403, f"{problem}.") if problem else (200, found)
+        return found if found and found.via in ("token", "file") else None
 
 
 async def to_login(scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,7 +11,7 @@ from driftline.dashboard.address import baseline_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, ask_form, choice
 from driftline.dashboard.pages.windows import comparison_of
-from driftline.dashboard.queries.baselines import LEVELS_SHOWN, TRIED, BaselineView
+from driftline.dashboard.queries.setup import LEVELS_SHOWN, TRIED, BaselineView
 from driftline.dashboard.words import count, moment, percent, plural, sentence
 from driftline.monitors.kinds.data_quality.version_comparison import (
     ColumnComparison,

@@ -145,7 +145,7 @@ def alarms_view(
     newest = {}
     if not reach.is_limited():
         newest = newest_deliveries(connection, [row.id for row in rows])
-    notes = {} if is_newest else {row.id: row._mapping for row in rows}
+    notes = {} if is_newest else {row.id: row._asdict() for row in rows}
     lines = [
         alarm_line(connection, one, suppression, newest.get(one.id, ()), note=notes.get(one.id))
         for one in reach.shown(map(listed, rows))

@@ -1,29 +1,57 @@
-"""What an installation is set up with: baselines, channels, settings and tokens; its audit log."""
+"""What an installation is set up with: baselines and their versions, channels, settings, tokens.
+
+Also the audit log, and two versions of a baseline compared.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from driftline.access.audit import AuditEntry, entries
+from sqlalchemy import Engine
+
+from driftline.access.audit import PROMOTE, AuditEntry, entries
+from driftline.access.principal import CURRENT
 from driftline.access.tokens import Token, list_tokens
 from driftline.alerts.notify.channels import ChannelStatus, list_channels
-from driftline.baseline.store import BaselineVersion, list_versions
+from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
+from driftline.baseline.store import (
+    QUALITY_CONSTRAINTS,
+    Baseline,
+    BaselineVersion,
+    find_version,
+    list_versions,
+)
 from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.address import Address
+from driftline.dashboard.queries.storage import Storage
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
+from driftline.dashboard.words import number, percent, plural
 from driftline.database.engine import read_connection
-from driftline.errors import InputError
-from driftline.monitors.definitions import MonitorDefinition, list_definitions
+from driftline.errors import DriftlineError, InputError
+from driftline.monitors.backtest.outcome import Backtest
+from driftline.monitors.definitions import MonitorDefinition, get_definition, list_definitions
+from driftline.monitors.kinds.data_quality.version_comparison import (
+    VersionComparison,
+    compare_versions,
+)
+from driftline.monitors.kinds.model_quality.documents import read_constraints, read_listed
 
 SIZE = 50
 """Baselines on a page: of each a folder is listed."""
 
 ENTRIES_SHOWN = 200
 """Of the audit log, the newest."""
+
+PROMOTED_SHOWN = 50
+COMPARISONS_KEPT = 4
+LEVELS_SHOWN = 5
+TRIED = timedelta(days=30)
+"""What of the past a version is tried on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +100,14 @@ def read_setup(stores: Stores, asked: Address) -> SetupView:
         users = list_definitions(connection)
     root = stores.storage.root
     names = [one for one in sorted(list_folders(root, "baselines")) if low in one.casefold()]
-    number = page_within(asked.number, len(names), SIZE)
+    page = page_within(asked.number, len(names), SIZE)
     lines = [
         BaselineLine(
             name, list_versions(root, name), [one for one in users if one.baseline == name]
         )
-        for name in names[SIZE * (number - 1) : SIZE * number]
+        for name in names[SIZE * (page - 1) : SIZE * page]
     ]
-    return replace(view, baselines=lines, number=number, total=len(names))
+    return replace(view, baselines=lines, number=page, total=len(names))
 
 
 def read_audit(stores: Stores, asked: Address) -> list[AuditEntry]:
@@ -95,3 +123,129 @@ def read_audit(stores: Stores, asked: Address) -> list[AuditEntry]:
             connection, limit=ENTRIES_SHOWN, subject=asked.subject, target=asked.target,
             since=start, until=end,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What windows must keep to: of a column, or of a metric of model quality."""
+
+    of: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineView:
+    """The versions, the newest first, and of two of them what changed, if that is asked for.
+
+    ``bounds`` are those of the version ``shown``; ``trial`` is what ``monitor`` would have done by
+    them, or why that cannot be said.
+    """
+
+    name: str
+    now: datetime
+    versions: tuple[BaselineVersion, ...]
+    in_use: str  # Digest; "" where that is not known.
+    users: Mapping[str, tuple[MonitorDefinition, ...]]  # By digest.
+    promotions: tuple[AuditEntry, ...]
+    pair: tuple[BaselineVersion, BaselineVersion] | None = None
+    found: VersionComparison | None = None
+    feature: str | None = None
+    shown: BaselineVersion | None = None
+    monitors: tuple[MonitorDefinition, ...] = ()
+    bounds: tuple[Bound, ...] = ()
+    monitor: str = ""
+    trial: Backtest | str = ""
+
+
+def read_baseline(stores: Stores, asked: Address) -> BaselineView:
+    """Read a baseline's page."""
+    name, version = asked.baseline, asked.version
+    storage, now = stores.storage, stores.now()
+    known = storage.versions(name)
+    with read_connection(stores.engine) as connection:
+        using = [one for one in list_definitions(connection) if one.baseline == name]
+        past = entries(connection, limit=PROMOTED_SHOWN, target=f"Baseline/{name}", action=PROMOTE)
+    following = [one.baseline_version for one in using if not one.baseline_pinned]
+    # Those that were applied by older programs were never noted.
+    in_use = (past[0].after or {}).get("version") if past else next(iter(following), None)
+    pair = found = None
+    if asked.reference is not None and version is not None:
+        before, after = (
+            find_version(storage.root, name, one) for one in (asked.reference, version)
+        )
+        pair = before, after
+        if CURRENT.get().may("analyst"):
+            found = _compared(storage, name, before.version, after.version)
+    users = {
+        one.version: tuple(user for user in using if user.baseline_version == one.version)
+        for one in known
+    }
+    shown = next((one for one in known if one.version in (version, in_use)), known[-1])
+    if version and not asked.reference:
+        shown = find_version(storage.root, name, version)
+    trial: Backtest | str = ""
+    if asked.monitor and CURRENT.get().may("operator"):
+        end = now.replace(minute=0, second=0, microsecond=0)
+        trial = _tried(stores.engine, storage, name, shown.version, asked.monitor, end)
+    return BaselineView(
+        name, now, tuple(reversed(known)), in_use or "", users, tuple(past), pair, found,
+        asked.feature, shown, tuple(using), bounds_of(storage.baseline(name, shown.version)),
+        asked.monitor, trial,
+    )  # fmt: skip
+
+
+def bounds_of(baseline: Baseline) -> tuple[Bound, ...]:
+    """Return what a baseline suggests, or somebody wrote, in words."""
+    features, config = baseline.constraints.features, baseline.constraints.config
+    found = [Bound(one.name, "; ".join(_demands(one, config(one.name)))) for one in features]
+    found = [one for one in found if one.words]
+    text = baseline.documents.get(QUALITY_CONSTRAINTS)
+    if text is None:
+        return tuple(found)
+    _, metrics = read_constraints(text, read_listed(text))
+    for name, one in metrics.items():
+        side = "at least" if one.operator == "LessThanThreshold" else "at most"
+        side = "about" if one.is_two_sided else side
+        found.append(Bound(name, f"{side} {number(one.threshold)}"))
+    return tuple(found)
+
+
+def _demands(one: FeatureConstraints, config: MonitoringConfig) -> Iterator[str]:
+    if one.completeness is not None:
+        share = percent(one.completeness)
+        yield (
+            "a value in every row"
+            if one.completeness >= 1
+            else f"a value in at least {share} of rows"
+        )
+    if one.is_non_negative:
+        yield "never below 0"
+    if one.domains is not None:
+        more = ", …" * (len(one.domains) > LEVELS_SHOWN)
+        listed = f": {', '.join(one.domains[:LEVELS_SHOWN])}{more}"
+        shown = listed * CURRENT.get().may("analyst")  # As all values of rows.
+        yield f"one of {plural(len(one.domains), 'value')}{shown}"
+    if config.written_threshold is not None or config.distance is not None:
+        method = config.distance or config.comparison_method
+        yield f"drift at most {number(config.comparison_threshold)} ({method})"
+
+
+@lru_cache(maxsize=COMPARISONS_KEPT)
+def _tried(
+    engine: Engine, storage: Storage, name: str, version: str, monitor: str, end: datetime
+) -> Backtest | str:
+    """Judge the captured rows of 30 days by a version, once an hour; or say why that cannot be."""
+    try:
+        with read_connection(engine) as connection:
+            definition = get_definition(connection, monitor)
+        if definition.baseline != name:
+            return f'monitor "{monitor}" judges by another baseline'
+        return storage.backtest(definition, storage.baseline(name, version), end - TRIED, end)
+    except DriftlineError as error:
+        return str(error)
+
+
+@lru_cache(maxsize=COMPARISONS_KEPT)
+def _compared(storage: Storage, name: str, before: str, after: str) -> VersionComparison:
+    """Compare two versions once: a page asks again every half minute."""
+    return compare_versions(storage.baseline(name, before), storage.baseline(name, after))

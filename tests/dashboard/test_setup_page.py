@@ -13,7 +13,7 @@ from driftline.dashboard.actions import Actions
 from driftline.dashboard.address import Address, baseline_link, parse
 from driftline.dashboard.app import render
 from driftline.dashboard.queries import storage
-from driftline.dashboard.queries.baselines import _tried, bounds_of, read_baseline
+from driftline.dashboard.queries.setup import _tried, bounds_of, read_baseline
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
@@ -146,7 +146,7 @@ def test_too_many_rows_for_a_page_are_said_with_the_command(stores, seeded, monk
 def test_a_monitor_that_cannot_be_tried_is_said(stores, seeded, monkeypatch, monitor, why):
     other = SimpleNamespace(baseline="other")
     if monitor == "other":
-        monkeypatch.setattr("driftline.dashboard.queries.baselines.get_definition",
+        monkeypatch.setattr("driftline.dashboard.queries.setup.get_definition",
                             lambda *_: other)  # fmt: skip
     asked = Address("baseline", baseline="flights", monitor=monitor)
     view = read_baseline(stores, asked)
