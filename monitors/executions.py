@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
@@ -237,16 +237,9 @@ def state_of(status: str, failure_reason: str | None, violation_count: int) -> W
     return "violations" if violation_count else "ok"
 
 
-def keep_state(connection: Connection, execution: Execution, points: Iterable[Datapoint]) -> None:
-    """Put a window among the newest of its monitor, in place of what was there of it."""
-    advisory_lock(connection, f"monitor-state:{execution.monitor}")
-    query = select(states.c.windows).where(states.c.monitor == execution.monitor)
-    counts = {one.name: one.value for one in points if one.namespace == OWN_METRICS}
-    count = {
-        name: None if counts.get(key) is None else int(counts[key] or 0)
-        for name, key in (("labelled", "labelled_rows"), ("expected", "expected_violations"))
-    }
-    entry = StateOfWindow(
+def window_state(execution: Execution) -> StateOfWindow:
+    """Return how the window of an execution stands, of labels and marks not yet told."""
+    return StateOfWindow(
         execution=execution.id,
         endpoint=execution.endpoint,
         start=execution.window_start.astimezone(UTC).isoformat(),
@@ -258,8 +251,19 @@ def keep_state(connection: Connection, execution: Execution, points: Iterable[Da
         violations=execution.violation_count,
         pages=execution.page_count,
         ratio=execution.max_drift_ratio,
-        **count,
     )
+
+
+def keep_state(connection: Connection, execution: Execution, points: Iterable[Datapoint]) -> None:
+    """Put a window among the newest of its monitor, in place of what was there of it."""
+    advisory_lock(connection, f"monitor-state:{execution.monitor}")
+    query = select(states.c.windows).where(states.c.monitor == execution.monitor)
+    counts = {one.name: one.value for one in points if one.namespace == OWN_METRICS}
+    count = {
+        name: None if counts.get(key) is None else int(counts[key] or 0)
+        for name, key in (("labelled", "labelled_rows"), ("expected", "expected_violations"))
+    }
+    entry = replace(window_state(execution), **count)
     others = [
         one
         for one in connection.scalar(query) or ()

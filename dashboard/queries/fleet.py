@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,7 +26,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, WITHOUT_REPORT, Execution, is_of, state_of
+from driftline.monitors.executions import COLUMNS, Execution, is_of, window_state
 from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.progress import list_runs, log_of
 from driftline.monitors.run.upstream import MonitorNames
@@ -41,6 +41,7 @@ LATER_SHOWN = 100
 
 STAMP = "%Y%m%dT%H%M%SZ"
 _NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc())
+_FAILURE = executions.c.failure_reason, executions.c.failure_type, executions.c.failure_record
 
 TAB_KINDS = {"quality": "model-quality", "fairness": "bias", "attribution": "attribution"}
 """The kind of monitors that a tab of an endpoint's page is about; others: who judges columns."""
@@ -137,7 +138,7 @@ def state_lines(
     """Return how the monitors stand, of one endpoint or of all, with their newest windows."""
     table, endpoints = executions.c, CURRENT.get().endpoints
     names = MonitorNames(connection, endpoints)
-    told = (table.id, table.cause, table.failure_reason, table.folder)
+    told = (table.id, table.cause, table.folder, *_FAILURE)
     query = select(states.c.monitor, states.c.windows, *told).outerjoin(
         executions, table.id == states.c.execution
     )
@@ -156,7 +157,8 @@ def state_lines(
             for one in (row.windows if row else ())
             if endpoints is None or one["endpoint"].lower() in endpoints
         ]
-        runs = one_a_start(definition, (_run(one, row, names) for one in reversed(entries)))
+        failure = names.reason(row.failure_reason) if row else None
+        runs = one_a_start(definition, (_run(one, row, failure) for one in reversed(entries)))
         last = next((one for one in reversed(entries) if one["rows"]), {"labelled": None})
         is_labelled = definition.kind_value.uses_labels and last["labelled"] is not None
         line = MonitorLine(
@@ -174,10 +176,15 @@ def state_lines(
     return tuple(lines)
 
 
-def _run(entry: Mapping[str, Any], row: Any, names: MonitorNames) -> WindowRun:  # noqa: ANN401
-    """Make a window of what is kept of it; what was found is known of the newest judged one."""
+def _run(entry: Mapping[str, Any], row: Any, failure: str | None) -> WindowRun:  # noqa: ANN401
+    """Make a window of how it stands, and of what was found, if that is the row's."""
     start, end = (datetime.fromisoformat(entry[name]) for name in ("start", "end"))
-    is_told = row.id == entry["execution"]
+    found: dict[str, Any] = {}
+    if row.id == entry["execution"]:
+        found = {
+            "cause": row.cause or None, "folder": row.folder or "", "failure": failure,
+            "failure_type": row.failure_type, "failure_record": row.failure_record,
+        }  # fmt: skip
     return WindowRun(
         start=start,
         end=end,
@@ -187,11 +194,9 @@ def _run(entry: Mapping[str, Any], row: Any, names: MonitorNames) -> WindowRun: 
         violation_count=entry["violations"],
         hard_count=entry["pages"],
         ratio=entry["ratio"],
-        cause=(row.cause or None) if is_told else None,
-        failure=names.reason(row.failure_reason) if is_told else None,
-        folder=(row.folder or "") if is_told else "",
         baseline_version=entry["baseline_version"],
         request_count=entry["requests"],
+        **found,
     )
 
 
@@ -309,25 +314,7 @@ def _judged(definition: MonitorDefinition) -> Select[Any]:
 
 def _as_runs(definition: MonitorDefinition, rows: Sequence[Execution]) -> tuple[WindowRun, ...]:
     """Turn executions, newest first, into windows, oldest first."""
-    runs = (
-        WindowRun(
-            start=row.window_start,
-            end=row.window_end,
-            execution=row.id,
-            state=state_of(row.status, row.failure_reason, row.violation_count),
-            row_count=None if row.status in WITHOUT_REPORT else row.row_count,
-            violation_count=row.violation_count,
-            hard_count=row.page_count,
-            ratio=row.max_drift_ratio,
-            cause=row.cause or None,
-            failure=row.failure_reason,
-            failure_type=row.failure_type,
-            failure_record=row.failure_record,
-            folder=row.folder,
-            baseline_version=row.baseline_version,
-        )
-        for row in rows
-    )
+    runs = (_run(asdict(window_state(one)), one, one.failure_reason) for one in rows)
     return one_a_start(definition, runs)
 
 
