@@ -11,8 +11,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from driftline.access.principal import CURRENT
@@ -36,15 +35,6 @@ It raises our own errors, with the server's sentence.
 
 Action = Callable[[Send, Mapping[str, object]], str]
 """Carries out what a button asks for, given its values; returns the sentence to be shown."""
-
-
-class SendAs(Protocol):
-    """Sends a request as `Send` does, with the secret of whom it is from."""
-
-    def __call__(
-        self, method: str, path: str, body: Mapping[str, Any] | None, *, token: str | None = None
-    ) -> Mapping[str, Any]:
-        """Return the answer."""
 
 
 LENGTHS = {
@@ -72,7 +62,7 @@ _STATUS = {
 class Actions:
     """Carries out what buttons ask for; ``now`` is the server's clock, for when silences end."""
 
-    def __init__(self, send: SendAs | None, now: Callable[[], datetime]) -> None:
+    def __init__(self, send: Send | None, now: Callable[[], datetime]) -> None:
         self._send = send
         self._now = now
         self._known: dict[str, Action] = {
@@ -95,11 +85,8 @@ class Actions:
                 "Version {version} is in use, for {monitors}, from the next window on.", "version"),
         }  # fmt: skip
 
-    def run(self, name: str, given: object, secret: str | None = None) -> tuple[int, str]:
-        """Do one thing; give an HTTP status and the sentence that says what came of it.
-
-        ``secret`` is that of who asks: the server is asked by the same.
-        """
+    def run(self, name: str, given: object) -> tuple[int, str]:
+        """Do one thing; give an HTTP status and the sentence that says what came of it."""
         action = self._known.get(name)
         if action is None:
             return 404, f'action "{name[:40]}"; expected one of {sorted(self._known)}'
@@ -107,12 +94,11 @@ class Actions:
             return 400, "body: expected an object of texts"
         if self._send is None:
             return 503, "this dashboard has no server to send changes to"
-        send: Send = self._send if secret is None else partial(self._send, token=secret)
         who = CURRENT.get()
         if who.via != "off":  # Nobody signs with another's name.
             given = {**given, "created_by": who.subject, "author": who.subject}
         try:
-            return 200, action(send, given)
+            return 200, action(self._send, given)
         except DriftlineError as error:
             log.info("action_refused action=%s error=%s", name, type(error).__name__)
             found = (status for kind, status in _STATUS.items() if isinstance(error, kind))

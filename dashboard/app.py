@@ -35,7 +35,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.access.gate import Gate
 from driftline.access.logins import Access
 from driftline.access.principal import CURRENT, Role
-from driftline.dashboard.actions import Actions, SendAs
+from driftline.dashboard.actions import Actions
 from driftline.dashboard.address import Address, monitor_link, parse
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.guard import Guard
@@ -125,15 +125,16 @@ INDEX = """<!DOCTYPE html>
 
 def create_app(
     stores: Stores,
-    send: SendAs | None = None,
+    send: Callable[..., Mapping[str, Any]] | None = None,
     access: Access | None = None,
     *,
     external_url: str = "",
 ) -> App:
     """Build the dashboard; it reads only, changes go to the server, answers to this machine.
 
-    ``send`` is the way to the server, through which alone anything is changed. ``access`` finds out
-    who asks; None: nobody is asked. ``external_url`` is where a proxy lets others reach the pages.
+    ``send`` is the way to the server, through which alone anything is changed: method, path and
+    body, with the secret of whom they are from as ``token``. ``access`` finds out who asks; None:
+    nobody is asked. ``external_url`` is where a proxy lets others reach the pages.
     """
     dash = _dash(stores)
     calls = {
@@ -141,10 +142,11 @@ def create_app(
         for name, call in dash.callback_map.items()
         if "callback" in call
     }
-    actions = Actions(send, stores.now)
 
     def act(name: str, given: object) -> tuple[int, str]:
-        return actions.run(name, given, SECRET.get())
+        """Ask the server by the same as who asks here."""
+        by_them = send and partial(send, token=SECRET.get())
+        return Actions(by_them, stores.now).run(name, given)
 
     pages = Guard(dash.server, calls, act, partial(_is_there, stores))
     shown = Downloads(pages, stores)
