@@ -259,11 +259,11 @@ def keep_state(connection: Connection, execution: Execution, points: Iterable[Da
     advisory_lock(connection, f"monitor-state:{execution.monitor}")
     query = select(states.c.windows).where(states.c.monitor == execution.monitor)
     counts = {one.name: one.value for one in points if one.namespace == OWN_METRICS}
-    count = {
-        name: None if counts.get(key) is None else int(counts[key] or 0)
-        for name, key in (("labelled", "labelled_rows"), ("expected", "expected_violations"))
-    }
-    entry = replace(window_state(execution), **count)
+    labelled, expected = (
+        None if counts.get(key) is None else int(counts[key] or 0)
+        for key in ("labelled_rows", "expected_violations")
+    )
+    entry = replace(window_state(execution), labelled=labelled, expected=expected)
     others = [
         one
         for one in connection.scalar(query) or ()

@@ -159,7 +159,8 @@ def state_lines(
         ]
         failure = names.reason(row.failure_reason) if row else None
         runs = one_a_start(definition, (_run(one, row, failure) for one in reversed(entries)))
-        last = next((one for one in reversed(entries) if one["rows"]), {"labelled": None})
+        judged = (one for one in reversed(entries) if one["rows"])
+        last: Mapping[str, Any] = next(judged, {"labelled": None})
         is_labelled = definition.kind_value.uses_labels and last["labelled"] is not None
         line = MonitorLine(
             definition=definition,
