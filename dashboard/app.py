@@ -234,7 +234,7 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
     "messages": lambda stores, at: alerts.messages_page(
         *read_messages(stores, at), at, stores.now()
     ),
-    "silences": lambda stores, _: alerts.silences_page(read_silences(stores), stores.now()),
+    "silences": lambda stores, _: alerts.silences_page(*read_silences(stores)),
     "jobs": lambda stores, at: jobs.page(read_jobs(stores, at)),
     "job": lambda stores, at: jobs.job_page(read_job(stores, at)),
     "setup": lambda stores, at: setup.page(read_setup(stores, at)),

@@ -22,7 +22,7 @@ from driftline.alerts.alarms.composite_records import (
     states_since,
 )
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.records import AlarmRecord, HistoryItem
+from driftline.alerts.alarms.records import MONITOR_DIMENSION, AlarmRecord, HistoryItem
 from driftline.alerts.alarms.rule_tree import rule_lines
 from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.counts import count_by
@@ -195,38 +195,36 @@ def alarm_line(
             kind=record.kind,
         )
     newest: Mapping[str, object] = {}
-    monitor = None
-    if isinstance(record, CompositeRecord):
-        condition = record.definition.alarm_rule
-    else:
-        condition = _condition(record.definition)
-        monitor = record.definition.dimensions.get("MonitoringSchedule")
-        if note is None and record.state == "ALARM":
-            note, newest = _notes_of(connection, record)
-    note = note or {}
     if record.state != "ALARM" or record.state_reason == reach.CHANGED:
-        note = newest = {}
-    cause, link = alarm_points.cause_of(note)
-    latest = alarm_points.cause_of(newest)
-    if latest[0] == cause:
-        latest = None, None
+        note = {}
+    elif note is None and isinstance(record, AlarmRecord):
+        note, newest = _notes_of(connection, record)
+    cause, link = alarm_points.cause_of(note or {})
+    latest, latest_link = alarm_points.cause_of(newest)
+    if latest == cause:
+        latest = latest_link = None
+    rule = record.definition
+    if isinstance(rule, AlarmDefinition):
+        condition, monitor = _condition(rule), rule.dimensions.get(MONITOR_DIMENSION)
+    else:
+        condition, monitor = rule.alarm_rule, None
     return views.AlarmLine(
         name=record.name,
         state=record.state,
         since=record.state_changed_at,
-        severity=record.definition.severity,
+        severity=rule.severity,
         condition=condition,
         reason=record.state_reason,
         cause=cause,
         link=link,
-        latest=latest[0],
-        latest_link=latest[1],
+        latest=latest,
+        latest_link=latest_link,
         monitor=monitor,
         deliveries=tuple(deliveries),
-        kind="composite" if isinstance(record, CompositeRecord) else "metric",
+        kind="metric" if isinstance(rule, AlarmDefinition) else "composite",
         quiet=suppression.quiet(record),
         incident=suppression.incidents.get(record.name),
-        actions_enabled=record.definition.actions_enabled,
+        actions_enabled=rule.actions_enabled,
     )
 
 

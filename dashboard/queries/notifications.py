@@ -65,8 +65,8 @@ def read_messages(stores: Stores, asked: Address) -> tuple[list[Delivery], dict[
     return messages, counts
 
 
-def read_silences(stores: Stores) -> Sequence[CountedSilence]:
-    """Return all silences, those in force first, then the newest."""
+def read_silences(stores: Stores) -> tuple[Sequence[CountedSilence], datetime]:
+    """Return all silences, those in force first, then the newest; and as of when."""
     now = stores.now()
     is_muted = (outbox.c.status == "muted") & outbox.c.silence.is_not(None)
     with read_connection(stores.engine) as connection:
@@ -77,4 +77,4 @@ def read_silences(stores: Stores) -> Sequence[CountedSilence]:
         for one in records
     ]
     silences.sort(key=lambda entry: (RANKS[entry[1]], -entry[0].updated_at.timestamp()))
-    return silences
+    return silences, now

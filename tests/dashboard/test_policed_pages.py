@@ -232,7 +232,7 @@ def test_messages_are_counted_and_narrowed(stores):
 
 
 def test_silences_in_force_stand_first(stores):
-    found = read_silences(stores)
+    found, _ = read_silences(stores)
 
     ranks = [{"ACTIVE": 0, "SCHEDULED": 1, "EXPIRED": 2}[status] for _, status, _ in found]
     assert ranks == sorted(ranks)
