@@ -191,8 +191,8 @@ def choose_metric(
     if asked is not None:
         return by_key.get(asked)
     if keep is not None:
-        ways = (keep, f"{keep} / ", f"{keep}=")  # Of a name alone, the first of its groups.
-        keys = [key for key in by_key if key == keep or key.startswith(ways[1:])]
+        groups = (f"{keep} / ", f"{keep}=")  # Of a name alone, the first of its groups.
+        keys = [key for key in by_key if key == keep or key.startswith(groups)]
         if keys:
             return by_key[min(keys, key=len)]
     names = kind_named(kind).headline_metrics
@@ -212,18 +212,15 @@ def metric_history(
     digests: Mapping[str, Digest],
 ) -> views.MetricHistory:
     """Take values from the database, and from documents what only they hold."""
+    none, told_of = MetricResult(metric.name), (digests.get(run.execution) for run in line.runs)
+    found = [one.metrics.get(metric.key, none) if one else none for one in told_of]
+    numbers = np.array([(one.value, one.low, one.high, one.bound) for one in found], np.float64)
+    numbers[~np.isfinite(numbers)] = np.nan
+    told, *ends = numbers.reshape(-1, 4).T
     values = _metric_values(connection, line, metric)
-    ends = np.full((3, len(line.runs)), np.nan)
-    violated = np.zeros(len(line.runs), dtype=bool)
-    for index, run in enumerate(line.runs):
-        measured = digests.get(run.execution, Digest()).metrics.get(metric.key)
-        if measured is None:
-            continue
-        ends[:, index] = [_finite(end) for end in (measured.low, measured.high, measured.bound)]
-        violated[index] = measured.violated
-        if np.isnan(values[index]):
-            values[index] = _finite(measured.value)
-    return views.MetricHistory(metric, values, ends[0], ends[1], ends[2], violated)
+    values = np.where(np.isnan(values), told, values)
+    violated = np.array([one.violated for one in found], dtype=bool)
+    return views.MetricHistory(metric, values, *ends, violated)
 
 
 def _metric_values(
@@ -283,7 +280,3 @@ def _aligned(
                 notes[index] = row.note or {}
     numbers[np.abs(numbers) > LARGEST] = np.nan
     return _Series(numbers[0], numbers[1], numbers[2], tuple(notes))
-
-
-def _finite(value: float | None) -> float:
-    return value if value is not None and np.isfinite(value) else np.nan
