@@ -53,24 +53,11 @@ from driftline.dashboard.pages import (
     search,
     setup,
 )
-from driftline.dashboard.pages.parts import (
-    PLACE_ROLES,
-    PLACE_TABS,
-    Cell,
-    lacking,
-    marked,
-    missing,
-    problem,
-)
+from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.queries import notifications
 from driftline.dashboard.queries.explained import read_compared, read_explained
 from driftline.dashboard.queries.fleet import NoWindowError
 from driftline.dashboard.queries.jobs import read_job, read_jobs
-from driftline.dashboard.queries.notifications import (
-    read_incident,
-    read_incidents,
-    read_messages,
-    read_silences,
-)
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.setup import read_audit, read_baseline, read_setup
@@ -94,7 +81,7 @@ REFRESH_MS = 30_000
 
 PLACES = (
     ("Fleet", "/ /endpoints /monitors"),
-    ("Alerts", " ".join(PLACE_TABS["Alerts"].values())),
+    ("Alerts", " ".join(ui.PLACE_TABS["Alerts"].values())),
     ("Jobs", "/jobs"),
     ("Setup", "/setup /baselines /audit"),
     ("Search", "/search"),
@@ -160,19 +147,19 @@ def create_app(
 def render(stores: Stores, address: Address) -> html.Div:
     """Draw the page that an address asks for; what cannot be read becomes a sentence on it."""
     if why := refused_page(address.page):
-        return problem("This page is not for you", why)
+        return ui.problem("This page is not for you", why)
     try:
         draw = _PAGES.get(address.page)
-        return missing(None) if draw is None else _refused(address) or draw(stores, address)
+        return ui.missing(None) if draw is None else _refused(address) or draw(stores, address)
     except NoWindowError as error:
         newest = {f"Newest window of {address.monitor}": monitor_link(address.monitor)}
-        return missing(str(error), address.page, newest)
+        return ui.missing(str(error), address.page, newest)
     except NotFoundError as error:
-        return missing(str(error), address.page)
+        return ui.missing(str(error), address.page)
     except (DriftlineError, SQLAlchemyError, OSError, ValueError) as error:
         log.exception("page failed page=%s monitor=%r", address.page, address.monitor)
         reason = str(error) if isinstance(error, DriftlineError) else AWAY
-        return problem("This page cannot be shown", reason)
+        return ui.problem("This page cannot be shown", reason)
 
 
 def _is_there(stores: Stores, path: str, query: str) -> bool:
@@ -191,8 +178,8 @@ def _refused(address: Address) -> html.Div | None:
     """Draw why a page is not for whoever asks, who lacks a role; None where it is."""
     role, title = _ROLES.get(address.page, ("viewer", ""))
     if address.page == "setup":
-        role, title = PLACE_ROLES.get(f"/setup/{address.tab}", role), setup.NAMES[address.tab]
-    return problem(title, why) if (why := lacking(role)) else None
+        role, title = ui.PLACE_ROLES.get(f"/setup/{address.tab}", role), setup.NAMES[address.tab]
+    return ui.problem(title, why) if (why := ui.lacking(role)) else None
 
 
 def _alarm(stores: Stores, at: Address) -> html.Div:
@@ -229,12 +216,14 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
         stores.alarms(at.state, at.text, at.severity, at.number)
     ),
     "alarm": _alarm,
-    "incidents": lambda stores, _: alerts.incidents_page(read_incidents(stores), stores.now()),
-    "incident": lambda stores, at: alerts.incident_page(read_incident(stores, at)),
-    "messages": lambda stores, at: alerts.messages_page(
-        *read_messages(stores, at), at, stores.now()
+    "incidents": lambda stores, _: alerts.incidents_page(
+        notifications.read_incidents(stores), stores.now()
     ),
-    "silences": lambda stores, _: alerts.silences_page(*read_silences(stores)),
+    "incident": lambda stores, at: alerts.incident_page(notifications.read_incident(stores, at)),
+    "messages": lambda stores, at: alerts.messages_page(
+        *notifications.read_messages(stores, at), at, stores.now()
+    ),
+    "silences": lambda stores, _: alerts.silences_page(*notifications.read_silences(stores)),
     "jobs": lambda stores, at: jobs.page(read_jobs(stores, at)),
     "job": lambda stores, at: jobs.job_page(read_job(stores, at)),
     "setup": lambda stores, at: setup.page(read_setup(stores, at)),
@@ -336,7 +325,7 @@ def _draw(stores: Stores, address: Address) -> tuple[html.Div, str]:
     except Exception:  # Dash would answer 500 and keep the trace to itself.
         log.exception("page crashed page=%s monitor=%r", address.page, address.monitor)
         why = "A fault of the dashboard; its log has the details."
-        drawn = problem("This page cannot be shown", why)
+        drawn = ui.problem("This page cannot be shown", why)
         return drawn, _digest(drawn)
 
 
@@ -350,7 +339,7 @@ def _shell() -> html.Div:
     """Lay out what stays while pages change."""
     name = [html.Span(className="mark"), html.Span("driftline")]
     links = [
-        marked(html.A(words, href=paths.split()[0]), data_paths=paths)
+        ui.marked(html.A(words, href=paths.split()[0]), data_paths=paths)
         for words, paths in PLACES
         if not refused_page(parse(paths.split()[0]).page)
     ]
@@ -359,8 +348,8 @@ def _shell() -> html.Div:
     )
     header = [
         html.A("Skip to content", href="#main", className="skip"),
-        marked(html.A(name, href="/", className="brand"), aria_label="driftline"),
-        marked(html.Nav(links, className="places"), aria_label="Pages"),
+        ui.marked(html.A(name, href="/", className="brand"), aria_label="driftline"),
+        ui.marked(html.Nav(links, className="places"), aria_label="Pages"),
         html.Span(id="as-of", className="as-of"),
         html.Span("Times in UTC", className="zone"),
         theme,
@@ -375,12 +364,12 @@ def _shell() -> html.Div:
         html.Header(header, className="top"),
         html.Div(id="said", role="status"),
         html.Div(id="old", role="alert"),
-        marked(main, data_refresh_ms=str(REFRESH_MS)),
+        ui.marked(main, data_refresh_ms=str(REFRESH_MS)),
     ]
     return html.Div(parts, className="shell")
 
 
-def _person() -> list[Cell]:
+def _person() -> list[ui.Cell]:
     """Show who is logged in, with the way out, which a proxy has itself."""
     who = CURRENT.get()
     if who.via == "off":
@@ -388,4 +377,4 @@ def _person() -> list[Cell]:
     about = f"{who.subject}: {', '.join(sorted(who.roles))}"
     name = html.Span(who.subject, className="who", title=about)
     button = html.Button("Log out", id="logout", type="button", className="button small")
-    return [marked(name, data_csrf=CSRF.get()), *([button] if who.via != "proxy" else [])]
+    return [ui.marked(name, data_csrf=CSRF.get()), *([button] if who.via != "proxy" else [])]

@@ -23,7 +23,7 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline, BaselineVersion
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import Coverage, EndpointReport, report
-from driftline.capture.tables.storage import list_folders, open_storage
+from driftline.capture.tables.storage import open_storage
 from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.queries import documents, views
 from driftline.dashboard.where import where_text
@@ -246,10 +246,6 @@ class Storage:
         return backtest_captured(
             self.root, definition, baseline, signature, options, access=self._access
         )
-
-    def captured(self) -> list[str]:
-        """List the endpoints that have a folder of captured rows."""
-        return list_folders(self.root, "capture")
 
     def capture_stats(self, endpoint: str, now: datetime) -> EndpointReport | None:
         """Count what was captured of an endpoint, for some seconds; None when it cannot be read."""

@@ -18,6 +18,7 @@ from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.alerts.tables import outbox
+from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries import fleet, reach, views
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
@@ -148,7 +149,8 @@ class Stores:
 
     def endpoint_names(self) -> set[str]:
         """Name the endpoints that are declared or have rows, of those that who asks is for."""
-        return set(filter(reach.is_reached, {*self._declared(), *self.storage.captured()}))
+        captured = list_folders(self.storage.root, "capture")
+        return set(filter(reach.is_reached, {*self._declared(), *captured}))
 
     def _told(self, path: str) -> tuple[Any, Exception | None]:
         """Ask the server; None of it with what went wrong."""
