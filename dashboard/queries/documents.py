@@ -21,9 +21,7 @@ from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.notes import notes_of
 from driftline.monitors.results.unjudged import DESCRIBED, REASONS
-from driftline.monitors.results.violation import FeatureResult
-
-DRIFT = "baseline_drift_check"
+from driftline.monitors.results.violation import DRIFT_CHECK, FeatureResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +115,12 @@ class Feature(FeatureResult):
     @property
     def drifted(self) -> bool:
         """Whether its drift is a violation."""
-        return DRIFT in self.checks
+        return DRIFT_CHECK in self.checks
 
     @property
     def tells_drift(self) -> bool:
         """Whether the set that changed most is what to say: no graver violation names another."""
-        if not self.violations or self.violations[0].constraint_check_type == DRIFT:
+        if not self.violations or self.violations[0].constraint_check_type == DRIFT_CHECK:
             return True
         return self.set is not None and self.violations[0].phrase == self.set
 

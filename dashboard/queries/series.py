@@ -13,7 +13,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from urllib.parse import quote
 
 import numpy as np
@@ -48,8 +47,8 @@ KEPT = 4_000
 class Digest:
     """What one execution's document says: bounds by feature, metrics by key."""
 
-    bounds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    metrics: Mapping[str, MetricResult] = field(default_factory=lambda: MappingProxyType({}))
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, MetricResult] = field(default_factory=dict)
 
 
 class ReportCache:
@@ -279,4 +278,4 @@ def _aligned(
                 numbers[:, index] = (row.sum / row.sample_count, row.minimum, row.maximum)
                 notes[index] = row.note or {}
     numbers[np.abs(numbers) > LARGEST] = np.nan
-    return _Series(numbers[0], numbers[1], numbers[2], tuple(notes))
+    return _Series(*numbers, tuple(notes))
