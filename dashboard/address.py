@@ -3,16 +3,25 @@
 docs/dashboard.md lists them. Names are percent-encoded. ``.`` and ``..`` cannot stand in a path,
 encoded or not, since browsers take them for folders: they stand in the query, as ``name=``.
 ``keep=`` in place of ``feature=`` asks for a feature only if the window has it.
+
+``where=`` selects rows: ``temp>=7.2;carrier=UA,EVX;delay=``. Conditions are joined by ``;`` and all
+hold. ``=`` takes texts, ``!=`` leaves them out, nothing behind ``=`` stands for rows without a
+value; the others compare numbers. Names and texts are percent-encoded where they hold one of these
+signs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import parse_qs, quote, unquote, urlencode
+
+from driftline.baseline.predicate import Operator, Predicate
+from driftline.errors import InputError
 
 LIMIT = 2_000
 """Longest name that is looked up, in characters; no stored name comes near it."""
@@ -32,6 +41,14 @@ PREVIEW = ("threshold", "periods", "needed", "missing", "period")
 """What a preview of an alarm can change, by its name in the address."""
 
 _NOTHING: Mapping[str, str | None] = MappingProxyType({})
+
+CONDITIONS_MAX = 20
+"""Conditions of one selection."""
+
+_FORM = re.compile(r"(?P<column>[^<>=!;]+)(?P<sign>>=|<=|!=|=|<|>)(?P<value>[^<>=!;]*)")
+_NUMBERS: dict[str, Operator] = {">=": "ge", "<=": "le", "<": "lt", ">": "gt"}
+_SIGNS = {op: sign for sign, op in _NUMBERS.items()}
+_SAFE = " -_.~:/()+#"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +243,56 @@ def _share(text: str) -> float | None:
     except ValueError:
         return None
     return share if 0 <= share <= 1 else None
+
+
+def parse_where(text: str) -> tuple[Predicate, ...]:
+    """Read conditions; InputError says which cannot be."""
+    parts = [part for part in text.split(";") if part.strip()]
+    if len(parts) > CONDITIONS_MAX:
+        raise InputError(f"where: {len(parts)} conditions; expected {CONDITIONS_MAX} or fewer")
+    return tuple(map(_condition, parts))
+
+
+def where_text(conditions: Sequence[Predicate]) -> str | None:
+    """Write conditions as a text; None where one of them has no form in it."""
+    parts = [_text(one) for one in conditions]
+    return None if None in parts else ";".join(part for part in parts if part)
+
+
+def _condition(part: str) -> Predicate:
+    found = _FORM.fullmatch(part.strip())
+    if found is None:
+        raise InputError(f'where: "{part[:60]}" is no condition; expected one such as temp>=7.2')
+    column, sign, value = unquote(found["column"]).strip(), found["sign"], found["value"].strip()
+    if sign in _NUMBERS:
+        try:
+            return Predicate(column, _NUMBERS[sign], float(unquote(value)))
+        except ValueError:
+            raise InputError(
+                f'where: "{value[:40]}" is no number; expected one behind {sign}'
+            ) from None
+    texts = tuple(unquote(one.strip()) for one in value.split(",")) if value else ()
+    if sign == "!=":
+        return Predicate(column, "not_in", values=texts)
+    return Predicate(column, "in", values=texts) if texts else Predicate(column, "null")
+
+
+def _text(one: Predicate) -> str | None:
+    if one.within is not None:
+        outer = _text(one.within)
+        own = _text(Predicate(one.column, one.op, one.value, one.values, below=one.below))
+        return None if outer is None or own is None else f"{outer};{own}"
+    name = quote(one.column, safe=_SAFE)
+    if one.op in _SIGNS and isinstance(one.value, float | int):
+        return f"{name}{_SIGNS[one.op]}{one.value!r}"
+    if one.op == "between":
+        return f"{name}>={one.value!r};{name}<{one.below!r}"
+    if one.op == "null":
+        return f"{name}="
+    if one.op == "eq" and isinstance(one.value, float | int):
+        return f"{name}>={one.value!r};{name}<={one.value!r}"
+    texts = (str(one.value),) if one.op == "eq" else one.values
+    if one.op not in ("eq", "in", "not_in") or "" in texts:
+        return None
+    sign = "!=" if one.op == "not_in" else "="
+    return f"{name}{sign}{','.join(quote(text, safe=_SAFE) for text in texts)}"

@@ -39,7 +39,7 @@ from driftline.dashboard.actions import Actions
 from driftline.dashboard.address import Address, monitor_link, parse
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.guard import Guard
-from driftline.dashboard.login import PUBLIC, Login, refusal_page, to_login
+from driftline.dashboard.login import CSRF, PUBLIC, SECRET, Login, Sessions, to_login
 from driftline.dashboard.pages import (
     alarm,
     alerts,
@@ -63,7 +63,6 @@ from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.setup import read_audit, read_baseline, read_setup
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import CompositeView
-from driftline.dashboard.sessions import CSRF, SECRET, Sessions
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
 from driftline.monitors.kind import kind_named
@@ -139,8 +138,7 @@ def create_app(
     shown = Downloads(pages, stores)
     if access is None:
         return LocalOnly(shown, external_url)
-    own = Sessions(shown, access, refusal_page)
-    gate = Gate(own, access.authenticator, PUBLIC, to_login)
+    gate = Gate(Sessions(shown, access), access.authenticator, PUBLIC, to_login)
     return LocalOnly(Login(gate, access), external_url, access.hosts)
 
 

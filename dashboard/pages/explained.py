@@ -8,12 +8,11 @@ from functools import partial
 from dash import html
 
 from driftline.baseline.predicate import Predicate
-from driftline.dashboard.address import compare_link, explain_link, monitor_link
+from driftline.dashboard.address import compare_link, explain_link, monitor_link, where_text
 from driftline.dashboard.charts.intervals import density_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, field
 from driftline.dashboard.queries import explained as queries
-from driftline.dashboard.where import where_text
 from driftline.dashboard.words import count, percent, plural, sentence, span
 from driftline.monitors.explained import ColumnDifference, Explained
 

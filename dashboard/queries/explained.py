@@ -19,11 +19,10 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline, find_version
 from driftline.capture.windows.window import Window
-from driftline.dashboard.address import Address
+from driftline.dashboard.address import Address, parse_where
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.storage import COLUMNS_SHOWN, IDS, texts_of
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.where import parse_where
 from driftline.dashboard.words import span
 from driftline.errors import InputError, NotFoundError
 from driftline.monitors.explained import FALSE_ALARM, Explained, explain

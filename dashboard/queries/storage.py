@@ -25,8 +25,8 @@ from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import Coverage, EndpointReport, report
 from driftline.capture.tables.storage import open_storage
 from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
+from driftline.dashboard.address import where_text
 from driftline.dashboard.queries import documents, views
-from driftline.dashboard.where import where_text
 from driftline.dashboard.words import count, moment, plural
 from driftline.errors import DriftlineError, InputError, NotFoundError
 from driftline.monitors.backtest.backtest import backtest_captured

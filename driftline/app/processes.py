@@ -155,8 +155,8 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     from driftline.app.client.connection import ServerCalls
     from driftline.app.listener import listen, serve
     from driftline.dashboard.app import create_app
+    from driftline.dashboard.login import SECRET
     from driftline.dashboard.queries.stores import Stores
-    from driftline.dashboard.sessions import SECRET
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
     from driftline.serving.resources.endpoints import declared_endpoints, signature_of

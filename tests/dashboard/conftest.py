@@ -13,8 +13,8 @@ from driftline.access.principal import ANYBODY, CURRENT, Principal
 from driftline.app.listener import Server, listen
 from driftline.app.settings.settings import describe, load
 from driftline.dashboard.app import create_app
+from driftline.dashboard.login import SECRET
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.sessions import SECRET
 from driftline.serving.resources.endpoints import declared_endpoints
 from tests.dashboard.measured_seed import seed_measured
 from tests.dashboard.policed_seed import policed

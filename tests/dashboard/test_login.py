@@ -21,8 +21,7 @@ from driftline.access.sessions import csrf_token
 from driftline.access.tokens import digest_of, new_secret, revoke_token
 from driftline.alerts.notify.silences import list_silences
 from driftline.dashboard.downloads import Downloads
-from driftline.dashboard.login import PUBLIC, WRONG, own_path
-from driftline.dashboard.sessions import set_session
+from driftline.dashboard.login import PUBLIC, WRONG, own_path, set_session
 from driftline.errors import ForbiddenError, UnavailableError
 from tests.dashboard.guarded import (
     ALARM,

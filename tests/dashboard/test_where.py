@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.baseline.predicate import Predicate
-from driftline.dashboard.where import MOST, parse_where, where_text
+from driftline.dashboard.address import CONDITIONS_MAX, parse_where, where_text
 from driftline.errors import InputError
 
 NAMES = st.text(min_size=1, max_size=20).filter(lambda text: text == text.strip())
@@ -51,7 +51,7 @@ def test_conditions_of_violations_are_written_where_they_have_a_form(condition, 
         ("temp", '"temp" is no condition'),
         (">3", '">3" is no condition'),
         ("a=b=c", "is no condition"),
-        (";".join(["a=1"] * (MOST + 1)), f"{MOST + 1} conditions"),
+        (";".join(["a=1"] * (CONDITIONS_MAX + 1)), f"{CONDITIONS_MAX + 1} conditions"),
     ],
 )
 def test_what_is_no_selection_is_refused_in_a_sentence(text, words):
