@@ -109,7 +109,9 @@ def parse(path: str, query: str = "") -> Address:
 
     Unknown parameters are ignored, so that an old link keeps working.
     """
-    if not (_is_text(path) and _is_text(query)):
+    try:
+        f"{path}{query}".encode()
+    except UnicodeEncodeError:  # JSON may carry halves of characters, which no stored text has.
         return Address("missing")
     parts = [unquote(part) for part in path.strip("/").split("/")]
     read = parse_qs(query.lstrip("?")) if len(query) < LIMIT * 10 else {}
@@ -225,15 +227,6 @@ def _link(path: tuple[str, ...], asked: Mapping[str, str | None], anchor: str = 
     place = "/".join(quote(step, safe="") for step in path)
     query = urlencode({key: value for key, value in asked.items() if value is not None})
     return f"/{place}" + f"?{query}" * bool(query) + f"#{anchor}" * bool(anchor)
-
-
-def _is_text(given: str) -> bool:
-    """Whether a text could be stored: JSON may carry halves of characters."""
-    try:
-        given.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _share(text: str) -> float | None:

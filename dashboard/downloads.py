@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import get_args
@@ -80,11 +81,14 @@ class Downloads:
                 log.exception("rows_unreadable monitor=%r", asked.get("monitor"))
             told = str(error) if isinstance(error, DriftlineError) else "a store cannot be read now"
             return refused(status, told)
+        whole = "-".join(asked.get(part, "") for part in ("monitor", "window", "feature"))
+        # Every header and file system takes these signs.
+        name = re.sub("[^0-9A-Za-z_-]", "_", whole).strip("-")[:120] or "rows"
         headers = {
             **SAFE_HEADERS,
             "cache-control": "no-store",
             "content-type": MEDIA_TYPES[form],
-            "content-disposition": f'attachment; filename="{_file_name(asked)}.{form}"',
+            "content-disposition": f'attachment; filename="{name}.{form}"',
         }
         return StreamingResponse(chain([first], pieces), 200, headers)
 
@@ -98,11 +102,3 @@ class Downloads:
         if report is None or found is None or report.details.preprocess:
             raise NotFoundError(f'no rows are kept behind "{feature or "it"}" in this window')
         return written(stores.storage.all_rows(line, run, found), form)
-
-
-def _file_name(asked: dict[str, str]) -> str:
-    """Return a name that every header and file system takes."""
-    whole = "-".join(asked.get(part, "") for part in ("monitor", "window", "feature"))
-    plain = "".join(one if one.isascii() and (one.isalnum() or one in "-_") else "_"
-                    for one in whole)  # fmt: skip
-    return plain.strip("-")[:120] or "rows"

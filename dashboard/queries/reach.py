@@ -16,7 +16,6 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select, true
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import AnyRecord, ListedAlarm, get_any
-from driftline.alerts.alarms.known import require_alarm
 from driftline.alerts.alarms.records import (
     ENDPOINT_DIMENSIONS,
     AlarmRecord,
@@ -110,14 +109,6 @@ def alarm(connection: Connection, name: str) -> AnyRecord:
     if not is_limited():
         return get_any(connection, name)
     return _named(name, alarms(connection), "alarm")
-
-
-def check_alarm(connection: Connection, name: str) -> None:
-    """Refuse a name that no alarm has for who asks, also one that cannot be read."""
-    if is_limited():
-        alarm(connection, name)
-    else:
-        require_alarm(connection, name)
 
 
 def monitors(connection: Connection) -> list[MonitorDefinition]:

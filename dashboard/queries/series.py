@@ -72,19 +72,15 @@ class ReportCache:
             with self._lock:
                 digest = self._digests.get(run.execution)
             if digest is None and run.folder and self._clock() < end:
-                digest = self._learn(run)
+                report = self._read(run.folder) or Report()
+                digest = Digest(report.bounds, {one.key: one for one in report.metrics})
+                with self._lock:
+                    self._digests[run.execution] = digest
+                    while len(self._digests) > KEPT:
+                        self._digests.popitem(last=False)
             if digest is not None or not run.folder:
                 known[run.execution] = digest or Digest()
         return known
-
-    def _learn(self, run: views.WindowRun) -> Digest:
-        report = self._read(run.folder) or Report()
-        digest = Digest(report.bounds, {metric.key: metric for metric in report.metrics})
-        with self._lock:
-            self._digests[run.execution] = digest
-            while len(self._digests) > KEPT:
-                self._digests.popitem(last=False)
-        return digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import CompositeRecord
+from driftline.alerts.alarms.known import require_alarm
 from driftline.alerts.counts import count_by
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.incidents import get_incident
@@ -240,8 +241,10 @@ class Stores:
             match address.page:
                 case page if reach.refused_page(page):
                     return  # Whatever it asks for: the page says so.
-                case "alarm":
-                    reach.check_alarm(connection, address.alarm)
+                case "alarm" if reach.is_limited():
+                    reach.alarm(connection, address.alarm)
+                case "alarm":  # Also one that cannot be read.
+                    require_alarm(connection, address.alarm)
                 case "incident":
                     get_incident(connection, address.incident)
                 case "monitor" | "column" | "explain" | "compare":
@@ -307,7 +310,9 @@ def _annotations(
     found = [
         one
         for line in lines
-        for one in list_annotations(connection, line.name, endpoints=endpoints)[:ANNOTATIONS_SHOWN]
+        for one in list_annotations(
+            connection, line.name, endpoints=endpoints, limit=ANNOTATIONS_SHOWN
+        )
     ]
     found.sort(key=lambda one: one.made_at, reverse=True)
     return tuple(found[:ANNOTATIONS_SHOWN])
