@@ -211,11 +211,11 @@ def metric_history(
     found = [one.metrics.get(metric.key, none) if one else none for one in told_of]
     numbers = np.array([(one.value, one.low, one.high, one.bound) for one in found], np.float64)
     numbers[~np.isfinite(numbers)] = np.nan
-    told, *ends = numbers.reshape(-1, 4).T
+    told, low, high, bound = numbers.reshape(-1, 4).T
     values = _metric_values(connection, line, metric)
     values = np.where(np.isnan(values), told, values)
     violated = np.array([one.violated for one in found], dtype=bool)
-    return views.MetricHistory(metric, values, *ends, violated)
+    return views.MetricHistory(metric, values, low, high, bound, violated)
 
 
 def _metric_values(
@@ -274,4 +274,4 @@ def _aligned(
                 numbers[:, index] = (row.sum / row.sample_count, row.minimum, row.maximum)
                 notes[index] = row.note or {}
     numbers[np.abs(numbers) > LARGEST] = np.nan
-    return _Series(*numbers, tuple(notes))
+    return _Series(numbers[0], numbers[1], numbers[2], tuple(notes))
