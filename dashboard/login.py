@@ -28,16 +28,7 @@ from driftline.access.logins import NOTE, Access
 from driftline.access.oidc import Attempt, Provider
 from driftline.access.principal import CURRENT, Principal
 from driftline.access.sessions import csrf_token
-from driftline.dashboard.guard import (
-    CALL_PATH,
-    FILES,
-    SAFE_HEADERS,
-    Refusal,
-    asked_page,
-    read_body,
-    read_json,
-    refused,
-)
+from driftline.dashboard import guard
 from driftline.dashboard.words import sentence
 from driftline.errors import ForbiddenError, UnavailableError
 from driftline.loopback import App, Message, Receive, Scope, Send
@@ -61,7 +52,7 @@ _POLICY = "; ".join(
     ("default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
      "connect-src 'self'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'")
 )  # fmt: skip
-_HEADERS = {**SAFE_HEADERS, "content-security-policy": _POLICY, "cache-control": "no-store"}
+_HEADERS = {**guard.SAFE_HEADERS, "content-security-policy": _POLICY, "cache-control": "no-store"}
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
   <head>
@@ -122,8 +113,8 @@ class Login:
                 answer = await self._answer(request)
             else:
                 answer = await self._oidc(request, self._provider)
-        except Refusal as refusal:
-            answer = refused(refusal.status, str(refusal))
+        except guard.Refusal as refusal:
+            answer = guard.refused(refusal.status, str(refusal))
         except TooManyError as error:
             await refuse_for_now(send, error)
             return
@@ -133,7 +124,7 @@ class Login:
         """Lead to the provider, or begin a session by what its answer says."""
         scope = request.scope
         if request.method != "GET":
-            raise Refusal(405, f"{request.method} {scope['path']}: expected GET")
+            raise guard.Refusal(405, f"{request.method} {scope['path']}: expected GET")
         attempt = Attempt.begin(own_path(request.query_params.get("next", "")))
         kept = ""  # The cookie serves once.
         try:
@@ -171,17 +162,17 @@ class Login:
         if request.method in ("GET", "HEAD"):
             return self._page(200, "", own_path(request.query_params.get("next", "")))
         if request.method != "POST":
-            raise Refusal(405, f"{request.method} {LOGIN}: expected GET or POST")
+            raise guard.Refusal(405, f"{request.method} {LOGIN}: expected GET or POST")
         kind = request.headers.get("content-type", "").split(";")[0].strip()
-        body = await read_body(request)
+        body = await guard.read_body(request)
         is_form = kind == "application/x-www-form-urlencoded"
         if is_form:
             fields = {name: found[0] for name, found in parse_qs(body.decode("latin-1")).items()}
         elif kind == "application/json":
-            given = read_json(body)
+            given = guard.read_json(body)
             fields = given if isinstance(given, dict) else {}
         else:
-            raise Refusal(415, "content-type: expected application/json, or a form")
+            raise guard.Refusal(415, "content-type: expected application/json, or a form")
         token, to = str(fields.get("token", "")).strip(), own_path(str(fields.get("next", "")))
         answer: Response = RedirectResponse(to, 303) if is_form else JSONResponse({"next": to})
         status, wrong = 401, WRONG
@@ -196,7 +187,7 @@ class Login:
         except UnavailableError as error:
             status, wrong = 503, f"Not logged in: {error}."
         if wrong:
-            answer = self._page(status, wrong, to) if is_form else refused(status, wrong)
+            answer = self._page(status, wrong, to) if is_form else guard.refused(status, wrong)
         answer.headers.update(_HEADERS)
         return answer
 
@@ -220,7 +211,7 @@ class Sessions:
         if scope["type"] != "http" or principal is NOBODY:  # A path that is for everybody.
             await self.app(scope, receive, send)
             return
-        show = _refusal_page if is_page(scope) else refused
+        show = _refusal_page if is_page(scope) else guard.refused
         if problem := unfit(principal):
             await show(403, problem)(scope, receive, send)
             return
@@ -237,10 +228,10 @@ class Sessions:
             secret = await self._access.begin(principal)
             set_session(self._access, kept, scope, secret)
         token = csrf_token(secret) if secret else ""
-        is_change = scope["method"] not in ("GET", "HEAD") and scope["path"] != CALL_PATH
+        is_change = scope["method"] not in ("GET", "HEAD") and scope["path"] != guard.CALL_PATH
         if is_change and not _shows(scope, token):
             why = "X-CSRF-Token is missing or not of this session; reload the page, and try again"
-            return refused(403, why)
+            return guard.refused(403, why)
         if scope["path"] == LOGOUT and scope["method"] == "POST":
             await self._access.end(principal, secret)
             answer = JSONResponse({"next": "/login"})
@@ -271,11 +262,11 @@ class Sessions:
 async def to_login(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer who is not known: a page leads to the log-in and back, a call is refused."""
     if is_page(scope):
-        page, query = asked_page(scope)
+        page, query = guard.asked_page(scope)
         back = quote(page + f"?{query}" * bool(query), safe="")
         answer: Response = RedirectResponse(f"{LOGIN}?next={back}", 303, headers=_HEADERS)
     else:
-        answer = refused(401, "You are not logged in, or your session has ended: open /login")
+        answer = guard.refused(401, "You are not logged in, or your session has ended: open /login")
         answer.headers["www-authenticate"] = 'Bearer realm="driftline"'
     await answer(scope, receive, send)
 
@@ -333,7 +324,7 @@ def _shows(scope: Scope, token: str) -> bool:
 
 def _private(scope: Scope, send: Send, cookies: Sequence[tuple[bytes, bytes]]) -> Send:
     """Let no answer but files be kept: the next person at this browser may be another."""
-    if scope["path"].startswith(FILES):
+    if scope["path"].startswith(guard.FILES):
         return send
 
     async def sending(message: Message) -> None:

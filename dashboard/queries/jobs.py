@@ -17,18 +17,9 @@ from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, InputError
+from driftline.monitors import executions as kept
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import (
-    COLUMNS,
-    COMPLETED,
-    EMPTY,
-    FAILED,
-    INSUFFICIENT,
-    STOPPED,
-    VIOLATED,
-    Execution,
-    is_of,
-)
+from driftline.monitors.executions import COLUMNS, Execution, is_of
 from driftline.monitors.run.asked_windows import AskedWindow, waiting
 from driftline.monitors.run.backfill import MissedWindows, missed_windows
 from driftline.monitors.run.progress import RunState, list_runs, log_of
@@ -38,8 +29,8 @@ from driftline.monitors.tables import executions, states
 SIZE = 100
 WAITING_SHOWN = 20
 STATUSES = {
-    "failed": FAILED, "violations": VIOLATED, "ok": COMPLETED, "insufficient": INSUFFICIENT,
-    "empty": EMPTY, "stopped": STOPPED,
+    "failed": kept.FAILED, "violations": kept.VIOLATED, "ok": kept.COMPLETED,
+    "insufficient": kept.INSUFFICIENT, "empty": kept.EMPTY, "stopped": kept.STOPPED,
 }  # fmt: skip
 """What the list can be narrowed to, by the words of the pages."""
 

@@ -17,14 +17,9 @@ from driftline.access.audit import PROMOTE, AuditEntry, entries
 from driftline.access.principal import CURRENT
 from driftline.access.tokens import Token, list_tokens
 from driftline.alerts.notify.channels import ChannelStatus, list_channels
+from driftline.baseline import store
 from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
-from driftline.baseline.store import (
-    QUALITY_CONSTRAINTS,
-    Baseline,
-    BaselineVersion,
-    find_version,
-    list_versions,
-)
+from driftline.baseline.store import Baseline, BaselineVersion
 from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries.storage import Storage
@@ -103,7 +98,7 @@ def read_setup(stores: Stores, asked: Address) -> SetupView:
     page = page_within(asked.number, len(names), SIZE)
     lines = [
         BaselineLine(
-            name, list_versions(root, name), [one for one in users if one.baseline == name]
+            name, store.list_versions(root, name), [one for one in users if one.baseline == name]
         )
         for name in names[SIZE * (page - 1) : SIZE * page]
     ]
@@ -171,7 +166,7 @@ def read_baseline(stores: Stores, asked: Address) -> BaselineView:
     pair = found = None
     if asked.reference is not None and version is not None:
         before, after = (
-            find_version(storage.root, name, one) for one in (asked.reference, version)
+            store.find_version(storage.root, name, one) for one in (asked.reference, version)
         )
         pair = before, after
         if CURRENT.get().may("analyst"):
@@ -182,7 +177,7 @@ def read_baseline(stores: Stores, asked: Address) -> BaselineView:
     }
     shown = next((one for one in known if one.version in (version, in_use)), known[-1])
     if version and not asked.reference:
-        shown = find_version(storage.root, name, version)
+        shown = store.find_version(storage.root, name, version)
     trial: Backtest | str = ""
     if asked.monitor and CURRENT.get().may("operator"):
         end = now.replace(minute=0, second=0, microsecond=0)
@@ -199,7 +194,7 @@ def bounds_of(baseline: Baseline) -> tuple[Bound, ...]:
     features, config = baseline.constraints.features, baseline.constraints.config
     found = [Bound(one.name, "; ".join(_demands(one, config(one.name)))) for one in features]
     found = [one for one in found if one.words]
-    text = baseline.documents.get(QUALITY_CONSTRAINTS)
+    text = baseline.documents.get(store.QUALITY_CONSTRAINTS)
     if text is None:
         return tuple(found)
     _, metrics = read_constraints(text, read_listed(text))
