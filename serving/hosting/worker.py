@@ -35,6 +35,8 @@ from driftline.serving.bodies.media_types import (
     MEDIA_TYPES,
     NotAcceptableError,
     UnsupportedMediaError,
+    answer_form,
+    body_form,
 )
 from driftline.serving.bodies.predictions import Answer, write_answer
 from driftline.serving.bodies.rows import Columns, RowLimitError, read_columns, read_numbers
@@ -51,6 +53,13 @@ log = logging.getLogger(__name__)
 # Bounds of what is predicted together: the last one in waits for the first one's rows as well.
 MAX_BATCH_REQUESTS = 64
 MAX_BATCH_ROWS = 4096
+# Status and code of what is wrong with a request; the first that fits.
+_REFUSALS: dict[type[InputError], tuple[int, str]] = {
+    RowLimitError: (413, "too_large"),
+    UnsupportedMediaError: (415, "unsupported_media_type"),
+    NotAcceptableError: (406, "not_acceptable"),
+    InputError: (400, "bad_request"),
+}
 
 
 @dataclass(frozen=True)
@@ -228,18 +237,12 @@ def _answer_body(model: BodyModel, header: dict[str, Any], body: bytes) -> bytes
     """Have a model answer a body of its own."""
     try:
         # Who asks by the form of a body means its media type.
-        content_type, accept = (
-            MEDIA_TYPES.get(header[key], header[key]) for key in ("form", "answer")
-        )
-        answer, media_type = model.answer(body, content_type, accept)
+        types = [MEDIA_TYPES.get(header[key], header[key]) for key in ("form", "answer")]
+        answer, media_type = model.answer(body, *types)
     except MemoryError:
         raise
-    except UnsupportedMediaError as error:
-        return refusal(header, 415, "unsupported_media_type", str(error))
-    except NotAcceptableError as error:
-        return refusal(header, 406, "not_acceptable", str(error))
     except InputError as error:
-        return refusal(header, 400, "bad_request", str(error))
+        return _refused(header, error)
     # The functions are foreign code and may raise anything. The log gets the whole of it.
     except Exception as error:  # noqa: BLE001
         traceback.print_exc()
@@ -278,11 +281,8 @@ def _answer_all(
     for header, body in frames:
         try:
             request = _read(loaded, header, body)
-        except RowLimitError as error:
-            link.sendall(refusal(header, 413, "too_large", str(error)))
-            continue
         except InputError as error:
-            link.sendall(refusal(header, 400, "bad_request", str(error)))
+            link.sendall(_refused(header, error))
             continue
         if batch and (
             header.get("alone")
@@ -303,6 +303,10 @@ def _answer_all(
 
 def _read(loaded: Loaded, header: dict[str, Any], body: bytes) -> _Request:
     """Read the rows of a request."""
+    if header["form"] not in MEDIA_TYPES or header["answer"] not in MEDIA_TYPES:
+        # Where models may differ, media types come as the caller wrote them.
+        header["form"] = body_form(header["form"])
+        header["answer"] = answer_form(header["answer"], header["form"])
     form, expected = header["form"], loaded.expected
     if expected is not None:
         numbers = read_numbers(body, form, expected)
@@ -344,7 +348,7 @@ def _predict(predictor: Predictor, batch: Sequence[_Request]) -> Iterator[bytes]
         try:
             yield _reply(request.header, answer.part(start, end))
         except NotAcceptableError as error:
-            yield refusal(request.header, 406, "not_acceptable", str(error))
+            yield _refused(request.header, error)
         start = end
 
 
@@ -352,6 +356,11 @@ def _reply(header: dict[str, Any], answer: Answer) -> bytes:
     form = header["answer"]
     found = {"id": header["id"], "status": 200, "type": MEDIA_TYPES[form]}
     return pack(found, write_answer(answer, form))
+
+
+def _refused(header: Mapping[str, Any], error: InputError) -> bytes:
+    status, code = next(found for kind, found in _REFUSALS.items() if isinstance(error, kind))
+    return refusal(header, status, code, str(error))
 
 
 def refusal(header: Mapping[str, Any], status: int, code: str, message: str) -> bytes:

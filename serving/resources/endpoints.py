@@ -297,6 +297,8 @@ def _desired(
 ) -> DesiredVariant:
     spec, about = endpoint.spec, model.made.get("description") or {}
     command, memory = command_of(model.spec)
+    many = _many(model, endpoint.made.get("signature"))
+    may_differ = bool(containers_of(model.spec)) or (many is not None and many.like is None)
     return DesiredVariant(
         endpoint=endpoint.name,
         name=variant["variant_name"],
@@ -312,9 +314,9 @@ def _desired(
         generation=endpoint.generation,
         command=command,
         memory_bytes=memory,
-        # Description.kind; which of several containers reads what is the containers' own matter.
-        reads_bodies=about.get("kind") == "bodies" or bool(containers_of(model.spec)),
-        many=_many(model, endpoint.made.get("signature")),
+        # Description.kind; which of models that may differ reads what is their own matter.
+        reads_bodies=may_differ or about.get("kind") == "bodies",
+        many=many,
         containers=_containers(endpoint, variant, model, models),
         is_serial=spec_mode(model.spec) == SERIAL,
         answers_later=spec.get("async_inference_config"),

@@ -44,7 +44,7 @@ def ask() -> Callable[..., Any]:
     def invoke(
         server: Any, model: str | bytes | None, row: str = "0.5,0.1,0", more: Any = None
     ) -> Any:
-        headers = [*HEADERS.items(), *(more or {}).items()]
+        headers = [*{**HEADERS, **(more or {})}.items()]
         if model is not None:
             headers.append(("X-Amzn-SageMaker-Target-Model", model))
         return server.client.post("/endpoints/stores/invocations", content=row, headers=headers)

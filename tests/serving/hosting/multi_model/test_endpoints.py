@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
@@ -297,3 +298,27 @@ def test_an_archive_with_nothing_but_a_model_is_alike_with_files(
     server = stores(trust_pickle=True)
 
     assert ask(server, "a.tar.gz").text == ask(server, "north/00.skops").text
+
+
+BODY_CODE = "def input_fn(body, kind): return kind\ndef predict_fn(data, model): return [data]\n"
+
+
+@pytest.mark.parametrize("archive", ["a.tar.gz", "z.tar.gz"])  # Before or after the plain models.
+def test_models_with_functions_and_without_stand_below_one_prefix(
+    stores: Any, ask: Any, prefix: Path, store_models: Any, archive: str
+) -> None:
+    members = {"m.skops": store_models[0].read_bytes(), "code/inference.py": BODY_CODE}
+    pack(prefix / archive, members)
+    server = stores(is_signed=False, trust_pickle=True)
+
+    plain = partial(ask, server, "north/00.skops")
+    assert plain().text.startswith("1,0.")
+    rows = json.dumps([[0.5, 0.1, 0.0]])
+    answer = plain(rows, {"content-type": "application/json"})
+    assert answer.json()["predictions"][0]["prediction"] == 1
+    assert plain(more={"accept": "application/json"}).json() == answer.json()
+    assert plain(more={"content-type": "image/png"}).status_code == 415
+    assert plain(more={"accept": "image/png"}).status_code == 406
+    # What has functions reads any type, and answers JSON unless it is asked for another one.
+    typed = ask(server, archive, more={"content-type": "text/csv; header=absent"})
+    assert typed.json() == ["text/csv; header=absent"]
