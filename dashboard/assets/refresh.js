@@ -66,10 +66,8 @@
   };
 
   function button(words) {
-    var made = document.createElement("button");
-    made.type = "button";
-    made.className = "button";
-    made.textContent = words;
+    var made = text("button", words);
+    made.type = made.className = "button";
     made.addEventListener("click", askNow);
     return made;
   }
