@@ -193,11 +193,8 @@ def over_windows(
         first = min(runs[0].start, runs[-1].end - FEWEST_WINDOWS * length)
         times["range"] = [naive(first - length / 2), naive(runs[-1].end + length / 2)]
     edge = {"width": 1, "color": GREY}
-    chosen = [
-        rectangle(SPAN_GROUND, x0=naive(run.start), x1=naive(run.end), line=edge)
-        for run in runs
-        if run.stamp == selected
-    ]
+    ends = [(naive(run.start), naive(run.end)) for run in runs if run.stamp == selected]
+    chosen = [rectangle(SPAN_GROUND, x0=start, x1=end, line=edge) for start, end in ends]
     drawn = layout(
         height_px, 66, 12, 8, 38,
         barmode="stack", bargap=0.25, xaxis=times, shapes=[*shapes, *chosen], **axes,

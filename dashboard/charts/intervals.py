@@ -23,10 +23,7 @@ TICKS = 8
 
 
 def comparison_figure(comparison: Comparison) -> canvas.Figure:
-    """Draw one feature: bars are the reference, diamonds the window, with 95% intervals.
-
-    Each has room for its label.
-    """
+    """Draw one feature: bars are the reference, diamonds the window, with 95% intervals."""
     found = comparison
     reference = (found.reference, found.reference_low, found.reference_high)
     window = (found.window, found.window_low, found.window_high)

@@ -39,10 +39,7 @@ def curve_figure(
 
 def calibration_figure(bins: Sequence[Bin]) -> canvas.Figure:
     """Draw the share of positives by probability, with 95% intervals."""
-    x, y, low, high = (
-        np.array([getattr(one, name) for one in bins])
-        for name in ("probability", "share", "low", "high")
-    )
+    x, y, low, high = np.array([(one.probability, one.share, one.low, one.high) for one in bins]).T
     text = [
         f"said {percent(one.probability)}, came {percent(one.share)} "
         f"({percent(one.low)} to {percent(one.high)}) of {one.count:,.0f} rows"
@@ -91,11 +88,9 @@ def estimates_figure(
             canvas.lines(times, history.value, colour),
             *([marks] if len(runs) <= canvas.MANY_WINDOWS else []),
         ]
-    times_axis, values = canvas.date_axis(), canvas.axis(nticks=6)
-    return {
-        "data": data,
-        "layout": canvas.layout(240, 58, 12, 8, 38, xaxis=times_axis, yaxis=values),
-    }
+    values = canvas.axis(nticks=6)
+    layout = canvas.layout(240, 58, 12, 8, 38, xaxis=canvas.date_axis(), yaxis=values)
+    return {"data": data, "layout": layout}
 
 
 def coverage_figure(ages: np.ndarray, shares: np.ndarray, texts: Sequence[str]) -> canvas.Figure:
@@ -110,10 +105,7 @@ def coverage_figure(ages: np.ndarray, shares: np.ndarray, texts: Sequence[str]) 
 
 
 def slope_figure(moves: Sequence[tuple[str, int, int]], far: int) -> canvas.Figure:
-    """Draw each feature's rank in the reference and in the window, joined by a line.
-
-    Those that moved by ``far`` ranks or more stand out; names stand at both ends.
-    """
+    """Draw each feature's rank before and now, joined; those that moved ``far`` stand out."""
     shown = [one for one in moves if min(one[1:]) <= NAMED_RANKS]
     last = max([1, *(max(one[1:]) for one in shown)])
     data: list[canvas.Figure] = []

@@ -41,9 +41,8 @@ def history_figure(
         title = title_of(history.metric.name) if len(histories) > 1 else ""
         low = 0.0 if whole == place + 1 else top - (1 - GAP) / whole
         panels.append(canvas.axis(title, domain=[low, top], range=_range(history), nticks=5))
-        data += [
-            one | {"yaxis": key} for one in (*_spans(times, history), *_points(times, history))
-        ]
+        traces = [*_spans(times, history), *_points(times, history)]
+        data += [one | {"yaxis": key} for one in traces]
         shapes += _reference(history.metric, key)
     if labels is not None:
         data.append(_labels(times, runs, labels, canvas.key_of(len(panels))))

@@ -15,13 +15,6 @@ from driftline.dashboard.words import STATES, count, number, plural, span, windo
 
 TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
-GROUPS = (
-    ("ok", "keeps all constraints", "circle-open", canvas.GREY, 6),
-    ("soft", "violations", "diamond", canvas.SOFT, 8),
-    ("alarm", "violations that season cannot explain", "triangle-up", canvas.HARD, 9),
-)
-"""Of the windows of a timeline, by how they stand: name, symbol, colour and size."""
-
 ROW_PX = 34
 
 LOOKS = {
@@ -52,8 +45,8 @@ def timeline_figure(
     """
     measured = [run for run in runs if run.ratio is not None]
     points = [
-        _points([run for run in measured if _look(run) == look], name, symbol, colour, size)
-        for look, name, symbol, colour, size in GROUPS
+        _points([run for run in measured if _look(run) == look], look)
+        for look in ("ok", "soft", "alarm")
     ]
     failed = [canvas.middle(run) for run in runs if run.state == "failed"]
     floor = [canvas.FLOOR] * len(failed)
@@ -76,14 +69,13 @@ def timeline_figure(
     return canvas.over_windows(250, runs, selected, [upper, lower], data, links, stories, [level])
 
 
-def _points(
-    runs: Sequence[WindowRun], name: str, symbol: str, colour: str, size: int
-) -> canvas.Figure:
+def _points(runs: Sequence[WindowRun], look: str) -> canvas.Figure:
+    symbol, colour, size = LOOKS[look]
     ratios = [max(canvas.FLOOR, run.ratio or 0.0) for run in runs]
     times = [canvas.middle(run) for run in runs]
     if symbol == "circle-open" and len(runs) > canvas.MANY_WINDOWS:
-        return canvas.lines(times, ratios, colour, name=name, connectgaps=False)
-    return canvas.markers(times, ratios, symbol, colour, size, edge=1.5, name=name)
+        return canvas.lines(times, ratios, colour, name=look, connectgaps=False)
+    return canvas.markers(times, ratios, symbol, colour, size - 1, edge=1.5, name=look)
 
 
 def _bars(runs: Sequence[WindowRun], counts: Sequence[int], colour: str) -> canvas.Figure:
