@@ -150,7 +150,7 @@ def render(stores: Stores, address: Address) -> html.Div:
         draw = _PAGES.get(address.page)
         return ui.missing(None) if draw is None else _refused(address) or draw(stores, address)
     except NoWindowError as error:
-        newest = {f"Newest window of {address.monitor}": monitor_link(address.monitor)}
+        newest = (f"Newest window of {address.monitor}", monitor_link(address.monitor))
         return ui.missing(str(error), address.page, newest)
     except NotFoundError as error:
         return ui.missing(str(error), address.page)

@@ -187,13 +187,8 @@ def _delivery(one: Delivery, now: datetime) -> ui.Cell:
     look = "alarm-text" if one.status == "dead" else ""
     about = f"{one.alarm_name} to {one.channel}"
     again = act_button("redeliver", "Send again", {"id": one.id}, about=about)
-    return html.Div(
-        [
-            html.Span(say.delivery_words(one.status), className=look),
-            ui.faint(", ".join(tries), line=True),
-            *([again] if one.status in AGAIN else []),
-        ]
-    )
+    said = html.Span(say.delivery_words(one.status), className=look)
+    return html.Div([said, ui.faint(", ".join(tries), line=True), *[again] * (one.status in AGAIN)])
 
 
 def alarm_links(alarms: Sequence[AlarmLine]) -> html.Div:
@@ -273,7 +268,7 @@ def why_panel(view: StoryView) -> html.Section:
             changed.append(html.Li(f"{say.moment(one.start)}: {sides}"))
         said = "Late datapoints have changed the values that decided the state:"
         parts.append(html.Div([html.P(said), html.Ul(changed)], className="finding-box"))
-    entries: list[tuple[str, ui.Cell]] = []
+    entries: list[tuple[str, ui.Cell | None]] = []
     if why.judged != why.state:
         entries.append(("Evaluates to", ui.state_chip(why.judged, small=True)))
     entries += _cause_facts(why)
@@ -288,20 +283,17 @@ def why_panel(view: StoryView) -> html.Section:
     return ui.panel(title, [*parts, ui.facts(entries)], name="why")
 
 
-def _cause_facts(cause: Cause) -> list[tuple[str, ui.Cell]]:
+def _cause_facts(cause: Cause) -> list[tuple[str, ui.Cell | None]]:
     """Lead to the window of a cause, and give the command that lists its rows."""
-    entries: list[tuple[str, ui.Cell]] = []
-    if cause.window is not None:
-        entries.append(("Window", html.A(say.moment(cause.window), href=cause.page)))
-    if cause.rows is not None:
-        entries.append(("Contributing rows", html.Code(cause.rows)))
-    return entries
+    at = cause.window
+    link = html.A(say.moment(at), href=cause.page) if at is not None else None
+    rows = html.Code(cause.rows) if cause.rows is not None else None
+    return [("Window", link), ("Contributing rows", rows)]
 
 
 def _finding(finding: Finding) -> html.Div:
-    words = (finding.problem, finding.mend)
     parts: list[ui.Cell] = [html.P(html.B(finding.metric))]
-    parts += [html.P(say.sentence(one)) for one in words]
+    parts += [html.P(say.sentence(words)) for words in (finding.problem, finding.mend)]
     if finding.similar:
         listed = html.Ul([html.Li(html.Code(str(one))) for one in finding.similar])
         parts += [html.P("Similar metrics that have data:"), listed]
@@ -311,9 +303,7 @@ def _finding(finding: Finding) -> html.Div:
 def _action(action: NotifiedAction) -> list[ui.Cell]:
     words = {"disabled": "not notified", "suppressed": "suppressed"}.get(action.status)
     said = words or say.delivery_words(action.status).replace("_", " ")
-    reason = f" · {action.why}" if action.why else ""
-    if action.status != "dead":
-        return [html.B(action.channel), " ", html.Span(said, className=""), reason]
-    again = html.A("Send again", href=list_link("messages", status="dead"))
-    dead = html.Span(said, className="alarm-text")
-    return [html.B(action.channel), " ", dead, reason, " ", again]
+    is_dead, reason = action.status == "dead", f" · {action.why}" if action.why else ""
+    status = html.Span(said, className="alarm-text" if is_dead else "")
+    again: list[ui.Cell] = [" ", html.A("Send again", href=list_link("messages", status="dead"))]
+    return [html.B(action.channel), " ", status, reason, *again * is_dead]

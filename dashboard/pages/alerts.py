@@ -174,17 +174,16 @@ def _members(view: IncidentView) -> html.Section:
 
 def _in_common(view: IncidentView) -> html.Section:
     one = view.incident
-    shared = ui.facts(
-        {
-            "Endpoint": one.endpoint or "–",
-            "Features": ", ".join(one.features) or "–",
-            "Onset": moment(one.onset_at),
-            "Opened": moment(one.opened_at),
-            "Closed": moment(one.closed_at) if one.closed_at is not None else "–",
-        }
-    )
+    values = {
+        "Endpoint": one.endpoint or "–",
+        "Features": ", ".join(one.features) or "–",
+        "Onset": moment(one.onset_at),
+        "Opened": moment(one.opened_at),
+        "Closed": moment(one.closed_at) if one.closed_at is not None else "–",
+    }
     names = [member.name for member in one.alarms if member.left_at is None][:SILENCED_MAX]
-    return ui.panel("In common", [shared, alarm_panels.silence_form(names) if names else None])
+    form = alarm_panels.silence_form(names) if names else None
+    return ui.panel("In common", [ui.facts(values), form])
 
 
 def messages_page(
@@ -204,13 +203,12 @@ def messages_page(
     by_status = ui.choices(
         "Status of the notifications", statuses, asked.status, lambda one: here(status=one)
     )
-    filters = ui.filters(by_status, *([clear] if asked.channel else []))
-    several = counts.get(asked.status, 0) if asked.status else total
-    shown = len(messages)
+    several, shown = counts.get(asked.status, 0) if asked.status else total, len(messages)
     note = f"the newest {shown} of {several:,}" if several > shown else ""
     why = ui.no_match("notification", "/messages") if counts else NO_NOTIFICATION
     label = "Notifications, newest first"
     listed = alarm_panels.message_panel(messages, now, label, why, note=note)
+    filters = ui.filters(by_status, clear if asked.channel else None)
     return ui.place_page("Alerts", "Notifications", " · ".join(under), filters, listed)
 
 
@@ -236,11 +234,8 @@ def silences_page(silences: Sequence[CountedSilence], now: datetime) -> html.Div
         return html.A(plural(entry[2], "notification"), href=muted) if entry[2] else "–"
 
     def end(entry: CountedSilence) -> ui.Cell:
-        return (
-            ui.faint("–")
-            if entry[1] == "EXPIRED"
-            else alarm_panels.end_button(entry[0].silence.name)
-        )
+        button = alarm_panels.end_button(entry[0].silence.name)
+        return ui.faint("–") if entry[1] == "EXPIRED" else button
 
     listed = ui.list_panel(
         "Silences and maintenance windows",

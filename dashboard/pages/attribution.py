@@ -66,10 +66,7 @@ def feature_of(line: MetricResult) -> str | None:
 
 
 def moves(lines: Sequence[MetricResult]) -> list[tuple[str, int | None, int]]:
-    """Return each feature with its rank in the reference (None: unknown) and window, from 1.
-
-    In the order of the window's ranks.
-    """
+    """Return each feature's rank in the reference (None: unknown) and window, ordered by that."""
     named = [(line, feature_of(line) or line.key) for line in lines]
     known = [(line.reference, name) for line, name in named if line.reference is not None]
     known.sort(key=lambda entry: -entry[0])

@@ -26,15 +26,9 @@ def page(view: BaselineView) -> html.Div:
     number = next((one.number for one in view.versions if one.version == view.in_use), None)
     under = f"baseline with {plural(len(view.versions), 'version')}"
     under += f"; version {number} is in use" if number else ""
-    return ui.layout(
-        view.name,
-        ui.crumbs(("Setup", "/setup"), view.name),
-        ui.heading(view.name, under),
-        _versions(view),
-        _comparison(view),
-        _bounds(view),
-        _promotions(view),
-    )
+    head = [ui.crumbs(("Setup", "/setup"), view.name), ui.heading(view.name, under)]
+    parts = [part(view) for part in (_versions, _comparison, _bounds, _promotions)]
+    return ui.layout(view.name, *head, *parts)
 
 
 def _versions(view: BaselineView) -> html.Section:
@@ -56,7 +50,9 @@ def _versions(view: BaselineView) -> html.Section:
         promote = act_button("promote", "Promote", given, about=about)
         return ui.stack(bounds, compare if view.in_use else None, promote)
 
-    body = ui.table(
+    words = "Monitors that follow the baseline judge by the version in use, pinned ones by theirs."
+    return ui.list_panel(
+        "Versions",
         view.versions,
         {
             "Version": lambda one: ui.stack(str(one.number), ui.faint(one.version)),
@@ -66,11 +62,9 @@ def _versions(view: BaselineView) -> html.Section:
             "Used by": users,
             "Action": ways,
         },
-        label="Versions",
+        html.P(words, className="note"),
         numeric=("Rows",),
     )
-    words = "Monitors that follow the baseline judge by the version in use, pinned ones by theirs."
-    return ui.panel("Versions", [body, html.P(words, className="note")])
 
 
 def _origin(one: BaselineVersion) -> str:
@@ -174,11 +168,8 @@ def _trial(view: BaselineView) -> list[ui.Cell]:
     if why := ui.lacking("operator"):
         return [html.P(["What these would have done: ", why], className="note")]
     chosen = view.monitor or next(iter(names))
-    form = ask_form(
-        [choice("monitor", "Monitor", names, chosen)],
-        f"What would these have done in the last {TRIED.days} days?",
-        anchor="bounds",
-    )
+    question = f"What would these have done in the last {TRIED.days} days?"
+    form = ask_form([choice("monitor", "Monitor", names, chosen)], question, anchor="bounds")
     found = view.trial
     if isinstance(found, str):
         return [form, *([html.P(sentence(found), role="status")] if found else [])]

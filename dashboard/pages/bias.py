@@ -48,9 +48,8 @@ def _groups(
     first = [one for name in FIRST for one in lines if one.name == name]
 
     def result(one: MetricResult) -> ui.Cell:
-        return html.Span(
-            metric_list.result_words(one), className="alarm-text" if one.violated else ""
-        )
+        look = "alarm-text" if one.violated else ""
+        return html.Span(metric_list.result_words(one), className=look)
 
     body = ui.table(
         first,
@@ -66,9 +65,8 @@ def _groups(
         numeric=("Window",),
     )
     whole = [one for one in view.found.metrics if one.facet in (facet, "")]
-    ways = ui.choices(
-        "Facet", {one: one for one in facets}, facet, lambda one: choose({"facet": one})
-    )
+    named = {one: one for one in facets}
+    ways = ui.choices("Facet", named, facet, lambda one: choose({"facet": one}))
     parts = [
         ways if len(facets) > 1 else None,
         body if first else ui.empty(f"None of {names} was measured of {facet}."),
@@ -144,11 +142,8 @@ def forest_panel(metrics: Sequence[MetricResult]) -> html.Section:
     """Draw a row for each group and metric; ratios have an axis of their own."""
     by_name = ([one for one in metrics if one.name == name] for name in ("DPPL", "DI"))
     worded = sorted(next(filter(None, by_name), []), key=_harm, reverse=True)
-    drawn = [
-        line for line in metrics
-        if line.facet and finite(line.value) is not None
-        and (line.name not in UNBOUNDED or line.violated)
-    ]  # fmt: skip
+    shown = (one for one in metrics if one.name not in UNBOUNDED or one.violated)
+    drawn = [one for one in shown if one.facet and finite(one.value) is not None]
     drawn.sort(key=lambda line: (not line.violated, not line.judged))
     parts: list[ui.Cell] = []
     if worded:

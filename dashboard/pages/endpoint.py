@@ -73,13 +73,13 @@ def _health(view: EndpointView) -> list[ui.Cell | None]:
 
 def _over_time(lines: Sequence[MonitorLine]) -> html.Section:
     broken = sum(run.state == "violations" for one in lines for run in one.runs)
-    windows = sum(len(one.runs) for one in lines)
-    words = f"{say.plural(windows, 'newest window')} of {say.plural(len(lines), 'monitor')}, "
+    several = sum(len(one.runs) for one in lines)
+    words = f"{say.plural(several, 'newest window')} of {say.plural(len(lines), 'monitor')}, "
     words += f"{broken or 'none'} with violations"
     drawn = ui.graph("timeline", health_figure(lines), f"Over time: {words}")
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "violation"),
-        ui.glyph("◆", "soft-text", "violation within the seasonal range"),
+        ui.glyph("◆", "soft-text", windows.SEASONAL),
         ui.glyph("○", "faint", "none"),
         ui.glyph("×", "faint", "not judged"),
         ui.glyph("│", "reference-text", "another baseline version"),
@@ -92,11 +92,8 @@ def _over_time(lines: Sequence[MonitorLine]) -> html.Section:
 def _monitors(view: EndpointView) -> html.Section:
     if not view.line.monitors:
         return _set_up(view, "Monitors", "data-quality")
-    signs = ui.legend(
-        ui.swatch("alarm", "violation"),
-        ui.swatch("soft", "violation within the seasonal range"),
-        ui.swatch("ok", "none"),
-    )
+    soft = ui.swatch("soft", windows.SEASONAL)
+    signs = ui.legend(ui.swatch("alarm", "violation"), soft, ui.swatch("ok", "none"))
 
     def state(line: MonitorLine) -> ui.Cell:
         chip = ui.state_chip(line.state)
@@ -113,10 +110,8 @@ def _monitors(view: EndpointView) -> html.Section:
             "Monitor": _monitor_name,
             "Newest windows": ui.strip,
             "Window": lambda line: say.span(line.standing) if line.standing else "–",
-            "Rows": lambda line: say.count(line.standing.row_count if line.standing else None),
-            "Drift ÷ bound": lambda line: say.number(
-                line.standing.ratio if line.standing else None
-            ),
+            "Rows": lambda line: say.count(line.standing.row_count) if line.standing else "–",
+            "Drift ÷ bound": lambda line: say.number(line.standing.ratio) if line.standing else "–",
             "Top cause": _top_cause,
         },
         kind="cards monitors",
@@ -185,13 +180,9 @@ def _kind(view: EndpointView) -> Sequence[ui.Cell | None]:
 
 def _monitor_choices(view: EndpointView) -> list[ui.Cell]:
     names = {one.name: one.name for one in view.others}
-    chosen, way = view.monitor.name if view.monitor else "", _here(view)
-    ways = ui.choices("Monitor", names, chosen, lambda name: way(monitor=name))
+    chosen, here = view.monitor.name if view.monitor else "", (view.line.name, view.tab)
+    ways = ui.choices("Monitor", names, chosen, lambda one: endpoint_link(*here, monitor=one))
     return [ways] if len(names) > 1 else []
-
-
-def _here(view: EndpointView) -> partial[str]:
-    return partial(endpoint_link, view.line.name, view.tab)
 
 
 def _drift(view: EndpointView) -> list[ui.Cell]:
@@ -214,6 +205,10 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
     words = f"{say.plural(columns, 'column')} over {times}: "
     words += f"{beyond or 'none'} beyond the bound at some time; grey is not judged"
 
+    def column(at: int) -> ui.Cell:
+        name = drift.features[at]
+        return html.A(name, href=column_link(monitor.name, name))
+
     def edge(at: int, which: int) -> str:
         known = drift.ratios[at][~np.isnan(drift.ratios[at])]
         return say.number(float(known[which]))
@@ -226,9 +221,7 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
     body = ui.table(
         range(len(drift.features)),
         {
-            "Column": lambda at: html.A(
-                drift.features[at], href=column_link(monitor.name, drift.features[at])
-            ),
+            "Column": column,
             "First": lambda at: edge(at, 0),
             "Peak": lambda at: say.number(float(np.nanmax(drift.ratios[at]))),
             "Peak in": peak,
@@ -238,7 +231,7 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         numeric=("First", "Peak", "Last"),
     )
     drawn = ui.graph("timeline", map_figure(monitor.name, drift), f"Drift of columns: {words}")
-    here = partial(_here(view), monitor=monitor.name, text=view.text)
+    here = partial(endpoint_link, view.line.name, view.tab, monitor=monitor.name, text=view.text)
     parts = [
         html.Figure([html.Figcaption(words), drawn]),
         ui.folded("Show as a table", body),
@@ -360,13 +353,12 @@ def _captured(view: EndpointView) -> html.Section:
 
 
 def _by_window(line: MonitorLine) -> html.Section:
+    here = partial(monitor_link, line.name)
     return ui.list_panel(
         f"By window of {line.name}",
         line.runs[::-1],
         {
-            "Window": lambda run: html.A(
-                say.span(run), href=monitor_link(line.name, window=run.stamp)
-            ),
+            "Window": lambda run: html.A(say.span(run), href=here(window=run.stamp)),
             "Requests": lambda run: say.count(run.request_count),
             "Rows": lambda run: say.count(run.row_count),
         },

@@ -44,13 +44,9 @@ def page(view: queries.ExplainView) -> html.Div:
     elif found is not None:
         place, columns = _place(view, found), _ranked(view, found)
         shown = [place, columns, _chosen(view, found), _rows(view, found)]
-    return ui.layout(
-        f"{title}, {span(run)}",
-        ui.crumbs((line.name, monitor_link(line.name, window=run.stamp)), "Explain"),
-        ui.heading(title, span(run)),
-        _selection(view),
-        *shown,
-    )
+    crumbs = ui.crumbs((line.name, monitor_link(line.name, window=run.stamp)), "Explain")
+    head = [crumbs, ui.heading(title, span(run)), _selection(view)]
+    return ui.layout(f"{title}, {span(run)}", *head, *shown)
 
 
 def _selection(view: queries.ExplainView) -> html.Section:
@@ -116,20 +112,13 @@ def _ranked(view: queries.ExplainView, found: Explained) -> html.Section:
         words = f"{percent(float(one.selected[at]))}, others {percent(float(one.others[at]))}"
         return ui.over(ui.clipped(one.labels[at]), words)
 
-    signs = ui.legend(
-        ui.swatch("none", "others"),
-        ui.swatch("alarm", "selected"),
-        html.Span(_differing(found.columns)),
-    )
+    words = html.Span(_differing(found.columns))
+    signs = ui.legend(ui.swatch("none", "others"), ui.swatch("alarm", "selected"), words)
     return ui.list_panel(
         "What differs",
         found.columns[:SHOWN],
         {
-            "Column": lambda one: html.A(
-                one.column,
-                href=here(feature=one.column, anchor="column"),
-                className="strong" if one.differs else "",
-            ),
+            "Column": lambda one: _link(one, one.column, here(feature=one.column, anchor="column")),
             "Difference": difference,
             "Others": partial(picture, "none", "others"),
             "Selected": partial(picture, "alarm", "selected"),
@@ -150,13 +139,12 @@ def _chosen(view: queries.ExplainView, found: Explained) -> html.Section | None:
         return None
 
     def label(at: int) -> ui.Cell:
-        where = None
-        if not chosen.is_number and chosen.labels[at] != "others":
-            where = where_text([Predicate(chosen.column, "eq", chosen.labels[at])])
-        if where is None:
-            return chosen.labels[at]
+        words = chosen.labels[at]
+        where = where_text([Predicate(chosen.column, "eq", words)])
+        if where is None or chosen.is_number or words == "others":
+            return words
         href = explain_link(view.monitor.name, window=view.run.stamp, where=where)
-        return html.A(chosen.labels[at], href=href)
+        return html.A(words, href=href)
 
     body = ui.table(
         range(len(chosen.labels)),
@@ -214,10 +202,8 @@ def _pairs(view: queries.ComparedView) -> html.Section:
         "What differs",
         view.columns[:SHOWN],
         {
-            "Column": lambda one: html.A(
-                one.comparison.feature,
-                href=here(feature=one.comparison.feature),
-                className="strong" if one.differs else "",
+            "Column": lambda one: _link(
+                one, one.comparison.feature, here(feature=one.comparison.feature)
             ),
             "Difference": lambda one: ui.stack(
                 f"{one.effect:.2f}", ui.faint("" if one.differs else "chance")
@@ -234,6 +220,10 @@ def _pairs(view: queries.ComparedView) -> html.Section:
         hints={"Difference": EFFECT},
         note=_differing(view.columns) + cut * view.is_cut,
     )
+
+
+def _link(one: ColumnDifference | queries.ColumnPair, name: str, href: str) -> html.A:
+    return html.A(name, href=href, className="strong" if one.differs else "")
 
 
 def _differing(columns: Sequence[ColumnDifference | queries.ColumnPair]) -> str:

@@ -110,12 +110,9 @@ def _schedules(view: queries.JobsView) -> html.Section:
 
     def ways(line: queries.ScheduleLine) -> ui.Cell:
         name = line.definition.name
-        about = f"{name}, {NEWEST}"
+        run = act_button("queue", "Run now", {"monitor": name}, about=f"{name}, {NEWEST}")
         backfill = here(monitor=name, number=view.number, anchor="backfill")
-        return ui.stack(
-            act_button("queue", "Run now", {"monitor": name}, about=about),
-            html.A("Backfill", href=backfill),
-        )
+        return ui.stack(run, html.A("Backfill", href=backfill))
 
     return ui.list_panel(
         "Schedules",

@@ -84,14 +84,17 @@ def verdict_of(view: KindView, run: WindowRun) -> html.Div:
         share = view.found.labelled_count / run.row_count
         rest = "; the rest may still arrive" if share < 1 else ""
         labels.append(html.P(f"{percent(share)} of its rows have a label{rest}", className="faint"))
-        if lost := _lost_labels(view):
-            labels.append(html.P(lost, className="cause"))
+        lost = {
+            "of another type than the reference's": view.found.unfit_label_count,
+            "for a row that the request does not have": view.found.stray_label_count,
+        }
+        if said := [f"{plural(many, 'label')} {why}" for why, many in lost.items() if many]:
+            labels.append(html.P(f"Not counted: {' and '.join(said)}", className="cause"))
     if run.state == "unlabelled":
         hint = "It is judged as soon as they arrive. Load labels with"
         labels.append(html.P([hint, " ", html.Code("driftline truth load FILE"), "."]))
-    return windows.verdict_panel(
-        view, run, verdict(view, run), filter(None, causes), *labels, is_soft=bool(near)
-    )
+    words, shown = verdict(view, run), filter(None, causes)
+    return windows.verdict_panel(view, run, words, shown, *labels, is_soft=bool(near))
 
 
 def _within_bound(view: KindView) -> list[str]:
@@ -106,15 +109,6 @@ def _within_bound(view: KindView) -> list[str]:
             for side, names in sides.items()]  # fmt: skip
 
 
-def _lost_labels(view: KindView) -> str:
-    parts, unfit, stray = [], view.found.unfit_label_count, view.found.stray_label_count
-    if unfit:
-        parts.append(f"{plural(unfit, 'label')} of another type than the reference's")
-    if stray:
-        parts.append(f"{plural(stray, 'label')} for a row that the request does not have")
-    return f"Not counted: {' and '.join(parts)}" if parts else ""
-
-
 def over_time(view: KindView, run: WindowRun) -> html.Section:
     """Draw the chosen metric over all windows; a click opens one."""
     metric, history = view.chosen, view.history
@@ -122,20 +116,17 @@ def over_time(view: KindView, run: WindowRun) -> html.Section:
         command = f"driftline monitor run {view.monitor.name}"
         why = ui.empty("No window has a measured metric yet.", command)
         return ui.panel("Over all windows", [why])
-    known, broken, apart = (
-        int(each.sum()) for each in (np.isfinite(history.value), history.violated, history.apart)
-    )
+    marks = (np.isfinite(history.value), history.violated, history.apart)
+    known, broken, apart = (int(each.sum()) for each in marks)
     side = "lower" if metric.operator == "LessThanThreshold" else "higher"
     more = f", {apart} {side} {metric_list.WITHIN_BOUND}" if apart else ""
     summary = f"{plural(known, 'window')} measured, {broken} in violation{more}; shown: {span(run)}"
-    title = f"{title_of(metric.name)}{f' of {metric.group}' if metric.group else ''}"
-    title = ", ".join(
-        filter(None, (title[:1].upper() + title[1:], metric_list.label_of(metric, view)))
-    )
-    name, meaning = html.B(title_of(metric.name)), metric_spec(metric.name).meaning
-    parts = [html.P([name, f": {meaning}."], className="note")] if meaning else []
-    summary = f"{title} over time: {summary}"
-    title = f"{title} over all windows"
+    name, label = title_of(metric.name), metric_list.label_of(metric, view)
+    title = f"{name[:1].upper()}{name[1:]}" + f" of {metric.group}" * bool(metric.group)
+    title += f", {label}" * bool(label)
+    meaning = metric_spec(metric.name).meaning
+    parts = [html.P([html.B(name), f": {meaning}."], className="note")] if meaning else []
+    summary, title = f"{title} over time: {summary}", f"{title} over all windows"
     return windows.history_panel(view, title, summary, [history], *parts, labels=view.labels)
 
 

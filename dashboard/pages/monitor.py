@@ -142,7 +142,7 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     )
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "violation"),
-        ui.glyph("◆", "soft-text", "violation within the seasonal range"),
+        ui.glyph("◆", "soft-text", windows.SEASONAL),
         ui.glyph("○", "faint", "none"),
         html.Span("click a window to open it"),
     )

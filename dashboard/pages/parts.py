@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
@@ -133,12 +132,10 @@ def problem(title: str, reason: str) -> html.Div:
     return marked(html.Div(parts, className="lonely", role="alert"), data_title=title)
 
 
-def missing(
-    reason: str | None, asked: str = "", ways: Mapping[str, str] = MappingProxyType({})
-) -> html.Div:
+def missing(reason: str | None, asked: str = "", *ways: tuple[str, str]) -> html.Div:
     """Show on a whole page what was not found, and lead on: to those of its kind, and back."""
-    links = [*ways.items(), *([ELSEWHERE[asked]] if asked in ELSEWHERE else [])]
-    links.append(("Go to the overview", "/"))
+    beside = [ELSEWHERE[asked]] if asked in ELSEWHERE else []
+    links = [*ways, *beside, ("Go to the overview", "/")]
     parts = [
         html.P("404", className="eyebrow"),
         html.H1("Not found", tabIndex=-1),
@@ -189,10 +186,7 @@ def graph(name: str, figure: Figure, label: str) -> html.Div:
 def figure(
     name: str, drawn: Figure, words: str, columns: Numbers, *, every: int = 1
 ) -> html.Figure:
-    """Show a figure under a sentence, with its numbers as a table and as a file.
-
-    The table has one of ``every`` so many, the newest.
-    """
+    """Show a figure under a sentence, its numbers as a file, and one of ``every`` as a table."""
     shown, table = graph(name, drawn, words), numbers(words, columns, every=every)
     return html.Figure([html.Figcaption(words), shown, table])
 
@@ -245,9 +239,9 @@ def choices(
     return marked(html.Nav(list(links.values()), className="choices"), aria_label=label)
 
 
-def filters(*parts: Cell) -> html.Div:
+def filters(*parts: Cell | None) -> html.Div:
     """Set the ways to narrow a list, or to choose what a page is about, beside each other."""
-    return html.Div(list(parts), className="filters")
+    return html.Div(there(parts), className="filters")
 
 
 def place_page(place: str, name: str, under: str, *parts: Cell, beside: Sequence[Cell] = ()
@@ -274,10 +268,8 @@ def filter_box(text: str | None, words: str) -> html.Label:
 def state_chip(state: str, *, small: bool = False) -> html.Span:
     """Show a state by glyph, word and colour."""
     glyph, word, tone = say.STATES.get(state, ("?", state, "none"))
-    return html.Span(
-        [marked(html.Span(glyph), aria_hidden="true"), html.Span(word)],
-        className=f"chip {tone}" + (" small" if small else ""),
-    )
+    parts = [marked(html.Span(glyph), aria_hidden="true"), html.Span(word)]
+    return html.Span(parts, className=f"chip {tone}" + " small" * small)
 
 
 def tag(words: str, kind: str | None = None, href: str = "") -> html.Span | html.A:
@@ -307,10 +299,7 @@ def clipped(words: str, look: str = "clip") -> html.Span:
 
 
 def pager(number: int, size: int, total: int, way: Callable[..., str]) -> html.Nav | None:
-    """Offer the pages of a list, by their numbers from 1; nothing where all is shown.
-
-    ``way`` builds the address of a page by its ``number``.
-    """
+    """Offer the pages of a list by their ``number`` from 1; nothing where all is shown."""
     if total <= size:
         return None
     first, last = size * (number - 1) + 1, math.ceil(total / size)
@@ -348,27 +337,18 @@ def now_line(alarm: AlarmLine) -> list[Cell]:
 
 def when(time: datetime, now: datetime) -> html.Time:
     """Show a time with its age; the exact time is there for machines and on hover."""
-    return html.Time(
-        [html.Span(say.moment(time)), html.Span(say.age(time, now), className="age")],
-        dateTime=f"{time:%Y-%m-%dT%H:%M:%SZ}",
-        title=f"{say.moment(time, seconds=True)} UTC",
-        className="when",
-    )
+    parts = [html.Span(say.moment(time)), html.Span(say.age(time, now), className="age")]
+    exact, machines = f"{say.moment(time, seconds=True)} UTC", f"{time:%Y-%m-%dT%H:%M:%SZ}"
+    return html.Time(parts, dateTime=machines, title=exact, className="when")
 
 
 def facts(
-    values: Mapping[str, Cell | None] | Iterable[tuple[str, Cell]], look: str = "facts"
+    values: Mapping[str, Cell | None] | Iterable[tuple[str, Cell | None]], look: str = "facts"
 ) -> html.Dl:
     """Show values by their names; None stands for one that is left out."""
     named = values.items() if isinstance(values, Mapping) else values
-    return html.Dl(
-        [
-            html.Div([html.Dt(name), html.Dd(value)], className="fact")
-            for name, value in named
-            if value is not None
-        ],
-        className=look,
-    )
+    shown = [(html.Dt(name), html.Dd(value)) for name, value in named if value is not None]
+    return html.Dl([html.Div([*one], className="fact") for one in shown], className=look)
 
 
 def legend(*parts: Cell) -> html.Span:
@@ -406,11 +386,8 @@ def bullet(distance: float | None, bound: float | None, method: str = "") -> htm
         title += ": this column varies so much between windows by itself that no shift alone counts"
     bar = [html.Div(style={"width": width}, className=tone), html.I()]
     words = [html.B(say.number(distance)), faint(f" / {say.number(bound)} {method}".rstrip())]
-    return html.Div(
-        [html.Div(bar, className="track bullet"), html.Span(words, className="number")],
-        className="share",
-        title=title,
-    )
+    parts = [html.Div(bar, className="track bullet"), html.Span(words, className="number")]
+    return html.Div(parts, className="share", title=title)
 
 
 HEIGHTS = {"alarm": 100, "soft": 67, "failed": 20}
@@ -445,9 +422,8 @@ def _picture(marks: Sequence[tuple[str, int]], words: str, slots: int = STRIP_WI
         f"100% / {80 / slots:.2f}% {height}% no-repeat"
         for at, (tone, height) in enumerate(marks)
     ]
-    drawn = html.Span(
-        className="strip", title=words, role="img", style={"background": ", ".join(layers)}
-    )
+    ground = {"background": ", ".join(layers)}
+    drawn = html.Span(className="strip", title=words, role="img", style=ground)
     return marked(drawn, aria_label=words)
 
 
@@ -477,8 +453,8 @@ def table(
     ]
     body = [html.Thead(html.Tr(heads)), html.Tbody([row(item) for item in items])]
     shown = html.Table([html.Caption(label), *body])
-    look = f"scroll {kind}".strip()
-    return marked(html.Div(shown, className=look, tabIndex=0, role="region"), aria_label=label)
+    drawn = html.Div(shown, className=f"scroll {kind}", tabIndex=0, role="region")
+    return marked(drawn, aria_label=label)
 
 
 def list_panel(

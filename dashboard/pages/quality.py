@@ -43,18 +43,13 @@ def quality_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui.Cel
 
 
 def _tiles(view: KindView, choose: metric_list.Choose) -> html.Section:
-    """Show four metrics, each with its interval against the reference's; the others folded.
-
-    They are open where one of them is a violation.
-    """
-    metrics = [one for one in view.found.metrics if not (one.label or one.group)]
-    wanted = TILES.get(view.found.details.problem, ())
-    order = {name: at for at, name in enumerate(wanted)}
-    metrics.sort(key=lambda one: (order.get(one.name, len(order)), one.name.startswith(ESTIMATED)))
-    known = [one for one in metrics if one.value is not None or one.name in order]
+    """Show four metrics beside the reference's; fold the others, unless one is a violation."""
     if not view.found.metrics:
         return ui.panel("Metrics", "This window has no measured metric.")
-    shown = known[:TILES_SHOWN]
+    metrics = [one for one in view.found.metrics if not (one.label or one.group)]
+    order = {name: at for at, name in enumerate(TILES.get(view.found.details.problem, ()))}
+    metrics.sort(key=lambda one: (order.get(one.name, len(order)), one.name.startswith(ESTIMATED)))
+    shown = [one for one in metrics if one.value is not None or one.name in order][:TILES_SHOWN]
     tiles = html.Div([_tile(one, choose) for one in shown], className="tiles")
     signs = ui.legend(
         ui.swatch("window-bar", "window"), ui.swatch("reference", "reference"),
@@ -71,18 +66,15 @@ def _tile(one: MetricResult, choose: metric_list.Choose) -> html.Div:
     before = f"reference {number(one.reference)}"
     if one.reference_low is not None:
         before += f" ({number(one.reference_low)} to {number(one.reference_high)})"
-    return html.Div(
-        [
-            html.H3(metric_list.metric_link(one, choose)),
-            html.Div([html.B(number(one.value)), ui.faint(ends)], className="tile-value"),
-            _strip(one),
-            ui.faint(before, line=True),
-            html.Span(
-                metric_list.result_words(one), className=f"line {tone}-text" if tone else "line"
-            ),
-        ],
-        className=f"tile {tone}".strip(),
-    )
+    look = f"line {tone}-text" if tone else "line"
+    parts = [
+        html.H3(metric_list.metric_link(one, choose)),
+        html.Div([html.B(number(one.value)), ui.faint(ends)], className="tile-value"),
+        _strip(one),
+        ui.faint(before, line=True),
+        html.Span(metric_list.result_words(one), className=look),
+    ]
+    return html.Div(parts, className=f"tile {tone}".strip())
 
 
 def _strip(one: MetricResult) -> html.Div:
@@ -134,17 +126,12 @@ def _thresholds(view: KindView) -> list[ui.Cell]:
         ui.glyph("━", "window-text", "window"), ui.glyph("╌", "reference-text", "reference"),
         ui.glyph("●", "window-text", "threshold"),
     )  # fmt: skip
-    return [
-        html.Div(
-            [
-                ui.panel("ROC curve", [first], note=signs),
-                ui.panel("Precision and recall", [second], note=signs),
-                _calibration(view),
-            ],
-            className="triple",
-        ),
-        _slider(view, window, at),
+    beside = [
+        ui.panel("ROC curve", [first], note=signs),
+        ui.panel("Precision and recall", [second], note=signs),
+        _calibration(view),
     ]
+    return [html.Div(beside, className="triple"), _slider(view, window, at)]
 
 
 def _rates(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -259,13 +246,11 @@ def _matrix(matrix: Confusion) -> html.Table:
     def cell(truth: int, guess: int) -> html.Td:
         several, whole = int(matrix.counts[truth, guess]), int(matrix.counts[truth].sum())
         share = several / whole if whole else 0.0
-        cell = html.Td(
-            [html.B(count(several)), ui.faint(percent(share) if whole else "–")],
-            className="hit" if truth == guess else "miss",
-            style={"--strength": f"{10 + 36 * share:.0f}%" if several else "0%"},
-        )
+        parts = [html.B(count(several)), ui.faint(percent(share) if whole else "–")]
+        look = "hit" if truth == guess else "miss"
+        style = {"--strength": f"{10 + 36 * share:.0f}%" if several else "0%"}
         words = f"true {matrix.classes[truth]}, predicted {matrix.classes[guess]}: {several}"
-        return ui.marked(cell, aria_label=words)
+        return ui.marked(html.Td(parts, className=look, style=style), aria_label=words)
 
     heads = [html.Th("true ↓ predicted →", scope="col")]
     heads += [html.Th(name, scope="col", className="right") for name in matrix.classes]
@@ -281,11 +266,8 @@ def _matrix(matrix: Confusion) -> html.Table:
 def _worst(matrix: Confusion) -> html.Dl:
     wrong = np.argwhere((matrix.counts > 0) & ~np.eye(len(matrix.classes), dtype=bool)).tolist()
     wrong.sort(key=lambda place: -matrix.counts[*place])
-    entries = [
-        (
-            plural(int(matrix.counts[truth, guess]), "row"),
-            f"true {matrix.classes[truth]}, predicted {matrix.classes[guess]}",
-        )
-        for truth, guess in wrong[:CONFUSIONS_SHOWN]
-    ]
+    entries = []
+    for truth, guess in wrong[:CONFUSIONS_SHOWN]:
+        words = f"true {matrix.classes[truth]}, predicted {matrix.classes[guess]}"
+        entries.append((plural(int(matrix.counts[truth, guess]), "row"), words))
     return ui.facts(entries or [("none", "every prediction is correct")])

@@ -76,6 +76,7 @@ def _baselines(view: SetupView) -> tuple[str, list[ui.Cell]]:
 
 def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
     why = "No notification channel is configured, so alarms are shown here and sent to no one."
+    sent = partial(list_link, "messages")
 
     def ways(one: ChannelStatus) -> ui.Cell:
         name = one.channel.name
@@ -91,9 +92,7 @@ def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
             "Sends to": lambda one: ui.clipped(one.channel.shown_url or "–"),
             "Health": lambda one: channel_health(ChannelLine(one.channel.name, (), one)),
             "Changed": lambda one: ui.when(one.updated_at, view.now),
-            "Sent": lambda one: html.A(
-                "Notifications", href=list_link("messages", channel=one.channel.name)
-            ),
+            "Sent": lambda one: html.A("Notifications", href=sent(channel=one.channel.name)),
             "Action": ways,
         },
         why=[ui.empty(why), *ui.resource_file(CHANNEL, "channel-yaml")],
@@ -177,25 +176,25 @@ def entry_panel(
     title: str = "Who changed what, read rows or was refused",
 ) -> html.Section:
     """List entries, the newest first; each name and day leads to what is about it."""
+    here = partial(list_link, "audit")
+
+    def who(one: AuditEntry) -> ui.Cell:
+        return ui.over(html.A(one.subject, href=here(subject=one.subject)), f"by {one.via}")
+
+    def what(one: AuditEntry) -> ui.Cell:
+        target = html.A(one.target, href=here(target=one.target))
+        changed = changed_fields(one.before, one.after)
+        return ui.over(html.Span([f"{one.action} ", target]), *changed)
+
     return ui.list_panel(
         title,
         entries,
         {
-            "When": lambda one: html.A(
-                ui.when(one.at, now), href=list_link("audit", day=f"{one.at:%Y-%m-%d}")
-            ),
-            "Who": lambda one: ui.over(
-                html.A(one.subject, href=list_link("audit", subject=one.subject)), f"by {one.via}"
-            ),
-            "What": _what,
+            "When": lambda one: html.A(ui.when(one.at, now), href=here(day=f"{one.at:%Y-%m-%d}")),
+            "Who": who,
+            "What": what,
             "Status": lambda one: str(one.status) if one.status else "done",
         },
         why="Nothing is noted of this.",
         label="Entries, the newest first",
     )
-
-
-def _what(entry: AuditEntry) -> ui.Cell:
-    target = html.A(entry.target, href=list_link("audit", target=entry.target))
-    changed = changed_fields(entry.before, entry.after)
-    return ui.over(html.Span([f"{entry.action} ", target]), *changed)

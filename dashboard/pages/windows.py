@@ -46,6 +46,7 @@ MEANING = (
     "feature is as captured from this window on."
 )
 ALL = "the whole window"
+SEASONAL = "violation within the seasonal range"
 
 
 def monitor_page(
@@ -205,10 +206,8 @@ def history_panel(
     links = [window_link(view, run) for run in runs]
     drawn = history_figure(runs, selected, histories, links, labels)
     left = f"The intervals and bounds of {say.plural(view.unread, 'window')} are still being read."
-    body = [
-        ui.figure("timeline", drawn, words, columns),
-        html.P(left, className="note") if view.unread else None,
-    ]
+    shown = ui.figure("timeline", drawn, words, columns)
+    rest = html.P(left, className="note") if view.unread else None
     signs = ui.legend(
         ui.glyph("◆", "window-text", "window, with its interval"),
         ui.glyph("▲", "alarm-text", "violation"),
@@ -218,7 +217,7 @@ def history_panel(
         *([ui.swatch("span", "share with a label")] if labels is not None else []),
         html.Span("click a window to open it"),
     )
-    return ui.panel(title, [*body, *parts], note=signs)
+    return ui.panel(title, [shown, rest, *parts], note=signs)
 
 
 def comparison_of(comparison: Comparison, words: str) -> html.Figure:
