@@ -43,6 +43,11 @@ class Rows:
         """The window's, when the rows are of one."""
         return None if self.facts is None else self.facts.window.length
 
+    @property
+    def lost_labels(self) -> Mapping[str, int]:
+        """How many labels came with the rows and are those of none, by why."""
+        return {} if self.facts is None else self.facts.lost_labels
+
     def gather(self, start: Callable[[], C], columns: Sequence[str] | None = None) -> C:
         """Read all rows once, as `gather` does; of the columns, those named suffice."""
         meter = Meter(self.progress, self.row_count)
@@ -72,6 +77,12 @@ class WindowFacts:
     # Labels for a row that their request does not have, and the first few of their ids.
     stray_label_count: int = 0
     stray_label_ids: tuple[str, ...] = ()
+
+    @property
+    def lost_labels(self) -> Mapping[str, int]:
+        """How many rows have a label that cannot be theirs, by why, in words."""
+        found = {"of another type than the reference's": self.unfit_label_count}
+        return {why: count for why, count in found.items() if count}
 
 
 @dataclass(frozen=True, slots=True)

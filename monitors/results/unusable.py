@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from scipy import special, stats
 
-from driftline.baseline.answers import LARGEST
+from driftline.baseline.answers import LARGEST, Answers
 from driftline.baseline.foreign_values import named_values, numbers_beyond, words_for_numbers
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.results.metric import MetricResult
@@ -39,6 +40,10 @@ UNKNOWN_MOST = 0.5
 # Of a window's budget of false alarms, next to nothing: this test is no test of drift.
 BUDGET_SHARE = 0.05
 LEAST_CHANCE = 1e-300
+# So far from 1 may a row's probabilities add up, for each of its classes, as rounding leaves them.
+ROUNDED = 0.01
+# A reference of which more rows do not add up has scores of each class by itself.
+FEW_OFF = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +64,16 @@ class Unusable:
     unweighed: int = 0  # Rows whose weight is missing, negative or infinite.
     labels: int = 0  # How many labels there are, and how many of them no metric can use.
     unfit: int = 0
+    # Labels that came with a window and are those of none of its rows, by why.
+    lost: Mapping[str, int] = field(default_factory=dict)
     # Of a reference, rows and missing predictions of each block as long as the window.
     blocks: Sequence[tuple[int, int]] = ()
     has_quantiles: bool = False  # Then rows that lack any of them are missing, too.
+
+    @property
+    def lost_words(self) -> str:
+        """How many labels are lost, and why; "" for none."""
+        return ", ".join(f"{count:,} {why}" for why, count in self.lost.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,7 @@ def judge_unusable(window: Unusable, reference: Unusable, alpha: float) -> list[
         (IMPOSSIBLE, window.impossible, reference.impossible),
         (UNKNOWN, window.unknown, reference.unknown),
         (UNWEIGHED, window.unweighed, reference.unweighed),
-        (UNFIT, window.unfit, reference.unfit),
+        (UNFIT, window.unfit + sum(window.lost.values()), reference.unfit),
     ):
         if count:
             never = name not in (MISSING, UNFIT) and not before
@@ -146,6 +158,8 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
         f"left out of the metrics: {left}, of {plural(window.rows, 'row')}" * bool(left),
         f"no number: {window.texts}" * bool(window.texts),
         f"no class of the reference: {window.unknown_words}" * bool(window.unknown_words),
+        f"{plural(sum(window.lost.values()), 'label')} left out: {window.lost_words}"
+        * bool(window.lost),
         *states,
     ]
     note = "; ".join(one for one in told if one)
@@ -174,6 +188,15 @@ def unfit_note(rows: pa.Table, label: str, count: int, most: float) -> str:
     return f"{plural(count, 'label')} left out: {' or '.join(why)}"
 
 
+def sums_note(answers: Answers, reference: Answers | None) -> str:
+    """Return a note of rows whose probabilities do not add up to 1, where the reference's do."""
+    if reference is None or not len(reference) or _off_one(reference).mean() > FEW_OFF:
+        return ""
+    off = int(_off_one(answers).sum())
+    rows = f"probabilities of {plural(off, 'row')} do not add up to 1, as those of the reference do"
+    return rows * bool(off)
+
+
 def repeated_note(ids: Sequence[pa.Array], column: str | None) -> str:
     """Return how many rows repeat an id, each of which counts, in words; "" for none."""
     plain = [one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in ids]
@@ -199,7 +222,8 @@ def _judged(
 ) -> JudgedUnusable:
     rows, known, what, level = window.rows, reference.rows, "row", alpha * BUDGET_SHARE
     if name == UNFIT:
-        rows, known, what = window.labels, reference.labels, "label"
+        rows, what = window.labels + sum(window.lost.values()), "label"
+        known = reference.labels
     usual = before / known if known else 0.0
     most, bound = 0.0, 0.0
     if not never:
@@ -227,7 +251,7 @@ def _judged(
         words, left = "have a class that the reference never has", window.unknown_words
         left += f"; they count {window.unknown_count}"
     elif name == UNFIT:
-        words = "are of no use"
+        words = "are of no use" + f": {window.lost_words}" * bool(window.lost)
     compared = f" (reference {percent(usual)})" * bool(known and not (name == UNKNOWN and before))
     description = f"Metric {name} with {share!r} was {OPERATOR} '{bound!r}'"
     violation = Violation(
@@ -248,6 +272,14 @@ def _judged(
         violation,
         -math.log(max(chance, LEAST_CHANCE)),
     )
+
+
+def _off_one(answers: Answers) -> NDArray[np.bool_]:
+    """Mark the rows whose probabilities of several classes do not add up to 1."""
+    said = answers.probability
+    if said is None or said.ndim == 1:
+        return np.zeros(len(answers), dtype=np.bool_)
+    return np.asarray(np.abs(said.sum(axis=1) - 1.0) > ROUNDED * said.shape[1])
 
 
 def _most_of_blocks(blocks: Sequence[tuple[int, int]], level: float) -> float:

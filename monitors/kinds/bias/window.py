@@ -99,7 +99,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     unusable = replace(
         unusable_of(tallies, (impossible, percents), plan.roles, seen), texts=named_values(texts),
         unknown=unknown, unknown_words=named_values(classes), unfit=unfit,
-        labels=labelled_count(tallies) + unfit,
+        labels=labelled_count(tallies) + unfit, lost=context.rows.lost_labels,
     )  # fmt: skip
     repeated = repeated_note(ids, plan.roles.id_column)
     answer = plan.roles.prediction or "".join(plan.roles.probability[-1:])

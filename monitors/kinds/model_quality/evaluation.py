@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from driftline.baseline.answers import (
     ANY,
@@ -90,6 +89,7 @@ from driftline.monitors.results.unusable import (
     judge_equal,
     judge_unusable,
     repeated_note,
+    sums_note,
     unfit_note,
     unusable_details,
 )
@@ -101,10 +101,6 @@ from driftline.signature import LISTS, ColumnType
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the context's.
 SUGGEST_SEED = 0
-# So far from 1 may a row's probabilities add up, for each of its classes, as rounding leaves them.
-ROUNDED = 0.01
-# A reference of which more rows do not add up has scores of each class by itself.
-FEW_OFF = 0.01
 # Windows of so many rows are told what they find.
 WINDOW_SIZES = (1_000, 10_000)
 PERCENT = 0.01
@@ -181,9 +177,10 @@ def evaluate(context: CheckContext) -> Report:
     )  # fmt: skip
     details = _details(
         expected, answers, found, blocks, every=every, rows=table.num_rows,
+        lost=context.rows.lost_labels,
         states=[
             *_states(every, answers.unfit, table, expected.roles),
-            _sums_note(every, expected.answers),
+            sums_note(every, expected.answers),
         ],
     )  # fmt: skip
     return Report(
@@ -393,6 +390,7 @@ def _details(
     *,
     every: Answers,
     rows: int,
+    lost: Mapping[str, int],
     states: Sequence[str],
 ) -> dict[str, JsonValue]:
     """Return the confusion matrix, calibration and what the judgement rests on."""
@@ -405,7 +403,7 @@ def _details(
         - answers.unfit * (answers.step is None),
         "rows_without_answer": every.unanswered,
         "unfit_labels": answers.unfit,
-        **unusable_details(_unusable(every), *states),
+        **unusable_details(replace(_unusable(every), lost=lost), *states),
         "alpha": dict(judged.alpha),
         "own_thresholds": list[JsonValue](sorted(expected.own)),
         "reference_blocks": [
@@ -488,23 +486,6 @@ def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list
     return found
 
 
-def _sums_note(answers: Answers, reference: Answers | None) -> str:
-    """Return a note of rows whose probabilities do not add up to 1, where the reference's do."""
-    if reference is None or not len(reference) or _off_one(reference).mean() > FEW_OFF:
-        return ""
-    off = int(_off_one(answers).sum())
-    rows = f"probabilities of {plural(off, 'row')} do not add up to 1, as those of the reference do"
-    return rows * bool(off)
-
-
-def _off_one(answers: Answers) -> NDArray[np.bool_]:
-    """Mark the rows whose probabilities of several classes do not add up to 1."""
-    said = answers.probability
-    if said is None or said.ndim == 1:
-        return np.zeros(len(answers), dtype=np.bool_)
-    return np.asarray(np.abs(said.sum(axis=1) - 1.0) > ROUNDED * said.shape[1])
-
-
 def _unusable(answers: Answers | None) -> Unusable:
     """Count the rows that no metric can use."""
     if answers is None:
@@ -548,8 +529,9 @@ def _judged_unusable(
     new = new_class_rows(outcomes.table, outcomes.roles) if outcomes else 0
     blocks = unanswered_blocks(reference, every, length)
     usual = replace(_with_labels(_unusable(reference), labelled), unknown=new, blocks=blocks)
+    found = replace(_with_labels(_unusable(every), answers), lost=context.rows.lost_labels)
     return [
-        *judge_unusable(_with_labels(_unusable(every), answers), usual, alpha),
+        *judge_unusable(found, usual, alpha),
         *_judged_equal(reference, every, length, alpha),
     ]
 

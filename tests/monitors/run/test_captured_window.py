@@ -46,7 +46,9 @@ def answers(seed: int, rows: int) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def labelled() -> Baseline:
     table = pa.table(answers(1, 4_000))
-    return Baseline.fit(table, label="late", prediction="said", probability="chance")
+    return Baseline.fit(
+        table, label="late", prediction="said", probability="chance", facet="temp>0"
+    )
 
 
 @pytest.fixture
@@ -96,6 +98,21 @@ def test_labels_that_do_not_count_are_counted_for_people(judge, engine: Engine, 
     assert value(engine, "labelled_rows") == [ROWS - 3]
     assert value(engine, "unfit_labels") == [2]
     assert value(engine, "stray_labels") == [0]
+
+
+@pytest.mark.parametrize("kind", ["model-quality", "bias"])
+def test_many_labels_of_another_type_are_a_violation_beside_those_that_fit(
+    judge, root: str, kind: str
+) -> None:
+    """As of a file, whose labels are words where numbers are expected."""
+    words = dict.fromkeys(range(100), "many")
+    execution = judge({**truth(), **words}, kind)
+    report = json.loads(Path(root, execution.folder, "report.json").read_text())
+
+    [found] = [one for one in report["violations"] if one["feature_name"] == "unusable_labels"]
+    assert found["cause"].startswith("25% of 400 labels are of no use: 100 of another type")
+    assert "100 labels left out: 100 of another type" in report["details"]["answers_note"]
+    assert execution.status == "CompletedWithViolations"
 
 
 def test_labels_of_rows_that_a_request_lacks_are_named(judge, engine: Engine, root: str) -> None:
