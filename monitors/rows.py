@@ -74,6 +74,7 @@ class WindowFacts:
     failed_count: int = 0
     labelled_count: int = 0
     unfit_label_count: int = 0  # Rows whose label does not fit the label's type.
+    disputed_label_count: int = 0  # Rows of ids of several requests whose labels differ.
     # Labels for a row that their request does not have, and the first few of their ids.
     stray_label_count: int = 0
     stray_label_ids: tuple[str, ...] = ()
@@ -81,7 +82,10 @@ class WindowFacts:
     @property
     def lost_labels(self) -> Mapping[str, int]:
         """How many rows have a label that cannot be theirs, by why, in words."""
-        found = {"of another type than the reference's": self.unfit_label_count}
+        found = {
+            "of another type than the reference's": self.unfit_label_count,
+            "of ids that several requests share, and that differ": self.disputed_label_count,
+        }
         return {why: count for why, count in found.items() if count}
 
 

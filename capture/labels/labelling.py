@@ -35,14 +35,16 @@ class Joined:
 
     ``values``: the label of each row, in its type; null where there is none; ``labelled_count``:
     rows that have a label; ``unfit_count``: rows whose label does not fit the type; they count as
-    without one; ``stray_count``: labels of a request of this window that name a row which the
-    request does not have; ``stray_ids``: the first of their ids, in order; ``digest``: hash of the
-    rows' places and labels, and of what did not fit; empty without any.
+    without one; ``disputed_count``: rows without one since several requests have their id, and one
+    load has labels for it that differ; ``stray_count``: labels of a request of this window that
+    name a row which the request does not have; ``stray_ids``: the first of their ids, in order;
+    ``digest``: hash of the rows' places and labels, and of what did not fit; empty without any.
     """
 
     values: pa.Array
     labelled_count: int = 0
     unfit_count: int = 0
+    disputed_count: int = 0
     stray_count: int = 0
     stray_ids: tuple[str, ...] = ()
     digest: bytes = b""
@@ -58,13 +60,14 @@ def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
     values, unfit, _ = from_array(last.labels, kind)
     is_unfit = np.zeros(len(last.slots), bool)
     is_unfit[unfit] = True
-    labels = values.take(pa.array(np.maximum(latest, 0), mask=latest < 0))
     has_label = latest >= 0
-    lost = has_label & is_unfit[latest]
+    disputed = has_label & _disputed(truth, last, rows, latest)[latest]
+    labels = values.take(pa.array(np.maximum(latest, 0), mask=~has_label | disputed))
+    lost = has_label & is_unfit[latest] & ~disputed
     strays = _strays(last, matches)
     hasher = hashlib.blake2b(digest_size=16)
     named = rows.select(["spool_id", "spool_seq", "row_index"])
-    named = named.append_column("label", labels).append_column("lost", pa.array(lost))
+    named = named.append_column("label", labels).append_column("lost", pa.array(lost | disputed))
     _hash(hasher, named.filter(pa.array(has_label)))
     _hash(hasher, strays)
     return Joined(
@@ -72,6 +75,7 @@ def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
         # A label that says "no value", such as "n/a" for a number, is not known yet.
         labelled_count=len(labels) - labels.null_count,
         unfit_count=int(lost.sum()),
+        disputed_count=int(disputed.sum()),
         stray_count=strays.num_rows,
         stray_ids=tuple(pc.unique(strays["key"]).to_pylist()[:_EXAMPLES]),
         digest=hasher.digest() if has_label.any() or strays.num_rows else b"",
@@ -129,6 +133,30 @@ def match_labels(rows: pa.Table, last: LastLabels) -> LabelMatches:
     ranks = np.append(last.ranks, -1)  # So that -1, nothing found, is the earliest of all.
     latest = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
     return LabelMatches((events, inferences), by_event, by_inference, latest)
+
+
+def _disputed(truth: pa.Table, last: LastLabels, rows: pa.Table, latest: np.ndarray) -> np.ndarray:
+    """Find labels of an id of several requests for which one load has others, too, by slot.
+
+    Which of them is whose, nobody knows. Those of a later load correct the ones before.
+    """
+    users = np.bincount(latest[latest >= 0], minlength=len(last.slots))
+    is_shared = (latest >= 0) & (users > 1)[latest]
+    if not is_shared.any():
+        return np.zeros(len(last.slots), bool)
+    # A shadow's answer has the id of the event that it answers, too: they are one request.
+    events = rows["event_id"].filter(pa.array(is_shared)).combine_chunks().dictionary_encode()
+    pairs = np.unique(np.stack([latest[is_shared], events.indices.to_numpy()]), axis=1)
+    requests = np.bincount(pairs[0], minlength=len(last.slots))
+    slots = (places_of(truth["key"], last.keys) << 32) | truth["row_index"].to_numpy()
+    at = np.searchsorted(last.slots, slots)
+    received = truth["received_time"].cast(pa.int64()).to_numpy()
+    number = truth["load_number"].to_numpy()
+    newest = last.rows[at]
+    # What one load said of a row twice is stored only where it differs, under the number before.
+    of_last_load = (received == received[newest]) & (number >= number[newest] - 1)
+    differ = np.bincount(at[of_last_load], minlength=len(last.slots)) > 1
+    return (requests > 1) & differ
 
 
 def set_at(flags: np.ndarray, *places: np.ndarray) -> None:

@@ -100,6 +100,7 @@ class WindowRead:
     hash of the records' spools and sequence numbers; equal records give equal digests. Where labels
     were asked for, of the rows' labels, too; ``labelled_count``: rows that have a label;
     ``unfit_label_count``: rows without one since theirs does not fit the type;
+    ``disputed_label_count``: since several requests have their id, and its labels differ;
     ``stray_label_count``: labels of this window's requests for a row that the request does not
     have; ``stray_label_ids``: the first few ids of such labels; ``derive``: writes values into each
     batch that follow from others; ``note``: what to say of them; ``inputs``:
@@ -123,6 +124,7 @@ class WindowRead:
     left_out: frozenset[str] = frozenset()
     labelled_count: int = 0
     unfit_label_count: int = 0
+    disputed_label_count: int = 0
     stray_label_count: int = 0
     stray_label_ids: tuple[str, ...] = ()
     derive: Callable[[pa.RecordBatch], pa.RecordBatch] | None = field(default=None, repr=False)
@@ -325,6 +327,7 @@ def _labelled(
         digest=digest.hexdigest() if joined.digest else read.digest,
         labelled_count=joined.labelled_count,
         unfit_label_count=joined.unfit_count,
+        disputed_label_count=joined.disputed_count,
         stray_label_count=joined.stray_count,
         stray_label_ids=joined.stray_ids,
         _labels={

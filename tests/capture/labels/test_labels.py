@@ -188,6 +188,28 @@ def test_all_requests_with_one_inference_id_get_its_label(
     assert values(root, signature) == [1, 1, 1]
 
 
+def test_labels_that_one_load_contradicts_for_an_id_of_several_requests_are_of_none(
+    root: str, spool_dir: Path, write: Write, drain: Drain, signature: Signature
+) -> None:
+    """Which of them is whose, nobody knows; a later load of one label says what all have."""
+    writer = SpoolWriter(spool_dir)
+    for name in ("again", "again", "once", "agreed", "agreed"):
+        write(writer, inference_id=name)
+    drain()
+    load(root, ("again", "0"), ("again", "1"), ("once", "0"), ("once", "1"))
+    load(root, ("agreed", "1"), ("agreed", "1"))
+
+    read = labelled(root, signature)
+    load(root, ("again", "0"))
+    corrected = labelled(root, signature)
+
+    assert read.table()["late"].to_pylist() == [None, None, 1, 1, 1]
+    assert (read.labelled_count, read.disputed_label_count, read.unfit_label_count) == (3, 2, 0)
+    assert corrected.table()["late"].to_pylist() == [0, 0, 1, 1, 1]
+    assert corrected.disputed_label_count == 0
+    assert corrected.digest != read.digest
+
+
 def test_failed_requests_have_no_rows_and_so_no_labels(
     root: str, spool_dir: Path, write: Write, drain: Drain, signature: Signature
 ) -> None:

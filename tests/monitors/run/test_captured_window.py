@@ -115,6 +115,29 @@ def test_many_labels_of_another_type_are_a_violation_beside_those_that_fit(
     assert execution.status == "CompletedWithViolations"
 
 
+def test_an_id_of_several_requests_is_told_where_its_labels_differ(
+    engine: Engine, root: str, labelled: Baseline
+) -> None:
+    """Four requests each have an id; by their last label the AUC would be that of no model."""
+    store.put(root, "flights", labelled, lambda: START)
+    rows, ids = answers(2, ROWS), [f"order-{place // 4}" for place in range(ROWS)]
+    sent = {name: values for name, values in rows.items() if name != "late"}
+    append_day(root, labelled.signature, 0, sent | {"inference_id": ids})
+    labels = [str(one) for one in rows["late"]]
+    index = pa.array([0] * ROWS, pa.int32())
+    put(root, "flights", pa.table({"key": ids, "row_index": index, "label": labels}), lambda: START)
+    differ = sum(len({*labels[at : at + 4]}) > 1 for at in range(0, ROWS, 4)) * 4
+
+    execution = judge_day(engine, root, labelled, 0, "model-quality")
+
+    report = json.loads(Path(root, execution.folder, "report.json").read_text())
+    [found] = [one for one in report["violations"] if one["feature_name"] == "unusable_labels"]
+    assert 300 < differ < ROWS
+    assert found["severity"] == "page"
+    assert f"{differ} of ids that several requests share" in found["cause"]
+    assert report["labelled_count"] == ROWS - differ
+
+
 def test_labels_of_rows_that_a_request_lacks_are_named(judge, engine: Engine, root: str) -> None:
     judge({7: 1, 8: 0}, "model-quality", row_index=2)
     execution = judge(truth(), "model-quality")
