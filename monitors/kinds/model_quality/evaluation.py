@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -175,14 +175,14 @@ def evaluate(context: CheckContext) -> Report:
         answers, expected, found.results, spread, is_each_told=like_sagemaker,
         place=find_loss_segment(answers, table, expected.answers, context.baseline), also=unusable,
     )  # fmt: skip
+    left = unusable_details(
+        replace(_unusable(every), lost=context.rows.lost_labels),
+        *_states(every, answers.unfit, table, expected.roles),
+        sums_note(every, expected.answers),
+    )
     details = _details(
-        expected, answers, found, blocks, every=every, rows=table.num_rows,
-        lost=context.rows.lost_labels,
-        states=[
-            *_states(every, answers.unfit, table, expected.roles),
-            sums_note(every, expected.answers),
-        ],
-    )  # fmt: skip
+        expected, answers, found, blocks, every=every, rows=table.num_rows, left=left
+    )
     return Report(
         kind="model-quality",
         violations=(*violations, *estimates.violations),
@@ -390,8 +390,7 @@ def _details(
     *,
     every: Answers,
     rows: int,
-    lost: Mapping[str, int],
-    states: Sequence[str],
+    left: Mapping[str, JsonValue],
 ) -> dict[str, JsonValue]:
     """Return the confusion matrix, calibration and what the judgement rests on."""
     found: dict[str, JsonValue] = {
@@ -403,7 +402,7 @@ def _details(
         - answers.unfit * (answers.step is None),
         "rows_without_answer": every.unanswered,
         "unfit_labels": answers.unfit,
-        **unusable_details(replace(_unusable(every), lost=lost), *states),
+        **left,
         "alpha": dict(judged.alpha),
         "own_thresholds": list[JsonValue](sorted(expected.own)),
         "reference_blocks": [
