@@ -10,6 +10,9 @@ request: of driftline all of `driftline up`, with capture of every request, moni
 - bentoml: `bentoml serve` of bench/peers/serving_bento.py. It reads JSON.
 - floor: bench/peers/serving_floor.py: uvicorn, one coroutine, one call of the model, no checks.
 
+The model `onnx` is the linear one converted by `driftline model convert`; MLServer and BentoML
+have no server of their own for it.
+
 Peers are installed from bench/peers/ into environments below --cache; a peer that cannot be
 installed is left out, and the report says why.
 
@@ -52,7 +55,7 @@ from tests.servers.ports import free_port
 
 HERE = Path(__file__).parent
 SYSTEMS = ("driftline", "mlserver", "mlserver-tuned", "bentoml", "floor")
-MODELS = ("linear", "trees", "flights")
+MODELS = ("linear", "trees", "onnx", "flights")
 FEATURES, ROWS, BODIES = 20, 10_000, 500
 QUIET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 BENTO = {"BENTOML_DO_NOT_TRACK": "true"}
@@ -89,7 +92,7 @@ class Made:
     file: Path
     reference: Path
     rows: Rows
-    is_numeric: bool
+    systems: tuple[str, ...] = SYSTEMS  # Which can serve it.
 
 
 @dataclass(frozen=True)
@@ -134,12 +137,27 @@ def make(name: str, folder: Path) -> Made:
             "linear": lambda: make_pipeline(StandardScaler(), LogisticRegression()),
             "trees": lambda: HistGradientBoostingClassifier(random_state=0),
         }
+        kinds["onnx"] = kinds["linear"]
         model = kinds[name]().fit(values, label)
         columns = {f"f{at}": values[:, at] for at in range(FEATURES)}
         pq.write_table(pa.table({**columns, "label": label}), reference)
         rows = values.tolist()
     joblib.dump(model, file)
-    return Made(name, file, reference, rows, name != "flights")
+    if name == "onnx":
+        converted = file.with_suffix(".onnx")
+        convert(file, converted, reference)
+        return Made(name, converted, reference, rows, ("driftline", "floor"))
+    return Made(name, file, reference, rows, ("driftline",) if name == "flights" else SYSTEMS)
+
+
+def convert(model: Path, converted: Path, reference: Path) -> None:
+    """Convert a model as a user would."""
+    (model.parent / "driftline.toml").write_text("[serving]\ntrust_pickle = true\n")
+    subprocess.run(
+        [sys.executable, "-m", "driftline", "model", "convert", model, converted,
+         "--reference", reference, "--exclude", "label"],
+        cwd=model.parent, env={**os.environ, "PYTHONPATH": str(HERE.parent)}, check=True,
+    )  # fmt: skip
 
 
 def plain(path: str, forms: Sequence[str]) -> Bodies:
@@ -375,7 +393,7 @@ def servers(
             if system == "driftline":
                 found.append(stack.enter_context(driftline(name, tree, made, place)))
                 continue
-            if not made.is_numeric:
+            if system not in made.systems:
                 continue
             if system == "floor":
                 found.append(stack.enter_context(floor(made, place)))

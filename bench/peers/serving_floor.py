@@ -12,7 +12,20 @@ import joblib
 import numpy as np
 import uvicorn
 
-model = joblib.load(sys.argv[2])
+
+def read_model(file):  # noqa: ANN001, ANN201 - one function, called below
+    """Return the function from rows to the second class's chances."""
+    if not file.endswith(".onnx"):
+        model = joblib.load(file)
+        return lambda rows: model.predict_proba(rows)[:, 1]
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file)
+    (rows_in,), (_, chances) = session.get_inputs(), session.get_outputs()
+    return lambda rows: session.run([chances.name], {rows_in.name: np.float32(rows)})[0][:, 1]
+
+
+predict = read_model(sys.argv[2])
 
 
 async def app(scope, receive, send) -> None:  # noqa: ANN001 - ASGI's
@@ -35,7 +48,7 @@ async def app(scope, receive, send) -> None:  # noqa: ANN001 - ASGI's
         rows = np.array(json.loads(body)["instances"], dtype=np.float64)
     else:
         rows = np.load(io.BytesIO(body))
-    chances = model.predict_proba(rows)[:, 1].tolist()
+    chances = predict(rows).tolist()
     if kind == b"text/csv":
         answer = "".join(f"{int(chance > 0.5)},{chance}\n" for chance in chances).encode()
     else:
