@@ -15,6 +15,9 @@ from typing import Any
 from urllib.parse import quote
 
 from driftline.access.principal import CURRENT
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.evaluation.preview import changed_definition
+from driftline.dashboard.address import PREVIEW
 from driftline.dashboard.words import moment, plural
 from driftline.errors import (
     ConflictError,
@@ -27,10 +30,11 @@ from driftline.errors import (
 
 log = logging.getLogger(__name__)
 
-Send = Callable[[str, str, Mapping[str, Any] | None], Mapping[str, Any]]
-"""Sends a request to the server: method, path, JSON body; gives the JSON answer.
+Send = Callable[..., Mapping[str, Any]]
+"""Sends a request to the server: method, path, JSON body; gives the JSON answer and its ETag.
 
-It raises our own errors, with the server's sentence.
+``if_match`` is the ETag of what may be changed. It raises our own errors, with the server's
+sentence.
 """
 
 Action = Callable[[Send, Mapping[str, object]], str]
@@ -67,7 +71,7 @@ class Actions:
         self._now = now
         self._known: dict[str, Action] = {
             "silence": self._silence, "redeliver": _redeliver, "switch": _switch, "test": _test,
-            "mark": _mark, "cancel": _cancel, "queue": _queue,
+            "mark": _mark, "cancel": _cancel, "queue": _queue, "change": _change,
             "expire": _asking("POST silences/{name}/expire",
                 "Silence {name} has ended; what it suppressed and is still true is sent."),
             "enable": _asking("POST channels/{channel}/enable", "{channel} is enabled."),
@@ -157,6 +161,27 @@ def _switch(send: Send, given: Mapping[str, object]) -> str:
     name, enabled = _wanted(given, "alarm"), _text(given, "enabled") == "true"
     send("POST", "/api/v1/alarms/actions", {"names": [name], "enabled": enabled})
     return f"Actions of {name} are {'enabled' if enabled else 'disabled'}."
+
+
+def _change(send: Send, given: Mapping[str, object]) -> str:
+    """Save the values of a preview, if the alarm still is as it was when they were tried."""
+    name, asked = (
+        _wanted(given, "alarm"),
+        {one: _text(given, one) for one in PREVIEW if one in given},
+    )
+    shown = send("GET", f"/api/v1/alarms/{_step(name)}", None)
+    if shown["status"]["alarm_configuration_updated_timestamp"] != _text(given, "since"):
+        raise ConflictError(f"{name} has been changed meanwhile; reload the page, and try again")
+    # A resource may name a monitor in place of its metric's dimensions.
+    known = {**shown["status"], **shown["spec"], "alarm_name": name}
+    fields = {key for key in AlarmDefinition.model_fields if known.get(key) is not None}
+    old = AlarmDefinition.from_dict({key: known[key] for key in fields})
+    before, after = old.as_dict(), changed_definition(old, asked).as_dict()
+    values = {key: value for key, value in after.items() if value != before.get(key)}
+    resource = {key: shown[key] for key in ("kind", "name", "owner", "tags")}
+    resource["spec"] = shown["spec"] | values
+    send("POST", "/api/v1/apply", {"resources": [resource]}, if_match=shown["etag"])
+    return f"Saved; {name} is evaluated with these values from now on."
 
 
 def _test(send: Send, given: Mapping[str, object]) -> str:

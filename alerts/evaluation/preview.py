@@ -77,12 +77,12 @@ class PreviewRun:
 class Preview:
     """An alarm with other values beside itself as declared, over the same stretch of time.
 
-    ``problem`` says what is wrong with the values; there are no runs then. ``values`` stand in the
-    form.
+    ``problem`` says what is wrong with the values ``asked`` for; there are no runs then.
+    ``values`` stand in the form.
     """
 
     values: Mapping[str, str]
-    is_asked: bool
+    asked: Mapping[str, str]
     start: datetime | None = None
     end: datetime | None = None
     declared: PreviewRun | None = None
@@ -101,7 +101,7 @@ def preview_alarm(
     bands: BandsOf | None = None,
 ) -> Preview:
     """Run an alarm with the values asked for, and as declared, over what is stored."""
-    shown = Preview(_values(record.definition) | dict(asked), bool(asked))
+    shown = Preview(_values(record.definition) | dict(asked), asked)
     if not asked:
         return shown
     try:
@@ -158,13 +158,19 @@ def resource_text(rule: AlarmDefinition) -> str:
 
 
 def _values(rule: AlarmDefinition) -> dict[str, str]:
-    threshold = {} if rule.threshold is None else {"threshold": f"{rule.threshold:g}"}
+    threshold = {} if rule.threshold is None else {"threshold": _shortest(rule.threshold)}
     return threshold | {
         "periods": str(rule.evaluation_periods),
         "needed": str(rule.required_breaches),
         "missing": rule.treatment,
         "period": str(rule.period),
     }
+
+
+def _shortest(value: float) -> str:
+    """Write a number short, but so that reading it gives the same one."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def judged_until(record: AlarmRecord, now: datetime) -> datetime:

@@ -14,7 +14,7 @@ from driftline.dashboard.address import alarm_link, monitor_link
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.forms import ask_form, choice, field
+from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.views import UNKNOWN
 
@@ -130,21 +130,43 @@ def _preview(view: views.AlarmView) -> html.Section:
     form = ask_form(fields, "Preview", anchor="preview")
     link = alarm_link(view.alarm.name, anchor="preview")
     back = html.P(html.A("Back to the declared values", href=link))
-    parts: list[ui.Cell] = [html.Div([form, *[back] * preview.is_asked], className="trial-form")]
+    parts: list[ui.Cell] = [html.Div([form, *[back] * bool(preview.asked)], className="trial-form")]
     if preview.problem:
         words = f"✕ {say.sentence(preview.problem)}"
         parts.append(html.P(words, className="alarm-text sentence", role="alert"))
     if preview.declared is not None and preview.changed is not None:
         parts += _outcome(view, preview.declared, preview.changed)
+        given = {"alarm": view.alarm.name, "since": view.changed_at.isoformat(), **preview.asked}
+        parts.append(act_button("change", "Save these values", given, role="admin"))
     if preview.text and not preview.problem:
         listed = ui.resource_file(preview.text, "trial-yaml")
         parts.append(ui.folded("As a resource file", *listed, is_open=True))
-    note = "evaluated on stored data, once per period; changes nothing"
+    note = "evaluated on stored data, once per period; changes nothing until you save"
     return ui.panel("Preview with other values", parts, note=note, name="preview")
 
 
-def _outcome(view: views.AlarmView, declared: PreviewRun, changed: PreviewRun) -> list[ui.Cell]:
-    preview = view.preview
+def _form(view: views.AlarmView, preview: Preview) -> html.Div:
+    values = preview.values
+    labels = {
+        "threshold": "Threshold",
+        "needed": "Breaching periods",
+        "periods": "of the newest",
+        "period": "Period in seconds",
+    }
+    fields = [
+        *(field(name, labels[name], values[name], is_number=True)
+          for name in labels if name in values),
+        choice("missing", "A period without data", TREATMENTS, values["missing"]),
+    ]  # fmt: skip
+    link = alarm_link(view.alarm.name, anchor="preview")
+    back = html.P(html.A("Back to the declared values", href=link))
+    form = ask_form(fields, "Preview", anchor="preview")
+    return html.Div([form, *[back] * bool(preview.asked)], className="trial-form")
+
+
+def _outcome(
+    view: views.AlarmView, preview: Preview, declared: PreviewRun, changed: PreviewRun
+) -> list[ui.Cell]:
     assert preview.definition is not None
     assert preview.start is not None
     assert preview.end is not None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from dash import dcc, html
 
-from driftline.access.principal import CURRENT
+from driftline.access.principal import CURRENT, Role
 from driftline.dashboard.pages.parts import Cell, lacking, marked
 
 
@@ -20,17 +20,22 @@ def act_form(
 
 
 def act_button(
-    action: str, words: str, given: Mapping[str, object], *, about: str = ""
+    action: str,
+    words: str,
+    given: Mapping[str, object],
+    *,
+    about: str = "",
+    role: Role = "operator",
 ) -> html.Form:
     """Show a button that does one thing; ``about`` says to whom who cannot see where it stands."""
     more = [html.Span(f" {about}", className="hidden")] if about else []
-    form = html.Form(_sender([words, *more], "button small"), className="act alone")
+    form = html.Form(_sender([words, *more], "button small", role), className="act alone")
     return marked(form, data_action=action, data_given=json.dumps(dict(given)))
 
 
-def _sender(words: str | list[Cell], look: str) -> html.Button:
-    """Show the button of a change; disabled, and saying why, to who may change nothing."""
-    why = lacking("operator")
+def _sender(words: str | list[Cell], look: str, role: Role = "operator") -> html.Button:
+    """Show the button of a change; disabled, and saying why, to who may not make it."""
+    why = lacking(role)
     return html.Button(words, type="submit", className=look, disabled=bool(why), title=why or None)
 
 

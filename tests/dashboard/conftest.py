@@ -4,7 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from playwright.sync_api import expect
@@ -17,7 +17,7 @@ from driftline.dashboard.login import SECRET
 from driftline.dashboard.queries.stores import Stores
 from driftline.serving.resources.endpoints import declared_endpoints
 from tests.dashboard.measured_seed import seed_measured
-from tests.dashboard.policed_seed import policed
+from tests.dashboard.policed_seed import LATENCY, policed
 from tests.dashboard.seed import seed
 from tests.servers.chromium import PATIENCE_MS, chromium
 
@@ -206,3 +206,12 @@ def visit_measured(visits, measured_address):
 @pytest.fixture
 def visit_policed(visits, policed_address):
     return partial(visits, policed_address)
+
+
+@pytest.fixture
+def changeable(policed_site):
+    """The name of an alarm, which is as it was declared again after the test."""
+    shown = policed_site.send("GET", f"/api/v1/alarms/{quote(LATENCY)}", None)
+    yield LATENCY
+    declared = {key: shown[key] for key in ("kind", "name", "owner", "tags", "spec")}
+    policed_site.send("POST", "/api/v1/apply", {"resources": [declared]})

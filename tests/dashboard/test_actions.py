@@ -66,6 +66,58 @@ def test_actions_of_an_alarm_are_switched(actions, policed_site):
     assert enabled()
 
 
+def test_values_of_a_preview_are_saved_unless_the_alarm_has_changed_meanwhile(
+    actions, policed_site, changeable
+):
+    def stored():
+        with policed_site.engine.connect() as connection:
+            return get_alarm(connection, changeable)
+
+    before = stored()
+    given = {"alarm": changeable, "since": before.updated_at.isoformat(), "needed": "1"}
+
+    status, said = actions.run("change", given | {"threshold": "204.5", "periods": "2"})
+
+    assert status == 200, said
+    after = stored().definition
+    assert after == before.definition.model_copy(
+        update={"threshold": 204.5, "evaluation_periods": 2, "datapoints_to_alarm": 1}
+    )
+
+    status, said = actions.run("change", given | {"threshold": "1"})
+
+    assert (status, "has been changed meanwhile" in said) == (409, True), said
+    assert stored().definition == after
+
+    given["since"] = stored().updated_at.isoformat()
+    status, said = actions.run("change", given | {"threshold": "much"})
+
+    assert (status, said) == (400, 'threshold "much"; expected a number')
+
+
+def test_a_change_between_look_and_save_is_refused_by_the_server(policed_site, changeable):
+    """Whoever comes first wins: the server is told which edition may be changed."""
+    with policed_site.engine.connect() as connection:
+        before = get_alarm(connection, changeable)
+
+    def send(method, path, body, **options):
+        answer = policed_site.send(method, path, body, **options)
+        if method == "GET":
+            resource = {key: answer[key] for key in ("kind", "name", "spec")}
+            spec = resource["spec"] | {"threshold": 7.0}
+            policed_site.send("POST", "/api/v1/apply", {"resources": [resource | {"spec": spec}]})
+        return answer
+
+    status, said = Actions(send, policed_site.now).run(
+        "change",
+        {"alarm": changeable, "since": before.updated_at.isoformat(), "threshold": "9"},
+    )
+
+    assert (status, "is not what If-Match says" in said) == (409, True), said
+    with policed_site.engine.connect() as connection:
+        assert get_alarm(connection, changeable).definition.threshold == 7.0
+
+
 @pytest.mark.parametrize(
     ("channel", "status", "words"),
     [

@@ -69,9 +69,9 @@ def test_dead_message_is_sent_again_once_its_channel_is_enabled(visit_policed, p
     seen.check()
 
 
-def test_preview_by_the_form_is_part_of_the_address(visit_policed):
+def test_preview_by_the_form_is_part_of_the_address_and_is_saved(visit_policed, changeable):
     seen = visit_policed()
-    page = seen.open(path_of(LATENCY))
+    page = seen.open(path_of(changeable))
     preview = page.locator("#preview")
 
     preview.get_by_label("Threshold").fill("204")
@@ -87,6 +87,9 @@ def test_preview_by_the_form_is_part_of_the_address(visit_policed):
     expect(preview.get_by_label("Threshold")).to_have_value("204")
     assert changed.inner_text() == said
     expect(preview.locator("#trial-yaml")).to_contain_text("threshold: 204.0")
+    preview.get_by_role("button", name="Save these values").click()
+    expect(page.get_by_text(f"Saved; {changeable} is evaluated with these values")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("2 of 5 periods are > 204")
 
     preview.get_by_label("Breaching periods").fill("9")
     preview.get_by_role("button", name="Preview").click()

@@ -32,6 +32,7 @@ _ERRORS: dict[int, type[DriftlineError]] = {
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
+    412: ConflictError,
     429: UnavailableError,
     500: DriftlineError,  # A defect of the server: trying again does not help.
 }
@@ -105,17 +106,26 @@ class ServerCalls:
         return {name: self._http.headers[name]} if name in self._http.headers else {}
 
     def send(
-        self, method: str, path: str, body: Mapping[str, Any] | None, *, token: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        *,
+        token: str | None = None,
+        if_match: str | None = None,
     ) -> dict[str, Any]:
         """Send one request; give its JSON answer, an empty one where there is none.
 
-        ``token`` is the secret of whom the request is from.
+        ``token`` is the secret of whom the request is from. An answer's ETag is its ``etag``: with
+        ``if_match`` only what still has that one is changed.
         """
         headers = {} if token is None else _bearer(token)
+        headers |= {} if if_match is None else {"if-match": if_match}
         given = None if body is None else dict(body)
         response = self._call(method, path, json=given, headers=headers)
         found: dict[str, Any] = response.json() if response.content else {}
-        return found
+        tag = response.headers.get("etag")
+        return found if tag is None else found | {"etag": tag}
 
     def read(self, path: str, token: str | None = None) -> str:
         """Return what a path of the server answers, as text; ``token`` is as in `send`."""
