@@ -36,6 +36,9 @@ LEAST_NATS = 12.0
 # how its mean moves says little of who has which.
 EVENT_NATS = 30.0
 DAY = timedelta(days=1)
+# Of so many parts of the rows, in their order, not one alone says it: a cold front of two days had
+# the north-east winds of a week keep the company of the north-west.
+PARTS = 4
 # Rows of all codes together that are added to those of each: little is known of a rare one.
 PRIOR = 30.0
 # Their shares must be nearer to the reference's than before (total variation), or as good as these:
@@ -155,7 +158,7 @@ def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbe
     company = _company(context) if able else {}
     found = {name: _moved(codes, _beside(company, name)) for name, codes in able.items()}
     told: list[str] = []
-    short = _is_part_of_day(context)
+    length = _length(context)
     for name in sorted(able, key=lambda one: -found[one].nats):
         codes, moved, beside = able[name], found[name], _beside(company, name, *told)
         if told and moved.pairs:
@@ -163,7 +166,12 @@ def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbe
         if (
             len(moved.pairs) > 1
             and not (codes.is_number and _is_scaled(codes, moved.pairs))
-            and (not short or _evidence(codes, moved.pairs, beside) > EVENT_NATS)
+            and (length is None or _lasts(codes, moved.pairs, beside))
+            and (
+                length is None
+                or length >= DAY
+                or _evidence(codes, moved.pairs, beside) > EVENT_NATS
+            )
             and not _moves_anyway(codes, beside)
         ):
             told.append(name)
@@ -202,11 +210,26 @@ def _moves_anyway(codes: _Codes, company: Sequence[_Company]) -> bool:
     return bool(_moved(own, beside).pairs)
 
 
-def _is_part_of_day(context: FaultContext) -> bool:
+def _lasts(codes: _Codes, pairs: Sequence[tuple[int, int]], company: Sequence[_Company]) -> bool:
+    """Whether the rows still look renumbered without the part of them that says most of it."""
+    part = np.arange(len(codes.window)) * PARTS // len(codes.window)
+
+    def gain(rows: NDArray[np.bool_]) -> tuple[float, _Codes]:
+        own = replace(codes, window=codes.window[rows])
+        beside = [replace(one, window=one.window[rows]) for one in company]
+        return _gain(_costs(own, beside), pairs, own), own
+
+    best = max(range(PARTS), key=lambda one: gain(part == one)[0])
+    left, own = gain(part != best)
+    return bool(0 < NATS * np.isin(own.window, [now for now, _ in pairs]).sum() <= left)
+
+
+def _length(context: FaultContext) -> timedelta | None:
+    """Return the window's, None where its rows have no times, and so no order."""
     counts = context.counts
     if counts is None or counts.start is None or counts.end is None:
-        return False
-    return counts.end - counts.start < DAY
+        return None
+    return counts.end - counts.start
 
 
 def _evidence(

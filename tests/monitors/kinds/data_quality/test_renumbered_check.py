@@ -135,6 +135,28 @@ def test_an_hour_of_sensors_is_one_event_and_a_day_of_them_is_many(
     assert len(told(report)) == found
 
 
+@pytest.mark.parametrize(("is_event", "found"), [(True, 0), (False, 1)])
+def test_what_one_stretch_of_a_week_alone_says_renumbers_none(is_event: bool, found: int) -> None:
+    """In a cold front of two days winds from one side are as another's; a renumbering lasts."""
+
+    def hours(count: int, start: datetime, tells: np.ndarray) -> pd.DataFrame:
+        rng = np.random.default_rng(count)
+        wind = rng.choice(["N", "E", "S"], count)
+        at = pd.date_range(start, periods=count, freq="6min")
+        return pd.DataFrame({"ts": at, "wind": wind, "air": np.where(tells, wind, "mild")})
+
+    first, start = datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 4, 7, tzinfo=UTC)
+    baseline = Baseline.fit(hours(20_000, first, np.arange(20_000) % 5 == 0), timestamp="ts")
+    row = np.arange(1_680)
+    rows = hours(1_680, start, (row >= 1_260) if is_event else (row % 4 == 0))
+    rows["wind"] = rows["wind"].replace({"N": "S", "S": "N"})
+    monitor = Monitor(baseline, period=timedelta(days=7))
+
+    report = monitor.check(pa.Table.from_pandas(rows), time=start)
+
+    assert len(told(report)) == found
+
+
 def test_days_that_are_warmer_for_all_codes_hide_no_exchange() -> None:
     """What moves all rows of a day says nothing of which code has which."""
 
