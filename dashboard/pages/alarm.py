@@ -145,28 +145,8 @@ def _preview(view: views.AlarmView) -> html.Section:
     return ui.panel("Preview with other values", parts, note=note, name="preview")
 
 
-def _form(view: views.AlarmView, preview: Preview) -> html.Div:
-    values = preview.values
-    labels = {
-        "threshold": "Threshold",
-        "needed": "Breaching periods",
-        "periods": "of the newest",
-        "period": "Period in seconds",
-    }
-    fields = [
-        *(field(name, labels[name], values[name], is_number=True)
-          for name in labels if name in values),
-        choice("missing", "A period without data", TREATMENTS, values["missing"]),
-    ]  # fmt: skip
-    link = alarm_link(view.alarm.name, anchor="preview")
-    back = html.P(html.A("Back to the declared values", href=link))
-    form = ask_form(fields, "Preview", anchor="preview")
-    return html.Div([form, *[back] * bool(preview.asked)], className="trial-form")
-
-
-def _outcome(
-    view: views.AlarmView, preview: Preview, declared: PreviewRun, changed: PreviewRun
-) -> list[ui.Cell]:
+def _outcome(view: views.AlarmView, declared: PreviewRun, changed: PreviewRun) -> list[ui.Cell]:
+    preview = view.preview
     assert preview.definition is not None
     assert preview.start is not None
     assert preview.end is not None
