@@ -151,9 +151,10 @@ class _Side:
 def read_compared(stores: Stores, asked: Address) -> ComparedView:
     """Compare two sets of rows column by column; unasked, the newest window with the one before."""
     line, run = stores.judged(asked.monitor, None)
-    if run is None or len(line.runs) < 2:
+    # Two variants can be compared within one window.
+    if run is None or (len(line.runs) < 2 and not (asked.first and asked.second)):
         raise NotFoundError(f'monitor "{asked.monitor}" has judged fewer than two windows')
-    first, second = asked.first or line.runs[-2].stamp, asked.second or line.runs[-1].stamp
+    first, second = asked.first or line.runs[-2].stamp, asked.second or run.stamp
     view = ComparedView(line, first, second)
     if line.definition.preprocess:
         return replace(view, why_not=MADE)

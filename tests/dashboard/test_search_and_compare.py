@@ -14,7 +14,7 @@ from driftline.dashboard.queries import search
 from driftline.dashboard.queries.explained import read_compared
 from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.stores import Stores
-from driftline.errors import ForbiddenError
+from driftline.errors import ForbiddenError, NotFoundError
 from driftline.stats.intervals import newcombe
 
 BEFORE, BUG = "20131117T000000Z", "20131118T000000Z"
@@ -113,6 +113,16 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(stores, seeded, asked):
 
     assert view.why_not
     assert "role" in drawn(stores, compare_link(seeded.monitor, asked, BUG))
+
+
+def test_sets_that_are_named_need_one_window_alone(stores, seeded, monkeypatch):
+    """As two variants, whose first window is often a week."""
+    line, run = stores.judged(seeded.monitor, BUG)
+    monkeypatch.setattr(stores, "judged", lambda *_: (replace(line, runs=(run,)), run))
+
+    assert compare(stores, seeded.monitor, "baseline:1", BUG, None).columns
+    with pytest.raises(NotFoundError, match="fewer than two windows"):
+        compare(stores, seeded.monitor, None, None, None)
 
 
 def test_rows_that_a_script_made_are_not_kept_to_be_compared(stores, seeded, monkeypatch):
