@@ -48,9 +48,6 @@ FAR_SHARE = 0.01
 # Or half of the values, further beyond than a yearly wave could yet go (`season_ranges`), where
 # they are the reference's air temperatures in Kelvin, or out of it: growth and peaks go as far.
 MOST_SHARE = 0.5
-# Or one value alone beyond what a yearly wave could yet reach, in so many rows at least and half of
-# them at most: as only a default comes.
-ONE_SHARE, ONE_ROWS = 0.002, 10
 # In a segment's own reference the values of these rows were rarer than this, and now they are the
 # rule: then it is the segment that has changed, not its share of the traffic.
 RARE_IN_SEGMENT = 0.25
@@ -403,7 +400,6 @@ class _Limit:
     reach: float
     share: float
     is_of_air: bool = False
-    is_one: bool = False  # Whether all of these rows hold the same value.
 
 
 def _limits(
@@ -418,10 +414,9 @@ def _limits(
     low, high = (one.value for one in profile.quantiles(TAILS))
     if span > TAIL_RANGES * (high - low):
         return [far]
-    one = _Limit(season_ranges(days) * span, ONE_SHARE, is_one=True)
     if days >= SEASON_DAYS:
-        return [_Limit(FAR_RANGES_OF_YEAR * span, FAR_SHARE), one]
-    return [far, _Limit(season_ranges(days) * span, MOST_SHARE, is_of_air=True), one]
+        return [_Limit(FAR_RANGES_OF_YEAR * span, FAR_SHARE)]
+    return [far, _Limit(season_ranges(days) * span, MOST_SHARE, is_of_air=True)]
 
 
 def season_ranges(days: float) -> float:
@@ -459,16 +454,11 @@ def _far_out(
             if outermost <= (end if predicate.op == "gt" else -end):
                 continue
             far = _mask(predicate, own)
-            if far.sum() < least or (limit.is_one and not _is_default(own[far], own.size)):
+            if far.sum() < least:
                 continue
             if not limit.is_of_air or is_air_temperature(own[far], low, high):
                 return _against_reference(name, predicate, None, own, reference, len(values))
     return None
-
-
-def _is_default(far: Numbers, count: int) -> bool:
-    """Whether values far out are one, in some of so many rows."""
-    return bool(ONE_ROWS <= far.size <= count / 2 and far.min() == far.max())
 
 
 def _against_reference(

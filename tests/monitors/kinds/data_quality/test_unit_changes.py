@@ -315,31 +315,6 @@ def test_beyond_a_year_of_reference_once_its_range_is_far_where_it_has_no_long_t
 
 
 @pytest.mark.parametrize(
-    ("days", "spoiled", "expected"),
-    [
-        (183.0, np.full(12, -273.15), ["temp"]),
-        (400.0, np.full(12, -273.15), ["temp"]),
-        (90.0, np.full(12, -273.15), []),  # So much may a season yet bring.
-        (183.0, np.full(9, -273.15), []),
-        (183.0, -273.15 - np.arange(12), []),
-        (183.0, np.full(1_200, -273.15), []),
-    ],
-)
-def test_one_value_beyond_any_season_is_implausible_in_few_rows(
-    reference: Baseline,
-    rng: np.random.Generator,
-    days: float,
-    spoiled: np.ndarray,
-    expected: list[str],
-) -> None:
-    """A default comes as one number; what a process brings differs, or is most of its rows."""
-    values = weather(rng, 2_000)
-    values["temp"][: len(spoiled)] = spoiled
-
-    assert [one.column for one in evaluate(values, reference, days=days)] == expected
-
-
-@pytest.mark.parametrize(
     ("days", "spoil", "found"),
     [
         (None, lambda x: (x - 32) / 1.8 + 273.15, 0),
