@@ -170,17 +170,21 @@ def _change(send: Send, given: Mapping[str, object]) -> str:
         {one: _text(given, one) for one in PREVIEW if one in given},
     )
     shown = send("GET", f"/api/v1/alarms/{_step(name)}", None)
-    if shown["status"]["alarm_configuration_updated_timestamp"] != _text(given, "since"):
+    live = shown["status"]
+    if live.get("alarm_configuration_updated_timestamp") != _text(given, "since"):
         raise ConflictError(f"{name} has been changed meanwhile; reload the page, and try again")
+    # Tags and whether it acts may have been set since it was applied.
+    spec = {**shown["spec"], "actions_enabled": live["actions_enabled"]}
     # A resource may name a monitor in place of its metric's dimensions.
-    known = {**shown["status"], **shown["spec"], "alarm_name": name}
+    known = {**live, **spec, "alarm_name": name}
     fields = {key for key in AlarmDefinition.model_fields if known.get(key) is not None}
     old = AlarmDefinition.from_dict({key: known[key] for key in fields})
     before, after = old.as_dict(), changed_definition(old, asked).as_dict()
-    values = {key: value for key, value in after.items() if value != before.get(key)}
-    resource = {key: shown[key] for key in ("kind", "name", "owner", "tags")}
-    resource["spec"] = shown["spec"] | values
-    send("POST", "/api/v1/apply", {"resources": [resource]}, if_match=shown["etag"])
+    spec |= {key: value for key, value in after.items() if value != before.get(key)}
+    resource = {"kind": "Alarm", "name": name, "owner": shown["owner"], "tags": live["tags"]}
+    send(
+        "POST", "/api/v1/apply", {"resources": [resource | {"spec": spec}]}, if_match=shown["etag"]
+    )
     return f"Saved; {name} is evaluated with these values from now on."
 
 

@@ -121,6 +121,11 @@ def preview_alarm(
 
 def changed_definition(rule: AlarmDefinition, asked: Mapping[str, str]) -> AlarmDefinition:
     """Return a definition with other values; InputError for what is no number, or not allowed."""
+    # A form sends all of its fields: what is as it was is not to be written out, but M beside N.
+    old = _values(rule)
+    changed = {name for name, one in asked.items() if one != old.get(name)}
+    changed |= {"needed"} if "periods" in changed else set()
+    asked = {name: one for name, one in asked.items() if name in changed}
     values = rule.as_dict()
     if "threshold" in asked:
         values["threshold"] = _number("threshold", asked["threshold"])

@@ -61,7 +61,7 @@ def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
     is_unfit = np.zeros(len(last.slots), bool)
     is_unfit[unfit] = True
     has_label = latest >= 0
-    disputed = has_label & _disputed(truth, last, rows, latest)[latest]
+    disputed = has_label & _disputed(truth, last, rows, matches)[latest]
     labels = values.take(pa.array(np.maximum(latest, 0), mask=~has_label | disputed))
     lost = has_label & is_unfit[latest] & ~disputed
     strays = _strays(last, matches)
@@ -135,18 +135,20 @@ def match_labels(rows: pa.Table, last: LastLabels) -> LabelMatches:
     return LabelMatches((events, inferences), by_event, by_inference, latest)
 
 
-def _disputed(truth: pa.Table, last: LastLabels, rows: pa.Table, latest: np.ndarray) -> np.ndarray:
+def _disputed(
+    truth: pa.Table, last: LastLabels, rows: pa.Table, matches: LabelMatches
+) -> np.ndarray:
     """Find labels of an id of several requests for which one load has others, too, by slot.
 
     Which of them is whose, nobody knows. Those of a later load correct the ones before.
     """
-    users = np.bincount(latest[latest >= 0], minlength=len(last.slots))
-    is_shared = (latest >= 0) & (users > 1)[latest]
+    at = np.concatenate([matches.by_event, matches.by_inference])
+    is_shared = (at >= 0) & (np.bincount(at[at >= 0], minlength=len(last.slots)) > 1)[at]
     if not is_shared.any():
         return np.zeros(len(last.slots), bool)
     # A shadow's answer has the id of the event that it answers, too: they are one request.
-    events = rows["event_id"].filter(pa.array(is_shared)).combine_chunks().dictionary_encode()
-    pairs = np.unique(np.stack([latest[is_shared], events.indices.to_numpy()]), axis=1)
+    events = rows["event_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    pairs = np.unique(np.stack([at, np.tile(events, 2)])[:, is_shared], axis=1)
     requests = np.bincount(pairs[0], minlength=len(last.slots))
     slots = (places_of(truth["key"], last.keys) << 32) | truth["row_index"].to_numpy()
     at = np.searchsorted(last.slots, slots)

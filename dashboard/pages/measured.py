@@ -86,6 +86,7 @@ def verdict_of(view: KindView, run: WindowRun) -> html.Div:
         labels.append(html.P(f"{percent(share)} of its rows have a label{rest}", className="faint"))
         lost = {
             "of another type than the reference's": view.found.unfit_label_count,
+            "of ids that several requests share, and that differ": view.found.disputed_label_count,
             "for a row that the request does not have": view.found.stray_label_count,
         }
         if said := [f"{plural(many, 'label')} {why}" for why, many in lost.items() if many]:

@@ -165,6 +165,7 @@ class Report:
     unparsed_count: int = 0
     labelled_count: int = 0
     unfit_label_count: int = 0
+    disputed_label_count: int = 0
     stray_label_count: int = 0
     violations: tuple[Violation, ...] = ()
     expected_violations: tuple[Violation, ...] = ()

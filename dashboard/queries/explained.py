@@ -154,7 +154,7 @@ def read_compared(stores: Stores, asked: Address) -> ComparedView:
     # Two variants can be compared within one window.
     if run is None or (len(line.runs) < 2 and not (asked.first and asked.second)):
         raise NotFoundError(f'monitor "{asked.monitor}" has judged fewer than two windows')
-    first, second = asked.first or line.runs[-2].stamp, asked.second or run.stamp
+    first, second = asked.first or line.runs[-2].stamp, asked.second or line.runs[-1].stamp
     view = ComparedView(line, first, second)
     if line.definition.preprocess:
         return replace(view, why_not=MADE)

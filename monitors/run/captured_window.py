@@ -183,7 +183,8 @@ def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
         return f"{NONE_FITS}: {plural(read.unfit_label_count, 'row')} got one of another type"
     if read.disputed_label_count:
         rows = plural(read.disputed_label_count, "row")
-        return f"{NONE_FITS}: {rows} share their id with other requests, and its labels differ"
+        why = "share their id with other requests, and its labels differ"
+        return f"{NONE_FITS}: {rows} {why}; load labels by event id"
     if read.stray_label_count:
         ids = ", ".join(read.stray_label_ids)
         return f"{NONE_FITS}: their row_index is none of their requests' ({ids})"

@@ -24,9 +24,9 @@ from driftline.monitors.run.record_scripts import SCRIPT
 _REPORT = (
     "format", "kind", "window", "baseline_version", "passed", "decided", "row_count",
     "request_count", "late_count", "unparsed_count", "decoder_fault_count", "failed_count",
-    "labelled_count", "unfit_label_count", "stray_label_count", "violation_count", "page_count",
-    "max_drift_ratio", "alpha", "insufficient_data", "undecidable",
-    "unjudged_count", "unjudged",
+    "labelled_count", "unfit_label_count", "disputed_label_count", "stray_label_count",
+    "violation_count", "page_count", "max_drift_ratio", "alpha", "insufficient_data",
+    "undecidable", "unjudged_count", "unjudged",
 )  # fmt: skip
 _VIOLATION = (
     "feature_name", "constraint_check_type", "severity", "ratio", "share_of_blame", "row_count",

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from driftline.alerts.alarms.records import get_alarm
+from driftline.alerts.evaluation.preview import preview_alarm
 from driftline.alerts.notify.silences import get_silence, list_silences
 from driftline.dashboard.actions import LENGTHS, Actions
 from driftline.dashboard.pages.alarm_panels import LENGTH_WORDS
@@ -93,6 +94,25 @@ def test_values_of_a_preview_are_saved_unless_the_alarm_has_changed_meanwhile(
     status, said = actions.run("change", given | {"threshold": "much"})
 
     assert (status, said) == (400, 'threshold "much"; expected a number')
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_a_saved_preview_changes_nothing_that_was_not_changed_in_it(
+    actions, policed_site, changeable, enabled
+):
+    """The form sends all of its fields; whether an alarm acts is set beside its resource."""
+    assert actions.run("switch", {"alarm": changeable, "enabled": enabled})[0] == 200
+    with policed_site.engine.connect() as connection:
+        before = get_alarm(connection, changeable)
+        shown = preview_alarm(connection, before, {}, None, policed_site.now()).values
+    given = {"alarm": changeable, "since": before.updated_at.isoformat(), **shown}
+
+    status, said = actions.run("change", given | {"threshold": "204.5"})
+
+    assert status == 200, said
+    with policed_site.engine.connect() as connection:
+        after = get_alarm(connection, changeable).definition
+    assert after == before.definition.model_copy(update={"threshold": 204.5})
 
 
 def test_a_change_between_look_and_save_is_refused_by_the_server(policed_site, changeable):

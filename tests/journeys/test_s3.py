@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from driftline.app.client.client import Client
+from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.queries.documents import read_report
 from driftline.dashboard.queries.storage import Storage
 from driftline.storage import use_options
@@ -164,7 +165,7 @@ def test_pages_and_interface_show_what_lies_in_the_bucket(house: House) -> None:
     rows = httpx.get(f"{asked}/executions/{execution['id']}/rows", timeout=30).json()
     use_options(house.s3.options)
     storage = Storage(house.root)
-    seen = storage.report(execution["folder"]), storage.captured()
+    seen = storage.report(execution["folder"]), list_folders(house.root, "capture")
     use_options({})
 
     assert page.status_code == 200

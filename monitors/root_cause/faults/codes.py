@@ -211,7 +211,12 @@ def _moves_anyway(codes: _Codes, company: Sequence[_Company]) -> bool:
 
 
 def _lasts(codes: _Codes, pairs: Sequence[tuple[int, int]], company: Sequence[_Company]) -> bool:
-    """Whether the rows still look renumbered without the part of them that says most of it."""
+    """Whether the rows still look renumbered without the part of them that says most of it.
+
+    So do those in the order of their codes, of which a part may have all of one.
+    """
+    if np.count_nonzero(np.diff(codes.window)) < len(codes.names):
+        return True
     part = np.arange(len(codes.window)) * PARTS // len(codes.window)
 
     def gain(rows: NDArray[np.bool_]) -> tuple[float, _Codes]:

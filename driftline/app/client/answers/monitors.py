@@ -215,6 +215,7 @@ class Report(TypedDict):
     failed_count: int
     labelled_count: int
     unfit_label_count: int
+    disputed_label_count: int
     stray_label_count: int
     stray_label_ids: list[str]
     violation_count: int
