@@ -181,9 +181,8 @@ Report = shape("Report", "The document of an execution; details differ by kind o
     cause=str, row_count=int, request_count=int, late_count=int, unparsed_count=int,
     decoder_fault_count=int, failed_count=int, labelled_count=int, unfit_label_count=int,
     disputed_label_count=int, stray_label_count=int, stray_label_ids=[str], violation_count=int,
-    page_count=int,
-    max_drift_ratio=float | None, alpha=float, insufficient_data=[str], undecidable=[str],
-    unjudged_count=int, unjudged=[Unjudged], violations=[ReportViolation],
+    page_count=int, max_drift_ratio=float | None, alpha=float, insufficient_data=[str],
+    undecidable=[str], unjudged_count=int, unjudged=[Unjudged], violations=[ReportViolation],
     expected_violations=[ExpectedViolation], features=[ReportFeature], metrics=[ReportMetric],
     segments=[ReportSegment], details=Values)
 Rows = shape("Rows", "Rows behind a violation.", columns=[str], rows=[Values])
