@@ -18,7 +18,7 @@ from driftline.app.init.column_inspection import ColumnFacts, look_at
 from driftline.app.init.infer_quantiles import are_quantiles, named_quantiles
 from driftline.baseline.origin import OF_KEY, origin_reason
 from driftline.baseline.outcomes import MAX_FACET_NUMBERS
-from driftline.baseline.positive import choose_positive
+from driftline.baseline.positive import choose_positive, positive_question
 from driftline.baseline.rankings import hold_rankings
 from driftline.baseline.schema import find_column
 from driftline.errors import InputError
@@ -132,8 +132,6 @@ class _Guessing:
         probability = self._probability()
         label = self._one("label", given.label, lambda: self._label(prediction))
         id_column = self._one("id", given.id_column, self._id)
-        exclude = (*given.exclude, *self._excluded())
-        categorical = (*given.categorical, *self._codes())
         roles = replace(
             given,
             label=label,
@@ -141,17 +139,20 @@ class _Guessing:
             probability=probability,
             id_column=id_column,
             timestamp=timestamp,
-            exclude=exclude,
-            categorical=categorical,
+            exclude=(*given.exclude, *self._excluded()),
+            categorical=(*given.categorical, *self._codes()),
             quantiles=quantiles,
         )
         answer = self._facts.get(label or prediction or "")
         if answer is not None:
             problem = self._problem(answer, roles)
             roles = replace(roles, problem=problem, positive=self._positive(answer, problem, roles))
-        has_classes = roles.problem not in ("regression", "ranking") and (
-            answer is not None or bool(probability)
-        )
+        # Without a positive class a monitor of bias would be refused, with all else in the file.
+        if roles.positive is None and given.facets and (answer is not None or probability):
+            question = positive_question(roles, answer.values if answer is not None else ())
+            asked = f'facet "{given.facets[0]}": bias compares how often answers are positive'
+            raise InputError(f"{asked}; {question}")
+        has_classes = roles.positive is not None and roles.problem not in ("regression", "ranking")
         facets = given.facets or (self._facets() if has_classes else ())
         return Guessed(replace(roles, facets=facets), tuple(self._found))
 

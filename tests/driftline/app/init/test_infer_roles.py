@@ -209,6 +209,28 @@ def test_groups_of_people_are_facets_where_answers_have_classes() -> None:
     assert guess(country=["FR"] * N, label=LATE).roles.facets == ()
 
 
+def test_without_a_positive_class_no_facets_are_guessed() -> None:
+    """A monitor of bias would be refused by `driftline apply`, and the whole file with it."""
+    sex, colours = np.resize(["f", "m"], N), np.resize(["red", "green", "blue"], N)
+
+    assert guess(sex=sex, label=colours).roles.facets == ()
+    assert guess(sex=sex, label=np.resize(["red", "blue"], N)).roles.facets == ()
+    assert guess(sex=sex, p_late=RANDOM.random(N)).roles.facets == ()
+    assert guess(Roles(positive="red"), sex=sex, label=colours).roles.facets == (Facet("sex"),)
+
+
+@pytest.mark.parametrize(
+    ("label", "question"),
+    [
+        (np.resize(["red", "green", "blue"], N), 'which of "blue" or "green" or "red" is'),
+        (KM, "above which number is an answer positive"),
+    ],
+)
+def test_a_facet_asks_for_the_positive_class_at_once(label: Any, question: str) -> None:
+    with pytest.raises(InputError, match=f'facet "sex": .* positive; "label": {question}'):
+        guess(Roles(facets=(Facet("sex"),)), sex=np.resize(["f", "m"], N), label=label)
+
+
 def test_lists_of_texts_are_rankings_and_have_no_facets() -> None:
     """Bias is not measured of rankings: a facet would deploy a monitor that always refuses."""
     shown, clicked = [["a", "b", "c"], ["b", "a", "c"]], [["a"], ["c"]]
