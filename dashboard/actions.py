@@ -10,14 +10,14 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.preview import changed_definition
-from driftline.dashboard.address import PREVIEW
+from driftline.dashboard.address import PREVIEW, read_time
 from driftline.dashboard.words import moment, plural
 from driftline.errors import (
     ConflictError,
@@ -52,7 +52,6 @@ LENGTHS = {
 
 TEXT_MAX = 1_000
 NAMES_MAX = 100
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # The first that fits: what is not found is wrong input, too.
 _STATUS = {
     ForbiddenError: 403,
@@ -70,8 +69,10 @@ class Actions:
         self._send = send
         self._now = now
         self._known: dict[str, Action] = {
-            "silence": self._silence, "redeliver": _redeliver, "switch": _switch, "test": _test,
-            "mark": _mark, "cancel": _cancel, "queue": _queue, "change": _change,
+            "silence": self._silence, "switch": _switch, "test": _test, "mark": _mark,
+            "cancel": _cancel, "queue": _queue, "change": _change,
+            "redeliver": _asking("POST deliveries/{id}/redeliver",
+                "Notification to {channel} is queued again."),
             "expire": _asking("POST silences/{name}/expire",
                 "Silence {name} has ended; what it suppressed and is still true is sent."),
             "enable": _asking("POST channels/{channel}/enable", "{channel} is enabled."),
@@ -144,17 +145,9 @@ def _asking(request: str, words: str, *fields: str) -> Action:
         said = {name: _wanted(given, name) for name in (*fields, *names)}
         place = path.format_map({name: _step(said[name]) for name in names})
         body = {name: said[name] for name in fields} or None
-        return words.format_map(said | _counts(send(method, f"/api/v1/{place}", body)))
+        return words.format_map(_counts(send(method, f"/api/v1/{place}", body)) | said)
 
     return act
-
-
-def _redeliver(send: Send, given: Mapping[str, object]) -> str:
-    message_id = _wanted(given, "id")
-    if not _ID.fullmatch(message_id):
-        raise InputError(f'id "{message_id[:40]}"; expected the id of a message')
-    found = send("POST", f"/api/v1/deliveries/{_step(message_id)}/redeliver", None)
-    return f"Notification to {found.get('channel', 'its channel')} is queued again."
 
 
 def _switch(send: Send, given: Mapping[str, object]) -> str:
@@ -203,7 +196,7 @@ def _mark(send: Send, given: Mapping[str, object]) -> str:
     body: dict[str, object] = {name: _wanted(given, name) for name in names}
     body["feature"] = _text(given, "feature") or None
     if until := _text(given, "until"):
-        body["until"] = _time(until)
+        body["until"] = read_time(until).isoformat()
     found = _to_monitor(send, given, "marks", body)
     counts = _counts(found)
     moved = f"; {counts['monitors']} use the new baseline from now on"
@@ -219,7 +212,9 @@ def _cancel(send: Send, given: Mapping[str, object]) -> str:
 
 def _queue(send: Send, given: Mapping[str, object]) -> str:
     body: dict[str, object] = {
-        name: _time(_text(given, name)) for name in ("from", "to") if _text(given, name)
+        name: read_time(_text(given, name)).isoformat()
+        for name in ("from", "to")
+        if _text(given, name)
     }
     body |= {name: _text(given, name) == "yes" for name in ("again", "whole")}
     found = _to_monitor(send, given, "queue", body)
@@ -235,22 +230,14 @@ def _to_monitor(
 
 
 def _counts(found: Mapping[str, Any]) -> dict[str, str]:
-    """Return what an answer counts, in words."""
+    """Return what an answer counts and names, in words."""
     rows = found.get("row_count")
     return {
         "windows": plural(len(found.get("executions") or ()), "window"),
         "monitors": plural(len(found.get("monitors") or ()), "monitor"),
         "rows": "captured rows" if rows is None else plural(rows, "captured row"),
+        "channel": found.get("channel", "its channel"),
     }
-
-
-def _time(text: str) -> str:
-    """Read a day or a time, UTC where it names no zone."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f'until "{text[:40]}"; expected a day such as 2026-12-01') from error
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).isoformat()
 
 
 def _text(given: Mapping[str, object], key: str) -> str:

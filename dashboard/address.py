@@ -15,11 +15,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
+from driftline.alerts.documents import time_of
 from driftline.baseline.predicate import Operator, Predicate
 from driftline.errors import InputError
 
@@ -236,6 +238,14 @@ def _share(text: str) -> float | None:
     except ValueError:
         return None
     return share if 0 <= share <= 1 else None
+
+
+def read_time(text: str) -> datetime:
+    """Read a day or a time, UTC where it names no zone; InputError for what is none."""
+    try:
+        return time_of(text.strip())
+    except (ValueError, OverflowError) as error:
+        raise InputError(f'"{text[:40]}" is no day or time; expected 2026-01-31') from error
 
 
 def parse_where(text: str) -> tuple[Predicate, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from driftline.alerts.evaluation.alarm_timeline import UNKNOWN
 from driftline.alerts.evaluation.preview import AlarmPoint, StateSpan
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.views import UNKNOWN, AlarmView
+from driftline.dashboard.queries.views import AlarmView
 from driftline.dashboard.words import STATES, moment, number
 
 GROUNDS = {

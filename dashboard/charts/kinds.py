@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.documents import Bin
 from driftline.dashboard.queries.views import MetricHistory, WindowRun
 from driftline.dashboard.words import number, percent, span
+from driftline.monitors.run.report_document import Bin
 
 ESTIMATED = "#009E73"
 """Okabe and Ito's green: what is estimated without labels."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from dash import html
 
 from driftline.alerts.alarms.rule_tree import RuleLine
+from driftline.alerts.evaluation.alarm_timeline import UNKNOWN
 from driftline.alerts.evaluation.preview import PreviewRun, times_in_alarm
 from driftline.dashboard import words as say
 from driftline.dashboard.address import alarm_link, monitor_link
@@ -16,7 +17,6 @@ from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
 from driftline.dashboard.queries import views
-from driftline.dashboard.queries.views import UNKNOWN
 
 TREATMENTS = {
     "missing": "counts as missing",

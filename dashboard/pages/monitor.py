@@ -17,8 +17,8 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.forms import act_form, field, signature
 from driftline.dashboard.queries import views
-from driftline.dashboard.queries.documents import Feature
 from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
+from driftline.monitors.run.report_document import Feature
 
 SUPPRESSED = "commissioning"
 """The note of a feature whose drift is suppressed, since the baseline does not fit."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
-from driftline.alerts.alarms.alarm import is_breaching
 from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.alarms.composite_records import (
     AnyRecord,
@@ -22,21 +20,22 @@ from driftline.alerts.alarms.composite_records import (
     states_since,
 )
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.records import MONITOR_DIMENSION, AlarmRecord, HistoryItem
+from driftline.alerts.alarms.records import MONITOR_DIMENSION, AlarmRecord
 from driftline.alerts.alarms.rule_tree import rule_lines
 from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.counts import count_by
-from driftline.alerts.evaluation.explain import Explanation, decided_values, explain
+from driftline.alerts.evaluation import alarm_timeline
+from driftline.alerts.evaluation.explain import Explanation, explain
 from driftline.alerts.evaluation.preview import preview_alarm
-from driftline.alerts.evaluation.reading import BandsOf, Question, read_periods
-from driftline.alerts.metrics import store as metrics
+from driftline.alerts.evaluation.reading import BandsOf
 from driftline.alerts.notify.channels import list_channels
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries, newest_deliveries
 from driftline.alerts.notify.incidents import list_incidents
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
-from driftline.dashboard.queries import alarm_points, reach, views
+from driftline.dashboard.address import monitor_link
+from driftline.dashboard.queries import reach, views
 from driftline.dashboard.words import OWN, duration, limit_words, metric_words, moment
 from driftline.errors import DriftlineError
 
@@ -182,25 +181,25 @@ def alarm_line(
     Those of a newer one beyond the bound stand beside them, unless ``note`` gives the words of the
     change to this state, as lists do.
     """
+    line = views.AlarmLine(
+        name=record.name,
+        state=record.state,
+        since=record.state_changed_at,
+        severity="page",  # Of one that cannot be read nobody knows; it must not be overlooked.
+        condition="not readable",
+        reason=record.state_reason,
+        deliveries=tuple(deliveries),
+    )
     if isinstance(record, UnreadableAlarm):
-        return views.AlarmLine(
-            name=record.name,
-            state=record.state,
-            since=record.state_changed_at,
-            severity="page",  # Nobody knows; it must not be overlooked.
-            condition="not readable",
-            reason=record.state_reason,
-            cause=record.problem,
-            deliveries=tuple(deliveries),
-            kind=record.kind,
-        )
+        return replace(line, cause=record.problem, kind=record.kind)
     newest: Mapping[str, object] = {}
     if record.state != "ALARM" or record.state_reason == reach.CHANGED:
         note = {}
     elif note is None and isinstance(record, AlarmRecord):
-        note, newest = _notes_of(connection, record)
-    cause, link = alarm_points.cause_of(note or {})
-    latest, latest_link = alarm_points.cause_of(newest)
+        changed = reach.changes_of_state(connection, record, 1)
+        note, newest = alarm_timeline.notes_of(connection, record, changed)
+    cause, link = cause_of(note or {})
+    latest, latest_link = cause_of(newest)
     if latest == cause:
         latest = latest_link = None
     rule = record.definition
@@ -208,19 +207,15 @@ def alarm_line(
         condition, monitor = _condition(rule), rule.dimensions.get(MONITOR_DIMENSION)
     else:
         condition, monitor = rule.alarm_rule, None
-    return views.AlarmLine(
-        name=record.name,
-        state=record.state,
-        since=record.state_changed_at,
+    return replace(
+        line,
         severity=rule.severity,
         condition=condition,
-        reason=record.state_reason,
         cause=cause,
         link=link,
         latest=latest,
         latest_link=latest_link,
         monitor=monitor,
-        deliveries=tuple(deliveries),
         kind="metric" if isinstance(rule, AlarmDefinition) else "composite",
         quiet=suppression.quiet(record),
         incident=suppression.incidents.get(record.name),
@@ -266,15 +261,17 @@ def alarm_view(
     asked: Mapping[str, str],
 ) -> views.AlarmView:
     """Read everything about one alarm on a metric; ``asked`` are values of it to preview."""
-    points = alarm_points.points_of(connection, record, now, bands)
+    points = alarm_timeline.points_of(connection, record, now, bands, cause_of)
     start = points[0].start if points else None
+    past = reach.changes_of_state(connection, record, alarm_timeline.SPANS_READ) if points else []
+    told_since = record.updated_at if reach.is_limited() else None
     suppression = Suppression.read(connection, now)
     return views.AlarmView(
         **_story(connection, record, suppression, bands),
         rule=record.definition,
         threshold=record.definition.threshold,
         points=points,
-        spans=alarm_points.spans_of(connection, record, points, now),
+        spans=alarm_timeline.spans_of(connection, record, points, past, now, told_since),
         others=tuple(
             alarm_line(connection, other, suppression)
             for other in _on_same_metric(connection, record)
@@ -319,61 +316,28 @@ def changes_of(
     """Read how one alarm changed its states, newest first."""
     changed: list[views.AlarmChange] = []
     for item in reach.changes_of_state(connection, record, limit):
-        old, _ = alarm_points.side_of(item.data, "oldState")
-        new, reason = alarm_points.side_of(item.data, "newState")
+        old, _ = alarm_timeline.side_of(item.data, "oldState")
+        new, reason = alarm_timeline.side_of(item.data, "newState")
         note: Mapping[str, object] = {}
         if new == "ALARM" and isinstance(record, AlarmRecord):
-            note = note_at(connection, record, item)
+            note = alarm_timeline.note_at(connection, record, item)
         of, said = (item.time, record.name, old, new), reason or item.summary
-        changed.append(views.AlarmChange(*of, said, *alarm_points.cause_of(note)))
+        changed.append(views.AlarmChange(*of, said, *cause_of(note)))
     return tuple(changed)
 
 
-def _notes_of(
-    connection: Connection, record: AlarmRecord
-) -> tuple[Mapping[str, object], Mapping[str, object]]:
-    """Return the notes of the datapoint that put an alarm into ALARM, and of the newest such.
+def cause_of(note: Mapping[str, object]) -> tuple[str | None, str | None]:
+    """Return the cause in a datapoint's note, and the page of ours that it leads to, if any.
 
-    The newest beyond the bound of those that are judged now; where none is left, as after a window
-    was judged again, and where the change is past retention, one stands for both.
+    Notes are written by others, too.
     """
-    changed = reach.changes_of_state(connection, record, 1)
-    note = note_at(connection, record, changed[0]) if changed else {}
-    newest: Mapping[str, object] = {}
-    if (stored := alarm_points.stored_span(connection, record)) is not None:
-        rule, decided = record.definition, decided_values(record.state_reason_data)
-        newest = _breaching_note(connection, rule, stored[1], min(decided, default=stored[1]))
-        if decided and not note:  # The change itself is past retention.
-            last = max(decided) + timedelta(seconds=rule.period)
-            note = _breaching_note(connection, rule, last, last)
-    return note or newest, newest or note
-
-
-def note_at(connection: Connection, record: AlarmRecord, item: HistoryItem) -> Mapping[str, object]:
-    """Return the note of the datapoint that decided a change to ALARM; metric math has none."""
-    end, rule = alarm_points.period_end(item), record.definition
-    if end is None or rule.metrics:
-        return {}
-    if note := _breaching_note(connection, rule, end, end):
-        return note
-    metric = (rule.namespace, rule.metric_name, rule.dimensions)
-    return metrics.latest_note(connection, *metric, before=end) or {}
-
-
-def _breaching_note(
-    connection: Connection, rule: AlarmDefinition, end: datetime, earliest: datetime
-) -> Mapping[str, object]:
-    """Return the note of the newest period beyond the bound that ends by then; {} without one.
-
-    As many periods are looked at as the alarm judges, and from ``earliest`` on.
-    """
-    period = timedelta(seconds=rule.period)
-    count = max(rule.evaluation_periods, math.ceil((end - earliest) / period))
-    question = Question(rule, None, alarm_points.even_edges(end, period, count))
-    for point in reversed(read_periods(connection, question)[0]):
-        if point.note and is_breaching(rule, point):
-            return point.note
-    return {}
+    cause, link, monitor = (
+        value if isinstance(value, str) else ""
+        for value in map(note.get, ("cause", "link", "monitor"))
+    )
+    if (link := link.lstrip("/")).startswith("monitors/"):
+        return cause or None, f"/{link}"
+    return cause or None, monitor_link(monitor, anchor="rows") if monitor else None
 
 
 def _channels(connection: Connection, rule: AnyDefinition) -> tuple[views.ChannelLine, ...]:

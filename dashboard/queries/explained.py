@@ -14,12 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.access.logins import NOTE, SHOW_ROWS
-from driftline.alerts.documents import time_of
 from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline, find_version
 from driftline.capture.windows.window import Window
-from driftline.dashboard.address import Address, parse_where
+from driftline.dashboard.address import Address, parse_where, read_time
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.storage import COLUMNS_SHOWN, IDS, texts_of
 from driftline.dashboard.queries.stores import Stores
@@ -218,7 +217,7 @@ def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:
         own = replace(line, definition=replace(line.definition, variant=name))
         return _Side(f"variant {name}, {span(window)}", own, window, is_variant=True)
     if ".." in asked:
-        window = Window(*(time_of(text.strip()) for text in asked.split("..", 1)))
+        window = Window(*(read_time(text) for text in asked.split("..", 1)))
         return _Side(span(window), line, window)
     _, run = stores.judged(line.name, asked)
     assert run is not None

@@ -9,14 +9,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from driftline.access.principal import CURRENT
-from driftline.alerts.documents import time_of
 from driftline.capture.windows.window import Window
-from driftline.dashboard.address import Address
+from driftline.dashboard.address import Address, read_time
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
 from driftline.database.engine import read_connection
-from driftline.errors import DriftlineError, InputError
+from driftline.errors import DriftlineError
 from driftline.monitors import executions as kept
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import COLUMNS, Execution, is_of
@@ -157,7 +156,7 @@ def read_backfill(stores: Stores, at: Address) -> BackfillView:
     if not (at.start and at.end):
         return view
     try:
-        span, root = Window(_time(at.start), _time(at.end)), stores.storage.root
+        span, root = Window(read_time(at.start), read_time(at.end)), stores.storage.root
         missed = missed_windows(stores.engine, root, definition, span, again=at.again)
     except (DriftlineError, ValueError) as error:
         return replace(view, why_not=str(error))
@@ -183,11 +182,3 @@ def read_job(stores: Stores, at: Address) -> JobView:
         known = [job.monitor] if is_known else []
         is_waiting = bool(waiting(connection, known, 1, job.window)[1])
         return JobView(stores.now(), job, log_of(connection, job.id), others, is_known, is_waiting)
-
-
-def _time(text: str) -> datetime:
-    """Read a day or a time, UTC where it names no zone."""
-    try:
-        return time_of(text)
-    except (ValueError, OverflowError) as error:
-        raise InputError(f'"{text[:40]}" is no day or time; expected 2026-01-31') from error

@@ -24,11 +24,11 @@ from driftline.alerts.tables import datapoints
 from driftline.alerts.tables import metrics as metric_table
 from driftline.baseline.column import ColumnProfile
 from driftline.dashboard.queries import views
-from driftline.dashboard.queries.documents import Report
 from driftline.errors import NotFoundError
 from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.datapoints import DATA_METRICS, UNQUOTED
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.run.report_document import Report
 
 ESTIMATED = "estimated_"
 """Begins the name of a metric that is estimated without labels."""

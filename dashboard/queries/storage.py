@@ -26,7 +26,7 @@ from driftline.capture.audit.report import Coverage, EndpointReport, report
 from driftline.capture.tables.storage import open_storage
 from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.address import where_text
-from driftline.dashboard.queries import documents, views
+from driftline.dashboard.queries import views
 from driftline.dashboard.words import count, moment, plural
 from driftline.errors import DriftlineError, InputError, NotFoundError
 from driftline.monitors.backtest.backtest import backtest_captured
@@ -42,6 +42,7 @@ from driftline.monitors.root_cause.contributions import Contribution
 from driftline.monitors.root_cause.export import contributing_batches
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.run.captured_window import read_whole
+from driftline.monitors.run.report_document import Report, Violation, read_report
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ UNREADABLE = (DriftlineError, OSError, ValueError, pa.ArrowException)
 """What reading a damaged or absent store raises."""
 
 Shown = TypeVar("Shown", bound=views.WindowView)
-Pointed = tuple[documents.Violation, Condition]
+Pointed = tuple[Violation, Condition]
 """A violation and the condition that its rows meet."""
 
 
@@ -81,7 +82,7 @@ class Storage:
         self.baseline = lru_cache(BASELINES_KEPT)(partial(store.get, root))
         self._stats: dict[str, tuple[float, EndpointReport]] = {}
 
-    def report(self, folder: str) -> documents.Report | None:
+    def report(self, folder: str) -> Report | None:
         """Read an execution's report; None when it wrote none or retention took it."""
         if not folder:
             return None
@@ -91,7 +92,7 @@ class Storage:
                 document = json.loads(stream.read())
         except (FileNotFoundError, ValueError):
             return None
-        return documents.read_report(document) if isinstance(document, dict) else None
+        return read_report(document) if isinstance(document, dict) else None
 
     def versions(self, baseline: str) -> list[BaselineVersion]:
         """Return the versions of a baseline; NotFoundError where it has none."""

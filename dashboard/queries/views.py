@@ -27,13 +27,13 @@ from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.capture.audit.report import Coverage
 from driftline.capture.windows.window import Window
-from driftline.dashboard.queries.documents import Feature, Report, Violation
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import WindowState
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.progress import RunState
+from driftline.monitors.run.report_document import Feature, Report, Violation
 from driftline.monitors.warm_up.warm_up import StableSpan
 
 RANKS = {
@@ -41,9 +41,6 @@ RANKS = {
     "stopped": 3, "ok": 4,
 }  # fmt: skip
 """Of monitors by their states, the worst first."""
-
-UNKNOWN = "UNKNOWN"
-"""The state of an alarm before its history begins."""
 
 
 def page_within(number: int, total: int, size: int) -> int:

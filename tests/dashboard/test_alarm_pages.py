@@ -13,6 +13,7 @@ from sqlalchemy.pool import StaticPool
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.records import get_alarm, history, list_alarms
+from driftline.alerts.evaluation.alarm_timeline import UNKNOWN
 from driftline.alerts.evaluation.cause import LastAlarm
 from driftline.alerts.evaluation.preview import times_in_alarm
 from driftline.alerts.notify.notification_maintenance import forget
@@ -22,9 +23,6 @@ from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alarm_panels, alerts
 from driftline.dashboard.queries.alarms import alarms_view
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.queries.views import (
-    UNKNOWN,
-)
 from driftline.dashboard.words import moment
 from driftline.errors import NotFoundError
 from tests.dashboard.measured_seed import ALARM_NAMES, START, WEEK

@@ -21,9 +21,9 @@ from driftline.dashboard.app import render
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.endpoint import page as draw
-from driftline.dashboard.queries.documents import read_report
 from driftline.dashboard.queries.fleet import TAB_KINDS
 from driftline.dashboard.queries.stores import Stores
+from driftline.monitors.run.report_document import read_report
 from tests.dashboard.measured_seed import HOSTILE
 from tests.dashboard.policed_seed import texts
 

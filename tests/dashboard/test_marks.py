@@ -80,7 +80,7 @@ def test_a_mark_from_a_page_is_one_of_the_server(site):
     ("changed", "status", "said"),
     [
         ({"reason": ""}, 400, "reason: expected a text"),
-        ({"until": "soon"}, 400, 'until "soon"; expected a day'),
+        ({"until": "soon"}, 400, '"soon" is no day or time; expected'),
         ({"verdict": "fine"}, 400, 'mark as "fine"'),
         ({"monitor": "nobody"}, 404, 'Monitor "nobody" does not exist'),
     ],

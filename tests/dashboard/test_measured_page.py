@@ -15,7 +15,6 @@ from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import measured as page_of
 from driftline.dashboard.pages.attribution import attribution_parts, moves
 from driftline.dashboard.pages.bias import sentence
-from driftline.dashboard.queries.documents import read_report
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import MetricHistory
 from driftline.dashboard.words import metric_words
@@ -23,6 +22,7 @@ from driftline.dashboard.words import sentence as sentence_of
 from driftline.errors import NotFoundError
 from driftline.monitors.kind import kind_named
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.run.report_document import read_report
 from tests.dashboard.measured_seed import FEATURES, HOSTILE, MAKERS, WEEKS, quality_metrics
 
 MONITORS = {"model-quality": "flights-quality", "bias": "flights-bias",

@@ -25,8 +25,8 @@ from sklearn.preprocessing import StandardScaler
 
 from driftline.app.client.client import Client
 from driftline.capture.tables.storage import list_folders
-from driftline.dashboard.queries.documents import read_report
 from driftline.dashboard.queries.storage import Storage
+from driftline.monitors.run.report_document import read_report
 from driftline.storage import use_options
 from tests.journeys.conftest import driftline, eventually, running
 from tests.servers.ports import free_port

@@ -19,11 +19,11 @@ from driftline.dashboard.address import parse
 from driftline.dashboard.pages import endpoint as endpoint_page
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.pages import overview as overview_page
-from driftline.dashboard.queries.documents import Feature
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from driftline.monitors.executions import Execution, record
 from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
+from driftline.monitors.run.report_document import Feature
 from driftline.monitors.tables import executions
 from tests.sinking import sink_all
 

@@ -19,11 +19,11 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.dashboard.pages.parts import bullet
-from driftline.dashboard.queries.documents import read_report
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.results.violation import DRIFT_CHECK
 from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.report_document import read_report
 from driftline.stats.distances import catalog
 from driftline.stats.distances.sample import Sample
 from tests.monitors.conftest import DAY, START, Append, weather

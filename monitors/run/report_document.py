@@ -1,7 +1,7 @@
-"""An execution's report.json as the pages read it; pure, and forgiving to what it misses.
+"""An execution's report.json, read back; pure, and forgiving to what it misses.
 
-The document is written by monitors/report/report.py, in the fields of `FeatureResult`,
-`MetricResult` and the violations. A value of a wrong type is as if it were not there.
+monitors/report/report.py writes it, in the fields of `FeatureResult`, `MetricResult` and the
+violations. A value of a wrong type is as if it were not there.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class _Details:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a page needs of a report.json."""
+    """What a reader of a report.json, such as a page, needs of it."""
 
     cause: str = ""
     late_count: int = 0

@@ -1,5 +1,5 @@
 from driftline.baseline.predicate import Predicate
-from driftline.dashboard.queries.documents import read_report
+from driftline.monitors.run.report_document import read_report
 
 
 def measured(feature, **values):

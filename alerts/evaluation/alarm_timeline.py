@@ -1,14 +1,18 @@
-"""What an alarm looks at over time: its periods, those that decided, and the states over them."""
+"""What an alarm looked at over time: its periods, those that decided, the states over them.
+
+Also what a monitor noted beside the datapoints that decided.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.alarm import is_breaching
+from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history
 from driftline.alerts.alarms.window import clock_edges
 from driftline.alerts.evaluation.catalog import Entry
@@ -16,19 +20,31 @@ from driftline.alerts.evaluation.explain import decided_values
 from driftline.alerts.evaluation.preview import AlarmPoint, StateSpan, judged_until
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_periods
 from driftline.alerts.metrics import store as metrics
-from driftline.dashboard.address import monitor_link
-from driftline.dashboard.queries import reach, views
 
 POINTS_SHOWN = 500
 SPANS_READ = 500
+"""Changes of state of which spans are made."""
+
+UNKNOWN = "UNKNOWN"
+"""The state of an alarm before its history begins."""
+
+Note = Mapping[str, object]
+"""What stands beside a datapoint; empty for nothing."""
+
 EDGES_SHOWN = 240
-"""Periods of metric math that are worked out for a page."""
+"""Periods of metric math that are worked out at most."""
 
 
 def points_of(
-    connection: Connection, record: AlarmRecord, now: datetime, bands: BandsOf
+    connection: Connection,
+    record: AlarmRecord,
+    now: datetime,
+    bands: BandsOf,
+    cause_of: Callable[[Note], tuple[str | None, str | None]],
 ) -> tuple[AlarmPoint, ...]:
     """Read the newest periods of what an alarm watches, as the evaluator does, oldest first.
+
+    ``cause_of`` returns the words and the link of a datapoint's note.
 
     Metric math, percentiles and days of a time zone are worked out for fewer periods; periods
     without data are left out.
@@ -97,15 +113,22 @@ def _edges(connection: Connection, record: AlarmRecord, now: datetime) -> tuple[
 
 
 def spans_of(
-    connection: Connection, record: AlarmRecord, points: Sequence[AlarmPoint], now: datetime
+    connection: Connection,
+    record: AlarmRecord,
+    points: Sequence[AlarmPoint],
+    changes: Sequence[HistoryItem],
+    now: datetime,
+    told_since: datetime | None = None,
 ) -> tuple[StateSpan, ...]:
     """Lay the states over the periods shown: each over the periods after which it held.
 
-    What lies before the changes that are kept is unknown, and stands as such.
+    ``changes`` are the newest `SPANS_READ` of the alarm's state, newest first, those since
+    ``told_since`` if that is set. What lies before those that are kept is unknown, and stands as
+    such.
     """
     if not points:
         return ()
-    items = reach.changes_of_state(connection, record, SPANS_READ)[::-1]
+    items = changes[::-1]
     period = timedelta(seconds=record.definition.period)
     start, end = points[0].start, points[-1].end
     if record.evaluated_until is not None:
@@ -117,8 +140,8 @@ def spans_of(
     ]
     state = side_of(items[0].data, "oldState")[0] if items else record.state
     # A change may be decided by a period before the alarm was made.
-    at = min([end, max(start, _kept_since(connection, record, items)), *times])
-    spans = [StateSpan(start, at, views.UNKNOWN)] if at > start else []
+    at = min([end, max(start, _kept_since(connection, record, items, told_since)), *times])
+    spans = [StateSpan(start, at, UNKNOWN)] if at > start else []
     for item, time in zip(items, times, strict=True):
         if time > at:
             spans.append(StateSpan(at, time, state))
@@ -130,32 +153,21 @@ def spans_of(
 
 
 def _kept_since(
-    connection: Connection, record: AlarmRecord, items: Sequence[HistoryItem]
+    connection: Connection,
+    record: AlarmRecord,
+    items: Sequence[HistoryItem],
+    told_since: datetime | None,
 ) -> datetime:
     """Return since when all changes of an alarm's state are kept; ``items`` are oldest first."""
     if not items:
         return record.state_changed_at
     if len(items) == SPANS_READ:
         return items[0].time
-    if reach.is_limited():
-        return record.updated_at
+    if told_since is not None:
+        return told_since
     # History is removed by its age, whatever alarm it is of.
     first = history(connection, limit=1, newest_first=False)
     return max([record.created_at, *(item.time for item in first)])
-
-
-def cause_of(note: Mapping[str, object]) -> tuple[str | None, str | None]:
-    """Return the cause in a datapoint's note, and the page of ours that it leads to, if any.
-
-    Notes are written by others, too.
-    """
-    cause, link, monitor = (
-        value if isinstance(value, str) else ""
-        for value in map(note.get, ("cause", "link", "monitor"))
-    )
-    if (link := link.lstrip("/")).startswith("monitors/"):
-        return cause or None, f"/{link}"
-    return cause or None, monitor_link(monitor, anchor="rows") if monitor else None
 
 
 def period_end(item: HistoryItem) -> datetime | None:
@@ -170,3 +182,50 @@ def side_of(data: Mapping[str, object], key: str) -> tuple[str, str]:
     if not isinstance(side, Mapping):
         return "", ""
     return str(side.get("stateValue", "")), str(side.get("stateReason", ""))
+
+
+def notes_of(
+    connection: Connection, record: AlarmRecord, changed: Sequence[HistoryItem]
+) -> tuple[Note, Note]:
+    """Return the notes of the datapoint that put an alarm into ALARM, and of the newest such.
+
+    The newest beyond the bound of those that are judged now; where none is left, as after a window
+    was judged again, and where the change is past retention, one stands for both. ``changed`` is
+    the newest change of state, if there is one.
+    """
+    note = note_at(connection, record, changed[0]) if changed else {}
+    newest: Note = {}
+    if (stored := stored_span(connection, record)) is not None:
+        rule, decided = record.definition, decided_values(record.state_reason_data)
+        newest = _breaching_note(connection, rule, stored[1], min(decided, default=stored[1]))
+        if decided and not note:  # The change itself is past retention.
+            last = max(decided) + timedelta(seconds=rule.period)
+            note = _breaching_note(connection, rule, last, last)
+    return note or newest, newest or note
+
+
+def note_at(connection: Connection, record: AlarmRecord, item: HistoryItem) -> Note:
+    """Return the note of the datapoint that decided a change to ALARM; metric math has none."""
+    end, rule = period_end(item), record.definition
+    if end is None or rule.metrics:
+        return {}
+    if note := _breaching_note(connection, rule, end, end):
+        return note
+    metric = (rule.namespace, rule.metric_name, rule.dimensions)
+    return metrics.latest_note(connection, *metric, before=end) or {}
+
+
+def _breaching_note(
+    connection: Connection, rule: AlarmDefinition, end: datetime, earliest: datetime
+) -> Note:
+    """Return the note of the newest period beyond the bound that ends by then; {} without one.
+
+    As many periods are looked at as the alarm judges, and from ``earliest`` on.
+    """
+    period = timedelta(seconds=rule.period)
+    count = max(rule.evaluation_periods, math.ceil((end - earliest) / period))
+    question = Question(rule, None, even_edges(end, period, count))
+    for point in reversed(read_periods(connection, question)[0]):
+        if point.note and is_breaching(rule, point):
+            return point.note
+    return {}
