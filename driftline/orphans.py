@@ -10,7 +10,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,18 +29,17 @@ def end_with_parent() -> None:
     _prctl(PARENT_DEATH, signal.SIGKILL)
 
 
-def end_children() -> None:
+def end_children(but: Collection[int] = ()) -> None:
     """Kill all children, and theirs, which come to this process: one generation at a time."""
     end = time.monotonic() + FAREWELL_S
     while time.monotonic() < end:
-        for child in children(os.getpid()):
-            with suppress(ProcessLookupError):
+        left = [child for child in children(os.getpid()) if child not in but]
+        if not left:
+            return
+        for child in left:
+            with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(child, signal.SIGKILL)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return  # There are none any more.
+                os.waitpid(child, os.WNOHANG)
         time.sleep(0.01)
 
 

@@ -38,6 +38,7 @@ from typing import Any, Protocol
 
 from driftline.ending import ending_at_once
 from driftline.mapped_files import release_mapped_files
+from driftline.orphans import adopt_orphans, end_children
 from driftline.serving.hosting.prints import Prints
 from driftline.storage import make_files_private
 
@@ -364,10 +365,7 @@ def _fork_servers() -> _ForkServers:
 
 
 def _kill_session(process_id: int) -> None:
-    """Kill a process that leads its own session, or is about to, and the rest of that session.
-
-    What left the session on purpose is not found.
-    """
+    """Kill a process that leads its own session, or is about to, and the rest of that session."""
     for kill in (os.killpg, os.kill):
         with suppress(ProcessLookupError):
             kill(process_id, signal.SIGKILL)
@@ -388,6 +386,7 @@ class _Forks:
 
     def __init__(self, link: socket.socket, door: socket.socket | None = None) -> None:
         self._own_id = os.getpid()
+        adopt_orphans()
         self._selector = selectors.DefaultSelector()
         self._clients: list[_Client] = []
         self._door = door
@@ -480,6 +479,7 @@ class _Forks:
         process_id, watched = fork_watched()
         if process_id == 0:
             os.setsid()
+            adopt_orphans()  # What it starts is its own until it ends, and then comes to us.
             self._leave()
             os.dup2(descriptors[1], 2)
             os.close(descriptors[1])
@@ -513,6 +513,8 @@ class _Forks:
         process_id = client.process_ids.pop(number)
         _kill_session(process_id)
         os.waitpid(process_id, 0)
+        # What left its session has come to this process, which has no other children than workers.
+        end_children(but={one for each in self._clients for one in each.process_ids.values()})
         self._selector.unregister(watched)
         os.close(watched)
         _say(client, {"ended": number})

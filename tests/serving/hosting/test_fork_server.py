@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import pickle
 import signal
 import socket
 from contextlib import ExitStack, suppress
@@ -239,6 +240,36 @@ def test_a_forked_worker_answers(started, trained):
     while not found:
         found = reader.feed(link.recv(1 << 16))
     assert found[0][0]["ready"]["kind"] == "classifier"
+
+
+class Leaver:
+    """Unpickled, it starts a process in a session of its own, and does not come back."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        left = f"echo $$ > {self.file}.new; mv {self.file}.new {self.file}; exec sleep 7777"
+        return os.system, (f"setsid sh -c '{left}' & exec sleep 7777",)
+
+
+def test_what_a_model_started_ends_with_its_worker_and_no_other_worker_does(
+    started, tmp_path, until
+):
+    (process, link), (other, _) = started(), started()
+    file, told = tmp_path / "model.pickle", tmp_path / "told"
+    file.write_bytes(pickle.dumps(Leaver(told)))
+    launch = {"path": str(file), "trust_pickle": True, "signature": None, "max_rows": 10}
+    link.sendall(pack({**launch, "positive": None}))
+    until(told.exists)
+    left = Path("/proc") / told.read_text().strip()
+    assert left.exists()
+
+    os.kill(process.process_id, signal.SIGKILL)
+    process.collect(30)
+
+    assert not left.exists()
+    assert Path(f"/proc/{other.process_id}").exists()
 
 
 def test_a_worker_that_cannot_be_watched_is_collected(monkeypatch):
