@@ -36,7 +36,7 @@ TABS = ("", "drift", "quality", "fairness", "attribution", "traffic", "logs", "c
 SETUP_TABS = ("", "channels", "settings", "tokens")
 """The tabs of the set-up that are pages of their own; the first is its baselines."""
 
-LISTS = ("alarms", "messages", "audit", "incidents", "silences", "search", "compare")
+LISTS = ("alarms", "messages", "audit", "incidents", "silences", "paging", "search", "compare")
 """Pages whose paths name nothing else."""
 
 PREVIEW = ("threshold", "periods", "needed", "missing", "period")
@@ -63,7 +63,7 @@ class Address:
     page: Literal[
         "overview", "endpoint", "monitor", "column", "alarms", "alarm", "incidents", "incident",
         "messages", "silences", "audit", "jobs", "job", "explain", "baseline", "compare", "search",
-        "setup", "missing",
+        "setup", "paging", "missing",
     ]  # fmt: skip
     monitor: str = ""
     endpoint: str = ""

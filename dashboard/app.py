@@ -222,6 +222,7 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
         *notifications.read_messages(stores, at), at, stores.now()
     ),
     "silences": lambda stores, _: alerts.silences_page(*notifications.read_silences(stores)),
+    "paging": lambda stores, _: alerts.paging_page(*notifications.read_paging(stores)),
     "jobs": lambda stores, at: jobs.page(read_jobs(stores, at)),
     "job": lambda stores, at: jobs.job_page(read_job(stores, at)),
     "setup": lambda stores, at: setup.page(read_setup(stores, at)),

@@ -41,7 +41,7 @@ Numbers = Mapping[str, Iterable[float | str | None] | np.ndarray]
 PLACE_TABS: Mapping[str, Mapping[str, str]] = {
     "Alerts": {
         "Alarms": "/alarms", "Incidents": "/incidents", "Notifications": "/messages",
-        "Silences": "/silences",
+        "Silences": "/silences", "Who gets paged": "/paging",
     },
     "Setup": {
         "Baselines": "/setup", "Channels": "/setup/channels", "Settings": "/setup/settings",

@@ -37,7 +37,7 @@ PAGES = {
         "alarm-drift": f"/alarms/{quote(DRIFTS[0])}",
         "composite": f"/alarms/{quote(BROKEN, safe='')}", "incidents": "/incidents",
         "alarms": "/alarms", "messages": "/messages", "silences": "/silences",
-        "channels": "/setup/channels", "no-baselines": "/setup",
+        "paging": "/paging", "channels": "/setup/channels", "no-baselines": "/setup",
     },
 }  # fmt: skip
 """Pages by their name, by installation."""
