@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from _pytest.assertion import rewrite
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from httpx._transports import default as transports
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
@@ -37,6 +38,9 @@ __all__ = [
 ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("short", ANY_SPEED, max_examples=50)
 settings.register_profile("full", ANY_SPEED, max_examples=500)
+
+# What an answer may take where a test does not say.
+PATIENCE_S = 60.0
 
 # When to collect garbage. Every 700 objects, as Python does, costs 7% of the tests' CPU time.
 GARBAGE = (50_000, 20, 50)
@@ -80,6 +84,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Each client of httpx reads all certificates of the usual authorities, in 20 to 30 ms; it was
     # a fifth of the time of the tests of serving.
     transports.create_ssl_context = cache(transports.create_ssl_context)
+    # Who hangs is to end a test some time, that is all: the usual five seconds are claims of speed.
+    for name in ("connect", "read", "write", "pool"):
+        setattr(DEFAULT_TIMEOUT_CONFIG, name, PATIENCE_S)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

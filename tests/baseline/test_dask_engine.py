@@ -35,7 +35,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_ROWS", 4_096)
-    monkeypatch.setattr(dask_engine, "CONNECT_S", 2)
     monkeypatch.setattr(dask_engine, "LOOK_S", 1)
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
 
@@ -173,7 +172,8 @@ def test_the_last_worker_that_knows_the_task_may_be_lost_too(tmp_path: Path) -> 
         assert [rows for _, rows in DaskCluster(cluster.address).map(whose, parts())] == [1] * 5
 
 
-def test_nobody_at_the_address_is_a_sentence(folder: Path) -> None:
+def test_nobody_at_the_address_is_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_engine, "CONNECT_S", 2)
     with pytest.raises(UnavailableError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9"):
         Baseline.fit(folder / "before.parquet", engine="dask:tcp://127.0.0.1:9")
     with pytest.raises(UnavailableError, match="no scheduler answers at nonsense://"):
@@ -181,7 +181,7 @@ def test_nobody_at_the_address_is_a_sentence(folder: Path) -> None:
 
 
 def test_workers_of_another_driftline_are_refused_and_none_at_all_are_not_awaited_for_ever(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "other" / "driftline-9.9.9.dist-info"
     other.mkdir(parents=True)
@@ -192,5 +192,6 @@ def test_workers_of_another_driftline_are_refused_and_none_at_all_are_not_awaite
             list(engine.map(whose, carried(1)))
         cluster.workers[0].kill()
         cluster.workers[0].wait()
+        monkeypatch.setattr(dask_engine, "CONNECT_S", 2)  # Who is there may answer later.
         with pytest.raises(UnavailableError, match=r"the scheduler tcp.* has no workers"):
             list(engine.map(whose, carried(1)))

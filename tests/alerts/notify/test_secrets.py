@@ -232,7 +232,7 @@ def test_the_deliverer_seals_what_it_finds_when_it_begins(house, engine, clock, 
     thread = threading.Thread(target=deliverer.run, args=(stop,))
     thread.start()
     waited = threading.Event()
-    for _ in range(500):
+    for _ in range(6_000):
         if secret.removeprefix("whsec_") not in stored(engine):
             break
         waited.wait(0.01)

@@ -404,7 +404,7 @@ def test_run_commits_by_age_and_by_number_and_the_rest_when_stopped(
     thread.start()
 
     def until(records: int) -> int:
-        for _ in range(500):
+        for _ in range(6_000):
             if sink.counters["records"] >= records:
                 break
             waiting.wait(0.01)
@@ -439,7 +439,7 @@ def test_run_waits_out_storage_trouble(
     while not sink.counters["failures"]:
         waiting.wait(0.01)
     Path(root).unlink()
-    for _ in range(500):
+    for _ in range(6_000):
         if sink.counters["records"]:
             break
         waiting.wait(0.01)

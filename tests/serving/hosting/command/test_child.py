@@ -246,13 +246,15 @@ def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch):
 
 def test_one_that_hangs_over_its_requests_is_replaced(launch):
     async def act():
-        pool = Pool("flights", launch(), Limits(timeout_s=2, wait_s=60))
+        usual = Limits(timeout_s=60, wait_s=60)
+        pool = Pool("flights", launch(), usual)
         await pool.start()
         first = json.loads((await pool.invoke("text/csv", "", b"who")).body)["pid"]
+        pool.limits = Limits(timeout_s=2, wait_s=60)
         try:
             with pytest.raises(Exception, match="did not answer within 2 s"):
                 await pool.invoke("text/csv", "", b"hang")
-            pool.limits = Limits(timeout_s=60, wait_s=60)
+            pool.limits = usual
             return first, json.loads((await pool.invoke("text/csv", "", b"who")).body)["pid"]
         finally:
             await pool.stop()
