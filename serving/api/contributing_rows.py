@@ -39,14 +39,13 @@ class ContributingRows:
 def read_report(context: ServerContext, execution: Execution) -> tuple[bytes, dict[str, Any]]:
     """Read the report of an execution: as it was written, and what it says."""
     if not execution.folder:
-        raise UndecidedError(
-            f'execution "{execution.id}" has no report: {execution.failure_reason}'
-        )
+        name = f'execution "{execution.id}" ({execution.status})'
+        raise NotFoundError(f"{name} wrote no report: {execution.failure_reason}")
     try:
         content = (locate(context.root) / execution.folder / REPORT).read()
         return content, json.loads(content)
     except NotFoundError:
-        raise UndecidedError(f'the report of execution "{execution.id}" is gone') from None
+        raise NotFoundError(f'the report of execution "{execution.id}" is gone') from None
     except ValueError:
         raise UndecidedError(
             f'the report of execution "{execution.id}" is damaged: {REPORT} is no JSON'

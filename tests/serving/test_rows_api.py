@@ -32,12 +32,15 @@ def sent(trained):
 @pytest.fixture(scope="module")
 def server(start, trained, declare, sent, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
-    with start(folder) as found:
+    (folder / "bad.py").write_text("def preprocess_handler(record):\n    raise KeyError\n")
+    with start(folder, scripts_dir=str(folder)) as found:
         answer = found.apply(
             *trained.flights(trust_event_time=True),
             declare("Monitor", "quality", endpoint="flights", baseline="flights"),
             declare("Monitor", "daily", endpoint="flights", baseline="flights",
                     schedule="cron(0 0 ? * * *)"),
+            declare("Monitor", "broken", endpoint="flights", baseline="flights",
+                    preprocess="bad.py"),
         )  # fmt: skip
         assert answer.status_code == 200, answer.text
         found.send_hours(sent, DAY)
@@ -97,6 +100,23 @@ def test_what_is_not_there_is_refused_before_the_first_byte(client, server, ran)
         answer = server.client.get(question)
         assert answer.status_code == 400, question
         server.error_of(answer)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "day", "sentence"),
+    [
+        ("broken", DAY, r"\(Failed\) wrote no report: .*bad.py, line 2: KeyError"),
+        ("quality", DAY - timedelta(days=3), r"\(NoData\) wrote no report: Job inputs had no data"),
+    ],
+)
+def test_a_run_without_a_report_is_told_with_its_reason(client, monitor, day, sentence):
+    """Such a run never gets one: 503 said to ask again."""
+    ran = client.run_monitor(monitor, start=day, end=day + timedelta(days=1))
+
+    with pytest.raises(NotFoundError, match=f'execution "{ran["id"]}" {sentence}'):
+        client.report(ran["id"])
+    with pytest.raises(NotFoundError, match=sentence):
+        list(client.violation_rows(ran["id"]))
 
 
 def run(server, *arguments):
