@@ -193,8 +193,8 @@ def running(folder: Path, *, database: str = "", **settings: Any) -> Iterator[Ru
         assert not thread.is_alive()
 
 
-def wait_for(condition: Callable[[], Any], timeout_s: float = 30.0) -> Any:
-    """Wait until something holds."""
+def wait_for(condition: Callable[[], Any], timeout_s: float = 90.0) -> Any:
+    """Wait until something holds; by default far longer than a busy machine takes for anything."""
     tick = threading.Event()
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:

@@ -203,11 +203,11 @@ def test_following_shows_each_line_once(server, ask, tmp_path, until):
         command = [sys.executable, "-m", "driftline", *words]
         process = subprocess.Popen(command, stdout=stdout, env=env, cwd=tmp_path)
     try:
-        until(lambda: "before 4" in out.read_text(), 60)
+        until(lambda: "before 4" in out.read_text())
         for number in range(30):
             ask(f"while {number}", ("blue", "green")[number % 2])
-        until(lambda: "while 29" in out.read_text(), 60)
-        until(lambda: out.read_text().count("while") == 30, 60)
+        until(lambda: "while 29" in out.read_text())
+        until(lambda: out.read_text().count("while") == 30)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)

@@ -88,7 +88,7 @@ def ended(client, name, until):
         job = client.transform_job(name)
         return job if job["transform_job_status"] not in ("InProgress", "Stopping") else None
 
-    return until(look, 60)
+    return until(look)
 
 
 def test_a_job_scores_as_the_endpoint_does(server, client, inputs, until):

@@ -87,7 +87,7 @@ def test_each_asynchronous_request_is_answered_once(pair, slow_model, tmp_path, 
     for number, one in enumerate(ids):
         with Client(pair[number % 2].url) as client:
             client.invoke_async("slow", b"0.3\n", content_type="text/csv", inference_id=one)
-    until(lambda: {one.status for one in rows_of(pair[0], async_requests)} == {"Completed"}, 60)
+    until(lambda: {one.status for one in rows_of(pair[0], async_requests)} == {"Completed"})
 
     found = rows_of(pair[0], async_requests)
     assert {one.inference_id: one.attempts for one in found} == dict.fromkeys(ids, 1)

@@ -61,16 +61,16 @@ def test_an_endpoint_that_fails_does_not_stop_the_others_and_loses_nothing(
         write(writer, endpoint=f"e{number % 2}")
 
     with running(root, spool_dir, signature) as sink:
-        wait_until(lambda: seqs(root, "e0") == [1, 3] and sink.counters["failures"] > 0, 20)
+        wait_until(lambda: seqs(root, "e0") == [1, 3] and sink.counters["failures"] > 0)
         writer.count_drop("full", "e0")
         for number in range(4):
             write(writer, endpoint=f"e{number % 2}")
-        wait_until(lambda: seqs(root, "e0") == [1, 3, 6, 8], 20)
+        wait_until(lambda: seqs(root, "e0") == [1, 3, 6, 8])
         # The gap lies behind records of its spool that are not looked at yet.
         assert read_gaps(root) == []
         assert list(spool_dir.glob("*-*/stored")) == []
         blocked.unlink()
-        wait_until(lambda: seqs(root, "e1") == [2, 4, 7, 9], 40)
+        wait_until(lambda: seqs(root, "e1") == [2, 4, 7, 9])
 
     assert seqs(root, "e0") == [1, 3, 6, 8]
     assert [(gap.seq, gap.reason) for gap in read_gaps(root)] == [(5, "full")]
@@ -153,7 +153,7 @@ def test_what_nobody_thought_of_while_writing_is_counted_and_tried_again(
     write(SpoolWriter(spool_dir))
 
     with running(root, spool_dir, signature) as sink:
-        wait_until(lambda: sink.counters["records"] == 1, 20)
+        wait_until(lambda: sink.counters["records"] == 1)
 
     assert sink.counters["failures"] == 1
     assert seqs(root, "flights") == [1]

@@ -127,7 +127,7 @@ class Upstream:
         self.process.wait(10)
 
 
-def until(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], within_s: float = 60.0) -> Any:
     pause, end = threading.Event(), time.monotonic() + within_s
     while not (found := condition()):
         assert time.monotonic() < end, "did not come about in time"

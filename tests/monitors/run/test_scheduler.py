@@ -262,7 +262,7 @@ def test_the_loop_ends_when_it_is_told(house, root, reference, clock) -> None:
     )
     loop.start()
     stop.set()
-    loop.join(timeout=20)
+    loop.join(timeout=60)
 
     assert not loop.is_alive()
 

@@ -68,7 +68,7 @@ def ended(client, name, inference_id, until):
         found = client.async_invocation(name, inference_id)
         return found if found["status"] != "Queued" else None
 
-    return until(look, 60)
+    return until(look)
 
 
 def test_a_body_is_answered_by_a_file_captured_and_told_of(server, client, trained, folder, until):
@@ -183,7 +183,7 @@ def test_no_more_are_under_way_than_the_endpoint_says_and_none_is_lost(server, c
             most = max(most, len(connection.execute(select(async_requests).where(leased)).all()))
         return all(client.async_invocation("slow", one)["status"] == "Completed" for one in found)
 
-    until(look, 60)
+    until(look)
     assert most == 1
 
 

@@ -127,7 +127,7 @@ def test_a_request_that_the_model_has_is_neither_answered_nor_captured(
         with server.engine.begin() as connection:
             return connection.execute(select(async_requests).where(leased)).all()
 
-    until(is_asked, 30)
+    until(is_asked)
     client.erase(inference_ids=[asked])
     # Of an endpoint that asks one at a time: this one begins when that one is over.
     after = client.invoke_async("slow", b"0\n", **CSV)

@@ -73,7 +73,7 @@ def test_what_a_model_started_ends_when_its_worker_is_killed_or_stopped(forking,
 
     for how in ("killed", "killed by another", "stopped"):
         for process in asyncio.run(asyncio.wait_for(act(how), 60)):
-            until(lambda process=process: not is_running(process), 5)
+            until(lambda process=process: not is_running(process))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_a_model_started_ends_with_a_worker_that_fails(forking, until, time
         return found
 
     for process in asyncio.run(asyncio.wait_for(act(), 120)):
-        until(lambda process=process: not is_running(process), 5)
+        until(lambda process=process: not is_running(process))
 
 
 def test_what_a_model_started_ends_with_the_process_that_explains(forking, until):
@@ -111,12 +111,12 @@ def test_what_a_model_started_ends_with_the_process_that_explains(forking, until
         process._answer_timeout_s = 0.5
         with pytest.raises(UnavailableError, match=r"within 0\.5 s"):
             process(rows[1])
-        until(lambda: not is_running(started[0]), 5)
+        until(lambda: not is_running(started[0]))
         process._answer_timeout_s = 20
         started.append(int(process(rows[0])[0]))
         assert is_running(started[1])
 
-    until(lambda: not is_running(started[1]), 5)
+    until(lambda: not is_running(started[1]))
 
 
 class Sent(asyncio.Transport):

@@ -148,7 +148,7 @@ def test_whatever_a_worker_prints_until_it_dies_is_logged_as_its_models(
             await worker.stop()
 
     asyncio.run(asyncio.wait_for(act(), 120))
-    until(lambda: any("last words" in line for line in caplog.messages), 30)
+    until(lambda: any("last words" in line for line in caplog.messages))
 
     once = [
         "2026-01-15 06:00:00 INFO driftline.app.up",
