@@ -63,6 +63,7 @@ from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.setup import read_audit, read_baseline, read_setup
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import CompositeView
+from driftline.dashboard.words import local
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
 from driftline.monitors.kind import kind_named
@@ -92,6 +93,8 @@ AWAY = (
     "The database or the storage cannot be read now. This page tries again every 30 seconds; "
     "driftline doctor says what is wrong."
 )
+
+ZONES = "Times in UTC or in the zone of the browser; schedules and what is typed stay in UTC"
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -294,7 +297,7 @@ def _dash(stores: Stores) -> Dash:
         # What reads rows for seconds is not to keep the other pages waiting.
         is_slow = address.page in ("explain", "compare") or (address.baseline and address.monitor)
         async with reading if is_slow else free:
-            at = stores.now().isoformat(timespec="microseconds")
+            at = local(stores.now()).isoformat(timespec="microseconds")
             drawn, mark = await asyncio.to_thread(_draw, stores, address)
         if mark == shown and ctx.triggered_id == "tick":
             return no_update, no_update, at
@@ -345,12 +348,13 @@ def _shell() -> html.Div:
     theme = html.Button(
         "Theme: system", id="theme", className="theme", type="button", title="Change theme"
     )
+    zone = html.Button("Times: UTC", id="zone", className="theme", type="button", title=ZONES)
     header = [
         html.A("Skip to content", href="#main", className="skip"),
         ui.marked(html.A(name, href="/", className="brand"), aria_label="driftline"),
         ui.marked(html.Nav(links, className="places"), aria_label="Pages"),
         html.Span(id="as-of", className="as-of"),
-        html.Span("Times in UTC", className="zone"),
+        zone,
         theme,
         *_person(),
     ]

@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,6 +24,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from driftline.dashboard.words import ZONE
+from driftline.local_time import find_zone
 from driftline.loopback import App, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
@@ -99,10 +102,12 @@ class Guard:
         if path == "/healthz":
             await PlainTextResponse("ok", headers=SAFE_HEADERS)(scope, receive, send)
         elif path == CALL_PATH:
+            ZONE.set(asked_zone(scope))
             body = await _call_body(Request(scope, receive))
             check_call(body, self.callbacks)
             await self._pass(scope, _replay(body, receive), send)
         elif path.startswith(ACTIONS):
+            ZONE.set(asked_zone(scope))
             given = read_json(await _call_body(Request(scope, receive)))
             status, said = await asyncio.to_thread(self.act, path.removeprefix(ACTIONS), given)
             answer = refused(status, said)
@@ -149,6 +154,11 @@ class Guard:
         head = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
         await send(head)
         await send({"type": "http.response.body", "body": answer.body * (method != "HEAD")})
+
+
+def asked_zone(scope: Scope) -> tzinfo | None:
+    """Return the zone in which a page asks for its times; None for UTC, or where it is none."""
+    return find_zone(Headers(scope=scope).get("x-time-zone", "UTC"))
 
 
 def asked_page(scope: Scope) -> tuple[str, str]:

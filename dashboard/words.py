@@ -6,7 +6,8 @@ import calendar
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from contextvars import ContextVar
+from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -157,13 +158,29 @@ _WEEKDAYS = {name[:3].upper(): name for name in calendar.day_name}
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
+ZONE: ContextVar[tzinfo | None] = ContextVar("zone", default=None)
+"""In which times are written: that of the browser whose page asks for it; None for UTC."""
+
+
+def local(time: datetime) -> datetime:
+    """Return a time as the clock of the zone shows it in which times are written."""
+    zone = ZONE.get()
+    return time if zone is None else time.astimezone(zone)
+
+
+def zone_name() -> str:
+    """Return the name of the zone in which times are written."""
+    return str(ZONE.get() or "UTC")
+
+
 def window_tone(state: str, hard_count: int) -> str:
     """Return the tone of a window's state: soft where season could explain all its violations."""
     return "soft" if state == "violations" and not hard_count else STATES[state][2]
 
 
 def moment(time: datetime, *, seconds: bool = False) -> str:
-    """Write a time as ``18 Nov 2013 06:00``, in UTC; the page says once that times are UTC."""
+    """Write a time as ``18 Nov 2013 06:00``; the page says once in which zone times are."""
+    time = local(time)
     text = f"{time.day} {time:%b} {time.year} {time:%H:%M}"
     return f"{text}:{time:%S}" if seconds else text
 
@@ -173,11 +190,11 @@ def span(run: Span) -> str:
 
     Any other is told by its start and length.
     """
-    start, length = run.start, run.end - run.start
+    start, length = local(run.start), run.end - run.start
     days, rest = divmod(length, timedelta(days=1))
     if not rest and days and start.hour == start.minute == start.second == 0:
         one = f"{start:%a} {start.day} {start:%b} {start.year}"
-        return one if days == 1 else _days(start, run.end - timedelta(days=1))
+        return one if days == 1 else _days(start, local(run.end - timedelta(days=1)))
     return f"{moment(start)} + {duration(length)}"
 
 
@@ -274,7 +291,7 @@ def reason(note: str) -> str:
 def schedule_text(schedule: str, time_zone: str = "UTC") -> str:
     """Return a schedule in words where its form is common, else as it is."""
     text = _schedule_words(schedule)
-    return text if time_zone == "UTC" else f"{text} ({time_zone})"
+    return text if time_zone == zone_name() else f"{text} ({time_zone})"
 
 
 def _schedule_words(schedule: str) -> str:

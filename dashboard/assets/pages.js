@@ -17,6 +17,13 @@
     window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
   }
 
+  // The zone of times goes along to the next page.
+  function along(href) {
+    var url = new URL(href, location.href), zone = new URLSearchParams(location.search).get("zone");
+    if (zone && url.origin === location.origin) url.searchParams.set("zone", zone);
+    return url;
+  }
+
   // A form that asks.
   document.addEventListener("driftline-go", function (event) { go(new URL(event.detail)); });
 
@@ -64,7 +71,7 @@
     if (!link || event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || link.target) return;
     if (link.hasAttribute("download")) return; // A file, which is no page.
-    var url = new URL(link.href, location.href);
+    var url = along(link.href);
     if (url.origin !== location.origin) return;
     if (url.pathname === location.pathname && url.search === location.search && url.hash) return;
     event.preventDefault();
@@ -77,7 +84,7 @@
     if (event.key === "k" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       typed = ""; // The box gets the focus when it is drawn.
-      go(new URL("/search", location.href));
+      go(along("/search"));
       return;
     }
     var menu = event.key === "Escape" && document.querySelector("details.windows[open]");
@@ -90,9 +97,20 @@
   });
 
   function theme() { return document.documentElement.dataset.theme || "system"; }
+  function write(id, words) {
+    var button = document.getElementById(id);
+    if (button && button.textContent !== words) button.textContent = words;
+  }
+  document.addEventListener("click", function (event) {
+    if (!event.target.closest || !event.target.closest("#zone")) return;
+    var url = new URL(location.href);
+    if (driftlineZone()) url.searchParams.delete("zone"); else url.searchParams.set("zone", "browser");
+    go(url, true);
+    label();
+  });
   function label() {
-    var button = document.getElementById("theme");
-    if (button && button.textContent !== "Theme: " + theme()) button.textContent = "Theme: " + theme();
+    write("theme", "Theme: " + theme());
+    write("zone", "Times: " + (driftlineZone() || "UTC"));
   }
   document.addEventListener("click", function (event) {
     if (!event.target.closest || !event.target.closest("#theme")) return;
@@ -145,7 +163,7 @@
     open_window: function (click) {
       var point = click && click.points && click.points[0];
       if (point && typeof point.customdata === "string" && point.customdata.charAt(0) === "/") {
-        go(new URL(point.customdata, location.href));
+        go(along(point.customdata));
       }
       return window.dash_clientside.no_update;
     },

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from driftline.dashboard.queries.views import WindowRun
-from driftline.dashboard.words import Span
+from driftline.dashboard.words import Span, local
 
 Figure = dict[str, Any]  # As plotly.js has it.
 
@@ -143,8 +143,8 @@ def straight(colour: str = GREY, *, dash: str = "solid", **ends: object) -> Figu
 
 
 def naive(time: datetime) -> str:
-    """Write a time for plotly.js, which has no time zones and draws it as it stands: in UTC."""
-    return time.replace(tzinfo=None).isoformat()
+    """Write a time for plotly.js, which has no time zones and draws it as it stands."""
+    return local(time).replace(tzinfo=None).isoformat()
 
 
 def middle(span: Span) -> str:

@@ -154,8 +154,8 @@ def _backfill(view: queries.BackfillView | None) -> html.Section | None:
     if view is None:
         return None
     fields = [
-        field("from", "From", view.start, hint="2026-01-01", is_required=True),
-        field("to", "To", view.end, hint="2026-02-01", is_required=True),
+        field("from", "From, UTC", view.start, hint="2026-01-01", is_required=True),
+        field("to", "To, UTC", view.end, hint="2026-02-01", is_required=True),
         choice("again", "Run", AGAIN, "yes" if view.again else "no"),
     ]
     parts: list[ui.Cell] = [ask_form(fields, "Count", anchor="backfill")]

@@ -213,7 +213,9 @@ def numbers(
     shown = range(len(rows))[:first] if first else range(0, len(rows), every)[-TABLE_ROWS:]
     body = table(shown, cells, label=label, kind="cards tall", numeric=firm)
     button = html.Button("CSV", type="button", className="button small")
-    marked(button, data_csv=text.getvalue(), data_name=label[:60])
+    zone = say.zone_name()
+    name = label[:60] + f", times in {zone}" * (zone != "UTC")
+    marked(button, data_csv=text.getvalue(), data_name=name)
     more = more_of(len(rows) - len(shown) if first else 0)
     summary = label if first else "Show as a table"
     return folded(summary, button, body, *more, is_open=is_open)
@@ -338,7 +340,8 @@ def now_line(alarm: AlarmLine) -> list[Cell]:
 def when(time: datetime, now: datetime) -> html.Time:
     """Show a time with its age; the exact time is there for machines and on hover."""
     parts = [html.Span(say.moment(time)), html.Span(say.age(time, now), className="age")]
-    exact, machines = f"{say.moment(time, seconds=True)} UTC", f"{time:%Y-%m-%dT%H:%M:%SZ}"
+    exact = f"{say.moment(time, seconds=True)} {say.zone_name()}"
+    machines = f"{time:%Y-%m-%dT%H:%M:%SZ}"
     return html.Time(parts, dateTime=machines, title=exact, className="when")
 
 

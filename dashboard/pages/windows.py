@@ -127,7 +127,9 @@ def log_panel(lines: Sequence[Mapping[str, str]]) -> html.Details | None:
 
 def log_list(lines: Sequence[Mapping[str, str]]) -> html.Ul:
     """List the lines of a log, each with its time."""
-    told = [(f"{datetime.fromisoformat(one['at']):%H:%M:%S}", one["text"]) for one in lines]
+    told = [
+        (f"{say.local(datetime.fromisoformat(one['at'])):%H:%M:%S}", one["text"]) for one in lines
+    ]
     return html.Ul([html.Li([ui.faint(at), " ", text]) for at, text in told])
 
 
@@ -400,7 +402,7 @@ def annotation_panel(view: views.WindowView, run: views.WindowRun) -> html.Secti
         choice("feature", "Feature", {name: name for name in names if name} | {"": ALL}, chosen),
         choice("verdict", "Is", VERDICTS, EXPECTED),
         field("reason", "Reason", hint="Black Friday", is_required=True),
-        field("until", "Expected until", hint="this window only"),
+        field("until", "Expected until, UTC", hint="this window only"),
         *signature("author"),
     ]
     given = {"monitor": view.monitor.name, "window": run.stamp}
