@@ -25,6 +25,8 @@ BURST, LINES_PER_S = 100, 1.0
 # In the log file, in bytes; a short line counts as this many, for it costs as much.
 FILE_BURST, FILE_PER_S, LEAST_BYTES = float(4 << 20), float(256 << 10), 256
 TOLD_EVERY_S = 60.0
+# Of the first lines of a command, which are added to each file that it comes to print to.
+FIRST_BYTES = 16 << 10
 
 
 class _Allowance:
@@ -58,6 +60,8 @@ class Prints:
         self._worker = 0
         self._is_private = False
         self._line, self._is_cut = b"", False
+        self._first: list[str] = []
+        self._first_left = FIRST_BYTES
         now = monotonic()
         self._allowed = _Allowance(float(BURST), LINES_PER_S, now)
         self._file_allowed = _Allowance(FILE_BURST, FILE_PER_S, now)
@@ -74,13 +78,16 @@ class Prints:
     def keep(self, name: str, worker: int, file: LogFile | None, *, is_private: bool) -> None:
         """Set whose lines they are from now on, and which file they go to.
 
-        ``is_private``: they go nowhere else, for they may hold secrets.
+        ``is_private``: they go nowhere else, for they may hold secrets. They are a command's, which
+        brings its first lines along: it was started before the endpoint has it, and starts once.
         """
         with self._lock:
             before, self._file = self._file, file
             self.name, self._worker, self._is_private = name, worker, is_private
             if file is not None:
                 file.hold()
+                if is_private and self._first:
+                    file.write(worker, self._first)
         if before is not None:
             before.let_go()
 
@@ -148,6 +155,9 @@ class Prints:
             if not line.strip():
                 continue
             text = _shown(line)
+            if self._is_private and self._first_left > 0:
+                self._first.append(text + cut)
+                self._first_left -= len(text)
             if self._file is not None:
                 if self._file_allowed.take(max(len(line), LEAST_BYTES), now):
                     kept.append(text + cut)

@@ -184,7 +184,8 @@ def test_the_command_shows_them_oldest_first(server, ask, client, monkeypatch, u
     assert [line.split(" ", 3)[1::2] for line in lines] == [
         ["blue", r"asked \x1b[2Jone"], ["blue", "asked two"],
     ]  # fmt: skip
-    assert texts(json.loads(run("echo", "--lines", "1", "--json").stdout)) == ["asked two"]
+    listed = json.loads(run("echo", "--lines", "2", "--variant", "blue", "--json").stdout)
+    assert texts(listed) == ["asked \\x1b[2Jone", "asked two"]
     none = run("echo", "--since", "2999-01-01")
     assert none.stdout == ""
     assert none.stderr == "no lines; here is what echo's workers print\n"

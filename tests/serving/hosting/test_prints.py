@@ -110,6 +110,25 @@ def test_private_lines_are_in_the_file_alone(printed, tmp_path, caplog) -> None:
     assert caplog.messages == []
 
 
+def test_a_command_brings_its_first_lines_along_to_the_endpoint_that_takes_it(
+    printed, tmp_path
+) -> None:
+    trial, endpoint = LogFile(tmp_path / "trial", "m"), LogFile(tmp_path / "flights", "AllTraffic")
+    printed.prints.keep("m", 4711, trial, is_private=True)
+    printed.prints.feed(b"loaded\n")
+    printed.prints.keep("m", 4711, endpoint, is_private=True)
+    printed.prints.feed(b"asked\n" + b"x" * 8000 + b"\n" + b"asked\n" * 10_000)
+    printed.prints.keep("m", 4711, LogFile(tmp_path / "next", "AllTraffic"), is_private=True)
+    printed.prints.end()
+
+    def lines(name):
+        return [one.message for one in read_lines(tmp_path / name, limit=100_000)][::-1]
+
+    assert lines("trial") == ["loaded"]
+    assert lines("flights")[:2] == ["loaded", "asked"]
+    assert sum(map(len, lines("next"))) < prints.FIRST_BYTES + prints.LINE_BYTES
+
+
 def test_what_is_printed_into_the_pipe_is_logged_to_its_end(caplog) -> None:
     caplog.set_level(logging.INFO, logger=prints.__name__)
     others = set(threading.enumerate())
