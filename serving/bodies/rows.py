@@ -271,8 +271,10 @@ def _parse(text: bytes, what: str) -> object:
         return parse(text, has_long=LONG_NUMBER.search(text) is not None)
     except RecursionError:
         raise RowsError(f"{what} is nested too deeply; expected rows of plain values") from None
-    except ValueError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RowsError(f"{what} is not JSON ({error})") from None
+    except ValueError:  # Python counts no more digits, and advises to change a setting of its own.
+        raise RowsError(f"{what} has a whole number of more than 4,300 digits") from None
 
 
 def _finder(document: object, max_rows: int) -> RequestRows:

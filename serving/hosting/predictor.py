@@ -16,7 +16,12 @@ from driftline.lazy_imports import without, without_parts_of_numpy
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.few_rows import FEW, UnusualError, few_rows
-from driftline.serving.hosting.formats.model_format import BODIES, ModelError, SignedModel
+from driftline.serving.hosting.formats.model_format import (
+    BODIES,
+    BodyModel,
+    ModelError,
+    SignedModel,
+)
 from driftline.serving.hosting.formats.skops import LEFT_OUT
 from driftline.serving.hosting.formats.table import StoredModel, find_model, require_trusted
 
@@ -223,7 +228,13 @@ def load_predictor(
     path: Path, *, trust_pickle: bool, positive: str | Sequence[str] | None = None
 ) -> Predictor:
     """Load a model file, or the one model file in a folder."""
-    return Predictor(load_model(path, trust_pickle=trust_pickle), positive=positive)
+    model = load_model(path, trust_pickle=trust_pickle)
+    if isinstance(model, BodyModel):
+        raise ModelError(
+            f"{path.name} answers bodies by code of its own; expected a model with a method "
+            "predict, such as the file that its model_fn loads"
+        )
+    return Predictor(model, positive=positive)
 
 
 def load_model(path: Path, *, trust_pickle: bool) -> object:

@@ -25,6 +25,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 # So near its end a cut document may seem wrong: a cut word, a cut escape.
 _CUT = 16
 _MARK = b"\xef\xbb\xbf"
+_TOO_LONG = "a number is too long"  # Of so many digits that Python declines to count them.
 
 
 def documents(place: Location, encoding: str) -> Iterator[Document]:
@@ -87,7 +88,9 @@ def _parsed(place: Location, number: int, line: bytes, *, has_long: bool) -> Any
 
 
 def _no_json(place: Location, number: int, error: Exception) -> InputError:
-    told = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+    told = "nested too deeply" if isinstance(error, RecursionError) else _TOO_LONG
+    if isinstance(error, json.JSONDecodeError):
+        told = error.msg
     return InputError(f"{place.shown}: line {number} is no JSON ({told})")
 
 
@@ -151,6 +154,8 @@ class _Sequence:
                     raise self._wrong(error.msg, error.pos) from error
             except RecursionError as error:
                 raise self._wrong("nested too deeply") from error
+            except ValueError as error:
+                raise self._wrong(_TOO_LONG) from error
             else:
                 if end < len(self._text) or self._is_end:
                     self._move(end)

@@ -69,9 +69,9 @@ def read(folder: Path) -> PipelineModel:
     """Read a model folder of Hugging Face."""
     task = _task(folder)
     os.environ["HF_HUB_OFFLINE"] = "1"  # What is not in the folder is nowhere.
-    library("torch", folder)
-    transformers = library("transformers", folder)
-    return PipelineModel(transformers.pipeline(task, model=str(folder), device="cpu"))
+    for name in ("torch", "transformers"):
+        found = library(name, folder, install="torch transformers")
+    return PipelineModel(found.pipeline(task, model=str(folder), device="cpu"))
 
 
 def _task(folder: Path) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.formats.model_format import BODIES, ModelError
 from driftline.serving.hosting.predictor import Description
 
 _MEND = "put it below another prefix"
+_TAKES = ("rows of columns", "bodies, by functions of its own (code/inference.py)")
 
 
 def require_alike(found: Description, expected: Mapping[str, Any]) -> None:
@@ -22,6 +23,9 @@ def require_alike(found: Description, expected: Mapping[str, Any]) -> None:
     ModelError
         Naming what differs.
     """
+    if found.kind != expected["kind"] and BODIES in (found.kind, expected["kind"]):
+        one, others = (_TAKES[kind == BODIES] for kind in (found.kind, expected["kind"]))
+        raise ModelError(f"it takes {one}, the endpoint's models take {others}; {_MEND}")
     answers = (found.class_type, list(found.classes), found.has_probability)
     if answers != (expected["class_type"], list(expected["classes"]), expected["has_probability"]):
         raise ModelError(

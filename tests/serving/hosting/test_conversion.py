@@ -21,6 +21,7 @@ from driftline.serving.hosting.predictor import load_predictor
 from driftline.serving.hosting.questions import columns_of
 from tests.servers.commands import driftline
 from tests.serving.conftest import make_frame, make_model
+from tests.serving.hosting.formats.archives import pack
 
 VALUES = pd.DataFrame(
     np.random.default_rng(3).normal(size=(300, 3)).astype(np.float32), columns=["b", "a", "c"]
@@ -131,6 +132,15 @@ def test_what_cannot_be_converted_or_compared_is_refused(tmp_path):
     with pytest.raises(ModelError, match=r"m\.skops cannot be converted|only types of scikit"):
         converted(tmp_path, own.fit(VALUES.abs(), CLASSES["two"]), VALUES.abs())
     assert list(tmp_path.glob("*.onnx")) == []
+
+
+def test_an_archive_with_functions_is_refused_with_what_to_convert(tmp_path):
+    code = "def transform_fn(model, body, kind, accept): return body"
+    file = pack(tmp_path / "fn.tar.gz", {"code/inference.py": f"def model_fn(d): return d\n{code}"})
+    table = pa.Table.from_pandas(VALUES)
+
+    with pytest.raises(ModelError, match=r"fn\.tar\.gz answers bodies .* its model_fn loads"):
+        convert(file, str(tmp_path / "m.onnx"), table, trust_pickle=True)
 
 
 def test_the_command_writes_a_model_that_is_served_and_tells_how_near_it_is(tmp_path, trained):

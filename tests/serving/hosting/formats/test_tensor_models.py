@@ -32,8 +32,8 @@ ROWS = {"b": np.array([1.0, 2.0]), "a": np.array([3.0, 4.0])}
         ("m.pth", "torch", "torch"),
         ("m.pt2", "torch", "torch"),
         ("folder/saved_model.pb", "tensorflow", "tensorflow-cpu"),
-        ("folder/model.safetensors", "torch", "torch"),
-        ("folder/pytorch_model.bin", "torch", "torch"),
+        ("folder/model.safetensors", "torch", "torch transformers"),
+        ("folder/pytorch_model.bin", "torch", "torch transformers"),
     ],
 )
 def test_a_missing_library_is_named_with_what_installs_it(

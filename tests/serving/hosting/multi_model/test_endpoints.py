@@ -322,3 +322,19 @@ def test_models_with_functions_and_without_stand_below_one_prefix(
     # What has functions reads any type, and answers JSON unless it is asked for another one.
     typed = ask(server, archive, more={"content-type": "text/csv; header=absent"})
     assert typed.json() == ["text/csv; header=absent"]
+
+
+@pytest.mark.parametrize("archive", ["a.tar.gz", "z.tar.gz"])
+def test_where_models_are_alike_functions_and_rows_are_told_apart(
+    stores: Any, ask: Any, prefix: Path, store_models: Any, archive: str
+) -> None:
+    members = {"m.skops": store_models[0].read_bytes(), "code/inference.py": BODY_CODE}
+    pack(prefix / archive, members)
+    server = stores(trust_pickle=True)
+
+    refused = ask(server, "north/00.skops" if archive == "a.tar.gz" else archive)
+
+    sentences = ["rows of columns", "bodies, by functions of its own (code/inference.py)"]
+    one, others = sentences if archive == "a.tar.gz" else sentences[::-1]
+    assert refused.status_code == 424
+    assert f"it takes {one}, the endpoint's models take {others}" in refused.text
