@@ -215,14 +215,14 @@ def test_a_broker_away_for_longer_than_the_spool_holds_costs_counted_records(
         with customers_of(house) as customers:
             answers_after(customers, 50)
             kafka_broker.kill()
-            eventually(lambda: dropped(house) > 100, within_s=120)
+            eventually(lambda: dropped(house) > 100, within_s=300)
             kafka_broker.start()
             before, earlier = dropped(house), set(answers_after(customers, 0))
             # One that was answered after the broker came back is enough.
             eventually(lambda: set(house.stored()) & (set(answers_after(customers, 20)) - earlier))
         answered = {one for customer in customers for one in customer.answered}
         statuses = sum((customer.statuses for customer in customers), Counter())
-        eventually(lambda: len(answered - set(house.stored())) == house.counted(), within_s=120)
+        eventually(lambda: len(answered - set(house.stored())) == house.counted(), within_s=300)
 
         stored = house.stored()
         assert set(statuses) == {200}

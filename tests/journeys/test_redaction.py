@@ -263,7 +263,7 @@ def messages(broker: KafkaBroker, topic: str) -> Iterator[list[Any]]:
     """Return the frames of every letter of a topic, and of its dead letters."""
     consumer = KafkaConsumer(
         topic, f"{topic}.dlq", bootstrap_servers=[broker.bootstrap],
-        auto_offset_reset="earliest", consumer_timeout_ms=3_000,
+        auto_offset_reset="earliest", consumer_timeout_ms=10_000,
     )  # fmt: skip
     try:
         for message in consumer:

@@ -7,9 +7,16 @@ import sys
 
 import pytest
 
+from driftline.alerts.notify import senders
 from driftline.alerts.notify.receivers.apprise_child import _Statuses
 from driftline.alerts.notify.receivers.refusals import is_final_status
 from tests.alerts.notify.sending import send
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Let apprise be imported as slowly as a busy machine does it."""
+    monkeypatch.setattr(senders, "TOTAL_TIMEOUT_S", 120.0)
 
 
 def test_apprise_brings_title_text_and_link(receiver):

@@ -29,7 +29,7 @@ def test_a_log_that_cannot_be_written_does_not_hold_its_process_up(tmp_path: Pat
     supervisor = start(settings, only=["server"], log_folder=tmp_path)
     try:
         with pytest.raises(InputError, match="server: ended with code 2"):
-            supervisor.wait_ready(20)
+            supervisor.wait_ready(60)
     finally:
         supervisor.stop()
 
