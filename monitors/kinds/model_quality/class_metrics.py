@@ -210,10 +210,10 @@ def _mean_of(
 
 
 def _of_rare(measure: Measure, rows: Numbers) -> Measure:
-    """Mark a mean as unbounded where a class that it counts has no rows to tell its share."""
+    """Mark a mean as unbounded, and of no rows, where a class that it counts has none."""
     if rows.all():
         return measure
     lacking = int(np.count_nonzero(rows == 0))
     what = "1 class has" if lacking == 1 else f"{lacking:,} classes have"
     why = f"{UNBOUNDED}{what} no label or no answer, and counts as 0"
-    return replace(measure, unbounded=why)
+    return replace(measure, support=0.0, unbounded=why)

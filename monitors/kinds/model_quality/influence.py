@@ -106,6 +106,7 @@ class Measure:
     # The interval at a normal quantile, as of independent rows; None: by the scale alone.
     limits: Callable[[float], Limits] | None = field(default=None, compare=False)
     unbounded: str = ""  # Why these rows give no interval that holds the truth.
+    lacking: str = ""  # Why more rows of the same kind would tell no more of it.
     design: float = 1.0  # How many counted rows are worth one, for weights; 1 without.
 
     @property
@@ -129,10 +130,13 @@ class Measure:
         Wilson's for shares, on the logit for scores, on the logarithm for others. NaN when the
         metric is not defined or cannot be bounded. Few clusters widen it, by Student's t.
         """
+        few = self.clusters - 1 if self.clusters > 1 else math.inf
+        return self.limits_at(float(special.stdtrit(few, 0.975)) if few < math.inf else Z95)
+
+    def limits_at(self, wide: float) -> Limits:
+        """Return the interval at a normal quantile."""
         if math.isnan(self.value) or self.unbounded:
             return math.nan, math.nan
-        few = self.clusters - 1 if self.clusters > 1 else math.inf
-        wide = float(special.stdtrit(few, 0.975) if few < math.inf else special.ndtri(0.975))
         # Rows that share their fate count as fewer: the same as a larger quantile.
         effect = math.sqrt(self.variance / self.independent) if self.independent else 1.0
         if self.limits is not None:

@@ -236,7 +236,9 @@ def judged_result(
             )  # fmt: skip
             if other.judged:
                 return other
-        return replace(result, note=too_variable(rows, partial(_would_bind, judged, is_bound)))
+        why = measure.lacking and f"{TOO_VARIABLE}{measure.lacking}"
+        why = why or too_variable(rows, partial(_would_bind, judged, is_bound))
+        return replace(result, note=why)
     severity: Severity | None = "ticket" if verdict.violated else None
     return replace(result, bound=verdict.bound, p_value=verdict.p_value, severity=severity)
 

@@ -399,7 +399,15 @@ def _weighted(tally: Tally, classes: int, beta: float) -> Measure:
     squares = tally.spread(moved) / design**2 + 0.25 / classes * float(moved @ moved)
     error = math.sqrt(squares) / float(smooth.sum())
     limits = partial(_logit_limits, value if 0.0 < value < 1.0 else centre, error, value)
-    return replace(tally.measure(value, influence, "score", rows), limits=limits)
+    found = tally.measure(value, influence, "score", rows)
+    # Such a class tells no variance either: the metric is judged by that of its limits.
+    more = max(0.0, error**2 - found.independent)
+    matrix = tally.counts.reshape(classes, classes)
+    never = int(np.count_nonzero((matrix.sum(axis=1) > 0) & (matrix.sum(axis=0) == 0)))
+    return replace(
+        found, variance=found.variance + more, independent=found.independent + more, limits=limits,
+        lacking=f"the answers lack {never:,} of the labels' classes" if never else "",
+    )  # fmt: skip
 
 
 def _weighted_score(counts: Numbers, classes: int, beta: float) -> tuple[float, Numbers]:

@@ -152,7 +152,7 @@ def judge_metric(
     scale = window.scale
     side = 1.0 if constraint.is_lower else -1.0
     value = forward(window.value, window.support, scale)
-    own = variance_of(window)
+    own = _own_variance(window, is_lower=constraint.is_lower, alpha=alpha)
     if side * (window.value - constraint.threshold) > 0:
         # A bound is broken from there, not from where so good a window lies.
         own = min(own, _variance_at(constraint.threshold, window))
@@ -199,6 +199,23 @@ def judge_metric(
     if violated != beyond:
         bound = math.nextafter(window.value, side * math.inf) if violated else window.value
     return Verdict(p_value, bound, violated)
+
+
+def _own_variance(window: Measure, *, is_lower: bool, alpha: float) -> float:
+    """Return a window's variance on the scale of the test, by its limit where few rows are right.
+
+    There the delta method's has no end, and shares far below what may be would pass (Hauck and
+    Donner, JASA 72, 1977).
+    """
+    own, right = variance_of(window), window.value if is_lower else 1.0 - window.value
+    if window.scale not in ("share", "score") or window.support * right >= FEW_FAILURES:
+        return own
+    rows, z = _rows(window), -_quantile(alpha, math.inf)
+    low, high = window.limits_at(z)
+    exact = float(special.betaincinv(rows * right + 1.0, rows * (1.0 - right), 1.0 - alpha))
+    most = max(high if is_lower else 1.0 - low, exact)
+    reach = float(special.logit(most)) - forward(right, window.support, window.scale)
+    return own if math.isnan(reach) else min(own, (reach / z) ** 2)
 
 
 def _variance_at(threshold: float, window: Measure) -> float:

@@ -292,3 +292,34 @@ def test_a_constraint_on_a_class_that_nobody_knows_is_told(reference: Baseline) 
     report = check(animals(3_000, 4), edited, kind="model-quality")
 
     assert 'could not be computed: recall[cow] (no class "cow")' in report.summary
+
+
+def test_a_class_that_is_absent_leaves_no_verdict_that_its_interval_denies(
+    reference: Baseline,
+) -> None:
+    """The mean precision 0.51 (95% 0.15 to 0.88) was a violation of 0.66, and so was a recall of 0
+    of no rows.
+    """
+    table = animals(3_000, 5).to_pandas()
+    never = table.assign(said=table.said.replace("bird", "cat"))
+    edited = with_constraints(
+        reference, **dict.fromkeys((*MACRO, "precision[dog]"), 0.5), **{"recall[dog]": 0.5}
+    )
+
+    unsaid = by_key(check(never, edited, kind="model-quality"))
+    absent = by_key(check(table[table.animal != "dog"], edited, kind="model-quality"))
+
+    note = unsaid["weighted_precision"].note
+    assert note == "too_variable: the answers lack 1 of the labels' classes"
+    assert unsaid["macro_precision"].note == absent["macro_recall"].note == "insufficient_data"
+    assert absent["recall[dog]"].note == "undefined: no rows of the positive class"
+    assert absent["precision[dog]"].violated  # All its answers are wrong.
+    assert unsaid["accuracy"].violated
+    for one in (*unsaid.values(), *absent.values()):
+        assert not (one.violated and one.unbounded)
+        assert not one.violated or one.low <= one.value <= one.high < edited_threshold(one, edited)
+
+
+def edited_threshold(one: MetricResult, baseline: Baseline) -> float:
+    document = json.loads(baseline.documents[QUALITY_CONSTRAINTS])
+    return document[HEADING][one.key]["threshold"]

@@ -198,6 +198,29 @@ def test_the_spread_of_longer_windows_shrinks_with_their_root_and_knows_shared_f
     assert spread(shared, 5) > 3 * spread(alone, 5)
 
 
+@pytest.mark.parametrize("alpha", [1e-3, 1e-5])
+@pytest.mark.parametrize("rows", [12, 24, 60])
+@pytest.mark.parametrize("is_lower", [True, False])
+def test_rows_of_which_hardly_one_is_right_break_a_threshold_as_by_the_binomial(
+    rows: int, alpha: float, is_lower: bool
+) -> None:
+    """By the delta method none of 24 against 0.7 passed (p 0.0005), whose chance is 3e-13."""
+    judged = [
+        judge(
+            measure(hits / rows if is_lower else 1 - hits / rows, "share", rows),
+            Constraint(0.7, "LessThanThreshold") if is_lower else
+            Constraint(0.3, "GreaterThanThreshold"), blocks=None, is_own=True, alpha=alpha,
+        )
+        for hits in range(5)
+    ]  # fmt: skip
+
+    chance = stats.binom(rows, 0.7).cdf(range(5))
+    assert all(one.violated for one, p in zip(judged, chance, strict=True) if p < alpha / 50)
+    # No more than so many false alarms, as far as five hits go.
+    violated = [hits for hits, one in enumerate(judged) if one.violated]
+    assert stats.binom(rows, 0.7).pmf(violated).sum() <= alpha
+
+
 def test_too_short_a_reference_gives_no_spread() -> None:
     measures = ({"auc": measure(0.8)},) * 4
     few = Blocks(DAY_US, 4.0, measures, {"auc": measure(0.8)})
