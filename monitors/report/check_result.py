@@ -252,7 +252,8 @@ class CheckResult:
         if not small and self.undecidable and self.unjudged:
             return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"
         if not small:
-            reasons = sorted({metric.note for metric in self.metrics if metric.note})
+            told = {metric.note for metric in self.metrics if metric.note}
+            reasons = sorted(note.removeprefix(UNDEFINED) for note in told)
             if self.details.get("labelled_rows") == 0 and self.details.get("answers_note"):
                 reasons = [str(self.details["answers_note"])]  # It is why all of them lack rows.
             elif "reference_note" in self.details:

@@ -55,6 +55,7 @@ TOLERANCE, RATIO_TOLERANCE = 0.02, 0.05
 LASTING = 0.5
 # Notes of a window that lacks a whole column of answers or labels.
 NOTHING_YET = ("undefined: no_labels", "undefined: no_predictions")
+ABSENT = ("no_rows_in_group", "no_rows_outside_group")
 # However few windows a year has, no single one is judged more loosely than this.
 LOOSEST = 0.05
 # A value of the document that differs by more than rounding was set by somebody.
@@ -328,6 +329,9 @@ def _note(sides: Sequence[_Measurement]) -> str:
         return note
     if sides[0].flip is not None and now.reason.startswith(NOT_NUMERIC):
         return f"undefined: {now.reason}"
+    others, group = sides[0].pair.a.rows, sides[0].pair.d.rows
+    if now.reason in ABSENT and others + group >= LEAST_ROWS:
+        return f"{UNDEFINED}no row of {'others' if group else 'the group'} came"
     if any(min(side.rows) < LEAST_ROWS for side in sides):
         return INSUFFICIENT
     if now.value is None:

@@ -169,6 +169,8 @@ def _estimates(
             if _compare(context, near_answers, found, chances)[1] is None:
                 denied = replace(denied, cause=_far_words(denied, taught, scored, far))
         if denied is not None:
+            if only := expected.only_class(answers):
+                denied = replace(denied, cause=denied.cause.replace(CONCEPT_DRIFT, f": {only}"))
             reason = f"labels that came contradict the estimates: {denied.cause}"
     if reason:
         quiet = is_labelled and denied is None

@@ -179,6 +179,7 @@ def evaluate(context: CheckContext) -> Report:
         replace(_unusable(every), lost=context.rows.lost_labels),
         *_states(every, answers.unfit, table, expected.roles),
         sums_note(every, expected.answers),
+        expected.only_class(answers),
     )
     details = _details(
         expected, answers, found, blocks, every=every, rows=table.num_rows, left=left

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
+
 from driftline.baseline.answers import Answers, read_answers
 from driftline.baseline.outcomes import outcome_classes, probability_classes
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
@@ -32,8 +34,10 @@ from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric, stored_metrics
 from driftline.monitors.kinds.model_quality.quantile_metrics import require_no_quantile_names
+from driftline.monitors.results.violation import percent
 from driftline.roles import Problem, Roles
 from driftline.stats.clusters import cluster_rows
+from driftline.stats.intervals import may_lack
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,18 @@ class Expectation:
     def judged(self) -> Extras:
         """What is measured beside the usual metrics and has a threshold."""
         return self.extras.among(self.constraints)
+
+    def only_class(self, answers: Answers) -> str:
+        """Return that all labels are of one class, where chance brings others; else ""."""
+        known, labels = self.answers, answers.label
+        if known is None or not known.classes or not len(labels) or labels.min() < labels.max():
+            return ""
+        only, count = answers.classes[int(labels[0])], 0
+        if only in known.classes:
+            count = int(np.count_nonzero(known.label == known.classes.index(only)))
+        if may_lack(len(known) - count, len(known), len(labels)):
+            return ""
+        return f'all labels are "{only}"; in the reference {percent(count / len(known))} are'
 
 
 def expectation(context: CheckContext) -> Expectation:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from scipy import stats
 
@@ -426,6 +427,25 @@ def test_three_groups_are_judged_each() -> None:
     )
 
     assert all(metric(report, "DPPL", group).judged for group in "abc")
+
+
+def test_a_group_of_which_no_row_came_is_called_absent_not_small() -> None:
+    rng = np.random.default_rng(2)
+    table = pa.table({
+        "g": rng.choice(["a", "b", "c"], 3_000), "said": rng.integers(0, 2, 3_000),
+    })  # fmt: skip
+    reference = Baseline.fit(table, prediction="said", positive=1, facet="g")
+
+    absent = dl.check(table.filter(pc.not_equal(table["g"], "c")), reference, kind="bias")
+    alone = dl.check(table.filter(pc.equal(table["g"], "c")), reference, kind="bias")
+
+    assert metric(absent, "DPPL", "a").judged
+    assert metric(absent, "DPPL", "c").note == "undefined: no row of the group came"
+    assert "g = c: DPPL (no row of the group came)" in absent.summary
+    assert "too small" not in absent.summary
+    assert metric(alone, "DPPL", "c").note == "undefined: no row of others came"
+    assert not alone.decided
+    assert "no row of others came; no row of the group came" in alone.summary
 
 
 def test_a_group_that_the_reference_never_had_is_measured_and_counted_as_unjudged() -> None:

@@ -284,6 +284,25 @@ def test_labels_that_deny_an_estimate_are_told_and_it_is_withheld(reference: Bas
     assert of(report)["estimated_auc"].note.startswith("cannot estimate: labels that came")
 
 
+def test_labels_of_one_class_alone_are_told_as_such_and_are_no_concept_drift(
+    reference: Baseline,
+) -> None:
+    table = flights(7, 23)
+    usual = table["late"].to_numpy()
+    column = table.column_names.index("late")
+    one = table.set_column(column, "late", pa.array(np.zeros(len(usual), dtype=np.int64)))
+
+    report = ask(reference, one)
+    few = ask(reference, one.take(np.flatnonzero(usual == 0)[:3]))
+
+    [denied] = [each for each in report.violations if each.feature_name.startswith("estimated_")]
+    assert 'was estimated: all labels are "0"; in the reference 7' in denied.cause
+    assert "concept drift" not in str(report.details) + denied.cause
+    assert "baseline" not in denied.cause
+    assert 'all labels are "0"; in the reference 7' in report.details["answers_note"]
+    assert "all labels" not in few.details.get("answers_note", "")  # Three by chance.
+
+
 def test_inputs_that_the_reference_never_had_are_not_estimated(reference: Baseline) -> None:
     table = unlabelled(flights(7, 24))
     strange = table.set_column(1, "origin", pa.array(["LAX"] * len(table)))
