@@ -377,8 +377,10 @@ def refuse_removed_rows(context: RunContext, report: Report) -> Report:
 def refuse_empty_window(context: RunContext, report: Report) -> Report:
     """End the run where the window has no rows, or none of the labels that its kind needs."""
     reason = nothing_to_judge(context.job.definition, context.read)
-    if reason.startswith(NO_LABELS) and context.baseline.estimation is not None:
-        return report  # What can be said before they come, the kind says.
+    read = context.read
+    is_early = reason.startswith(NO_LABELS) and context.baseline.estimation is not None
+    if is_early or read.unfit_label_count or read.disputed_label_count:
+        return report  # What can be said before they come, or fit, the kind says.
     return _unless(reason, context, report)
 
 

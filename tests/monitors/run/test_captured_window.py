@@ -323,16 +323,29 @@ def test_kinds_without_labels_have_no_metrics_of_them(judge, engine: Engine, kin
 def test_a_window_whose_labels_all_do_not_fit_says_so_and_does_not_wait(judge) -> None:
     waiting = judge({}, "model-quality")
     stray = judge({7: 1}, "model-quality", row_index=1)
-    unfit = judge({3: "delayed", 4: "?"}, "model-quality")
 
     assert waiting.status == "Completed"  # By what is estimated until they come.
     assert stray.failure_reason == (
         "labels came, but none that fits; load them again: "
         "their row_index is none of their requests' (a-7)"
     )
-    assert unfit.failure_reason == (
-        "labels came, but none that fits; load them again: 2 rows got one of another type"
-    )
+
+
+def test_a_window_whose_labels_are_all_of_another_type_has_a_report_that_says_so(
+    judge, root: str
+) -> None:
+    """The run failed, without a report and what is estimated until labels come."""
+    few = judge({3: "delayed", 4: "?"}, "model-quality")
+    execution = judge(dict.fromkeys(range(ROWS), "delayed"), "model-quality")
+
+    report = json.loads(Path(root, execution.folder, "report.json").read_text())
+    [found] = report["violations"]
+    assert found["feature_name"] == "unusable_labels"
+    assert found["severity"] == "page"
+    assert found["cause"].startswith("100% of 400 labels are of no use: 400 of another type")
+    assert {one["name"] for one in report["metrics"]} >= {"unusable_labels", "estimated_auc"}
+    assert few.status == "Completed"  # By what is estimated, too: two labels are no violation.
+    assert few.folder
 
 
 def test_a_window_where_bias_can_judge_nothing_says_why(engine: Engine, root: str) -> None:
@@ -383,7 +396,7 @@ def test_labels_can_be_mended_by_loading_them_again(judge) -> None:
     unfit = judge(dict.fromkeys(range(ROWS), "delayed"), "model-quality")
     mended = judge(truth(), "model-quality")
 
-    assert (unfit.status, mended.status) == ("Failed", "Completed")
+    assert (unfit.status, mended.status) == ("CompletedWithViolations", "Completed")
 
 
 @pytest.mark.parametrize("compat", [False, True])
