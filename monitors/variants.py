@@ -543,7 +543,7 @@ def _captured(
     more = [one for one in META_SCHEMA.names if one in ("event_id", "event_time", *named)]
     more = [one for one in more if one not in names]
     return read_window(
-        root, endpoint, span, own, columns=[*names, *more], labels=labels_of(own), shadows=True
+        root, endpoint, span, own, columns=[*names, *more], labels=labels_of(baseline), shadows=True
     )
 
 

@@ -20,13 +20,14 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The label column: its name, and the type its values are read as.
+    """The label column: its name, and how its values are read, as the reference's label says.
 
-    Both are those of the reference's label: an endpoint's own signature knows none.
+    ``are_amounts``: they are what a regression foretells, of which true and false are none.
     """
 
     name: str
     type: ColumnType
+    are_amounts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,14 @@ class Joined:
     digest: bytes = b""
 
 
-def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
+def join_labels(rows: pa.Table, truth: pa.Table, read_as: Labels) -> Joined:
     """Find the label of each row, by its event id or inference id and its row index."""
     if not truth.num_rows:
-        return Joined(pa.nulls(rows.num_rows, ARROW_TYPES[kind]))
+        return Joined(pa.nulls(rows.num_rows, ARROW_TYPES[read_as.type]))
     last = last_of_each(truth)
     matches = match_labels(rows, last)
     latest = matches.latest
-    values, unfit, _ = from_array(last.labels, kind)
+    values, unfit, _ = from_array(last.labels, read_as.type, are_amounts=read_as.are_amounts)
     is_unfit = np.zeros(len(last.slots), bool)
     is_unfit[unfit] = True
     has_label = latest >= 0

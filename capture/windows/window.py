@@ -317,7 +317,7 @@ def _labelled(
     ids = pa.chunked_array([*rows["event_id"].chunks, *rows["inference_id"].chunks], pa.string())
     received_from = (read.window.start - EARLIEST_LABEL).date()
     truth = read_labels(root, endpoint, pc.unique(ids.drop_null()), received_from)
-    joined = join_labels(rows, truth, labels.type)
+    joined = join_labels(rows, truth, labels)
     days = pc.run_end_encode(rows[PARTITION].combine_chunks())
     ends = days.run_ends.to_pylist()
     digest = hashlib.blake2b(bytes.fromhex(read.digest) + joined.digest, digest_size=16)

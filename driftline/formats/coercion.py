@@ -74,8 +74,15 @@ def unfit_mask(array: pa.Array | pa.ChunkedArray, kind: ColumnType) -> pa.Boolea
     return pa.array(np.zeros(len(array), dtype=bool)) if lost is None else lost
 
 
-def from_array(array: pa.Array, kind: ColumnType) -> Coerced:
-    """Read a column of any Arrow type, such as one of a Parquet file, and keep what is unfit."""
+def from_array(array: pa.Array, kind: ColumnType, *, are_amounts: bool = False) -> Coerced:
+    """Read a column of any Arrow type, such as one of a Parquet file, and keep what is unfit.
+
+    Truth values are the numbers 1 and 0, but for amounts, of which they are none.
+    """
+    if are_amounts and (pa.types.is_string(array.type) or pa.types.is_boolean(array.type)):
+        texts = array.cast(pa.string())
+        is_truth = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), value_set=_TRUTHS)
+        array = pc.if_else(is_truth, "a truth value", texts)
     values, lost = _read(array, kind)
     if kind == "string":
         values = pc.if_else(pc.equal(values, ""), None, values)

@@ -314,7 +314,7 @@ def _read_labels(
                 )
         for batch in table.batches(wanted if there else []):
             keys = coerce(batch.column(declared.id), "string")[0]
-            found = from_array(batch.column(label), labels.type)
+            found = from_array(batch.column(label), labels.type, are_amounts=labels.are_amounts)
             lost = np.zeros(batch.num_rows, bool)
             lost[found.unfit] = True
             times = pa.nulls(batch.num_rows, UTC_MICROSECONDS)

@@ -59,7 +59,7 @@ def read_captured(
         *definition.kind_value.columns(signature, baseline),
         *_named_by_rules(definition, signature, baseline),
     ]
-    labels = labels_of(baseline.signature) if definition.kind_value.uses_labels else None
+    labels = labels_of(baseline) if definition.kind_value.uses_labels else None
     if (source := definition.external) is not None:
         return read_external(source, access, window, signature, columns=columns, labels=labels)
     read = read_window(
@@ -97,7 +97,7 @@ def read_whole(
     """
     # A label that the signature of an app of somebody else's names is not captured, but loaded.
     names = [one.name for one in (*signature.inputs, *signature.outputs)]
-    labels = labels_of(baseline.signature)
+    labels = labels_of(baseline)
     if labels is not None and labels.name in names:
         labels = None
     wanted = {*looked_at} - {*ROW_IDS}
@@ -152,10 +152,12 @@ def _kept(violation: Violation) -> Violation:
     return replace(violation, predicate=None) if is_out else violation
 
 
-def labels_of(reference: Signature) -> Labels | None:
+def labels_of(reference: Baseline) -> Labels | None:
     """Name the column that ground truth is read as; none when the reference has no true answer."""
-    found = next((feature for feature in reference.features if feature.role == "label"), None)
-    return None if found is None else Labels(found.name, found.compared_type)
+    features, outcomes = reference.signature.features, reference.outcomes
+    found = next((feature for feature in features if feature.role == "label"), None)
+    are_amounts = outcomes is not None and outcomes.roles.problem == "regression"
+    return None if found is None else Labels(found.name, found.compared_type, are_amounts)
 
 
 def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:

@@ -98,7 +98,7 @@ def command_of(
     """Return what a monitor runs, and the records of the window for it; None: it runs nothing."""
     if definition.command is None:
         return None
-    label = labels_of(baseline.signature)
+    label = labels_of(baseline)
     return Command(
         definition.command[0],
         command_in(folder, definition.command),

@@ -102,7 +102,7 @@ def _label_type(context: ServerContext, endpoint: str) -> ColumnType | None:
     for row in found:
         if row is not None:
             baseline = baselines.get(context.root, row.name, row.made["version"])
-            labels = labels_of(baseline.signature)
+            labels = labels_of(baseline)
             if labels is not None:
                 return labels.type
     return None

@@ -348,6 +348,30 @@ def test_a_window_whose_labels_are_all_of_another_type_has_a_report_that_says_so
     assert few.folder
 
 
+def test_truth_values_are_no_labels_of_a_regression(engine: Engine, root: str) -> None:
+    """They counted as 1 and 0."""
+    rng = np.random.default_rng(3)
+    load = rng.normal(50, 5, 4_000)
+    rows = pa.table({"temp": rng.normal(size=4_000), "load": load, "said": load + 1})
+    baseline = Baseline.fit(rows, label="load", prediction="said")
+    store.put(root, "flights", baseline, lambda: START)
+    sent = {name: rows[name].to_numpy()[:ROWS] for name in ("temp", "said")}
+    append_day(root, baseline.signature, 0, sent)
+    labels = [*["true", "False "] * 50, *map(str, load[100:ROWS].tolist())]
+    keys = pa.array([f"a-{place}" for place in range(ROWS)])
+    index = pa.array([0] * ROWS, pa.int32())
+    table = pa.table({"key": keys, "row_index": index, "label": labels})
+    put(root, "flights", table, lambda: START + 2 * DAY)
+
+    execution = judge_day(engine, root, baseline, 0, "model-quality")
+
+    report = json.loads(Path(root, execution.folder, "report.json").read_text())
+    assert (report["labelled_count"], report["unfit_label_count"]) == (ROWS - 100, 100)
+    [mae] = [one["value"] for one in report["metrics"] if one["name"] == "mae"]
+    assert mae == pytest.approx(1.0)
+    assert execution.cause.startswith("unusable_labels: 25% of 400 labels are of no use")
+
+
 def test_a_window_where_bias_can_judge_nothing_says_why(engine: Engine, root: str) -> None:
     rows = {**answers(1, 4_000), "sex": np.array(["F", "M"] * 2_000)}
     baseline = Baseline.fit(
