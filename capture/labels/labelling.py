@@ -62,7 +62,7 @@ def join_labels(rows: pa.Table, truth: pa.Table, read_as: Labels) -> Joined:
     is_unfit = np.zeros(len(last.slots), bool)
     is_unfit[unfit] = True
     has_label = latest >= 0
-    disputed = has_label & _disputed(truth, last, rows, matches)[latest]
+    disputed = has_label & _disputed(truth, last, rows, matches, read_as.type)[latest]
     labels = values.take(pa.array(np.maximum(latest, 0), mask=~has_label | disputed))
     lost = has_label & is_unfit[latest] & ~disputed
     strays = _strays(last, matches)
@@ -137,7 +137,7 @@ def match_labels(rows: pa.Table, last: LastLabels) -> LabelMatches:
 
 
 def _disputed(
-    truth: pa.Table, last: LastLabels, rows: pa.Table, matches: LabelMatches
+    truth: pa.Table, last: LastLabels, rows: pa.Table, matches: LabelMatches, kind: ColumnType
 ) -> np.ndarray:
     """Find labels of an id of several requests for which one load has others, too, by slot.
 
@@ -158,8 +158,11 @@ def _disputed(
     newest = last.rows[at]
     # What one load said of a row twice is stored only where it differs, under the number before.
     of_last_load = (received == received[newest]) & (number >= number[newest] - 1)
-    differ = np.bincount(at[of_last_load], minlength=len(last.slots)) > 1
-    return (requests > 1) & differ
+    values = from_array(truth["label"].combine_chunks(), kind).values  # "1" and "1.0" are one.
+    said = truth["label"].combine_chunks() if pa.types.is_list(values.type) else values
+    codes = said.dictionary_encode(null_encoding="encode").indices.to_numpy()
+    pairs = np.unique(np.stack([at, codes])[:, of_last_load], axis=1)
+    return (requests > 1) & (np.bincount(pairs[0], minlength=len(last.slots)) > 1)
 
 
 def set_at(flags: np.ndarray, *places: np.ndarray) -> None:

@@ -188,6 +188,21 @@ def test_all_requests_with_one_inference_id_get_its_label(
     assert values(root, signature) == [1, 1, 1]
 
 
+@pytest.mark.parametrize(("kind", "value"), [("int64", 1), ("double", 1.0), ("string", None)])
+def test_a_number_written_in_two_ways_is_no_contradiction(
+    root: str, spool_dir: Path, write: Write, drain: Drain, signature: Signature,
+    kind: ColumnType, value: object,
+) -> None:  # fmt: skip
+    writer = SpoolWriter(spool_dir)
+    for name in ("again", "again", "words", "words"):
+        write(writer, inference_id=name)
+    drain()
+
+    load(root, ("again", "1"), ("again", "1.0"), ("words", "1"), ("words", "one"))
+
+    assert values(root, signature, kind) == [value, value, None, None]
+
+
 def test_labels_that_one_load_contradicts_for_an_id_of_several_requests_are_of_none(
     root: str, spool_dir: Path, write: Write, drain: Drain, signature: Signature
 ) -> None:
