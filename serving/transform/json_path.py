@@ -60,7 +60,7 @@ class JsonPath:
         )
 
     def __call__(self, record: object) -> object:
-        """Return what is chosen: one value, or a list where several are named."""
+        """Return what is chosen: one value, an object of several names, or a list of places."""
         found = record
         for step in self._steps:
             found = self._take(found, step)
@@ -74,8 +74,9 @@ class JsonPath:
         if isinstance(step, str):
             return self._named(found, step)
         if isinstance(step[0], str):
-            values = [self._named(found, str(name)) for name in step]
-            return values[0] if len(values) == 1 else values
+            # Several names keep them, as in the library that SageMaker's guide names.
+            values = {str(name): self._named(found, str(name)) for name in step}
+            return values[step[0]] if len(step) == 1 else values
         places = self._listed(found)
         chosen: list[object] = []
         for one in step:
