@@ -50,6 +50,9 @@ LENGTHS = {
 }
 """How long a silence that is made on a page may last."""
 
+ADMINS = ("change", "create")
+"""What pages let admins do alone."""
+
 TEXT_MAX = 1_000
 NAMES_MAX = 100
 # The first that fits: what is not found is wrong input, too.
@@ -70,7 +73,7 @@ class Actions:
         self._now = now
         self._known: dict[str, Action] = {
             "silence": self._silence, "switch": _switch, "test": _test, "mark": _mark,
-            "cancel": _cancel, "queue": _queue, "change": _change,
+            "cancel": _cancel, "queue": _queue, "change": _change, "create": _create,
             "redeliver": _asking("POST deliveries/{id}/redeliver",
                 "Notification to {channel} is queued again."),
             "expire": _asking("POST silences/{name}/expire",
@@ -100,6 +103,8 @@ class Actions:
         if self._send is None:
             return 503, "this dashboard has no server to send changes to"
         who = CURRENT.get()
+        if name in ADMINS and not who.may("admin"):
+            return 403, f'"{who.subject}" is no admin; this takes the role admin on a page'
         if who.via != "off":  # Nobody signs with another's name.
             given = {**given, "created_by": who.subject, "author": who.subject}
         try:
@@ -179,6 +184,20 @@ def _change(send: Send, given: Mapping[str, object]) -> str:
         "POST", "/api/v1/apply", {"resources": [resource | {"spec": spec}]}, if_match=shown["etag"]
     )
     return f"Saved; {name} is evaluated with these values from now on."
+
+
+def _create(send: Send, given: Mapping[str, object]) -> str:
+    """Make an alarm; one that is there is not taken for it."""
+    name, spec = _wanted(given, "alarm"), given.get("spec")
+    if not isinstance(spec, Mapping):
+        raise InputError("spec: expected the fields of an alarm")
+    try:
+        send("GET", f"/api/v1/alarms/{_step(name)}", None)
+    except NotFoundError:
+        resource = {"kind": "Alarm", "name": name, "owner": _text(given, "owner"), "spec": spec}
+        send("POST", "/api/v1/apply", {"resources": [resource]})
+        return f"Made; {name} is evaluated from the next window on."
+    raise ConflictError(f"an alarm {name} is there already; choose another name")
 
 
 def _test(send: Send, given: Mapping[str, object]) -> str:

@@ -63,7 +63,7 @@ class Address:
     page: Literal[
         "overview", "endpoint", "monitor", "column", "alarms", "alarm", "incidents", "incident",
         "messages", "silences", "audit", "jobs", "job", "explain", "baseline", "compare", "search",
-        "setup", "paging", "missing",
+        "setup", "paging", "new_alarm", "missing",
     ]  # fmt: skip
     monitor: str = ""
     endpoint: str = ""
@@ -96,13 +96,14 @@ class Address:
     threshold: float | None = None
     again: bool = False
     preview: tuple[tuple[str, str], ...] = ()
+    side: str | None = None
 
 
 # The fields of an address by the parameters of a query, what it may say beside the path's names.
 _FIELDS = {"q": "text", "from": "start", "to": "end", "view": "tab", "a": "first", "b": "second"}
 _FIELDS |= {one: one for one in (
     "monitor", "window", "feature", "keep", "facet", "metric", "state", "severity", "status",
-    "channel", "subject", "target", "day", "reference", "version", "where",
+    "channel", "subject", "target", "day", "reference", "version", "where", "alarm", "side",
 )}  # fmt: skip
 
 
@@ -152,6 +153,8 @@ def _named(parts: list[str], texts: Mapping[str, str]) -> dict[str, Any]:
             return {"page": one, one: name}
         case ["monitors", monitor, "columns", column] if monitor and column:
             return {"page": "column", "monitor": monitor, "feature": column}
+        case ["monitors", monitor, "alarm"] if monitor:
+            return {"page": "new_alarm", "monitor": monitor}
         case ["monitors", monitor, "explain"] if monitor:
             return {"page": "explain", "monitor": monitor}
     return {}
@@ -183,6 +186,12 @@ def endpoint_link(
     """Build the address of a tab of an endpoint's page; ``asked``: window, metric, facet, thr."""
     path = ("endpoints", name, tab) if tab else ("endpoints", name)
     return _link(path, {"monitor": monitor, **_page(text, number), **asked})
+
+
+def new_alarm_link(monitor: str, metric: str, threshold: float) -> str:
+    """Build the address of the form for an alarm on a metric of a monitor."""
+    asked = {"metric": metric, "threshold": f"{threshold:.6g}"}
+    return _link(("monitors", monitor, "alarm"), asked)
 
 
 def column_link(monitor: str, column: str, *, window: str | None = None) -> str:

@@ -49,6 +49,7 @@ from driftline.dashboard.pages import (
     jobs,
     measured,
     monitor,
+    new_alarm,
     overview,
     search,
     setup,
@@ -58,6 +59,7 @@ from driftline.dashboard.queries import notifications
 from driftline.dashboard.queries.explained import read_compared, read_explained
 from driftline.dashboard.queries.fleet import NoWindowError
 from driftline.dashboard.queries.jobs import read_job, read_jobs
+from driftline.dashboard.queries.new_alarm import read_new_alarm
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.setup import read_audit, read_baseline, read_setup
@@ -212,6 +214,7 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
     ),
     "explain": lambda stores, at: explained.page(read_explained(stores, at)),
     "compare": lambda stores, at: explained.compare_page(read_compared(stores, at)),
+    "new_alarm": lambda stores, at: new_alarm.page(read_new_alarm(stores, at)),
     "search": lambda stores, at: search.page(read_search(stores, at)),
     "alarms": lambda stores, at: alerts.alarms_page(
         stores.alarms(at.state, at.text, at.severity, at.number)

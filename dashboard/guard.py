@@ -99,15 +99,14 @@ class Guard:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
+        ZONE.set(asked_zone(scope))
         if path == "/healthz":
             await PlainTextResponse("ok", headers=SAFE_HEADERS)(scope, receive, send)
         elif path == CALL_PATH:
-            ZONE.set(asked_zone(scope))
             body = await _call_body(Request(scope, receive))
             check_call(body, self.callbacks)
             await self._pass(scope, _replay(body, receive), send)
         elif path.startswith(ACTIONS):
-            ZONE.set(asked_zone(scope))
             given = read_json(await _call_body(Request(scope, receive)))
             status, said = await asyncio.to_thread(self.act, path.removeprefix(ACTIONS), given)
             answer = refused(status, said)

@@ -19,12 +19,14 @@ from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
 from driftline.alerts.evaluation.reading import BandsOf
 from driftline.alerts.evaluation.replay import preview
 from driftline.alerts.evaluation.replay_metric import Line
+from driftline.alerts.metrics import store as metrics
 from driftline.errors import InputError
 
 EVALUATIONS_MAX = 1_000
 LOOKED_AT_MAX = 200_000
 """Periods that one run may look at: about a second."""
 
+NOTHING_STORED = "nothing is stored for this metric, so nothing can be tried"
 _DEFAULTS: Mapping[str, object] = {"actions_enabled": True, "severity": "page"}
 _OUTSIDE = ("alarm_name", "owner", "tags")
 
@@ -108,8 +110,7 @@ def preview_alarm(
         definition = changed_definition(record.definition, asked)
         shown = replace(shown, definition=definition, text=resource_text(definition))
         if start is None:
-            problem = "nothing is stored for this metric, so nothing can be tried"
-            return replace(shown, problem=problem)
+            return replace(shown, problem=NOTHING_STORED)
         end = judged_until(record, now)
         declared, changed = (
             _run(connection, rule, start, end, bands) for rule in (record.definition, definition)
@@ -117,6 +118,23 @@ def preview_alarm(
     except InputError as error:
         return replace(shown, problem=str(error))
     return replace(shown, start=start, end=end, declared=declared, changed=changed)
+
+
+def preview_new(connection: Connection, rule: AlarmDefinition, asked: Mapping[str, str]) -> Preview:
+    """Run an alarm on one metric that is not stored, with the values asked for, over its past."""
+    shown = Preview(_values(rule) | dict(asked), asked)
+    try:
+        definition = changed_definition(rule, asked)
+        metric_id = metrics.find(connection, rule.namespace, rule.metric_name, rule.dimensions)
+        ends = None if metric_id is None else metrics.span(connection, metric_id)
+        if ends is None:
+            return replace(shown, problem=NOTHING_STORED)
+        start, end = ends[0], ends[1] + timedelta(seconds=rule.period)
+        run = _run(connection, definition, start, end, None)
+    except InputError as error:
+        return replace(shown, problem=str(error))
+    start = max(start, run.spans[0].start)
+    return replace(shown, definition=definition, start=start, end=end, changed=run)
 
 
 def changed_definition(rule: AlarmDefinition, asked: Mapping[str, str]) -> AlarmDefinition:
@@ -148,8 +166,8 @@ def changed_definition(rule: AlarmDefinition, asked: Mapping[str, str]) -> Alarm
     return AlarmDefinition.from_dict({key: one for key, one in values.items() if one is not None})
 
 
-def resource_text(rule: AlarmDefinition) -> str:
-    """Write a definition as the resource that ``driftline apply`` takes, in YAML."""
+def resource_spec(rule: AlarmDefinition) -> dict[str, object]:
+    """Return what a resource says of a definition, without what it has by default."""
     spec = {
         key: value
         for key, value in rule.as_dict().items()
@@ -157,6 +175,12 @@ def resource_text(rule: AlarmDefinition) -> str:
     }
     if rule.metrics:
         spec.pop("period", None)
+    return spec
+
+
+def resource_text(rule: AlarmDefinition) -> str:
+    """Write a definition as the resource that ``driftline apply`` takes, in YAML."""
+    spec = resource_spec(rule)
     head = {"kind": "Alarm", "name": rule.alarm_name, "owner": rule.owner, "tags": dict(rule.tags)}
     document = {key: value for key, value in head.items() if value} | {"spec": spec}
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.alarm_timeline import UNKNOWN
 from driftline.alerts.evaluation.preview import AlarmPoint, StateSpan
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.views import AlarmView
 from driftline.dashboard.words import STATES, moment, number
 
 GROUNDS = {
@@ -28,12 +28,15 @@ LANE = (0.0, 0.07)
 """The states stand once more as a lane of their own below the metric."""
 
 
-def alarm_figure(view: AlarmView, height_px: int = 270) -> canvas.Figure:
+def alarm_figure(
+    rule: AlarmDefinition, among: Sequence[AlarmPoint], spans: Sequence[StateSpan],
+    height_px: int = 270,
+) -> canvas.Figure:  # fmt: skip
     """Draw the periods of an alarm's metric; breaching ones are triangles, decisive ones ringed.
 
     A click on a point opens the window that it measures, where there is one.
     """
-    points = [point for point in view.points if point.value is not None]
+    points = [point for point in among if point.value is not None]
     small = 6 if len(points) < MANY else 3
     decided = [point for point in points if point.decided]
     ring = canvas.markers(*_line(decided), "circle-open", canvas.GREY, 16, edge=2, name="decided")
@@ -43,16 +46,16 @@ def alarm_figure(view: AlarmView, height_px: int = 270) -> canvas.Figure:
         *([canvas.lines(*_line(points), canvas.GREY)] if len(points) > 1 else []),
         *_band(points),
         ring,
-        _marks("within", "circle", canvas.GREY, small, within, view),
-        _marks("breaching", "triangle-up", canvas.HARD, 9, breaching, view),
+        _marks("within", "circle", canvas.GREY, small, within, rule.judged_name),
+        _marks("breaching", "triangle-up", canvas.HARD, 9, breaching, rule.judged_name),
     ]
-    limits = [] if view.threshold is None else [view.threshold]
+    limits = [] if rule.threshold is None else [rule.threshold]
     values = [edge for one in points for edge in (one.value, one.lower, one.upper)] + limits
     known = [value for value in values if value is not None]
     low, high = min(known), max(known)
     room = (high - low or abs(high) or 1.0) * 0.12
-    start = view.points[0].start
-    end = max([view.points[-1].end, *(span.end for span in view.spans)])
+    start = among[0].start
+    end = max([among[-1].end, *(span.end for span in spans)])
     margin = (end - start) / 80
     ends = [canvas.naive(start - margin), canvas.naive(end + margin)]
     drawn = canvas.layout(
@@ -61,9 +64,9 @@ def alarm_figure(view: AlarmView, height_px: int = 270) -> canvas.Figure:
         yaxis=canvas.axis(domain=[0.13, 1.0], range=[low - room, high + room], nticks=5),
         shapes=[
             *(canvas.level(limit, colour=canvas.HARD) for limit in limits),
-            *(shape for span in view.spans for shape in _shapes(span)),
+            *(shape for span in spans for shape in _shapes(span)),
         ],
-        annotations=_signs(view),
+        annotations=_signs(spans),
     )  # fmt: skip
     return {"data": data, "layout": drawn}
 
@@ -81,11 +84,11 @@ def _shapes(span: StateSpan) -> list[canvas.Figure]:
     return [ground, lane] if span.state == "ALARM" else [ground | {"opacity": 0.55}, lane]
 
 
-def _signs(view: AlarmView) -> list[canvas.Figure]:
+def _signs(spans: Sequence[StateSpan]) -> list[canvas.Figure]:
     """Put each state's sign into the lane where there is room, so that no colour stands alone."""
-    if not view.spans:
+    if not spans:
         return []
-    whole = (view.spans[-1].end - view.spans[0].start).total_seconds() or 1.0
+    whole = (spans[-1].end - spans[0].start).total_seconds() or 1.0
     return [
         {
             "xref": "x",
@@ -97,7 +100,7 @@ def _signs(view: AlarmView) -> list[canvas.Figure]:
             "text": STATES.get(span.state, ("…", "", ""))[0],
             "font": {"size": 10},
         }
-        for span in view.spans
+        for span in spans
         if (span.end - span.start).total_seconds() / whole >= NAMED_SHARE
     ]
 
@@ -119,12 +122,12 @@ def _line(points: Sequence[AlarmPoint]) -> tuple[list[str], list[float | None]]:
 
 
 def _marks(
-    name: str, symbol: str, colour: str, size: int, points: Sequence[AlarmPoint], view: AlarmView
+    name: str, symbol: str, colour: str, size: int, points: Sequence[AlarmPoint], metric: str
 ) -> canvas.Figure:
     return canvas.markers(
         *_line(points), symbol, colour, size, name=name,
         customdata=[point.link or "" for point in points],
-        hovertext=[_story(point, view.rule.judged_name) for point in points],
+        hovertext=[_story(point, metric) for point in points],
     )  # fmt: skip
 
 

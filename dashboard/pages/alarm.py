@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from dash import html
@@ -75,8 +74,8 @@ def _signal(view: views.AlarmView) -> html.Section:
         ui.glyph("●", "faint", "within"),
         ui.glyph("◯", "faint", "decided the state"),
         ui.swatch("pale", "band")
-        if view.threshold is None
-        else ui.glyph("╌", "alarm-text", f"threshold {say.number(view.threshold)}"),
+        if rule.threshold is None
+        else ui.glyph("╌", "alarm-text", f"threshold {say.number(rule.threshold)}"),
         *(
             ui.glyph(sign, f"key ground {tone}", f"in {say.mid_sentence(word)}")
             for sign, word, tone in (say.STATES["ALARM"], say.STATES["OK"])
@@ -91,7 +90,7 @@ def _signal(view: views.AlarmView) -> html.Section:
         "Decided the state": ["yes" if one.decided else "" for one in view.points],
         "Finding": [one.words or "" for one in view.points],
     }
-    drawn = ui.figure("timeline", alarm_figure(view), summary, columns)
+    drawn = ui.figure("timeline", alarm_figure(rule, view.points, view.spans), summary, columns)
     return ui.panel(title, [drawn], note=signs)
 
 
@@ -163,10 +162,9 @@ def _outcome(view: views.AlarmView, declared: PreviewRun, changed: PreviewRun) -
     )
     parts: list[ui.Cell] = [html.P(f"From {span}:", className="faint"), body]
     if changed.points:
-        threshold = preview.definition.threshold
-        shown = replace(view, threshold=threshold, points=changed.points, spans=changed.spans)
+        drawn = alarm_figure(preview.definition, changed.points, changed.spans, 230)
         label = f"with these values it fires {say.plural(changed.fired, 'time')}"
-        parts.append(ui.graph("trial", alarm_figure(shown, 230), label))
+        parts.append(ui.graph("trial", drawn, label))
     return parts
 
 

@@ -155,7 +155,8 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     drawn = timeline_figure(monitor.name, monitor.runs, run.stamp, view.kept)
     body = ui.figure("timeline", drawn, summary, columns)
     meaning = html.P([html.B("Drift ÷ bound"), f": {say.RATIO}."], className="note")
-    return ui.panel("Windows", [body, meaning], note=signs)
+    way = windows.alarm_way(monitor.name, "max_drift_ratio", 1.0)
+    return ui.panel("Windows", [body, meaning, way], note=signs)
 
 
 def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:

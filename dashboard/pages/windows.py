@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import numpy as np
 from dash import html
@@ -26,6 +26,7 @@ from driftline.dashboard.queries import views
 from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
 from driftline.monitors.report.comparison import Comparison
+from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.run.asked_windows import AskedWindow
 from driftline.monitors.run.progress import RunState
 
@@ -194,7 +195,8 @@ def history_panel(
     labels: views.LabelHistory | None = None,
 ) -> html.Section:
     """Draw metrics, or what a column is, over all windows; a click opens one."""
-    runs, selected = view.monitor.runs, view.run.stamp if view.run else None
+    monitor, runs = view.monitor, view.monitor.runs
+    selected = view.run.stamp if view.run else None
     columns: dict[str, np.ndarray | list[str]] = {"Window": list(map(say.span, runs))}
     for one in histories:
         sides = {"": one.value, "low": one.low, "high": one.high, "bound": one.bound}
@@ -219,7 +221,19 @@ def history_panel(
         *([ui.swatch("span", "share with a label")] if labels is not None else []),
         html.Span("click a window to open it"),
     )
-    return ui.panel(title, [shown, rest, *parts], note=signs)
+    one, way = histories[0], None
+    if isinstance(view, views.KindView):
+        way = alarm_way(monitor.name, one.metric.key, one.limit)
+    elif one.metric.name == "distance":
+        metric = f"feature_baseline_drift_{quote(view.column, safe=UNQUOTED)}"
+        way = alarm_way(monitor.name, metric, one.limit)
+    return ui.panel(title, [shown, rest, *parts, way], note=signs)
+
+
+def alarm_way(monitor: str, metric: str, threshold: float) -> html.P:
+    """Lead from a chart to an alarm on what it shows, with its bound as the threshold."""
+    link = address.new_alarm_link(monitor, metric, threshold)
+    return html.P(html.A("Make an alarm", href=link, className="button small"))
 
 
 def comparison_of(comparison: Comparison, words: str) -> html.Figure:

@@ -269,7 +269,6 @@ def alarm_view(
     return views.AlarmView(
         **_story(connection, record, suppression, bands),
         rule=record.definition,
-        threshold=record.definition.threshold,
         points=points,
         spans=alarm_timeline.spans_of(connection, record, points, past, now, told_since),
         others=tuple(

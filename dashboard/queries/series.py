@@ -11,12 +11,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics import store as metrics
@@ -218,10 +219,10 @@ def metric_history(
     return views.MetricHistory(metric, values, low, high, bound, violated)
 
 
-def _metric_values(
+def stored_metrics(
     connection: Connection, line: views.MonitorLine, metric: MetricResult
-) -> np.ndarray:
-    """Read one measured metric over all windows, NaN where it has no finite value.
+) -> Iterator[Row[Any]]:
+    """Find where one measured metric is stored, the metric itself before its parts.
 
     Which dimensions a kind adds is its own matter: those of the metric must be among them.
     """
@@ -233,14 +234,22 @@ def _metric_values(
     for key, value in (("Facet", metric.facet), ("FacetValue", metric.facet_value)):
         if value:
             wanted[key] = quote(value, safe=UNQUOTED)
-    # The one with the fewest dimensions first: it is the metric itself, not one of its parts.
+    # The metric itself has the fewest dimensions.
     for row in sorted(connection.execute(query), key=lambda one: len(one.dimensions)):
         dimensions = dict(row.dimensions)
         label = dimensions.get("Label", metric.label) if series.has_label else metric.label
         if wanted.items() <= dimensions.items() and (not metric.label or label == metric.label):
-            values = _aligned(connection, row.id, line.runs).mean
-            if not np.isnan(values).all():
-                return values
+            yield row
+
+
+def _metric_values(
+    connection: Connection, line: views.MonitorLine, metric: MetricResult
+) -> np.ndarray:
+    """Read one measured metric over all windows, NaN where it has no finite value."""
+    for row in stored_metrics(connection, line, metric):
+        values = _aligned(connection, row.id, line.runs).mean
+        if not np.isnan(values).all():
+            return values
     return np.full(len(line.runs), np.nan)
 
 

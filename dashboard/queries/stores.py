@@ -247,7 +247,7 @@ class Stores:
                     require_alarm(connection, address.alarm)
                 case "incident":
                     get_incident(connection, address.incident)
-                case "monitor" | "column" | "explain" | "compare":
+                case "monitor" | "column" | "explain" | "compare" | "new_alarm":
                     reach.monitor(connection, address.monitor)
                 case "endpoint":
                     self._require_endpoint(connection, address.endpoint)

@@ -151,7 +151,6 @@ class AlarmView(StoryView):
     """Everything that the page of an alarm on a metric shows."""
 
     rule: AlarmDefinition
-    threshold: float | None
     points: tuple[AlarmPoint, ...]
     spans: tuple[StateSpan, ...]
     others: tuple[AlarmLine, ...]
@@ -404,6 +403,12 @@ class MetricHistory:
     high: np.ndarray
     bound: np.ndarray
     violated: np.ndarray
+
+    @property
+    def limit(self) -> float:
+        """The newest bound that is known, else the reference's value, else 0."""
+        known = self.bound[np.isfinite(self.bound)]
+        return float(known[-1]) if known.size else self.metric.reference or 0.0
 
     @property
     def apart(self) -> np.ndarray:

@@ -154,7 +154,10 @@ def test_states_that_retention_took_are_unknown_and_said(measured, tmp_path):
     assert view.alarm.latest == "brier_skill: brier_skill -0.035, reference 0.08"
     assert "its states before that are not kept" in page
     assert times_in_alarm(view.spans) == 1 == preview.declared.fired
-    signs = [one["text"] for one in alarm_figure(view)["layout"]["annotations"]]
+    signs = [
+        one["text"]
+        for one in alarm_figure(view.rule, view.points, view.spans)["layout"]["annotations"]
+    ]
     assert signs == ["…", "▲"]
 
 
@@ -249,7 +252,7 @@ def test_figure_is_one_that_plotly_takes_and_escapes_names(stores):
     view = stores.alarm(HOSTILE)
     hostile = replace(view, rule=view.rule.model_copy(update={"metric_name": "<b>metric</b>"}))
 
-    figure = alarm_figure(hostile)
+    figure = alarm_figure(hostile.rule, hostile.points, hostile.spans)
 
     go.Figure(figure)
     assert "<b>metric" not in str(figure)
@@ -258,7 +261,11 @@ def test_figure_is_one_that_plotly_takes_and_escapes_names(stores):
 def test_threshold_is_drawn_where_it_lies(stores):
     view = stores.alarm(HOSTILE)
 
-    lines = [shape for shape in alarm_figure(view)["layout"]["shapes"] if shape["type"] == "line"]
+    lines = [
+        shape
+        for shape in alarm_figure(view.rule, view.points, view.spans)["layout"]["shapes"]
+        if shape["type"] == "line"
+    ]
 
     assert [(line["y0"], line["y1"]) for line in lines] == [(5_000.0, 5_000.0)]
 

@@ -23,6 +23,7 @@ from driftline.dashboard.address import (
     compare_link,
     explain_link,
     monitor_link,
+    new_alarm_link,
     parse,
 )
 from driftline.dashboard.app import _is_there, _shell, render
@@ -63,6 +64,8 @@ PAGES = {
     f"{explain_link(MONITOR, window='20131118T000000Z')}": True,
     "/jobs": True,
     "/jobs?view=schedules": True,
+    new_alarm_link(MONITOR, "max_drift_ratio", 1): True,
+    "/paging": False,
     "/incidents": False,
     "/messages": False,
     "/silences": False,

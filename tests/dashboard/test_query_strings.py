@@ -14,9 +14,10 @@ from tests.dashboard.conftest import HOSTILE
 from tests.dashboard.policed_seed import texts
 
 NAMES = (
-    "a", "again", "b", "channel", "day", "facet", "feature", "from", "keep", "metric", "missing",
-    "monitor", "name", "needed", "page", "period", "periods", "q", "reference", "severity", "state",
-    "status", "subject", "target", "thr", "threshold", "to", "version", "view", "where", "window",
+    "a", "again", "alarm", "b", "channel", "day", "facet", "feature", "from", "keep", "metric",
+    "missing", "monitor", "name", "needed", "page", "period", "periods", "q", "reference",
+    "severity", "side", "state", "status", "subject", "target", "thr", "threshold", "to", "version",
+    "view", "where", "window",
 )  # fmt: skip
 VALUES = (
     # What some page knows, often in the wrong place,

@@ -76,7 +76,7 @@ def test_another_period_is_another_grid(stores):
 
     lengths = {point.end - point.start for point in view.preview.changed.points}
     assert lengths == {timedelta(minutes=5)}
-    go.Figure(alarm_figure(view))
+    go.Figure(alarm_figure(view.rule, view.points, view.spans))
 
 
 def test_metric_math_is_previewed_too(stores):

@@ -1,0 +1,66 @@
+"""The form for an alarm on what a chart shows, with what it would have done."""
+
+from __future__ import annotations
+
+from dash import html
+
+from driftline.alerts.evaluation.preview import resource_spec
+from driftline.dashboard import words as say
+from driftline.dashboard.address import monitor_link
+from driftline.dashboard.charts.alarm import alarm_figure
+from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages.alarm import CHANGEABLE, TREATMENTS
+from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
+from driftline.dashboard.queries.new_alarm import NewAlarmView
+
+SIDES = {"above": "above the threshold", "below": "below the threshold"}
+
+
+def page(view: NewAlarmView) -> html.Div:
+    """Lay out the form, and below it what the alarm would have done."""
+    title = f"New alarm on {view.words}"
+    crumbs = ui.crumbs((view.monitor.name, monitor_link(view.monitor.name)), "New alarm")
+    note = "evaluated on stored data, once per period; changes nothing until you make it"
+    panel = ui.panel(
+        "The alarm",
+        [html.Div(_form(view), className="trial-form"), *_outcome(view)],
+        note=note,
+        name="preview",
+    )
+    under = f"a metric of {view.monitor.name}, window by window"
+    return ui.layout(title, crumbs, ui.heading(title, under), panel)
+
+
+def _form(view: NewAlarmView) -> html.Form:
+    values, severity = view.preview.values, view.asked.severity or "page"
+    channels = {"": "no channel"} | {name: name for name in view.channels}
+    fields = [
+        field("alarm", "Name", view.name),
+        choice("side", "Fires when it is", SIDES, view.side),
+        *(
+            field(name, words, values.get(name, ""), is_number=True)
+            for name, words in CHANGEABLE.items()
+            if name != "period"
+        ),
+        choice("missing", "A period without data", TREATMENTS, values.get("missing", "missing")),
+        choice(
+            "severity", "Severity", {one: one for one in ("page", "ticket", "digest")}, severity
+        ),
+        choice("channel", "Notifies", channels, view.asked.channel or ""),
+    ]
+    return ask_form(fields, "Preview", anchor="preview")
+
+
+def _outcome(view: NewAlarmView) -> list[ui.Cell]:
+    preview, run = view.preview, view.preview.changed
+    if run is None or preview.definition is None or preview.start is None or preview.end is None:
+        words = f"✕ {say.sentence(preview.problem)}"
+        return [html.P(words, className="alarm-text sentence", role="alert")]
+    length = say.duration(preview.end - preview.start)
+    span = f"{say.moment(preview.start)} to {say.moment(preview.end)}"
+    words = f"It would have fired {say.plural(run.fired, 'time')} in {length}, {span}"
+    drawn = ui.graph("trial", alarm_figure(preview.definition, run.points, run.spans), words)
+    parts: list[ui.Cell] = [html.P(f"{words}.", className="sentence", role="status"), drawn]
+    spec = resource_spec(preview.definition)
+    given = {"alarm": view.name, "owner": preview.definition.owner, "spec": spec}
+    return [*parts, act_button("create", "Make this alarm", given, role="admin")]

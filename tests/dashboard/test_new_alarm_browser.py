@@ -1,0 +1,36 @@
+"""From a chart to an alarm on what it shows, in a real browser, by visible text and labels."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.dashboard.accessible import axe_faults
+from tests.dashboard.journey import journey
+
+pytestmark = pytest.mark.browser
+
+
+def test_would_an_alarm_on_this_chart_have_fired(visit):
+    with journey(visit(), "/monitors/flights-data-quality", clicks=2) as page:
+        page.get_by_role("link", name="Make an alarm").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("New alarm on")
+        result = page.get_by_role("status").filter(has_text="would have fired")
+        expect(result).to_contain_text("fired 1 time in")
+        expect(page.get_by_label("Threshold", exact=True)).to_have_value("1")
+        page.get_by_label("Threshold", exact=True).fill("1000000")
+        page.get_by_label("Severity").select_option("ticket")
+        page.get_by_role("button", name="Preview").click()
+        expect(result).to_contain_text("fired 0 times in")
+        assert "threshold=1000000" in page.url
+        assert "severity=ticket" in page.url
+        assert axe_faults(page) == []
+
+
+def test_the_form_fits_a_phone(visit):
+    page = visit(390, "dark").open(
+        "/monitors/flights-data-quality/alarm?metric=max_drift_ratio&threshold=1"
+    )
+
+    wide = "() => document.documentElement.scrollWidth - window.innerWidth"
+    expect(page.get_by_role("button", name="Make this alarm")).to_be_visible()
+    assert page.evaluate(wide) <= 0
+    assert axe_faults(page) == []
