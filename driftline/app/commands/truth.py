@@ -138,7 +138,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"{found['unsampled']:,} labels for ids that sampling left out"
     for key, sentence in (
         ("unmatched", "labels for ids that nothing captured has so far"),
-        ("conflicts", "rows with different labels; the last one counts"),
+        ("conflicts", "rows with different labels; the last counts, none if requests share the id"),
         ("stray", "labels for rows that their request does not have"),
     ):
         if found[key]:
