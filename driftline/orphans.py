@@ -37,7 +37,7 @@ def end_children(but: Collection[int] = ()) -> None:
         if not left:
             return
         for child in left:
-            with suppress(ProcessLookupError, ChildProcessError):
+            with suppress(ProcessLookupError, ChildProcessError, PermissionError):
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, os.WNOHANG)
         time.sleep(0.01)

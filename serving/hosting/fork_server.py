@@ -386,7 +386,6 @@ class _Forks:
 
     def __init__(self, link: socket.socket, door: socket.socket | None = None) -> None:
         self._own_id = os.getpid()
-        adopt_orphans()
         self._selector = selectors.DefaultSelector()
         self._clients: list[_Client] = []
         self._door = door
@@ -396,6 +395,7 @@ class _Forks:
 
     def serve(self) -> int | None:
         """Fork workers until no client is left; in a worker, return its socket's descriptor."""
+        adopt_orphans()
         while self._clients:
             soonest = min(client.end_s for client in self._clients)
             left_s = None if soonest == math.inf else max(0.0, soonest - time.monotonic())
@@ -513,10 +513,13 @@ class _Forks:
         process_id = client.process_ids.pop(number)
         _kill_session(process_id)
         os.waitpid(process_id, 0)
-        # What left its session has come to this process, which has no other children than workers.
-        end_children(but={one for each in self._clients for one in each.process_ids.values()})
         self._selector.unregister(watched)
-        os.close(watched)
+        os.close(watched)  # Before processes are listed, for which a descriptor has to be free.
+        # What left its session has come to this process, which has no other children than workers.
+        try:
+            end_children(but={one for each in self._clients for one in each.process_ids.values()})
+        except OSError as error:
+            log.error("what an ended worker left behind may run on: %s", error.strerror or error)
         _say(client, {"ended": number})
         self._dismiss(client)
 

@@ -220,6 +220,39 @@ def test_a_worker_that_cannot_be_forked_has_ended_and_the_next_one_starts(missin
     assert os.waitpid(server, 0)[1] == 0
 
 
+def test_what_cannot_be_ended_behind_a_worker_ends_no_other_worker(monkeypatch, capfd):
+    ours, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def scarce(*, but):
+        held = sum("pidfd" in name for name in held_by(os.getpid()))
+        raise OSError(errno.EMFILE, f"{held} watched, {len(but)} alive")
+
+    server = os.fork()
+    if server == 0:
+        try:
+            ours.close()
+            monkeypatch.setattr(fork_server, "end_children", scarce)
+            monkeypatch.setattr(
+                fork_server.log, "error", lambda *told: os.write(2, told[1].encode())
+            )
+            if (descriptor := fork_server._Forks(control).serve()) is not None:
+                os.read(descriptor, 1)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    with ours:
+        control.close()
+        ours.settimeout(60)
+        with start(ours, 1), start(ours, 2) as first:
+            said = [json.loads(ours.recv(1 << 12)) for _ in range(3)]
+            assert said[1]["started"] == 1
+            first.close()
+            assert json.loads(ours.recv(1 << 12)) == {"ended": 2}
+            assert "1 watched, 1 alive" in capfd.readouterr().err
+        assert json.loads(ours.recv(1 << 12)) == {"ended": 1}
+    assert os.waitpid(server, 0)[1] == 0
+
+
 def start(control: socket.socket, number: int, *, give: int = 1) -> socket.socket:
     """Ask for a worker; without its descriptor it is as at the limit of open files."""
     link, theirs = socket.socketpair()
