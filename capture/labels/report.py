@@ -98,22 +98,30 @@ def label_report(
     endpoint: str,
     kind: ColumnType | None,
     *,
+    are_amounts: bool = False,
     first: date | None = None,
     last: date | None = None,
 ) -> LabelReport:
     """Compare all stored labels of an endpoint with all of its captured requests.
 
+    ``are_amounts``: as of `Labels`, by which monitors read them.
     Memory grows with the labels; of the records some 500,000 rows are held at a time, or a day.
     """
     with reaching(f"{root}/truth and capture of {endpoint}"):
-        return _compared(root, endpoint, kind, first, last)
+        return _compared(root, endpoint, kind, first, last, are_amounts=are_amounts)
 
 
 def _compared(
-    root: str, endpoint: str, kind: ColumnType | None, first: date | None, last: date | None
+    root: str,
+    endpoint: str,
+    kind: ColumnType | None,
+    first: date | None,
+    last: date | None,
+    *,
+    are_amounts: bool,
 ) -> LabelReport:
     truth = _stored(root, endpoint)
-    matching = _Matching(truth, kind) if truth.num_rows else None
+    matching = _Matching(truth, kind, are_amounts=are_amounts) if truth.num_rows else None
     days: list[DayCoverage] = []
     for block in _blocks(root, endpoint):
         rows_of_block = pa.concat_tables([rows for _, rows in block])
@@ -134,11 +142,11 @@ def _compared(
 class _Matching:
     """Matches labels, of which there are some, with captured rows, day by day."""
 
-    def __init__(self, truth: pa.Table, kind: ColumnType | None) -> None:
+    def __init__(self, truth: pa.Table, kind: ColumnType | None, *, are_amounts: bool) -> None:
         self._last = last_of_each(truth)
         self._labels = truth.num_rows
         self._weigh(truth, _meaning(truth, kind))
-        values, unfit, _ = from_array(self._last.labels, kind or "string")
+        values, unfit, _ = from_array(self._last.labels, kind or "string", are_amounts=are_amounts)
         # As for windows: a label that says "no value", such as "NA" for a number, is none yet.
         self._has_value = values.is_valid().to_numpy(zero_copy_only=False)
         self._has_value[unfit] = True

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from driftline.baseline import store as baselines
 from driftline.capture.labels.files import read_label_body
+from driftline.capture.labels.labelling import Labels
 from driftline.capture.labels.labels import LABEL_SCHEMA, LabelCounts, put
 from driftline.capture.labels.records import LabelNames
 from driftline.capture.labels.report import label_report
@@ -24,7 +25,6 @@ from driftline.serving.api.known import known_endpoint
 from driftline.serving.bodies.media_types import text_form
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
-from driftline.signature import ColumnType
 
 
 def router(context: ServerContext) -> APIRouter:
@@ -72,8 +72,11 @@ def router(context: ServerContext) -> APIRouter:
         have, how late they are, and how much of each day of event time has labels.
         """
         endpoint = known_endpoint(context, name)
-        kind = _label_type(context, endpoint)
-        found = label_report(context.root, endpoint, kind, first=first, last=last)
+        labels = _labels(context, endpoint)
+        kind, are_amounts = (labels.type, labels.are_amounts) if labels else (None, False)
+        found = label_report(
+            context.root, endpoint, kind, are_amounts=are_amounts, first=first, last=last
+        )
         days = [
             asdict(day) | {"day": day.day.isoformat(), "share": day.share} for day in found.days
         ]
@@ -88,8 +91,8 @@ def router(context: ServerContext) -> APIRouter:
     return routes
 
 
-def _label_type(context: ServerContext, endpoint: str) -> ColumnType | None:
-    """Return the type that monitors of an endpoint read labels as; None when none of them does."""
+def _labels(context: ServerContext, endpoint: str) -> Labels | None:
+    """Return how monitors of an endpoint read labels; None when none of them does."""
     with read_connection(context.engine) as connection:
         monitors = [
             row.spec["baseline"]
@@ -104,7 +107,7 @@ def _label_type(context: ServerContext, endpoint: str) -> ColumnType | None:
             baseline = baselines.get(context.root, row.name, row.made["version"])
             labels = labels_of(baseline)
             if labels is not None:
-                return labels.type
+                return labels
     return None
 
 

@@ -102,6 +102,15 @@ def test_two_answers_for_one_row_are_a_conflict_and_the_same_again_is_none(root:
 
 
 @pytest.mark.usefixtures("captured")
+def test_true_and_false_are_unfit_only_where_labels_are_amounts(root: str) -> None:
+    load(root, ("e0", "true"), ("e1", "2.5", 0), ("e2", "FALSE"))
+
+    amounts = label_report(root, "flights", "double", are_amounts=True)
+
+    assert (amounts.unfit, label_report(root, "flights", "double").unfit) == (2, 0)
+
+
+@pytest.mark.usefixtures("captured")
 def test_two_labels_of_one_load_for_one_row_are_a_conflict_and_the_last_one_counts(
     root: str,
 ) -> None:
