@@ -215,7 +215,7 @@ def _own_variance(window: Measure, *, is_lower: bool, alpha: float) -> float:
     exact = float(special.betaincinv(rows * right + 1.0, rows * (1.0 - right), 1.0 - alpha))
     most = max(high if is_lower else 1.0 - low, exact)
     reach = float(special.logit(most)) - forward(right, window.support, window.scale)
-    return own if math.isnan(reach) else min(own, (reach / z) ** 2)
+    return own if math.isnan(reach) or z == 0 else min(own, (reach / z) ** 2)
 
 
 def _variance_at(threshold: float, window: Measure) -> float:
@@ -261,7 +261,8 @@ def _few_failures(
         right = 0.5 ** (1.0 / rows)
     origin = float(special.logit(right))
     least = float(special.betaincinv(rows - failures, failures + 1.0, alpha))
-    doubt = (origin - float(special.logit(least))) / -_quantile(alpha, math.inf)
+    z = -_quantile(alpha, math.inf)  # 0 for a level of 0.5, of which limits tell no error.
+    doubt = (origin - float(special.logit(least))) / z if z else 0.0
     return origin if is_lower else -origin, doubt**2
 
 
