@@ -306,7 +306,7 @@ def test_a_window_without_rows_is_a_failed_execution(server):
     report = server.client.get(f"/api/v1/executions/{ran['id']}/report")
 
     assert (ran["status"], ran["failure_reason"]) == ("NoData", "Job inputs had no data")
-    assert report.status_code == 503
+    assert report.status_code == 404
     assert "no data" in server.error_of(report)["message"]
 
 

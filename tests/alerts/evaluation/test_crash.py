@@ -102,7 +102,7 @@ def test_an_evaluator_killed_anywhere_tells_each_change_once(house, engine, cloc
     kept, statements, code = [], 3, -signal.SIGKILL
 
     while code == -signal.SIGKILL:
-        code = start("evaluate", engine, clock, str(statements)).wait()
+        code = start("evaluate", engine, clock, str(statements)).wait(600)
         kept.append(_changes(engine))
         assert _count(engine, tables.outbox) == _seqs(engine) == kept[-1]
         statements *= 3
@@ -136,7 +136,7 @@ def test_every_tick_of_ten_second_alarms_is_judged_once_however_evaluators_are_k
     statements, code, kills = 40, -signal.SIGKILL, 0
 
     while code == -signal.SIGKILL:
-        code = start("evaluate", engine, clock, str(statements)).wait()
+        code = start("evaluate", engine, clock, str(statements)).wait(600)
         kills += code == -signal.SIGKILL
         statements *= 2
         clock.advance(seconds=passes.LEASE_S)

@@ -86,7 +86,7 @@ def test_a_command_that_says_very_much_neither_blocks_nor_fills_the_log(script):
 def test_a_command_that_hangs_ends_with_all_that_it_started(tmp_path):
     mark = tmp_path / "child"
     # A shell, which begins in milliseconds: a busy machine may not start Python within the second.
-    argv = ["/bin/sh", "-c", f"sleep 60 & echo $! > {mark}; wait"]
+    argv = ["/bin/sh", "-c", f"sleep 600 & echo $! > {mark}; wait"]
 
     with pytest.raises(TimeoutError):
         asyncio.run(run_program(argv, b"{}", timeout_s=1.0))
