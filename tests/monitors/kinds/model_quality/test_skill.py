@@ -392,3 +392,11 @@ def test_a_perfect_model_is_judged_on_every_metric(rows: int) -> None:
     found = judge_quality(expected, perfect, [], budget=Budget()).results
 
     assert {name for name in expected.constraints if found[name].bound is None} == set()
+
+
+def test_a_level_of_one_half_asks_which_is_the_larger_alone() -> None:
+    few, reference = measure(0.02, "share", 100), measure(0.99, "share", 200)
+    most = replace(LESS, threshold=0.99)
+
+    assert judge(few, is_own=True, alpha=0.5).violated
+    assert judge(few, most, reference=reference, blocks=None, alpha=0.5).violated
