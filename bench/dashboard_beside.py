@@ -100,10 +100,10 @@ def main() -> None:
                     flush=True,
                 )
             busy.clear()
+            asked = [waits.get() for _ in range(waits.qsize())]
             for process in helpers:
                 process.kill()
     ratios = [now.p99_ms / quiet.p99_ms for quiet, now in zip(*found.values(), strict=True)]
-    asked = [waits.get() for _ in range(waits.qsize())]
     print(
         f"p99 with ten that click by p99 without: {np.median(ratios):.2f} in the median "
         f"({min(ratios):.2f} to {max(ratios):.2f}); {len(asked)} pages, {np.median(asked):.2f} s "

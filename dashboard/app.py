@@ -65,7 +65,7 @@ from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.setup import read_audit, read_baseline, read_setup
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import CompositeView
-from driftline.dashboard.words import local
+from driftline.dashboard.words import local, zone_name
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
 from driftline.monitors.kind import kind_named
@@ -300,7 +300,7 @@ def _dash(stores: Stores) -> Dash:
         # What reads rows for seconds is not to keep the other pages waiting.
         is_slow = address.page in ("explain", "compare") or (address.baseline and address.monitor)
         async with reading if is_slow else free:
-            at = local(stores.now()).isoformat(timespec="microseconds")
+            at = f"{local(stores.now()).isoformat(timespec='microseconds')} {zone_name()}"
             drawn, mark = await asyncio.to_thread(_draw, stores, address)
         if mark == shown and ctx.triggered_id == "tick":
             return no_update, no_update, at

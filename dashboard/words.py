@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, time, timedelta, tzinfo
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -165,7 +165,10 @@ ZONE: ContextVar[tzinfo | None] = ContextVar("zone", default=None)
 def local(time: datetime) -> datetime:
     """Return a time as the clock of the zone shows it in which times are written."""
     zone = ZONE.get()
-    return time if zone is None else time.astimezone(zone)
+    try:
+        return time if zone is None or time.tzinfo is None else time.astimezone(zone)
+    except OverflowError:  # Where the calendar ends.
+        return time
 
 
 def zone_name() -> str:
@@ -190,12 +193,12 @@ def span(run: Span) -> str:
 
     Any other is told by its start and length.
     """
-    start, length = local(run.start), run.end - run.start
-    days, rest = divmod(length, timedelta(days=1))
-    if not rest and days and start.hour == start.minute == start.second == 0:
+    start, end = local(run.start), local(run.end)
+    days = (end.date() - start.date()).days  # Of 23 or 25 hours where clocks change.
+    if days > 0 and start.time() == end.time() == time():
         one = f"{start:%a} {start.day} {start:%b} {start.year}"
-        return one if days == 1 else _days(start, local(run.end - timedelta(days=1)))
-    return f"{moment(start)} + {duration(length)}"
+        return one if days == 1 else _days(start, end - timedelta(days=1))
+    return f"{moment(run.start)} + {duration(run.end - run.start)}"
 
 
 def _days(first: datetime, last: datetime) -> str:

@@ -69,6 +69,10 @@
   }
 
   function act(form) {
+    var isTried = /^(change|create)$/.test(form.dataset.action);
+    if (isTried && document.querySelector("#preview form.ask[data-typed]")) {
+      return say("Preview first: what is typed was not tried.", true);
+    }
     var body = Object.assign(values(form), JSON.parse(form.dataset.given || "{}"));
     var button = form.querySelector("button");
     button.disabled = true;
@@ -98,7 +102,7 @@
     var form = event.target;
     if (!form.matches || !form.matches("form.act, form.ask")) return;
     event.preventDefault();
-    if (form.matches(".ask")) { hold(false); ask(form); } else act(form);
+    if (form.matches(".ask")) { hold(false); delete form.dataset.typed; ask(form); } else act(form);
   });
   // The numbers of a figure, which stand in its button, as a file.
   document.addEventListener("click", function (event) {
@@ -132,7 +136,8 @@
     document.dispatchEvent(new CustomEvent("driftline-go", { detail: url.href }));
   });
   document.addEventListener("input", function (event) {
-    if (event.target.closest && event.target.closest("form.act, form.ask")) hold(true);
+    var form = event.target.closest && event.target.closest("form.act, form.ask");
+    if (form) { form.dataset.typed = "yes"; hold(true); }
   });
   window.addEventListener("_dashprivate_pushstate", function () { hold(false); });
   window.addEventListener("popstate", function () { hold(false); });

@@ -17,6 +17,11 @@
     window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
   }
 
+  // The zone of the browser, where the address asks for times in it; "" for UTC.
+  window.driftlineZone = function () {
+    var asked = new URLSearchParams(location.search).get("zone") === "browser";
+    return asked ? Intl.DateTimeFormat().resolvedOptions().timeZone || "" : "";
+  };
   // The zone of times goes along to the next page.
   function along(href) {
     var url = new URL(href, location.href), zone = new URLSearchParams(location.search).get("zone");

@@ -54,7 +54,7 @@
     var isCall = typeof url === "string" && url.indexOf(CALL) >= 0;
     var call = isCall ? begin(options) : null;
     var more = call ? Object.assign({}, options, { signal: call.stop.signal }) : options;
-    if (driftlineZone() && (isCall || url.indexOf("/actions/") === 0)) {
+    if (driftlineZone() && (isCall || String(url).indexOf("/actions/") === 0)) {
       more = Object.assign({}, more, { headers: Object.assign({}, more.headers, { "x-time-zone": driftlineZone() }) });
     }
     return send.call(window, url, more).then(function (answer) {
@@ -126,7 +126,7 @@
       drawn = place();
       asOf = at.slice(11, 19);
       show();
-      return ["As of " + asOf, at.slice(0, 10) + " " + asOf + " " + (driftlineZone() || "UTC")];
+      return ["As of " + asOf, at.slice(0, 10) + " " + asOf + " " + at.split(" ")[1]];
     },
   });
 })();

@@ -285,7 +285,7 @@ def paging_page(lines: Sequence[PagingLine], channels: Mapping[str, ChannelLine]
 
     def notified(line: PagingLine) -> ui.Cell:
         told = [channel(*one, line) for one in sorted(line.channels.items())]
-        carried = f"{line.carried:,} through a composite alarm"
+        carried = f"{line.carried:,} followed by a composite alarm"
         told += [ui.faint(carried, line=True)] * bool(line.carried)
         return html.Div(told) if told else ui.faint("no one")
 

@@ -169,7 +169,7 @@ def _rows(view: queries.ExplainView, found: Explained) -> html.Section:
 def compare_page(view: queries.ComparedView) -> html.Div:
     """Lay out what is compared, the ranked columns, and one of them in detail."""
     title = f"Compare rows of {view.monitor.name}"
-    fields = [field("a", "First", view.first), field("b", "Second", view.second)]
+    fields = [field("a", "First, UTC", view.first), field("b", "Second, UTC", view.second)]
     why = html.P(sentence(view.why_not), className="alarm-text", role="alert")
     form = ask_form(fields, "Compare", anchor="")
     parts = [form, html.P(FORMS, className="note"), why if view.why_not else None]

@@ -59,8 +59,11 @@ def _outcome(view: NewAlarmView) -> list[ui.Cell]:
     length = say.duration(preview.end - preview.start)
     span = f"{say.moment(preview.start)} to {say.moment(preview.end)}"
     words = f"It would have fired {say.plural(run.fired, 'time')} in {length}, {span}"
-    drawn = ui.graph("trial", alarm_figure(preview.definition, run.points, run.spans), words)
-    parts: list[ui.Cell] = [html.P(f"{words}.", className="sentence", role="status"), drawn]
+    parts: list[ui.Cell] = [html.P(f"{words}.", className="sentence", role="status")]
+    if run.points:  # None of windows that are longer than all its periods.
+        parts.append(
+            ui.graph("trial", alarm_figure(preview.definition, run.points, run.spans), words)
+        )
     spec = resource_spec(preview.definition)
     given = {"alarm": view.name, "owner": preview.definition.owner, "spec": spec}
     return [*parts, act_button("create", "Make this alarm", given, role="admin")]

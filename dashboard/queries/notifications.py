@@ -124,7 +124,7 @@ def read_paging(stores: Stores) -> tuple[list[PagingLine], dict[str, ChannelLine
     named = set(statuses)
     for row in rows:
         key = row.owner, row.severity
-        line, names = lines.setdefault(key, PagingLine(*key)), set(json.loads(row.actions or "[]"))
+        line, names = lines.setdefault(key, PagingLine(*key)), _names(row.actions)
         line.alarm_count += row.several
         named |= names
         line.channels.update(dict.fromkeys(names if row.is_on else (), row.several))
@@ -137,3 +137,12 @@ def read_paging(stores: Stores) -> tuple[list[PagingLine], dict[str, ChannelLine
         key=lambda one: (not one.unheard, one.severity != "page", one.owner, one.severity),
     )
     return ordered, {name: ChannelLine(name, (), statuses.get(name)) for name in named}
+
+
+def _names(actions: str | None) -> set[str]:
+    """Return the channels of a stored list; a newer version may have stored something else."""
+    try:
+        found = json.loads(actions or "[]")
+    except ValueError:
+        return set()
+    return {one for one in found if isinstance(one, str)} if isinstance(found, list) else set()

@@ -18,6 +18,8 @@ def test_would_an_alarm_on_this_chart_have_fired(visit):
         expect(page.get_by_label("Threshold", exact=True)).to_have_value("1")
         page.get_by_label("Threshold", exact=True).fill("1000000")
         page.get_by_label("Severity").select_option("ticket")
+        page.get_by_role("button", name="Make this alarm").dispatch_event("click")
+        expect(page.get_by_text("Preview first")).to_be_visible()
         page.get_by_role("button", name="Preview").click()
         expect(result).to_contain_text("fired 0 times in")
         assert "threshold=1000000" in page.url

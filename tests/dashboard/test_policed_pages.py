@@ -177,8 +177,8 @@ def test_band_is_drawn_where_there_is_one(stores):
         for number, point in enumerate(view.points)
     )
 
-    banded = replace(view, points=points, threshold=None)
-    figure = alarm_figure(banded)
+    banded = replace(view, points=points, rule=view.rule.model_copy(update={"threshold": None}))
+    figure = alarm_figure(banded.rule, banded.points, banded.spans)
 
     go.Figure(figure)
     band = {trace["name"]: trace for trace in figure["data"] if "name" in trace}

@@ -67,3 +67,27 @@ def test_what_is_no_zone_leaves_utc(zone):
     assert asked_zone(scope_of(zone)) in (None, UTC)
     assert str(asked_zone(scope_of("Asia/Kolkata"))) == "Asia/Kolkata"
     assert asked_zone({"type": "http", "headers": []}) is UTC
+
+
+def test_days_are_counted_by_the_clock_where_it_is_changed(written_in):
+    """New York's 3 November 2013 had 25 hours."""
+    written_in("America/New_York")
+    start = datetime(2013, 11, 1, 4, tzinfo=UTC)
+
+    whole = Window(start, start + timedelta(days=7, hours=1))
+    assert span(whole) == "1–7 Nov 2013"
+    assert span(Window(start, start + timedelta(days=7))) == "1 Nov 2013 00:00 + 7 d"
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York"])
+def test_where_the_calendar_ends_times_stay_as_they_are(written_in, zone):
+    written_in(zone)
+
+    assert moment(datetime(1, 1, 1, tzinfo=UTC)).startswith("1 Jan 1 ")
+    assert "9999" in moment(datetime(9999, 12, 31, 23, 59, tzinfo=UTC))
+
+
+def test_times_of_no_zone_are_not_moved(written_in):
+    written_in("Asia/Kolkata")
+
+    assert moment(START.replace(tzinfo=None)) == "18 Nov 2013 00:00"

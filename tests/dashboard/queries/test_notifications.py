@@ -12,7 +12,7 @@ from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.channels import put_channel
-from driftline.alerts.tables import channels
+from driftline.alerts.tables import alarms, channels
 from driftline.dashboard.pages.alerts import paging_page
 from driftline.dashboard.queries.notifications import read_paging
 from driftline.dashboard.queries.stores import Stores
@@ -86,7 +86,7 @@ def test_the_page_says_who_is_told_and_what_nobody_hears(stores):
     assert "mail 1 of 4 pager 2 of 4" in words
     assert "broken 1 of 4 ✕ switched off by lee" in words
     assert "✕ 2 alarms , such as" in words
-    assert "1 through a composite alarm" in words
+    assert "1 followed by a composite alarm" in words
     assert STRANGE in texts(page)
 
 
@@ -97,3 +97,16 @@ def test_without_alarms_it_says_how_they_come_to_be(tmp_path):
 
     assert "No alarm is declared yet" in texts(page)
     engine.dispose()
+
+
+@pytest.mark.parametrize("stored", ["pager", ["pager", {"name": "mail"}], {"name": "pager"}, 7])
+def test_what_a_newer_version_stored_as_actions_breaks_nothing(stores, stored):
+    with stores.engine.begin() as connection:
+        definition = {"owner": "ann", "alarm_actions": stored, "actions_enabled": True}
+        update = alarms.update().where(alarms.c.name == "e")
+        connection.execute(update.values(definition=definition))
+
+    (line,) = [one for one in read_paging(stores)[0] if one.severity == "ticket"]
+
+    assert line.alarm_count == 1
+    assert set(line.channels) <= {"pager"}
