@@ -313,6 +313,8 @@ def _note(measure: Measure, rows: int, *, judged: bool) -> str:
         return INSUFFICIENT
     if measure.undefined:
         return f"{UNDEFINED}{measure.undefined}"
+    if judged and not measure.support and measure.unbounded:
+        return f"{TOO_VARIABLE}{measure.unbounded}"  # A class has no row.
     return INSUFFICIENT if judged and measure.support < MIN_SUPPORT else ""
 
 
