@@ -155,6 +155,11 @@ def changed_definition(rule: AlarmDefinition, asked: Mapping[str, str]) -> Alarm
         values["datapoints_to_alarm"] = min(
             rule.datapoints_to_alarm, _whole("periods", asked["periods"])
         )
+    if "periods" in asked and rule.evaluation_range is not None:
+        # As many more periods are looked at than it judges as before.
+        periods = _whole("periods", asked["periods"])
+        more = rule.evaluation_range - rule.evaluation_periods
+        values["evaluation_range"] = min(periods + more, 10 * periods + 10)
     if "missing" in asked:
         values["treat_missing_data"] = asked["missing"]
     if "period" in asked and _whole("period", asked["period"]) != rule.period:

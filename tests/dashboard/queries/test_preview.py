@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import pytest
 import yaml
 
+from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import get_alarm, list_alarms
 from driftline.alerts.evaluation.preview import changed_definition, resource_text
 from driftline.alerts.evaluation.replay import replay
@@ -132,6 +133,20 @@ def test_fewer_periods_take_the_count_of_breaching_ones_with_them(rule):
     assert changed_definition(rule, {"periods": "2"}).datapoints_to_alarm == 2
     with pytest.raises(InputError):
         changed_definition(rule, {"periods": "2", "needed": "3"})
+
+
+@pytest.mark.parametrize(
+    ("before", "declared", "now", "looked_at"), [(1, 1, 5, 5), (5, 8, 2, 5), (5, 60, 1, 20)]
+)
+def test_other_periods_look_at_as_many_more_as_declared(before, declared, now, looked_at):
+    """The demo declares 1 of 1: its alarm is tried with 3 of 5 like any other."""
+    rule = AlarmDefinition(
+        alarm_name="a", namespace="Shop", metric_name="latency", statistic="Maximum", period=60,
+        evaluation_periods=before, evaluation_range=declared, threshold=1.0,
+        comparison_operator="GreaterThanThreshold",
+    )  # fmt: skip
+
+    assert changed_definition(rule, {"periods": str(now)}).evaluation_range == looked_at
 
 
 @pytest.mark.parametrize("name", [LATENCY, ERRORS, *DRIFTS])
