@@ -17,6 +17,7 @@ from typing import Any
 
 from driftline.classes import class_text
 from driftline.errors import InputError
+from driftline.formats.json.parsing import fault_of
 from driftline.roles import Facet, Roles
 
 EXPECTED = "expected a configuration of SageMaker Clarify, such as analysis_config.json"
@@ -29,7 +30,7 @@ def roles_of_config(text: str | bytes) -> Roles:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON ({error}); {EXPECTED}") from error
+        raise InputError(f"not JSON ({fault_of(error)}); {EXPECTED}") from error
     if not isinstance(found, dict):
         raise InputError(f"a JSON {type(found).__name__}; {EXPECTED}")
     headers = found.get("headers")

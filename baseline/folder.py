@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyarrow import fs, ipc
 
 from driftline.errors import InputError, NotFoundError
+from driftline.formats.json.parsing import fault_of
 from driftline.formats.location import Location
 
 # What a document of model quality holds in place of "features".
@@ -53,7 +54,7 @@ def plain_document(data: bytes) -> str:
         text = data.decode("utf-8-sig")  # Editors of some systems put a mark in front.
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON ({error})") from error
+        raise InputError(f"not JSON ({fault_of(error)})") from error
     if not isinstance(found, dict):
         raise InputError("expected an object")
     return text

@@ -24,6 +24,7 @@ import pyarrow as pa
 from driftline.capture.labels.labels import LABEL_SCHEMA
 from driftline.errors import InputError
 from driftline.formats.cells import as_text
+from driftline.formats.json.parsing import fault_of
 
 # Of SageMaker's two ids the caller's own comes first, as in its join (docs/labels.md).
 ID_NAMES = ("id", "inference_id", "event_id")
@@ -166,7 +167,7 @@ def _json_labels(data: str, name: str) -> list[Text]:
         try:
             documents = [json.loads(line) for line in data.splitlines() if line.strip()]
         except (ValueError, RecursionError) as error:
-            raise _RecordError(f"groundTruthData.data is no JSON ({error})") from None
+            raise _RecordError(f"groundTruthData.data is no JSON ({fault_of(error)})") from None
     try:
         return [label for document in documents for label in _found_in(document, name)]
     except RecursionError as error:

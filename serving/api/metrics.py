@@ -27,6 +27,7 @@ from driftline.alerts.metrics.questions import (
 )
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
+from driftline.formats.json.parsing import fault_of
 from driftline.serving.api.requests import Fields, Limit, PageToken, in_utc
 from driftline.serving.bodies.media_types import UnsupportedMediaError
 from driftline.serving.context import ServerContext
@@ -179,7 +180,7 @@ def _put(context: ServerContext, body: bytes, request_id: str | None) -> int:
         found = json.loads(body)
         digest = digest_of(found)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"the body is no JSON ({str(error)[:200]}); expected an object") from error
+        raise InputError(f"the body is no JSON ({fault_of(error)}); expected an object") from error
     now = context.now()
     points = read_put(found, now)
     with context.engine.begin() as connection:

@@ -21,7 +21,7 @@ import numpy as np
 from driftline.errors import InputError
 from driftline.formats.body_limits import MAX_REQUEST_ROWS, BodyError, TooManyRowsError
 from driftline.formats.cells import MisfitError, read_cell
-from driftline.formats.json.parsing import LONG_NUMBER, parse
+from driftline.formats.json.parsing import LONG_NUMBER, fault_of, parse
 from driftline.formats.npy_layout import header_end, layout_of, require_unicode
 from driftline.formats.shapes.requests import RequestRows, inner, listed, opened
 from driftline.serving.bodies.media_types import BodyForm
@@ -269,12 +269,8 @@ def _lines(text: str, max_rows: int) -> list[object]:
 def _parse(text: bytes, what: str) -> object:
     try:
         return parse(text, has_long=LONG_NUMBER.search(text) is not None)
-    except RecursionError:
-        raise RowsError(f"{what} is nested too deeply; expected rows of plain values") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RowsError(f"{what} is not JSON ({error})") from None
-    except ValueError:  # Python counts no more digits, and advises to change a setting of its own.
-        raise RowsError(f"{what} has a whole number of more than 4,300 digits") from None
+    except (ValueError, RecursionError) as error:
+        raise RowsError(f"{what} is not JSON ({fault_of(error)})") from None
 
 
 def _finder(document: object, max_rows: int) -> RequestRows:

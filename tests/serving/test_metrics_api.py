@@ -130,8 +130,9 @@ def test_what_inflates_without_end_is_refused(server):
     ("body", "headers", "status", "message"),
     [
         (b"{", {}, 400, "the body is no JSON"),
-        (b"[" * 100_000, {}, 400, "the body is no JSON"),
+        (b"[" * 100_000, {}, 400, "the body is no JSON (nested too deeply)"),
         (b"\xff", {}, 400, "the body is no JSON"),
+        (b"1" * 4301, {}, 400, "no JSON (a whole number of more than 4,300 digits)"),
         (b" " * ((1 << 20) + 1), {}, 413, "1048577 bytes; expected 1048576"),
         (b"{}", {"content-encoding": "br"}, 415, 'Content-Encoding is "br"'),
         (b"{}", {"content-encoding": "gzip"}, 400, "the body is no gzip"),

@@ -15,6 +15,7 @@ from driftline.app.commands import options
 from driftline.app.commands.options import Client, moment
 from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError, NotFoundError
+from driftline.formats.json.parsing import fault_of
 
 metric = typer.Typer(help="Put and read metrics.", no_args_is_help=True)
 
@@ -195,8 +196,8 @@ def _read(file: Path) -> tuple[str, list[dict[str, Any]]]:
         found = json.loads(file.read_bytes())
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{file}: no JSON ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: no JSON ({fault_of(error)})") from error
     if isinstance(found, dict):
         named = {key.replace("_", "").lower(): value for key, value in found.items()}
         namespace, points = named.get("namespace"), named.get("metricdata")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from driftline.errors import InputError
+from driftline.formats.json.parsing import fault_of
 
 # Longer files are data: captured lines, statistics.
 LONGEST_BYTES = 16 << 20
@@ -106,7 +107,7 @@ def read_descriptions(folder: Path) -> Descriptions:
         except OSError as error:
             raise InputError(f"{file}: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{file}: no JSON ({error}); save it again") from error
+            raise InputError(f"{file}: no JSON ({fault_of(error)}); save it again") from error
         listed = parsed if isinstance(parsed, list) else [parsed]
         try:
             for one in listed:

@@ -7,7 +7,6 @@ would round. Rows of all bodies then become columns together.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -16,7 +15,7 @@ import pyarrow as pa
 from driftline.formats.body_columns import RowGatherer, Wanted
 from driftline.formats.body_limits import MAX_VALUES, BodyError, require_rows
 from driftline.formats.coercion import from_values
-from driftline.formats.json.parsing import LONG_DIGITS, LONG_NUMBER, parse
+from driftline.formats.json.parsing import LONG_DIGITS, LONG_NUMBER, fault_of, parse
 from driftline.formats.shapes.requests import Extra, RequestRows, Row
 from driftline.formats.shapes.responses import AnswerRows
 from driftline.formats.shapes.tensors import with_binary_data
@@ -126,12 +125,9 @@ def _document(content: bytes, has_long: bool) -> object:
         return parse(content, has_long=is_long, is_utf8=False)
     except UnicodeDecodeError as error:
         raise BodyError(f"not UTF-8 (byte {error.start})") from error
-    except RecursionError as error:
-        raise BodyError("not JSON (nested too deeply)") from error
-    except json.JSONDecodeError as error:
-        raise BodyError(f"not JSON ({error})" if content.strip() else "empty body") from error
-    except ValueError as error:  # Of so many digits that Python declines to count them.
-        raise BodyError("not JSON (a number is too long)") from error
+    except (ValueError, RecursionError) as error:
+        told = f"not JSON ({fault_of(error)})" if content.strip() else "empty body"
+        raise BodyError(told) from error
 
 
 def _require_few(content: bytes) -> None:

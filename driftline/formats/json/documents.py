@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from driftline.errors import InputError
-from driftline.formats.json.parsing import LONG_DIGITS, LONG_NUMBER, parse
+from driftline.formats.json.parsing import LONG_DIGITS, LONG_NUMBER, fault_of, parse
 from driftline.formats.location import Location
 from driftline.formats.opening import NotUtf8Error, open_text
 
@@ -25,7 +25,6 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 # So near its end a cut document may seem wrong: a cut word, a cut escape.
 _CUT = 16
 _MARK = b"\xef\xbb\xbf"
-_TOO_LONG = "a number is too long"  # Of so many digits that Python declines to count them.
 
 
 def documents(place: Location, encoding: str) -> Iterator[Document]:
@@ -88,9 +87,7 @@ def _parsed(place: Location, number: int, line: bytes, *, has_long: bool) -> Any
 
 
 def _no_json(place: Location, number: int, error: Exception) -> InputError:
-    told = "nested too deeply" if isinstance(error, RecursionError) else _TOO_LONG
-    if isinstance(error, json.JSONDecodeError):
-        told = error.msg
+    told = error.msg if isinstance(error, json.JSONDecodeError) else fault_of(error)
     return InputError(f"{place.shown}: line {number} is no JSON ({told})")
 
 
@@ -152,10 +149,8 @@ class _Sequence:
                 )
                 if self._is_end or not is_cut:
                     raise self._wrong(error.msg, error.pos) from error
-            except RecursionError as error:
-                raise self._wrong("nested too deeply") from error
-            except ValueError as error:
-                raise self._wrong(_TOO_LONG) from error
+            except (ValueError, RecursionError) as error:
+                raise self._wrong(fault_of(error)) from error
             else:
                 if end < len(self._text) or self._is_end:
                     self._move(end)

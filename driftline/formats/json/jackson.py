@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from driftline.errors import InputError
+from driftline.formats.json.parsing import fault_of
 
 # Sizes that Java writes without exponent.
 PLAIN_FROM = 1e-3
@@ -33,7 +34,7 @@ def read_json(text: str | bytes, what: str) -> object:
     try:
         found: object = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{what}: not JSON ({error})") from error
+        raise InputError(f"{what}: not JSON ({fault_of(error)})") from error
     level = [found]
     for _ in range(DEEPEST):
         level = [inner for one in level for inner in _inside(one)]

@@ -25,3 +25,15 @@ def parse(text: bytes, *, has_long: bool, is_utf8: bool = True) -> Any:  # noqa:
         except orjson.JSONDecodeError:
             pass  # NaN, halves of characters, deep nesting; or no JSON, as is told below.
     return json.loads(str(text, "utf-8") if is_utf8 else text)
+
+
+def fault_of(error: Exception) -> str:
+    """Return what is wrong with a text that is no JSON, by the error that reading it raised.
+
+    Of numbers too long to count and of deep nesting, Python's own sentence speaks of Python.
+    """
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return str(error)
+    return "a whole number of more than 4,300 digits"

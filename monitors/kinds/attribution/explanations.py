@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from driftline.errors import InputError
+from driftline.formats.json.parsing import fault_of
 
 # Clarify's key. Permutations estimate the same values that its kernel does.
 METHOD = "kernel_shap"
@@ -29,7 +30,7 @@ def read_explanations(text: str) -> dict[str, Explanation]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"analysis.json: not JSON ({error})") from error
+        raise InputError(f"analysis.json: not JSON ({fault_of(error)})") from error
     if not isinstance(found, dict):
         raise InputError("analysis.json: expected an object")
     return read_section(found.get("explanations"))

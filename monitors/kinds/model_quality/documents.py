@@ -17,6 +17,7 @@ import numpy as np
 from driftline.baseline.answers import Answers
 from driftline.errors import InputError
 from driftline.formats.json.jackson import Json, to_jackson
+from driftline.formats.json.parsing import fault_of
 from driftline.monitors.kinds.model_quality.class_metrics import AREAS
 from driftline.monitors.kinds.model_quality.costs import COST, KEY, Costs
 from driftline.monitors.kinds.model_quality.error_metrics import ERRORS
@@ -319,7 +320,7 @@ def _parsed(text: str, what: str) -> Mapping[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{what} of model quality: no JSON ({error})") from error
+        raise InputError(f"{what} of model quality: no JSON ({fault_of(error)})") from error
     if not isinstance(found, Mapping):
         raise InputError(f"{what} of model quality: expected an object")
     return found

@@ -47,7 +47,7 @@ def place(tmp_path: Path) -> Path:
         pytest.param("(output / 'constraint_violations.json').write_text('{\"violations\": [')",
                      "constraint_violations.json: not JSON (Expecting value", id="malformed"),
         pytest.param("(output / 'statistics.json').write_text('[' * 100_000)",
-                     "statistics.json: not JSON (maximum recursion depth", id="far too deep"),
+                     "statistics.json: not JSON (nested too deeply", id="far too deep"),
         pytest.param("(output / 'constraints.json').write_text('{\"a\":' * 150 + '1' + '}' * 150)",
                      "constraints.json: nested deeper than 100 levels", id="too deep"),
         pytest.param("(output / 'statistics.json').write_text('7')",
