@@ -28,10 +28,7 @@ def parse(text: bytes, *, has_long: bool, is_utf8: bool = True) -> Any:  # noqa:
 
 
 def fault_of(error: Exception) -> str:
-    """Return what is wrong with a text that is no JSON, by the error that reading it raised.
-
-    Of numbers too long to count and of deep nesting, Python's own sentence speaks of Python.
-    """
+    """Return what is wrong with a text by the error that reading it raised, not in Python's words."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
