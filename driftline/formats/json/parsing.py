@@ -28,7 +28,7 @@ def parse(text: bytes, *, has_long: bool, is_utf8: bool = True) -> Any:  # noqa:
 
 
 def fault_of(error: Exception) -> str:
-    """Return what is wrong with a text by the error that reading it raised, not in Python's words."""
+    """Return what is wrong with a text, by the error that reading it raised, not in its words."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
