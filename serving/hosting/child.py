@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, cast
@@ -35,6 +35,10 @@ class WorkerLostError(UnavailableError):
         super().__init__(message)
         # The oldest request that the worker held is perhaps the cause.
         self.was_first = was_first
+
+
+class MovedError(UnavailableError):
+    """The worker is held up by another model; the request has to be asked of another worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,11 @@ class Child(asyncio.Protocol):
     def __init__(self) -> None:
         self.gone = asyncio.Event()
         self.when_gone: Callable[[], None] = lambda: None
+        # Of a worker of many models: when one predicts for long, and whether its answer is awaited
+        # (True: what waits behind it is to be asked elsewhere); and when the worker has gone on.
+        self.when_long: Callable[[str, bool], bool] = lambda *_: False
+        self.when_back: Callable[[], None] = lambda: None
+        self._is_long = False
         self.last_heard = 0.0
         self.number = 0  # Of its place in the pool.
         self.model_count = 1
@@ -198,7 +207,6 @@ class Child(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand each reply to who waits for it (asyncio calls this)."""
-        self.last_heard = self._loop.time()
         try:
             for header, body in self._reader.feed(data):
                 self._receive(header, body)
@@ -222,6 +230,16 @@ class Child(asyncio.Protocol):
                 )
 
     def _receive(self, header: Mapping[str, Any], body: bytes) -> None:
+        if "long" in header:
+            self._is_long = True
+            ids = set(header["ids"])
+            if self.when_long(header["long"], not ids.isdisjoint(self._waiting)):
+                self._move_all_but(ids)
+            return
+        self.last_heard = self._loop.time()
+        if self._is_long:
+            self._is_long = False
+            self.when_back()
         if "ready" in header or "refused" in header or "lost" in header:
             if self._ready is None or self._ready.done():
                 return
@@ -243,6 +261,11 @@ class Child(asyncio.Protocol):
             # Nobody waits any more for an answer that came after the time-out.
             if future is not None and not future.done():
                 future.set_result(_reply(header, body, self._notes.get(number)))
+
+    def _move_all_but(self, ids: Collection[int]) -> None:
+        for number, future in self._waiting.items():
+            if number not in ids and not future.done():
+                future.set_exception(MovedError("the worker is held up by another model"))
 
     def _write(self, header: Mapping[str, Any], body: bytes) -> None:
         """Send a frame together with those of all requests that have just come."""

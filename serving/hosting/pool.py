@@ -14,6 +14,7 @@ from driftline.serving.hosting.child import (
     Child,
     Launch,
     LoadError,
+    MovedError,
     Reply,
     WorkerLostError,
 )
@@ -161,14 +162,18 @@ class Pool:
             return  # ``start`` will see to it.
         for task, slot in list(self._keepers.items())[limits.workers :]:
             del self._keepers[task]
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
-            if slot.child is None:
-                task.cancel()
-            else:
-                slot.is_leaving = True
-                slot.changed.set()
+            self._let_go(task, slot)
         self._fill(asyncio.get_running_loop().create_future())
+
+    def _let_go(self, task: asyncio.Task[None], slot: Slot) -> None:
+        """Have a worker leave once it has answered."""
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        if slot.child is None:
+            task.cancel()
+        else:
+            slot.is_leaving = True
+            slot.changed.set()
 
     def _fill(self, first: asyncio.Future[None]) -> None:
         """Have as many workers kept as the limits say; ``first`` is told of the first that runs."""
@@ -237,17 +242,21 @@ class Pool:
     ) -> Reply:
         limit_s = timeout_s or self.limits.timeout_s
         child: Child | None = None
+        attempt = 0
         try:
-            for attempt in range(attempts):
+            while attempt < attempts:
                 child = self._chosen(more) or await self._next_ready()
                 try:
                     return await child.ask(
                         form, answer, body, deadline, alone=attempt > 0, more=more
                     )
+                except MovedError:
+                    continue
                 except WorkerLostError as error:
                     log.warning("endpoint=%s event=lost attempt=%d", self.name, attempt + 1)
                     if error.was_first and attempt > 0:
                         break
+                    attempt += 1
         except TimeoutError:
             self._kill_if_stuck(child, limit_s)
             raise self._late(limit_s) from None

@@ -141,9 +141,7 @@ def _serve(link: socket.socket) -> None:
                 # Here: other workers need none of it.
                 from driftline.serving.hosting.multi_model.worker import ManyModels
 
-                many = ManyModels(link, header)
-                link.sendall(pack({"ready": {}}))
-                many.serve(reader)
+                ManyModels(link, header).serve(reader)
                 return
             if header.get("command"):
                 # Most workers never run one.

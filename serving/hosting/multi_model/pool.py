@@ -4,6 +4,10 @@ A model's requests go to the same worker as long as that is no busier than other
 worker holds other models: the workers in the order of a hash of model and worker (rendezvous
 hashing), the first one whose queue is within a bound.
 
+A worker predicts one thing at a time. While one model's prediction is long, its worker is asked
+nothing else and what waits there is asked elsewhere; from then on such models have a worker of
+their own, the lane, which also answers for others while no other worker does.
+
 References
 ----------
 Thaler and Ravishankar (1998), Using name-based mappings to increase hit rates, IEEE/ACM ToN 6(1).
@@ -18,13 +22,14 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from driftline.capture.tap.target import hash_of
 from driftline.serving.hosting.child import Child, Launch, Reply, WorkerLostError
 from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.multi_model.file_cache import FileCache
-from driftline.serving.hosting.pool import Limits, NoWorkerError, Pool
+from driftline.serving.hosting.pool import Limits, NoWorkerError, Pool, Slot
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +48,9 @@ REFUSED_S = 60.0
 _LOSSES = 3
 # Of the time that a request has left: who waits for a model that takes longer can still be told.
 _LOAD_SHARE = 0.9
+# A model whose prediction was long is asked in the lane for so long; then the lane goes.
+SLOW_S = 600.0
+_LANE = -1  # Its number.
 
 
 class MultiModelPool(Pool):
@@ -61,6 +69,11 @@ class MultiModelPool(Pool):
         self.files = files
         self._one_suspect = asyncio.Lock()
         self._refused: dict[str, float] = {}  # Until when, by the loop's time.
+        # Models whose predictions are long, and what ends that.
+        self._slow: dict[str, asyncio.TimerHandle] = {}
+        self._aside: list[Child] = []  # Workers whose prediction is long.
+        self._lane: tuple[asyncio.Task[None], Slot] | None = None
+        self._is_stopping = False
 
     async def invoke(
         self,
@@ -149,17 +162,67 @@ class MultiModelPool(Pool):
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Stop all workers, after waiting for open requests, and remove the copies of models."""
+        self._is_stopping = True
+        for timer in self._slow.values():
+            timer.cancel()
         await super().stop(drain_s=drain_s)
         await self.files.close()
 
     def _chosen(self, more: Mapping[str, Any]) -> Child | None:
-        if len(self._children) < 2:
-            return self._least_loaded()
-        target = more["target"]
-        waiting = sum(child.waiting_count for child in self._children)
-        most = _ALWAYS + _ABOVE_MEAN * waiting / len(self._children)
-        by_hash = sorted(
-            self._children,
-            key=lambda child: hash_of(f"{child.number} {target}".encode()),
-        )
+        target, children = more["target"], self._children
+        if self._slow:
+            lane = [child for child in children if child.number == _LANE]
+            if target in self._slow and (found := lane or self._aside):
+                return found[0]
+            children = [child for child in children if child.number != _LANE] or lane
+        if len(children) < 2:
+            return children[0] if children else None
+        waiting = sum(child.waiting_count for child in children)
+        most = _ALWAYS + _ABOVE_MEAN * waiting / len(children)
+        by_hash = sorted(children, key=lambda child: hash_of(f"{child.number} {target}".encode()))
         return next(child for child in by_hash if child.waiting_count <= most)
+
+    def _admit(self, slot: Slot, child: Child) -> None:
+        super()._admit(slot, child)
+        child.when_long = partial(self._set_aside, child)
+        child.when_back = partial(self._take_back, child)
+
+    def _forget(self, child: Child) -> None:
+        super()._forget(child)
+        self._aside = [other for other in self._aside if other is not child]
+
+    def _set_aside(self, child: Child, target: str, is_awaited: bool) -> bool:
+        """Ask a worker nothing more while its prediction is long; False: it is asked on."""
+        loop = asyncio.get_running_loop()
+        if timer := self._slow.pop(target, None):
+            timer.cancel()
+        else:
+            log.warning("endpoint=%s model=%s event=long-prediction", self.name, target)
+        self._slow[target] = loop.call_later(SLOW_S, self._forgive, target)
+        if not is_awaited:
+            log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
+            child.kill()
+        if child.number == _LANE or child not in self._children or self._is_stopping:
+            return False
+        self._forget(child)
+        self._aside.append(child)
+        if self._lane is None:
+            slot = Slot(_LANE)
+            task = asyncio.create_task(self._keep(slot, loop.create_future()))
+            self._lane = task, slot
+            self._leaving.add(task)  # It is none of those that are wanted for ever.
+        return True
+
+    def _take_back(self, child: Child) -> None:
+        """Ask a worker again whose long prediction has come to its end."""
+        if child in self._aside:
+            self._aside.remove(child)
+            self._children = [*self._children, child]
+            self._any_ready.set()
+
+    def _forgive(self, target: str) -> None:
+        """Ask a model as others are asked again; the lane goes when there is none left for it."""
+        del self._slow[target]
+        if self._lane is not None and not self._slow:
+            self._let_go(*self._lane)
+            self._lane = None

@@ -27,6 +27,7 @@ from driftline.serving.hosting.formats.table import ARCHIVE, MODEL_FORMATS, form
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.multi_model.alike import require_alike
 from driftline.serving.hosting.multi_model.held_models import HeldModels, resident_bytes
+from driftline.serving.hosting.multi_model.watched_link import WatchedLink
 from driftline.serving.hosting.worker import (
     Held,
     answer_frames,
@@ -68,7 +69,7 @@ class ManyModels:
     """Answers for many models on one socket."""
 
     def __init__(self, link: socket.socket, launch: Mapping[str, Any]) -> None:
-        self._link, self._launch = link, launch
+        self._link, self._launch = WatchedLink(link), launch
         many = launch["many"]
         self._held = HeldModels(many["memory_limit_mb"] << 20)
         self._like: dict[str, Any] | None = many["like"]
@@ -80,8 +81,9 @@ class ManyModels:
         self._bell, self._ring = socket.socketpair()
 
     def serve(self, reader: FrameReader) -> None:
-        """Answer until the socket ends."""
+        """Say that all is ready, and answer until the socket ends."""
         sys.setswitchinterval(_SWITCH_S)
+        self._link.sendall(pack({"ready": {}}))
         with selectors.DefaultSelector() as selector:
             selector.register(self._link, selectors.EVENT_READ)
             selector.register(self._bell, selectors.EVENT_READ)
@@ -120,9 +122,13 @@ class ManyModels:
             groups.setdefault(header["target"], []).append((header, body))
         for name, group in groups.items():
             if (model := self._held.use(name)) is not None:
-                answer_frames(self._link, model, group)
+                self._predict(name, model, group)
             else:
                 self._wait(name, group)
+
+    def _predict(self, name: str, model: Held, frames: Frames) -> None:
+        with self._link.predicting(name, frames):
+            answer_frames(self._link, model, frames)
 
     def _wait(self, name: str, frames: Frames) -> None:
         """Keep requests until their model is loaded."""
@@ -219,7 +225,7 @@ class ManyModels:
         self._link.sendall(pack({"notes": [*notes.items()], "count": len(self._held)}))
         frames = [(header, body) for header, body, _ in one.waiting]
         if one.model is not None:
-            answer_frames(self._link, one.model, frames)
+            self._predict(one.name, one.model, frames)
             return
         for header, _ in frames:
             self._link.sendall(refusal(header, 424, "model_error", f"{_subject(one)}{one.problem}"))

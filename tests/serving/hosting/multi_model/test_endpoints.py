@@ -184,6 +184,79 @@ def test_models_that_crash_or_hang_when_loaded_stop_no_other(
     assert ask(server, "north/05.skops").status_code == 200
 
 
+WAITING = """
+import os, time
+def model_fn(folder): return None
+def predict_fn(data, model):
+    with open({began!r}, "a") as file: print(os.getpid(), file=file)
+    while not os.path.exists({go!r}): time.sleep(0.02)
+    return [os.getpid()]
+"""
+
+
+def test_a_prediction_that_takes_long_holds_up_no_other_model(
+    stores: Any, ask: Any, prefix: Path, tmp_path: Path, until: Any
+) -> None:
+    json_answer = {"accept": "application/json"}
+    began, go = tmp_path / "began", tmp_path / "go"
+    code = WAITING.format(began=str(began), go=str(go))
+    for name in ("a", "b"):
+        pack(prefix / f"{name}.tar.gz", {"code/inference.py": code})
+    server = stores(is_signed=False, trust_pickle=True, workers=1, timeout_s=120)
+    (first,) = server.worker_ids()
+    ask(server, "north/00.skops")
+
+    with ThreadPoolExecutor(4) as callers:
+        hanging = callers.submit(ask, server, "a.tar.gz", more=json_answer)
+        until(began.exists)
+        # Some wait behind it by now, others come later.
+        others = [callers.submit(ask, server, f"north/{number:02}.skops") for number in (0, 1)]
+        assert {one.result().status_code for one in others} == {200}
+        assert ask(server, "north/02.skops").status_code == 200
+        assert not hanging.done()
+        # Where it is asked again, that is where others are asked no more than they must.
+        again = callers.submit(ask, server, "a.tar.gz", more=json_answer)
+        go.touch()
+        assert hanging.result().text == f"[{first}]"
+        (lane,) = {int(again.result().text[1:-1])} - {first}
+        go.unlink()
+        began.unlink()
+        later = callers.submit(ask, server, "a.tar.gz", more=json_answer)
+        until(began.exists)
+        assert {ask(server, f"north/{number:02}.skops").status_code for number in range(9)} == {200}
+        assert not later.done()
+        go.touch()
+        assert later.result().text == f"[{lane}]"
+    server.sink_all()
+    rows = Dataset(str(server.root), "stores").open().to_table(["model", "status"]).to_pylist()
+    assert Counter(row["model"] for row in rows if row["status"] == 200) == {
+        "a.tar.gz": 3, "north/00.skops": 3, "north/01.skops": 2, "north/02.skops": 2,
+        **{f"north/{number:02}.skops": 1 for number in range(3, 9)},
+    }  # fmt: skip
+
+
+def test_a_model_that_hangs_for_ever_ends_its_worker_alone(
+    stores: Any, ask: Any, prefix: Path, tmp_path: Path, until: Any
+) -> None:
+    began = tmp_path / "began"
+    code = WAITING.format(began=str(began), go=str(tmp_path / "never"))
+    pack(prefix / "a.tar.gz", {"code/inference.py": code})
+    server = stores(is_signed=False, trust_pickle=True, workers=1, timeout_s=10)
+
+    with ThreadPoolExecutor(4) as callers:
+        hanging = [callers.submit(ask, server, "a.tar.gz") for _ in range(3)]
+        until(began.exists)
+        answers = []
+        while not all(one.done() for one in hanging):
+            answers.append(ask(server, f"north/{len(answers) % 3:02}.skops").status_code)
+    assert set(answers) == {200}
+    assert {one.result().status_code for one in hanging} == {504}
+    hung = {int(line) for line in began.read_text().split()}
+    assert hung
+    until(lambda: not hung.intersection(server.worker_ids()))
+    assert ask(server, "north/00.skops").status_code == 200
+
+
 def test_a_monitor_of_one_model_finds_what_is_wrong_with_its_rows(
     stores: Any, ask: Any, declare: Any
 ) -> None:
