@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
 import plotly.utils
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.backends._fastapi import FastAPIDashServer
@@ -322,22 +322,21 @@ def _dash(stores: Stores) -> Dash:
     return app
 
 
-def _draw(stores: Stores, address: Address) -> tuple[html.Div, str]:
+def _draw(stores: Stores, address: Address) -> tuple[orjson.Fragment, str]:
     """Draw a page with its mark; a fault of ours is logged, and the page says so."""
     try:
-        drawn = render(stores, address)
-        return drawn, _digest(drawn)
+        return _written(render(stores, address))
     except Exception:  # Dash would answer 500 and keep the trace to itself.
         log.exception("page crashed page=%s monitor=%r", address.page, address.monitor)
         why = "A fault of the dashboard; its log has the details."
-        drawn = ui.problem("This page cannot be shown", why)
-        return drawn, _digest(drawn)
+        return _written(ui.problem("This page cannot be shown", why))
 
 
-def _digest(drawn: html.Div) -> str:
-    """Return a short mark of a drawn page, equal for equal pages."""
-    text = json.dumps(drawn, cls=plotly.utils.PlotlyJSONEncoder, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+def _written(drawn: html.Div) -> tuple[orjson.Fragment, str]:
+    """Write a page once, as Dash would in many times the time, with a mark equal for equal ones."""
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    text = orjson.dumps(drawn, plotly.utils.PlotlyJSONEncoder().default, options)
+    return orjson.Fragment(text), hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
 def _shell() -> html.Div:

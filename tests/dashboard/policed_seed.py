@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import orjson
 from sqlalchemy import Engine
 
 from driftline.alerts.evaluation.evaluator import Evaluator
@@ -73,9 +74,13 @@ def policed(folder: Path) -> Iterator[Policed]:
 
 
 def texts(part: object) -> str:
-    """All text of a drawn page, in order."""
+    """All text of a page, drawn or as written for the browser, in order."""
     if part is None:
         return ""
+    if isinstance(part, orjson.Fragment):
+        return texts(orjson.loads(orjson.dumps(part)))
+    if isinstance(part, dict):
+        return texts(part["props"].get("children"))
     if isinstance(part, str | int | float):
         return str(part)
     if isinstance(part, list | tuple):

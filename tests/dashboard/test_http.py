@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 from dash._callback import GLOBAL_CALLBACK_MAP
+from dash.development.base_component import Component
 from sqlalchemy import create_engine
 
 from driftline.alerts import tables as alert_tables
@@ -105,6 +106,18 @@ def test_deep_link_as_first_request_gives_the_page(ask_stocked):
 
     assert answer.status_code == 200
     assert '<html lang="en">' in answer.text
+
+
+def test_a_page_is_walked_through_once(ask_stocked, monkeypatch):
+    walked, walk = [], Component.to_plotly_json
+    monkeypatch.setattr(
+        Component, "to_plotly_json", lambda part: walked.append(part) or walk(part)
+    )
+
+    answer = ask_stocked("POST", CALL, json=body_for("/alarms"))
+
+    assert "100%" in answer.text
+    assert len(walked) == answer.text.count('"namespace":')
 
 
 def test_unknown_path_is_404_and_still_a_page(ask):
