@@ -110,9 +110,7 @@ def test_deep_link_as_first_request_gives_the_page(ask_stocked):
 
 def test_a_page_is_walked_through_once(ask_stocked, monkeypatch):
     walked, walk = [], Component.to_plotly_json
-    monkeypatch.setattr(
-        Component, "to_plotly_json", lambda part: walked.append(part) or walk(part)
-    )
+    monkeypatch.setattr(Component, "to_plotly_json", lambda part: walked.append(part) or walk(part))
 
     answer = ask_stocked("POST", CALL, json=body_for("/alarms"))
 
