@@ -153,6 +153,7 @@ def render(stores: Stores, address: Address) -> html.Div:
         return ui.problem("This page is not for you", why)
     try:
         draw = _PAGES.get(address.page)
+        stores.require_storage(address)
         return ui.missing(None) if draw is None else _refused(address) or draw(stores, address)
     except NoWindowError as error:
         newest = (f"Newest window of {address.monitor}", monitor_link(address.monitor))
@@ -169,6 +170,7 @@ def _is_there(stores: Stores, path: str, query: str) -> bool:
     """Whether an address leads to a page; what cannot be looked up now is no 404."""
     address = parse(path, query)
     try:
+        stores.require_storage(address)
         stores.require(address)
     except NotFoundError:
         return False

@@ -94,6 +94,7 @@ class Downloads:
 
     def _open(self, asked: dict[str, str], form: Form) -> Iterator[bytes]:
         stores = self._stores
+        stores.storage.require(stores.engine, stores.now())
         line, run = stores.judged(asked.get("monitor", ""), asked.get("window"))
         if run is None:
             raise NotFoundError(f'monitor "{line.name}" has judged no window yet')

@@ -28,11 +28,12 @@ from sqlalchemy.exc import IntegrityError
 
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.capture.tables.storage import list_folders
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.database.locks import advisory_lock
 from driftline.database.upserts import upsert
-from driftline.errors import NotFoundError
+from driftline.errors import NotFoundError, UnavailableError
 from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.tables import executions, states
 
@@ -169,6 +170,22 @@ def get_execution(connection: Connection, identity: str) -> Execution:
     if found is None:
         raise NotFoundError(f'execution "{identity}" does not exist; expected the id of a run')
     return found
+
+
+def require_storage(engine: Engine, root: str) -> None:
+    """Refuse to read a storage root that is not there although executions wrote into it.
+
+    What is missing from it would be told as deleted. An empty folder is what a mount leaves.
+    """
+    if list_folders(root, ""):
+        return
+    written = executions.c.folder != ""
+    with read_connection(engine) as connection:
+        if connection.scalar(select(executions.c.id).where(written).limit(1)) is not None:
+            raise UnavailableError(
+                f"the store is not reachable: {root} is missing or empty, and executions wrote "
+                "documents there; mount it, or move it back"
+            )
 
 
 def variant_judged(connection: Connection, identity: str) -> str | None:

@@ -151,7 +151,7 @@ def delete_channel(connection: Connection, name: str, now: datetime) -> None:
     connection.execute(select(table.name).where(table.name == name).with_for_update())
     get_channel(connection, name)
     for row in connection.execute(select(tables.alarms.c.name, tables.alarms.c.definition)):
-        if name in _channels_of(row.definition):
+        if name in channels_of(row.definition):
             raise ChannelInUse(
                 f'channel "{name}" is an action of alarm "{row.name}"; change that alarm first'
             )
@@ -164,7 +164,7 @@ def delete_channel(connection: Connection, name: str, now: datetime) -> None:
     connection.execute(delete(tables.channels).where(tables.channels.c.name == name))
 
 
-def _channels_of(definition: object) -> set[str]:
+def channels_of(definition: object) -> set[str]:
     """Return the channels that a stored definition names, also one that cannot be read whole."""
     if not isinstance(definition, Mapping):
         return set()

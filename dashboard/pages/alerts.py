@@ -10,10 +10,11 @@ from dash import html
 
 from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.incidents import Incident
+from driftline.alerts.notify.paging import PagingLine
 from driftline.dashboard.address import Address, alarm_link, incident_link, list_link, monitor_link
 from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.queries.notifications import CountedSilence, IncidentView, PagingLine
+from driftline.dashboard.queries.notifications import CountedSilence, IncidentView
 from driftline.dashboard.queries.views import AlarmLine, AlarmsView, ChannelLine
 from driftline.dashboard.words import STATES, delivery_words, duration, mid_sentence, moment, plural
 

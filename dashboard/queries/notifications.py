@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-
-from sqlalchemy import func, select
 
 from driftline.alerts.alarms.composite_records import states_since
 from driftline.alerts.counts import count_by
 from driftline.alerts.notify.channels import list_channels
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries
 from driftline.alerts.notify.incidents import Incident, get_incident, list_incidents
+from driftline.alerts.notify.paging import PagingLine, paging_lines
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
-from driftline.alerts.tables import alarms, links, outbox
+from driftline.alerts.tables import outbox
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import ChannelLine
@@ -86,63 +83,10 @@ def read_silences(stores: Stores) -> tuple[Sequence[CountedSilence], datetime]:
     return silences, now
 
 
-@dataclass(slots=True)
-class PagingLine:
-    """Whom the alarms of one owner and severity notify when they fire.
-
-    ``channels`` count the alarms that each is told of. ``unheard`` ones tell nobody: they name no
-    channel that takes notifications, or their actions are switched off; ``example`` is one of them.
-    ``carried`` ones tell nobody either, but a composite alarm follows them.
-    """
-
-    owner: str
-    severity: str
-    alarm_count: int = 0
-    channels: Counter[str] = field(default_factory=Counter)
-    unheard: int = 0
-    carried: int = 0
-    example: str = ""
-
-
 def read_paging(stores: Stores) -> tuple[list[PagingLine], dict[str, ChannelLine]]:
-    """Return who is notified by owner and severity, pages to nobody first; and all channels."""
-    definition, is_child = alarms.c.definition, links.c.child == alarms.c.name
-    told = select(
-        alarms.c.name,
-        alarms.c.severity,
-        func.coalesce(definition["owner"].as_string(), "").label("owner"),
-        definition["alarm_actions"].as_string().label("actions"),
-        definition["actions_enabled"].as_boolean().label("is_on"),
-        select(links.c.child).where(is_child, links.c.role == "child").exists().label("is_carried"),
-    ).subquery()
-    alike = told.c["owner", "severity", "actions", "is_on", "is_carried"]
-    query = select(*alike, func.count().label("several"), func.min(told.c.name).label("example"))
+    """Return who is notified by owner and severity, and all channels, named or stored."""
     with read_connection(stores.engine) as connection:
         statuses = {one.channel.name: one for one in list_channels(connection)}
-        rows = connection.execute(query.group_by(*alike)).all()
-    lines: dict[tuple[str, str], PagingLine] = {}
-    named = set(statuses)
-    for row in rows:
-        key = row.owner, row.severity
-        line, names = lines.setdefault(key, PagingLine(*key)), _names(row.actions)
-        line.alarm_count += row.several
-        named |= names
-        line.channels.update(dict.fromkeys(names if row.is_on else (), row.several))
-        if not row.is_on or not any(one in statuses and statuses[one].enabled for one in names):
-            line.carried += row.several if row.is_carried else 0
-            line.unheard += 0 if row.is_carried else row.several
-            line.example = line.example if row.is_carried else row.example
-    ordered = sorted(
-        lines.values(),
-        key=lambda one: (not one.unheard, one.severity != "page", one.owner, one.severity),
-    )
-    return ordered, {name: ChannelLine(name, (), statuses.get(name)) for name in named}
-
-
-def _names(actions: str | None) -> set[str]:
-    """Return the channels of a stored list; a newer version may have stored something else."""
-    try:
-        found = json.loads(actions or "[]")
-    except ValueError:
-        return set()
-    return {one for one in found if isinstance(one, str)} if isinstance(found, list) else set()
+        lines = paging_lines(connection, {name for name, one in statuses.items() if one.enabled})
+    named = {*statuses, *(name for one in lines for name in one.named)}
+    return lines, {name: ChannelLine(name, (), statuses.get(name)) for name in named}

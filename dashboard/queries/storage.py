@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from sqlalchemy import Engine
 
 from driftline.access.principal import CURRENT
 from driftline.baseline import store
@@ -28,12 +29,13 @@ from driftline.capture.windows.window import Window, WindowRead, read_window, un
 from driftline.dashboard.address import where_text
 from driftline.dashboard.queries import views
 from driftline.dashboard.words import count, moment, plural
-from driftline.errors import DriftlineError, InputError, NotFoundError
+from driftline.errors import DriftlineError, InputError, NotFoundError, UnavailableError
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.outcome import Backtest
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift import reference_columns
+from driftline.monitors.executions import require_storage
 from driftline.monitors.external.rows import read_external
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.kinds.conditions import with_baseline, with_rows
@@ -81,6 +83,17 @@ class Storage:
         # By name and version, which never change.
         self.baseline = lru_cache(BASELINES_KEPT)(partial(store.get, root))
         self._stats: dict[str, tuple[float, EndpointReport]] = {}
+        self._away_since: datetime | None = None
+
+    def require(self, engine: Engine, now: datetime) -> None:
+        """Refuse to say anything of a storage root that has gone; says when that was noticed."""
+        try:
+            require_storage(engine, self.root)
+        except DriftlineError as error:
+            self._away_since = self._away_since or now
+            since = f"noticed {moment(self._away_since)}; alarms and jobs are still shown"
+            raise UnavailableError(f"{error} ({since})") from None
+        self._away_since = None
 
     def report(self, folder: str) -> Report | None:
         """Read an execution's report; None when it wrote none or retention took it."""

@@ -41,6 +41,12 @@ ANNOTATIONS_SHOWN = 50
 FIRING_SHOWN = 10
 """Alarms in ALARM on the first page; the list has all."""
 
+STORED = (
+    "overview", "endpoint", "monitor", "column", "explain", "compare", "new_alarm", "search",
+    "setup", "baseline",
+)  # fmt: skip
+"""Pages that tell of the storage root; the others tell of the database alone."""
+
 
 class Stores:
     """What the pages ask; safe to use from several threads.
@@ -234,6 +240,11 @@ class Stores:
         """Return a monitor and one of its windows, the newest when unset; None before the first."""
         with read_connection(self.engine) as connection:
             return fleet.read_window(connection, name, window)
+
+    def require_storage(self, address: Address) -> None:
+        """Refuse a page that tells of the storage root, while that has gone."""
+        if address.page in STORED and not (address.page == "setup" and address.tab):
+            self.storage.require(self.engine, self.now())
 
     def require(self, address: Address) -> None:
         """Refuse an address of an alarm, an incident or a monitor that is not there."""
