@@ -17,9 +17,10 @@ from driftline.alerts.tables import alarms, links
 class PagingLine:
     """Whom the alarms of one owner and severity notify when they fire.
 
-    ``channels`` count the alarms that each is told of; ``named`` are those of all of them. ``unheard`` ones tell nobody: they name no
-    channel that takes notifications, or their actions are switched off; ``example`` is one of them.
-    ``carried`` ones tell nobody either, but a composite alarm follows them.
+    ``channels`` count the alarms that each is told of; ``named`` are those of all of them.
+    ``unheard`` ones tell nobody: they name no channel that takes notifications, or their actions
+    are switched off; ``example`` is one of them. ``carried`` ones tell nobody either, but a
+    composite alarm follows them.
     """
 
     owner: str
