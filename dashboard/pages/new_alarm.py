@@ -6,7 +6,7 @@ from dash import html
 
 from driftline.alerts.evaluation.preview import resource_spec
 from driftline.dashboard import words as say
-from driftline.dashboard.address import monitor_link
+from driftline.dashboard.address import alarm_link, monitor_link
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm import CHANGEABLE, TREATMENTS
@@ -64,6 +64,9 @@ def _outcome(view: NewAlarmView) -> list[ui.Cell]:
         parts.append(
             ui.graph("trial", alarm_figure(preview.definition, run.points, run.spans), words)
         )
+    if view.is_there:
+        way = html.A(f"Open {view.name}", href=alarm_link(view.name))
+        return [*parts, html.P(["An alarm of this name is there: ", way, "."], role="status")]
     spec = resource_spec(preview.definition)
     given = {"alarm": view.name, "owner": preview.definition.owner, "spec": spec}
     return [*parts, act_button("create", "Make this alarm", given, role="admin")]

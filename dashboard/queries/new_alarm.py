@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from driftline.alerts.alarms.composite_records import states_since
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.preview import Preview, preview_new
 from driftline.alerts.notify.channels import list_channels
@@ -25,7 +26,7 @@ OPERATORS = {"above": "GreaterThanThreshold", "below": "LessThanThreshold"}
 
 @dataclass(frozen=True, slots=True)
 class NewAlarmView:
-    """The form for an alarm on a metric, named in ``words``, and its preview."""
+    """The form for an alarm on a metric, named in ``words``, with its preview."""
 
     asked: Address
     monitor: MonitorLine
@@ -34,6 +35,7 @@ class NewAlarmView:
     side: str
     channels: Sequence[str]
     preview: Preview
+    is_there: bool = False
 
 
 def read_new_alarm(stores: Stores, asked: Address) -> NewAlarmView:
@@ -59,7 +61,8 @@ def read_new_alarm(stores: Stores, asked: Address) -> NewAlarmView:
             preview = preview_new(connection, AlarmDefinition.from_dict(fields), values)
         except InputError as error:
             preview = Preview(values, values, problem=str(error))
-    return NewAlarmView(asked, line, name, words, side, channels, preview)
+        is_there = not is_limited() and name in states_since(connection, [name])
+    return NewAlarmView(asked, line, name, words, side, channels, preview, is_there)
 
 
 def _place(stores: Stores, line: MonitorLine, metric: str) -> tuple[str, str, dict[str, str], bool]:

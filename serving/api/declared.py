@@ -67,18 +67,25 @@ def router(context: ServerContext, applier: Applier, reconciler: EndpointReconci
     routes = APIRouter(tags=["resources"])
 
     @routes.post("/apply")
-    async def apply(asked: ApplyRequest, if_match: Tag = None) -> dict[str, Any]:
+    async def apply(
+        asked: ApplyRequest, if_match: Tag = None, if_none_match: Tag = None
+    ) -> dict[str, Any]:
         """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
 
         Answers when the endpoints that changed are in service, or have failed. With the header
-        If-Match, of one resource: only if it still is as the ETag says that it was.
+        If-Match, of one resource: only if it still is as the ETag says that it was. With
+        If-None-Match: * only if none of them is there yet.
         """
         if if_match is not None and len(asked.resources) != 1:
             raise InputError(f"If-Match with {len(asked.resources)} resources; expected one")
+        if if_none_match is not None and (if_none_match.strip() != "*" or if_match is not None):
+            raise InputError(f'If-None-Match "{if_none_match[:80]}"; expected * without If-Match')
         if any(one.get("kind") != "Silence" for one in asked.resources):
             require("admin")
         plan = await applier.apply(
-            asked.resources, dry_run=asked.dry_run, known=_editions(if_match)
+            asked.resources,
+            dry_run=asked.dry_run,
+            known=frozenset() if if_none_match else _editions(if_match),
         )
         found = plan.as_dict()
         if not asked.dry_run:

@@ -120,7 +120,7 @@ class Applier:
         """Apply declared resources, or say what that would change.
 
         Returns when the endpoints that changed are in service, or have failed. ``known``: the
-        editions that each resource may be of before; None: whatever it is.
+        editions that each resource may be of before, none if it must be new; None: whatever it is.
         """
         resources = await self._read(fill_in, parse_resources(documents))
         for resource in resources:

@@ -96,6 +96,8 @@ def require_edition(
 ) -> None:
     """Refuse to change a resource that is of none of the editions that the caller knows.
 
+    Who knows none, an empty set, makes it: one that is there is refused.
+
     Raises
     ------
     ChangedError
@@ -104,7 +106,10 @@ def require_edition(
     if known is None:
         return
     found = find(connection, kind, name)
-    if found is None or found.edition not in known:
+    if not known:
+        if found is not None:
+            raise ChangedError(f'{kind} "{name}" is there already; choose another name')
+    elif found is None or found.edition not in known:
         now = "does not exist" if found is None else f"is of generation {found.generation}"
         raise ChangedError(f'{kind} "{name}" {now}, which is not what If-Match says; get it again')
 

@@ -1,5 +1,7 @@
 """An alarm made from a chart: the form is filled in, tried on the past, and saved by an admin."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -7,10 +9,10 @@ import pytest
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.records import get_alarm
+from driftline.alerts.alarms.records import get_alarm, list_alarms
 from driftline.alerts.evaluation.preview import resource_spec
 from driftline.dashboard.actions import Actions
-from driftline.dashboard.address import new_alarm_link, parse
+from driftline.dashboard.address import alarm_link, new_alarm_link, parse
 from driftline.dashboard.app import render
 from driftline.dashboard.queries.new_alarm import read_new_alarm
 from driftline.dashboard.queries.stores import Stores
@@ -94,6 +96,45 @@ def test_a_metric_that_is_not_measured_is_not_found(stores_measured):
         read_new_alarm(
             stores_measured, parse("/monitors/flights-quality/alarm", "metric=no such metric")
         )
+
+
+def test_two_who_make_an_alarm_of_one_name_at_one_moment_make_one(policed_site):
+    """Both have seen that there is none: the server alone decides."""
+    spec = {
+        "namespace": "Shop", "metric_name": "latency", "threshold": 1.0, "period": 60,
+        "evaluation_periods": 1, "comparison_operator": "GreaterThanThreshold",
+    }  # fmt: skip
+    start = threading.Barrier(2)
+
+    def make(threshold):
+        def send(*asked, **more):
+            start.wait(30)
+            return policed_site.send(*asked, **more)
+
+        given = {"alarm": "of two", "owner": "ann", "spec": spec | {"threshold": threshold}}
+        return threshold, *Actions(send, policed_site.now).run("create", given)
+
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            found = [*pool.map(make, (1.0, 2.0))]
+        (won,) = [threshold for threshold, status, _ in found if status == 200]
+        (said,) = [said for _, status, said in found if status == 409]
+        assert "is there already" in said
+        with policed_site.engine.connect() as connection:
+            assert get_alarm(connection, "of two").definition.threshold == won
+    finally:
+        policed_site.send("DELETE", "/api/v1/alarms/of%20two", None)
+
+
+def test_a_name_that_is_taken_leads_to_its_alarm(stores):
+    page = texts(render(stores, parse(RATIO, "metric=max_drift_ratio&threshold=1&alarm=fresh")))
+    assert "Make this alarm" in page
+    with stores.engine.connect() as connection:
+        (name, *_) = [one.name for one in list_alarms(connection)]
+    taken = f"metric=max_drift_ratio&threshold=1&alarm={quote(name)}"
+    page = str(render(stores, parse(RATIO, taken)))
+    assert "Make this alarm" not in page
+    assert f"href='{alarm_link(name)}'" in page
 
 
 def test_an_alarm_is_made_once_and_never_in_place_of_another(policed_site):

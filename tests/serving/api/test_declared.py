@@ -62,6 +62,30 @@ def test_only_what_was_seen_is_deleted(server, declare, tag):
     assert "does not exist" in server.error_of(again)["message"]
 
 
+def test_of_two_who_make_one_of_a_name_the_second_is_refused(server, declare):
+    def make(threshold):
+        body = {"resources": [declare("Alarm", "load", **SPEC | {"threshold": threshold})]}
+        return server.client.post("/api/v1/apply", json=body, headers={"if-none-match": "*"})
+
+    first, second = make(5), make(6)
+
+    assert (first.status_code, second.status_code) == (200, 412)
+    assert "is there already" in server.error_of(second)["message"]
+    assert server.client.get(PATH).json()["spec"]["threshold"] == 5
+    server.client.delete(PATH)
+
+
+@pytest.mark.parametrize("more", [{"if-none-match": '"1"'}, {"if-match": '"1.1-0123456789abcdef"'}])
+def test_an_if_none_match_of_a_new_one_is_the_star_alone(server, declare, more):
+    asked = {"if-none-match": "*"} | more
+    body = {"resources": [declare("Alarm", "load", **SPEC)]}
+
+    answer = server.client.post("/api/v1/apply", json=body, headers=asked)
+
+    assert answer.status_code == 400
+    assert "If-None-Match" in server.error_of(answer)["message"]
+
+
 def test_a_state_that_changes_hinders_no_change(server, declare, tag):
     server.client.put(f"{PATH}/state", json={"state_value": "OK", "state_reason": "fine"})
 
