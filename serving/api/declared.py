@@ -76,17 +76,10 @@ def router(context: ServerContext, applier: Applier, reconciler: EndpointReconci
         If-Match, of one resource: only if it still is as the ETag says that it was. With
         If-None-Match: * only if none of them is there yet.
         """
-        if if_match is not None and len(asked.resources) != 1:
-            raise InputError(f"If-Match with {len(asked.resources)} resources; expected one")
-        if if_none_match is not None and (if_none_match.strip() != "*" or if_match is not None):
-            raise InputError(f'If-None-Match "{if_none_match[:80]}"; expected * without If-Match')
+        known = _known(len(asked.resources), if_match, if_none_match)
         if any(one.get("kind") != "Silence" for one in asked.resources):
             require("admin")
-        plan = await applier.apply(
-            asked.resources,
-            dry_run=asked.dry_run,
-            known=frozenset() if if_none_match else _editions(if_match),
-        )
+        plan = await applier.apply(asked.resources, dry_run=asked.dry_run, known=known)
         found = plan.as_dict()
         if not asked.dry_run:
             found["endpoints"] = {
@@ -139,6 +132,17 @@ def router(context: ServerContext, applier: Applier, reconciler: EndpointReconci
         await applier.delete(_KINDS[collection], name, _editions(if_match))
 
     return routes
+
+
+def _known(several: int, if_match: str | None, if_none_match: str | None) -> frozenset[str] | None:
+    """Return the editions that what is applied may be of before; none where it must be new."""
+    if if_match is not None and several != 1:
+        raise InputError(f"If-Match with {several} resources; expected one")
+    if if_none_match is None:
+        return _editions(if_match)
+    if if_none_match.strip() != "*" or if_match is not None:
+        raise InputError(f'If-None-Match "{if_none_match[:80]}"; expected * without If-Match')
+    return frozenset()
 
 
 def _editions(tags: str | None) -> frozenset[str] | None:
