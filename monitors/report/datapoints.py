@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.check_result import CheckResult
+from driftline.monitors.report.ranking import cause_sentence
 from driftline.monitors.results.violation import DAY_CHECK, DRIFT_CHECK, Violation, hide_values
 from driftline.monitors.rows import WindowFacts
 from driftline.tracing import current
@@ -266,10 +267,14 @@ class _Series:
     def metrics(self) -> Iterator[Datapoint]:
         """Yield SageMaker's metrics of the other kinds; infinite ones as SageMaker writes them."""
         report = self.report
-        common = _causes(report.cause, report.plain_cause)
+        names = {point.name for point in report.points}
         for point in report.points:
             if not math.isnan(point.value):
-                causes = _causes(point.cause, hide_values(point.cause)) if point.cause else common
+                cause = point.cause or ""
+                causes = _causes(cause, hide_values(cause))
+                if point.cause == "":
+                    about = _about(report.violations, names - {point.name})
+                    causes = _causes(cause_sentence(about), cause_sentence(about, has_values=False))
                 note = self.run.note(causes, None, report.violations)
                 value = max(-INFINITE, min(INFINITE, point.value))
                 made = self.run.point(point.namespace, point.name, value, note, point.dimensions)
@@ -277,6 +282,11 @@ class _Series:
                     point.datum, namespace=made.namespace, dimensions=made.dimensions,
                     time=made.time, period_s=made.period_s, note=note,
                 )  # fmt: skip
+
+
+def _about(violations: Iterable[Violation], others: Collection[str]) -> list[Violation]:
+    """Leave out the violations of other metrics: what an alarm on one quotes is no cause of it."""
+    return [one for one in violations if (one.fields or {}).get("metric_name") not in others]
 
 
 def _causes(cause: str, plain: str) -> dict[str, str]:

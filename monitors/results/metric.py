@@ -100,7 +100,8 @@ class MetricPoint:
     value: float  # Infinite values are written as SageMaker does (±2.348543e108).
     # Beyond Endpoint and MonitoringSchedule.
     dimensions: Mapping[str, str] = field(default_factory=dict)
-    cause: str = ""  # What an alarm on it quotes; "" takes the report's.
+    # What an alarm on it quotes; "" takes the report's, without what is of other metrics alone.
+    cause: str | None = ""
     # In place of the value: what somebody else's program measured, perhaps several values.
     datum: Datapoint | None = None
 

@@ -179,7 +179,7 @@ def points_of(
                 "Facet": _ascii(finding.result.facet),
                 "FacetValue": _ascii(finding.result.facet_value),
             },
-            cause=causes.get(_feature(finding, groups), ""),
+            cause=causes.get(_feature(finding, groups)),
         )
         for finding in findings
         if finding.result.value is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from driftline.baseline.predicate import Predicate
 from driftline.capture.windows.window import Window
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.metric import MetricPoint
 from driftline.monitors.results.violation import FeatureResult, Violation
 from driftline.monitors.rows import WindowFacts
 
@@ -82,3 +84,32 @@ def test_only_what_counts_news_continues_the_incident_of_a_lasting_cause() -> No
     lasting = {one.name for one in points if "lasting_since" in (one.note or {})}
 
     assert lasting == {"new_violations", "new_tickets"}
+
+
+def test_an_alarm_on_a_metric_quotes_no_cause_of_another() -> None:
+    def broken(name: str) -> Violation:
+        fields = {"metric_name": name, "constraint_check_type": "LessThan", "description": ""}
+        return replace(violation(name, has_rows=False), cause=f"{name} fell", fields=fields)
+
+    points = (MetricPoint("n", "auc", 0.6), MetricPoint("n", "recall", 0.9))
+    points += (
+        MetricPoint("n", "bias", 0.1, cause="own"),
+        MetricPoint("n", "none", 0.1, cause=None),
+    )
+    report = Report(
+        kind="model-quality",
+        violations=(broken("auc"), broken("unusable_labels")),
+        points=points,
+        row_count=480,
+        facts=WindowFacts(Window(START, START + timedelta(days=1)), request_count=24),
+    )
+    made = report.datapoints(monitor="q", endpoint="flights", execution_id="e")
+
+    told = {one.name: (one.note or {})["cause"] for one in made if one.namespace == "n"}
+
+    assert told == {
+        "auc": "auc: auc fell; unusable_labels: unusable_labels fell",
+        "recall": "unusable_labels: unusable_labels fell",
+        "bias": "own",
+        "none": "",
+    }
