@@ -65,7 +65,7 @@ from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.setup import read_audit, read_baseline, read_setup
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import CompositeView
-from driftline.dashboard.words import local, zone_name
+from driftline.dashboard.words import local, sentence, zone_name
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
 from driftline.monitors.kind import kind_named
@@ -162,7 +162,7 @@ def render(stores: Stores, address: Address) -> html.Div:
         return ui.missing(str(error), address.page)
     except (DriftlineError, SQLAlchemyError, OSError, ValueError) as error:
         log.exception("page failed page=%s monitor=%r", address.page, address.monitor)
-        reason = str(error) if isinstance(error, DriftlineError) else AWAY
+        reason = sentence(str(error)) if isinstance(error, DriftlineError) else AWAY
         return ui.problem("This page cannot be shown", reason)
 
 
