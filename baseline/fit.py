@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
+from driftline.baseline import pairing
 from driftline.baseline.blocks import BlockCounter, BlockCounts, event_times
 from driftline.baseline.cells import Cells, number_cells, text_cells
 from driftline.baseline.column import ColumnProfile
@@ -34,7 +35,6 @@ from driftline.baseline.hour_marks import HourMarker
 from driftline.baseline.losses import LevelLosses, LossCounter, LossReading
 from driftline.baseline.origin import OF_KEY, UNIQUE_SHARE, Growth, are_keys, origin_reason
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
-from driftline.baseline.pairing import are_apart, require_common_classes, require_positives
 from driftline.baseline.positive import choose_positive
 from driftline.baseline.profile import Profile
 from driftline.baseline.rankings import find_rankings
@@ -523,6 +523,7 @@ def _classes(
             values, _ = column.sketch.weighted()
             if not column.distinct.is_exact or column.integral_count < column.present_count:
                 return None
+            pairing.require_told_apart(name, values)
             sides[name] = {f"{value:.0f}" for value in values}
         elif column.levels.is_exact:
             sides[name] = {class_text(value) for value in column.levels.values.to_pylist()}
@@ -532,8 +533,8 @@ def _classes(
     labels, answers = sides.get(roles.label, set()), sides.get(roles.prediction, set())
     is_text = any(not profile.columns[name].is_number for name in names)
     if is_text or len(found) <= LISTED_LEVELS:
-        require_common_classes(labels, answers, roles, roles.problem)
-    if roles.also_positive and are_apart(labels, answers):
+        pairing.require_common_classes(labels, answers, roles, roles.problem)
+    if roles.also_positive and pairing.are_apart(labels, answers):
         found = answers  # As the model names them.
     if not 0 < len(found) <= LISTED_LEVELS:
         return None
@@ -554,7 +555,7 @@ def _require_positives(
     has_both = len(columns) == len(named)
     known = merged_classes([*others, *(text for texts in columns.values() for text in texts)])
     if columns and (has_both or not set(known_classes(roles.positives, known)) & set(known)):
-        require_positives(roles.positives, columns, others)
+        pairing.require_positives(roles.positives, columns, others)
 
 
 def _with_classes(

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.baseline.pairing import require_numbers
 from driftline.baseline.spacing import SpacedRows
-from driftline.classes import class_text, known_classes, merged_classes
+from driftline.classes import class_text, known_classes, merged_classes, number_text
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES, is_list
 from driftline.formats.coercion import coerce
@@ -391,7 +391,7 @@ def _resolve_part(facet: Facet, column: pa.ChunkedArray) -> Facet:
     known = set(class_texts(column).dictionary.to_pylist()) - {""}
     values = tuple(class_text(value) for value in facet.values)
     if missing := [
-        value for value in values if value not in known and _as_class(value) not in known
+        value for value in values if value not in known and number_text(value) not in known
     ]:
         raise InputError(
             f'facet "{facet.column}": the reference never holds "{missing[0]}"; '
@@ -400,15 +400,7 @@ def _resolve_part(facet: Facet, column: pa.ChunkedArray) -> Facet:
             else f'facet "{facet.column}": no row of the reference has a value; fill the column, '
             "or name another"
         )
-    return replace(facet, values=tuple(v if v in known else _as_class(v) for v in values))
-
-
-def _as_class(value: str) -> str:
-    """Read a text as the number it may stand for: "1.0" is the class "1"."""
-    try:
-        return class_text(float(value))
-    except ValueError:
-        return value
+    return replace(facet, values=tuple(v if v in known else number_text(v) for v in values))
 
 
 def _number(facet: Facet) -> float:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from driftline.classes import class_order, known_classes, merged_classes
 from driftline.errors import InputError
@@ -18,6 +20,7 @@ from driftline.roles import Problem, Roles
 
 # Of a value, such as a list, no more of its text than this.
 SHOWN_VALUES, SHOWN_LETTERS = 4, 40
+_EXACT_MAX = 2.0**53
 
 
 def are_apart(labels: Iterable[str], predictions: Iterable[str]) -> bool:
@@ -135,3 +138,12 @@ def _listed(texts: Iterable[str]) -> str:
         for text in ordered[:SHOWN_VALUES]
     )
     return f"{shown}, …" if len(ordered) > SHOWN_VALUES else shown
+
+
+def require_told_apart(name: str, classes: NDArray[np.float64]) -> None:
+    """Refuse whole numbers as classes that a profile, which holds doubles, takes for one."""
+    if np.any(np.abs(classes) > _EXACT_MAX):
+        raise InputError(
+            f'"{name}": a whole number beyond 2^53, which a profile cannot tell from the next one; '
+            "write such classes as texts"
+        )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from driftline.baseline.store import Baseline
     from driftline.capture.tap.logger import Logger
     from driftline.capture.tap.tap import Capture
-    from driftline.errors import DriftlineError
+    from driftline.errors import DriftlineError, InputError
     from driftline.formats.source import Files
     from driftline.monitors.backtest.backtest import backtest
     from driftline.monitors.backtest.options import BacktestOptions
@@ -44,6 +44,7 @@ __all__ = [
     "Distance",
     "DriftlineError",
     "Files",
+    "InputError",
     "Logger",
     "Monitor",
     "Report",
@@ -72,6 +73,7 @@ _HOMES = {
     "Compat": "driftline.monitors.check_context",
     "Distance": "driftline.stats.distances.distance",
     "DriftlineError": "driftline.errors",
+    "InputError": "driftline.errors",
     "Files": "driftline.formats.source",
     "Logger": "driftline.capture.tap.logger",
     "Monitor": "driftline.monitors.monitor",

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import takewhile
 
 # As people write whole and decimal numbers; "007" and "1e5" are names.
 NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?", re.ASCII)
-TRUTH = {"true": 1.0, "false": 0.0}
+TRUTH = {"true": 1, "false": 0}
+_DIGITS_MAX = 400
 # A word of the first row is positive beside one of the second. These mean nothing else, ...
 YES = frozenset(("1", "true", "yes", "y", "t", "positive", "pos"))
 NO = frozenset(("0", "-1", "false", "no", "n", "f", "negative", "neg"))
@@ -47,11 +49,21 @@ def class_text(value: object) -> str:
     text = str(value)
     if text in ("True", "False"):  # numpy's booleans are no bool.
         return text.lower()
+    if isinstance(value, int) or text.lstrip("-").isdecimal():  # Not by float: 2**53 + 1 is none.
+        return text
     try:
         number = float(text)
     except ValueError:
         return text
     return f"{number:.0f}" if number.is_integer() else text
+
+
+def number_text(text: str) -> str:
+    """Write a text as the number that it may stand for: "1" for "1.0"; others as classes are."""
+    for read in (int, float):
+        with suppress(ValueError):
+            return class_text(read(text))
+    return class_text(text)
 
 
 def known_classes(texts: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
@@ -65,7 +77,7 @@ def known_classes(texts: Iterable[str], known: Iterable[str]) -> tuple[str, ...]
         The classes that there are. Where several stand for one number, the first one does.
     """
     exact = set(known := tuple(known))
-    by_number: dict[float, str] = {}
+    by_number: dict[int | float, str] = {}
     for one in known:
         if (number := _number(one)) is not None:
             by_number.setdefault(number, one)
@@ -84,7 +96,7 @@ def merged_classes(texts: Iterable[str], known: Sequence[str] = ()) -> tuple[str
     """
     distinct = dict.fromkeys(texts)
     # The first spelling of a number names it.
-    spelled: dict[float, str] = {}
+    spelled: dict[int | float, str] = {}
     for text in (*known, *(one for one in distinct if one == _shortest(one)), *distinct):
         if (number := _number(text)) is not None:
             spelled.setdefault(number, text)
@@ -96,7 +108,7 @@ def merged_classes(texts: Iterable[str], known: Sequence[str] = ()) -> tuple[str
 def class_order(texts: Iterable[str]) -> tuple[str, ...]:
     """Sort classes: as numbers when all are numbers, else as text."""
     try:
-        return tuple(sorted(set(texts := tuple(texts)), key=float))
+        return tuple(sorted(set(texts := tuple(texts)), key=lambda text: (float(text), text)))
     except ValueError:
         return tuple(sorted(set(texts)))
 
@@ -176,11 +188,15 @@ def _ends(name: str, one: str) -> bool:
     return not (before.isalpha() and first.isalpha()) and not (before.isdigit() and first.isdigit())
 
 
-def _number(text: str) -> float | None:
+def _number(text: str) -> int | float | None:
     folded = text.strip().casefold()
     if folded in TRUTH:
         return TRUTH[folded]
-    return float(folded) if NUMBER.fullmatch(folded) else None
+    # Python counts no more than 4,300 digits; nobody's number has a tenth of them.
+    if len(folded) > _DIGITS_MAX or not NUMBER.fullmatch(folded):
+        return None
+    whole, _, fraction = folded.partition(".")
+    return float(folded) if fraction.strip("0") else int(whole)
 
 
 def _shortest(text: str) -> str | None:

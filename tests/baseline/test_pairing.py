@@ -8,6 +8,7 @@ import pytest
 from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.monitors.check import check
 from driftline.roles import Roles
 
 TRUTH = np.array([0, 1, 1, 0] * 25)
@@ -22,6 +23,16 @@ LOANS = pd.DataFrame(
     }
 )
 SIDES = {"label": "paid", "prediction": "decision"}
+
+
+def test_classes_that_no_double_tells_apart_are_taken_as_texts_alone() -> None:
+    far = LOANS.assign(paid=2**60 + TRUTH, decision=2**60 + 1 - TRUTH)
+    with pytest.raises(InputError, match="a whole number beyond 2\\^53"):
+        Baseline.fit(far, **SIDES, positive=2**60 + 1)
+
+    texts = far.astype({"paid": str, "decision": str})
+    report = check(texts, Baseline.fit(texts, **SIDES, positive=2**60 + 1), kind="model-quality")
+    assert {one.value for one in report.metrics if one.name == "accuracy"} == {0.0}
 
 
 @pytest.mark.parametrize(

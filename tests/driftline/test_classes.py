@@ -57,6 +57,22 @@ def test_whatever_was_merged_is_known(texts: list[str], known: list[str]) -> Non
     assert len(set(merged)) == len(merged)
 
 
+@pytest.mark.parametrize("kind", [int, np.int64, str, "{}.0".format])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_whole_numbers_that_no_double_tells_apart_are_classes_of_their_own(kind, sign) -> None:
+    texts = [class_text(kind(sign * (2**60 + more))) for more in range(3)]
+
+    assert len(set(texts)) == 3
+    known = known_classes(texts, [str(sign * (2**60 + more)) for more in range(3)])
+    assert known == tuple(str(sign * (2**60 + more)) for more in range(3))
+    assert len(merged_classes(texts)) == 3
+    assert class_order(texts[::-1]) == class_order(texts)
+
+
+def test_a_number_of_more_digits_than_anybody_writes_is_a_name() -> None:
+    assert known_classes(["1" * 5000], ("1" * 5000 + ".0", "x")) == ("1" * 5000,)
+
+
 def test_numbers_are_sorted_as_numbers() -> None:
     assert class_order(["10", "9", "-1"]) == ("-1", "9", "10")
     assert class_order(["10", "9", "x"]) == ("10", "9", "x")

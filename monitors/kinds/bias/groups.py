@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.predicate import Predicate
-from driftline.classes import class_text
+from driftline.classes import number_text
 from driftline.errors import InputError
 from driftline.monitors.kinds.bias.facet_counts import ABOVE, BETWEEN, Tally
 from driftline.monitors.kinds.bias.metrics import Pair
@@ -45,7 +45,7 @@ class Group:
         if self.parts:
             return self.facet.name, tuple(part.key for part in self.parts)
         threshold = self.facet.threshold
-        values = frozenset(_canonical(value) for value in self.values)
+        values = frozenset(number_text(value) for value in self.values)
         return self.facet.column, values if threshold is None else threshold
 
     @property
@@ -158,7 +158,7 @@ def group_of_text(column: str, text: str) -> Group:
         return Group(Facet(column, (), threshold), (ABOVE,), text)
     named = [one.strip() for one in text.split(",")]
     # The document does not say whether "01" is a text or a number.
-    values = tuple(dict.fromkeys(way for one in named for way in (one, _canonical(one))))
+    values = tuple(dict.fromkeys(way for one in named for way in (one, number_text(one))))
     return Group(Facet(column, values), values, text)
 
 
@@ -171,7 +171,7 @@ def label_of_text(text: str) -> tuple[str, bool]:
         raise InputError(
             f'label_value_or_threshold "{text}": several positive values; expected one'
         )
-    return _canonical(text), False
+    return number_text(text), False
 
 
 def read_threshold(text: str) -> float | None:
@@ -181,14 +181,6 @@ def read_threshold(text: str) -> float | None:
         return None if found is None else float(found[1])
     except ValueError:
         return None
-
-
-def _canonical(text: str) -> str:
-    """Write a text as the number that it may stand for: "1" for "1.0"."""
-    try:
-        return class_text(float(text))
-    except ValueError:
-        return class_text(text)
 
 
 def _above_text(threshold: float, column: pa.ChunkedArray) -> str:
