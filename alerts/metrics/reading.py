@@ -118,7 +118,34 @@ def _alike(wanted: Iterable[_Wanted]) -> list[list[_Wanted]]:
         batch = one.batch
         size = max(int(batch.end_s - batch.start_s), 1).bit_length()
         groups[size, int(batch.end_s) >> size, batch.needs_distribution].append(one)
-    return list(groups.values())
+    return _joined(groups)
+
+
+def _joined(groups: Mapping[tuple[int, int, bool], list[_Wanted]]) -> list[list[_Wanted]]:
+    """Put groups of the same metrics together that lie side by side, as all periods of a past.
+
+    Nothing is read twice by that, nor more than fits into memory.
+    """
+    joined: list[list[_Wanted]] = []
+    last: tuple[int, int, bool] | None = None
+    first_s, metrics = 0.0, set[int]()
+    for key in sorted(groups, key=lambda one: (one[0], one[2], one[1])):
+        group = groups[key]
+        size, place, needs_distribution = key
+        room_s = _FINEST_S * _POINTS_AT_ONCE / (_SPREAD_WEIGHS if needs_distribution else 1)
+        alike = {one.metric_id for one in group}
+        end_s = max(one.batch.end_s for one in group)
+        if (
+            last == (size, place - 1, needs_distribution)
+            and metrics == alike
+            and len(alike) * (end_s - first_s) <= room_s
+        ):
+            joined[-1] += group
+        else:
+            joined.append(group)
+            first_s, metrics = min(one.batch.start_s for one in group), alike
+        last = key
+    return joined
 
 
 def _answer_part(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
+from urllib.parse import urlencode
 
 import numpy as np
 
@@ -143,18 +145,18 @@ def _health_story(line: MonitorLine, run: WindowRun) -> str:
 
 def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
     """Draw drift over bound by column and window; what was not judged is left grey, never 0."""
-    stamps = [window.stamp for window in drift.windows]
-    links = [
-        [monitor_link(monitor, window=stamp, feature=feature) for stamp in stamps]
-        for feature in drift.features
-    ]
+    # What is alike in a row or a column of thousands of cells is written once.
+    ways = [monitor_link(monitor, window=window.stamp) for window in drift.windows]
+    rows = [(f"&{urlencode({'feature': one})}", canvas.safe(one)) for one in drift.features]
+    links = [[way + end for way in ways] for end, _ in rows]
+    spans = [span(window) for window in drift.windows]
     stories = [
         [
-            f"<b>{canvas.safe(feature)}</b><br>{span(window)}<br>"
-            + ("not judged" if np.isnan(ratio) else f"{number(float(ratio))} × its bound")
-            for window, ratio in zip(drift.windows, row, strict=True)
+            f"<b>{name}</b><br>{when}<br>"
+            + ("not judged" if math.isnan(ratio) else f"{number(ratio)} × its bound")
+            for when, ratio in zip(spans, ratios, strict=True)
         ]
-        for feature, row in zip(drift.features, drift.ratios, strict=True)
+        for (_, name), ratios in zip(rows, drift.ratios.tolist(), strict=True)
     ]
     trace: canvas.Figure = {
         "type": "heatmap",
@@ -176,7 +178,7 @@ def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
             "ticktext": ["0", "bound", "2×"], "outlinewidth": 0,
         },
     }  # fmt: skip
-    times, rows = canvas.date_axis(tickangle=0, nticks=4), canvas.row_axis(drift.features, foot=0.5)
+    times, y = canvas.date_axis(tickangle=0, nticks=4), canvas.row_axis(drift.features, foot=0.5)
     height, ground = 90 + MAP_ROW_PX * max(4, len(drift.features)), canvas.FAINT
-    drawn = canvas.layout(height, 40, 12, 44, 38, plot_bgcolor=ground, xaxis=times, yaxis=rows)
+    drawn = canvas.layout(height, 40, 12, 44, 38, plot_bgcolor=ground, xaxis=times, yaxis=y)
     return {"data": [trace], "layout": drawn}

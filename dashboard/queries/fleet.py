@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,7 +26,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution, is_of, window_state
+from driftline.monitors.executions import COLUMNS, Execution, StateOfWindow, is_of, window_state
 from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.progress import list_runs, log_of
 from driftline.monitors.run.upstream import MonitorNames
@@ -41,6 +41,7 @@ LATER_SHOWN = 100
 
 STAMP = "%Y%m%dT%H%M%SZ"
 _NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc())
+_HOW = [one.name for one in fields(StateOfWindow)]
 _FAILURE = executions.c.failure_reason, executions.c.failure_type, executions.c.failure_record
 
 TAB_KINDS = {"quality": "model-quality", "fairness": "bias", "attribution": "attribution"}
@@ -223,9 +224,10 @@ def drift_map(
         by_start.setdefault(start, (Window(start, end), kept or {}))
     entries = [*reversed(by_start.values())]
     low = (text or "").casefold()
-    names = sorted({name for _, kept in entries for name in kept if low in name.casefold()})
-    values = [[kept.get(name, np.nan) for _, kept in entries] for name in names]
-    ratios = np.array(values, dtype=np.float64).reshape(len(names), len(entries))
+    known = set[str]().union(*(kept for _, kept in entries))
+    names = sorted(name for name in known if low in name.casefold())
+    values = [[*map(kept.get, names)] for _, kept in entries]  # None becomes NaN.
+    ratios = np.array(values, dtype=np.float64).reshape(len(entries), len(names)).T
     worst = np.nanmax(ratios, axis=1, initial=0.0)
     order = sorted(range(len(names)), key=lambda at: (-worst[at], names[at]))
     number = views.page_within(number, len(names), MAP_FEATURES)
@@ -315,7 +317,9 @@ def _judged(definition: MonitorDefinition) -> Select[Any]:
 
 def _as_runs(definition: MonitorDefinition, rows: Sequence[Execution]) -> tuple[WindowRun, ...]:
     """Turn executions, newest first, into windows, oldest first."""
-    runs = (_run(asdict(window_state(one)), one, one.failure_reason) for one in rows)
+    told = [(one, window_state(one)) for one in rows]
+    runs = (_run({key: getattr(how, key) for key in _HOW}, one, one.failure_reason)
+            for one, how in told)  # fmt: skip
     return one_a_start(definition, runs)
 
 

@@ -37,7 +37,7 @@ ESTIMATED = "estimated_"
 LARGEST = 1e100
 """SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""
 
-PATIENCE_S = 0.25
+PATIENCE_S = 0.15
 """So long a page waits for documents that were not read before."""
 
 KEPT = 4_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from pydantic_core import from_json
 from sqlalchemy import Engine
 
 from driftline.access.principal import CURRENT
@@ -102,7 +102,7 @@ class Storage:
         filesystem, path = open_storage(self.root)
         try:
             with filesystem.open_input_stream(f"{path}/{folder}/report.json") as stream:
-                document = json.loads(stream.read())
+                document = from_json(stream.read())
         except (FileNotFoundError, ValueError):
             return None
         return read_report(document) if isinstance(document, dict) else None

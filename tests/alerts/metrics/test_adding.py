@@ -220,6 +220,17 @@ def test_requests_of_many_metrics_take_few_statements(engine: Engine) -> None:
     ]
 
 
+def test_periods_of_a_past_asked_one_by_one_are_read_together(engine: Engine) -> None:
+    add(engine, *(point(float(hour), minute=60 * hour) for hour in range(200)))
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda _c, _u, text, *_: statements.append(text))
+
+    found = read(engine, *(ask(start=60 * hour, period_s=3600) for hour in range(200)))
+
+    assert len(statements) <= 5
+    assert [one[0].sum for one in found] == [float(hour) for hour in range(200)]
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(data=st.data())
 def test_many_requests_at_once_get_what_each_gets_alone(engine: Engine, data: st.DataObject):

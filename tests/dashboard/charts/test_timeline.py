@@ -4,8 +4,10 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from driftline.dashboard.address import monitor_link
 from driftline.dashboard.charts.intervals import comparison_figure
-from driftline.dashboard.charts.timeline import timeline_figure
+from driftline.dashboard.charts.timeline import map_figure, timeline_figure
+from driftline.dashboard.queries.fleet import DriftMap
 from driftline.dashboard.queries.views import WindowRun
 from driftline.monitors.report.comparison import Comparison
 
@@ -143,3 +145,20 @@ def test_height_grows_with_the_bars():
         comparison_figure(comparison_of(labels))["layout"]["height"] for labels in ("ab", "abcd")
     ]
     assert heights[0] < heights[1]
+
+
+def test_each_cell_of_a_map_leads_to_its_window_and_column():
+    names = ("a b&c=é", HOSTILE)
+    drift = DriftMap(
+        windows=(RUNS[0], RUNS[1]), features=names, ratios=np.array([[0.5, np.nan], [3.0, 1.0]]),
+        total=2, number=1, size=50,
+    )  # fmt: skip
+
+    (trace,) = map_figure("m ü", drift)["data"]
+
+    assert trace["customdata"] == [
+        [monitor_link("m ü", window=run.stamp, feature=name) for run in RUNS[:2]] for name in names
+    ]
+    assert trace["hovertext"][0][1] == "<b>a b&amp;c=é</b><br>Sat 2 Nov 2013<br>not judged"
+    assert trace["hovertext"][1][0].endswith("<br>Fri 1 Nov 2013<br>3 × its bound")
+    assert "<a" not in trace["hovertext"][1][0]
