@@ -12,8 +12,8 @@ from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import numpy as np
+import orjson
 import pyarrow as pa
-from pydantic_core import from_json
 from sqlalchemy import Engine
 
 from driftline.access.principal import CURRENT
@@ -102,7 +102,7 @@ class Storage:
         filesystem, path = open_storage(self.root)
         try:
             with filesystem.open_input_stream(f"{path}/{folder}/report.json") as stream:
-                document = from_json(stream.read())
+                document = orjson.loads(stream.read())
         except (FileNotFoundError, ValueError):
             return None
         return read_report(document) if isinstance(document, dict) else None
