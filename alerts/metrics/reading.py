@@ -122,16 +122,12 @@ def _alike(wanted: Iterable[_Wanted]) -> list[list[_Wanted]]:
 
 
 def _joined(groups: Mapping[tuple[int, int, bool], list[_Wanted]]) -> list[list[_Wanted]]:
-    """Put groups of the same metrics together that lie side by side, as all periods of a past.
-
-    Nothing is read twice by that, nor more than fits into memory.
-    """
+    """Put groups of the same metrics together that lie side by side and fit into memory."""
     joined: list[list[_Wanted]] = []
     last: tuple[int, int, bool] | None = None
     first_s, metrics = 0.0, set[int]()
     for key in sorted(groups, key=lambda one: (one[0], one[2], one[1])):
-        group = groups[key]
-        size, place, needs_distribution = key
+        group, (size, place, needs_distribution) = groups[key], key
         room_s = _FINEST_S * _POINTS_AT_ONCE / (_SPREAD_WEIGHS if needs_distribution else 1)
         alike = {one.metric_id for one in group}
         end_s = max(one.batch.end_s for one in group)
