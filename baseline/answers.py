@@ -183,7 +183,9 @@ def read_answers(
         # A text such as "n/a" is no label yet, and none that is no number.
         lacks = pc.is_in(pc.utf8_trim_whitespace(table[roles.label]), MISSING)
         present = pc.and_(present, pc.invert(lacks))
-    kept = np.flatnonzero(pc.fill_null(present, False).to_numpy())
+    elif problem in ("binary", "multiclass"):
+        present = class_texts(table[roles.label]).is_valid()
+    kept = np.flatnonzero(pc.fill_null(present, False).to_numpy(zero_copy_only=False))
     rows = table.take(pa.array(kept))
     if problem == "regression" and (
         holds_lists(rows, roles.label) or holds_lists(rows, roles.prediction)
@@ -444,7 +446,7 @@ def _merged(rows: pa.Table, roles: Roles, known: Sequence[str]) -> tuple[str, ..
     """Return the known classes, then those of labels and answers that are none of them."""
     named = [name for name in (roles.label, roles.prediction) if name is not None]
     texts = [one for name in named for one in class_texts(rows[name]).dictionary.to_pylist()]
-    return merged_classes([text for text in texts if text is not None], known)
+    return merged_classes(texts, known)
 
 
 def _is(texts: pa.DictionaryArray, wanted: Collection[str]) -> NDArray[np.bool_]:

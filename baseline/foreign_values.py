@@ -37,11 +37,11 @@ def foreign_classes(
         if not held_classes(rows, name):
             continue
         texts = class_texts(rows[name])
-        own = [one or "" for one in texts.dictionary.to_pylist()]
+        own = texts.dictionary.to_pylist()
         if has_own_names and not {*known_classes(own, reference)} & {*reference}:
             continue
         codes = texts.indices.fill_null(len(own)).to_numpy(zero_copy_only=False)
-        lacks = [one not in ("", *known) for one in known_classes(own, known)]
+        lacks = [one not in known for one in known_classes(own, known)]
         is_foreign = np.array([*lacks, False])[codes]
         mask |= is_foreign
         for code, count in zip(*np.unique(codes[is_foreign], return_counts=True), strict=True):

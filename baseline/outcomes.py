@@ -118,10 +118,10 @@ def compared_features(signature: Signature, roles: Roles) -> tuple[Column, ...]:
 
 
 def class_texts(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Write values as classes are compared, nulls kept: "1" for 1, 1.0 and "1", "true" for True.
+    """Write values as classes are compared: "1" for 1, 1.0 and "1", "true" for True.
 
-    A text such as "1.0" stays what it is: which class it means, the known ones say
-    (`driftline.classes.known_classes`).
+    Nulls are kept, and empty text is one, as everywhere. A text such as "1.0" stays what it is:
+    which class it means, the known ones say (`driftline.classes.known_classes`).
 
     Returns
     -------
@@ -132,8 +132,9 @@ def class_texts(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     if pa.types.is_floating(plain.type):
         plain = pc.if_else(pc.is_nan(plain), pa.scalar(None, plain.type), plain)
     plain = encoded_values(plain)
-    texts = pa.array([class_text(value) for value in plain.dictionary.to_pylist()], pa.string())
-    unified = texts.dictionary_encode()
+    values = plain.dictionary.to_pylist()
+    texts = [None if value is None else class_text(value) or None for value in values]
+    unified = pa.array(texts, pa.string()).dictionary_encode()
     # Two values of one text ("1" and 1.0 never meet in one array, but "True" and "true" may).
     codes = pc.take(unified.indices, plain.indices)
     return pa.DictionaryArray.from_arrays(codes, unified.dictionary)
@@ -158,8 +159,7 @@ def held_classes(table: pa.Table | pa.RecordBatch, name: str | None) -> tuple[st
     """Return the distinct classes of a column; none when it has no values or is not there."""
     if name is None or name not in table.schema.names or pa.types.is_null(table[name].type):
         return ()
-    texts = class_texts(table[name]).dictionary.to_pylist()
-    return tuple(text for text in texts if text)
+    return tuple(class_texts(table[name]).dictionary.to_pylist())
 
 
 def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
@@ -388,7 +388,7 @@ def _resolve_part(facet: Facet, column: pa.ChunkedArray) -> Facet:
             f'facet "{facet.column}": thresholds and intervals split numbers, and these are none; '
             f"expected values such as {facet.column}=VALUE"
         )
-    known = set(class_texts(column).dictionary.to_pylist()) - {""}
+    known = set(class_texts(column).dictionary.to_pylist())
     values = tuple(class_text(value) for value in facet.values)
     if missing := [
         value for value in values if value not in known and number_text(value) not in known

@@ -124,6 +124,14 @@ def test_equal_classes_of_other_types_have_equal_texts():
     assert class_texts(pa.array(["True", "true", "x"])).to_pylist() == ["true", "true", "x"]
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int32(), pa.string())])
+def test_empty_text_is_no_class(kind):
+    texts = class_texts(pa.array(["a", "", None, "a"], kind))
+
+    assert texts.to_pylist() == ["a", None, None, "a"]
+    assert texts.dictionary.to_pylist() == ["a"]
+
+
 @pytest.mark.parametrize("sizes", [[100], [1, 7, 30, 62], [3] * 33 + [1]])
 def test_of_a_large_reference_evenly_spaced_rows_are_kept_however_it_is_cut(sizes):
     signature = Signature((Column("y", "feature_y", "int64", "label"),))

@@ -67,6 +67,23 @@ def test_measures_are_those_of_the_rows(base: dl.Baseline) -> None:
     assert any("left out" in line for line in accuracy.lines)
 
 
+def test_empty_text_is_no_variant_no_label_and_no_cluster() -> None:
+    random = np.random.default_rng(6)
+    truth = random.choice(["no", "yes"], 3_000)
+    said = np.where(random.random(3_000) < 0.8, truth, "no")
+    frame = pd.DataFrame({"truth": truth, "said": said, "variant": ["A", "B", "C"] * 1_000})
+    base = dl.Baseline.fit(frame[["truth", "said"]], label="truth", prediction="said")
+    frame.loc[frame.variant == "C", "variant"] = ""
+    frame.loc[:299, "truth"] = ""
+
+    found = dl.compare(frame.assign(key=""), base, metric="accuracy", cluster="key")
+
+    assert [(one.variant, one.rows, one.units) for one in found.variants] == [
+        ("A", 900, 900), ("B", 900, 900),
+    ]  # fmt: skip
+    assert found.left_out == 1_200
+
+
 def test_errors_of_numbers_are_compared() -> None:
     random = np.random.default_rng(4)
     variant = random.choice(["a", "b", "c"], 9_000)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -152,3 +154,28 @@ def test_what_capture_found_in_place_of_a_number_is_named(sent: str, words: str)
     (found,) = report.violations
     assert f"no number: {words}" in found.cause
     assert words in str(report.details["answers_note"])
+
+
+@pytest.mark.parametrize("classes", ["no yes", "a b c"])
+@pytest.mark.parametrize("blank", ["truth", "said"])
+def test_empty_text_is_neither_a_label_nor_an_answer(
+    tmp_path: Path, classes: str, blank: str
+) -> None:
+    rng = np.random.default_rng(7)
+    truth = rng.choice(classes.split(), 4_000)
+    said = np.where(rng.random(4_000) < 0.8, truth, classes.split()[0])
+    frame = pd.DataFrame({"truth": truth, "said": said})
+    baseline = Baseline.fit(frame.iloc[:3_000], label="truth", prediction="said")
+    window = frame.iloc[3_000:].reset_index(drop=True)
+    lacks = np.arange(1_000) % 10 < 4
+
+    window[blank] = window[blank].mask(lacks)
+    told = check(window, baseline, kind="model-quality")
+    window[blank] = window[blank].fillna("")
+    window.to_csv(tmp_path / "plain.csv", index=False)
+
+    for given in (window, tmp_path / "plain.csv"):
+        found = check(given, baseline, kind="model-quality")
+        assert (found.metrics, found.labelled_count) == (told.metrics, told.labelled_count)
+        assert found.details["rows_without_label"] == 400 * (blank == "truth")
+        assert found.details["rows_without_answer"] == 400 * (blank == "said")
