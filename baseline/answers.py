@@ -176,16 +176,7 @@ def read_answers(
             else _labels_of_all(table[roles.label], classes)
         )
         table = table.set_column(place, roles.label, labels)
-    present = pc.is_valid(table[roles.label])
-    if pa.types.is_floating(table[roles.label].type):
-        present = pc.and_(present, pc.invert(pc.is_nan(table[roles.label])))
-    elif problem == "regression" and pa.types.is_string(table[roles.label].type):
-        # A text such as "n/a" is no label yet, and none that is no number.
-        lacks = pc.is_in(pc.utf8_trim_whitespace(table[roles.label]), MISSING)
-        present = pc.and_(present, pc.invert(lacks))
-    elif problem in ("binary", "multiclass"):
-        present = class_texts(table[roles.label]).is_valid()
-    kept = np.flatnonzero(pc.fill_null(present, False).to_numpy(zero_copy_only=False))
+    kept = np.flatnonzero(_is_labelled(table[roles.label], problem))
     rows = table.take(pa.array(kept))
     if problem == "regression" and (
         holds_lists(rows, roles.label) or holds_lists(rows, roles.prediction)
@@ -221,6 +212,19 @@ def read_answers(
         unknown_words=named_values(classes_words),
     )  # fmt: skip
     return _usable(answers, known, limits)
+
+
+def _is_labelled(column: pa.ChunkedArray, problem: Problem) -> NDArray[np.bool_]:
+    present = column.is_valid()
+    if problem in ("binary", "multiclass"):
+        present = class_texts(column).is_valid()
+    elif pa.types.is_floating(column.type):
+        present = pc.and_(present, pc.invert(pc.is_nan(column)))
+    elif problem == "regression" and pa.types.is_string(column.type):
+        # A text such as "n/a" is no label yet, and none that is no number.
+        present = pc.and_(present, pc.invert(pc.is_in(pc.utf8_trim_whitespace(column), MISSING)))
+    found: NDArray[np.bool_] = pc.fill_null(present, False).to_numpy(zero_copy_only=False)
+    return found
 
 
 def _forecasts(
