@@ -81,9 +81,9 @@ class TreeMethod:
         except Exception as error:
             raise refusal(error) from error
 
-    def _prepared(self, rows: object) -> Any:  # noqa: ANN401 - a frame or an array
-        """Return rows as the last step of a pipeline takes them."""
-        if not is_pipeline(self.estimator) or len(self.estimator.steps) == 1:
+    def _prepared(self, rows: Any) -> Any:  # noqa: ANN401 - a frame or an array
+        """Return rows as the last step of a pipeline takes them; none are kept of a background."""
+        if not is_pipeline(self.estimator) or len(self.estimator.steps) == 1 or not len(rows):
             return rows
         return self.estimator[:-1].transform(rows)
 

@@ -18,7 +18,7 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import driftline as dl
 from driftline.errors import InputError
@@ -93,6 +93,17 @@ def test_a_notebooks_trees_are_judged_by_their_own_way_and_by_any_other() -> Non
     assert [one.passed for one in (clean, other, function)] == [True, False, True]
     assert clean.details["positive"] == "on time"
     assert Attributions.from_arrow(baseline.attributions).permuted is not None
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler()])
+@pytest.mark.parametrize("form", [TRAIN, TRAIN.to_numpy()], ids=["names", "places"])
+def test_scaled_trees_take_no_background(scaler: Any, form: Any) -> None:
+    model = make_pipeline(scaler, RandomForestClassifier(5, max_depth=3)).fit(form, LATE)
+    baseline = dl.Baseline.fit(TRAIN, predict=model.predict_proba)
+
+    report = dl.check(frame(600, 3), baseline, predict=model.predict_proba)
+
+    assert (report.details["method"], report.passed) == ("tree_path_dependent", True)
 
 
 def test_a_baseline_by_permutations_is_compared_by_permutations() -> None:
