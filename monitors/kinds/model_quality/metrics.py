@@ -407,6 +407,7 @@ def _weighted(tally: Tally, classes: int, beta: float) -> Measure:
     return replace(
         found, variance=found.variance + more, independent=found.independent + more, limits=limits,
         lacking=f"the answers lack {never:,} of the labels' classes" if never else "",
+        unbounded=f"{UNBOUNDED}all are of one class" if classes == 1 else "",
     )  # fmt: skip
 
 

@@ -179,3 +179,16 @@ def test_empty_text_is_neither_a_label_nor_an_answer(
         assert (found.metrics, found.labelled_count) == (told.metrics, told.labelled_count)
         assert found.details["rows_without_label"] == 400 * (blank == "truth")
         assert found.details["rows_without_answer"] == 400 * (blank == "said")
+
+
+def test_several_classes_of_which_one_came_are_measured_and_not_judged_by_it() -> None:
+    one = pd.DataFrame({"truth": ["a"] * 300, "said": ["a"] * 300})
+    roles = {"label": "truth", "prediction": "said", "problem": "multiclass"}
+    baseline = Baseline.fit(one, **roles)
+
+    report = check(one, baseline, kind="model-quality")
+
+    assert report.passed
+    score = of(report)["weighted_f1"]
+    assert (score.value, score.low) == (1.0, None)
+    assert "all are of one class" in score.unbounded
