@@ -223,8 +223,7 @@ def _is_labelled(column: pa.ChunkedArray, problem: Problem) -> NDArray[np.bool_]
     elif problem == "regression" and pa.types.is_string(column.type):
         # A text such as "n/a" is no label yet, and none that is no number.
         present = pc.and_(present, pc.invert(pc.is_in(pc.utf8_trim_whitespace(column), MISSING)))
-    found: NDArray[np.bool_] = pc.fill_null(present, False).to_numpy(zero_copy_only=False)
-    return found
+    return np.asarray(pc.fill_null(present, False), np.bool_)
 
 
 def _forecasts(

@@ -132,8 +132,7 @@ def class_texts(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     if pa.types.is_floating(plain.type):
         plain = pc.if_else(pc.is_nan(plain), pa.scalar(None, plain.type), plain)
     plain = encoded_values(plain)
-    values = plain.dictionary.to_pylist()
-    texts = [None if value is None else class_text(value) or None for value in values]
+    texts = [class_text(value) or None for value in plain.dictionary.to_pylist()]
     unified = pa.array(texts, pa.string()).dictionary_encode()
     # Two values of one text ("1" and 1.0 never meet in one array, but "True" and "true" may).
     codes = pc.take(unified.indices, plain.indices)
