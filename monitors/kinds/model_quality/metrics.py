@@ -168,7 +168,9 @@ def regression_metrics(
     elif label.min() < label.max():
         value = 1.0 - total(squared) / total(spread)
         influence = (mse / variance * (spread - variance) - (squared - mse)) / variance
-        found["r2"] = table.measure(value, influence, "skill")
+        skill = table.measure(value, influence, "skill")
+        # Squares whose tail is too heavy by themselves are no lighter over those of the labels.
+        found["r2"] = replace(skill, unbounded=skill.unbounded or of_squares.unbounded)
     return found | more
 
 
