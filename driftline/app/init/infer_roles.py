@@ -368,6 +368,9 @@ class _Guessing:
         named = Roles(label=answer.name, probability=roles.probability)
         found = choose_positive(answer.values, named, self._sample)
         if found is None:
+            if roles.label is not None and roles.has_predictions:
+                # `driftline apply` would refuse the monitor of quality, and all else in the file.
+                raise InputError(positive_question(named, answer.values))
             self._tell("positive", " or ".join(answer.values), "nothing says which; name it")
             return None
         self._tell("positive", found.value, found.reason)

@@ -166,6 +166,18 @@ def test_the_problem_follows_from_the_answers(
     assert (found.roles.problem, found.roles.positive) == (problem, positive)
 
 
+def test_two_classes_of_unknown_meaning_that_are_predicted_are_asked_about_at_once() -> None:
+    """A monitor of quality would be refused by `driftline apply`, and the whole file with it."""
+    colours = np.where(LATE, "red", "blue")
+
+    with pytest.raises(InputError, match='"label": which of "blue" or "red" is the positive'):
+        guess(label=colours, prediction=colours)
+    with pytest.raises(InputError, match='"label": which of "blue" or "red" is the positive'):
+        guess(label=colours, score=RANDOM.random(N))
+    assert guess(Roles(positive="red"), label=colours, prediction=colours).roles.positive == "red"
+    assert guess(label=colours).roles.positive is None
+
+
 def test_the_positive_class_is_the_one_with_the_higher_probability() -> None:
     found = guess(label=np.where(LATE, "bad", "good"), score=KM / 100)
 
