@@ -331,7 +331,7 @@ def test_each_threshold_has_the_counts_that_the_rows_have() -> None:
 
     assert len(counts) == 101
     assert counts[0] == [label.sum(), (~label).sum()]
-    for place in (0, 13, 50, 99, 100):
+    for place in range(101):
         above = probability >= place / 100
         assert counts[place] == [(label & above).sum(), (~label & above).sum()]
     whole = np.array([1, 1, 0], dtype=bool)
@@ -363,6 +363,18 @@ def test_a_single_cluster_tells_nothing_and_is_not_believed() -> None:
 
     assert found.variance == found.independent
     assert found.clusters == 0
+
+
+@pytest.mark.parametrize("offset", [1.7e12, 1.7e15, 1.7e18])
+def test_labels_that_are_large_beside_their_spread_have_their_r2(offset: float) -> None:
+    rng = np.random.default_rng(0)
+    answer = offset + 3000.0 * rng.normal(size=5_000)
+    label = answer + 1000.0 * rng.normal(size=5_000)
+
+    found = regression_metrics(label, answer)["r2"]
+
+    wanted = peer.r2_score(label - offset, answer - offset)
+    assert found.value == pytest.approx(wanted, abs=1e-6)
 
 
 @pytest.mark.parametrize("value", [0.1, 1e8 / 3, 0.0])
