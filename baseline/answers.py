@@ -23,7 +23,7 @@ from driftline.baseline.positive import require_positive
 from driftline.baseline.rankings import read_rankings
 from driftline.classes import class_order, classes_of_columns, known_classes, merged_classes
 from driftline.errors import InputError
-from driftline.formats.coercion import MISSING, coerce
+from driftline.formats.coercion import MISSING, coerce, from_array
 from driftline.roles import Problem, Roles
 
 Numbers = NDArray[np.float64]
@@ -190,7 +190,7 @@ def read_answers(
         require_numbers(rows[roles.label], "label", roles.label)
         if roles.prediction is not None and pa.types.is_boolean(rows[roles.prediction].type):
             require_numbers(rows[roles.prediction], "prediction", roles.prediction)
-        label, answer = _numbers(rows, roles.label), _numbers(rows, roles.prediction)
+        label, answer = _amounts(rows, roles.label), _numbers(rows, roles.prediction)
         found = Answers(problem, label, answer, (), None, read_times(rows, roles), 0, kept)
         if roles.quantiles:
             quantiles = np.column_stack([_numbers(rows, one) for one in roles.quantile_columns])
@@ -504,7 +504,16 @@ def _numbers(rows: pa.Table, name: str | None) -> Numbers:
     if name is None:
         raise InputError("model quality: a regression needs the predicted value; give prediction")
     column = rows[name].combine_chunks()
-    values, _ = coerce(column, "double")
+    return _as_floats(coerce(column, "double")[0])
+
+
+def _amounts(rows: pa.Table, label: str) -> Numbers:
+    """Read the labels of a regression, of which true and false are none."""
+    column = rows[label].combine_chunks()
+    return _as_floats(from_array(column, "double", are_amounts=True).values)
+
+
+def _as_floats(values: pa.Array) -> Numbers:
     found: Numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
     return found
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from driftline.baseline.analyzer import lost_texts
 from driftline.baseline.outcomes import class_texts, held_classes
 from driftline.classes import known_classes, merged_classes
-from driftline.formats.coercion import coerce, is_missing, unfit_mask
+from driftline.formats.coercion import coerce, from_array
 from driftline.roles import Roles
 
 # So many values are named.
@@ -69,7 +69,9 @@ def new_class_rows(reference: pa.Table, roles: Roles) -> int:
     return int(pc.sum(is_single).as_py() or 0)
 
 
-def words_for_numbers(rows: pa.Table | pa.RecordBatch, names: Iterable[str]) -> Counter[str]:
+def words_for_numbers(
+    rows: pa.Table | pa.RecordBatch, names: Iterable[str], *, are_amounts: bool = False
+) -> Counter[str]:
     """Count the values of columns of numbers that are none, by column and value.
 
     Those of a captured window stand aside in its map of values that did not fit.
@@ -85,8 +87,8 @@ def words_for_numbers(rows: pa.Table | pa.RecordBatch, names: Iterable[str]) -> 
         if pa.types.is_temporal(plain.type):
             plain = plain.cast(pa.string())
         if pa.types.is_string(plain.type):
-            lost = pc.and_(unfit_mask(plain, "double"), pc.invert(is_missing(plain)))
-            for one in pc.value_counts(plain.filter(lost)).to_pylist():
+            unfit = from_array(plain, "double", are_amounts=are_amounts).unfit
+            for one in pc.value_counts(plain.take(pa.array(unfit))).to_pylist():
                 found[_worded(name, one["values"])] += one["counts"]
         elif pa.types.is_list(plain.type) or pa.types.is_large_list(plain.type):
             found[_worded(name, "[]")] += len(plain) - plain.null_count

@@ -180,7 +180,8 @@ def unfit_note(rows: pa.Table, label: str, count: int, most: float) -> str:
     """
     if math.isnan(most):
         return f"{plural(count, 'label')} left out: no relevant item"
-    words, far = words_for_numbers(rows, (label,)), numbers_beyond(rows, label, most)
+    words = words_for_numbers(rows, (label,), are_amounts=True)
+    far = numbers_beyond(rows, label, most)
     why = [f"no number: {named_values(words)}"] * bool(words)
     if far or count > words.total():
         size = "infinite" + f", or a million times the others (above {most:.3g})" * (most < LARGEST)

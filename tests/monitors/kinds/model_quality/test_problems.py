@@ -192,3 +192,17 @@ def test_several_classes_of_which_one_came_are_measured_and_not_judged_by_it() -
     score = of(report)["weighted_f1"]
     assert (score.value, score.low) == (1.0, None)
     assert "all are of one class" in score.unbounded
+
+
+def test_truth_values_are_no_labels_of_a_regression(regression: Baseline) -> None:
+    window = values(7, 3)
+    truth = [("True" if row % 10 < 4 else str(one)) for row, one in enumerate(window["truth"])]
+    given = window.set_column(1, "truth", pa.array(truth))
+    wanted = window.set_column(1, "truth", pa.array([one.replace("True", "x") for one in truth]))
+
+    report, other = ask(regression, given), ask(regression, wanted)
+
+    rows = window.num_rows
+    assert report.details["unfit_labels"] == sum(row % 10 < 4 for row in range(rows))
+    assert [one.value for one in report.metrics] == [one.value for one in other.metrics]
+    assert 'no number: "truth" = "True" (840x)' in str(report.details)
