@@ -54,6 +54,7 @@ from driftline.monitors.kinds.model_quality.documents import (
 from driftline.monitors.kinds.model_quality.estimates import estimate_window
 from driftline.monitors.kinds.model_quality.expectation import (
     Expectation,
+    at_steps,
     expectation,
     reference_answers,
 )
@@ -154,16 +155,17 @@ def detectable(baseline: Baseline) -> list[str]:
 
 def evaluate(context: CheckContext) -> Report:
     """Judge rows that have labels, all or some of them."""
-    expected = expectation(context)
-    _refuse_compat(context, expected)
-    window = _read_window(context, expected)
+    whole = expectation(context)
+    _refuse_compat(context, whole)
+    window = _read_window(context, whole)
     table, answers, every = window.table, window.answers, window.every
+    expected = at_steps(whole, answers)
     blocks = kept_blocks(context, expected, answers)
     like_sagemaker = context.compat is not None
-    sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, expected.answers)
+    sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, whole.answers)
     found = _judged(context, expected, window, blocks, sample)
-    unusable = [] if like_sagemaker else _judged_unusable(context, expected, answers, every)
-    parts = () if like_sagemaker else part_results(answers, expected)
+    unusable = [] if like_sagemaker else _judged_unusable(context, whole, answers, every)
+    parts = () if like_sagemaker else part_results(answers, whole)
     estimates = estimate_window(
         context, expected, table, answers, read=window.read, blocks=blocks,
         has_label=window.has_label, sample=sample,
@@ -207,6 +209,7 @@ def evaluate(context: CheckContext) -> Report:
         details={
             **details,
             **_times_note(context, expected, answers),
+            **({"steps_note": expected.steps_note} if expected.steps_note else {}),
             **estimates.details,
             **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),
         },
@@ -227,9 +230,12 @@ def _refuse_compat(context: CheckContext, expected: Expectation) -> None:
             f"quantiles {', '.join(context.roles.quantile_columns)} with compat: SageMaker has no "
             "metrics of quantiles; leave compat out, or make a baseline without quantiles"
         )
-    if expected.problem == "ranking":
+    known = expected.answers
+    kind = "rankings" if expected.problem == "ranking" else ""
+    kind = "forecasts" if known is not None and known.step is not None else kind
+    if kind:
         raise InputError(
-            "compat sagemaker: SageMaker has no metrics of rankings; judge them without compat"
+            f"compat sagemaker: SageMaker has no metrics of {kind}; judge them without compat"
         )
 
 

@@ -39,6 +39,9 @@ from driftline.roles import Problem, Roles
 from driftline.stats.clusters import cluster_rows
 from driftline.stats.intervals import may_lack
 
+# A step ahead with this part of the labels that the fullest step has lacks none.
+ALIKE = 0.99
+
 
 @dataclass(frozen=True)
 class Expectation:
@@ -57,6 +60,8 @@ class Expectation:
     classes: tuple[str, ...] = ()
     positive_reason: str = ""  # Why the reference's positive class is taken as that.
     extras: Extras = field(default_factory=Extras)  # What is measured beside the usual metrics.
+    # Of forecasts with labels to come: at which steps the reference was measured; "": at all.
+    steps_note: str = ""
 
     @property
     def judged(self) -> Extras:
@@ -132,6 +137,43 @@ def expectation(context: CheckContext) -> Expectation:
         problem, roles, constraints, measures, own, answers, chances, classes, reason,
         extras,
     )  # fmt: skip
+
+
+def at_steps(expected: Expectation, answers: Answers) -> Expectation:
+    """Measure the reference at the steps ahead that a window's forecasts have labels of.
+
+    Errors grow with the step, so steps whose labels are still to come are left out of the
+    reference, too, and those with fewer labels in the same proportion, evenly spaced.
+    """
+    known = expected.answers
+    if known is None or known.step is None or answers.step is None or not len(answers):
+        return expected
+    size = int(max(known.step.max(initial=0), answers.step.max())) + 1
+    came = np.bincount(answers.step, answers.weight, size)
+    usual = np.bincount(known.step, known.weight, size)
+    share = np.divide(came, usual, out=np.zeros(size), where=usual > 0)
+    if not share.any() or (share[usual > 0] >= ALIKE * share.max()).all():
+        return expected
+    order = np.argsort(known.step, kind="stable")
+    steps, nth = known.step[order], np.empty(len(order))
+    nth[order] = np.arange(len(order)) - np.searchsorted(steps, steps)
+    each = (share / share.max())[known.step]
+    kept = known.take(np.floor((nth + 1) * each) > np.floor(nth * each))
+    measures = expected.extras.measure(kept, cluster_rows(kept.time_us))
+    constraints = {
+        name: one
+        if name in expected.own or name not in measures
+        else replace(one, threshold=measures[name].value)
+        for name, one in expected.constraints.items()
+        if name in expected.own or name not in measures or not measures[name].undefined
+    }
+    note = (
+        "labels of some steps ahead are still to come: the reference is measured at the steps that "
+        "came, each in proportion to its labels"
+    )
+    return replace(
+        expected, answers=kept, measures=measures, constraints=constraints, steps_note=note
+    )
 
 
 def _of_asked_class(

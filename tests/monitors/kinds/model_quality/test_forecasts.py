@@ -325,3 +325,53 @@ def test_other_texts_are_no_forecasts() -> None:
     frame = rows(60, seed=1).assign(f="[1.5, 2", y="a")
 
     assert fitted(frame).signature.get("f").sent_type == "string"
+
+
+def walks(count: int, *, seed: int, labelled: int = 5, times: float = 1.0) -> pd.DataFrame:
+    """Draw forecasts of random walks, of which some steps have a label yet; errors grow."""
+    rng = np.random.default_rng(seed)
+    label = rng.normal(size=(count, 5)).cumsum(1) + 10
+    answer = label + rng.normal(size=(count, 5)) * 0.5 * times * np.arange(1, 6)
+    return pd.DataFrame({"y": [list(one[:labelled]) for one in label], "f": list(answer)})
+
+
+@pytest.mark.parametrize("labelled", [1, 2, 4])
+def test_labels_still_to_come_are_left_out_of_the_reference_too(labelled: int) -> None:
+    baseline = fitted(walks(2000, seed=0))
+    usual = fitted(walks(2000, seed=0, labelled=labelled))
+
+    same, double, alone = (
+        dl.check(walks(500, seed=1, labelled=labelled, times=times), one, kind="model-quality")
+        for one, times in ((baseline, 1.0), (baseline, 2.0), (usual, 1.0))
+    )
+
+    assert same.passed
+    assert not double.passed
+    assert "labels of some steps ahead are still to come" in same.details["steps_note"]
+    assert "steps_note" not in alone.details
+    found, wanted = (
+        {one.name: (one.reference, one.bound) for one in report.metrics if one.bound is not None}
+        for report in (same, alone)
+    )
+    assert {"mae", "rmse"} <= {*found}
+    assert found == wanted
+
+
+def test_the_newest_forecasts_have_fewer_labels_than_the_others() -> None:
+    """The means are those of the reference's steps, each by its share of the window's labels."""
+    reference, window = walks(2000, seed=0), walks(500, seed=1)
+    window["y"] = [one[: 5 - place % 5] for place, one in enumerate(window.y)]
+
+    report = dl.check(window, fitted(reference), kind="model-quality")
+
+    errors = np.abs(np.stack(reference.f.to_list()) - np.stack(reference.y.to_list()))
+    wanted = np.average(errors.mean(axis=0), weights=[5, 4, 3, 2, 1])
+    mae = next(one for one in report.metrics if one.name == "mae" and not one.label)
+    assert report.passed
+    assert mae.reference == pytest.approx(wanted, rel=0.02)
+    assert mae.reference < 0.8 * errors.mean()
+
+
+def test_compat_has_no_forecasts() -> None:
+    with pytest.raises(InputError, match="SageMaker has no metrics of forecasts"):
+        dl.check(walks(50, seed=1), fitted(walks(50, seed=0)), kind="model-quality", compat=True)
