@@ -179,7 +179,9 @@ def _fetch(place: Location, target: Path) -> None:
 
 def _copy(place: Location, target: Path) -> None:
     try:
-        with place.system.open_input_stream(place.path) as source, target.open("wb") as sink:
+        # Arrow unpacks by a name's end, such as that of model.tar.gz, if it is not told otherwise.
+        packed = place.system.open_input_stream(place.path, compression=None)
+        with packed as source, target.open("wb") as sink:
             shutil.copyfileobj(source, sink, _CHUNK)
     except OSError as error:
         raise storage_error(place.shown, error) from error

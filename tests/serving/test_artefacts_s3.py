@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pyarrow.fs as pafs
@@ -42,6 +43,17 @@ def test_another_machine_fetches_what_one_has_put(
     assert _files(s3_server, s3_root) == [f"models/m/{digest}/m.skops"]
     assert fetched.read_bytes() == model.read_bytes()
     assert [path.name for path in fetched.parent.iterdir()] == ["m.skops"]
+
+
+def test_an_archive_is_fetched_as_it_was_put(s3_root: str, model: Path, tmp_path: Path) -> None:
+    archive = model.with_name("model.tar.gz")
+    archive.write_bytes(gzip.compress(b"a model" * 1000))
+    copy = ModelStore(s3_root, tmp_path / "one").put("m", archive, model_digest(archive))
+    copy.make()
+
+    fetched = ModelStore(s3_root, tmp_path / "two").fetch(copy.path)
+
+    assert fetched.read_bytes() == archive.read_bytes()
 
 
 def test_bytes_that_were_changed_in_the_bucket_are_not_served(
