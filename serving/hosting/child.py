@@ -31,8 +31,10 @@ class LoadError(InputError):
 class WorkerLostError(UnavailableError):
     """The worker ended before it answered."""
 
-    def __init__(self, message: str, *, was_first: bool = False) -> None:
+    def __init__(self, message: str, *, was_first: bool = False, was_loaded: bool = False) -> None:
         super().__init__(message)
+        # Of many models the one that is asked was there: its loading is not the cause.
+        self.was_loaded = was_loaded
         # The oldest request that the worker held is perhaps the cause.
         self.was_first = was_first
 
@@ -223,11 +225,12 @@ class Child(asyncio.Protocol):
                 WorkerLostError("the model's process ended while it loaded the model")
             )
             self._ready.exception()  # Seen: load() may have stopped waiting for it.
-        for place, future in enumerate(self._waiting.values()):
+        for place, (number, future) in enumerate(self._waiting.items()):
             if not future.done():
-                future.set_exception(
-                    WorkerLostError("the worker ended before it answered", was_first=place == 0)
-                )
+                future.set_exception(WorkerLostError(
+                    "the worker ended before it answered",
+                    was_first=place == 0, was_loaded=number in self._notes,
+                ))  # fmt: skip
 
     def _receive(self, header: Mapping[str, Any], body: bytes) -> None:
         if "long" in header:

@@ -242,7 +242,7 @@ class Pool:
     ) -> Reply:
         limit_s = timeout_s or self.limits.timeout_s
         child: Child | None = None
-        attempt = 0
+        attempt, was_loaded = 0, False
         try:
             while attempt < attempts:
                 child = self._chosen(more) or await self._next_ready()
@@ -254,13 +254,16 @@ class Pool:
                     continue
                 except WorkerLostError as error:
                     log.warning("endpoint=%s event=lost attempt=%d", self.name, attempt + 1)
+                    was_loaded = error.was_loaded
                     if error.was_first and attempt > 0:
                         break
                     attempt += 1
         except TimeoutError:
             self._kill_if_stuck(child, limit_s)
             raise self._late(limit_s) from None
-        raise WorkerLostError(f'endpoint "{self.name}": its worker ended over this request')
+        raise WorkerLostError(
+            f'endpoint "{self.name}": its worker ended over this request', was_loaded=was_loaded
+        )
 
     def _late(self, limit_s: float) -> TimedOutError:
         return TimedOutError(f'endpoint "{self.name}" did not answer within {limit_s:g} s')

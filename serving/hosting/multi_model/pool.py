@@ -5,8 +5,8 @@ worker holds other models: the workers in the order of a hash of model and worke
 hashing), the first one whose queue is within a bound.
 
 A worker predicts one thing at a time. While one model's prediction is long, its worker is asked
-nothing else and what waits there is asked elsewhere; from then on such models have a worker of
-their own, the lane, which also answers for others while no other worker does.
+nothing else and what waits there is asked elsewhere; from then on such models have workers of
+their own, the lanes, which also answer for others while no other worker can.
 
 References
 ----------
@@ -48,9 +48,10 @@ REFUSED_S = 60.0
 _LOSSES = 3
 # Of the time that a request has left: who waits for a model that takes longer can still be told.
 _LOAD_SHARE = 0.9
-# A model whose prediction was long is asked in the lane for so long; then the lane goes.
+# A model whose prediction was long is asked in a lane for so long; then the lanes go.
 SLOW_S = 600.0
-_LANE = -1  # Its number.
+# Their number, below those of the others, is one more wherever all there is predicts for long.
+_LANES_MAX = 3
 
 
 class MultiModelPool(Pool):
@@ -72,7 +73,7 @@ class MultiModelPool(Pool):
         # Models whose predictions are long, and what ends that.
         self._slow: dict[str, asyncio.TimerHandle] = {}
         self._aside: list[Child] = []  # Workers whose prediction is long.
-        self._lane: tuple[asyncio.Task[None], Slot] | None = None
+        self._lanes: list[tuple[asyncio.Task[None], Slot]] = []
         self._is_stopping = False
 
     async def invoke(
@@ -123,6 +124,7 @@ class MultiModelPool(Pool):
     ) -> Reply:
         """Have a model loaded that may end its worker, which others are asked of, too."""
         target = more["target"]
+        lost: WorkerLostError | None = None
         for attempt in range(_LOSSES):
             async with AsyncExitStack() as stack:
                 try:
@@ -134,13 +136,17 @@ class MultiModelPool(Pool):
                     reply = await self._answered(form, answer, body, deadline, more, attempts=1)
                 except NoWorkerError:
                     raise
-                except WorkerLostError:
+                except WorkerLostError as error:
+                    lost = error if lost is None or lost.was_loaded else lost
                     continue
                 except TimeoutError:
                     raise self._late(self.limits.timeout_s) from None
                 if reply.code != TOO_SLOW:
                     return reply
                 break
+        else:
+            if lost is not None and lost.was_loaded:
+                raise lost  # All were over what it was asked, none over its loading.
         if not self._is_refused(target):
             now = asyncio.get_running_loop().time()
             self._refused = {name: end for name, end in self._refused.items() if end > now}
@@ -171,10 +177,14 @@ class MultiModelPool(Pool):
     def _chosen(self, more: Mapping[str, Any]) -> Child | None:
         target, children = more["target"], self._children
         if self._slow:
-            lane = [child for child in children if child.number == _LANE]
-            if target in self._slow and (found := lane or self._aside):
-                return found[0]
-            children = [child for child in children if child.number != _LANE] or lane
+            lanes = [child for child in children if child.number < 0]
+            children = [child for child in children if child.number >= 0] or lanes
+            if target in self._slow:
+                # Behind another slow one, rather than before those who are not.
+                children = lanes or self._aside or children
+                return min(children, key=lambda child: child.waiting_count, default=None)
+            if not children and len(self._lanes) == _LANES_MAX:
+                return min(self._aside, key=lambda child: child.waiting_count, default=None)
         if len(children) < 2:
             return children[0] if children else None
         waiting = sum(child.waiting_count for child in children)
@@ -201,15 +211,17 @@ class MultiModelPool(Pool):
         self._slow[target] = loop.call_later(SLOW_S, self._forgive, target)
         if not is_awaited:
             log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
+            self._forget(child)
             child.kill()
-        if child.number == _LANE or child not in self._children or self._is_stopping:
+            return True
+        if child not in self._children or self._is_stopping:
             return False
         self._forget(child)
         self._aside.append(child)
-        if self._lane is None:
-            slot = Slot(_LANE)
+        if not self._lanes or (not self._children and len(self._lanes) < _LANES_MAX):
+            slot = Slot(-1 - len(self._lanes))
             task = asyncio.create_task(self._keep(slot, loop.create_future()))
-            self._lane = task, slot
+            self._lanes.append((task, slot))
             self._leaving.add(task)  # It is none of those that are wanted for ever.
         return True
 
@@ -221,8 +233,7 @@ class MultiModelPool(Pool):
             self._any_ready.set()
 
     def _forgive(self, target: str) -> None:
-        """Ask a model as others are asked again; the lane goes when there is none left for it."""
+        """Ask a model as others are asked again; the lanes go when there is none left for them."""
         del self._slow[target]
-        if self._lane is not None and not self._slow:
-            self._let_go(*self._lane)
-            self._lane = None
+        while self._lanes and not self._slow:
+            self._let_go(*self._lanes.pop())

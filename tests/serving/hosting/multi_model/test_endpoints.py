@@ -240,12 +240,18 @@ def test_a_model_that_hangs_for_ever_ends_its_worker_alone(
 ) -> None:
     began = tmp_path / "began"
     code = WAITING.format(began=str(began), go=str(tmp_path / "never"))
-    pack(prefix / "a.tar.gz", {"code/inference.py": code})
+    for name in ("a", "b", "c"):
+        pack(prefix / f"{name}.tar.gz", {"code/inference.py": code})
     server = stores(is_signed=False, trust_pickle=True, workers=1, timeout_s=10)
+    ask(server, "north/00.skops")
 
     with ThreadPoolExecutor(4) as callers:
-        hanging = [callers.submit(ask, server, "a.tar.gz") for _ in range(3)]
-        until(began.exists)
+        # The second and third find all workers but one busy with those before.
+        hanging = [callers.submit(ask, server, "a.tar.gz")]
+        for count, name in ((1, "b"), (2, "c")):
+            until(lambda: began.exists() and len(began.read_text().split()) >= count)  # noqa: B023
+            ask(server, "north/00.skops")
+            hanging.append(callers.submit(ask, server, f"{name}.tar.gz"))
         answers = []
         while not all(one.done() for one in hanging):
             answers.append(ask(server, f"north/{len(answers) % 3:02}.skops").status_code)
@@ -255,6 +261,29 @@ def test_a_model_that_hangs_for_ever_ends_its_worker_alone(
     assert hung
     until(lambda: not hung.intersection(server.worker_ids()))
     assert ask(server, "north/00.skops").status_code == 200
+
+
+FRAGILE = """
+import os
+def model_fn(folder): return None
+def predict_fn(data, model):
+    if "999" in str(data): os._exit(3)
+    return [1]
+"""
+
+
+def test_a_row_that_ends_the_worker_does_not_refuse_its_model_to_others(
+    stores: Any, ask: Any, prefix: Path
+) -> None:
+    pack(prefix / "a.tar.gz", {"code/inference.py": FRAGILE})
+    server = stores(is_signed=False, trust_pickle=True, workers=1)
+
+    assert ask(server, "a.tar.gz").status_code == 200
+    poison = ask(server, "a.tar.gz", row="999,0,0")
+
+    assert poison.status_code != 200
+    assert "its worker ended over this request" in server.error_of(poison)["message"]
+    assert ask(server, "a.tar.gz").status_code == 200
 
 
 def test_a_monitor_of_one_model_finds_what_is_wrong_with_its_rows(
