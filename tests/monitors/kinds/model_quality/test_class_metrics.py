@@ -125,6 +125,17 @@ def test_areas_need_labels_of_two_classes_and_rows_that_can_be_ranked_in_time(
     assert many["macro_auc"].undefined == "50 rows of 4 classes take too long to rank"
 
 
+@pytest.mark.parametrize("rarest", [3, 4])
+def test_a_mean_area_with_a_class_of_hardly_a_row_has_no_limits(rarest: int) -> None:
+    label = np.array([0] * 30 + [1] * 20 + [2] * rarest)
+    probability = np.random.default_rng(4).dirichlet(np.ones(3), len(label))
+
+    found = class_areas(label, probability, Rows(len(label)))
+
+    assert ("3 of the rarest class" in found["macro_auc"].unbounded) == (rarest == 3)
+    assert not found["weighted_auc"].unbounded
+
+
 def test_further_errors_are_scikit_learns() -> None:
     rng = np.random.default_rng(5)
     label = rng.normal(10, 3, 701)
