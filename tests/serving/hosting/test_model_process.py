@@ -156,6 +156,25 @@ def test_a_model_that_writes_between_the_answers_is_ended(tmp_path, monkeypatch)
         assert process.process_id is None
 
 
+@pytest.mark.parametrize("target", [1, 2, 3])
+def test_linear_boosters_weigh_values_beside_the_backgrounds_mean(numbers, target):
+    kind = xgboost.XGBRegressor if target == 1 else xgboost.XGBClassifier
+    model = kind(booster="gblinear", n_estimators=9, n_jobs=1).fit(numbers[0], numbers[target])
+    rows = numbers[0].to_numpy()
+
+    own = own_method(model)
+    values, base = own.contribute(rows, rows[:50])
+
+    assert (own.name, own.units) == ("linear", "margin")
+    weights = model.get_booster().get_score(importance_type="weight")
+    moved = rows - rows[:50].mean(axis=0)
+    assert values == pytest.approx(
+        moved[:, None, :] * np.reshape(list(weights.values()), (3, -1)).T, rel=1e-3, abs=1e-4
+    )
+    margin = model.predict(numbers[0], output_margin=True).reshape(len(rows), -1)
+    assert values.sum(axis=2) + base == pytest.approx(margin, rel=1e-3, abs=1e-4)
+
+
 def test_boosted_trees_explain_themselves_and_the_parts_sum_to_the_margin(numbers):
     frame, score, late, third = numbers
     models = [

@@ -17,7 +17,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
 )
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import driftline as dl
@@ -56,11 +56,13 @@ def itself(answers: np.ndarray) -> np.ndarray:
          itself),
         (make_pipeline(StandardScaler(), GradientBoostingRegressor(n_estimators=9))
          .fit(TRAIN[["c", "a", "b"]], SCORE).predict, "value", itself),
+        (Pipeline([("as is", "passthrough"), ("model", GradientBoostingRegressor(n_estimators=9))])
+         .fit(TRAIN[["c", "a", "b"]], SCORE).predict, "value", itself),
         (xgboost.XGBClassifier(n_estimators=9).fit(TRAIN, NUMBER).predict_proba, "margin", logit),
         (lightgbm.LGBMClassifier(n_estimators=9, verbose=-1).fit(TRAIN, NUMBER).predict_proba,
          "margin", logit),
     ],
-    ids=["forest", "histograms", "boosting", "pipeline", "xgboost", "lightgbm"],
+    ids=["forest", "histograms", "boosting", "pipeline", "passthrough", "xgboost", "lightgbm"],
 )  # fmt: skip
 def test_trees_say_exactly_what_their_answers_are(
     predict: Callable[..., Any], units: str, scale: Callable[[np.ndarray], np.ndarray]
@@ -121,8 +123,11 @@ def test_a_baseline_by_permutations_is_compared_by_permutations() -> None:
 def test_only_the_method_whose_answers_trees_explain_counts() -> None:
     trees = RandomForestClassifier(5, max_depth=3).fit(TRAIN, LATE)
     linear = LogisticRegression().fit(TRAIN, LATE)
+    boosted = xgboost.XGBRegressor(booster="gblinear").fit(TRAIN, SCORE)
 
-    for predict in (trees.predict, trees.predict_log_proba, linear.predict_proba, len):
+    for predict in (
+        trees.predict, trees.predict_log_proba, linear.predict_proba, boosted.predict, len,
+    ):  # fmt: skip
         assert explaining_itself(predict) is predict
 
 
