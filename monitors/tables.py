@@ -95,7 +95,7 @@ executions = Table(
     Column("cause", FreeText),
     # By the digest of each cause, when the window began that told it first.
     Column("told_causes", JSON(none_as_null=True)),
-    # Distance over bound by column, of those that were judged.
+    # Distance over bound by column, of those that were judged; null: another check is violated.
     Column("drift_ratios", JSON(none_as_null=True)),
     # What was read, by versions and digests; lines of how it went, without any value of a row.
     Column("inputs", JSON(none_as_null=True)),

@@ -143,6 +143,11 @@ def _health_story(line: MonitorLine, run: WindowRun) -> str:
     return "<br>".join(words)
 
 
+def bound_words(ratio: float) -> str:
+    """Write a ratio of a map of drift; an infinite one stands for another check."""
+    return f"{number(ratio)} × its bound" if np.isfinite(ratio) else "in violation by a check"
+
+
 def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
     """Draw drift over bound by column and window; what was not judged is left grey, never 0."""
     # What is alike in a row or a column of thousands of cells is written once.
@@ -153,7 +158,7 @@ def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
     stories = [
         [
             f"<b>{name}</b><br>{when}<br>"
-            + ("not judged" if math.isnan(ratio) else f"{number(ratio)} × its bound")
+            + ("not judged" if math.isnan(ratio) else bound_words(ratio))
             for when, ratio in zip(spans, ratios, strict=True)
         ]
         for (_, name), ratios in zip(rows, drift.ratios.tolist(), strict=True)

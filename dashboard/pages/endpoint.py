@@ -14,7 +14,7 @@ from dash import html
 from driftline.capture.audit.report import EndpointReport
 from driftline.dashboard import words as say
 from driftline.dashboard.address import column_link, endpoint_link, monitor_link
-from driftline.dashboard.charts.timeline import health_figure, map_figure
+from driftline.dashboard.charts.timeline import bound_words, health_figure, map_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.measured import kind_panels
@@ -203,32 +203,34 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
     beyond = int((drift.ratios > 1).any(axis=1).sum())
     columns, times = len(drift.features), say.plural(len(drift.windows), "window")
     words = f"{say.plural(columns, 'column')} over {times}: "
-    words += f"{beyond or 'none'} beyond the bound at some time; grey is not judged"
+    words += f"{beyond or 'none'} in violation at some time; grey is not judged"
 
     def column(at: int) -> ui.Cell:
         name = drift.features[at]
         return html.A(name, href=column_link(monitor.name, name))
 
-    def edge(at: int, which: int) -> str:
-        known = drift.ratios[at][~np.isnan(drift.ratios[at])]
-        return say.number(float(known[which]))
+    def window(at: int, place: int) -> ui.Cell:
+        one = drift.windows[place]
+        href = monitor_link(monitor.name, window=one.stamp, feature=drift.features[at])
+        return html.A(say.span(one), href=href)
 
-    def peak(at: int) -> ui.Cell:
-        window = drift.windows[int(np.nanargmax(drift.ratios[at]))]
-        href = monitor_link(monitor.name, window=window.stamp, feature=drift.features[at])
-        return html.A(say.span(window), href=href)
+    def first(at: int) -> ui.Cell:
+        beyond = np.flatnonzero(drift.ratios[at] > 1)
+        return window(at, int(beyond[0])) if beyond.size else "–"
 
     body = ui.table(
         range(len(drift.features)),
         {
             "Column": column,
-            "First": lambda at: edge(at, 0),
-            "Peak": lambda at: say.number(float(np.nanmax(drift.ratios[at]))),
-            "Peak in": peak,
-            "Last": lambda at: edge(at, -1),
+            "First violation": first,
+            "Peak": lambda at: bound_words(float(np.nanmax(drift.ratios[at]))),
+            "Peak in": lambda at: window(at, int(np.nanargmax(drift.ratios[at]))),
+            "Last": lambda at: bound_words(
+                float(drift.ratios[at][~np.isnan(drift.ratios[at])][-1])
+            ),
         },
         label="Drift ÷ bound by column",
-        numeric=("First", "Peak", "Last"),
+        numeric=("Peak", "Last"),
     )
     drawn = ui.graph("timeline", map_figure(monitor.name, drift), f"Drift of columns: {words}")
     here = partial(endpoint_link, view.line.name, view.tab, monitor=monitor.name, text=view.text)

@@ -74,8 +74,9 @@ _READ = (
 class DriftMap:
     """How far columns lay from their bounds, over a monitor's newest windows.
 
-    ``ratios`` are distances over bounds, shape (features, windows), NaN where nothing was judged;
-    the features are those of page ``number``, the farthest of all ``total`` first.
+    ``ratios`` are distances over bounds, shape (features, windows), NaN where nothing was judged
+    and infinite where another check than drift was violated; the features are those of page
+    ``number``, the farthest of all ``total`` first.
     """
 
     windows: tuple[Window, ...]
@@ -224,9 +225,12 @@ def drift_map(
         by_start.setdefault(start, (Window(start, end), kept or {}))
     entries = [*reversed(by_start.values())]
     low = (text or "").casefold()
-    known = set[str]().union(*(kept for _, kept in entries))
-    names = sorted(name for name in known if low in name.casefold())
-    values = [[*map(kept.get, names)] for _, kept in entries]  # None becomes NaN.
+    # A stored null stands for another check, which has no distance.
+    known = [
+        {name: np.inf if it is None else it for name, it in kept.items()} for _, kept in entries
+    ]
+    names = sorted(name for name in set[str]().union(*known) if low in name.casefold())
+    values = [[kept.get(name, np.nan) for name in names] for kept in known]
     ratios = np.array(values, dtype=np.float64).reshape(len(entries), len(names)).T
     worst = np.nanmax(ratios, axis=1, initial=0.0)
     order = sorted(range(len(names)), key=lambda at: (-worst[at], names[at]))

@@ -486,11 +486,17 @@ def _publish(keep: Recorder, context: RunContext, report: Report, started: datet
 
 
 def _store_ratios(connection: Connection, execution: Execution, report: Report) -> None:
-    """Store how far each judged column lies from its bound: pages draw months of it at once."""
+    """Store how far each judged column lies from its bound: pages draw months of it at once.
+
+    None of one that another check than drift has found in violation.
+    """
+    broken = {one.feature_name for one in report.violations}
     ratios = {
-        one.feature: float(f"{one.ratio:.4g}")
+        one.feature: None
+        if one.feature in broken and (one.ratio or 0.0) <= 1
+        else float(f"{one.ratio:.4g}")
         for one in report.results
-        if one.ratio is not None and one.note not in REASONS
+        if one.feature in broken or (one.ratio is not None and one.note not in REASONS)
     }
     if ratios:
         query = update(executions).where(executions.c.id == execution.id)

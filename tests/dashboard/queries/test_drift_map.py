@@ -1,0 +1,60 @@
+"""The map of drift: a day for which another check has found a column in violation is not grey."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from sqlalchemy import select
+
+from driftline.dashboard.address import parse
+from driftline.dashboard.app import render
+from driftline.dashboard.charts.timeline import map_figure
+from driftline.dashboard.queries import fleet
+from driftline.dashboard.queries.stores import Stores
+from driftline.monitors.definitions import get_definition
+from driftline.monitors.tables import executions
+
+MONITOR = "flights-data-quality"
+
+
+def test_a_column_that_a_check_has_found_in_violation_is_shown_so(seeded):
+    stores = Stores(seeded.engine, seeded.root, seeded.now)
+    line, _ = stores.judged(MONITOR, None)
+    with seeded.engine.connect() as connection:
+        found = fleet.drift_map(connection, get_definition(connection, MONITOR), None, 1)
+        stored = dict(connection.execute(select(executions.c.id, executions.c.drift_ratios)).all())
+    violated = 0
+    for run in line.runs:
+        report = stores.storage.report(run.folder)
+        for name in {one.feature_name for one in report.violations} & {*found.features}:
+            kept = stored[run.execution][name]
+            assert kept is None or kept > 1
+            at = [one.start for one in found.windows].index(run.start)
+            assert found.ratios[found.features.index(name), at] > 1
+            violated += 1
+    assert violated
+    figure = map_figure(MONITOR, found)["data"][0]
+    assert np.isfinite(figure["z"]).sum() == (~np.isnan(found.ratios)).sum()
+
+
+def test_the_table_names_the_first_window_in_violation(seeded):
+    stores = Stores(seeded.engine, seeded.root, seeded.now)
+    page = str(render(stores, parse("/endpoints/flights/drift")))
+
+    assert "First violation" in page
+
+
+def test_a_check_without_a_distance_is_told_as_one(seeded):
+    with seeded.engine.connect() as connection:
+        found = fleet.drift_map(connection, get_definition(connection, MONITOR), None, 1)
+    ratios = np.full_like(found.ratios, np.nan)
+    ratios[0, -2:] = 0.4, np.inf
+
+    (trace,) = map_figure(MONITOR, replace(found, ratios=ratios))["data"]
+
+    assert np.isnan(trace["z"][0][-3])
+    assert float(trace["z"][0][-1]) == trace["zmax"]
+    assert "not judged" in trace["hovertext"][0][-3]
+    assert "0.4 × its bound" in trace["hovertext"][0][-2]
+    assert "in violation by a check" in trace["hovertext"][0][-1]
