@@ -523,7 +523,7 @@ def _classes(
             values, _ = column.sketch.weighted()
             if not column.distinct.is_exact or column.integral_count < column.present_count:
                 return None
-            pairing.require_told_apart(name, values)
+            pairing.require_told_apart(name, values, roles)
             sides[name] = {f"{value:.0f}" for value in values}
         elif column.levels.is_exact:
             sides[name] = {class_text(value) for value in column.levels.values.to_pylist()}

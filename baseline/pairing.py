@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from driftline.baseline.column import EXACT_WHOLE
 from driftline.classes import class_order, known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce, is_missing
@@ -20,7 +21,6 @@ from driftline.roles import Problem, Roles
 
 # Of a value, such as a list, no more of its text than this.
 SHOWN_VALUES, SHOWN_LETTERS = 4, 40
-_EXACT_MAX = 2.0**53
 
 
 def are_apart(labels: Iterable[str], predictions: Iterable[str]) -> bool:
@@ -140,9 +140,10 @@ def _listed(texts: Iterable[str]) -> str:
     return f"{shown}, …" if len(ordered) > SHOWN_VALUES else shown
 
 
-def require_told_apart(name: str, classes: NDArray[np.float64]) -> None:
+def require_told_apart(name: str, classes: NDArray[np.float64], roles: Roles) -> None:
     """Refuse whole numbers as classes that a profile, which holds doubles, takes for one."""
-    if np.any(np.abs(classes) > _EXACT_MAX):
+    is_of_classes = roles.problem is not None or roles.positives
+    if is_of_classes and np.any(np.abs(classes) >= EXACT_WHOLE):
         raise InputError(
             f'"{name}": a whole number beyond 2^53, which a profile cannot tell from the next one; '
             "write such classes as texts"

@@ -16,6 +16,7 @@ from itertools import takewhile
 NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?", re.ASCII)
 TRUTH = {"true": 1, "false": 0}
 _DIGITS_MAX = 400
+_ZEROS = re.compile(r"\.0*$")
 # A word of the first row is positive beside one of the second. These mean nothing else, ...
 YES = frozenset(("1", "true", "yes", "y", "t", "positive", "pos"))
 NO = frozenset(("0", "-1", "false", "no", "n", "f", "negative", "neg"))
@@ -60,9 +61,10 @@ def class_text(value: object) -> str:
 
 def number_text(text: str) -> str:
     """Write a text as the number that it may stand for: "1" for "1.0"; others as classes are."""
-    for read in (int, float):
-        with suppress(ValueError):
-            return class_text(read(text))
+    with suppress(ValueError):
+        return class_text(int(_ZEROS.sub("", text)))
+    with suppress(ValueError):
+        return class_text(float(text))
     return class_text(text)
 
 

@@ -89,7 +89,7 @@ class Child(asyncio.Protocol):
         # (True: what waits behind it is to be asked elsewhere); and when the worker has gone on.
         self.when_long: Callable[[str, bool], bool] = lambda *_: False
         self.when_back: Callable[[], None] = lambda: None
-        self._is_long = False
+        self.long_since: float | None = None  # When the one that is under way was first told of.
         self.last_heard = 0.0
         self.number = 0  # Of its place in the pool.
         self.model_count = 1
@@ -234,14 +234,14 @@ class Child(asyncio.Protocol):
 
     def _receive(self, header: Mapping[str, Any], body: bytes) -> None:
         if "long" in header:
-            self._is_long = True
+            self.long_since = self.long_since or self._loop.time()
             ids = set(header["ids"])
             if self.when_long(header["long"], not ids.isdisjoint(self._waiting)):
                 self._move_all_but(ids)
             return
         self.last_heard = self._loop.time()
-        if self._is_long:
-            self._is_long = False
+        if self.long_since is not None:
+            self.long_since = None
             self.when_back()
         if "ready" in header or "refused" in header or "lost" in header:
             if self._ready is None or self._ready.done():

@@ -29,6 +29,8 @@ def test_classes_that_no_double_tells_apart_are_taken_as_texts_alone() -> None:
     far = LOANS.assign(paid=2**60 + TRUTH, decision=2**60 + 1 - TRUTH)
     with pytest.raises(InputError, match="a whole number beyond 2\\^53"):
         Baseline.fit(far, **SIDES, positive=2**60 + 1)
+    # Of amounts, such as times in nanoseconds, a profile says enough.
+    Baseline.fit(LOANS.assign(paid=10**18 + TRUTH * 7, decision=10**18 + TRUTH), **SIDES)
 
     texts = far.astype({"paid": str, "decision": str})
     report = check(texts, Baseline.fit(texts, **SIDES, positive=2**60 + 1), kind="model-quality")

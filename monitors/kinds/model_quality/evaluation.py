@@ -159,7 +159,7 @@ def evaluate(context: CheckContext) -> Report:
     _refuse_compat(context, whole)
     window = _read_window(context, whole)
     table, answers, every = window.table, window.answers, window.every
-    expected = at_steps(whole, answers)
+    expected, answers = at_steps(whole, answers)
     blocks = kept_blocks(context, expected, answers)
     like_sagemaker = context.compat is not None
     sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, whole.answers)

@@ -41,6 +41,8 @@ from driftline.stats.intervals import may_lack
 
 # A step ahead with this part of the labels that the fullest step has lacks none.
 ALIKE = 0.99
+# One with less than this part of the rows of the reference's fullest step is hardly in it.
+HARDLY = 0.1
 
 
 @dataclass(frozen=True)
@@ -139,26 +141,30 @@ def expectation(context: CheckContext) -> Expectation:
     )  # fmt: skip
 
 
-def at_steps(expected: Expectation, answers: Answers) -> Expectation:
+def at_steps(expected: Expectation, answers: Answers) -> tuple[Expectation, Answers]:
     """Measure the reference at the steps ahead that a window's forecasts have labels of.
 
     Errors grow with the step, so steps whose labels are still to come are left out of the
-    reference, too, and those with fewer labels in the same proportion, evenly spaced.
+    reference, too, and those with fewer labels count as much less. Steps that the reference hardly
+    has are left out on both sides.
     """
     known = expected.answers
     if known is None or known.step is None or answers.step is None or not len(answers):
-        return expected
+        return expected, answers
     size = int(max(known.step.max(initial=0), answers.step.max())) + 1
     came = np.bincount(answers.step, answers.weight, size)
     usual = np.bincount(known.step, known.weight, size)
     share = np.divide(came, usual, out=np.zeros(size), where=usual > 0)
-    if not share.any() or (share[usual > 0] >= ALIKE * share.max()).all():
-        return expected
-    order = np.argsort(known.step, kind="stable")
-    steps, nth = known.step[order], np.empty(len(order))
-    nth[order] = np.arange(len(order)) - np.searchsorted(steps, steps)
-    each = (share / share.max())[known.step]
-    kept = known.take(np.floor((nth + 1) * each) > np.floor(nth * each))
+    is_had = usual >= HARDLY * usual.max()
+    if not share[is_had].any() or (share[usual > 0] >= ALIKE * share.max()).all():
+        return expected, answers
+    each = np.where(is_had, share / share[is_had].max(), 0.0)[known.step]
+    # Not a part of the rows: of few rows that would be none of a step that the window has.
+    weight = each if known.weight is None else known.weight * each
+    kept = replace(known, weight=weight).take(each > 0.0)
+    if known.weight is None and (each[each > 0.0] == 1.0).all():
+        kept = replace(kept, weight=None)
+    answers = answers.take(is_had[answers.step])
     measures = expected.extras.measure(kept, cluster_rows(kept.time_us))
     constraints = {
         name: one
@@ -168,12 +174,14 @@ def at_steps(expected: Expectation, answers: Answers) -> Expectation:
         if name in expected.own or name not in measures or not measures[name].undefined
     }
     note = (
-        "labels of some steps ahead are still to come: the reference is measured at the steps that "
-        "came, each in proportion to its labels"
+        "some steps ahead have fewer labels with an answer than in the reference, as where they "
+        "are still to come: the reference's steps count as the window's, and steps that it hardly "
+        "has are left out"
     )
-    return replace(
+    changed = replace(
         expected, answers=kept, measures=measures, constraints=constraints, steps_note=note
     )
+    return changed, answers
 
 
 def _of_asked_class(

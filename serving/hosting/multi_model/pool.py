@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -179,11 +180,14 @@ class MultiModelPool(Pool):
         if self._slow:
             lanes = [child for child in children if child.number < 0]
             children = [child for child in children if child.number >= 0] or lanes
+            is_coming = any(slot.child is None for _, slot in self._lanes)
             if target in self._slow:
-                # Behind another slow one, rather than before those who are not.
-                children = lanes or self._aside or children
+                # Behind another slow one, rather than before those who are not; one stays for them.
+                idle = [child for child in children if not child.waiting_count][1:]
+                children = [child for child in lanes if not child.waiting_count] or idle or lanes
+                children = children or ([] if is_coming else self._aside)
                 return min(children, key=lambda child: child.waiting_count, default=None)
-            if not children and len(self._lanes) == _LANES_MAX:
+            if not children and len(self._lanes) == _LANES_MAX and not is_coming:
                 return min(self._aside, key=lambda child: child.waiting_count, default=None)
         if len(children) < 2:
             return children[0] if children else None
@@ -202,18 +206,23 @@ class MultiModelPool(Pool):
         self._aside = [other for other in self._aside if other is not child]
 
     def _set_aside(self, child: Child, target: str, is_awaited: bool) -> bool:
-        """Ask a worker nothing more while its prediction is long; False: it is asked on."""
+        """Ask a worker nothing more while its prediction is long; False: it is asked on.
+
+        What was moved from it is predicted in vain when it comes to it, which says nothing.
+        """
         loop = asyncio.get_running_loop()
+        if loop.time() - (child.long_since or math.inf) >= self.limits.timeout_s:
+            log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
+            self._forget(child)
+            child.kill()
+            return True
+        if not is_awaited:
+            return False
         if timer := self._slow.pop(target, None):
             timer.cancel()
         else:
             log.warning("endpoint=%s model=%s event=long-prediction", self.name, target)
         self._slow[target] = loop.call_later(SLOW_S, self._forgive, target)
-        if not is_awaited:
-            log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
-            self._forget(child)
-            child.kill()
-            return True
         if child not in self._children or self._is_stopping:
             return False
         self._forget(child)

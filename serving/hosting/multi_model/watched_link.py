@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -11,8 +12,8 @@ from typing import Any
 
 from driftline.serving.hosting.frames import pack
 
-# A prediction that is there in two looks in a row is long: after half a second to a second.
-LOOK_S = 0.5
+# A prediction that is there in three looks in a row is long: after a second to one and a half.
+LOOK_S, LOOKS = 0.5, 3
 
 
 class WatchedLink(socket.socket):
@@ -27,12 +28,15 @@ class WatchedLink(socket.socket):
         self._sending = threading.Lock()
         self._begun = threading.Event()
         self._now: dict[str, Any] | None = None
+        os.register_at_fork(after_in_child=self.close)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:  # noqa: ANN401 # As socket's own.
         """Send a whole frame, before or after those of the other thread."""
         with self._sending:
             super().sendall(data, flags)
+            if self._now is not None:
+                self._now = {**self._now}  # Of several requests one is answered: another begins.
 
     @contextmanager
     def predicting(
@@ -48,11 +52,14 @@ class WatchedLink(socket.socket):
             self._begun.clear()
 
     def _watch(self) -> None:
+        last, count = None, 0
         while self._begun.wait():
             seen = self._now
+            count = count + 1 if seen is last else 1
+            last = seen
             time.sleep(LOOK_S)
             with self._sending:
-                if seen is None or self._now is not seen:
+                if seen is None or self._now is not seen or count + 1 < LOOKS:
                     continue
                 try:
                     super().sendall(pack(seen))

@@ -227,6 +227,7 @@ def test_a_prediction_that_takes_long_holds_up_no_other_model(
         assert not later.done()
         go.touch()
         assert later.result().text == f"[{lane}]"
+    assert {first, lane} == set(server.worker_ids())  # None was ended.
     server.sink_all()
     rows = Dataset(str(server.root), "stores").open().to_table(["model", "status"]).to_pylist()
     assert Counter(row["model"] for row in rows if row["status"] == 200) == {
@@ -261,6 +262,29 @@ def test_a_model_that_hangs_for_ever_ends_its_worker_alone(
     assert hung
     until(lambda: not hung.intersection(server.worker_ids()))
     assert ask(server, "north/00.skops").status_code == 200
+
+
+SHORT = """
+import time
+def model_fn(folder): return None
+def predict_fn(data, model):
+    time.sleep(0.05)
+    return [1]
+"""
+
+
+def test_many_short_predictions_in_a_row_are_no_long_one(
+    stores: Any, ask: Any, prefix: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pack(prefix / "a.tar.gz", {"code/inference.py": SHORT})
+    server = stores(is_signed=False, trust_pickle=True, workers=1)
+    ask(server, "a.tar.gz")
+
+    with ThreadPoolExecutor(40) as callers:
+        answers = [callers.submit(ask, server, "a.tar.gz") for _ in range(80)]
+        assert {one.result().status_code for one in answers} == {200}
+
+    assert "long-prediction" not in caplog.text
 
 
 FRAGILE = """
