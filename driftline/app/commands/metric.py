@@ -15,7 +15,6 @@ from driftline.app.commands import options
 from driftline.app.commands.options import Client, moment
 from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError, NotFoundError
-from driftline.formats.json.parsing import fault_of
 
 metric = typer.Typer(help="Put and read metrics.", no_args_is_help=True)
 
@@ -197,6 +196,9 @@ def _read(file: Path) -> tuple[str, list[dict[str, Any]]]:
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
+        # Here: it brings a parser that the command's help needs no more than the rest does.
+        from driftline.formats.json.parsing import fault_of
+
         raise InputError(f"{file}: no JSON ({fault_of(error)})") from error
     if isinstance(found, dict):
         named = {key.replace("_", "").lower(): value for key, value in found.items()}
