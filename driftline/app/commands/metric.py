@@ -196,7 +196,6 @@ def _read(file: Path) -> tuple[str, list[dict[str, Any]]]:
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        # Here: it brings a parser that the command's help needs no more than the rest does.
         from driftline.formats.json.parsing import fault_of
 
         raise InputError(f"{file}: no JSON ({fault_of(error)})") from error
