@@ -17,7 +17,6 @@ from typing import Any
 
 from driftline.classes import class_text
 from driftline.errors import InputError
-from driftline.formats.json.parsing import fault_of
 from driftline.roles import Facet, Roles
 
 EXPECTED = "expected a configuration of SageMaker Clarify, such as analysis_config.json"
@@ -30,6 +29,9 @@ def roles_of_config(text: str | bytes) -> Roles:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
+        # Here: the command line's help needs no parser.
+        from driftline.formats.json.parsing import fault_of
+
         raise InputError(f"not JSON ({fault_of(error)}); {EXPECTED}") from error
     if not isinstance(found, dict):
         raise InputError(f"a JSON {type(found).__name__}; {EXPECTED}")
