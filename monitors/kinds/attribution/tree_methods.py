@@ -92,9 +92,9 @@ def explaining_itself(predict: Predictor) -> Predictor:
     """Return a predictor that knows the trees' own way, where it is their answers' method."""
     estimator: Any = getattr(predict, "__self__", None)
     name = getattr(predict, "__name__", "")
-    while is_pipeline(estimator) and [one for _, one in estimator.steps[:-1]][:1] == [
-        "passthrough"
-    ]:
+    while is_pipeline(estimator) and len(estimator.steps) > 1:
+        if estimator.steps[0][1] != "passthrough":
+            break
         estimator = estimator[1:]  # Such a step knows no columns, and the next one does.
     wanted = "predict" if getattr(estimator, "classes_", None) is None else "predict_proba"
     if name != wanted or getattr(estimator, "n_features_in_", None) is None:

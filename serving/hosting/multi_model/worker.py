@@ -81,7 +81,7 @@ class ManyModels:
         self._bell, self._ring = socket.socketpair()
 
     def serve(self, reader: FrameReader) -> None:
-        """Say that all is ready, and answer until the socket ends."""
+        """Report that all is ready, and answer until the socket ends."""
         sys.setswitchinterval(_SWITCH_S)
         self._link.sendall(pack({"ready": {}}))
         with selectors.DefaultSelector() as selector:
