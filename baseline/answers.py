@@ -25,6 +25,7 @@ from driftline.classes import class_order, classes_of_columns, known_classes, me
 from driftline.errors import InputError
 from driftline.formats.coercion import MISSING, coerce, from_array
 from driftline.roles import Problem, Roles
+from driftline.stats.blocks import NO_TIME
 
 Numbers = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -52,7 +53,8 @@ class Answers:
     classes: tuple[str, ...]  # In order; of two the positive one last. Empty for a regression.
     # Of the positive class, shape (rows,), or of each class, shape (rows, classes).
     probability: Numbers | None
-    # Microseconds since 1970-01-01T00:00Z, shape (rows,), when all rows have a time.
+    # Microseconds since 1970-01-01T00:00Z, shape (rows,), NO_TIME of a row without one; None where
+    # no row has a time.
     time_us: NDArray[np.int64] | None
     unanswered: int  # Labelled rows that have neither answer nor probability: they are left out.
     places: Codes  # Where the rows lie in the table that they were read from, shape (rows,).
@@ -65,7 +67,7 @@ class Answers:
     texts: str = ""  # Words in place of numbers, by which some have no answer.
     unknown: int = 0  # Rows whose label or answer is no class of the reference.
     unknown_words: str = ""
-    # When those without answer were, shape (unanswered,), where all rows have a time.
+    # When those without answer were, shape (unanswered,), as `time_us`.
     unanswered_us: NDArray[np.int64] | None = None
     # Of forecasts, whose values are the rows here: how many steps ahead, shape (rows,).
     step: Codes | None = None
@@ -288,8 +290,11 @@ def _usable(
     if found.weight is not None:
         unweighed = fit & ~(np.isfinite(found.weight) & (found.weight >= 0.0))
         weightless = fit & (found.weight == 0.0)
+    kept = found.take(fit & ~unweighed & ~weightless)
+    if kept.time_us is not None and (kept.time_us == NO_TIME).all():
+        kept = replace(kept, time_us=None)
     return replace(
-        found.take(fit & ~unweighed & ~weightless),
+        kept,
         unweighed=int(np.count_nonzero(found.once(unweighed))),
         weightless=int(np.count_nonzero(found.once(weightless))),
         unanswered=int(np.count_nonzero(lacking)),
@@ -524,12 +529,12 @@ def _weights(rows: pa.Table, roles: Roles) -> Numbers | None:
 
 
 def read_times(rows: pa.Table, roles: Roles) -> NDArray[np.int64] | None:
-    """Read when each row happened, unless one of them does not say."""
-    for name in ("event_time", roles.timestamp):
-        if name is None or name not in rows.column_names:
-            continue
-        values, _ = coerce(rows[name].combine_chunks(), "timestamp")
-        if len(values) and not values.null_count:
-            found: NDArray[np.int64] = pc.cast(values, pa.int64()).to_numpy(zero_copy_only=False)
-            return found
-    return None
+    """Read when each row happened, NO_TIME of one that does not say; None where none does."""
+    times = [
+        coerce(rows[name].combine_chunks(), "timestamp")[0]
+        for name in dict.fromkeys(("event_time", roles.timestamp)) if name in rows.column_names
+    ]  # fmt: skip
+    values = pc.coalesce(*times) if times else pa.array([], pa.int64())
+    if values.null_count == len(values):
+        return None
+    return np.asarray(pc.fill_null(pc.cast(values, pa.int64()), NO_TIME))

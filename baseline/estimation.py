@@ -25,9 +25,10 @@ from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.roles import Roles
 from driftline.signature import Signature
+from driftline.stats.blocks import NO_TIME
 
 KEY = b"driftline.estimation"
-ESTIMATION_FORMAT = 2
+ESTIMATION_FORMATS = (2, 3)  # 3: rows without a time among others.
 # Where fewer of the reference's rows lack a value, nothing is known of rows without one.
 FEW_LACKING = 0.01
 # Evenly spaced rows of a regression: enough for a model of its losses.
@@ -45,7 +46,7 @@ class EstimationRows:
     codes: NDArray[np.uint16]
     errors: Numbers  # Label less prediction, shape (n,).
     predictions: Numbers
-    time_us: NDArray[np.int64] | None  # None where a row has no time.
+    time_us: NDArray[np.int64] | None  # NO_TIME of a row without one; None where no row has one.
     # Share of the reference's rows that have no value, or one that does not fit, shape (features,).
     lacking: Numbers
 
@@ -78,7 +79,9 @@ class EstimationRows:
     def to_arrow(self) -> pa.Table:
         """Write everything as one table; the same input gives the same bytes."""
         cells = [cell.to_dict() for cell in self.cells.values()]
-        notes = {"format": ESTIMATION_FORMAT, "cells": cells, "lacking": self.lacking.tolist()}
+        # The oldest that says all, so that older versions read what they understand.
+        has_gaps = self.time_us is not None and bool((self.time_us == NO_TIME).any())
+        notes = {"format": 3 if has_gaps else 2, "cells": cells, "lacking": self.lacking.tolist()}
         columns: dict[str, np.ndarray] = {ERROR: self.errors, PREDICTION: self.predictions}
         if self.time_us is not None:
             columns[TIME] = self.time_us
@@ -89,10 +92,10 @@ class EstimationRows:
     def from_arrow(cls, table: pa.Table) -> EstimationRows:
         """Read what to_arrow wrote."""
         notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
-        if notes.get("format") != ESTIMATION_FORMAT:
+        if notes.get("format") not in ESTIMATION_FORMATS:
             raise InputError(
-                f"format {notes.get('format')!r}; this driftline reads {ESTIMATION_FORMAT}; "
-                "make the baseline again"
+                f"format {notes.get('format')!r}; this driftline reads 2 and 3; make the baseline "
+                "again"
             )
         try:
             cells = [Cells.from_dict(one) for one in notes["cells"]]
@@ -145,8 +148,7 @@ class EstimationCollector:
             error = label - said
         found: dict[str, np.ndarray] = {ERROR: error, PREDICTION: said}
         times = read_times(pa.Table.from_batches([rows]), self.roles)
-        if times is not None:
-            found[TIME] = times
+        found[TIME] = np.full(len(error), NO_TIME) if times is None else times
         codes = _codes(self.cells, rows)
         found |= {str(place): column for place, column in enumerate(codes.T)}
         usable = np.isfinite(error) & (np.abs(label) <= LARGEST) & (np.abs(said) <= LARGEST)
@@ -168,7 +170,7 @@ class EstimationCollector:
             nothing = np.zeros(0)
             codes = np.zeros((0, len(self.cells)), np.uint16)
             return EstimationRows(self.cells, codes, nothing, nothing, None, lacking)
-        has_times = TIME in table.column_names and not table[TIME].null_count
+        times = table[TIME].to_numpy()
         return EstimationRows(
             self.cells,
             np.column_stack(
@@ -177,7 +179,7 @@ class EstimationCollector:
             ),
             table[ERROR].to_numpy(),
             table[PREDICTION].to_numpy(),
-            table[TIME].to_numpy() if has_times else None,
+            None if (times == NO_TIME).all() else times,
             lacking,
         )
 

@@ -53,6 +53,13 @@ class Outcomes:
     # are compared, for the flip test. None where there are no such features, or no answers.
     neighbours: pa.Table | None = None
 
+    @property
+    def untimed(self) -> tuple[int, int]:
+        """How many of the rows have no time, of how many; all have one where no role names it."""
+        when, rows = self.roles.timestamp, len(self.table)
+        times = None if when is None else coerce(self.table[when], "timestamp")[0]
+        return (0 if times is None else times.null_count, rows)
+
     def reason_of(self, roles: Roles) -> str:
         """Return why the positive class of some roles is taken as that; "" where it is another."""
         return self.positive_reason if roles.positive == self.roles.positive else ""

@@ -22,6 +22,9 @@ Numbers = NDArray[np.float64]
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
+NO_TIME = int(np.iinfo(np.int64).min)
+"""Among times in microseconds: that of a row whose time is not known; it is in no block."""
+
 MINIMUM_BLOCKS = 3
 """With fewer blocks nothing is learnt of their variation."""
 
@@ -316,6 +319,12 @@ def span_length(span_us: int) -> timedelta:
     return -(-timedelta(microseconds=span_us + 1) // unit) * unit
 
 
+def time_span(time_us: NDArray[np.int64]) -> int:
+    """Return how far apart the first and the last time lie, in microseconds; 0 without any."""
+    known = time_us[time_us != NO_TIME]
+    return int(np.ptp(known)) if len(known) else 0
+
+
 def time_blocks(
     time_us: NDArray[np.int64],
     length_us: int,
@@ -328,7 +337,7 @@ def time_blocks(
     Parameters
     ----------
     time_us
-        Microseconds since 1970-01-01T00:00Z, shape (N,), at least one, in any order.
+        Microseconds since 1970-01-01T00:00Z, shape (N,), in any order; `NO_TIME` where unknown.
     length_us
         Of a block; those of whole days begin at midnight UTC, others at a full hour.
     partial_share, fewest_rows
@@ -337,15 +346,20 @@ def time_blocks(
     Returns
     -------
     numpy.ndarray
-        0, 1 ... in order of time, shape (N,); -1 for rows of blocks that are left out.
+        0, 1 ... in order of time, shape (N,); -1 for rows of blocks that are left out, and without
+        a time.
     """
+    blocks, known = np.full(len(time_us), -1, np.int64), time_us != NO_TIME
+    if not known.any():
+        return blocks
     unit = DAY_US if length_us % DAY_US == 0 else min(length_us, HOUR_US)
-    origin = int(time_us.min()) // unit * unit
+    origin = int(time_us[known].min()) // unit * unit
     _, block, counts = np.unique(
-        (time_us - origin) // length_us, return_inverse=True, return_counts=True
+        (time_us[known] - origin) // length_us, return_inverse=True, return_counts=True
     )
     kept = counts >= max(partial_share * float(np.median(counts)), fewest_rows)
-    return np.asarray(np.where(kept, np.cumsum(kept) - 1, -1)[block], dtype=np.int64)
+    blocks[known] = np.where(kept, np.cumsum(kept) - 1, -1)[block]
+    return blocks
 
 
 def upper_factor(blocks: float) -> float:

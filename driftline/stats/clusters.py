@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.stats.blocks import DAY_US, HOUR_US
+from driftline.stats.blocks import DAY_US, HOUR_US, NO_TIME
 
 # Spans whose rows may share their fate, longest first.
 CLUSTER_SPANS = (DAY_US, HOUR_US, 60_000_000)
@@ -22,20 +22,24 @@ def cluster_rows(
 ) -> NDArray[np.intp] | None:
     """Put rows of one day, hour or minute into one cluster: the longest span with enough of them.
 
-    From times in microseconds since 1970, shape (rows,), each row's cluster, 0 ..., of the same
-    shape; None without times. `least` clusters are enough; spans over `longest_us` are not taken.
+    From times in microseconds since 1970, shape (rows,), `NO_TIME` where unknown, each row's
+    cluster, 0 ..., of the same shape; None without times. `least` clusters are enough; spans over
+    `longest_us` are not taken. Rows without a time are dealt to the clusters in turn.
 
     References
     ----------
     Cameron and Miller, Journal of Human Resources 50, 2015 (how many clusters are enough).
     """
-    if time_us is None or not len(time_us):
+    if time_us is None:
         return None
+    known = time_us != NO_TIME
     for span in (one for one in CLUSTER_SPANS if one <= longest_us):
-        found = time_us // span
-        codes = (found - found.min()).astype(np.intp)
         # Numbered without holes, so that counting by cluster needs no room for empty ones.
-        places, dense = np.unique(codes, return_inverse=True)
+        places, dense = np.unique(time_us[known] // span, return_inverse=True)
         if len(places) >= least:
-            return np.asarray(dense, dtype=np.intp)
+            codes = np.empty(len(time_us), np.intp)
+            codes[known] = dense
+            # They vary as rows by themselves do, and neither make a cluster nor swell one.
+            codes[~known] = np.arange(len(codes) - len(dense)) % len(places)
+            return codes
     return None

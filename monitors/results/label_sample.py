@@ -18,6 +18,7 @@ from scipy import special
 
 from driftline.baseline.answers import ROUNDING, Answers
 from driftline.monitors.results.violation import percent
+from driftline.stats.blocks import NO_TIME
 from driftline.stats.clusters import DECIDING_CLUSTERS, SHOWN_CLUSTERS, cluster_rows
 
 Numbers = NDArray[np.float64]
@@ -112,8 +113,11 @@ def _chance(said: Numbers, has_label: np.ndarray, time_us: np.ndarray | None) ->
     """Return how likely so different means are where labels lack at random, by column.
 
     Within hours, and within days where there are enough: labels of the same hours of each day are
-    all or none of an hour's, and a chosen part of a day's.
+    all or none of an hour's, and a chosen part of a day's. Rows without a time are left out.
     """
+    if time_us is not None:
+        known = time_us != NO_TIME
+        said, has_label, time_us = said[known], has_label[known], time_us[known]
     hours, days = (cluster_rows(time_us, least=one) for one in (SHOWN_CLUSTERS, DECIDING_CLUSTERS))
     found = _within(said, has_label, hours)
     if hours is None or days is None or np.array_equal(hours, days):

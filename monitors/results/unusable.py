@@ -297,3 +297,16 @@ def _most_of_blocks(blocks: Sequence[tuple[int, int]], level: float) -> float:
     found = variation_of_estimates(missing / rows, variance / rows)
     far = float(usual) + found.reach(level, float(variance / rows.sum()))
     return min(far, (1.0 + worst) / 2.0)
+
+
+def untimed_note(when: str | None, reference: tuple[int, int], window: tuple[int, int]) -> str:
+    """Return how many rows have no time, and what becomes of them; "" where all have one.
+
+    Of the reference, and of the window, from how many lack it and how many rows there are.
+    """
+    found = [
+        f"{lacking:,} of {plural(rows, 'row')}{whose} {'has' if lacking == 1 else 'have'} no time"
+        for (lacking, rows), whose in ((window, ""), (reference, " of the reference")) if lacking
+    ]  # fmt: skip
+    told = f' ("{when}"): they count in metrics, and in no day'
+    return " and ".join(found) + told * bool(found)

@@ -49,6 +49,7 @@ from driftline.monitors.results.unusable import (
     JudgedUnusable,
     judge_equal,
     judge_unusable,
+    untimed_note,
     unusable_details,
 )
 from driftline.monitors.results.violation import JsonValue, plural
@@ -173,11 +174,13 @@ def _unfit(window: CountedWindow) -> str:
 
 def _times_note(plan: Plan, window: CountedWindow) -> dict[str, JsonValue]:
     """Return a note that rows lack the times by which they would be held beside the reference's."""
-    when = None if plan.outcomes is None else plan.outcomes.roles.timestamp
-    if when is None or window.length is not None or not window.rows:
+    if plan.outcomes is None or plan.outcomes.roles.timestamp is None or not window.rows:
         return {}
-    note = f'not every row has a time ("{when}"): they are held beside days of the reference'
-    return {"times_note": note}
+    when = plan.outcomes.roles.timestamp
+    note = untimed_note(when, plan.outcomes.untimed, (window.untimed, window.rows))
+    if window.length is None:
+        note = f'no row has a time ("{when}"): they are held beside days of the reference'
+    return {"times_note": note} if note else {}
 
 
 def _kept(plan: Plan, window: CountedWindow, context: CheckContext) -> WindowCounts | None:

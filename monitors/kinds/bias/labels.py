@@ -32,6 +32,7 @@ from driftline.monitors.results.label_sample import ALL_LABELS, LabelSample, lab
 from driftline.monitors.results.metric import UNFAIR_LABELS
 from driftline.monitors.rows import EVENT_TIME
 from driftline.roles import Facet, Roles
+from driftline.stats.blocks import NO_TIME
 
 # Metrics that no label of a row can change.
 UNLABELLED = LABEL_FREE | {"FT"}
@@ -165,7 +166,7 @@ def _sample(plan: Plan, place: int, rows: _Rows, known: _Rows | None) -> LabelSa
 def _read(batches: Iterable[pa.RecordBatch], roles: Roles, plan: Plan) -> _Rows:
     """Read what the model said of rows, whether they have a label, and of which groups they are."""
     said, scores, labels = ([np.empty(0)] for _ in range(3))
-    times: list[NDArray[np.int64] | None] = []
+    times: list[NDArray[np.int64]] = []
     sides = [[np.empty(0, np.int8)] for _ in plan.groups]
     for batch in (one for one in batches if one.num_rows):
         label, answer = np.divmod(answer_codes(batch, roles), 3)
@@ -174,7 +175,7 @@ def _read(batches: Iterable[pa.RecordBatch], roles: Roles, plan: Plan) -> _Rows:
         labels.append(label[is_known])
         scores.append(_scores(batch, roles)[is_known])
         time_us = read_times(pa.Table.from_batches([batch]), roles)
-        times.append(None if time_us is None else time_us[is_known])
+        times.append(np.full(len(said[-1]), NO_TIME) if time_us is None else time_us[is_known])
         cells = {facet: facet_codes(batch, facet) for facet in plan.counted}
         for own, group in zip(sides, plan.groups, strict=True):
             values, cell = cells[group.counted]
@@ -184,11 +185,11 @@ def _read(batches: Iterable[pa.RecordBatch], roles: Roles, plan: Plan) -> _Rows:
                              NEITHER], np.int8)  # fmt: skip
             own.append(side[cell][is_known])
     answer, label, score = (np.concatenate(one) for one in (said, labels, scores))
-    known = [one for one in times if one is not None]
+    time_us = np.concatenate([np.empty(0, np.int64), *times])
     answers = Answers(
         "binary", (label == 1).astype(np.intp), answer.astype(np.intp), ("", plan.positive_text),
         None if np.isnan(score).any() else score,
-        np.concatenate(known) if known and len(known) == len(times) else None,
+        None if (time_us == NO_TIME).all() else time_us,
         0, np.arange(len(answer)),
     )  # fmt: skip
     return _Rows(answers, label != MISSING, [np.concatenate(one) for one in sides])

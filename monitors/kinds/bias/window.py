@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from driftline.baseline.answers import read_times
 from driftline.baseline.foreign_values import foreign_classes, named_values, words_for_numbers
@@ -36,7 +35,7 @@ from driftline.monitors.results.unusable import Unusable, repeated_note
 from driftline.monitors.rows import EVENT_TIME
 from driftline.roles import Facet, Roles
 from driftline.signature import ColumnType
-from driftline.stats.blocks import span_length
+from driftline.stats.blocks import NO_TIME, span_length
 
 
 @dataclass(frozen=True)
@@ -52,21 +51,22 @@ class CountedWindow:
     near: pa.Table  # Some of them with what the flip test compares; empty without features.
     repeated: str  # Which ids come more than once, in words.
     lacking: str  # That the data has no column of predictions, or of labels, in words.
+    untimed: int  # Rows without a time, of those whose window is not known.
 
 
 def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     """Count the judged rows by facet; InputError when a column that the plan needs is missing."""
     seen: set[str] = set()
     ids: list[pa.Array] = []
-    impossible = percents = unknown = 0
+    impossible = percents = unknown = timed = 0
     classes, texts, infinite = Counter[str](), Counter[str](), Counter[str]()
     known = () if plan.outcomes is None else outcome_classes(plan.outcomes)
     numbers, heard = plan.numbers, _heard(plan)
-    times: list[NDArray[np.int64] | None] = []
+    times: list[np.int64] = []
     near = SpacedRows(NEIGHBOUR_ROWS)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        nonlocal impossible, percents, unknown, classes
+        nonlocal impossible, percents, unknown, classes, times, timed
         for batch in context.rows.read(_needed(plan, context)):
             seen.update(batch.schema.names)
             if plan.tries_flips:
@@ -81,7 +81,10 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
                 ids.append(batch.column(plan.roles.id_column))
             if context.rows.length is None and batch.num_rows:
                 found = read_times(pa.Table.from_batches([batch]), plan.roles)
-                times.append(None if found is None else found[[found.argmin(), found.argmax()]])
+                if found is not None:
+                    found = found[found != NO_TIME]
+                    times += [found.min(), found.max()]
+                    timed += len(found)
             yield batch
 
     tallies, rows = count_batches(batches(), plan.roles, plan.counted, known)
@@ -92,9 +95,8 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
         for facet, tally in tallies.items()
     }
     length = context.rows.length
-    ends = [one for one in times if one is not None]
-    if times and len(ends) == len(times):
-        length = span_length(int(np.ptp(np.concatenate(ends))))
+    if times:
+        length = span_length(int(np.ptp(times)))
     unfit = infinite.total()
     unusable = replace(
         unusable_of(tallies, (impossible, percents), plan.roles, seen), texts=named_values(texts),
@@ -107,7 +109,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     lacking = "; ".join(f'the data has no column "{one}"' for one in absent * bool(rows))
     return CountedWindow(
         tallies, rows, length, unusable, unfit, named_values(infinite), near.table(), repeated,
-        lacking,
+        lacking, rows - timed if context.rows.length is None else 0,
     )  # fmt: skip
 
 

@@ -11,14 +11,25 @@ from datetime import timedelta
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from driftline.baseline.answers import Answers
+from driftline.baseline.answers import Answers, read_times
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure, Numbers
-from driftline.stats.blocks import DAY_US, HOUR_US, block_length, span_length, time_blocks
+from driftline.monitors.results.unusable import untimed_note
+from driftline.monitors.results.violation import JsonValue
+from driftline.stats.blocks import (
+    DAY_US,
+    HOUR_US,
+    NO_TIME,
+    block_length,
+    span_length,
+    time_blocks,
+    time_span,
+)
 from driftline.stats.clusters import cluster_rows
 
 # So many blocks of the window's length are a yardstick; with fewer, shorter ones are taken.
@@ -51,7 +62,7 @@ def reference_blocks(answers: Answers, length_us: int, extras: Extras = NO_EXTRA
     if answers.time_us is None or not len(answers):
         return []
     order = np.argsort(answers.time_us, kind="stable")
-    ordered = answers.take(order)
+    ordered = answers.take(order[np.count_nonzero(answers.time_us == NO_TIME) :])
     assert ordered.time_us is not None  # It was there before.
     whole = extras.measure(ordered, cluster_rows(ordered.time_us, longest_us=length_us))
     found: list[Blocks] = []
@@ -75,9 +86,9 @@ def blocks_of(
     if reference is None or reference.time_us is None or not len(answers):
         return []
     if length is None and answers.time_us is not None:
-        length = span_length(int(np.ptp(answers.time_us)))
+        length = span_length(time_span(answers.time_us))
     elif length is None:
-        span = timedelta(microseconds=int(np.ptp(reference.time_us)) + 1)
+        span = timedelta(microseconds=time_span(reference.time_us) + 1)
         length = span * min(1.0, len(answers) / len(reference))
     return reference_blocks(reference, max(1, length // timedelta(microseconds=1)), extras)
 
@@ -119,9 +130,26 @@ def blocks_like(
         return np.full(rows, -1, np.int64)
     own = [one for one in (answers.time_us, answers.unanswered_us) if one is not None]
     if length is None and (own_us := np.concatenate([*own, np.empty(0, np.int64)])).size:
-        length = span_length(int(np.ptp(own_us)))
+        length = span_length(time_span(own_us))
     share = (len(answers) + answers.unanswered) / rows
-    return time_blocks(times, block_length(int(np.ptp(times)) + 1, length, share))
+    return time_blocks(times, block_length(time_span(times) + 1, length, share))
+
+
+def times_note(
+    context: CheckContext, expected: Expectation, table: pa.Table
+) -> dict[str, JsonValue]:
+    """Return a note that rows lack the times by which they would be held beside the reference's."""
+    outcomes, reference = context.baseline.outcomes, expected.answers
+    if outcomes is None or reference is None or reference.time_us is None or not len(table):
+        return {}
+    if context.compat is not None:
+        return {}
+    when, times = outcomes.roles.timestamp, read_times(table, expected.roles)
+    lacking = 0 if times is None else np.count_nonzero(times == NO_TIME)
+    note = untimed_note(when, outcomes.untimed, (int(lacking), len(table)))
+    if times is None and context.rows.length is None:
+        note = f'no row has a time ("{when}"): how long they span is told by their number'
+    return {"times_note": note} if note else {}
 
 
 def _cut(

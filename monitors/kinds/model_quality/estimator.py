@@ -34,6 +34,7 @@ from driftline.stats.blocks import (
     BlockVariation,
     block_length,
     time_blocks,
+    time_span,
     variation_of_estimates,
 )
 
@@ -232,8 +233,7 @@ def _blocks(reference: Answers, length: timedelta | None, rows: int) -> NDArray[
     count = len(reference)
     if reference.time_us is None:
         return np.arange(count, dtype=np.int64) * STRETCHES // count
-    span = int(np.ptp(reference.time_us)) + 1
-    each = block_length(span, length, rows / count)
+    each = block_length(time_span(reference.time_us) + 1, length, rows / count)
     return time_blocks(reference.time_us, each, fewest_rows=LEAST_OF_BLOCK)
 
 

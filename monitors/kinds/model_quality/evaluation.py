@@ -42,6 +42,7 @@ from driftline.monitors.kinds.model_quality.blocks import (
     Blocks,
     blocks_like,
     kept_blocks,
+    times_note,
     unanswered_blocks,
 )
 from driftline.monitors.kinds.model_quality.costs import Costs
@@ -208,7 +209,7 @@ def evaluate(context: CheckContext) -> Report:
         alpha=max(found.alpha.values(), default=0.0),
         details={
             **details,
-            **_times_note(context, expected, answers),
+            **times_note(context, expected, table),
             **({"steps_note": expected.steps_note} if expected.steps_note else {}),
             **estimates.details,
             **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),
@@ -459,20 +460,6 @@ def _details(
                 if side is not None and side.probability is not None
             }
     return found
-
-
-def _times_note(
-    context: CheckContext, expected: Expectation, answers: Answers
-) -> dict[str, JsonValue]:
-    """Return a note that rows lack the times by which they would be held beside the reference's."""
-    reference = expected.answers
-    if reference is None or reference.time_us is None or answers.time_us is not None:
-        return {}
-    if context.compat is not None or context.rows.length is not None or not len(answers):
-        return {}
-    when = expected.roles.timestamp
-    note = f'not every row has a time ("{when}"): how long they span is told by their number'
-    return {"times_note": note}
 
 
 def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list[str]:

@@ -26,7 +26,7 @@ from driftline.monitors.results.violation import ERROR_SHARE, Segment, SegmentCh
 from driftline.monitors.root_cause.segments import ALL, NOT_NARROWED, Named
 from driftline.signature import Column
 from driftline.stats.added_loss import MIN_ROWS, AddedLoss, added_loss
-from driftline.stats.blocks import HOUR_US
+from driftline.stats.blocks import HOUR_US, NO_TIME
 from driftline.stats.clusters import cluster_rows
 from driftline.stats.decomposition import QUIET
 
@@ -152,10 +152,10 @@ def _hours(answers: Answers, losses: Numbers, reference: Answers) -> Iterator[_C
     if answers.time_us is None or reference.time_us is None:
         return
     usual = row_losses(reference)
-    known = level_sums(_hour(reference.time_us), usual, 24)
+    known = level_sums(_hour(reference.time_us), usual, 25)
     whole = known.sum(axis=1)
     yield _Column(
-        level_sums(_hour(answers.time_us), losses, 24),
+        level_sums(_hour(answers.time_us), losses, 25),
         _held_against(known, whole),
         whole,
         tuple(Predicate(HOUR, "eq", float(hour)) for hour in range(24)),
@@ -168,7 +168,8 @@ def _held_against(known: Numbers, whole: Numbers) -> Numbers:
 
 
 def _hour(times_us: NDArray[np.int64]) -> NDArray[np.int64]:
-    return times_us // HOUR_US % 24
+    """Return each row's hour; 24 of those without a time, which cannot be named."""
+    return np.where(times_us == NO_TIME, 24, times_us // HOUR_US % 24)
 
 
 def _segment(column: _Column, found: AddedLoss, at: int, loss: str) -> Segment:

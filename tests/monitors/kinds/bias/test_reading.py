@@ -84,3 +84,23 @@ def test_whole_numbers_at_the_ends_of_their_type_are_counted(kind: pa.DataType) 
     assert found.missing_count == 1
     assert found.counts.sum() == 4
     assert len(found.values) <= 2
+
+
+def test_a_window_spans_the_times_that_its_rows_have() -> None:
+    people_of_days = people().slice(0, 3_000)
+    at = pa.array(np.arange(3_000) * 86_400_000_000 * 14 // 3_000, pa.timestamp("us", "UTC"))
+    timed = people_of_days.append_column("at", at)
+    baseline = dl.Baseline.fit(
+        timed, label="income", prediction="predicted", positive="1", facet="sex", timestamp="at"
+    )
+    lacking = pa.array([None, *at[1:]], at.type)
+    gaps = people_of_days.append_column("at", lacking)
+
+    known, found = (dl.check(one, baseline, kind="bias") for one in (timed, gaps))
+
+    assert "times_note" not in known.details
+    assert found.details["times_note"].startswith('1 of 3,000 rows has no time ("at")')
+    # Of a length that nobody knows days of the reference would be the yardstick.
+    bounds = [[(m.shown, m.bound) for m in one.metrics] for one in (known, found)]
+    assert bounds[0] == bounds[1]
+    assert any(bound is not None for _, bound in bounds[0])
