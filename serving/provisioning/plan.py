@@ -151,6 +151,10 @@ def content_of(
             if resource.spec.source is not None:
                 access.check_source(ExternalSource.of(resource.spec.source))
             check_tables(resource.spec.rules or (), access.check)
+        elif isinstance(resource.spec, EndpointSpec) and resource.spec.async_inference_config:
+            output = resource.spec.async_inference_config.output_config
+            for where in filter(None, (output.s3_output_path, output.s3_failure_path)):
+                reach.check_output(where)
     except InputError as error:
         raise ResourceError(f"{resource}: {error}") from error
     # Paths come from documents: too long, with NUL or half a character, in a closed folder.

@@ -206,13 +206,16 @@ def test_what_nobody_comes_to_in_time_expires(server, client, until):
 
 
 def test_outputs_go_where_requests_may_write_only(server, folder):
-    answer = server.apply(endpoint("astray", folder.parent, model="flights"))
+    undeclared = server.apply(endpoint("astray", folder.parent, model="flights"))
+    answer = server.apply(endpoint("astray", folder, model="flights"))
     assert answer.status_code == 200, answer.text
+    (folder / "objects" / "astray").symlink_to(folder.parent)
 
     refused = ask(server, "astray", b"UA,EWR,1,1")
 
-    assert refused.status_code == 400
-    assert "output_dirs" in server.error_of(refused)["message"]
+    for one in (undeclared, refused):
+        assert one.status_code == 400
+        assert "output_dirs" in server.error_of(one)["message"]
 
 
 def test_a_request_of_a_server_that_died_is_answered_by_another(start, trained, tmp_path, until):

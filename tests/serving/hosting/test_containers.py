@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from driftline.capture.tables.dataset import Dataset
 from driftline.serving.metrics.traffic import Answered, Traffic, _points
+from driftline.serving.resources.reach import Reach
 from tests.serving.conftest import NOW, make_frame, make_model, resource
 from tests.serving.hosting.formats.archives import pack
 
@@ -62,7 +63,8 @@ def containers(**named):
 @pytest.fixture(scope="module")
 def server(start, trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("containers")
-    with start(folder, trust_pickle=True, trust_commands=True) as found:
+    reach = Reach(outputs=(str(folder / "later"),))
+    with start(folder, reach=reach, trust_pickle=True, trust_commands=True) as found:
         answer = found.apply(
             *models(folder, trained),
             resource(
@@ -340,8 +342,9 @@ def test_a_container_is_kept_while_it_is_needed_and_followed_when_it_changes(
     assert server.invoke("line", body).text == before
 
 
-def test_a_pipeline_may_answer_later_and_a_choice_may_not(server, tmp_path):
-    later = {"output_config": {"s3_output_path": str(tmp_path)}}
+def test_a_pipeline_may_answer_later_and_a_choice_may_not(server):
+    places = server.context.reach.outputs
+    later = {"output_config": {"s3_output_path": places[0]}}
     refused = server.apply(
         resource("Endpoint", "later", model="both", async_inference_config=later)
     )

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from driftline.alerts.metrics.datapoint import metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.capture.tables.dataset import Dataset
+from driftline.serving.resources.reach import Reach
 from tests.serving.conftest import NOW
 from tests.serving.hosting.formats.archives import pack
 from tests.serving.hosting.multi_model.conftest import store_frame
@@ -64,9 +65,11 @@ def test_a_request_without_a_model_is_refused(stores: Any, ask: Any) -> None:
     assert "X-Amzn-SageMaker-Target-Model" in json.loads(answer.text)["error"]["message"]
 
 
-def test_an_endpoint_of_many_models_does_not_answer_later(stores: Any, declare: Any) -> None:
-    server = stores()
-    later = {"output_config": {"s3_output_path": str(server.root / "outputs")}}
+def test_an_endpoint_of_many_models_does_not_answer_later(
+    stores: Any, declare: Any, tmp_path: Path
+) -> None:
+    server = stores(reach=Reach(outputs=(str(tmp_path),)))
+    later = {"output_config": {"s3_output_path": str(tmp_path)}}
 
     refused = server.apply(
         declare("Endpoint", "later", model="stores", async_inference_config=later)
