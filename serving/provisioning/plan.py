@@ -53,6 +53,7 @@ from driftline.serving.resources.specs import (
     Kind,
     ModelSpec,
     MonitorSpec,
+    Spec,
     containers_of,
     variants_and_shadows,
 )
@@ -147,14 +148,8 @@ def content_of(
             if resource.spec.preprocess is not None:
                 script = script_in(scripts_dir, resource.spec.preprocess).read_bytes()
                 found["script"] = hashlib.blake2b(script, digest_size=16).hexdigest()
-        elif isinstance(resource.spec, MonitorSpec):
-            if resource.spec.source is not None:
-                access.check_source(ExternalSource.of(resource.spec.source))
-            check_tables(resource.spec.rules or (), access.check)
-        elif isinstance(resource.spec, EndpointSpec) and resource.spec.async_inference_config:
-            output = resource.spec.async_inference_config.output_config
-            for where in filter(None, (output.s3_output_path, output.s3_failure_path)):
-                reach.check_output(where)
+        else:
+            _check_reach(resource.spec, reach, access)
     except InputError as error:
         raise ResourceError(f"{resource}: {error}") from error
     # Paths come from documents: too long, with NUL or half a character, in a closed folder.
@@ -162,6 +157,18 @@ def content_of(
         reason = error.strerror if isinstance(error, OSError) else error
         raise ResourceError(f"{resource}: its path cannot be looked at ({reason})") from error
     return found
+
+
+def _check_reach(spec: Spec, reach: Reach, access: Access) -> None:
+    """Refuse what a monitor may not read, and where an endpoint may not write."""
+    if isinstance(spec, MonitorSpec):
+        if spec.source is not None:
+            access.check_source(ExternalSource.of(spec.source))
+        check_tables(spec.rules or (), access.check)
+    elif isinstance(spec, EndpointSpec) and spec.async_inference_config:
+        output = spec.async_inference_config.output_config
+        for where in filter(None, (output.s3_output_path, output.s3_failure_path)):
+            reach.check_output(where)
 
 
 def _fingerprint(spec: BaselineSpec, reach: Reach) -> str:

@@ -317,7 +317,7 @@ class OwnedJob:
     def note(self, file: FileProgress) -> None:
         """Store how far a file is."""
         with self._owned() as connection:
-            self._set(connection, attempts=1)
+            self._set(connection, attempts=1, failure_reason=None)
             connection.execute(
                 update(transform_files)
                 .where(_files.job == self._key, _files.ordinal == file.ordinal)
@@ -332,13 +332,13 @@ class OwnedJob:
                 **transform_lease.released(),
             )  # fmt: skip
 
-    def release(self) -> None:
-        """Release the job, to be gone on with by another process."""
+    def release(self, reason: str | None = None) -> None:
+        """Release the job, to be gone on with by another process; say what it waits for."""
         with self._engine.begin() as connection:
             connection.execute(
                 update(transform_jobs)
                 .where(_jobs.key == self._key, transform_lease.is_owned(self.owner))
-                .values(**transform_lease.released(), attempts=0)
+                .values(**transform_lease.released(), attempts=0, failure_reason=reason)
             )
 
     def abandon(self) -> None:

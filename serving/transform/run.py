@@ -146,9 +146,11 @@ def run_job(
             return None
         except (InputError, UndecidedError, WorkerLostError, *_FAULTS) as error:
             status, reason = "Failed", str(error)
-        except (UnavailableError, OSError, SQLAlchemyError):
+        except (UnavailableError, OSError, SQLAlchemyError) as error:
             # A disk, a bucket, the database: what is done stands, the next process goes on.
-            owned.release()
+            # What the database says may quote a statement's values.
+            said = "the database" if isinstance(error, SQLAlchemyError) else str(error)
+            owned.release(f"tried again, as it could not go on: {said}")
             raise
         except BaseException:
             owned.abandon()

@@ -1,9 +1,10 @@
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from driftline.database.paging import Place
-from driftline.errors import ConflictError
+from driftline.errors import ConflictError, UnavailableError
 from driftline.serving.context import ServerContext
 from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.dispatch import TransformJobs
@@ -20,6 +21,7 @@ from driftline.serving.transform.jobs import (
     list_jobs,
     stop_job,
 )
+from driftline.serving.transform.run import Surroundings, run_job
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 
@@ -73,6 +75,32 @@ def test_a_job_is_had_by_one_owner_until_its_lease_is_over(engine):
     assert free(engine) == ["night"]
     assert second.take(NOW).attempts == 2
     assert free(engine, NOW + timedelta(minutes=1)) == ["night"]
+
+
+def test_a_job_that_waits_for_a_disk_says_so_until_it_goes_on(engine, tmp_path):
+    create(engine, "night")
+    owned = OwnedJob(engine, "night", "a")
+    around = Surroundings(tmp_path, lambda: NOW, threading.Event())
+
+    def no_bucket(_job):
+        raise UnavailableError("s3://models: not reachable")
+
+    def job():
+        with engine.begin() as connection:
+            return get_job(connection, "night")
+
+    owned.take(NOW)
+    owned.list_files([march := FileProgress(0, "/data/march.csv", "march.csv.out", 1, "1")])
+    with pytest.raises(UnavailableError):
+        run_job(owned, no_bucket, around)
+
+    assert (job().status, free(engine)) == ("InProgress", ["night"])
+    assert job().failure_reason == (
+        "tried again, as it could not go on: s3://models: not reachable"
+    )
+    owned.take(NOW)
+    owned.note(march)
+    assert job().failure_reason is None
 
 
 def test_the_model_of_a_job_is_kept_with_it(engine):

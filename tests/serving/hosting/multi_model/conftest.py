@@ -12,7 +12,12 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 
 HEADERS = {"content-type": "text/csv"}
-SETTINGS = ("workers", "trust_pickle", "timeout_s", "reach")  # Of the server; all else is the Model's.
+SETTINGS = (
+    "workers",
+    "trust_pickle",
+    "timeout_s",
+    "reach",
+)  # Of the server; all else is the Model's.
 
 
 def store_frame(rows: int = 400, seed: int = 5) -> pd.DataFrame:
