@@ -35,6 +35,8 @@ UNKNOWN, EQUAL = "unknown_classes", "equal_predictions"
 UNWEIGHED, UNFIT = "unusable_weights", "unusable_labels"
 # More of all rows than in the reference is never by chance; from there on it is a page.
 TOLERANCE = 0.05
+# So many rows may lack a prediction anywhere, and where the reference hardly has any.
+FEW = 0.01
 # Beside a reference that nobody knows, missing ones are told from this share of rows on.
 UNKNOWN_MOST = 0.5
 # Of a window's budget of false alarms, next to nothing: this test is no test of drift.
@@ -226,13 +228,11 @@ def _judged(
         rows, what = window.labels + sum(window.lost.values()), "label"
         known = reference.labels
     usual = before / known if known else 0.0
-    most, bound = 0.0, 0.0
+    bound, chance = 0.0, 0.0
     if not never:
-        upper = wilson(before, known, -float(special.ndtri(level)))[1]
-        if name == MISSING:
-            upper = max(upper, _most_of_blocks(reference.blocks, level))
-        most = min(1.0, upper + TOLERANCE) if known else UNKNOWN_MOST
-        bound = float(stats.binom.isf(level, rows, most)) / rows
+        is_known = name in (MISSING, UNFIT) and not window.lost
+        blocks = reference.blocks if name == MISSING else ()
+        bound, chance = _most(count, rows, before, known, level, blocks, is_known=is_known)
     share = count / rows
     low, high = wilson(count, rows)
     severity: Severity = "page" if share - usual >= TOLERANCE else "ticket"
@@ -267,12 +267,43 @@ def _judged(
             "constraint_check_type": CHECK, "description": description, "metric_name": name,
         },
     )  # fmt: skip
-    chance = float(stats.binom.sf(count - 1, rows, most))
     return JudgedUnusable(
         replace(result, bound=bound, operator=OPERATOR, severity=severity, p_value=chance),
         violation,
         -math.log(max(chance, LEAST_CHANCE)),
     )
+
+
+def _most(
+    count: int,
+    rows: int,
+    before: int,
+    known: int,
+    level: float,
+    blocks: Sequence[tuple[int, int]],
+    *,
+    is_known: bool,
+) -> tuple[float, float]:
+    """Return the largest share of rows that is no violation, and the chance of so many or more.
+
+    Where a reference of n rows has none and `is_known` tells all that could be, of k in a window of
+    m all lie there by a chance of at most (m / (n + m))^k, whatever their rate (Fisher's exact
+    test). A rate may grow by as much as it differs by itself from window to window, which without
+    blocks is not known: by an exponential law, within what matters.
+    """
+    if is_known and known and not before:
+        fewest = -math.log(level) / math.log1p(known / rows)
+        bound = max(fewest, float(stats.binom.isf(level, rows, FEW))) / rows
+        chance = max((rows / (known + rows)) ** count, stats.binom.sf(count - 1, rows, FEW))
+        return min(bound, 1.0), float(chance)
+    most = UNKNOWN_MOST
+    if known:
+        upper = wilson(before, known, -float(special.ndtri(level)))[1]
+        grown = min(TOLERANCE, max(FEW, -math.log(level) * before / known))
+        upper = max(upper, _most_of_blocks(blocks, level))
+        most = min(1.0, upper + (grown if is_known else TOLERANCE))
+    bound = float(stats.binom.isf(level, rows, most)) / rows
+    return bound, float(stats.binom.sf(count - 1, rows, most))
 
 
 def _off_one(answers: Answers) -> NDArray[np.bool_]:

@@ -34,6 +34,41 @@ def test_missing_predictions_that_a_known_reference_never_had_are_judged() -> No
     assert "(reference 0%)" in found.violation.cause
 
 
+@pytest.mark.parametrize(("known", "rows"), [(300, 300), (2_000, 300), (20_000, 3_000)])
+def test_missing_predictions_new_to_the_reference_are_judged_by_its_rows(
+    known: int, rows: int
+) -> None:
+    [found] = judge_unusable(Unusable(rows, rows * 8 // 100), Unusable(known), ALPHA)
+    [few] = judge_unusable(Unusable(rows, rows // 100), Unusable(known), ALPHA)
+
+    assert found.violation is not None and found.violation.severity == "page"
+    assert few.violation is None
+
+
+@pytest.mark.parametrize("rate", [0.0003, 0.003, 0.01, 0.03])
+@pytest.mark.parametrize("rows", [100, 300, 3_000, 100_000])
+def test_a_rate_of_missing_predictions_that_stays_is_no_violation(rate: float, rows: int) -> None:
+    rng, alpha = np.random.default_rng(3), 0.2
+    found = 0
+    for _ in range(200):
+        reference = Unusable(2_000, int(rng.binomial(2_000, rate)))
+        window = Unusable(rows, int(rng.binomial(rows, rate)))
+        found += any(one.violation for one in judge_unusable(window, reference, alpha))
+
+    assert found <= 8  # Of a level of 0.01 in 200 windows, three deviations above its mean.
+
+
+def test_labels_of_no_row_are_judged_by_as_much_as_before() -> None:
+    labels = Unusable(3_000, labels=2_900, lost={"of no row": 100})
+    unfit = Unusable(3_000, labels=3_000, unfit=100)
+
+    [lost] = judge_unusable(labels, Unusable(3_000, labels=3_000), ALPHA)
+    [wrong] = judge_unusable(unfit, Unusable(3_000, labels=3_000), ALPHA)
+
+    assert lost.violation is None
+    assert wrong.violation is not None and wrong.violation.severity == "ticket"
+
+
 @pytest.mark.parametrize(
     ("ids", "note"),
     [
