@@ -178,7 +178,7 @@ def read_answers(
             else _labels_of_all(table[roles.label], classes)
         )
         table = table.set_column(place, roles.label, labels)
-    kept = np.flatnonzero(_is_labelled(table[roles.label], problem))
+    kept = np.flatnonzero(is_labelled(table[roles.label], problem))
     rows = table.take(pa.array(kept))
     if problem == "regression" and (
         holds_lists(rows, roles.label) or holds_lists(rows, roles.prediction)
@@ -216,7 +216,8 @@ def read_answers(
     return _usable(answers, known, limits)
 
 
-def _is_labelled(column: pa.ChunkedArray, problem: Problem) -> NDArray[np.bool_]:
+def is_labelled(column: pa.ChunkedArray, problem: Problem) -> NDArray[np.bool_]:
+    """Return which rows have a label, shape (rows,)."""
     present = column.is_valid()
     if problem in ("binary", "multiclass"):
         present = class_texts(column).is_valid()

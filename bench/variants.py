@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from driftline.monitors.variants import LEAST_UNITS
+from driftline.monitors.variants.comparison import LEAST_UNITS
 from driftline.stats.confidence_sequences import blocked_difference, sequence_factor
 
 Numbers = NDArray[np.float64]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from driftline.monitors.monitor import Monitor
     from driftline.monitors.report.report import Report
     from driftline.monitors.results.violation import Violation
-    from driftline.monitors.variants import VariantComparison, compare
+    from driftline.monitors.variants.comparison import VariantComparison, compare
     from driftline.stats.distances.distance import Distance
 
 __all__ = [
@@ -78,11 +78,11 @@ _HOMES = {
     "Logger": "driftline.capture.tap.logger",
     "Monitor": "driftline.monitors.monitor",
     "Report": "driftline.monitors.report.report",
-    "VariantComparison": "driftline.monitors.variants",
+    "VariantComparison": "driftline.monitors.variants.comparison",
     "Violation": "driftline.monitors.report.report",
     "backtest": "driftline.monitors.backtest.backtest",
     "check": "driftline.monitors.check",
-    "compare": "driftline.monitors.variants",
+    "compare": "driftline.monitors.variants.comparison",
     "deploy": "driftline.app.deployment",
     "distance": "driftline.monitors.distance",
     "distances": "driftline.monitors.distance",

@@ -27,7 +27,7 @@ from driftline.errors import InputError, NotFoundError
 from driftline.monitors.explained import FALSE_ALARM, Explained, explain
 from driftline.monitors.kinds.data_quality.version_comparison import on_cells_of
 from driftline.monitors.report.comparison import Comparison, compare
-from driftline.monitors.variants import compare as compare_variants
+from driftline.monitors.variants.comparison import compare as compare_variants
 from driftline.stats.association import associate
 from driftline.stats.intervals import newcombe
 from driftline.stats.multiple_testing import holm_levels

@@ -71,10 +71,10 @@ def compare(
     """
     start_lean()
     # The work is imported where it begins: the options need none of it.
-    from driftline.monitors import variants
+    from driftline.monitors.variants import comparison
 
     options.open_places(*data, reference or "")
-    found = variants.compare(
+    found = comparison.compare(
         files_of(data, dialect),
         reference,
         metric=metric,

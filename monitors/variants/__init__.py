@@ -1,0 +1,1 @@
+"""Variants of a model side by side: which rows are compared, and what follows."""

@@ -1,0 +1,392 @@
+"""Variants of a model side by side, by a comparison that one may look at as often as one likes."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from itertools import combinations
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.baseline.foreign_values import named_values
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.monitors.kinds.model_quality.costs import COST, Costs
+from driftline.monitors.results.violation import percent, plural
+from driftline.monitors.variants.rows import NAMED, QUALITY, Asked, Better, Numbers, codes
+from driftline.stats.confidence_sequences import blocked_difference, sequence_factor
+
+Decision = Literal["winner", "no difference", "undecided"]
+CONSTANT = "no variation within either variant, so no error to judge by"
+# Before so many requests of each variant, on days with both, nothing is decided
+# (bench/variants.md).
+LEAST_UNITS = 100
+MOST_VARIANTS = 20
+# Values beyond are left out: sums of their squares have no place in a float.
+LARGEST = 1e140
+# Where one variant lacks surely so much more, those that have a value are others on each side.
+LACKING = 0.01
+UNLIKE = "the rows that have one are no fair comparison"
+
+
+@dataclass(frozen=True, slots=True)
+class VariantMean:
+    """One variant: its rows with a value, the requests they came with, and their mean."""
+
+    variant: str
+    rows: int
+    units: int
+    mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class VariantLack:
+    """One variant: how many of its rows should have a value, and how many of these have none."""
+
+    variant: str
+    rows: int
+    lacking: int
+
+    @property
+    def words(self) -> str:
+        """The share of its rows that lack a value, in words."""
+        return f"{self.variant} lacks it in {percent(self.lacking / self.rows)} of its rows"
+
+
+@dataclass(frozen=True, slots=True)
+class VariantDifference:
+    """Two variants: the second's mean less the first's, within days, with limits for every look."""
+
+    first: str
+    second: str
+    difference: (
+        float | None
+    )  # None where no day has two requests of both, or limits are not finite.
+    low: float | None
+    high: float | None
+    units: int
+    why_not: str = ""  # Why nothing can be decided by these limits yet.
+
+
+@dataclass(frozen=True, slots=True)
+class VariantComparison:
+    """How the variants of one model compare."""
+
+    metric: str
+    better: Better
+    margin: float | None
+    alpha: float  # The chance that any of the limits is ever wrong, over all looks.
+    decision: Decision
+    winner: str | None
+    variants: tuple[VariantMean, ...]
+    differences: tuple[VariantDifference, ...]
+    left_out: int  # Rows without a variant, or without a value up to `LARGEST`.
+    # Where any row lacks a value: how many do, and by how much the shares differ.
+    lacks: tuple[VariantLack, ...] = ()
+    lacking_differences: tuple[VariantDifference, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return asdict(self)
+
+    @property
+    def summary(self) -> str:
+        """The decision in a line."""
+        rows = plural(sum(one.rows for one in self.variants), "row")
+        unlike = next((one.why_not for one in self.differences if UNLIKE in one.why_not), "")
+        if unlike and self.decision == "undecided":
+            return f"not decided which variant has the {self.better} {self.metric}: {unlike}"
+        if self.decision == "winner":
+            return f"{self.winner} has the {self.better} {self.metric} ({rows})"
+        if self.decision == "no difference":
+            return f"no difference of {self.metric} beyond {self.margin:g} ({rows})"
+        if self.differences and all(one.why_not == CONSTANT for one in self.differences):
+            means = ", ".join(f"{one.variant} {one.mean:.6g}" for one in self.variants)
+            return (
+                f"cannot be decided: {self.metric} does not vary within any variant ({means}), "
+                f"and more such rows decide nothing ({rows})"
+            )
+        return f"not yet decided which variant has the {self.better} {self.metric} ({rows})"
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """The decision, each variant, each difference with its limits."""
+        yield self.summary
+        for one in self.variants:
+            yield f"{one.variant}: {self.metric} {one.mean:.6g} ({plural(one.rows, 'row')})"
+        for pair in self.differences:
+            yield f"{pair.second} less {pair.first}: {_limits(pair, self.alpha)}"
+        for lack in self.lacks:
+            rows = plural(lack.rows, "row")
+            yield f"without a value: {lack.lacking:,} of {rows} of {lack.variant}"
+        for pair in self.lacking_differences:
+            share = f"share without a value, {pair.second} less {pair.first}"
+            yield f"{share}: {_limits(pair, self.alpha)}"
+        if self.left_out:
+            yield f"left out, without variant or value: {plural(self.left_out, 'row')}"
+
+    def __str__(self) -> str:
+        """Return the lines."""
+        return "\n".join(self.lines)
+
+    def _repr_html_(self) -> str:
+        """Show the lines in a notebook."""
+        first, *others = (html.escape(one) for one in self.lines)
+        return f"<p><b>{first}</b></p><ul>{''.join(f'<li>{one}</li>' for one in others)}</ul>"
+
+
+def compare(
+    data: object,
+    reference: Baseline | str | PathLike[str] | None = None,
+    *,
+    metric: str,
+    by: str = "variant",
+    better: Better | None = None,
+    margin: float | None = None,
+    cluster: str | None = None,
+    timestamp: str | None = None,
+    start: date | str | None = None,
+    end: date | str | None = None,
+    alpha: float = 0.05,
+    costs: object = None,
+) -> VariantComparison:
+    """Compare the variants of a model by a mean, as often as one likes.
+
+    Each pair of variants gets limits of its difference that hold at every look (an asymptotic
+    confidence sequence), so stopping as soon as there is a winner keeps the chance of a wrong one
+    within ``alpha``. Differences are taken within UTC days, as levels and shares of traffic change.
+    Where one variant lacks values in surely 1% more of its rows, the two are not decided between.
+
+    Parameters
+    ----------
+    data
+        As `driftline.check` takes them; or the folder ``capture/ENDPOINT`` of a storage root, which
+        with a baseline is read with the labels that were loaded.
+    reference
+        A baseline, or the folder of one: for measures of quality, it names label and answers.
+    metric
+        A measure of quality ("accuracy", "brier", "mae", "mse", "cost"), or a column of numbers or
+        truth values.
+    by
+        The column that names the variant.
+    better
+        "higher" or "lower"; when missing, as the measure of quality says, and "higher" of a column.
+    margin
+        The largest difference that does not matter; without it "no difference" is never said.
+    cluster
+        The column whose values tell which rows are correlated, such as a customer's; when missing,
+        the request's of captured rows, else rows are independent.
+    timestamp
+        The column with the time; when missing, the baseline's, or that of captured rows.
+    start, end
+        The period, half-open, by this time: ISO texts, dates or times, UTC without a zone.
+    alpha
+        The chance that any decision is ever wrong, over all pairs and looks; as large is that of
+        wrong limits of the shares of rows without a value.
+    costs
+        Prices of answers, for the metric "cost", as `driftline.check` takes them.
+
+    Returns
+    -------
+    VariantComparison
+        The decision, and means and differences with limits.
+
+    Raises
+    ------
+    InputError
+        When a column is missing or cannot be read, there are fewer than two variants, or an
+        argument is out of range.
+    """
+    baseline = Baseline.load(reference) if isinstance(reference, str | PathLike) else reference
+    _require(better, margin, alpha)
+    if costs is not None and metric != COST:
+        raise InputError(
+            f'costs with metric "{metric}"; expected metric="{COST}" (--metric {COST})'
+        )
+    asked = Asked(metric, by, cluster, timestamp, baseline, Costs.given(costs))
+    return _compared(asked, asked.read(data, start, end), better, margin, alpha)
+
+
+def _compared(
+    asked: Asked, table: pa.Table, better: Better | None, margin: float | None, alpha: float
+) -> VariantComparison:
+    metric = asked.metric
+    values, variant, names = asked.values(table), *codes(table, asked.by)
+    is_named, has_value = variant >= 0, np.abs(values) <= LARGEST
+    rows = _Rows(values, variant, asked.blocks(table), asked.units(table))
+    wanted = rows.take(np.flatnonzero(is_named & (has_value | asked.has_label(table))))
+    rows = rows.take(np.flatnonzero(is_named & has_value))
+    lacks = _lacks(wanted, names)
+    present = np.unique(rows.variant)
+    if len(present) < 2 or len(np.unique(wanted.variant)) > MOST_VARIANTS:
+        raise InputError(_why_none(asked, table, [names[one] for one in present], lacks))
+    side = better or ("lower" if asked.costs is not None else QUALITY.get(metric, "higher"))
+    means = tuple(VariantMean(names[one], *rows.mean_of(one)) for one in present)
+    differences = _differences(rows, present, names, alpha)
+    lacking: tuple[VariantDifference, ...] = ()
+    if lacks:
+        wanted = replace(wanted, values=np.asarray(~(np.abs(wanted.values) <= LARGEST), np.float64))
+        lacking = _differences(wanted, np.unique(wanted.variant), names, alpha, are_shares=True)
+        differences = tuple(_if_alike(one, lacking, lacks) for one in differences)
+    decision, winner = _decided([one.variant for one in means], differences, side, margin)
+    return VariantComparison(
+        metric, side, margin, alpha, decision, winner, means, differences,
+        table.num_rows - len(rows.values), lacks, lacking,
+    )  # fmt: skip
+
+
+def _lacks(wanted: _Rows, names: Sequence[str]) -> tuple[VariantLack, ...]:
+    """Count the rows without a value by variant; nothing where all have one."""
+    size = len(names)
+    of = np.bincount(wanted.variant, minlength=size)
+    lacking = of - np.bincount(wanted.variant, np.abs(wanted.values) <= LARGEST, size).astype(int)
+    if not lacking.any():
+        return ()
+    return tuple(
+        VariantLack(names[one], int(of[one]), int(lacking[one]))
+        for one in np.flatnonzero(of).tolist()
+    )
+
+
+def _why_none(
+    asked: Asked, table: pa.Table, present: Sequence[str], lacks: Sequence[VariantLack]
+) -> str:
+    """Return why there are not two variants to compare, or too many."""
+    shown = ", ".join(f'"{one}"' for one in present[:NAMED]) or "none"
+    shown += ", …" * (len(present) > NAMED)
+    words = named_values(asked.words(table))
+    none = [one for one in lacks if one.lacking == one.rows][:NAMED]
+    more = [f'none of {plural(one.rows, "row")} of "{one.variant}" has one' for one in none]
+    if table.num_rows and not asked.has_label(table).any():
+        more = ["no row has a label yet"]
+    more += [f"the baseline has numbers where the data have {words}"] * bool(words)
+    return (
+        f'column "{asked.by}": {plural(len(present), "variant")} with rows that have a value of '
+        f'"{asked.metric}" ({shown}); expected 2 to {MOST_VARIANTS}'
+        + "".join(f"; {one}" for one in more)
+    )
+
+
+def _if_alike(
+    pair: VariantDifference, lacking: Sequence[VariantDifference], lacks: Sequence[VariantLack]
+) -> VariantDifference:
+    """Decide nothing by two variants of which one lacks surely more values than the other."""
+    names = (pair.first, pair.second)
+    share = next(one for one in lacking if (one.first, one.second) == names)
+    if share.why_not or share.low is None or share.high is None:
+        return pair
+    if max(share.low, -share.high) < LACKING:
+        return pair
+    told = ", ".join(one.words for one in lacks if one.variant in names)
+    return replace(pair, why_not=f"{told}: {UNLIKE}")
+
+
+def _require(better: object, margin: object, alpha: object) -> None:
+    if better not in (None, "higher", "lower"):
+        raise InputError(f'better {better!r}; expected "higher" or "lower"')
+    if margin is not None and not (isinstance(margin, int | float) and 0 < margin < math.inf):
+        raise InputError(f"margin {margin!r}; expected a number above 0")
+    if not (isinstance(alpha, int | float) and 0 < alpha < 0.5):
+        raise InputError(f"alpha {alpha!r}; expected a chance between 0 and 0.5, such as 0.05")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Rows with a value, shapes (rows,)."""
+
+    values: Numbers
+    variant: NDArray[np.intp]
+    blocks: NDArray[np.intp]
+    units: NDArray[np.intp]
+
+    def take(self, places: NDArray[np.intp]) -> _Rows:
+        return _Rows(
+            self.values[places], self.variant[places], self.blocks[places], self.units[places]
+        )
+
+    def mean_of(self, variant: int) -> tuple[int, int, float]:
+        chosen = self.variant == variant
+        units = len(np.unique(self.units[chosen]))
+        return int(chosen.sum()), units, float(self.values[chosen].mean())
+
+
+def _differences(
+    rows: _Rows,
+    present: NDArray[np.intp],
+    names: Sequence[str],
+    alpha: float,
+    *,
+    are_shares: bool = False,
+) -> tuple[VariantDifference, ...]:
+    """Compare each pair, at an equal part of the chance of an error (Bonferroni)."""
+    pairs = list(combinations(present, 2))
+    return tuple(
+        _difference(rows, pair, (names[pair[0]], names[pair[1]]), alpha / len(pairs), are_shares)
+        for pair in pairs
+    )
+
+
+def _difference(
+    rows: _Rows, pair: tuple[int, int], names: tuple[str, str], alpha: float, are_shares: bool
+) -> VariantDifference:
+    both = rows.take(np.flatnonzero(np.isin(rows.variant, pair)))
+    is_second = both.variant == pair[1]
+    units = np.unique(both.units, return_inverse=True)[1]
+    found = blocked_difference(both.values, is_second, both.blocks, units)
+    if not found.units:
+        return VariantDifference(*names, None, None, None, 0, "no day has two requests of both")
+    error, why = found.error, ""
+    if found.fewest < LEAST_UNITS:
+        why = f"fewer than {LEAST_UNITS} requests of one of them on days with both"
+    if are_shares:
+        # All or none of each day's rows do not vary within it, and are still so many by chance.
+        share = float(both.values.mean())
+        sides = sum(1.0 / rows.mean_of(one)[1] for one in pair)
+        error = max(error, math.sqrt(share * (1.0 - share) * sides))
+    elif not error:
+        why = CONSTANT
+    half = error * sequence_factor(found.units, alpha=alpha)
+    low, high = found.value - half, found.value + half
+    if not math.isfinite(low) or not math.isfinite(high):
+        return VariantDifference(*names, None, None, None, found.units, "its limits are not finite")
+    return VariantDifference(*names, found.value, low, high, found.units, why)
+
+
+def _decided(
+    names: Sequence[str],
+    differences: Sequence[VariantDifference],
+    better: Better,
+    margin: float | None,
+) -> tuple[Decision, str | None]:
+    """Return the decision, and the variant that is better than each other one."""
+    if margin is not None and all(_is_within(one, margin) for one in differences):
+        return "no difference", None
+    wins = dict.fromkeys(names, 0)
+    for one in differences:
+        if one.why_not or one.low is None or one.high is None or one.low <= 0 <= one.high:
+            continue
+        wins[one.second if (one.low > 0) == (better == "higher") else one.first] += 1
+    winner = next((name for name, count in wins.items() if count == len(names) - 1), None)
+    return ("undecided", None) if winner is None else ("winner", winner)
+
+
+def _is_within(one: VariantDifference, margin: float) -> bool:
+    if one.why_not or one.low is None or one.high is None:
+        return False
+    return -margin <= one.low and one.high <= margin
+
+
+def _limits(pair: VariantDifference, alpha: float) -> str:
+    if pair.difference is None or pair.low is None or pair.high is None:
+        return pair.why_not
+    text = (
+        f"{pair.difference:+.4g} ({100 * (1 - alpha):g}% limits {pair.low:+.4g}, {pair.high:+.4g}"
+    )
+    return f"{text})" + (f"; nothing is decided: {pair.why_not}" if pair.why_not else "")

@@ -1,0 +1,150 @@
+"""Variants of which one has no value in some of its rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import driftline as dl
+from driftline.errors import InputError
+from tests.monitors.conftest import DAY, START
+
+ROWS = 4_000
+
+
+def measured(seed: int, *, blue: float = 0.0, green: float = 0.0, rows: int = ROWS) -> pd.DataFrame:
+    """Values of two variants on ten days, each missing in a share of the rows."""
+    random = np.random.default_rng(seed)
+    variant = random.choice(["blue", "green"], rows)
+    value = random.normal(size=rows)
+    lacks = random.random(rows) < np.where(variant == "blue", blue, green)
+    days = [START + int(one) * DAY for one in random.integers(0, 10, rows)]
+    return pd.DataFrame({"variant": variant, "m": np.where(lacks, np.nan, value), "t": days})
+
+
+def test_a_variant_that_has_no_value_in_its_worst_rows_does_not_win() -> None:
+    frame = measured(1)
+    hidden = (frame["variant"] == "green") & (frame["m"] < -0.5)
+    frame.loc[hidden, "m"] = np.nan
+
+    found = dl.compare(frame, metric="m", timestamp="t")
+
+    count = int((frame["variant"] == "green").sum())
+    assert [(one.variant, one.lacking) for one in found.lacks] == [
+        ("blue", 0), ("green", int(hidden.sum()))
+    ]  # fmt: skip
+    assert found.lacks[1].rows == count
+    (share,) = found.lacking_differences
+    assert (share.first, share.second) == ("blue", "green")
+    assert share.difference == pytest.approx(hidden.sum() / count, abs=0.01)
+    assert 0.25 < share.low < share.difference < share.high < 0.37
+    assert found.decision == "undecided"
+    assert found.differences[0].low > 0  # It would have won.
+    assert found.summary.startswith(
+        "not decided which variant has the higher m: blue lacks it in 0% of its rows, green lacks "
+    )
+    assert any(
+        line.startswith("share without a value, green less blue: +0.3") for line in found.lines
+    )
+
+
+def test_answers_that_are_missing_are_told_from_labels_that_have_not_come() -> None:
+    random = np.random.default_rng(2)
+    variant = random.choice(["a", "b"], ROWS)
+    y = random.normal(size=ROWS)
+    frame = pd.DataFrame({"y": y, "said": y + random.normal(size=ROWS), "variant": variant})
+    base = dl.Baseline.fit(frame[["y", "said"]], label="y", prediction="said")
+    unlabelled = random.random(ROWS) < 0.5
+    frame.loc[unlabelled, "y"] = np.nan
+    calm = dl.compare(frame, base, metric="mae")
+    frame.loc[(variant == "b") & (random.random(ROWS) < 0.3), "said"] = np.nan
+
+    found = dl.compare(frame, base, metric="mae")
+
+    assert calm.lacks == calm.lacking_differences == ()
+    assert calm.left_out == unlabelled.sum()
+    assert sum(one.rows for one in found.lacks) == ROWS - unlabelled.sum()
+    assert found.lacks[0].lacking == 0
+    assert found.lacking_differences[0].low > 0.2
+    assert "b lacks it in 29.4%" in found.differences[0].why_not
+
+
+def test_a_variant_that_lacks_every_row_of_some_days_is_told() -> None:
+    frame = measured(3)
+    frame.loc[(frame["variant"] == "blue") & (frame["t"] >= START + 7 * DAY), "m"] = np.nan
+
+    found = dl.compare(frame, metric="m", timestamp="t")
+
+    assert found.lacking_differences[0].high < -0.2
+    assert "blue lacks it in 28.9%" in found.summary
+
+
+@pytest.mark.parametrize("share", [0.002, 0.1, 0.5])
+def test_values_that_lack_at_random_are_no_finding(share: float) -> None:
+    told = [
+        dl.compare(measured(seed, blue=share, green=share, rows=1_000), metric="m", timestamp="t")
+        for seed in range(100)
+    ]
+
+    wrong = sum(not one.low <= 0 <= one.high for each in told for one in each.lacking_differences)
+    assert stats.binom.sf(wrong - 1, 100, 0.05) > 1e-6
+    assert not any(one.differences[0].why_not for one in told)
+
+
+def test_a_few_more_are_told_and_decide_nothing_away() -> None:
+    frame = measured(5, green=0.006, rows=60_000)
+    frame.loc[frame["variant"] == "green", "m"] += 0.2
+
+    found = dl.compare(frame, metric="m", timestamp="t")
+
+    assert found.lacking_differences[0].low > 0
+    assert (found.decision, found.winner) == ("winner", "green")
+
+
+def test_a_variant_without_any_value_is_told_beside_the_others() -> None:
+    frame = measured(6)
+    frame.loc[:999, "variant"] = "red"
+    frame.loc[:999, "m"] = np.nan
+
+    found = dl.compare(frame, metric="m", timestamp="t")
+
+    assert [one.variant for one in found.variants] == ["blue", "green"]
+    assert "without a value: 1,000 of 1,000 rows of red" in found.lines
+    assert [one.low > 0.9 for one in found.lacking_differences if one.second == "red"] == [True] * 2
+
+
+def test_what_no_row_answers_is_one_sentence() -> None:
+    frame = measured(7, blue=1.0, green=1.0)
+    count = int((frame["variant"] == "blue").sum())
+
+    with pytest.raises(InputError, match="0 variants with rows that have a value") as told:
+        dl.compare(frame, metric="m")
+    assert f'; none of {count:,} rows of "blue" has one; none of ' in str(told.value)
+
+    frame = measured(8, green=1.0)
+    with pytest.raises(InputError, match=r'1 variant .*"blue".*rows of "green" has one'):
+        dl.compare(frame, metric="m")
+
+    base = dl.Baseline.fit(pd.DataFrame({"y": [0, 1] * 500, "p": [0.2, 0.8] * 500}), label="y",
+                           probability="p", positive="1")  # fmt: skip
+    early = pd.DataFrame({"y": [None] * 100, "p": [0.3] * 100, "variant": ["a", "b"] * 50})
+    with pytest.raises(InputError, match="no row has a label yet"):
+        dl.compare(early, base, metric="accuracy")
+
+
+def test_a_forecast_counts_by_all_of_its_values() -> None:
+    random = np.random.default_rng(9)
+    y = random.normal(size=(2_000, 3))
+    variant = random.choice(["a", "b"], 2_000)
+    # Of b the first value is far off, and the last, which stood for all, is right.
+    off = np.where((variant == "b")[:, None], [3.0, 0.0, 0.0], 0.1) * random.choice(
+        [-1, 1], (2_000, 1)
+    )
+    frame = pd.DataFrame({"y": list(y), "said": list(y + off), "variant": variant})
+    base = dl.Baseline.fit(frame[["y", "said"]], label="y", prediction="said")
+
+    found = dl.compare(frame, base, metric="mae")
+
+    assert [one.mean for one in found.variants] == pytest.approx([0.1, 1.0])
