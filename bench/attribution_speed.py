@@ -76,6 +76,7 @@ def fitted() -> tuple[dict[str, tuple[str, Any]], np.ndarray, np.ndarray]:
         "scikit-learn histograms, 100 trees of 31 leaves": HistGradientBoostingClassifier(),
         "scikit-learn boosting, 100 trees of depth 3": GradientBoostingClassifier(),
         "scikit-learn forest, 100 trees of depth 6": RandomForestClassifier(max_depth=6),
+        "scikit-learn forest, 100 trees of depth 8": RandomForestClassifier(max_depth=8),
         "scikit-learn forest, 100 trees of full depth": RandomForestClassifier(),
         "logistic regression": LogisticRegression(),
         "black box: a neural net of 64 + 64": MLPClassifier((64, 64), max_iter=40),

@@ -60,6 +60,12 @@ def main() -> None:
         "random forest, 100 trees of depth 6": RandomForestClassifier(
             max_depth=6, random_state=0
         ).fit(rows, late),
+        "random forest, 100 trees of depth 8": RandomForestClassifier(
+            max_depth=8, random_state=0
+        ).fit(rows, late),
+        "random forest, 100 trees of full depth": RandomForestClassifier(random_state=0).fit(
+            rows, late
+        ),
     }
     asked = rows[:ROWS]
     with tempfile.TemporaryDirectory() as folder:

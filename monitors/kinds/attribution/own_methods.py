@@ -47,6 +47,7 @@ class OwnMethod:
     name: str  # "tree_path_dependent" or "linear".
     units: str  # "margin" (before the link function), "probability" or "value".
     contribute: Contribute
+    is_tried: bool = False  # Whether it was seen to add up to the model's answers.
 
 
 def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
@@ -67,7 +68,7 @@ def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
         return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(last.booster_, rows))
     if (found := forest_of(last)) is not None:
         forest, units = found
-        return OwnMethod(TREES, units, forest.contribute)
+        return OwnMethod(TREES, units, forest.contribute, is_tried=True)
     if type(last).__module__.startswith("sklearn.linear_model") and hasattr(last, "coef_"):
         units = "margin" if hasattr(last, "classes_") else "value"
         return OwnMethod(LINEAR, units, lambda rows, behind: _linear(last, rows, behind))

@@ -100,7 +100,7 @@ def explaining_itself(predict: Predictor) -> Predictor:
     if name != wanted or getattr(estimator, "n_features_in_", None) is None:
         return predict
     own = own_method(estimator)
-    if own is None or own.name != TREES or not _answers(own, estimator):
+    if own is None or own.name != TREES or not (own.is_tried or _answers(own, estimator)):
         return predict
     return TreeMethod(predict, estimator, own)
 

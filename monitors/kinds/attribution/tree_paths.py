@@ -1,17 +1,4 @@
-"""Exact path-dependent Shapley values of scikit-learn's trees, forests and boosted trees.
-
-A leaf is worth its value to a row that keeps all conditions of its path. With a feature unknown,
-both ways of its conditions are taken, by the share of the training rows that went each. So within
-one leaf the game is a product of one factor a feature, ``z (1 - t) + o t``, where z is that share
-and o whether the row keeps the feature's conditions; a feature's Shapley value is ``o - z`` times
-the integral over t in [0, 1] of the other features' product, which Gauss-Legendre quadrature has
-exactly. All rows and all leaves of a tree are done at once.
-
-References
-----------
-Lundberg and others, Nature Machine Intelligence 2, 2020 (path-dependent TreeSHAP, whose values
-these are); Owen, Management Science 18, 1972 (the Shapley value as an integral).
-"""
+"""Trees, forests and boosted trees of scikit-learn, read so that they can be explained exactly."""
 
 from __future__ import annotations
 
@@ -23,73 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.monitors.kinds.attribution.tree_walk import Paths, Tree, paths_of
+
 Numbers = NDArray[np.float64]
 Raw = Callable[[Any], Numbers]
-# What a row may cost, over all trees: about 5 ms of one core. Forests of full depth cost more, and
-# are asked by permutations.
-AFFORDABLE = 1_000_000
-# Multiplications of a product of matrices that take as long as one of another.
-AT_ONCE = 10
-# Rows of a tree that are done at once, so that what is multiplied stays in the cache.
-CHUNK = 128
+# What a row may cost, over all trees: about 5 ms of one core. Larger forests are asked by
+# permutations.
+AFFORDABLE = 1_500_000
 # Rows that a forest is tried on before it is believed, and how far their sums may be off.
 TRIED_ROWS, ROUNDING = 16, 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """One tree, by node; its shape is (nodes,) but for values."""
-
-    left: NDArray[np.int64]  # The child of rows that keep the condition; -1 for a leaf.
-    right: NDArray[np.int64]
-    feature: NDArray[np.int64]
-    threshold: Numbers  # Rows with at most so much go left.
-    missing_left: NDArray[np.bool_]  # Where rows without a value go.
-    cover: Numbers  # Training rows, by their weights.
-    values: Numbers  # Shape (nodes, outputs).
-
-
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """The leaves of one tree, one place for each feature of each leaf's path."""
-
-    tree: Tree
-    edges: NDArray[np.int64]  # Nodes whose conditions are met on the way, by place.
-    to_left: NDArray[np.bool_]  # The side that leads to the leaf, by edge.
-    starts: NDArray[np.int64]  # The first edge of each place.
-    first: NDArray[np.int64]  # The first place of each leaf that has any.
-    leaf: NDArray[np.int64]  # Which of those leaves a place belongs to.
-    # Of each place at each point of the quadrature, shape (points, places): its factor with the
-    # feature's conditions kept and not, and its difference o - z over its factor, by the mass.
-    kept: Numbers
-    lost: Numbers
-    gain: Numbers
-    loss: Numbers
-    weights: Numbers  # Shape (places, features * outputs): the leaf's values at the feature.
-
-    @property
-    def cost(self) -> int:
-        """Multiplications a row."""
-        return self.kept.size + self.weights.size // AT_ONCE
-
-    def values(self, rows: Numbers) -> Numbers:
-        """Return contributions of shape (rows, features * outputs)."""
-        if not len(self.starts):
-            return np.zeros((len(rows), self.weights.shape[1]))
-        tree = self.tree
-        found = rows[:, tree.feature[self.edges]]
-        goes_left = found <= tree.threshold[self.edges]
-        if np.isnan(rows).any():
-            goes_left |= np.isnan(found) & tree.missing_left[self.edges]
-        keeps = np.logical_and.reduceat(goes_left == self.to_left, self.starts, axis=1)
-        found_parts = np.zeros(keeps.shape)
-        for at in range(len(self.kept)):
-            factors = np.where(keeps, self.kept[at], self.lost[at])
-            others = np.where(keeps, self.gain[at], self.loss[at])
-            others *= np.multiply.reduceat(factors, self.first, axis=1)[:, self.leaf]
-            found_parts += others
-        found_values: Numbers = found_parts @ self.weights
-        return found_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +35,16 @@ class Forest:
         """Return contributions (rows, outputs, features), and the constant (outputs,)."""
         as_compared = np.asarray(rows, dtype=np.float32 if self.single else np.float64)
         numbers: Numbers = as_compared.astype(np.float64)
-        found = np.zeros((len(numbers), self.features * self.outputs))
-        for start in range(0, len(numbers), CHUNK):
-            part = slice(start, start + CHUNK)
-            for tree in self.trees:
-                found[part] += tree.values(numbers[part])
-        values = found.reshape(len(numbers), self.features, self.outputs).transpose(0, 2, 1)
+        columns = np.ascontiguousarray(numbers.T)
+        found = np.zeros((self.features, self.outputs, len(numbers)))
+        for tree in self.trees:
+            tree.add(columns, found)
+        values = found.transpose(2, 1, 0)
         return values, (self.raw(rows) - values.sum(axis=2)).mean(axis=0)
 
     @property
     def is_additive(self) -> bool:
-        """Whether contributions and one constant give the model's answers on rows of any kind."""
+        """Whether the trees and one constant give the model's answers on rows of any kind."""
         random = np.random.default_rng(0)
         ends = np.array([[-1.0, 1.0]] * self.features)
         for tree in self.trees:
@@ -129,67 +57,11 @@ class Forest:
         rows = random.uniform(ends[:, 0], ends[:, 1], size=(TRIED_ROWS, self.features))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # A model that knows names misses them here.
-            values, base = self.contribute(rows, None)
             answers = self.raw(rows)
-        error = np.abs(values.sum(axis=2) + base - answers).max()
+        as_compared = rows.astype(np.float32).astype(np.float64) if self.single else rows
+        rest = answers - sum(tree.tree.answers(as_compared) for tree in self.trees)
+        error = np.abs(rest - rest.mean(axis=0)).max()
         return bool(error <= ROUNDING * (1.0 + np.abs(answers).max()))
-
-
-def paths_of(tree: Tree, features: int, limit: int = AFFORDABLE) -> Paths | None:
-    """Lay out the leaves of a tree, with one place for each feature on the way to each.
-
-    None as soon as they turn out to cost more than the limit.
-    """
-    most_places = limit // (1 + features * tree.values.shape[1] // AT_ONCE)
-    edges: list[int] = []
-    sides: list[bool] = []
-    starts: list[int] = []
-    first: list[int] = []
-    leaf: list[int] = []
-    at_feature: list[int] = []
-    leaf_nodes: list[int] = []
-    waiting: list[tuple[int, tuple[tuple[int, bool], ...]]] = [(0, ())]
-    while waiting:
-        node, way = waiting.pop()
-        if tree.left[node] >= 0:
-            waiting.append((int(tree.right[node]), (*way, (node, False))))
-            waiting.append((int(tree.left[node]), (*way, (node, True))))
-            continue
-        if not way:
-            continue  # A tree of one leaf says the same of every row.
-        first.append(len(starts))
-        by_feature: dict[int, list[tuple[int, bool]]] = {}
-        for edge in way:
-            by_feature.setdefault(int(tree.feature[edge[0]]), []).append(edge)
-        if len(starts) + len(by_feature) > most_places:
-            return None
-        for feature, met in by_feature.items():
-            starts.append(len(edges))
-            edges += [one for one, _ in met]
-            sides += [side for _, side in met]
-            leaf.append(len(leaf_nodes))
-            at_feature.append(feature)
-        leaf_nodes.append(node)
-    nodes, to_left = np.array(edges, dtype=np.int64), np.array(sides, dtype=np.bool_)
-    outputs = tree.values.shape[1]
-    weights = np.zeros((len(starts), features, outputs))
-    shares = np.zeros(0)
-    if starts:
-        taken = np.where(to_left, tree.left[nodes], tree.right[nodes])
-        shares = np.multiply.reduceat(tree.cover[taken] / tree.cover[nodes], starts)
-        weights[np.arange(len(starts)), at_feature] = tree.values[np.array(leaf_nodes)[leaf]]
-    most = int(np.bincount(leaf).max()) if leaf else 0
-    points, masses = np.polynomial.legendre.leggauss(max(1, -(-most // 2)))
-    at, mass = ((points + 1.0) / 2.0)[:, None], (masses / 2.0)[:, None]
-    lost = shares * (1.0 - at)
-    kept = lost + at
-    # A factor is 0 where no training row went that way, and the row in question does not either.
-    loss = np.divide(-shares * mass, lost, out=np.zeros(lost.shape), where=lost > 0)
-    return Paths(
-        tree, nodes, to_left, np.array(starts, dtype=np.int64), np.array(first, dtype=np.int64),
-        np.array(leaf, dtype=np.int64), kept, lost, (1.0 - shares) * mass / kept, loss,
-        weights.reshape(len(starts), features * outputs),
-    )  # fmt: skip
 
 
 # Trees, how the model is asked, in which units it answers, and `Forest.single`.
@@ -220,7 +92,7 @@ def _laid_out(found: _Read, features: int) -> Forest | None:
     laid_out: list[Paths] = []
     left = AFFORDABLE
     for tree in trees:
-        paths = paths_of(tree, features, left)
+        paths = paths_of(tree, left)
         if paths is None or paths.cost > left:
             return None
         left -= paths.cost

@@ -22,8 +22,9 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from driftline.monitors.kinds.attribution import tree_paths
-from driftline.monitors.kinds.attribution.tree_paths import Forest, Tree, forest_of, paths_of
+from driftline.monitors.kinds.attribution import tree_paths, tree_walk
+from driftline.monitors.kinds.attribution.tree_paths import Forest, forest_of
+from driftline.monitors.kinds.attribution.tree_walk import Tree, paths_of
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "monitors"
 FEATURES = 5
@@ -148,7 +149,7 @@ def test_a_way_that_no_row_of_the_training_went_counts_for_nothing() -> None:
         values=np.array([[0.0], [7.0], [0.0], [1.0], [2.0]]),
     )  # fmt: skip
     rows = np.array([[-1.0, -1.0, 0, 0, 0], [1.0, 1.0, 0, 0, 0]])
-    laid_out = paths_of(tree, FEATURES)
+    laid_out = paths_of(tree, 1_000)
     assert laid_out is not None
     forest = Forest([laid_out], 1, FEATURES, lambda _: np.zeros((2, 1)), False)
 
@@ -193,7 +194,49 @@ def test_what_is_too_dear_or_not_as_it_looks_is_left_to_permutations(
     assert forest_of(whole) is None
     # Without laying out all its leaves first.
     (tree, *_) = whole.estimators_
-    assert paths_of(tree_paths._tree(tree, 1.0), FEATURES, limit=100) is None
+    assert paths_of(tree_paths._tree(tree, 1.0), 100) is None
+
+
+def test_a_default_forest_is_explained_exactly_whatever_rows_go_down_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(2_000, 20))
+    score = 2 * rows[:, 0] + rows[:, 1] * rows[:, 2] + random.normal(size=len(rows))
+    forest = forest_of(RandomForestClassifier(20, random_state=0).fit(rows, score > 0))
+    assert forest is not None
+
+    values, base = forest[0].contribute(rows[:50], None)
+    monkeypatch.setattr(tree_walk, "MOST_ROWS", 7)
+    by_seven, _ = forest[0].contribute(rows[:50], None)
+
+    np.testing.assert_allclose(values.sum(axis=2) + base, forest[0].raw(rows[:50]), atol=1e-12)
+    np.testing.assert_allclose(values, by_seven, atol=1e-14)
+
+
+def chain(levels: int) -> Tree:
+    """Return a tree of which each inner node has one leaf and one inner node, save the last."""
+    inner = np.arange(levels)
+    last = np.full(levels + 1, -1)
+    return Tree(
+        left=np.concatenate([inner + levels, last]),
+        right=np.concatenate([inner[:-1] + 1, [2 * levels], last]),
+        feature=np.concatenate([inner % FEATURES, last]), threshold=np.zeros(2 * levels + 1),
+        missing_left=np.zeros(2 * levels + 1, np.bool_),
+        cover=np.concatenate([levels + 1.0 - inner, np.ones(levels + 1)]),
+        values=np.arange(2 * levels + 1.0)[:, None],
+    )  # fmt: skip
+
+
+def test_a_tree_that_is_too_deep_is_left_to_permutations(rows: np.ndarray) -> None:
+    laid_out = paths_of(chain(tree_walk.DEEPEST), 10_000)
+    assert laid_out is not None
+    found = np.zeros((FEATURES, 1, 2))
+
+    laid_out.add(rows[:2].T, found)
+
+    assert np.isfinite(found).all()
+    assert paths_of(chain(tree_walk.DEEPEST + 1), 10_000) is None
 
 
 @pytest.mark.parametrize("name", ["GradientBoostingRegressor", "RandomForestClassifier"])
@@ -201,7 +244,7 @@ def test_values_are_those_of_shap(name: str) -> None:
     # What shap 0.51's TreeExplainer says of these trees; the file names the call.
     stored = json.loads((FIXTURES / "shap_trees.json").read_text())["models"][name]
     given = np.array(stored["rows"])
-    found = np.zeros(given.shape)
+    found = np.zeros((given.shape[1], 1, len(given)))
     for one in stored["trees"]:
         tree = Tree(
             left=np.array(one["left"]), right=np.array(one["right"]),
@@ -209,8 +252,8 @@ def test_values_are_those_of_shap(name: str) -> None:
             missing_left=np.zeros(len(one["left"]), np.bool_), cover=np.array(one["cover"]),
             values=np.array(one["values"])[:, None],
         )  # fmt: skip
-        paths = paths_of(tree, given.shape[1])
+        paths = paths_of(tree, 1_000)
         assert paths is not None
-        found += paths.values(given)
+        paths.add(given.T, found)
 
-    np.testing.assert_allclose(found, stored["shap_values"], atol=1e-12)
+    np.testing.assert_allclose(found[:, 0].T, stored["shap_values"], atol=1e-12)
