@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.forecasts import holds_lists, read_forecasts, unknown_labels
 from driftline.baseline.foreign_values import foreign_classes, named_values, words_for_numbers
-from driftline.baseline.outcomes import class_texts, held_classes
+from driftline.baseline.outcomes import class_texts, held_classes, kept_columns
 from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.baseline.positive import require_positive
 from driftline.baseline.rankings import read_rankings
@@ -179,7 +179,10 @@ def read_answers(
         )
         table = table.set_column(place, roles.label, labels)
     kept = np.flatnonzero(is_labelled(table[roles.label], problem))
-    rows = table.take(pa.array(kept))
+    named = {*kept_columns(roles), "event_time"}
+    rows = table.select([name for name in table.column_names if name in named])
+    if len(kept) < len(table):
+        rows = rows.take(pa.array(kept))
     if problem == "regression" and (
         holds_lists(rows, roles.label) or holds_lists(rows, roles.prediction)
     ):

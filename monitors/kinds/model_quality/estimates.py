@@ -145,9 +145,9 @@ def _estimates(
         # Whoever has labels misses nothing.
         return WindowEstimates() if is_labelled else _withheld(expected, reason)
     codes = known.codes_of(table)
-    features = _features(known, codes)
     estimator = _estimator(context, known, taught, len(scored))
-    own = np.zeros((len(table), 0)) if reference.problem != "regression" else features
+    is_number = reference.problem == "regression"
+    own = _features(known, codes) if is_number else np.zeros((len(table), 0))
     blocks = blocks or kept_blocks(context, expected, scored)
     if reason := _strangers(reference, answers, scored):
         return _withheld(expected, reason, is_quiet=is_labelled)
@@ -252,7 +252,7 @@ def _of_regression(known: EstimationRows) -> Answers:
 def _features(known: EstimationRows, codes: NDArray[np.uint16]) -> Numbers:
     """Return cells as numbers, NaN where a value is missing or does not fit its type."""
     sizes = np.array([cell.size for cell in known.cells.values()], dtype=np.int64)
-    return np.where(codes >= sizes - 2, np.nan, codes).astype(np.float64)
+    return np.where(codes >= sizes - 2, np.nan, codes)
 
 
 def _categories(known: EstimationRows) -> NDArray[np.bool_]:

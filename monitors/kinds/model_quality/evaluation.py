@@ -34,7 +34,7 @@ from driftline.baseline.predicate import UNFIT
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
-from driftline.formats.arrow_types import plain_type
+from driftline.formats.arrow_types import plain_array, plain_type
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
@@ -309,11 +309,9 @@ def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]
     Also return whether any of the rows came with a column of labels.
     """
     wanted = set(kept_columns(context.roles)) | {"event_time", context.roles.id_column, UNFIT}
-    wanted |= {
-        column.name
-        for column in context.baseline.signature.columns
-        if column.role == "feature" and column.type in ("string", "bool")
-    }
+    features = [one for one in context.baseline.signature.columns if one.role == "feature"]
+    texts = {one.name for one in features if one.type == "string"} - wanted
+    wanted |= texts | {one.name for one in features if one.type == "bool"}
     estimation, label = context.baseline.estimation, context.roles.label
     if estimation is not None:
         wanted |= {*estimation.cells}
@@ -325,15 +323,15 @@ def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]
         for one in context.baseline.signature.columns
         if one.sent_type in LISTS
     }
-    for batch in context.rows.batches():
+    for batch in context.rows.read(sorted(filter(None, wanted))):
         has_label |= label in batch.schema.names
         if label is not None and label not in batch.schema.names:
             # Labels are to come, and until then quality is estimated where it can be.
             batch = batch.append_column(label, pa.nulls(len(batch)))
         needed_columns(context.roles, batch.schema.names)
         batch = _with_lists(batch, lists, label, expected.problem, unfit, given)
-        chosen = [name for name in batch.schema.names if name in wanted]
-        parts.append(pa.Table.from_batches([batch.select(chosen)]))
+        parts.append(pa.table({name: _held(batch[name], is_text=name in texts)
+                               for name in batch.schema.names}))  # fmt: skip
     for name, count in unfit.items():
         if count and count == given[name]:
             role = "label" if name == label else "prediction"
@@ -342,10 +340,18 @@ def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]
                 "lists there: expected lists, or their JSON text, such as [0.5, 2]"
             )
     if parts:
-        return pa.concat_tables(parts, promote_options="permissive"), has_label
+        whole = pa.concat_tables(parts, promote_options="permissive")
+        return whole.unify_dictionaries(), has_label
     roles = context.roles
     names = [name for name in kept_columns(roles) if name != roles.timestamp]
     return pa.table({name: pa.array([], pa.float64()) for name in names}), True
+
+
+def _held(column: pa.Array, *, is_text: bool) -> pa.Array:
+    """Return texts of features, which are held for all rows, as numbers of a dictionary."""
+    if not is_text:
+        return plain_array(column)
+    return column.dictionary_encode() if pa.types.is_string(column.type) else column
 
 
 def _with_lists(

@@ -81,15 +81,21 @@ def reference() -> Baseline:
     return Baseline.fit(flights(REFERENCE_DAYS, 1), **BINARY)
 
 
-def ask(baseline: Baseline, table: pa.Table, *, first: int = 100, days: int = 7, **roles) -> Report:
-    """Judge a table as the window that it was captured in."""
+def context_of(
+    baseline: Baseline, table: pa.Table, *, first: int = 100, days: int = 7, **roles
+) -> CheckContext:
+    """Return what a table is judged by as the window that it was captured in."""
     window = Window(START + first * DAY, START + (first + days) * DAY)
     facts = WindowFacts(window, labelled_count=table.num_rows)
     named = settle_roles(Roles.of(**roles), baseline)
     budget = Budget(1.0, 365 / days)
-    return evaluate(
-        CheckContext(baseline, Rows(lambda: iter(table.to_batches()), facts=facts), named, budget)
-    )
+    rows = Rows(lambda: iter(table.to_batches()), facts=facts)
+    return CheckContext(baseline, rows, named, budget)
+
+
+def ask(baseline: Baseline, table: pa.Table, *, first: int = 100, days: int = 7, **roles) -> Report:
+    """Judge a table as the window that it was captured in."""
+    return evaluate(context_of(baseline, table, first=first, days=days, **roles))
 
 
 def of(report: Report) -> dict[str, MetricResult]:
