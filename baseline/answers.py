@@ -89,6 +89,12 @@ class Answers:
         return np.asarray(np.unique(self.places, return_inverse=True)[1], dtype=np.intp)
 
     @property
+    def keys(self) -> NDArray[np.int64]:
+        """What each row, or value of a forecast, is found by among others, rising."""
+        places = self.places.astype(np.int64)
+        return places if self.step is None else (places << 32) + self.step
+
+    @property
     def labelled_count(self) -> int:
         """Rows of the data that have a label; of forecasts any value's."""
         if self.step is not None:

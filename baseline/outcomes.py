@@ -60,6 +60,22 @@ class Outcomes:
         times = None if when is None else coerce(self.table[when], "timestamp")[0]
         return (0 if times is None else times.null_count, rows)
 
+    @property
+    def classes_note(self) -> str:
+        """That all labels are of one class, and how many rows have none; else ""."""
+        name, problem = self.roles.label, self.roles.problem
+        if name is None or problem not in ("binary", "multiclass"):
+            return ""
+        if len(classes := held_classes(self.table, name)) != 1:
+            return ""
+        lacking = class_texts(self.table[name]).null_count
+        labelled = len(self.table) - lacking
+        rows = "the only labelled row has"
+        if labelled > 1:
+            rows = f"all {labelled:,} labelled rows have"
+        note = f'in the reference {rows} the class "{classes[0]}"'
+        return note + f"; {lacking:,} rows have no label" * bool(lacking)
+
     def reason_of(self, roles: Roles) -> str:
         """Return why the positive class of some roles is taken as that; "" where it is another."""
         return self.positive_reason if roles.positive == self.roles.positive else ""

@@ -143,7 +143,7 @@ def detectable(baseline: Baseline) -> list[str]:
         return []
     roles = baseline.outcomes.roles
     expected = expectation(CheckContext(baseline, WindowRows(lambda: iter(())), roles))
-    found = []
+    found = [note] if (note := _classes_note(baseline)) else []
     for rows in WINDOW_SIZES:
         parts = [
             f"{SHOWN.get(name, name)} at {least:.3g} (now {value:.3g})"
@@ -152,6 +152,10 @@ def detectable(baseline: Baseline) -> list[str]:
         told = "; ".join(parts) or "no loss"
         found.append(f"{rows:,} labelled rows a day find, nine times in ten, {told}")
     return found
+
+
+def _classes_note(baseline: Baseline) -> str:
+    return "" if baseline.outcomes is None else baseline.outcomes.classes_note
 
 
 def evaluate(context: CheckContext) -> Report:
@@ -176,7 +180,10 @@ def evaluate(context: CheckContext) -> Report:
     spread = {name: value for name, value in drawn.items() if name in found.measures}
     violations = describe_violations(
         answers, expected, found.results, spread, is_each_told=like_sagemaker,
-        place=find_loss_segment(answers, table, expected.answers, context.baseline), also=unusable,
+        place=find_loss_segment(
+            answers, table, expected.answers, context.baseline,
+            has_all_steps=not expected.steps_note,
+        ), also=unusable,
     )  # fmt: skip
     left = unusable_details(
         replace(_unusable(every), lost=context.rows.lost_labels),
@@ -210,6 +217,7 @@ def evaluate(context: CheckContext) -> Report:
         details={
             **details,
             **times_note(context, expected, table),
+            **({"classes_note": note} if (note := _classes_note(context.baseline)) else {}),
             **({"steps_note": expected.steps_note} if expected.steps_note else {}),
             **estimates.details,
             **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),

@@ -34,6 +34,10 @@ HOUR = "hour of the day (UTC)"
 # A column with more rare and new values than this in one window is no segment to name.
 RARE_MAX = 200
 NO_LOSSES = "not narrowed down: the baseline has no errors by segment; fit it anew"
+STEPS_LACK = (
+    "not narrowed down: the baseline has errors by segment of all steps together, and some steps "
+    "lack labels"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +56,12 @@ class _Column:
 
 
 def find_loss_segment(
-    answers: Answers, table: pa.Table, reference: Answers | None, baseline: Baseline
+    answers: Answers,
+    table: pa.Table,
+    reference: Answers | None,
+    baseline: Baseline,
+    *,
+    has_all_steps: bool = True,
 ) -> Named:
     """Return the segment that holds most of the added loss, or why none can be named.
 
@@ -64,9 +73,13 @@ def find_loss_segment(
         The reference's answers, for its hours.
     baseline
         With losses by level; older ones, and those without rows, have none.
+    has_all_steps
+        False of forecasts some of whose steps lack labels: they are those of no level.
     """
     if not len(answers):
         return Named()
+    if not has_all_steps:
+        return Named(words=STEPS_LACK)
     own = row_losses(answers)
     texts = [
         one for one in baseline.signature.features
