@@ -34,7 +34,7 @@ from driftline.baseline.predicate import UNFIT
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
-from driftline.formats.arrow_types import plain_array, plain_type
+from driftline.formats.arrow_types import plain_type
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
@@ -357,9 +357,9 @@ def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]
 
 def _held(column: pa.Array, *, is_text: bool) -> pa.Array:
     """Return texts of features, which are held for all rows, as numbers of a dictionary."""
-    if not is_text:
-        return plain_array(column)
-    return column.dictionary_encode() if pa.types.is_string(column.type) else column
+    if is_text:
+        return column.dictionary_encode() if pa.types.is_string(column.type) else column
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _with_lists(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -138,3 +140,17 @@ def test_labels_that_came_by_chance_are_a_fair_sample_though_a_row_has_no_time(
 
     assert "withheld" not in found.details
     assert found.labelled_count == 1_500
+
+
+def test_a_saved_baseline_knows_which_rows_have_no_time(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=3_000)
+    table = pa.table({"time": flights(10, 4)["time"], "x": x, "y": 2 * x, "said": x})
+    roles = {"label": "y", "prediction": "said", "timestamp": "time", "problem": "regression"}
+    fitted = Baseline.fit(without_times(table, np.array([3, 4])), **roles)
+    fitted.save(tmp_path / "base")
+
+    loaded = Baseline.load(tmp_path / "base").estimation
+
+    assert np.flatnonzero(loaded.time_us == NO_TIME).tolist() == [3, 4]
+    assert np.array_equal(loaded.time_us, fitted.estimation.time_us)
