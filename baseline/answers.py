@@ -20,6 +20,7 @@ from driftline.baseline.foreign_values import foreign_classes, named_values, wor
 from driftline.baseline.outcomes import class_texts, held_classes, kept_columns
 from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.baseline.positive import require_positive
+from driftline.baseline.predicate import UNFIT
 from driftline.baseline.rankings import read_rankings
 from driftline.classes import class_order, classes_of_columns, known_classes, merged_classes
 from driftline.errors import InputError
@@ -185,7 +186,7 @@ def read_answers(
         )
         table = table.set_column(place, roles.label, labels)
     kept = np.flatnonzero(is_labelled(table[roles.label], problem))
-    named = {*kept_columns(roles), "event_time"}
+    named = {*kept_columns(roles), "event_time", UNFIT}
     rows = table.select([name for name in table.column_names if name in named])
     if len(kept) < len(table):
         rows = rows.take(pa.array(kept))
