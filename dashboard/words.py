@@ -58,6 +58,7 @@ CHECKS = {
     "completeness_check": "missing values",
     "baseline_drift_check": "drift",
     "outlier_share_check": "too many outliers",
+    "new_pair_check": "values that never came together",
     "correlation_drift_check": "correlation changed",
     "reconstruction_drift_check": "reconstruction error changed",
     "domain_drift_check": "rows differ from the reference",

@@ -300,7 +300,7 @@ def _most(
     if known:
         upper = wilson(before, known, -float(special.ndtri(level)))[1]
         grown = min(TOLERANCE, max(FEW, -math.log(level) * before / known))
-        upper = max(upper, _most_of_blocks(blocks, level))
+        upper = max(upper, most_of_blocks(blocks, level))
         most = min(1.0, upper + (grown if is_known else TOLERANCE))
     bound = float(stats.binom.isf(level, rows, most)) / rows
     return bound, float(stats.binom.sf(count - 1, rows, most))
@@ -314,11 +314,11 @@ def _off_one(answers: Answers) -> NDArray[np.bool_]:
     return np.asarray(np.abs(said.sum(axis=1) - 1.0) > ROUNDED * said.shape[1])
 
 
-def _most_of_blocks(blocks: Sequence[tuple[int, int]], level: float) -> float:
-    """Return the share of missing predictions that one more block may have; 0 where none tell.
+def most_of_blocks(blocks: Sequence[tuple[int, int]], level: float) -> float:
+    """Return the share of some rows, missing predictions for one, that one more block may have.
 
-    Shares of days that are 0 or 0.6 have a variance by which all may be missing: then at most
-    half of what the worst block has answered may be.
+    It is 0 where none tell. Shares of days that are 0 or 0.6 have a variance by which all may be
+    missing: then at most half of what the worst block has answered may be.
     """
     rows, missing = np.array([one for one in blocks if one[0]], np.float64).reshape(-1, 2).T
     if len(rows) < MINIMUM_BLOCKS or not 0 < missing.sum() < rows.sum():

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,12 @@ from driftline.monitors.drift_test.significance import (
 )
 from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.kinds.outliers.condition import OutlierCondition
+from driftline.monitors.kinds.outliers.new_pairs import (
+    NewPairs,
+    judge_pairs,
+    least_share,
+    pair_tables,
+)
 from driftline.monitors.kinds.outliers.reading import LEVELS, OutlierReading
 from driftline.monitors.kinds.outliers.scorer import (
     LEAST_ROWS,
@@ -72,7 +77,6 @@ COMMON_SCORE = 1.0
 # Without blocks the rate of outliers is taken to differ from window to window by as much as it is.
 UNKNOWN_VARIATION = 1.0
 DEFAULT_LENGTH = timedelta(days=1)
-BISECTIONS = 40
 
 
 def evaluate(context: CheckContext) -> Report:
@@ -81,26 +85,34 @@ def evaluate(context: CheckContext) -> Report:
     if sample is not None and len(sample) < LEAST_ROWS:
         return _undecided(context, len(sample))
     scorer = row_scorer(context.baseline)
-    reading = context.rows.gather(partial(OutlierReading, scorer))
+    facts = context.rows.facts
+    length = facts.window.length if facts else None
+    tables = () if sample is None else pair_tables(sample, scorer.levels, length)
+    reading = context.rows.gather(lambda: OutlierReading(scorer, pairs=NewPairs(tables)))
     rows = reading.row_count
     # Without rows nobody knows which columns they would have had.
     missing = scorer.missing(sorted(reading.seen)) if rows else ()
     if rows:
         scorer.require(sorted(reading.seen))
-    budget, facts = context.budget, context.rows.facts
-    length = facts.window.length if facts else None
-    verdict = None
+    budget, verdict, pairs = context.budget, None, None
     if rows:
         cluster = cluster_size(context.baseline, scorer.columns, length or DEFAULT_LENGTH)
         verdict = judge_share(
             scorer, reading.outlier_count, rows, budget=budget, length=length, cluster=cluster
         )
+        pairs = judge_pairs(reading.pairs, budget.per_window, cluster)
     idle = _idle(context.baseline, reading)
     return Report(
         kind="outliers",
-        violations=() if verdict is None else _violations(scorer, reading, verdict),
+        violations=_violations(scorer, reading, verdict, pairs),
         row_count=rows,
-        metrics=() if verdict is None else (_metric(verdict, rows), *_without_values(idle)),
+        metrics=()
+        if verdict is None
+        else (
+            _metric(verdict, rows),
+            *(pairs or ())[:1],
+            *_without_values(idle),
+        ),
         points=() if verdict is None else _points(reading, verdict),
         alpha=budget.per_window,
         details={
@@ -179,11 +191,23 @@ def _points(reading: OutlierReading, verdict: ShareVerdict) -> tuple[MetricPoint
 
 
 def _violations(
-    scorer: RowScorer, reading: OutlierReading, verdict: ShareVerdict
+    scorer: RowScorer,
+    reading: OutlierReading,
+    verdict: ShareVerdict | None,
+    pairs: tuple[MetricResult, Violation | None] | None,
 ) -> tuple[Violation, ...]:
+    """Return the violations of too many outliers and of new pairs of values, the former first."""
+    odd = None if verdict is None else _too_many(scorer, reading, verdict)
+    found = [one for one in (odd, pairs[1] if pairs else None) if one is not None]
+    return tuple(replace(one, share_of_blame=1.0 / len(found)) for one in found)
+
+
+def _too_many(
+    scorer: RowScorer, reading: OutlierReading, verdict: ShareVerdict
+) -> Violation | None:
     """Return the violation of too many outliers, with the columns that make them odd."""
     if not verdict.violated or verdict.bound is None:
-        return ()
+        return None
     share, usual = share_words(verdict.share), share_words(verdict.reference)
     total = max(reading.columns.total(), 1)
     named = [
@@ -191,7 +215,7 @@ def _violations(
         for name, count in reading.columns.most_common(NAMED)
     ]
     by = f", odd by {', '.join(named)} most" if named else ""
-    found = Violation(
+    return Violation(
         feature_name=METRIC,
         constraint_check_type=CHECK,
         description=(
@@ -200,13 +224,11 @@ def _violations(
         ),
         severity="ticket",
         ratio=verdict.share / verdict.bound,
-        share_of_blame=1.0,
         predicate=OutlierCondition(scorer),
         row_count=reading.outlier_count,
         cause=f"{share} of rows are outliers ({usual} expected){by}",
         first_rows=tuple(one.pointer for one in reading.worst),
     )
-    return (found,)
 
 
 def _details(
@@ -373,21 +395,12 @@ def judge_share(
         *wilson(count, rows),
         expected,
         *wilson(held, sample),
-        bound=None if note else _bound(weigh, expected, needed),
+        bound=None if note else least_share(weigh, expected, needed),
         p_value=None if note else min(1.0, 2.0 * math.exp(-weigh(share))),
         design_effect=effect(rows),
         variation=variation,
         note=note,
     )
-
-
-def _bound(weigh: Callable[[float], float], low: float, needed: float) -> float:
-    """Find the share at which the evidence is what a violation needs, where all rows are enough."""
-    high = 1.0
-    for _ in range(BISECTIONS):
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if weigh(middle) > needed else (middle, high)
-    return low
 
 
 def _variation(scorer: RowScorer, length: timedelta | None) -> tuple[float, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from driftline.monitors.kinds.outliers.new_pairs import NewPairs
 from driftline.monitors.kinds.outliers.reasons import reasons_of
 from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer
 from driftline.monitors.kinds.outliers.unseen import UnseenValues
@@ -43,6 +44,7 @@ class OutlierReading:
     worst: list[OddRow] = field(default_factory=list)  # The oddest rows, the worst first.
     seen: set[str] = field(default_factory=set)  # Columns that came.
     unseen: UnseenValues = field(default_factory=UnseenValues)
+    pairs: NewPairs = field(default_factory=NewPairs)
 
     @property
     def outlier_count(self) -> int:
@@ -53,6 +55,7 @@ class OutlierReading:
         """Look at rows."""
         self.seen.update(batch.schema.names)
         self.unseen.update(self.scorer, batch)
+        self.pairs.update(batch)
         scores = self.scorer.score(batch)
         self.counts += [np.count_nonzero(scores >= level) for level in LEVELS]
         odd = np.flatnonzero(scores >= OUTLIER_SCORE)
@@ -84,6 +87,7 @@ class OutlierReading:
             _worst([*self.worst, *moved]),
             self.seen | other.seen,
             self.unseen.merge(other.unseen),
+            self.pairs.merge(other.pairs),
         )
 
 

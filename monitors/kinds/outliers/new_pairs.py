@@ -1,0 +1,243 @@
+"""Whether values that each are known come together that never did in the reference.
+
+A row with such a pair is as odd as one in as many rows as the sample has, which alone makes no
+outlier. Of all rows they are judged by each pair of columns: how many a window may have follows
+from the pairs that came once, and from those that only one of the reference's days had. A pair
+counts as never seen where the values are frequent enough that chance would have brought them
+together; otherwise a value that grows brings what was too rare to be seen.
+
+References
+----------
+Good, Biometrika 40, 1953 (unseen values); docs/reference/statistics.md, "Unseen values".
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.baseline.derived_rows import UNKNOWN_HOUR
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.sample import RowSample
+from driftline.monitors.drift_test.significance import MIN_ROWS, likelihood_ratio, unseen_share
+from driftline.monitors.kinds.outliers.levels import LevelTerms
+from driftline.monitors.results.metric import MetricResult, too_variable
+from driftline.monitors.results.unusable import BUDGET_SHARE, most_of_blocks
+from driftline.monitors.results.violation import Violation, percent, plural
+from driftline.stats.blocks import MINIMUM_BLOCKS
+
+METRIC = "new_pair_share"
+CHECK, ABOVE = "new_pair_check", "GreaterThanThreshold"
+# Rows of the sample that a pair of independent values would have: none is unseen by chance then.
+LEAST_EXPECTED = 10.0
+# Of more columns the first are looked at: 496 pairs of columns.
+MOST_COLUMNS = 32
+# New pairs in fewer rows than these matter to nobody.
+TOLERANCE = 0.005
+# Without times, stretches of the rows in their order stand for days.
+STRETCHES = 50
+DAY = timedelta(days=1)
+NAMED = 3
+BISECTIONS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class PairTable:
+    """Two columns of a reference's sample, and which of their known values never came together."""
+
+    first: LevelTerms
+    second: LevelTerms
+    is_new: NDArray[np.bool_]  # By cell of the one and the other, shape (cells, cells).
+    rows: int
+    once: int  # Pairs of values that came once.
+    # Rows of each block, and those with pairs that no other block has.
+    blocks: Sequence[tuple[int, int]]
+
+    @property
+    def name(self) -> str:
+        """The columns in words."""
+        return f"{self.first.column} & {self.second.column}"
+
+    def predicate(self, place: int) -> Predicate:
+        """Return the condition that rows with a pair of values meet."""
+        first, second = divmod(place, self.is_new.shape[1])
+        within = Predicate(self.second.column, "eq", self.second.cells.levels[second])
+        return Predicate(self.first.column, "eq", self.first.cells.levels[first], within=within)
+
+
+@dataclass(slots=True)
+class NewPairs:
+    """Counts over some rows; grows by `update`, adds up by `merge`."""
+
+    tables: Sequence[PairTable] = ()
+    rows: Counter[str] = field(default_factory=Counter)  # By table, where both columns came.
+    # By table and place in it: rows with that pair, which is new.
+    counts: dict[str, Counter[int]] = field(default_factory=dict)
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Look at rows."""
+        codes: dict[str, NDArray[np.int64]] = {}
+        for one in self.tables:
+            for side in (one.first, one.second):
+                if side.column in batch.schema.names and side.column not in codes:
+                    codes[side.column] = side.codes(batch)
+            if one.first.column not in codes or one.second.column not in codes:
+                continue
+            flat = codes[one.first.column] * one.is_new.shape[1] + codes[one.second.column]
+            found, counts = np.unique(flat[one.is_new.ravel()[flat]], return_counts=True)
+            self.rows[one.name] += batch.num_rows
+            new = dict(zip(found.tolist(), counts.tolist(), strict=True))
+            self.counts.setdefault(one.name, Counter()).update(new)
+
+    def merge(self, other: NewPairs) -> NewPairs:
+        """Return what is known of the rows of both."""
+        names = {**self.counts, **other.counts}
+        counts = {
+            name: self.counts.get(name, Counter()) + other.counts.get(name, Counter())
+            for name in names
+        }
+        return NewPairs(self.tables, self.rows + other.rows, counts)
+
+
+def pair_tables(
+    sample: RowSample, levels: Sequence[LevelTerms], length: timedelta | None
+) -> tuple[PairTable, ...]:
+    """Learn which values never come together; of columns where that says anything."""
+    block, order = _blocks(sample, length)
+    columns = [one for one in levels if len(one.cells.levels) > 1][:MOST_COLUMNS]
+    codes = {one.column: sample.codes[one.column][order].astype(np.int64) for one in columns}
+    sizes = np.bincount(block).tolist()
+    found = []
+    for first, second in combinations(columns, 2):
+        shape = first.cells.size, second.cells.size
+        flat = codes[first.column] * shape[1] + codes[second.column]
+        counts = np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)
+        expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / len(flat)
+        expected[len(first.cells.levels) :] = 0.0
+        expected[:, len(second.cells.levels) :] = 0.0
+        usual = expected >= LEAST_EXPECTED
+        is_new = usual & (counts == 0)
+        if not is_new.any():
+            continue
+        ends = np.zeros((2, counts.size), np.int64)
+        ends[0, flat[::-1]], ends[1, flat] = block[::-1], block  # Blocks come in order.
+        single = (usual.ravel() & (ends[0] == ends[1]))[flat]
+        new = np.bincount(block[single], minlength=len(sizes)).tolist()
+        once = int(np.count_nonzero(usual & (counts == 1)))
+        blocks = list(zip(sizes, new, strict=True))
+        found.append(PairTable(first, second, is_new, len(flat), once, blocks))
+    return tuple(found)
+
+
+def _blocks(
+    sample: RowSample, length: timedelta | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the block of each row in order of the blocks, and the rows in that order."""
+    rows, hours = len(sample), sample.hours
+    if hours is not None and (hours != UNKNOWN_HOUR).all():
+        long = round(max(length or DAY, DAY) / timedelta(hours=1))
+        order = np.argsort(hours, kind="stable")
+        _, block = np.unique(hours[order] // long, return_inverse=True)
+        if block[-1] + 1 >= MINIMUM_BLOCKS:
+            return block, order
+    return np.arange(rows) * STRETCHES // rows, np.arange(rows)
+
+
+def judge_pairs(
+    found: NewPairs, alpha: float, cluster: float
+) -> tuple[MetricResult, Violation | None] | None:
+    """Judge the pair of columns whose new pairs say most; None where nothing can be judged.
+
+    Next to nothing of a window's budget is spent, shared by all pairs of columns. Rows that come in
+    groups count as so many fewer, on both sides.
+    """
+    judged = [one for one in found.tables if found.rows[one.name] >= MIN_ROWS]
+    if not judged:
+        return None
+    level = alpha * BUDGET_SHARE / len(judged)
+    needed = math.log(2.0 / level)
+    told = [_Told(one, found, level, cluster) for one in judged]
+    most = max(told, key=lambda one: (one.nats, one.share))
+    violation = None
+    if most.nats > needed:
+        others = sum(one.nats > needed for one in told) - 1
+        violation = _violation(most, found.counts[most.table.name], needed, others)
+    result = MetricResult(
+        name=METRIC,
+        value=most.share,
+        reference=most.table.once / most.table.rows,
+        label=most.table.name if most.count else "",
+        bound=most.bound(needed),
+        operator=ABOVE,
+        p_value=min(1.0, 2.0 * math.exp(-most.nats)),
+        count=most.rows,
+        severity="ticket" if violation is not None else None,
+    )
+    if most.weigh(1.0) <= needed:  # Nothing could be a violation.
+        note = too_variable(most.rows, lambda more: most.weigh(1.0, more) > needed)
+        result = replace(result, bound=None, operator="", p_value=None, note=note)
+    return result, violation
+
+
+class _Told:
+    """What a window says of one pair of columns."""
+
+    def __init__(self, table: PairTable, found: NewPairs, level: float, cluster: float) -> None:
+        self.table, self.cluster = table, cluster
+        self.rows = found.rows[table.name]
+        self.count = found.counts[table.name].total()
+        self.share = self.count / self.rows
+        usual = max(
+            float(unseen_share(table.once, table.rows)), most_of_blocks(table.blocks, level)
+        )
+        self.usual = min(usual, 1.0)
+        self.nats = self.weigh(self.share)
+
+    def weigh(self, share: float, more: float = 1.0) -> float:
+        """Return the evidence that such a share of `more` times the rows would be, in nats."""
+        if share <= self.usual:
+            return 0.0
+        known, rows = self.table.rows / self.cluster, self.rows * more / self.cluster
+        usual, own = np.array([self.usual]), np.array([share])
+        return float(likelihood_ratio(usual, known, own, rows, tolerance=TOLERANCE)[0])
+
+    def bound(self, needed: float) -> float:
+        """Return the share at which a violation begins."""
+        return least_share(self.weigh, self.usual, needed)
+
+
+def least_share(weigh: Callable[[float], float], low: float, needed: float) -> float:
+    """Find the share at which the evidence is what a violation needs, where all rows are enough."""
+    high = 1.0
+    for _ in range(BISECTIONS):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if weigh(middle) > needed else (middle, high)
+    return low
+
+
+def _violation(told: _Told, counts: Counter[int], needed: float, others: int) -> Violation:
+    """Name the pairs of values, and find the rows of the most frequent one."""
+    table, bound = told.table, told.bound(needed)
+    ranked = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    named = ", ".join(f"{table.predicate(place)} ({count:,}x)" for place, count in ranked[:NAMED])
+    more = f" and {len(ranked) - NAMED} more" * (len(ranked) > NAMED)
+    also = f"; so do {plural(others, 'more pair')} of columns" * bool(others)
+    return Violation(
+        feature_name=table.name,
+        constraint_check_type=CHECK,
+        description=f"Share of new pairs {told.share!r} exceeds threshold {round(bound, 6)!r}",
+        severity="ticket",
+        ratio=told.share / bound,
+        predicate=table.predicate(ranked[0][0]),
+        row_count=ranked[0][1],
+        cause=f"{percent(told.share)} of rows hold known values that never came together in "
+        f"{table.rows:,} rows of the reference: {named}{more}{also}",
+    )
