@@ -57,6 +57,8 @@ from driftline.roles import Facet
 
 # Windows of so many rows are told what they find, and of so many metrics.
 WINDOW_SIZES = (1_000, 10_000)
+# As of so many rows: what days may differ by bounds them all.
+ANY_ROWS = 1_000_000_000
 NAMED_CHANGES = 4
 
 
@@ -82,7 +84,8 @@ def detectable(baseline: Baseline) -> list[str]:
     counts = _counts(plan, plan.reference, None)
     alpha = Budget().per_window / max(1, sum(len(judged_usually(one)) for one in counts))
     found = []
-    for rows in WINDOW_SIZES:
+    is_timed = any(one.blocks is not None for one in counts)
+    for rows in (*WINDOW_SIZES, *((ANY_ROWS,) * is_timed)):
         parts = [
             f"{group.name}: {name} at {least:.3g} (now {value:.3g})"
             for group, one in zip(plan.groups, counts, strict=True)
@@ -90,7 +93,10 @@ def detectable(baseline: Baseline) -> list[str]:
         ]
         more = f", and {len(parts) - NAMED_CHANGES} more" * (len(parts) > NAMED_CHANGES)
         told = "; ".join(parts[:NAMED_CHANGES]) + more or "no change"
-        found.append(f"{rows:,} rows a day find, nine times in ten, {told}")
+        words = f"{rows:,} rows a day find, nine times in ten,"
+        if rows == ANY_ROWS:
+            words = "beside days of this reference no number of rows a day finds less than"
+        found.append(f"{words} {told}")
     return found
 
 
