@@ -73,6 +73,8 @@ def test_each_step_ahead_is_shown_beside_the_references_own() -> None:
     for step in range(HORIZON):
         wanted = metrics.mean_absolute_error(label[:, step], answer[:, step])
         assert by_step[f"step {step + 1}"] == pytest.approx(wanted, rel=1e-12)
+    published = [one.dimensions.get("Label") for one in report.points if one.name == "mae"]
+    assert published == [None, *by_step]
 
 
 @pytest.mark.parametrize("timed", [False, True])
