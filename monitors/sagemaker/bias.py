@@ -54,6 +54,10 @@ from driftline.stats.intervals import Z95, Limits
 # With it smclarify ends the report of all metrics of predictions.
 NONE_PREDICTED = "Positive Predicted Index Series contains all False values"
 
+# Why what the document limits is not measured: FT beside it alone; CDDL and CDDPL without strata.
+LACKS = {"FT": "the flip test needs a baseline made from data"}
+NO_STRATA = "it needs a group column"
+
 
 @dataclass(frozen=True)
 class _Window:
@@ -99,7 +103,7 @@ def evaluate(context: CheckContext) -> Report:
         findings += [
             _finding(place, group, name, window, required.get(name), by_interval=by_interval)
             for name in (*POST_TRAINING, *PRE_TRAINING)
-            if name in window.measured
+            if name in window.measured or required.get(name) is not None
         ]
     violations = violations_of(findings, plan.groups, counts, context.rows.batches)
     return Report(
@@ -221,12 +225,13 @@ def _finding(
     by_interval: bool,
 ) -> Finding:
     """Hold one metric against the allowed range, as far from 0 as the baseline on either side."""
-    measured, pair = window.measured[name], Pair.of(window.counts)
+    measured = window.measured.get(name, Measured(None, LACKS.get(name, NO_STRATA)))
+    pair = Pair.of(window.counts)
     value = measured.value
     # What only Clarify gives a value has no interval.
     limits: Limits | None = None
     is_flip = name == "FT" and window.flip is not None
-    usual = None if is_flip else measure(pair, stratified=True)[name].value
+    usual = None if name == "FT" else measure(pair, stratified=True)[name].value
     if is_flip and window.flip is not None:
         limits = window.flip.limits(Z95)
     elif value is not None and usual is not None and math.isclose(value, usual, abs_tol=1e-12):
@@ -244,6 +249,8 @@ def _finding(
         facet_value=group.text,
         note="" if value is not None else f"{UNDEFINED}{measured.reason}",
     )
+    if value is None and required is not None:  # Told as not computed, for it is to be held to.
+        result = replace(result, operator="GreaterThanThreshold")
     if value is None or required is None:
         return Finding(result, place, required)
     allowed = abs(required)

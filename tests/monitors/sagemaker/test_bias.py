@@ -183,6 +183,22 @@ def test_by_its_interval_a_metric_that_reaches_the_allowed_range_is_not_told(
             assert one.low > abs(one.reference) or one.high < -abs(one.reference)
 
 
+def test_what_the_document_limits_and_the_window_does_not_give_is_told(tmp_path: Path) -> None:
+    rows = aws_window()
+    at = rows.column_names.index("predicted")
+    nobody = rows.set_column(at, "predicted", pa.array([0] * rows.num_rows))
+
+    report = dl.check(
+        nobody, sagemaker_folder(tmp_path / "b"), kind="bias", compat=True,
+        prediction="predicted", group="Age",
+    )  # fmt: skip
+
+    lost = {one.name for one in report.metrics if one.value is None and one.reference is not None}
+    assert {"DPPL", "DI", "AD", "FT"} <= lost
+    assert f"no violations; {len(lost)} metrics could not be computed: " in report.summary
+    assert {one.name.rpartition(": ")[2] for one in report.unjudged} == lost
+
+
 def table(**columns: list) -> pa.Table:
     return pa.table(columns)
 
