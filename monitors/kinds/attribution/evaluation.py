@@ -40,6 +40,7 @@ from driftline.monitors.kinds.attribution.explaining import (
     explain_rows,
     positive_of,
     read_given,
+    told_once,
     unnamed_labels,
 )
 from driftline.monitors.kinds.attribution.explanations import (
@@ -249,6 +250,8 @@ def _explained(
     )
     if stored.is_one_of_two:
         found = _second_of_two(found, stored.labels[0])
+    elif tuple(stored.labels) == unnamed_labels(1):  # A function's: its output has no name.
+        found = told_once(found)
     # The background is the stored one, whatever it is written as.
     making = replace(found.making, background=stored.making.background)
     note = ""
@@ -345,6 +348,8 @@ def _pairs(
     """Lay the outputs of the model side by side, those without names by their places."""
     ours, theirs = reference.importances, window.importances
     names = {label: label for label in ours if label in theirs}
+    if len(ours) != len(theirs) and tuple(theirs) == unnamed_labels(len(theirs)):
+        names = {}  # A place among others is no name.
     unnamed = unnamed_labels(len(ours))
     if len(ours) == len(theirs) and (len(ours) == 1 or unnamed in (tuple(ours), tuple(theirs))):
         names = dict(zip(ours, theirs, strict=True))

@@ -37,7 +37,13 @@ from driftline.monitors.kinds.attribution.sampling import (
     time_column,
     timed_sample,
 )
-from driftline.monitors.kinds.attribution.shapley import Contributions, ask, asked_rows, explain
+from driftline.monitors.kinds.attribution.shapley import (
+    Contributions,
+    ask,
+    asked_rows,
+    explain,
+    no_number,
+)
 from driftline.monitors.kinds.attribution.time_limit import (
     LEAST_OF_REFERENCE,
     Moved,
@@ -225,11 +231,11 @@ def explain_reference(
     if explained.answers_note:
         told(explained.answers_note)
     needs_background = explained.making.background != ""
-    explained = _told_once(explained)
+    explained = told_once(explained)
     found = _kept(explained, behind if needs_background else behind.slice(0, 0))
     if explained.making.method != PERMUTATION:
         own = _permuted(limit, moved, chosen, hours, behind, predict)
-        found = replace(found, permuted=_kept(_told_once(own), behind))
+        found = replace(found, permuted=_kept(told_once(own), behind))
     found = replace(found, positive=positive_of(predict) or explained.positive)
     return replace(baseline, attributions=found.to_arrow())
 
@@ -302,7 +308,7 @@ def explain_rows(
         found = explain(rows, background, asked, seed=seed, go_on=go_on)
     is_number = np.asarray(np.isfinite(found.values).all(axis=(1, 2)))
     if not is_number.any():
-        raise InputError("the model answered no number to any row; there is nothing to explain")
+        raise no_number("row")
     labels = known.labels if known is not None else classes_of(predict)
     outputs = found.values.shape[1]
     if len(labels) != outputs:
@@ -333,6 +339,8 @@ def _answered(background: pa.Table, predict: Predictor, told: Callable[[str], No
     lacking = int(np.count_nonzero(~has_number))
     if not lacking:
         return background
+    if lacking == background.num_rows:
+        raise no_number(f"of {plural(lacking, 'background row')}")
     rows = f"{lacking} of {plural(background.num_rows, 'background row')}"
     if 2 * lacking > background.num_rows:
         raise InputError(
@@ -343,8 +351,8 @@ def _answered(background: pa.Table, predict: Predictor, told: Callable[[str], No
     return background.filter(pa.array(has_number))
 
 
-def _told_once(explained: Explained) -> Explained:
-    """Keep, of a reference's two outputs that sum to one, the second: the first says the same."""
+def told_once(explained: Explained) -> Explained:
+    """Keep, of two outputs that sum to one, the second: the first says the same."""
     if len(explained.signed) != 2:
         return explained
     first, second = explained.signed.values()

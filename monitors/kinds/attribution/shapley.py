@@ -72,6 +72,8 @@ def explain(
         [ask(predict, whole.slice(at, max_rows)) for at in range(0, whole.num_rows, max_rows)]
     )
     count, depth = rows.num_rows, background.num_rows
+    if not np.isfinite(ends).any():
+        raise no_number("row")
     if not np.isfinite(ends[count:]).all():
         raise InputError(
             "the model answered no number to a background row, which all others are compared with; "
@@ -90,6 +92,14 @@ def explain(
         if go_on is not None and not go_on(last):
             break
     return Contributions(np.concatenate(parts), ends[count:].mean(axis=0))
+
+
+def no_number(rows: str) -> InputError:
+    """Return the refusal of a model that has no number for any of some rows."""
+    return InputError(
+        f"the model answered no number to any {rows} (only NaN or infinite values), so there is "
+        "nothing to explain: see what the function returns"
+    )
 
 
 def _codes(whole: pa.Table) -> Integers:

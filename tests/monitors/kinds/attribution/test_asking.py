@@ -106,7 +106,7 @@ def test_of_two_outputs_that_sum_to_one_the_second_is_told(has_names: bool) -> N
 def both_told(model: LogisticRegression, monkeypatch: pytest.MonkeyPatch) -> Baseline:
     """A baseline as it was written before."""
     with monkeypatch.context() as patch:
-        patch.setattr(explaining, "_told_once", lambda explained: explained)
+        patch.setattr(explaining, "told_once", lambda explained: explained)
         return dl.Baseline.fit(frame(900)[["a", "b"]], predict=model.predict_proba)
 
 
@@ -134,6 +134,24 @@ def test_the_reference_decides_for_both_sides(monkeypatch: pytest.MonkeyPatch) -
         assert len({metric.label for metric in report.metrics}) == 1
         passed.append(report.passed)
     assert passed == [False, False, True]
+
+
+def test_a_method_and_a_function_of_two_outputs_are_held_against_one_alike() -> None:
+    rows = frame(900)[["a", "b"]]
+    model = LogisticRegression().fit(rows, np.where(rows.a > 0, "late", "on time"))
+    baseline = dl.Baseline.fit(rows, predict=lambda some: model.predict_proba(some)[:, 1])
+
+    reports = [
+        dl.check(rows, baseline, predict=each)
+        for each in (model.predict_proba, lambda some: model.predict_proba(some))
+    ]
+
+    values = [[(one.name, one.value) for one in report.metrics] for report in reports]
+    assert values[0] == values[1]
+    assert [report.passed for report in reports] == [True, True]
+    # Of two outputs that are no chance and its rest nobody knows which one is meant.
+    with pytest.raises(InputError, match="explains label0; the data explain label0, label1"):
+        dl.check(rows, baseline, predict=lambda some: some[["a", "b"]])
 
 
 def test_outputs_of_other_names_are_refused_as_before() -> None:

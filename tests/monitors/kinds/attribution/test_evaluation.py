@@ -129,6 +129,19 @@ def test_rows_without_a_number_are_left_out_and_counted(
         judged(reference, broken.slice(900), predict=lacking)
 
 
+def test_a_function_that_answers_only_nan_is_told_so_and_not_the_baseline(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    def nothing(rows: pa.Table) -> np.ndarray:
+        return np.full(len(rows), np.nan)
+
+    rows = weather(rng, 300)
+    with pytest.raises(InputError, match="no number to any row .*see what the function returns$"):
+        judged(reference, rows, predict=nothing)
+    with pytest.raises(InputError, match="no number to any of 10 background rows .*returns$"):
+        explain_reference(open_source(rows), Baseline.fit(rows), nothing)
+
+
 def test_a_reference_leaves_rows_without_a_number_out_and_says_so() -> None:
     rows, told = weather(np.random.default_rng(1), 400), []
     infinite = rows["a"].to_numpy().max()
