@@ -102,7 +102,7 @@ def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str
         groups.setdefault(one.words, []).append(one.name)
     parts = []
     for words, names in groups.items():
-        shown = ", ".join(names) if len(names) <= NAMED else plural(len(names), noun)
+        shown = _named(names)
         is_gap = words.startswith(OF_METRICS[UNDECIDABLE_GAPS])
         what = ("empty values of " if is_gap else "drift of ") if noun == "column" else ""
         parts.append(f"{what}{shown} could not be judged ({words})")
@@ -114,9 +114,13 @@ def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str
 def unmeasured_sentence(metrics: Sequence[MetricResult]) -> str:
     """Return which metrics have no value to judge, and why the first has none."""
     names = [one.shown for one in metrics]
-    shown = ", ".join(names[:NAMED]) + f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
     why = metrics[0].note.removeprefix(UNDEFINED)
-    return f"{plural(len(names), 'metric')} could not be computed: {shown} ({why})"
+    return f"{plural(len(names), 'metric')} could not be computed: {_named(names)} ({why})"
+
+
+def _named(names: Sequence[str]) -> str:
+    """List the first names, and count the others."""
+    return ", ".join(names[:NAMED]) + f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
 
 
 def unjudged_count_line(unjudged: Sequence[Unjudged], judged_count: int, noun: str) -> str:

@@ -371,7 +371,8 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
     rare = table.worth_of(~is_most)
     if truth.shape[1] == 1:
         rare = min(rare, table.worth_of(is_most))
-    why = f"{UNBOUNDED}{rare:.0f} of the rarer classes, {LEAST_OF_CLASS} are needed"
+    whose = "the rarer class" if truth.shape[1] == 1 else "classes other than the most frequent"
+    why = f"{UNBOUNDED}{rare:.0f} of them have a label of {whose}, {LEAST_OF_CLASS} are needed"
     few = "" if rare >= LEAST_OF_CLASS else why
     brier = table.mean(loss)
     surprise = -np.log(np.clip(said, SURE, 1.0))

@@ -73,8 +73,8 @@ def test_reasons_are_told_apart_and_many_names_are_counted() -> None:
     found = [few, *(Unjudged(name, UNDECIDABLE) for name in "abcd")]
 
     assert unjudged_sentence(found).startswith(
-        "drift of few could not be judged (too few rows: at least 30 rows); drift of 4 columns "
-        "could not be judged (the reference varies too much)"
+        "drift of few could not be judged (too few rows: at least 30 rows); drift of a, b, c "
+        "and 1 more could not be judged (the reference varies too much)"
     )
     assert unjudged_sentence([]) == unjudged_count_line([], 3, "column") == ""
 

@@ -485,7 +485,8 @@ def test_losses_of_probabilities_with_few_of_a_class_are_said_not_to_be_bounded(
     label, chance = np.arange(200) < 9, np.full(200, 0.05)
     found = binary_metrics(label, chance > 0.5, chance)
 
-    assert "9 of the rarer classes, 10 are needed" in found["brier"].unbounded
+    why = "9 of them have a label of the rarer class, 10 are needed"
+    assert found["brier"].unbounded == f"cannot be bounded from these rows: {why}"
     assert found["brier"].unbounded == found["log_loss"].unbounded
     for rows in (100, 200):  # 100 * (1 - 0.9) is less than 10 in floats.
         enough = binary_metrics(np.arange(rows) < 10, chance[:rows] > 0.5, chance[:rows])
