@@ -136,9 +136,9 @@ def test_a_function_that_answers_only_nan_is_told_so_and_not_the_baseline(
         return np.full(len(rows), np.nan)
 
     rows = weather(rng, 300)
-    with pytest.raises(InputError, match="no number to any row .*see what the function returns$"):
+    with pytest.raises(InputError, match=r"no number to any row .*see what the function returns$"):
         judged(reference, rows, predict=nothing)
-    with pytest.raises(InputError, match="no number to any of 10 background rows .*returns$"):
+    with pytest.raises(InputError, match=r"to any of 10 background rows .*returns$"):
         explain_reference(open_source(rows), Baseline.fit(rows), nothing)
 
 
