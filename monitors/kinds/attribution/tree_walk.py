@@ -187,13 +187,8 @@ class _Walk:
 
     def go(self) -> None:
         """Add each feature's contributions to what was given to be found."""
-        rows = self._columns.shape[1]
-        self._sum(
-            0,
-            np.repeat(self._tables.masses[:, None], rows, axis=1),
-            np.empty_like(self._sums[0]),
-            0,
-        )
+        masses = np.repeat(self._tables.masses[:, None], self._columns.shape[1], axis=1)
+        self._sum(0, masses, np.empty_like(self._sums[0]), 0)
 
     def _sum(self, node: int, product: Numbers, into: Numbers, level: int) -> None:
         """Sum up, below a node, its leaves' values times products, and take its feature's part."""
