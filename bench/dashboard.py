@@ -5,24 +5,23 @@ python -m bench.dashboard [FOLDER]      makes the installation, if FOLDER has no
 200 monitors with 400 windows each, 10,000 alarms, one monitor of 1,000 features with 1,200
 windows, 10 million captured rows. Definitions, alarms and reports go through the packages' own
 code, executions and datapoints through their tables in bulk: nothing is judged. For each page: CPU
-of the first answer and of a later one, bytes as compressed, memory of the process by then, nodes of
-the document, milliseconds to its first paint and until what it shows is there. Below the table how
-long the browser waited for each answer, and the most memory.
+of the dashboard's process for the first answer and for a later one, its memory by then, bytes as
+compressed, nodes of the document, milliseconds to its first paint and until what it shows is there.
+Below the table how long the browser waited for each answer, and the memory at the end.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import os
+import subprocess
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,7 +31,6 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import uvicorn
 from playwright.sync_api import Error
 from sqlalchemy import Connection, Engine, insert, select
 
@@ -41,11 +39,8 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.metrics import store as metric_store
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.app.settings.settings import describe, load
 from driftline.baseline.store import Baseline, put
 from driftline.capture.tables.dataset import Dataset, table_schema
-from driftline.dashboard.app import create_app
-from driftline.dashboard.queries.stores import Stores
 from driftline.database.engine import open_database
 from driftline.database.migrations import migrate
 from driftline.monitors import tables as monitor_tables
@@ -61,7 +56,6 @@ from driftline.monitors.kind import OWN_METRICS, metric_place
 from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.report.datapoints import DATA_METRICS
 from driftline.monitors.results.violation import FeatureResult, Violation
-from driftline.serving.resources.endpoints import declared_endpoints
 from driftline.signature import Signature
 from tests.servers.chromium import browser
 from tests.servers.ports import free_port
@@ -300,69 +294,72 @@ def body_of(path: str) -> dict[str, Any]:
 
 
 class Dashboard:
-    """The dashboard of the installation, in this process: asked directly, or by Chromium."""
+    """The dashboard of the installation: the process that ``driftline dashboard`` is."""
 
     def __init__(self, folder: Path) -> None:
-        engine = open_database(f"sqlite:///{folder / 'driftline.db'}")
-        root = str(folder / "store")
-        self.app = create_app(
-            Stores(
-                engine, root, lambda: NOW + timedelta(minutes=10),
-                declared=lambda: declared_endpoints(engine),
-                settings=describe(load(environment={})),
-            )
-        )  # fmt: skip
-        self.port = free_port()
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        (folder / "clock").write_text((NOW + timedelta(minutes=10)).isoformat())
+        settings = folder / "driftline.toml"
+        settings.write_text(
+            f'[storage]\nroot = "{folder / "store"}"\nlocal_dir = "{folder / "local"}"\n'
+            f'[database]\nurl = "sqlite:///{folder / "driftline.db"}"\n'
+            f'[scheduler]\nclock = "file:{folder / "clock"}"\n[dashboard]\nport = {port}\n'
+        )
+        command = [sys.executable, "-m", "driftline", "dashboard", "-c", str(settings)]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
-    async def ask(self, path: str) -> tuple[float, float]:
-        """Ask for a page as its script does; return CPU-s and kilobytes, compressed."""
-        body = body_of(path)
-        way = httpx.ASGITransport(self.app)
-        host = f"http://127.0.0.1:{self.port}"
-        async with httpx.AsyncClient(transport=way, base_url=host, timeout=None) as client:
-            begun = time.process_time()
-            head = {"accept-encoding": "gzip"}
-            request = client.build_request(
-                "POST", "/_dash-update-component", json=body, headers=head
-            )
-            answer = await client.send(request, stream=True)
-            size = sum([len(part) async for part in answer.aiter_raw()])
-            assert answer.status_code == 200, (path, answer.status_code)
-            return time.process_time() - begun, size / 1e3
+    def __enter__(self) -> Dashboard:
+        while True:
+            with suppress(httpx.TransportError):
+                httpx.get(self.address, timeout=60).raise_for_status()
+                return self
+            if self.process.poll() is not None:
+                raise RuntimeError("the dashboard has ended")
+            time.sleep(0.1)
 
-    @contextmanager
-    def served(self) -> Iterator[str]:
-        """Serve it for Chromium; give its address."""
-        server = uvicorn.Server(uvicorn.Config(self.app, port=self.port, log_level="warning"))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{self.port}"
-        server.should_exit = True
-        thread.join()
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait()
 
+    def ask(self, client: httpx.Client, path: str) -> tuple[float, float]:
+        """Ask for a page as its script does; return CPU-s of the process and kilobytes, packed."""
+        before, head = self._cpu_s(), {"accept-encoding": "gzip"}
+        asked = client.build_request(
+            "POST", "/_dash-update-component", json=body_of(path), headers=head
+        )
+        answer = client.send(asked, stream=True)
+        size = sum(len(part) for part in answer.iter_raw())
+        answer.close()
+        answer.raise_for_status()
+        return self._cpu_s() - before, size / 1e3
 
-def rss_mb() -> float:
-    """Return the resident memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    def _cpu_s(self) -> float:
+        words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_mb(self) -> float:
+        """Return the resident memory of the process."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def measure(folder: Path) -> Iterator[tuple[str, ...]]:
     """Ask for each page several times, have Chromium draw it, and give a line of the table."""
-    dashboard = Dashboard(folder)
     lines = {}
-    for name, path in PAGES.items():
-        asked = [asyncio.run(dashboard.ask(path)) for _ in range(ROUNDS)]
-        cpu, size = zip(*asked, strict=True)
-        lines[name] = (
-            f"{cpu[0]:.2f}",
-            f"{min(cpu[1:]):.2f}",
-            f"{max(size):.0f}",
-            f"{rss_mb():.0f}",
-        )
-        print(name, *lines[name], file=sys.stderr)
     waited: list[float] = []
-    with dashboard.served() as address, browser() as chromium:
+    with Dashboard(folder) as dashboard, browser() as chromium:
+        address = dashboard.address
+        with httpx.Client(base_url=address, timeout=60) as client:
+            for name, path in PAGES.items():
+                asked = [dashboard.ask(client, path) for _ in range(ROUNDS)]
+                cpu, size = zip(*asked, strict=True)
+                lines[name] = (
+                    f"{cpu[0]:.2f}",
+                    f"{min(cpu[1:]):.2f}",
+                    f"{max(size):.0f}",
+                    f"{dashboard.rss_mb():.0f}",
+                )
         page = chromium.new_page(viewport={"width": 1440, "height": 900})
         page.goto(address)  # The browser keeps the scripts, as that of everybody who came before.
         for name, path in PAGES.items():
@@ -380,12 +377,12 @@ def measure(folder: Path) -> Iterator[tuple[str, ...]]:
             waited += answers
             yield (name, *lines[name][:3], f"{page.evaluate(COUNT):,}", f"{paint:.0f}",
                    f"{drawn:.0f}", lines[name][3])  # fmt: skip
-    median, high = np.quantile(waited, [0.5, 0.95])
-    print(
-        f"{len(waited)} answers waited for: {median:.0f} ms in the median, {high:.0f} at the 95% "
-        f"quantile; RSS {rss_mb():.0f} MB at the end",
-        file=sys.stderr,
-    )
+        median, high = np.quantile(waited, [0.5, 0.95])
+        print(
+            f"{len(waited)} answers waited for: {median:.0f} ms in the median, {high:.0f} at the "
+            f"95% quantile; RSS {dashboard.rss_mb():.0f} MB at the end",
+            file=sys.stderr,
+        )
 
 
 def main() -> None:

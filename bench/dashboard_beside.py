@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -26,27 +25,18 @@ import numpy as np
 
 from bench import serving
 from bench.dashboard import PAGES, Dashboard, body_of
-from tests.servers.ports import free_port
 
 PEOPLE, PAUSE_S, STRETCH_S, ROUNDS = 10, 3.0, 20.0, 5
 CELL = serving.Cell("json", 1, 1)
 
 
-def serve(folder: Path, port: int) -> None:
-    """Serve the dashboard for ever."""
-    dashboard = Dashboard(folder)
-    dashboard.port = port
-    with dashboard.served():
-        threading.Event().wait()
-
-
-def click(port: int, busy: Event, waits: multiprocessing.Queue[float]) -> None:
+def click(address: str, busy: Event, waits: multiprocessing.Queue[float]) -> None:
     """Ask for pages as ten browsers do, while somebody is there."""
 
     def person(seed: int) -> None:
         random = np.random.default_rng(seed)
         paths = [*PAGES.values()]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        with httpx.Client(base_url=address, timeout=60) as client:
             while True:
                 busy.wait()
                 began = time.monotonic()
@@ -60,30 +50,20 @@ def click(port: int, busy: Event, waits: multiprocessing.Queue[float]) -> None:
         one.start()
 
 
-def wait_for(port: int) -> None:
-    """Wait until the dashboard answers."""
-    while True:
-        with suppress(httpx.TransportError):
-            httpx.get(f"http://127.0.0.1:{port}/", timeout=60).raise_for_status()
-            return
-        time.sleep(0.1)
-
-
 def main() -> None:
     folder, rounds = Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else ROUNDS
     spawn = multiprocessing.get_context("spawn")
-    busy, waits, port = spawn.Event(), spawn.Queue(), free_port()
-    helpers = [
-        spawn.Process(target=serve, args=(folder, port), daemon=True),
-        spawn.Process(target=click, args=(port, busy, waits), daemon=True),
-    ]
+    busy, waits = spawn.Event(), spawn.Queue()
     found: dict[bool, list[serving.Found]] = {False: [], True: []}
     with tempfile.TemporaryDirectory() as fresh:
         made = serving.make("linear", Path(fresh))
-        with serving.driftline("driftline", serving.HERE.parent, made, Path(fresh)) as running:
-            for process in helpers:
-                process.start()
-            wait_for(port)
+        with (
+            serving.driftline("driftline", serving.HERE.parent, made, Path(fresh)) as running,
+            Dashboard(folder) as dashboard,
+        ):
+            asking = (dashboard.address, busy, waits)
+            people = spawn.Process(target=click, args=asking, daemon=True)
+            people.start()
             print("| round | ten click | requests a second | p50, ms | p99, ms |", flush=True)
             print("|---:|---|---:|---:|---:|")
             for number in range(2 * rounds):
@@ -101,8 +81,7 @@ def main() -> None:
                 )
             busy.clear()
             asked = [waits.get() for _ in range(waits.qsize())]
-            for process in helpers:
-                process.kill()
+            people.kill()
     ratios = [now.p99_ms / quiet.p99_ms for quiet, now in zip(*found.values(), strict=True)]
     print(
         f"p99 with ten that click by p99 without: {np.median(ratios):.2f} in the median "
