@@ -3,17 +3,11 @@
 docs/dashboard.md lists them. Names are percent-encoded. ``.`` and ``..`` cannot stand in a path,
 encoded or not, since browsers take them for folders: they stand in the query, as ``name=``.
 ``keep=`` in place of ``feature=`` asks for a feature only if the window has it.
-
-``where=`` selects rows: ``temp>=7.2;carrier=UA,EVX;delay=``. Conditions are joined by ``;`` and all
-hold. ``=`` takes texts, ``!=`` leaves them out, nothing behind ``=`` stands for rows without a
-value; the others compare numbers. Names and texts are percent-encoded where they hold one of these
-signs.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -22,7 +16,6 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from driftline.alerts.documents import time_of
-from driftline.baseline.predicate import Operator, Predicate
 from driftline.errors import InputError
 
 LIMIT = 2_000
@@ -44,14 +37,6 @@ PREVIEW = ("threshold", "periods", "needed", "missing", "period")
 
 _NOTHING: Mapping[str, str | None] = MappingProxyType({})
 
-CONDITIONS_MAX = 20
-"""Conditions of one selection."""
-
-_FORM = re.compile(r"(?P<column>[^<>=!;]+)(?P<sign>>=|<=|!=|=|<|>)(?P<value>[^<>=!;]*)")
-_NUMBERS: dict[str, Operator] = {">=": "ge", "<=": "le", "<": "lt", ">": "gt"}
-_SIGNS = {op: sign for sign, op in _NUMBERS.items()}
-_SAFE = " -_.~:/()+#"
-
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -63,7 +48,7 @@ class Address:
     page: Literal[
         "overview", "endpoint", "monitor", "column", "alarms", "alarm", "incidents", "incident",
         "messages", "silences", "audit", "jobs", "job", "explain", "baseline", "compare", "search",
-        "setup", "paging", "new_alarm", "missing",
+        "setup", "paging", "new_alarm", "window", "missing",
     ]  # fmt: skip
     monitor: str = ""
     endpoint: str = ""
@@ -97,13 +82,14 @@ class Address:
     again: bool = False
     preview: tuple[tuple[str, str], ...] = ()
     side: str | None = None
+    row: str | None = None
 
 
 # The fields of an address by the parameters of a query, what it may say beside the path's names.
 _FIELDS = {"q": "text", "from": "start", "to": "end", "view": "tab", "a": "first", "b": "second"}
 _FIELDS |= {one: one for one in (
     "monitor", "window", "feature", "keep", "facet", "metric", "state", "severity", "status",
-    "channel", "subject", "target", "day", "reference", "version", "where", "alarm", "side",
+    "channel", "subject", "target", "day", "reference", "version", "where", "alarm", "side", "row",
 )}  # fmt: skip
 
 
@@ -148,6 +134,9 @@ def _named(parts: list[str], texts: Mapping[str, str]) -> dict[str, Any]:
             return {"page": "setup", "tab": "/".join(rest)}
         case ["endpoints", endpoint, *rest] if endpoint and "/".join(rest) in TABS:
             return {"page": "endpoint", "endpoint": endpoint, "tab": "/".join(rest)}
+        case ["endpoints", endpoint, "windows", window, *rest] if "/".join(rest) in ("", "rows"):
+            named = {"endpoint": endpoint, "window": window, "tab": "/".join(rest)}
+            return {"page": "window", **named} if endpoint and window else {}
         case ["alarms" | "incidents" | "jobs" | "baselines" | "monitors" as kind, name] if name:
             one = kind.removesuffix("s")
             return {"page": one, one: name}
@@ -186,6 +175,16 @@ def endpoint_link(
     """Build the address of a tab of an endpoint's page; ``asked``: window, metric, facet, thr."""
     path = ("endpoints", name, tab) if tab else ("endpoints", name)
     return _link(path, {"monitor": monitor, **_page(text, number), **asked})
+
+
+def window_link(
+    endpoint: str, window: str, tab: str = "", *, monitor: str | None = None,
+    where: str | None = None, row: str | None = None,
+) -> str:  # fmt: skip
+    """Build the address of a window of an endpoint, or of its rows; ``row``: of one of them."""
+    path = ("endpoints", endpoint, "windows", window, *([tab] if tab else []))
+    asked = {"monitor": monitor, "where": where or None, "row": row}
+    return _link(path, asked, "row" if row else "")
 
 
 def new_alarm_link(monitor: str, metric: str, threshold: float) -> str:
@@ -255,56 +254,3 @@ def read_time(text: str) -> datetime:
         return time_of(text.strip())
     except (ValueError, OverflowError) as error:
         raise InputError(f'"{text[:40]}" is no day or time; expected 2026-01-31') from error
-
-
-def parse_where(text: str) -> tuple[Predicate, ...]:
-    """Read conditions; InputError says which cannot be."""
-    parts = [part for part in text.split(";") if part.strip()]
-    if len(parts) > CONDITIONS_MAX:
-        raise InputError(f"where: {len(parts)} conditions; expected {CONDITIONS_MAX} or fewer")
-    return tuple(map(_condition, parts))
-
-
-def where_text(conditions: Sequence[Predicate]) -> str | None:
-    """Write conditions as a text; None where one of them has no form in it."""
-    parts = [_text(one) for one in conditions]
-    return None if None in parts else ";".join(part for part in parts if part)
-
-
-def _condition(part: str) -> Predicate:
-    found = _FORM.fullmatch(part.strip())
-    if found is None:
-        raise InputError(f'where: "{part[:60]}" is no condition; expected one such as temp>=7.2')
-    column, sign, value = unquote(found["column"]).strip(), found["sign"], found["value"].strip()
-    if sign in _NUMBERS:
-        try:
-            return Predicate(column, _NUMBERS[sign], float(unquote(value)))
-        except ValueError:
-            raise InputError(
-                f'where: "{value[:40]}" is no number; expected one behind {sign}'
-            ) from None
-    texts = tuple(unquote(one.strip()) for one in value.split(",")) if value else ()
-    if sign == "!=":
-        return Predicate(column, "not_in", values=texts)
-    return Predicate(column, "in", values=texts) if texts else Predicate(column, "null")
-
-
-def _text(one: Predicate) -> str | None:
-    if one.within is not None:
-        outer = _text(one.within)
-        own = _text(Predicate(one.column, one.op, one.value, one.values, below=one.below))
-        return None if outer is None or own is None else f"{outer};{own}"
-    name = quote(one.column, safe=_SAFE)
-    if one.op in _SIGNS and isinstance(one.value, float | int):
-        return f"{name}{_SIGNS[one.op]}{one.value!r}"
-    if one.op == "between":
-        return f"{name}>={one.value!r};{name}<{one.below!r}"
-    if one.op == "null":
-        return f"{name}="
-    if one.op == "eq" and isinstance(one.value, float | int):
-        return f"{name}>={one.value!r};{name}<={one.value!r}"
-    texts = (str(one.value),) if one.op == "eq" else one.values
-    if one.op not in ("eq", "in", "not_in") or "" in texts:
-        return None
-    sign = "!=" if one.op == "not_in" else "="
-    return f"{name}{sign}{','.join(quote(text, safe=_SAFE) for text in texts)}"

@@ -53,10 +53,11 @@ from driftline.dashboard.pages import (
     overview,
     search,
     setup,
+    window,
 )
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries import notifications
-from driftline.dashboard.queries.explained import read_compared, read_explained
+from driftline.dashboard.queries.explained import read_compared, read_explained, read_window
 from driftline.dashboard.queries.fleet import NoWindowError
 from driftline.dashboard.queries.jobs import read_job, read_jobs
 from driftline.dashboard.queries.new_alarm import read_new_alarm
@@ -216,6 +217,7 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
     ),
     "explain": lambda stores, at: explained.page(read_explained(stores, at)),
     "compare": lambda stores, at: explained.compare_page(read_compared(stores, at)),
+    "window": lambda stores, at: window.page(read_window(stores, at)),
     "new_alarm": lambda stores, at: new_alarm.page(read_new_alarm(stores, at)),
     "search": lambda stores, at: search.page(read_search(stores, at)),
     "alarms": lambda stores, at: alerts.alarms_page(
@@ -300,7 +302,8 @@ def _dash(stores: Stores) -> Dash:
         """Draw the page of an address, and as of when; where nothing is new, only the latter."""
         address = parse(path or "/", query or "")
         # What reads rows for seconds is not to keep the other pages waiting.
-        is_slow = address.page in ("explain", "compare") or (address.baseline and address.monitor)
+        is_slow = (address.page in ("explain", "compare") or (address.baseline and address.monitor)
+                   or (address.page, address.tab) == ("window", "rows"))  # fmt: skip
         async with reading if is_slow else free:
             at = f"{local(stores.now()).isoformat(timespec='microseconds')} {zone_name()}"
             drawn, mark = await asyncio.to_thread(_draw, stores, address)
@@ -315,12 +318,13 @@ def _dash(stores: Stores) -> Dash:
         Input("answered", "data"),
     )
 
-    app.clientside_callback(  # type: ignore[no-untyped-call]  # Dash has no types for it.
-        ClientsideFunction("driftline", "open_window"),
-        Output("opened", "data"),
-        Input("timeline", "clickData"),
-        prevent_initial_call=True,
-    )
+    for figure in ("timeline", "comparison"):
+        app.clientside_callback(  # type: ignore[no-untyped-call]  # Dash has no types for it.
+            ClientsideFunction("driftline", "open_window"),
+            Output("opened", "data", allow_duplicate=True),
+            Input(figure, "clickData"),
+            prevent_initial_call=True,
+        )
     return app
 
 

@@ -1,7 +1,7 @@
 """What a monitor wrote beside the datapoint that put an alarm into ALARM: the cause, and where.
 
-Of an alarm that is in ALARM the datapoints say it; of one that has recovered, its history, which
-keeps no values of rows.
+Of an alarm that is in ALARM the datapoints say it; of one that has recovered, the datapoint of its
+window while that is kept, else its history, which keeps no values of rows.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
+from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.composite_records import AnyRecord
 from driftline.alerts.documents import Time, iso
+from driftline.alerts.metrics.datapoint import metric_key
 from driftline.alerts.notify.event import cause_source
-from driftline.alerts.tables import history
+from driftline.alerts.tables import datapoints, history, metrics
 
 Note = Mapping[str, object]
 
@@ -55,7 +57,8 @@ def explained_cause(
         return asdict(_cause(note or kept, dashboard_url))
     if fired is None:
         return {}
-    cause = _cause(fired.data.get("note", {}), dashboard_url)
+    note = fired.data.get("note", {})
+    cause = _cause(_kept_note(connection, record, note) or note, dashboard_url)
     if cause.cause is None:
         cause = replace(cause, cause=fired.data["newState"]["stateReason"])
     query = _updates(record, history.c.time).where(history.c.id > fired.id)
@@ -69,6 +72,25 @@ def _last_fired(connection: Connection, record: AnyRecord) -> Row[Any] | None:
     columns = (history.c.id, history.c.time, history.c.data)
     query = _updates(record, *columns).where(history.c.summary.like("% to ALARM"))
     return connection.execute(query.order_by(history.c.id.desc()).limit(1)).one_or_none()
+
+
+def _kept_note(connection: Connection, record: AnyRecord, note: Note) -> Note | None:
+    """Return what stands beside the datapoint itself, values and all; None where it is gone."""
+    source, rule = cause_source(note), record.definition
+    if isinstance(rule, CompositeDefinition) or not rule.metric_name or "window" not in source:
+        return None
+    key = metric_key(rule.namespace or "", rule.metric_name, rule.dimensions)
+    query = (
+        select(datapoints.c.note)
+        .join(metrics, metrics.c.id == datapoints.c.metric_id)
+        .where(metrics.c.key == key, datapoints.c.time == _start_of(source))
+    )
+    kept = connection.scalars(query.order_by(datapoints.c.id.desc()).limit(1)).first()
+    return kept if kept and kept.get("cause") and cause_source(kept) == source else None
+
+
+def _start_of(source: Note) -> datetime:
+    return datetime.strptime(str(source["window"]), _STAMP).replace(tzinfo=UTC)
 
 
 def _updates(record: AnyRecord, *columns: Any) -> Select[Any]:  # noqa: ANN401 - columns of SQL
@@ -88,7 +110,7 @@ def _cause(note: Note, dashboard_url: str) -> Cause:
     source = cause_source(note)
     if "window" not in source:
         return Cause(cause=cause, page=page)
-    window = datetime.strptime(str(source["window"]), _STAMP).replace(tzinfo=UTC)
+    window = _start_of(source)
     if "rows_of" not in source:
         return Cause(cause=cause, window=window, page=page)
     words = ["driftline", "monitor", "rows", str(source["monitor"]), "--window", iso(window)]

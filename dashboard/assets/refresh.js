@@ -59,7 +59,11 @@
     }
     return send.call(window, url, more).then(function (answer) {
       // A session that has ended is told by whichever call comes next: forms.js says so.
-      if (answer.status === 401) document.dispatchEvent(new CustomEvent("driftline-ended"));
+      if (answer.status === 401) {
+        document.dispatchEvent(new CustomEvent("driftline-ended"));
+        var body = answer.text();
+        answer.text = function () { return body; }; // Dash reads it twice, which fails.
+      }
       if (call && !answer.ok) fail(call, answer.status);
       return answer;
     }, function (error) {

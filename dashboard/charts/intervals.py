@@ -22,8 +22,13 @@ TICKS = 8
 """Of an axis of bars, more or less."""
 
 
-def comparison_figure(comparison: Comparison) -> canvas.Figure:
-    """Draw one feature: bars are the reference, diamonds the window, with 95% intervals."""
+def comparison_figure(
+    comparison: Comparison, links: Sequence[str | None] | None = None
+) -> canvas.Figure:
+    """Draw one feature: bars are the reference, diamonds the window, with 95% intervals.
+
+    ``links``: where a click on a bar leads.
+    """
     found = comparison
     reference = (found.reference, found.reference_low, found.reference_high)
     window = (found.window, found.window_low, found.window_high)
@@ -35,7 +40,7 @@ def comparison_figure(comparison: Comparison) -> canvas.Figure:
     most = 100 * max([*found.reference_high, *found.window_high], default=1.0)
     drawn = canvas.layout(
         60 + 25 * len(found.labels), 8, 14, 6, 40,
-        bargap=0.3,
+        bargap=0.3, barmode="overlay",
         # A diamond at 0% needs room, or it covers the label.
         xaxis=canvas.axis("share of rows", range=[-0.02 * most, 1.02 * most], ticksuffix="%"),
         yaxis=canvas.row_axis(found.labels),
@@ -58,7 +63,20 @@ def comparison_figure(comparison: Comparison) -> canvas.Figure:
         now, places + LANE, "diamond", canvas.WINDOW, 8, name="window", hovertext=text,
         error_x=canvas.interval(low, high, now, canvas.WINDOW),
     )  # fmt: skip
-    return {"data": [bars, diamonds], "layout": drawn}
+    whole = _whole(places, 1.02 * most, links, text) | {"orientation": "h"}
+    whole |= {"x": whole["y"], "y": places}
+    return {"data": [bars, diamonds, whole], "layout": drawn}
+
+
+def _whole(
+    at: np.ndarray, most: float, links: Sequence[str | None] | None, text: Sequence[str]
+) -> canvas.Figure:
+    """Lay an unseen bar over each one, so that a click anywhere in its place selects its rows."""
+    return {
+        "type": "bar", "name": "select", "x": at, "y": np.full(len(at), most), "width": 1,
+        "marker": {"color": canvas.CLEAR}, "customdata": links, "hovertext": text,
+        "hoverinfo": "text",
+    }  # fmt: skip
 
 
 def is_dense(comparison: Comparison) -> bool:
@@ -71,7 +89,9 @@ def is_dense(comparison: Comparison) -> bool:
 
 
 def density_figure(
-    comparison: Comparison, names: tuple[str, str] = ("reference", "window")
+    comparison: Comparison,
+    names: tuple[str, str] = ("reference", "window"),
+    links: Sequence[str | None] | None = None,
 ) -> canvas.Figure:
     """Draw both sides over each other: numbers in bars of equal width, others value by value.
 
@@ -122,7 +142,9 @@ def density_figure(
             for place in np.flatnonzero(found.moved_shape if is_number else found.moved)
         ],
     )  # fmt: skip
-    return {"data": [*areas, spans], "layout": drawn}
+    most = 100 * max([*first, *second, *high], default=1.0)
+    whole = _whole(np.arange(len(labels)), most, links, text)
+    return {"data": [*areas, spans, whole], "layout": drawn}
 
 
 def _border_words(borders: np.ndarray) -> list[str]:

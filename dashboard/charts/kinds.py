@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.views import MetricHistory, WindowRun
+from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import number, percent, span
+from driftline.monitors.results.history import MetricHistory
 from driftline.monitors.run.report_document import Bin
 
 ESTIMATED = "#009E73"

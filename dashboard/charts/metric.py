@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.views import LabelHistory, MetricHistory, WindowRun
+from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import number, percent, plural, span, title_of
+from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.results.metric import MetricResult
 
 WINDOW_GROUND = "rgba(213,94,0,0.20)"

@@ -11,9 +11,9 @@ import numpy as np
 
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.fleet import DriftMap
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.dashboard.words import STATES, count, number, plural, span, window_tone
+from driftline.monitors.run.drift_map import DriftMap
 
 TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
@@ -103,10 +103,21 @@ def _story(run: WindowRun) -> list[str]:
 
 
 def health_figure(lines: Sequence[MonitorLine]) -> canvas.Figure:
-    """Draw each window of each monitor as a mark, a row a monitor; baselines' changes as ticks."""
+    """Draw each window of each monitor as a mark, a row a monitor; baselines' changes as ticks.
+
+    All rows begin where the first one does; where no window of one is known, it is grey.
+    """
     traces: list[canvas.Figure] = []
     shapes: list[canvas.Figure] = []
+    last = max(line.runs[-1].end for line in lines)
+    shortest = min(line.runs[-1].end - line.runs[-1].start for line in lines)
+    starts = (line.runs[0].start for line in lines)
+    first = min(last - canvas.FEWEST_WINDOWS * shortest, *starts)
     for row, line in enumerate(lines):
+        if first < line.runs[0].start:
+            x0, x1 = canvas.naive(first), canvas.naive(line.runs[0].start)
+            place = {"x0": x0, "x1": x1, "y0": row - 0.3, "y1": row + 0.3}
+            shapes.append(canvas.rectangle(canvas.FAINT, **place))
         for look, (symbol, colour, size) in LOOKS.items():
             runs = [run for run in line.runs if _look(run) == look]
             traces.append(
@@ -123,7 +134,8 @@ def health_figure(lines: Sequence[MonitorLine]) -> canvas.Figure:
                 ends = {"x0": at, "x1": at, "y0": row - 0.4, "y1": row + 0.4}
                 shapes.append({"type": "line", "line": line_look, **ends})
     rows = canvas.row_axis([line.name for line in lines], foot=0.5)
-    height, times = 60 + ROW_PX * max(2, len(lines)), canvas.date_axis()
+    times = canvas.date_axis(range=[canvas.naive(first), canvas.naive(last)])
+    height = 60 + ROW_PX * max(2, len(lines))
     drawn = canvas.layout(height, 40, 12, 8, 38, shapes=shapes, xaxis=times, yaxis=rows)
     return {"data": traces, "layout": drawn}
 

@@ -14,10 +14,7 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import number, plural, reason
 from driftline.dashboard.words import sentence as full_sentence
-from driftline.monitors.results.metric import MetricResult
-
-RATIOS = ("DI",)
-"""Metrics whose neutral value is 1."""
+from driftline.monitors.results.metric import RATIOS, MetricResult, neutral_of
 
 UNBOUNDED = ("TE", "GE", "KL", "DCA", "DCAcc", "DCR", "CI")
 """Metrics on scales of their own, or that measure no harm: in the table, not in the figure."""
@@ -124,11 +121,6 @@ def sentence(line: MetricResult) -> str:
         ends = f" ({number(100 * a, 2)} to {number(100 * b, 2)})"
     size = f"{number(100 * abs(line.value), 2)} points"
     return f"{group} get {word} positive predictions than the others, by {size}{ends}"
-
-
-def neutral_of(name: str) -> float:
-    """Return the value of a metric at which groups are treated alike."""
-    return 1.0 if name in RATIOS else 0.0
 
 
 def _harm(line: MetricResult) -> float:

@@ -13,16 +13,17 @@ from dash import html
 
 from driftline.capture.audit.report import EndpointReport
 from driftline.dashboard import words as say
-from driftline.dashboard.address import column_link, endpoint_link, monitor_link
+from driftline.dashboard.address import column_link, endpoint_link, monitor_link, window_link
 from driftline.dashboard.charts.timeline import bound_words, health_figure, map_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.measured import kind_panels
 from driftline.dashboard.pages.overview import captured_words, firing_list, word_of_monitors
 from driftline.dashboard.pages.setup import entry_panel
-from driftline.dashboard.queries.fleet import TAB_KINDS, DriftMap, EndpointView, Variant
+from driftline.dashboard.queries.fleet import TAB_KINDS, EndpointView, Variant
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.run.drift_map import DriftMap
 
 NAMES = {
     "": "Health", "drift": "Drift", "quality": "Quality", "fairness": "Fairness",
@@ -72,16 +73,15 @@ def _health(view: EndpointView) -> list[ui.Cell | None]:
 
 
 def _over_time(lines: Sequence[MonitorLine]) -> html.Section:
-    broken = sum(run.state == "violations" for one in lines for run in one.runs)
-    several = sum(len(one.runs) for one in lines)
-    words = f"{say.plural(several, 'newest window')} of {say.plural(len(lines), 'monitor')}, "
-    words += f"{broken or 'none'} with violations"
+    words = windows.counts_words([run for one in lines for run in one.runs])
+    words += f"; the newest of {say.plural(len(lines), 'monitor')}"
     drawn = ui.graph("timeline", health_figure(lines), f"Over time: {words}")
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "violation"),
         ui.glyph("◆", "soft-text", windows.SEASONAL),
         ui.glyph("○", "faint", "none"),
         ui.glyph("×", "faint", "not judged"),
+        ui.swatch("span", "no window known"),
         ui.glyph("│", "reference-text", "another baseline version"),
         html.Span("click a window to open it"),
     )
@@ -355,12 +355,12 @@ def _captured(view: EndpointView) -> html.Section:
 
 
 def _by_window(line: MonitorLine) -> html.Section:
-    here = partial(monitor_link, line.name)
+    here = partial(window_link, line.endpoint)
     return ui.list_panel(
         f"By window of {line.name}",
         line.runs[::-1],
         {
-            "Window": lambda run: html.A(say.span(run), href=here(window=run.stamp)),
+            "Window": lambda run: html.A(say.span(run), href=here(run.stamp)),
             "Requests": lambda run: say.count(run.request_count),
             "Rows": lambda run: say.count(run.row_count),
         },

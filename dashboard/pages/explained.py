@@ -8,13 +8,14 @@ from functools import partial
 from dash import html
 
 from driftline.baseline.predicate import Predicate
-from driftline.dashboard.address import compare_link, explain_link, monitor_link, where_text
+from driftline.dashboard.address import compare_link, explain_link, monitor_link
 from driftline.dashboard.charts.intervals import density_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, field
 from driftline.dashboard.queries import explained as queries
 from driftline.dashboard.words import count, percent, plural, sentence, span
-from driftline.monitors.explained import ColumnDifference, Explained
+from driftline.monitors.explained import ColumnDifference, ColumnPair, Explained
+from driftline.monitors.root_cause.selection import where_text
 
 SHOWN = 100
 """Columns in the table; those that differ most come first."""
@@ -193,7 +194,7 @@ def _pairs(view: queries.ComparedView) -> html.Section:
     first, second = view.titles
     here = partial(compare_link, view.monitor.name, view.first, view.second)
 
-    def change(one: queries.ColumnPair) -> str:
+    def change(one: ColumnPair) -> str:
         points = 100 * float(one.comparison.window[one.at] - one.comparison.reference[one.at])
         return f"{points:+.1f} points ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
 
@@ -222,16 +223,16 @@ def _pairs(view: queries.ComparedView) -> html.Section:
     )
 
 
-def _link(one: ColumnDifference | queries.ColumnPair, name: str, href: str) -> html.A:
+def _link(one: ColumnDifference | ColumnPair, name: str, href: str) -> html.A:
     return html.A(name, href=href, className="strong" if one.differs else "")
 
 
-def _differing(columns: Sequence[ColumnDifference | queries.ColumnPair]) -> str:
+def _differing(columns: Sequence[ColumnDifference | ColumnPair]) -> str:
     several = sum(one.differs for one in columns)
     return f"{several or 'none'} of {plural(len(columns), 'column')} by more than chance"
 
 
-def _densities(view: queries.ComparedView, one: queries.ColumnPair) -> html.Section:
+def _densities(view: queries.ComparedView, one: ColumnPair) -> html.Section:
     """Draw both distributions over each other, with the shares of readable bins as a table."""
     found, (first, second) = one.comparison, view.titles
     words = f"{found.feature}: {first} ({plural(found.reference_rows, 'row')}) beside {second} "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dash import html
@@ -23,13 +22,8 @@ WITHIN_BOUND = "than the reference (intervals apart), within the bound"
 
 def worse_side(metric: MetricResult) -> str:
     """Return "lower" or "higher" where a metric is worse beyond both intervals but no violation."""
-    if metric.violated or not metric.judged:
-        return ""
-    ends = (metric.low, metric.high, metric.reference_low, metric.reference_high)
-    low, high, reference_low, reference_high = (math.nan if end is None else end for end in ends)
-    if metric.operator == "LessThanThreshold" and high < reference_low:
-        return "lower"
-    return "higher" if metric.operator == "GreaterThanThreshold" and low > reference_high else ""
+    is_open = metric.judged and not metric.violated
+    return metric.worse_side(metric.value, metric.low, metric.high) if is_open else ""
 
 
 def result_words(one: MetricResult) -> str:

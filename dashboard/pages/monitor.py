@@ -10,7 +10,7 @@ import numpy as np
 from dash import html
 
 from driftline.dashboard import words as say
-from driftline.dashboard.address import column_link, monitor_link
+from driftline.dashboard.address import column_link, explain_link, monitor_link
 from driftline.dashboard.charts.intervals import is_dense
 from driftline.dashboard.charts.timeline import timeline_figure
 from driftline.dashboard.pages import parts as ui
@@ -51,7 +51,7 @@ def page(view: views.MonitorView) -> html.Div:
         shown = [_column_verdict(view, view.run), _over_time(view), beside, rows]
         return windows.monitor_page(view, shown)
     parts = [
-        _verdict(view, view.run),
+        verdict_of(view, view.run),
         _warm_up(view.warm_up) if view.warm_up else None,
         _timeline(view, view.run),
         ui.pair(_features(view, view.run), beside, wide_left=True),
@@ -82,7 +82,8 @@ def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
     return f"No violations: {of} judged ({where})"
 
 
-def _verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
+def verdict_of(view: views.MonitorView, run: views.WindowRun) -> html.Div:
+    """Show how the window stands, and its causes."""
     causes: list[str | Sequence[ui.Cell]] = [view.cause] if view.cause else []
     segments = (one.segment.text for one in view.found.violations if one.segment)
     segment = next(filter(None, segments), "")
@@ -135,11 +136,8 @@ def _warm_up(view: views.WarmUpView) -> html.Section:
 
 def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     monitor = view.monitor
-    broken = sum(entry.violation_count > 0 for entry in monitor.runs)
-    summary = (
-        f"{say.plural(len(monitor.runs), 'window')}, {broken} with violations; "
-        f"shown: {say.span(run)}, {say.plural(run.violation_count, 'violation')}"
-    )
+    summary = f"{windows.counts_words(monitor.runs)}; shown: {say.span(run)}, "
+    summary += say.plural(run.violation_count, "violation")
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "violation"),
         ui.glyph("◆", "soft-text", windows.SEASONAL),
@@ -307,9 +305,12 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
     signs = ui.legend(
         ui.swatch("reference", f"reference, {say.plural(comparison.reference_rows, 'row')}"),
         ui.swatch("window-bar", rows) if is_area else ui.glyph("◆", "window-text", rows),
-        html.Span("lines are 95% intervals"),
+        html.Span("lines are 95% intervals; click a bar for its rows"),
     )
-    drawn = windows.comparison_of(comparison, _summary(feature, listed))
+    name, run, select = view.monitor.name, view.run, None
+    if run is not None and not view.monitor.definition.preprocess:
+        select = partial(explain_link, name, window=run.stamp)
+    drawn = windows.comparison_of(comparison, _summary(feature, listed), select)
     return ui.panel(title, [drawn, *more], note=signs)
 
 

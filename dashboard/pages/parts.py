@@ -184,10 +184,11 @@ def graph(name: str, figure: Figure, label: str) -> html.Div:
 
 
 def figure(
-    name: str, drawn: Figure, words: str, columns: Numbers, *, every: int = 1
-) -> html.Figure:
+    name: str, drawn: Figure, words: str, columns: Numbers, *, every: int = 1,
+    names: Sequence[Cell] = (),
+) -> html.Figure:  # fmt: skip
     """Show a figure under a sentence, its numbers as a file, and one of ``every`` as a table."""
-    shown, table = graph(name, drawn, words), numbers(words, columns, every=every)
+    shown, table = graph(name, drawn, words), numbers(words, columns, every=every, names=names)
     return html.Figure([html.Figcaption(words), shown, table])
 
 

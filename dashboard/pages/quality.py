@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from dash import dcc, html
 
+from driftline.dashboard.address import explain_link
 from driftline.dashboard.charts import kinds as charts
 from driftline.dashboard.charts.canvas import finite
 from driftline.dashboard.pages import metric_list
@@ -103,7 +105,7 @@ def _thresholds(view: KindView) -> list[ui.Cell]:
     sides = {name: view.found.counts_of(name) for name in ("reference", "window")}
     window, matrix = sides["window"], view.found.confusion
     if window is None:
-        return [matrix_panel(matrix)] if matrix is not None and matrix.counts.any() else []
+        return [matrix_panel(view, matrix)] if matrix is not None and matrix.counts.any() else []
     curves = {name: _rates(one) for name, one in sides.items() if one is not None}
     steps = len(window) - 1
     at = round(steps * (0.5 if view.threshold is None else view.threshold))
@@ -164,7 +166,7 @@ def _slider(view: KindView, window: np.ndarray, at: int) -> html.Div:
     own_words = "" if view.threshold is not None else ", which is the nearest to the model's own"
     words = f"A row is called {positive} from this probability on{own_words}."
     matrix = Confusion((negative, positive), counts)
-    shown = matrix_panel(matrix, label, html.P(words, className="note"))
+    shown = matrix_panel(view, matrix, label, html.P(words, className="note"), at=share)
     return ui.marked(html.Div(shown, id="at-threshold"), data_counts=json.dumps(window.tolist()))
 
 
@@ -226,18 +228,38 @@ def _estimates(view: KindView) -> html.Section:
     return ui.panel(title, [body], note=signs)
 
 
-def matrix_panel(matrix: Confusion, *above: ui.Cell) -> html.Section:
-    """Show a confusion matrix, with the most frequent confusions in words."""
+def matrix_panel(
+    view: KindView, matrix: Confusion, *above: ui.Cell, at: float | None = None
+) -> html.Section:
+    """Show a confusion matrix, with the most frequent confusions in words.
+
+    ``at`` is the threshold from which on rows are called positive; None: as the model says.
+    """
     total = int(matrix.counts.sum())
     right = int(matrix.counts.trace())
     note = f"{plural(total, 'labelled row')}, {percent(right / total)} correct"
     small = len(matrix.classes) <= CLASSES_SHOWN
-    drawn = _matrix(matrix) if small else html.P("Too many classes for a matrix.")
+    drawn = (
+        _matrix(matrix, partial(_rows_link, view, matrix, at))
+        if small
+        else html.P("Too many classes for a matrix.")
+    )
     body = html.Div([drawn, _worst(matrix)], className="confusion")
     return ui.panel("Confusion matrix", [*above, body], note=note)
 
 
-def _matrix(matrix: Confusion) -> html.Table:
+def _rows_link(
+    view: KindView, matrix: Confusion, at: float | None, truth: int, guess: int
+) -> str | None:
+    """Lead to the rows of a cell, to what tells them from the others; None where it cannot."""
+    roles, run = view.roles, view.run
+    if roles is None or run is None or ui.lacking("analyst"):
+        return None
+    where = matrix.where(roles, truth, guess, at)
+    return where and explain_link(view.monitor.name, window=run.stamp, where=where)
+
+
+def _matrix(matrix: Confusion, way: Callable[[int, int], str | None]) -> html.Table:
     """Draw the matrix: a row for each true class, darker for more of the row.
 
     Right answers are blue, wrong ones vermilion.
@@ -246,7 +268,9 @@ def _matrix(matrix: Confusion) -> html.Table:
     def cell(truth: int, guess: int) -> html.Td:
         several, whole = int(matrix.counts[truth, guess]), int(matrix.counts[truth].sum())
         share = several / whole if whole else 0.0
-        parts = [html.B(count(several)), ui.faint(percent(share) if whole else "–")]
+        link = way(truth, guess) if several else None
+        value = html.A(count(several), href=link, className="strong") if link else None
+        parts = [value or html.B(count(several)), ui.faint(percent(share) if whole else "–")]
         look = "hit" if truth == guess else "miss"
         style = {"--strength": f"{10 + 36 * share:.0f}%" if several else "0%"}
         words = f"true {matrix.classes[truth]}, predicted {matrix.classes[guess]}: {several}"

@@ -27,6 +27,7 @@ from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.datapoints import UNQUOTED
+from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.run.asked_windows import AskedWindow
 from driftline.monitors.run.progress import RunState
 
@@ -141,6 +142,14 @@ def place_words(run: views.WindowRun) -> str:
     )
 
 
+def counts_words(runs: Sequence[views.WindowRun]) -> str:
+    """Count the windows that were judged, those that were not, and those with violations."""
+    broken = sum(run.state == "violations" for run in runs)
+    judged = broken + sum(run.state == "ok" for run in runs)
+    rest = f", {len(runs) - judged:,} not judged" if judged < len(runs) else ""
+    return f"{say.plural(judged, 'window')} judged{rest}, {broken or 'none'} with violations"
+
+
 def unjudged_words(run: views.WindowRun) -> str:
     """Return why nothing of a window was judged, for a verdict; empty where something was."""
     words = {
@@ -190,9 +199,9 @@ def history_panel(
     view: views.MonitorView | views.KindView,
     title: str,
     words: str,
-    histories: Sequence[views.MetricHistory],
+    histories: Sequence[MetricHistory],
     *parts: ui.Cell,
-    labels: views.LabelHistory | None = None,
+    labels: LabelHistory | None = None,
 ) -> html.Section:
     """Draw metrics, or what a column is, over all windows; a click opens one."""
     monitor, runs = view.monitor, view.monitor.runs
@@ -236,15 +245,27 @@ def alarm_way(monitor: str, metric: str, threshold: float) -> html.P:
     return html.P(html.A("Make an alarm", href=link, className="button small"))
 
 
-def comparison_of(comparison: Comparison, words: str) -> html.Figure:
-    """Draw one feature's shares on both sides, with the numbers as a table and a file."""
-    one = comparison
+def comparison_of(
+    comparison: Comparison, words: str, select: Callable[..., str] | None = None
+) -> html.Figure:
+    """Draw one feature's shares on both sides, with the numbers as a table and a file.
+
+    ``select`` is where a bar leads, by the rows that it holds.
+    """
+    one, wheres = comparison, comparison.wheres if select else []
+    links = [select(where=where) if select and where else None for where in wheres]
+    names = [html.A(label, href=link) if link else label
+             for label, link in zip(one.labels, links, strict=False)]  # fmt: skip
     columns = {
         "Values": one.labels, "Reference": one.reference, "Window": one.window,
         "Low": one.window_low, "High": one.window_high,
     }  # fmt: skip
-    drawn = density_figure(one) if is_dense(one) else comparison_figure(one)
-    return ui.figure("comparison", drawn, words, columns)
+    if is_dense(one):
+        links = [select(where=where) if select and where else None for where in one.shape_wheres]
+        drawn = density_figure(one, links=links)
+    else:
+        drawn = comparison_figure(one, links)
+    return ui.figure("comparison", drawn, words, columns, names=names)
 
 
 def picker(monitor: views.MonitorLine, run: views.WindowRun | None, link: Link) -> list[ui.Cell]:
@@ -295,6 +316,11 @@ def _closing(
         "Compare": ui.stack(
             html.A("with the windows before", href=before),
             html.A("with any others", href=address.compare_link(monitor.name, "", run.stamp)),
+        ),
+        "Rows": monitor.endpoint
+        and html.A(
+            "all rows, filtered",
+            href=address.window_link(monitor.endpoint, run.stamp, "rows", monitor=monitor.name),
         ),
         "Documents": html.Code(run.folder) if view.report else "none were written",
     }

@@ -14,23 +14,22 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.access.logins import NOTE, SHOW_ROWS
-from driftline.baseline.cells import Cells
+from driftline.access.principal import CURRENT
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline, find_version
 from driftline.capture.windows.window import Window
-from driftline.dashboard.address import Address, parse_where, read_time
+from driftline.dashboard.address import Address, read_time
 from driftline.dashboard.queries import views
-from driftline.dashboard.queries.storage import COLUMNS_SHOWN, IDS, texts_of
+from driftline.dashboard.queries.storage import COLUMNS_SHOWN, IDS, ROWS_SHOWN, texts_of
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.words import span
 from driftline.errors import InputError, NotFoundError
-from driftline.monitors.explained import FALSE_ALARM, Explained, explain
+from driftline.monitors.explained import ColumnPair, Explained, column_pairs, explain
 from driftline.monitors.kinds.data_quality.version_comparison import on_cells_of
-from driftline.monitors.report.comparison import Comparison, compare
+from driftline.monitors.root_cause.selection import first_rows, parse_where
 from driftline.monitors.variants.comparison import compare as compare_variants
-from driftline.stats.association import associate
-from driftline.stats.intervals import newcombe
-from driftline.stats.multiple_testing import holm_levels
+
+Texts = tuple[tuple[str, tuple[str, ...]], ...]
 
 LIMIT_S = 8.0
 """Longer no rows are read: a page is to come in time."""
@@ -61,9 +60,62 @@ class ExplainView:
     conditions: tuple[Predicate, ...] = ()
     before: tuple[views.WindowRun, ...] = ()
     found: Explained | None = None
-    rows: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    rows: Texts = ()
     feature: str | None = None
     why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointWindow:
+    """A window of an endpoint: as each monitor found it, the worst first, or its first rows.
+
+    ``row`` is the one that is asked for, all its columns as text.
+    """
+
+    endpoint: str
+    stamp: str
+    tab: str
+    found: tuple[views.MonitorView | views.KindView, ...]
+    rows: ExplainView | None = None
+    is_cut: bool = False
+    row: tuple[tuple[str, str], ...] = ()
+    asked_row: str | None = None
+
+
+def read_window(stores: Stores, asked: Address) -> EndpointWindow:
+    """Read a window of an endpoint, of each monitor that ran on one of this start."""
+    found, stamp = stores.windows_of(asked.endpoint, asked.window or ""), asked.window or ""
+    view = EndpointWindow(asked.endpoint, stamp, asked.tab, found, asked_row=asked.row)
+    if not asked.tab or not CURRENT.get().may("analyst"):
+        return view
+    of = next((one for one in found if one.monitor.name == asked.monitor), found[0])
+    assert of.run is not None
+    rows = _selection(stores, of.monitor, of.run, asked)
+    if rows.why_not:
+        return replace(view, rows=rows)
+    _note(rows)
+    storage, line = stores.storage, of.monitor
+    inputs = [one.name for one in storage.baseline_of(line).signature.inputs]
+    chosen = [*IDS, *storage.answers_of(line), *(one.column for one in rows.conditions)]
+
+    def first(names: Iterable[str], where: Sequence[Predicate], limit: int) -> tuple[Texts, bool]:
+        batches = storage.read(line, rows.run, [*dict.fromkeys(names)]).batches()
+        table, is_cut = first_rows(batches, where, limit, within_s=LIMIT_S)
+        kept = [name for name in dict.fromkeys(names) if name in table.column_names]
+        return tuple((name, texts_of(table.column(name))) for name in kept), is_cut
+
+    texts, is_cut = first([*chosen, *inputs[:COLUMNS_SHOWN]], rows.conditions, ROWS_SHOWN)
+    event, _, place = (asked.row or "").rpartition(":")
+    if place.isdecimal():
+        same = Predicate("event_id", "in", values=(event,))
+        whole, _ = first([*chosen, *inputs], [same, Predicate("row_index", "eq", int(place))], 1)
+        view = replace(view, row=tuple((name, text) for name, texts in whole for text in texts))
+    return replace(view, rows=replace(rows, rows=texts), is_cut=is_cut)
+
+
+def _note(view: ExplainView) -> None:
+    asked = {"monitor": view.monitor.name, "window": view.run.stamp, "where": view.where}
+    NOTE.get()(SHOW_ROWS, urlencode(asked))
 
 
 def read_explained(stores: Stores, asked: Address) -> ExplainView:
@@ -74,23 +126,15 @@ def read_explained(stores: Stores, asked: Address) -> ExplainView:
     line, run = stores.judged(asked.monitor, asked.window)
     if run is None:
         raise NotFoundError(f'monitor "{asked.monitor}" has judged no window yet')
-    where = asked.where
-    view = ExplainView(line, run, where, feature=asked.feature)
-    if line.definition.preprocess:
-        return replace(view, why_not=MADE)
-    baseline = stores.storage.baseline_of(line)
-    try:
-        conditions = parse_where(where)
-    except InputError as error:
-        return replace(view, why_not=str(error))
-    known = {column.name for column in baseline.signature.columns}
-    strange = next((one.column for one in conditions if one.column not in known), None)
-    if strange is not None:
-        return replace(view, why_not=f'where: this monitor knows no column "{strange[:60]}"')
+    view = _selection(stores, line, run, asked)
+    if view.why_not:
+        return view
+    baseline, conditions = stores.storage.baseline_of(line), view.conditions
     at = next((at for at, one in enumerate(line.runs) if one.stamp == run.stamp), 0)
     before = () if conditions else line.runs[max(0, at - WINDOWS_BEFORE) : at]
-    NOTE.get()(SHOW_ROWS, urlencode({"monitor": line.name, "window": run.stamp, "where": where}))
-    names = [*IDS, *(column.name for column in baseline.signature.inputs)]
+    _note(view)
+    names = [*IDS, *stores.storage.answers_of(line)]
+    names += [column.name for column in baseline.signature.inputs]
     names += [one.column for one in conditions if one.column not in names]
 
     def part(one: views.WindowRun) -> tuple[bool, Iterable[pa.RecordBatch]]:
@@ -98,26 +142,30 @@ def read_explained(stores: Stores, asked: Address) -> ExplainView:
 
     found = explain(map(part, (run, *before)), conditions, baseline, within_s=LIMIT_S)
     ranked = [one.column for one in found.columns]
-    order = dict.fromkeys([*IDS, *(one.column for one in conditions), *ranked])
+    front = [*IDS, *stores.storage.answers_of(line), *(one.column for one in conditions)]
+    order = dict.fromkeys([*front, *ranked])
     shown = [name for name in order if name in found.listed.column_names][:COLUMNS_SHOWN]
     rows = tuple((name, texts_of(found.listed.column(name))) for name in shown)
-    return replace(view, conditions=conditions, before=before, found=found, rows=rows)
+    return replace(view, before=before, found=found, rows=rows)
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnPair:
-    """One column in both sets: Cramér's V (0-1), and the value whose shares differ most.
-
-    ``low`` and ``high`` are the 95% interval (Newcombe) of the difference, second less first.
-    """
-
-    comparison: Comparison
-    effect: float
-    p_value: float
-    at: int
-    low: float
-    high: float
-    differs: bool = False
+def _selection(
+    stores: Stores, line: views.MonitorLine, run: views.WindowRun, asked: Address
+) -> ExplainView:
+    """Read which rows of a window are asked for, or why they cannot be."""
+    view = ExplainView(line, run, asked.where, feature=asked.feature)
+    if line.definition.preprocess:
+        return replace(view, why_not=MADE)
+    try:
+        conditions = parse_where(asked.where)
+    except InputError as error:
+        return replace(view, why_not=str(error))
+    known = {column.name for column in stores.storage.baseline_of(line).signature.columns}
+    known |= {*stores.storage.answers_of(line)}
+    strange = next((one.column for one in conditions if one.column not in known), None)
+    if strange is not None:
+        return replace(view, why_not=f'where: this monitor knows no column "{strange[:60]}"')
+    return replace(view, conditions=conditions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +213,7 @@ def read_compared(stores: Stores, asked: Address) -> ComparedView:
     NOTE.get()(SHOW_ROWS, urlencode(noted))
     baseline = stores.storage.baseline_of(line)
     counted = [_counts(stores, baseline, side) for side in sides]
-    pairs = [
-        _pair(cells, *(counts[name] for counts, _ in counted))
-        for name, cells in baseline.cells.items()
-        if all(name in counts and counts[name].any() for counts, _ in counted)
-    ]
-    levels = holm_levels([one.p_value for one in pairs], FALSE_ALARM)
-    pairs = [
-        replace(one, differs=one.p_value < level) for one, level in zip(pairs, levels, strict=True)
-    ]
-    pairs.sort(key=lambda one: (not one.differs, -one.effect, one.comparison.feature))
+    pairs = column_pairs(baseline.cells, *(counts for counts, _ in counted))
     chosen = next((one for one in pairs if asked.feature in (None, one.comparison.feature)), None)
     return replace(
         view, titles=(sides[0].title, sides[1].title), columns=tuple(pairs), chosen=chosen,
@@ -234,13 +273,3 @@ def _counts(
     columns = on_cells_of(baseline, profile).columns if profile else {}
     counts = {name: column.cell_counts for name, column in columns.items()}
     return {name: found for name, found in counts.items() if found is not None}, False
-
-
-def _pair(cells: Cells, first: np.ndarray, second: np.ndarray) -> ColumnPair:
-    found, tested = compare(cells, first, second), associate(first, second)
-    at = int(np.abs(found.window - found.reference).argmax())
-    rows = found.window_rows, found.reference_rows
-    low, high = newcombe(
-        found.window[at] * rows[0], rows[0], found.reference[at] * rows[1], rows[1]
-    )
-    return ColumnPair(found, tested.effect, tested.p_value, at, low, high)

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, Engine, Select, select
 
 from driftline.access.audit import AuditEntry
 from driftline.access.audit import entries as audit_entries
 from driftline.access.principal import CURRENT
-from driftline.alerts.metrics.datapoint import metric_key
-from driftline.alerts.metrics.reading import SeriesRequest, read_many
-from driftline.alerts.tables import alarms, metrics
+from driftline.alerts.metrics.variants import last_hour, published_variants
+from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import reach, views
@@ -26,7 +24,8 @@ from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution, StateOfWindow, is_of, window_state
+from driftline.monitors.executions import COLUMNS, Execution, StateOfWindow, window_state
+from driftline.monitors.run.drift_map import DriftMap
 from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.progress import list_runs, log_of
 from driftline.monitors.run.upstream import MonitorNames
@@ -48,43 +47,6 @@ TAB_KINDS = {"quality": "model-quality", "fairness": "bias", "attribution": "att
 """The kind of monitors that a tab of an endpoint's page is about; others: who judges columns."""
 
 CHANGES_SHOWN = 200
-
-MAP_WINDOWS = 90
-"""Windows that a heat map shows."""
-
-MAP_FEATURES = 50
-"""Features on a page of a heat map: the farthest from their bounds come first."""
-
-LATELY = timedelta(hours=1)
-_TRAFFIC, _INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
-# What is read of each variant: namespace, metric and statistics, by CloudWatch's names.
-_READ = (
-    (_TRAFFIC, "Invocations", ("Sum",)),
-    (_TRAFFIC, "Invocation4XXErrors", ("Average",)),
-    (_TRAFFIC, "Invocation5XXErrors", ("Average",)),
-    (_TRAFFIC, "ModelLatency", ("p50", "p99")),
-    (_TRAFFIC, "OverheadLatency", ("p99",)),
-    (_INSTANCES, "CPUUtilization", ("Average",)),
-    (_INSTANCES, "MemoryUtilization", ("Maximum",)),
-    (_INSTANCES, "LoadedModelCount", ("Maximum",)),
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class DriftMap:
-    """How far columns lay from their bounds, over a monitor's newest windows.
-
-    ``ratios`` are distances over bounds, shape (features, windows), NaN where nothing was judged
-    and infinite where another check than drift was violated; the features are those of page
-    ``number``, the farthest of all ``total`` first.
-    """
-
-    windows: tuple[Window, ...]
-    features: tuple[str, ...]
-    ratios: np.ndarray
-    total: int
-    number: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,43 +171,6 @@ def is_of_tab(definition: MonitorDefinition, tab: str) -> bool:
     return definition.kind == kind if kind else definition.kind_value.judges_columns
 
 
-def drift_map(
-    connection: Connection, definition: MonitorDefinition, text: str | None, number: int
-) -> DriftMap:
-    """Return how far a monitor's columns lay from their bounds, over its newest windows."""
-    table = executions.c
-    query = (
-        select(table.window_start, table.window_end, table.drift_ratios)
-        .where(table.monitor == definition.name, table.is_current, is_of(CURRENT.get().endpoints))
-        .order_by(table.window_start.desc(), table.window_end.desc())
-        .limit(MAP_WINDOWS)
-    )
-    by_start: dict[datetime, tuple[Window, Mapping[str, float]]] = {}
-    for start, end, kept in connection.execute(query):
-        by_start.setdefault(start, (Window(start, end), kept or {}))
-    entries = [*reversed(by_start.values())]
-    low = (text or "").casefold()
-    # A stored null stands for another check, which has no distance.
-    known = [
-        {name: np.inf if it is None else it for name, it in kept.items()} for _, kept in entries
-    ]
-    names = sorted(name for name in set[str]().union(*known) if low in name.casefold())
-    values = [[kept.get(name, np.nan) for name in names] for kept in known]
-    ratios = np.array(values, dtype=np.float64).reshape(len(entries), len(names)).T
-    worst = np.nanmax(ratios, axis=1, initial=0.0)
-    order = sorted(range(len(names)), key=lambda at: (-worst[at], names[at]))
-    number = views.page_within(number, len(names), MAP_FEATURES)
-    shown = order[MAP_FEATURES * (number - 1) : MAP_FEATURES * number]
-    return DriftMap(
-        windows=tuple(window for window, _ in entries),
-        features=tuple(names[at] for at in shown),
-        ratios=ratios[shown],
-        total=len(names),
-        number=number,
-        size=MAP_FEATURES,
-    )
-
-
 def read_changes(connection: Connection, line: views.EndpointLine) -> list[AuditEntry] | None:
     """Read the newest entries about an endpoint, its monitors, their baselines and its alarms.
 
@@ -366,45 +291,11 @@ def variants(
         )
         for one in told
     }  # fmt: skip
-    for name in _published(connection, endpoint):
+    for name in published_variants(connection, endpoint):
         found.setdefault(name, Variant(name))
-    measured = _measured(connection, endpoint, list(found), now)
+    measured = last_hour(connection, endpoint, list(found), now)
     return tuple(
         replace(one, measured=measured[one.name])
         for one in found.values()
         if one.share is not None or measured[one.name]
     )
-
-
-def _published(connection: Connection, endpoint: str) -> list[str]:
-    """Name the variants of which there are invocations, of any time that is kept."""
-    table = metrics.c
-    query = select(table.dimensions).where(table.namespace == _TRAFFIC, table.name == "Invocations")
-    found = map(dict, connection.scalars(query))
-    return sorted(
-        one["VariantName"]
-        for one in found
-        if one.keys() == {"EndpointName", "VariantName"} and one["EndpointName"] == endpoint
-    )
-
-
-def _measured(
-    connection: Connection, endpoint: str, names: list[str], now: datetime
-) -> dict[str, dict[tuple[str, str], float]]:
-    asked = [(name, *one) for name in names for one in _READ]
-    requests = [
-        SeriesRequest(
-            metric_key(namespace, metric, {"EndpointName": endpoint, "VariantName": name}),
-            now - LATELY, now, int(LATELY.total_seconds()), needs_distribution=True,
-        )
-        for name, namespace, metric, _ in asked
-    ]  # fmt: skip
-    found: dict[str, dict[tuple[str, str], float]] = {name: {} for name in names}
-    answers = read_many(connection, requests)
-    for (name, _, metric, statistics), summaries in zip(asked, answers, strict=True):
-        for summary in summaries.values():
-            for statistic in statistics:
-                value = summary.get(statistic)
-                if value is not None:
-                    found[name][metric, statistic] = value
-    return found

@@ -8,11 +8,8 @@ refresh, newest first.
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -28,60 +25,15 @@ from driftline.dashboard.queries import views
 from driftline.errors import NotFoundError
 from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.datapoints import DATA_METRICS, UNQUOTED
+from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.results.metric import MetricResult
-from driftline.monitors.run.report_document import Report
+from driftline.monitors.run.report_cache import Digest
 
 ESTIMATED = "estimated_"
 """Begins the name of a metric that is estimated without labels."""
 
 LARGEST = 1e100
 """SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""
-
-PATIENCE_S = 0.15
-"""So long a page waits for documents that were not read before."""
-
-KEPT = 4_000
-"""Executions remembered; one takes some kilobytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Digest:
-    """What one execution's document says: bounds by feature, metrics by key."""
-
-    bounds: Mapping[str, float] = field(default_factory=dict)
-    metrics: Mapping[str, MetricResult] = field(default_factory=dict)
-
-
-class ReportCache:
-    """Remembers what executions found; safe to use from several threads."""
-
-    def __init__(
-        self, read: Callable[[str], Report | None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._read = read
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._digests: OrderedDict[str, Digest] = OrderedDict()
-
-    def digests(
-        self, runs: Sequence[views.WindowRun], patience_s: float = PATIENCE_S
-    ) -> Mapping[str, Digest]:
-        """Return what is known of some executions, by their ids; absent is not read yet."""
-        end = self._clock() + patience_s
-        known: dict[str, Digest] = {}
-        for run in reversed(runs):
-            with self._lock:
-                digest = self._digests.get(run.execution)
-            if digest is None and run.folder and self._clock() < end:
-                report = self._read(run.folder) or Report()
-                digest = Digest(report.bounds, {one.key: one for one in report.metrics})
-                with self._lock:
-                    self._digests[run.execution] = digest
-                    while len(self._digests) > KEPT:
-                        self._digests.popitem(last=False)
-            if digest is not None or not run.folder:
-                known[run.execution] = digest or Digest()
-        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +52,7 @@ def column_histories(
     column: str,
     digests: Mapping[str, Digest],
     profile: ColumnProfile | None,
-) -> tuple[views.MetricHistory, ...]:
+) -> tuple[MetricHistory, ...]:
     """Read how a column stood over all windows: distance and bound, missing values, mean.
 
     ``profile`` is the reference's; the mean stands within the span of each window's values.
@@ -121,20 +73,20 @@ def column_histories(
         mean = MetricResult("mean", reference=of, reference_low=low, reference_high=high)
     shares = MetricResult("share missing", reference=missing)
     histories = (
-        views.MetricHistory(MetricResult("distance"), drift.mean, unknown, unknown, bound, broken),
-        views.MetricHistory(shares, 1.0 - present.mean, unknown, unknown, unknown, broken),
-        views.MetricHistory(mean, data.mean, data.low, data.high, unknown, broken),
+        MetricHistory(MetricResult("distance"), drift.mean, unknown, unknown, bound, broken),
+        MetricHistory(shares, 1.0 - present.mean, unknown, unknown, unknown, broken),
+        MetricHistory(mean, data.mean, data.low, data.high, unknown, broken),
     )
     return tuple(one for one in histories if np.isfinite(one.value).any())
 
 
-def label_history(connection: Connection, line: views.MonitorLine) -> views.LabelHistory | None:
+def label_history(connection: Connection, line: views.MonitorLine) -> LabelHistory | None:
     """Read how many rows of each window had a label; None for a kind that needs none."""
     labelled = _read(connection, line, OWN_METRICS, "labelled_rows").mean
     if not line.definition.kind_value.uses_labels or np.isnan(labelled).all():
         return None
     rows = np.array([np.nan if run.row_count is None else run.row_count for run in line.runs])
-    return views.LabelHistory(rows=rows, labelled=labelled)
+    return LabelHistory(rows=rows, labelled=labelled)
 
 
 def over_time(
@@ -168,7 +120,7 @@ def _estimates(
     line: views.MonitorLine,
     chosen: MetricResult | None,
     digests: Mapping[str, Digest],
-) -> tuple[views.MetricHistory, views.MetricHistory] | None:
+) -> tuple[MetricHistory, MetricHistory] | None:
     """Read the chosen metric, or the first that is estimated, by labels and without them."""
     known = {key: one for digest in digests.values() for key, one in digest.metrics.items()}
     names = [chosen.key if chosen else "", *known]
@@ -206,7 +158,7 @@ def metric_history(
     line: views.MonitorLine,
     metric: MetricResult,
     digests: Mapping[str, Digest],
-) -> views.MetricHistory:
+) -> MetricHistory:
     """Take values from the database, and from documents what only they hold."""
     none, told_of = MetricResult(metric.name), (digests.get(run.execution) for run in line.runs)
     found = [one.metrics.get(metric.key, none) if one else none for one in told_of]
@@ -216,7 +168,7 @@ def metric_history(
     values = _metric_values(connection, line, metric)
     values = np.where(np.isnan(values), told, values)
     violated = np.array([one.violated for one in found], dtype=bool)
-    return views.MetricHistory(metric, values, low, high, bound, violated)
+    return MetricHistory(metric, values, low, high, bound, violated)
 
 
 def stored_metrics(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache, partial
@@ -25,8 +25,7 @@ from driftline.baseline.store import Baseline, BaselineVersion
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import Coverage, EndpointReport, report
 from driftline.capture.tables.storage import open_storage
-from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
-from driftline.dashboard.address import where_text
+from driftline.capture.windows.window import Window, WindowRead, unfit_counts
 from driftline.dashboard.queries import views
 from driftline.dashboard.words import count, moment, plural
 from driftline.errors import DriftlineError, InputError, NotFoundError, UnavailableError
@@ -36,22 +35,23 @@ from driftline.monitors.backtest.outcome import Backtest
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.executions import require_storage
-from driftline.monitors.external.rows import read_external
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.kinds.conditions import with_baseline, with_rows
 from driftline.monitors.report.comparison import Comparison, compare
 from driftline.monitors.root_cause.contributions import Contribution
 from driftline.monitors.root_cause.export import contributing_batches
 from driftline.monitors.root_cause.rows import matching_rows
-from driftline.monitors.run.captured_window import read_whole
+from driftline.monitors.root_cause.selection import where_text
+from driftline.monitors.run.captured_window import answer_columns, read_whole
 from driftline.monitors.run.report_document import Report, Violation, read_report
+from driftline.roles import Roles
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
 
 ROWS_SHOWN = 50
 COLUMNS_SHOWN = 17
-"""Columns of contributing rows, besides the accused one, id and time; the files have all."""
+"""Inputs of contributing rows, besides the accused one; the files have all."""
 
 TRIED_S = 8.0
 """For so long rows are read to try a version of a baseline."""
@@ -127,6 +127,15 @@ class Storage:
             return None
         return baseline.profile.columns.get(column) if baseline.profile else None
 
+    def roles_of(self, line: views.MonitorLine) -> Roles | None:
+        """Name the columns of answers and labels whose rows can be selected; None without any."""
+        try:
+            outcomes, known = self.baseline_of(line).outcomes, self.answers_of(line)
+        except UNREADABLE:
+            return None
+        roles = outcomes.roles if outcomes and not line.definition.preprocess else None
+        return roles if roles and {roles.label, roles.prediction} <= {*known} else None
+
     def with_evidence(self, view: Shown) -> Shown:
         """Add what the rows show of a window's feature, or, without one, of its gravest violation.
 
@@ -201,7 +210,7 @@ class Storage:
         if len(inputs) > COLUMNS_SHOWN:
             rank = {one.feature: at for at, one in enumerate(view.found.judged_features)}
             inputs.sort(key=lambda name: rank.get(name, len(rank)))
-        names = [*IDS, *inputs[:COLUMNS_SHOWN]]
+        names = [*IDS, *self.answers_of(view.monitor), *inputs[:COLUMNS_SHOWN]]
         names += [name for name in predicate.columns if name not in names]
         batches = self.read(view.monitor, view.run, names).batches
         predicate = with_rows(predicate, batches)
@@ -230,13 +239,7 @@ class Storage:
         """Read all rows that meet a violation's condition, each with its contribution."""
         (violation, condition), baseline = pointed, self.baseline_of(line)
         predicate = with_baseline(condition, baseline)
-        # Of tables, and of endpoints that are gone, the columns of the baseline.
-        signature = self._signature_of(line.endpoint) or baseline.signature
-        read = read_whole(
-            self.root, line.endpoint, run, signature, baseline, looked_at=predicate.columns,
-            source=line.definition.external, access=self._access, variant=line.definition.variant,
-            target_model=line.definition.target_model,
-        )  # fmt: skip
+        read = self.read(line, run, looked_at=predicate.columns)
         predicate = with_rows(predicate, read.batches)
         blamed = [Contribution(condition.column, predicate, violation.share_of_blame)]
         return contributing_batches(read.batches, blamed, reference_columns(baseline))
@@ -299,15 +302,33 @@ class Storage:
             log.exception("audit_unreadable")
             return {}
 
-    def read(self, line: views.MonitorLine, window: Window, columns: list[str]) -> WindowRead:
-        """Open some columns of the rows that a monitor judges in a window."""
-        signature, source = self.baseline_of(line).signature, line.definition.external
-        if source is not None:
-            return read_external(source, self._access, window, signature, columns=columns)
-        return read_window(
-            self.root, line.endpoint, window, signature, columns=columns,
-            variant=line.definition.variant, target_model=line.definition.target_model,
+    def read(
+        self, line: views.MonitorLine, window: Window, columns: list[str] | None = None,
+        looked_at: Iterable[str] = (),
+    ) -> WindowRead:  # fmt: skip
+        """Open columns of the rows that a monitor judges in a window, or all that is known."""
+        baseline, made = self.baseline_of(line), line.definition
+        # Of tables, and of endpoints that are gone, the columns of the baseline.
+        signature = self._signature_of(line.endpoint) or baseline.signature
+        if columns is not None:
+            signature = self.signature_of(line)
+        return read_whole(
+            self.root, line.endpoint, window, signature, baseline, looked_at=looked_at,
+            columns=columns, source=made.external, access=self._access, variant=made.variant,
+            target_model=made.target_model,
         )  # fmt: skip
+
+    def signature_of(self, line: views.MonitorLine) -> Signature:
+        """Return a monitor's columns: those of its baseline, with what its endpoint answers."""
+        own, declared = self.baseline_of(line).signature, self._signature_of(line.endpoint)
+        if own.outputs or declared is None:
+            return own
+        free = [one for one in declared.outputs if own.get(one.name) is None]
+        return replace(own, outputs=tuple(free))
+
+    def answers_of(self, line: views.MonitorLine) -> list[str]:
+        """Name what the model answered and what came true: predictions, probabilities, labels."""
+        return answer_columns(self.signature_of(line), self.baseline_of(line))
 
 
 def _since_judged(

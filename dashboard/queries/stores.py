@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -23,13 +24,15 @@ from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries import fleet, reach, views
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
-from driftline.dashboard.queries.series import ReportCache, column_histories, over_time
+from driftline.dashboard.queries.series import column_histories, over_time
 from driftline.dashboard.queries.storage import Storage
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import annotations_between, list_annotations
 from driftline.monitors.external.source import UNLIMITED, Access
+from driftline.monitors.run.drift_map import drift_map
+from driftline.monitors.run.report_cache import ReportCache
 from driftline.signature import Signature
 
 COUNTED = 4
@@ -43,7 +46,7 @@ FIRING_SHOWN = 10
 
 STORED = (
     "overview", "endpoint", "monitor", "column", "explain", "compare", "new_alarm", "search",
-    "setup", "baseline",
+    "setup", "baseline", "window",
 )  # fmt: skip
 """Pages that tell of the storage root; the others tell of the database alone."""
 
@@ -122,7 +125,9 @@ class Stores:
             chosen = next((one for one in others if address.monitor in ("", one.name)), None)
             view = fleet.EndpointView(now, line, tab, alarms, chosen, others, text=address.text)
             if tab == "drift" and chosen is not None:
-                found = fleet.drift_map(connection, chosen.definition, address.text, address.number)
+                own = CURRENT.get().endpoints
+                at = address.text, address.number, own
+                found = drift_map(connection, chosen.name, *at)
                 view = replace(view, drift=found)
             if tab == "changes":
                 changes = fleet.read_changes(connection, line)
@@ -234,6 +239,30 @@ class Stores:
             said = annotations_between(connection, name, run.start, run.end, endpoints=own)
         return shown | {"annotations": tuple(said), "report": self.storage.report(run.folder)}
 
+    def windows_of(
+        self, endpoint: str, stamp: str
+    ) -> tuple[views.MonitorView | views.KindView, ...]:
+        """Return the windows of a start of all monitors of an endpoint, the worst first."""
+        with read_connection(self.engine) as connection:
+            self._require_endpoint(connection, endpoint)
+            known = [one for one in reach.monitors(connection) if one.endpoint == endpoint]
+        found: list[views.MonitorView | views.KindView] = []
+        for one in known:
+            with suppress(fleet.NoWindowError):
+                read = self._window(one.name, stamp)
+                if not one.kind_value.judges_columns:
+                    found.append(views.KindView(**read))
+                    continue
+                view = views.MonitorView(**read)
+                found.append(replace(view, features=view.found.judged_features))
+        if not found:
+            why = "no monitor judged one then, or it is no longer kept"
+            raise NotFoundError(f'endpoint "{endpoint}" has no window "{stamp}": {why}')
+        ranked = (
+            (views.RANKS[one.run.state], -one.run.hard_count, one) for one in found if one.run
+        )
+        return tuple(one for *_, one in sorted(ranked, key=lambda entry: entry[:2]))
+
     def judged(
         self, name: str, window: str | None
     ) -> tuple[views.MonitorLine, views.WindowRun | None]:
@@ -260,7 +289,7 @@ class Stores:
                     get_incident(connection, address.incident)
                 case "monitor" | "column" | "explain" | "compare" | "new_alarm":
                     reach.monitor(connection, address.monitor)
-                case "endpoint":
+                case "endpoint" | "window":
                     self._require_endpoint(connection, address.endpoint)
                 case "job":
                     reach.job(connection, address.job)
@@ -279,15 +308,16 @@ class Stores:
         view = views.KindView(**self._window(name, window), kept=metric or keep)
         if view.run is None:
             return view
-        digests = self.reports.digests(view.monitor.runs)
+        digests = self.reports.digests(view.monitor.documents)
         with read_connection(self.engine) as connection:
             view = over_time(connection, view, metric, digests)
+        view = replace(view, roles=self.storage.roles_of(view.monitor))
         return self.storage.with_evidence(view)
 
     def column(self, name: str, column: str, window: str | None) -> views.MonitorView:
         """Return one column of a monitor over all windows, and in one of them."""
         line, run = self.judged(name, window)
-        digests = self.reports.digests(line.runs)
+        digests = self.reports.digests(line.documents)
         reference = self.storage.reference_of(line, column)
         with read_connection(self.engine) as connection:
             histories = column_histories(connection, line, column, digests, reference)

@@ -15,8 +15,6 @@ from functools import cached_property
 from itertools import islice
 from typing import Literal
 
-import numpy as np
-
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.rule_tree import RuleLine
@@ -31,10 +29,12 @@ from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import WindowState
 from driftline.monitors.report.comparison import Comparison
+from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.progress import RunState
 from driftline.monitors.run.report_document import Feature, Report, Violation
 from driftline.monitors.warm_up.warm_up import StableSpan
+from driftline.roles import Roles
 
 RANKS = {
     "violations": 0, "failed": 1, "waiting": 3, "unlabelled": 3, "insufficient": 3, "empty": 3,
@@ -228,6 +228,11 @@ class MonitorLine:
         return self.definition.name
 
     @property
+    def documents(self) -> list[tuple[str, str]]:
+        """The executions of its windows, each with the folder of its documents."""
+        return [(run.execution, run.folder) for run in self.runs]
+
+    @property
     def endpoint(self) -> str:
         """The endpoint whose rows it judges."""
         return self.definition.endpoint
@@ -390,40 +395,6 @@ class WindowView:
         return self.found.cause or (self.run and self.run.cause) or ""
 
 
-@dataclass(frozen=True, slots=True)
-class MetricHistory:
-    """One metric, or what one column is, over all windows, NaN where nothing was measured.
-
-    Intervals and bounds where the documents were read; of a mean, the least and greatest value.
-    """
-
-    metric: MetricResult
-    value: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    bound: np.ndarray
-    violated: np.ndarray
-
-    @property
-    def limit(self) -> float:
-        """The newest bound that is known, else the reference's value, else 0."""
-        known = self.bound[np.isfinite(self.bound)]
-        return float(known[-1]) if known.size else self.metric.reference or 0.0
-
-    @property
-    def apart(self) -> np.ndarray:
-        """Windows worse than the reference beyond both intervals, and no violation, as booleans."""
-        one = self.metric
-        with np.errstate(invalid="ignore"):
-            worse = np.zeros(len(self.value), dtype=bool)
-            if one.operator == "LessThanThreshold" and one.reference_low is not None:
-                worse = self.high < one.reference_low
-            elif one.operator == "GreaterThanThreshold" and one.reference_high is not None:
-                worse = self.low > one.reference_high
-        apart: np.ndarray = worse & ~self.violated & np.isfinite(self.bound)
-        return apart
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorView(WindowView):
     """Everything that the page of a monitor of data quality shows, for one feature.
@@ -447,26 +418,12 @@ class MonitorView(WindowView):
         return tuple(feature for feature in self.features if feature.checks)
 
 
-@dataclass(frozen=True, slots=True)
-class LabelHistory:
-    """Rows judged and rows with a label, over all windows."""
-
-    rows: np.ndarray
-    labelled: np.ndarray
-
-    @property
-    def share(self) -> np.ndarray:
-        """Share of a window's rows that have a label, NaN without rows."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.rows > 0, self.labelled / self.rows, np.nan)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindView(WindowView):
     """Everything that the page of a monitor of another kind shows; ``chosen`` is drawn over time.
 
     ``unread`` counts the windows whose intervals are not known yet; ``estimates`` are a metric over
-    time by labels, and the same without them.
+    time by labels, and the same without them. ``roles`` name the columns of answers and labels.
     """
 
     chosen: MetricResult | None = None
@@ -476,3 +433,4 @@ class KindView(WindowView):
     unread: int = 0
     facet: str | None = None
     threshold: float | None = None
+    roles: Roles | None = None

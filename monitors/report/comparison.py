@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from driftline.baseline.predicate import Operator, Predicate, number_text
 from driftline.baseline.profile import Profile
 from driftline.baseline.shape import bars_of, edges_of
 from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.root_cause.selection import where_text
 from driftline.stats.intervals import wilson_of_each
 
 # A bar of numbers holds at least this share of the reference, if its neighbours allow it.
@@ -28,6 +30,8 @@ ATOM_SHARE = 1 / 10
 FEW_ATOMS, DISCRETE_SHARE = 24, 0.9
 # Text values that get a bar of their own; the rest are shown as one.
 LEVELS = 16
+# So many values are named where all others are selected: an address has an end.
+NAMED = 100
 OTHER_SIDE: dict[Operator, Operator] = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
 
 Counts = NDArray[np.int64]
@@ -60,6 +64,23 @@ class Comparison:
     shape: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
     borders: np.ndarray = field(default_factory=lambda: np.zeros(0))
     moved_shape: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    # Whose bars they are, and which of its cells each bar joins.
+    cells: Cells | None = None
+    groups: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def wheres(self) -> list[str | None]:
+        """Which rows each bar holds, as `where_text` selects them; None where that cannot be."""
+        if self.cells is None:
+            return [None] * len(self.labels)
+        found = (_selected(self.cells, cells) for cells in self.groups)
+        return [None if one is None else where_text(one) for one in found]
+
+    @property
+    def shape_wheres(self) -> list[str | None]:
+        """The same of the bars of equal width, of which the outermost hold all beyond."""
+        ends = [None, *self.borders[1:-1].tolist(), None]
+        return [where_text(_stretch_of(self.feature, *one)) for one in pairwise(ends)]
 
 
 def lay_beside(
@@ -113,7 +134,32 @@ def compare(
         shape=shape,
         borders=borders,
         moved_shape=_bars_with(cells, inside, borders),
+        cells=cells,
+        groups=tuple(tuple(cells_of) for _, cells_of in groups),
     )
+
+
+def _stretch_of(column: str, low: float | None, high: float | None) -> list[Predicate]:
+    """Return what numbers of a stretch meet, its lower end included; any that has no ends."""
+    if low is None and high is None:
+        return [Predicate(column, "not_in")]
+    if low is None or high is None:
+        return [Predicate(column, "lt" if low is None else "ge", high if low is None else low)]
+    return [Predicate(column, "between", low, below=high)]
+
+
+def _selected(cells: Cells, group: Sequence[int]) -> Sequence[Predicate] | None:
+    """Return what the rows of neighbouring cells meet; None where they are too many to name."""
+    first, last, column = group[0], group[-1], cells.column
+    if last >= cells.size - 2:
+        return [Predicate(column, "null")] if last == cells.size - 2 else None
+    if cells.is_number:
+        edges = (None, *cells.edges, None)
+        return _stretch_of(column, edges[first], edges[last + 1])
+    if last < len(cells.levels):
+        return [Predicate(column, "in", values=(cells.levels[last],))]
+    is_unseen = last == len(cells.levels) + 1 and len(cells.known or ()) <= NAMED
+    return [Predicate(column, "not_in", values=cells.known or ())] if is_unseen else None
 
 
 def _condition(cells: Cells, words: str) -> Predicate | None:

@@ -22,6 +22,8 @@ NO_REFERENCE = "no_reference"
 UNCOVERED = "uncovered_note"
 # The key of the details that lists metrics beyond their bounds that such labels leave unjudged.
 WITHHELD = "withheld_violations"
+# Metrics of groups whose neutral value is 1.
+RATIOS = ("DI",)
 # As often more rows are tried at most, each time half as many again.
 MORE_ROWS = 40
 # What lies on the metric's own scale.
@@ -85,6 +87,19 @@ class MetricResult:
         """Whether it is worse than may be."""
         return self.severity is not None
 
+    def worse_side(self, value: float | None, low: float | None, high: float | None) -> str:
+        """Return "lower" or "higher" where a value is worse than the reference's beyond chance.
+
+        Both intervals must be apart. What brings a group closer to the others is not worse.
+        """
+        ends = (value, low, high, self.reference, self.reference_low, self.reference_high)
+        value, low, high, before, least, most = (math.nan if end is None else end for end in ends)
+        if self.facet and abs(on_scale(self.name, value)) <= abs(on_scale(self.name, before)):
+            return ""
+        if self.operator == "LessThanThreshold" and high < least:
+            return "lower"
+        return "higher" if self.operator == "GreaterThanThreshold" and low > most else ""
+
     def to_dict(self) -> dict[str, JsonValue]:
         """Return plain JSON values; infinite ones as text, as SageMaker writes them."""
         found = {name: getattr(self, name) for name in DOCUMENTED}
@@ -104,6 +119,18 @@ class MetricPoint:
     cause: str | None = ""
     # In place of the value: what somebody else's program measured, perhaps several values.
     datum: Datapoint | None = None
+
+
+def neutral_of(name: str) -> float:
+    """Return the value of a metric at which groups are treated alike."""
+    return 1.0 if name in RATIOS else 0.0
+
+
+def on_scale(name: str, value: float) -> float:
+    """Put a metric's value on the scale on which 0 is no difference: a ratio's logarithm."""
+    if name not in RATIOS:
+        return value
+    return math.log(value) if value > 0 else -math.inf
 
 
 def too_variable(rows: float, is_bounded: Callable[[float], bool]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
 from functools import partial
@@ -84,12 +84,13 @@ def read_whole(
     baseline: Baseline,
     *,
     looked_at: Iterable[str] = (),
+    columns: Sequence[str] | None = None,
     source: ExternalSource | None = None,
     access: Access = UNLIMITED,
     variant: str | None = None,
     target_model: str | None = None,
 ) -> WindowRead:
-    """Open the rows of a window with all that is known of them, to be taken out.
+    """Open the rows of a window with all that is known of them, to be taken out, or some columns.
 
     Ids first, then all inputs and outputs of the endpoint, and the label, null where none has come.
     The request's id and time stand under the user's own names, too, where conditions look at them
@@ -98,11 +99,14 @@ def read_whole(
     # A label that the signature of an app of somebody else's names is not captured, but loaded.
     names = [one.name for one in (*signature.inputs, *signature.outputs)]
     labels = labels_of(baseline)
-    if labels is not None and labels.name in names:
+    if labels and (labels.name in names or labels.name not in (columns or [labels.name])):
         labels = None
     wanted = {*looked_at} - {*ROW_IDS}
     named = [one for one in (signature.inference_id, signature.event_time) if one in wanted]
-    columns = [*ROW_IDS, *(one for one in named if one is not None), *names]
+    if columns is None:
+        columns = [*ROW_IDS, *(one for one in named if one is not None), *names]
+    elif labels is not None:
+        columns = [one for one in columns if one != labels.name]
     if source is not None:
         return read_external(source, access, window, signature, columns=columns, labels=labels)
     return read_window(
@@ -150,6 +154,13 @@ def _kept(violation: Violation) -> Violation:
         return violation
     is_out = found.rule.get("check") == "foreign_key" or scripts_named([found.rule])
     return replace(violation, predicate=None) if is_out else violation
+
+
+def answer_columns(signature: Signature, baseline: Baseline) -> list[str]:
+    """Name what was answered and what came true: predictions, probabilities, the label."""
+    labels = labels_of(baseline)
+    names = [one.name for one in signature.outputs] + ([labels.name] if labels else [])
+    return [*dict.fromkeys(names)]
 
 
 def labels_of(reference: Baseline) -> Labels | None:

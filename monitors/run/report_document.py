@@ -16,12 +16,15 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from driftline.baseline.condition import Condition
+from driftline.baseline.predicate import Predicate
 from driftline.errors import DriftlineError
 from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.notes import notes_of
 from driftline.monitors.results.unjudged import DESCRIBED, REASONS
 from driftline.monitors.results.violation import DRIFT_CHECK, FeatureResult
+from driftline.monitors.root_cause.selection import where_text
+from driftline.roles import Roles
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,22 @@ class Confusion:
 
     classes: tuple[str, ...]
     counts: np.ndarray
+
+    def where(self, roles: Roles, truth: int, guess: int, threshold: float | None) -> str | None:
+        """Which rows a cell holds, as `where_text` selects them; None where that cannot be.
+
+        From the threshold on the second of two classes is called; None: what the model says.
+        """
+        label = roles.label or ""
+        if threshold is None:
+            answered = Predicate(roles.prediction or "", "in", values=(self.classes[guess],))
+            came = Predicate(label, "in", values=(self.classes[truth],))
+        elif len(roles.probability) == 1:
+            answered = Predicate(roles.probability[0], "ge" if guess else "lt", threshold)
+            came = Predicate(label, "in" if truth else "not_in", values=(self.classes[1],))
+        else:
+            return None
+        return where_text([came, answered])
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def serving(seeded):
     access = getattr(seeded, "access", None)
     read = getattr(seeded, "read", None)
     stores = Stores(
-        seeded.engine, seeded.root, seeded.now,
+        seeded.engine, seeded.root, seeded.now, getattr(seeded, "signature_of", lambda _: None),
         ask=None if read is None else lambda path: read(path, SECRET.get()),
         declared=partial(declared_endpoints, seeded.engine),
         settings=describe(load(environment={})),

@@ -10,9 +10,9 @@ import pytest
 
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import monitor as monitor_page
-from driftline.dashboard.queries.series import ReportCache
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
+from driftline.monitors.run.report_cache import ReportCache
 
 BUG = "20131118T000000Z"
 
@@ -116,7 +116,8 @@ def test_documents_of_the_past_are_read_once_newest_first(stores, seeded):
         return stores.storage.report(folder)
 
     past = ReportCache(count)
-    first, second = past.digests(runs), past.digests(runs)
+    places = [(run.execution, run.folder) for run in runs]
+    first, second = past.digests(places), past.digests(places)
 
     assert read == [run.folder for run in reversed(runs)]
     assert first == second
@@ -128,9 +129,10 @@ def test_a_page_waits_no_longer_than_its_patience(stores, seeded):
     times = iter(range(1_000))
     past = ReportCache(stores.storage.report, clock=lambda: float(next(times)))
 
+    places = [(run.execution, run.folder) for run in runs]
     # The clock moves one second with each look at it: two documents fit into two and a half.
-    some = past.digests(runs, patience_s=2.5)
-    more = past.digests(runs, patience_s=2.5)
+    some = past.digests(places, patience_s=2.5)
+    more = past.digests(places, patience_s=2.5)
 
     assert list(some) == [run.execution for run in runs[:-3:-1]]
     assert len(more) == 4

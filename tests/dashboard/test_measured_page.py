@@ -15,14 +15,16 @@ from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import measured as page_of
 from driftline.dashboard.pages.attribution import attribution_parts, moves
 from driftline.dashboard.pages.bias import sentence
+from driftline.dashboard.pages.windows import counts_words
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.queries.views import MetricHistory
 from driftline.dashboard.words import metric_words
 from driftline.dashboard.words import sentence as sentence_of
 from driftline.errors import NotFoundError
 from driftline.monitors.kind import kind_named
+from driftline.monitors.results.history import MetricHistory
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.report_document import read_report
+from driftline.roles import Roles
 from tests.dashboard.measured_seed import FEATURES, HOSTILE, MAKERS, WEEKS, quality_metrics
 
 MONITORS = {"model-quality": "flights-quality", "bias": "flights-bias",
@@ -381,6 +383,29 @@ def test_worse_than_the_reference_within_the_bound_is_neither_fine_nor_a_violati
     assert "verdict small soft" in page
     assert np.flatnonzero(history.apart).tolist() == [0]
     assert f"1 in violation, 1 {words}" in page
+
+
+def test_a_window_that_failed_is_not_counted_as_judged(stores):
+    runs = stores.measured("flights-quality", None, None).monitor.runs
+    failed = replace(runs[0], state="failed")
+
+    words = counts_words([*runs[:3], failed])
+    assert words == "3 windows judged, 1 not judged, none with violations"
+    assert counts_words(runs[9:11]) == "2 windows judged, 1 with violations"
+
+
+def test_a_cell_of_the_matrix_leads_to_its_rows(stores, as_role):
+    roles = Roles(label="late", prediction="guess", probability=("chance",))
+    view = replace(stores.measured("flights-quality", None, None), roles=roles)
+    run = view.monitor.runs[3]
+    view = replace(stores.measured("flights-quality", run.stamp, None), roles=roles)
+
+    page = str(page_of.page(replace(view, threshold=0.25)))
+
+    assert "where=late%3D1%3Bchance%3E%3D0.25" in page
+    assert "where=late%21%3D1%3Bchance%3C0.25" in page
+    as_role("viewer")
+    assert "where=late" not in str(page_of.page(view))
 
 
 def test_groups_that_are_not_drawn_are_said(stores):

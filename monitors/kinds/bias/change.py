@@ -21,6 +21,7 @@ from scipy import special
 
 from driftline.monitors.kinds.bias.intervals import interval
 from driftline.monitors.kinds.bias.metrics import RATES, Measured, Numbers, Pair, Rate, Side
+from driftline.monitors.results.metric import RATIOS, on_scale
 from driftline.stats.blocks import MINIMUM_BLOCKS, NO_BLOCKS, BlockVariation, variation_of_estimates
 from driftline.stats.intervals import Z95, Limits, newcombe, wilson
 
@@ -33,8 +34,6 @@ BISECTIONS = 50
 # What days do to the odds makes differences of shares, of which some are near 0, heavier in the
 # tails than normal: their excess kurtosis is about 0.9, Student's 6 / (degrees - 4).
 TAILS = 11.0
-# A ratio is compared on the scale of its logarithm, where "no difference" is 0, too.
-RATIOS = frozenset({"DI"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +127,6 @@ class Comparison:
             return min(far) > 0.0
         chance = float(special.ndtr(-z))
         return all(self.spread.tail(*one) < chance for one in zip(far, self._known(z), strict=True))
-
-
-def on_scale(name: str, value: float) -> float:
-    """Put a metric's value on the scale of the test."""
-    if name not in RATIOS:
-        return value
-    return math.log(value) if value > 0 else -math.inf
 
 
 def from_scale(name: str, value: float) -> float:

@@ -21,7 +21,6 @@ from driftline.monitors.kinds.bias.change import (
     exactly,
     extremes,
     from_scale,
-    on_scale,
     spread,
 )
 from driftline.monitors.kinds.bias.flip_test import NOT_NUMERIC, Flip
@@ -36,7 +35,13 @@ from driftline.monitors.kinds.bias.metrics import (
     Pair,
     measure,
 )
-from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricResult, too_variable
+from driftline.monitors.results.metric import (
+    INSUFFICIENT,
+    UNDEFINED,
+    MetricResult,
+    on_scale,
+    too_variable,
+)
 from driftline.monitors.results.violation import Severity
 from driftline.stats.blocks import NO_BLOCKS, BlockVariation
 from driftline.stats.intervals import Z95

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import delete
 
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.records import delete_alarm
 from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.explain import Explanation, explain
 from driftline.alerts.evaluation.states import set_state
+from driftline.alerts.tables import datapoints
 from driftline.app.commands.alarm_text import explained
 
 LINK = "/monitors/flights%20dq?window=20130101T000000Z&feature=air%20temp#rows"
@@ -56,12 +58,16 @@ def test_an_alarm_says_its_cause_and_where_the_rows_are(house, evaluator, why):
     ]
 
 
-def test_a_long_cause_that_the_history_keeps_ends_at_a_word_and_says_so(house, evaluator, why):
+def test_a_long_cause_that_the_history_keeps_ends_at_a_word_and_says_so(
+    house, engine, evaluator, why
+):
     house.alarm()
     house.put(1.0, note=NOTE | {"plain_cause": "36.1% of rows " * 40})
     evaluator.step()
     house.put(0.0, day=1)
     evaluator.step()
+    with engine.begin() as connection:
+        connection.execute(delete(datapoints))
 
     kept = why().last_alarm.cause
 
@@ -78,7 +84,9 @@ def test_the_newest_breaching_window_is_the_cause(house, evaluator, why):
     assert why().cause == "cause of day 1"
 
 
-def test_an_alarm_that_has_recovered_says_when_it_fired_last_and_why(house, clock, evaluator, why):
+def test_an_alarm_that_has_recovered_says_when_it_fired_last_and_why(
+    house, engine, clock, evaluator, why
+):
     house.alarm()
     house.put(1.0, note=NOTE)
     evaluator.step()
@@ -93,12 +101,16 @@ def test_an_alarm_that_has_recovered_says_when_it_fired_last_and_why(house, cloc
     assert (found.state, found.cause, found.rows) == ("OK", None, None)
     last = found.last_alarm
     assert (last.since, last.until) == (fired, fired + timedelta(hours=8))
-    # The history keeps no values of rows.
-    assert (last.cause, last.window) == (NOTE["plain_cause"], WINDOW)
+    assert (last.cause, last.window) == (NOTE["cause"], WINDOW)
     assert (last.page, last.rows) == (PAGE, ROWS)
     lines = explained(found.as_dict())
     assert f"last alarm  {fired:%Y-%m-%d %H:%M:%S} to {last.until:%Y-%m-%d %H:%M:%S}" in lines
     assert lines.count(f"rows        {ROWS}") == 1
+    with engine.begin() as connection:
+        connection.execute(delete(datapoints))
+    # The history keeps no values of rows.
+    last = why().last_alarm
+    assert (last.cause, last.window, last.rows) == (NOTE["plain_cause"], WINDOW, ROWS)
 
 
 def test_the_last_alarm_has_the_reason_of_whoever_set_it(house, engine, clock, why):

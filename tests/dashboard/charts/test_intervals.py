@@ -24,7 +24,7 @@ def compared(window, moved=None, values=VALUES):
 def test_numbers_are_drawn_in_bars_of_equal_width_between_their_borders():
     found = compared(VALUES[:1_000] + 20)
 
-    reference, window, spans = go.Figure(density_figure(found)).data
+    reference, window, spans, _ = go.Figure(density_figure(found)).data
     shown = np.histogram(VALUES, found.borders)[0] / len(VALUES)
 
     assert np.ptp(np.diff(found.borders)) < 1e-9

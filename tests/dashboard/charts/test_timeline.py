@@ -6,10 +6,10 @@ import pytest
 
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.charts.intervals import comparison_figure
-from driftline.dashboard.charts.timeline import map_figure, timeline_figure
-from driftline.dashboard.queries.fleet import DriftMap
+from driftline.dashboard.charts.timeline import health_figure, map_figure, timeline_figure
 from driftline.dashboard.queries.views import WindowRun
 from driftline.monitors.report.comparison import Comparison
+from driftline.monitors.run.drift_map import DriftMap
 
 START = datetime(2013, 11, 1, tzinfo=UTC)
 HOSTILE = '<a href="javascript:alert(1)">&amp;'
@@ -145,6 +145,20 @@ def test_height_grows_with_the_bars():
         comparison_figure(comparison_of(labels))["layout"]["height"] for labels in ("ab", "abcd")
     ]
     assert heights[0] < heights[1]
+
+
+def test_what_is_not_known_of_a_monitor_is_grey_from_where_the_chart_begins():
+    class Line:
+        def __init__(self, name, runs):
+            self.name, self.runs = name, runs
+
+    drawn = health_figure([Line("long", RUNS), Line("new", RUNS[2:])])["layout"]
+
+    # Room for fourteen windows, of which four are known, and of the second two.
+    assert drawn["xaxis"]["range"] == ["2013-10-22T00:00:00", "2013-11-05T00:00:00"]
+    grey = [(one["x0"], one["x1"]) for one in drawn["shapes"]]
+    begun = "2013-10-22T00:00:00"
+    assert grey == [(begun, "2013-11-01T00:00:00"), (begun, "2013-11-03T00:00:00")]
 
 
 def test_each_cell_of_a_map_leads_to_its_window_and_column():

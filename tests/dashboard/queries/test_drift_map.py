@@ -10,9 +10,8 @@ from sqlalchemy import select
 from driftline.dashboard.address import parse
 from driftline.dashboard.app import render
 from driftline.dashboard.charts.timeline import map_figure
-from driftline.dashboard.queries import fleet
 from driftline.dashboard.queries.stores import Stores
-from driftline.monitors.definitions import get_definition
+from driftline.monitors.run.drift_map import drift_map
 from driftline.monitors.tables import executions
 
 MONITOR = "flights-data-quality"
@@ -22,7 +21,7 @@ def test_a_column_that_a_check_has_found_in_violation_is_shown_so(seeded):
     stores = Stores(seeded.engine, seeded.root, seeded.now)
     line, _ = stores.judged(MONITOR, None)
     with seeded.engine.connect() as connection:
-        found = fleet.drift_map(connection, get_definition(connection, MONITOR), None, 1)
+        found = drift_map(connection, MONITOR, None, 1)
         stored = dict(connection.execute(select(executions.c.id, executions.c.drift_ratios)).all())
     violated = 0
     for run in line.runs:
@@ -47,7 +46,7 @@ def test_the_table_names_the_first_window_in_violation(seeded):
 
 def test_a_check_without_a_distance_is_told_as_one(seeded):
     with seeded.engine.connect() as connection:
-        found = fleet.drift_map(connection, get_definition(connection, MONITOR), None, 1)
+        found = drift_map(connection, MONITOR, None, 1)
     ratios = np.full_like(found.ratios, np.nan)
     ratios[0, -2:] = 0.4, np.inf
 

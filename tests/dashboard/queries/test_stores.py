@@ -79,6 +79,18 @@ def test_guilty_rows_are_those_of_the_planted_carrier(stores, seeded):
     assert all(time.startswith("18 Nov 2013") for time in rows.times)
 
 
+def test_guilty_rows_say_what_was_answered_and_what_came_true(seeded):
+    stores = Stores(seeded.engine, seeded.root, seeded.now, seeded.signature_of)
+
+    rows = stores.monitor(seeded.monitor, BUG, "carrier").rows
+
+    assert rows.columns[:3] == ("guess", "chance", "late")
+    guesses, chances, labels = zip(*(one[:3] for one in rows.records), strict=True)
+    # Of a flight that was cancelled no label comes.
+    assert ({*guesses}, {*labels}) == ({"0", "1"}, {"0", "1", ""})
+    assert [f"{0.1 + 0.8 * int(one or 0):g}" for one in labels] == list(chances)
+
+
 @pytest.mark.parametrize("feature", ["carrier", "hour", "dewp", "precip"])
 def test_comparison_counts_all_rows_of_both_sides(stores, seeded, feature):
     view = stores.monitor(seeded.monitor, BUG, feature)

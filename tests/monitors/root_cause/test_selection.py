@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.baseline.predicate import Predicate
-from driftline.dashboard.address import CONDITIONS_MAX, parse_where, where_text
 from driftline.errors import InputError
+from driftline.monitors.root_cause.selection import CONDITIONS_MAX, parse_where, where_text
 
 NAMES = st.text(min_size=1, max_size=20).filter(lambda text: text == text.strip())
 TEXTS = st.lists(NAMES, min_size=1, max_size=4).map(tuple)

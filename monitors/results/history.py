@@ -1,0 +1,52 @@
+"""What was measured over a monitor's windows, as arrays that charts draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from driftline.monitors.results.metric import MetricResult
+
+
+@dataclass(frozen=True, slots=True)
+class MetricHistory:
+    """One metric, or what one column is, over all windows, NaN where nothing was measured.
+
+    Intervals and bounds where the documents were read; of a mean, the least and greatest value.
+    """
+
+    metric: MetricResult
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    bound: np.ndarray
+    violated: np.ndarray
+
+    @property
+    def limit(self) -> float:
+        """The newest bound that is known, else the reference's value, else 0."""
+        known = self.bound[np.isfinite(self.bound)]
+        return float(known[-1]) if known.size else self.metric.reference or 0.0
+
+    @property
+    def apart(self) -> np.ndarray:
+        """Windows worse than the reference beyond both intervals, and no violation, as booleans."""
+        ends = np.stack([self.value, self.low, self.high], axis=1).tolist()
+        worse = np.array([bool(self.metric.worse_side(*one)) for one in ends], dtype=bool)
+        apart: np.ndarray = worse & ~self.violated & np.isfinite(self.bound)
+        return apart
+
+
+@dataclass(frozen=True, slots=True)
+class LabelHistory:
+    """Rows judged and rows with a label, over all windows."""
+
+    rows: np.ndarray
+    labelled: np.ndarray
+
+    @property
+    def share(self) -> np.ndarray:
+        """Share of a window's rows that have a label, NaN without rows."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.rows > 0, self.labelled / self.rows, np.nan)

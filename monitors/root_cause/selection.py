@@ -1,0 +1,99 @@
+"""Selections of rows as texts: what an address of a page has behind ``where=``.
+
+``temp>=7.2;carrier=UA,EVX;delay=``: conditions are joined by ``;`` and all hold. ``=`` takes texts,
+``!=`` leaves them out, nothing behind ``=`` stands for rows without a value; the others compare
+numbers. Names and texts are percent-encoded where they hold one of these signs.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote, unquote
+
+import pyarrow as pa
+
+from driftline.baseline.predicate import Operator, Predicate
+from driftline.errors import InputError
+
+CONDITIONS_MAX = 20  # Of one selection.
+_FORM = re.compile(r"(?P<column>[^<>=!;]+)(?P<sign>>=|<=|!=|=|<|>)(?P<value>[^<>=!;]*)")
+_NUMBERS: dict[str, Operator] = {">=": "ge", "<=": "le", "<": "lt", ">": "gt"}
+_SIGNS = {op: sign for sign, op in _NUMBERS.items()}
+_SAFE = " -_.~:/()+#"
+
+
+def parse_where(text: str) -> tuple[Predicate, ...]:
+    """Read conditions; InputError says which cannot be."""
+    parts = [part for part in text.split(";") if part.strip()]
+    if len(parts) > CONDITIONS_MAX:
+        raise InputError(f"where: {len(parts)} conditions; expected {CONDITIONS_MAX} or fewer")
+    return tuple(map(_condition, parts))
+
+
+def first_rows(
+    batches: Iterable[pa.RecordBatch],
+    conditions: Sequence[Predicate],
+    limit: int,
+    *,
+    within_s: float,
+) -> tuple[pa.Table, bool]:
+    """Return the first rows that meet all conditions; and whether the time was over before."""
+    parts: list[pa.Table] = []
+    left, end = limit, time.monotonic() + within_s
+    for batch in batches:
+        if not left or time.monotonic() > end:
+            break
+        rows = pa.Table.from_batches([batch])
+        for condition in conditions:
+            rows = rows.filter(condition.mask(rows))
+        parts.append(rows.slice(0, left))
+        left -= parts[-1].num_rows
+    table = pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
+    return table, bool(left) and time.monotonic() > end
+
+
+def where_text(conditions: Sequence[Predicate]) -> str | None:
+    """Write conditions as a text; None where one of them has no form in it."""
+    parts = [_text(one) for one in conditions]
+    return None if None in parts else ";".join(part for part in parts if part)
+
+
+def _condition(part: str) -> Predicate:
+    found = _FORM.fullmatch(part.strip())
+    if found is None:
+        raise InputError(f'where: "{part[:60]}" is no condition; expected one such as temp>=7.2')
+    column, sign, value = unquote(found["column"]).strip(), found["sign"], found["value"].strip()
+    if sign in _NUMBERS:
+        try:
+            return Predicate(column, _NUMBERS[sign], float(unquote(value)))
+        except ValueError:
+            raise InputError(
+                f'where: "{value[:40]}" is no number; expected one behind {sign}'
+            ) from None
+    texts = tuple(unquote(one.strip()) for one in value.split(",")) if value else ()
+    if sign == "!=":
+        return Predicate(column, "not_in", values=texts)
+    return Predicate(column, "in", values=texts) if texts else Predicate(column, "null")
+
+
+def _text(one: Predicate) -> str | None:
+    if one.within is not None:
+        outer = _text(one.within)
+        own = _text(Predicate(one.column, one.op, one.value, one.values, below=one.below))
+        return None if outer is None or own is None else f"{outer};{own}"
+    name = quote(one.column, safe=_SAFE)
+    if one.op in _SIGNS and isinstance(one.value, float | int):
+        return f"{name}{_SIGNS[one.op]}{one.value!r}"
+    if one.op == "between":
+        return f"{name}>={one.value!r};{name}<{one.below!r}"
+    if one.op == "null":
+        return f"{name}="
+    if one.op == "eq" and isinstance(one.value, float | int):
+        return f"{name}>={one.value!r};{name}<={one.value!r}"
+    texts = (str(one.value),) if one.op == "eq" else one.values
+    if one.op not in ("eq", "in", "not_in") or "" in texts:
+        return None
+    sign = "!=" if one.op == "not_in" else "="
+    return f"{name}{sign}{','.join(quote(text, safe=_SAFE) for text in texts)}"

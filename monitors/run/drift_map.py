@@ -1,0 +1,78 @@
+"""How far columns lay from their bounds over time, by the runs that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from driftline.capture.windows.window import Window
+from driftline.monitors.executions import is_of
+from driftline.monitors.tables import executions
+
+MAP_WINDOWS = 90
+MAP_FEATURES = 50  # Of a page: the farthest from their bounds come first.
+
+
+@dataclass(frozen=True, slots=True)
+class DriftMap:
+    """How far columns lay from their bounds, over a monitor's newest windows.
+
+    ``ratios`` are distances over bounds, shape (features, windows), NaN where nothing was judged
+    and infinite where another check than drift was violated; the features are those of page
+    ``number``, the farthest of all ``total`` first.
+    """
+
+    windows: tuple[Window, ...]
+    features: tuple[str, ...]
+    ratios: np.ndarray
+    total: int
+    number: int
+    size: int
+
+
+def drift_map(
+    connection: Connection,
+    monitor: str,
+    text: str | None,
+    number: int,
+    endpoints: Collection[str] | None = None,
+) -> DriftMap:
+    """Return how far a monitor's columns lay from their bounds, over its newest windows.
+
+    ``endpoints``: of those alone.
+    """
+    table = executions.c
+    query = (
+        select(table.window_start, table.window_end, table.drift_ratios)
+        .where(table.monitor == monitor, table.is_current, is_of(endpoints))
+        .order_by(table.window_start.desc(), table.window_end.desc())
+        .limit(MAP_WINDOWS)
+    )
+    by_start: dict[datetime, tuple[Window, Mapping[str, float]]] = {}
+    for start, end, kept in connection.execute(query):
+        by_start.setdefault(start, (Window(start, end), kept or {}))
+    entries = [*reversed(by_start.values())]
+    low = (text or "").casefold()
+    # A stored null stands for another check, which has no distance.
+    known = [
+        {name: np.inf if it is None else it for name, it in kept.items()} for _, kept in entries
+    ]
+    names = sorted(name for name in set[str]().union(*known) if low in name.casefold())
+    values = [[kept.get(name, np.nan) for name in names] for kept in known]
+    ratios = np.array(values, dtype=np.float64).reshape(len(entries), len(names)).T
+    worst = np.nanmax(ratios, axis=1, initial=0.0)
+    order = sorted(range(len(names)), key=lambda at: (-worst[at], names[at]))
+    number = max(1, min(number, -(-len(names) // MAP_FEATURES)))
+    shown = order[MAP_FEATURES * (number - 1) : MAP_FEATURES * number]
+    return DriftMap(
+        windows=tuple(window for window, _ in entries),
+        features=tuple(names[at] for at in shown),
+        ratios=ratios[shown],
+        total=len(names),
+        number=number,
+        size=MAP_FEATURES,
+    )

@@ -1,0 +1,62 @@
+"""What documents of runs say that nothing else keeps: each is read once by a process.
+
+They never change. A page waits for them no longer than a moment; what is not known by then follows
+when it is asked for again, newest first.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.run.report_document import Report
+
+PATIENCE_S = 0.15  # So long documents are waited for that were not read before.
+KEPT = 4_000  # Executions remembered; one takes some kilobytes.
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What one execution's document says: bounds by feature, metrics by key."""
+
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, MetricResult] = field(default_factory=dict)
+
+
+class ReportCache:
+    """Remembers what executions found; safe to use from several threads."""
+
+    def __init__(
+        self, read: Callable[[str], Report | None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._digests: OrderedDict[str, Digest] = OrderedDict()
+
+    def digests(
+        self, runs: Sequence[tuple[str, str]], patience_s: float = PATIENCE_S
+    ) -> Mapping[str, Digest]:
+        """Return what is known of executions by their ids; absent is not read yet.
+
+        ``runs`` are ids with the folders of documents, "" for none, the newest last.
+        """
+        end = self._clock() + patience_s
+        known: dict[str, Digest] = {}
+        for execution, folder in reversed(runs):
+            with self._lock:
+                digest = self._digests.get(execution)
+            if digest is None and folder and self._clock() < end:
+                report = self._read(folder) or Report()
+                digest = Digest(report.bounds, {one.key: one for one in report.metrics})
+                with self._lock:
+                    self._digests[execution] = digest
+                    while len(self._digests) > KEPT:
+                        self._digests.popitem(last=False)
+            if digest is not None or not folder:
+                known[execution] = digest or Digest()
+        return known

@@ -1,0 +1,75 @@
+"""A window of an endpoint in a real browser: its findings, its rows, and what a bar selects."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.dashboard.accessible import axe_faults
+from tests.dashboard.journey import journey
+
+pytestmark = pytest.mark.browser
+
+WINDOW = "/endpoints/flights/windows/20131118T000000Z"
+
+
+def test_from_the_findings_of_a_window_to_one_of_its_rows(visit):
+    seen = visit()
+    with journey(seen, WINDOW, clicks=4) as page:
+        expect(page.get_by_role("heading", name="flights-data-quality")).to_be_visible()
+        expect(page.locator(".verdict")).to_contain_text("EDV")
+        assert axe_faults(page) == []
+        page.get_by_role("link", name="Rows", exact=True).click()
+        page.get_by_label("Rows where").fill("carrier=EDV;chance>0.5")
+        page.get_by_role("button", name="Filter").click()
+        expect(page).to_have_url(re.compile("where=carrier%3DEDV"))
+        table = page.get_by_role("region", name="Rows of the window")
+        expect(table.locator("tbody tr").first).to_contain_text("EDV")
+        heads = table.locator("th").all_inner_texts()
+        assert heads[:6] == ["Row", "Event time", "guess", "chance", "late", "carrier"]
+        assert axe_faults(page) == []
+
+        table.get_by_role("link").first.click()
+
+        drawer = page.locator("#row")
+        expect(drawer).to_be_in_viewport()
+        expect(drawer).to_contain_text("chance")
+        expect(drawer).to_contain_text("wind_speed")
+        drawer.get_by_role("link", name="Close").click()
+        expect(drawer).to_have_count(0)
+        expect(table).to_be_visible()
+
+
+def test_a_row_and_a_condition_that_are_not_there_are_said(visit):
+    page = visit(390).open(f"{WINDOW}/rows?row=none:3&where=nothing%3D1")
+    expect(page.get_by_role("alert").last).to_contain_text('knows no column "nothing"')
+
+    page = visit(390).open(f"{WINDOW}/rows?row=none:3")
+    expect(page.locator("#row")).to_contain_text("no such row")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_a_click_on_a_bar_explains_its_rows(visit):
+    seen = visit()
+    page = seen.open("/monitors/flights-data-quality?window=20131118T000000Z&feature=carrier")
+    figure = page.locator("#comparison .nsewdrag")
+    expect(figure).to_be_attached()
+    box = figure.bounding_box()
+
+    # Far right of every bar, in the first one's row.
+    page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 12)
+
+    page.wait_for_url("**/monitors/flights-data-quality/explain?window=20131118*where=carrier*")
+    expect(page.get_by_role("heading", name="What differs")).to_be_visible()
+    seen.check()
+
+
+def test_a_stretch_of_numbers_explains_its_rows_by_keyboard_too(visit):
+    seen = visit()
+    page = seen.open("/monitors/flights-data-quality?window=20131118T000000Z&feature=distance")
+    page.get_by_role("figure").get_by_text("Show as a table").last.click()
+    page.get_by_role("figure").last.get_by_role("link").first.press("Enter")
+
+    page.wait_for_url("**/explain?window=20131118*where=distance*")
+    expect(page.get_by_role("heading", name="What differs")).to_be_visible()
+    seen.check()
