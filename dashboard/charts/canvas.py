@@ -36,7 +36,7 @@ REFERENCE_GROUND = "rgba(0,114,178,0.16)"
 SPAN_GROUND = "rgba(125,136,148,0.22)"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
-LABEL_CHARACTERS = 26
+LABEL_CHARACTERS = 34
 MANY_WINDOWS = 120
 """Beyond so many, what is no violation is drawn as a line alone: marks would cover each other, and
 each is a node of the document."""
@@ -77,13 +77,13 @@ def axis(title: str = "", **more: object) -> Figure:
     } | more
 
 
-def row_axis(labels: Sequence[str], most: int = LABEL_CHARACTERS, foot: float = 0.4) -> Figure:
+def row_axis(labels: Sequence[str], foot: float = 0.4) -> Figure:
     """Make an axis with one labelled row for each entry, the first on top."""
     return axis(
         autorange=False,
         range=[len(labels) - foot, -(1 - foot)],
         tickvals=np.arange(len(labels), dtype=np.float64),
-        ticktext=[short(label, most) for label in labels],
+        ticktext=[short(label) for label in labels],
         automargin=True,
         showgrid=False,
         ticks="",

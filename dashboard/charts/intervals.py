@@ -130,7 +130,7 @@ def density_figure(
         name=f"{names[1]}, 95%",
     )  # fmt: skip
     drawn = canvas.layout(
-        240, 52, 12, 8, 40,
+        240, 52, 30, 8, 40,
         xaxis=canvas.axis(
             "the outermost bars hold all beyond" if is_number else "", showgrid=False,
             automargin=True, range=[-0.5, len(labels) - 0.5], tickmode="array",
@@ -162,7 +162,7 @@ def forest_figure(
     drawn = canvas.layout(
         44 + 34 * len(rows), 8, 14, 6, 30,
         xaxis=canvas.axis(range=ends, nticks=7),
-        yaxis=canvas.row_axis(labels, 34, foot=0.5),
+        yaxis=canvas.row_axis(labels, foot=0.5),
         shapes=[
             canvas.straight(x0=neutral, x1=neutral, yref="paper", y0=0, y1=1),
             *(_allowed(row, at, ends) for at, row in enumerate(rows) if row.bound is not None),
