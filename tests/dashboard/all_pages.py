@@ -19,6 +19,8 @@ PAGES = {
         "column-number": f"{MONITOR}/columns/dewp",
         "explain": f"{MONITOR}/explain?window=20131118T000000Z&where=carrier%3DUA&feature=dest",
         "compare": "/compare?monitor=flights-data-quality&b=20131118T000000Z&feature=dewp",
+        "window": "/endpoints/flights/windows/20131118T000000Z",
+        "window-rows": "/endpoints/flights/windows/20131118T000000Z/rows?where=carrier%3DEDV",
         "search": "/search?q=flights",
         "new-alarm": f"{MONITOR}/alarm?metric=max_drift_ratio&threshold=1",
         "baseline": "/baselines/flights",

@@ -54,6 +54,8 @@ PAGES = {
     "/endpoints/flights/traffic": True,
     "/endpoints/flights/changes": True,
     "/endpoints/flights/logs": True,
+    "/endpoints/flights/windows/20131118T000000Z": True,
+    "/endpoints/flights/windows/20131118T000000Z/rows?where=carrier%3DEDV": True,
     "/search?q=temp": True,
     f"{compare_link(MONITOR)}": True,
     "/alarms": True,
