@@ -114,6 +114,13 @@ def unknown_labels(column: pa.ChunkedArray) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, pa.array(np.zeros(int(lengths.sum()))))
 
 
+def has_steps(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Return which lists hold a number at any step, shape (rows,)."""
+    known, lengths = _flat(column)
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    return np.bincount(rows[~np.isnan(known)], minlength=len(lengths)) > 0
+
+
 def _lengths(lists: pa.ListArray) -> Codes:
     found = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     return np.asarray(found, dtype=np.intp)

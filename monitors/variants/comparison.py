@@ -91,6 +91,7 @@ class VariantComparison:
     # Where any row lacks a value: how many do, and by how much the shares differ.
     lacks: tuple[VariantLack, ...] = ()
     lacking_differences: tuple[VariantDifference, ...] = ()
+    unknown: str = ""  # Rows of classes that the reference never has, and what they count as.
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -129,6 +130,8 @@ class VariantComparison:
         for pair in self.lacking_differences:
             share = f"share without a value, {pair.second} less {pair.first}"
             yield f"{share}: {_limits(pair, self.alpha)}"
+        if self.unknown:
+            yield self.unknown
         if self.left_out:
             yield f"left out, without variant or value: {plural(self.left_out, 'row')}"
 
@@ -218,7 +221,7 @@ def _compared(
     asked: Asked, table: pa.Table, better: Better | None, margin: float | None, alpha: float
 ) -> VariantComparison:
     metric = asked.metric
-    values, variant, names = asked.values(table), *codes(table, asked.by)
+    (values, unknown), (variant, names) = asked.values(table), codes(table, asked.by)
     is_named, has_value = variant >= 0, np.abs(values) <= LARGEST
     rows = _Rows(values, variant, asked.blocks(table), asked.units(table))
     wanted = rows.take(np.flatnonzero(is_named & (has_value | asked.has_label(table))))
@@ -229,16 +232,19 @@ def _compared(
         raise InputError(_why_none(asked, table, [names[one] for one in present], lacks))
     side = better or ("lower" if asked.costs is not None else QUALITY.get(metric, "higher"))
     means = tuple(VariantMean(names[one], *rows.mean_of(one)) for one in present)
-    differences = _differences(rows, present, names, alpha)
+    # Of a variant whose rows all lack a value nothing is known, and it may be the better one.
+    size = np.bincount(wanted.variant, minlength=len(names))
+    judged = np.union1d(present, np.flatnonzero(size >= LEAST_UNITS))
+    differences = _differences(rows, judged, names, alpha)
     lacking: tuple[VariantDifference, ...] = ()
     if lacks:
         wanted = replace(wanted, values=np.asarray(~(np.abs(wanted.values) <= LARGEST), np.float64))
         lacking = _differences(wanted, np.unique(wanted.variant), names, alpha, are_shares=True)
         differences = tuple(_if_alike(one, lacking, lacks) for one in differences)
-    decision, winner = _decided([one.variant for one in means], differences, side, margin)
+    decision, winner = _decided([names[one] for one in judged], differences, side, margin)
     return VariantComparison(
         metric, side, margin, alpha, decision, winner, means, differences,
-        table.num_rows - len(rows.values), lacks, lacking,
+        table.num_rows - len(rows.values), lacks, lacking, unknown,
     )  # fmt: skip
 
 

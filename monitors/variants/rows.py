@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers, is_labelled, read_answers
+from driftline.baseline.forecasts import has_steps, holds_lists
 from driftline.baseline.foreign_values import words_for_numbers
 from driftline.baseline.losses import row_losses
 from driftline.baseline.outcomes import (
@@ -30,6 +31,7 @@ from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.formats.source import open_source
 from driftline.monitors.kinds.model_quality.costs import COST, EXPECTED, Costs
+from driftline.monitors.results.violation import plural
 from driftline.monitors.rules.declaration import nearest
 from driftline.monitors.run.captured_window import labels_of
 
@@ -156,21 +158,28 @@ class Asked:
         known = [] if self.baseline is None else [self.baseline.signature.event_time]
         return next((one for one in (*known, "event_time") if one in names), None)
 
-    def values(self, table: pa.Table) -> Numbers:
-        """Return what is compared, shape (rows,); NaN where a row has none."""
+    def values(self, table: pa.Table) -> tuple[Numbers, str]:
+        """Return what is compared, shape (rows,), NaN where a row has none; and classes unknown."""
         found = np.full(table.num_rows, np.nan)
         if not self.is_quality:
             column = table[self.metric].combine_chunks()
             if pa.types.is_boolean(column.type):
                 column = column.cast(pa.int8())
             plain = coerce(column, "double")[0]
-            return np.asarray(plain.to_numpy(zero_copy_only=False), np.float64)
+            return np.asarray(plain.to_numpy(zero_copy_only=False), np.float64), ""
         answers = self._answers(table)
         # Of a forecast the mean of its values that have a label.
         rows = table.num_rows
         each = np.bincount(answers.places, minlength=rows)
         sums = np.bincount(answers.places, self._measure(answers), rows)
-        return np.divide(sums, each, out=found, where=each > 0)
+        unknown = ""
+        if answers.unknown:
+            what = "as negative" * (answers.problem == "binary") or "as classes of their own"
+            unknown = (
+                f"{plural(answers.unknown, 'row')} with a class that the reference never has "
+                f"({answers.unknown_words}), which count {what}"
+            )
+        return np.divide(sums, each, out=found, where=each > 0), unknown
 
     def has_label(self, table: pa.Table) -> NDArray[np.bool_]:
         """Return which rows have what is compared once they are answered, shape (rows,)."""
@@ -179,6 +188,8 @@ class Asked:
         roles = self._outcomes.roles
         assert roles.label is not None
         assert roles.problem is not None, "a baseline's is settled"
+        if roles.problem == "regression" and holds_lists(table, roles.label):
+            return has_steps(table[roles.label])
         return is_labelled(table[roles.label], roles.problem)
 
     def _answers(self, table: pa.Table) -> Answers:

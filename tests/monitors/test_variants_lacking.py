@@ -148,3 +148,39 @@ def test_a_forecast_counts_by_all_of_its_values() -> None:
     found = dl.compare(frame, base, metric="mae")
 
     assert [one.mean for one in found.variants] == pytest.approx([0.1, 1.0])
+
+
+def test_labels_of_forecasts_that_have_not_come_lack_nothing() -> None:
+    random = np.random.default_rng(1)
+    known = random.normal(size=(3_000, 4)).cumsum(axis=1)
+    said = known + random.normal(size=known.shape)
+    variant = random.choice(["blue", "green"], len(known))
+    said[variant == "blue"] += 2.0
+    rows = pd.DataFrame({"label": list(known), "said": list(said)})
+    baseline = dl.Baseline.fit(rows, label="label", prediction="said")
+    late = (variant == "blue") & (np.arange(len(rows)) % 2 == 0)
+
+    for none in (None, [None] * 4, []):
+        labels = [none if gone else one for gone, one in zip(late, known, strict=True)]
+        found = dl.compare(
+            rows.assign(label=pd.Series(labels), variant=variant), baseline, metric="mae"
+        )
+
+        assert (found.winner, found.lacks) == ("green", ())
+
+
+def test_classes_that_the_reference_never_has_are_told() -> None:
+    random = np.random.default_rng(1)
+    label = random.integers(0, 2, 2_000)
+    said = np.where(random.random(2_000) < 0.8, label, 1 - label)
+    rows = pd.DataFrame({"label": label, "said": said})
+    baseline = dl.Baseline.fit(rows, label="label", prediction="said")
+    variant = random.choice(["blue", "green"], len(rows))
+    odd = rows.assign(variant=variant, label=np.where(variant == "blue", 7, label))
+
+    found = dl.compare(odd, baseline, metric="accuracy")
+
+    told = 'with a class that the reference never has (label "label" = "7"'
+    assert told in found.unknown
+    assert found.unknown in str(found)
+    assert not dl.compare(rows.assign(variant=variant), baseline, metric="accuracy").unknown

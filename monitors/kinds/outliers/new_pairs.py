@@ -62,6 +62,11 @@ class PairTable:
     blocks: Sequence[tuple[int, int]]
 
     @property
+    def columns(self) -> tuple[str, str]:
+        """The two columns."""
+        return self.first.column, self.second.column
+
+    @property
     def name(self) -> str:
         """The columns in words."""
         return f"{self.first.column} & {self.second.column}"
@@ -78,9 +83,10 @@ class NewPairs:
     """Counts over some rows; grows by `update`, adds up by `merge`."""
 
     tables: Sequence[PairTable] = ()
-    rows: Counter[str] = field(default_factory=Counter)  # By table, where both columns came.
-    # By table and place in it: rows with that pair, which is new.
-    counts: dict[str, Counter[int]] = field(default_factory=dict)
+    # By the two columns, whose names may hold anything: rows where both came.
+    rows: Counter[tuple[str, str]] = field(default_factory=Counter)
+    # By the two columns, and place in their table: rows with that pair, which is new.
+    counts: dict[tuple[str, str], Counter[int]] = field(default_factory=dict)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Look at rows."""
@@ -93,9 +99,9 @@ class NewPairs:
                 continue
             flat = codes[one.first.column] * one.is_new.shape[1] + codes[one.second.column]
             found, counts = np.unique(flat[one.is_new.ravel()[flat]], return_counts=True)
-            self.rows[one.name] += batch.num_rows
+            self.rows[one.columns] += batch.num_rows
             new = dict(zip(found.tolist(), counts.tolist(), strict=True))
-            self.counts.setdefault(one.name, Counter()).update(new)
+            self.counts.setdefault(one.columns, Counter()).update(new)
 
     def merge(self, other: NewPairs) -> NewPairs:
         """Return what is known of the rows of both."""
@@ -159,7 +165,7 @@ def judge_pairs(
     Next to nothing of a window's budget is spent, shared by all pairs of columns. Rows that come in
     groups count as so many fewer, on both sides.
     """
-    judged = [one for one in found.tables if found.rows[one.name] >= MIN_ROWS]
+    judged = [one for one in found.tables if found.rows[one.columns] >= MIN_ROWS]
     if not judged:
         return None
     level = alpha * BUDGET_SHARE / len(judged)
@@ -169,7 +175,7 @@ def judge_pairs(
     violation = None
     if most.nats > needed:
         others = sum(one.nats > needed for one in told) - 1
-        violation = _violation(most, found.counts[most.table.name], needed, others)
+        violation = _violation(most, found.counts[most.table.columns], needed, others)
     result = MetricResult(
         name=METRIC,
         value=most.share,
@@ -192,8 +198,8 @@ class _Told:
 
     def __init__(self, table: PairTable, found: NewPairs, level: float, cluster: float) -> None:
         self.table, self.cluster = table, cluster
-        self.rows = found.rows[table.name]
-        self.count = found.counts[table.name].total()
+        self.rows = found.rows[table.columns]
+        self.count = found.counts[table.columns].total()
         self.share = self.count / self.rows
         usual = max(
             float(unseen_share(table.once, table.rows)), most_of_blocks(table.blocks, level)

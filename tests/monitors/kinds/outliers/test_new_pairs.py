@@ -113,3 +113,20 @@ def test_rows_in_groups_count_as_one_each() -> None:
 
     checks = [one.constraint_check_type for one in checked(window, baseline).violations]
     assert "new_pair_check" not in checks
+
+
+def test_pairs_of_columns_whose_names_run_together_are_told_apart() -> None:
+    random = np.random.default_rng(3)
+
+    def rows(new: float) -> pd.DataFrame:
+        same = random.choice(["p", "q"], 4_000)
+        other = np.where(same == "p", "1", "2")
+        mixed = np.where(random.random(4_000) < new, other[::-1], other)
+        names = {"a & b": same, "c": other, "a": same, "b & c": mixed}
+        return pd.DataFrame({name: list(values) for name, values in names.items()})
+
+    baseline = Baseline.fit(rows(0.0))
+    report = dl.check(rows(0.2), baseline, kind="outliers")
+
+    (share,) = [one.value for one in report.metrics if one.name == "new_pair_share"]
+    assert 0.08 < share < 0.12
