@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -75,6 +75,19 @@ class EstimationRows:
         """
         sizes = np.array([cell.size for cell in self.cells.values()], dtype=np.int64)
         return (codes >= sizes - 2) & (self.lacking < FEW_LACKING)
+
+    def within(self, limits: tuple[float, float]) -> EstimationRows:
+        """Return these with the rows alone whose label and prediction metrics can use."""
+        low, high = limits
+        label = self.predictions + self.errors
+        fit = (self.predictions >= low) & (self.predictions <= high) & (np.abs(label) <= high)
+        return replace(
+            self,
+            codes=self.codes[fit],
+            errors=self.errors[fit],
+            predictions=self.predictions[fit],
+            time_us=None if self.time_us is None else self.time_us[fit],
+        )
 
     def to_arrow(self) -> pa.Table:
         """Write everything as one table; the same input gives the same bytes."""

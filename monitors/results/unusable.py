@@ -44,6 +44,8 @@ BUDGET_SHARE = 0.05
 LEAST_CHANCE = 1e-300
 # So far from 1 may a row's probabilities add up, for each of its classes, as rounding leaves them.
 ROUNDED = 0.01
+# Of the largest prediction that metrics take: a reference's beyond it moves all that is measured.
+FAR = 1e-3
 # A reference of which more rows do not add up has scores of each class by itself.
 FEW_OFF = 0.01
 
@@ -198,6 +200,21 @@ def sums_note(answers: Answers, reference: Answers | None) -> str:
     off = int(_off_one(answers).sum())
     rows = f"probabilities of {plural(off, 'row')} do not add up to 1, as those of the reference do"
     return rows * bool(off)
+
+
+def far_note(reference: Answers | None) -> str:
+    """Return how many predictions of a regression's reference lie far outside; "" for none."""
+    if reference is None or reference.problem != "regression":
+        return ""
+    far = reference.answer[np.abs(reference.answer) > FAR * reference.limits[1]]
+    if not len(far):
+        return ""
+    worst, have = far[np.argmax(np.abs(far))], "has" if len(far) == 1 else "have"
+    return (
+        f"{len(far):,} of {plural(len(reference), 'row')} of the reference {have} a prediction "
+        f"more than 1,000 times as large as nearly all others ({worst:.3g}): little can be judged "
+        f"beside {'it' if len(far) == 1 else 'them'}; make the baseline again without"
+    )
 
 
 def repeated_note(ids: Sequence[pa.Array], column: str | None) -> str:

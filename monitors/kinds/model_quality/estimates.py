@@ -38,6 +38,7 @@ from driftline.monitors.kinds.model_quality.violations import (
 )
 from driftline.monitors.results.label_sample import LabelSample
 from driftline.monitors.results.metric import CANNOT_ESTIMATE, MetricPoint, MetricResult
+from driftline.monitors.results.unusable import far_note
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 
 PREFIX = "estimated_"
@@ -139,9 +140,9 @@ def _estimates(
         return WindowEstimates()
     is_labelled = not sample.is_unfair(violated=False)
     is_labelled &= len(answers) >= ENOUGH_LABELS * len(scored)
-    taught = _of_regression(known) if reference.problem == "regression" else reference
+    known, taught = _taught(known, reference)
     reason = WEIGHTED if reference.weight is not None else why_not(taught)
-    if reason := reason or _why_nothing_to_learn(reference):
+    if reason := reason or _why_nothing_to_learn(reference) or far_note(reference):
         # Whoever has labels misses nothing.
         return WindowEstimates() if is_labelled else _withheld(expected, reason)
     codes = known.codes_of(table)
@@ -241,11 +242,14 @@ def _why_equal(reference: Answers, scored: Answers) -> str:
     return "" if is_chance else "all predictions are equal, and those of the reference are not"
 
 
-def _of_regression(known: EstimationRows) -> Answers:
-    rows = len(known.errors)
-    return Answers(
+def _taught(known: EstimationRows, reference: Answers) -> tuple[EstimationRows, Answers]:
+    """Return the rows that estimates are learnt of, of a regression those that metrics take."""
+    if reference.problem != "regression":
+        return known, reference
+    known = known.within(reference.limits)
+    return known, Answers(
         "regression", known.predictions + known.errors, known.predictions, (), None,
-        known.time_us, 0, np.arange(rows),
+        known.time_us, 0, np.arange(len(known.errors)),
     )  # fmt: skip
 
 

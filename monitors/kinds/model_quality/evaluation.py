@@ -88,6 +88,7 @@ from driftline.monitors.results.unusable import (
     JudgedUnusable,
     Unusable,
     equal_note,
+    far_note,
     judge_equal,
     judge_unusable,
     repeated_note,
@@ -143,7 +144,7 @@ def detectable(baseline: Baseline) -> list[str]:
         return []
     roles = baseline.outcomes.roles
     expected = expectation(CheckContext(baseline, WindowRows(lambda: iter(())), roles))
-    found = [note] if (note := _classes_note(baseline)) else []
+    found = [*_reference_notes(baseline, expected).values()]
     for rows in WINDOW_SIZES:
         parts = [
             f"{SHOWN.get(name, name)} at {least:.3g} (now {value:.3g})"
@@ -154,8 +155,13 @@ def detectable(baseline: Baseline) -> list[str]:
     return found
 
 
-def _classes_note(baseline: Baseline) -> str:
-    return "" if baseline.outcomes is None else baseline.outcomes.classes_note
+def _reference_notes(baseline: Baseline, expected: Expectation) -> dict[str, str]:
+    """Return what is wrong with the reference, by key of the details."""
+    found = {
+        "classes_note": "" if baseline.outcomes is None else baseline.outcomes.classes_note,
+        "far_note": far_note(expected.answers),
+    }
+    return {name: note for name, note in found.items() if note}
 
 
 def evaluate(context: CheckContext) -> Report:
@@ -217,7 +223,7 @@ def evaluate(context: CheckContext) -> Report:
         details={
             **details,
             **times_note(context, expected, table),
-            **({"classes_note": note} if (note := _classes_note(context.baseline)) else {}),
+            **_reference_notes(context.baseline, whole),
             **({"steps_note": expected.steps_note} if expected.steps_note else {}),
             **estimates.details,
             **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),

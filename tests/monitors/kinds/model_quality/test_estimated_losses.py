@@ -11,6 +11,7 @@ import pytest
 
 import driftline as dl
 from driftline.baseline.store import Baseline
+from driftline.monitors.kind import find_kind
 from driftline.monitors.report.report import Report
 from tests.monitors.kinds.model_quality.cases import of
 
@@ -193,3 +194,27 @@ def test_processes_keep_the_same_rows(tmp_path) -> None:
 
     assert found[0].version == found[1].version
     assert len(found[0].estimation.errors) == 15_000
+
+
+@pytest.mark.parametrize("absurd", [1e9, 1e67, 1e5])
+def test_an_absurd_prediction_of_the_reference_is_left_out_or_told(absurd: float) -> None:
+    reference = values(5_000, 1)
+    said = reference["said"].to_numpy().copy()
+    said[5] = absurd
+    baseline = Baseline.fit(
+        reference.set_column(3, "said", pa.array(said)),
+        label="y", prediction="said", problem="regression",
+    )  # fmt: skip
+
+    report: Report = dl.check(values(2_000, 2), baseline, kind=KIND)
+
+    told = "1 of 5,000 rows of the reference has a prediction more than 1,000 times as large"
+    if absurd > 1e6:  # No metric takes it, and neither does an estimate.
+        assert report.passed
+        assert of(report)["estimated_mae"].value == pytest.approx(1.6, rel=0.1)
+        assert "far_note" not in report.details
+    else:
+        assert report.details["far_note"].startswith(told)
+        assert "(1e+05)" in report.details["far_note"]
+        assert not report.violations  # Estimates that it moves are not held against labels.
+        assert find_kind(KIND).detectable(baseline)[0] == report.details["far_note"]
