@@ -105,7 +105,7 @@ def _story(run: WindowRun) -> list[str]:
 def health_figure(lines: Sequence[MonitorLine]) -> canvas.Figure:
     """Draw each window of each monitor as a mark, a row a monitor; baselines' changes as ticks.
 
-    All rows begin where the first one does; where no window of one is known, it is grey.
+    All rows begin where the first one does; one is grey before the newest windows that are drawn.
     """
     traces: list[canvas.Figure] = []
     shapes: list[canvas.Figure] = []

@@ -81,7 +81,7 @@ def _over_time(lines: Sequence[MonitorLine]) -> html.Section:
         ui.glyph("◆", "soft-text", windows.SEASONAL),
         ui.glyph("○", "faint", "none"),
         ui.glyph("×", "faint", "not judged"),
-        ui.swatch("span", "no window known"),
+        ui.swatch("span", "older windows, or none"),
         ui.glyph("│", "reference-text", "another baseline version"),
         html.Span("click a window to open it"),
     )

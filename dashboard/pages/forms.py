@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dash import dcc, html
 
 from driftline.access.principal import CURRENT, Role
+from driftline.dashboard.address import LIMIT
 from driftline.dashboard.pages.parts import Cell, lacking, marked
 
 
@@ -62,8 +63,8 @@ def field(
 ) -> html.Label:
     """Show a labelled line of text; a short one for a number."""
     box = dcc.Input(
-        name=name, type="text", value=value, placeholder=hint, maxLength=200, debounce=True,
-        required=is_required, autoComplete="off",
+        name=name, type="text", value=value, placeholder=hint, debounce=True, autoComplete="off",
+        required=is_required, maxLength=LIMIT if name == "where" else 200,
     )  # fmt: skip
     return html.Label([html.Span(label), box], className="number-field" if is_number else "")
 

@@ -56,7 +56,8 @@ def _rows(view: EndpointWindow) -> Sequence[ui.Cell | None]:
     ways = ui.choices("Monitor", names, name, lambda one: here(monitor=one, where=rows.where))
     several = len(rows.rows[0][1]) if rows.rows else 0
     first = "The first " * (several == ROWS_SHOWN)
-    words = f"{first}{plural(several, 'row')}" if several else "No row meets the conditions"
+    words = f"{first}{plural(several, 'row')}" if several else "No row"
+    words += " meets the conditions" * (bool(rows.where) and not several)
     words += f" of those that could be read in {LIMIT_S:g} seconds" * view.is_cut
     link = explain_link(name, window=rows.run.stamp, where=rows.where)
     more = [html.P([f"{sentence(words)} ", html.A("What tells these from others", href=link)])]

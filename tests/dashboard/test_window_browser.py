@@ -44,7 +44,10 @@ def test_a_row_and_a_condition_that_are_not_there_are_said(visit):
     page = visit(390).open(f"{WINDOW}/rows?row=none:3&where=nothing%3D1")
     expect(page.get_by_role("alert").last).to_contain_text('knows no column "nothing"')
 
+    long = "carrier=" + ",".join(["UA"] * 200)
     page = visit(390).open(f"{WINDOW}/rows?row=none:3")
+    page.get_by_label("Rows where").fill(long)
+    expect(page.get_by_label("Rows where")).to_have_value(long)
     expect(page.locator("#row")).to_contain_text("no such row")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
