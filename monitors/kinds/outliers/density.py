@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.column import ColumnProfile
+from driftline.monitors.kinds.outliers.holes import above_hole, merged_tails
 from driftline.monitors.kinds.outliers.levels import LevelTerms
 from driftline.monitors.kinds.outliers.rarity import FEWEST_EXCESSES, SHARES, Codes
 from driftline.monitors.kinds.outliers.terms import NumberTerms
@@ -31,6 +32,8 @@ WORK = 1 << 16
 MOST_POINTS, FEWEST_POINTS = 2048, 128
 # Differences below a tenth of a standard deviation are none: numbers may be rounded anew.
 RESOLUTION = 0.1
+# A cell spans a hole where two numbers that follow each other lie so far apart on the scale.
+LEAST_GAP = 0.3
 # Levels have an axis each up to so many; more have random directions of as many axes.
 LEVEL_AXES = 16
 CHUNK_ROWS = 4096
@@ -74,11 +77,32 @@ class NumberAxis:
             far = (inside - self.middle) / self.spread
         return np.asarray(np.arcsinh(np.clip(far, -LARGEST, LARGEST))[:, None])
 
-    def of_codes(self, codes: Codes, depth: Numbers) -> Numbers:
-        """Lay rows of which only the cell is known on the scale, shape (rows, 1)."""
+    def split(
+        self, codes: Codes, others: Mapping[str, NDArray[np.int64]], depth: Numbers
+    ) -> tuple[NDArray[np.int64], Numbers]:
+        """Part the cells that span a hole at its middle; return the rows' cells, and the edges."""
         edges = np.asarray(self.number.cells.edges, np.float64)
+        found, last = codes.astype(np.int64), len(edges)
+        cells = np.searchsorted(edges, self.items, side="right")
+        gaps = np.diff(self.place(self.items)[:, 0])
+        gaps[cells[1:] != cells[:-1]] = 0.0  # There is an edge already.
+        more = []
+        for cell in np.unique(cells[1:][gaps >= LEAST_GAP]).tolist():
+            at = int(np.argmax(np.where(cells[1:] == cell, gaps, 0.0)))
+            first, end = np.searchsorted(cells, [cell, cell + 1])
+            weight = self.below[end] - self.below[first]
+            below = float((self.below[at + 1] - self.below[first]) / weight)
+            is_above = above_hole(codes, cell, last, below, others, depth)
+            if is_above is not None:
+                more.append(self.items[at] / 2 + self.items[at + 1] / 2)
+                found[codes > cell] += 1
+                found[np.flatnonzero(codes == cell)[is_above]] += 1
+        return found, np.sort(np.append(edges, more))
+
+    def of_codes(self, codes: NDArray[np.int64], edges: Numbers, depth: Numbers) -> Numbers:
+        """Lay rows of which only the cell is known on the scale, shape (rows, 1)."""
         inside = codes <= len(edges)
-        cell = np.where(inside, codes, 0).astype(np.int64)
+        cell = np.where(inside, codes, 0)
         bounds = np.concatenate([[-np.inf], edges, [np.inf]])
         first = np.searchsorted(self.items, bounds[:-1], side="left")[cell]
         last = np.searchsorted(self.items, bounds[1:], side="left")[cell]
@@ -245,8 +269,9 @@ def fit_density(
     texts = tuple(_level_axes(one) for one in levels if len(one.values))
     if len(kept) + len(texts) < 2:
         return None
+    split = _split(kept, texts, codes, depth)
     placed = np.hstack(
-        [one.of_codes(codes[one.number.column], depth) for one in kept]
+        [one.of_codes(*cells, depth) for one, cells in zip(kept, split, strict=True)]
         + [one.points[codes[one.level.column]] for one in texts]
     )
     rows, width = placed.shape
@@ -263,6 +288,24 @@ def fit_density(
     is_one_law = not texts and width >= LEAST_LONELY_COLUMNS and _is_continuous(placed)
     lonely = _lonely_share(found) if is_one_law else 0.0
     return Density(kept, texts, placed[chosen], scale, lonely), scale * found
+
+
+def _split(
+    numbers: Sequence[NumberAxis],
+    levels: Sequence[LevelAxes],
+    codes: Mapping[str, Codes],
+    depth: Numbers,
+) -> list[tuple[NDArray[np.int64], Numbers]]:
+    """Part all columns' cells that span a hole, one after the other: each tells of the next."""
+    known = {one.number.column: merged_tails(codes[one.number.column]) for one in numbers}
+    known |= {one.column: codes[one.column].astype(np.int64) for one in levels}
+    found = []
+    for one in numbers:
+        name = one.number.column
+        others = {other: cells for other, cells in known.items() if other != name}
+        found.append(one.split(codes[name], others, depth))
+        known[name] = merged_tails(found[-1][0])
+    return found
 
 
 def _lonely_share(found: Numbers) -> float:

@@ -183,3 +183,36 @@ def test_values_at_the_ends_of_a_double_are_no_overflow(ends: list[float]) -> No
     if density is not None:
         numbers = {name: values[name].to_numpy() for name in values}
         assert np.isfinite(density.of_rows(numbers, {}, len(values))).all()
+
+
+def tight(random: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    cluster = random.integers(0, 2, (rows, 1)) * 6.0
+    return cluster + random.normal(0, 0.3, (rows, columns))
+
+
+@pytest.mark.parametrize(("columns", "seed"), [(2, 3), (4, 0), (8, 1)])
+def test_rows_between_tight_clusters_are_outliers_though_a_cell_spans_both(
+    columns: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    baseline = Baseline.fit(frame(tight(random, 20_000, columns)))
+    rows = tight(random, 22_000, columns)
+    rows[:100] = random.normal(3, 0.2, (100, columns))
+
+    scores = dl.outlier_scores(frame(rows), baseline).to_pandas()
+
+    assert scores["is_outlier"][:100].all()
+    assert scores["is_outlier"][100:].mean() < 3e-4
+    assert dl.check(frame(rows[:2_000]), baseline, kind="outliers").violations
+
+
+def test_rows_that_the_reference_has_across_its_clusters_are_no_outliers() -> None:
+    random = np.random.default_rng(2)
+    across = random.random(42_000) < 0.02
+    rows = tight(random, 42_000, 3)
+    rows[across, 0] = 6 - rows[across, 0]
+    baseline = Baseline.fit(frame(rows[:20_000]))
+
+    scores = dl.outlier_scores(frame(rows[20_000:]), baseline).to_pandas()
+
+    assert scores["is_outlier"].mean() < 3e-4
