@@ -35,7 +35,7 @@ def merged_tails(codes: Codes | Places) -> Places:
 
 
 def above_hole(
-    codes: Places, cell: int, last: int, below: float, others: Mapping[str, Places], depth: Numbers
+    codes: Codes, cell: int, last: int, below: float, others: Mapping[str, Places], depth: Numbers
 ) -> NDArray[np.bool_] | None:
     """Return which rows of a cell lie above the hole in it; None where nothing tells.
 
