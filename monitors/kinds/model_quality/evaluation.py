@@ -174,7 +174,7 @@ def evaluate(context: CheckContext) -> Report:
     blocks = kept_blocks(context, expected, answers)
     like_sagemaker = context.compat is not None
     sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, whole.answers)
-    found = _judged(context, expected, window, blocks, sample)
+    found = _judged(context, expected, replace(window, answers=answers), blocks, sample)
     unusable = [] if like_sagemaker else _judged_unusable(context, whole, answers, every)
     parts = () if like_sagemaker else part_results(answers, whole)
     estimates = estimate_window(
@@ -492,7 +492,10 @@ def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list
         found.append(why_no_probabilities(scores))
     if unfit:
         most = math.nan if answers.problem == "ranking" else answers.limits[1]
-        found.append(unfit_note(table, str(roles.label), unfit, most))
+        label = str(roles.label)
+        is_flat = answers.step is None
+        values = table if is_flat else pa.table({label: pc.list_flatten(table[label])})
+        found.append(unfit_note(values, label, unfit, most))
     found.append(crossing_details(answers, roles.quantile_columns)[1])
     if roles.id_column in table.column_names:
         found.append(repeated_note(table[roles.id_column].chunks, roles.id_column))

@@ -156,7 +156,8 @@ def at_steps(expected: Expectation, answers: Answers) -> tuple[Expectation, Answ
     usual = np.bincount(known.step, known.weight, size)
     share = np.divide(came, usual, out=np.zeros(size), where=usual > 0)
     is_had = usual >= HARDLY * usual.max()
-    if not share[is_had].any() or (share[usual > 0] >= ALIKE * share.max()).all():
+    is_alike = (share[usual > 0] >= ALIKE * share.max()).all() and not came[usual == 0].any()
+    if not share[is_had].any() or is_alike:
         return expected, answers
     each = np.where(is_had, share / share[is_had].max(), 0.0)[known.step]
     # Not a part of the rows: of few rows that would be none of a step that the window has.
@@ -175,8 +176,8 @@ def at_steps(expected: Expectation, answers: Answers) -> tuple[Expectation, Answ
     }
     note = (
         "some steps ahead have fewer labels with an answer than in the reference, as where they "
-        "are still to come: the reference's steps count as the window's, and steps that it hardly "
-        "has are left out"
+        "are still to come, or are hardly in it: the reference's steps count as the window's, and "
+        "steps that it hardly has are left out"
     )
     changed = replace(
         expected, answers=kept, measures=measures, constraints=constraints, steps_note=note

@@ -377,3 +377,31 @@ def test_the_newest_forecasts_have_fewer_labels_than_the_others() -> None:
 def test_compat_has_no_forecasts() -> None:
     with pytest.raises(InputError, match="SageMaker has no metrics of forecasts"):
         dl.check(walks(50, seed=1), fitted(walks(50, seed=0)), kind="model-quality", compat=True)
+
+
+@pytest.mark.parametrize("whole", [0, 1, 150])
+def test_steps_that_the_reference_hardly_has_are_not_judged(whole: int) -> None:
+    reference = pd.concat([walks(2000 - whole, seed=0, labelled=2), walks(whole, seed=2)])
+    baseline = fitted(reference)
+
+    same, double = (
+        dl.check(walks(500, seed=1, times=times), baseline, kind="model-quality")
+        for times in (1.0, 2.0)
+    )
+
+    assert same.passed
+    assert not double.passed
+    assert "steps that it hardly has are left out" in same.details["steps_note"]
+    mae = next(one for one in same.metrics if one.name == "mae" and not one.label)
+    assert mae.value == pytest.approx(mae.reference, rel=0.05)
+
+
+def test_an_infinite_value_in_a_list_of_labels_is_named() -> None:
+    window = rows(600, seed=2)
+    window.at[3, "y"] = [np.inf, *window.y[3][1:]]
+
+    report = dl.check(window, fitted(rows(1500, seed=1)), kind="model-quality")
+
+    note = report.details["answers_note"]
+    assert note.startswith("1 label left out: infinite")
+    assert note.endswith('"y" = inf (1x)')
