@@ -42,6 +42,7 @@ from driftline.monitors.kinds.attribution.shapley import (
     ask,
     asked_rows,
     explain,
+    is_number,
     no_number,
 )
 from driftline.monitors.kinds.attribution.time_limit import (
@@ -306,8 +307,8 @@ def explain_rows(
         chosen, units = PERMUTATION, known.units if known is not None else "answer"
         asked = predict if known is not None else taking_tables(predict, rows)
         found = explain(rows, background, asked, seed=seed, go_on=go_on)
-    is_number = np.asarray(np.isfinite(found.values).all(axis=(1, 2)))
-    if not is_number.any():
+    has_number = is_number(found.values).all(axis=(1, 2))
+    if not has_number.any():
         raise no_number("row")
     labels = known.labels if known is not None else classes_of(predict)
     outputs = found.values.shape[1]
@@ -319,7 +320,7 @@ def explain_rows(
         known.model if known is not None else "",
         "" if chosen == "tree_path_dependent" else table_digest(background),
     )
-    values = found.values[is_number]
+    values = found.values[has_number]
     signed = {label: values[:, at].astype(np.float32) for at, label in enumerate(labels)}
     return Explained(
         tuple(rows.column_names),
@@ -327,15 +328,15 @@ def explain_rows(
         {label: float(found.expected[at]) for at, label in enumerate(labels)},
         making,
         signed=signed,
-        places=np.flatnonzero(is_number),
-        asked_count=len(is_number),
+        places=np.flatnonzero(has_number),
+        asked_count=len(has_number),
     )
 
 
 def _answered(background: pa.Table, predict: Predictor, told: Callable[[str], None]) -> pa.Table:
     """Return the background rows that the model has a number for; InputError where few have."""
     asked = predict if isinstance(predict, ModelPredictor) else taking_tables(predict, background)
-    has_number = np.isfinite(ask(asked, background)).all(axis=1)
+    has_number = is_number(ask(asked, background)).all(axis=1)
     lacking = int(np.count_nonzero(~has_number))
     if not lacking:
         return background

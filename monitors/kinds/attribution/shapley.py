@@ -32,6 +32,8 @@ from driftline.monitors.check_context import Predictor
 MODEL_ROWS = 150_000
 # So many, where explaining may be ended between two calls.
 ENDED_ROWS = 5_000
+# Attributions are kept in single precision (3.4e38 at most), in which they are summed, too.
+LARGEST = 1e30
 
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -72,9 +74,9 @@ def explain(
         [ask(predict, whole.slice(at, max_rows)) for at in range(0, whole.num_rows, max_rows)]
     )
     count, depth = rows.num_rows, background.num_rows
-    if not np.isfinite(ends).any():
+    if not is_number(ends).any():
         raise no_number("row")
-    if not np.isfinite(ends[count:]).all():
+    if not is_number(ends[count:]).all():
         raise InputError(
             "the model answered no number to a background row, which all others are compared with; "
             "leave the rows out that it has no number for, and make the baseline again"
@@ -94,11 +96,16 @@ def explain(
     return Contributions(np.concatenate(parts), ends[count:].mean(axis=0))
 
 
+def is_number(values: Numbers) -> NDArray[np.bool_]:
+    """Mark the values that can be compared: not NaN, nor infinite or nearly that."""
+    return np.asarray(np.abs(values) <= LARGEST)
+
+
 def no_number(rows: str) -> InputError:
     """Return the refusal of a model that has no number for any of some rows."""
     return InputError(
-        f"the model answered no number to any {rows} (only NaN or infinite values), so there is "
-        "nothing to explain: see what the function returns"
+        f"the model answered no number to any {rows} (only NaN, infinite values or ones above "
+        f"{LARGEST:g}), so there is nothing to explain: see what the function returns"
     )
 
 

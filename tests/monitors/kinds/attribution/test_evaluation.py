@@ -129,6 +129,25 @@ def test_rows_without_a_number_are_left_out_and_counted(
         judged(reference, broken.slice(900), predict=lacking)
 
 
+@pytest.mark.parametrize("size", [1e35, 1e39, 1e200])
+def test_a_number_that_single_precision_cannot_hold_is_left_out(
+    reference: Baseline, rng: np.random.Generator, size: float
+) -> None:
+    def huge(rows: pa.Table) -> np.ndarray:
+        return np.where(rows["a"].to_numpy() == 9.0, size, model(rows))
+
+    rows = weather(rng, 900)
+    broken = pa.concat_tables([rows, rows.slice(0, 1).set_column(0, "a", pa.array([9.0]))])
+    report = judged(reference, broken, predict=huge)
+
+    assert report.passed
+    assert report.documents()
+    assert report.details["answers_note"].startswith("1 of 901 explained rows left out")
+    assert explain_reference(open_source(broken), Baseline.fit(broken), huge).attributions
+    with pytest.raises(InputError, match="to any of 10 background rows .* above 1e.30"):
+        explain_reference(open_source(rows), Baseline.fit(rows), lambda one: model(one) * size)
+
+
 def test_a_function_that_answers_only_nan_is_told_so_and_not_the_baseline(
     reference: Baseline, rng: np.random.Generator
 ) -> None:
