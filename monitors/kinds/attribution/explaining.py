@@ -307,7 +307,7 @@ def explain_rows(
         chosen, units = PERMUTATION, known.units if known is not None else "answer"
         asked = predict if known is not None else taking_tables(predict, rows)
         found = explain(rows, background, asked, seed=seed, go_on=go_on)
-    has_number = is_number(found.values).all(axis=(1, 2))
+    has_number = np.asarray(is_number(found.values).all(axis=(1, 2)))
     if not has_number.any():
         raise no_number("row")
     labels = known.labels if known is not None else classes_of(predict)

@@ -144,7 +144,7 @@ def test_a_number_that_single_precision_cannot_hold_is_left_out(
     assert report.documents()
     assert report.details["answers_note"].startswith("1 of 901 explained rows left out")
     assert explain_reference(open_source(broken), Baseline.fit(broken), huge).attributions
-    with pytest.raises(InputError, match="to any of 10 background rows .* above 1e.30"):
+    with pytest.raises(InputError, match=r"to any of 10 background rows .* above 1e\+30"):
         explain_reference(open_source(rows), Baseline.fit(rows), lambda one: model(one) * size)
 
 
