@@ -308,6 +308,11 @@ class CheckResult:
             judged = {*self.judged_columns}
             whole = len(judged | {one.name for one in self.unjudged})
             found += f" in {len(judged):,} of {plural(whole, 'column')}" * (len(judged) < whole)
+        known = sum(one.judged for one in self.metrics)
+        if 0 < known < len(self.undecidable) and not self.violations:
+            whole = plural(known + len(self.undecidable), "metric")
+            them = "it" if known == 1 else "them"
+            found = f"only {known:,} of {whole} could be judged, {found} in {them}"
         return f"{plural(self.row_count, 'row')}, {found}{left}"
 
     @property

@@ -106,6 +106,7 @@ CONSTRAINTS = "constraints.json"
 SUGGEST_SEED = 0
 # Windows of so many rows are told what they find.
 WINDOW_SIZES = (1_000, 10_000)
+NOTHING_TOLD = "no loss can be told from how the days of the reference differ"
 PERCENT = 0.01
 # From this part of the rows on that would lie above 1 as percents, all of them are percents.
 PERCENT_ROWS = 0.5
@@ -150,8 +151,8 @@ def detectable(baseline: Baseline) -> list[str]:
             f"{SHOWN.get(name, name)} at {least:.3g} (now {value:.3g})"
             for name, value, least in findable(expected, rows, budget=Budget())
         ]
-        told = "; ".join(parts) or "no loss"
-        found.append(f"{rows:,} labelled rows a day find, nine times in ten, {told}")
+        told = f" find, nine times in ten, {'; '.join(parts)}" if parts else f": {NOTHING_TOLD}"
+        found.append(f"{rows:,} labelled rows a day{told}")
     return found
 
 

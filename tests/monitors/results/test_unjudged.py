@@ -97,6 +97,16 @@ def test_a_number_whose_bound_nothing_could_break_is_in_no_verdict() -> None:
     )
 
 
+def test_where_most_metrics_are_too_variable_the_headline_counts_what_was_judged_first() -> None:
+    wild = [MetricResult(name, 0.7, note=f"{TOO_VARIABLE}x") for name in "abc"]
+    report = Report("bias", (), 240, metrics=(*wild, MetricResult("DPPL", 0.1, bound=0.3)))
+
+    assert report.summary == (
+        "240 rows, only 1 of 4 metrics could be judged, no violations in it; 3 metrics too "
+        "variable to judge"
+    )
+
+
 def test_the_rows_that_would_do_are_found_by_halving() -> None:
     asked: list[float] = []
 

@@ -382,6 +382,28 @@ def test_days_that_labels_by_lot_would_pass_are_not_judged() -> None:
 
     assert all("too_variable: " in of(report)[name].note for name in ("auc", "brier_skill"))
     assert report.passed
-    assert detectable(baseline)[1].endswith("nine times in ten, no loss")
+    assert detectable(baseline)[1] == (
+        "10,000 labelled rows a day: no loss can be told from how the days of the reference differ"
+    )
     # What is absurd is told all the same.
     assert "brier_skill" in severities(ask(baseline, flights(1, 51, change=far_off), days=1))
+
+
+def test_scores_surely_worse_than_guessing_are_told_beside_days_that_vary() -> None:
+    def fickle(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+        """Each day has a relation of its own of outcome to score, at times hardly any."""
+        each = np.repeat(rng.normal(1.0, 0.5, len(columns["logit"]) // DAY_ROWS), DAY_ROWS)
+        columns["truth"] = -1.2 + (columns["logit"] + 1.2) * each
+
+    def turned(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+        columns["truth"] = -1.2 - 0.8 * (columns["logit"] + 1.2)
+
+    baseline = Baseline.fit(flights(20, 1, change=fickle), **BINARY)
+
+    report = ask(baseline, flights(1, 50, change=turned), days=1)
+
+    assert severities(report)["brier_skill"] == "page"
+    assert "worse than guessing the base rate" in report.violations[0].cause
+    assert of(report)["brier_skill"].value < of(report)["brier_skill"].bound < 0
+    calm = [ask(baseline, flights(1, 100 + k, change=fickle), days=1) for k in range(20)]
+    assert not any("brier_skill" in severities(one) for one in calm)
