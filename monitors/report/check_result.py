@@ -310,9 +310,9 @@ class CheckResult:
             found += f" in {len(judged):,} of {plural(whole, 'column')}" * (len(judged) < whole)
         known = sum(one.judged for one in self.metrics)
         if 0 < known < len(self.undecidable) and not self.violations:
-            whole = plural(known + len(self.undecidable), "metric")
+            every = plural(known + len(self.undecidable), "metric")
             them = "it" if known == 1 else "them"
-            found = f"only {known:,} of {whole} could be judged, {found} in {them}"
+            found = f"only {known:,} of {every} could be judged, {found} in {them}"
         return f"{plural(self.row_count, 'row')}, {found}{left}"
 
     @property

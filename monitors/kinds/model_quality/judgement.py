@@ -267,9 +267,7 @@ def _below_guessing(
     if lowest is None or verdict.p_value > RARE or not reference.interval[0] > 0.0:
         return verdict
     limit = replace(expected.constraints[name], threshold=min(lowest, 0.0))
-    below = judge_metric(
-        measure, limit, reference=None, blocks=None, is_own=True, alpha=alpha
-    )  # fmt: skip
+    below = judge_metric(measure, limit, reference=None, blocks=None, is_own=True, alpha=alpha)
     return below if below.violated else verdict
 
 
