@@ -110,6 +110,11 @@ class Comparison:
         """Whether the model no longer depends on any feature, though it did."""
         return self.window.total <= 0 < self.reference.total
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the model depends on features, though it depended on none."""
+        return self.reference.total <= 0 < self.window.total
+
     def of_rows(self, rows: float) -> Comparison:
         """Return what the same attributions of so many explained rows come to."""
         return replace(self, window=replace(self.window, count=round(rows)))
@@ -176,8 +181,10 @@ def compare(
     window: Importance,
     tail: Tail | None,
     spread: Spread | None = None,
+    *,
+    explained: int = 0,
 ) -> Comparison:
-    """Measure and test one output of a model."""
+    """Measure and test one output of a model; `explained` rows of the window have any values."""
     # None are of a document, whose means count as exact.
     is_judged = all(one.count == 0 or one.count >= MIN_ROWS for one in (reference, window))
     width = len(reference.features)
@@ -191,6 +198,10 @@ def compare(
     plain = Comparison(
         reference, window, found, tail, order, np.ones(width), 1.0, is_judged, spread
     )
+    if is_judged and reference.count and plain.is_new:
+        # No reference row has any value: Fisher's exact test of how many rows have.
+        share = window.count / (reference.count + window.count)
+        return replace(plain, level=share**explained)
     # One error at least has to be known, or a difference says nothing.
     if not (is_judged and window.count > 0 and reference.total > 0):
         return plain

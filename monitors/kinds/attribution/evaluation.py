@@ -106,7 +106,11 @@ def evaluate(context: CheckContext) -> Report:
         settled = settle(list(pairs.values()), context.budget.per_window)
         if window.units_note:  # All zero is so in any units.
             settled = [
-                replace(one, level=one.level and one.comparison.is_all_zero) for one in settled
+                replace(
+                    one,
+                    level=one.level and (one.comparison.is_all_zero or one.comparison.is_new),
+                )
+                for one in settled
             ]
     else:  # Clarify does not ask what either side was made with.
         settled, reason = settle_by_limit(list(pairs.values())), ""
@@ -368,5 +372,8 @@ def _pairs(
             )
         spread = spreads.get(label)
         tail = _tail(context, reference, label, spread, one.count)
-        found[its] = compare(ours[label], one.only(ours[label].features), tail, spread)
+        explained = int(np.count_nonzero(window.rows[its].any(axis=1))) if one.count else 0
+        found[its] = compare(
+            ours[label], one.only(ours[label].features), tail, spread, explained=explained
+        )
     return found

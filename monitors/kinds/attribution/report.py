@@ -55,6 +55,7 @@ WITHOUT_BLOCKS = (
 )
 ALIKE = "however these rows are drawn, they rank the features alike"
 ALL_ZERO = f"{UNDEFINED}all attributions are zero"
+REFERENCE_ZERO = f"{UNDEFINED}the reference is all zero"
 CHECK = "feature_attribution_drift_check"
 # Rows of a window that are explained one by one, and features of each.
 ROWS_SHOWN, FEATURES_SHOWN = 5, 5
@@ -147,6 +148,8 @@ def _metrics(
     one = finding.comparison
     note = reason or ("" if one.is_judged else INSUFFICIENT)
     is_shown = bool(reason) or not one.is_judged
+    if one.reference.total <= 0 >= one.window.total:
+        units_note = ""  # Zero on both sides is so in any units.
     return [
         _order(label, finding, rows, note, seed, is_shown=is_shown),
         *_shares(label, finding, note, is_shown=is_shown),
@@ -191,7 +194,7 @@ def _order_note(finding: Finding) -> str:
     one = finding.comparison
     if math.isnan(one.ndcg):
         alone = len(one.reference.features) == 1
-        return f"{UNDEFINED}{'one feature' if alone else 'the reference is all zero'}"
+        return f"{UNDEFINED}one feature" if alone else REFERENCE_ZERO
     if finding.by_limit:
         return ""
     if one.is_all_zero:
@@ -219,6 +222,7 @@ def _shares(label: str, finding: Finding, note: str, *, is_shown: bool) -> list[
     one = finding.comparison
     if one.is_all_zero and not note:
         note = ALL_ZERO
+    note = note or REFERENCE_ZERO * (one.reference.total <= 0)
     is_judged = not (is_shown or note or finding.by_limit) and one.window.count > 0
     found = []
     lows, highs = _within(one.window)
@@ -261,10 +265,13 @@ def _level(label: str, finding: Finding, note: str, *, is_shown: bool, plain: bo
     if not is_judged and not note and plain:
         note = "incomparable: the reference's document does not say in which units its values are"
     elif one.reference.total <= 0 and not note:
-        note, is_judged = "undefined: the reference is all zero", False
+        if not is_judged:
+            note = REFERENCE_ZERO
+        elif one.is_new and not finding.level:
+            note, is_judged = INSUFFICIENT, False
     elif is_judged and not finding.level and finding.level_bound >= FAR_LEVEL:
         note, is_judged = _too_variable(finding, finding.is_level_bounded), False
-    rises = one.log_ratio > 0
+    rises = one.log_ratio > 0 or one.reference.total <= 0
     bound = one.reference.total * math.exp(finding.level_bound if rises else -finding.level_bound)
 
     def around(side: Importance) -> tuple[float | None, float | None]:
@@ -438,6 +445,10 @@ def _broken(finding: Finding) -> Iterator[tuple[str, str, str, float | None, flo
     if one.is_all_zero and finding.level:
         text = "the model answers the same whatever it is asked: all attributions are zero"
         yield "level", "Feature attributions are all zero", text, None, 0.0
+        return
+    if one.is_new and finding.level:
+        text = f"the model depends on features, and the reference's on none: {_moves(one)}"
+        yield "level", _exceeds("level", one.window.total, 0.0), text, None, one.level
         return
     if finding.order:
         text = f"the ranking of features changed (NDCG {one.ndcg:.2f}): {_moves(one)}"

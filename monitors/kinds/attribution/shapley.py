@@ -76,10 +76,11 @@ def explain(
     count, depth = rows.num_rows, background.num_rows
     if not is_number(ends).any():
         raise no_number("row")
-    if not is_number(ends[count:]).all():
+    if lacking := int(np.count_nonzero(~is_number(ends[count:]).reshape(depth, -1).all(axis=1))):
         raise InputError(
-            "the model answered no number to a background row, which all others are compared with; "
-            "leave the rows out that it has no number for, and make the baseline again"
+            f"the model answered no number to {lacking} of {depth} background rows, to which the "
+            "baseline's answered one and with which all others are compared; mend what the model "
+            "answers, or make the baseline again with it: that leaves such rows out, up to half"
         )
     random = np.random.default_rng(seed)
     parts = []

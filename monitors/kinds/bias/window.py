@@ -37,6 +37,9 @@ from driftline.roles import Facet, Roles
 from driftline.signature import ColumnType
 from driftline.stats.blocks import NO_TIME, span_length
 
+# Columns of the data that a refusal names.
+COLUMNS_SHOWN = 20
+
 
 @dataclass(frozen=True)
 class CountedWindow:
@@ -89,7 +92,8 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
 
     tallies, rows = count_batches(batches(), plan.roles, plan.counted, known)
     if rows:
-        _require_columns(plan, seen)
+        first = next(context.rows.batches(), None)
+        _require_columns(plan, seen, [] if first is None else first.schema.names)
     tallies = {
         facet: tally.known_as(plan.reference[facet].values) if facet in plan.reference else tally
         for facet, tally in tallies.items()
@@ -147,11 +151,15 @@ def _plain_types(batch: pa.RecordBatch, features: Sequence[str]) -> dict[str, Co
     }
 
 
-def _require_columns(plan: Plan, names: Set[str]) -> None:
+def _require_columns(plan: Plan, names: Set[str], found: Sequence[str]) -> None:
     """Refuse rows in which a whole column is missing, so that nothing could ever be found."""
     for column in (column for facet in plan.counted for column in facet.columns):
         if column not in names:
-            raise InputError(f'facet "{column}": the data has no such column')
+            shown = ", ".join(found[:COLUMNS_SHOWN]) + ", …" * (len(found) > COLUMNS_SHOWN)
+            raise InputError(
+                f'facet "{column}": the data has no such column, but {shown or "none"}; rows '
+                "without names need a header row, or a baseline that knows their columns"
+            )
     roles = plan.roles
     answers = [roles.prediction, *roles.probability[-1:], roles.label]
     wanted = [name for name in answers if name is not None]

@@ -270,6 +270,59 @@ def test_answers_that_depend_twice_as_much_on_everything_are_a_change_of_level(
     assert "2.0 times more" in report.cause
 
 
+@pytest.mark.parametrize("passes", [True, False])
+def test_a_constant_reference_is_one_of_no_contributions(
+    rng: np.random.Generator, passes: bool
+) -> None:
+    rows = weather(rng, 1_000)
+
+    def same(asked: pa.Table) -> np.ndarray:
+        return np.full(asked.num_rows, 0.5)
+
+    constant = explain_reference(open_source(rows), Baseline.fit(rows), same, background=5)
+
+    report = judged(constant, weather(rng, 500), predict=same if passes else model)
+
+    by_name = {one.name: one for one in report.metrics}
+    assert report.passed is passes
+    assert report.decided
+    assert (by_name["level"].bound, by_name["level"].note) == (0.0, "")
+    assert by_name["share_a"].bound is None
+    assert by_name["share_a"].note == "undefined: the reference is all zero"
+    if not passes:
+        assert [one.feature_name for one in report.violations] == ["level"]
+        assert "depends on features, and the reference's on none: a 0%" in report.cause
+
+
+def test_one_row_with_contributions_beside_a_constant_reference_is_unjudged(
+    rng: np.random.Generator,
+) -> None:
+    rows, window = weather(rng, 1_000), weather(rng, 500)
+    rare = window["a"].to_numpy().max()
+    constant = explain_reference(
+        open_source(rows), Baseline.fit(rows), lambda asked: np.zeros(asked.num_rows), background=5
+    )
+
+    report = judged(constant, window, predict=lambda asked: asked["a"].to_numpy() >= rare)
+
+    assert not report.violations
+    assert not report.decided
+    assert [one.name for one in report.unjudged] == ["label0: level"]
+
+
+def test_a_window_without_a_number_for_a_background_row_is_told_the_mend(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    kept = Attributions.from_arrow(reference.attributions).background
+    first = kept.column("a")[0].as_py()
+
+    def lacking(asked: pa.Table) -> np.ndarray:
+        return np.where(asked["a"].to_numpy() == first, np.nan, model(asked))
+
+    with pytest.raises(InputError, match=r"to 1 of 5 background rows, .* baseline again with it"):
+        judged(reference, weather(rng, 300), predict=lacking)
+
+
 def test_few_rows_are_not_judged(reference: Baseline, rng: np.random.Generator) -> None:
     report = judged(reference, weather(rng, 29), predict=model)
 

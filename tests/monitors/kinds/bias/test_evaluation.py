@@ -324,7 +324,7 @@ def test_captured_windows_need_just_the_columns_that_the_reference_knows(
 
 
 def test_rows_that_lack_what_is_compared_are_refused(reference: Baseline) -> None:
-    with pytest.raises(InputError, match='facet "sex": the data has no such column'):
+    with pytest.raises(InputError, match='"sex": the data has no such column, but '):
         dl.check(sample(2_000).drop_columns(["sex"]), reference, kind="bias")
     with pytest.raises(InputError, match='neither answers nor labels; expected "predicted", "inc'):
         dl.check(sample(2_000).drop_columns(["income", "predicted"]), reference, kind="bias")
