@@ -73,6 +73,7 @@ class Unusable:
     # Of a reference, rows and missing predictions of each block as long as the window.
     blocks: Sequence[tuple[int, int]] = ()
     has_quantiles: bool = False  # Then rows that lack any of them are missing, too.
+    has_steps: bool = False  # Then rows that lack some step are; their others count.
 
     @property
     def lost_words(self) -> str:
@@ -152,7 +153,8 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
     """Return the count, and a note on what was left out and in which state the answers are."""
     what = "prediction or quantile" if window.has_quantiles else "prediction"
     parts = [
-        f"{plural(window.missing, 'row')} without a {what}" * bool(window.missing),
+        f"{'steps of ' * window.has_steps}{plural(window.missing, 'row')} without a {what}"
+        * bool(window.missing),
         f"{plural(window.impossible, 'prediction')} {window.words}" * bool(window.impossible),
     ]
     if window.unweighed:
@@ -262,6 +264,9 @@ def _judged(
     words, left = f"have a prediction {window.words}", "they are left out of all metrics"
     if name == MISSING:
         words = "lack a prediction or quantile" if window.has_quantiles else "have no prediction"
+        if window.has_steps:
+            words = words.replace("have no", "lack a") + " for some steps"
+            left = "those steps are left out of all metrics"
         left = f"no number: {window.texts}; " * bool(window.texts) + left
     elif name == UNWEIGHED:
         words = "have no weight, or one that is negative or infinite"

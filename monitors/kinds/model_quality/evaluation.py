@@ -522,6 +522,7 @@ def _unusable(answers: Answers | None) -> Unusable:
         answers.texts, answers.unknown, answers.unknown_words,
         "as classes of their own" if answers.problem == "multiclass" else "as negative",
         unweighed=answers.unweighed, has_quantiles=answers.quantiles is not None,
+        has_steps=answers.step is not None,
     )  # fmt: skip
 
 

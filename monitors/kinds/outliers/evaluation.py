@@ -104,14 +104,21 @@ def evaluate(context: CheckContext) -> Report:
     idle = _idle(context.baseline, reading)
     return Report(
         kind="outliers",
-        violations=_violations(scorer, reading, verdict, pairs),
+        violations=_violations(scorer, reading, verdict, pairs, idle),
         row_count=rows,
         metrics=()
         if verdict is None
         else (
             _metric(verdict, rows),
             *(pairs or ())[:1],
-            *_without_values(idle),
+            # A column without a value that makes rows outliers is told by the violation.
+            *_without_values(
+                {
+                    name: why
+                    for name, why in idle.items()
+                    if not (verdict.violated and reading.columns[name])
+                }
+            ),
         ),
         points=() if verdict is None else _points(reading, verdict),
         alpha=budget.per_window,
@@ -195,15 +202,16 @@ def _violations(
     reading: OutlierReading,
     verdict: ShareVerdict | None,
     pairs: tuple[MetricResult, Violation | None] | None,
+    idle: Mapping[str, str],
 ) -> tuple[Violation, ...]:
     """Return the violations of too many outliers and of new pairs of values, the former first."""
-    odd = None if verdict is None else _too_many(scorer, reading, verdict)
+    odd = None if verdict is None else _too_many(scorer, reading, verdict, idle)
     found = [one for one in (odd, pairs[1] if pairs else None) if one is not None]
     return tuple(replace(one, share_of_blame=1.0 / len(found)) for one in found)
 
 
 def _too_many(
-    scorer: RowScorer, reading: OutlierReading, verdict: ShareVerdict
+    scorer: RowScorer, reading: OutlierReading, verdict: ShareVerdict, idle: Mapping[str, str]
 ) -> Violation | None:
     """Return the violation of too many outliers, with the columns that make them odd."""
     if not verdict.violated or verdict.bound is None:
@@ -211,7 +219,7 @@ def _too_many(
     share, usual = share_words(verdict.share), share_words(verdict.reference)
     total = max(reading.columns.total(), 1)
     named = [
-        f"{name} ({percent(count / total)} of them)"
+        f"{name} ({f'{idle[name]}, ' if name in idle else ''}{percent(count / total)} of them)"
         for name, count in reading.columns.most_common(NAMED)
     ]
     by = f", odd by {', '.join(named)} most" if named else ""

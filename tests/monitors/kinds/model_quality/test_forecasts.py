@@ -405,3 +405,20 @@ def test_an_infinite_value_in_a_list_of_labels_is_named() -> None:
     note = report.details["answers_note"]
     assert note.startswith("1 label left out: infinite")
     assert note.endswith('"y" = inf (1x)')
+
+
+def test_forecasts_that_end_early_are_said_to_lack_steps_and_not_all() -> None:
+    random = np.random.default_rng(0)
+    start = random.normal(10, 3, size=(3_000, 1))
+    label = start + np.cumsum(random.normal(size=(3_000, 6)), axis=1)
+    whole = pa.table({"said": [[one] * 6 for one in start[:, 0]], "came": label.tolist()})
+    short = pa.table({"said": [[one] * 2 for one in start[:800, 0]], "came": label[:800].tolist()})
+
+    report = dl.check(
+        short, dl.Baseline.fit(whole, label="came", prediction="said"), kind="model-quality"
+    )
+
+    assert "100% of 800 rows lack a prediction for some steps (reference 0%); " in report.cause
+    assert "those steps are left out of all metrics" in report.cause
+    assert "steps of 800 rows without a prediction, of 800 rows" in report.details["answers_note"]
+    assert {one.name: one.value for one in report.metrics}["mae"] is not None

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import driftline as dl
@@ -289,3 +290,17 @@ def test_a_bound_never_widens_with_rows(timed: bool, swing: float) -> None:
     assert None not in bounds
     assert bounds == sorted(bounds, key=float, reverse=True)
     assert bounds[-1] < bounds[0]
+
+
+def test_a_column_without_a_value_that_makes_outliers_is_told_once() -> None:
+    random = np.random.default_rng(0)
+    rows = pa.table({name: random.normal(size=6_000) for name in "abcd"})
+    window = rows.slice(0, 1_000)
+    for at in (1, 2):
+        window = window.set_column(at, "abcd"[at], pa.nulls(1_000, pa.float64()))
+
+    report = dl.check(window, dl.Baseline.fit(rows), kind="outliers")
+
+    assert "odd by b (no row has a value, " in report.cause
+    # Emptiness of the other one makes no row an outlier by itself.
+    assert [one.name for one in report.unjudged] == ["c: outlier_share"]
