@@ -28,7 +28,9 @@ from driftline.signature import Signature
 from driftline.stats.blocks import NO_TIME
 
 KEY = b"driftline.estimation"
-ESTIMATION_FORMATS = (2, 3)  # 3: rows without a time among others.
+# Where rows without a time are among others; else the format before.
+ESTIMATION_FORMAT = 3
+ESTIMATION_FORMATS = (2, ESTIMATION_FORMAT)
 # Where fewer of the reference's rows lack a value, nothing is known of rows without one.
 FEW_LACKING = 0.01
 # Evenly spaced rows of a regression: enough for a model of its losses.
@@ -94,7 +96,8 @@ class EstimationRows:
         cells = [cell.to_dict() for cell in self.cells.values()]
         # The oldest that says all, so that older versions read what they understand.
         has_gaps = self.time_us is not None and bool((self.time_us == NO_TIME).any())
-        notes = {"format": 3 if has_gaps else 2, "cells": cells, "lacking": self.lacking.tolist()}
+        version = ESTIMATION_FORMAT if has_gaps else 2
+        notes = {"format": version, "cells": cells, "lacking": self.lacking.tolist()}
         columns: dict[str, np.ndarray] = {ERROR: self.errors, PREDICTION: self.predictions}
         if self.time_us is not None:
             columns[TIME] = self.time_us

@@ -112,9 +112,9 @@ def test_the_weeks_in_which_guessing_is_better_page_and_the_pager_rings_once_for
         pages.append(report.page_count)
 
     paged = [skill for skill, count in zip(skills, pages, strict=True) if count]
-    # A quarter of weeks cannot rule out that a week is as far from them as the second worst is.
-    assert paged == [min(skills)]
-    assert min(skills) < 0
+    # Surely worse than guessing, and than any week of the reference.
+    assert sorted(paged) == sorted(skills)[:2]
+    assert max(paged) < 0
     assert _changes("flights: loss of quality", starts, pages) == ["OK", "ALARM", "OK"]
 
 
