@@ -110,8 +110,8 @@ class EstimationRows:
         notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
         if notes.get("format") not in ESTIMATION_FORMATS:
             raise InputError(
-                f"format {notes.get('format')!r}; this driftline reads 2 and 3; make the baseline "
-                "again"
+                f"format {notes.get('format')!r}; this driftline reads "
+                f"{' and '.join(map(str, ESTIMATION_FORMATS))}; make the baseline again"
             )
         try:
             cells = [Cells.from_dict(one) for one in notes["cells"]]

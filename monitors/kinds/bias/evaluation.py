@@ -92,11 +92,12 @@ def detectable(baseline: Baseline) -> list[str]:
             for name, value, least in findable(one, rows, alpha)
         ]
         more = f", and {len(parts) - NAMED_CHANGES} more" * (len(parts) > NAMED_CHANGES)
-        told = "; ".join(parts[:NAMED_CHANGES]) + more or "no change"
-        words = f"{rows:,} rows a day find, nine times in ten,"
+        told = "; ".join(parts[:NAMED_CHANGES]) + more
         if rows == ANY_ROWS:
-            words = "beside days of this reference no number of rows a day finds less than"
-        found.append(f"{words} {told}")
+            least = f"less than {told}" if told else "any change"
+            found.append(f"beside days of this reference no number of rows a day finds {least}")
+        else:
+            found.append(f"{rows:,} rows a day find, nine times in ten, {told or 'no change'}")
     return found
 
 

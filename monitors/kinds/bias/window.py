@@ -92,8 +92,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
 
     tallies, rows = count_batches(batches(), plan.roles, plan.counted, known)
     if rows:
-        first = next(context.rows.batches(), None)
-        _require_columns(plan, seen, [] if first is None else first.schema.names)
+        _require_columns(plan, seen, context)
     tallies = {
         facet: tally.known_as(plan.reference[facet].values) if facet in plan.reference else tally
         for facet, tally in tallies.items()
@@ -151,10 +150,13 @@ def _plain_types(batch: pa.RecordBatch, features: Sequence[str]) -> dict[str, Co
     }
 
 
-def _require_columns(plan: Plan, names: Set[str], found: Sequence[str]) -> None:
+def _require_columns(plan: Plan, names: Set[str], context: CheckContext) -> None:
     """Refuse rows in which a whole column is missing, so that nothing could ever be found."""
     for column in (column for facet in plan.counted for column in facet.columns):
         if column not in names:
+            # Read again for all names: of `names` are those alone that were asked for.
+            first = next(context.rows.batches(), None)
+            found = [] if first is None else first.schema.names
             shown = ", ".join(found[:COLUMNS_SHOWN]) + ", …" * (len(found) > COLUMNS_SHOWN)
             raise InputError(
                 f'facet "{column}": the data has no such column, but {shown or "none"}; rows '

@@ -161,17 +161,29 @@ def test_labels_alone_say_what_windows_of_some_sizes_find() -> None:
     assert few != many
 
 
-def test_a_timed_reference_says_what_no_number_of_rows_finds() -> None:
+def timed_reference() -> Baseline:
     table = people()
     times = pa.array(np.arange(table.num_rows) * 60 * 86_400_000_000 // table.num_rows)
     timed = table.append_column("at", times.cast(pa.timestamp("us", "UTC")))
-    reference = Baseline.fit(timed, label="income", positive=1, facet="sex=Female", timestamp="at")
+    return Baseline.fit(timed, label="income", positive=1, facet="sex=Female", timestamp="at")
 
-    *sizes, least = detectable(reference)
+
+def test_a_timed_reference_says_what_no_number_of_rows_finds() -> None:
+    *sizes, least = detectable(timed_reference())
 
     assert [line.split(" ")[0] for line in sizes] == ["1,000", "10,000"]
     assert least.startswith("beside days of this reference no number of rows a day finds less than")
     assert "sex = Female: DPL at 0." in least
+
+
+def test_a_reference_beside_whose_days_nothing_is_found_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("driftline.monitors.kinds.bias.evaluation.findable", lambda *_: [])
+
+    *_, least = detectable(timed_reference())
+
+    assert least == "beside days of this reference no number of rows a day finds any change"
 
 
 def test_the_chance_of_uneven_labels_is_scipys() -> None:
