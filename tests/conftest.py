@@ -11,6 +11,7 @@ from _pytest.assertion import rewrite
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from httpx._transports import default as transports
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -83,6 +84,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Choose how many examples a property is tried on, where its test does not say."""
     settings.load_profile("full" if config.getoption("full") else "short")
+    if not config.getoption("full"):
+        # Else words of the modules that happen to be imported are drawn, too, and which these are
+        # depends on the tests that ran before in this process.
+        nothing_local = providers._local_constants
+        providers._get_local_constants = lambda: nothing_local
     # Each client of httpx reads all certificates of the usual authorities, in 20 to 30 ms; it was
     # a fifth of the time of the tests of serving.
     transports.create_ssl_context = cache(transports.create_ssl_context)

@@ -290,7 +290,7 @@ def _sentence(text: str, at: int, problem: str) -> str:
 
 def _hint(name: str) -> str:
     if name in LATER:
-        return f"{name} is not supported here; name the metrics as queries of their own"
+        return f"{name} is not supported here; expected its metrics as queries of their own"
     if near := difflib.get_close_matches(name.upper(), FORMS, n=1):
         return f"expected a function in upper case; did you mean {near[0]}?"
     return f"expected an id (it starts with a lower-case letter) or one of {', '.join(FORMS)}"

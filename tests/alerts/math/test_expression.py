@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from driftline.alerts.errors import ExpressionError
 from driftline.alerts.math.expression import LONGEST, parse
-from driftline.alerts.math.forms import FORMS
+from driftline.alerts.math.forms import FORMS, LATER
 
 KINDS = {"m1": "series", "m2": "series", "a1": "array", "s1": "scalar"}
 
@@ -115,8 +115,8 @@ def test_bands_and_references_are_named():
 
 
 PIECES = st.sampled_from(
-    [*FORMS, *"+-*/^<>=()[],&|!'\" \n\t\0é", "m1", "a1", "REPEAT", "DESC", "AND", "OR", '"x"',
-     "1.5", ".5", "1e3"]
+    [*FORMS, *LATER, *"+-*/^<>=()[],&|!'\" \n\t\0é", "m1", "a1", "REPEAT", "DESC", "AND", "OR",
+     '"x"', "1.5", ".5", "1e3"]
 )  # fmt: skip
 
 
@@ -124,6 +124,7 @@ PIECES = st.sampled_from(
 @given(st.one_of(st.lists(PIECES, max_size=40).map("".join), st.text(max_size=60)))
 @example("(" * 49 + "m1" + ")" * 49)
 @example("m1\n")
+@example("SERVICE_QUOTA")
 def test_any_text_is_read_or_refused_in_one_sentence(text):
     try:
         parse(text).kind(KINDS, {"m1"})
