@@ -35,7 +35,7 @@ def pack(header: Mapping[str, Any], body: bytes = b"") -> bytes:
     try:
         head = orjson.dumps(header)
     except TypeError:  # Half of a surrogate pair, as paths may hold, or a number of many digits.
-        head = json.dumps(header).encode()
+        head = b" " + json.dumps(header).encode()
     return b"".join((_LENGTHS.pack(len(head), len(body)), head, body))
 
 
@@ -67,10 +67,8 @@ class FrameReader:
 
 def _header(text: bytes) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = orjson.loads(text)
-    except ValueError:
-        try:
-            found = json.loads(text)  # It reads what ``pack`` wrote by it.
-        except ValueError as error:
-            raise FrameError(f"frame header is no JSON ({error})") from error
+        # What ``orjson`` could not write it would not read, or would round.
+        found: dict[str, Any] = (json if text.startswith(b" ") else orjson).loads(text)
+    except ValueError as error:
+        raise FrameError(f"frame header is no JSON ({error})") from error
     return found

@@ -1,7 +1,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
@@ -16,6 +16,7 @@ frames = st.lists(
 
 
 @given(frames, st.integers(1, 40))
+@example([({"": -(1 << 63) - 1}, b"")], 40)
 def test_frames_come_out_as_they_went_in_whatever_the_pieces(sent, size):
     stream = b"".join(pack(header, body) for header, body in sent)
     reader = FrameReader()
