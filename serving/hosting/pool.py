@@ -245,7 +245,7 @@ class Pool:
         attempt, was_loaded = 0, False
         try:
             while attempt < attempts:
-                child = self._chosen(more) or await self._next_ready()
+                child = self._chosen(more) or await self._next_ready(deadline)
                 try:
                     return await child.ask(
                         form, answer, body, deadline, alone=attempt > 0, more=more
@@ -277,13 +277,14 @@ class Pool:
             return self._children[0]
         return min(self._children, key=lambda child: child.waiting_count, default=None)
 
-    async def _next_ready(self) -> Child:
-        """Wait for a worker while none runs, unless none will ever."""
+    async def _next_ready(self, deadline: float) -> Child:
+        """Wait for a worker while none runs, until the deadline at most, unless none will ever."""
         # Right after the server has started nobody keeps any yet.
         if self._keepers and all(keeper.done() for keeper in self._keepers):
             raise NoWorkerError(f'endpoint "{self.name}" cannot be served ({self.problem})')
         try:
-            async with asyncio.timeout(min(self.limits.wait_s, self.limits.timeout_s)):
+            end = asyncio.get_running_loop().time() + self.limits.wait_s
+            async with asyncio.timeout_at(min(end, deadline)):
                 while True:
                     await self._any_ready.wait()
                     if child := self._least_loaded():

@@ -106,7 +106,7 @@ class ServerlessPool(Pool):
             if self._chosen(NOTHING_MORE) is not None:
                 return await self._answered(form, answer, body, deadline, timeout_s=timeout_s)
             began_s = loop.time()
-            await self._next_ready()
+            await self._next_ready(deadline)
             setup_s = loop.time() - began_s
             # Its start takes none of the request's time: a worker is ended when that is over.
             deadline += setup_s
@@ -120,7 +120,7 @@ class ServerlessPool(Pool):
             idle, key=lambda child: (child.number != _ON_DEMAND, child.last_heard), default=None
         )
 
-    async def _next_ready(self) -> Child:
+    async def _next_ready(self, deadline: float) -> Child:
         """Start a worker: as many requests are open as there are, and they may have one more."""
         try:
             child = await self._loaded()

@@ -269,6 +269,8 @@ def tls_failure(server: str, error: BaseException) -> str:
 
 def in_path(name: str) -> str:
     """Write a name as one step of a path; dots alone would be a step back."""
+    if not isinstance(name, str):
+        raise InputError(f"name or id {name!r}: expected a text, as it was given or returned")
     return quote(name, safe="").replace(".", "%2E")
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import importlib
+import math
 import os
 import signal
 import threading
@@ -9,7 +10,14 @@ import joblib
 import pytest
 
 from driftline.serving.hosting.child import Child, Launch, LoadError, WorkerLostError
-from driftline.serving.hosting.pool import BusyError, Limits, Pool, TimedOutError, describe_model
+from driftline.serving.hosting.pool import (
+    BusyError,
+    Limits,
+    NoWorkerError,
+    Pool,
+    TimedOutError,
+    describe_model,
+)
 
 
 class Loop:
@@ -186,7 +194,7 @@ def test_a_request_right_after_the_start_waits_for_the_first_worker(slow):
     pool = Pool("slow", slow, Limits(wait_s=60))
 
     async def ask():
-        asked = asyncio.create_task(pool._next_ready())
+        asked = asyncio.create_task(pool._next_ready(math.inf))
         await asyncio.sleep(0)  # It waits already when the pool is started.
         await pool.start()
         child = await asked
@@ -194,6 +202,17 @@ def test_a_request_right_after_the_start_waits_for_the_first_worker(slow):
         return child
 
     assert asyncio.run(ask()) is not None
+
+
+def test_a_request_waits_for_a_worker_no_longer_than_its_own_time_limit(slow):
+    pool = Pool("slow", slow, Limits(wait_s=30, timeout_s=60))
+
+    async def act():
+        async with asyncio.timeout(10):
+            await pool.invoke("csv", "csv", b"0.1", timeout_s=0.1)
+
+    with pytest.raises(NoWorkerError, match="no running worker"):
+        asyncio.run(act())
 
 
 def test_a_model_that_cannot_be_served_is_refused_at_once(tmp_path):

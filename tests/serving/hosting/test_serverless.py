@@ -238,7 +238,7 @@ def test_a_cold_start_takes_nothing_of_the_time_of_a_request():
     class SlowToStart(ServerlessPool):
         until_s = 0.0
 
-        async def _next_ready(self):
+        async def _next_ready(self, deadline):
             await asyncio.sleep(0.1)
 
         async def _answered(self, form, answer, body, deadline, *_, **__):

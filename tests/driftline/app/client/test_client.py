@@ -42,6 +42,15 @@ def test_a_name_is_one_step_of_the_path(address: str, name: str) -> None:
     assert unquote(last) == name
 
 
+@pytest.mark.parametrize("wrong", [None, 7])
+def test_a_name_that_is_no_text_is_one_sentence(wrong: object) -> None:
+    with (
+        Client("http://127.0.0.1:1") as client,
+        pytest.raises(InputError, match=f"^name or id {wrong}: expected a text"),
+    ):
+        client.async_invocation("flights", wrong)  # type: ignore[arg-type]
+
+
 def test_an_address_may_be_its_host_and_port_alone(address: str) -> None:
     ASKED.clear()
 
