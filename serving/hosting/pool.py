@@ -29,6 +29,9 @@ LONGEST_PAUSE_S = 30.0
 # How long a worker that is no longer wanted may take to answer what it was asked.
 DRAIN_S = 25.0
 
+# Of requests whose worker ended one line is logged in this time.
+_TOLD_EVERY_S = 60.0
+
 # Lost without being the oldest request says nothing about the request; this bounds bad luck.
 MAX_ATTEMPTS = 5
 
@@ -108,6 +111,9 @@ class Pool:
         self._leaving: set[asyncio.Task[None]] = set()
         self._first = first
         self._prints = prints
+        # Requests whose worker ended, since the last line about them, and when the next one is due.
+        self._lost = 0
+        self._next_line: asyncio.Handle | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -192,6 +198,9 @@ class Pool:
             keeper.cancel()
         await asyncio.gather(*keepers, return_exceptions=True)
         self._keepers = {}
+        if self._next_line is not None:
+            self._next_line.cancel()
+            self._tell_lost()
         if self._first is not None:
             await self._first.stop()
 
@@ -253,7 +262,7 @@ class Pool:
                 except MovedError:
                     continue
                 except WorkerLostError as error:
-                    log.warning("endpoint=%s event=lost attempt=%d", self.name, attempt + 1)
+                    self._count_lost()
                     was_loaded = error.was_loaded
                     if error.was_first and attempt > 0:
                         break
@@ -264,6 +273,20 @@ class Pool:
         raise WorkerLostError(
             f'endpoint "{self.name}": its worker ended over this request', was_loaded=was_loaded
         )
+
+    def _count_lost(self) -> None:
+        self._lost += 1
+        if self._next_line is None:  # After all that were lost at this moment.
+            self._next_line = asyncio.get_running_loop().call_soon(self._tell_lost)
+
+    def _tell_lost(self) -> None:
+        """Log how many requests were lost, and what else is within a minute at its end."""
+        self._next_line = None
+        if self._lost:
+            log.warning("endpoint=%s event=lost requests=%d", self.name, self._lost)
+            self._lost = 0
+            loop = asyncio.get_running_loop()
+            self._next_line = loop.call_later(_TOLD_EVERY_S, self._tell_lost)
 
     def _late(self, limit_s: float) -> TimedOutError:
         return TimedOutError(f'endpoint "{self.name}" did not answer within {limit_s:g} s')

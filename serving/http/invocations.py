@@ -175,7 +175,7 @@ class Invocations:
         except DriftlineError as error:
             status, code, extra = status_of(error)
             await refuse(send, status, code, str(error), headers + extra)
-            if status >= 500:
+            if status >= 500 and not is_copy:  # Nobody waits for a copy; it is counted.
                 log.warning("request=%s status=%d error=%s", request_id, status, error)
             return Answered(status, endpoint, variant, is_copy=is_copy)
         except ClientGoneError:

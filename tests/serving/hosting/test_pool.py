@@ -96,6 +96,29 @@ def test_when_all_workers_are_killed_requests_wait_for_new_ones(two):
     assert [reply.status for reply in two.run(act)] == [200] * 5
 
 
+def test_all_that_a_worker_takes_with_it_is_one_line_a_minute(slow, caplog):
+    pool = Pool("slow", slow, Limits(timeout_s=60, wait_s=60))
+
+    async def lose(count):
+        asked = [asyncio.create_task(pool.invoke("csv", "csv", b"0.1")) for _ in range(count)]
+        while (await _busy(pool)).waiting_count < count:
+            await asyncio.sleep(0)
+        pool._children[0].kill()
+        return [(await one).status for one in asked]
+
+    async def act():
+        await pool.start()
+        statuses = await lose(5) + await lose(2) + await lose(1)
+        await pool.stop()
+        return statuses
+
+    assert asyncio.run(act()) == [200] * 8
+    assert [text for text in caplog.messages if "event=lost" in text] == [
+        "endpoint=slow event=lost requests=5",
+        "endpoint=slow event=lost requests=3",  # At the end of the pool, or of the minute.
+    ]
+
+
 def test_a_request_that_ends_its_worker_twice_is_given_up_and_others_are_not(two):
     async def act():
         await _both_ready(two.pool)

@@ -188,7 +188,7 @@ def test_a_shadow_whose_worker_is_killed_costs_no_request(
 
 
 def test_a_shadow_that_hangs_or_crashes_holds_no_caller_up(
-    server: Any, put: Any, until: Any
+    server: Any, put: Any, until: Any, caplog: Any
 ) -> None:
     name = put(
         variant("blue", model_name="quick"), shadow=variant("green", model_name="slow"),
@@ -197,6 +197,8 @@ def test_a_shadow_that_hangs_or_crashes_holds_no_caller_up(
 
     crashed = [server.invoke(name, "-1") for _ in range(20)]
     before = settled(server, name, until)
+    lines = [text for text in caplog.messages if name in text and "event=ended" not in text]
+    assert len(lines) < 5, lines  # Not one for each copy: nobody waits for it.
     until(lambda: state_of(server, name)["green"]["instance_count"] == 1)
     hanging = [server.invoke(name, "3600") for _ in range(130)]
     shadow = state_of(server, name)["green"]
