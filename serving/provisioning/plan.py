@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,7 +64,7 @@ Action = Literal["create", "update", "unchanged"]
 Key = tuple[Kind, str]
 
 _MAX_SHOWN = 60
-# Of many models so many are tried, until one of them tells what all take and answer.
+# Of many models so many tell what most of them take and answer.
 _EXAMPLES = 5
 
 
@@ -381,7 +380,7 @@ def _article(kind: Kind) -> str:
 
 
 def _examples(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> dict[str, str]:
-    """Return a digest of a prefix, and the first models below it that could be served, by lines.
+    """Return a digest of a prefix, and some models below it that could be served, by lines.
 
     The digest does not tell which these are: models come and go, and all have to answer alike.
     """
@@ -396,8 +395,9 @@ def _examples(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> dict[str,
         root = Path(place.path).resolve()
         names = [name for name in names if (root / name).resolve() == root / name]
     trusted = trust_pickle and spec.trust_pickle is not False
-    servable = (name for name in names if _is_servable(name, trust_pickle=trusted))
-    examples = "\n".join(islice(servable, _EXAMPLES))
+    servable = [name for name in names if _is_servable(name, trust_pickle=trusted)]
+    # Of all folders below it: those of one may be unlike the rest.
+    examples = "\n".join(servable[:: max(1, len(servable) // _EXAMPLES)][:_EXAMPLES])
     digest = hashlib.blake2b(f"{prefix} {bool(examples)}".encode(), digest_size=16).hexdigest()
     return {"digest": digest, "source": examples}
 

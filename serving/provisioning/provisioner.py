@@ -34,6 +34,7 @@ from driftline.serving.hosting.child import Child, Launch
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
 from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.model_process import ModelProcess
+from driftline.serving.hosting.multi_model.alike import most_alike
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model
 from driftline.serving.provisioning.plan import Planned
@@ -161,7 +162,7 @@ class Provisioner:
     async def _many_models(
         self, planned: Planned, spec: ModelSpec, examples: Sequence[str]
     ) -> Made:
-        """Learn from the first model below a prefix that loads what all take and answer."""
+        """Learn from some models below a prefix what most of them take and answer."""
         trusted = self._context.trust_pickle and spec.trust_pickle is not False
         if planned.before is not None and not planned.is_new_content:
             return {**planned.before.made, "trust_pickle": trusted}
@@ -171,17 +172,20 @@ class Provisioner:
             self._context.reach.check,
         )  # fmt: skip
         problem: InputError | None = None
+        known: list[Mapping[str, Any]] = []
         try:
             for example in examples:
                 try:
-                    return {**found, "description": await self._about(files, example, trusted)}
+                    known.append(await self._about(files, example, trusted))
                 except InputError as error:
                     problem = problem or InputError(f'model "{example}" below the prefix: {error}')
+                if known and most_alike(known)[1] > len(examples) // 2:
+                    break  # The rest could not outvote them.
         finally:
             await files.close()
-        if problem is not None:
+        if problem is not None and not known:
             raise problem
-        return {**found, "description": None}
+        return {**found, "description": most_alike(known)[0] if known else None}
 
     async def _about(self, files: FileCache, example: str, trusted: bool) -> Mapping[str, Any]:
         """Return what one of many models says about itself."""

@@ -5,7 +5,7 @@ They are captured into one table, where one column holds one thing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from driftline.serving.hosting.formats.model_format import BODIES, ModelError
@@ -47,6 +47,21 @@ def require_alike(found: Description, expected: Mapping[str, Any]) -> None:
             f"it takes {found.feature_count} columns, the endpoint's models "
             f"{expected['feature_count']}; {_MEND}"
         )
+
+
+def most_alike(known: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], int]:
+    """Return the Description that most models agree with, the first of such, and how many do."""
+    counts = [sum(_is_alike(Description(**other), one) for other in known) for one in known]
+    most = max(counts)
+    return known[counts.index(most)], most
+
+
+def _is_alike(found: Description, expected: Mapping[str, Any]) -> bool:
+    try:
+        require_alike(found, expected)
+    except ModelError:
+        return False
+    return True
 
 
 def _answers(class_type: str, classes: Iterable[str], has_probability: bool) -> str:
