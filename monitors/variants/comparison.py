@@ -34,6 +34,8 @@ LARGEST = 1e140
 # Where one variant lacks surely so much more, those that have a value are others on each side.
 LACKING = 0.01
 UNLIKE = "the rows that have one are no fair comparison"
+# Where it lacks fewer, what it lacks may be its worst rows: a few of them can decide a mean.
+HIDDEN = "these rows alone could be the difference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ class VariantComparison:
     # Where any row lacks a value: how many do, and by how much the shares differ.
     lacks: tuple[VariantLack, ...] = ()
     lacking_differences: tuple[VariantDifference, ...] = ()
-    unknown: str = ""  # Rows of classes that the reference never has, and what they count as.
+    # Rows of classes that the reference never has, and what they count as; words for numbers.
+    unknown: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -101,7 +104,8 @@ class VariantComparison:
     def summary(self) -> str:
         """The decision in a line."""
         rows = plural(sum(one.rows for one in self.variants), "row")
-        unlike = next((one.why_not for one in self.differences if UNLIKE in one.why_not), "")
+        told = (one.why_not for one in self.differences)
+        unlike = next((one for one in told if UNLIKE in one or HIDDEN in one), "")
         if unlike and self.decision == "undecided":
             return f"not decided which variant has the {self.better} {self.metric}: {unlike}"
         if self.decision == "winner":
@@ -240,7 +244,9 @@ def _compared(
     if lacks:
         wanted = replace(wanted, values=np.asarray(~(np.abs(wanted.values) <= LARGEST), np.float64))
         lacking = _differences(wanted, np.unique(wanted.variant), names, alpha, are_shares=True)
-        differences = tuple(_if_alike(one, lacking, lacks) for one in differences)
+        differences = tuple(
+            _if_alike(one, lacking, lacks, rows.of(one, names), margin) for one in differences
+        )
     decision, winner = _decided([names[one] for one in judged], differences, side, margin)
     return VariantComparison(
         metric, side, margin, alpha, decision, winner, means, differences,
@@ -281,17 +287,41 @@ def _why_none(
 
 
 def _if_alike(
-    pair: VariantDifference, lacking: Sequence[VariantDifference], lacks: Sequence[VariantLack]
+    pair: VariantDifference,
+    lacking: Sequence[VariantDifference],
+    lacks: Sequence[VariantLack],
+    values: tuple[Numbers, Numbers],
+    margin: float | None,
 ) -> VariantDifference:
-    """Decide nothing by two variants of which one lacks surely more values than the other."""
+    """Decide nothing where one variant lacks surely more values than the other, and that decides.
+
+    Of 1% more always; of fewer where what it lacks could be as the other's worst or best rows are.
+    """
     names = (pair.first, pair.second)
     share = next(one for one in lacking if (one.first, one.second) == names)
     if share.why_not or share.low is None or share.high is None:
         return pair
-    if max(share.low, -share.high) < LACKING:
-        return pair
     told = ", ".join(one.words for one in lacks if one.variant in names)
-    return replace(pair, why_not=f"{told}: {UNLIKE}")
+    if max(share.low, -share.high) >= LACKING:
+        return replace(pair, why_not=f"{told}: {UNLIKE}")
+    if share.low <= 0 <= share.high or pair.why_not or pair.low is None or pair.high is None:
+        return pair
+    if share.low > 0:  # The second lacks more, and its mean is the one that may move.
+        down, up = _moves(values[1], values[0], share.high)
+    else:
+        up, down = _moves(values[0], values[1], -share.low)
+    wide = replace(pair, low=pair.low - down, high=pair.high + up)
+    is_same = _side(wide) == _side(pair) and _is_within(wide, margin) == _is_within(pair, margin)
+    return pair if is_same else replace(pair, why_not=f"{told}: {HIDDEN}")
+
+
+def _moves(own: Numbers, others: Numbers, share: float) -> tuple[float, float]:
+    """Return by how much a mean falls, and rises, with a share of such rows as are at the ends."""
+    count = min(math.ceil(share * len(others)), len(others) - 1)
+    ends = np.partition(others, [count, len(others) - count - 1])
+    mean = float(own.mean())
+    lowest, highest = float(ends[:count].mean()), float(ends[len(ends) - count :].mean())
+    return share * max(mean - lowest, 0.0), share * max(highest - mean, 0.0)
 
 
 def _require(better: object, margin: object, alpha: object) -> None:
@@ -316,6 +346,10 @@ class _Rows:
         return _Rows(
             self.values[places], self.variant[places], self.blocks[places], self.units[places]
         )
+
+    def of(self, pair: VariantDifference, names: Sequence[str]) -> tuple[Numbers, Numbers]:
+        first, second = (self.variant == names.index(one) for one in (pair.first, pair.second))
+        return self.values[first], self.values[second]
 
     def mean_of(self, variant: int) -> tuple[int, int, float]:
         chosen = self.variant == variant
@@ -372,19 +406,25 @@ def _decided(
     margin: float | None,
 ) -> tuple[Decision, str | None]:
     """Return the decision, and the variant that is better than each other one."""
-    if margin is not None and all(_is_within(one, margin) for one in differences):
+    if all(_is_within(one, margin) for one in differences):
         return "no difference", None
     wins = dict.fromkeys(names, 0)
     for one in differences:
-        if one.why_not or one.low is None or one.high is None or one.low <= 0 <= one.high:
-            continue
-        wins[one.second if (one.low > 0) == (better == "higher") else one.first] += 1
+        if side := _side(one):
+            wins[one.second if (side > 0) == (better == "higher") else one.first] += 1
     winner = next((name for name, count in wins.items() if count == len(names) - 1), None)
     return ("undecided", None) if winner is None else ("winner", winner)
 
 
-def _is_within(one: VariantDifference, margin: float) -> bool:
+def _side(one: VariantDifference) -> int:
+    """Return 1 where the second is surely higher, -1 where it is lower, and 0 otherwise."""
     if one.why_not or one.low is None or one.high is None:
+        return 0
+    return int(one.low > 0) - int(one.high < 0)
+
+
+def _is_within(one: VariantDifference, margin: float | None) -> bool:
+    if margin is None or one.why_not or one.low is None or one.high is None:
         return False
     return -margin <= one.low and one.high <= margin
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers, is_labelled, read_answers
 from driftline.baseline.forecasts import has_steps, holds_lists
-from driftline.baseline.foreign_values import words_for_numbers
+from driftline.baseline.foreign_values import named_values, words_for_numbers
 from driftline.baseline.losses import row_losses
 from driftline.baseline.outcomes import (
     Outcomes,
@@ -172,14 +172,15 @@ class Asked:
         rows = table.num_rows
         each = np.bincount(answers.places, minlength=rows)
         sums = np.bincount(answers.places, self._measure(answers), rows)
-        unknown = ""
+        words = named_values(self.words(table))
+        told = [f"no number, as the baseline has: {words}"] * bool(words)
         if answers.unknown:
             what = "as negative" * (answers.problem == "binary") or "as classes of their own"
-            unknown = (
+            told.append(
                 f"{plural(answers.unknown, 'row')} with a class that the reference never has "
                 f"({answers.unknown_words}), which count {what}"
             )
-        return np.divide(sums, each, out=found, where=each > 0), unknown
+        return np.divide(sums, each, out=found, where=each > 0), "; ".join(told)
 
     def has_label(self, table: pa.Table) -> NDArray[np.bool_]:
         """Return which rows have what is compared once they are answered, shape (rows,)."""

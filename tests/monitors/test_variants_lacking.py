@@ -184,3 +184,51 @@ def test_classes_that_the_reference_never_has_are_told() -> None:
     assert told in found.unknown
     assert found.unknown in str(found)
     assert not dl.compare(rows.assign(variant=variant), baseline, metric="accuracy").unknown
+
+
+@pytest.mark.parametrize(("better", "side"), [("higher", -1), ("lower", 1)])
+@pytest.mark.parametrize("hider", ["blue", "green"])
+def test_the_lead_that_a_hidden_half_percent_makes_names_no_winner(
+    better: str, side: int, hider: str
+) -> None:
+    frame = measured(10, rows=200_000)
+    frame["m"] = side * frame["m"] ** 2
+    hidden = (frame["variant"] == hider) & (side * frame["m"] > 7.5)
+    frame.loc[hidden, "m"] = np.nan
+
+    found = dl.compare(frame, metric="m", timestamp="t", better=better)
+
+    (pair,) = found.differences
+    assert not pair.low <= 0 <= pair.high  # It would have won.
+    assert (found.decision, found.winner) == ("undecided", None)
+    lack = next(one for one in found.lacks if one.variant == hider)
+    assert 0.005 < lack.lacking / lack.rows < 0.007
+    assert lack.words in found.summary
+    assert "could be the difference" in found.summary
+
+
+def test_nor_is_no_difference_said_that_hidden_rows_could_make() -> None:
+    frame = measured(11, rows=400_000)
+    frame["m"] = frame["m"] ** 2
+    hidden = (frame["variant"] == "blue") & (frame["m"] > 7.5)
+    frame.loc[hidden, "m"] = np.nan
+
+    whole = dl.compare(frame.dropna(), metric="m", timestamp="t", margin=0.08)
+    found = dl.compare(frame, metric="m", timestamp="t", margin=0.08)
+
+    assert (whole.decision, found.decision) == ("no difference", "undecided")
+
+
+def test_words_in_place_of_numbers_are_named() -> None:
+    random = np.random.default_rng(12)
+    label = random.integers(0, 2, 2_000)
+    rows = pd.DataFrame({"label": label, "said": label})
+    baseline = dl.Baseline.fit(rows, label="label", prediction="said")
+    variant = random.choice(["a", "b", "c"], len(rows))
+    odd = rows.assign(variant=variant, label=np.where(variant == "c", "maybe", label.astype(str)))
+
+    found = dl.compare(odd, baseline, metric="accuracy")
+
+    assert f'no number, as the baseline has: "label" = "maybe" ({sum(variant == "c"):,}x)' in (
+        found.unknown
+    )
