@@ -235,7 +235,7 @@ def _violation(told: _Told, counts: Counter[int], needed: float, others: int) ->
     ranked = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     named = ", ".join(f"{table.predicate(place)} ({count:,}x)" for place, count in ranked[:NAMED])
     more = f" and {len(ranked) - NAMED} more" * (len(ranked) > NAMED)
-    also = f"; so do {plural(others, 'more pair')} of columns" * bool(others)
+    also = f"; also in {plural(others, 'more pair')} of columns" * bool(others)
     return Violation(
         feature_name=table.name,
         constraint_check_type=CHECK,

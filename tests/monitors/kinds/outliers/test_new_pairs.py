@@ -130,3 +130,15 @@ def test_pairs_of_columns_whose_names_run_together_are_told_apart() -> None:
 
     (share,) = [one.value for one in report.metrics if one.name == "new_pair_share"]
     assert 0.08 < share < 0.12
+
+
+def test_one_more_pair_of_columns_is_told_in_words() -> None:
+    def rows(seed: int) -> pd.DataFrame:
+        frame = orders(10_000, seed).drop(columns="at")
+        return frame.assign(home=np.where(frame["country"] == "FR", "France", "abroad"))
+
+    window = rows(12)
+    window.loc[:199, ["country", "currency", "home"]] = "FR", "USD", "France"
+
+    (found,) = checked(window, Baseline.fit(rows(11))).violations
+    assert found.cause.endswith('"FR" and currency = "USD" (200x); also in 1 more pair of columns')
