@@ -209,6 +209,23 @@ def disk_failure(folder: Path) -> str:
     return ""
 
 
+def bucket_failure(where: str) -> str:
+    """Return in one sentence why a bucket does not answer, and the mend; empty if it does.
+
+    Of a folder of this machine nothing is said: see ``disk_failure``.
+    """
+    if not is_remote(where):
+        return ""
+    try:
+        filesystem, path = open_uri(where)
+        filesystem.get_file_info(path)
+    except UnavailableError as error:
+        return str(error)
+    except OSError as error:
+        return str(storage_error(where, error))
+    return ""
+
+
 def delta_options(where: str) -> dict[str, str] | None:
     """Return delta-rs's options for a path or URI; None for folders of this machine."""
     if not is_remote(where):

@@ -243,7 +243,8 @@ def _add_health(
 
         A new process would help none of that, so the status is 200 all the same.
         """
-        return {"status": "impaired", **health.last} if health.last else {"status": "ok"}
+        problems = health.last | health.far
+        return {"status": "impaired", **problems} if problems else {"status": "ok"}
 
     @api.get("/readyz", tags=["health"])
     async def readyz() -> JSONResponse:
@@ -254,6 +255,7 @@ def _add_health(
         elif waiting := reconciler.not_ready:
             problems["endpoints"] = waiting
         status, code = ("not ready", 503) if problems else ("ready", 200)
+        problems |= health.far  # As below; it would be away for every other server, too.
         if (busy_s := applier.busy_s) > LONG_CHANGE_S:
             # Invocations are answered all the same.
             problems["changes"] = f"one has been under way for {busy_s:.0f} s, all others wait"

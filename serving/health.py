@@ -1,4 +1,7 @@
-"""Whether the stores take what is written: the database, and every disk that is used."""
+"""Whether the stores take what is written: the database, every disk that is used; the bucket.
+
+A bucket that is away is told, and takes no server out of its service: docs/why/readiness.md.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pathlib import Path
 
 from driftline.database.probe import write_failure
 from driftline.serving.context import ServerContext
-from driftline.storage import disk_failure, is_remote, open_uri
+from driftline.storage import bucket_failure, disk_failure, is_remote, open_uri
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,8 @@ class Health:
         self._began_s: float | None = None
         self._found: Problems = {}
         self._looking: Future[Problems] | None = None
+        self._looking_far: threading.Thread | None = None
+        self.far: Problems = {}  # What is wrong with the bucket, when it was last looked at.
 
     @property
     def last(self) -> Problems:
@@ -82,9 +87,22 @@ class Health:
         await asyncio.wait((asyncio.wrap_future(looking),), timeout=MOMENT_S)
         return looking.result() if looking.done() else self.last
 
+    def look_far(self) -> None:
+        """Begin to look at the bucket, in a thread of its own, unless one waits for an answer."""
+        if self._looking_far is None or not self._looking_far.is_alive():
+            self._looking_far = threading.Thread(target=self._ask_bucket, name="far", daemon=True)
+            self._looking_far.start()
+
+    def _ask_bucket(self) -> None:
+        failure = bucket_failure(self._context.root)
+        if failure != self.far.get("storage", ""):
+            log.warning("health storage=%s", failure or "answers")
+        self.far = {"storage": failure} if failure else {}
+
     async def run(self) -> None:
         """Look now and then, so that who only asks whether we live is told, too."""
         while True:
+            self.look_far()
             await self.ask()
             await asyncio.sleep(EVERY_S)
 

@@ -17,7 +17,7 @@ from sqlalchemy import event
 from driftline.database.engine import POOL_TIMEOUT_S, read_connection
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health, disks
-from driftline.storage import disk_failure
+from driftline.storage import bucket_failure, disk_failure
 from tests.servers.postgres import new_sqlite, open_url
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
@@ -80,6 +80,49 @@ def test_a_database_that_somebody_writes_to_for_long_takes_writes(context):
         writing.exec_driver_sql("PRAGMA user_version = 1")
 
         assert Health(context).look() == {}
+
+
+def test_a_bucket_that_does_not_answer_is_told_and_no_server_leaves_its_service(
+    start, tmp_path, until, monkeypatch
+):
+    sentence = "s3://bucket: the storage cannot be reached"
+    monkeypatch.setattr("driftline.serving.health.bucket_failure", lambda _root: sentence)
+    with start(tmp_path) as server:
+        ready = until(
+            lambda: (
+                (told := server.client.get("/readyz")).is_success and len(told.json()) > 1 and told
+            )
+        )
+        alive = server.client.get("/healthz")
+
+    assert ready.json() == {"status": "ready", "storage": sentence}
+    assert (alive.status_code, alive.json()) == (200, {"status": "impaired", "storage": sentence})
+
+
+def test_a_bucket_is_looked_at_by_what_it_answers(s3_root, s3_server, tmp_path):
+    answering = bucket_failure(s3_root)
+    s3_server.kill()
+
+    assert (answering, bucket_failure(str(tmp_path))) == ("", "")
+    assert "the storage cannot be reached" in bucket_failure(s3_root)
+
+
+def test_while_a_bucket_hangs_no_other_look_waits_for_it(context, monkeypatch):
+    begun, freed = [], threading.Event()
+
+    def hang(root):
+        begun.append(root)
+        freed.wait(60)
+        return ""
+
+    monkeypatch.setattr("driftline.serving.health.bucket_failure", hang)
+    health = Health(context)
+    health.look_far()
+    health.look_far()  # While the first one hangs there is no second one.
+
+    assert health.look() == health.far == {}
+    assert begun == [context.root]
+    freed.set()
 
 
 def test_each_disk_that_is_written_to_is_looked_at(context, tmp_path):
