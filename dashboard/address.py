@@ -103,8 +103,9 @@ def parse(path: str, query: str = "") -> Address:
     except UnicodeEncodeError:  # JSON may carry halves of characters, which no stored text has.
         return Address("missing")
     parts = [unquote(part) for part in path.strip("/").split("/")]
-    read = parse_qs(query.lstrip("?")) if len(query) < LIMIT * 10 else {}
-    asked = {name: values[0] for name, values in read.items() if len(values[0]) <= LIMIT}
+    read = parse_qs(query.lstrip("?")[: LIMIT * 20])
+    # Of conditions too long the page says so; of other names that long there are none.
+    asked = {key: of[0] for key, of in read.items() if key == "where" or len(of[0]) <= LIMIT}
     if asked.get("name") in FOLDERS:
         parts.append(asked["name"])
     if any(len(part) > LIMIT for part in parts):
@@ -179,12 +180,12 @@ def endpoint_link(
 
 def window_link(
     endpoint: str, window: str, tab: str = "", *, monitor: str | None = None,
-    where: str | None = None, row: str | None = None,
+    where: str | None = None, row: str | None = None, number: int = 1, anchor: str = "",
 ) -> str:  # fmt: skip
     """Build the address of a window of an endpoint, or of its rows; ``row``: of one of them."""
     path = ("endpoints", endpoint, "windows", window, *([tab] if tab else []))
     asked = {"monitor": monitor, "where": where or None, "row": row}
-    return _link(path, asked, "row" if row else "")
+    return _link(path, asked | _page("", number), "row" if row else anchor)
 
 
 def new_alarm_link(monitor: str, metric: str, threshold: float) -> str:
@@ -214,9 +215,15 @@ def compare_link(monitor: str, first: str = "", second: str = "", *, feature: st
     return _link(("compare",), {key: text or None for key, text in asked.items()}, anchor)
 
 
-def rows_link(monitor: str, *, window: str, feature: str, form: str) -> str:
-    """Build the address of the file of rows behind a feature's violation: csv or parquet."""
-    return _link((f"rows.{form}",), {"monitor": monitor, "window": window, "feature": feature})
+def rows_link(
+    monitor: str, *, window: str, form: str, feature: str | None = None, where: str | None = None
+) -> str:
+    """Build the address of a file of the rows behind a feature's violation, or of those ``where``.
+
+    ``form`` is csv or parquet.
+    """
+    asked = {"monitor": monitor, "window": window, "feature": feature, "where": where}
+    return _link((f"rows.{form}",), asked)
 
 
 def _one_link(kind: str, name: str, *, anchor: str = "", **asked: str | None) -> str:

@@ -1,8 +1,9 @@
 """What is no page of Dash's: files of rows, and what the server says of its interface.
 
-``/rows.csv`` and ``/rows.parquet`` are the rows behind a violation, asked for by a page. A layer of
-its own, outside of those that hold an answer in memory, sends them piece by piece, whatever their
-size. ``/docs`` and ``/openapi.json`` are the server's, to which no browser shows a token.
+``/rows.csv`` and ``/rows.parquet`` are rows behind a violation, or those that meet conditions. A
+layer of its own, outside of those that hold an answer in memory, sends them piece by piece,
+whatever their size. ``/docs`` and ``/openapi.json`` are the server's, to which no browser shows a
+token.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response, StreamingResponse
 
 from driftline.access.logins import NOTE
+from driftline.dashboard.address import Address
 from driftline.dashboard.guard import SAFE_HEADERS, refused
 from driftline.dashboard.pages.parts import lacking
+from driftline.dashboard.queries.explained import selection
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import DriftlineError, ForbiddenError, NotFoundError
 from driftline.loopback import App, Receive, Scope, Send
@@ -65,7 +68,8 @@ class Downloads:
 
     async def _rows(self, scope: Scope, form: Form) -> Response:
         query = scope.get("query_string", b"").decode("latin-1")
-        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        read = parse_qs(query, keep_blank_values=True)
+        asked = {name: of[0] for name, of in read.items() if of[0] or name == "where"}
         why = lacking("analyst")
         try:
             action, status = f"GET {scope['path']}", 403 if why else None
@@ -98,6 +102,11 @@ class Downloads:
         line, run = stores.judged(asked.get("monitor", ""), asked.get("window"))
         if run is None:
             raise NotFoundError(f'monitor "{line.name}" has judged no window yet')
+        if "where" in asked:
+            view = selection(stores, line, run, Address("explain", where=asked["where"]))
+            if view.why_not:
+                raise NotFoundError(view.why_not)
+            return written(stores.storage.selected_rows(line, run, view.conditions), form)
         report, feature = stores.storage.report(run.folder), asked.get("feature")
         found = None if report is None else report.pointing(feature)
         if report is None or found is None or report.details.preprocess:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import math
 import re
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from driftline.monitors.kind import metric_spec
+from driftline.monitors.report.datapoints import CHECKS, OTHER_CHECKS, OWN
+from driftline.monitors.schedule import schedule_words
 
 
 class Span(Protocol):
@@ -53,39 +54,6 @@ DELIVERIES = {
 }
 """Statuses of messages that do not say by themselves what they mean."""
 
-CHECKS = {
-    "data_type_check": "wrong type",
-    "completeness_check": "missing values",
-    "baseline_drift_check": "drift",
-    "outlier_share_check": "too many outliers",
-    "new_pair_check": "values that never came together",
-    "correlation_drift_check": "correlation changed",
-    "reconstruction_drift_check": "reconstruction error changed",
-    "domain_drift_check": "rows differ from the reference",
-    "prediction_drift_check": "predictions drifted",
-    "embedding_drift_check": "embedding drifted",
-    "text_drift_check": "text drifted",
-    "commissioning_check": "baseline does not fit",
-    "missing_column_check": "column missing",
-    "extra_column_check": "extra column",
-    "categorical_values_check": "unknown values",
-    "unit_change_check": "unit changed",
-    "range_check": "out of range",
-    "constant_check": "no longer varies",
-    "codes_check": "codes renumbered",
-    "order_check": "order of two columns reversed",
-    "lost_hour_check": "hours without rows",
-    "day_drift_check": "days differ",
-    "repeated_rows_check": "repeated rows",
-    "repeated_id_check": "ids used again",
-    "decimals_check": "decimals changed",
-    "saturation_check": "values saturate",
-    "new_numbers_check": "numbers never seen",
-    "segment_step_check": "a segment alone stepped",
-    "copied_day_check": "a day repeats the day before",
-}
-"""SageMaker's names of the checks, and our own, in plain words."""
-
 RATIO = (
     "the greatest distance among the window's features, divided by that feature's bound; "
     "above 1 it is a violation"
@@ -118,31 +86,6 @@ OPERATORS = {
     "GreaterThanUpperThreshold": "above its band",
 }
 
-OWN = {
-    "violations": "violations",
-    "pages": "violations that page",
-    "tickets": "violations that open tickets",
-    "new_violations": "violations whose cause is new",
-    "new_tickets": "tickets whose cause is new",
-    "expected_violations": "expected violations",
-    "drifted_features": "columns that drifted",
-    "max_drift_ratio": "maximum drift ÷ bound",
-    "rows": "rows judged",
-    "unjudged": "columns or metrics that could not be judged",
-    "labelled_rows": "rows with a label",
-    "unfit_labels": "rows whose label does not fit the label's type",
-    "stray_labels": "labels for a row that their request does not have",
-    "requests": "requests judged",
-    "late_requests": "late requests",
-    "unparsed_requests": "unreadable requests",
-    "decoder_faults": "requests not decoded (decoder fault)",
-    "failed_requests": "requests that the model failed",
-    "failed": "windows that could not be judged",
-    "outliers": "outliers among the rows",
-    "outlier_share": "share of outliers among the rows",
-}
-"""Our own metrics, namespace ``Driftline``."""
-
 COLUMNS = {
     "feature_baseline_drift_": "distance of {} from the reference",
     "feature_non_null_": "share of rows with a value of {}",
@@ -155,7 +98,6 @@ RIVALS = ("_best_constant_classifier", "_majority_classifier")
 
 _ARN = re.compile(r"arn:aws:cloudwatch:[^:\s]*:[^:\s]*:alarm:")
 
-_WEEKDAYS = {name[:3].upper(): name for name in calendar.day_name}
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
@@ -294,22 +236,8 @@ def reason(note: str) -> str:
 
 def schedule_text(schedule: str, time_zone: str = "UTC") -> str:
     """Return a schedule in words where its form is common, else as it is."""
-    text = _schedule_words(schedule)
+    text = schedule_words(schedule)
     return text if time_zone == zone_name() else f"{text} ({time_zone})"
-
-
-def _schedule_words(schedule: str) -> str:
-    fields = schedule.removeprefix("cron(").removesuffix(")").split()
-    if len(fields) == 6 and fields[2:] in (["*", "*", "?", "*"], ["?", "*", "*", "*"]):
-        minute, hour = fields[:2]
-        if minute == "0" and hour == "*":
-            return "hourly"
-        if minute.isdigit() and hour.isdigit():
-            return f"daily at {int(hour):02d}:{int(minute):02d}"
-    weekly = fields[2:4] == ["?", "*"] and fields[5:] == ["*"] if len(fields) == 6 else False
-    if weekly and fields[0].isdigit() and fields[1].isdigit() and fields[4] in _WEEKDAYS:
-        return f"{_WEEKDAYS[fields[4]]}s at {int(fields[1]):02d}:{int(fields[0]):02d}"
-    return schedule
 
 
 def sentence(text: str) -> str:
@@ -329,7 +257,7 @@ def delivery_words(status: str) -> str:
 
 def check_words(check: str) -> str:
     """Return the name of a check in plain words; an unknown one stays as it is."""
-    return CHECKS.get(check, check)
+    return CHECKS.get(check) or OTHER_CHECKS.get(check, check)
 
 
 def suppressed_words(columns: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ times follow in parentheses where they are given.
 from __future__ import annotations
 
 import re
+from calendar import day_name
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -49,6 +50,7 @@ FIRST_YEAR, LAST_YEAR = 1970, 2199
 FIRINGS_COUNTED = 2000
 SCHEDULES_KEPT = 256
 HOUR = timedelta(hours=1)
+_WEEKDAYS = {name[:3].upper(): name for name in day_name}
 # Without a schedule a check is taken to be made daily.
 WINDOWS_WITHOUT_SCHEDULE = 365.0
 
@@ -316,3 +318,18 @@ def _years(expression: str, field: str) -> frozenset[int]:
     if not years:
         raise ScheduleError(f'schedule "{expression}": years "{field}" hold none; {FORM}')
     return frozenset(years)
+
+
+def schedule_words(schedule: str) -> str:
+    """Return a schedule in words where its form is common, else as it is."""
+    fields = schedule.removeprefix("cron(").removesuffix(")").split()
+    if len(fields) == 6 and fields[2:] in (["*", "*", "?", "*"], ["?", "*", "*", "*"]):
+        minute, hour = fields[:2]
+        if minute == "0" and hour == "*":
+            return "hourly"
+        if minute.isdigit() and hour.isdigit():
+            return f"daily at {int(hour):02d}:{int(minute):02d}"
+    weekly = fields[2:4] == ["?", "*"] and fields[5:] == ["*"] if len(fields) == 6 else False
+    if weekly and fields[0].isdigit() and fields[1].isdigit() and fields[4] in _WEEKDAYS:
+        return f"{_WEEKDAYS[fields[4]]}s at {int(fields[1]):02d}:{int(fields[0]):02d}"
+    return schedule

@@ -4,6 +4,7 @@
   "use strict";
   var THEMES = ["system", "light", "dark"];
   var shown = null; // Path whose page had the focus put on its heading.
+  var drawnFor = ""; // The address of the page that is shown.
   var wanted = location.hash; // Anchor that waits for its section to be drawn.
 
   var WAIT_MS = 300; // After the last key before the list is asked for again.
@@ -144,7 +145,7 @@
       }
       shown = location.pathname;
     }
-    var target = wanted && document.getElementById(anchor());
+    var target = wanted && drawnFor === location.href.split("#")[0] && document.getElementById(anchor());
     if (target) { wanted = ""; reach(target); }
   }
 
@@ -154,11 +155,19 @@
   }
 
   // Charts take their height at once but draw later; the section stays in view until they have.
+  // Whoever goes by keyboard goes on from there.
   function reach(target) {
+    if (!target.matches("a")) target.tabIndex = -1;
+    target.focus({ preventScroll: true });
     target.scrollIntoView();
     requestAnimationFrame(function () { target.scrollIntoView(); });
   }
 
+  // Before that the page is the last one, which takes the focus away with it.
+  document.addEventListener("driftline-drawn", function () {
+    drawnFor = location.href.split("#")[0];
+    settle();
+  });
   new MutationObserver(settle).observe(document.documentElement, {
     childList: true, subtree: true, attributes: true, attributeFilter: ["data-title"],
   });

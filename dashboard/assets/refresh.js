@@ -130,6 +130,7 @@
       drawn = place();
       asOf = at.slice(11, 19);
       show();
+      document.dispatchEvent(new CustomEvent("driftline-drawn"));
       return ["As of " + asOf, at.slice(0, 10) + " " + asOf + " " + at.split(" ")[1]];
     },
   });

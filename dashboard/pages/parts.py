@@ -316,6 +316,12 @@ def pager(number: int, size: int, total: int, way: Callable[..., str]) -> html.N
     return marked(html.Nav([shown, *steps], className="pager"), aria_label="Pages of the list")
 
 
+def files(way: Callable[..., str]) -> list[Cell]:
+    """Link rows as files of both forms; the browser itself is to fetch them: they are no pages."""
+    csv_file = html.A("CSV", href=way(form="csv"), download="")
+    return [csv_file, ", ", html.A("Parquet", href=way(form="parquet"), download="")]
+
+
 def more_of(count: int) -> list[Cell]:
     """Show how many more there are than are shown; nothing where all are."""
     return [faint(f"and {count:,} more", line=True)] if count > 0 else []

@@ -7,7 +7,7 @@ from functools import partial
 
 from dash import html
 
-from driftline.dashboard.address import endpoint_link, explain_link, monitor_link, window_link
+from driftline.dashboard import address
 from driftline.dashboard.pages import measured, monitor
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, field
@@ -25,10 +25,12 @@ def page(view: EndpointWindow) -> html.Div:
     run = view.found[0].run
     assert run is not None
     title = f"{view.endpoint}, {span(run)}"
-    ways = ui.choices("Tabs", TABS, view.tab, partial(window_link, view.endpoint, view.stamp))
+    ways = ui.choices(
+        "Tabs", TABS, view.tab, partial(address.window_link, view.endpoint, view.stamp)
+    )
     under = f"{plural(len(view.found), 'monitor')} ran on a window of this start"
     parts = _rows(view) if view.tab else [_finding(one) for one in view.found]
-    crumbs = ui.crumbs((view.endpoint, endpoint_link(view.endpoint)), span(run))
+    crumbs = ui.crumbs((view.endpoint, address.endpoint_link(view.endpoint)), span(run))
     return ui.layout(title, crumbs, ui.heading(title, under, ways), *parts)
 
 
@@ -40,7 +42,7 @@ def _finding(found: MonitorView | KindView) -> html.Section:
         words, box = "Features, rows and annotations", monitor.verdict_of(found, run)
     else:
         words, box = "Metrics, annotations", measured.verdict_of(found, run)
-    way = html.P(html.A(words, href=monitor_link(name, window=run.stamp)))
+    way = html.P(html.A(words, href=address.monitor_link(name, window=run.stamp)))
     return ui.panel(name, [box, way], note=f"{found.monitor.kind}, {span(run)}")
 
 
@@ -50,44 +52,60 @@ def _rows(view: EndpointWindow) -> Sequence[ui.Cell | None]:
     if rows is None:
         return [ui.panel("Rows", ui.lacking("analyst"))]
     name = rows.monitor.name
-    here = partial(window_link, view.endpoint, view.stamp, "rows", monitor=name)
+    here = partial(
+        address.window_link, view.endpoint, view.stamp, "rows", monitor=name, where=rows.where
+    )
     form = ask_form([field("where", "Rows where", rows.where, hint=HINT)], "Filter", anchor="")
     names = {one.monitor.name: one.monitor.name for one in view.found}
-    ways = ui.choices("Monitor", names, name, lambda one: here(monitor=one, where=rows.where))
-    several = len(rows.rows[0][1]) if rows.rows else 0
-    first = "The first " * (several == ROWS_SHOWN)
-    words = f"{first}{plural(several, 'row')}" if several else "No row"
-    words += " meets the conditions" * (bool(rows.where) and not several)
+    ways = ui.choices("Monitor", names, name, lambda one: here(monitor=one))
+    words = plural(view.total, "row") if view.total else "No row"
+    words += f" meet{'s' * (view.total < 2)} the conditions" * bool(rows.where)
     words += f" of those that could be read in {LIMIT_S:g} seconds" * view.is_cut
-    link = explain_link(name, window=rows.run.stamp, where=rows.where)
-    more = [html.P([f"{sentence(words)} ", html.A("What tells these from others", href=link)])]
+    link = address.explain_link(name, window=rows.run.stamp, where=rows.where)
+    file = partial(address.rows_link, name, window=rows.run.stamp, where=rows.where)
+    ends = [*ui.files(file), ". ", html.A("What tells these from others", href=link)]
+    more = [html.P([f"{sentence(words)} All, with every column: ", *ends], className="note")]
     if rows.why_not:
         more = [html.P(sentence(rows.why_not), className="alarm-text", role="alert")]
-    parts = [ways if len(names) > 1 else None, form, *more, _table(rows, here)]
-    return [_drawer(view, here(where=rows.where)), ui.panel("Rows", parts, name="rows")]
+    pager = ui.pager(view.number, ROWS_SHOWN, view.total, here)
+    parts = [ways if len(names) > 1 else None, form, *more, _table(view, rows, here), pager]
+    # The frame is always there, so that what comes after it stays, and keeps the focus.
+    drawer = html.Div(_drawer(view, rows, partial(here, number=view.number)))
+    return [drawer, ui.panel("Rows", parts, name="rows")]
 
 
-def _table(rows: ExplainView, here: partial[str]) -> ui.Cell | None:
+def _ids(rows: ExplainView) -> list[str]:
+    """Name the rows of the page as an address does."""
     texts = dict(rows.rows)
-    if not texts.get("event_id"):
+    pairs = zip(texts.get("event_id", ()), texts.get("row_index", ()), strict=True)
+    return [f"{event}:{place}" for event, place in pairs]
+
+
+def _table(view: EndpointWindow, rows: ExplainView, here: partial[str]) -> ui.Cell | None:
+    ids = _ids(rows)
+    if not ids:
         return None
 
     def event(at: int) -> ui.Cell:
-        row = f"{texts['event_id'][at]}:{texts['row_index'][at]}"
-        link = html.A(texts["event_id"][at][:13], href=here(where=rows.where, row=row))
-        return ui.marked(link, aria_label=f"Row {row}")
+        link = html.A(ids[at][:13], href=here(row=ids[at], number=view.number), id=f"row-{at}")
+        is_open = {"aria_current": "true"} if ids[at] == view.asked_row else {}
+        return ui.marked(link, aria_label=f"Row {ids[at]}", **is_open)
 
     columns: list[tuple[str, Callable[[int], ui.Cell]]] = [("Row", event)]
-    columns.append(("Event time", texts["event_time"].__getitem__))
+    columns.append(("Event time", dict(rows.rows)["event_time"].__getitem__))
     columns += [(name, one.__getitem__) for name, one in rows.rows if name not in IDS]
-    label, several = "Rows of the window, the earliest first", len(texts["event_id"])
-    return ui.table(range(several), columns, label=label, kind="rows")
+    return ui.table(
+        range(len(ids)), columns, label="Rows of the window, the earliest first", kind="rows",
+        tone=lambda at: "chosen" if ids[at] == view.asked_row else "",
+    )  # fmt: skip
 
 
-def _drawer(view: EndpointWindow, closed: str) -> html.Section | None:
+def _drawer(view: EndpointWindow, rows: ExplainView, here: partial[str]) -> html.Section | None:
     if view.asked_row is None:
         return None
-    close = html.A("Close", href=closed, className="button small")
+    ids = _ids(rows)
+    back = f"row-{ids.index(view.asked_row)}" if view.asked_row in ids else "rows"
+    close = html.A("Close", href=here(anchor=back), className="button small")
     facts = ui.facts([(name, text or ui.faint("empty")) for name, text in view.row], "facts wide")
     shown = facts if view.row else ui.empty("This window has no such row, or it was deleted.")
     return ui.panel("One row", [shown], note=close, name="row")

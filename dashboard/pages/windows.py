@@ -411,13 +411,7 @@ def _files(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> 
     way = partial(address.rows_link, monitor, window=run.stamp, feature=feature)
     share = rows.violation.share_of_blame
     words = f"Contribution: {say.percent(share)}. " * bool(share)
-    parts: list[ui.Cell] = [
-        f"{words}All rows, each with its contribution: ",
-        # No page of the dashboard: the browser itself is to fetch it.
-        html.A("CSV", href=way(form="csv"), download=""),
-        ", ",
-        html.A("Parquet", href=way(form="parquet"), download=""),
-    ]
+    parts: list[ui.Cell] = [f"{words}All rows, each with its contribution: ", *ui.files(way)]
     if rows.where is not None:
         link = address.explain_link(monitor, window=run.stamp, where=rows.where)
         way_on = html.A("Explain these rows", href=link)

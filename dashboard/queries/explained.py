@@ -22,11 +22,12 @@ from driftline.dashboard.address import Address, read_time
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.storage import COLUMNS_SHOWN, IDS, ROWS_SHOWN, texts_of
 from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.queries.views import page_within
 from driftline.dashboard.words import span
 from driftline.errors import InputError, NotFoundError
 from driftline.monitors.explained import ColumnPair, Explained, column_pairs, explain
 from driftline.monitors.kinds.data_quality.version_comparison import on_cells_of
-from driftline.monitors.root_cause.selection import first_rows, parse_where
+from driftline.monitors.root_cause.selection import count_rows, first_rows, parse_where
 from driftline.monitors.variants.comparison import compare as compare_variants
 
 Texts = tuple[tuple[str, tuple[str, ...]], ...]
@@ -69,7 +70,8 @@ class ExplainView:
 class EndpointWindow:
     """A window of an endpoint: as each monitor found it, the worst first, or its first rows.
 
-    ``row`` is the one that is asked for, all its columns as text.
+    ``total`` counts the rows, ``number`` is the page's, from 1; ``is_cut``: there was no time to
+    read them all. ``row`` is the one that is asked for, all its columns as text.
     """
 
     endpoint: str
@@ -77,6 +79,8 @@ class EndpointWindow:
     tab: str
     found: tuple[views.MonitorView | views.KindView, ...]
     rows: ExplainView | None = None
+    total: int = 0
+    number: int = 1
     is_cut: bool = False
     row: tuple[tuple[str, str], ...] = ()
     asked_row: str | None = None
@@ -90,7 +94,7 @@ def read_window(stores: Stores, asked: Address) -> EndpointWindow:
         return view
     of = next((one for one in found if one.monitor.name == asked.monitor), found[0])
     assert of.run is not None
-    rows = _selection(stores, of.monitor, of.run, asked)
+    rows = selection(stores, of.monitor, of.run, asked)
     if rows.why_not:
         return replace(view, rows=rows)
     _note(rows)
@@ -98,19 +102,29 @@ def read_window(stores: Stores, asked: Address) -> EndpointWindow:
     inputs = [one.name for one in storage.baseline_of(line).signature.inputs]
     chosen = [*IDS, *storage.answers_of(line), *(one.column for one in rows.conditions)]
 
-    def first(names: Iterable[str], where: Sequence[Predicate], limit: int) -> tuple[Texts, bool]:
-        batches = storage.read(line, rows.run, [*dict.fromkeys(names)]).batches()
-        table, is_cut = first_rows(batches, where, limit, within_s=LIMIT_S)
+    def read(names: Iterable[str]) -> Iterable[pa.RecordBatch]:
+        return storage.read(line, rows.run, [*dict.fromkeys(names)]).batches()
+
+    def first(
+        names: Iterable[str], where: Sequence[Predicate], limit: int, skip: int = 0
+    ) -> tuple[Texts, bool]:
+        table, is_cut = first_rows(read(names), where, limit, within_s=LIMIT_S, skip=skip)
         kept = [name for name in dict.fromkeys(names) if name in table.column_names]
         return tuple((name, texts_of(table.column(name))) for name in kept), is_cut
 
-    texts, is_cut = first([*chosen, *inputs[:COLUMNS_SHOWN]], rows.conditions, ROWS_SHOWN)
+    looked = ["row_index", *(one.column for one in rows.conditions)]
+    total, is_part = count_rows(read(looked), rows.conditions, within_s=LIMIT_S)
+    number = page_within(asked.number, total, ROWS_SHOWN)
+    texts, is_cut = first(
+        [*chosen, *inputs[:COLUMNS_SHOWN]], rows.conditions, ROWS_SHOWN, ROWS_SHOWN * (number - 1)
+    )
     event, _, place = (asked.row or "").rpartition(":")
     if place.isdecimal():
         same = Predicate("event_id", "in", values=(event,))
         whole, _ = first([*chosen, *inputs], [same, Predicate("row_index", "eq", int(place))], 1)
         view = replace(view, row=tuple((name, text) for name, texts in whole for text in texts))
-    return replace(view, rows=replace(rows, rows=texts), is_cut=is_cut)
+    view = replace(view, total=total, number=number, is_cut=is_cut or is_part)
+    return replace(view, rows=replace(rows, rows=texts))
 
 
 def _note(view: ExplainView) -> None:
@@ -126,7 +140,7 @@ def read_explained(stores: Stores, asked: Address) -> ExplainView:
     line, run = stores.judged(asked.monitor, asked.window)
     if run is None:
         raise NotFoundError(f'monitor "{asked.monitor}" has judged no window yet')
-    view = _selection(stores, line, run, asked)
+    view = selection(stores, line, run, asked)
     if view.why_not:
         return view
     baseline, conditions = stores.storage.baseline_of(line), view.conditions
@@ -149,23 +163,21 @@ def read_explained(stores: Stores, asked: Address) -> ExplainView:
     return replace(view, before=before, found=found, rows=rows)
 
 
-def _selection(
+def selection(
     stores: Stores, line: views.MonitorLine, run: views.WindowRun, asked: Address
 ) -> ExplainView:
     """Read which rows of a window are asked for, or why they cannot be."""
     view = ExplainView(line, run, asked.where, feature=asked.feature)
     if line.definition.preprocess:
         return replace(view, why_not=MADE)
+    signature = stores.storage.signature_of(line)
+    types = dict.fromkeys(stores.storage.answers_of(line)) | {
+        one.name: one.type for one in signature.columns
+    }
     try:
-        conditions = parse_where(asked.where)
+        return replace(view, conditions=parse_where(asked.where, types))
     except InputError as error:
         return replace(view, why_not=str(error))
-    known = {column.name for column in stores.storage.baseline_of(line).signature.columns}
-    known |= {*stores.storage.answers_of(line)}
-    strange = next((one.column for one in conditions if one.column not in known), None)
-    if strange is not None:
-        return replace(view, why_not=f'where: this monitor knows no column "{strange[:60]}"')
-    return replace(view, conditions=conditions)
 
 
 @dataclass(frozen=True, slots=True)

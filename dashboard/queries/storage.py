@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache, partial
@@ -39,7 +39,7 @@ from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.kinds.conditions import with_baseline, with_rows
 from driftline.monitors.report.comparison import Comparison, compare
 from driftline.monitors.root_cause.contributions import Contribution
-from driftline.monitors.root_cause.export import contributing_batches
+from driftline.monitors.root_cause.export import contributing_batches, selected_batches
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.root_cause.selection import where_text
 from driftline.monitors.run.captured_window import answer_columns, read_whole
@@ -243,6 +243,13 @@ class Storage:
         predicate = with_rows(predicate, read.batches)
         blamed = [Contribution(condition.column, predicate, violation.share_of_blame)]
         return contributing_batches(read.batches, blamed, reference_columns(baseline))
+
+    def selected_rows(
+        self, line: views.MonitorLine, run: views.WindowRun, where: Sequence[Predicate]
+    ) -> Iterator[pa.RecordBatch]:
+        """Read all rows of a window that meet conditions."""
+        read = self.read(line, run, looked_at=[one.column for one in where])
+        return selected_batches(read.batches(), where)
 
     def backtest(
         self, definition: MonitorDefinition, baseline: Baseline, start: datetime, end: datetime

@@ -26,42 +26,69 @@ from driftline.tracing import current
 
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
 
-# Counted one by one, so that an alarm can be set on each of them before it ever fires.
-CHECKS = (
-    DRIFT_CHECK,
-    "categorical_values_check",
-    "codes_check",
-    "commissioning_check",
-    "completeness_check",
-    "constant_check",
-    "copied_day_check",
-    "data_type_check",
-    DAY_CHECK,
-    "decimals_check",
-    "extra_column_check",
-    "lost_hour_check",
-    "missing_column_check",
-    "new_numbers_check",
-    "order_check",
-    "range_check",
-    "repeated_id_check",
-    "repeated_rows_check",
-    "saturation_check",
-    "segment_step_check",
-    "unit_change_check",
-)
+# Checks in plain words; these are counted one by one, so that an alarm can be set on each of them
+# before it ever fires.
+CHECKS: Mapping[str, str] = {
+    DRIFT_CHECK: "drift",
+    "categorical_values_check": "unknown values",
+    "codes_check": "codes renumbered",
+    "commissioning_check": "baseline does not fit",
+    "completeness_check": "missing values",
+    "constant_check": "no longer varies",
+    "copied_day_check": "a day repeats the day before",
+    "data_type_check": "wrong type",
+    DAY_CHECK: "days differ",
+    "decimals_check": "decimals changed",
+    "extra_column_check": "extra column",
+    "lost_hour_check": "hours without rows",
+    "missing_column_check": "column missing",
+    "new_numbers_check": "numbers never seen",
+    "order_check": "order of two columns reversed",
+    "range_check": "out of range",
+    "repeated_id_check": "ids used again",
+    "repeated_rows_check": "repeated rows",
+    "saturation_check": "values saturate",
+    "segment_step_check": "a segment alone stepped",
+    "unit_change_check": "unit changed",
+}
+# Those of other kinds, which are counted together.
+OTHER_CHECKS: Mapping[str, str] = {
+    "outlier_share_check": "too many outliers",
+    "new_pair_check": "values that never came together",
+    "correlation_drift_check": "correlation changed",
+    "reconstruction_drift_check": "reconstruction error changed",
+    "domain_drift_check": "rows differ from the reference",
+    "prediction_drift_check": "predictions drifted",
+    "embedding_drift_check": "embedding drifted",
+    "text_drift_check": "text drifted",
+}
 
-# What is counted per monitor, in our own namespace.
-OWN_NAMES: frozenset[str] = frozenset(
-    {
-        *("violations", "pages", "tickets", "drifted_features", "max_drift_ratio", "rows"),
-        *("unjudged", "new_violations", "new_tickets"),
-        *("labelled_rows", "unfit_labels", "stray_labels", "requests", "late_requests"),
-        *("outlier_share", "outliers", "expected_violations"),
-        *("unparsed_requests", "decoder_faults", "failed_requests", "failed", "insufficient"),
-        *(f"violations_{check}" for check in CHECKS),
-    }
-)
+# What is counted per monitor, in our own namespace, in plain words.
+OWN: Mapping[str, str] = {
+    "violations": "violations",
+    "pages": "violations that page",
+    "tickets": "violations that open tickets",
+    "new_violations": "violations whose cause is new",
+    "new_tickets": "tickets whose cause is new",
+    "expected_violations": "expected violations",
+    "drifted_features": "columns that drifted",
+    "max_drift_ratio": "maximum drift ÷ bound",
+    "rows": "rows judged",
+    "unjudged": "columns or metrics that could not be judged",
+    "labelled_rows": "rows with a label",
+    "unfit_labels": "rows whose label does not fit the label's type",
+    "stray_labels": "labels for a row that their request does not have",
+    "requests": "requests judged",
+    "late_requests": "late requests",
+    "unparsed_requests": "unreadable requests",
+    "decoder_faults": "requests not decoded (decoder fault)",
+    "failed_requests": "requests that the model failed",
+    "failed": "windows that could not be judged",
+    "outliers": "outliers among the rows",
+    "outlier_share": "share of outliers among the rows",
+    "insufficient": "windows of which nothing could be judged",
+}
+OWN_NAMES = frozenset({*OWN, *(f"violations_{check}" for check in CHECKS)})
 
 Note = Mapping[str, object]
 
@@ -70,6 +97,14 @@ VERDICTS = frozenset(
     {
         *("violations", "pages", "tickets", "drifted_features", "new_violations", "new_tickets"),
         *(f"violations_{check}" for check in CHECKS),
+    }
+)
+
+# Of the rows and requests as they came: no violation is a cause of these.
+COUNTS = frozenset(
+    {
+        *("labelled_rows", "unfit_labels", "stray_labels", "rows", "requests", "late_requests"),
+        *("unparsed_requests", "decoder_faults", "failed_requests"),
     }
 )
 
@@ -221,9 +256,15 @@ class _Series:
         causes = _causes(report.cause, report.plain_cause)
         about = causes, _worst_feature(report), report.violations
         plain, lasting = self.run.note(*about), self.run.note(*about, report.lasting_since)
+        # An alarm on all violations rings for what is back as well: an incident of its own.
+        notes = dict.fromkeys(NEWS, lasting)
+        if report.violations:
+            names = {None, *(point.name for point in report.points)}
+            rest = _about(report.violations, names)
+            words = cause_sentence(rest), cause_sentence(rest, has_values=False)
+            notes |= dict.fromkeys(COUNTS, self.run.note(_causes(*words), None, rest))
         return [
-            # An alarm on all violations rings for what is back as well: an incident of its own.
-            self.run.point(OWN_METRICS, name, value, lasting if name in NEWS else plain)
+            self.run.point(OWN_METRICS, name, value, notes.get(name, plain))
             for name, value in values.items()
             if value is not None
         ]
@@ -284,7 +325,7 @@ class _Series:
                 )  # fmt: skip
 
 
-def _about(violations: Iterable[Violation], others: Collection[str]) -> list[Violation]:
+def _about(violations: Iterable[Violation], others: Collection[str | None]) -> list[Violation]:
     """Leave out the violations of other metrics: what an alarm on one quotes is no cause of it."""
     return [one for one in violations if (one.fields or {}).get("metric_name") not in others]
 

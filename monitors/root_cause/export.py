@@ -19,13 +19,14 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from driftline.baseline.predicate import UNFIT
+from driftline.baseline.predicate import UNFIT, Predicate
 from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import InputError
 from driftline.formats.csv.formulas import without_formulas
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.root_cause.contributions import Contribution, RowContributions, weigh
 from driftline.monitors.root_cause.rows import with_texts
+from driftline.monitors.root_cause.selection import selected
 
 Form = Literal["csv", "parquet"]
 MEDIA_TYPES: dict[Form, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
@@ -51,11 +52,26 @@ def contributing_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Return the rows behind violations with what each bears."""
     shares = weigh(batches(), contributions, references)
+
+    def tables() -> Iterator[pa.Table]:
+        first = 0
+        for batch in batches():
+            yield _chosen(batch, shares, contributions, first)
+            first += batch.num_rows
+
+    yield from _of_one_schema(tables())
+
+
+def selected_batches(
+    batches: Iterable[pa.RecordBatch], conditions: Sequence[Predicate]
+) -> Iterator[pa.RecordBatch]:
+    """Return the rows that meet all conditions."""
+    return _of_one_schema(_without_texts(selected(batch, conditions)) for batch in batches)
+
+
+def _of_one_schema(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
     schema: pa.Schema | None = None
-    first = 0
-    for batch in batches():
-        table = _chosen(batch, shares, contributions, first)
-        first += batch.num_rows
+    for table in tables:
         if schema is None:
             schema = table.schema
         elif not table.num_rows:
@@ -81,8 +97,7 @@ def _chosen(
     for contribution in contributions:
         if contribution.predicate.op == "unfit":
             table = with_texts(table, contribution.predicate, keep=True)
-    if UNFIT in table.column_names and pa.types.is_map(table.schema.field(UNFIT).type):
-        table = table.drop_columns([UNFIT])
+    table = _without_texts(table)
     names = table.column_names
     own = _free(SHARE, names)
     ids = [name for name in ROW_IDS if name in names]
@@ -95,6 +110,12 @@ def _chosen(
     )
     front = [*ids, own, *(name for name in looked if name in names and name not in ids)]
     return table.select([*front, *(name for name in names if name not in front)])
+
+
+def _without_texts(table: pa.Table) -> pa.Table:
+    """Drop the map of what did not fit its type."""
+    is_map = UNFIT in table.column_names and pa.types.is_map(table.schema.field(UNFIT).type)
+    return table.drop_columns([UNFIT]) if is_map else table
 
 
 def _free(name: str, taken: Sequence[str]) -> str:

@@ -2,34 +2,55 @@
 
 ``temp>=7.2;carrier=UA,EVX;delay=``: conditions are joined by ``;`` and all hold. ``=`` takes texts,
 ``!=`` leaves them out, nothing behind ``=`` stands for rows without a value; the others compare
-numbers. Names and texts are percent-encoded where they hold one of these signs.
+finite numbers. Names and texts are percent-encoded where they hold one of these signs.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
 from driftline.baseline.predicate import Operator, Predicate
 from driftline.errors import InputError
+from driftline.signature import ColumnType
 
-CONDITIONS_MAX = 20  # Of one selection.
+CONDITIONS_MAX, TEXT_MAX = 20, 2_000  # Of one selection; the text in characters.
 _FORM = re.compile(r"(?P<column>[^<>=!;]+)(?P<sign>>=|<=|!=|=|<|>)(?P<value>[^<>=!;]*)")
 _NUMBERS: dict[str, Operator] = {">=": "ge", "<=": "le", "<": "lt", ">": "gt"}
 _SIGNS = {op: sign for sign, op in _NUMBERS.items()}
 _SAFE = " -_.~:/()+#"
 
 
-def parse_where(text: str) -> tuple[Predicate, ...]:
-    """Read conditions; InputError says which cannot be."""
+def parse_where(
+    text: str, types: Mapping[str, ColumnType | None] | None = None
+) -> tuple[Predicate, ...]:
+    """Read conditions; InputError says which cannot be, among columns of these types if given."""
+    if len(text) > TEXT_MAX:
+        raise InputError(
+            f"where: {len(text):,} characters, of which none were read; expected {TEXT_MAX:,} or "
+            "fewer: name fewer values, or select by another column"
+        )
     parts = [part for part in text.split(";") if part.strip()]
     if len(parts) > CONDITIONS_MAX:
         raise InputError(f"where: {len(parts)} conditions; expected {CONDITIONS_MAX} or fewer")
-    return tuple(map(_condition, parts))
+    conditions = tuple(map(_condition, parts))
+    if types is not None:
+        for one in conditions:
+            _require_fitting(one, types)
+    return conditions
+
+
+def selected(batch: pa.RecordBatch, conditions: Sequence[Predicate]) -> pa.Table:
+    """Return the rows of a batch that meet all conditions."""
+    rows = pa.Table.from_batches([batch])
+    for condition in conditions:
+        rows = rows.filter(condition.mask(rows))
+    return rows
 
 
 def first_rows(
@@ -38,26 +59,39 @@ def first_rows(
     limit: int,
     *,
     within_s: float,
+    skip: int = 0,
 ) -> tuple[pa.Table, bool]:
-    """Return the first rows that meet all conditions; and whether the time was over before."""
+    """Return the first rows that meet all conditions, after some; and whether time was over."""
     parts: list[pa.Table] = []
     left, end = limit, time.monotonic() + within_s
     for batch in batches:
         if not left or time.monotonic() > end:
             break
-        rows = pa.Table.from_batches([batch])
-        for condition in conditions:
-            rows = rows.filter(condition.mask(rows))
-        parts.append(rows.slice(0, left))
+        rows = selected(batch, conditions)
+        parts.append(rows.slice(skip, left))
+        skip = max(0, skip - rows.num_rows)
         left -= parts[-1].num_rows
     table = pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
     return table, bool(left) and time.monotonic() > end
 
 
+def count_rows(
+    batches: Iterable[pa.RecordBatch], conditions: Sequence[Predicate], *, within_s: float
+) -> tuple[int, bool]:
+    """Count the rows that meet all conditions; and whether the time was over before the rows."""
+    several, end = 0, time.monotonic() + within_s
+    for batch in batches:
+        if time.monotonic() > end:
+            return several, True
+        several += selected(batch, conditions).num_rows
+    return several, False
+
+
 def where_text(conditions: Sequence[Predicate]) -> str | None:
     """Write conditions as a text; None where one of them has no form in it."""
     parts = [_text(one) for one in conditions]
-    return None if None in parts else ";".join(part for part in parts if part)
+    text = ";".join(part for part in parts if part)
+    return None if None in parts or len(text) > TEXT_MAX else text
 
 
 def _condition(part: str) -> Predicate:
@@ -66,16 +100,35 @@ def _condition(part: str) -> Predicate:
         raise InputError(f'where: "{part[:60]}" is no condition; expected one such as temp>=7.2')
     column, sign, value = unquote(found["column"]).strip(), found["sign"], found["value"].strip()
     if sign in _NUMBERS:
-        try:
-            return Predicate(column, _NUMBERS[sign], float(unquote(value)))
-        except ValueError:
-            raise InputError(
-                f'where: "{value[:40]}" is no number; expected one behind {sign}'
-            ) from None
+        number = _number(unquote(value))
+        if number is None:
+            raise InputError(f'where: "{value[:40]}" is no number; expected one behind {sign}')
+        return Predicate(column, _NUMBERS[sign], number)
     texts = tuple(unquote(one.strip()) for one in value.split(",")) if value else ()
     if sign == "!=":
         return Predicate(column, "not_in", values=texts)
     return Predicate(column, "in", values=texts) if texts else Predicate(column, "null")
+
+
+def _require_fitting(one: Predicate, types: Mapping[str, ColumnType | None]) -> None:
+    """Refuse unknown columns, and texts where a column holds numbers: no row has them."""
+    if one.column not in types:
+        raise InputError(f'where: this monitor knows no column "{one.column[:60]}"')
+    texts = one.values if types[one.column] in ("int64", "double") else ()
+    strange = next((text for text in texts if _number(text) is None), None)
+    if strange is not None:
+        raise InputError(
+            f"where: {strange[:40]} is no number, as {one.column} holds; expected one without "
+            f"quotes, such as {one.column}=7.2"
+        )
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _text(one: Predicate) -> str | None:

@@ -48,6 +48,22 @@ def test_all_rows_and_no_others_come_as_files(address: str, asked) -> None:
     assert "<" not in text.headers["content-disposition"]
 
 
+def test_selected_rows_and_no_others_come_with_every_column(address: str, asked) -> None:
+    query = {"monitor": asked[0]["monitor"], "window": asked[0]["window"]}
+
+    some, every = (
+        pd.read_csv(io.BytesIO(fetch(address, "/rows.csv", query | {"where": where}).content))
+        for where in ("carrier=UA;chance>=0.5", "")
+    )
+
+    assert 0 < len(some) < len(every)
+    kept = every[(every["carrier"] == "UA") & (every["chance"] >= 0.5)]
+    assert some["event_id"].tolist() == kept["event_id"].tolist()
+    assert some.columns.tolist() == every.columns.tolist()
+    assert {"guess", "late", "wind_speed"} <= {*some.columns}
+    assert fetch(address, "/rows.csv", query | {"where": "none=1"}).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

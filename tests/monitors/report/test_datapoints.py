@@ -113,3 +113,6 @@ def test_an_alarm_on_a_metric_quotes_no_cause_of_another() -> None:
         "bias": "own",
         "none": "",
     }
+    own = {one.name: (one.note or {})["cause"] for one in made if one.namespace != "n"}
+    assert own["labelled_rows"] == own["rows"] == "unusable_labels: unusable_labels fell"
+    assert "auc fell" in str(own["violations"])

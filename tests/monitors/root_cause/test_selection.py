@@ -48,6 +48,12 @@ def test_conditions_of_violations_are_written_where_they_have_a_form(condition, 
     ("text", "words"),
     [
         ("temp>=x", '"x" is no number'),
+        ("temp>=nan", '"nan" is no number'),
+        ("temp<inf", '"inf" is no number'),
+        (
+            "carrier=" + "x" * 2_000,
+            "where: 2,008 characters, of which none were read; expected 2,000",
+        ),
         ("temp", '"temp" is no condition'),
         (">3", '">3" is no condition'),
         ("a=b=c", "is no condition"),
@@ -65,3 +71,20 @@ def test_any_text_is_read_or_refused(text):
         parse_where(text)
     except InputError:
         return
+
+
+def test_rows_that_take_too_long_a_text_are_not_led_to():
+    assert (
+        where_text([Predicate("carrier", "not_in", values=("a name of 20 letters",) * 100)]) is None
+    )
+
+
+@pytest.mark.parametrize("text", ['temp="7"', "temp!=warm", "temp=7,warm"])
+def test_texts_beside_a_column_of_numbers_are_refused(text):
+    with pytest.raises(InputError, match="is no number, as temp holds"):
+        parse_where(text, {"temp": "double", "carrier": "string"})
+
+
+@pytest.mark.parametrize("text", ["temp=7", "temp=", "temp!=", "temp>=7", 'carrier="UA"', "free=x"])
+def test_what_fits_its_column_is_taken(text):
+    assert parse_where(text, {"temp": "int64", "carrier": "string", "free": None})
