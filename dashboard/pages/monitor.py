@@ -306,6 +306,7 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
         ui.swatch("reference", f"reference, {say.plural(comparison.reference_rows, 'row')}"),
         ui.swatch("window-bar", rows) if is_area else ui.glyph("◆", "window-text", rows),
         html.Span("lines are 95% intervals; click a bar for its rows"),
+        html.Span("heights are estimates, counts of rows exact") if is_area else "",
     )
     name, run, select = view.monitor.name, view.run, None
     if run is not None and not view.monitor.definition.preprocess:

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, Row, delete, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from driftline.database.clock import database_time
 from driftline.database.leases import Lease, renewing
 from driftline.database.locks import advisory_lock
 from driftline.database.upserts import upsert
@@ -27,6 +28,7 @@ from driftline.monitors.tables import places
 log = logging.getLogger(__name__)
 
 RENEW_EVERY_S = 60.0
+OF_MONITOR = "monitor:"  # Begins the work that schedulers do.
 # What waits is forgotten unless it is asked for again within so long.
 WAITING = timedelta(seconds=15)
 # A request waits for so long, and looks so often.
@@ -138,6 +140,16 @@ class Places:
         except SQLAlchemyError as error:
             # Raised, it would take the place of the request's own error, or of its answer.
             log.warning("place of a request kept until its lease ends: %s", type(error).__name__)
+
+
+def held_monitors(connection: Connection) -> tuple[set[str], int]:
+    """Name the monitors whose windows wait for a place, and count the windows that have one."""
+    living = select(places).where(places.c.expires_at > database_time(connection))
+    rows = connection.execute(living).all()
+    works = (row.work for row in rows if row.owner is None and row.work.startswith(OF_MONITOR))
+    return {one.removeprefix(OF_MONITOR) for one in works}, sum(
+        row.owner is not None for row in rows
+    )
 
 
 def _living(connection: Connection, now: datetime) -> Sequence[Row[tuple[object, ...]]]:

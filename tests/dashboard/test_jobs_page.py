@@ -18,7 +18,7 @@ from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.asked_windows import ask
-from driftline.monitors.tables import executions, runs
+from driftline.monitors.tables import executions, places, runs
 from tests.dashboard.guarded import act, guarded
 from tests.dashboard.policed_seed import texts
 from tests.dashboard.seed import make_engine
@@ -99,6 +99,10 @@ def test_what_runs_and_what_waits_is_shown_and_asks_again_soon(engine, tmp_path)
         times = {"started_at": moment - timedelta(seconds=90), "seen_at": moment}
         connection.execute(insert(runs).values({**row, **more, **times}))
         ask(connection, "prices-daily", [Window(NOW - DAY, NOW)] * 1, by="ada", now=NOW)
+        place = {"priority": 0, "is_request": False, "asked_at": moment}
+        for work, owner, lasts in (("x", "x", 60), ("monitor:prices-daily", None, 15)):
+            ends = {"expires_at": moment + timedelta(seconds=lasts)}
+            connection.execute(insert(places).values(work=work, owner=owner, **place, **ends))
     stores = Stores(engine, str(tmp_path), lambda: NOW)
 
     page = render(stores, parse("/jobs"))
@@ -106,7 +110,16 @@ def test_what_runs_and_what_waits_is_shown_and_asks_again_soon(engine, tmp_path)
     with asking("prices"):
         theirs = drawn(engine, tmp_path, "/jobs")
 
-    for words in ("evaluating", "131,072", "1 min", "ada", "waits for a scheduler", "Cancel"):
+    for words in (
+        "evaluating",
+        "131,072",
+        "1 min",
+        "ada",
+        "waits for a scheduler",
+        "Cancel",
+        "Waiting for a place",
+        "Places taken: 1, all that",
+    ):
         assert words in text, words
     assert getattr(page, "data-refresh-ms") == "2000"
     assert "evaluating" not in theirs

@@ -283,6 +283,9 @@ def test_the_class_that_a_models_only_output_is_about_is_named(stores):
 
     assert "Rank then and now: late" in page
     assert ", late over all windows" in page
+    details = replace(details, positive="1")
+    page = str(page_of.page(replace(view, report=replace(view.found, details=details))))
+    assert "Rank then and now: class 1" in page
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12, unique=True), st.randoms())
