@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ import numpy as np
 from driftline.ending import ending_at_once
 from driftline.errors import InputError
 from driftline.formats.shapes.requests import RequestRows
+from driftline.orphans import ended_count
 from driftline.serving.bodies.media_types import (
     MEDIA_TYPES,
     NotAcceptableError,
@@ -60,6 +62,11 @@ _REFUSALS: dict[type[InputError], tuple[int, str]] = {
     NotAcceptableError: (406, "not_acceptable"),
     InputError: (400, "bad_request"),
 }
+
+
+# Each keeps its number, of which a machine or a container has some thousands, as a rule.
+ENDED_MAX = 1000
+LOOK_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,27 @@ class _Request:
         return [*self.columns], [values.dtype for values in self.columns.values()]
 
 
+class Leftovers:
+    """What a model starts, and never asks how it ended: counted now and then.
+
+    Nobody else may ask for it: the model may yet, and what has lost its parent looks no different.
+    """
+
+    def __init__(self) -> None:
+        self._look_s = time.monotonic() + LOOK_EVERY_S
+
+    def are_too_many(self) -> bool:
+        """Whether this process has to end, by which they go; another one takes its place."""
+        now = time.monotonic()
+        if now < self._look_s:
+            return False
+        self._look_s = now + LOOK_EVERY_S
+        if (count := ended_count()) <= ENDED_MAX:
+            return False
+        log.warning("%d processes of the model ended unasked, its worker is replaced", count)
+        return True
+
+
 def main(descriptor: int) -> None:
     """Load the model that a frame names, then answer until the socket ends, in whatever way."""
     # The server stops its workers by closing the socket; Ctrl-C in a terminal is meant for it.
@@ -127,7 +155,7 @@ def main(descriptor: int) -> None:
 def _serve(link: socket.socket) -> None:
     loaded: Held | None = None
     memory: int | None = None
-    reader = FrameReader()
+    reader, leftovers = FrameReader(), Leftovers()
     for frames in _frames(link, reader):
         waiting = []
         for header, body in frames:
@@ -165,6 +193,8 @@ def _serve(link: socket.socket) -> None:
                 # A serverless variant's worker has one at a time; another one starts in its place.
                 link.sendall(refusal(waiting[0][0], 424, "model_error", _too_small(memory)))
                 return
+        if leftovers.are_too_many():
+            return
 
 
 def _loaded_within(memory_bytes: int | None, header: Mapping[str, Any]) -> Held:

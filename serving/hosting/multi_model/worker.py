@@ -30,6 +30,7 @@ from driftline.serving.hosting.multi_model.held_models import HeldModels, reside
 from driftline.serving.hosting.multi_model.watched_link import WatchedLink
 from driftline.serving.hosting.worker import (
     Held,
+    Leftovers,
     answer_frames,
     description_of,
     expected_rows,
@@ -84,6 +85,7 @@ class ManyModels:
         """Report that all is ready, and answer until the socket ends."""
         sys.setswitchinterval(_SWITCH_S)
         self._link.sendall(pack({"ready": {}}))
+        leftovers = Leftovers()
         with selectors.DefaultSelector() as selector:
             selector.register(self._link, selectors.EVENT_READ)
             selector.register(self._bell, selectors.EVENT_READ)
@@ -100,6 +102,8 @@ class ManyModels:
                     if not data:
                         return
                     self._take(reader.feed(data))
+                if leftovers.are_too_many():
+                    return
 
     def _patience_s(self) -> float | None:
         """Return for how long nothing that is being loaded is too late; None: for ever."""

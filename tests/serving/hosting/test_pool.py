@@ -5,10 +5,12 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import joblib
 import pytest
 
+from driftline.orphans import children
 from driftline.serving.hosting.child import Child, Launch, LoadError, WorkerLostError
 from driftline.serving.hosting.pool import (
     BusyError,
@@ -170,6 +172,35 @@ def test_requests_that_wait_are_predicted_together_and_answered_apart(slow_model
     assert [reply.status for reply in replies].count(400) == 2
     # Each row is answered by the number of rows that were predicted at once.
     assert max(int(answer[0]) for answer in answers) > 2
+
+
+def test_a_worker_whose_model_leaves_many_ended_processes_is_replaced(slow_model, tmp_path, until):
+    module = importlib.import_module("slow_model")
+    file = tmp_path / "forking.joblib"
+    joblib.dump(module.Forking().fit(), file)
+    pool = Pool("forking", Launch(str(file), trust_pickle=True), Limits(timeout_s=60, wait_s=60))
+
+    async def ask(count):
+        return int(float((await pool.invoke("csv", "csv", str(count).encode())).body))
+
+    async def act():
+        await pool.start()
+        first = await ask(9)
+        had = len(children(first))
+        answering = [await ask(1100)]
+        async with asyncio.timeout(60):
+            while answering[-1] == first:  # Each one is answered, by whichever worker there is.
+                answering.append(await ask(0))
+                await asyncio.sleep(0.2)
+        left = children(answering[-1])
+        await pool.stop()
+        return first, had, answering[0], left
+
+    first, had, asked, left = asyncio.run(act())
+
+    assert (had, left) == (9, [])  # A few are the model's business.
+    assert asked == first
+    until(lambda: not Path("/proc", str(first)).exists())
 
 
 def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(slow):
