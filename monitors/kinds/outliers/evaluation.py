@@ -73,6 +73,7 @@ NO_VALUES = "nothing was judged: no column has a value in these rows and in the 
 METRIC = "outlier_share"
 CHECK, ABOVE = "outlier_share_check", "GreaterThanThreshold"
 NAMED = 3
+TOGETHER = "columns together"
 COMMON_SCORE = 1.0
 # Without blocks the rate of outliers is taken to differ from window to window by as much as it is.
 UNKNOWN_VARIATION = 1.0
@@ -219,7 +220,8 @@ def _too_many(
     share, usual = share_words(verdict.share), share_words(verdict.reference)
     total = max(reading.columns.total(), 1)
     named = [
-        f"{name} ({f'{idle[name]}, ' if name in idle else ''}{percent(count / total)} of them)"
+        f"{name or TOGETHER} ({f'{idle[name]}, ' if name in idle else ''}"
+        f"{percent(count / total)} of them)"
         for name, count in reading.columns.most_common(NAMED)
     ]
     by = f", odd by {', '.join(named)} most" if named else ""
@@ -266,7 +268,9 @@ def _details(
             for level, count in zip(LEVELS, reading.counts.tolist(), strict=True)
         ],
         "columns": [
-            {"column": name, "outliers": count} for name, count in reading.columns.most_common()
+            {"column": name, "outliers": count}
+            for name, count in reading.columns.most_common()
+            if name
         ],
         "worst": [
             {"score": one.score, "reason": one.reason, **one.pointer} for one in reading.worst

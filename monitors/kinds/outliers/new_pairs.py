@@ -1,14 +1,18 @@
-"""Whether values that each are known come together that never did in the reference.
+"""Whether values that each are known come together that never, or hardly ever, did.
 
 A row with such a pair is as odd as one in as many rows as the sample has, which alone makes no
 outlier. Of all rows they are judged by each pair of columns: how many a window may have follows
 from the pairs that came once, and from those that only one of the reference's days had. A pair
 counts as never seen where the values are frequent enough that chance would have brought them
-together; otherwise a value that grows brings what was too rare to be seen.
+together; otherwise a value that grows brings what was too rare to be seen. A pair that came a few
+times, at most a fiftieth of what independent values would have, counts as new, too: one faulty row
+of the reference hides no fault. Of pairs that came at most k times a sample as large is expected
+to have as many rows as the reference has of pairs that came 1 to k + 1 times.
 
 References
 ----------
-Good, Biometrika 40, 1953 (unseen values); docs/reference/statistics.md, "Unseen values".
+Good, Biometrika 40, 1953 (unseen values, and those seen k times); docs/reference/statistics.md,
+"Unseen values".
 """
 
 from __future__ import annotations
@@ -38,6 +42,8 @@ METRIC = "new_pair_share"
 CHECK, ABOVE = "new_pair_check", "GreaterThanThreshold"
 # Rows of the sample that a pair of independent values would have: none is unseen by chance then.
 LEAST_EXPECTED = 10.0
+# A pair that came so often at most, and in at most this share of those rows, hardly ever came.
+FEW_ROWS, FEW_SHARE = 5, 0.02
 # Of more columns the first are looked at: 496 pairs of columns.
 MOST_COLUMNS = 32
 # New pairs in fewer rows than these matter to nobody.
@@ -51,14 +57,15 @@ BISECTIONS = 40
 
 @dataclass(frozen=True, eq=False)
 class PairTable:
-    """Two columns of a reference's sample, and which of their known values never came together."""
+    """Two columns of a reference's sample, and which of their values hardly ever came together."""
 
     first: LevelTerms
     second: LevelTerms
     is_new: NDArray[np.bool_]  # By cell of the one and the other, shape (cells, cells).
     rows: int
-    once: int  # Pairs of values that came once.
-    # Rows of each block, and those with pairs that no other block has.
+    seen: dict[int, int]  # Rows with a pair that is new all the same, by its place, if any.
+    expected: int  # Rows with new pairs to be expected among as many others.
+    # Rows of each block, and those with pairs that would be new beside the other blocks alone.
     blocks: Sequence[tuple[int, int]]
 
     @property
@@ -116,7 +123,7 @@ class NewPairs:
 def pair_tables(
     sample: RowSample, levels: Sequence[LevelTerms], length: timedelta | None
 ) -> tuple[PairTable, ...]:
-    """Learn which values never come together; of columns where that says anything."""
+    """Learn which values hardly ever come together; of columns where that says anything."""
     block, order = _blocks(sample, length)
     columns = [one for one in levels if len(one.cells.levels) > 1][:MOST_COLUMNS]
     codes = {one.column: sample.codes[one.column][order].astype(np.int64) for one in columns}
@@ -129,17 +136,28 @@ def pair_tables(
         expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / len(flat)
         expected[len(first.cells.levels) :] = 0.0
         expected[:, len(second.cells.levels) :] = 0.0
-        usual = expected >= LEAST_EXPECTED
-        is_new = usual & (counts == 0)
-        if not is_new.any():
+        counts, expected = counts.ravel(), expected.ravel()
+        usual = np.flatnonzero(expected >= LEAST_EXPECTED)
+        few, held = np.minimum(FEW_ROWS, expected[usual] * FEW_SHARE).astype(int), counts[usual]
+        new = usual[held <= few]
+        if not len(new):
             continue
-        ends = np.zeros((2, counts.size), np.int64)
-        ends[0, flat[::-1]], ends[1, flat] = block[::-1], block  # Blocks come in order.
-        single = (usual.ravel() & (ends[0] == ends[1]))[flat]
-        new = np.bincount(block[single], minlength=len(sizes)).tolist()
-        once = int(np.count_nonzero(usual & (counts == 1)))
-        blocks = list(zip(sizes, new, strict=True))
-        found.append(PairTable(first, second, is_new, len(flat), once, blocks))
+        is_new = np.zeros(counts.size, np.bool_)
+        is_new[new] = True
+        # Of a pair that is new beside the other blocks, all but a few rows are in one.
+        near = held <= few + max(sizes)
+        at = np.full(counts.size, -1)
+        at[usual[near]] = np.arange(np.count_nonzero(near))
+        known = at[flat] >= 0
+        places = at[flat[known]] * len(sizes) + block[known]
+        own = np.bincount(places, minlength=np.count_nonzero(near) * len(sizes))
+        own = own.reshape(-1, len(sizes))
+        is_single = held[near, None] - own <= few[near, None]
+        single = np.where(is_single, own, 0).sum(axis=0).tolist()
+        seen = {place: int(counts[place]) for place in new.tolist() if counts[place]}
+        rows = int(held[held <= few + 1].sum())
+        blocks = list(zip(sizes, single, strict=True))
+        found.append(PairTable(first, second, is_new.reshape(shape), len(flat), seen, rows, blocks))
     return tuple(found)
 
 
@@ -179,7 +197,7 @@ def judge_pairs(
     result = MetricResult(
         name=METRIC,
         value=most.share,
-        reference=most.table.once / most.table.rows,
+        reference=most.table.expected / most.table.rows,
         label=most.table.name if most.count else "",
         bound=most.bound(needed),
         operator=ABOVE,
@@ -202,7 +220,7 @@ class _Told:
         self.count = found.counts[table.columns].total()
         self.share = self.count / self.rows
         usual = max(
-            float(unseen_share(table.once, table.rows)), most_of_blocks(table.blocks, level)
+            float(unseen_share(table.expected, table.rows)), most_of_blocks(table.blocks, level)
         )
         self.usual = min(usual, 1.0)
         self.nats = self.weigh(self.share)
@@ -233,7 +251,12 @@ def _violation(told: _Told, counts: Counter[int], needed: float, others: int) ->
     """Name the pairs of values, and find the rows of the most frequent one."""
     table, bound = told.table, told.bound(needed)
     ranked = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-    named = ", ".join(f"{table.predicate(place)} ({count:,}x)" for place, count in ranked[:NAMED])
+    there = {place: f", {count}x in the reference" for place, count in table.seen.items()}
+    named = ", ".join(
+        f"{table.predicate(place)} ({count:,}x{there.get(place, '')})"
+        for place, count in ranked[:NAMED]
+    )
+    ever = "hardly ever" if table.seen.keys() & counts.keys() else "never"
     more = f" and {len(ranked) - NAMED} more" * (len(ranked) > NAMED)
     also = f"; also in {plural(others, 'more pair')} of columns" * bool(others)
     return Violation(
@@ -244,6 +267,6 @@ def _violation(told: _Told, counts: Counter[int], needed: float, others: int) ->
         ratio=told.share / bound,
         predicate=table.predicate(ranked[0][0]),
         row_count=ranked[0][1],
-        cause=f"{percent(told.share)} of rows hold known values that never came together in "
+        cause=f"{percent(told.share)} of rows hold known values that {ever} came together in "
         f"{table.rows:,} rows of the reference: {named}{more}{also}",
     )

@@ -39,7 +39,7 @@ class OutlierReading:
     row_count: int = 0
     # Rows with a score of each of `LEVELS` or more, int64, shape (levels,).
     counts: np.ndarray = field(default_factory=lambda: np.zeros(len(LEVELS), np.int64))
-    # Outliers by their oddest column; of very many, of the first of each batch.
+    # Outliers by their oddest column, "" for none; of very many, of the first of each batch.
     columns: Counter[str] = field(default_factory=Counter)
     worst: list[OddRow] = field(default_factory=list)  # The oddest rows, the worst first.
     seen: set[str] = field(default_factory=set)  # Columns that came.

@@ -27,6 +27,8 @@ LEAST_PAIR = 3.9
 # One in a thousand tells enough by itself.
 TELLING_TERM = 6.9
 LONELY = "no row of the reference is near"
+# Of a row that has company without one column, so much at most of what made it odd is left.
+LEAST_LEFT = 1 / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +40,10 @@ class Reasons:
     columns: tuple[str, ...]
 
     def tally(self) -> Counter[str]:
-        """Count the rows by their oddest column."""
-        held = np.bincount(self.column[self.column >= 0], minlength=len(self.columns))
-        return Counter({self.columns[at]: int(held[at]) for at in np.flatnonzero(held)})
+        """Count the rows by their oddest column; by "" those that none makes odd by itself."""
+        held = np.bincount(self.column + 1, minlength=len(self.columns) + 1)
+        names = ("", *self.columns)
+        return Counter({names[at]: int(held[at]) for at in np.flatnonzero(held)})
 
 
 def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
@@ -80,10 +83,28 @@ def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
     after = np.where(top >= TELLING_TERM, pairs, nothing)
     is_far = by_parts.density >= np.maximum(by_parts.tails, by_parts.distance)
     # Arrow leaves out a row of which nothing is said, and moves those after it.
-    lonely[is_far | np.all([one == None for one in (before, *chosen, after)], axis=0)] = LONELY  # noqa: E711 - By element.
+    is_far |= np.all([one == None for one in (before, *chosen, after)], axis=0)  # noqa: E711 - By element.
+    lonely[is_far] = LONELY
+    # What is only a little rare by itself is not what keeps a row from company.
+    alone = np.flatnonzero(is_far & (top < TELLING_TERM) & (pairs == None))  # noqa: E711
+    if len(alone):
+        first[alone] = _loneliest(scorer, batch.take(pa.array(alone)))
+        before[alone], lonely[alone] = LONELY, None
     parts = [pa.array(one, pa.string()) for one in (before, *chosen, after, lonely)]
     joined = pc.binary_join_element_wise(*parts, "; ", null_handling="skip")
     return Reasons(joined, first, columns)
+
+
+def _loneliest(scorer: RowScorer, batch: pa.RecordBatch) -> NDArray[np.int64]:
+    """Return the column without which each row has company, shape (rows,); -1 where none does."""
+    names = batch.schema.names
+    left = [
+        scorer.surprises(batch.select([name for name in names if name != one])).density
+        for one in scorer.columns
+    ]
+    least = np.argmin(left, axis=0)
+    whole = scorer.surprises(batch).density
+    return np.where(np.min(left, axis=0) <= LEAST_LEFT * whole, least, -1)
 
 
 def _pair_words(

@@ -142,3 +142,60 @@ def test_one_more_pair_of_columns_is_told_in_words() -> None:
 
     (found,) = checked(window, Baseline.fit(rows(11))).violations
     assert found.cause.endswith('"FR" and currency = "USD" (200x); also in 1 more pair of columns')
+
+
+@pytest.mark.parametrize("is_timed", [True, False])
+@pytest.mark.parametrize("dirty", [1, 3])
+def test_a_few_rows_of_the_reference_hide_no_pair(is_timed: bool, dirty: int) -> None:
+    reference, window = orders(20_000, seed=13), orders(2_000, seed=14, new=0.03)
+    reference.loc[[5_000, 10_000, 15_000][:dirty], ["country", "currency"]] = "FR", "USD"
+    kept = reference if is_timed else reference.drop(columns="at")
+
+    report = checked(window, Baseline.fit(kept, timestamp="at" if is_timed else None))
+
+    (found,) = (one for one in report.violations if one.constraint_check_type == "new_pair_check")
+    assert "known values that hardly ever came together in 20,000 rows" in found.cause
+    assert f'country = "FR" and currency = "USD" (60x, {dirty}x in the reference)' in found.cause
+    assert found.row_count == 60
+
+
+def test_a_pair_that_is_rare_as_one_of_its_values_is_grows_with_it() -> None:
+    def rows(seed: int, share: float) -> pd.DataFrame:
+        frame = orders(20_000, seed).drop(columns="at")
+        random = np.random.default_rng(seed)
+        rare = random.random(20_000) < share
+        frame.loc[rare, "country"] = "ZZ"
+        frame.loc[rare, "currency"] = np.where(random.random(rare.sum()) < 0.1, "GBP", "EUR")
+        return frame
+
+    baseline = Baseline.fit(rows(15, 0.002))
+
+    report = checked(rows(16, 0.3)[:2_000], baseline)
+    assert "new_pair_check" not in [one.constraint_check_type for one in report.violations]
+
+
+def test_outliers_beside_a_new_pair_name_its_columns_and_no_other() -> None:
+    def rows(seed: int, new: float = 0.0) -> pd.DataFrame:
+        random = np.random.default_rng(seed)
+        frame = orders(20_000, seed, new, shares=np.ones(8))[["country", "currency"]]
+        return frame.assign(x=random.normal(size=20_000))
+
+    report = checked(rows(18, new=0.03), Baseline.fit(rows(17)))
+
+    (odd,) = (one for one in report.violations if one.feature_name == "outlier_share")
+    held = {one["column"]: one["outliers"] for one in report.details["columns"]}
+    assert held["country"] + held["currency"] > 0.9 * odd.row_count
+    assert held.get("x", 0) <= 2
+
+
+def test_outliers_that_no_single_column_makes_are_told_as_such() -> None:
+    def rows(seed: int) -> pd.DataFrame:
+        random = np.random.default_rng(seed)
+        side = 6.0 * (random.random((5_000, 1)) < 0.5)
+        return pd.DataFrame(side + 0.3 * random.normal(size=(5_000, 4)), columns=list("abcd"))
+
+    window = rows(20)
+    window[:100] = 3.0 + 0.3 * np.random.default_rng(0).normal(size=(100, 4))
+
+    (odd,) = checked(window, Baseline.fit(rows(19))).violations
+    assert odd.cause.endswith("odd by columns together (100% of them) most")
