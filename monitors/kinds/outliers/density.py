@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.column import ColumnProfile
-from driftline.monitors.kinds.outliers.holes import above_hole, merged_tails
+from driftline.monitors.kinds.outliers.holes import TAIL_SHARE, above_hole, merged_tails
 from driftline.monitors.kinds.outliers.levels import LevelTerms
 from driftline.monitors.kinds.outliers.rarity import FEWEST_EXCESSES, SHARES, Codes
 from driftline.monitors.kinds.outliers.terms import NumberTerms
@@ -34,6 +35,8 @@ MOST_POINTS, FEWEST_POINTS = 2048, 128
 RESOLUTION = 0.1
 # A cell spans a hole where two numbers that follow each other lie so far apart on the scale.
 LEAST_GAP = 0.3
+# Of so many columns with a hole each two are looked at together.
+MOST_SIDES = 8
 # Levels have an axis each up to so many; more have random directions of as many axes.
 LEVEL_AXES = 16
 CHUNK_ROWS = 4096
@@ -78,7 +81,7 @@ class NumberAxis:
         return np.asarray(np.arcsinh(np.clip(far, -LARGEST, LARGEST))[:, None])
 
     def split(
-        self, codes: Codes, others: Mapping[str, NDArray[np.int64]], depth: Numbers
+        self, codes: Codes, others: Sequence[NDArray[np.int64]], depth: Numbers
     ) -> tuple[NDArray[np.int64], Numbers]:
         """Part the cells that span a hole at its middle; return the rows' cells, and the edges."""
         edges = np.asarray(self.number.cells.edges, np.float64)
@@ -98,6 +101,21 @@ class NumberAxis:
                 found[codes > cell] += 1
                 found[np.flatnonzero(codes == cell)[is_above]] += 1
         return found, np.sort(np.append(edges, more))
+
+    def sides(self, codes: Codes | NDArray[np.int64], edges: Numbers) -> NDArray[np.int64] | None:
+        """Return which rows lie below the column's widest hole, in its cell, and above: 0, 1, 2.
+
+        3 for no number; None for a column without a hole that has some rows on both sides.
+        """
+        rank = self.below[1:-1] / self.below[-1]
+        gaps = np.diff(self.place(self.items)[:, 0])
+        gaps[(rank < TAIL_SHARE) | (rank > 1 - TAIL_SHARE)] = 0.0
+        at = int(np.argmax(gaps))
+        if gaps[at] < LEAST_GAP:
+            return None
+        low, high = np.searchsorted(edges, self.items[at : at + 2], side="right")
+        found = (codes > low).astype(np.int64) + (codes >= high)
+        return np.where(codes > len(edges), 3, found)
 
     def of_codes(self, codes: NDArray[np.int64], edges: Numbers, depth: Numbers) -> Numbers:
         """Lay rows of which only the cell is known on the scale, shape (rows, 1)."""
@@ -299,12 +317,22 @@ def _split(
     """Part all columns' cells that span a hole, one after the other: each tells of the next."""
     known = {one.number.column: merged_tails(codes[one.number.column]) for one in numbers}
     known |= {one.column: codes[one.column].astype(np.int64) for one in levels}
+    sides = {}
+    for one in numbers:
+        side = one.sides(codes[one.number.column], np.asarray(one.number.cells.edges, np.float64))
+        if side is not None and len(sides) < MOST_SIDES:
+            sides[one.number.column] = side
     found = []
     for one in numbers:
         name = one.number.column
-        others = {other: cells for other, cells in known.items() if other != name}
+        others = [cells for other, cells in known.items() if other != name]
+        # Two columns may tell what neither does: the sides of their holes.
+        apart = [side for other, side in sides.items() if other != name]
+        others += [first * 4 + second for first, second in combinations(apart, 2)]
         found.append(one.split(codes[name], others, depth))
         known[name] = merged_tails(found[-1][0])
+        if name in sides and (side := one.sides(*found[-1])) is not None:
+            sides[name] = side
     return found
 
 

@@ -9,7 +9,7 @@ rows of the cells below and above; where none does, the row's depth.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ def merged_tails(codes: Codes | Places) -> Places:
 
 
 def above_hole(
-    codes: Codes, cell: int, last: int, below: float, others: Mapping[str, Places], depth: Numbers
+    codes: Codes, cell: int, last: int, below: float, others: Sequence[Places], depth: Numbers
 ) -> NDArray[np.bool_] | None:
     """Return which rows of a cell lie above the hole in it; None where nothing tells.
 
@@ -49,7 +49,7 @@ def above_hole(
     if not len(within) or min(under.sum(), over.sum()) < NEAR_ROWS:
         return None
     told = np.zeros(len(within))
-    for one in others.values():
+    for one in others:
         sides = [np.bincount(one[side], minlength=one.max() + 1) for side in (under, over)]
         first, second = sides[0][one[within]], sides[1][one[within]]
         nats = np.log((second + 0.5) / over.sum()) - np.log((first + 0.5) / under.sum())

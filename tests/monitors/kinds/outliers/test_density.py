@@ -216,3 +216,23 @@ def test_rows_that_the_reference_has_across_its_clusters_are_no_outliers() -> No
     scores = dl.outlier_scores(frame(rows[20_000:]), baseline).to_pandas()
 
     assert scores["is_outlier"].mean() < 3e-4
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_rows_in_corners_that_only_two_columns_together_tell_are_outliers(seed: int) -> None:
+    random = np.random.default_rng(seed)
+
+    def rows(count: int, wrong: int = 0) -> np.ndarray:
+        second, third = random.random((2, count)) < 0.5
+        first = second ^ third
+        first[:wrong] ^= True
+        sides = 6.0 * np.column_stack([first, second, third])
+        return sides + 0.3 * random.normal(size=sides.shape)
+
+    baseline = Baseline.fit(frame(rows(20_000)))
+
+    odd = dl.outlier_scores(frame(rows(100, wrong=100)), baseline).to_pandas()
+    usual = dl.outlier_scores(frame(rows(5_000)), baseline).to_pandas()
+
+    assert odd["is_outlier"].mean() > 0.5
+    assert usual["is_outlier"].mean() < 1e-3
