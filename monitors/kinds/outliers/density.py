@@ -317,7 +317,7 @@ def _split(
     """Part all columns' cells that span a hole, one after the other: each tells of the next."""
     known = {one.number.column: merged_tails(codes[one.number.column]) for one in numbers}
     known |= {one.column: codes[one.column].astype(np.int64) for one in levels}
-    sides = {}
+    sides: dict[str, NDArray[np.int64]] = {}
     for one in numbers:
         side = one.sides(codes[one.number.column], np.asarray(one.number.cells.edges, np.float64))
         if side is not None and len(sides) < MOST_SIDES:

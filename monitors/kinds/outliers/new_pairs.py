@@ -136,9 +136,9 @@ def pair_tables(
         expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / len(flat)
         expected[len(first.cells.levels) :] = 0.0
         expected[:, len(second.cells.levels) :] = 0.0
-        counts, expected = counts.ravel(), expected.ravel()
         usual = np.flatnonzero(expected >= LEAST_EXPECTED)
-        few, held = np.minimum(FEW_ROWS, expected[usual] * FEW_SHARE).astype(int), counts[usual]
+        few = np.minimum(FEW_ROWS, expected.ravel()[usual] * FEW_SHARE).astype(int)
+        held = counts.ravel()[usual]
         new = usual[held <= few]
         if not len(new):
             continue
@@ -154,7 +154,7 @@ def pair_tables(
         own = own.reshape(-1, len(sizes))
         is_single = held[near, None] - own <= few[near, None]
         single = np.where(is_single, own, 0).sum(axis=0).tolist()
-        seen = {place: int(counts[place]) for place in new.tolist() if counts[place]}
+        seen = {place: count for place in new.tolist() if (count := int(counts.flat[place]))}
         rows = int(held[held <= few + 1].sum())
         blocks = list(zip(sizes, single, strict=True))
         found.append(PairTable(first, second, is_new.reshape(shape), len(flat), seen, rows, blocks))
