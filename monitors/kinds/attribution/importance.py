@@ -69,13 +69,20 @@ class Making:
 
     def changed_model(self, other: Making) -> str:
         """Describe a change of model; "" for the same model, or where one is not known."""
-        # A function in a notebook has no name to go by.
-        if not self.model or not other.model or self.model == other.model:
+        units = (self.units, other.units)
+        # No model has two units, but those of a function are not known.
+        unit = f'in units of "{self.units}", now of "{other.units}"'
+        unit *= UNKNOWN not in units and self.units != other.units
+        if self.model and other.model:
+            if self.model == other.model:
+                return ""
+            names = f"for model {self.model}, now it is {other.model}"
+        elif unit:  # A function in a notebook has no name to go by.
+            names = ""
+        else:
             return ""
-        return (
-            f"the model changed: the reference was explained for model {self.model}, "
-            f"now it is {other.model}"
-        )
+        told = ", and ".join(part for part in (names, unit) if part)
+        return f"the model changed: the reference was explained {told}"
 
 
 @dataclass(frozen=True, slots=True)

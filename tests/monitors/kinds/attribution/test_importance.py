@@ -59,3 +59,26 @@ def test_another_model_is_said_where_both_are_known() -> None:
     )
     assert [first.changed_model(one) for one in (first, unknown)] == ["", ""]
     assert unknown.changed_model(first) == ""
+
+
+@pytest.mark.parametrize("models", [("", ""), ("", "m2"), ("m1", "")])
+def test_another_unit_is_another_model_whatever_it_is_called(models) -> None:
+    units = ("margin", "probability", "answer")
+    first, other, function = (
+        Making("tree", unit, model)
+        for unit, model in zip(units, (*models, models[1]), strict=True)
+    )
+
+    assert first.difference(other) == ""
+    assert first.changed_model(other) == (
+        'the model changed: the reference was explained in units of "margin", now of "probability"'
+    )
+    assert first.changed_model(function) == ""
+
+
+def test_another_model_of_another_unit_is_said_with_both() -> None:
+    first, other = Making("tree", "margin", "m1"), Making("tree", "value", "m2")
+
+    assert first.changed_model(other).endswith(
+        'for model m1, now it is m2, and in units of "margin", now of "value"'
+    )

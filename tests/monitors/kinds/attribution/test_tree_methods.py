@@ -97,6 +97,27 @@ def test_a_notebooks_trees_are_judged_by_their_own_way_and_by_any_other() -> Non
     assert Attributions.from_arrow(baseline.attributions).permuted is not None
 
 
+def test_trees_of_another_unit_are_another_model_which_is_judged() -> None:
+    model = xgboost.XGBClassifier(n_estimators=9).fit(TRAIN, NUMBER)
+    forest = RandomForestClassifier(5, max_depth=3).fit(TRAIN, NUMBER)
+    turned = RandomForestClassifier(5, max_depth=3).fit(
+        TRAIN.rename(columns={"a": "c", "c": "a"})[["a", "b", "c"]], NUMBER
+    )
+    baseline = dl.Baseline.fit(TRAIN, predict=model.predict_proba)
+
+    alike, other = (
+        dl.check(frame(600, 3), baseline, predict=one.predict_proba) for one in (forest, turned)
+    )
+
+    for report in (alike, other):
+        assert report.decided
+        assert report.details["model_note"].endswith('units of "margin", now of "probability"')
+        [level] = [one for one in report.metrics if one.name == "level"]
+        assert (level.bound, level.note) == (None, "incomparable: another model")
+    assert "shares" in {one.feature_name for one in other.violations}
+    assert all(one.cause.startswith("the model changed, and ") for one in other.violations)
+
+
 @pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler()])
 @pytest.mark.parametrize("form", [TRAIN, TRAIN.to_numpy()], ids=["names", "places"])
 def test_scaled_trees_take_no_background(scaler: Any, form: Any) -> None:
