@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from driftline.lazy_imports import without, without_parts_of_numpy
+from driftline.monitors.kinds.attribution.categories import categories_of, with_categories
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.few_rows import FEW, UnusualError, few_rows
@@ -80,6 +81,7 @@ class Predictor:
         # One that was fitted on an array may have its columns named beside it.
         is_named = getattr(model, "feature_names_in_", None) is not None
         self._takes_frames = getattr(model, "takes_frames_", is_named)
+        self._categories = categories_of(model)
         chances = self.description.has_probability
         self._shown = _shown_classes(self.description, positive)
         if type(model) is Pipeline and len(model.steps) > 1:
@@ -191,7 +193,8 @@ class Predictor:
         """Build what the model was fitted on: a data frame when it knows names, else an array."""
         columns = self._in_order(columns)
         if self._takes_frames or any(values.dtype.kind not in "fib" for values in columns.values()):
-            return pd.DataFrame(columns)
+            rows: pd.DataFrame = with_categories(pd.DataFrame(columns), self._categories)
+            return rows
         return np.column_stack([values.astype(float) for values in columns.values()])
 
     def _in_order(self, columns: Columns) -> Columns:

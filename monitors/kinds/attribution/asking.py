@@ -10,6 +10,7 @@ import pyarrow as pa
 from driftline.classes import class_text
 from driftline.errors import DriftlineError, InputError
 from driftline.monitors.check_context import Predictor
+from driftline.monitors.kinds.attribution.categories import categories_of, with_categories
 
 # What functions raise that are given rows in another form than they take.
 OTHER_FORM = (TypeError, ValueError, AttributeError, LookupError)
@@ -54,7 +55,8 @@ def form_of_estimator(estimator: object, columns: Sequence[str]) -> Form | None:
                 f'predict= takes column "{lacking[0]}", which is no feature of the reference; '
                 f"known: {', '.join(columns)}"
             )
-        return lambda table: table.select(wanted).to_pandas()
+        categories = categories_of(estimator)
+        return lambda table: with_categories(table.select(wanted).to_pandas(), categories)
     is_fitted = getattr(estimator, "n_features_in_", None) is not None
     return FORMS["a numpy array"] if is_fitted else None
 
@@ -84,12 +86,22 @@ def _form_of(predict: Callable[..., object], rows: pa.Table) -> Form:
             errors.append(f"{name} ({str(error).partition(chr(10))[0]:.120})")
             continue
         except Exception as error:
-            raise refusal(error) from error
+            if form is not FORMS["an Arrow table"]:  # LightGBM refuses it by an error of its own.
+                raise refusal(error) from error
+            errors.append(f"{name} ({error!s:.120})")
+            continue
         if answers.ndim and len(answers) == rows.num_rows:
             return form
         errors.append(f"{name} (answers of shape {answers.shape} to {rows.num_rows} rows)")
+    texts = [one.name for one in rows.schema if pa.types.is_string(one.type)]
+    hint = (
+        f'; column "{"".join(texts[:1])}" comes as text: where the model was fitted on categories '
+        "of pandas, give its own method (predict=model.predict_proba), which gets them, or make "
+        "them in the function (docs/models.md#categories)"
+    )
     raise InputError(
         f"predict= takes none of {', '.join(errors)}; expected one answer for each row"
+        f"{hint * bool(texts)}"
     )
 
 

@@ -94,11 +94,14 @@ def _xgboost(model: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: A
         rounds = (0, model.best_iteration + 1)
     except AttributeError:
         rounds = (0, 0)  # Not stopped early: all of them.
-    names = booster.feature_names
+    names, types = booster.feature_names, booster.feature_types
     missing = getattr(model, "missing", None)
+    has_categories = "c" in (types or ())
+    is_typed = has_categories and hasattr(rows, "dtypes")
     data = xgboost.DMatrix(
-        np.asarray(rows, dtype=np.float64), feature_names=names,
-        missing=np.nan if missing is None else missing,
+        rows if is_typed else np.asarray(rows, dtype=np.float64), feature_names=names,
+        feature_types=types if has_categories and not is_typed else None,
+        missing=np.nan if missing is None else missing, enable_categorical=has_categories,
     )  # fmt: skip
     found = np.asarray(booster.predict(data, pred_contribs=True, iteration_range=rounds))
     return _split(found if found.ndim == 3 else found[:, None, :])

@@ -65,8 +65,7 @@ def test_another_model_is_said_where_both_are_known() -> None:
 def test_another_unit_is_another_model_whatever_it_is_called(models) -> None:
     units = ("margin", "probability", "answer")
     first, other, function = (
-        Making("tree", unit, model)
-        for unit, model in zip(units, (*models, models[1]), strict=True)
+        Making("tree", unit, model) for unit, model in zip(units, (*models, models[1]), strict=True)
     )
 
     assert first.difference(other) == ""

@@ -97,6 +97,34 @@ def test_a_notebooks_trees_are_judged_by_their_own_way_and_by_any_other() -> Non
     assert Attributions.from_arrow(baseline.attributions).permuted is not None
 
 
+@pytest.mark.parametrize("kind", [xgboost.XGBClassifier, lightgbm.LGBMClassifier])
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_models_of_categories_get_them_again(kind: Callable[..., Any]) -> None:
+    rng = np.random.default_rng(5)
+    rows = frame(900, 1).assign(
+        word=pd.Categorical(rng.choice(["u", "v", "w"], 900)),
+        size=pd.Categorical(rng.choice([10, 20], 900)),
+    )
+    target = (rows.a + 2 * (rows.word == "u") - 2 * (rows["size"] == 10).astype(int) > 0) * 1
+    quiet = {"verbose": -1} if kind is lightgbm.LGBMClassifier else {"enable_categorical": True}
+    model = kind(n_estimators=9, **quiet).fit(rows, target)
+    baseline = dl.Baseline.fit(rows, predict=model.predict_proba)
+
+    same = dl.check(rows, baseline, predict=model.predict_proba)
+    one = dl.check(rows.assign(word="u"), baseline, predict=model.predict_proba)
+
+    assert (same.details["method"], same.passed) == ("tree_path_dependent", True)
+    explained = explaining_itself(model.predict_proba)
+    assert isinstance(explained, TreeMethod)
+    plain = pa.Table.from_pandas(rows.astype({"word": str, "size": int}))
+    found = explained.contributions(plain, plain.slice(0, 0))
+    told = found.values.sum(axis=2) + found.expected
+    np.testing.assert_allclose(told, logit(model.predict_proba(rows)), rtol=1e-3, atol=1e-4)
+    assert "word" in one.cause
+    with pytest.raises(InputError, match='column "word" comes as text: where the model was fitted'):
+        dl.Baseline.fit(rows, predict=lambda some: model.predict_proba(some))
+
+
 def test_trees_of_another_unit_are_another_model_which_is_judged() -> None:
     model = xgboost.XGBClassifier(n_estimators=9).fit(TRAIN, NUMBER)
     forest = RandomForestClassifier(5, max_depth=3).fit(TRAIN, NUMBER)

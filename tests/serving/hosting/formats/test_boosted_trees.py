@@ -51,6 +51,36 @@ def test_files_of_boosted_trees_answer_as_the_model_that_was_saved(
         assert answer.probabilities is None
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("m.json", xgboost.XGBClassifier), ("m.txt", lightgbm.LGBMClassifier)]
+)
+def test_files_of_models_of_categories_get_them_again(name, kind, tmp_path):
+    values, _ = numbers(300, 2)
+    codes = np.random.default_rng(2).integers(0, 3, (2, 300))
+    words, sizes = np.array(["a", "b", "c"], object)[codes[0]], np.array([30, 10, 20])[codes[1]]
+    rows = pd.DataFrame(values, columns=["w", "x"]).assign(
+        word=pd.Categorical(words), size=pd.Categorical(sizes)
+    )
+    target = (values[:, 0] + codes[0] - (sizes == 10) > 0.5).astype(int)
+    quiet = {"verbose": -1} if name == "m.txt" else {"enable_categorical": True}
+    model = kind(n_estimators=9, n_jobs=1, **quiet).fit(rows, target)
+    (model.booster_ if name == "m.txt" else model).save_model(tmp_path / name)
+    predictor = load_predictor(tmp_path / name, trust_pickle=False)
+
+    for given in (sizes, sizes.astype(float), sizes.astype(str).astype(object)):
+        answer = predictor.predict({**dict(zip("wx", values.T, strict=True)),
+                                    "word": words, "size": given})  # fmt: skip
+        expected = model.predict_proba(rows)[:, 1:]
+        np.testing.assert_allclose(answer.probabilities, expected, rtol=1e-6)
+
+    none = np.full(300, "z", object)
+    unknown = predictor.predict({**dict(zip("wx", values.T, strict=True)),
+                                 "word": none, "size": sizes})  # fmt: skip
+    missing = rows.assign(word=pd.Categorical([None] * 300, list("abc")))
+    expected = model.predict_proba(missing)[:, 1:]
+    np.testing.assert_allclose(unknown.probabilities, expected, rtol=1e-6)
+
+
 def test_boosted_trees_that_answer_no_probabilities_are_refused(tmp_path):
     values, labels = numbers()
     model = xgboost.XGBClassifier(n_estimators=2, objective="binary:hinge")

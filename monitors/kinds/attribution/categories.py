@@ -1,0 +1,49 @@
+"""Categories of models that were fitted on pandas' categorical columns, and need them again.
+
+Rows are texts and numbers everywhere else: a column of categories is what its values are. LightGBM
+and xgboost keep the categories that they were fitted with, and code values by their places in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from driftline.classes import class_text
+
+
+def categories_of(model: Any) -> dict[str, Any]:  # noqa: ANN401 - foreign object
+    """Return the categories of each column of a model that has such; {} where it does not say.
+
+    A model may have a column coded by hand, which says nothing of the values: then none are known.
+    """
+    booster: Any = getattr(model, "booster_", None)
+    if lists := getattr(booster, "pandas_categorical", None):
+        infos = booster.dump_model(num_iteration=1)["feature_infos"]
+        names = [one for one in booster.feature_name() if infos.get(one, {}).get("values")]
+        return dict(zip(names, lists, strict=True)) if len(names) == len(lists) else {}
+    if not hasattr(model, "get_booster"):
+        return {}
+    booster = model.get_booster()
+    if "c" not in (booster.feature_types or ()) or not hasattr(booster, "get_categories"):
+        return {}
+    found = booster.get_categories(export_to_arrow=True).to_arrow()
+    return {name: values.to_pandas() for name, values in found if values is not None}
+
+
+def with_categories(rows: Any, categories: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a frame
+    """Return a frame whose columns have these categories; a value that is none is missing."""
+    if not categories:
+        return rows
+    import pandas as pd  # Heavy, and only for models that need it.
+
+    made = {}
+    for name, known in categories.items():
+        index = pd.Index(known)
+        places = {class_text(value): at for at, value in enumerate(index)}
+        codes, values = pd.factorize(rows[name])
+        found = [places.get(class_text(value), -1) for value in values]
+        made[name] = pd.Categorical.from_codes(np.array([*found, -1])[codes], index)
+    return rows.assign(**made)
