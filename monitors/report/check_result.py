@@ -30,6 +30,7 @@ from driftline.monitors.results.metric import (
 from driftline.monitors.results.unjudged import (
     DESCRIBED,
     Unjudged,
+    note_words,
     unjudged_columns,
     unjudged_count_line,
     unjudged_metrics,
@@ -253,7 +254,7 @@ class CheckResult:
             return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"
         if not small:
             told = {metric.note for metric in self.metrics if metric.note}
-            reasons = sorted(note.removeprefix(UNDEFINED) for note in told)
+            reasons = sorted(note_words(note).removeprefix(UNDEFINED) for note in told)
             if self.details.get("labelled_rows") == 0 and self.details.get("answers_note"):
                 reasons = [str(self.details["answers_note"])]  # It is why all of them lack rows.
             elif "reference_note" in self.details:

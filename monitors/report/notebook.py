@@ -15,6 +15,7 @@ from driftline.monitors.report.page import notes, title_of
 from driftline.monitors.report.ranking import ViolatedFeature, violated_features
 from driftline.monitors.report.side_tables import SideTable, side_tables
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.unjudged import note_words
 from driftline.monitors.results.violation import Severity, percent
 
 BROKEN_MAX = 30
@@ -136,7 +137,7 @@ def _metrics(metrics: Sequence[MetricResult]) -> str:
         mark = "" if metric.severity is None else _tag(metric.severity)
         value, reference, bound = map(_number, (metric.value, metric.reference, metric.bound))
         cells = (mark, escape(metric.shown), value, interval, reference, bound)
-        rows.append((*cells, escape(metric.note)))
+        rows.append((*cells, escape(note_words(metric.note))))
     heads = [("", False), ("metric", False), ("now", True), ("95% interval", True),
              ("reference", True), ("bound", True), ("note", False)]  # fmt: skip
     return html_table(heads, rows)

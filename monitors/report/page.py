@@ -32,7 +32,7 @@ from driftline.monitors.report.ranking import Finding, ViolatedFeature, state_of
 from driftline.monitors.report.side_tables import SideTable, side_tables
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.notes import notes_of
-from driftline.monitors.results.unjudged import unjudged_sentence
+from driftline.monitors.results.unjudged import note_words, unjudged_sentence
 from driftline.monitors.results.violation import FeatureResult, JsonValue, percent, plural
 
 # Pictures that are drawn without the script, and features that have a frame of their own; the rest
@@ -268,7 +268,7 @@ def _metric(one: MetricResult) -> str:
     cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
     return (
         f'<tr><th scope="row">{name}</th>{cells}<td>{interval_line(one, scale_of([one]))}</td>'
-        f"<td>{escape(one.note)}</td></tr>"
+        f"<td>{escape(note_words(one.note))}</td></tr>"
     )
 
 

@@ -86,11 +86,23 @@ def _explained(report: CheckResult) -> SideTable:
             said = ", ".join(f"{name} {value:+.3g}" for name, value in parts.items())
             of_class = told_label(label, by_label, str(report.details.get("positive", "")))
             rows.append((of_class, where, f"{answer:.4g}", said))
-    heads = (("class", False), ("row", False), ("answer", True), ("contributions", False))
+    unit = _unit(report.details)
+    answer = f"answer ({unit})" if unit else "answer"
+    heads = (("class", False), ("row", False), (answer, True), ("contributions", False))
     # Of a model of one output that is no class, none is told.
     first = 0 if any(of_class for of_class, *_ in rows) else 1
     shown = tuple(row[first:] for row in rows)
     return SideTable("Rows explained", heads[first:], shown, (False,) * len(rows))
+
+
+def _unit(details: Mapping[str, JsonValue]) -> str:
+    """Return the unit of explained answers; "" of values, and where a function has none known."""
+    unit, has_positive = str(details.get("units", "")), bool(details.get("positive"))
+    if unit == "margin":
+        return "log-odds" if has_positive else unit
+    if unit == "answer":  # A function's.
+        return "probability" if has_positive else ""
+    return "" if unit == "value" else unit
 
 
 def _rule(one: Mapping[str, JsonValue]) -> str:

@@ -43,6 +43,14 @@ GAPS_TOO = "; empty values are not judged either"
 NAMED = 3
 
 
+def note_words(note: str) -> str:
+    """Return a metric's note as people read it: its kind in words, then what it adds."""
+    kind, separator, rest = note.partition(": ")
+    if " " not in rest:  # Clarify's reasons, such as "no_rows_in_group".
+        rest = rest.replace("_", " ")
+    return f"{OF_METRICS.get(kind, kind)}{separator}{rest}"
+
+
 @dataclass(frozen=True, slots=True)
 class Unjudged:
     """A column, or a number of another kind, without a verdict."""
@@ -54,7 +62,7 @@ class Unjudged:
     @property
     def words(self) -> str:
         """Why, and what would help."""
-        why = OF_METRICS.get(self.reason, self.reason.removeprefix(UNDEFINED))
+        why = note_words(self.reason).removeprefix(UNDEFINED)
         return f"{why}: {self.remedy}" if self.remedy else why
 
     def to_dict(self) -> dict[str, JsonValue]:
@@ -114,7 +122,7 @@ def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str
 def unmeasured_sentence(metrics: Sequence[MetricResult]) -> str:
     """Return which metrics have no value to judge, and why the first has none."""
     names = [one.shown for one in metrics]
-    why = metrics[0].note.removeprefix(UNDEFINED)
+    why = note_words(metrics[0].note).removeprefix(UNDEFINED)
     return f"{plural(len(names), 'metric')} could not be computed: {_named(names)} ({why})"
 
 

@@ -28,6 +28,11 @@ _WHOLE_TO = (40, 0)
 class Page(Console):
     """Standard output for tables; rich would end with 1 when nobody reads it."""
 
+    @property
+    def has_width(self) -> bool:
+        """Whether lines have to fit: into a terminal, or into COLUMNS."""
+        return self.is_terminal or "COLUMNS" in os.environ
+
     def on_broken_pipe(self) -> None:
         """Leave it to the group."""
         raise
@@ -41,7 +46,7 @@ def print_table(
     Where not even words would stand whole, each row is a block of lines, one for each column.
     """
     page = Page(markup=False, emoji=False)
-    if not page.is_terminal and "COLUMNS" not in os.environ:
+    if not page.has_width:
         page.width = _UNBOUND
     if title:
         page.print(harmless(title), highlight=False, soft_wrap=True)

@@ -25,6 +25,7 @@ from driftline.monitors.report.ranking import (
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.side_tables import SideTable, side_tables
 from driftline.monitors.results.metric import UNBOUNDED, MetricResult
+from driftline.monitors.results.unjudged import note_words
 from driftline.monitors.results.violation import FeatureResult, percent, plural
 
 # Characters of a cause on the terminal; the documents and --json have it whole.
@@ -77,9 +78,9 @@ def print_report(report: Report, console: Console | None = None) -> None:
 
 
 def print_sentence(text: str) -> None:
-    """Print a sentence in lines as wide as the terminal; whole where it goes elsewhere."""
+    """Print a sentence in lines as wide as the terminal; whole where no width is asked for."""
     page, text = Page(), harmless(text)
-    if page.is_terminal:
+    if page.has_width:
         text = fill(text, max(page.width, 2 * INDENT), break_on_hyphens=False)
     typer.echo(text)
 
@@ -229,7 +230,7 @@ def _metric_name(one: MetricResult, width: int) -> str:
 
 def _metric_cells(one: MetricResult) -> tuple[str, ...]:
     """Return a metric's numbers in words."""
-    interval = "unbounded" if one.unbounded else ""
+    interval = "none" if one.unbounded else ""
     if one.low is not None and one.high is not None:
         interval = f"{one.low:.3g}…{one.high:.3g}"
     return _number(one.value), interval, _number(one.reference), _number(one.bound)
@@ -237,7 +238,7 @@ def _metric_cells(one: MetricResult) -> tuple[str, ...]:
 
 def _metric_note(one: MetricResult) -> str:
     """Return what is to be said of a metric: that it was not judged, or why it has no interval."""
-    return one.note or one.unbounded.removeprefix(UNBOUNDED)
+    return note_words(one.note) or one.unbounded.removeprefix(UNBOUNDED)
 
 
 def _table(*columns: str) -> Table:

@@ -40,6 +40,7 @@ from driftline.monitors.results.violation import (
     Severity,
     Violation,
     percent,
+    plural,
     share_blame,
 )
 from driftline.stats.blocks import HOUR_US
@@ -352,6 +353,7 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
         "explained_rows": explained,
         **({"positive": window.positive} if window.positive else {}),
         **({"model_note": window.change} if window.change else {}),
+        **({"explained_note": note} if (note := _explained_note(window, explained)) else {}),
         **({"time_note": window.time_note} if window.time_note else {}),
         **({"swap_note": window.swap_note} if window.swap_note else {}),
         **({"answers_note": window.answers_note} if window.answers_note else {}),
@@ -369,6 +371,13 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
             for label, one in findings.items()
         },
     }
+
+
+def _explained_note(window: ExplainedWindow, explained: int) -> str:
+    """Return how many rows were explained, where the model was asked and not about all."""
+    if not window.pointers or explained >= window.row_count:
+        return ""
+    return f"{explained:,} of {plural(window.row_count, 'row')} explained, drawn by lot"
 
 
 def _rows_behind(window: ExplainedWindow, label: str, finding: Finding) -> list[JsonValue]:

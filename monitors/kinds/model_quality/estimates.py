@@ -95,6 +95,7 @@ def estimate_window(
     blocks: list[Blocks],
     has_label: bool,
     sample: LabelSample,
+    realised: Mapping[str, MetricResult],
 ) -> WindowEstimates:
     """Estimate a window's metrics; nothing of a baseline that does not know how.
 
@@ -110,8 +111,11 @@ def estimate_window(
         Whether the data has a column of labels; where a name is wrong, nobody waits for them.
     sample
         How the rows with a label differ from all; an unfair one judges nothing.
+    realised
+        What the rows with a label say, by metric.
     """
     found = _estimates(context, expected, table, answers, read, blocks, sample)
+    found = _with_disagreement(found, realised, HEADLINE[expected.problem])
     if has_label:
         return found
     note, lack = (
@@ -448,6 +452,23 @@ def _note(
         labels = f"labels of {len(answers):,} of {scored:,} rows"
         rest = f", held against the estimate from {percent(NEARLY_ALL_LABELS)} of the rows on"
     return text if math.isnan(value) else f"{text}; {labels} say {shown_number(value)}{rest}"
+
+
+def _with_disagreement(
+    found: WindowEstimates, realised: Mapping[str, MetricResult], name: str
+) -> WindowEstimates:
+    """Say in the note where the headline by labels lies apart from its estimate, by intervals."""
+    one = next((each for each in found.results if each.name == PREFIX + name), None)
+    real = realised.get(name)
+    if one is None or real is None:
+        return found
+    low, high, least, most = (
+        math.nan if end is None else end for end in (one.low, one.high, real.low, real.high)
+    )
+    if not (high < least or most < low):
+        return found
+    note = f"{found.details['estimate_note']}; they disagree: by labels it is {_range(real)}"
+    return replace(found, details={**found.details, "estimate_note": note})
 
 
 def _range(one: Estimate | MetricResult) -> str:

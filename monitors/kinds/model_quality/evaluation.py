@@ -180,7 +180,7 @@ def evaluate(context: CheckContext) -> Report:
     parts = () if like_sagemaker else part_results(answers, whole)
     estimates = estimate_window(
         context, expected, table, answers, read=window.read, blocks=blocks,
-        has_label=window.has_label, sample=sample,
+        has_label=window.has_label, sample=sample, realised=found.results,
     )  # fmt: skip
     own = [one.name for one in expected.extras.own if one.name in found.measures]
     drawn = deviations(answers, context.seed) | {one: found.measures[one].error for one in own}

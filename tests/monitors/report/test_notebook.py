@@ -102,6 +102,7 @@ def test_metrics_are_listed_with_their_intervals() -> None:
     text = text_of(Report("bias", (), 10, metrics=metrics)._repr_html_())
 
     assert "0.5 to 0.7" in text
+    assert "undefined: no positives" in text
     assert HOSTILE in text
 
 

@@ -158,7 +158,7 @@ def test_metrics_are_drawn_as_intervals() -> None:
 
     tags_of(page)
     assert page.count('class="line"') == 1
-    assert "undefined: no_positives" in page
+    assert "undefined: no positives" in page
     assert "<img" not in page
 
 

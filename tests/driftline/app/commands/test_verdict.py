@@ -13,6 +13,7 @@ from driftline.app.cli import build
 from driftline.app.commands.verdict import print_report, print_sentence
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import UNBOUNDED, MetricResult
+from driftline.monitors.results.unjudged import note_words
 
 RANDOM = np.random.default_rng(3)
 REFERENCE = pd.DataFrame(
@@ -226,7 +227,7 @@ def test_metrics_are_shown_with_interval_reference_and_bound() -> None:
 
     assert text.splitlines()[1].split() == ["auc", "0.61", "0.58…0.64", "0.7", "0.66"]
     assert "sex=F TE" in text
-    assert "undefined: no_f…" in text
+    assert "undefined: no f…" in text
 
 
 def test_one_row_of_junk_is_not_told_for_each_column() -> None:
@@ -261,7 +262,7 @@ def test_a_number_without_an_interval_says_why_in_its_place() -> None:
 
     lines = printed(found, 120).splitlines()
 
-    assert lines[1].split()[:3] == ["mse", "9", "unbounded"]
+    assert lines[1].split()[:3] == ["mse", "9", "none"]
     assert "tails too heavy, one row makes 26% of" in lines[1]
 
 
@@ -272,11 +273,31 @@ def test_sentences_are_as_wide_as_the_terminal_and_whole_without_one(
     text = "2 of 14 metrics could not be judged: " + "the reference is too short, " * 8
     monkeypatch.setenv("COLUMNS", columns)
     print_sentence(text)
-    whole = capsys.readouterr().out
+    asked = capsys.readouterr().out
     monkeypatch.setenv("FORCE_COLOR", "1")  # As a terminal.
     print_sentence(text)
     cut = capsys.readouterr().out
+    monkeypatch.delenv("FORCE_COLOR")
+    monkeypatch.delenv("COLUMNS")
+    print_sentence(text)
+    whole = capsys.readouterr().out
 
     assert whole == f"{text}\n"
+    assert asked == cut
     assert max(map(len, cut.splitlines())) <= int(columns)
     assert cut.split() == text.split()
+
+
+@pytest.mark.parametrize(
+    ("note", "words"),
+    [
+        ("", ""),
+        ("insufficient_data", "too few rows"),
+        ("no_reference", "the reference has no rows of it"),
+        ("undefined: no_rows_in_group", "undefined: no rows in group"),
+        ("too_variable: about 300 rows would do", "too variable: about 300 rows would do"),
+        ('incomparable: explained by "a_b", not c', 'incomparable: explained by "a_b", not c'),
+    ],
+)
+def test_notes_are_words(note: str, words: str) -> None:
+    assert note_words(note) == words

@@ -29,6 +29,8 @@ from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions, Importance
 from driftline.monitors.kinds.attribution.ranking import Tail
 from driftline.monitors.kinds.catalog import complete
+from driftline.monitors.report.report import Report
+from driftline.monitors.report.side_tables import side_tables
 from driftline.monitors.rows import Rows
 from driftline.monitors.run.execution import Job, run
 from tests.monitors.kinds.attribution.leaning import START, judged, model, weather
@@ -506,6 +508,36 @@ def test_the_rows_behind_a_change_are_explained_one_by_one(
     behind = Attributions.from_arrow(reference.attributions).background
     assert expected == pytest.approx(model(behind).mean(), abs=1e-5)
     assert "Rows explained" in report._repr_html_()
+    assert "explained_note" not in report.details
+    assert side_tables(report)[0].heads[1] == ("answer", True)  # A function's unit is not known.
+
+
+@pytest.mark.parametrize(
+    ("units", "positive", "head"),
+    [
+        ("margin", "late", "answer (log-odds)"),
+        ("margin", "", "answer (margin)"),
+        ("probability", "late", "answer (probability)"),
+        ("answer", "late", "answer (probability)"),
+        ("value", "", "answer"),
+    ],
+)
+def test_an_explained_answer_has_its_unit(units: str, positive: str, head: str) -> None:
+    rows = {"label0": [{"row": 1, "answer": -7.0, "contributions": {"a": 1.0}}]}
+    details = {"units": units, "positive": positive, "rows": rows}
+    report = Report("attribution", (), 9, details=details)
+
+    assert (head, True) in side_tables(report)[0].heads
+
+
+def test_a_report_says_how_many_rows_were_explained_where_not_all_were(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    report = judged(reference, weather(rng, 3_000), predict=model)
+
+    told = "1,000 of 3,000 rows explained, drawn by lot"
+    assert report.details["explained_note"] == told
+    assert told in report.html()
 
 
 def test_captured_rows_are_named_by_their_ids(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import driftline as dl
@@ -282,6 +283,24 @@ def test_labels_that_deny_an_estimate_are_told_and_it_is_withheld(reference: Bas
     assert "concept drift" in denied[0].cause
     assert of(report)["estimated_auc"].value is None
     assert of(report)["estimated_auc"].note.startswith("cannot estimate: labels that came")
+
+
+def test_an_estimate_that_lies_apart_from_what_some_labels_say_is_told(reference: Baseline) -> None:
+    def other(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+        columns["truth"] = -columns["logit"]
+
+    told = []
+    for table in (flights(7, 23, change=other), flights(7, 22)):
+        has_none = pa.array(np.random.default_rng(1).random(len(table)) < 0.4)
+        some = pc.if_else(has_none, pa.scalar(None, pa.int64()), table["late"])
+        report = ask(reference, table.set_column(2, "late", some))
+        assert report.details["estimate_note"].startswith("estimated without labels: AUC 0.7")
+        told.append(report.details["estimate_note"])
+
+    one = of(ask(reference, table))["auc"]
+    assert one.low < one.value
+    assert "; they disagree: by labels it is 0.2" in told[0]
+    assert "disagree" not in told[1]
 
 
 def test_labels_of_one_class_alone_are_told_as_such_and_are_no_concept_drift(
