@@ -92,7 +92,6 @@ def estimate_window(
     answers: Answers,
     *,
     read: Callable[[pa.Table], Answers],
-    blocks: list[Blocks],
     has_label: bool,
     sample: LabelSample,
     realised: Mapping[str, MetricResult],
@@ -105,8 +104,6 @@ def estimate_window(
         The window's rows, and those of them that have a label and an answer.
     read
         Reads answers of rows.
-    blocks
-        The reference's metrics in blocks of the window's length.
     has_label
         Whether the data has a column of labels; where a name is wrong, nobody waits for them.
     sample
@@ -114,7 +111,7 @@ def estimate_window(
     realised
         What the rows with a label say, by metric.
     """
-    found = _estimates(context, expected, table, answers, read, blocks, sample)
+    found = _estimates(context, expected, table, answers, read, sample)
     found = _with_disagreement(found, realised, HEADLINE[expected.problem])
     if has_label:
         return found
@@ -133,7 +130,6 @@ def _estimates(
     table: pa.Table,
     answers: Answers,
     read: Callable[[pa.Table], Answers],
-    blocks: list[Blocks],
     sample: LabelSample,
 ) -> WindowEstimates:
     known, reference = context.baseline.estimation, expected.answers
@@ -153,7 +149,6 @@ def _estimates(
     estimator = _estimator(context, known, taught, len(scored))
     is_number = reference.problem == "regression"
     own = _features(known, codes) if is_number else np.zeros((len(table), 0))
-    blocks = blocks or kept_blocks(context, expected, scored)
     if reason := _strangers(reference, answers, scored):
         return _withheld(expected, reason, is_quiet=is_labelled)
     reason = _outside(known, codes[scored.places]) or why_turned(reference, scored)
@@ -183,6 +178,8 @@ def _estimates(
         details = {**withheld.details, **({"estimates": beside} if beside else {})}
         return replace(withheld, violations=(denied,) if denied else (), details=details)
     estimates = estimator.estimate(scored, own[scored.places])
+    # As long as all of the rows, not as those whose labels have come.
+    blocks = [] if is_labelled else kept_blocks(context, expected, scored)
     results = _results(context, expected, scored, estimator, estimates, blocks, is_labelled)
     violations = _violations(results, expected)
     details = {

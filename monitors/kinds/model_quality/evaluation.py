@@ -179,8 +179,8 @@ def evaluate(context: CheckContext) -> Report:
     unusable = [] if like_sagemaker else _judged_unusable(context, whole, answers, every)
     parts = () if like_sagemaker else part_results(answers, whole)
     estimates = estimate_window(
-        context, expected, table, answers, read=window.read, blocks=blocks,
-        has_label=window.has_label, sample=sample, realised=found.results,
+        context, expected, table, answers, read=window.read, has_label=window.has_label,
+        sample=sample, realised=found.results,
     )  # fmt: skip
     own = [one.name for one in expected.extras.own if one.name in found.measures]
     drawn = deviations(answers, context.seed) | {one: found.measures[one].error for one in own}

@@ -404,6 +404,23 @@ def test_a_few_labels_are_judged_beside_estimates_of_all_rows(reference: Baselin
     assert of(report)["estimated_auc"].bound is not None
 
 
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_labels_that_come_first_move_no_bound_of_the_estimates(
+    reference: Baseline, share: float
+) -> None:
+    week = flights(7, 30)
+    come = np.arange(len(week)) < share * len(week)
+    some = week.set_column(2, "late", pa.array(week["late"].to_numpy(), mask=~come))
+
+    before = of(dl.check(unlabelled(week), reference, kind=KIND))
+    after = of(dl.check(some, reference, kind=KIND))
+
+    judged = {name: one.bound for name, one in before.items() if one.bound is not None}
+    assert "estimated_auc" in judged
+    # They were those of spans as short as the labelled rows'.
+    assert {name: after[name].bound for name in judged} == judged
+
+
 def hourly(days: int, seed: int, *, first: int = 0) -> pa.Table:
     """Two classes, more often positive in the first half of a day, of which the model knows not."""
     rng = np.random.default_rng(seed)
