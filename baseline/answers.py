@@ -64,6 +64,7 @@ class Answers:
     limits: tuple[float, float] = ANY
     impossible: int = 0  # Labelled rows whose prediction lies beyond the limits, or is infinite.
     percents: int = 0  # As many of these where all of them may be percents.
+    scale: str = ""  # In words, on which other scale all probabilities are, none of which is read.
     unfit: int = 0  # Rows whose label is no number, for a regression, or names no relevant item.
     texts: str = ""  # Words in place of numbers, by which some have no answer.
     unknown: int = 0  # Rows whose label or answer is no class of the reference.

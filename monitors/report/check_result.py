@@ -50,6 +50,8 @@ from driftline.monitors.warm_up.warm_up import SuppressedDrift
 RESULT_FORMAT = 1
 # The key of the details under which a command says what it comes to.
 EXIT_MESSAGE = "exit_message"
+# The reasons of a window that has no prediction, or no label, at all.
+LACKING = {f"{UNDEFINED}no_predictions", f"{UNDEFINED}no_labels"}
 # As report.json spells them, where that is not the field's name.
 SPELLED = {"fault_count": "decoder_fault_count"}
 
@@ -255,7 +257,8 @@ class CheckResult:
         if not small:
             told = {metric.note for metric in self.metrics if metric.note}
             reasons = sorted(note_words(note).removeprefix(UNDEFINED) for note in told)
-            if self.details.get("labelled_rows") == 0 and self.details.get("answers_note"):
+            lacks_all = self.details.get("labelled_rows") == 0 or LACKING.intersection(told)
+            if lacks_all and self.details.get("answers_note"):
                 reasons = [str(self.details["answers_note"])]  # It is why all of them lack rows.
             elif "reference_note" in self.details:
                 reasons = [str(self.details["reference_note"])]

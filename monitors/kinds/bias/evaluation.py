@@ -160,10 +160,10 @@ def evaluate(context: CheckContext) -> Report:
             **_times_note(plan, window),
             **unusable_details(
                 window.unusable,
+                window.lacking,
                 _collapsed(tallies),
                 _one_class(tallies),
                 _absent(plan.groups, counts, window.rows),
-                window.lacking,
                 _unfit(window),
                 window.repeated,
             ),

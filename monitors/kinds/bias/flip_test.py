@@ -75,11 +75,10 @@ class FlipRows:
         if not like_clarify:
             a, d = (_drawn(side, random) for side in (a, d))
         if not len(a) or not len(d):
-            return Flip(
-                others=len(a),
-                group=len(d),
-                reason="no_rows_in_group" if len(a) else "no_rows_outside_group",
-            )
+            reason = "no_rows_in_group" if len(a) else "no_rows_outside_group"
+            if not (self.answers < 2).any():
+                reason = "no_predictions"
+            return Flip(others=len(a), group=len(d), reason=reason)
         scale = np.ones(self.features.shape[1])
         if not like_clarify:
             scale = self.features[known].std(axis=0)

@@ -30,7 +30,7 @@ from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Numbers
 from driftline.monitors.kinds.model_quality.judgement import judged_result
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
-from driftline.monitors.kinds.model_quality.turned_scores import why_turned
+from driftline.monitors.kinds.model_quality.score_forms import why_turned
 from driftline.monitors.kinds.model_quality.violations import (
     same_metrics,
     same_words,

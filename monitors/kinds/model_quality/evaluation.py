@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +23,6 @@ from driftline.baseline.answers import (
     Answers,
     are_percents,
     needed_columns,
-    read_answers,
     why_no_probabilities,
 )
 from driftline.baseline.foreign_values import new_class_rows
@@ -80,6 +78,7 @@ from driftline.monitors.kinds.model_quality.metrics import (
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 from driftline.monitors.kinds.model_quality.parts import part_points, part_results
 from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_details
+from driftline.monitors.kinds.model_quality.score_forms import read_on_scale
 from driftline.monitors.kinds.model_quality.violations import SHOWN, describe_violations
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.label_sample import ALL_LABELS, LabelSample, label_sample
@@ -107,9 +106,6 @@ SUGGEST_SEED = 0
 # Windows of so many rows are told what they find.
 WINDOW_SIZES = (1_000, 10_000)
 NOTHING_TOLD = "no loss can be told from how the days of the reference differ"
-PERCENT = 0.01
-# From this part of the rows on that would lie above 1 as percents, all of them are percents.
-PERCENT_ROWS = 0.5
 
 
 def suggest(
@@ -274,7 +270,7 @@ def _read_window(context: CheckContext, expected: Expectation) -> _Window:
     if expected.problem == "binary" and not is_known:
         known = ()  # The caller's classes are others than the reference's.
     read = partial(
-        _read, expected.answers, roles=expected.roles, problem=expected.problem, classes=known,
+        read_on_scale, expected.answers, roles=expected.roles, problem=expected.problem, classes=known,
         chances=expected.chances, reference=expected.classes,
     )  # fmt: skip
     every = answers = read(table)
@@ -296,26 +292,6 @@ def _judged(
         return judge_thresholds(expected, answers)
     lost = lost_metrics(expected, answers, window.every, blocks, budget=budget, sample=sample)
     return judge_quality(expected, answers, blocks, budget=budget, sample=sample, lost=lost)
-
-
-def _read(
-    known: Answers | None,
-    table: pa.Table,
-    **named: Any,  # noqa: ANN401 - as read_answers takes them
-) -> Answers:
-    """Read answers; none whose scores all are percents, also where these lie below 1."""
-    answers = read_answers(table, limits=None if known is None else known.limits, **named)
-    if known is not None:
-        answers = replace(answers, naive_error=known.naive_error)
-    usual = None if known is None else known.probability
-    if not answers.percents or usual is None:
-        return answers
-    # What is above 1% is beyond 1 then.
-    above = usual > PERCENT if usual.ndim == 1 else (usual > PERCENT).any(axis=1)
-    rows = len(answers) + answers.impossible
-    if answers.percents < rows * float(np.mean(above)) * PERCENT_ROWS:
-        return answers
-    return replace(answers.take(slice(0)), impossible=rows)
 
 
 def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]:
@@ -512,11 +488,7 @@ def _unusable(answers: Answers | None) -> Unusable:
         words = f"beyond {high:.3g}, a million times the labels, or infinite"
     else:
         words = "of infinite size" if high >= LARGEST else "outside 0 to 1"
-        if answers.percents:
-            words += " (percent? divide by 100)"
-            if answers.percents < answers.impossible:
-                some = f"{plural(answers.percents, 'row')} outside 0 to 1"
-                words = f"in what looks like percent ({some}): divide by 100"
+        words = answers.scale or words + " (percent? divide by 100)" * bool(answers.percents)
     return Unusable(
         answers.labelled_count, answers.unanswered, answers.impossible, words,
         answers.texts, answers.unknown, answers.unknown_words,

@@ -146,3 +146,12 @@ def test_without_features_or_in_an_empty_window_nothing_is_tried() -> None:
     }
     lacking = dl.check(table.drop_columns(["one"]), Baseline.fit(table, **ROLES), kind="bias")
     assert "FT" not in {one.name for one in lacking.metrics if one.value is not None}
+
+
+def test_a_window_without_predictions_names_the_column_and_no_other_cause() -> None:
+    baseline, window = Baseline.fit(people(2_000, 5), **ROLES), people(1_000, 6)
+
+    report = dl.check(window.drop_columns(["p"]), baseline, kind="bias")
+
+    assert metric(report, "FT", "f").note == "undefined: no_predictions"
+    assert report.summary == ('1,000 rows; nothing could be judged: the data has no column "p"')

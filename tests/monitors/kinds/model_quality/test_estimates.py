@@ -33,7 +33,7 @@ from driftline.monitors.kinds.model_quality.expected_metrics import (
     realised_outcome,
 )
 from driftline.monitors.kinds.model_quality.outcome_models import learn_outcomes
-from driftline.monitors.kinds.model_quality.turned_scores import why_turned
+from driftline.monitors.kinds.model_quality.score_forms import why_turned
 from driftline.monitors.rows import Rows
 from driftline.roles import Roles
 from tests.monitors.kinds.model_quality.cases import BINARY, DAY_ROWS, ask, flights, of, times

@@ -142,6 +142,33 @@ def test_scores_in_percent_are_named_and_nothing_else_is_made_of_them(has_label:
     assert "(percent? divide them by 100)" in str(own.details["answers_note"])
 
 
+@pytest.mark.parametrize("has_label", [True, False])
+def test_log_odds_are_named_and_nothing_else_is_made_of_them(has_label: bool) -> None:
+    def even(rows: int, seed: int) -> tuple[np.ndarray, pa.Table]:
+        rng = np.random.default_rng(seed)
+        logit = rng.normal(0.0, 1.5, rows)
+        chance = 1 / (1 + np.exp(-logit))
+        late = (rng.random(rows) < chance).astype(np.int64)
+        said = (chance > 0.5).astype(np.int64)
+        return logit, pa.table({"late": late, "said": said, "chance": chance})
+
+    usual = Baseline.fit(even(3_000, 1)[1], label="late", prediction="said", probability="chance")
+    logit, window = even(2_000, 2)
+    outside = int(np.count_nonzero((logit < 0) | (logit > 1)))
+    window = window.set_column(2, "chance", pa.array(logit))
+
+    found = check(window if has_label else window.drop(["late"]), usual, kind="model-quality")
+    other = window.set_column(2, "chance", pa.array(logit * 20.0))
+    other = check(other, usual, kind="model-quality")
+
+    assert [one.feature_name for one in found.violations] == ["impossible_predictions"]
+    some = f"({outside:,} rows outside 0 to 1)"
+    assert f"in what looks like log-odds {some}: apply a sigmoid" in found.cause
+    assert "estimate_note" not in found.details or not has_label
+    assert [one.feature_name for one in other.violations] == ["impossible_predictions"]
+    assert "have a prediction on another scale (" in other.cause
+
+
 def test_compat_says_why_nothing_of_a_window_in_percent_could_be_judged() -> None:
     roles = {"label": "late", "prediction": "said", "probability": "chance"}
     usual = Baseline.fit(rare(40_000, 1, 1.0), **roles)
