@@ -243,8 +243,7 @@ class CheckResult:
             said = f"; {why}" * bool(why)
             return f"{rows}, none of them has a label yet{said}; nothing could be judged"
         if WITHHELD in self.details:
-            notes = (one.note for one in self.metrics if one.note.startswith(UNFAIR_LABELS))
-            why = next(notes, "").removeprefix(UNFAIR_LABELS)
+            why = self._unfairly_labelled[0].remedy
             what = "bias by labels" if self.kind == "bias" else "model quality"
             return (
                 f"{rows}; {what} was not judged because the labels are not a representative "
@@ -269,6 +268,12 @@ class CheckResult:
         )
 
     @property
+    def _unfairly_labelled(self) -> list[Unjudged]:
+        """The metrics that are not judged since labels are no fair sample, with how they differ."""
+        reason = UNFAIR_LABELS.removesuffix(": ")
+        return [one for one in self.unjudged if one.reason == reason]
+
+    @property
     def shown_metrics(self) -> list[MetricResult]:
         """The metrics, with their labels as people read them."""
         labels, positive = (
@@ -284,6 +289,9 @@ class CheckResult:
         left = f"; {plural(small, 'metric')} too small to judge" if small else ""
         if new := sum(one.note == NO_REFERENCE for one in self.metrics):
             left += f"; {plural(new, 'metric')} without rows in the reference"
+        if unfair := self._unfairly_labelled:
+            left += f"; {plural(len(unfair), 'metric')} not judged because the labels are not a "
+            left += f"representative sample: {unfair[0].remedy}"
         if self.metrics and self.undecidable:
             left += f"; {plural(len(self.undecidable), 'metric')} too variable to judge"
         if not self.metrics and self.unjudged:
@@ -313,8 +321,9 @@ class CheckResult:
             whole = len(judged | {one.name for one in self.unjudged})
             found += f" in {len(judged):,} of {plural(whole, 'column')}" * (len(judged) < whole)
         known = sum(one.judged for one in self.metrics)
-        if 0 < known < len(self.undecidable) and not self.violations:
-            every = plural(known + len(self.undecidable), "metric")
+        others = len(self.undecidable) + len(unfair)
+        if 0 < known < others and not self.violations:
+            every = plural(known + others, "metric")
             them = "it" if known == 1 else "them"
             found = f"only {known:,} of {every} could be judged, {found} in {them}"
         return f"{plural(self.row_count, 'row')}, {found}{left}"

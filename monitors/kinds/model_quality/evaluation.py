@@ -82,7 +82,7 @@ from driftline.monitors.kinds.model_quality.score_forms import read_on_scale
 from driftline.monitors.kinds.model_quality.violations import SHOWN, describe_violations
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.label_sample import ALL_LABELS, LabelSample, label_sample
-from driftline.monitors.results.metric import WITHHELD, MetricPoint
+from driftline.monitors.results.metric import UNFAIR_LABELS, WITHHELD, MetricPoint
 from driftline.monitors.results.unusable import (
     JudgedUnusable,
     Unusable,
@@ -171,6 +171,8 @@ def evaluate(context: CheckContext) -> Report:
     blocks = kept_blocks(context, expected, answers)
     like_sagemaker = context.compat is not None
     sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, whole.answers)
+    if only := expected.only_class(answers):
+        sample = replace(sample, words=f"{only}; {sample.words}")
     found = _judged(context, expected, replace(window, answers=answers), blocks, sample)
     unusable = [] if like_sagemaker else _judged_unusable(context, whole, answers, every)
     parts = () if like_sagemaker else part_results(answers, whole)
@@ -192,7 +194,7 @@ def evaluate(context: CheckContext) -> Report:
         replace(_unusable(every), lost=context.rows.lost_labels),
         *_states(every, answers.unfit, table, expected.roles),
         sums_note(every, expected.answers),
-        expected.only_class(answers),
+        only,
     )
     details = _details(
         expected, answers, found, blocks, every=every, rows=table.num_rows, left=left
@@ -270,8 +272,8 @@ def _read_window(context: CheckContext, expected: Expectation) -> _Window:
     if expected.problem == "binary" and not is_known:
         known = ()  # The caller's classes are others than the reference's.
     read = partial(
-        read_on_scale, expected.answers, roles=expected.roles, problem=expected.problem, classes=known,
-        chances=expected.chances, reference=expected.classes,
+        read_on_scale, expected.answers, roles=expected.roles, problem=expected.problem,
+        classes=known, chances=expected.chances, reference=expected.classes,
     )  # fmt: skip
     every = answers = read(table)
     if expected.answers is not None and answers.labelled_count < table.num_rows:
@@ -415,6 +417,10 @@ def _details(
         ],
         "needed": dict(judged.needed),
     }
+    notes = [one.note for one in judged.results.values() if one.note.startswith(UNFAIR_LABELS)]
+    if notes:
+        why = notes[0].removeprefix(UNFAIR_LABELS)
+        found["sample_note"] = f"the labels are not a representative sample: {why}"
     if not expected.constraints:
         found["reference_note"] = "no row of the reference has a label and a prediction of use"
     elif note := reference_note(expected):

@@ -84,7 +84,7 @@ def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str
 def by_lot(answers: Answers) -> dict[str, float]:
     """Return what metrics of skill come to where labels are dealt to other rows by lot.
 
-    Expected over all ways to deal them; of a regression's errors, of their squares.
+    Expected over all ways to deal them; of rmse, of its square.
     """
     table = Rows(len(answers), weights=answers.weight)
     mean = table.mean
@@ -93,7 +93,9 @@ def by_lot(answers: Answers) -> dict[str, float]:
         came, told = mean(label), mean(said)
         spread = mean((label - came) ** 2)
         mse = spread + mean((said - told) ** 2) + (came - told) ** 2
-        return {"mse": mse, "rmse": math.sqrt(mse), "r2": 1.0 - mse / max(spread, TINY)}
+        mae = _mean_distance(label, said, table.weights)
+        r2 = 1.0 - mse / max(spread, TINY)
+        return {"mae": mae, "mse": mse, "rmse": math.sqrt(mse), "r2": r2}
     if answers.problem == "ranking":
         return {NDCG: answers.lot}
     classes = len(answers.classes)
@@ -111,6 +113,20 @@ def by_lot(answers: Answers) -> dict[str, float]:
         loss = float((table.means(chance**2) - 2.0 * table.means(chance) * own + own).sum())
         found["brier_skill"] = 1.0 - loss / max(float((own * (1.0 - own)).sum()), TINY)
     return found
+
+
+def _mean_distance(some: Numbers, others: Numbers, weights: Numbers | None) -> float:
+    """Return the mean of |x - y| over all pairs of both, whose rows have the same weights."""
+    each = np.ones(len(some)) if weights is None else weights
+    none = np.zeros(len(some))
+    every = np.concatenate([some, others])
+    order = np.argsort(every)
+    below, under = (
+        (np.cumsum(np.concatenate(one)[order]) / each.sum())[:-1]
+        for one in ((each, none), (none, each))
+    )
+    share = below * (1.0 - under) + under * (1.0 - below)
+    return float((np.diff(every[order]) * share).sum())
 
 
 def positive_share(answers: Answers) -> float | None:

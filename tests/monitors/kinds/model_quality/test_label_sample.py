@@ -80,6 +80,19 @@ def test_labels_that_come_by_outcome_or_score_violate_nothing(
     assert of(report)["estimated_auc"].bound is not None  # Which is judged in their place.
 
 
+def test_labels_of_one_class_alone_are_the_first_thing_that_is_told(reference: Baseline) -> None:
+    report = ask(
+        reference, labelled(flights(7, 64), lambda table, rng: table["late"].to_numpy() == 1)
+    )
+
+    why = report.details["sample_note"]
+    assert 'a representative sample: all labels are "1"; in the reference ' in why
+    assert " of the rows have labels, their mean score is 0." in why
+    assert " metrics could be judged, no violations in them; " in report.headline
+    assert f" metrics not judged because {why}" in report.headline
+    assert f"; model quality was not judged because {why}" in report.summary
+
+
 def lacks_some_high(table: pa.Table, rng: np.random.Generator) -> np.ndarray:
     """As of flights that are cancelled in bad weather, and so never late."""
     return (table["chance"].to_numpy() < 0.5) | (rng.random(len(table)) < 0.7)
