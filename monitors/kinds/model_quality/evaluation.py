@@ -224,6 +224,7 @@ def evaluate(context: CheckContext) -> Report:
             **details,
             **times_note(context, expected, table),
             **_reference_notes(context.baseline, whole),
+            **_sample_note(found),
             **({"steps_note": expected.steps_note} if expected.steps_note else {}),
             **estimates.details,
             **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),
@@ -423,10 +424,6 @@ def _details(
         ],
         "needed": dict(judged.needed),
     }
-    notes = [one.note for one in judged.results.values() if one.note.startswith(UNFAIR_LABELS)]
-    if notes:
-        why = notes[0].removeprefix(UNFAIR_LABELS)
-        found["sample_note"] = f"the labels are not a representative sample: {why}"
     if not expected.constraints:
         found["reference_note"] = "no row of the reference has a label and a prediction of use"
     elif note := reference_note(expected):
@@ -469,6 +466,13 @@ def _details(
                 if side is not None and side.probability is not None
             }
     return found
+
+
+def _sample_note(judged: QualityJudgement) -> dict[str, JsonValue]:
+    """Return how labelled rows differ from all, as a note, where metrics are not judged for it."""
+    notes = [one.note for one in judged.results.values() if one.note.startswith(UNFAIR_LABELS)]
+    why = "".join(notes[:1]).removeprefix(UNFAIR_LABELS)
+    return {"sample_note": f"the labels are not a representative sample: {why}"} if notes else {}
 
 
 def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list[str]:
