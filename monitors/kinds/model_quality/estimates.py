@@ -112,7 +112,7 @@ def estimate_window(
         What the rows with a label say, by metric.
     """
     found = _estimates(context, expected, table, answers, read, sample)
-    found = _with_disagreement(found, realised, HEADLINE[expected.problem])
+    found = _with_disagreement(found, realised, HEADLINE.get(expected.problem, ""))
     if has_label:
         return found
     note, lack = (
