@@ -37,7 +37,6 @@ from driftline.monitors.kinds.model_quality.skill import (
     forward,
     has_few_failures,
     judge_metric,
-    lowest_value,
     scatter,
     variance_of,
 )
@@ -68,8 +67,6 @@ ERRORS = frozenset({"mae", "mse", "rmse", PINBALL})
 MENDED = (SKILL - {PINBALL}) | {"accuracy", "precision", "recall", "f0_5", "f1", "f2"}
 # The loss of these is a page below zero: a constant answer would have been better.
 BEYOND_GUESSING = frozenset({"brier_skill", "accuracy_skill"})
-# Of a skill below zero the spread of days must tell so much, which alone would be no alarm.
-RARE = 0.01
 UNKNOWN = "no such metric of these answers"
 # Nine windows in ten lie less far out on one side.
 Z90 = 1.2816
@@ -233,8 +230,6 @@ def judged_result(
         _verdict, name, expected, blocks, measure, careful, rows=rows, alpha=alpha
     )  # fmt: skip
     verdict = judged()
-    if not verdict.violated:
-        verdict = _below_guessing(name, expected, blocks, measure, verdict, alpha)
     guess = _guesses(expected).get(name)
     is_bound = partial(_is_bound, expected.constraints[name], measure.scale, guess)
     if not verdict.violated and not is_bound(verdict.bound):
@@ -253,29 +248,6 @@ def judged_result(
         return replace(result, note=why)
     severity: Severity | None = "ticket" if verdict.violated else None
     return replace(result, bound=verdict.bound, p_value=verdict.p_value, severity=severity)
-
-
-def _below_guessing(
-    name: str,
-    expected: Expectation,
-    blocks: list[Blocks],
-    measure: Measure,
-    verdict: Verdict,
-    alpha: float,
-) -> Verdict:
-    """Return that a skill lies surely below 0, and below that of all windows of the reference.
-
-    Days that vary so much that a loss cannot be told from them say no other than that.
-    """
-    reference = expected.measures.get(name)
-    if measure.scale != "skill" or name in expected.own or reference is None or not blocks:
-        return verdict
-    lowest = lowest_value(blocks[0], name)
-    if lowest is None or verdict.p_value > RARE or not reference.interval[0] > 0.0:
-        return verdict
-    limit = replace(expected.constraints[name], threshold=min(lowest, 0.0))
-    below = judge_metric(measure, limit, reference=None, blocks=None, is_own=True, alpha=alpha)
-    return below if below.violated else verdict
 
 
 def judge_thresholds(expected: Expectation, answers: Answers) -> QualityJudgement:

@@ -292,12 +292,6 @@ def _values(blocks: Blocks, name: str) -> tuple[Numbers, Numbers]:
     return blocks.on_scale[name]
 
 
-def lowest_value(blocks: Blocks, name: str) -> float | None:
-    """Return a skill's lowest value of some blocks; None where they are too few to tell."""
-    values, _ = _values(blocks, name)
-    return backward(float(values.min()), "skill") if len(values) >= MIN_BLOCKS else None
-
-
 def _differ(whole: Measure) -> bool:
     """Whether clusters of the reference's rows differ by more than their rows explain.
 
