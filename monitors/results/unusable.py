@@ -369,14 +369,31 @@ def most_of_blocks(blocks: Sequence[tuple[int, int]], level: float) -> float:
     return min(far, (1.0 + worst) / 2.0)
 
 
-def untimed_note(when: str | None, reference: tuple[int, int], window: tuple[int, int]) -> str:
+def untimed_note(
+    when: str | None,
+    reference: tuple[int, int],
+    window: tuple[int, int],
+    *,
+    span: str = "",
+    knows_days: bool = True,
+) -> str:
     """Return how many rows have no time, and what becomes of them; "" where all have one.
 
-    Of the reference, and of the window, from how many lack it and how many rows there are.
+    Of the reference, and of the window, from how many lack it and how many rows there are. `span`
+    is what stands for the window's length where too few of its rows have a time.
     """
     found = [
         f"{lacking:,} of {plural(rows, 'row')}{whose} {'has' if lacking == 1 else 'have'} no time"
         for (lacking, rows), whose in ((window, ""), (reference, " of the reference")) if lacking
     ]  # fmt: skip
-    told = f' ("{when}"): they count in metrics, and in no day'
-    return " and ".join(found) + told * bool(found)
+    if not found:
+        return ""
+    note = f'{" and ".join(found)} ("{when}"): they count in metrics, and in no day'
+    if span and window[0] == window[1]:
+        note = f'no row has a time ("{when}"): {span}'
+    elif span:
+        note += f"; too few of the window have one to know its length: {span}"
+    if reference[0] and not knows_days:
+        days = "to know how days differ: no bound allows for it"
+        note += f"; too few of the reference have one {days}"
+    return note

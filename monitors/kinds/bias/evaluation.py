@@ -54,6 +54,7 @@ from driftline.monitors.results.unusable import (
 )
 from driftline.monitors.results.violation import JsonValue, plural
 from driftline.roles import Facet
+from driftline.stats.blocks import MINIMUM_BLOCKS
 
 # Windows of so many rows are told what they find, and of so many metrics.
 WINDOW_SIZES = (1_000, 10_000)
@@ -157,7 +158,7 @@ def evaluate(context: CheckContext) -> Report:
             **new_groups_details(plan, tallies),
             **({WITHHELD: list[JsonValue](withheld)} if withheld else {}),
             "unfit_labels": window.unfit,
-            **_times_note(plan, window),
+            **_times_note(plan, window, counts),
             **unusable_details(
                 window.unusable,
                 window.lacking,
@@ -179,14 +180,20 @@ def _unfit(window: CountedWindow) -> str:
     return f"{labels} left out: infinite ({window.unfit_words}); expected numbers"
 
 
-def _times_note(plan: Plan, window: CountedWindow) -> dict[str, JsonValue]:
+def _times_note(
+    plan: Plan, window: CountedWindow, counts: Sequence[GroupCounts]
+) -> dict[str, JsonValue]:
     """Return a note that rows lack the times by which they would be held beside the reference's."""
     if plan.outcomes is None or plan.outcomes.roles.timestamp is None or not window.rows:
         return {}
-    when = plan.outcomes.roles.timestamp
-    note = untimed_note(when, plan.outcomes.untimed, (window.untimed, window.rows))
-    if window.length is None:
-        note = f'no row has a time ("{when}"): they are held beside days of the reference'
+    # Days that have rows of a group and of others.
+    days = [(one.blocks.sum(axis=(2, 3)) > 0).all(axis=1).sum() for one in counts
+            if one.blocks is not None]  # fmt: skip
+    note = untimed_note(
+        plan.outcomes.roles.timestamp, plan.outcomes.untimed, (window.untimed, window.rows),
+        span="they are held beside days of the reference" * (window.length is None),
+        knows_days=max(days, default=0) >= MINIMUM_BLOCKS,
+    )  # fmt: skip
     return {"times_note": note} if note else {}
 
 

@@ -36,7 +36,7 @@ from driftline.monitors.results.unusable import Unusable, repeated_note
 from driftline.monitors.rows import EVENT_TIME
 from driftline.roles import Facet, Roles
 from driftline.signature import ColumnType
-from driftline.stats.blocks import NO_TIME, span_length
+from driftline.stats.blocks import NO_TIME, rows_length
 
 # Columns of the data that a refusal names.
 COLUMNS_SHOWN = 20
@@ -48,7 +48,7 @@ class CountedWindow:
 
     tallies: Mapping[Facet, Tally]  # Under the reference's names of values.
     rows: int
-    length: timedelta | None  # Of the window, or by its rows' times; None when neither is known.
+    length: timedelta | None  # Of the window, or by its rows' times; None where too few say.
     unusable: Unusable  # What of them cannot be used.
     unfit: int  # Labels that are infinite.
     unfit_words: str  # Which: '"price" = inf (3x)'.
@@ -101,7 +101,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     }
     length = context.rows.length
     if times:
-        length = span_length(int(np.ptp(times)))
+        length = rows_length(int(np.ptp(times)), timed, rows)
     unfit = infinite.total()
     unusable = replace(
         unusable_of(tallies, (impossible, percents), plan.roles, seen), texts=named_values(texts),

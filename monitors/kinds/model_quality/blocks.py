@@ -5,7 +5,7 @@ Its weeks are the yardstick of a week: what windows of that length differ by wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -26,7 +26,7 @@ from driftline.stats.blocks import (
     HOUR_US,
     NO_TIME,
     block_length,
-    span_length,
+    rows_length,
     time_blocks,
     time_span,
 )
@@ -34,6 +34,8 @@ from driftline.stats.clusters import cluster_rows
 
 # So many blocks of the window's length are a yardstick; with fewer, shorter ones are taken.
 MIN_BLOCKS = 10
+# Rows of the smaller class, below which its share of hits says nothing.
+MIN_SUPPORT = 10
 # A block with fewer rows than this share of the usual is a ragged end, not a window.
 WHOLE_SHARE = 0.5
 # More blocks than a year has days tell nothing new; evenly spaced ones are measured.
@@ -85,9 +87,9 @@ def blocks_of(
     """Measure the reference in blocks as long as the window."""
     if reference is None or reference.time_us is None or not len(answers):
         return []
-    if length is None and answers.time_us is not None:
-        length = span_length(time_span(answers.time_us))
-    elif length is None:
+    if length is None:
+        length = _length_of(answers.time_us)
+    if length is None:
         span = timedelta(microseconds=time_span(reference.time_us) + 1)
         length = span * min(1.0, len(answers) / len(reference))
     return reference_blocks(reference, max(1, length // timedelta(microseconds=1)), extras)
@@ -129,27 +131,49 @@ def blocks_like(
     if times is None or not len(times):
         return np.full(rows, -1, np.int64)
     own = [one for one in (answers.time_us, answers.unanswered_us) if one is not None]
-    if length is None and (own_us := np.concatenate([*own, np.empty(0, np.int64)])).size:
-        length = span_length(time_span(own_us))
+    if length is None and own:
+        length = _length_of(np.concatenate(own))
     share = (len(answers) + answers.unanswered) / rows
     return time_blocks(times, block_length(time_span(times) + 1, length, share))
 
 
 def times_note(
-    context: CheckContext, expected: Expectation, table: pa.Table
+    context: CheckContext, expected: Expectation, table: pa.Table, blocks: list[Blocks]
 ) -> dict[str, JsonValue]:
     """Return a note that rows lack the times by which they would be held beside the reference's."""
     outcomes, reference = context.baseline.outcomes, expected.answers
-    if outcomes is None or reference is None or reference.time_us is None or not len(table):
+    if outcomes is None or reference is None or not len(table) or context.compat is not None:
         return {}
-    if context.compat is not None:
+    when, times, rows = outcomes.roles.timestamp, read_times(table, expected.roles), len(table)
+    if when is None and reference.time_us is None:
         return {}
-    when, times = outcomes.roles.timestamp, read_times(table, expected.roles)
-    lacking = 0 if times is None else np.count_nonzero(times == NO_TIME)
-    note = untimed_note(when, outcomes.untimed, (int(lacking), len(table)))
-    if times is None and context.rows.length is None:
-        note = f'no row has a time ("{when}"): how long they span is told by their number'
+    lacking = rows if times is None else int(np.count_nonzero(times == NO_TIME))
+    span = ""
+    if context.rows.length is not None:
+        lacking *= times is not None  # When they came is known.
+    elif rows_length(0, rows - lacking, rows) is None:
+        span = "how long they span is told by their number"
+    note = untimed_note(
+        when, outcomes.untimed, (lacking, rows), span=span, knows_days=_know_days(blocks)
+    )
     return {"times_note": note} if note else {}
+
+
+def _know_days(blocks: Sequence[Blocks]) -> bool:
+    """Whether so many blocks have the rows for a metric that these tell how windows differ."""
+    return any(
+        sum(any(one.support >= MIN_SUPPORT for one in each.values()) for each in cut.measures)
+        >= MIN_BLOCKS
+        for cut in blocks
+    )
+
+
+def _length_of(time_us: NDArray[np.int64] | None) -> timedelta | None:
+    """Return how long a window's rows span; None where the times of too few say so."""
+    if time_us is None:
+        return None
+    timed = int(np.count_nonzero(time_us != NO_TIME))
+    return rows_length(time_span(time_us), timed, len(time_us))
 
 
 def _cut(

@@ -222,7 +222,7 @@ def evaluate(context: CheckContext) -> Report:
         alpha=max(found.alpha.values(), default=0.0),
         details={
             **details,
-            **times_note(context, expected, table),
+            **times_note(context, expected, table, blocks),
             **_reference_notes(context.baseline, whole),
             **_sample_note(found),
             **({"steps_note": expected.steps_note} if expected.steps_note else {}),

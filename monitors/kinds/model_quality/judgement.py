@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from driftline.baseline.answers import Answers
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.kinds.model_quality.blocks import Blocks, blocks_of
+from driftline.monitors.kinds.model_quality.blocks import MIN_SUPPORT, Blocks, blocks_of
 from driftline.monitors.kinds.model_quality.class_metrics import NEGATIVE, POSITIVE
 from driftline.monitors.kinds.model_quality.documents import GREATER, Constraint, is_sagemakers
 from driftline.monitors.kinds.model_quality.expectation import Expectation
@@ -31,7 +31,6 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import (
 )
 from driftline.monitors.kinds.model_quality.ranking_metrics import MAP, NDCG, RANKING_METRICS
 from driftline.monitors.kinds.model_quality.skill import (
-    MIN_SUPPORT,
     Verdict,
     backward,
     forward,

@@ -15,8 +15,8 @@ import pyarrow as pa
 from scipy import special, stats
 
 from driftline.baseline.answers import ANY, Answers, read_answers
+from driftline.monitors.kinds.model_quality.blocks import MIN_SUPPORT
 from driftline.monitors.kinds.model_quality.influence import Numbers
-from driftline.monitors.kinds.model_quality.skill import MIN_SUPPORT
 from driftline.monitors.results.violation import plural
 
 PERCENT = 0.01

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from driftline.monitors.kinds.model_quality.blocks import MIN_BLOCKS, Blocks
+from driftline.monitors.kinds.model_quality.blocks import MIN_BLOCKS, MIN_SUPPORT, Blocks
 from driftline.monitors.kinds.model_quality.documents import Constraint
 from driftline.monitors.kinds.model_quality.influence import (
     FARTHEST,
@@ -47,8 +47,6 @@ LARGEST_VARIANCE = 1e6
 
 # Values come no nearer to the ends of their range than by so much of one row.
 LEAST_OF_RANGE = 0.1
-# Rows of the smaller class, below which its share of hits says nothing.
-MIN_SUPPORT = 10
 # Worse by less than this is no loss that anybody would act on: two points, or 5% of an error.
 TOLERANCE = 0.02
 ERROR_TOLERANCE = 0.05

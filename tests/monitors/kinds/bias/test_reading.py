@@ -104,3 +104,33 @@ def test_a_window_spans_the_times_that_its_rows_have() -> None:
     bounds = [[(m.shown, m.bound) for m in one.metrics] for one in (known, found)]
     assert bounds[0] == bounds[1]
     assert any(bound is not None for _, bound in bounds[0])
+
+
+def test_few_times_tell_neither_a_windows_length_nor_days_of_the_reference() -> None:
+    people_of_days = people().slice(0, 3_000)
+    at = (np.arange(3_000) * 86_400_000_000 * 14 // 3_000).tolist()
+    roles = {"label": "income", "prediction": "predicted", "positive": "1", "facet": "sex"}
+
+    def of_times(known: set[int]) -> pa.Table:
+        times = [one if row in known else None for row, one in enumerate(at)]
+        return people_of_days.append_column("at", pa.array(times, pa.timestamp("us", "UTC")))
+
+    timed, few, none = (of_times(one) for one in (set(range(3_000)), {7, 8, 9}, set()))
+    whole, thin = (dl.Baseline.fit(one, timestamp="at", **roles) for one in (timed, few))
+
+    found, never = (dl.check(one, whole, kind="bias") for one in (few, none))
+
+    assert [(m.shown, m.bound) for m in found.metrics] == [
+        (m.shown, m.bound) for m in never.metrics
+    ]
+    assert found.details["times_note"].endswith(
+        "too few of the window have one to know its length: they are held beside days of the "
+        "reference"
+    )
+    assert (
+        dl.check(timed, thin, kind="bias")
+        .details["times_note"]
+        .endswith(
+            "too few of the reference have one to know how days differ: no bound allows for it"
+        )
+    )

@@ -154,3 +154,41 @@ def test_a_saved_baseline_knows_which_rows_have_no_time(tmp_path: Path) -> None:
 
     assert np.flatnonzero(loaded.time_us == NO_TIME).tolist() == [3, 4]
     assert np.array_equal(loaded.time_us, fitted.estimation.time_us)
+
+
+def test_few_times_of_a_window_do_not_tell_how_long_it_is(reference: Baseline) -> None:
+    def dealt(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+        lost = rng.random(len(columns["logit"])) < 0.35
+        columns["truth"] = np.where(lost, rng.normal(-1.2, 1.2, len(lost)), columns["truth"])
+
+    window = flights(7, 2, first=100, change=dealt)
+    three = without_times(window, np.setdiff1d(np.arange(2_100), [1_000, 1_001, 1_002]))
+    half = without_times(window, np.random.default_rng(1).choice(2_100, 1_200, replace=False))
+    none = without_times(window, np.arange(2_100))
+
+    whole, some, few, never = (
+        dl.check(one, reference, kind="model-quality") for one in (window, half, three, none)
+    )
+
+    hours = [one.details["reference_blocks"][0]["hours"] for one in (whole, some, few, never)]
+    assert hours == [168, 168, pytest.approx(hours[3]), pytest.approx(168, rel=0.01)]
+    assert of(few)["auc"].bound == pytest.approx(of(whole)["auc"].bound, rel=0.02)
+    assert not few.passed
+    assert few.details["times_note"].endswith(
+        "too few of the window have one to know its length: how long they span is told by their "
+        "number"
+    )
+
+
+@pytest.mark.parametrize("timed", [2, 20])
+def test_a_reference_of_few_times_says_that_it_knows_no_days(timed: int) -> None:
+    usual, window = flights(REFERENCE_DAYS, 1), flights(7, 2, first=100)
+    rows = np.arange(len(usual))
+    few = Baseline.fit(without_times(usual, rows[rows % (len(usual) // timed) > 0]), **BINARY)
+    many = Baseline.fit(without_times(usual, rows[rows % 2 > 0]), **BINARY)
+
+    known, found = (dl.check(window, one, kind="model-quality") for one in (many, few))
+
+    note = "too few of the reference have one to know how days differ: no bound allows for it"
+    assert found.details["times_note"].endswith(note)
+    assert note not in known.details["times_note"]
