@@ -146,7 +146,7 @@ def at_steps(expected: Expectation, answers: Answers) -> tuple[Expectation, Answ
 
     Errors grow with the step, so steps whose labels are still to come are left out of the
     reference, too, and those with fewer labels count as much less. Steps that the reference hardly
-    has are left out on both sides.
+    has are left out on both sides, and no label is judged where a window has none but theirs.
     """
     known = expected.answers
     if known is None or known.step is None or answers.step is None or not len(answers):
@@ -157,8 +157,13 @@ def at_steps(expected: Expectation, answers: Answers) -> tuple[Expectation, Answ
     share = np.divide(came, usual, out=np.zeros(size), where=usual > 0)
     is_had = usual >= HARDLY * usual.max()
     is_alike = (share[usual > 0] >= ALIKE * share.max()).all() and not came[usual == 0].any()
-    if not share[is_had].any() or is_alike:
+    if is_alike:
         return expected, answers
+    if not share[is_had].any():
+        note = "all labels with an answer are at steps ahead that the reference never or hardly has"
+        return replace(expected, steps_note=f"{note}: nothing can be judged"), answers.take(
+            slice(0)
+        )
     each = np.where(is_had, share / share[is_had].max(), 0.0)[known.step]
     # Not a part of the rows: of few rows that would be none of a step that the window has.
     weight = each if known.weight is None else known.weight * each

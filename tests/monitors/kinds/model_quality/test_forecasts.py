@@ -396,6 +396,21 @@ def test_steps_that_the_reference_hardly_has_are_not_judged(whole: int) -> None:
     assert mae.value == pytest.approx(mae.reference, rel=0.05)
 
 
+@pytest.mark.parametrize(("whole", "times"), [(0, 1.0), (100, 1.0), (0, 10.0)])
+def test_labels_of_none_but_steps_that_the_reference_hardly_has_are_not_judged(
+    whole: int, times: float
+) -> None:
+    usual = [walks(2000 - whole, seed=0, labelled=2), *([walks(whole, seed=2)] * (whole > 0))]
+    window = walks(500, seed=1, times=times)
+    window["y"] = [[None, None, *one[2:]] for one in window.y]
+
+    report = dl.check(window, fitted(pd.concat(usual)), kind="model-quality")
+
+    assert not report.violations
+    assert not report.decided
+    assert report.details["steps_note"].endswith("nothing can be judged")
+
+
 def test_an_infinite_value_in_a_list_of_labels_is_named() -> None:
     window = rows(600, seed=2)
     window.at[3, "y"] = [np.inf, *window.y[3][1:]]
