@@ -339,8 +339,7 @@ def _limits(found: Answers) -> tuple[float, float]:
     """
     if found.problem == "regression":
         # By the smaller side: labels may hold the fault, such as a time in nanoseconds.
-        sides = (_size(found.label.astype(np.float64)), _size(_told(found)))
-        most = ABSURD * min((one for one in sides if one), default=0.0)
+        most = ABSURD * min(usual_sizes(found))
         return (-most, most) if most else ANY
     scores = np.zeros(0) if found.probability is None else found.probability
     known = scores[np.isfinite(scores)]
@@ -349,11 +348,21 @@ def _limits(found: Answers) -> tuple[float, float]:
     return -ROUNDING, 1.0 + ROUNDING
 
 
-def _size(numbers: Numbers) -> float:
-    """Return how large nearly all of some numbers are at most, by absolute value; 0 without any."""
-    sizes = np.abs(numbers)
-    sizes = sizes[sizes <= LARGEST]
-    return float(np.quantile(sizes, 0.99)) if len(sizes) else 0.0
+def usual_sizes(found: Answers) -> tuple[float, float]:
+    """Return how large nearly all labels and predictions of a regression are at most; 0 of none.
+
+    By absolute value, of rows in which both are known and not 0, or of each alone: most amounts of
+    claims are 0, and the predictions beside them hardly more.
+    """
+    sizes = np.column_stack([found.label.astype(np.float64), _told(found)])
+    sides = [np.abs(sizes[:, 0]), np.fmax.reduce(np.abs(sizes[:, 1:]), axis=1)]
+    fit = [(side > 0.0) & (side <= LARGEST) for side in sides]
+    both = fit[0] & fit[1]
+    label, told = (
+        float(np.quantile(side[among], 0.99)) if among.any() else 0.0
+        for side, among in zip(sides, [both] * 2 if both.any() else fit, strict=True)
+    )
+    return label or told, told or label
 
 
 def _binary(

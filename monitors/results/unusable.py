@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from driftline.baseline.answers import LARGEST, Answers
+from driftline.baseline.answers import LARGEST, Answers, usual_sizes
 from driftline.baseline.foreign_values import named_values, numbers_beyond, words_for_numbers
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.results.metric import MetricResult
@@ -44,8 +44,8 @@ BUDGET_SHARE = 0.05
 LEAST_CHANCE = 1e-300
 # So far from 1 may a row's probabilities add up, for each of its classes, as rounding leaves them.
 ROUNDED = 0.01
-# Of the largest prediction that metrics take: a reference's beyond it moves all that is measured.
-FAR = 1e-3
+# So many times as large as all else, a prediction of a reference moves all that is measured.
+FAR = 1e3
 # A reference of which more rows do not add up has scores of each class by itself.
 FEW_OFF = 0.01
 
@@ -205,10 +205,24 @@ def sums_note(answers: Answers, reference: Answers | None) -> str:
 
 
 def far_note(reference: Answers | None) -> str:
-    """Return how many predictions of a regression's reference lie far outside; "" for none."""
-    if reference is None or reference.problem != "regression":
+    """Return what is wrong with the sizes of a regression's predictions; "" for nothing.
+
+    Few that lie far beyond all else are a fault of their rows; many are of another unit.
+    """
+    if reference is None or reference.problem != "regression" or not len(reference):
         return ""
-    far = reference.answer[np.abs(reference.answer) > FAR * reference.limits[1]]
+    label, answer = np.abs(reference.label.astype(np.float64)), np.abs(reference.answer)
+    both = (label > 0.0) & (answer > 0.0)
+    if both.any():
+        usual, said = float(np.median(label[both])), float(np.median(answer[both]))
+        if float(np.median(answer[both] / label[both])) > FAR:
+            return (
+                f"predictions of the reference are about {said:.3g} beside labels of about "
+                f"{usual:.3g}: are they of one unit? None is left out"
+            )
+    # One as large as its own label is no fault.
+    is_far = answer > FAR * np.maximum(label, max(usual_sizes(reference)))
+    far = reference.answer[is_far]
     if not len(far):
         return ""
     worst, have = far[np.argmax(np.abs(far))], "has" if len(far) == 1 else "have"

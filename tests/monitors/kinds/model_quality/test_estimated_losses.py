@@ -12,6 +12,7 @@ import pytest
 import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.monitors.kind import find_kind
+from driftline.monitors.kinds.model_quality.expectation import reference_answers
 from driftline.monitors.report.report import Report
 from tests.monitors.kinds.model_quality.cases import of
 
@@ -218,3 +219,35 @@ def test_an_absurd_prediction_of_the_reference_is_left_out_or_told(absurd: float
         assert "(1e+05)" in report.details["far_note"]
         assert not report.violations  # Estimates that it moves are not held against labels.
         assert find_kind(KIND).detectable(baseline)[0] == report.details["far_note"]
+
+
+def test_amounts_beside_many_that_are_0_are_not_far_outside() -> None:
+    rng = np.random.default_rng(0)
+    claim = np.where(rng.random(20_000) < 0.005, rng.lognormal(8, 1, 20_000), 0.0)
+    said = claim + rng.normal(size=20_000) * 0.01
+    table = pa.table({"x": said, "y": claim * rng.lognormal(0, 0.3, 20_000), "said": said})
+    baseline = Baseline.fit(table, label="y", prediction="said", problem="regression")
+
+    report: Report = dl.check(table.slice(0, 2_000), baseline, kind=KIND)
+
+    assert "far_note" not in report.details
+    assert report.details["impossible_predictions"] == report.details["unfit_labels"] == 0
+    assert len(reference_answers(baseline)) == 20_000
+
+
+def test_tails_that_labels_share_are_not_far_outside_and_other_units_are_named() -> None:
+    rng = np.random.default_rng(1)
+    said = rng.lognormal(0, 6, 20_000)
+    heavy = pa.table({"y": said * rng.lognormal(0, 0.3, 20_000), "said": said})
+    units = pa.table({"y": rng.normal(size=2_000), "said": 1e5 + rng.normal(size=2_000)})
+
+    found = [
+        dl.check(
+            one, Baseline.fit(one, label="y", prediction="said", problem="regression"), kind=KIND
+        )
+        for one in (heavy, units)
+    ]
+
+    assert "far_note" not in found[0].details
+    assert "about 1e+05 beside labels of about 0.6" in found[1].details["far_note"]
+    assert found[1].details["far_note"].endswith("are they of one unit? None is left out")
