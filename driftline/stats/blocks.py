@@ -28,8 +28,6 @@ NO_TIME = int(np.iinfo(np.int64).min)
 MINIMUM_BLOCKS = 3
 """With fewer blocks nothing is learnt of their variation."""
 
-# With fewer of its rows timed, a window's length is not known by their times.
-ENOUGH_TIMED = 0.25
 # Blocks of the window's length, or of half of it, and so on, until there are so many.
 WANTED_BLOCKS = 8
 # A block with fewer rows than this share of the usual is a ragged end, not a window.
@@ -319,21 +317,6 @@ def span_length(span_us: int) -> timedelta:
     """
     unit = timedelta(days=1) if span_us >= DAY_US else timedelta(hours=1)
     return -(-timedelta(microseconds=span_us + 1) // unit) * unit
-
-
-def rows_length(span_us: int, timed: int, rows: int) -> timedelta | None:
-    """Return `span_length` of the rows with a time; None where too few of a window's rows have one.
-
-    Three rows of one minute say nothing of when the 1,997 others came.
-
-    Parameters
-    ----------
-    span_us
-        From the first to the last of the times that are known, in microseconds.
-    timed, rows
-        How many rows have a time, of how many.
-    """
-    return span_length(span_us) if timed and timed >= ENOUGH_TIMED * rows else None
 
 
 def time_span(time_us: NDArray[np.int64]) -> int:

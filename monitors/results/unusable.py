@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,7 @@ from driftline.baseline.foreign_values import named_values, numbers_beyond, word
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.violation import JsonValue, Severity, Violation, percent, plural
-from driftline.stats.blocks import MINIMUM_BLOCKS, variation_of_estimates
+from driftline.stats.blocks import MINIMUM_BLOCKS, span_length, variation_of_estimates
 from driftline.stats.intervals import wilson
 
 CHECK, OPERATOR = "unusable_predictions_check", "GreaterThanThreshold"
@@ -46,6 +47,8 @@ LEAST_CHANCE = 1e-300
 ROUNDED = 0.01
 # So many times as large as all else, a prediction of a reference moves all that is measured.
 FAR = 1e3
+# With fewer of its rows timed, a window's length is not known by their times.
+ENOUGH_TIMED = 0.25
 # A reference of which more rows do not add up has scores of each class by itself.
 FEW_OFF = 0.01
 
@@ -381,6 +384,14 @@ def most_of_blocks(blocks: Sequence[tuple[int, int]], level: float) -> float:
     found = variation_of_estimates(missing / rows, variance / rows)
     far = float(usual) + found.reach(level, float(variance / rows.sum()))
     return min(far, (1.0 + worst) / 2.0)
+
+
+def rows_length(span_us: int, timed: int, rows: int) -> timedelta | None:
+    """Return a window's length by the times of so many of its rows; None where they are too few.
+
+    Three rows of one minute say nothing of when the 1,997 others came.
+    """
+    return span_length(span_us) if timed and timed >= ENOUGH_TIMED * rows else None
 
 
 def untimed_note(

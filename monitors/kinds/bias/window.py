@@ -32,11 +32,11 @@ from driftline.monitors.kinds.bias.facet_counts import (
     labelled_count,
 )
 from driftline.monitors.kinds.bias.plan import Plan, unusable_of
-from driftline.monitors.results.unusable import Unusable, repeated_note
+from driftline.monitors.results.unusable import Unusable, repeated_note, rows_length
 from driftline.monitors.rows import EVENT_TIME
 from driftline.roles import Facet, Roles
 from driftline.signature import ColumnType
-from driftline.stats.blocks import NO_TIME, rows_length
+from driftline.stats.blocks import NO_TIME
 
 # Columns of the data that a refusal names.
 COLUMNS_SHOWN = 20

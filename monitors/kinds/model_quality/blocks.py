@@ -19,14 +19,13 @@ from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure, Numbers
-from driftline.monitors.results.unusable import untimed_note
+from driftline.monitors.results.unusable import rows_length, untimed_note
 from driftline.monitors.results.violation import JsonValue
 from driftline.stats.blocks import (
     DAY_US,
     HOUR_US,
     NO_TIME,
     block_length,
-    rows_length,
     time_blocks,
     time_span,
 )
