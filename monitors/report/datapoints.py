@@ -262,7 +262,7 @@ class _Series:
             names = {None, *(point.name for point in report.points)}
             rest = _about(report.violations, names)
             words = cause_sentence(rest), cause_sentence(rest, has_values=False)
-            notes |= dict.fromkeys(COUNTS, self.run.note(_causes(*words), None, rest))
+            notes |= dict.fromkeys(COUNTS, self.run.note(_causes(*words), about[1], rest))
         return [
             self.run.point(OWN_METRICS, name, value, notes.get(name, plain))
             for name, value in values.items()
@@ -327,7 +327,9 @@ class _Series:
 
 def _about(violations: Iterable[Violation], others: Collection[str | None]) -> list[Violation]:
     """Leave out the violations of other metrics: what an alarm on one quotes is no cause of it."""
-    return [one for one in violations if (one.fields or {}).get("metric_name") not in others]
+    return [
+        one for one in violations if not one.fields or one.fields.get("metric_name") not in others
+    ]
 
 
 def _causes(cause: str, plain: str) -> dict[str, str]:

@@ -116,3 +116,18 @@ def test_an_alarm_on_a_metric_quotes_no_cause_of_another() -> None:
     own = {one.name: (one.note or {})["cause"] for one in made if one.namespace != "n"}
     assert own["labelled_rows"] == own["rows"] == "unusable_labels: unusable_labels fell"
     assert "auc fell" in str(own["violations"])
+
+
+def test_an_alarm_on_rows_quotes_what_data_quality_found() -> None:
+    report = Report(
+        kind="data-quality",
+        violations=(violation("temp", has_rows=False),),
+        row_count=480,
+        facts=WindowFacts(Window(START, START + timedelta(days=1)), request_count=24),
+    )
+
+    made = report.datapoints(monitor="dq", endpoint="flights", execution_id="e")
+
+    notes = {one.name: one.note or {} for one in made}
+    assert notes["rows"]["cause"] == notes["violations"]["cause"] != ""
+    assert notes["rows"]["link"] == notes["violations"]["link"]
