@@ -112,7 +112,8 @@ def estimate_window(
         What the rows with a label say, by metric.
     """
     found = _estimates(context, expected, table, answers, read, sample)
-    found = _with_disagreement(found, realised, HEADLINE.get(expected.problem, ""))
+    if not sample.is_unfair(violated=False):
+        found = _with_disagreement(found, realised, HEADLINE.get(expected.problem, ""))
     if has_label:
         return found
     note, lack = (
