@@ -82,7 +82,6 @@ class Answers:
     # Quantiles of the label, shape (rows, levels), and their levels, rising; None without.
     quantiles: Numbers | None = None
     levels: tuple[float, ...] = ()
-    ids: Codes | None = None  # Each row's id, 0 ..., shape (rows,); None where none comes again.
 
     @property
     def units(self) -> Codes | None:
@@ -135,7 +134,6 @@ class Answers:
             step=None if self.step is None else self.step[rows],
             weight=None if self.weight is None else self.weight[rows],
             quantiles=None if self.quantiles is None else self.quantiles[rows],
-            ids=None if self.ids is None else self.ids[rows],
         )
 
 

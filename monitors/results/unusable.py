@@ -249,23 +249,6 @@ def repeated_note(ids: Sequence[pa.Array], column: str | None) -> str:
     return f'{plural(repeated, "row")} with an id ("{column}") of an earlier row; each counts'
 
 
-def repeated_ids(ids: pa.ChunkedArray) -> NDArray[np.intp] | None:
-    """Return each row's id, 0 ..., of rows without one their own; None where none comes again.
-
-    Nor where all are one, which tells no rows apart, and of lists.
-    """
-    try:
-        encoded = pc.dictionary_encode(ids.combine_chunks())
-    except pa.ArrowNotImplementedError:
-        return None
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    known, rows = len(encoded.dictionary), np.arange(len(ids))
-    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.intp)
-    if not 1 < known < len(ids) - encoded.null_count:
-        return None
-    return np.where(codes < 0, known + rows, codes)
-
-
 def _judged(
     name: str,
     count: int,

@@ -115,7 +115,7 @@ def evaluate(context: CheckContext) -> Report:
     past = context.past.counts or ()
     later = [None] * len(flips) if kept is None else later_windows(plan, kept, past)
     counts = [
-        replace(one, flips=both, later=since, worth=window.worth)
+        replace(one, flips=both, later=since)
         for one, both, since in zip(
             _counts(plan, tallies, window.length),
             zip(flips, before, strict=True),

@@ -87,7 +87,6 @@ class GroupCounts:
     is_mirror: bool = False  # Whether another group is all others: what is told of that says both.
     # Windows of its length since the reference's last row, shape (K, 2, 3, 3); None without.
     later: Counts | None = None
-    worth: float = 1.0  # How many rows of the window tell anything, as a share: no copies.
     lasts: bool = False  # Whether the rows are of several windows: then half the change matters.
 
 
@@ -185,8 +184,6 @@ def needed_rows(name: str, pair: Pair) -> tuple[float, float]:
 def _drafts(place: int, group: GroupCounts, *, stratified: bool) -> list[_Draft]:
     window = Pair.of(group.window)
     now = measure(window, stratified=stratified)
-    if group.worth < 1.0:
-        window = Pair.of(group.window * np.asarray(group.worth))
     before = None if group.reference is None else Pair.of(group.reference)
     then = {} if before is None else measure(before, stratified=stratified)
     for values, flip in zip((now, then), group.flips, strict=True):

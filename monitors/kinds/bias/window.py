@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from driftline.baseline.answers import read_times
 from driftline.baseline.foreign_values import foreign_classes, named_values, words_for_numbers
@@ -56,7 +55,6 @@ class CountedWindow:
     repeated: str  # Which ids come more than once, in words.
     lacking: str  # That the data has no column of predictions, or of labels, in words.
     untimed: int  # Rows without a time, of those whose window is not known.
-    worth: float  # How many of them differ by id, facet or answer, as a share; 1 without repeats.
 
 
 def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
@@ -115,27 +113,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     return CountedWindow(
         tallies, rows, length, unusable, unfit, named_values(infinite), near.table(), repeated,
         lacking, rows - timed if context.rows.length is None else 0,
-        _worth(plan, context) if repeated else 1.0,
     )  # fmt: skip
-
-
-def _worth(plan: Plan, context: CheckContext) -> float:
-    """Return the share of rows that are no copy of another of their id, by all that is counted.
-
-    Rows are read once more. Where all ids are one they tell no rows apart, and none is a copy.
-    """
-    name = str(plan.roles.id_column)
-    wanted = {*_needed(plan, context)} - {plan.roles.timestamp, EVENT_TIME, *plan.features}
-    parts = [
-        pa.Table.from_batches([one.select([each for each in one.schema.names if each in wanted])])
-        for one in context.rows.read(sorted(wanted))
-    ]
-    table = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
-    known = table.filter(pc.is_valid(table[name]))
-    if pc.count_distinct(known[name]).as_py() < 2:
-        return 1.0
-    distinct = known.group_by(known.column_names).aggregate([]).num_rows
-    return float(distinct + len(table) - len(known)) / len(table)
 
 
 def _heard(plan: Plan) -> Roles:

@@ -90,7 +90,6 @@ from driftline.monitors.results.unusable import (
     far_note,
     judge_equal,
     judge_unusable,
-    repeated_ids,
     repeated_note,
     sums_note,
     unfit_note,
@@ -280,11 +279,6 @@ def _read_window(context: CheckContext, expected: Expectation) -> _Window:
     every = answers = read(table)
     if expected.answers is not None and answers.labelled_count < table.num_rows:
         every = read(table, any_label=True)
-    ids = None
-    if expected.roles.id_column in table.column_names:
-        ids = repeated_ids(table[expected.roles.id_column])
-    if ids is not None:
-        answers, every = (replace(one, ids=ids[one.places]) for one in (answers, every))
     return _Window(table, has_label, read, answers, every)
 
 

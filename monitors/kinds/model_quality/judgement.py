@@ -13,7 +13,6 @@ from datetime import timedelta
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
 from driftline.monitors.drift_test.budget import Budget
@@ -53,7 +52,7 @@ from driftline.monitors.results.metric import (
     too_variable,
 )
 from driftline.monitors.results.violation import Severity, plural
-from driftline.stats.clusters import DECIDING_CLUSTERS, SHOWN_CLUSTERS, cluster_rows
+from driftline.stats.clusters import DECIDING_CLUSTERS, cluster_rows
 
 # What tells skill itself has most of the year's budget: it is what people are woken for.
 SKILL_BUDGET = 0.75
@@ -100,9 +99,9 @@ def judge_quality(
 
     Violations of those that are `lost` stay whatever the sample.
     """
-    clusters = _clusters(answers)
+    clusters = cluster_rows(answers.time_us)
     measures = expected.extras.measure(answers, clusters)
-    days = _clusters(answers, least=DECIDING_CLUSTERS)
+    days = cluster_rows(answers.time_us, least=DECIDING_CLUSTERS)
     careful = measures
     if clusters is None or days is None or not np.array_equal(clusters, days):
         # What windows of the reference do not explain is judged with fewer, longer clusters.
@@ -156,12 +155,6 @@ def judge_quality(
         if one.note == INSUFFICIENT
     }
     return QualityJudgement(measures, results, alpha, needed, tuple(withheld))
-
-
-def _clusters(answers: Answers, *, least: int = SHOWN_CLUSTERS) -> NDArray[np.intp] | None:
-    """Return the rows of a time as one cluster, or of an id: copies tell nothing new."""
-    clusters = cluster_rows(answers.time_us, least=least)
-    return answers.ids if clusters is None else clusters
 
 
 def lost_metrics(

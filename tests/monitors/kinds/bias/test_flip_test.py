@@ -155,20 +155,3 @@ def test_a_window_without_predictions_names_the_column_and_no_other_cause() -> N
 
     assert metric(report, "FT", "f").note == "undefined: no_predictions"
     assert report.summary == ('1,000 rows; nothing could be judged: the data has no column "p"')
-
-
-def test_copies_of_a_row_are_no_evidence() -> None:
-    def numbered(rows: int, seed: int) -> pa.Table:
-        return people(rows, seed).append_column("id", pa.array([f"r{n}" for n in range(rows)]))
-
-    baseline, window = Baseline.fit(numbered(3_000, 7), **ROLES, id="id"), numbered(300, 8)
-    copies = pa.concat_tables([window] * 20)
-    renamed = copies.set_column(6, "id", pa.array([f"r{n}" for n in range(len(copies))]))
-
-    once, often, others = (
-        metric(dl.check(one, baseline, kind="bias"), "RD", "f") for one in (window, copies, renamed)
-    )
-    wide, narrow = once.high - once.low, others.high - others.low
-    assert (often.high - often.low, often.bound) == pytest.approx((wide, once.bound))
-    assert often.value == others.value
-    assert narrow < wide / 3.0

@@ -181,20 +181,3 @@ def test_compat_says_why_nothing_of_a_window_in_percent_could_be_judged() -> Non
         "20,000 rows; nothing could be judged: left out of the metrics: 20,000 predictions in what "
         "looks like percent (7,969 rows outside 0 to 1): divide by 100, of 20,000 rows"
     )
-
-
-def test_copies_of_a_row_are_no_evidence() -> None:
-    def numbered(rows: int, seed: int) -> pa.Table:
-        return rare(rows, seed, 1.0).append_column("id", pa.array([f"r{n}" for n in range(rows)]))
-
-    roles = {"label": "late", "prediction": "said", "probability": "chance", "id": "id"}
-    usual, window = Baseline.fit(numbered(5_000, 1), **roles), numbered(1_500, 2)
-    copies = pa.concat_tables([window] * 20)
-    renamed = copies.set_column(3, "id", pa.array([f"r{n}" for n in range(len(copies))]))
-
-    width = [
-        next(one.high - one.low for one in report.metrics if one.name == "auc")
-        for report in (check(one, usual, kind="model-quality") for one in (window, copies, renamed))
-    ]
-    assert width[1] == pytest.approx(width[0], rel=0.1)
-    assert width[2] < width[0] / 3.0
