@@ -397,7 +397,8 @@ def _examples(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> dict[str,
     trusted = trust_pickle and spec.trust_pickle is not False
     servable = [name for name in names if _is_servable(name, trust_pickle=trusted)]
     # Of all folders below it: those of one may be unlike the rest.
-    examples = "\n".join(servable[:: max(1, len(servable) // _EXAMPLES)][:_EXAMPLES])
+    count = min(_EXAMPLES, len(servable))
+    examples = "\n".join(servable[at * len(servable) // count] for at in range(count))
     digest = hashlib.blake2b(f"{prefix} {bool(examples)}".encode(), digest_size=16).hexdigest()
     return {"digest": digest, "source": examples}
 
