@@ -100,7 +100,7 @@ VERDICTS = frozenset(
     }
 )
 
-# Of the rows and requests as they came: no violation is a cause of these.
+# Of the rows and requests as they came: no violation of a metric is a cause of these.
 COUNTS = frozenset(
     {
         *("labelled_rows", "unfit_labels", "stray_labels", "rows", "requests", "late_requests"),

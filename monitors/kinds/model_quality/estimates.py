@@ -455,7 +455,7 @@ def _note(
 def _with_disagreement(
     found: WindowEstimates, realised: Mapping[str, MetricResult], name: str
 ) -> WindowEstimates:
-    """Say in the note where the headline by labels lies apart from its estimate, by intervals."""
+    """Add to the note that the headline by labels lies apart from its estimate, by intervals."""
     one = next((each for each in found.results if each.name == PREFIX + name), None)
     real = realised.get(name)
     if one is None or real is None:
