@@ -90,6 +90,7 @@ class Child(asyncio.Protocol):
         self.when_long: Callable[[str, bool], bool] = lambda *_: False
         self.when_back: Callable[[], None] = lambda: None
         self.long_since: float | None = None  # When the one that is under way was first told of.
+        self.left = False  # It said that it ends, and is to be replaced.
         self.last_heard = 0.0
         self.number = 0  # Of its place in the pool.
         self.model_count = 1
@@ -244,17 +245,9 @@ class Child(asyncio.Protocol):
             self.long_since = None
             self.when_back()
         if "ready" in header or "refused" in header or "lost" in header:
-            if self._ready is None or self._ready.done():
-                return
-            if "ready" in header:
-                if warning := header.get("warning"):
-                    log.warning("worker=%d %s", self.process_id, warning)
-                self._ready.set_result(header["ready"])
-            elif "lost" in header:
-                where = f"; what it printed is in {to.path}" if (to := self._prints_to) else ""
-                self._ready.set_exception(WorkerLostError(header["lost"] + where))
-            else:
-                self._ready.set_exception(LoadError(header["refused"]))
+            self._end_load(header)
+        elif "leaves" in header:
+            self.left = True
         elif "notes" in header:
             self.model_count = header["count"]
             self._notes.update((one, note) for one, note in header["notes"] if one in self._waiting)
@@ -264,6 +257,19 @@ class Child(asyncio.Protocol):
             # Nobody waits any more for an answer that came after the time-out.
             if future is not None and not future.done():
                 future.set_result(_reply(header, body, self._notes.get(number)))
+
+    def _end_load(self, header: Mapping[str, Any]) -> None:
+        if self._ready is None or self._ready.done():
+            return
+        if "ready" in header:
+            if warning := header.get("warning"):
+                log.warning("worker=%d %s", self.process_id, warning)
+            self._ready.set_result(header["ready"])
+        elif "lost" in header:
+            where = f"; what it printed is in {to.path}" if (to := self._prints_to) else ""
+            self._ready.set_exception(WorkerLostError(header["lost"] + where))
+        else:
+            self._ready.set_exception(LoadError(header["refused"]))
 
     def _move_all_but(self, ids: Collection[int]) -> None:
         for number, future in self._waiting.items():

@@ -336,7 +336,7 @@ class Pool:
             # The first time at once, for a worker that was killed; then with growing pauses.
             if short_lives > 1:
                 await asyncio.sleep(min(FIRST_PAUSE_S * 2.0**short_lives, LONGEST_PAUSE_S))
-            started = loop.time()
+            started, left = loop.time(), False
             try:
                 child = await self._loaded()
             except Exception as error:
@@ -356,8 +356,10 @@ class Pool:
                 if await self._attend(slot, child):
                     log.info("endpoint=%s slot=%d event=left", name, number)
                     return
+                left = child.left
                 log.warning("endpoint=%s slot=%d event=ended", name, number)
-            short_lives = short_lives + 1 if loop.time() - started < STABLE_AFTER_S else 0
+            was_short = not left and loop.time() - started < STABLE_AFTER_S
+            short_lives = short_lives + 1 if was_short else 0
 
     async def _loaded(self) -> Child:
         """Return a process that has the model."""

@@ -67,6 +67,8 @@ _REFUSALS: dict[type[InputError], tuple[int, str]] = {
 # Each keeps its number, of which a machine or a container has some thousands, as a rule.
 ENDED_MAX = 1000
 LOOK_EVERY_S = 5.0
+LEAVES: dict[str, Any] = {"leaves": True}
+"""What a worker says that ends of its own will, and has not crashed."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,7 @@ def _serve(link: socket.socket) -> None:
                 link.sendall(refusal(waiting[0][0], 424, "model_error", _too_small(memory)))
                 return
         if leftovers.are_too_many():
+            link.sendall(pack(LEAVES))
             return
 
 

@@ -29,6 +29,7 @@ from driftline.serving.hosting.multi_model.alike import require_alike
 from driftline.serving.hosting.multi_model.held_models import HeldModels, resident_bytes
 from driftline.serving.hosting.multi_model.watched_link import WatchedLink
 from driftline.serving.hosting.worker import (
+    LEAVES,
     Held,
     Leftovers,
     answer_frames,
@@ -103,6 +104,7 @@ class ManyModels:
                         return
                     self._take(reader.feed(data))
                 if leftovers.are_too_many():
+                    self._link.sendall(pack(LEAVES))
                     return
 
     def _patience_s(self) -> float | None:

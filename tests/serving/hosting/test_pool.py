@@ -185,6 +185,7 @@ def test_a_worker_whose_model_leaves_many_ended_processes_is_replaced(slow_model
 
     async def act():
         await pool.start()
+        child = pool._children[0]
         first = await ask(9)
         had = len(children(first))
         answering = [await ask(1100)]
@@ -194,13 +195,31 @@ def test_a_worker_whose_model_leaves_many_ended_processes_is_replaced(slow_model
                 await asyncio.sleep(0.2)
         left = children(answering[-1])
         await pool.stop()
-        return first, had, answering[0], left
+        return first, had, answering[0], left, child.left
 
-    first, had, asked, left = asyncio.run(act())
+    first, had, asked, left, has_said_so = asyncio.run(act())
 
     assert (had, left) == (9, [])  # A few are the model's business.
     assert asked == first
+    assert has_said_so
     until(lambda: not Path("/proc", str(first)).exists())
+
+
+def test_a_worker_that_said_that_it_leaves_is_replaced_without_a_pause(slow, monkeypatch):
+    monkeypatch.setattr("driftline.serving.hosting.pool.FIRST_PAUSE_S", 1000.0)
+    pool = Pool("slow", slow, Limits(timeout_s=10, wait_s=10))
+
+    async def act():
+        await pool.start()
+        for _ in range(4):
+            child = pool._children[0]
+            child.left = True
+            child.kill()
+            await child.gone.wait()
+            assert (await pool.invoke("csv", "csv", b"0")).status == 200
+        await pool.stop()
+
+    asyncio.run(act())
 
 
 def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(slow):
