@@ -25,6 +25,8 @@ EVERY_S = 15.0
 _FRESH_S = 2.0
 # A disk of the network may hang for as long as its server is away.
 PATIENCE_S = 3.0
+# A bucket elsewhere takes a second now and then; its client tries again for a minute.
+FAR_PATIENCE_S = 10.0
 # Probes are given a second, as a rule.
 MOMENT_S = 0.5
 NO_ANSWER: Problems = {"stores": "no answer yet"}
@@ -44,7 +46,8 @@ class Health:
         self._found: Problems = {}
         self._looking: Future[Problems] | None = None
         self._looking_far: threading.Thread | None = None
-        self.far: Problems = {}  # What is wrong with the bucket, when it was last looked at.
+        self._far: Problems = {}
+        self._far_began_s = 0.0
 
     @property
     def last(self) -> Problems:
@@ -52,6 +55,14 @@ class Health:
         began_s = self._began_s
         is_late = began_s is not None and self._monotonic() - began_s > PATIENCE_S
         return self._found | NO_ANSWER if is_late else self._found
+
+    @property
+    def far(self) -> Problems:
+        """What was wrong with the bucket when it last answered, or that it does not answer."""
+        waits_s = self._monotonic() - self._far_began_s
+        if self._looks_far() and waits_s > FAR_PATIENCE_S:
+            return {"storage": f"the storage has not answered for {waits_s:.0f} s"}
+        return self._far
 
     def look(self) -> Problems:
         """Return what is wrong with the stores, by what it is; empty when nothing is.
@@ -89,15 +100,19 @@ class Health:
 
     def look_far(self) -> None:
         """Begin to look at the bucket, in a thread of its own, unless one waits for an answer."""
-        if self._looking_far is None or not self._looking_far.is_alive():
+        if not self._looks_far():
+            self._far_began_s = self._monotonic()
             self._looking_far = threading.Thread(target=self._ask_bucket, name="far", daemon=True)
             self._looking_far.start()
 
+    def _looks_far(self) -> bool:
+        return self._looking_far is not None and self._looking_far.is_alive()
+
     def _ask_bucket(self) -> None:
         failure = bucket_failure(self._context.root)
-        if failure != self.far.get("storage", ""):
+        if failure != self._far.get("storage", ""):
             log.warning("health storage=%s", failure or "answers")
-        self.far = {"storage": failure} if failure else {}
+        self._far = {"storage": failure} if failure else {}
 
     async def run(self) -> None:
         """Look now and then, so that who only asks whether we live is told, too."""

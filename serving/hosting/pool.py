@@ -262,7 +262,8 @@ class Pool:
                 except MovedError:
                     continue
                 except WorkerLostError as error:
-                    self._count_lost()
+                    if attempt == 0:  # It is one request, however often it is tried.
+                        self._count_lost()
                     was_loaded = error.was_loaded
                     if error.was_first and attempt > 0:
                         break

@@ -107,7 +107,7 @@ def test_a_bucket_is_looked_at_by_what_it_answers(s3_root, s3_server, tmp_path):
     assert "the storage cannot be reached" in bucket_failure(s3_root)
 
 
-def test_while_a_bucket_hangs_no_other_look_waits_for_it(context, monkeypatch):
+def test_a_bucket_that_hangs_is_told_and_no_other_look_waits_for_it(context, monkeypatch, until):
     begun, freed = [], threading.Event()
 
     def hang(root):
@@ -115,14 +115,21 @@ def test_while_a_bucket_hangs_no_other_look_waits_for_it(context, monkeypatch):
         freed.wait(60)
         return ""
 
+    now = [100.0]
     monkeypatch.setattr("driftline.serving.health.bucket_failure", hang)
-    health = Health(context)
+    health = Health(context, monotonic=lambda: now[0])
     health.look_far()
     health.look_far()  # While the first one hangs there is no second one.
 
     assert health.look() == health.far == {}
     assert begun == [context.root]
+    now[0] += 12
+    assert (health.look(), health.far) == (
+        {},
+        {"storage": "the storage has not answered for 12 s"},
+    )
     freed.set()
+    until(lambda: health.far == {})
 
 
 def test_each_disk_that_is_written_to_is_looked_at(context, tmp_path):

@@ -97,7 +97,7 @@ class MultiModelPool(Pool):
             deadline = self._deadline(timeout_s)
             more: dict[str, Any] = {"target": target_model}
             self.files.touch(target_model)
-            reply = await self._answered(form, answer, body, deadline, more)
+            reply = await self._answered(form, answer, body, deadline, more, timeout_s=timeout_s)
             if reply.code != NOT_LOADED:
                 return reply
             if self._is_refused(target_model):
@@ -113,7 +113,9 @@ class MultiModelPool(Pool):
                 left_s = deadline - asyncio.get_running_loop().time()
                 load_s = min(self.limits.start_timeout_s, _LOAD_SHARE * left_s)
                 more["file"] = [str(copy.path), copy.size, load_s]
-                reply = await self._loaded_and_answered(form, answer, body, deadline, more)
+                reply = await self._loaded_and_answered(
+                    form, answer, body, deadline, more, timeout_s=timeout_s
+                )
         note = dict(reply.note or {})
         note["wait_s"] = note.get("wait_s", 0.0) + copied_s
         if copy.download_s is not None:
@@ -121,7 +123,14 @@ class MultiModelPool(Pool):
         return replace(reply, note=note)
 
     async def _loaded_and_answered(
-        self, form: str, answer: str, body: bytes, deadline: float, more: Mapping[str, Any]
+        self,
+        form: str,
+        answer: str,
+        body: bytes,
+        deadline: float,
+        more: Mapping[str, Any],
+        *,
+        timeout_s: float | None,
     ) -> Reply:
         """Have a model loaded that may end its worker, which others are asked of, too."""
         target = more["target"]
@@ -134,14 +143,16 @@ class MultiModelPool(Pool):
                             await stack.enter_async_context(self._one_suspect)
                         if self._is_refused(target):
                             break
-                    reply = await self._answered(form, answer, body, deadline, more, attempts=1)
+                    reply = await self._answered(
+                        form, answer, body, deadline, more, attempts=1, timeout_s=timeout_s
+                    )
                 except NoWorkerError:
                     raise
                 except WorkerLostError as error:
                     lost = error if lost is None or lost.was_loaded else lost
                     continue
                 except TimeoutError:
-                    raise self._late(self.limits.timeout_s) from None
+                    raise self._late(timeout_s or self.limits.timeout_s) from None
                 if reply.code != TOO_SLOW:
                     return reply
                 break
