@@ -17,6 +17,8 @@ def save(flavor: str, model: Any, folder: Path, **more: Any) -> Path:
         rows, answers = more.pop("rows", None), more.pop("answers", None)
         if rows is not None:
             more["signature"] = infer_signature(rows, answers)
+        # Else each folder has a process that imports all again, to see what the model needs.
+        more["pip_requirements"] = []
         module = __import__(f"mlflow.{flavor}", fromlist=[flavor])
         named = {"python_model": model} if flavor == "pyfunc" else {}
         module.save_model(*([] if named else [model]), path=str(folder), **named, **more)
