@@ -21,8 +21,8 @@ from driftline.formats.location import locate
 from driftline.serving.bodies.predictions import Answer
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.formats.library import library
-from driftline.serving.hosting.formats.model_format import ModelError
-from driftline.serving.hosting.predictor import Description, Predictor, load_predictor
+from driftline.serving.hosting.formats.model_format import Description, ModelError
+from driftline.serving.hosting.predictor import Predictor, load_predictor
 from driftline.serving.hosting.questions import columns_of
 
 # Of probabilities, and of numbers in relation to the largest: float32 has seven digits.

@@ -6,7 +6,6 @@ Runs in the worker process, the only place where code out of a model file may ru
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.few_rows import FEW, UnusualError, few_rows
 from driftline.serving.hosting.formats.model_format import (
-    BODIES,
     BodyModel,
+    Description,
     ModelError,
     SignedModel,
 )
@@ -39,24 +38,6 @@ _MOST_PROBABLE = {
 }  # fmt: skip
 # Probabilities that lie closer may be the other way round before they were rounded.
 _TIE = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What a model says about itself when it is loaded."""
-
-    kind: str  # "classifier" answers classes, "estimator" numbers, "bodies" what it likes.
-    feature_names: tuple[str, ...] | None
-    feature_count: int | None
-    class_type: str  # "double" for numbers.
-    classes: tuple[str, ...]  # As text, in the model's order; empty for numbers.
-    has_probability: bool
-    # Of the columns, where the model says so: "double", "int64", "bool" or "string".
-    feature_types: tuple[str, ...] | None = None
-
-
-# Of models that answer bodies: what is in them is the model's business.
-OF_BODIES = Description(BODIES, None, None, "string", (), has_probability=False)
 
 
 class Predictor:

@@ -42,9 +42,14 @@ from driftline.serving.bodies.media_types import (
 )
 from driftline.serving.bodies.predictions import Answer, write_answer
 from driftline.serving.bodies.rows import Columns, RowLimitError, read_columns, read_numbers
-from driftline.serving.hosting.formats.model_format import NOT_EXPLAINED, BodyModel
+from driftline.serving.hosting.formats.model_format import (
+    NOT_EXPLAINED,
+    OF_BODIES,
+    BodyModel,
+    Description,
+)
 from driftline.serving.hosting.frames import FrameReader, pack
-from driftline.serving.hosting.predictor import OF_BODIES, Description, Predictor, load_model
+from driftline.serving.hosting.predictor import Predictor, load_model
 from driftline.signature import Signature
 
 if TYPE_CHECKING:

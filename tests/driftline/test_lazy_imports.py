@@ -110,6 +110,18 @@ def test_what_was_imported_before_is_not_late() -> None:
     assert _run(code) == "True"
 
 
+def test_only_processes_of_models_import_what_models_are_made_of() -> None:
+    code = (
+        "import sys; from importlib import import_module\n"
+        "from driftline.lazy_imports import start_lean_process; start_lean_process()\n"
+        "from driftline.app.warm_parent import _IMPORTS\n"
+        "for name in {'driftline.app.processes', *sum(_IMPORTS.values(), ())}:\n"
+        "    import_module(name)\n"
+        "print(*{'pandas', 'scipy.stats', 'sklearn', 'skops'} & {*sys.modules})"
+    )
+    assert _run(code) == ""
+
+
 def test_a_models_process_imports_statistics_when_a_model_needs_them() -> None:
     code = (
         "import sys, driftline.serving.hosting.worker; before = 'scipy.stats' in sys.modules\n"

@@ -26,10 +26,9 @@ from driftline.errors import DriftlineError, InputError
 from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.hosting.command.process import HOST, CommandProcess
 from driftline.serving.hosting.formats.archive import Unpacked
-from driftline.serving.hosting.formats.model_format import NOT_EXPLAINED, ModelError
+from driftline.serving.hosting.formats.model_format import NOT_EXPLAINED, OF_BODIES, ModelError
 from driftline.serving.hosting.formats.table import ARCHIVE, MODEL_FORMATS
 from driftline.serving.hosting.frames import FrameReader, pack
-from driftline.serving.hosting.predictor import OF_BODIES
 
 log = logging.getLogger(__name__)
 

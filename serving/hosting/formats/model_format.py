@@ -57,6 +57,24 @@ class SignedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Description:
+    """What a model says about itself when it is loaded."""
+
+    kind: str  # "classifier" answers classes, "estimator" numbers, "bodies" what it likes.
+    feature_names: tuple[str, ...] | None
+    feature_count: int | None
+    class_type: str  # "double" for numbers.
+    classes: tuple[str, ...]  # As text, in the model's order; empty for numbers.
+    has_probability: bool
+    # Of the columns, where the model says so: "double", "int64", "bool" or "string".
+    feature_types: tuple[str, ...] | None = None
+
+
+# Of models that answer bodies: what is in them is the model's business.
+OF_BODIES = Description(BODIES, None, None, "string", (), has_probability=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFormat:
     """One format in which models are stored.
 

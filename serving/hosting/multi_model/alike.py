@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from driftline.serving.hosting.formats.model_format import BODIES, ModelError
-from driftline.serving.hosting.predictor import Description
+from driftline.serving.hosting.formats.model_format import BODIES, Description, ModelError
 
 _MEND = "put it below another prefix"
 _TAKES = ("rows of columns", "bodies, by functions of its own (code/inference.py)")
