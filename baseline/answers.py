@@ -35,7 +35,7 @@ Codes = NDArray[np.intp]
 MAX_CLASSES = 1_000
 # Values of a regression whose squares, and the squares of these, a double still holds.
 LARGEST = 1e70
-# So many times the 99th percentile of labels, or of predictions where it is less, is a fault.
+# So many times what labels and predictions usually are is a fault.
 ABSURD = 1e6
 # Up to so far beyond 0 and 1 is rounding; further out it is a score, not a probability.
 ROUNDING = 1e-6
@@ -336,8 +336,7 @@ def _limits(found: Answers) -> tuple[float, float]:
     Scores that are none may be any finite number.
     """
     if found.problem == "regression":
-        # By the smaller side: labels may hold the fault, such as a time in nanoseconds.
-        most = ABSURD * min(usual_sizes(found))
+        most = ABSURD * usual_sizes(found)[0]
         return (-most, most) if most else ANY
     scores = np.zeros(0) if found.probability is None else found.probability
     known = scores[np.isfinite(scores)]
@@ -347,20 +346,28 @@ def _limits(found: Answers) -> tuple[float, float]:
 
 
 def usual_sizes(found: Answers) -> tuple[float, float]:
-    """Return how large nearly all labels and predictions of a regression are at most; 0 of none.
+    """Return how large labels and predictions of a regression usually are at most; 0 of none.
 
-    By absolute value, of rows in which both are known and not 0, or of each alone: most amounts of
-    claims are 0, and the predictions beside them hardly more.
+    The smaller of the sizes of both, which hold faults on one side alone, such as labels in
+    nanoseconds, and the larger one; by absolute value, in rows in which both are known and not 0,
+    or of each alone: most amounts of claims are 0, and the predictions beside them hardly more.
+    Such rows may be few: what half of either side's values reach, zeros apart, is no fault.
     """
     sizes = np.column_stack([found.label.astype(np.float64), _told(found)])
     sides = [np.abs(sizes[:, 0]), np.fmax.reduce(np.abs(sizes[:, 1:]), axis=1)]
     fit = [(side > 0.0) & (side <= LARGEST) for side in sides]
     both = fit[0] & fit[1]
-    label, told = (
-        float(np.quantile(side[among], 0.99)) if among.any() else 0.0
+    nearly_all = [
+        float(np.quantile(side[among], 0.99))
         for side, among in zip(sides, [both] * 2 if both.any() else fit, strict=True)
-    )
-    return label or told, told or label
+        if among.any()
+    ]
+    half = [
+        float(np.median(side[among]))
+        for side, among in zip(sides, fit, strict=True)
+        if among.any()
+    ]
+    return max([min(nearly_all, default=0.0), *half]), max([0.0, *nearly_all, *half])
 
 
 def _binary(

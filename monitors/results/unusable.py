@@ -216,15 +216,17 @@ def far_note(reference: Answers | None) -> str:
         return ""
     label, answer = np.abs(reference.label.astype(np.float64)), np.abs(reference.answer)
     both = (label > 0.0) & (answer > 0.0)
-    if both.any():
+    if 2 * both.sum() > (answer > 0.0).sum():
         usual, said = float(np.median(label[both])), float(np.median(answer[both]))
         if float(np.median(answer[both] / label[both])) > FAR:
+            left = f", but for {reference.impossible:,} that are left out"
             return (
                 f"predictions of the reference are about {said:.3g} beside labels of about "
-                f"{usual:.3g}: are they of one unit? None is left out"
+                f"{usual:.3g}: are they of one unit? They are measured as they are"
+                + left * bool(reference.impossible)
             )
     # One as large as its own label is no fault.
-    is_far = answer > FAR * np.maximum(label, max(usual_sizes(reference)))
+    is_far = answer > FAR * np.maximum(label, usual_sizes(reference)[1])
     far = reference.answer[is_far]
     if not len(far):
         return ""

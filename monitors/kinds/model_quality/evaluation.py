@@ -495,7 +495,7 @@ def _unusable(answers: Answers | None) -> Unusable:
         return Unusable()
     high = answers.limits[1]
     if answers.problem == "regression" and high < LARGEST:
-        words = f"beyond {high:.3g}, a million times the labels, or infinite"
+        words = f"beyond {high:.3g}, a million times what is usual, or infinite"
     else:
         words = "of infinite size" if high >= LARGEST else "outside 0 to 1"
         words = answers.scale or words + " (percent? divide by 100)" * bool(answers.percents)

@@ -250,4 +250,52 @@ def test_tails_that_labels_share_are_not_far_outside_and_other_units_are_named()
 
     assert "far_note" not in found[0].details
     assert "about 1e+05 beside labels of about 0.6" in found[1].details["far_note"]
-    assert found[1].details["far_note"].endswith("are they of one unit? None is left out")
+    assert found[1].details["far_note"].endswith("of one unit? They are measured as they are")
+
+
+def fitted(label: np.ndarray, said: np.ndarray) -> tuple[Baseline, pa.Table]:
+    table = pa.table({"y": label, "said": said, "x": np.arange(len(label)) * 1.0})
+    return Baseline.fit(table, label="y", prediction="said", problem="regression"), table
+
+
+def test_few_rows_in_which_both_are_known_set_no_limit() -> None:
+    rng = np.random.default_rng(3)
+    amount = np.where(rng.random(2_000) < 0.1, rng.normal(500, 50, 2_000), 0.0)
+    tiny = np.zeros(2_000)
+    amount[:5] = tiny[:5] = 1e-4
+    others = np.zeros(2_000)
+    others[0] = 1e-9
+
+    for label, said in ((amount, tiny), (others, rng.normal(200, 50, 2_000))):
+        baseline, table = fitted(label, said)
+        report: Report = dl.check(table, baseline, kind=KIND)
+
+        assert report.details["impossible_predictions"] == report.details["unfit_labels"] == 0
+        assert len(reference_answers(baseline)) == 2_000
+        assert "far_note" not in report.details
+
+
+@pytest.mark.parametrize("times", [5e5, 1e7])
+def test_predictions_of_another_unit_are_all_kept_and_named(times: float) -> None:
+    rng = np.random.default_rng(4)
+    label = np.exp(rng.normal(3, 0.3, 2_000))
+    baseline, table = fitted(label, label * times * np.exp(rng.normal(size=2_000)))
+
+    report: Report = dl.check(table, baseline, kind=KIND)
+
+    assert report.details["impossible_predictions"] == 0
+    assert report.details["far_note"].endswith("of one unit? They are measured as they are")
+
+
+def test_what_is_left_out_beside_another_unit_is_not_said_to_be_kept() -> None:
+    rng = np.random.default_rng(5)
+    said = 1e5 + rng.normal(size=2_000)
+    said[:3] = 1e67
+    baseline, table = fitted(rng.normal(size=2_000), said)
+
+    report: Report = dl.check(table, baseline, kind=KIND)
+
+    assert report.details["impossible_predictions"] == 3
+    assert report.details["far_note"].endswith(
+        "are they of one unit? They are measured as they are, but for 3 that are left out"
+    )

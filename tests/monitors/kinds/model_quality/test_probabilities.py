@@ -181,3 +181,46 @@ def test_compat_says_why_nothing_of_a_window_in_percent_could_be_judged() -> Non
         "20,000 rows; nothing could be judged: left out of the metrics: 20,000 predictions in what "
         "looks like percent (7,969 rows outside 0 to 1): divide by 100, of 20,000 rows"
     )
+
+
+def scored(chance: np.ndarray, seed: int, scores: np.ndarray | None = None) -> pa.Table:
+    late = (np.random.default_rng(seed).random(len(chance)) < chance).astype(np.int64)
+    said = (chance > 0.5).astype(np.int64)
+    return pa.table(
+        {"late": late, "said": said, "chance": chance if scores is None else scores}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [0.01, 0.49, 0.51, 0.9])
+@pytest.mark.parametrize("fault", ["minus 1", "percent", "noise"])
+def test_faulty_scores_take_no_sound_ones_with_them_whatever_their_share(
+    share: float, fault: str
+) -> None:
+    rng = np.random.default_rng(1)
+    roles = {"label": "late", "prediction": "said", "probability": "chance"}
+    usual = Baseline.fit(scored(rng.beta(2, 3, 4_000), 1), **roles)
+    chance = rng.beta(2, 3, 3_000)
+    wrong = {"minus 1": chance * 0.0 - 1.0, "percent": chance * 100.0,
+             "noise": chance + rng.normal(0.0, 30.0, 3_000)}[fault]  # fmt: skip
+    scores = np.where(rng.random(3_000) < share, wrong, chance)
+    outside = int(np.count_nonzero((scores < 0.0) | (scores > 1.0)))
+
+    found = check(scored(chance, 2, scores), usual, kind="model-quality")
+
+    assert found.details["impossible_predictions"] == outside
+    assert f"{outside:,} predictions outside 0 to 1" in str(found.details["answers_note"])
+    assert numbers(found)["auc"] is not None
+
+
+def test_one_score_below_0_does_not_hide_a_loss() -> None:
+    rng = np.random.default_rng(2)
+    roles = {"label": "late", "prediction": "said", "probability": "chance"}
+    usual = Baseline.fit(scored(rng.normal(0.62, 0.04, 4_000), 1), **roles)
+    scores = rng.normal(0.49, 0.04, 3_000)  # Their sigmoid lies nearer to the reference's.
+    scores[0] = -0.02
+
+    found = check(scored(np.full(3_000, 0.2), 2, scores), usual, kind="model-quality")
+
+    assert "impossible_predictions" in [one.feature_name for one in found.violations]
+    assert len(found.violations) > 1
+    assert found.details["impossible_predictions"] == 1
