@@ -357,17 +357,13 @@ def usual_sizes(found: Answers) -> tuple[float, float]:
     sides = [np.abs(sizes[:, 0]), np.fmax.reduce(np.abs(sizes[:, 1:]), axis=1)]
     fit = [(side > 0.0) & (side <= LARGEST) for side in sides]
     both = fit[0] & fit[1]
-    nearly_all = [
-        float(np.quantile(side[among], 0.99))
+    top = [
+        np.quantile(side[among], 0.99)
         for side, among in zip(sides, [both] * 2 if both.any() else fit, strict=True)
         if among.any()
     ]
-    half = [
-        float(np.median(side[among]))
-        for side, among in zip(sides, fit, strict=True)
-        if among.any()
-    ]
-    return max([min(nearly_all, default=0.0), *half]), max([0.0, *nearly_all, *half])
+    half = [np.median(side[among]) for side, among in zip(sides, fit, strict=True) if among.any()]
+    return float(max([min(top, default=0.0), *half])), float(max([0.0, *top, *half]))
 
 
 def _binary(

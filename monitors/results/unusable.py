@@ -219,11 +219,11 @@ def far_note(reference: Answers | None) -> str:
     if 2 * both.sum() > (answer > 0.0).sum():
         usual, said = float(np.median(label[both])), float(np.median(answer[both]))
         if float(np.median(answer[both] / label[both])) > FAR:
-            left = f", but for {reference.impossible:,} that are left out"
+            count = reference.impossible
+            left = f", but for {count:,} that are left out" * bool(count)
             return (
                 f"predictions of the reference are about {said:.3g} beside labels of about "
-                f"{usual:.3g}: are they of one unit? They are measured as they are"
-                + left * bool(reference.impossible)
+                f"{usual:.3g}: are they of one unit? They are measured as they are{left}"
             )
     # One as large as its own label is no fault.
     is_far = answer > FAR * np.maximum(label, usual_sizes(reference)[1])
