@@ -2,8 +2,9 @@
 
 On another scale, as percents or log-odds, none of them is read: those that lie between 0 and 1 by
 chance mean something else. Scores of single rows that lie outside, however many, are left out by
-themselves: they are a scale only where those inside are no denser than just beyond. Or turned: 1 - score in place of score, whose estimates would be taken
-at their word, and whose area under the curve is as good.
+themselves: they are a scale only where those inside are no denser than just beyond. Or turned: 1 -
+score in place of score, whose estimates would be taken at their word, and whose area under the
+curve is as good.
 """
 
 from __future__ import annotations
