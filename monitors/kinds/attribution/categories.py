@@ -6,7 +6,9 @@ and xgboost keep the categories that they were fitted with, and code values by t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,12 @@ from driftline.classes import class_text
 def categories_of(model: Any) -> dict[str, Any]:  # noqa: ANN401 - foreign object
     """Return the categories of each column of a model that has such; {} where it does not say.
 
-    A model may have a column coded by hand, which says nothing of the values: then none are known.
+    A model may have a column coded by hand, or ordered categories, which are numbers to it: then
+    none are known.
     """
     booster: Any = getattr(model, "booster_", None)
     if lists := getattr(booster, "pandas_categorical", None):
-        infos = booster.dump_model(num_iteration=1)["feature_infos"]
-        names = [one for one in booster.feature_name() if infos.get(one, {}).get("values")]
-        return dict(zip(names, lists, strict=True)) if len(names) == len(lists) else {}
+        return _of_lightgbm(booster, lists)
     if not hasattr(model, "get_booster"):
         return {}
     booster = model.get_booster()
@@ -31,6 +32,19 @@ def categories_of(model: Any) -> dict[str, Any]:  # noqa: ANN401 - foreign objec
         return {}
     found = booster.get_categories(export_to_arrow=True).to_arrow()
     return {name: values.to_pandas() for name, values in found if values is not None}
+
+
+def _of_lightgbm(booster: Any, lists: Sequence[Any]) -> dict[str, Any]:  # noqa: ANN401
+    """Return the lists by column: those that the text of the model calls categorical, in order."""
+    found = re.search(
+        r"^\[categorical_feature: ([\d,]+)\]$", booster.model_to_string(num_iteration=1), re.M
+    )
+    places = [int(one) for one in found[1].split(",")] if found else []
+    names = [booster.feature_name()[place] for place in places]
+    infos = booster.dump_model(num_iteration=1)["feature_infos"]  # Without those of one value.
+    highest = [max(infos.get(name, {}).get("values") or [0]) for name in names]
+    is_fit = len(names) == len(lists) and all(map(operator.lt, highest, map(len, lists)))
+    return dict(zip(names, lists, strict=True)) if is_fit else {}
 
 
 def with_categories(rows: Any, categories: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a frame

@@ -22,6 +22,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import driftline as dl
 from driftline.errors import InputError
+from driftline.monitors.kinds.attribution.categories import categories_of
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.monitors.kinds.attribution.tree_methods import TreeMethod, explaining_itself
 
@@ -102,6 +103,7 @@ def test_a_notebooks_trees_are_judged_by_their_own_way_and_by_any_other() -> Non
 def test_models_of_categories_get_them_again(kind: Callable[..., Any]) -> None:
     rng = np.random.default_rng(5)
     rows = frame(900, 1).assign(
+        only=pd.Categorical(["k"] * 900),
         word=pd.Categorical(rng.choice(["u", "v", "w"], 900)),
         size=pd.Categorical(rng.choice([10, 20], 900)),
     )
@@ -116,13 +118,27 @@ def test_models_of_categories_get_them_again(kind: Callable[..., Any]) -> None:
     assert (same.details["method"], same.passed) == ("tree_path_dependent", True)
     explained = explaining_itself(model.predict_proba)
     assert isinstance(explained, TreeMethod)
-    plain = pa.Table.from_pandas(rows.astype({"word": str, "size": int}))
+    plain = pa.Table.from_pandas(rows.astype({"only": str, "word": str, "size": int}))
     found = explained.contributions(plain, plain.slice(0, 0))
     told = found.values.sum(axis=2) + found.expected
     np.testing.assert_allclose(told, logit(model.predict_proba(rows)), rtol=1e-3, atol=1e-4)
     assert "word" in one.cause
-    with pytest.raises(InputError, match='column "word" comes as text: where the model was fitted'):
+    with pytest.raises(InputError, match='column "only" comes as text: where the model was fitted'):
         dl.Baseline.fit(rows, predict=lambda some: model.predict_proba(some))
+
+
+@pytest.mark.parametrize("given", ["auto", ["size"]])
+def test_which_columns_of_lightgbm_are_categories_is_known_or_not_said(given: Any) -> None:
+    rng = np.random.default_rng(6)
+    rows = pd.DataFrame({
+        "size": rng.integers(0, 9, 900), "word": pd.Categorical(rng.choice(["u", "v"], 900)),
+    })  # fmt: skip
+    if given == "auto":
+        rows["size"] = pd.Categorical(rows["size"], ordered=True)  # A number to the model.
+    model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1)
+    model.fit(rows, (rows["word"] == "u") * 1, categorical_feature=given)
+
+    assert categories_of(model) == {}
 
 
 def test_trees_of_another_unit_are_another_model_which_is_judged() -> None:

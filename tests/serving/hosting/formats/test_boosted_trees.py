@@ -59,7 +59,7 @@ def test_files_of_models_of_categories_get_them_again(name, kind, tmp_path):
     codes = np.random.default_rng(2).integers(0, 3, (2, 300))
     words, sizes = np.array(["a", "b", "c"], object)[codes[0]], np.array([30, 10, 20])[codes[1]]
     rows = pd.DataFrame(values, columns=["w", "x"]).assign(
-        word=pd.Categorical(words), size=pd.Categorical(sizes)
+        only=pd.Categorical(["k"] * 300), word=pd.Categorical(words), size=pd.Categorical(sizes)
     )
     target = (values[:, 0] + codes[0] - (sizes == 10) > 0.5).astype(int)
     quiet = {"verbose": -1} if name == "m.txt" else {"enable_categorical": True}
@@ -67,15 +67,14 @@ def test_files_of_models_of_categories_get_them_again(name, kind, tmp_path):
     (model.booster_ if name == "m.txt" else model).save_model(tmp_path / name)
     predictor = load_predictor(tmp_path / name, trust_pickle=False)
 
+    known = {**dict(zip("wx", values.T, strict=True)), "only": np.full(300, "k", object)}
     for given in (sizes, sizes.astype(float), sizes.astype(str).astype(object)):
-        answer = predictor.predict({**dict(zip("wx", values.T, strict=True)),
-                                    "word": words, "size": given})  # fmt: skip
+        answer = predictor.predict({**known, "word": words, "size": given})
         expected = model.predict_proba(rows)[:, 1:]
         np.testing.assert_allclose(answer.probabilities, expected, rtol=1e-6)
 
     none = np.full(300, "z", object)
-    unknown = predictor.predict({**dict(zip("wx", values.T, strict=True)),
-                                 "word": none, "size": sizes})  # fmt: skip
+    unknown = predictor.predict({**known, "word": none, "size": sizes})
     missing = rows.assign(word=pd.Categorical([None] * 300, list("abc")))
     expected = model.predict_proba(missing)[:, 1:]
     np.testing.assert_allclose(unknown.probabilities, expected, rtol=1e-6)
