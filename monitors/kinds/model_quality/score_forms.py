@@ -91,7 +91,7 @@ def _runs_on(scores: Numbers) -> bool:
 def _outside(scores: Numbers) -> NDArray[np.bool_]:
     """Return which rows have a score outside 0 to 1, shape (rows,)."""
     outside = (scores < -ROUNDING) | (scores > 1.0 + ROUNDING)
-    return outside if outside.ndim == 1 else outside.any(axis=1)
+    return np.asarray(outside if outside.ndim == 1 else outside.any(axis=1))
 
 
 def _log_odds(scores: Numbers, usual: Numbers) -> str:
