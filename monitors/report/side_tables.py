@@ -98,8 +98,6 @@ def _explained(report: CheckResult) -> SideTable:
 def _unit(details: Mapping[str, JsonValue]) -> str:
     """Return the unit of explained answers; "" of values, and where a function has none known."""
     unit, has_positive = str(details.get("units", "")), bool(details.get("positive"))
-    if unit == "margin":
-        return "log-odds" if has_positive else unit
     if unit == "answer":  # A function's.
         return "probability" if has_positive else ""
     return "" if unit == "value" else unit

@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy import special
 
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
@@ -25,6 +26,7 @@ from driftline.monitors.check_context import Predictor
 from driftline.monitors.kinds.attribution.asking import classes_of, taking_tables
 from driftline.monitors.kinds.attribution.importance import (
     LABEL,
+    UNKNOWN,
     Attributions,
     Making,
     table_digest,
@@ -75,6 +77,10 @@ WINDOW_MODEL_ROWS = 60_000
 GIVEN_ROWS = 10_000
 # Of what is drawn of a reference.
 SEED = 0
+# Of rows whose explained answers are seen to be log-odds, or not.
+TRIED_ROWS = 100
+# By how much single precision may miss a probability.
+SINGLE_ERROR = 1e-4
 # By how much two outputs of single precision may miss a sum of one.
 SUM_ERROR = 1e-6
 
@@ -158,6 +164,7 @@ class Explained:
     places: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     asked_count: int = 0
     is_one_of_two: bool = False  # The second of two outputs that sum to one.
+    is_log_odds: bool = False  # The answers that are explained, of the probabilities.
 
     @property
     def answers_note(self) -> str:
@@ -298,11 +305,12 @@ def explain_rows(
 
     Rows that the model has no number for are left out and counted; InputError where all are.
     """
-    known = predict if isinstance(predict, ModelPredictor) else None
+    known, is_log_odds = predict if isinstance(predict, ModelPredictor) else None, False
     own_method = known.method if known is not None else PERMUTATION
     chosen = method or own_method
     if known is not None and chosen == known.method != PERMUTATION:
         found, units = known.contributions(rows, background), known.method_units
+        is_log_odds = units == "margin" and _are_log_odds(found, known, rows)
     else:
         chosen, units = PERMUTATION, known.units if known is not None else "answer"
         asked = predict if known is not None else taking_tables(predict, rows)
@@ -330,7 +338,20 @@ def explain_rows(
         signed=signed,
         places=np.flatnonzero(has_number),
         asked_count=len(has_number),
+        is_log_odds=is_log_odds,
     )
+
+
+def _are_log_odds(found: Contributions, model: ModelPredictor, rows: pa.Table) -> bool:
+    """Whether explained answers are log-odds: their sigmoid is the model's probability.
+
+    A margin need not be: AdaBoost's loss has half of them, a hinge none.
+    """
+    if not positive_of(model) or model.units not in ("probability", UNKNOWN):
+        return False
+    some = rows.slice(0, TRIED_ROWS)
+    margin = found.values[: len(some)].sum(axis=(1, 2)) + found.expected.sum()
+    return bool(np.allclose(special.expit(margin), ask(model, some)[:, -1], atol=SINGLE_ERROR))
 
 
 def _answered(background: pa.Table, predict: Predictor, told: Callable[[str], None]) -> pa.Table:

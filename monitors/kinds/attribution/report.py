@@ -81,6 +81,7 @@ class ExplainedWindow:
     swap_note: str = ""  # That the model was changed after the window, in words.
     answers_note: str = ""  # How many rows the model left without a number, in words.
     positive: str = ""  # The class that the only output is about.
+    is_log_odds: bool = False  # The answers that are explained, of the probabilities.
 
 
 def incomparable_report(
@@ -347,7 +348,7 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
     making = window.making
     return {
         "method": making.method,
-        "units": making.units,
+        "units": "log-odds" if window.is_log_odds else making.units,
         "model": making.model,
         "background": making.background,
         "explained_rows": explained,

@@ -515,7 +515,8 @@ def test_the_rows_behind_a_change_are_explained_one_by_one(
 @pytest.mark.parametrize(
     ("units", "positive", "head"),
     [
-        ("margin", "late", "answer (log-odds)"),
+        ("log-odds", "late", "answer (log-odds)"),
+        ("margin", "late", "answer (margin)"),
         ("margin", "", "answer (margin)"),
         ("probability", "late", "answer (probability)"),
         ("answer", "late", "answer (probability)"),

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 import xgboost
 from sklearn.ensemble import (
+    GradientBoostingClassifier,
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
@@ -125,6 +126,26 @@ def test_models_of_categories_get_them_again(kind: Callable[..., Any]) -> None:
     assert "word" in one.cause
     with pytest.raises(InputError, match='column "only" comes as text: where the model was fitted'):
         dl.Baseline.fit(rows, predict=lambda some: model.predict_proba(some))
+
+
+@pytest.mark.parametrize(
+    ("model", "units"),
+    [
+        (HistGradientBoostingClassifier(max_iter=9), "log-odds"),
+        (lightgbm.LGBMClassifier(n_estimators=9, verbose=-1), "log-odds"),
+        (lightgbm.LGBMClassifier(n_estimators=9, verbose=-1, sigmoid=2.0), "margin"),
+        (GradientBoostingClassifier(n_estimators=9), "log-odds"),
+        (GradientBoostingClassifier(n_estimators=9, loss="exponential"), "margin"),
+    ],
+)  # fmt: skip
+def test_only_margins_whose_sigmoid_is_the_probability_are_log_odds(model: Any, units: str) -> None:
+    predict = model.fit(TRAIN, NUMBER).predict_proba
+    baseline = dl.Baseline.fit(TRAIN, predict=predict)
+
+    report = dl.check(frame(600, 3), baseline, predict=predict)
+
+    assert report.details["units"] == units
+    assert Attributions.from_arrow(baseline.attributions).making.units == "margin"
 
 
 @pytest.mark.parametrize("given", ["auto", ["size"]])
