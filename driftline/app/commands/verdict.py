@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import fill, shorten
 from typing import Literal
 
@@ -38,8 +38,8 @@ FINDINGS_SHOWN = 4
 SIDE_SHOWN, NAME_SHOWN, NAME_LEAST, GAP = 10, 34, 14, 2
 # Features that keep the rules and are shown nevertheless: those nearest to their bound.
 QUIET_SHOWN = 5
-# Metrics that are neither violated nor judged, and are shown nevertheless.
-OTHERS_SHOWN = 8
+# Metrics that are neither violated nor judged, and are shown nevertheless; of one note, named.
+OTHERS_SHOWN = NAMED_SHOWN = 8
 PLAIN = "_.-=+*%#"
 INDENT = 7
 # A broken word is left out where this part of the room stays filled: else groups look alike.
@@ -66,15 +66,15 @@ def print_report(report: Report, console: Console | None = None) -> None:
         if broken or number:
             shown.print()
         shown.print(_side(side, shown.width))
-    table = None
+    numbers: Iterable[Table | str] = ()
     if report.metrics:
-        table = _metrics(report.shown_metrics, shown.width)
+        numbers = _metrics(report.shown_metrics, shown.width)
     elif any(one.ratio is not None for one in report.results):
-        table = _features(report, shown)
-    if table is not None:
-        if broken or side_tables(report):
+        numbers = (_features(report, shown),)
+    for number, part in enumerate(numbers):
+        if not number and (broken or side_tables(report)):
             shown.print()
-        shown.print(table)
+        shown.print(part, markup=False, soft_wrap=isinstance(part, str))
 
 
 def print_sentence(text: str) -> None:
@@ -190,32 +190,34 @@ def _cells(
             yield text_bars(shape, bars, ordered=comparison.ordered, blocks=blocks)
 
 
-def _metrics(metrics: Sequence[MetricResult], width: int) -> Table:
-    """Show each number with its interval beside the reference's; what was judged first."""
+def _metrics(metrics: Sequence[MetricResult], width: int) -> Iterator[Table | str]:
+    """Show each number with its interval beside the reference's, what was judged first; and notes.
+
+    These stand below in lines of their own: beside the numbers there is room for two words.
+    """
     ranked = sorted(metrics, key=lambda one: (not one.violated, one.bound is None))
     judged = sum(one.violated or one.bound is not None for one in metrics)
     shown = ranked[: judged + OTHERS_SHOWN]
-    notes = ("note",) if width >= NARROW and any(map(_metric_note, shown)) else ()
-    # What the other columns leave: 54 characters at most, of which the note takes some.
-    name_width, note_width = (max(24, width - 92), 40) if width >= WIDE else (24, 16)
     heads = ("now", "95% interval", "reference", "bound")
     numbers = [_metric_cells(one) for one in shown]
     taken = [GAP + max(map(cell_len, cells)) for cells in zip(heads, *numbers, strict=True)]
     # A number that is cut reads as another.
-    room = width - GAP - sum(taken)
-    told = [_cut(_metric_note(one), note_width) for one in shown]
-    note_takes = (GAP + max(map(cell_len, told))) * bool(notes)
-    longest = max(cell_len(_metric_name(one, width)) for one in shown)
-    if min(longest, name_width) > room - note_takes and not any(one.note for one in shown):
-        notes, note_takes = (), 0  # That there is no interval stands in its own column.
-    name_width = min(name_width, room - note_takes) if notes else room
-    name_width = max(NAME_LEAST // 2, name_width)
-    rows = [(*cells, *([note] * len(notes))) for cells, note in zip(numbers, told, strict=True)]
-    table = _table("metric", "now>", "95% interval", "reference>", "bound>", *notes)
-    for one, cells in zip(shown, rows, strict=True):
+    name_width = max(NAME_LEAST // 2, width - GAP - sum(taken))
+    table = _table("metric", "now>", "95% interval", "reference>", "bound>")
+    for one, cells in zip(shown, numbers, strict=True):
         name = Text(_metric_name(one, name_width), STYLES.get(one.severity or "", ""))
         table.add_row(name, *(Text(cell) for cell in cells))
-    return _with_rest(table, len(metrics) - len(shown))
+    yield _with_rest(table, len(metrics) - len(shown))
+    named: dict[str, list[str]] = {}
+    for one in shown:
+        if note := _metric_note(one):
+            named.setdefault(note, []).append(_metric_name(one, width))
+    for note, names in named.items():
+        more = f" and {len(names) - NAMED_SHOWN:,} more" * (len(names) > NAMED_SHOWN)
+        told = f"{', '.join(names[:NAMED_SHOWN])}{more}: {harmless(note)}"
+        yield fill(
+            told, max(width, 2 * INDENT), subsequent_indent=" " * GAP, break_on_hyphens=False
+        )
 
 
 def _metric_name(one: MetricResult, width: int) -> str:

@@ -1,6 +1,7 @@
 """A report on the terminal."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -227,7 +228,7 @@ def test_metrics_are_shown_with_interval_reference_and_bound() -> None:
 
     assert text.splitlines()[1].split() == ["auc", "0.61", "0.58…0.64", "0.7", "0.66"]
     assert "sex=F TE" in text
-    assert "undefined: no f…" in text
+    assert text.splitlines()[-1] == "sex=F TE: undefined: no false positives"
 
 
 def test_one_row_of_junk_is_not_told_for_each_column() -> None:
@@ -263,7 +264,23 @@ def test_a_number_without_an_interval_says_why_in_its_place() -> None:
     lines = printed(found, 120).splitlines()
 
     assert lines[1].split()[:3] == ["mse", "9", "none"]
-    assert "tails too heavy, one row makes 26% of" in lines[1]
+    assert lines[2] == "mse: tails too heavy, one row makes 26% of the variance"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_notes_stand_below_the_numbers_whole_and_once(width: int) -> None:
+    note = "too_variable: no number of rows would do, only a longer reference"
+    metrics = tuple(MetricResult(f"metric_{at}", 0.5, note=note) for at in range(12))
+
+    text = printed(Report("model-quality", (), 9, metrics=metrics[:2]), width)
+    many = printed(
+        Report("bias", (), 9, metrics=[replace(one, bound=1.0) for one in metrics]), width
+    )
+
+    assert max(map(len, [*text.splitlines(), *many.splitlines()])) <= width
+    told = "metric_0, metric_1: too variable: no number of rows would do, only a longer reference"
+    assert " ".join(text.split()).endswith(told)
+    assert "metric_7 and 4 more: too variable" in " ".join(many.split())
 
 
 @pytest.mark.parametrize("columns", ["40", "80"])
