@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # Has no types.
 
 from driftline.baseline.answers import Answers
 from driftline.monitors.kinds.model_quality.influence import Numbers
+from driftline.one_thread import on_one_thread
 
 FOLDS = 5
 # Bins of equal rows that a calibration error is measured in.
@@ -157,7 +157,7 @@ def _fit_losses(answers: Answers, features: Numbers, categories: NDArray[np.bool
     has_value = ~np.isnan(features).all(axis=0)
     features, categories = features[:, has_value], categories[has_value]
     models = []
-    with threadpool_limits(1):  # Threads that wait for each other cost more than such rows.
+    with on_one_thread():
         for column in losses.T:
             model = HistGradientBoostingRegressor(
                 max_iter=TREES,
@@ -175,7 +175,7 @@ def _fit_losses(answers: Answers, features: Numbers, categories: NDArray[np.bool
     def losses_said(asked: Answers, own: Numbers) -> Numbers:
         if not len(asked):
             return np.zeros((0, 2))
-        with threadpool_limits(1):
+        with on_one_thread():
             found = [model.predict(_inputs(asked, own[:, has_value])) for model in models]
         return np.asarray(np.clip(np.column_stack(found), least, most), dtype=np.float64)
 

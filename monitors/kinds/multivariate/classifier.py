@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # Has no types.
 
+from driftline.one_thread import on_one_thread
 from driftline.stats.blocks import variation_of_estimates, variation_of_means
 from driftline.stats.intervals import auc_limits
 
@@ -257,7 +257,7 @@ class _Trial:
             class_weight="balanced",
             random_state=int(random.integers(1 << 31)),
         )
-        with threadpool_limits(1):  # Threads that wait for each other cost more than such rows.
+        with on_one_thread():
             model.fit(fitted, is_window)
         return cls(model, np.flatnonzero(~ours), reference[~ours], window[~theirs])
 
@@ -266,7 +266,7 @@ class _Trial:
         ranks[self._held] = self.ranks
 
     def _scores(self, features: Features) -> NDArray[np.float64]:
-        with threadpool_limits(1):
+        with on_one_thread():
             found = self._model.predict_proba(features)[:, 1]  # type: ignore[attr-defined] # Untyped.
         return np.asarray(found)
 

@@ -1,0 +1,24 @@
+"""Small fits and predictions on one thread: threads that wait for each other cost more than they.
+
+To look for the libraries that have threads takes three times as long as a small prediction, so it
+is done once, by the first who has imported scikit-learn.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any
+
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] # It ships no types.
+
+
+def on_one_thread() -> AbstractContextManager[Any]:
+    """Have scikit-learn, which has been imported, use one thread in a block."""
+    found: AbstractContextManager[Any] = _libraries().limit(limits=1)
+    return found
+
+
+@cache
+def _libraries() -> Any:  # noqa: ANN401 - untyped
+    return ThreadpoolController()
