@@ -6,6 +6,9 @@ fork runs ``python -m driftline``, or ``python -c`` with code of a test, from th
 arguments, folder, environment and files, its own end, also by SIGKILL. What a command imports, and
 how fast it starts, is the matter of tests/driftline/app/test_imports.py; journeys that follow a
 document run its words in a shell.
+
+A command that runs a model has a worker forked for it, too, by one process for all that have the
+environment of the tests: each would import scikit-learn for itself, in another second.
 """
 
 from __future__ import annotations
@@ -31,7 +34,9 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, NoReturn
+
+from driftline.serving.hosting import fork_server
 
 __all__ = ["Fork", "driftline", "python", "talking"]
 
@@ -43,6 +48,7 @@ PACKAGES = ("driftline.app.commands", "driftline.app.client", "driftline.monitor
 MODULES = (
     "driftline.app.cli",
     "driftline.app.settings.settings",
+    "driftline.app.transforming",
     "driftline.baseline.store",
     "encodings.idna",
     "httpcore._sync",
@@ -232,9 +238,17 @@ def _main() -> None:
         _preload()
         gc.freeze()
         gc.enable()
+        here, door = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            listener.close()
+            here.close()
+            _fork_workers(door)
+        door.close()
         asked = _serve(listener)
     if asked is None:
         return
+    if all(os.environ.get(name) == asked["env"].get(name) for name in fork_server.PASSED_ON):
+        fork_server.share_fork_server(here.detach())
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
@@ -242,6 +256,14 @@ def _main() -> None:
     sys.path[0] = asked["cwd"]
     sys.argv = ["driftline" if asked["is_command"] else "-c", *asked["words"]]
     _end(_run(asked["code"], is_command=asked["is_command"]))
+
+
+def _fork_workers(door: socket.socket) -> NoReturn:
+    """Fork workers whenever a command needs some, until nobody is left who could."""
+    own_id = os.getpid()
+    while os.getpid() == own_id and door.recv(1, socket.MSG_PEEK):
+        fork_server.fork_for_all(door)
+    _end(0)
 
 
 def _preload() -> None:
@@ -271,7 +293,7 @@ def _run(code: str, *, is_command: bool) -> int:
     return 0
 
 
-def _end(code: int) -> None:
+def _end(code: int) -> NoReturn:
     """End as a fork does: freeing every imported object would cost more than most commands."""
     threading._shutdown()
     atexit._run_exitfuncs()

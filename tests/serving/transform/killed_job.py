@@ -1,6 +1,6 @@
 """One process of a transform job that kills itself at a random moment of its work, or ends it.
 
-``python killed_job.py MODEL DATA OUT SEED``; a negative seed kills nothing.
+A negative seed kills nothing.
 """
 
 import os
@@ -18,8 +18,9 @@ from driftline.serving.transform.definition import TransformJobSpec
 LONGEST_S = 0.5
 
 
-def main(model: str, data: str, out: str, seed: int) -> None:
+def main(model: str, data: str, out: str, number: str) -> None:
     """Run the job."""
+    seed = int(number)
     spec = TransformJobSpec.model_validate(
         {
             "transform_job_name": "killed",
@@ -47,7 +48,3 @@ def main(model: str, data: str, out: str, seed: int) -> None:
     )  # fmt: skip
     timer.cancel()
     sys.exit(0 if job["transform_job_status"] == "Completed" else 1)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]))

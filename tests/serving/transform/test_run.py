@@ -2,9 +2,6 @@ import gzip
 import json
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,13 +10,15 @@ import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
+from tests.servers.commands import driftline, python
+
 NAMES = ["a", "b", "c"]
+KILLED = "import sys; from tests.serving.transform.killed_job import main; main(*sys.argv[1:])"
 
 
 def transform(*arguments, **more):
     """Run the command in a process of its own."""
-    command = [sys.executable, "-m", "driftline", "transform", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **more)
+    return driftline("transform", *arguments, **more)
 
 
 @pytest.fixture(scope="module")
@@ -180,9 +179,10 @@ def test_killed_processes_leave_nothing_out_and_write_nothing_twice(place, rows,
         big.to_csv(folder / f"{at}.csv", index=False, header=False)
 
     def run(out, seed):
-        script = Path(__file__).with_name("killed_job.py")
-        command = [sys.executable, str(script), str(model_file), str(folder), str(out), str(seed)]
-        return subprocess.run(command, check=False, timeout=120).returncode
+        code = (
+            "import sys; from tests.serving.transform.killed_job import main; main(*sys.argv[1:])"
+        )
+        return python(code, model_file, folder, out, seed).wait()
 
     assert run(place / "whole", -1) == 0
     codes = [run(place / "killed", seed) for seed in range(4)]
