@@ -37,11 +37,10 @@ def replay(
         maxlen=0 if day_test is None else day_test.earlier_windows
     )
     for window in windows:
-        decision = drift_test.judge(window, tuple(past))
+        drifts = drift_test.drifts(window, tuple(past)).values()
         by_days = {} if day_test is None else day_test.judge(window, past_days).findings
         past.append(window)
         past_days.append(window)
-        drifts = decision.drifts.values()
         alarms = sorted(
             (drift for drift in drifts if drift.drifted), key=lambda one: -_strength(one)
         )

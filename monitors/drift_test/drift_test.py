@@ -32,7 +32,7 @@ from driftline.monitors.drift_test.detectability import (
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.given import Given
 from driftline.monitors.drift_test.reference_model import PartedReferenceModel, ReferenceModel
-from driftline.monitors.drift_test.scan import Merged, SpanScan, merge_spans, scan_span
+from driftline.monitors.drift_test.scan import Cases, Merged, SpanScan, merge_spans, scan_span
 from driftline.monitors.drift_test.significance import Numbers
 from driftline.monitors.drift_test.spans import Span, part_before, spans_ending_with
 from driftline.monitors.drift_test.verdicts import strongest_verdicts, without_expired
@@ -134,15 +134,8 @@ class DriftTest:
         some may be missing. InputError when a column was counted on other cells than theirs.
         """
         layout = self.reference_model.layout
-        spans = spans_ending_with(window, past, self.scales, self.length)
-        merged = merge_spans(layout, spans)
-        scans = [self._scan(span, counts) for span, counts in zip(spans, merged, strict=True)]
-
-        def older(place: int) -> SpanScan | None:
-            span = part_before(spans[place], spans[place - 1])
-            return self._scan(span, *merge_spans(layout, [span])) if span.windows else None
-
-        drifts = strongest_verdicts(layout, without_expired(layout, scans, older))
+        spans, scans, standing = self._scans(window, past)
+        drifts = strongest_verdicts(layout, standing)
         few = [name for name in self.references if name not in drifts]
         notes = dict.fromkeys(few, INSUFFICIENT)
         mends = {name: too_few(self.references[name].row_count) for name in few}
@@ -159,6 +152,32 @@ class DriftTest:
             mends |= remedies(layout, scans[-1], self.blocks, beyond, is_alone=is_alone)
         told = gap_remedies(layout, scans[-1], self.blocks, gaps) if gaps else {}
         return DriftTestResult(drifts, notes, self.alpha(), mends, told)
+
+    def drifts(
+        self, window: WindowCounts, past: Sequence[WindowCounts] = ()
+    ) -> dict[str, ColumnDrift]:
+        """Return the verdicts of `judge` alone, in less time.
+
+        What columns without a violation could have reached is not sought: their bounds are their
+        distances.
+        """
+        *_, standing = self._scans(window, past)
+        return strongest_verdicts(self.reference_model.layout, standing, limits=Cases.broken_limits)
+
+    def _scans(
+        self, window: WindowCounts, past: Sequence[WindowCounts]
+    ) -> tuple[list[Span], list[SpanScan], list[SpanScan]]:
+        """Scan the spans that end with a window: all that there is, and what has not expired."""
+        layout = self.reference_model.layout
+        spans = spans_ending_with(window, past, self.scales, self.length)
+        merged = merge_spans(layout, spans)
+        scans = [self._scan(span, counts) for span, counts in zip(spans, merged, strict=True)]
+
+        def older(place: int) -> SpanScan | None:
+            span = part_before(spans[place], spans[place - 1])
+            return self._scan(span, *merge_spans(layout, [span])) if span.windows else None
+
+        return spans, scans, without_expired(layout, scans, older)
 
     def _reached_later(self, octave: int) -> tuple[frozenset[str], frozenset[str]]:
         """Return the columns that could be a violation in some span of windows of 2^octave rows.

@@ -139,6 +139,19 @@ class Cases:
             self.largest_ratio > self.critical_value, np.minimum(found, below), above
         )
 
+    def broken_limits(self) -> tuple[Numbers, Numbers]:
+        """Return the same, where the ratio does not exceed its critical value twice the distance.
+
+        Bounds are most of the cost of judging few columns.
+        """
+        broken = self.largest_ratio > self.critical_value
+        distances = np.abs(self.share - self.known)
+        bounds = distances.copy()
+        if broken.any():
+            some = Cases(*(getattr(self, field.name)[broken] for field in fields(self)))
+            bounds[broken] = some.limits()[1]
+        return distances, bounds
+
 
 def merge_spans(layout: Layout, spans: Sequence[Span]) -> list[Merged]:
     """Add up the windows of each span; a column counts where each of them has it.

@@ -18,6 +18,7 @@ from driftline.baseline.predicate import Predicate
 from driftline.monitors.drift_test.drift import ColumnDrift, LevelChange
 from driftline.monitors.drift_test.layout import Indices, Layout
 from driftline.monitors.drift_test.scan import Cases, SpanScan
+from driftline.monitors.drift_test.significance import Numbers
 from driftline.stats.changed_levels import changed_levels
 from driftline.stats.intervals import wilson
 
@@ -28,7 +29,11 @@ OPPOSITE = {"lt": "ge", "ge": "lt"}
 CLEAR = 3.0
 
 
-def strongest_verdicts(layout: Layout, scans: Sequence[SpanScan]) -> dict[str, ColumnDrift]:
+def strongest_verdicts(
+    layout: Layout,
+    scans: Sequence[SpanScan],
+    limits: Callable[[Cases], tuple[Numbers, Numbers]] = Cases.limits,
+) -> dict[str, ColumnDrift]:
     """Return, by column, the verdict of the shortest span that is a violation.
 
     What the window itself shows is told of it, and not thinned by the days before. Where no span is
@@ -58,7 +63,7 @@ def strongest_verdicts(layout: Layout, scans: Sequence[SpanScan]) -> dict[str, C
             picked += [(scan, one) for one in told]
     if not cases:
         return {}
-    distances, bounds = Cases.joined(cases).limits()
+    distances, bounds = limits(Cases.joined(cases))
     lines = zip(picked, distances.tolist(), bounds.tolist(), strict=True)
     found = {
         layout.names[told.column]: _verdict(layout, scan, told, distance, bound)

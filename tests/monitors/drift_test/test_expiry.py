@@ -33,11 +33,17 @@ def alarms(
         )
         if at not in missing
     ]
-    return [
-        at
-        for at, one in enumerate(windows)
-        if drift_test.judge(one, windows[max(0, at - 63) : at]).drifted
-    ]
+    drifted = []
+    for at, one in enumerate(windows):
+        past = windows[max(0, at - 63) : at]
+        found = drift_test.judge(one, past).drifts
+        alone = drift_test.drifts(one, past)  # As backtests ask.
+        assert alone.keys() == found.keys()
+        for name, drift in found.items():
+            assert alone[name].drifted == drift.drifted
+            assert (alone[name].bound == drift.bound) or not drift.drifted
+        drifted += [at] * any(drift.drifted for drift in found.values())
+    return drifted
 
 
 # Every place in a block of eight with odd and even lengths, every length with odd and even places.
