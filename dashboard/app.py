@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import plotly.utils
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.backends._fastapi import FastAPIDashServer
 from dash.dependencies import ClientsideFunction
@@ -35,6 +34,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.access.gate import Gate
 from driftline.access.logins import Access
 from driftline.access.principal import CURRENT, Role
+from driftline.dashboard import light
 from driftline.dashboard.actions import Actions
 from driftline.dashboard.address import Address, monitor_link, parse
 from driftline.dashboard.downloads import Downloads
@@ -116,12 +116,9 @@ INDEX = """<!DOCTYPE html>
 
 
 def create_app(
-    stores: Stores,
-    send: Callable[..., Mapping[str, Any]] | None = None,
-    access: Access | None = None,
-    *,
-    external_url: str = "",
-) -> App:
+    stores: Stores, send: Callable[..., Mapping[str, Any]] | None = None,
+    access: Access | None = None, *, external_url: str = "",
+) -> App:  # fmt: skip
     """Build the dashboard; it reads only, changes go to the server, answers to this machine.
 
     ``send`` is the way to the server, through which alone anything is changed: method, path and
@@ -339,9 +336,8 @@ def _draw(stores: Stores, address: Address) -> tuple[orjson.Fragment, str]:
 
 
 def _written(drawn: html.Div) -> tuple[orjson.Fragment, str]:
-    """Write a page once, as Dash would in many times the time, with a mark equal for equal ones."""
-    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-    text = orjson.dumps(drawn, plotly.utils.PlotlyJSONEncoder().default, options)
+    """Write a page once, with a mark that is equal for equal ones."""
+    text = light.written(drawn)
     return orjson.Fragment(text), hashlib.blake2b(text, digest_size=12).hexdigest()
 
 

@@ -75,12 +75,9 @@ class Guard:
     """
 
     def __init__(
-        self,
-        app: App,
-        callbacks: Mapping[str, list[tuple[str, str]]],
-        act: Callable[[str, object], tuple[int, str]],
-        is_there: Callable[[str, str], bool],
-    ) -> None:
+        self, app: App, callbacks: Mapping[str, list[tuple[str, str]]],
+        act: Callable[[str, object], tuple[int, str]], is_there: Callable[[str, str], bool],
+    ) -> None:  # fmt: skip
         self.app, self.callbacks = app, callbacks
         self.act, self.is_there = act, is_there
         self.kept: dict[str, _Answer] = {}
@@ -125,14 +122,9 @@ class Guard:
             await self._pass(index, receive, send, page_status=status, method=method)
 
     async def _pass(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        *,
-        page_status: int | None = None,
+        self, scope: Scope, receive: Receive, send: Send, *, page_status: int | None = None,
         method: str = "GET",
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Ask Dash, and send its answer with our headers, compressed where the browser takes that.
 
         Files of Dash's packages belong to one installed version: they are compressed once, in a

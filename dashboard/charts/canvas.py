@@ -169,15 +169,10 @@ def key_of(place: int) -> str:
 
 
 def over_windows(
-    height_px: int,
-    runs: Sequence[WindowRun],
-    selected: str | None,
-    panels: Sequence[Figure],
-    data: Sequence[Figure],
-    links: Sequence[str],
-    stories: Sequence[Sequence[str]],
+    height_px: int, runs: Sequence[WindowRun], selected: str | None, panels: Sequence[Figure],
+    data: Sequence[Figure], links: Sequence[str], stories: Sequence[Sequence[str]],
     shapes: Sequence[Figure] = (),
-) -> Figure:
+) -> Figure:  # fmt: skip
     """Lay panels below each other over a monitor's windows, the selected one shaded.
 
     ``panels`` are their axes, the first on top. An unseen column over each window carries its

@@ -22,12 +22,9 @@ NAMED_RANKS = 20
 
 
 def curve_figure(
-    sides: Sequence[tuple[str, np.ndarray, np.ndarray]],
-    titles: tuple[str, str],
-    chosen: tuple[float, float],
-    *,
-    has_diagonal: bool = False,
-) -> canvas.Figure:
+    sides: Sequence[tuple[str, np.ndarray, np.ndarray]], titles: tuple[str, str],
+    chosen: tuple[float, float], *, has_diagonal: bool = False,
+) -> canvas.Figure:  # fmt: skip
     """Draw a curve for each side, "reference" or "window", in the unit square, and one point."""
     looks = {
         "reference": {"color": canvas.REFERENCE, "width": 2, "dash": "dash"},

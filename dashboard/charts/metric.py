@@ -21,12 +21,9 @@ WILD = 10
 
 
 def history_figure(
-    runs: Sequence[WindowRun],
-    selected: str | None,
-    histories: Sequence[MetricHistory],
-    links: Sequence[str],
-    labels: LabelHistory | None = None,
-) -> canvas.Figure:
+    runs: Sequence[WindowRun], selected: str | None, histories: Sequence[MetricHistory],
+    links: Sequence[str], labels: LabelHistory | None = None,
+) -> canvas.Figure:  # fmt: skip
     """Draw metrics over all windows: values with their intervals over the reference's band.
 
     Each has a panel. The bound is drawn as steps, since it follows the number of rows; windows in

@@ -98,12 +98,9 @@ def history(view: StoryView) -> html.Section:
 
 
 def change_panel(
-    title: str,
-    changes: Sequence[AlarmChange],
-    now: datetime,
-    middle: Mapping[str, Callable[[AlarmChange], ui.Cell]],
-    none: str,
-) -> html.Section:
+    title: str, changes: Sequence[AlarmChange], now: datetime,
+    middle: Mapping[str, Callable[[AlarmChange], ui.Cell]], none: str,
+) -> html.Section:  # fmt: skip
     """List changes of alarms' states, newest first: when, what is asked for, and why."""
 
     def why(one: AlarmChange) -> ui.Cell:
@@ -134,14 +131,9 @@ def messages(view: StoryView) -> html.Section:
 
 
 def message_panel(
-    messages: Sequence[Delivery],
-    now: datetime,
-    label: str,
-    why: str | Sequence[ui.Cell],
-    *,
-    note: ui.Cell = "",
-    of_one: bool = False,
-) -> html.Section:
+    messages: Sequence[Delivery], now: datetime, label: str, why: str | Sequence[ui.Cell], *,
+    note: ui.Cell = "", of_one: bool = False,
+) -> html.Section:  # fmt: skip
     """List messages: what each said, to whom, how it fares, and a way to send it again.
 
     ``of_one``: all are of one alarm, which need not be named.

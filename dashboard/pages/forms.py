@@ -21,13 +21,9 @@ def act_form(
 
 
 def act_button(
-    action: str,
-    words: str,
-    given: Mapping[str, object],
-    *,
-    about: str = "",
+    action: str, words: str, given: Mapping[str, object], *, about: str = "",
     role: Role = "operator",
-) -> html.Form:
+) -> html.Form:  # fmt: skip
     """Show a button that does one thing; ``about`` says to whom who cannot see where it stands."""
     more = [html.Span(f" {about}", className="hidden")] if about else []
     form = html.Form(_sender([words, *more], "button small", role), className="act alone")
@@ -53,14 +49,9 @@ def ask_form(children: Sequence[Cell], button: str, *, anchor: str) -> html.Form
 
 
 def field(
-    name: str,
-    label: str,
-    value: str = "",
-    *,
-    hint: str = "",
-    is_number: bool = False,
+    name: str, label: str, value: str = "", *, hint: str = "", is_number: bool = False,
     is_required: bool = False,
-) -> html.Label:
+) -> html.Label:  # fmt: skip
     """Show a labelled line of text; a short one for a number."""
     box = dcc.Input(
         name=name, type="text", value=value, placeholder=hint, debounce=True, autoComplete="off",

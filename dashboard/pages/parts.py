@@ -16,6 +16,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from driftline.access.principal import CURRENT, Role
+from driftline.dashboard import light  # noqa: F401 - its elements.
 from driftline.dashboard import words as say
 from driftline.dashboard.address import parse
 from driftline.dashboard.charts.canvas import Figure
@@ -438,15 +439,10 @@ def _picture(marks: Sequence[tuple[str, int]], words: str, slots: int = STRIP_WI
 
 
 def table(
-    items: Iterable[Item],
-    columns: Columns[Item],
-    *,
-    label: str,
-    kind: str = "cards",
-    tone: Callable[[Item], str] | None = None,
-    numeric: Collection[str] = (),
+    items: Iterable[Item], columns: Columns[Item], *, label: str, kind: str = "cards",
+    tone: Callable[[Item], str] | None = None, numeric: Collection[str] = (),
     hints: Mapping[str, str] | None = None,
-) -> html.Div:
+) -> html.Div:  # fmt: skip
     """Lay out items as rows; on a narrow screen each becomes a card that repeats the headings."""
     pairs = list(columns.items()) if isinstance(columns, Mapping) else columns
     sides = {head: "right" if head in numeric else "" for head, _ in pairs}

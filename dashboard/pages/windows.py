@@ -196,13 +196,9 @@ def waiting(monitor: views.MonitorLine) -> html.Div:
 
 
 def history_panel(
-    view: views.MonitorView | views.KindView,
-    title: str,
-    words: str,
-    histories: Sequence[MetricHistory],
-    *parts: ui.Cell,
-    labels: LabelHistory | None = None,
-) -> html.Section:
+    view: views.MonitorView | views.KindView, title: str, words: str,
+    histories: Sequence[MetricHistory], *parts: ui.Cell, labels: LabelHistory | None = None,
+) -> html.Section:  # fmt: skip
     """Draw metrics, or what a column is, over all windows; a click opens one."""
     monitor, runs = view.monitor, view.monitor.runs
     selected = view.run.stamp if view.run else None

@@ -108,14 +108,14 @@ def test_deep_link_as_first_request_gives_the_page(ask_stocked):
     assert '<html lang="en">' in answer.text
 
 
-def test_a_page_is_walked_through_once(ask_stocked, monkeypatch):
+def test_a_page_is_written_once_and_its_elements_without_dash(ask_stocked, monkeypatch):
     walked, walk = [], Component.to_plotly_json
     monkeypatch.setattr(Component, "to_plotly_json", lambda part: walked.append(part) or walk(part))
 
     answer = ask_stocked("POST", CALL, json=body_for("/alarms"))
 
     assert "100%" in answer.text
-    assert len(walked) == answer.text.count('"namespace":')
+    assert len(walked) == answer.text.count('"namespace":"dash_core_components"')
 
 
 def test_unknown_path_is_404_and_still_a_page(ask):
