@@ -180,7 +180,11 @@ class Constraints:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Constraints:
-        """Check a document and take it over."""
+        """Check a document and keep a copy of it."""
+        return cls._checked(copy.deepcopy(dict(found)))
+
+    @classmethod
+    def _checked(cls, found: Mapping[str, Any]) -> Constraints:
         features = found.get("features")
         if not isinstance(features, list):
             for key, kind in OTHER_KINDS.items():
@@ -198,7 +202,7 @@ class Constraints:
         constraints = cls(
             features=read,
             monitoring_config=MonitoringConfig.of_document(config),
-            document=copy.deepcopy(dict(found)),
+            document=found,
         )
         for feature in read:
             constraints.config(feature.name)
@@ -207,7 +211,7 @@ class Constraints:
     @classmethod
     def from_json(cls, text: str | bytes) -> Constraints:
         """Read JSON text, in whatever layout; see from_dict."""
-        return cls.from_dict(_object(read_json(text, "constraints"), "constraints"))
+        return cls._checked(_object(read_json(text, "constraints"), "constraints"))
 
     def to_json(self) -> str:
         """Write the document in the analyzer's layout."""

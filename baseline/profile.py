@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -154,11 +155,11 @@ class Profile:
 
     @classmethod
     def from_arrow(
-        cls, table: pa.Table, sketches: Mapping[str, QuantileSketch] | None = None
+        cls, table: pa.Table, sketches: Mapping[str, QuantileSketch] | None = MappingProxyType({})
     ) -> Profile:
         """Read what to_arrow wrote; block counts are read by `blocks_from_table`.
 
-        `sketches` are those that were kept elsewhere.
+        `sketches` are those that were kept elsewhere; None: nobody will ask for them.
         """
         columns, notes = columns_from_table(table, sketches)
         return cls(

@@ -309,11 +309,11 @@ def _named(
 
 
 def columns_from_table(
-    table: pa.Table, sketches: Mapping[str, QuantileSketch] | None = None
+    table: pa.Table, sketches: Mapping[str, QuantileSketch] | None
 ) -> tuple[dict[str, ColumnProfile], dict[str, Any]]:
     """Read the columns that columns_to_table wrote, and the notes beside them.
 
-    `sketches` are those of the other document.
+    `sketches` are those of the other document; None: nobody will ask for them.
     """
     notes = _notes(table)
     wanted = SCHEMAS[notes["format"]]
@@ -327,7 +327,7 @@ def columns_from_table(
             if name not in ("blocks", *LET_GO, "hour_rows")
         }
         rows = (dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True))
-        columns = {row["name"]: _column(row, sketches or {}) for row in rows}
+        columns = {row["name"]: _column(row, sketches) for row in rows}
         _set_within(columns, notes.get("within", {}))
     except (
         pa.ArrowException, AttributeError, KeyError, TypeError, ValueError, IndexError
@@ -338,6 +338,8 @@ def columns_from_table(
 
 def _set_within(columns: Mapping[str, ColumnProfile], within: Mapping[str, str]) -> None:
     for name, text in within.items():
+        if not {name, text} <= columns.keys():  # Of some columns alone.
+            continue
         steps = columns[name].steps
         if steps is None or columns[text].cells is None:
             raise ValueError("steps within levels that it does not hold")
@@ -444,7 +446,7 @@ def _damaged(error: object) -> InputError:
     return InputError(f"the profile is damaged ({told}); make the baseline again")
 
 
-def _column(row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch]) -> ColumnProfile:
+def _column(row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch] | None) -> ColumnProfile:
     return ColumnProfile(
         name=row["name"],
         type=row["type"],
@@ -469,9 +471,11 @@ def _column(row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch]) -> C
     )
 
 
-def _sketch(row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch]) -> QuantileSketch:
-    if row["sketch"] is not None:
-        return QuantileSketch.from_levels(row["sketch"])
+def _sketch(
+    row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch] | None
+) -> QuantileSketch:
+    if row["sketch"] is not None or sketches is None:
+        return QuantileSketch.from_levels(row["sketch"] or ())
     found = sketches.get(row["name"])
     if found is None or found.count != row["count"]:
         raise ValueError(f'no sketch of "{row["name"]}", nor has statistics.json the one')

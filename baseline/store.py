@@ -23,6 +23,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import fs
 
 from driftline.baseline.analyzer import analyzed
@@ -90,6 +91,8 @@ DOCUMENTS = (
     SAMPLE, ROWS, LOSSES, ESTIMATION, LEARNT_DAYS,
     *OTHER_DOCUMENTS,
 )  # fmt: skip
+# What columns are, and what they and answers must keep to, without a summary of any.
+OUTLINE = (CONSTRAINTS, SIGNATURE, OUTCOMES, *OTHER_DOCUMENTS)
 # The constraints of a folder that has none of data quality.
 NONE = '{"version": 0.0, "features": []}'
 T = TypeVar("T")
@@ -369,10 +372,12 @@ def _write(place: Location, baseline: Baseline) -> None:
     replace_files(place, documents, among=DOCUMENTS, last=SIGNATURE)
 
 
-def _read(place: Location) -> Baseline:
+def _read(
+    place: Location, parts: Sequence[str] = DOCUMENTS, columns: Sequence[str] | None = None
+) -> Baseline:
     if place.kind != fs.FileType.Directory:
         raise NotFoundError(f"{place.shown}: no such folder; expected a baseline")
-    found = {name: data for name in DOCUMENTS if (data := read_file(place, name)) is not None}
+    found = {name: data for name in parts if (data := read_file(place, name)) is not None}
     for name, other in ((STATISTICS, QUALITY_STATISTICS), (CONSTRAINTS, QUALITY_CONSTRAINTS)):
         if name in found and is_of_quality(found[name]):
             found[other] = found.pop(name)
@@ -381,7 +386,7 @@ def _read(place: Location) -> Baseline:
             f"{place.shown}: {PROFILE} without {SIGNATURE}, which is written last: saving this "
             "baseline was cut off; make it again"
         )
-    if not found.keys() & {CONSTRAINTS, *OTHER_DOCUMENTS}:
+    if CONSTRAINTS in parts and not found.keys() & {CONSTRAINTS, *OTHER_DOCUMENTS}:
         raise NotFoundError(f"{place.shown}: no {CONSTRAINTS} in it; expected a baseline folder")
 
     def parsed(name: str, parse: Callable[[bytes], T]) -> T | None:
@@ -396,7 +401,9 @@ def _read(place: Location) -> Baseline:
     blocks: BlockCounts | None = None
     profile: Profile | None = None
     if table is not None:
-        sketches = {} if statistics is None else statistics.sketches()
+        if columns is not None:
+            table = table.filter(pc.field("name").isin(columns))
+        sketches = None if STATISTICS not in parts else statistics.sketches() if statistics else {}
         profile = parsed_file(
             place, PROFILE, lambda table: Profile.from_arrow(table, sketches), table
         )
@@ -529,10 +536,9 @@ def find_version(root: str, name: str, wanted: str) -> BaselineVersion:
     ConflictError
         When two servers made two versions of one number at the same moment.
     """
-    known = list_versions(root, name)
-    found = [one for one in known if wanted in (one.version, str(one.number))]
-    if not known:
+    if not (known := list_versions(root, name)):
         raise NotFoundError(f'baseline "{name}": there is none in {root}')
+    found = [one for one in known if wanted in (one.version, str(one.number))]
     if not found:
         listed = ", ".join(f"{one.number} ({one.version})" for one in known[-10:])
         raise NotFoundError(f'baseline "{name}": no version "{wanted[:80]}"; the newest: {listed}')
@@ -553,21 +559,24 @@ def newest(root: str, name: str) -> str | None:
     return known[-1] if known else None
 
 
-def get(root: str, name: str, version: str | None = None) -> Baseline:
+def get(
+    root: str, name: str, version: str | None = None,
+    parts: Sequence[str] = DOCUMENTS, columns: Sequence[str] | None = None,
+) -> Baseline:  # fmt: skip
     """Load a baseline from the storage root, the newest version unless one is named.
+
+    Of these ``parts``, and the summaries of these ``columns`` (without statistics: no sketches).
 
     Raises
     ------
     NotFoundError
         When there is no such baseline or version.
     """
-    known = versions(root, name)
-    if not known:
+    if not (known := versions(root, name)):
         raise NotFoundError(f'baseline "{name}": there is none in {root}')
-    chosen = version or known[-1]
-    if chosen not in known:
+    if (chosen := version or known[-1]) not in known:
         raise NotFoundError(f'baseline "{name}": no version "{chosen}"; known: {", ".join(known)}')
-    found = _read(_home(root, name) / chosen)
+    found = _read(_home(root, name) / chosen, parts, columns)
     vars(found)["version"] = chosen  # Another driftline may have written other bytes.
     return found
 

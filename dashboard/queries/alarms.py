@@ -108,17 +108,10 @@ def held_words(record: CompositeRecord) -> str:
 
 
 def alarms_view(
-    connection: Connection,
-    now: datetime,
-    *,
-    state: str | None = None,
-    text: str | None = None,
-    severity: str | None = None,
-    number: int = 1,
-    endpoint: str | None = None,
-    size: int = PAGE,
+    connection: Connection, now: datetime, *, state: str | None = None, text: str | None = None,
+    severity: str | None = None, number: int = 1, endpoint: str | None = None, size: int = PAGE,
     is_newest: bool = False,
-) -> views.AlarmsView:
+) -> views.AlarmsView:  # fmt: skip
     """Return a page of the alarms that are asked for, the gravest first, with all their counts.
 
     Causes are those of the changes of state, or, where ``is_newest``, of the newest datapoints.
@@ -170,13 +163,9 @@ def _says(text: str) -> ColumnElement[bool]:
 
 
 def alarm_line(
-    connection: Connection,
-    record: ListedAlarm,
-    suppression: Suppression,
-    deliveries: Sequence[Delivery] = (),
-    *,
-    note: Mapping[str, object] | None = None,
-) -> views.AlarmLine:
+    connection: Connection, record: ListedAlarm, suppression: Suppression,
+    deliveries: Sequence[Delivery] = (), *, note: Mapping[str, object] | None = None,
+) -> views.AlarmLine:  # fmt: skip
     """Return how an alarm stands, with the words of the datapoint that made it so.
 
     Those of a newer one beyond the bound stand beside them, unless ``note`` gives the words of the
@@ -225,11 +214,9 @@ def alarm_line(
 
 
 def _story(
-    connection: Connection,
-    record: AnyRecord,
-    suppression: Suppression,
+    connection: Connection, record: AnyRecord, suppression: Suppression,
     bands: BandsOf | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Read what the pages of alarms of all kinds show: the fields of `StoryView`."""
     now, name = suppression.now, record.name
     why: Explanation | None = None
@@ -255,12 +242,9 @@ def _story(
 
 
 def alarm_view(
-    connection: Connection,
-    record: AlarmRecord,
-    now: datetime,
-    bands: BandsOf,
+    connection: Connection, record: AlarmRecord, now: datetime, bands: BandsOf,
     asked: Mapping[str, str],
-) -> views.AlarmView:
+) -> views.AlarmView:  # fmt: skip
     """Read everything about one alarm on a metric; ``asked`` are values of it to preview."""
     points = alarm_timeline.points_of(connection, record, now, bands, cause_of)
     start = points[0].start if points else None

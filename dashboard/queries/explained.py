@@ -99,7 +99,7 @@ def read_window(stores: Stores, asked: Address) -> EndpointWindow:
         return replace(view, rows=rows)
     _note(rows)
     storage, line = stores.storage, of.monitor
-    inputs = [one.name for one in storage.baseline_of(line).signature.inputs]
+    inputs = [one.name for one in storage.outline_of(line).signature.inputs]
     chosen = [*IDS, *storage.answers_of(line), *(one.column for one in rows.conditions)]
 
     def read(names: Iterable[str]) -> Iterable[pa.RecordBatch]:
@@ -280,7 +280,7 @@ def _counts(
 ) -> tuple[Mapping[str, np.ndarray], bool]:
     """Count each column's rows on the baseline's cells; and whether the time was over before."""
     if isinstance(side.of, Window):
-        return stores.storage.cell_counts(side.line, side.of, list(baseline.cells), SIDE_S)
+        return stores.storage.cell_counts(side.line, side.of, baseline.cells, SIDE_S)
     profile = side.of.profile
     columns = on_cells_of(baseline, profile).columns if profile else {}
     counts = {name: column.cell_counts for name, column in columns.items()}

@@ -47,12 +47,9 @@ class _Series:
 
 
 def column_histories(
-    connection: Connection,
-    line: views.MonitorLine,
-    column: str,
-    digests: Mapping[str, Digest],
+    connection: Connection, line: views.MonitorLine, column: str, digests: Mapping[str, Digest],
     profile: ColumnProfile | None,
-) -> tuple[MetricHistory, ...]:
+) -> tuple[MetricHistory, ...]:  # fmt: skip
     """Read how a column stood over all windows: distance and bound, missing values, mean.
 
     ``profile`` is the reference's; the mean stands within the span of each window's values.
@@ -116,11 +113,9 @@ def over_time(
 
 
 def _estimates(
-    connection: Connection,
-    line: views.MonitorLine,
-    chosen: MetricResult | None,
+    connection: Connection, line: views.MonitorLine, chosen: MetricResult | None,
     digests: Mapping[str, Digest],
-) -> tuple[MetricHistory, MetricHistory] | None:
+) -> tuple[MetricHistory, MetricHistory] | None:  # fmt: skip
     """Read the chosen metric, or the first that is estimated, by labels and without them."""
     known = {key: one for digest in digests.values() for key, one in digest.metrics.items()}
     names = [chosen.key if chosen else "", *known]
@@ -154,11 +149,9 @@ def choose_metric(
 
 
 def metric_history(
-    connection: Connection,
-    line: views.MonitorLine,
-    metric: MetricResult,
+    connection: Connection, line: views.MonitorLine, metric: MetricResult,
     digests: Mapping[str, Digest],
-) -> MetricHistory:
+) -> MetricHistory:  # fmt: skip
     """Take values from the database, and from documents what only they hold."""
     none, told_of = MetricResult(metric.name), (digests.get(run.execution) for run in line.runs)
     found = [one.metrics.get(metric.key, none) if one else none for one in told_of]

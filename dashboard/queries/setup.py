@@ -184,7 +184,7 @@ def read_baseline(stores: Stores, asked: Address) -> BaselineView:
         trial = _tried(stores.engine, storage, name, shown.version, asked.monitor, end)
     return BaselineView(
         name, now, tuple(reversed(known)), in_use or "", users, tuple(past), pair, found,
-        asked.feature, shown, tuple(using), bounds_of(storage.baseline(name, shown.version)),
+        asked.feature, shown, tuple(using), bounds_of(storage.outline(name, shown.version)),
         asked.monitor, trial,
     )  # fmt: skip
 

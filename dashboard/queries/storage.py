@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache, partial
@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 
 from driftline.access.principal import CURRENT
 from driftline.baseline import store
+from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
@@ -37,13 +38,21 @@ from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.executions import require_storage
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.kinds.conditions import with_baseline, with_rows
+from driftline.monitors.kinds.outliers.condition import OUTLIER
 from driftline.monitors.report.comparison import Comparison, compare
 from driftline.monitors.root_cause.contributions import Contribution
 from driftline.monitors.root_cause.export import contributing_batches, selected_batches
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.root_cause.selection import where_text
 from driftline.monitors.run.captured_window import answer_columns, read_whole
-from driftline.monitors.run.report_document import Report, Violation, read_report
+from driftline.monitors.run.report_document import (
+    Read,
+    Report,
+    Told,
+    Violation,
+    read_report,
+    read_told,
+)
 from driftline.roles import Roles
 from driftline.signature import Signature
 
@@ -59,7 +68,7 @@ TRIED_S = 8.0
 CAPTURE_FRESH_S = 10.0
 """Counting a capture table reads all of it, so a count serves for so long."""
 
-BASELINES_KEPT = 8
+BASELINES_KEPT, COLUMNS_KEPT = 8, 64
 IDS = ("event_id", "event_time", "inference_id", "row_index")
 
 UNREADABLE = (DriftlineError, OSError, ValueError, pa.ArrowException)
@@ -74,14 +83,14 @@ class Storage:
     """Reads below one storage root; safe to use from several threads."""
 
     def __init__(
-        self,
-        root: str,
-        signature_of: Callable[[str], Signature | None] = lambda _: None,
+        self, root: str, signature_of: Callable[[str], Signature | None] = lambda _: None,
         access: Access = UNLIMITED,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.root, self._signature_of, self._access = root, signature_of, access
-        # By name and version, which never change.
+        # By name and version, which never change. Pages of many columns need few of all summaries.
         self.baseline = lru_cache(BASELINES_KEPT)(partial(store.get, root))
+        self.outline = lru_cache(BASELINES_KEPT)(partial(store.get, root, parts=store.OUTLINE))
+        self.column = lru_cache(COLUMNS_KEPT)(self._column)
         self._stats: dict[str, tuple[float, EndpointReport]] = {}
         self._away_since: datetime | None = None
 
@@ -97,6 +106,13 @@ class Storage:
 
     def report(self, folder: str) -> Report | None:
         """Read an execution's report; None when it wrote none or retention took it."""
+        return self._document(folder, read_report)
+
+    def told(self, folder: str) -> Told | None:
+        """Read of a report what is shown beside those of other windows."""
+        return self._document(folder, read_told)
+
+    def _document(self, folder: str, read: Callable[[Mapping[str, object]], Read]) -> Read | None:
         if not folder:
             return None
         filesystem, path = open_storage(self.root)
@@ -105,7 +121,7 @@ class Storage:
                 document = orjson.loads(stream.read())
         except (FileNotFoundError, ValueError):
             return None
-        return read_report(document) if isinstance(document, dict) else None
+        return read(document) if isinstance(document, dict) else None
 
     def versions(self, baseline: str) -> list[BaselineVersion]:
         """Return the versions of a baseline; NotFoundError where it has none."""
@@ -118,19 +134,32 @@ class Storage:
         """Load the baseline that a monitor compares with."""
         return self.baseline(line.definition.baseline, line.baseline_version)
 
+    def outline_of(self, line: views.MonitorLine) -> Baseline:
+        """Load the same without summaries of columns."""
+        return self.outline(line.definition.baseline, line.baseline_version)
+
+    def _column(self, name: str, version: str, column: str, *more: str) -> ColumnProfile | None:
+        """Load the summary of a column, its sketch too if the statistics are among ``more``."""
+        parts = (store.SIGNATURE, store.PROFILE, *more)
+        found = store.get(self.root, name, version, parts, [column]).profile
+        # Without a profile of ours, the statistics may stand for it.
+        found = found or self.baseline(name, version).profile
+        return found.columns.get(column) if found else None
+
     def reference_of(self, line: views.MonitorLine, column: str) -> ColumnProfile | None:
         """Return the profile of one column of the baseline; None where there is none to read."""
         try:
-            baseline = self.baseline_of(line)
+            return self.column(
+                line.definition.baseline, line.baseline_version, column, store.STATISTICS
+            )
         except UNREADABLE:
             log.exception("baseline_unreadable monitor=%s", line.name)
             return None
-        return baseline.profile.columns.get(column) if baseline.profile else None
 
     def roles_of(self, line: views.MonitorLine) -> Roles | None:
         """Name the columns of answers and labels whose rows can be selected; None without any."""
         try:
-            outcomes, known = self.baseline_of(line).outcomes, self.answers_of(line)
+            outcomes, known = self.outline_of(line).outcomes, self.answers_of(line)
         except UNREADABLE:
             return None
         roles = outcomes.roles if outcomes and not line.definition.preprocess else None
@@ -167,27 +196,27 @@ class Storage:
         run, feature = view.run, view.feature
         if run is None or feature is None:
             return None
-        baseline, name = self.baseline_of(view.monitor), feature.feature
-        cells = baseline.cells.get(name)
-        profile = baseline.profile.columns.get(name) if baseline.profile else None
-        if cells is None or profile is None or profile.cell_counts is None:
+        name, line = feature.feature, view.monitor
+        profile = self.column(line.definition.baseline, line.baseline_version, name)
+        if profile is None or profile.cells is None or profile.cell_counts is None:
             return None
-        counts = self.cell_counts(view.monitor, run, [name])[0][name]
+        counts = self.cell_counts(line, run, {name: profile.cells})[0][name]
         if counts.sum() == 0:
             return None
         by_drift = feature.set if feature.tells_drift else None
         moved = pointed[1] if pointed else by_drift
         # A rule says nothing of cells.
         moved = moved if isinstance(moved, Predicate) else by_drift
-        return compare(cells, profile.cell_counts, counts, moved=moved)
+        return compare(profile.cells, profile.cell_counts, counts, moved=moved)
 
     def cell_counts(
-        self, line: views.MonitorLine, window: Window, names: list[str], within_s: float = math.inf
-    ) -> tuple[dict[str, np.ndarray], bool]:
+        self, line: views.MonitorLine, window: Window, cells: Mapping[str, Cells],
+        within_s: float = math.inf,
+    ) -> tuple[dict[str, np.ndarray], bool]:  # fmt: skip
         """Count columns on the baseline's cells; and whether the time was over before the rows."""
-        end, cells = time.monotonic() + within_s, self.baseline_of(line).cells
-        counts = {name: np.zeros(cells[name].size, dtype=np.int64) for name in names}
-        for batch in self.read(line, window, names).batches():
+        end = time.monotonic() + within_s
+        counts = {name: np.zeros(one.size, dtype=np.int64) for name, one in cells.items()}
+        for batch in self.read(line, window, [*cells]).batches():
             if time.monotonic() > end:
                 return counts, True
             unfit = unfit_counts(batch)
@@ -204,9 +233,10 @@ class Storage:
         """
         if view.run is None or pointed is None:
             return None
-        baseline = self.baseline_of(view.monitor)
-        violation, predicate = pointed[0], with_baseline(pointed[1], baseline)
-        inputs = [column.name for column in baseline.signature.inputs]
+        violation, predicate = pointed
+        if predicate.op == OUTLIER:
+            predicate = with_baseline(predicate, self.baseline_of(view.monitor))
+        inputs = [column.name for column in self.outline_of(view.monitor).signature.inputs]
         if len(inputs) > COLUMNS_SHOWN:
             rank = {one.feature: at for at, one in enumerate(view.found.judged_features)}
             inputs.sort(key=lambda name: rank.get(name, len(rank)))
@@ -314,7 +344,7 @@ class Storage:
         looked_at: Iterable[str] = (),
     ) -> WindowRead:  # fmt: skip
         """Open columns of the rows that a monitor judges in a window, or all that is known."""
-        baseline, made = self.baseline_of(line), line.definition
+        baseline, made = self.outline_of(line), line.definition
         # Of tables, and of endpoints that are gone, the columns of the baseline.
         signature = self._signature_of(line.endpoint) or baseline.signature
         if columns is not None:
@@ -327,7 +357,7 @@ class Storage:
 
     def signature_of(self, line: views.MonitorLine) -> Signature:
         """Return a monitor's columns: those of its baseline, with what its endpoint answers."""
-        own, declared = self.baseline_of(line).signature, self._signature_of(line.endpoint)
+        own, declared = self.outline_of(line).signature, self._signature_of(line.endpoint)
         if own.outputs or declared is None:
             return own
         free = [one for one in declared.outputs if own.get(one.name) is None]
@@ -335,7 +365,7 @@ class Storage:
 
     def answers_of(self, line: views.MonitorLine) -> list[str]:
         """Name what the model answered and what came true: predictions, probabilities, labels."""
-        return answer_columns(self.signature_of(line), self.baseline_of(line))
+        return answer_columns(self.signature_of(line), self.outline_of(line))
 
 
 def _since_judged(

@@ -60,22 +60,18 @@ class Stores:
     """
 
     def __init__(
-        self,
-        engine: Engine,
-        root: str,
-        now: Callable[[], datetime],
+        self, engine: Engine, root: str, now: Callable[[], datetime],
         signature_of: Callable[[str], Signature | None] = lambda _: None,
-        access: Access = UNLIMITED,
-        ask: Callable[[str], str] | None = None,
+        access: Access = UNLIMITED, ask: Callable[[str], str] | None = None,
         declared: Callable[[], Mapping[str, str | None]] = dict,
         settings: Sequence[Mapping[str, Any]] = (),
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.engine = engine
         self.settings = settings
         self.now = now
         self.ask, self._declared = ask, declared
         self.storage = Storage(root, signature_of, access)
-        self.reports = ReportCache(self.storage.report)
+        self.reports = ReportCache(self.storage.told)
         self.bands = BandModels()
 
     def overview(
@@ -180,12 +176,9 @@ class Stores:
             raise NotFoundError(f'endpoint "{name}" has no monitor and no captured rows')
 
     def alarms(
-        self,
-        state: str | None = None,
-        text: str | None = None,
-        severity: str | None = None,
+        self, state: str | None = None, text: str | None = None, severity: str | None = None,
         number: int = 1,
-    ) -> views.AlarmsView:
+    ) -> views.AlarmsView:  # fmt: skip
         """Return a page of the alarms that are asked for."""
         with read_connection(self.engine) as connection:
             return alarms_view(
@@ -316,14 +309,14 @@ class Stores:
 
     def column(self, name: str, column: str, window: str | None) -> views.MonitorView:
         """Return one column of a monitor over all windows, and in one of them."""
-        line, run = self.judged(name, window)
+        view = self.monitor(name, window, None, column)
+        line = view.monitor
         digests = self.reports.digests(line.documents)
         reference = self.storage.reference_of(line, column)
         with read_connection(self.engine) as connection:
             histories = column_histories(connection, line, column, digests, reference)
-        if run is None:
-            return views.MonitorView(now=self.now(), monitor=line, column=column)
-        view = self.monitor(name, run.stamp, None, column)
+        if view.run is None:
+            return replace(view, column=column)
         if view.feature is None or view.feature.feature != column:
             if not histories:
                 raise NotFoundError(f'no window of monitor "{name}" has a column "{column}"')

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from driftline.monitors.results.metric import MetricResult
-from driftline.monitors.run.report_document import Report
+from driftline.monitors.run.report_document import Report, Told
 
-PATIENCE_S = 0.15  # So long documents are waited for that were not read before.
+PATIENCE_S = 0.08  # So long documents are waited for that were not read before.
 KEPT = 4_000  # Executions remembered; one takes some kilobytes.
 
 
@@ -31,7 +31,9 @@ class ReportCache:
     """Remembers what executions found; safe to use from several threads."""
 
     def __init__(
-        self, read: Callable[[str], Report | None], clock: Callable[[], float] = time.monotonic
+        self,
+        read: Callable[[str], Report | Told | None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._clock = clock
@@ -51,7 +53,7 @@ class ReportCache:
             with self._lock:
                 digest = self._digests.get(execution)
             if digest is None and folder and self._clock() < end:
-                report = self._read(folder) or Report()
+                report = self._read(folder) or Told()
                 digest = Digest(report.bounds, {one.key: one for one in report.metrics})
                 with self._lock:
                     self._digests[execution] = digest

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -25,6 +25,8 @@ from driftline.monitors.results.unjudged import DESCRIBED, REASONS
 from driftline.monitors.results.violation import DRIFT_CHECK, FeatureResult
 from driftline.monitors.root_cause.selection import where_text
 from driftline.roles import Roles
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,16 +211,14 @@ class Report:
         features = []
         for name, found in by_name.items():
             one = measured.get(name, Feature(name))
-            if found or one.role not in DESCRIBED:
+            if found or name in expected:
                 shares = (one.share_of_blame, *(each.share_of_blame for each in found))
-                features.append(
-                    replace(
-                        one,
-                        violations=tuple(found),
-                        share_of_blame=max(shares),
-                        is_expected=name in expected,
-                    )
-                )
+                one = replace(
+                    one, violations=tuple(found), share_of_blame=max(shares),
+                    is_expected=name in expected,
+                )  # fmt: skip
+            if found or one.role not in DESCRIBED:
+                features.append(one)
         features.sort(
             key=lambda one: (
                 not one.checks, not one.is_expected, -one.share_of_blame, -(one.ratio or 0.0),
@@ -265,15 +265,46 @@ class Report:
         return None
 
 
-_REPORT = TypeAdapter(Report)
+@dataclass(frozen=True, slots=True)
+class _Bounded:
+    feature: str
+    bound: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What of a report.json is shown beside those of other windows."""
+
+    features: tuple[_Bounded, ...] = ()
+    metrics: tuple[MetricResult, ...] = ()
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The bound of each measured feature."""
+        return {one.feature: one.bound for one in self.features if one.bound is not None}
+
+
+_REPORT, _TOLD = TypeAdapter(Report), TypeAdapter(Told)
 
 
 def read_report(document: Mapping[str, object]) -> Report:
     """Return a report.json, as far as it can be read."""
+    found, kept = _readable(_REPORT, document)
+    details = kept.get("details")
+    return replace(found, notes=notes_of(details if isinstance(details, Mapping) else {}))
+
+
+def read_told(document: Mapping[str, object]) -> Told:
+    """Return of a report.json what `Told` holds, in a fifth of the time for a thousand features."""
+    return _readable(_TOLD, document)[0]
+
+
+def _readable(
+    adapter: TypeAdapter[Read], document: Mapping[str, object]
+) -> tuple[Read, Mapping[str, object]]:
+    """Return what a document says, and the document, without what cannot be read of it."""
     try:
-        found = _REPORT.validate_python(document)
-        details = document.get("details")
-        return replace(found, notes=notes_of(details if isinstance(details, Mapping) else {}))
+        return adapter.validate_python(document), document
     except ValidationError as error:
         left = deepcopy(document)
         gone: tuple[int | str, ...] | None = None
@@ -284,7 +315,7 @@ def read_report(document: Mapping[str, object]) -> Report:
             if gone is None or place[: len(gone)] != gone:
                 _drop(left, place)
                 gone = place
-        return read_report(left)
+        return _readable(adapter, left)
 
 
 def _drop(document: Any, place: tuple[int | str, ...]) -> None:  # noqa: ANN401 - any JSON value

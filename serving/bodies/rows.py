@@ -21,7 +21,7 @@ import numpy as np
 from driftline.errors import InputError
 from driftline.formats.body_limits import MAX_REQUEST_ROWS, BodyError, TooManyRowsError
 from driftline.formats.cells import MisfitError, read_cell
-from driftline.formats.json.parsing import LONG_NUMBER, fault_of, parse
+from driftline.formats.json.parsing import fault_of, parse
 from driftline.formats.npy_layout import header_end, layout_of, require_unicode
 from driftline.formats.shapes.requests import RequestRows, inner, listed, opened
 from driftline.serving.bodies.media_types import BodyForm
@@ -268,7 +268,7 @@ def _lines(text: str, max_rows: int) -> list[object]:
 
 def _parse(text: bytes, what: str) -> object:
     try:
-        return parse(text, has_long=LONG_NUMBER.search(text) is not None)
+        return parse(text)
     except (ValueError, RecursionError) as error:
         raise RowsError(f"{what} is not JSON ({fault_of(error)})") from None
 

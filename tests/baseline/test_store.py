@@ -11,7 +11,18 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.store import Baseline, get, list_versions, newest, put, versions
+from driftline.baseline.store import (
+    OUTLINE,
+    PROFILE,
+    SIGNATURE,
+    STATISTICS,
+    Baseline,
+    get,
+    list_versions,
+    newest,
+    put,
+    versions,
+)
 from driftline.errors import InputError, NotFoundError
 from driftline.formats.location import Location
 
@@ -67,6 +78,24 @@ def test_what_is_saved_loads_as_the_same_baseline(fitted, tmp_path):
     assert again.blocks.hours.tolist() == fitted.blocks.hours.tolist()
     for name, counts in fitted.blocks.counts.items():
         assert again.blocks.counts[name].tolist() == counts.tolist()
+
+
+def test_a_column_of_a_part_is_that_of_the_whole(fitted, tmp_path):
+    put(str(tmp_path), "b", fitted, lambda: START)
+    whole = get(str(tmp_path), "b")
+
+    outline = get(str(tmp_path), "b", parts=OUTLINE)
+    some = get(str(tmp_path), "b", None, (SIGNATURE, STATISTICS, PROFILE), ["temp"])
+    bare = get(str(tmp_path), "b", None, (SIGNATURE, PROFILE), ["temp"])
+
+    assert (outline.signature, outline.constraints) == (whole.signature, whole.constraints)
+    assert (outline.profile, outline.cells, outline.version) == (None, {}, whole.version)
+    assert list(some.profile.columns) == list(bare.profile.columns) == ["temp"]
+    found, known = (one.profile.columns["temp"] for one in (some, whole))
+    assert (found.moments, found.sketch.count) == (known.moments, known.sketch.count)
+    assert found.cell_counts.tolist() == known.cell_counts.tolist()
+    assert bare.cells["temp"] == whole.cells["temp"]
+    assert bare.profile.columns["temp"].sketch.count == 0
 
 
 def test_a_folder_keeps_nothing_of_the_baseline_that_lay_in_it(fitted, tmp_path):

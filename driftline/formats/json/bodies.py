@@ -15,7 +15,7 @@ import pyarrow as pa
 from driftline.formats.body_columns import RowGatherer, Wanted
 from driftline.formats.body_limits import MAX_VALUES, BodyError, require_rows
 from driftline.formats.coercion import from_values
-from driftline.formats.json.parsing import LONG_DIGITS, LONG_NUMBER, fault_of, parse
+from driftline.formats.json.parsing import LONG_DIGITS, fault_of, has_long_number, parse
 from driftline.formats.shapes.requests import Extra, RequestRows, Row
 from driftline.formats.shapes.responses import AnswerRows
 from driftline.formats.shapes.tensors import with_binary_data
@@ -121,7 +121,7 @@ def _document(content: bytes, has_long: bool) -> object:
     if len(content) > _MAYBE_MANY:
         _require_few(content)
     try:
-        is_long = has_long and LONG_NUMBER.search(content) is not None
+        is_long = has_long and has_long_number(content)
         return parse(content, has_long=is_long, is_utf8=False)
     except UnicodeDecodeError as error:
         raise BodyError(f"not UTF-8 (byte {error.start})") from error

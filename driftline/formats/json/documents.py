@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from driftline.errors import InputError
-from driftline.formats.json.parsing import LONG_DIGITS, LONG_NUMBER, fault_of, parse
+from driftline.formats.json.parsing import LONG_DIGITS, fault_of, has_long_number, parse
 from driftline.formats.location import Location
 from driftline.formats.opening import NotUtf8Error, open_text
 
@@ -62,7 +62,7 @@ def _by_line(place: Location, blocks: Iterator[bytes]) -> Iterator[Document]:
     number, rest, was_long = 1, b"", False
     for block in blocks:
         # Not splitlines: JSON texts may hold other line ends, such as U+2028, as they are.
-        is_long = LONG_NUMBER.search(rest[-LONG_DIGITS:] + block) is not None
+        is_long = has_long_number(rest[-LONG_DIGITS:] + block)
         lines = (rest + block).split(b"\n")
         rest = lines.pop()
         if len(rest) > LARGEST_BYTES:

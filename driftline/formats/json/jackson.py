@@ -15,8 +15,9 @@ import numpy as np
 import orjson
 
 from driftline.errors import InputError
-from driftline.formats.json.parsing import fault_of
+from driftline.formats.json.parsing import fault_of, parse
 
+HOLDERS = frozenset((dict, list))
 # Sizes that Java writes without exponent.
 PLAIN_FROM = 1e-3
 PLAIN_BELOW = 1e7
@@ -32,7 +33,7 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 def read_json(text: str | bytes, what: str) -> object:
     """Read a JSON document, in whatever layout."""
     try:
-        found: object = json.loads(text)
+        found: object = json.loads(text) if isinstance(text, str) else parse(text, is_utf8=False)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{what}: not JSON ({fault_of(error)})") from error
     level = [found]
@@ -46,6 +47,8 @@ def read_json(text: str | bytes, what: str) -> object:
 def _inside(value: object) -> list[object]:
     """Return the values right inside of one that may hold others."""
     held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if HOLDERS.isdisjoint(map(type, held)):
+        return []  # As the thousands of a sketch.
     return [one for one in held if isinstance(one, dict | list)]
 
 

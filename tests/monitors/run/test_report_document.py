@@ -1,5 +1,5 @@
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.run.report_document import read_report
+from driftline.monitors.run.report_document import read_report, read_told
 
 
 def measured(feature, **values):
@@ -57,6 +57,20 @@ def test_damaged_document_shows_what_can_be_read():
     features = read_report(report).judged_features
 
     assert [(line.feature, line.distance) for line in features] == [("temp", None)]
+
+
+def test_what_is_told_beside_other_windows_is_what_the_whole_document_says():
+    report = {
+        "features": [7, None, {"bound": 2}, measured("a", bound=0.4), measured("b", bound="x")],
+        "metrics": [{"name": "auc", "value": 0.7, "bound": 0.6}, {"value": 1.0}, "no"],
+        "violations": "no",
+    }
+
+    told, whole = read_told(report), read_report(report)
+
+    assert told.bounds == whole.bounds == {"a": 0.4}
+    assert told.metrics == whole.metrics
+    assert [one.name for one in told.metrics] == ["auc"]
 
 
 def test_culprit_is_the_first_violation_that_points_at_rows():
