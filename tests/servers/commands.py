@@ -38,16 +38,20 @@ from typing import IO, Any, NoReturn
 
 from driftline.serving.hosting import fork_server
 
-__all__ = ["Fork", "driftline", "python", "talking"]
+__all__ = ["Fork", "ForkedTransform", "driftline", "python", "talking"]
 
 ROOT = Path(__file__).parents[2]
+# Whose models are of classes of their own; tests put it on PYTHONPATH.
+MODELS = ROOT / "tests" / "fixtures" / "serving"
 LONGEST_S = 400.0
+TRANSFORM = "from driftline.app.transform_process import main; main()"
 STOP_S = 10.0
 # What commands import, and with it what they import on first use; then what code of tests does.
 PACKAGES = ("driftline.app.commands", "driftline.app.client", "driftline.monitors")
 MODULES = (
     "driftline.app.cli",
     "driftline.app.settings.settings",
+    "driftline.app.transform_process",
     "driftline.app.transforming",
     "driftline.baseline.store",
     "encodings.idna",
@@ -150,6 +154,18 @@ def talking(code: str, *arguments: object) -> Iterator[tuple[Fork, IO[str], IO[s
             process.wait()
 
 
+class ForkedTransform(Fork):
+    """The process of a transform job, as ``start_transform`` starts it."""
+
+    def __init__(self, settings: Path, job: str, owner: str) -> None:
+        reading, writing = os.pipe()
+        try:
+            super().__init__([job, owner, "--settings", settings], (reading, 1, 2), code=TRANSFORM)
+        finally:
+            os.close(reading)
+        self.stdin = os.fdopen(writing, "wb")
+
+
 def driftline(
     *arguments: object,
     cwd: Path | None = None,
@@ -247,7 +263,7 @@ def _main() -> None:
         asked = _serve(listener)
     if asked is None:
         return
-    if all(os.environ.get(name) == asked["env"].get(name) for name in fork_server.PASSED_ON):
+    if _share_workers(asked["env"]):
         fork_server.share_fork_server(here.detach())
     os.chdir(asked["cwd"])
     os.environ.clear()
@@ -258,8 +274,18 @@ def _main() -> None:
     _end(_run(asked["code"], is_command=asked["is_command"]))
 
 
+def _share_workers(environment: Mapping[str, str]) -> bool:
+    """Whether workers of a command would have the environment that those forked here have."""
+    of_models = {"PYTHONPATH": str(MODELS)}
+    return all(
+        environment.get(name) in (os.environ.get(name), of_models.get(name))
+        for name in fork_server.PASSED_ON
+    )
+
+
 def _fork_workers(door: socket.socket) -> NoReturn:
     """Fork workers whenever a command needs some, until nobody is left who could."""
+    sys.path.append(str(MODELS))
     own_id = os.getpid()
     while os.getpid() == own_id and door.recv(1, socket.MSG_PEEK):
         fork_server.fork_for_all(door)

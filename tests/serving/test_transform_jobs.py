@@ -13,6 +13,7 @@ from driftline.capture.tables.dataset import Dataset
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.external.source import Access
 from driftline.serving.resources.reach import Reach
+from tests.servers.commands import ForkedTransform
 from tests.serving.conftest import NOW, make_frame, resource
 from tests.serving.guarded import FILE_SECRET, bearer, guarded
 
@@ -26,7 +27,7 @@ def server(start, trained, slow_model, tmp_path_factory):
     begun = []
 
     def begin(job, owner):
-        begun.append(start_transform(folder / "driftline.toml", job, owner))
+        begun.append(ForkedTransform(folder / "driftline.toml", job, owner))
         return begun[-1]
 
     access = Access({}, reach.check_data)
@@ -173,7 +174,7 @@ def test_a_job_whose_process_is_killed_goes_on(server, client, rows, inputs, tmp
     part = server.root / "outputs" / "killed" / ".slow.csv.out.part"
     count = len(server.begun)
     until(part.exists)
-    until(lambda: server.begun[-1].poll() is None)
+    assert server.begun[-1].returncode is None
 
     os.kill(server.begun[-1].pid, signal.SIGKILL)
 

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import select
 
 from driftline.app.client.client import Client
-from driftline.app.transforming import start_transform
 from driftline.capture.tables.dataset import Dataset
 from driftline.serving.resources.reach import Reach
 from driftline.serving.tables import async_requests, transform_jobs
+from tests.servers.commands import ForkedTransform
 from tests.serving.conftest import resource, running
 
 REQUESTS, JOBS = 16, 6
@@ -40,7 +40,7 @@ def pair(tmp_path, database_url, begun):
     def beginning(found):
         def begin(job, owner):
             found.append(job)
-            return start_transform(settings, job, owner)
+            return ForkedTransform(settings, job, owner)
 
         return begin
 
