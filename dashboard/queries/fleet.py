@@ -28,6 +28,7 @@ from driftline.monitors.executions import COLUMNS, Execution, StateOfWindow, win
 from driftline.monitors.run.drift_map import DriftMap
 from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.progress import list_runs, log_of
+from driftline.monitors.run.status import kept_states
 from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.tables import executions, states, warm_ups
 from driftline.monitors.warm_up.status import suppressed_columns, suppressed_now
@@ -101,20 +102,22 @@ def state_lines(
 ) -> tuple[MonitorLine, ...]:
     """Return how the monitors stand, of one endpoint or of all, with their newest windows."""
     table, endpoints = executions.c, CURRENT.get().endpoints
-    names = MonitorNames(connection, endpoints)
+    names, known = MonitorNames(connection, endpoints), kept_states(connection)
+    reached = reach.monitors(connection, known)
+    watched = [one for one in reached if endpoint in (None, one.endpoint)]
     told = (table.id, table.cause, table.folder, *_FAILURE)
     query = select(states.c.monitor, states.c.windows, *told).outerjoin(
         executions, table.id == states.c.execution
     )
+    if endpoint is not None:
+        query = query.where(states.c.monitor.in_([one.name for one in watched]))
     rows = {row.monitor: row for row in connection.execute(query)}
-    late = {one.monitor: one.due_at for one in overdue(connection, now)}
+    late = {one.monitor: one.due_at for one in overdue(connection, now, known)}
     held = set(
         connection.scalars(select(warm_ups.c.monitor).where(warm_ups.c.finding.is_not(None)))
     )
     lines = []
-    for definition in reach.monitors(connection):
-        if endpoint is not None and definition.endpoint != endpoint:
-            continue
+    for definition in watched:
         row = rows.get(definition.name)
         entries = [
             one

@@ -26,8 +26,9 @@ from driftline.alerts.alarms.records import (
 from driftline.alerts.evaluation.explain import Explanation
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.errors import NotFoundError
-from driftline.monitors.definitions import MonitorDefinition, get_definition, list_definitions
+from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.executions import COLUMNS, Execution, is_of
+from driftline.monitors.run.status import MonitorState, kept_states
 from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.tables import executions
 
@@ -111,12 +112,15 @@ def alarm(connection: Connection, name: str) -> AnyRecord:
     return _named(name, alarms(connection), "alarm")
 
 
-def monitors(connection: Connection) -> list[MonitorDefinition]:
-    """Return the monitors that who asks may see, by name."""
+def monitors(
+    connection: Connection, known: Iterable[MonitorState] | None = None
+) -> list[MonitorDefinition]:
+    """Return the monitors that who asks may see, by name; ``known`` are all of them."""
     names = MonitorNames(connection, CURRENT.get().endpoints)
+    found = (one.definition for one in (kept_states(connection) if known is None else known))
     return [
-        replace(one, depends_on=names.some(one.depends_on))
-        for one in list_definitions(connection)
+        replace(one, depends_on=names.some(one.depends_on)) if one.depends_on else one
+        for one in found
         if is_reached(one.endpoint)
     ]
 

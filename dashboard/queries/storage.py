@@ -44,15 +44,9 @@ from driftline.monitors.root_cause.contributions import Contribution
 from driftline.monitors.root_cause.export import contributing_batches, selected_batches
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.root_cause.selection import where_text
+from driftline.monitors.run import report_document
 from driftline.monitors.run.captured_window import answer_columns, read_whole
-from driftline.monitors.run.report_document import (
-    Read,
-    Report,
-    Told,
-    Violation,
-    read_report,
-    read_told,
-)
+from driftline.monitors.run.report_document import Read, Report, Told, Violation
 from driftline.roles import Roles
 from driftline.signature import Signature
 
@@ -106,11 +100,11 @@ class Storage:
 
     def report(self, folder: str) -> Report | None:
         """Read an execution's report; None when it wrote none or retention took it."""
-        return self._document(folder, read_report)
+        return self._document(folder, report_document.read_report)
 
     def told(self, folder: str) -> Told | None:
         """Read of a report what is shown beside those of other windows."""
-        return self._document(folder, read_told)
+        return self._document(folder, report_document.read_told)
 
     def _document(self, folder: str, read: Callable[[Mapping[str, object]], Read]) -> Read | None:
         if not folder:

@@ -111,8 +111,8 @@ class Stores:
         """Return a tab of an endpoint's page; NotFoundError when there is none of the name."""
         now, name, tab = self.now(), address.endpoint, address.tab
         with read_connection(self.engine) as connection:
-            self._require_endpoint(connection, name)
-            lines = fleet.state_lines(connection, now, name)
+            if not (lines := fleet.state_lines(connection, now, name)):
+                self._require_endpoint(connection, name)
             alarms = alarms_view(
                 connection, now, state="ALARM", endpoint=name, size=FIRING_SHOWN, is_newest=True
             )

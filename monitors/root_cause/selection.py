@@ -2,7 +2,8 @@
 
 ``temp>=7.2;carrier=UA,EVX;delay=``: conditions are joined by ``;`` and all hold. ``=`` takes texts,
 ``!=`` leaves them out, nothing behind ``=`` stands for rows without a value; the others compare
-finite numbers. Names and texts are percent-encoded where they hold one of these signs.
+finite numbers. Numbers are equal however they are written, as truth values are: ``7.20``, ``1``.
+Names and texts are percent-encoded where they hold one of these signs, or stand in quotes.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ import math
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
 from driftline.baseline.predicate import Operator, Predicate
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce
 from driftline.signature import ColumnType
 
 CONDITIONS_MAX, TEXT_MAX = 20, 2_000  # Of one selection; the text in characters.
 _FORM = re.compile(r"(?P<column>[^<>=!;]+)(?P<sign>>=|<=|!=|=|<|>)(?P<value>[^<>=!;]*)")
 _NUMBERS: dict[str, Operator] = {">=": "ge", "<=": "le", "<": "lt", ">": "gt"}
 _SIGNS = {op: sign for sign, op in _NUMBERS.items()}
+_TRUTHS = {"true": "true", "1": "true", "false": "false", "0": "false"}
 _SAFE = " -_.~:/()+#"
 
 
@@ -40,8 +44,7 @@ def parse_where(
         raise InputError(f"where: {len(parts)} conditions; expected {CONDITIONS_MAX} or fewer")
     conditions = tuple(map(_condition, parts))
     if types is not None:
-        for one in conditions:
-            _require_fitting(one, types)
+        return tuple(_fitted(one, types) for one in conditions)
     return conditions
 
 
@@ -104,23 +107,50 @@ def _condition(part: str) -> Predicate:
         if number is None:
             raise InputError(f'where: "{value[:40]}" is no number; expected one behind {sign}')
         return Predicate(column, _NUMBERS[sign], number)
-    texts = tuple(unquote(one.strip()) for one in value.split(",")) if value else ()
+    written = [one.strip() for one in value.split(",")] if value else []
+    if "" in written:
+        raise InputError(f'where: "{part[:60]}" has nothing beside a comma; expected a value there')
+    for one in written:
+        if len(one) > 1 and one[0] == one[-1] and one[0] in "\"'":
+            raise InputError(
+                f"where: {one[:40]} would be looked for with its quotes; expected "
+                f"{one[1:-1][:40]}, or quotes written as %22 where the rows have them"
+            )
+    texts = tuple(map(unquote, written))
     if sign == "!=":
         return Predicate(column, "not_in", values=texts)
     return Predicate(column, "in", values=texts) if texts else Predicate(column, "null")
 
 
-def _require_fitting(one: Predicate, types: Mapping[str, ColumnType | None]) -> None:
-    """Refuse unknown columns, and texts where a column holds numbers: no row has them."""
+def _fitted(one: Predicate, types: Mapping[str, ColumnType | None]) -> Predicate:
+    """Write values as rows of a column do; refuse unknown columns, and values that no row has."""
     if one.column not in types:
         raise InputError(f'where: this monitor knows no column "{one.column[:60]}"')
-    texts = one.values if types[one.column] in ("int64", "double") else ()
-    strange = next((text for text in texts if _number(text) is None), None)
-    if strange is not None:
-        raise InputError(
-            f"where: {strange[:40]} is no number, as {one.column} holds; expected one without "
-            f"quotes, such as {one.column}=7.2"
-        )
+    kind = types[one.column]
+    if kind not in ("int64", "double", "bool") or not one.values:
+        return one
+    values = []
+    for text in one.values:
+        if kind == "bool":
+            value = _TRUTHS.get(text.strip().casefold())
+            expected = f"truth value, as {one.column} holds; expected true or false"
+        else:
+            number = _number(text)
+            value = None if number is None else _written(text, number)
+            expected = f"number, as {one.column} holds; expected one such as {one.column}=7.2"
+        if value is None:
+            raise InputError(f'where: "{text[:40]}" is no {expected}')
+        values.append(value)
+    return replace(one, values=tuple(values))
+
+
+def _written(text: str, number: float) -> str:
+    """Write a number as a text of it is compared; whole ones beyond 2^53 as they stand."""
+    is_whole = text.strip().lstrip("+-").isdecimal()
+    found = pa.array([int(text) if is_whole and abs(number) < 2**63 else number])
+    if not is_whole and number.is_integer() and abs(number) < 2**53:
+        found = pa.array([int(number)])
+    return str(coerce(found, "string")[0][0].as_py())
 
 
 def _number(text: str) -> float | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from driftline.capture.windows.window import Window
-from driftline.monitors.run.status import OVERDUE_AFTER, list_states
+from driftline.monitors.run.status import OVERDUE_AFTER, MonitorState, list_states
 from driftline.monitors.run.upstream import Upstream
 
 
@@ -23,9 +24,14 @@ class Overdue:
     failure: str | None  # Why it could not be run, where that was tried, or what it waits for.
 
 
-def overdue(connection: Connection, now: datetime) -> list[Overdue]:
-    """Return the monitors whose next window should have been judged by now, and was not."""
-    found, states = [], list_states(connection)
+def overdue(
+    connection: Connection, now: datetime, known: Sequence[MonitorState] | None = None
+) -> list[Overdue]:
+    """Return the monitors whose next window should have been judged by now, and was not.
+
+    ``known`` are all monitors, where somebody has read them already.
+    """
+    found, states = [], list_states(connection) if known is None else known
     upstream = Upstream(connection, states)
     for state in states:
         definition = state.definition

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, literal, select
 
 from driftline.alerts.metrics.identity import chunks
 from driftline.baseline.times import EPOCH
@@ -106,9 +108,10 @@ class MonitorState:
 
 
 class MonitorStates:
-    """Where all monitors stood at the last look, and stand at the next."""
+    """Where all monitors stood at the last look, and stand at the next; for several threads."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
         # By name: the times that tell a definition, and the monitor before any window was run;
         # no monitor where it cannot be read.
         self._unrun: dict[str, tuple[tuple[object, ...], MonitorState | None]] = {}
@@ -117,6 +120,10 @@ class MonitorStates:
 
     def read(self, connection: Connection) -> list[MonitorState]:
         """Return all monitors by name; one that stands as before is the same object."""
+        with self._lock:
+            return self._read(connection)
+
+    def _read(self, connection: Connection) -> list[MonitorState]:
         query = _states(*_STAMP, _ASKED_FOR).order_by(definitions.c.name)
         rows = {row.name: row for row in connection.execute(query)}
         stamps = {name: tuple(row[: len(_STAMP)]) for name, row in rows.items()}
@@ -144,9 +151,17 @@ class MonitorStates:
         return [state for _, state in self._states.values()]
 
 
+_KEPT = WeakKeyDictionary[Engine, MonitorStates]()
+
+
 def list_states(connection: Connection) -> list[MonitorState]:
     """Return all monitors by name, and where each stands."""
     return MonitorStates().read(connection)
+
+
+def kept_states(connection: Connection) -> list[MonitorState]:
+    """Return the same for whoever asks again and again: only what has changed is read again."""
+    return _KEPT.setdefault(connection.engine, MonitorStates()).read(connection)
 
 
 def state_of(connection: Connection, name: str) -> MonitorState:

@@ -1,12 +1,18 @@
 """Selections as texts of an address: read back as they were, and refused in a sentence."""
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.baseline.predicate import Predicate
 from driftline.errors import InputError
-from driftline.monitors.root_cause.selection import CONDITIONS_MAX, parse_where, where_text
+from driftline.monitors.root_cause.selection import (
+    CONDITIONS_MAX,
+    parse_where,
+    selected,
+    where_text,
+)
 
 NAMES = st.text(min_size=1, max_size=20).filter(lambda text: text == text.strip())
 TEXTS = st.lists(NAMES, min_size=1, max_size=4).map(tuple)
@@ -57,6 +63,8 @@ def test_conditions_of_violations_are_written_where_they_have_a_form(condition, 
         ("temp", '"temp" is no condition'),
         (">3", '">3" is no condition'),
         ("a=b=c", "is no condition"),
+        ("i=1,", '"i=1," has nothing beside a comma; expected a value there'),
+        ('carrier="UA"', "would be looked for with its quotes; expected UA, or .* %22"),
         (";".join(["a=1"] * (CONDITIONS_MAX + 1)), f"{CONDITIONS_MAX + 1} conditions"),
     ],
 )
@@ -79,12 +87,39 @@ def test_rows_that_take_too_long_a_text_are_not_led_to():
     )
 
 
-@pytest.mark.parametrize("text", ['temp="7"', "temp!=warm", "temp=7,warm"])
+@pytest.mark.parametrize("text", ["temp=%227%22", "temp!=warm", "temp=7,warm"])
 def test_texts_beside_a_column_of_numbers_are_refused(text):
     with pytest.raises(InputError, match="is no number, as temp holds"):
         parse_where(text, {"temp": "double", "carrier": "string"})
 
 
-@pytest.mark.parametrize("text", ["temp=7", "temp=", "temp!=", "temp>=7", 'carrier="UA"', "free=x"])
+@pytest.mark.parametrize(
+    "text", ["temp=7", "temp=", "temp!=", "temp>=7", "carrier=%22UA%22", "free=x"]
+)
 def test_what_fits_its_column_is_taken(text):
     assert parse_where(text, {"temp": "int64", "carrier": "string", "free": None})
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("d=1.0", [0]), ("d=7.20", [1]), ("d=1e0,7.2", [0, 1]), ("d!=+1", [1, 2]), ("d=1e300", [2]),
+        ("i=01", [0]), ("i=1.0", [0]), ("i=9007199254740993", [1]), ("i=1.5", []), ("i=-0", [2]),
+        ("b=1", [0, 2]), ("b=True", [0, 2]), ("b!=true", [1]), ("b=0", [1]), ("t=01", [1]),
+    ],
+)  # fmt: skip
+def test_numbers_and_truth_values_are_equal_however_they_are_written(text, rows):
+    columns = {
+        "d": [1.0, 7.2, 1e300], "i": [1, 2**53 + 1, 0], "b": [True, False, True],
+        "t": ["1", "01", "1.0"], "row": [0, 1, 2],
+    }  # fmt: skip
+    types = {"d": "double", "i": "int64", "b": "bool", "t": "string"}
+
+    found = selected(pa.RecordBatch.from_pydict(columns), parse_where(text, types))
+
+    assert found.column("row").to_pylist() == rows
+
+
+def test_what_is_no_truth_value_is_refused():
+    with pytest.raises(InputError, match='"yes" is no truth value, as b holds; expected true'):
+        parse_where("b=yes", {"b": "bool"})
