@@ -1,13 +1,13 @@
 """What ten people who click about in the dashboard cost inference on the same machine.
 
-PYTHONPATH=bench python -m bench.dashboard_beside FOLDER [ROUNDS]
+PYTHONPATH=bench python -m bench.dashboard_beside FOLDER [ROUNDS [A_SECOND]]
 
 FOLDER is as bench.dashboard has made it.
 
-One connection asks a linear model of 20 numbers for one row after the other, captured whole, in
-stretches of 20 s: one without anybody, one while ten ask for pages of the large installation in
-turn, a page each 3 s in the mean. Browsers would run on their own machines: only what they ask of
-the dashboard is asked.
+One connection asks a linear model of 20 numbers for one row after the other, or so many a second
+(each waits from the moment when it was due), captured whole, in stretches of 20 s: one without
+anybody, one while ten ask for pages of the large installation in turn, a page each 3 s in the mean.
+Browsers would run on their own machines: only what they ask of the dashboard is asked.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def click(address: str, busy: Event, waits: multiprocessing.Queue[float]) -> Non
 
 def main() -> None:
     folder, rounds = Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else ROUNDS
+    every_s = 1 / float(sys.argv[3]) if sys.argv[3:] else 0.0
     spawn = multiprocessing.get_context("spawn")
     busy, waits = spawn.Event(), spawn.Queue()
     found: dict[bool, list[serving.Found]] = {False: [], True: []}
@@ -70,7 +71,7 @@ def main() -> None:
                 there = number % 2 == 1
                 (busy.set if there else busy.clear)()
                 time.sleep(PAUSE_S)
-                one = serving.measure(running, made, CELL, STRETCH_S)
+                one = serving.measure(running, made, CELL, STRETCH_S, every_s)
                 assert one is not None
                 found[there].append(one)
                 words = "yes" if there else "no"

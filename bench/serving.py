@@ -320,7 +320,9 @@ def floor(made: Made, folder: Path) -> Iterator[Running]:
         yield running
 
 
-def measure(running: Running, made: Made, cell: Cell, seconds: float) -> Found | None:
+def measure(
+    running: Running, made: Made, cell: Cell, seconds: float, every_s: float = 0.0
+) -> Found | None:
     """Ask one server by one load; None where it does not take such bodies."""
     step = cell.rows
     count = 1 if step > 1 else BODIES
@@ -336,7 +338,9 @@ def measure(running: Running, made: Made, cell: Cell, seconds: float) -> Found |
         return None
     serving_load.run(running.port, requests, connections=cell.connections, seconds=1)
     before = {pid: serving_load.processor_s(pid) for pid in serving_load.below(running.pid)}
-    load = serving_load.run(running.port, requests, connections=cell.connections, seconds=seconds)
+    load = serving_load.run(
+        running.port, requests, connections=cell.connections, seconds=seconds, every_s=every_s
+    )
     if load.failures:
         raise RuntimeError(f"{running.system}, {cell.name}: {load.first_failure.decode()}")
     by_process: dict[str, float] = defaultdict(float)

@@ -66,8 +66,19 @@ class _Connection:
         return whole
 
 
-def run(port: int, requests: Sequence[bytes], *, connections: int, seconds: float) -> Load:
-    """Send requests in turn for some seconds; answers after that still count."""
+def run(
+    port: int,
+    requests: Sequence[bytes],
+    *,
+    connections: int,
+    seconds: float,
+    every_s: float = 0.0,
+) -> Load:
+    """Send requests in turn for some seconds; answers after that still count.
+
+    ``every_s``: how often one connection asks; a request that is sent late has waited since then.
+    """
+    assert not every_s or connections == 1, "one connection waits for its time"
     opened = [_Connection(port) for _ in range(connections)]
     by_number = {one.socket.fileno(): one for one in opened}
     poll = select.epoll()
@@ -93,7 +104,10 @@ def run(port: int, requests: Sequence[bytes], *, connections: int, seconds: floa
                 failures += 1
                 first_failure = first_failure or answer[:600]
             if now_s < end_s:
+                due_s = began_s + at * every_s
+                time.sleep(max(0.0, due_s - now_s))
                 one.send(requests[at % len(requests)])
+                one.sent_s = due_s if every_s else one.sent_s
                 at += 1
             else:
                 waiting -= 1
