@@ -28,7 +28,15 @@ class LoadError(InputError):
     """The worker cannot serve this model; starting it again cannot help."""
 
 
-class WorkerLostError(UnavailableError):
+class UnansweredError(UnavailableError):
+    """A model has not answered."""
+
+    was_asked = True
+    # Of several containers, those that had answered: hostname, seconds, and status.
+    containers: tuple[tuple[str, float, int], ...] = ()
+
+
+class WorkerLostError(UnansweredError):
     """The worker ended before it answered."""
 
     def __init__(self, message: str, *, was_first: bool = False, was_loaded: bool = False) -> None:

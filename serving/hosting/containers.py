@@ -20,7 +20,7 @@ from typing import Any
 
 from driftline.errors import DriftlineError, InputError
 from driftline.serving.bodies.media_types import MEDIA_TYPES, answer_form, body_form
-from driftline.serving.hosting.child import Launch, Reply
+from driftline.serving.hosting.child import Launch, Reply, UnansweredError
 from driftline.serving.hosting.pool import Limits, Pool
 
 
@@ -121,6 +121,9 @@ class ContainersPool(Pool):
                 began_s = time.perf_counter()
                 try:
                     reply = await self._asked(stage, form, accept, body, deadline)
+                except UnansweredError as error:
+                    error.containers = tuple(asked)
+                    raise
                 except InputError as error:
                     if number == 1:
                         raise

@@ -16,6 +16,7 @@ from driftline.serving.hosting.child import (
     LoadError,
     MovedError,
     Reply,
+    UnansweredError,
     WorkerLostError,
 )
 from driftline.serving.hosting.log_file import LogFile
@@ -43,8 +44,10 @@ class BusyError(UnavailableError):
 class NoWorkerError(WorkerLostError):
     """No worker runs that could be asked."""
 
+    was_asked = False
 
-class TimedOutError(UnavailableError):
+
+class TimedOutError(UnansweredError):
     """The model did not answer in time."""
 
 
@@ -66,6 +69,8 @@ class Slot:
     number: int
     child: Child | None = None
     is_leaving: bool = False
+    # Its worker could not be started, for a reason that may pass.
+    has_failed: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -169,7 +174,7 @@ class Pool:
         for task, slot in list(self._keepers.items())[limits.workers :]:
             del self._keepers[task]
             self._let_go(task, slot)
-        self._fill(asyncio.get_running_loop().create_future())
+        self._fill()
 
     def _let_go(self, task: asyncio.Task[None], slot: Slot) -> None:
         """Have a worker leave once it has answered."""
@@ -181,7 +186,7 @@ class Pool:
             slot.is_leaving = True
             slot.changed.set()
 
-    def _fill(self, first: asyncio.Future[None]) -> None:
+    def _fill(self, first: asyncio.Future[None] | None = None) -> None:
         """Have as many workers kept as the limits say; ``first`` is told of the first that runs."""
         for number in range(len(self._keepers), self.limits.workers):
             slot = Slot(number)
@@ -304,7 +309,9 @@ class Pool:
     async def _next_ready(self, deadline: float) -> Child:
         """Wait for a worker while none runs, until the deadline at most, unless none will ever."""
         # Right after the server has started nobody keeps any yet.
-        if self._keepers and all(keeper.done() for keeper in self._keepers):
+        if self._keepers and all(
+            keeper.done() or slot.has_failed for keeper, slot in self._keepers.items()
+        ):
             raise NoWorkerError(f'endpoint "{self.name}" cannot be served ({self.problem})')
         try:
             end = asyncio.get_running_loop().time() + self.limits.wait_s
@@ -328,8 +335,11 @@ class Pool:
             log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
             child.kill()
 
-    async def _keep(self, slot: Slot, first: asyncio.Future[None]) -> None:
-        """Keep one worker running until it is to leave; start it again with growing pauses."""
+    async def _keep(self, slot: Slot, first: asyncio.Future[None] | None = None) -> None:
+        """Keep one worker running until it is to leave; start it again with growing pauses.
+
+        ``first``: who starts the pool waits for it, until a worker runs or none can.
+        """
         loop = asyncio.get_running_loop()
         name, number = self.name, slot.number
         short_lives = 0
@@ -340,18 +350,7 @@ class Pool:
             started, left = loop.time(), False
             try:
                 child = await self._loaded()
-            except Exception as error:
-                self._problem = str(error)
-                # A fault of ours is final, too: who starts the pool would wait for it for ever.
-                is_ours = not isinstance(error, DriftlineError | OSError)
-                text = "endpoint=%s slot=%d event=not-started error=%s"
-                log.error(text, name, number, error, exc_info=is_ours)
-                if is_ours or isinstance(error, LoadError):
-                    if not first.done():
-                        first.set_exception(error)
-                    return
-            else:
-                if not first.done():
+                if first is not None and not first.done():
                     first.set_result(None)
                 self._admit(slot, child)
                 if await self._attend(slot, child):
@@ -359,6 +358,16 @@ class Pool:
                     return
                 left = child.left
                 log.warning("endpoint=%s slot=%d event=ended", name, number)
+            except Exception as error:
+                self._problem = str(error)
+                is_ours = not isinstance(error, DriftlineError | OSError)
+                text = "endpoint=%s slot=%d event=not-started error=%s"
+                log.error(text, name, number, error, exc_info=is_ours)
+                slot.has_failed = is_ours or isinstance(error, LoadError)
+                # Final for who would wait for it for ever; later the disk may have been full.
+                if slot.has_failed and first is not None and not first.done():
+                    first.set_exception(error)
+                    return
             was_short = not left and loop.time() - started < STABLE_AFTER_S
             short_lives = short_lives + 1 if was_short else 0
 
@@ -385,7 +394,7 @@ class Pool:
 
         child.when_gone = gone
         if not child.gone.is_set():
-            slot.child, child.number = child, slot.number
+            slot.child, slot.has_failed, child.number = child, False, slot.number
             self._children = [*self._children, child]
             self._any_ready.set()
 

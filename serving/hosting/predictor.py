@@ -237,7 +237,7 @@ def describe(model: Any, signed: SignedModel | None = None) -> Description:  # n
         check_is_fitted(model)
     except NotFittedError:
         raise ModelError(f"the {kind} is not fitted; call its method fit before saving") from None
-    except TypeError:
+    except (TypeError, AttributeError):
         pass  # Not an estimator of scikit-learn: nothing to check by.
     names = getattr(model, "feature_names_in_", None) if signed is None else signed.names
     types = getattr(model, "feature_types_", None) if signed is None else signed.types

@@ -70,14 +70,14 @@ class ServerlessPool(Pool):
                 raise LoadError(str(error)) from error
             await child.stop()
         self._is_started = True
-        self._fill(asyncio.get_running_loop().create_future())  # What was provisioned meanwhile.
+        self._fill()  # What was provisioned meanwhile.
 
     def resize(self, limits: Limits) -> None:
         """Take on other limits; workers beyond them end when they are idle."""
         had_provisioned = bool(self._keepers)
         super().resize(limits)
         if self._is_started and not had_provisioned:
-            self._fill(asyncio.get_running_loop().create_future())
+            self._fill()
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Stop all workers; first wait up to ``drain_s`` for requests that are open or coming."""

@@ -19,7 +19,7 @@ from driftline.errors import DriftlineError, InputError, NotFoundError, Unavaila
 from driftline.loopback import App, Message, Receive, Scope, Send, refuse
 from driftline.serving.bodies.media_types import UnsupportedMediaError, answer_form, body_form
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.child import Reply
+from driftline.serving.hosting.child import Reply, UnansweredError
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.multi_model.target_model import HEADER
 from driftline.serving.hosting.routing import CONTAINER_HEADER, Route, ServedEndpoint
@@ -46,6 +46,7 @@ _ROUTE = "driftline.route"
 # Where a copy stands that a shadow is to be asked, and that a call is one.
 _COPY = "driftline.copy"
 _IS_COPY = "driftline.is_copy"
+_ASKED = "driftline.asked"  # When the model was, in seconds of no epoch.
 _PATH = re.compile(r"/endpoints/([^/]+)/invocations")
 
 
@@ -177,7 +178,11 @@ class Invocations:
             await refuse(send, status, code, str(error), headers + extra)
             if status >= 500 and not is_copy:  # Nobody waits for a copy; it is counted.
                 log.warning("request=%s status=%d error=%s", request_id, status, error)
-            return Answered(status, endpoint, variant, is_copy=is_copy)
+            found = Answered(status, endpoint, variant, is_copy=is_copy)
+            if isinstance(error, UnansweredError) and error.was_asked:
+                model_s = time.perf_counter() - scope[_ASKED]
+                return found._replace(model_s=model_s, containers=error.containers)
+            return found
         except ClientGoneError:
             log.info("request=%s event=client-gone", request_id)
             return Answered(CLIENT_GONE, endpoint, variant)
@@ -246,8 +251,11 @@ class Invocations:
         # Another variant may take this one's place before the body is here.
         with route.pool.expecting():
             body = await read_body(scope, receive, limit=limit, timeout_s=timeout_s)
-            asked_s = time.perf_counter()
+            asked_s = scope[_ASKED] = time.perf_counter()
             reply = await route.pool.invoke(form, answer, body, model, scope.get(LATER))
+        if not (reply.media_type.isascii() and reply.media_type.isprintable()):
+            message = f"the model's content type is {reply.media_type[:80]!r}; expected a header"
+            reply = Reply(424, "", b"", "model_error", message, reply.note)
         return reply, body, time.perf_counter() - asked_s
 
 

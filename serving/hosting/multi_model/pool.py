@@ -240,7 +240,7 @@ class MultiModelPool(Pool):
         self._aside.append(child)
         if not self._lanes or (not self._children and len(self._lanes) < _LANES_MAX):
             slot = Slot(-1 - len(self._lanes))
-            task = asyncio.create_task(self._keep(slot, loop.create_future()))
+            task = asyncio.create_task(self._keep(slot))
             self._lanes.append((task, slot))
             self._leaving.add(task)  # It is none of those that are wanted for ever.
         return True

@@ -222,6 +222,42 @@ def test_a_worker_that_said_that_it_leaves_is_replaced_without_a_pause(slow, mon
     asyncio.run(act())
 
 
+@pytest.mark.parametrize(
+    "fault", [LoadError("no space left"), RuntimeError("can't start new thread")]
+)
+def test_a_fault_that_passes_when_a_worker_is_started_again_gives_nothing_up(
+    slow, monkeypatch, fault
+):
+    pool = Pool("slow", slow, Limits(timeout_s=10, wait_s=10))
+    faults = [fault]
+
+    async def act():
+        await pool.start()
+        load = pool._loaded
+
+        async def loaded():
+            if faults:
+                raise faults.pop()
+            return await load()
+
+        monkeypatch.setattr(pool, "_loaded", loaded)
+        child = pool._children[0]
+        child.kill()
+        await child.gone.wait()
+        while faults:
+            await asyncio.sleep(0)
+        with pytest.raises(NoWorkerError, match=str(fault)):  # At once, not by its time limit.
+            await pool.invoke("csv", "csv", b"0")
+        async with asyncio.timeout(20):
+            while not pool.is_ready:
+                await asyncio.sleep(0.05)
+        status = (await pool.invoke("csv", "csv", b"0")).status
+        await pool.stop()
+        return status
+
+    assert asyncio.run(act()) == 200
+
+
 def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(slow):
     async def act():
         pool = Pool("slow", slow, Limits(timeout_s=0.5, wait_s=30))

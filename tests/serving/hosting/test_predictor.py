@@ -9,7 +9,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import LinearSVC
 
 from driftline.serving.hosting.formats.model_format import ModelError
-from driftline.serving.hosting.predictor import Predictor, load_predictor
+from driftline.serving.hosting.predictor import Predictor, describe, load_predictor
 
 
 def columns_of(frame):
@@ -62,6 +62,20 @@ def test_what_is_no_fitted_model_is_refused(held, sentence, tmp_path):
 
     with pytest.raises(ModelError, match=sentence):
         load_predictor(tmp_path / "m.pkl", trust_pickle=True)
+
+
+class Duck:
+    """Looks like an estimator, and is none of scikit-learn's."""
+
+    def fit(self, rows):
+        return self
+
+    def predict(self, rows):
+        return np.zeros(len(rows))
+
+
+def test_a_model_needs_no_more_than_predict():
+    assert describe(Duck()).kind == "estimator"
 
 
 def test_a_regression_answers_numbers_without_probability():

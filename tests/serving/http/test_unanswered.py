@@ -1,0 +1,94 @@
+"""What is counted and answered of requests that a model did not answer as it should."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from driftline.serving.hosting.child import Launch, Reply, WorkerLostError
+from driftline.serving.hosting.containers import Container, ContainersPool
+from driftline.serving.hosting.pool import Limits, NoWorkerError, TimedOutError
+from driftline.serving.http.invocations import Invocations
+from driftline.serving.metrics.traffic import Answered
+
+SCOPE = {
+    "type": "http", "method": "POST", "path": "/endpoints/flights/invocations",
+    "headers": [(b"content-type", b"text/csv"), (b"content-length", b"1")],
+}  # fmt: skip
+
+
+class Stage:
+    """A pool that answers as it is told to."""
+
+    def __init__(self, found: Reply | Exception) -> None:
+        self.found = found
+        self.expecting = contextlib.nullcontext
+
+    async def invoke(self, *_: object) -> Reply:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+def ask(pool: Any) -> tuple[Answered, list[dict[str, Any]]]:
+    """Return what is counted, and what is sent."""
+    desired = SimpleNamespace(
+        endpoint="flights", name="all", answers_later=None, reads_bodies=False,
+        trust_event_time=False, many=None,
+    )  # fmt: skip
+    route = SimpleNamespace(desired=desired, pool=pool, target_model=lambda *_: None)
+    reconciler = SimpleNamespace(endpoint=lambda _: SimpleNamespace(by_weight=lambda _: route))
+    context = SimpleNamespace(
+        now=lambda: datetime.now(UTC), max_request_bytes=9, body_timeout_s=9.0
+    )
+    counted: list[Answered] = []
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"1"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    invocations = Invocations(
+        cast("Any", context), cast("Any", reconciler), lambda found, _: counted.append(found)
+    )
+    asyncio.run(invocations({**SCOPE}, receive, send))
+    return counted[0], sent
+
+
+@pytest.mark.parametrize(
+    ("error", "was_asked"),
+    [(TimedOutError("late"), True), (WorkerLostError("gone"), True), (NoWorkerError("no"), False)],
+)
+def test_a_model_that_was_asked_and_did_not_answer_has_failed(
+    error: Exception, was_asked: bool
+) -> None:
+    counted, _ = ask(Stage(error))
+
+    assert counted.status >= 500
+    assert (counted.model_s is not None) is was_asked
+
+
+def test_containers_that_had_answered_are_counted_where_a_later_one_does_not() -> None:
+    stages = [Stage(Reply(200, "text/csv", b"1")), Stage(TimedOutError("late"))]
+    named = zip(("blue", "green"), stages, strict=True)
+    line = ContainersPool(
+        "line", Launch("line", is_serial=True), Limits(),
+        [Container(name, cast("Any", one), reads_bodies=False) for name, one in named],
+    )  # fmt: skip
+
+    counted, _ = ask(line)
+
+    assert [(name, status) for name, _, status in counted.containers] == [("blue", 200)]
+
+
+@pytest.mark.parametrize("form", ["text/csv\n", "text/csv\r\nx: y", "text/\x00", "té/xt"])
+def test_a_content_type_that_is_no_header_is_the_models_fault(form: str) -> None:
+    counted, sent = ask(Stage(Reply(200, form, b"1")))
+
+    assert counted.status == sent[0]["status"] == 424
+    assert "the model's content type is" in sent[1]["body"].decode()
