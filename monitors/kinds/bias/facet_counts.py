@@ -91,6 +91,12 @@ class Tally:
         np.add.at(counts, _places(named, values), self.counts)
         return Tally(values, self.strata, counts)
 
+    def without_predictions(self) -> Tally:
+        """Count all rows as ones whose predicted answer is missing."""
+        counts = np.zeros_like(self.counts)
+        counts[..., MISSING] = self.counts.sum(axis=-1)
+        return Tally(self.values, self.strata, counts)
+
     @property
     def missing_count(self) -> int:
         """Rows without a value of the facet."""
@@ -151,16 +157,36 @@ def impossible_predictions(batch: pa.RecordBatch | pa.Table, roles: Roles) -> tu
 
     And as many where all of them may be percents.
     """
-    name = roles.prediction or "".join(roles.probability[-1:])
+    name = roles.prediction or answering_score(roles)
     is_class = roles.prediction is not None and roles.problem != "regression"
     if is_class or name not in batch.schema.names:
         return 0, 0
-    column = batch.column(name)
-    plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    numbers = coerce(plain, "double")[0].to_numpy(zero_copy_only=False)
+    numbers = read_numbers(batch, name)
     wrong = numbers[~(np.isnan(numbers) | _is_possible(numbers, roles))]
     is_percent = roles.problem != "regression" and are_percents(wrong)
     return len(wrong), len(wrong) * is_percent
+
+
+def answering_score(roles: Roles) -> str:
+    """Name the column of scores that make the answer; "" where another column is the answer."""
+    is_answer = roles.prediction is None and roles.problem != "multiclass"
+    return "".join(roles.probability[-1:]) * is_answer
+
+
+def read_numbers(rows: pa.RecordBatch | pa.Table, name: str) -> NDArray[np.float64]:
+    """Read a column as numbers; NaN where there is none."""
+    column = rows.column(name)
+    plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return np.asarray(coerce(plain, "double")[0].to_numpy(zero_copy_only=False))
+
+
+def finite_scores(rows: pa.Table, roles: Roles) -> NDArray[np.float64]:
+    """Return the scores that make the answers, as many as are numbers; none of a regression."""
+    name = answering_score(roles)
+    if roles.problem == "regression" or name not in rows.column_names:
+        return np.zeros(0)
+    scores = read_numbers(rows, name)
+    return scores[np.isfinite(scores)]
 
 
 def infinite_labels(batch: pa.RecordBatch, roles: Roles) -> Counter[str]:
@@ -346,8 +372,8 @@ def _answers(
     """
     truth, known = _signs(_column(batch, roles.label), roles)
     answer, answered = _signs(_column(batch, roles.prediction), roles)
-    if answer is None and roles.probability and roles.problem != "multiclass":
-        chance = _column(batch, roles.probability[-1])
+    if answer is None and (score := answering_score(roles)):
+        chance = _column(batch, score)
         answer = None if chance is None else _above(chance, roles.positive_above, roles)
     nobody = np.full(batch.num_rows, MISSING, dtype=np.int64)
     found = (nobody if truth is None else truth) * 3 + (nobody if answer is None else answer)

@@ -29,6 +29,7 @@ from driftline.monitors.kinds.bias.facet_counts import (
     Tally,
     count_batches,
     count_blocks,
+    finite_scores,
     impossible_predictions,
     labelled_count,
 )
@@ -106,6 +107,14 @@ class Plan:
         missing = counts[..., MISSING].sum(axis=(1, 2)).tolist()
         rows = counts.sum(axis=(1, 2, 3)).tolist()
         return replace(found, blocks=list(zip(rows, missing, strict=True)))
+
+    @property
+    def usual_scores(self) -> NDArray[np.float64] | None:
+        """The reference's scores, where they make its answers; None where none are known."""
+        if self.outcomes is None:
+            return None
+        found = finite_scores(self.outcomes.table, self.outcomes.roles)
+        return found if len(found) else None
 
     @property
     def tries_flips(self) -> bool:
