@@ -39,6 +39,8 @@ LARGEST = 1e70
 ABSURD = 1e6
 # Up to so far beyond 0 and 1 is rounding; further out it is a score, not a probability.
 ROUNDING = 1e-6
+# From this part of a reference's scores, and of its values, on those outside 0 to 1 are no faults.
+FEW = 0.01
 ANY = (-LARGEST, LARGEST)
 
 
@@ -331,7 +333,7 @@ def why_no_probabilities(scores: Numbers) -> str:
 
 
 def _limits(found: Answers) -> tuple[float, float]:
-    """Return the limits of predictions: by the labels' size, or those of probabilities if they are.
+    """Return the limits of predictions: by usual sizes, or those of probabilities if they are.
 
     Scores that are none may be any finite number.
     """
@@ -339,10 +341,24 @@ def _limits(found: Answers) -> tuple[float, float]:
         most = ABSURD * usual_sizes(found)[0]
         return (-most, most) if most else ANY
     scores = np.zeros(0) if found.probability is None else found.probability
-    known = scores[np.isfinite(scores)]
-    if ((known < -ROUNDING) | (known > 1.0 + ROUNDING)).any():
+    if is_other_scale(scores[np.isfinite(scores)]):
         return ANY
     return -ROUNDING, 1.0 + ROUNDING
+
+
+def is_other_scale(scores: Numbers) -> bool:
+    """Whether scores by themselves are no probabilities: not few, nor few values, are outside.
+
+    Of a reference -1 in place of any number of scores is a fault of these, as is anything in few.
+    """
+    parts = (scores, np.unique(scores))
+    return all(len(one) and outside(one).mean() >= FEW for one in parts)
+
+
+def outside(scores: Numbers) -> NDArray[np.bool_]:
+    """Return which rows have a score outside 0 to 1, shape (rows,)."""
+    found = (scores < -ROUNDING) | (scores > 1.0 + ROUNDING)
+    return np.asarray(found if found.ndim == 1 else found.any(axis=1))
 
 
 def usual_sizes(found: Answers) -> tuple[float, float]:

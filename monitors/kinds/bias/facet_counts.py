@@ -128,7 +128,7 @@ def count_batches(
         rows += batch.num_rows
         for role, name in (("label", roles.label), ("prediction", roles.prediction)):
             column = _column(batch, name) if roles.problem == "regression" else None
-            if name is not None and column is not None and pa.types.is_string(column.type):
+            if name is not None and column is not None and not _is_numeric(column.type):
                 texts.setdefault((role, name), []).append(column)
         base, own = _answers(batch, roles)
         for side, classes in zip(sides, own, strict=True):
@@ -150,6 +150,11 @@ def count_batches(
     for (role, name), columns in texts.items():
         require_numbers(pa.chunked_array(columns), role, name)
     return found, rows
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(one(kind) for one in kinds)
 
 
 def impossible_predictions(batch: pa.RecordBatch | pa.Table, roles: Roles) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -603,3 +604,21 @@ def test_of_scores_on_another_scale_none_is_judged(
     assert [one.feature_name for one in report.violations] == ["impossible_predictions"]
     known = [one.name for one in report.metrics if one.value is not None]
     assert known == ["CI", "impossible_predictions"]  # The former counts rows alone.
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (pa.array([True, False] * 200), "true and false"),
+        (pa.array([datetime(2024, 1, 1, tzinfo=UTC)] * 400), "2024-01-01 00:00:00"),
+    ],
+)
+def test_labels_of_another_type_are_no_amounts(label: pa.Array, words: str) -> None:
+    amount = pa.array(np.random.default_rng(6).normal(5.0, 1.0, 400))
+    reference = pa.table({"sex": ["F", "M"] * 200, "y": amount, "said": amount})
+    baseline = Baseline.fit(
+        reference, label="y", prediction="said", positive=5, problem="regression", facet="sex=F"
+    )
+
+    with pytest.raises(InputError, match=f'label "y" holds {words}.* a regression needs numbers'):
+        dl.check(with_column(reference, "y", label), baseline, kind="bias")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -224,3 +225,40 @@ def test_one_score_below_0_does_not_hide_a_loss() -> None:
     assert "impossible_predictions" in [one.feature_name for one in found.violations]
     assert len(found.violations) > 1
     assert found.details["impossible_predictions"] == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "is_probability"),
+    [
+        (lambda chance: np.where(np.arange(4_000) % 5, chance, -1.0), True),
+        (lambda chance: np.where(np.arange(4_000) % 200, chance, np.arange(4_000)), True),
+        (lambda chance: 1_000.0 * chance // 1, False),
+        (lambda chance: 1.2 * chance - 0.1, False),
+    ],
+    ids=["minus 1", "few", "to 1,000", "beyond"],
+)
+def test_faulty_scores_of_a_reference_leave_the_others_probabilities(
+    form: Callable[[np.ndarray], np.ndarray], is_probability: bool
+) -> None:
+    rng = np.random.default_rng(4)
+    chance = rng.beta(2, 3, 4_000)
+    roles = {"label": "late", "prediction": "said", "probability": "chance"}
+    usual = Baseline.fit(scored(chance, 1, form(chance)), **roles)
+    window = scored(chance, 2, chance if is_probability else form(chance))
+
+    found = check(window, usual, kind="model-quality")
+
+    assert ("brier_skill" in str(found.details.get("lacking_note"))) is not is_probability
+    assert found.details["impossible_predictions"] == 0
+    assert numbers(found)["auc"] == pytest.approx(0.78, abs=0.05)
+
+
+def test_a_window_of_minus_1_alone_is_on_no_scale() -> None:
+    roles = {"label": "late", "prediction": "said", "probability": "chance"}
+    chance = np.random.default_rng(5).beta(2, 3, 3_000)
+    usual = Baseline.fit(scored(chance, 1), **roles)
+
+    found = check(scored(chance, 2, 0 * chance - 1.0), usual, kind="model-quality")
+
+    told = "left out of the metrics: 3,000 predictions outside 0 to 1, of 3,000 rows"
+    assert found.details["answers_note"] == told
