@@ -17,6 +17,9 @@ PERCENT = 0.01
 # As percents, at least this part of the rows that would lie above 1 do; on another scale, scores
 # just beyond 0 or 1 are at least so dense as between them.
 MOST = 0.5
+# So many times as near as they themselves lies what is made of scores that are log-odds: 2 p - 1,
+# which a sigmoid brings between 0.27 and 0.73, lies half as near.
+SURE = 4.0
 
 Numbers = NDArray[np.float64]
 
@@ -78,7 +81,7 @@ def _log_odds(scores: Numbers, usual: Numbers) -> str:
     is_one = scores.ndim == 1
     likely = special.expit(scores) if is_one else special.softmax(scores, axis=1)
     near, far = (distance(one.ravel(), usual.ravel()) for one in (likely, scores))
-    return ("sigmoid" if is_one else "softmax") if far >= 2.0 * near else ""
+    return ("sigmoid" if is_one else "softmax") if far >= SURE * near else ""
 
 
 def distance(some: Numbers, others: Numbers) -> float:

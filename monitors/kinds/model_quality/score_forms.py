@@ -44,14 +44,16 @@ def read_on_scale(
 
 
 def why_turned(reference: Answers, scored: Answers) -> str:
-    """Return why a window's scores look turned; "" where they do not.
+    """Return why a window's scores look turned, or are classes; "" where they do not.
 
-    Either they rank predictions the other way round than the reference's, or their mirror image
+    Turned they rank predictions the other way round than the reference's, or their mirror image
     lies as near to the reference's scores as its own parts do, and they lie more than twice as far.
     """
     usual, said = reference.probability, scored.probability
     if reference.problem != "binary" or usual is None or said is None:
         return ""
+    if np.isin(said, (0.0, 1.0)).all() and not np.isin(usual, (0.0, 1.0)).all():
+        return "all scores are 0 or 1: classes in place of scores?"
     here, there = _lead(scored), _lead(reference)
     if here * there < 0.0:
         return "scores rank predictions the other way round than the reference's"

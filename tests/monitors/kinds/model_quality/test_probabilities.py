@@ -262,3 +262,26 @@ def test_a_window_of_minus_1_alone_is_on_no_scale() -> None:
 
     told = "left out of the metrics: 3,000 predictions outside 0 to 1, of 3,000 rows"
     assert found.details["answers_note"] == told
+
+
+def test_only_what_a_sigmoid_makes_the_references_scores_is_called_log_odds() -> None:
+    roles = {"label": "late", "prediction": "said", "probability": "chance"}
+    chance = 1 / (1 + np.exp(-1.5 * np.random.default_rng(6).normal(size=3_000)))
+    usual = Baseline.fit(scored(chance, 1), **roles)
+
+    found = check(scored(chance, 2, 2 * chance - 1), usual, kind="model-quality")
+
+    assert "on another scale (" in found.cause
+    assert "log-odds" not in found.cause
+
+
+def test_classes_in_place_of_scores_are_no_concept_drift() -> None:
+    roles = {"label": "late", "prediction": "said", "probability": "chance"}
+    chance = np.random.default_rng(7).beta(2, 3, 3_000)
+    usual = Baseline.fit(scored(chance, 1), **roles)
+
+    found = check(scored(chance, 2, (chance > 0.5) * 1.0), usual, kind="model-quality")
+
+    told = "cannot estimate: all scores are 0 or 1: classes in place of scores?"
+    assert found.details["estimate_note"] == told
+    assert "estimated_brier_skill" not in [one.feature_name for one in found.violations]
