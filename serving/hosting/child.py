@@ -99,6 +99,7 @@ class Child(asyncio.Protocol):
         self.when_back: Callable[[], None] = lambda: None
         self.long_since: float | None = None  # When the one that is under way was first told of.
         self.left = False  # It said that it ends, and is to be replaced.
+        self.has_answered = False
         self.last_heard = 0.0
         self.number = 0  # Of its place in the pool.
         self.model_count = 1
@@ -264,6 +265,7 @@ class Child(asyncio.Protocol):
             future = self._waiting.get(number)
             # Nobody waits any more for an answer that came after the time-out.
             if future is not None and not future.done():
+                self.has_answered = True
                 future.set_result(_reply(header, body, self._notes.get(number)))
 
     def _end_load(self, header: Mapping[str, Any]) -> None:

@@ -277,7 +277,8 @@ class Pool:
             self._kill_if_stuck(child, limit_s)
             raise self._late(limit_s) from None
         raise WorkerLostError(
-            f'endpoint "{self.name}": its worker ended over this request', was_loaded=was_loaded
+            f'endpoint "{self.name}"{_model(more)}: its worker ended over this request',
+            was_loaded=was_loaded,
         )
 
     def _count_lost(self) -> None:
@@ -347,7 +348,7 @@ class Pool:
             # The first time at once, for a worker that was killed; then with growing pauses.
             if short_lives > 1:
                 await asyncio.sleep(min(FIRST_PAUSE_S * 2.0**short_lives, LONGEST_PAUSE_S))
-            started, left = loop.time(), False
+            started, was_sound = loop.time(), False
             try:
                 child = await self._loaded()
                 if first is not None and not first.done():
@@ -356,7 +357,8 @@ class Pool:
                 if await self._attend(slot, child):
                     log.info("endpoint=%s slot=%d event=left", name, number)
                     return
-                left = child.left
+                # What answers others may be ended by one request again and again: no crash loop.
+                was_sound = child.left or child.has_answered
                 log.warning("endpoint=%s slot=%d event=ended", name, number)
             except Exception as error:
                 self._problem = str(error)
@@ -368,7 +370,7 @@ class Pool:
                 if slot.has_failed and first is not None and not first.done():
                     first.set_exception(error)
                     return
-            was_short = not left and loop.time() - started < STABLE_AFTER_S
+            was_short = not was_sound and loop.time() - started < STABLE_AFTER_S
             short_lives = short_lives + 1 if was_short else 0
 
     async def _loaded(self) -> Child:
@@ -416,6 +418,11 @@ class Pool:
         self._children = [other for other in self._children if other is not child]
         if not self._children:
             self._any_ready.clear()
+
+
+def _model(more: Mapping[str, Any]) -> str:
+    """Name the one of many models that was asked."""
+    return f', model "{target}"' if (target := more.get("target")) else ""
 
 
 async def _answered(child: Child) -> None:

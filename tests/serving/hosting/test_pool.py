@@ -216,7 +216,26 @@ def test_a_worker_that_said_that_it_leaves_is_replaced_without_a_pause(slow, mon
             child.left = True
             child.kill()
             await child.gone.wait()
+            async with asyncio.timeout(10):
+                await pool._any_ready.wait()
+        await pool.stop()
+
+    asyncio.run(act())
+
+
+def test_a_worker_that_answers_others_is_replaced_at_once_however_often_one_ends_it(
+    slow, monkeypatch
+):
+    monkeypatch.setattr("driftline.serving.hosting.pool.FIRST_PAUSE_S", 1000.0)
+    pool = Pool("slow", slow, Limits(timeout_s=10, wait_s=10))
+
+    async def act():
+        await pool.start()
+        for _ in range(4):
             assert (await pool.invoke("csv", "csv", b"0")).status == 200
+            child = pool._children[0]
+            child.kill()
+            await child.gone.wait()
         await pool.stop()
 
     asyncio.run(act())
