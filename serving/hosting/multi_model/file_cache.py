@@ -17,9 +17,9 @@ import threading
 import time
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -73,7 +73,9 @@ class FileCache:
         self._beginning = threading.Lock()
         self._copies: OrderedDict[str, ModelCopy] = OrderedDict()  # The last used is the last.
         self._used = 0  # Bytes of copies, and of those that are being made.
-        self._pins: Counter[str] = Counter()
+        # Dropped, and on the disk for as long as somebody may read them.
+        self._dropped: list[ModelCopy] = []
+        self._pins: Counter[str | Path] = Counter()  # Names, and paths of copies.
         self._running: dict[str, asyncio.Task[ModelCopy]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "model-files")
 
@@ -102,13 +104,25 @@ class FileCache:
         UnavailableError
             When the bucket or the disk fails, or all of the bound is in use.
         """
-        self._pins[name] += 1
+        with self._pinned(name):
+            copy = self._copies.get(name) or await self._fetched(name)
+            with self._pinned(copy.path):
+                yield copy
+
+    @contextmanager
+    def _pinned(self, one: str | Path) -> Iterator[None]:
+        self._pins[one] += 1
         try:
-            yield self._copies.get(name) or await self._fetched(name)
+            yield
         finally:
-            self._pins[name] -= 1
-            if not self._pins[name]:
-                del self._pins[name]
+            self._pins[one] -= 1
+            if not self._pins[one]:
+                del self._pins[one]
+
+    def drop(self, name: str) -> None:
+        """Have a model copied anew that cannot be loaded: its file may have become whole since."""
+        if copy := self._copies.pop(name, None):
+            self._dropped.append(copy)
 
     async def _fetched(self, name: str) -> ModelCopy:
         task = self._running.get(name)
@@ -160,7 +174,10 @@ class FileCache:
 
     def _make_room(self, name: str, size: int) -> list[Path]:
         """Forget the copies that were asked for longest ago; return what is to be removed."""
-        removed = []
+        unused = [copy for copy in self._dropped if copy.path not in self._pins]
+        self._dropped = [copy for copy in self._dropped if copy.path in self._pins]
+        self._used -= sum(copy.size for copy in unused)
+        removed = [copy.path.parent for copy in unused]
         for other in list(self._copies):
             if self._used + size <= self._disk_bytes:
                 break

@@ -35,8 +35,8 @@ from driftline.serving.hosting.pool import Limits, NoWorkerError, Pool, Slot
 log = logging.getLogger(__name__)
 
 # What a worker says to a request for a model that it would need the file of, and to those who wait
-# for one that has been loading for too long.
-NOT_LOADED, TOO_SLOW = "not_loaded", "too_slow_to_load"
+# for one whose file is none that can be loaded, or that has been loading for too long.
+NOT_LOADED, NOT_LOADABLE, TOO_SLOW = "not_loaded", "not_loadable", "too_slow_to_load"
 # A worker's queue may be a quarter longer than the mean, and by some requests in any case: loading
 # a model elsewhere costs more than these.
 _ABOVE_MEAN, _ALWAYS = 1.25, 4
@@ -99,7 +99,7 @@ class MultiModelPool(Pool):
             self.files.touch(target_model)
             reply = await self._answered(form, answer, body, deadline, more, timeout_s=timeout_s)
             if reply.code != NOT_LOADED:
-                return reply
+                return self._outcome(target_model, reply)  # Perhaps of another one's load.
             if self._is_refused(target_model):
                 return self._refusal(target_model)
             began_s = time.perf_counter()
@@ -153,13 +153,25 @@ class MultiModelPool(Pool):
                     continue
                 except TimeoutError:
                     raise self._late(timeout_s or self.limits.timeout_s) from None
-                if reply.code != TOO_SLOW:
-                    return reply
-                break
+                return self._outcome(target, reply)
         else:
             if lost is not None and lost.was_loaded:
                 raise lost  # All were over what it was asked, none over its loading.
+        return self._refuse(target)
+
+    def _outcome(self, target: str, reply: Reply) -> Reply:
+        """Return a worker's reply in words for the caller, after what follows from it."""
+        if reply.code == TOO_SLOW:
+            return self._refuse(target)
+        if reply.code == NOT_LOADABLE:
+            self.files.drop(target)
+            return replace(reply, code="model_error")
+        return reply
+
+    def _refuse(self, target: str) -> Reply:
+        """Have nobody load a model for a while, and then anew from its file."""
         if not self._is_refused(target):
+            self.files.drop(target)
             now = asyncio.get_running_loop().time()
             self._refused = {name: end for name, end in self._refused.items() if end > now}
             self._refused[target] = now + REFUSED_S

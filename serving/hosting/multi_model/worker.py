@@ -40,7 +40,7 @@ from driftline.serving.hosting.worker import (
 )
 
 # See multi_model/pool.py.
-NOT_LOADED, TOO_SLOW = "not_loaded", "too_slow_to_load"
+NOT_LOADED, NOT_LOADABLE, TOO_SLOW = "not_loaded", "not_loadable", "too_slow_to_load"
 LOADS_AT_ONCE = 2
 # A thread that loads holds the interpreter for so long while another one waits to answer.
 _SWITCH_S = 0.0005
@@ -64,6 +64,7 @@ class _Load:
     is_alone: bool = True  # Else what the process grew is of several.
     model: Held | None = None
     problem: str = ""
+    code: str = "model_error"
     until_s: float = math.inf  # When it is too late.
 
 
@@ -175,11 +176,12 @@ class ManyModels:
             if self._like is not None:
                 require_alike(description_of(one.model), self._like)
         except InputError as error:
-            one.model, one.problem = None, str(error)
+            one.model, one.problem, one.code = None, str(error), NOT_LOADABLE
         # Model code may raise anything, and here that must not end the others.
         except BaseException as error:  # noqa: BLE001
             traceback.print_exc()
-            one.model, one.problem = None, f"it cannot be loaded ({type(error).__name__})"
+            one.problem = f"it cannot be loaded ({type(error).__name__})"
+            one.model, one.code = None, NOT_LOADABLE
         one.load_s = time.perf_counter() - began
         one.grown = resident_bytes() - before
         self._done.put(one)
@@ -234,7 +236,7 @@ class ManyModels:
             self._predict(one.name, one.model, frames)
             return
         for header, _ in frames:
-            self._link.sendall(refusal(header, 424, "model_error", f"{_subject(one)}{one.problem}"))
+            self._link.sendall(refusal(header, 424, one.code, f"{_subject(one)}{one.problem}"))
 
 
 def _subject(one: _Load) -> str:

@@ -141,9 +141,13 @@ def test_a_model_that_cannot_be_loaded_is_told_and_tried_anew(
     assert "2 columns, the endpoint's models 3" in server.error_of(columns)["message"]
     assert "the model knows a, b" in server.error_of(words)["message"]
     assert ask(server, "mended.skops").status_code == 200
+    # As after a request that came while the file was being copied below the prefix.
+    (prefix / "broken.skops").write_bytes(store_models[0].read_bytes())
+    assert ask(server, "broken.skops").status_code == 200
     server.sink_all()
     captured = Dataset(str(server.root), "stores").open().to_table(["model", "status"]).to_pylist()
-    assert [row["model"] for row in captured if row["status"] == 200] == ["mended.skops"]
+    served = [row["model"] for row in captured if row["status"] == 200]
+    assert served == ["mended.skops", "broken.skops"]
 
 
 def test_a_killed_worker_is_replaced_and_loads_again(stores: Any, ask: Any, until: Any) -> None:

@@ -94,6 +94,26 @@ def test_what_is_being_loaded_stays_and_what_never_fits_is_told(
     using(models, tmp_path, work, disk=SIZE + 1)
 
 
+def test_what_is_dropped_is_copied_anew_and_stays_for_who_uses_it(
+    models: Path, tmp_path: Path
+) -> None:
+    whole = (models / "a.skops").read_bytes()
+    (models / "a.skops").write_bytes(whole[:1])
+
+    async def work(files: FileCache) -> None:
+        async with files.copy("a.skops") as half:
+            files.drop("a.skops")
+            (models / "a.skops").write_bytes(whole)
+            await fetch(files, "a.skops")
+            files.drop("b.skops")
+            assert half.path.read_bytes() == whole[:1]
+        await fetch(files, "b.skops")
+        assert not half.path.exists()
+        assert files.used_bytes == 2 * SIZE
+
+    using(models, tmp_path, work)
+
+
 def test_links_pipes_and_folders_are_no_models(models: Path, tmp_path: Path) -> None:
     (models / "link.skops").symlink_to(models / "a.skops")
     (models / "inner").mkdir()
