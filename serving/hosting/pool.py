@@ -253,10 +253,13 @@ class Pool:
         attempts: int = MAX_ATTEMPTS,
         *,
         timeout_s: float | None = None,
+        losses: list[WorkerLostError] | None = None,
     ) -> Reply:
+        """Have a request answered; ``losses``: those of the same request before, and then these."""
         limit_s = timeout_s or self.limits.timeout_s
+        losses = [] if losses is None else losses
         child: Child | None = None
-        attempt, was_loaded = 0, False
+        attempt = 0
         try:
             while attempt < attempts:
                 child = self._chosen(more) or await self._next_ready(deadline)
@@ -267,9 +270,9 @@ class Pool:
                 except MovedError:
                     continue
                 except WorkerLostError as error:
-                    if attempt == 0:  # It is one request, however often it is tried.
+                    if not losses:  # It is one request, however often it is tried.
                         self._count_lost()
-                    was_loaded = error.was_loaded
+                    losses.append(error)
                     if error.was_first and attempt > 0:
                         break
                     attempt += 1
@@ -278,7 +281,7 @@ class Pool:
             raise self._late(limit_s) from None
         raise WorkerLostError(
             f'endpoint "{self.name}"{_model(more)}: its worker ended over this request',
-            was_loaded=was_loaded,
+            was_loaded=losses[-1].was_loaded,
         )
 
     def _count_lost(self) -> None:

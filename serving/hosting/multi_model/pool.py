@@ -97,7 +97,10 @@ class MultiModelPool(Pool):
             deadline = self._deadline(timeout_s)
             more: dict[str, Any] = {"target": target_model}
             self.files.touch(target_model)
-            reply = await self._answered(form, answer, body, deadline, more, timeout_s=timeout_s)
+            losses: list[WorkerLostError] = []
+            reply = await self._answered(
+                form, answer, body, deadline, more, timeout_s=timeout_s, losses=losses
+            )
             if reply.code != NOT_LOADED:
                 return self._outcome(target_model, reply)  # Perhaps of another one's load.
             if self._is_refused(target_model):
@@ -114,7 +117,7 @@ class MultiModelPool(Pool):
                 load_s = min(self.limits.start_timeout_s, _LOAD_SHARE * left_s)
                 more["file"] = [str(copy.path), copy.size, load_s]
                 reply = await self._loaded_and_answered(
-                    form, answer, body, deadline, more, timeout_s=timeout_s
+                    form, answer, body, deadline, more, timeout_s=timeout_s, losses=losses
                 )
         note = dict(reply.note or {})
         note["wait_s"] = note.get("wait_s", 0.0) + copied_s
@@ -131,6 +134,7 @@ class MultiModelPool(Pool):
         more: Mapping[str, Any],
         *,
         timeout_s: float | None,
+        losses: list[WorkerLostError],
     ) -> Reply:
         """Have a model loaded that may end its worker, which others are asked of, too."""
         target = more["target"]
@@ -144,7 +148,7 @@ class MultiModelPool(Pool):
                         if self._is_refused(target):
                             break
                     reply = await self._answered(
-                        form, answer, body, deadline, more, attempts=1, timeout_s=timeout_s
+                        form, answer, body, deadline, more, 1, timeout_s=timeout_s, losses=losses
                     )
                 except NoWorkerError:
                     raise
