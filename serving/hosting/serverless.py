@@ -106,7 +106,7 @@ class ServerlessPool(Pool):
             if self._chosen(NOTHING_MORE) is not None:
                 return await self._answered(form, answer, body, deadline, timeout_s=timeout_s)
             began_s = loop.time()
-            await self._next_ready(deadline)
+            await self._start_one()
             setup_s = loop.time() - began_s
             # Its start takes none of the request's time: a worker is ended when that is over.
             deadline += setup_s
@@ -121,6 +121,11 @@ class ServerlessPool(Pool):
         )
 
     async def _next_ready(self, deadline: float) -> Child:
+        """Start a worker in place of one that was lost, in the time that its request has left."""
+        async with asyncio.timeout_at(deadline):
+            return await self._start_one()
+
+    async def _start_one(self) -> Child:
         """Start a worker: as many requests are open as there are, and they may have one more."""
         try:
             child = await self._loaded()

@@ -15,8 +15,8 @@ from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.app.client.client import Client
 from driftline.capture.tables.dataset import Dataset
 from driftline.errors import UnavailableError
-from driftline.serving.hosting.child import Launch, Reply
-from driftline.serving.hosting.pool import Limits
+from driftline.serving.hosting.child import Launch, Reply, WorkerLostError
+from driftline.serving.hosting.pool import Limits, TimedOutError
 from driftline.serving.hosting.serverless import ServerlessPool
 from driftline.serving.resources.reach import Reach
 from tests.serving.asynchronous.test_kill import PATIENCE_S, process, settings_in
@@ -238,7 +238,7 @@ def test_a_cold_start_takes_nothing_of_the_time_of_a_request():
     class SlowToStart(ServerlessPool):
         until_s = 0.0
 
-        async def _next_ready(self, deadline):
+        async def _start_one(self):
             await asyncio.sleep(0.1)
 
         async def _answered(self, form, answer, body, deadline, *_, **__):
@@ -255,6 +255,40 @@ def test_a_cold_start_takes_nothing_of_the_time_of_a_request():
 
     assert setup_s >= 0.09
     assert given_s >= 5.0 + setup_s
+
+
+def test_a_worker_in_place_of_a_lost_one_takes_no_more_than_the_request_has_left():
+    class EndsWhenAsked:
+        def __init__(self):
+            self.gone, self.waiting_count, self.last_heard = asyncio.Event(), 0, 0.0
+            self.process_id = 1
+
+        async def ask(self, *_, **__):
+            self.gone.set()
+            self.when_gone()
+            raise WorkerLostError("the worker ended")
+
+        async def stop(self): ...
+
+    class SlowToStartAgain(ServerlessPool):
+        starts = 0
+
+        async def _loaded(self):
+            self.starts += 1
+            if self.starts > 1:
+                await asyncio.Event().wait()
+            return EndsWhenAsked()
+
+    async def ask():
+        pool = SlowToStartAgain("work", Launch("model"), Limits(workers=0, timeout_s=0.2), 60.0)
+        try:
+            async with asyncio.timeout(10.0):
+                await pool.invoke("csv", "csv", b"1")
+        finally:
+            await pool.stop()
+
+    with pytest.raises(TimedOutError, match=r"within 0\.2 s"):
+        asyncio.run(ask())
 
 
 def test_the_killed_server_leaves_no_worker_and_the_next_one_starts_them(archive, tmp_path, until):
