@@ -47,7 +47,8 @@ REFUSED_S = 60.0
 # Lost so often while a model was loaded, it is the cause: those that only came along are done by
 # then, as what is tried again is tried alone.
 _LOSSES = 3
-# Of the time that a request has left: who waits for a model that takes longer can still be told.
+# Of the time that a request has, however much is left of the first one's: others may wait as well,
+# and those with all of it can still be told of a model that takes longer.
 _LOAD_SHARE = 0.9
 # A model whose prediction was long is asked in a lane for so long; then the lanes go.
 SLOW_S = 600.0
@@ -113,8 +114,8 @@ class MultiModelPool(Pool):
                 except TimeoutError:
                     raise self._late(timeout_s or self.limits.timeout_s) from None
                 copied_s = time.perf_counter() - began_s
-                left_s = deadline - asyncio.get_running_loop().time()
-                load_s = min(self.limits.start_timeout_s, _LOAD_SHARE * left_s)
+                longest_s = max(timeout_s or 0.0, self.limits.timeout_s)
+                load_s = min(self.limits.start_timeout_s, _LOAD_SHARE * longest_s)
                 more["file"] = [str(copy.path), copy.size, load_s]
                 reply = await self._loaded_and_answered(
                     form, answer, body, deadline, more, timeout_s=timeout_s, losses=losses

@@ -101,3 +101,25 @@ def test_a_request_that_ends_several_workers_is_one_that_was_lost(
     assert [one.getMessage() for one in caplog.records if "event=lost" in one.getMessage()] == [
         "endpoint=stores event=lost requests=1"
     ]
+
+
+@pytest.mark.parametrize(("own_s", "load_s"), [(None, 9.0), (1.0, 9.0), (20.0, 18.0)])
+def test_a_copy_that_came_late_takes_nothing_of_the_time_to_load(
+    monkeypatch: pytest.MonkeyPatch, own_s: float | None, load_s: float
+) -> None:
+    given: list[float] = []
+
+    async def ask(*_: object, more: dict[str, Any], **__: object) -> Reply:
+        if "file" not in more:
+            return Reply(404, "", b"", NOT_LOADED)
+        given.append(more["file"][2])
+        return Reply(200, "text/csv", b"1")
+
+    async def invoke() -> Reply:
+        files = Files(copy_s=0.05)
+        pool = MultiModelPool("a", Launch("a"), Limits(timeout_s=10.0), cast("Any", files))
+        monkeypatch.setattr(pool, "_chosen", lambda _: SimpleNamespace(ask=ask))
+        return await pool.invoke("csv", "csv", b"1", "late", own_s)
+
+    assert asyncio.run(invoke()).status == 200
+    assert given == [load_s]
