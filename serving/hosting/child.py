@@ -47,6 +47,14 @@ class WorkerLostError(UnansweredError):
         self.was_first = was_first
 
 
+class LateError(TimeoutError):
+    """The worker did not answer before the deadline."""
+
+    def __init__(self, *, was_first: bool) -> None:
+        super().__init__()
+        self.was_first = was_first  # If not, the worker had an older request to answer.
+
+
 class MovedError(UnavailableError):
     """The worker is held up by another model; the request has to be asked of another worker."""
 
@@ -100,7 +108,7 @@ class Child(asyncio.Protocol):
         self.long_since: float | None = None  # When the one that is under way was first told of.
         self.left = False  # It said that it ends, and is to be replaced.
         self.has_answered = False
-        self.last_heard = 0.0
+        self.last_heard = 0.0  # Or when it was asked, where it had nothing left to answer.
         self.number = 0  # Of its place in the pool.
         self.model_count = 1
         self._loop = asyncio.get_running_loop()
@@ -108,6 +116,7 @@ class Child(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._notes: dict[int, Mapping[str, Any]] = {}  # Of requests that wait.
         self._next = 0
+        self._owed = 0  # Replies, those included for which nobody waits any more.
         self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
@@ -144,7 +153,9 @@ class Child(asyncio.Protocol):
         self._ready = self._loop.create_future()
         self._runs_command = launch.command is not None
         self._prints_to = prints
-        self._prints.keep(launch.name, self.process_id, prints, is_private=self._runs_command)
+        self._prints.keep(
+            launch.name, lambda: self.process_id, prints, is_private=self._runs_command
+        )
         self._write(asdict(launch), b"")
         try:
             async with asyncio.timeout(timeout_s):
@@ -177,16 +188,19 @@ class Child(asyncio.Protocol):
     ) -> Reply:
         """Send one request and wait for its reply; ``more``: which of many models is asked.
 
-        TimeoutError: there is none at the deadline, a time of the loop.
+        LateError: there is none at the deadline, a time of the loop.
         """
         if self.gone.is_set():
             raise WorkerLostError("the worker has ended")
         number = self._next = self._next + 1
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting[number] = future
+        if not self._owed:
+            self.last_heard = self._loop.time()
+        self._owed += 1
         head = {"id": number, "form": form, "answer": answer, "alone": alone, **more}
         self._write(head, body)
-        timer = self._loop.call_at(deadline, _give_up, future)
+        timer = self._loop.call_at(deadline, self._give_up, number)
         try:
             return await future
         finally:
@@ -262,6 +276,7 @@ class Child(asyncio.Protocol):
             self._notes.update((one, note) for one, note in header["notes"] if one in self._waiting)
         else:
             number = header["id"]
+            self._owed -= 1
             future = self._waiting.get(number)
             # Nobody waits any more for an answer that came after the time-out.
             if future is not None and not future.done():
@@ -286,6 +301,11 @@ class Child(asyncio.Protocol):
             if number not in ids and not future.done():
                 future.set_exception(MovedError("the worker is held up by another model"))
 
+    def _give_up(self, number: int) -> None:
+        future = self._waiting[number]
+        if not future.done():
+            future.set_exception(LateError(was_first=number == next(iter(self._waiting))))
+
     def _write(self, header: Mapping[str, Any], body: bytes) -> None:
         """Send a frame together with those of all requests that have just come."""
         if not self._unsent:
@@ -296,11 +316,6 @@ class Child(asyncio.Protocol):
         assert self._transport is not None
         frames, self._unsent = self._unsent, []
         self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
-
-
-def _give_up(future: asyncio.Future[Reply]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())
 
 
 def _reply(header: Mapping[str, Any], body: bytes, note: Mapping[str, Any] | None) -> Reply:

@@ -120,7 +120,7 @@ class ContainersPool(Pool):
                 accept = answer if number == len(stages) else ""
                 began_s = time.perf_counter()
                 try:
-                    reply = await self._asked(stage, form, accept, body, deadline)
+                    reply = await self._asked(stage, form, accept, body, deadline, timeout_s)
                 except UnansweredError as error:
                     error.containers = tuple(asked)
                     raise
@@ -136,15 +136,20 @@ class ContainersPool(Pool):
         return replace(reply, note={"containers": tuple(asked)})
 
     async def _asked(
-        self, stage: Container, form: str, answer: str, body: bytes, deadline: float
+        self,
+        stage: Container,
+        form: str,
+        answer: str,
+        body: bytes,
+        deadline: float,
+        timeout_s: float | None,
     ) -> Reply:
         if not stage.reads_bodies:
             read_form = body_form(_media_type(form))
             form, answer = read_form, answer_form(_media_type(answer), read_form)
-        left_s = deadline - asyncio.get_running_loop().time()
-        if left_s <= 0:
-            raise self._late(self.limits.timeout_s)
-        return await stage.pool.invoke(form, answer, body, None, left_s)
+        if asyncio.get_running_loop().time() >= deadline:
+            raise self._late(timeout_s or self.limits.timeout_s)
+        return await stage.pool.invoke_until(form, answer, body, deadline, timeout_s)
 
 
 def _media_type(form: Any) -> str:  # noqa: ANN401 - a key, or any text

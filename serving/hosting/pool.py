@@ -12,6 +12,7 @@ from driftline.errors import DriftlineError, UnavailableError
 from driftline.serving.hosting.child import (
     NOTHING_MORE,
     Child,
+    LateError,
     Launch,
     LoadError,
     MovedError,
@@ -29,6 +30,10 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
 # How long a worker that is no longer wanted may take to answer what it was asked.
 DRAIN_S = 25.0
+
+# Of the time that a request may take: a worker that was silent for this share of it is stuck. The
+# rest may have passed before it was asked.
+_STUCK_SHARE = 0.9
 
 # Of requests whose worker ended one line is logged in this time.
 _TOLD_EVERY_S = 60.0
@@ -227,8 +232,13 @@ class Pool:
         place of the limit of all.
         """
         assert target_model is None  # See MultiModelPool.
+        return await self.invoke_until(form, answer, body, self._deadline(timeout_s), timeout_s)
+
+    async def invoke_until(
+        self, form: str, answer: str, body: bytes, deadline: float, timeout_s: float | None
+    ) -> Reply:
+        """Have one request answered by a deadline, before which some of its time has passed."""
         with self._opened():
-            deadline = self._deadline(timeout_s)
             return await self._answered(form, answer, body, deadline, timeout_s=timeout_s)
 
     def _opened(self) -> _Count:
@@ -276,8 +286,10 @@ class Pool:
                     if error.was_first and attempt > 0:
                         break
                     attempt += 1
-        except TimeoutError:
-            self._kill_if_stuck(child, limit_s)
+        except LateError as late:
+            # Behind an older request it has not been silent over this one, whatever its limit.
+            if late.was_first:
+                self._kill_if_stuck(child, limit_s)
             raise self._late(limit_s) from None
         raise WorkerLostError(
             f'endpoint "{self.name}"{_model(more)}: its worker ended over this request',
@@ -335,7 +347,7 @@ class Pool:
         if child is None or child.gone.is_set():
             return
         silent_s = asyncio.get_running_loop().time() - child.last_heard
-        if silent_s >= limit_s:
+        if silent_s >= _STUCK_SHARE * limit_s:
             log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
             child.kill()
 

@@ -57,7 +57,7 @@ class Prints:
         self.name = name
         self._monotonic = monotonic
         self._file: LogFile | None = None
-        self._worker = 0
+        self._worker: Callable[[], int] = lambda: 0
         self._is_private = False
         self._line, self._is_cut = b"", False
         self._first: list[str] = []
@@ -72,12 +72,21 @@ class Prints:
     def open(self) -> int:
         """Return the end of a pipe to print into; the other end is read until nobody has it."""
         reading, writing = os.pipe()
-        threading.Thread(target=self._read, args=(reading,), name="prints", daemon=True).start()
+        thread = threading.Thread(target=self._read, args=(reading,), name="prints", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # No thread is left for it.
+            os.close(reading)
+            os.close(writing)
+            raise
         return writing
 
-    def keep(self, name: str, worker: int, file: LogFile | None, *, is_private: bool) -> None:
+    def keep(
+        self, name: str, worker: Callable[[], int], file: LogFile | None, *, is_private: bool
+    ) -> None:
         """Set whose lines they are from now on, and which file they go to.
 
+        ``worker``: what returns its number, which need not be known before it prints.
         ``is_private``: they go nowhere else, for they may hold secrets. They are a command's, which
         brings its first lines along: it was started before the endpoint has it, and starts once.
         """
@@ -87,7 +96,7 @@ class Prints:
             if file is not None:
                 file.hold()
                 if is_private and self._first:
-                    file.write(worker, self._first)
+                    file.write(worker(), self._first)
         if before is not None:
             before.let_go()
 
@@ -177,7 +186,7 @@ class Prints:
     def _keep(self, lines: list[str], missed: int) -> None:
         assert self._file is not None
         told = [f"{missed:,} lines were printed too fast and left out"] if missed else []
-        self._file.write(self._worker, told + lines)
+        self._file.write(self._worker(), told + lines)
 
     def _log(self, text: str, cut: str, now: float) -> None:
         if not self._allowed.take(1.0, now):

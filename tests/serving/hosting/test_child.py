@@ -5,6 +5,7 @@ import importlib
 import math
 import os
 import signal
+import socket
 from pathlib import Path
 
 import joblib
@@ -128,6 +129,36 @@ class Sent(asyncio.Transport):
 
     def write(self, data):
         self.writes.append(data)
+
+
+class Unforked:
+    """A process that is still to be forked, by one that has been stopped."""
+
+    @property
+    def process_id(self):
+        raise AssertionError("whoever waits here holds up the event loop")
+
+    def end(self):
+        pass
+
+    def collect(self, grace_s):
+        pass
+
+
+def test_the_event_loop_goes_on_while_a_process_is_still_to_be_forked():
+    end, theirs = socket.socketpair()
+
+    async def load():
+        child = Child()
+        child._process = Unforked()
+        await child._loop.create_connection(lambda: child, sock=end)
+        try:
+            await child.load(Launch("m.joblib"), timeout_s=0.01)
+        finally:
+            await child.stop()
+
+    with theirs, pytest.raises(WorkerLostError, match=r"not loaded after 0\.01 s"):
+        asyncio.run(load())
 
 
 def test_requests_of_one_turn_are_sent_together_and_each_gets_its_reply():

@@ -12,11 +12,14 @@ import pytest
 
 from driftline.orphans import children
 from driftline.serving.hosting.child import Child, Launch, LoadError, WorkerLostError
+from driftline.serving.hosting.containers import Container, ContainersPool
+from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.pool import (
     BusyError,
     Limits,
     NoWorkerError,
     Pool,
+    Slot,
     TimedOutError,
     describe_model,
 )
@@ -299,6 +302,79 @@ def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(s
     for process in (*first, *last):
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
+
+
+class Silent(Child):
+    """A worker that gets requests and answers none by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+        self.was_killed = False
+
+    @property
+    def process_id(self) -> int:
+        return 4711
+
+    def kill(self) -> None:
+        self.was_killed = True
+
+    def _flush(self) -> None:
+        self.sent, self._unsent = self.sent + self._unsent, []
+
+    async def answer(self, body: bytes) -> None:
+        """Answer the next request that comes."""
+        while not self.sent:
+            await asyncio.sleep(0)
+        ((header, _),) = FrameReader().feed(self.sent.pop(0))
+        reply = {"id": header["id"], "status": 200, "type": "text/csv"}
+        self.data_received(pack(reply, body))
+
+
+def _silent(limits: Limits) -> tuple[Pool, Silent]:
+    pool, child = Pool("slow", Launch(""), limits), Silent()
+    pool._admit(Slot(0), child)
+    return pool, child
+
+
+def test_a_request_with_little_time_ends_no_worker_that_is_busy_with_another():
+    async def act() -> tuple[bool, bool]:
+        pool, child = _silent(Limits())
+        child.last_heard -= 60.0  # It had nothing to do.
+        big = asyncio.create_task(pool.invoke("csv", "csv", b"6", timeout_s=900))
+        await asyncio.sleep(0)
+        with pytest.raises(TimedOutError, match=r"within 0\.05 s"):
+            await pool.invoke("csv", "csv", b"0", timeout_s=0.05)
+        over_another = child.was_killed
+        big.cancel()
+        await asyncio.wait([big])
+        with pytest.raises(TimedOutError, match=r"within 0\.05 s"):
+            await pool.invoke("csv", "csv", b"0", timeout_s=0.05)
+        return over_another, child.was_killed
+
+    assert asyncio.run(act()) == (False, True)
+
+
+def test_a_container_that_gets_little_of_a_requests_time_is_not_ended_for_it():
+    limits = Limits(timeout_s=0.4)
+
+    async def act() -> tuple[bool, bool]:
+        (first, early), (second, late) = _silent(limits), _silent(limits)
+        late.last_heard -= 60.0  # It had nothing to do.
+        stages = [Container("first", first, True), Container("second", second, True)]
+        both = ContainersPool("line", Launch("", is_serial=True), limits, stages)
+        asked = asyncio.create_task(both.invoke("csv", "csv", b"1"))
+        asyncio.get_running_loop().call_later(0.2, asyncio.create_task, early.answer(b"2"))
+        with pytest.raises(TimedOutError, match=r"within 0\.4 s"):
+            await asked
+        with_little = late.was_killed
+        asked = asyncio.create_task(both.invoke("csv", "csv", b"1"))
+        await early.answer(b"2")
+        with pytest.raises(TimedOutError, match=r"within 0\.4 s"):
+            await asked
+        return with_little, late.was_killed
+
+    assert asyncio.run(act()) == (False, True)
 
 
 def test_a_process_that_described_a_model_can_serve_it(slow):

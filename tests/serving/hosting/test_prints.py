@@ -82,7 +82,7 @@ def test_lines_beyond_the_limit_are_counted_in_one(printed, caplog) -> None:
 
 def test_lines_are_kept_in_a_file_within_limits_and_counted_beyond(printed, tmp_path) -> None:
     file = LogFile(tmp_path, "AllTraffic")
-    printed.prints.keep("scoring", 4711, file, is_private=False)
+    printed.prints.keep("scoring", lambda: 4711, file, is_private=False)
     printed.prints.feed(b"first\n" + b"x" * 10_000 + b"\n")
     for _ in range(1000):
         printed.prints.feed(b"again\n" * 10_000)
@@ -100,7 +100,7 @@ def test_lines_are_kept_in_a_file_within_limits_and_counted_beyond(printed, tmp_
 
 
 def test_private_lines_are_in_the_file_alone(printed, tmp_path, caplog) -> None:
-    printed.prints.keep("scoring", 4711, LogFile(tmp_path, "AllTraffic"), is_private=True)
+    printed.prints.keep("scoring", lambda: 4711, LogFile(tmp_path, "AllTraffic"), is_private=True)
     printed.prints.feed(b"hunter2\n\x1b[2J\n" + b"again\n" * 100_000)
     printed.prints.end()
 
@@ -114,11 +114,12 @@ def test_a_command_brings_its_first_lines_along_to_the_endpoint_that_takes_it(
     printed, tmp_path
 ) -> None:
     trial, endpoint = LogFile(tmp_path / "trial", "m"), LogFile(tmp_path / "flights", "AllTraffic")
-    printed.prints.keep("m", 4711, trial, is_private=True)
+    printed.prints.keep("m", lambda: 4711, trial, is_private=True)
     printed.prints.feed(b"loaded\n")
-    printed.prints.keep("m", 4711, endpoint, is_private=True)
+    printed.prints.keep("m", lambda: 4711, endpoint, is_private=True)
     printed.prints.feed(b"asked\n" + b"x" * 8000 + b"\n" + b"asked\n" * 10_000)
-    printed.prints.keep("m", 4711, LogFile(tmp_path / "next", "AllTraffic"), is_private=True)
+    after = LogFile(tmp_path / "next", "AllTraffic")
+    printed.prints.keep("m", lambda: 4711, after, is_private=True)
     printed.prints.end()
 
     def lines(name):
