@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -35,7 +36,7 @@ from driftline.serving.hosting.log_file import LogFile, remove_unused
 from driftline.serving.hosting.mirror import Mirror
 from driftline.serving.hosting.pool import DRAIN_S, Pool
 from driftline.serving.hosting.pools import launch_of, limits_of, make_pool
-from driftline.serving.hosting.rehearsal import Rehearsals
+from driftline.serving.hosting.rehearsal import Rehearsals, TrialPool
 from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.hosting.usage import Workers
 from driftline.serving.resources import store
@@ -117,7 +118,7 @@ class EndpointReconciler:
         self._starting: dict[Key, asyncio.Task[None]] = {}
         # What may start at another try: the bucket of its model was away, or the disk full.
         self._failed: dict[Key, tuple[DesiredVariant, Pool]] = {}
-        self._stopping: set[asyncio.Task[None]] = set()
+        self._stopping: dict[asyncio.Task[None], Pool] = {}
         self._lock = asyncio.Lock()
         self._is_read = False
         self.rehearsals = Rehearsals(context.engine, context.models, self._rehearsed)
@@ -322,7 +323,11 @@ class EndpointReconciler:
         await asyncio.gather(*tasks, return_exceptions=True)
         routes = [*self._routes.values(), *self._leaving]
         self._routes, self._leaving, self._endpoints = {}, [], MappingProxyType({})
-        await asyncio.gather(*map(_stop, routes))
+        # Those that were replaced have less time left than they were given.
+        replaced = [*self._stopping.values(), *(pool for _, pool in self._failed.values())]
+        for route in routes:
+            self._end(route.pool, SHADOW_DRAIN_S if route.desired.is_shadow else DRAIN_S)
+        await asyncio.gather(*(pool.stop(drain_s=DRAIN_S) for pool in replaced))
         await asyncio.gather(*self._stopping, self.rehearsals.stop())
         try:
             await asyncio.to_thread(self._leave)
@@ -333,7 +338,8 @@ class EndpointReconciler:
         """Make the pool of a model on trial: one process, whatever the endpoint has."""
         limits = replace(limits_of(self._context, desired), workers=1)
         prints = LogFile(self._context.model_logs_dir, desired.model) if desired.command else None
-        return Pool(desired.endpoint, launch_of(self._context, desired), limits, prints=prints)
+        launch = launch_of(self._context, desired)
+        return TrialPool(desired.endpoint, launch, limits, prints=prints)
 
     def _read(self) -> Declared:
         """Read what is to be served, and note in the same moment that its models are used."""
@@ -425,6 +431,11 @@ class EndpointReconciler:
             self._problems[key] = str(error)
             if isinstance(error, OSError) or error.retriable:
                 self._failed[key] = desired, pool
+            else:
+                self._end(pool)  # It may have a process that was loaded before.
+        except asyncio.CancelledError:
+            self._end(pool)
+            raise
         else:
             self._problems.pop(key, None)
             old = self._routes.get(key)
@@ -446,6 +457,8 @@ class EndpointReconciler:
         for key, (desired, pool) in failed.items():
             if key not in self._starting and desired in self._declared.variants:
                 self._starting[key] = asyncio.create_task(self._start(key, desired, pool))
+            else:
+                self._end(pool)
 
     def _place(self, desired: DesiredVariant, pool: Pool) -> None:
         share = desired.sampling_percentage
@@ -525,15 +538,16 @@ class EndpointReconciler:
 
     def _retire(self, route: Route) -> None:
         self.outdate(route.desired.model_files)
-        task = asyncio.create_task(_stop(route))
-        self._stopping.add(task)
-        task.add_done_callback(self._stopping.discard)
+        # However long requests may take, each of which has an end; nobody waits for a shadow's.
+        drain_s = SHADOW_DRAIN_S if route.desired.is_shadow else math.inf
+        self._end(route.pool, drain_s)
+
+    def _end(self, pool: Pool, drain_s: float = 0.0) -> None:
+        """Stop a pool beside all else."""
+        task = asyncio.create_task(pool.stop(drain_s=drain_s))
+        self._stopping[task] = pool
+        task.add_done_callback(self._stopping.pop)
 
     def _prints_of(self, desired: DesiredVariant) -> LogFile:
         folder = self._context.model_logs_of(desired.endpoint)
         return self._prints.setdefault(desired.key, LogFile(folder, desired.name))
-
-
-async def _stop(route: Route) -> None:
-    """Stop a pool once it has answered; nobody waits long for a shadow's answers."""
-    await route.pool.stop(drain_s=SHADOW_DRAIN_S if route.desired.is_shadow else DRAIN_S)

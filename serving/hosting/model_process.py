@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -81,6 +81,7 @@ class ModelProcess:
         self._process: WorkerProcess | None = None
         self._link: socket.socket | None = None
         self._reader = FrameReader()
+        self._said: list[tuple[dict[str, Any], bytes]] = []  # Not yet read.
         self._known: _About | None = None
         self._count = 0
 
@@ -170,12 +171,10 @@ class ModelProcess:
         return self._known
 
     def _ask(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        if self._link is None:
-            self._start()
-        self._count += 1
-        found, answer = self._exchange(
-            pack({**header, "id": self._count}, body), self._answer_timeout_s
-        )
+        found, answer = self._told(header, body)
+        if "leaves" in found:  # Said after the answer before; another one is asked this time.
+            self.close()
+            found, answer = self._told(header, body)
         if found.get("id") != self._count:
             # Only code in the model can do that; what comes next cannot be told apart.
             self._kill()
@@ -184,9 +183,16 @@ class ModelProcess:
             raise InputError(found["message"])
         return found, answer
 
+    def _told(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        """Return what the process says next when it is asked."""
+        if self._link is None:
+            self._start()
+        self._count += 1
+        return self._exchange(pack({**header, "id": self._count}, body), self._answer_timeout_s)
+
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        self._link, self._reader = ours, FrameReader()
+        self._link, self._reader, self._said = ours, FrameReader(), []
         with theirs:
             self._process = start_worker(theirs, Prints(self.launch.name))
         found, _ = self._exchange(pack(asdict(self.launch)), self._start_timeout_s)
@@ -201,11 +207,13 @@ class ModelProcess:
         until = time.monotonic() + timeout_s
         try:
             self._link.settimeout(timeout_s)
-            self._link.sendall(frame)
-            while data := self._link.recv(_RECEIVE):
-                if frames := self._reader.feed(data):
-                    return frames[0]
+            with suppress(BrokenPipeError):  # What it said before it ended is still to be read.
+                self._link.sendall(frame)
+            while not self._said and (data := self._link.recv(_RECEIVE)):
+                self._said = self._reader.feed(data)
                 self._link.settimeout(max(0.001, until - time.monotonic()))
+            if self._said:
+                return self._said.pop(0)
         except TimeoutError:
             self._kill()
             raise UnavailableError(

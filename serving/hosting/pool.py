@@ -121,6 +121,7 @@ class Pool:
         self._leaving: set[asyncio.Task[None]] = set()
         self._first = first
         self._prints = prints
+        self._has_ended = False
         # Requests whose worker ended, since the last line about them, and when the next one is due.
         self._lost = 0
         self._next_line: asyncio.Handle | None = None
@@ -160,6 +161,7 @@ class Pool:
 
         A process that ends while it loads is started again, so this may wait for ever.
         """
+        self._has_ended = False
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._fill(first)
         try:
@@ -201,8 +203,10 @@ class Pool:
         """Stop all workers; first wait up to ``drain_s`` for requests that are open or coming."""
         loop = asyncio.get_running_loop()
         end = loop.time() + drain_s
-        while (self._open.now or self._coming.now) and loop.time() < end:
+        # Unless somebody else has stopped it meanwhile, with less time.
+        while not self._has_ended and (self._open.now or self._coming.now) and loop.time() < end:
             await asyncio.sleep(0.02)
+        self._has_ended = True
         keepers = [*self._keepers, *self._leaving]
         for keeper in keepers:
             keeper.cancel()
@@ -325,10 +329,12 @@ class Pool:
     async def _next_ready(self, deadline: float) -> Child:
         """Wait for a worker while none runs, until the deadline at most, unless none will ever."""
         # Right after the server has started nobody keeps any yet.
-        if self._keepers and all(
+        have_failed = self._keepers and all(
             keeper.done() or slot.has_failed for keeper, slot in self._keepers.items()
-        ):
-            raise NoWorkerError(f'endpoint "{self.name}" cannot be served ({self.problem})')
+        )
+        if self._has_ended or have_failed:
+            problem = self.problem or "it was stopped"
+            raise NoWorkerError(f'endpoint "{self.name}" cannot be served ({problem})')
         try:
             end = asyncio.get_running_loop().time() + self.limits.wait_s
             async with asyncio.timeout_at(min(end, deadline)):

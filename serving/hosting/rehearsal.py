@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
+from driftline.serving.hosting.child import Child, LoadError, WorkerLostError
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.endpoints import DesiredVariant, desired_with
@@ -25,6 +26,16 @@ DRAIN_S = 25.0
 # Each holds a model in memory.
 POOLS_MAX = 2
 _Key = tuple[str, str, int]
+
+
+class TrialPool(Pool):
+    """Of a model that is refused when it ends its process or takes too long: others wait for it."""
+
+    async def _loaded(self) -> Child:
+        try:
+            return await super()._loaded()
+        except WorkerLostError as error:
+            raise LoadError(f'model "{self.launch.name}": {error}') from error
 
 
 class Rehearsals:

@@ -1,6 +1,7 @@
 import importlib
 import os
 import signal
+import socket
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,9 +31,11 @@ from driftline.monitors.kinds.attribution.explaining import (
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.monitors.kinds.attribution.own_methods import own_method
 from driftline.serving.hosting.child import Launch
+from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_process import ModelProcess, ModelShelf, open_model
 from driftline.serving.hosting.predictor import Predictor
 from driftline.serving.hosting.questions import columns_of
+from driftline.serving.hosting.worker import LEAVES
 
 NAMES = ("x", "y", "z")
 
@@ -128,6 +131,34 @@ def test_a_model_that_hangs_is_ended_in_time(slow_model):
 
     with pytest.raises(ProcessLookupError):
         os.kill(running, 0)
+
+
+@pytest.mark.parametrize("is_said_at_once", [True, False])
+def test_a_process_that_ends_of_its_own_will_is_replaced_before_the_next_question(
+    is_said_at_once,
+):
+    process, theirs = ModelProcess(Launch(""), "m"), []
+
+    def start():
+        ours, end = socket.socketpair()
+        process._link, process._reader, process._said = ours, FrameReader(), []
+        theirs.append(end)
+        if len(theirs) == 2:
+            end.sendall(pack({"id": 3, "status": 200, "shape": [1, 1]}, np.ones(1).tobytes()))
+
+    process._start = start
+    start()
+    first = pack({"id": 1, "status": 200, "shape": [1, 1]}, np.zeros(1).tobytes())
+    theirs[0].sendall(first + pack(LEAVES) if is_said_at_once else first)
+
+    assert process(pa.table({"_c0": [0.0]})) == [0.0]
+    if not is_said_at_once:
+        theirs[0].sendall(pack(LEAVES))
+    theirs[0].close()
+    assert process(pa.table({"_c0": [0.0]})) == [1.0]
+
+    process.close()
+    theirs[1].close()
 
 
 def test_a_model_that_writes_between_the_answers_is_ended(tmp_path, monkeypatch):

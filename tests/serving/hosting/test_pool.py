@@ -331,7 +331,7 @@ class Silent(Child):
         self.data_received(pack(reply, body))
 
 
-def _silent(limits: Limits) -> tuple[Pool, Silent]:
+def silent_pool(limits: Limits) -> tuple[Pool, Silent]:
     pool, child = Pool("slow", Launch(""), limits), Silent()
     pool._admit(Slot(0), child)
     return pool, child
@@ -339,7 +339,7 @@ def _silent(limits: Limits) -> tuple[Pool, Silent]:
 
 def test_a_request_with_little_time_ends_no_worker_that_is_busy_with_another():
     async def act() -> tuple[bool, bool]:
-        pool, child = _silent(Limits())
+        pool, child = silent_pool(Limits())
         child.last_heard -= 60.0  # It had nothing to do.
         big = asyncio.create_task(pool.invoke("csv", "csv", b"6", timeout_s=900))
         await asyncio.sleep(0)
@@ -359,7 +359,7 @@ def test_a_container_that_gets_little_of_a_requests_time_is_not_ended_for_it():
     limits = Limits(timeout_s=0.4)
 
     async def act() -> tuple[bool, bool]:
-        (first, early), (second, late) = _silent(limits), _silent(limits)
+        (first, early), (second, late) = silent_pool(limits), silent_pool(limits)
         late.last_heard -= 60.0  # It had nothing to do.
         stages = [Container("first", first, True), Container("second", second, True)]
         both = ContainersPool("line", Launch("", is_serial=True), limits, stages)
