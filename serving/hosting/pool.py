@@ -290,9 +290,9 @@ class Pool:
                     if error.was_first and attempt > 0:
                         break
                     attempt += 1
-        except LateError as late:
+        except TimeoutError as late:
             # Behind an older request it has not been silent over this one, whatever its limit.
-            if late.was_first:
+            if isinstance(late, LateError) and late.was_first:
                 self._kill_if_stuck(child, limit_s)
             raise self._late(limit_s) from None
         raise WorkerLostError(
