@@ -26,6 +26,8 @@ WITHHELD = "withheld_violations"
 RATIOS = ("DI",)
 # As often more rows are tried at most, each time half as many again.
 MORE_ROWS = 40
+# So often a longer reference, up to fifty times.
+LONGER = 10
 # What lies on the metric's own scale.
 NUMBERS = ("value", "low", "high", "reference", "reference_low", "reference_high", "bound")
 # In the order of report.json.
@@ -133,20 +135,35 @@ def on_scale(name: str, value: float) -> float:
     return math.log(value) if value > 0 else -math.inf
 
 
-def too_variable(rows: float, is_bounded: Callable[[float], bool]) -> str:
+def too_variable(
+    rows: float,
+    is_bounded: Callable[[float], bool],
+    days: float = 0.0,
+    is_longer_bounded: Callable[[float], bool] | None = None,
+) -> str:
     """Return the note of a number whose bound nothing could break, with the rows that would do.
 
-    `is_bounded` tells whether so many times the rows give a bound that something can break.
+    `is_bounded` tells whether so many times the rows give a bound that something can break;
+    `is_longer_bounded` whether so many times the reference's `days` do.
     """
     steps = [1.5**at for at in range(1, MORE_ROWS)]
     # Whatever some rows bound, more rows do.
     place = bisect_left(steps, True, key=is_bounded)
-    if place == len(steps):
-        return f"{TOO_VARIABLE}no number of rows would do, only a longer reference"
-    enough = steps[place]
-    digits = len(str(math.ceil(rows * enough))) - 2
-    unit = 10 ** max(digits, 0)
-    return f"{TOO_VARIABLE}about {math.ceil(rows * enough / unit) * unit:,} rows would do"
+    if place < len(steps):
+        return f"{TOO_VARIABLE}about {_round_up(rows * steps[place])} rows would do"
+    lead = f"{TOO_VARIABLE}no number of rows would do, only"
+    if is_longer_bounded is None:
+        return f"{lead} a longer reference"
+    longer = next((one for one in steps[:LONGER] if is_longer_bounded(one)), None)
+    if longer is None:
+        return f"{lead} longer windows: those of this length differ too much"
+    return f"{lead} a reference of about {_round_up(days * longer)} days"
+
+
+def _round_up(number: float) -> str:
+    """Write a number for people, rounded up to two digits."""
+    unit = 10 ** max(len(str(math.ceil(number))) - 2, 0)
+    return f"{math.ceil(number / unit) * unit:,}"
 
 
 def told_label(label: str, labels: Collection[str], positive: str = "") -> str:

@@ -52,6 +52,7 @@ from driftline.monitors.results.metric import (
     too_variable,
 )
 from driftline.monitors.results.violation import Severity, plural
+from driftline.stats.blocks import DAY_US
 from driftline.stats.clusters import DECIDING_CLUSTERS, cluster_rows
 
 # What tells skill itself has most of the year's budget: it is what people are woken for.
@@ -236,7 +237,13 @@ def judged_result(
             if other.judged:
                 return other
         why = measure.lacking and f"{TOO_VARIABLE}{measure.lacking}"
-        why = why or too_variable(rows, partial(_would_bind, judged, is_bound))
+        days = max((one.fitting * one.length_us / DAY_US for one in blocks[:1]), default=0.0)
+        why = why or too_variable(
+            rows,
+            lambda more: _would_bind(judged(more=more), is_bound),
+            days,
+            (lambda longer: _would_bind(judged(longer=longer), is_bound)) if days else None,
+        )
         return replace(result, note=why)
     severity: Severity | None = "ticket" if verdict.violated else None
     return replace(result, bound=verdict.bound, p_value=verdict.p_value, severity=severity)
@@ -394,8 +401,12 @@ def _verdict(
     rows: int,
     alpha: float,
     more: float = 1.0,
+    longer: float = 1.0,
 ) -> Verdict:
-    """Judge a metric, or what `more` times the rows of the same value would come to."""
+    """Judge a metric, or what `more` times the rows of the same value would come to.
+
+    Or what it would come to beside so many times as `longer` a reference.
+    """
     constraint, reference = expected.constraints[name], expected.measures.get(name)
     found, is_own = None, name in expected.own
     if (
@@ -405,7 +416,9 @@ def _verdict(
         # Days of a few failures in all do not show how they vary: their rows have exact limits.
         and not has_few_failures(reference, is_lower=constraint.is_lower)
     ):
-        found = scatter(blocks, name, is_lower=constraint.is_lower)
+        found = scatter(blocks, name)
+        if found is not None and longer != 1.0:
+            found = found.of_longer(longer)
     if reference is not None and not reference.variance and expected.answers is None:
         # Of a document alone the rows are known, not on how many of them each metric rests.
         share = measure.support / rows
@@ -420,11 +433,8 @@ def _verdict(
     )
 
 
-def _would_bind(
-    judged: Callable[..., Verdict], is_bound: Callable[[float], bool], more: float
-) -> bool:
-    """Whether so many times the rows would be a violation, or have a bound that one can be."""
-    verdict = judged(more=more)
+def _would_bind(verdict: Verdict, is_bound: Callable[[float], bool]) -> bool:
+    """Whether it is a violation, or has a bound that one can be."""
     return verdict.violated or is_bound(verdict.bound)
 
 

@@ -35,11 +35,10 @@ from driftline.monitors.kinds.model_quality.influence import (
     Range,
     Scale,
 )
+from driftline.stats.block_series import SeriesVariation
 from driftline.stats.blocks import (
     DAY_US,
     NO_BLOCKS,
-    BlockVariation,
-    worst_quantile,
 )
 
 # Where the variance of a share of nearly 0 or 1 has no end.
@@ -52,8 +51,8 @@ TOLERANCE = 0.02
 ERROR_TOLERANCE = 0.05
 # Days that differ by no more than this chance makes them are taken for alike.
 ALIKE = 0.05
-# Degrees of freedom of what days share, less one for each day (bench/false_alarms_quality.md).
-LEAST_TAILS = 3.0
+# How often a longer reference may tell less than was said.
+RARE = 0.25
 # With fewer failures than these a share has exact limits: the delta method has too narrow ones.
 FEW_FAILURES = 5.0
 
@@ -63,8 +62,26 @@ class Scatter:
     """How a metric differs among windows of one length, on the scale of the test."""
 
     centre: float  # Mean, on the scale of the test.
-    variation: BlockVariation  # Of windows; by chance as of `support` rows.
+    variation: SeriesVariation  # Of windows; by chance as of `support` rows.
     support: float  # The rows that the metric rests on in a usual block.
+
+    def of_longer(self, longer: float) -> Scatter:
+        """Return what so many times as long a reference would tell, three times in four no less.
+
+        Its blocks are taken to be normal, and to differ by more than those that there are happen
+        to.
+        """
+        known, freedom = self.variation, self.variation.blocks - 1.0
+        blocks = math.ceil(known.blocks * longer)
+        whole = (float(known.variance) + float(known.chance)) * freedom
+        whole /= float(special.chdtri(freedom, 1.0 - RARE))
+        places = np.random.default_rng(0).permutation(blocks)
+        values = math.sqrt(whole) * special.ndtri((places + 0.5) / blocks)
+        variation = replace(
+            known, variance=whole - known.chance, blocks=blocks, values=tuple(values.tolist()),
+            beside=(known.beside or 1.0) * longer,
+        )  # fmt: skip
+        return replace(self, variation=variation)
 
     def by_rows(self, rows: float) -> float:
         """Return the variance by rows alone of so many rows less the centre."""
@@ -81,12 +98,11 @@ class Verdict:
     violated: bool
 
 
-def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter | None:
+def scatter(blocks: Sequence[Blocks], name: str) -> Scatter | None:
     """Estimate how a metric varies among windows of the length of the first blocks.
 
-    Skills have an open end, and single days lie far out (of 90 days of flights two, at five and six
-    standard deviations): what a day shares is taken to have the tails of Student's t with four
-    degrees of freedom, that of longer windows to come closer to the normal.
+    Blocks may follow each other, and single ones lie far out (of 90 days of flights two, at five
+    and six standard deviations): how much of both there is, the blocks tell.
 
     With too few of them the spread comes from the longest blocks that are many enough: it shrinks
     with the root of the length, save as far as shorter blocks show that it does not.
@@ -98,15 +114,7 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
     values, weights = tables[chosen]
     centre, spread = _moments(values, weights)
     whole = blocks[0].whole[name]
-    tails = math.inf
-    if whole.scale == "skill":
-        # The excess kurtosis of a mean of k days falls about as one over k.
-        tails = LEAST_TAILS + max(1, round(blocks[0].length_us / DAY_US))
-    # A worst block that looks surprising shows a heavy tail: it is made to look as usual as the
-    # worst of so many blocks does.
-    worst = float(((centre - values) if is_lower else (values - centre)).max())
-    usual = worst_quantile(len(values), min(tails, len(values) - 1))
-    spread = max(spread, worst / usual)
+    away, measured = values - centre, spread
     if chosen > 0:
         growth = 1.0
         if chosen + 1 < len(tables) and len(tables[chosen + 1][0]) >= MIN_BLOCKS:
@@ -126,10 +134,11 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
     alone = variance_of(replace(whole, variance=whole.independent))
     chance = min(alone * whole.support / support, LARGEST_VARIANCE)
     beside = max(blocks[0].fitting, TINY)
-    # A reference may lack the days that make such tails.
-    heavier = 1.0 if math.isinf(tails) else tails / (tails - 2.0)
-    shared = (spread**2 - chance) * heavier
-    variation = BlockVariation(shared, chance, len(values), tails, beside)
+    away = away * (spread / measured if measured > 0 else 0.0)
+    variation = SeriesVariation(
+        spread**2 - chance, chance, len(values), beside=beside, values=tuple(away.tolist()),
+        days=max(1, round(blocks[0].length_us / DAY_US)),
+    )  # fmt: skip
     return Scatter(centre, variation, support)
 
 

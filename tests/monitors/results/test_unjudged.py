@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -116,6 +117,9 @@ def test_the_rows_that_would_do_are_found_by_halving() -> None:
 
     assert too_variable(240, bounded).endswith("only a longer reference")
     assert len(asked) <= 6  # Of 39: each costs a search for a bound.
+    longer = partial(too_variable, 240, bounded, 20.0)
+    assert longer(lambda more: more > 3).endswith("only a reference of about 68 days")
+    assert longer(bounded).endswith("longer windows: those of this length differ too much")
 
 
 def test_gaps_of_a_column_whose_weeks_were_full_or_empty_are_said_not_to_be_judged() -> None:

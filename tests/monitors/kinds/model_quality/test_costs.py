@@ -68,6 +68,7 @@ def test_a_cost_like_the_references_is_no_violation_and_a_higher_one_a_ticket(
     reference: Baseline,
 ) -> None:
     def blind(columns, rng) -> None:
+        columns["truth"] += 2.0
         columns["logit"] -= 3.0
 
     priced = with_costs(reference, PRICES)
