@@ -367,7 +367,7 @@ def usual_sizes(found: Answers) -> tuple[float, float]:
     The smaller of the sizes of both, which hold faults on one side alone, such as labels in
     nanoseconds, and the larger one; by absolute value, in rows in which both are known and not 0,
     or of each alone: most amounts of claims are 0, and the predictions beside them hardly more.
-    Such rows may be few: what half of either side's values reach, zeros apart, is no fault.
+    Such rows may be few: what most of either side's values reach, zeros apart, is no fault.
     """
     sizes = np.column_stack([found.label.astype(np.float64), _told(found)])
     sides = [np.abs(sizes[:, 0]), np.fmax.reduce(np.abs(sizes[:, 1:]), axis=1)]
@@ -378,7 +378,11 @@ def usual_sizes(found: Answers) -> tuple[float, float]:
         for side, among in zip(sides, [both] * 2 if both.any() else fit, strict=True)
         if among.any()
     ]
-    half = [np.median(side[among]) for side, among in zip(sides, fit, strict=True) if among.any()]
+    half = [  # More than half: where as many are sound, these are.
+        np.quantile(side[among], 0.5, method="lower")
+        for side, among in zip(sides, fit, strict=True)
+        if among.any()
+    ]
     return float(max([min(top, default=0.0), *half])), float(max([0.0, *top, *half]))
 
 

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from pathlib import Path
 
 from pyarrow import fs
@@ -113,7 +114,7 @@ def _files_in(folder: Location) -> list[Location]:
 
     What links lead to again and again is listed once.
     """
-    infos = folder.listing(recursive=True)
+    infos = sorted(folder.listing(recursive=True), key=attrgetter("path"))
     for info in infos:
         if "_delta_log" in info.path[len(folder.path) :].split("/"):
             table = info.path.partition("/_delta_log")[0]

@@ -32,6 +32,8 @@ class Stage:
             raise self.found
         return self.found
 
+    invoke_until = invoke
+
 
 def ask(pool: Any) -> tuple[Answered, list[dict[str, Any]]]:
     """Return what is counted, and what is sent."""
