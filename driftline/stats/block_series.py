@@ -35,6 +35,8 @@ FINE_ENDS = (1e-11, 1.0 - 1e-6)
 # Less likely variances, and finer differences of their logarithm, tell nothing.
 UNLIKELY, WIDTH = 1e-9, 0.08
 TINY = float(np.finfo(np.float64).tiny)
+# So many times the variance that a law is asked of, or a part of it, is none of its blocks.
+ALIKE = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class SeriesVariation(BlockVariation):
     days: int = 1
 
     def _law(self) -> tuple[Numbers, Numbers]:
-        if not any(self.values):
+        found, told = float(np.var(self.values)), float(self.variance + self.chance)
+        if not 1.0 / ALIKE < found / max(told, TINY) < ALIKE:  # Only rounding tells them apart.
             return BlockVariation._law(self)
         beside = self.beside or self.blocks
         return _law_of_series(self.values, float(self.chance), self.days, beside)

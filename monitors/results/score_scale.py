@@ -17,6 +17,8 @@ PERCENT = 0.01
 # As percents, at least this part of the rows that would lie above 1 do; on another scale, scores
 # just beyond 0 or 1 are at least so dense as between them.
 MOST = 0.5
+# With fewer scores, or values, outside 0 to 1 none are taken for log-odds: they are faults of rows.
+SOME = 0.02
 # So many times as near as they themselves lies what is made of scores that are log-odds: 2 p - 1,
 # which a sigmoid brings between 0.27 and 0.73, lies half as near.
 SURE = 4.0
@@ -42,11 +44,13 @@ def scale_of(scores: Numbers, usual: Numbers | None, count: int) -> str:
         is_other, is_percent = _runs_on(scores), is_percent and _is_percent(scores, usual)
     if is_percent:
         return f"in what looks like percent {some}: divide by 100"
-    if not is_other:
-        return ""
-    if usual is not None and (mend := _log_odds(scores, usual)):
+    # Log-odds of many models lie between 0 and 1, as a rule.
+    is_likely = is_other or all(
+        outside(one).mean() >= SOME for one in (scores.ravel(), np.unique(scores))
+    )
+    if usual is not None and is_likely and (mend := _log_odds(scores, usual)):
         return f"in what looks like log-odds {some}: apply a {mend}"
-    return f"on another scale {some}" * (not is_outside.all())
+    return f"on another scale {some}" * (is_other and not is_outside.all())
 
 
 def _is_percent(scores: Numbers, usual: Numbers) -> bool:
@@ -71,7 +75,7 @@ def _runs_on(scores: Numbers) -> bool:
         inside = np.count_nonzero(~outside(values))
         below = np.count_nonzero((values >= -1.0) & (values < -ROUNDING))
         above = np.count_nonzero((values > 1.0 + ROUNDING) & (values <= 2.0))
-        if max(below, above) < inside * MOST:
+        if max(below, above) <= inside * MOST:
             return False
     return True
 

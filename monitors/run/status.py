@@ -131,13 +131,13 @@ class MonitorStates:
             name: found for name, found in self._unrun.items() if stamps.get(name) == found[0]
         }
         for some in chunks([name for name in rows if name not in self._unrun]):
-            for name in some:
-                self._unrun[name] = stamps[name], None
-                self._states.pop(name, None)
             of_some = select(definitions).where(definitions.c.name.in_(some))
-            for state in read_all(connection.execute(of_some), _unrun):
-                name = state.definition.name
-                self._unrun[name] = stamps[name], state
+            read = {
+                one.definition.name: one for one in read_all(connection.execute(of_some), _unrun)
+            }
+            for name in some:
+                self._unrun[name] = stamps[name], read.get(name)
+                self._states.pop(name, None)
         known, self._states = self._states, {}
         for name, row in rows.items():
             unrun = self._unrun[name][1]

@@ -19,6 +19,8 @@ from driftline.monitors.results.score_scale import distance, scale_of
 
 # Parts of the reference, in order of time, whose scores show how far usual ones lie from all.
 PARTS = 10
+# A reference with fewer scores of 0 and 1 than this part has others in any window.
+MOSTLY = 0.5
 # The distance of Kolmogorov and Smirnov that chance exceeds once in a hundred times.
 CHANCE = 1.63
 
@@ -52,7 +54,7 @@ def why_turned(reference: Answers, scored: Answers) -> str:
     usual, said = reference.probability, scored.probability
     if reference.problem != "binary" or usual is None or said is None:
         return ""
-    if np.isin(said, (0.0, 1.0)).all() and not np.isin(usual, (0.0, 1.0)).all():
+    if np.isin(said, (0.0, 1.0)).all() and np.isin(usual, (0.0, 1.0)).mean() < MOSTLY:
         return "all scores are 0 or 1: classes in place of scores?"
     here, there = _lead(scored), _lead(reference)
     if here * there < 0.0:

@@ -53,6 +53,8 @@ ERROR_TOLERANCE = 0.05
 ALIKE = 0.05
 # How often a longer reference may tell less than was said.
 RARE = 0.25
+# More blocks than these tell hardly more.
+MOST_BLOCKS = 2_000
 # With fewer failures than these a share has exact limits: the delta method has too narrow ones.
 FEW_FAILURES = 5.0
 
@@ -72,7 +74,7 @@ class Scatter:
         to.
         """
         known, freedom = self.variation, self.variation.blocks - 1.0
-        blocks = math.ceil(known.blocks * longer)
+        blocks = min(math.ceil(known.blocks * longer), MOST_BLOCKS)
         whole = (float(known.variance) + float(known.chance)) * freedom
         whole /= float(special.chdtri(freedom, 1.0 - RARE))
         places = np.random.default_rng(0).permutation(blocks)

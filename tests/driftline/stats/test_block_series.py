@@ -128,3 +128,14 @@ def test_the_reach_is_where_the_chance_is_the_level() -> None:
     one = series(days("remember", 40, np.random.default_rng(7)))
 
     assert one.tail(one.reach(LEVEL, 0.5), 0.5) == pytest.approx(LEVEL, rel=1e-6)
+
+
+@pytest.mark.parametrize("noise", [0.0, 4.4e-15])
+@pytest.mark.parametrize("blocks", [14, 60])
+def test_blocks_that_only_rounding_tells_apart_have_the_law_of_their_rows(
+    noise: float, blocks: int
+) -> None:
+    same = SeriesVariation(-CHANCE, CHANCE, blocks, beside=blocks, values=(noise,) * blocks)
+    plain = BlockVariation(-CHANCE, CHANCE, blocks, beside=blocks)
+
+    assert same.reach(LEVEL, CHANCE) == plain.reach(LEVEL, CHANCE)

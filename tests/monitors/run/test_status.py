@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, event, insert, update
+from sqlalchemy.exc import OperationalError
 
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
@@ -172,3 +173,20 @@ def test_the_next_look_sees_what_changed_at_the_same_moment(engine, declare):
     assert (before[1].begin, other.begin) == (START, START + DAY)
     assert again[0] is daily
     assert again[1] is other
+
+
+def test_a_look_that_failed_hides_no_monitor_from_the_next(engine, declare):
+    states = MonitorStates()
+    declare()
+
+    def fail(_connection, _cursor, statement, parameters, *_):
+        if " IN (" in statement:
+            raise OperationalError(statement, parameters, Exception("database is locked"))
+
+    event.listen(engine, "before_cursor_execute", fail)
+    with engine.connect() as connection, pytest.raises(OperationalError):
+        states.read(connection)
+    event.remove(engine, "before_cursor_execute", fail)
+
+    with engine.connect() as connection:
+        assert [one.definition.name for one in states.read(connection)] == ["daily"]

@@ -275,6 +275,45 @@ def test_only_what_a_sigmoid_makes_the_references_scores_is_called_log_odds() ->
     assert "log-odds" not in found.cause
 
 
+@pytest.mark.parametrize(("centre", "spread"), [(0.5, 0.35), (0.5, 0.6), (0.7, 0.5)])
+def test_log_odds_that_lie_mostly_between_0_and_1_are_none_the_less(
+    centre: float, spread: float
+) -> None:
+    roles = {"label": "late", "prediction": "said", "probability": "chance"}
+    odds = np.random.default_rng(8).normal(centre, spread, 3_000)
+    chance = 1 / (1 + np.exp(-odds))
+
+    found = check(
+        scored(chance, 2, odds), Baseline.fit(scored(chance, 1), **roles), kind="model-quality"
+    )
+
+    assert "in what looks like log-odds (" in found.cause
+    assert found.details["impossible_predictions"] == 3_000
+
+
+def test_two_scores_and_a_fault_are_on_no_other_scale() -> None:
+    roles = {"label": "late", "prediction": "said", "probability": "chance"}
+    rng = np.random.default_rng(9)
+    chance = np.where(rng.random(3_000) < 0.3, 0.8, 0.2)
+    scores = np.where(rng.random(3_000) < 0.4, -1.0, chance)
+
+    found = check(
+        scored(chance, 2, scores), Baseline.fit(scored(chance, 1), **roles), kind="model-quality"
+    )
+
+    assert found.details["impossible_predictions"] == (scores < 0).sum()
+
+
+def test_scores_that_hardly_ever_are_others_than_0_and_1_may_be_none_for_once() -> None:
+    roles = {"label": "late", "prediction": "said", "probability": "chance"}
+    chance = np.random.default_rng(10).choice([0.0, 1.0], 3_000)
+    known = np.where(np.arange(3_000) % 600, chance, 0.5)
+
+    found = check(scored(chance, 2), Baseline.fit(scored(known, 1), **roles), kind="model-quality")
+
+    assert "classes in place of scores" not in str(found.details)
+
+
 def test_classes_in_place_of_scores_are_no_concept_drift() -> None:
     roles = {"label": "late", "prediction": "said", "probability": "chance"}
     chance = np.random.default_rng(7).beta(2, 3, 3_000)
