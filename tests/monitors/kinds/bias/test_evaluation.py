@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -551,74 +549,3 @@ def test_a_few_rows_of_known_values_are_no_pass_either(kept: int, said: str) -> 
 
     assert not report.passed
     assert f"nothing was judged of sex, as {said} a value that the reference has" in report.summary
-
-
-def test_scores_in_percent_are_named_where_they_make_the_answer() -> None:
-    def scored(seed: int, factor: float) -> pa.Table:
-        rng = np.random.default_rng(seed)
-        score = factor * rng.uniform(size=4_000)
-        return pa.table({"sex": rng.choice(["F", "M"], 4_000), "score": score})
-
-    baseline = Baseline.fit(
-        scored(1, 1.0), probability="score", positive=1, problem="binary", facet="sex=F"
-    )
-    report = dl.check(scored(2, 100.0), baseline, kind="bias")
-    odd = dl.check(scored(2, 1_000.0), baseline, kind="bias")
-
-    words = "in what looks like percent (3,958 rows outside 0 to 1): divide by 100"
-    assert words in report.details["answers_note"] and words in report.cause
-    assert "percent" not in odd.details["answers_note"]
-
-
-def skewed(seed: int, form: Callable[[np.ndarray], np.ndarray]) -> pa.Table:
-    rng = np.random.default_rng(seed)
-    sex = rng.choice(["F", "M"], 4_000)
-    score = 1 / (1 + np.exp(-rng.normal(np.where(sex == "F", -0.5, 0.5), 1.5)))
-    return pa.table({"sex": sex, "score": form(score)})
-
-
-@pytest.mark.parametrize("has_features", [False, True])
-@pytest.mark.parametrize(
-    ("form", "words"),
-    [
-        (lambda chance: np.log(chance / (1 - chance)), "log-odds"),
-        (lambda chance: 100 * chance, "percent"),
-        (lambda chance: 30 * np.log(chance / (1 - chance)), "another scale"),
-    ],
-)
-def test_of_scores_on_another_scale_none_is_judged(
-    form: Callable[[np.ndarray], np.ndarray], words: str, has_features: bool
-) -> None:
-    roles = {"probability": "score", "positive": 1, "problem": "binary", "facet": "sex=F"}
-    reference, window = skewed(1, lambda one: one), skewed(2, form)
-    if has_features:
-        x = pa.array(np.random.default_rng(3).normal(size=4_000))
-        reference, window = (one.append_column("x", x) for one in (reference, window))
-    scores = window["score"].to_numpy()
-
-    report = dl.check(window, Baseline.fit(reference, **roles), kind="bias")
-
-    outside = ((scores < 0) | (scores > 1)).sum()
-    assert outside < 4_000
-    assert f"{words} ({outside:,} rows outside" in report.details["answers_note"]
-    assert [one.feature_name for one in report.violations] == ["impossible_predictions"]
-    known = [one.name for one in report.metrics if one.value is not None]
-    assert known == ["CI", "impossible_predictions"]  # The former counts rows alone.
-
-
-@pytest.mark.parametrize(
-    ("label", "words"),
-    [
-        (pa.array([True, False] * 200), "true and false"),
-        (pa.array([datetime(2024, 1, 1, tzinfo=UTC)] * 400), "2024-01-01 00:00:00"),
-    ],
-)
-def test_labels_of_another_type_are_no_amounts(label: pa.Array, words: str) -> None:
-    amount = pa.array(np.random.default_rng(6).normal(5.0, 1.0, 400))
-    reference = pa.table({"sex": ["F", "M"] * 200, "y": amount, "said": amount})
-    baseline = Baseline.fit(
-        reference, label="y", prediction="said", positive=5, problem="regression", facet="sex=F"
-    )
-
-    with pytest.raises(InputError, match=f'label "y" holds {words}.* a regression needs numbers'):
-        dl.check(with_column(reference, "y", label), baseline, kind="bias")
