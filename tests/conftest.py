@@ -117,12 +117,6 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         atexit.register(gc.unfreeze)  # Extensions report what they still hold at the end.
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure() -> None:
-    """Leave what pytest has just collected garbage around out of its second look at all of it."""
-    gc.freeze()
-
-
 def _rewrite_share(config: pytest.Config) -> None:
     """Rewrite the asserts of this worker's share of the files.
 
