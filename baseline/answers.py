@@ -346,13 +346,13 @@ def _limits(found: Answers) -> tuple[float, float]:
     return -ROUNDING, 1.0 + ROUNDING
 
 
-def is_other_scale(scores: Numbers) -> bool:
-    """Whether scores by themselves are no probabilities: not few, nor few values, are outside.
+def is_other_scale(scores: Numbers, least: float = FEW) -> bool:
+    """Whether scores by themselves are no probabilities: `least` of them, and of values, outside.
 
     Of a reference -1 in place of any number of scores is a fault of these, as is anything in few.
     """
     parts = (scores, np.unique(scores))
-    return all(len(one) and outside(one).mean() >= FEW for one in parts)
+    return all(len(one) and outside(one).mean() >= least for one in parts)
 
 
 def outside(scores: Numbers) -> NDArray[np.bool_]:

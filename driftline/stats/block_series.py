@@ -35,7 +35,7 @@ FINE_ENDS = (1e-11, 1.0 - 1e-6)
 # Less likely variances, and finer differences of their logarithm, tell nothing.
 UNLIKELY, WIDTH = 1e-9, 0.08
 TINY = float(np.finfo(np.float64).tiny)
-# So many times the variance that a law is asked of, or a part of it, is none of its blocks.
+# Blocks whose variance is further from the one that is given are alike but for rounding.
 ALIKE = 1e6
 
 
@@ -56,7 +56,7 @@ class SeriesVariation(BlockVariation):
 
     def _law(self) -> tuple[Numbers, Numbers]:
         found, told = float(np.var(self.values)), float(self.variance + self.chance)
-        if not 1.0 / ALIKE < found / max(told, TINY) < ALIKE:  # Only rounding tells them apart.
+        if not 1.0 / ALIKE < found / max(told, TINY) < ALIKE:
             return BlockVariation._law(self)
         beside = self.beside or self.blocks
         return _law_of_series(self.values, float(self.chance), self.days, beside)

@@ -45,9 +45,7 @@ def scale_of(scores: Numbers, usual: Numbers | None, count: int) -> str:
     if is_percent:
         return f"in what looks like percent {some}: divide by 100"
     # Log-odds of many models lie between 0 and 1, as a rule.
-    is_likely = is_other or all(
-        outside(one).mean() >= SOME for one in (scores.ravel(), np.unique(scores))
-    )
+    is_likely = is_other or is_other_scale(scores.ravel(), SOME)
     if usual is not None and is_likely and (mend := _log_odds(scores, usual)):
         return f"in what looks like log-odds {some}: apply a {mend}"
     return f"on another scale {some}" * (is_other and not is_outside.all())

@@ -20,9 +20,9 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # It ships no types.
 
 from driftline.app.demo.flights import EVENT_TIME, FEATURES, LABEL, TEXTS
+from driftline.one_thread import on_one_thread
 
 PREDICTION = "prediction"
 PROBABILITY = "probability"
@@ -56,7 +56,7 @@ def train(reference: pa.Table) -> Trained:
     days = reference[EVENT_TIME].cast(pa.int64()).to_numpy() // (86_400 * 1_000_000)
     probability = np.empty(len(late))
     # Threads that wait by spinning for others on busy cores made 4 s of work last for minutes.
-    with threadpool_limits(limits=1):
+    with on_one_thread():
         for fold in range(FOLDS):
             held_out = days % FOLDS == fold
             model = pipeline().fit(features[known & ~held_out], late[known & ~held_out])
