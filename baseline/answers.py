@@ -351,8 +351,13 @@ def is_other_scale(scores: Numbers, least: float = FEW) -> bool:
 
     Of a reference -1 in place of any number of scores is a fault of these, as is anything in few.
     """
-    parts = (scores, np.unique(scores))
-    return all(len(one) and outside(one).mean() >= least for one in parts)
+    values = np.unique(scores)
+    if not len(values):
+        return False
+    # One value outside stands for "no score", however few others a small forest has, unless none
+    # lies between 0 and 1: -1 and 1 are signs.
+    is_code = outside(values).sum() == 1 and bool(((values > 0.0) & (values < 1.0)).any())
+    return not is_code and all(outside(one).mean() >= least for one in (scores, values))
 
 
 def outside(scores: Numbers) -> NDArray[np.bool_]:

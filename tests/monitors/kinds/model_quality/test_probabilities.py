@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
@@ -231,11 +232,13 @@ def test_one_score_below_0_does_not_hide_a_loss() -> None:
     ("form", "is_probability"),
     [
         (lambda chance: np.where(np.arange(4_000) % 5, chance, -1.0), True),
+        (lambda chance: np.where(np.arange(4_000) % 50, chance.round(1), -1.0), True),
         (lambda chance: np.where(np.arange(4_000) % 200, chance, np.arange(4_000)), True),
         (lambda chance: 1_000.0 * chance // 1, False),
         (lambda chance: 1.2 * chance - 0.1, False),
+        (lambda chance: np.where(chance > 0.4, 1.0, -1.0), False),
     ],
-    ids=["minus 1", "few", "to 1,000", "beyond"],
+    ids=["minus 1", "minus 1 beside tenths", "few", "to 1,000", "beyond", "signs"],
 )
 def test_faulty_scores_of_a_reference_leave_the_others_probabilities(
     form: Callable[[np.ndarray], np.ndarray], is_probability: bool
@@ -250,7 +253,8 @@ def test_faulty_scores_of_a_reference_leave_the_others_probabilities(
 
     assert ("brier_skill" in str(found.details.get("lacking_note"))) is not is_probability
     assert found.details["impossible_predictions"] == 0
-    assert numbers(found)["auc"] == pytest.approx(0.78, abs=0.05)
+    expected = roc_auc_score(window["late"].to_numpy(), window["chance"].to_numpy())
+    assert numbers(found)["auc"] == pytest.approx(expected)
 
 
 def test_a_window_of_minus_1_alone_is_on_no_scale() -> None:
