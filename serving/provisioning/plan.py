@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -462,16 +462,12 @@ def _differences(
     known = {name: one.get_default() for name, one in type(resource.spec).model_fields.items()}
     known |= before.spec
     lines = [
-        _line(f"spec.{key}", known.get(key), value)
+        line
         for key, value in spec.items()
-        if _said(known.get(key)) != _said(value)
+        for line in _lines(f"spec.{key}", _said(known.get(key)), _said(value))
     ]
-    for key, old, new in (
-        ("owner", before.owner, resource.owner),
-        ("tags", dict(before.tags), dict(resource.tags)),
-    ):
-        if old != new:
-            lines.append(_line(key, old, new))
+    lines += _lines("owner", before.owner, resource.owner)
+    lines += _lines("tags", dict(before.tags), dict(resource.tags))
     changed = {
         "digest": "the model's file holds other bytes",
         "fingerprint": "the reference data have changed" + _candidate(resource.name, spec),
@@ -493,6 +489,20 @@ def _candidate(name: str, spec: Mapping[str, Any]) -> str:
     if spec.get("promote") != "manual":
         return ""
     return f" and make a candidate, which driftline baseline show {name} lists, to be promoted"
+
+
+def _lines(place: str, old: object, new: object) -> Iterator[str]:
+    """Yield a line for each value that differs, however deep it lies."""
+    if old == new:
+        return
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in {**old, **new}:
+            yield from _lines(f"{place}.{key}", old.get(key), new.get(key))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _lines(f"{place}[{index}]", one, other)
+    else:
+        yield _line(place, old, new)
 
 
 def _line(field_name: str, old: object, new: object) -> str:

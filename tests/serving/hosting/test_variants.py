@@ -143,6 +143,15 @@ def test_requests_are_dealt_by_weight_and_captured_as_what_answered(
     }  # fmt: skip
 
 
+def test_a_plan_names_each_weight_that_changes(put: Any) -> None:
+    put(variant("blue", 9), variant("green", 1))
+
+    changed = put(variant("blue", 8), variant("green", 1)).json()["changes"]
+
+    name = "spec.production_variants[0].initial_variant_weight"
+    assert changed[0]["fields"] == [f"{name}: 9.0 -> 8.0"]
+
+
 def test_a_variant_is_asked_by_its_name_whatever_its_weight(server: Any, put: Any) -> None:
     put(variant("blue", 1), variant("green", 0))
 
