@@ -124,19 +124,17 @@ def _write(
     archive: Path, members: tarfile.TarFile, member: tarfile.TarInfo, target: Path, left: int
 ) -> int:
     """Write a member's bytes; return how many more may be written."""
+    if member.size > left:  # As it says itself; no more of it is read.
+        raise ModelError(
+            f"{archive.name} is too large unpacked; expected at most {RATIO_MAX} times its "
+            f"{archive.stat().st_size} bytes, or 2 GiB"
+        )
     source = members.extractfile(member)
     assert source is not None  # It is a regular file.
     with source, target.open("xb") as sink:
-        while chunk := source.read(_CHUNK):
-            left -= len(chunk)
-            if left < 0:
-                raise ModelError(
-                    f"{archive.name} is too large unpacked; expected at most {RATIO_MAX} times its "
-                    f"{archive.stat().st_size} bytes, or 2 GiB"
-                )
-            sink.write(chunk)
+        shutil.copyfileobj(source, sink, _CHUNK)
     target.chmod(0o700 if member.mode & stat.S_IXUSR else 0o600)
-    return left
+    return left - member.size
 
 
 def _link(
