@@ -345,7 +345,9 @@ EndpointState = shape("EndpointState", "Whether an endpoint answers, and which v
     state=str, reason=str | None, invocations=str | None,
     variants=[shape("VariantState", "How one variant of an endpoint fares.",
         name=str, model=str, share=float, instance_count=int, problem=str | None, shadow=bool,
-        mirrored=int, dropped=int)])
+        mirrored=int, dropped=int, lost_workers=shape("LostWorkers",
+            "Workers that ended unasked, or were stuck, since the server began.",
+            count=int, last_at=Time, last=str) | None)])
 Applied = shape("Applied", "What was applied, or would be.",
     dry_run=bool, changes=[Change], endpoints=({"": EndpointState}, None))
 ModelStatus = shape("ModelStatus", "What was made of a model's files.",

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.body_limits import MAX_REQUEST_ROWS
-from driftline.serving.hosting.command.process import TERM_S
+from driftline.serving.hosting.command.process import TERM_S, ended
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
 from driftline.serving.hosting.log_file import LogFile
@@ -20,6 +20,9 @@ from driftline.serving.hosting.prints import Prints
 from driftline.serving.resources.endpoints import ManyModels
 
 log = logging.getLogger(__name__)
+
+# Of what a worker says before it ends: its model is foreign code.
+_SAID_SIGNS = 300
 
 NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 
@@ -124,6 +127,7 @@ class Child(asyncio.Protocol):
         self._prints = Prints()
         self._prints_to: LogFile | None = None
         self._runs_command = False
+        self._why_ended = ""  # What it said, or what it was killed for.
 
     @classmethod
     async def start(cls) -> Child:
@@ -172,6 +176,13 @@ class Child(asyncio.Protocol):
         return self._process.process_id
 
     @property
+    def ending(self) -> str:
+        """How it ended, once it is stopped."""
+        assert self._process is not None
+        over = " over a request" if self._owed else ""
+        return self._why_ended or f"the worker {ended(self._process.exit_code)}{over}"
+
+    @property
     def waiting_count(self) -> int:
         """How many requests wait for this worker's answer."""
         return len(self._waiting)
@@ -208,8 +219,9 @@ class Child(asyncio.Protocol):
             self._waiting.pop(number, None)
             self._notes.pop(number, None)
 
-    def kill(self) -> None:
+    def kill(self, why: str = "") -> None:
         """End the process at once; every waiting request learns that it is lost."""
+        self._why_ended = self._why_ended or why
         if self._runs_command and self._transport is not None:
             # It ends what the command has started, also in sessions of its own, and then itself.
             self._transport.abort()
@@ -238,7 +250,7 @@ class Child(asyncio.Protocol):
                 self._receive(header, body)
         except FrameError as error:
             log.error("worker=%d event=bad-frame error=%s", self.process_id, error)
-            self.kill()
+            self.kill(f"the worker was ended: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify all who wait that the process is gone (asyncio calls this)."""
@@ -284,6 +296,8 @@ class Child(asyncio.Protocol):
                 future.set_result(_reply(header, body, self._notes.get(number)))
 
     def _end_load(self, header: Mapping[str, Any]) -> None:
+        if "lost" in header:
+            self._why_ended = str(header["lost"])[:_SAID_SIGNS]
         if self._ready is None or self._ready.done():
             return
         if "ready" in header:

@@ -32,7 +32,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child
-from driftline.serving.hosting.log_file import LogFile, remove_unused
+from driftline.serving.hosting.log_file import LogFile, LostWorkers, remove_unused
 from driftline.serving.hosting.mirror import Mirror
 from driftline.serving.hosting.pool import DRAIN_S, Pool
 from driftline.serving.hosting.pools import launch_of, limits_of, make_pool
@@ -89,6 +89,7 @@ class VariantState:
     shadow: bool = False  # Whether it answers copies, and no caller.
     mirrored: int = 0  # Copies that a shadow was asked, and was spared, since the server began.
     dropped: int = 0
+    lost_workers: LostWorkers | None = None  # None were lost; those there are say nothing of now.
 
 
 class EndpointReconciler:
@@ -222,6 +223,7 @@ class EndpointReconciler:
                     shadow=desired.is_shadow,
                     mirrored=0 if mirror is None else mirror.mirrored,
                     dropped=0 if mirror is None else mirror.dropped,
+                    lost_workers=prints.lost if (prints := self._prints.get(desired.key)) else None,
                 )
             )
         return found

@@ -67,6 +67,10 @@ class WorkerProcess(Protocol):
     def process_id(self) -> int:
         """The operating system's number of the process."""
 
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, as `subprocess` says it; None: it runs, or nobody knows."""
+
     def end(self) -> None:
         """Kill the process at once, and with it what its model started."""
 
@@ -141,6 +145,11 @@ class _Program:
         """The operating system's number of the process."""
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, once it is collected."""
+        return self._process.returncode
+
     def end(self) -> None:
         """Kill it and what its model started; nothing once it has ended."""
         # Once it is collected, its number may be another's.
@@ -169,6 +178,7 @@ class _Forked:
         self._started, self._ended = threading.Event(), threading.Event()
         self._process_id = 0
         self._is_to_end = False
+        self.exit_code: int | None = None
 
     @property
     def process_id(self) -> int:
@@ -198,8 +208,9 @@ class _Forked:
         self._process_id = process_id
         self._started.set()
 
-    def has_ended(self) -> None:
+    def has_ended(self, exit_code: int | None = None) -> None:
         """Take note that it is gone and collected."""
+        self.exit_code = exit_code
         self._ended.set()
         self._started.set()
 
@@ -266,7 +277,7 @@ class _ForkServer:
                     continue
                 with self._lock:
                     ended = self._workers.pop(message["ended"])
-                ended.has_ended()
+                ended.has_ended(message.get("code"))
         with self._lock:
             self._is_gone = True
             orphans, self._workers = list(self._workers.values()), {}
@@ -512,7 +523,7 @@ class _Forks:
         """Kill what an ended worker left, while its number is still its own, then collect it."""
         process_id = client.process_ids.pop(number)
         _kill_session(process_id)
-        os.waitpid(process_id, 0)
+        _, status = os.waitpid(process_id, 0)
         self._selector.unregister(watched)
         os.close(watched)  # Before processes are listed, for which a descriptor has to be free.
         # What left its session has come to this process, which has no other children than workers.
@@ -520,7 +531,7 @@ class _Forks:
             end_children(but={one for each in self._clients for one in each.process_ids.values()})
         except OSError as error:
             log.error("what an ended worker left behind may run on: %s", error.strerror or error)
-        _say(client, {"ended": number})
+        _say(client, {"ended": number, "code": os.waitstatus_to_exitcode(status)})
         self._dismiss(client)
 
 

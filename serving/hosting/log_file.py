@@ -18,6 +18,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import FileIO, TextIOWrapper
 from logging.handlers import RotatingFileHandler
@@ -31,6 +32,15 @@ OLDER = ".1"
 _FILES_MAX = 1000
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _SHORTEST_STEP = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LostWorkers:
+    """Workers of a variant that ended unasked, or were stuck, since the server began."""
+
+    count: int
+    last_at: datetime
+    last: str  # How the last one ended.
 
 
 class _File(RotatingFileHandler):
@@ -59,6 +69,7 @@ class LogFile:
         self._held = -1  # The descriptor that holds the lock of the number.
         self._last = datetime.min.replace(tzinfo=UTC)
         self._is_removed = False
+        self.lost: LostWorkers | None = None
 
     @property
     def path(self) -> Path:
@@ -95,6 +106,14 @@ class LogFile:
                 file = self._file or self._begin()
                 text = "\n".join(lines)
                 file.emit(logging.LogRecord("", logging.INFO, "", 0, text, None, None))
+
+    def lose(self, worker: int, how: str) -> None:
+        """Count a worker that is lost, and add how it ended to its lines."""
+        with self._lock:
+            self.lost = LostWorkers((self.lost.count if self.lost else 0) + 1, self._now(), how)
+        self.hold()
+        self.write(worker, [how])
+        self.let_go()
 
     def _begin(self) -> _File:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -354,8 +354,11 @@ class Pool:
             return
         silent_s = asyncio.get_running_loop().time() - child.last_heard
         if silent_s >= _STUCK_SHARE * limit_s:
-            log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
-            child.kill()
+            self._kill(child, limit_s)
+
+    def _kill(self, child: Child, limit_s: float) -> None:
+        log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
+        child.kill(f"the worker did not answer within {limit_s:g} s and was ended")
 
     async def _keep(self, slot: Slot, first: asyncio.Future[None] | None = None) -> None:
         """Keep one worker running until it is to leave; start it again with growing pauses.
@@ -433,6 +436,8 @@ class Pool:
             if slot.is_leaving:
                 await _answered(child)
             await child.stop()
+        if self._prints is not None and not (slot.is_leaving or child.left):
+            await asyncio.to_thread(self._prints.lose, child.process_id, child.ending)
         return slot.is_leaving
 
     def _forget(self, child: Child) -> None:

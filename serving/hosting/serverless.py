@@ -167,5 +167,4 @@ class ServerlessPool(Pool):
     def _kill_if_stuck(self, child: Child | None, limit_s: float) -> None:
         """End a worker that did not answer in time: it would answer nobody else before."""
         if child is not None and not child.gone.is_set():
-            log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
-            child.kill()
+            self._kill(child, limit_s)

@@ -199,6 +199,7 @@ def _serve(link: socket.socket) -> None:
                     raise
                 # A serverless variant's worker has one at a time; another one starts in its place.
                 link.sendall(refusal(waiting[0][0], 424, "model_error", _too_small(memory)))
+                link.sendall(pack({"lost": _too_small(memory)}))
                 return
         if leftovers.are_too_many():
             link.sendall(pack(LEAVES))

@@ -23,6 +23,7 @@ from tests.serving.hosting.formats.archives import pack
 SECRET = new_secret()
 INFERENCE = r"""
 import os
+import signal
 
 def model_fn(model_dir):
     print("loaded by", os.getpid())
@@ -38,6 +39,8 @@ def transform_fn(model, body, content_type, accept):
     elif body == "die":
         print("last words")
         os._exit(1)
+    elif body == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
     else:
         print("asked", body)
     return body, "text/plain"
@@ -117,6 +120,36 @@ def test_the_last_words_of_a_worker_and_the_first_of_the_next_are_there(ask, cli
     last = until(seen)
     assert before in {one["worker"] for one in last}
     assert ask("alive").text == "alive"
+
+
+@pytest.mark.parametrize(
+    ("body", "how"),
+    [
+        ("die", "the worker ended with exit code 1 over a request"),
+        ("crash", "the worker was ended by signal 11 (SIGSEGV) over a request"),
+    ],
+)
+def test_a_worker_that_is_lost_over_a_request_is_told_of_and_the_endpoint_goes_on(
+    server, ask, client, until, body, how
+):
+    def variants():
+        status = server.client.get("/api/v1/endpoints/echo").json()["status"]
+        return status, {one["name"]: one["lost_workers"] for one in status["variants"]}
+
+    def lines():
+        return [one for one in client.logs("echo", variant="green", limit=50)
+                if one["message"] == how]  # fmt: skip
+
+    before = (variants()[1]["green"] or {"count": 0})["count"]
+    assert ask(body, variant="green").status_code == 503
+    until(lambda: len(lines()) == 2)  # It was tried on another worker.
+    assert ask("alive", variant="green").text == "alive"
+
+    status, lost = variants()
+    assert (status["state"], status["reason"]) == ("InService", None)
+    assert [lost["green"][key] for key in ("count", "last")] == [before + 2, how]
+    assert lost["green"]["last_at"] <= lines()[0]["time"]
+    assert lost["blue"] is None or lost["blue"]["last"] != how or body == "die"
 
 
 def test_the_environment_of_the_server_is_not_to_be_printed(ask, client, until):

@@ -28,6 +28,15 @@ TERM_S = 3.0
 # Below those from which systems take ports of connections.
 _PORTS = range(20_000, 30_000)
 _LISTENING = "0A"
+_SIGNALS = {one.value: f" ({one.name})" for one in signal.Signals}  # Those with a name.
+
+
+def ended(code: int | None) -> str:
+    """Return how a process ended, by its exit code as `subprocess` says it."""
+    if code is None or code >= 0:
+        return "ended" if code is None else f"ended with exit code {code}"
+    why = ", perhaps because memory ran out" if -code == signal.SIGKILL else ""
+    return f"was ended by signal {-code}{_SIGNALS.get(-code, '')}{why}"
 
 
 class CommandProcess:

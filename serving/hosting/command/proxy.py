@@ -24,7 +24,7 @@ from typing import Any
 
 from driftline.errors import DriftlineError, InputError
 from driftline.serving.bodies.media_types import MEDIA_TYPES
-from driftline.serving.hosting.command.process import HOST, CommandProcess
+from driftline.serving.hosting.command.process import HOST, CommandProcess, ended
 from driftline.serving.hosting.formats.archive import Unpacked
 from driftline.serving.hosting.formats.model_format import NOT_EXPLAINED, OF_BODIES, ModelError
 from driftline.serving.hosting.formats.table import ARCHIVE, MODEL_FORMATS
@@ -94,7 +94,7 @@ def _await_ready(link: socket.socket, process: CommandProcess) -> str | None:
                 return ""
             return f"port {process.port} is answered by another program; it is tried again"
     return (
-        f"the command {_ended(code)} before GET /ping answered 200 on port {process.port} "
+        f"the command {ended(code)} before GET /ping answered 200 on port {process.port} "
         "(SAGEMAKER_BIND_TO_PORT)"
     )
 
@@ -108,15 +108,12 @@ def _exposed(process: CommandProcess) -> str:
     )
 
 
-def _ended(code: int) -> str:
-    return f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
-
-
 class _Proxy:
     """One running command, and the requests that it has."""
 
     def __init__(self, link: socket.socket, process: CommandProcess) -> None:
         self._link, self._process = link, process
+        self._problem = ""
         self._sending = threading.Lock()
         self._open = 0
         self._counting = threading.Lock()
@@ -135,8 +132,8 @@ class _Proxy:
                 while True:
                     ready = {key.fd for key, _ in selector.select()}
                     if watched in ready:
-                        code = self._process.exit_code
-                        log.warning("the command %s", "ended" if code is None else _ended(code))
+                        problem = self._problem or f"the command {ended(self._process.exit_code)}"
+                        self._send(pack({"lost": problem}))
                         return
                     data = self._link.recv(1 << 20)
                     if not data:
@@ -202,7 +199,7 @@ class _Proxy:
                 continue
             misses += 1
             if misses == MISSES_MAX:
-                log.warning("the command did not answer %d pings and is replaced", misses)
+                self._problem = f"the command did not answer {misses} pings and was ended"
                 self._process.kill()
                 return
 

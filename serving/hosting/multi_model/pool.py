@@ -240,9 +240,8 @@ class MultiModelPool(Pool):
         """
         loop = asyncio.get_running_loop()
         if loop.time() - (child.long_since or math.inf) >= self.limits.timeout_s:
-            log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
             self._forget(child)
-            child.kill()
+            self._kill(child, self.limits.timeout_s)
             return True
         if not is_awaited:
             return False

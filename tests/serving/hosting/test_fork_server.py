@@ -216,7 +216,7 @@ def test_a_worker_that_cannot_be_forked_has_ended_and_the_next_one_starts(missin
         assert said[2]["started"] == 3
         assert parent_of(said[2]["process_id"]) == server
         link[2].close()
-        assert json.loads(ours.recv(1 << 12)) == {"ended": 3}
+        assert json.loads(ours.recv(1 << 12)) == {"ended": 3, "code": 0}
     assert os.waitpid(server, 0)[1] == 0
 
 
@@ -247,9 +247,9 @@ def test_what_cannot_be_ended_behind_a_worker_ends_no_other_worker(monkeypatch, 
             said = [json.loads(ours.recv(1 << 12)) for _ in range(3)]
             assert said[1]["started"] == 1
             first.close()
-            assert json.loads(ours.recv(1 << 12)) == {"ended": 2}
+            assert json.loads(ours.recv(1 << 12)) == {"ended": 2, "code": 0}
             assert "1 watched, 1 alive" in capfd.readouterr().err
-        assert json.loads(ours.recv(1 << 12)) == {"ended": 1}
+        assert json.loads(ours.recv(1 << 12)) == {"ended": 1, "code": 0}
     assert os.waitpid(server, 0)[1] == 0
 
 

@@ -14,6 +14,8 @@ from driftline.orphans import children
 from driftline.serving.hosting.child import Child, Launch, LoadError, WorkerLostError
 from driftline.serving.hosting.containers import Container, ContainersPool
 from driftline.serving.hosting.frames import FrameReader, pack
+from driftline.serving.hosting.log_file import LogFile
+from driftline.serving.hosting.log_lines import read_lines
 from driftline.serving.hosting.pool import (
     BusyError,
     Limits,
@@ -280,9 +282,11 @@ def test_a_fault_that_passes_when_a_worker_is_started_again_gives_nothing_up(
     assert asyncio.run(act()) == 200
 
 
-def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(slow):
+def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(slow, tmp_path):
+    prints = LogFile(tmp_path, "slow")
+
     async def act():
-        pool = Pool("slow", slow, Limits(timeout_s=0.5, wait_s=30))
+        pool = Pool("slow", slow, Limits(timeout_s=0.5, wait_s=30), prints=prints)
         await pool.start()
         first = pool.process_ids
         with pytest.raises(TimedOutError, match=r"within 0\.5 s"):
@@ -299,6 +303,12 @@ def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(s
     first, last, reply = asyncio.run(act())
 
     assert reply.status == 200
+    how = "the worker did not answer within 0.5 s and was ended"
+    assert [(line.worker, line.message) for line in read_lines(tmp_path, limit=9)] == [
+        (first[0], how)
+    ]
+    assert prints.lost is not None
+    assert (prints.lost.count, prints.lost.last) == (1, how)
     for process in (*first, *last):
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
@@ -316,7 +326,7 @@ class Silent(Child):
     def process_id(self) -> int:
         return 4711
 
-    def kill(self) -> None:
+    def kill(self, why: str = "") -> None:
         self.was_killed = True
 
     def _flush(self) -> None:

@@ -213,6 +213,12 @@ def test_what_needs_too_much_memory_is_refused_with_the_limit(server, archive, u
     until(lambda: int(fits.text) not in server.worker_ids())
     assert server.invoke("work", "take 400").status_code == 200
 
+    def lost():
+        (variant,) = server.client.get("/api/v1/endpoints/work").json()["status"]["variants"]
+        return variant["lost_workers"]
+
+    assert (until(lost)["count"], lost()["last"]) == (1, message)
+
 
 def test_a_model_that_does_not_fit_is_not_served(server, tmp_path):
     code = "import numpy as np\n" + WORK.replace("return model_dir", "return np.ones(1500 << 17)")

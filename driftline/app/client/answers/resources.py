@@ -252,6 +252,12 @@ class EndpointStatus(TypedDict):
     positive: NotRequired[str | None]
     served: NotRequired[list[ServedModels]]
 
+class LostWorkers(TypedDict):
+    """Workers that ended unasked, or were stuck, since the server began."""
+    count: int
+    last_at: str
+    last: str
+
 class ModelResource(TypedDict):
     """A model: a file, a folder or a command; many models below a prefix; or several containers."""
     name: str
@@ -490,6 +496,7 @@ class VariantState(TypedDict):
     shadow: bool
     mirrored: int
     dropped: int
+    lost_workers: LostWorkers | None
 
 Resource = ModelResource | BaselineResource | EndpointResource | ChannelResource | MonitorResource | AlarmResource | CompositeAlarmResource | SilenceResource
 

@@ -18,6 +18,7 @@ from driftline.orphans import children, descendants
 from driftline.serving.hosting.child import Child, Launch, LoadError, WorkerLostError
 from driftline.serving.hosting.command.process import CommandProcess
 from driftline.serving.hosting.log_file import LogFile
+from driftline.serving.hosting.log_lines import read_lines
 from driftline.serving.hosting.pool import Limits, Pool, describe_model
 
 PROGRAM = Path(__file__).parents[3] / "fixtures" / "serving" / "container.py"
@@ -220,9 +221,10 @@ def test_one_that_never_gets_ready_is_ended_when_its_time_is_over(launch, prints
     assert "container.py never" not in listed.stdout
 
 
-def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch):
+def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch, prints, tmp_path):
     async def act():
-        pool = Pool("flights", launch(), Limits(workers=2, timeout_s=60, wait_s=60))
+        limits = Limits(workers=2, timeout_s=60, wait_s=60)
+        pool = Pool("flights", launch(), limits, prints=prints)
         await pool.start()
         try:
             replies = []
@@ -234,6 +236,8 @@ def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch):
             with pytest.raises(WorkerLostError, match="its worker ended over this request"):
                 await pool.invoke("text/csv", "", b"crash")
             replies.append(await pool.invoke("text/csv", "", b"who"))
+            while prints.lost.count < 5:
+                await asyncio.sleep(0.02)
             return replies
         finally:
             await pool.stop()
@@ -242,12 +246,15 @@ def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch):
 
     assert [reply.status for reply in replies] == [200] * 31
     assert len({json.loads(reply.body)["pid"] for reply in replies}) >= 4
+    told = [line.message for line in read_lines(tmp_path / "logs", limit=99)]
+    killed = "the command was ended by signal 9 (SIGKILL), perhaps because memory ran out"
+    assert [told.count(how) for how in (killed, "the command ended with exit code 3")] == [3, 2]
 
 
-def test_one_that_hangs_over_its_requests_is_replaced(launch):
+def test_one_that_hangs_over_its_requests_is_replaced_and_told_of(launch, prints):
     async def act():
         usual = Limits(timeout_s=60, wait_s=60)
-        pool = Pool("flights", launch(), usual)
+        pool = Pool("flights", launch(), usual, prints=prints)
         await pool.start()
         first = json.loads((await pool.invoke("text/csv", "", b"who")).body)["pid"]
         pool.limits = Limits(timeout_s=2, wait_s=60)
@@ -263,6 +270,10 @@ def test_one_that_hangs_over_its_requests_is_replaced(launch):
 
     assert first != second
     assert not is_running(first)
+    assert prints.lost is not None
+    assert (prints.lost.count, prints.lost.last) == (
+        1, "the worker did not answer within 2 s and was ended",
+    )  # fmt: skip
 
 
 def test_one_that_answers_no_pings_is_replaced(launch, tmp_path):
@@ -274,15 +285,13 @@ def test_one_that_answers_no_pings_is_replaced(launch, tmp_path):
     )
     ours, theirs = socket.socketpair()
     argv = [sys.executable, "-c", script, str(theirs.fileno()), json.dumps(asdict(launch()))]
-    with ours, subprocess.Popen(argv, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE) as worker:
+    with ours, subprocess.Popen(argv, pass_fds=[theirs.fileno()]):
         theirs.close()
         assert b'"ready"' in ours.recv(1 << 16)
         (tmp_path / "home" / "sick").touch()
 
+        assert b"the command did not answer 3 pings and was ended" in ours.recv(1 << 16)
         assert ours.recv(1 << 16) == b""
-        _, said = worker.communicate(timeout=30)
-
-    assert b"did not answer 3 pings and is replaced" in said
 
 
 def test_a_port_of_another_program_is_not_taken_for_the_commands(tmp_path, monkeypatch):
