@@ -61,6 +61,7 @@ from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.model_process import ModelShelf
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.http.responses import RETRY_AFTER_S, BodyLimit, status_of
+from driftline.serving.http.sagemaker_errors import SageMakerErrors
 from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition, Part
 from driftline.serving.metrics.traffic import COUNTED, Answered, Traffic
 from driftline.serving.provisioning.apply import Applier
@@ -125,9 +126,9 @@ def create_app(context: ServerContext) -> App:
     )
     invocations.mirror_through(tap)
     if context.authenticator is None:
-        return LocalOnly(tap, context.external_url)
+        return SageMakerErrors(LocalOnly(tap, context.external_url))
     known = Gate(admit_invocations(tap, invocations), context.authenticator, HEALTH_PATHS)
-    return LocalOnly(known, context.external_url, context.hosts)
+    return SageMakerErrors(LocalOnly(known, context.external_url, context.hosts))
 
 
 def _api(

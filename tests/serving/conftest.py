@@ -123,7 +123,10 @@ class Running:
     def error_of(response: httpx.Response) -> dict[str, str]:
         """Return code and message, after checking the one form that errors have."""
         found = json.loads(response.content)
-        assert set(found) == {"error"}
+        # Of invocations there is the same for SageMaker's clients (sagemaker_errors.py).
+        of_clients = {"Message", "OriginalStatusCode", "OriginalMessage", "LogStreamArn"}
+        assert set(found) - of_clients == {"error"}
+        assert found.get("Message", found["error"]["message"]) == found["error"]["message"]
         assert set(found["error"]) == {"code", "message"}
         assert "Traceback" not in found["error"]["message"]
         assert "\n" not in found["error"]["message"]

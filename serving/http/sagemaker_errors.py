@@ -1,0 +1,89 @@
+"""Errors of invocations as SageMaker's clients read them: a header's code, a member's sentence.
+
+Beside our own form, which stays in the body. boto3 shows the two as ``Code`` and ``Message``.
+
+References
+----------
+botocore 1.44.5, parsers.py (RestJSONParser) and the service model sagemaker-runtime, 2017-05-13.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import quote
+
+from driftline.loopback import App, Message, Receive, Scope, Send
+
+_PATH = re.compile(r"/endpoints/([^/]+)/(?:async-)?invocations")
+_MODEL_ERROR = "ModelError"
+_CODES = {
+    401: "AccessDeniedException",
+    403: "AccessDeniedException",
+    424: _MODEL_ERROR,
+    429: "ThrottlingException",  # Which clients try again.
+    503: "ServiceUnavailable",
+    504: _MODEL_ERROR,
+}
+# What a model's own server or code answered, as we tell it (worker.py, command/proxy.py).
+_RECEIVED = re.compile(
+    r'(?:container "[^"]*": )?Received \w+ error \((\d+)\) from the model with message "(.*)"', re.S
+)
+
+
+class SageMakerErrors:
+    """ASGI layer that adds to errors of invocations what clients of SageMaker's runtime read."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on, and its answer, unless that is an error."""
+        asked = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        if asked is None:
+            await self.app(scope, receive, send)
+            return
+        start: Message | None = None
+        body = b""
+
+        async def told(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                start = message  # Its length is known with its body.
+            elif start is None:
+                await send(message)
+            else:
+                body += message.get("body", b"")
+                if not message.get("more_body"):
+                    await _send(start, body, asked[1], send)
+
+        await self.app(scope, receive, told)
+
+
+async def _send(start: Message, body: bytes, endpoint: str, send: Send) -> None:
+    status = start["status"]
+    code = _CODES.get(status, "ValidationError" if status < 500 else "InternalFailure")
+    found = json.loads(body)
+    found.update(_members(status, code, found["error"]["message"], endpoint))
+    body = json.dumps(found).encode()
+    headers = [one for one in start["headers"] if one[0] != b"content-length"]
+    headers += [
+        (b"content-length", str(len(body)).encode()), (b"x-amzn-errortype", code.encode())
+    ]  # fmt: skip
+    await send({**start, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _members(status: int, code: str, message: str, endpoint: str) -> dict[str, Any]:
+    if code != _MODEL_ERROR:
+        return {"Message": message}
+    received = _RECEIVED.fullmatch(message)
+    # SageMaker's words for a model that raised, and for one that did not answer in time.
+    original = int(received[1]) if received else (0 if status == 504 else 500)
+    return {
+        "Message": message,
+        "OriginalStatusCode": original,
+        "OriginalMessage": received[2] if received else message,
+        "LogStreamArn": f"/api/v1/logs?endpoint={quote(endpoint, safe='')}",
+    }
