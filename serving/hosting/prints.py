@@ -1,8 +1,8 @@
 """What models print: read from a pipe, so that it can neither forge lines of the log nor flood it.
 
 Read by the process that started the worker: what a worker says when it dies is read, too. Lines go
-to the log file of the endpoint's variant, and the first ones of them to the server's log; what is
-printed faster than the limits allow is counted, not kept.
+to the log file of the endpoint's variant, and the first ones of them to the server's log. Of those
+printed faster than the limits allow, the file has the last ones and the count of the others.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from driftline.serving.hosting.log_file import LogFile
@@ -25,6 +26,9 @@ BURST, LINES_PER_S = 100, 1.0
 # In the log file, in bytes; a short line counts as this many, for it costs as much.
 FILE_BURST, FILE_PER_S, LEAST_BYTES = float(4 << 20), float(256 << 10), 256
 TOLD_EVERY_S = 60.0
+# Of the lines that the file has no room for, so many of the last, as long as in the server's log,
+# are written when nothing more has come for so long.
+LAST_LINES, QUIET_S = 100, 1.0
 # Of the first lines of a command, which are added to each file that it comes to print to.
 FIRST_BYTES = 16 << 10
 
@@ -66,6 +70,7 @@ class Prints:
         self._allowed = _Allowance(float(BURST), LINES_PER_S, now)
         self._file_allowed = _Allowance(FILE_BURST, FILE_PER_S, now)
         self._left_out = self._not_kept = 0
+        self._last: deque[bytes] = deque(maxlen=LAST_LINES)  # Of those not kept.
         self._told_s = now - TOLD_EVERY_S
         self._lock = threading.Lock()
 
@@ -92,6 +97,7 @@ class Prints:
         """
         with self._lock:
             before, self._file = self._file, file
+            self._last.clear()
             self.name, self._worker, self._is_private = name, worker, is_private
             if file is not None:
                 file.hold()
@@ -118,13 +124,17 @@ class Prints:
         self.tell(is_over=True)
         self.keep(self.name, self._worker, None, is_private=self._is_private)
 
-    def tell(self, *, is_over: bool = False) -> None:
-        """Report how many lines were left out, once in a while."""
+    def tell(self, *, is_quiet: bool = False, is_over: bool = False) -> None:
+        """Report how many lines were left out, once in a while, and the last when it is quiet."""
         now = self._monotonic()
         with self._lock:
-            if self._not_kept and (is_over or self._file_allowed.has(LEAST_BYTES, now)):
-                self._keep([], self._not_kept)
+            if self._not_kept and (is_quiet or is_over):
+                last = [_shown(one[:SHOWN_SIGNS]) + " …" * (len(one) > SHOWN_SIGNS)
+                        for one in self._last if one.strip()]  # fmt: skip
+                self._keep(last, self._not_kept - len(last))
+                self._file_allowed.take(float(LEAST_BYTES * len(last)), now)
                 self._not_kept = 0
+                self._last.clear()
             if self._left_out and (is_over or now - self._told_s >= TOLD_EVERY_S):
                 log.warning("model=%s printed_more_lines=%d left out", self.name, self._left_out)
                 self._left_out, self._told_s = 0, now
@@ -135,9 +145,9 @@ class Prints:
         try:
             while True:
                 # Without a word for a while there may still be something to tell.
-                is_owed = self._left_out or self._not_kept
-                if not poll.poll(TOLD_EVERY_S * 1000 if is_owed else None):
-                    self.tell()
+                wait_s = QUIET_S if self._not_kept else TOLD_EVERY_S if self._left_out else None
+                if not poll.poll(None if wait_s is None else wait_s * 1000):
+                    self.tell(is_quiet=True)
                 elif data := os.read(reading, 1 << 16):
                     self.feed(data)
                 else:
@@ -151,8 +161,10 @@ class Prints:
         is_kept = self._file is not None and self._file_allowed.has(LEAST_BYTES, now)
         is_shown = not self._is_private and self._allowed.has(1.0, now)
         if not is_kept and not is_shown:
-            # Without a look at them: whoever prints so much must not slow down others.
+            # With a look at the last alone: whoever prints so much must not slow down others.
             self._miss(whole.count(b"\n") + 1)
+            last = (self._line + whole).rsplit(b"\n", LAST_LINES)[-LAST_LINES:]
+            self._last.extend(one[: SHOWN_SIGNS + 1] for one in last)
             self._line, self._is_cut = b"", False
             return
         kept: list[str] = []
@@ -170,8 +182,10 @@ class Prints:
             if self._file is not None:
                 if self._file_allowed.take(max(len(line), LEAST_BYTES), now):
                     kept.append(text + cut)
+                    self._last.clear()
                 else:
                     self._not_kept += 1
+                    self._last.append(line[: SHOWN_SIGNS + 1])
             if not self._is_private:
                 self._log(text, cut, now)
         if kept:

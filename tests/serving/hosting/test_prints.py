@@ -15,7 +15,7 @@ from driftline.serving.hosting import prints
 from driftline.serving.hosting.child import Child, Launch, WorkerLostError
 from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.log_lines import read_lines
-from driftline.serving.hosting.prints import BURST, SHOWN_SIGNS, Prints
+from driftline.serving.hosting.prints import BURST, LAST_LINES, SHOWN_SIGNS, Prints
 
 
 class Printed:
@@ -97,6 +97,45 @@ def test_lines_are_kept_in_a_file_within_limits_and_counted_beyond(printed, tmp_
     assert told == f"{left_out:,} lines were printed too fast and left out"
     assert left_out + len(others) == 2 + 1000 * 10_000
     assert len(others) < (4 << 20) / 256
+
+
+@pytest.mark.parametrize("is_private", [False, True])
+@pytest.mark.parametrize("how", ["quiet", "over", "goes on"])
+def test_the_last_lines_of_a_flood_are_kept_beside_their_count(
+    printed, tmp_path, how, is_private
+) -> None:
+    file = LogFile(tmp_path, "AllTraffic")
+    printed.prints.keep("scoring", lambda: 4711, file, is_private=is_private)
+    text = b"".join(b"line %d\n" % number for number in range(200_000))
+    for start in range(0, len(text), 1 << 16):
+        printed.prints.feed(text[start : start + (1 << 16)])
+    printed.now_s += 1.0
+    if how == "goes on":
+        printed.prints.feed(b"another\n")
+    if how == "quiet":
+        printed.prints.tell(is_quiet=True)
+        assert read_lines(tmp_path, limit=1)[0].message == "line 199999"
+    printed.prints.end()
+
+    found = [one.message for one in read_lines(tmp_path, limit=100_000)]
+    last = [f"line {number}" for number in range(199_999, 199_999 - LAST_LINES, -1)]
+    at = 1 if how == "goes on" else LAST_LINES
+    assert found[:at] == (["another"] if how == "goes on" else last)
+    left_out = int(found[at].split()[0].replace(",", ""))
+    assert found[at] == f"{left_out:,} lines were printed too fast and left out"
+    assert left_out + len(found) - 1 == 200_000 + (how == "goes on")
+    assert found[at + 1 :] == [f"line {one}" for one in reversed(range(len(found) - at - 1))]
+
+
+def test_of_few_lines_too_many_none_is_left_out(printed, tmp_path) -> None:
+    printed.prints.keep("scoring", lambda: 4711, LogFile(tmp_path, "all"), is_private=False)
+    count = (4 << 20) // 256 + 50
+    printed.prints.feed(b"".join(b"%d\n" % number for number in range(count)))
+    printed.prints.feed(b"x" * 10_000)
+    printed.prints.end()
+
+    found = [one.message for one in read_lines(tmp_path, limit=100_000)]
+    assert found == ["x" * SHOWN_SIGNS + " …", *map(str, reversed(range(count)))]
 
 
 def test_private_lines_are_in_the_file_alone(printed, tmp_path, caplog) -> None:
