@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from driftline.monitors.definitions import MonitorDefinition, delete_definition,
 from tests.dashboard.conftest import Visit, serving
 from tests.dashboard.seed import Seeded, make_engine
 from tests.servers.chromium import PATIENCE_MS
+from tests.servers.installations import ForkedInstallation
 from tests.servers.ports import free_port
 from tests.servers.postgres import open_url
 
@@ -34,11 +33,8 @@ NOTHING = "Nothing is monitored yet"
 @contextmanager
 def dashboard(folder, port):
     """Run ``driftline dashboard`` as a process of its own until it is ended."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "driftline", "dashboard"], cwd=folder,
-        stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "NO_COLOR": "1", "DRIFTLINE_DASHBOARD__PORT": str(port)},
-    )  # fmt: skip
+    environment = {**os.environ, "NO_COLOR": "1", "DRIFTLINE_DASHBOARD__PORT": str(port)}
+    process = ForkedInstallation(["dashboard"], folder, environment)
     try:
         for line in process.stderr:
             if "ready; Ctrl-C" in line:

@@ -19,6 +19,7 @@ from deltalake import DeltaTable
 from sklearn import metrics
 
 from tests.servers.commands import driftline
+from tests.servers.installations import ForkedInstallation
 from tests.servers.ports import free_port
 
 __all__ = ["driftline"]
@@ -124,6 +125,20 @@ def running(
         command, stderr=subprocess.PIPE, text=True, cwd=cwd,
         env={**os.environ, "NO_COLOR": "1", **environment},
     )  # fmt: skip
+    with _ready(process, until):
+        yield process
+
+
+@contextmanager
+def forked(*arguments: str, until: str, cwd: Path) -> Iterator[ForkedInstallation]:
+    """Keep a command running likewise, forked with its imports, where these are not the matter."""
+    process = ForkedInstallation(arguments, cwd, {**os.environ, "NO_COLOR": "1"})
+    with _ready(process, until):
+        yield process
+
+
+@contextmanager
+def _ready(process: subprocess.Popen[str] | ForkedInstallation, until: str) -> Iterator[None]:
     assert process.stderr is not None
     lines = []
     for line in process.stderr:
@@ -131,9 +146,9 @@ def running(
         if until in line:
             break
     else:
-        raise AssertionError(f"{arguments} ended before {until!r}:\n{''.join(lines)}")
+        raise AssertionError(f"{process.args} ended before {until!r}:\n{''.join(lines)}")
     try:
-        yield process
+        yield
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)

@@ -27,10 +27,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from driftline.app.deployment import deploy
-from driftline.app.up import Supervisor, start
+from driftline.app.up import Supervisor
 from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.tables.dataset import read_gaps
 from tests.journeys.conftest import eventually
+from tests.servers.installations import ForkingSupervisor
 from tests.servers.kafka import KafkaBroker
 from tests.servers.ports import free_port
 
@@ -91,7 +92,7 @@ class Customer(threading.Thread):
 
 
 class Installation:
-    """Server, sidecar and sink, each started as ``driftline up --only`` starts it."""
+    """Server, sidecar and sink, each started as ``driftline up --only`` does, but forked."""
 
     def __init__(self, folder: Path, broker: KafkaBroker) -> None:
         self.folder = folder
@@ -119,9 +120,7 @@ class Installation:
 
     def run(self, part: str) -> None:
         """Start one part, and wait until it says that it is ready."""
-        started = start(
-            self._settings, only=[part], transport="kafka", log_folder=self.folder / "logs"
-        )
+        started = ForkingSupervisor(self._settings, {part: part}, self.folder / "logs")
         self._parts[part] = started
         started.wait_ready(PATIENCE_S)
 

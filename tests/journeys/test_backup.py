@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from driftline.app.client.client import Client
-from tests.journeys.conftest import driftline, eventually, running
+from tests.journeys.conftest import driftline, eventually, forked
 from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -100,7 +100,7 @@ def test_a_backup_under_traffic_comes_back_whole(tmp_path: Path) -> None:
         done = driftline(*words, cwd=cwd)
         return done.returncode, done.stdout + done.stderr
 
-    with running("up", until="ready; Ctrl-C", cwd=house):
+    with forked("up", until="ready; Ctrl-C", cwd=house):
         for name in ENDPOINTS:
             words = ("--name", name, "--reference", "reference.parquet", "--label", "target")
             code, shown = run("deploy", "model.skops", *words)
@@ -128,7 +128,7 @@ def test_a_backup_under_traffic_comes_back_whole(tmp_path: Path) -> None:
     assert before * 0.5 < len(restored) == len(set(restored)) < len(sent)
     assert set(restored) < set(ids_of(house)) == set(sent)
     assert set(windows_of(other)) <= set(windows_of(house))
-    with running("up", until="ready; Ctrl-C", cwd=other):
+    with forked("up", until="ready; Ctrl-C", cwd=other):
         server = f"http://127.0.0.1:{(other / 'driftline.toml').read_text().split()[3]}"
         eventually(lambda: httpx.get(f"{server}/readyz", timeout=60).status_code == 200)
         with traffic(server) as more:

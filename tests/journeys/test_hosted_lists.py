@@ -18,7 +18,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import mean_absolute_error
 
 from driftline.app.client.client import Client
-from tests.journeys.conftest import configure, driftline, eventually, running
+from tests.journeys.conftest import configure, driftline, eventually, forked
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ def test_forecasts_of_a_hosted_model_are_judged_by_their_labels(tmp_path: Path) 
     today, truth = series(2)
     truth += 3.0  # Loads have risen since.
     url, _ = configure(tmp_path)
-    with running("up", until="ready; Ctrl-C", cwd=tmp_path), Client(url) as client:
+    with forked("up", until="ready; Ctrl-C", cwd=tmp_path), Client(url) as client:
 
         def run(*arguments: str) -> None:
             found = driftline(*arguments, "--server", url, cwd=tmp_path)

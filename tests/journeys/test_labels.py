@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from driftline.app.client.client import Client
 from driftline.errors import DriftlineError
-from tests.journeys.conftest import configure, driftline, eventually, running
+from tests.journeys.conftest import configure, driftline, eventually, forked
 from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -107,7 +107,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         prediction=model.predict(DATA.data), probability=model.predict_proba(DATA.data)[:, 1]
     )
     reference.to_parquet(folder / "reference.parquet")
-    with running("up", until="ready; Ctrl-C", cwd=folder):
+    with forked("up", until="ready; Ctrl-C", cwd=folder):
         found = House(folder, server)
         found.run(
             "deploy", "cells.skops", "--reference", "reference.parquet", "--label", "target",

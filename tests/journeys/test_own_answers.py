@@ -24,7 +24,7 @@ from playwright.sync_api import expect
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
 from driftline.app.client.client import Client
-from tests.journeys.conftest import configure, driftline, eventually, running
+from tests.journeys.conftest import configure, driftline, eventually, forked
 from tests.servers.chromium import browser
 from tests.servers.ports import free_port
 
@@ -171,7 +171,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Start all processes, and the app in the same folder."""
     folder = tmp_path_factory.mktemp("own")
     server, pages = configure(folder)
-    with running("up", until="ready; Ctrl-C", cwd=folder), serving(folder) as app:
+    with forked("up", until="ready; Ctrl-C", cwd=folder), serving(folder) as app:
         yield House(folder, server, pages, app)
 
 

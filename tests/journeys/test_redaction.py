@@ -20,7 +20,7 @@ from driftline.capture.line.envelope import read_envelope
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tap.logger import Logger
 from driftline.capture.tap.tap import Capture
-from tests.journeys.conftest import eventually, running
+from tests.journeys.conftest import eventually, forked
 from tests.servers.kafka import KafkaBroker
 from tests.servers.ports import free_port
 
@@ -192,7 +192,7 @@ def run_and_stop(house: tuple[Path, str, Path], roles: str) -> None:
     folder, server, log = house
     with ExitStack() as stack:
         process = stack.enter_context(
-            running("up", "--only", roles, until="ready; Ctrl-C", cwd=folder)
+            forked("up", "--only", roles, until="ready; Ctrl-C", cwd=folder)
         )
         with log.open("wb") as out:
             assert process.stderr is not None
@@ -212,7 +212,7 @@ def test_no_secret_gets_past_the_local_line(house: tuple[Path, str, Path]) -> No
 
     run_and_stop(house, "server,capture")
     # Whoever comes next removes the spools of those that have ended.
-    with running("up", "--only", "capture", until="ready; Ctrl-C", cwd=folder):
+    with forked("up", "--only", "capture", until="ready; Ctrl-C", cwd=folder):
         eventually(lambda: not list((folder / "spool").glob("*/*.dls")))
 
     assert "redaction failed" in log.read_text()
@@ -245,7 +245,7 @@ def test_no_secret_gets_into_kafka(
     )
 
     run_and_stop(house, "server,sidecar,sink")
-    with running("up", "--only", "sidecar", until="ready; Ctrl-C", cwd=folder):
+    with forked("up", "--only", "sidecar", until="ready; Ctrl-C", cwd=folder):
         eventually(lambda: not list((folder / "spool").glob("*/*.dls")))
 
     letters = list(messages(kafka_broker, topic))

@@ -28,7 +28,7 @@ from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.queries.storage import Storage
 from driftline.monitors.run.report_document import read_report
 from driftline.storage import use_options
-from tests.journeys.conftest import driftline, eventually, running
+from tests.journeys.conftest import driftline, eventually, forked
 from tests.servers.ports import free_port
 from tests.servers.s3 import S3Server
 
@@ -96,7 +96,7 @@ def house(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
     skops.io.dump(model, folder / "cells.skops")
     DATA.frame[:400].to_parquet(folder / "reference.parquet")
     addresses = (f"http://127.0.0.1:{port}" for port in (server, dashboard))
-    with running("up", until="ready; Ctrl-C", cwd=folder):
+    with forked("up", until="ready; Ctrl-C", cwd=folder):
         yield House(folder, root, *addresses, s3_server)
 
 

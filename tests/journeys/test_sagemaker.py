@@ -22,7 +22,7 @@ import yaml
 from deltalake import DeltaTable
 
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
-from tests.journeys.conftest import driftline, running
+from tests.journeys.conftest import driftline, forked
 from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -86,7 +86,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             (place / f"{number}.jsonl").write_bytes(text)
     shutil.copy(FIXTURES / "bias/aws-merged-record.json", bucket / "merged.json")
     _declare_in(folder)
-    with running("up", until="ready; Ctrl-C", cwd=folder):
+    with forked("up", until="ready; Ctrl-C", cwd=folder):
         found = House(folder, f"http://127.0.0.1:{server}", bucket)
         found.run("apply", "-f", "moved.yaml")
         yield found

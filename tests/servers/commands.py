@@ -36,9 +36,10 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, NoReturn
 
+from driftline.app import warm_parent
 from driftline.serving.hosting import fork_server
 
-__all__ = ["Fork", "ForkedTransform", "driftline", "python", "talking"]
+__all__ = ["Fork", "ForkedTransform", "driftline", "end", "python", "talking"]
 
 ROOT = Path(__file__).parents[2]
 # Whose models are of classes of their own; tests put it on PYTHONPATH.
@@ -50,6 +51,7 @@ STOP_S = 10.0
 PACKAGES = ("driftline.app.commands", "driftline.app.client", "driftline.monitors")
 MODULES = (
     "driftline.app.cli",
+    "driftline.app.processes",
     "driftline.app.settings.settings",
     "driftline.app.transform_process",
     "driftline.app.transforming",
@@ -72,7 +74,10 @@ MODULES = (
 
 
 class Fork:
-    """A process that was forked with its imports; it has a number and an end of its own."""
+    """A process that was forked with its imports; it has a number and an end of its own.
+
+    Of its files the first three are input, output and errors; another one is its last word.
+    """
 
     def __init__(
         self,
@@ -109,15 +114,23 @@ class Fork:
                 self.returncode = self._end(timeout)
             return self.returncode
 
+    def poll(self) -> int | None:
+        """Return the exit code, None before the end."""
+        with self._waiting:
+            if self.returncode is None and select.select([self._answers], [], [], 0)[0]:
+                self.returncode = self._end(0)
+            return self.returncode
+
     def kill(self) -> None:
         """Send SIGKILL, where it has not ended."""
-        self._send(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
     def terminate(self) -> None:
         """Send SIGTERM, where it has not ended."""
-        self._send(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
 
-    def _send(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, where it has not ended."""
         if self.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -232,7 +245,7 @@ def _serve(listener: socket.socket) -> dict[str, Any] | None:
 def _become(connection: socket.socket) -> dict[str, Any]:
     """Fork once more: one waits for the other's end and tells of it, the other runs the command."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _, files, _, _ = socket.recv_fds(connection, 1, 3)
+    _, files, _, _ = socket.recv_fds(connection, 1, 4)
     with connection.makefile("r") as sent:
         asked: dict[str, Any] = json.load(sent)
     process = os.fork()
@@ -242,9 +255,10 @@ def _become(connection: socket.socket) -> dict[str, Any]:
         connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
         os._exit(0)
     connection.close()
-    for number, file in enumerate(files):
+    for number, file in enumerate(files[:3]):
         os.dup2(file, number)
         os.close(file)
+    asked["words"] += map(str, files[3:])
     return asked
 
 
@@ -262,7 +276,7 @@ def _main() -> None:
         door.close()
         asked = _serve(listener)
     if asked is None:
-        return
+        end(0)
     if _share_workers(asked["env"]):
         fork_server.share_fork_server(here.detach())
     os.chdir(asked["cwd"])
@@ -271,7 +285,7 @@ def _main() -> None:
     time.tzset()
     sys.path[0] = asked["cwd"]
     sys.argv = ["driftline" if asked["is_command"] else "-c", *asked["words"]]
-    _end(_run(asked["code"], is_command=asked["is_command"]))
+    end(_run(asked["code"], is_command=asked["is_command"]))
 
 
 def _share_workers(environment: Mapping[str, str]) -> bool:
@@ -289,12 +303,12 @@ def _fork_workers(door: socket.socket) -> NoReturn:
     own_id = os.getpid()
     while os.getpid() == own_id and door.recv(1, socket.MSG_PEEK):
         fork_server.fork_for_all(door)
-    _end(0)
+    end(0)
 
 
 def _preload() -> None:
     import_module("driftline.lazy_imports").start_lean_process()
-    for name in MODULES:
+    for name in (*MODULES, *(one for found in warm_parent._IMPORTS.values() for one in found)):
         import_module(name)
     for name in PACKAGES:
         folders = import_module(name).__path__
@@ -319,7 +333,7 @@ def _run(code: str, *, is_command: bool) -> int:
     return 0
 
 
-def _end(code: int) -> NoReturn:
+def end(code: int) -> NoReturn:
     """End as a fork does: freeing every imported object would cost more than most commands."""
     threading._shutdown()
     atexit._run_exitfuncs()
