@@ -213,6 +213,17 @@ class Cells:
         """Return the index of a number's cell."""
         return int(np.searchsorted(np.asarray(self.edges), number, side="right"))
 
+    def span(self, counts: np.ndarray, share: float) -> tuple[float, float] | None:
+        """Return the ends of the middle `share` of numbers as they were counted; None without any.
+
+        As if those of a cell lay in it evenly.
+        """
+        if not self.edges or not (total := counts[:-2].sum()):
+            return None
+        below = np.cumsum(counts[: len(self.edges)]) / total
+        low, high = np.interp([(1 - share) / 2, (1 + share) / 2], below, self.edges).tolist()
+        return low, high
+
     def _text_codes(self, plain: pa.Array) -> np.ndarray:
         """Look each distinct value up once, then spread the answers over the rows."""
         encoded = plain.cast(pa.string()).dictionary_encode()

@@ -26,6 +26,8 @@ def cron_moments(fields: str, wall: datetime, zone: tzinfo) -> list[datetime]:
     At a time of the day: once, the first time, or when the gap that it lies in is over. In each
     hour or minute (``*``): whenever the clock shows it, which may be twice, or never.
     """
+    if zone is UTC:  # It skips and repeats nothing.
+        return [wall.replace(tzinfo=UTC)]
     moments = [wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
     is_skipped = moments[0] > moments[1]
     if any(field.startswith("*") for field in fields.split()[:2]):

@@ -64,9 +64,10 @@ def column_histories(
     broken = np.array([bool(note.get("cause")) for note in present.notes], dtype=bool)
     missing = None if profile is None else 1.0 - profile.completeness
     mean = MetricResult("mean")
-    if profile is not None and profile.is_number and profile.sketch.count:
-        low, high = profile.sketch.quantiles(np.array([0.05, 0.95])).tolist()
-        of = profile.moments.mean
+    if profile is not None and profile.is_number and profile.moments.count:
+        cells, counts, of = profile.cells, profile.cell_counts, profile.moments.mean
+        span = cells.span(counts, 0.9) if cells and counts is not None else None
+        low, high = span or (None, None)
         mean = MetricResult("mean", reference=of, reference_low=low, reference_high=high)
     shares = MetricResult("share missing", reference=missing)
     histories = (

@@ -82,11 +82,16 @@ class Storage:
     ) -> None:  # fmt: skip
         self.root, self._signature_of, self._access = root, signature_of, access
         # By name and version, which never change. Pages of many columns need few of all summaries.
-        self.baseline = lru_cache(BASELINES_KEPT)(partial(store.get, root))
-        self.outline = lru_cache(BASELINES_KEPT)(partial(store.get, root, parts=store.OUTLINE))
-        self.column = lru_cache(COLUMNS_KEPT)(self._column)
+        self.baseline = self._kept(BASELINES_KEPT, partial(store.get, root))
+        self.outline = self._kept(BASELINES_KEPT, partial(store.get, root, parts=store.OUTLINE))
+        self.column = self._kept(COLUMNS_KEPT, self._column)
         self._stats: dict[str, tuple[float, EndpointReport]] = {}
         self._away_since: datetime | None = None
+
+    def _kept(self, most: int, read: Callable[..., Read]) -> Callable[..., Read]:
+        """Keep what is read of versions of baselines; "" is the newest, which others become."""
+        kept = lru_cache(most)(read)
+        return lambda name, version, *of: kept(name, version or store.newest(self.root, name), *of)
 
     def require(self, engine: Engine, now: datetime) -> None:
         """Refuse to say anything of a storage root that has gone; says when that was noticed."""
@@ -132,9 +137,9 @@ class Storage:
         """Load the same without summaries of columns."""
         return self.outline(line.definition.baseline, line.baseline_version)
 
-    def _column(self, name: str, version: str, column: str, *more: str) -> ColumnProfile | None:
-        """Load the summary of a column, its sketch too if the statistics are among ``more``."""
-        parts = (store.SIGNATURE, store.PROFILE, *more)
+    def _column(self, name: str, version: str, column: str) -> ColumnProfile | None:
+        """Load the summary of a column, without its sketch."""
+        parts = (store.SIGNATURE, store.PROFILE)
         found = store.get(self.root, name, version, parts, [column]).profile
         # Without a profile of ours, the statistics may stand for it.
         found = found or self.baseline(name, version).profile
@@ -143,9 +148,7 @@ class Storage:
     def reference_of(self, line: views.MonitorLine, column: str) -> ColumnProfile | None:
         """Return the profile of one column of the baseline; None where there is none to read."""
         try:
-            return self.column(
-                line.definition.baseline, line.baseline_version, column, store.STATISTICS
-            )
+            return self.column(line.definition.baseline, line.baseline_version, column)
         except UNREADABLE:
             log.exception("baseline_unreadable monitor=%s", line.name)
             return None
@@ -290,7 +293,7 @@ class Storage:
                 )
 
         signature = self._signature_of(definition.endpoint) or baseline.signature
-        options = BacktestOptions(start=start, end=end, estimate=False, progress=limit)
+        options = BacktestOptions(start, end, estimate=False, bounds=False, progress=limit)
         return backtest_captured(
             self.root, definition, baseline, signature, options, access=self._access
         )

@@ -36,7 +36,7 @@ from driftline.monitors.run.report_cache import ReportCache
 from driftline.signature import Signature
 
 COUNTED = 4
-"""Endpoints of which a page counts the requests itself, until an audit has: it reads all rows."""
+"""Up to so many endpoints a page counts by all their rows, until an audit has; of more, none."""
 
 ENDPOINTS_SHOWN = 100
 LOG_LINES = 200
@@ -326,11 +326,11 @@ class Stores:
 
     def _counted(self, lines: Iterable[views.EndpointLine]) -> Iterator[views.EndpointLine]:
         """Add what was captured, as the last audit has it; a few that it has not seen are read."""
-        audited, left = self.storage.coverage(), COUNTED
+        audited, lines = self.storage.coverage(), tuple(lines)
+        is_read = sum(bool(one.name) and one.name not in audited for one in lines) <= COUNTED
         for line in lines:
             found = audited.get(line.name)
-            if found is None and line.name and left:
-                left -= 1
+            if found is None and line.name and is_read:
                 stats = self.storage.capture_stats(line.name, self.now())
                 found = stats.overall if stats else None
             yield replace(line, coverage=found)

@@ -260,7 +260,7 @@ def _judged(
             "none of the data's columns is judged by the baseline; expected one at least"
         )
     windows = _shortened(history, baseline, day_test)
-    verdicts = tuple(replay(drift_test, windows, day_test))
+    verdicts = tuple(replay(drift_test, windows, day_test, with_bounds=options.bounds))
     blocks = baseline.blocks
     return Backtest(
         monitor=monitor,

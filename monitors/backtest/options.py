@@ -32,6 +32,9 @@ class BacktestOptions:
         What people said of past windows.
     estimate
         Whether to try the rule on the reference itself: how many alarms unchanged data bring.
+    bounds
+        Whether to seek the bounds that alarms broke, a third of the time; else their distances
+        stand for them.
     seed
         Of what is drawn at random.
     progress
@@ -44,6 +47,7 @@ class BacktestOptions:
     tolerance: float | None = None
     marks: Sequence[LabelledEvent] = field(default_factory=tuple)
     estimate: bool = True
+    bounds: bool = True
     seed: int = 0
     progress: Progress | None = None
 

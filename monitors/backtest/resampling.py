@@ -47,7 +47,7 @@ def resampled_alarms(
     parts = _drawn(blocks, length, windows, np.random.default_rng(seed))
     if not parts or length is None:
         return None
-    verdicts = list(replay(drift_test, _joined(parts)))
+    verdicts = list(replay(drift_test, _joined(parts), with_bounds=False))
     return Rate(
         sum(verdict.state == ALARM for verdict in verdicts), len(verdicts) * (length / YEAR)
     )

@@ -154,15 +154,16 @@ class DriftTest:
         return DriftTestResult(drifts, notes, self.alpha(), mends, told)
 
     def drifts(
-        self, window: WindowCounts, past: Sequence[WindowCounts] = ()
+        self, window: WindowCounts, past: Sequence[WindowCounts] = (), *, with_bounds: bool = True
     ) -> dict[str, ColumnDrift]:
         """Return the verdicts of `judge` alone, in less time.
 
         What columns without a violation could have reached is not sought: their bounds are their
-        distances.
+        distances. Without bounds those of violations are next below their distances.
         """
         *_, standing = self._scans(window, past)
-        return strongest_verdicts(self.reference_model.layout, standing, limits=Cases.broken_limits)
+        limits = Cases.broken_limits if with_bounds else Cases.distances
+        return strongest_verdicts(self.reference_model.layout, standing, limits=limits)
 
     def _scans(
         self, window: WindowCounts, past: Sequence[WindowCounts]

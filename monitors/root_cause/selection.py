@@ -147,7 +147,9 @@ def _fitted(one: Predicate, types: Mapping[str, ColumnType | None]) -> Predicate
 def _written(text: str, number: float) -> str:
     """Write a number as a text of it is compared; whole ones beyond 2^53 as they stand."""
     is_whole = text.strip().lstrip("+-").isdecimal()
-    found = pa.array([int(text) if is_whole and abs(number) < 2**63 else number])
+    # Not by the float, which of the greatest of 64 bits is one more.
+    is_whole = is_whole and -(2**63) <= int(text) < 2**63
+    found = pa.array([int(text) if is_whole else number])
     if not is_whole and number.is_integer() and abs(number) < 2**53:
         found = pa.array([int(number)])
     return str(coerce(found, "string")[0][0].as_py())

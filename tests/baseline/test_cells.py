@@ -223,3 +223,26 @@ def test_many_numbers_are_placed_as_few_are(edges, numbers):
 
     expected = np.searchsorted(ascending, np.concatenate([many, ascending]), side="right")
     assert found.tolist() == expected.tolist()
+
+
+def test_the_middle_of_many_numbers_lies_between_their_quantiles():
+    values = np.random.default_rng(1).normal(size=100_000)
+    cells = cells_of(values)
+
+    found = cells.span(cells.count(pa.array(values)), 0.9)
+
+    assert found == pytest.approx(np.quantile(values, [0.05, 0.95]), abs=0.05)
+
+
+def test_the_middle_of_a_frequent_value_is_that_value():
+    cells = cells_of([7.0] * 99 + [9.0])
+
+    low, high = cells.span(cells.count(pa.array([7.0] * 99 + [9.0])), 0.9)
+
+    assert low == pytest.approx(7.0)
+    assert high == pytest.approx(7.0)
+
+
+def test_without_numbers_there_is_no_middle():
+    assert cells_of([1.0]).span(np.zeros(cells_of([1.0]).size), 0.9) is None
+    assert carriers().span(np.ones(carriers().size), 0.9) is None

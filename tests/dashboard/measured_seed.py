@@ -215,7 +215,7 @@ def _report(kind: str, window: Window, week: int) -> Report:
 
 
 def _violation(one: MetricResult) -> Violation:
-    words = f"{one.name} {one.value:.3g}, reference {one.reference:.3g}"
+    words = f"{one.value:.3g} where the reference has {one.reference:.3g}"
     return Violation(
         feature_name=one.facet or one.name,
         constraint_check_type=f"{one.operator}",

@@ -150,8 +150,8 @@ def test_states_that_retention_took_are_unknown_and_said(measured, tmp_path):
     engine.dispose()
     assert [span.state for span in view.spans] == [UNKNOWN, "ALARM"]
     assert view.spans[0].end == view.alarm.since
-    assert view.alarm.cause == "brier_skill: brier_skill -0.0465, reference 0.08"
-    assert view.alarm.latest == "brier_skill: brier_skill -0.035, reference 0.08"
+    assert view.alarm.cause == "brier_skill: -0.0465 where the reference has 0.08"
+    assert view.alarm.latest == "brier_skill: -0.035 where the reference has 0.08"
     assert "its states before that are not kept" in page
     assert times_in_alarm(view.spans) == 1 == preview.declared.fired
     signs = [
@@ -179,7 +179,7 @@ def test_every_change_in_the_history_is_shown(stores, measured):
     assert [(change.time, change.new) for change in changes] == [
         (item.time, item.data["newState"]["stateValue"]) for item in items
     ]
-    assert changes[0].cause == "brier_skill: brier_skill -0.0465, reference 0.08"
+    assert changes[0].cause == "brier_skill: -0.0465 where the reference has 0.08"
 
 
 def test_every_message_is_listed_with_its_fate(stores, measured):

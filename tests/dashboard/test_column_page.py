@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from driftline.baseline.statistics import Statistics
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.queries.stores import Stores
@@ -64,7 +65,14 @@ def test_reference_is_summed_up_from_the_training_data(stores, seeded):
     profile = baseline.profile.columns["dewp"]
 
     assert mean.reference == pytest.approx(profile.moments.mean)
-    assert mean.reference_low < profile.sketch.quantiles(np.array([0.5]))[0] < mean.reference_high
+    low, high = profile.sketch.quantiles(np.array([0.05, 0.95]))
+    assert (mean.reference_low, mean.reference_high) == pytest.approx((low, high), abs=1)
+
+
+def test_statistics_of_all_columns_are_not_read_for_one(stores, seeded, monkeypatch):
+    monkeypatch.setattr(Statistics, "from_json", None)
+
+    assert stores.column(seeded.monitor, "dewp", BUG).histories[-1].metric.reference_low
 
 
 def test_page_shows_rows_and_comparison_of_its_column(stores, seeded):

@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from sqlalchemy import create_engine
@@ -13,6 +14,7 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.dashboard.pages import measured as measured_page
+from driftline.dashboard.queries.storage import Storage
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run.execution import Job, run
@@ -50,6 +52,16 @@ def stores(seeded, tmp_path_factory):
     answering = replace(signature, outputs=(answer,))
     yield Stores(engine, seeded.root, seeded.now, lambda _: answering)
     engine.dispose()
+
+
+def test_without_a_version_it_is_the_newest_baseline_however_new(stores, seeded, tmp_path):
+    storage, root = Storage(str(tmp_path)), str(tmp_path)
+    for several in (50, 80):
+        made = Baseline.fit(pa.table({"temp": [float(one) for one in range(several)]}))
+        store.put(root, "new", made, seeded.now)
+
+        assert storage.baseline("new", "").profile.row_count == several
+        assert storage.outline("new", "").version == store.newest(root, "new")
 
 
 def test_the_page_of_a_monitor_of_outliers_shows_the_worst_rows_with_their_scores(stores):

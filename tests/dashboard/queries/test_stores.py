@@ -19,7 +19,7 @@ from driftline.dashboard.address import parse
 from driftline.dashboard.pages import endpoint as endpoint_page
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.pages import overview as overview_page
-from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.queries.stores import COUNTED, Stores
 from driftline.errors import NotFoundError
 from driftline.monitors.executions import Execution, record
 from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
@@ -507,6 +507,19 @@ def test_the_last_audit_says_what_was_captured(seeded, tmp_path):
     (line,) = Stores(seeded.engine, root, seeded.now).overview().shown
 
     assert line.coverage == Coverage(99, 1)
+
+
+def test_before_the_first_audit_many_endpoints_are_not_counted(seeded, tmp_path, monkeypatch):
+    names = {f"endpoint-{place}": None for place in range(COUNTED + 1)}
+    stores = Stores(seeded.engine, str(tmp_path), seeded.now, declared=lambda: names)
+    asked = []
+    monkeypatch.setattr(stores.storage, "capture_stats", lambda name, now: asked.append(name))
+
+    few = parse("/endpoints/endpoint-0")
+    assert {one.coverage for one in stores.overview().shown} == {None}
+    assert asked == []
+    assert stores.endpoint(few).line.coverage is None
+    assert asked == ["endpoint-0"]
 
 
 def test_endpoints_are_narrowed_by_text_and_state(stores):

@@ -83,6 +83,17 @@ def test_the_cause_is_told_in_the_words_of_a_violation(rows: pa.Table, baseline)
     assert "(reference " in window["alarms"][0]["cause"]
 
 
+def test_without_bounds_the_same_windows_alarm(rows: pa.Table, baseline) -> None:
+    plain = Options(estimate=False, bounds=False)
+
+    found = backtest(rows, baseline, timestamp="at", options=plain)
+    whole = backtest(rows, baseline, timestamp="at", options=Options(estimate=False))
+
+    assert found.own == whole.own
+    assert len(found.alarms) == 10
+    assert [one.strength for one in found.verdicts] == [one.strength for one in whole.verdicts]
+
+
 def test_a_change_that_several_windows_show_is_told_with_them(rows: pa.Table, baseline) -> None:
     late = rows["at"].to_numpy() >= np.datetime64(CHANGE.replace(tzinfo=None), "us")
     # A quarter of a deviation in place of a whole one.

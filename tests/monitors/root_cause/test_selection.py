@@ -105,13 +105,14 @@ def test_what_fits_its_column_is_taken(text):
     [
         ("d=1.0", [0]), ("d=7.20", [1]), ("d=1e0,7.2", [0, 1]), ("d!=+1", [1, 2]), ("d=1e300", [2]),
         ("i=01", [0]), ("i=1.0", [0]), ("i=9007199254740993", [1]), ("i=1.5", []), ("i=-0", [2]),
+        (f"i={2**63 - 1}", [3]), (f"i={-(2**63)}", [4]), (f"i={2**63}", []),
         ("b=1", [0, 2]), ("b=True", [0, 2]), ("b!=true", [1]), ("b=0", [1]), ("t=01", [1]),
     ],
 )  # fmt: skip
 def test_numbers_and_truth_values_are_equal_however_they_are_written(text, rows):
     columns = {
-        "d": [1.0, 7.2, 1e300], "i": [1, 2**53 + 1, 0], "b": [True, False, True],
-        "t": ["1", "01", "1.0"], "row": [0, 1, 2],
+        "d": [1.0, 7.2, 1e300, None, None], "i": [1, 2**53 + 1, 0, 2**63 - 1, -(2**63)],
+        "b": [True, False, True, None, None], "t": ["1", "01", "1.0", "", ""], "row": range(5),
     }  # fmt: skip
     types = {"d": "double", "i": "int64", "b": "bool", "t": "string"}
 
