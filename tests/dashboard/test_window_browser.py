@@ -95,6 +95,23 @@ def test_a_row_and_a_condition_that_are_not_there_are_said(visit):
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
+def test_a_long_name_without_a_break_does_not_widen_a_page(visit):
+    name = "m" * 63
+    page = visit(390).open(f"{WINDOW}/rows")
+    wide = """name => {
+      document.querySelectorAll(".crumbs a").forEach(one => { one.textContent = name; });
+      return document.documentElement.scrollWidth - innerWidth;
+    }"""
+    assert page.evaluate(wide, name) <= 0
+
+    page = visit(390).open("/baselines/flights?monitor=flights-data-quality#bounds")
+    wide = """name => {
+      document.querySelector("#page [role=status]").textContent = `${name}${name}`;
+      return document.documentElement.scrollWidth - innerWidth;
+    }"""
+    assert page.evaluate(wide, name) <= 0
+
+
 def test_a_click_on_a_bar_explains_its_rows(visit):
     seen = visit()
     page = seen.open("/monitors/flights-data-quality?window=20131118T000000Z&feature=carrier")
