@@ -26,7 +26,7 @@ from driftline.app.up import Supervisor
 from driftline.serving.hosting import fork_server
 from tests.servers.commands import LONGEST_S, Fork, end
 
-__all__ = ["ForkedInstallation", "ForkingSupervisor"]
+__all__ = ["PROCESS", "ForkedInstallation", "ForkingSupervisor"]
 
 OURS = ("driftline.app.commands.supervise", "driftline.app.processes", "driftline.app.warm_parent")
 FIRST = "from tests.servers.installations import fork_from_now_on; fork_from_now_on()"

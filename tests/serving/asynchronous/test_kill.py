@@ -1,8 +1,7 @@
 """A server process that is killed over accepted requests: each is answered, and told of, once."""
 
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,8 @@ from driftline.alerts import tables as alert_tables
 from driftline.app.client.client import Client
 from driftline.errors import UnavailableError
 from driftline.serving.tables import async_requests
+from tests.servers.commands import Fork
+from tests.servers.installations import PROCESS
 from tests.servers.ports import free_port
 from tests.serving.conftest import resource
 
@@ -22,10 +23,10 @@ PATIENCE_S = 90
 
 
 @contextmanager
-def process(settings: Path) -> Iterator[subprocess.Popen[bytes]]:
-    words = ["-P", "-m", "driftline.app.processes", "server", "--settings", str(settings)]
-    with settings.with_suffix(".log").open("ab") as log:
-        started = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log)
+def process(settings: Path) -> Iterator[Fork]:
+    words = ["server", "--settings", settings]
+    with settings.with_suffix(".log").open("ab") as log, Path(os.devnull).open("rb") as nothing:
+        started = Fork(words, (nothing.fileno(), log.fileno(), log.fileno()), code=PROCESS)
     try:
         yield started
     finally:
