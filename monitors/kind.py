@@ -251,7 +251,7 @@ def kind_named(text: str) -> Kind:
     InputError
         When there is no such kind.
     """
-    name = text.strip().casefold().replace("_", "-")
+    name = str(text).strip().casefold().replace("_", "-")
     found = find_kind(name)
     if found is None:
         hint = "; drift of single columns is data-quality, of several together joint"

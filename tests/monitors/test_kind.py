@@ -115,3 +115,8 @@ def test_a_kind_that_cannot_be_loaded_stops_no_other(
     with engine.connect() as connection:
         assert [row.name for row in list_definitions(connection)] == ["whole"]
         assert [row.definition.name for row in list_states(connection)] == ["whole"]
+
+
+def test_several_kinds_at_once_are_refused_in_a_sentence() -> None:
+    with pytest.raises(InputError, match=r"kind \"\['bias', 'outliers'\]\"; expected one of data-"):
+        kind_named(["bias", "outliers"])  # type: ignore[arg-type]
