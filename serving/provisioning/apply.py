@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
-from weakref import WeakValueDictionary
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
@@ -64,6 +60,7 @@ from driftline.serving.provisioning.renewal import (
     require_in_use,
 )
 from driftline.serving.provisioning.targets import ASKING_MAX, require_ways
+from driftline.serving.provisioning.turns import Turns, within
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_consistent, require_one_place
 from driftline.serving.resources.resources import (
@@ -104,17 +101,15 @@ class Applier:
     def __init__(self, context: ServerContext, reconciler: EndpointReconciler) -> None:
         self._context = context
         self._reconciler = reconciler
-        self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
         self._making = asyncio.Semaphore(_MAKING_MAX)
         self._lock = asyncio.Lock()  # Of storing a change, and of having the pools follow.
         self._asking = asyncio.Semaphore(ASKING_MAX)
-        self._since: dict[object, float] = {}  # Changes that are under way.
 
     @property
     def busy_s(self) -> float:
         """For how many seconds one change has been under way, while others of the same wait."""
-        now = time.monotonic()
-        return now - min(self._since.values(), default=now)
+        return self._turns.busy_s
 
     async def apply(
         self,
@@ -144,7 +139,7 @@ class Applier:
         found = {_key(one): await self._content(one) for one in resources}
         if dry_run:
             return replace(await self._read(make_plan, resources, found), is_dry_run=True)
-        async with self._turn(_made_of(resources)):
+        async with self._turns.of(_made_of(resources)):
             plan, begun = await self._change(resources, found, known)
         named = {entry.resource.name.casefold() for entry in plan.of_kind("Endpoint")}
         await self._reconciler.settled(begun | named)
@@ -190,21 +185,9 @@ class Applier:
             await provisioner.close()
             await asyncio.to_thread(self._reconciler.release, provisioner.held)
 
-    @asynccontextmanager
-    async def _turn(self, keys: Set[Key]) -> AsyncIterator[None]:
-        """Wait until nobody else changes any of these resources; others may change meanwhile."""
-        change = object()
-        locks = [self._turns.setdefault(key, asyncio.Lock()) for key in sorted(keys)]
-        async with AsyncExitStack() as stack:
-            for lock in locks:  # In one order for all, so that nobody waits for who waits for them.
-                await stack.enter_async_context(lock)
-            self._since[change] = time.monotonic()
-            stack.callback(self._since.pop, change)
-            yield
-
     async def delete(self, kind: Kind, name: str, known: frozenset[str] | None = None) -> None:
         """Delete a declared resource; what was captured, fitted and executed stays."""
-        async with self._turn({(kind, key_of(kind, name))}), self._lock:
+        async with self._turns.of({(kind, key_of(kind, name))}), self._lock:
             with self._reconciler.changing():
                 await asyncio.to_thread(self._delete, kind, name, known)
                 begun = await self._reconciler.refresh()
@@ -320,7 +303,7 @@ class Applier:
         ``before``: the digest that must be in use until then; None: whichever is.
         Returns the baseline, the digests before and after, and the monitors that were moved.
         """
-        async with self._turn({("Baseline", key_of("Baseline", name))}), self._lock:
+        async with self._turns.of({("Baseline", key_of("Baseline", name))}), self._lock:
             with self._reconciler.changing():
                 found = await asyncio.to_thread(self._promote, name, wanted, before)
                 begun = await self._reconciler.refresh()
@@ -496,38 +479,6 @@ class Applier:
         if kind == "Model":
             self._reconciler.outdate([row.made.get("file", "")])
         log.info("kind=%s name=%s action=delete", kind, row.name)
-
-
-async def within(seconds: float, work: Callable[[], T]) -> T:
-    """Do what may never end in a thread of its own, which then ends with the process.
-
-    Raises
-    ------
-    TimeoutError
-        When it takes longer.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():  # Nobody waits any more.
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(cast("T", result))
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for.
-            failure = error
-        with suppress(RuntimeError):  # The loop has ended.
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=run, name="look", daemon=True).start()
-    return await asyncio.wait_for(future, seconds)
 
 
 def _require_same_version(connection: Connection, entry: Planned) -> None:
