@@ -168,8 +168,7 @@ class Applier:
                     for entry in plan.planned
                 }
             async with self._lock:
-                # Refused where what they need is gone by now. What is stored is the first plan: it
-                # knows which version of a baseline was in use when this began.
+                # Refused where what they need is gone; the first plan knows what was in use then.
                 await self._read(make_plan, resources, found)
                 with self._reconciler.changing():
                     await asyncio.to_thread(self._store, plan, made, known)
