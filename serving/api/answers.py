@@ -96,7 +96,9 @@ def _type(kind: Any) -> Any:  # noqa: ANN401 - a type
 ErrorDetail = shape(
     "ErrorDetail", "What went wrong, in a word for programs and in a sentence for people.",
     code=str, message=str)
-Error = shape("Error", "The one form of every error.", error=ErrorDetail)
+Error = shape("Error", "The one form of every error; of invocations SageMaker's members beside it.",
+    error=ErrorDetail, Message=(str, None), OriginalStatusCode=(int, None),
+    OriginalMessage=(str, None), LogStreamArn=(str, None))
 Installation = shape("Installation", "A server's installation.", id=str, storage=str)
 Healthy = shape("Healthy", "How the process fares.", extra=True, status=Literal["ok", "impaired"])
 Ready = shape("Ready", "Whether requests would be answered.",

@@ -65,12 +65,10 @@ async def _send(start: Message, body: bytes, endpoint: str, send: Send) -> None:
     status = start["status"]
     code = _CODES.get(status, "ValidationError" if status < 500 else "InternalFailure")
     found = json.loads(body)
-    found.update(_members(status, code, found["error"]["message"], endpoint))
-    body = json.dumps(found).encode()
+    members = _members(status, code, found["error"]["message"], endpoint)
+    body = json.dumps(found | members).encode()
     headers = [one for one in start["headers"] if one[0] != b"content-length"]
-    headers += [
-        (b"content-length", str(len(body)).encode()), (b"x-amzn-errortype", code.encode())
-    ]  # fmt: skip
+    headers += [(b"content-length", b"%d" % len(body)), (b"x-amzn-errortype", code.encode())]
     await send({**start, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
