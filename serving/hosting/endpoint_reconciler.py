@@ -16,7 +16,7 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -111,9 +111,9 @@ class EndpointReconciler:
         self._leaving: list[Route] = []
         self._endpoints: Mapping[str, ServedEndpoint] = MappingProxyType({})
         self._declared = Declared([], frozenset())
-        self._held: set[str] = set()
+        self._held: frozenset[str] = frozenset()
         self._is_changing = False
-        self._outdated: set[str] = set()
+        self._outdated: frozenset[str] = frozenset()
         self._server = str(uuid.uuid4())
         self._problems: dict[Key, str] = {}
         self._starting: dict[Key, asyncio.Task[None]] = {}
@@ -140,17 +140,17 @@ class EndpointReconciler:
     def hold(self, files: Iterable[str]) -> None:
         """Keep other servers from removing model files that are about to be declared.
 
-        Until ``release`` is called with them. Called in a thread.
+        Until ``release`` is called. Called in a thread.
         """
-        self._held.update(files)
+        self._held = self._held.union(files)
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             say_used(connection, self._server, self._files(), datetime.now(UTC))
 
-    def release(self, files: Collection[str]) -> None:
+    def release(self) -> None:
         """Take back ``hold``: the files are declared now, or nobody needs them."""
-        self.outdate(files)
-        self._held.difference_update(files)
+        self.outdate(self._held)
+        self._held = frozenset()
         with suppress(SQLAlchemyError):  # ``run`` tries again, and tells.
             self._prune()
 
@@ -165,7 +165,7 @@ class EndpointReconciler:
 
     def outdate(self, files: Iterable[str]) -> None:
         """Have model files removed as soon as no server uses them and nobody declares them."""
-        self._outdated.update(filter(None, files))
+        self._outdated = self._outdated.union(filter(None, files))
 
     def status(self, name: str) -> tuple[Status, str | None]:
         """Return the state of an endpoint and, when something is wrong, what.
@@ -257,13 +257,12 @@ class EndpointReconciler:
             if not any(route.pool.is_ready for route in endpoint.routes)
         ]
 
-    async def refresh(self, *, loaded: dict[str, Child] | None = None) -> Set[str]:
-        """Bring the pools in line with what is declared; return the endpoints that start new ones.
+    async def refresh(self, *, loaded: dict[str, Child] | None = None) -> None:
+        """Bring the pools in line with what is declared; return when the new ones run or failed.
 
-        They start in the background; the names are without case.
+        A pool that takes longer than two minutes goes on starting in the background.
         """
         async with self._lock:
-            before = set(self._starting.values())
             self._declared = await asyncio.to_thread(self._read)
             known = {desired.key for desired in self._declared.variants}
             if not self._is_read:  # What was deleted while no server ran.
@@ -277,11 +276,7 @@ class EndpointReconciler:
             for desired in self._declared.variants:
                 self._adopt(desired, {} if loaded is None else loaded, at_once=desired.key in new)
             self._publish()
-            return {key[0] for key, task in self._starting.items() if task not in before}
-
-    async def settled(self, endpoints: Set[str]) -> None:
-        """Wait until the pools of some endpoints run or have failed, two minutes at most."""
-        tasks = [task for key, task in self._starting.items() if key[0] in endpoints]
+            tasks = list(self._starting.values())
         if tasks:
             await asyncio.wait(tasks, timeout=SETTLE_S)
         with suppress(SQLAlchemyError):  # ``run`` tries again, and tells.
@@ -392,7 +387,7 @@ class EndpointReconciler:
             for file in unused(connection, outdated, now):
                 self._models.remove(file)
         # What another server still uses, it removes itself when it is done.
-        self._outdated.difference_update(outdated)
+        self._outdated -= outdated
 
     def _leave(self) -> None:
         with self._context.engine.begin() as connection:
