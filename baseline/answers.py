@@ -351,13 +351,19 @@ def is_other_scale(scores: Numbers, least: float = FEW) -> bool:
 
     Of a reference -1 in place of any number of scores is a fault of these, as is anything in few.
     """
-    values = np.unique(scores)
-    if not len(values):
-        return False
-    # One value outside stands for "no score", however few others a small forest has, unless none
-    # lies between 0 and 1: -1 and 1 are signs.
-    is_code = outside(values).sum() == 1 and bool(((values > 0.0) & (values < 1.0)).any())
-    return not is_code and all(outside(one).mean() >= least for one in (scores, values))
+    far, parts = scores[outside(scores)], (scores, np.unique(scores))
+    is_some = len(far) > 0 and all(outside(one).mean() >= least for one in parts)
+    return is_some and not _is_code(far, scores)
+
+
+def _is_code(far: Numbers, scores: Numbers) -> bool:
+    """Whether one whole number, such as -1, stands for "no score" in up to half of the rows.
+
+    Where no score lies between 0 and 1 it stands for nothing: -1 and 1 are signs.
+    """
+    is_one = far.min() == far.max() and float(far[0]).is_integer()
+    is_inside = (scores > 0.0) & (scores < 1.0)
+    return is_one and 2 * len(far) <= len(scores) and bool(is_inside.any())
 
 
 def outside(scores: Numbers) -> NDArray[np.bool_]:

@@ -32,13 +32,13 @@ class BacktestOptions:
         What people said of past windows.
     estimate
         Whether to try the rule on the reference itself: how many alarms unchanged data bring.
-    bounds
-        Whether to seek the bounds that alarms broke, a third of the time; else their distances
-        stand for them.
     seed
         Of what is drawn at random.
     progress
         Called with rows read and rows in total (None when not known).
+    bounds
+        Whether to seek the bounds that alarms broke, a third of the time; else their distances
+        stand for them.
     """
 
     start: datetime | None = None
@@ -47,9 +47,9 @@ class BacktestOptions:
     tolerance: float | None = None
     marks: Sequence[LabelledEvent] = field(default_factory=tuple)
     estimate: bool = True
-    bounds: bool = True
     seed: int = 0
     progress: Progress | None = None
+    bounds: bool = True
 
     def __post_init__(self) -> None:
         for what, value in (("from", self.start), ("to", self.end)):

@@ -124,6 +124,8 @@ def _write(
     archive: Path, members: tarfile.TarFile, member: tarfile.TarInfo, target: Path, left: int
 ) -> int:
     """Write a member's bytes; return how many more may be written."""
+    if member.size < 0:  # It would allow as many more.
+        raise ModelError(f"{archive.name} holds {member.name[:80]!r} of {member.size} bytes")
     if member.size > left:  # As it says itself; no more of it is read.
         raise ModelError(
             f"{archive.name} is too large unpacked; expected at most {RATIO_MAX} times its "

@@ -237,8 +237,19 @@ def test_one_score_below_0_does_not_hide_a_loss() -> None:
         (lambda chance: 1_000.0 * chance // 1, False),
         (lambda chance: 1.2 * chance - 0.1, False),
         (lambda chance: np.where(chance > 0.4, 1.0, -1.0), False),
+        (lambda chance: np.where(chance > 0.4, 0.4, -1.2), False),
+        (lambda chance: np.where(chance > 0.2, 40.0, chance.round(1)), False),
     ],
-    ids=["minus 1", "minus 1 beside tenths", "few", "to 1,000", "beyond", "signs"],
+    ids=[
+        "minus 1",
+        "minus 1 beside tenths",
+        "few",
+        "to 1,000",
+        "beyond",
+        "signs",
+        "two log-odds",
+        "few percents",
+    ],
 )
 def test_faulty_scores_of_a_reference_leave_the_others_probabilities(
     form: Callable[[np.ndarray], np.ndarray], is_probability: bool

@@ -100,6 +100,16 @@ def test_a_bomb_is_refused_before_anything_of_it_is_written(tmp_path):
     assert not (tmp_path / "to" / "zeros").exists()
 
 
+def test_a_member_of_less_than_nothing_allows_no_more_of_others(tmp_path):
+    path = tmp_path / "m.tar.gz"
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as members:
+        less = tarfile.TarInfo("less")
+        less.pax_headers = {"GNU.sparse.realsize": "-10000000000000"}
+        members.addfile(less)
+
+    refused(path, tmp_path, "holds 'less' of -10000000000000 bytes")
+
+
 def test_a_huge_header_is_refused_before_it_is_read(tmp_path):
     # A name in a header of its own (pax) of 64 MiB, which zip to a few KiB.
     info = tarfile.TarInfo("././@PaxHeader")
