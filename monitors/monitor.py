@@ -42,7 +42,7 @@ from driftline.errors import InputError, NotFoundError
 from driftline.formats.location import Location, locate
 from driftline.formats.source import Source, open_source
 from driftline.monitors.check import opened_baseline
-from driftline.monitors.check_context import CheckContext, EarlierRows, PastWindows, Predictor
+from driftline.monitors.check_context import CheckContext, EarlierRows, Predictor
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
@@ -50,6 +50,7 @@ from driftline.monitors.executions import COMPLETED, Execution
 from driftline.monitors.kinds.catalog import asked_kind, settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.cause_identity import REMEMBERED_WINDOWS
+from driftline.monitors.results.metric import ESTIMATES_DENIED
 from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
 from driftline.monitors.rules.declaration import in_brief
 from driftline.monitors.rules.reach import EVERYTHING, scripts_named
@@ -60,6 +61,7 @@ from driftline.monitors.run.past_windows import (
     RETENTION,
     WindowHistory,
     heard_causes,
+    last_tested,
     moment_before,
     read_history,
     recognize_causes,
@@ -76,12 +78,13 @@ DAY = timedelta(days=1)
 # Over which schedules count their windows, too.
 FOUR_YEARS = timedelta(days=1461)
 NAME = "Monitor"
-MONITOR_FORMAT = 1
+# 1: without what labels said of estimates.
+MONITOR_FORMAT = 2
 STATE, BASELINE = "monitor.json", "baseline"
 # What a document holds of each table; the other columns are the same in all rows.
 SPAN = ("window_start", "window_end", "row_count")
 TABLES: Mapping[str, tuple[Table, tuple[str, ...]]] = {
-    "windows": (executions, (*SPAN, "told_causes")),
+    "windows": (executions, (*SPAN, "told_causes", "estimates_denied")),
     "layouts": (count_layouts, ("id", "columns")),
     "counts": (window_counts, (*SPAN, "layout", "counts")),
     "warm_ups": (
@@ -99,8 +102,9 @@ class Monitor:
     while the baseline is not known to fit.
 
     What it keeps is bounded: of each column how many rows lie in each of its cells, for windows of
-    the last 90 days, and at least 64 of them; and which causes the last 128 windows had, of short
-    ones more. No row is kept, but for kind "joint": those of the last 15 windows, 20,000 at most.
+    the last 90 days, and at least 64 of them; which causes the last 128 windows had, of short ones
+    more; and whether labels contradicted estimates. No row is kept, but for kind "joint": those of
+    the last 15 windows, 20,000 at most.
 
     Parameters
     ----------
@@ -378,9 +382,7 @@ class Monitor:
             rules=self.rules,
             reach=EVERYTHING,
             segments=self._definition.segments,
-            past=PastWindows(
-                history.counts, pooled, history.warm_up, self._drift_tests, history.days
-            ),
+            past=history.past(pooled, self._drift_tests),
         )
         return self._definition.kind_value.evaluate(context)
 
@@ -395,8 +397,12 @@ class Monitor:
         earlier = connection.scalar(select(table.told_causes).where(same)) or {}
         told = {**told, **{key: min(one, told.get(key, one)) for key, one in earlier.items()}}
         oldest = moment_before(span.start, max(RETENTION, REMEMBERED_WINDOWS * span.length))
-        connection.execute(delete(executions).where(same | (table.window_start < oldest)))
-        connection.execute(insert(executions).values(**execution, told_causes=told or None))
+        is_old = table.window_start < oldest
+        tested = connection.scalar(last_tested(is_old))  # It may be the last one for long.
+        connection.execute(delete(executions).where(same | (is_old & (table.id != tested))))
+        denied = report.details.get(ESTIMATES_DENIED)
+        values = {**execution, "told_causes": told or None, "estimates_denied": denied}
+        connection.execute(insert(executions).values(values))
         store_history(connection, history=history, window=span, report=report, retention=RETENTION)
         used = select(window_counts.c.layout)
         connection.execute(delete(count_layouts).where(count_layouts.c.id.not_in(used)))

@@ -22,6 +22,8 @@ NO_REFERENCE = "no_reference"
 UNCOVERED = "uncovered_note"
 # The key of the details that lists metrics beyond their bounds that such labels leave unjudged.
 WITHHELD = "withheld_violations"
+# The key of the details that says whether labels contradict estimates; absent: nothing was tested.
+ESTIMATES_DENIED = "estimates_denied"
 # Metrics of groups whose neutral value is 1.
 RATIOS = ("DI",)
 # As often more rows are tried at most, each time half as many again.

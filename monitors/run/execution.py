@@ -36,7 +36,7 @@ from driftline.errors import (
 from driftline.formats.location import locate
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import annotations_between
-from driftline.monitors.check_context import EarlierRows, PastWindows, Predictor
+from driftline.monitors.check_context import EarlierRows, Predictor
 from driftline.monitors.definitions import MonitorDefinition, definition_made_at
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import (
@@ -419,12 +419,9 @@ def evaluate_kind(context: RunContext, report: Report) -> Report:
         rows=scripted_rows(
             job.root, job.definition, job.window, context.baseline, job.scripts_dir
         ),
-        past=PastWindows(
-            history.counts,
+        past=history.past(
             None if pooled is None else EarlierRows(pooled.window.start, pooled.batches),
-            history.warm_up,
             job.drift_tests,
-            history.days,
         ),
         command=command_of(
             job.root, job.definition, context.read, context.baseline, job.commands_dir,

@@ -76,4 +76,6 @@ def _history_digest(history: WindowHistory) -> str:
         )  # fmt: skip
         found.update(repr(standing).encode())
     found.update(repr([sorted(one.items()) for one in history.told]).encode())
+    if history.denied_since is not None:  # Older digests know of none.
+        found.update(str(history.denied_since).encode())
     return found.hexdigest()

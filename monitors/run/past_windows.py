@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Select, exists, select, update
 
 from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, Annotation
+from driftline.monitors.check_context import EarlierRows, PastWindows
 from driftline.monitors.day_test.day_test import LEAST_SPAN, day_scales
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test import SCALES
+from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.drift_test.spans import window_index
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import WITHOUT_REPORT, Execution
@@ -25,6 +27,7 @@ from driftline.monitors.results.cause_identity import (
     told_causes,
     with_first_windows,
 )
+from driftline.monitors.results.metric import ESTIMATES_DENIED
 from driftline.monitors.run.apply_annotations import without_expected
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.store import has_warm_up, load, save
@@ -48,6 +51,13 @@ class WindowHistory:
     # Of each window before, in order of time: its causes, and where each was told first.
     told: tuple[Mapping[str, datetime], ...] = ()
     days: tuple[WindowCounts, ...] = ()  # Before those of the counts; see `PastWindows`.
+    denied_since: datetime | None = None  # See `PastWindows`.
+
+    def past(self, rows: EarlierRows | None, drift_tests: DriftTestCache | None) -> PastWindows:
+        """Return it as a kind is given it, with the rows to pool."""
+        return PastWindows(
+            self.counts, rows, self.warm_up, drift_tests, self.days, self.denied_since
+        )
 
 
 def read_history(
@@ -78,6 +88,7 @@ def read_history(
         warm_up,
         told,
         _days_before(connection, key, window, ids, annotations),
+        _denied_since(connection, definition, baseline, window),
     )
 
 
@@ -157,6 +168,37 @@ def read_told(
     )
 
 
+def _denied_since(
+    connection: Connection, definition: MonitorDefinition, baseline: Baseline, window: Window
+) -> datetime | None:
+    """Return the start of the last tested window before one, where its labels deny estimates."""
+    if baseline.estimation is None or not definition.kind_value.uses_labels:
+        return None
+    table = executions.c
+    query = last_tested(
+        table.monitor == definition.name,
+        table.endpoint == definition.endpoint,
+        table.baseline_version == baseline.version,
+        table.window_end <= window.start,
+    )
+    last = connection.execute(query).first()
+    if last is None or not last.estimates_denied:
+        return None
+    since: datetime = last.window_start
+    return since
+
+
+def last_tested(*conditions: ColumnElement[bool]) -> Select[tuple[str, datetime, bool]]:
+    """Select the last window whose labels were held against estimates, as it was judged last."""
+    table = executions.c
+    return (
+        select(table.id, table.window_start, table.estimates_denied)
+        .where(*conditions, table.is_current, table.estimates_denied.is_not(None))
+        .order_by(table.window_start.desc(), table.window_end.desc())
+        .limit(1)
+    )
+
+
 def _remembered(length: timedelta) -> int:
     """Return how many windows a cause is remembered for: twice the longest span."""
     return max(REMEMBERED_WINDOWS, 2 * day_scales(length)[-1])
@@ -184,10 +226,11 @@ def heard_causes(
 
 
 def store_told(connection: Connection, execution: Execution, report: Report) -> None:
-    """Store the causes of an evaluated window with its execution."""
+    """Store with an execution the causes that it told, and whether labels deny estimates."""
     told = heard_causes(connection, execution.monitor, report, execution.window)
     query = update(executions).where(executions.c.id == execution.id)
-    connection.execute(query.values(told_causes=told or None))
+    denied = report.details.get(ESTIMATES_DENIED)
+    connection.execute(query.values(told_causes=told or None, estimates_denied=denied))
 
 
 def store_history(

@@ -390,9 +390,9 @@ def test_a_monitor_that_an_earlier_version_saved_goes_on(tmp_path: Path) -> None
 
 def test_a_folder_of_a_newer_version_is_refused(stopped: Path, tmp_path: Path) -> None:
     content = json.loads((stopped / "monitor.json").read_text())
-    (tmp_path / "monitor.json").write_text(json.dumps({**content, "format": 2}))
+    (tmp_path / "monitor.json").write_text(json.dumps({**content, "format": 3}))
 
-    with pytest.raises(InputError, match="format 2; expected 1 at most: a newer driftline"):
+    with pytest.raises(InputError, match="format 3; expected 2 at most: a newer driftline"):
         dl.Monitor.load(tmp_path)
 
 

@@ -1,7 +1,8 @@
 """A window's quality before its labels come, and whether those that came agree with it.
 
 Estimates are judged while fewer than half of the rows have a label. They are withheld, and say why,
-where the window's inputs lie outside of the reference's, and where labels contradict them.
+where the window's inputs lie outside of the reference's, and where labels contradict them: its own,
+or those of an earlier window, until labels of a later one agree.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ from driftline.monitors.kinds.model_quality.violations import (
     shown_number,
 )
 from driftline.monitors.results.label_sample import LabelSample
-from driftline.monitors.results.metric import CANNOT_ESTIMATE, MetricPoint, MetricResult
+from driftline.monitors.results.metric import (
+    CANNOT_ESTIMATE,
+    ESTIMATES_DENIED,
+    MetricPoint,
+    MetricResult,
+)
 from driftline.monitors.results.unusable import far_note
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 
@@ -51,6 +57,8 @@ ENOUGH_LABELS = 0.5
 EQUAL_BY_CHANCE = 1e-6
 # From so many on estimates are held against labels, whatever those still to come may say.
 NEARLY_ALL_LABELS = 0.9
+# Labels that lie so far apart less often by chance do not clear what earlier ones denied.
+AGREEMENT = 0.05
 # So many rows with a value that the reference never had: nothing is known of their outcomes.
 MOST_OUTSIDE = 0.1
 WEIGHTED = "rows have weights, which estimates without labels do not take"
@@ -154,38 +162,23 @@ def _estimates(
         return _withheld(expected, reason, is_quiet=is_labelled)
     reason = _outside(known, codes[scored.places]) or why_turned(reference, scored)
     reason = reason or _why_equal(reference, scored)
-    denied: Violation | None = None
-    beside: dict[str, JsonValue] = {}
-    if not reason and len(answers) >= MIN_ROWS:
-        found = estimator.estimate(answers, own[answers.places])
-        chances: Mapping[str, float] = {}
-        if len(answers) >= NEARLY_ALL_LABELS * len(scored):
-            chances = estimator.p_values(answers, scored, own)
-        beside, denied = _compare(context, answers, found, chances)
-        far = _far_off(taught, scored)
-        if denied is not None and 0.0 < far.mean() <= FEW_FAR:
-            near = scored.take(~far)
-            near_answers = answers.take(~np.isin(answers.places, scored.places[far]))
-            chances = estimator.p_values(near_answers, near, own)
-            if _compare(context, near_answers, found, chances)[1] is None:
-                denied = replace(denied, cause=_far_words(denied, taught, scored, far))
-        if denied is not None:
-            if only := expected.only_class(answers):
-                denied = replace(denied, cause=denied.cause.replace(CONCEPT_DRIFT, f": {only}"))
-            reason = f"labels that came contradict the estimates: {denied.cause}"
+    labels = _Labels()
+    if not reason:
+        labels = _held_against_labels(context, expected, estimator, taught, answers, scored, own)
+        reason = labels.reason or (_denied_before(context) if labels.denies is None else "")
     if reason:
-        quiet = is_labelled and denied is None
-        withheld = _withheld(expected, reason, is_quiet=quiet)
-        details = {**withheld.details, **({"estimates": beside} if beside else {})}
-        return replace(withheld, violations=(denied,) if denied else (), details=details)
+        told = () if labels.violation is None else (labels.violation,)
+        withheld = _withheld(expected, reason, is_quiet=is_labelled and not told)
+        return replace(withheld, violations=told, details={**withheld.details, **labels.details})
     estimates = estimator.estimate(scored, own[scored.places])
     # As long as all of the rows, not as those whose labels have come.
     blocks = [] if is_labelled else kept_blocks(context, expected, scored)
     results = _results(context, expected, scored, estimator, estimates, blocks, is_labelled)
     violations = _violations(results, expected)
-    details = {
+    details: dict[str, JsonValue] = {
         "estimated_rows": len(scored),
-        "estimates": beside,
+        "estimates": {},
+        **labels.details,
         "estimates_are_calibrated": estimator.learnt.is_kept,
         "calibration_error": estimator.learnt.error,
         "calibration_error_before": estimator.learnt.error_without,
@@ -298,6 +291,78 @@ def _outside(known: EstimationRows, codes: NDArray[np.uint16]) -> str:
             named = ", ".join(worst[:MOST_NAMED]) + more
             words.append(f"{percent(share)} of the rows {what}, most of them of {named}")
     return "; ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """What labels say of estimates of the same rows."""
+
+    beside: Mapping[str, JsonValue] = field(default_factory=dict)
+    violation: Violation | None = None  # Of this window's estimates.
+    denies: bool | None = None  # Also those of later windows; None: labels do not tell.
+
+    @property
+    def reason(self) -> str:
+        """Why the window's estimates are withheld; "" where labels do not contradict them."""
+        if self.violation is None:
+            return ""
+        return f"labels that came contradict the estimates: {self.violation.cause}"
+
+    @property
+    def details(self) -> dict[str, JsonValue]:
+        """What of it is told and stored."""
+        found: dict[str, JsonValue] = {"estimates": dict(self.beside)} if self.beside else {}
+        return found if self.denies is None else {**found, ESTIMATES_DENIED: self.denies}
+
+
+def _held_against_labels(
+    context: CheckContext,
+    expected: Expectation,
+    estimator: Estimator,
+    taught: Answers,
+    answers: Answers,
+    scored: Answers,
+    own: Numbers,
+) -> _Labels:
+    """Lay labels beside estimates of the same rows, and test these where nearly all have come."""
+    if len(answers) < MIN_ROWS:
+        return _Labels()
+    found = estimator.estimate(answers, own[answers.places])
+    chances: Mapping[str, float] = {}
+    if len(answers) >= NEARLY_ALL_LABELS * len(scored):
+        chances = estimator.p_values(answers, scored, own)
+    beside, denied = _compare(context, answers, found, chances)
+    if denied is None:
+        return _Labels(beside, None, False if _agree(chances) else None)
+    denies: bool | None = True
+    far = _far_off(taught, scored)
+    if 0.0 < far.mean() <= FEW_FAR:
+        near = scored.take(~far)
+        near_answers = answers.take(~np.isin(answers.places, scored.places[far]))
+        chances = estimator.p_values(near_answers, near, own)
+        if _compare(context, near_answers, found, chances)[1] is None:
+            # Rows without such predictions are estimated as before.
+            denies = False if _agree(chances) else None
+            denied = replace(denied, cause=_far_words(denied, taught, scored, far))
+    if only := expected.only_class(answers):
+        denied = replace(denied, cause=denied.cause.replace(CONCEPT_DRIFT, f": {only}"))
+    return _Labels(beside, denied, denies)
+
+
+def _agree(chances: Mapping[str, float]) -> bool:
+    """Whether labels are such as estimates expect, all metrics together: else they are in doubt."""
+    return bool(chances) and min(chances.values()) * len(chances) >= AGREEMENT
+
+
+def _denied_before(context: CheckContext) -> str:
+    """Return why nothing is estimated since labels of an earlier window; "" where none deny it."""
+    since = context.past.denied_since
+    if since is None:
+        return ""
+    return (
+        f"labels of the window of {since:%Y-%m-%d %H:%M} UTC contradict the estimates, and no "
+        "later labelled window agrees with them"
+    )
 
 
 def _compare(

@@ -1,0 +1,201 @@
+"""Once labels have denied estimates, those of later windows are withheld until labels agree."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sqlalchemy import Engine
+
+import driftline as dl
+from driftline.baseline import store
+from driftline.capture.labels.labels import put
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution
+from driftline.monitors.report.report import Report
+from driftline.monitors.run.captured_window import NO_LABELS
+from tests.monitors.conftest import DAY, START, append_day, run_day
+
+KIND = "model-quality"
+USUAL, DRIFTED = 1.5, -0.3
+WITHHELD = (
+    "cannot estimate: labels of the window of 2024-01-0{} 00:00 UTC contradict the estimates, and "
+    "no later labelled window agrees with them"
+)
+
+
+def answers(seed: int, slope: float | None = USUAL, *, rows: int = 1_500) -> pa.Table:
+    """Answers of one model, and labels that follow from their inputs as ever or otherwise."""
+    rng = np.random.default_rng(seed)
+    x, z, chance = rng.normal(size=rows), rng.normal(size=rows), rng.random(rows)
+    inputs = {"x": x, "z": z, "score": 1 / (1 + np.exp(-(USUAL * x + z)))}
+    if slope is None:
+        return pa.table(inputs)
+    late = chance < 1 / (1 + np.exp(-(slope * x + z)))
+    return pa.table({**inputs, "late": late.astype(np.int64)})
+
+
+@pytest.fixture(scope="module")
+def baseline() -> dl.Baseline:
+    return dl.Baseline.fit(answers(1, rows=6_000), label="late", probability="score")
+
+
+def note(report: Report) -> str:
+    return str(report.details["estimate_note"])
+
+
+def partly(table: pa.Table, share: float) -> pa.Table:
+    has_none = np.arange(len(table)) >= share * len(table)
+    return table.set_column(3, "late", pa.array(table["late"].to_numpy(), mask=has_none))
+
+
+def test_estimates_stay_withheld_until_labels_agree_with_them(baseline: dl.Baseline) -> None:
+    monitor = dl.Monitor(baseline, kind=KIND)
+    denied = monitor.check(answers(2, DRIFTED), time=START)
+
+    after = [monitor.check(answers(3 + at, None), time=START + at * DAY) for at in (1, 2)]
+    agreed = monitor.check(answers(6), time=START + 3 * DAY)
+    anew = monitor.check(answers(7, None), time=START + 4 * DAY)
+
+    assert denied.details["estimates_denied"] is True
+    assert "concept drift" in str(denied.violations)
+    for report in after:
+        assert (report.decided, report.passed) == (False, False)
+        assert WITHHELD.format(1) in report.summary
+        assert "estimates_denied" not in report.details
+    assert agreed.details["estimates_denied"] is False
+    assert agreed.passed
+    assert note(anew).startswith("estimated without labels: AUC 0.8")
+    assert anew.passed
+
+
+def test_the_newest_verdict_on_the_last_labelled_window_counts(baseline: dl.Baseline) -> None:
+    monitor = dl.Monitor(baseline, kind=KIND)
+    for at in (0, 1):
+        monitor.check(answers(2 + at, DRIFTED), time=START + at * DAY)
+    reports = [monitor.check(answers(9, None), time=START + 2 * DAY)]
+    monitor.check(answers(3), time=START + DAY)  # Its labels were mended.
+    reports.append(monitor.check(answers(9, None), time=START + 2 * DAY))
+    monitor.check(answers(3, None), time=START + DAY)  # It has none any more.
+    reports.append(monitor.check(answers(9, None), time=START + 2 * DAY))
+    reports.append(monitor.check(answers(9, None), time=START - DAY))
+
+    assert WITHHELD.format(2) in note(reports[0])
+    assert note(reports[1]).startswith("estimated")
+    assert WITHHELD.format(1) in note(reports[2])
+    assert note(reports[3]).startswith("estimated"), "nothing of later windows is known before"
+
+
+def test_windows_of_some_labels_are_withheld_and_clear_nothing(baseline: dl.Baseline) -> None:
+    monitor = dl.Monitor(baseline, kind=KIND)
+    monitor.check(answers(2, DRIFTED), time=START)
+
+    some = [
+        monitor.check(partly(answers(3), share), time=START + at * DAY)
+        for at, share in ((1, 0.3), (2, 0.7))
+    ]
+    few = monitor.check(answers(8, DRIFTED, rows=40), time=START + 3 * DAY)
+    after = monitor.check(answers(5, None), time=START + 4 * DAY)
+
+    for report in some:
+        assert note(report) == WITHHELD.format(1)
+        assert report.details["estimates"]["auc"]["realised"] > 0.8
+        assert report.decided, "labels are judged all the same"
+    assert "estimates_denied" not in few.details, "so few neither deny nor agree"
+    assert note(after).startswith(WITHHELD.format(1))
+
+
+def test_a_denial_outlasts_the_windows_that_are_kept_and_a_stop(
+    baseline: dl.Baseline, tmp_path: Path
+) -> None:
+    monitor = dl.Monitor(baseline, kind=KIND)
+    monitor.check(answers(2, DRIFTED), time=START)
+    monitor.check(answers(3, None), time=START + DAY)
+    for at in (300, 301):
+        monitor.check(answers(at, None), time=START + at * DAY)
+    monitor.save(tmp_path)
+
+    report = dl.Monitor.load(tmp_path).check(answers(4, None), time=START + 302 * DAY)
+
+    assert repr(monitor).startswith("<Monitor model-quality: 3 windows")
+    assert WITHHELD.format(1) in note(report)
+
+
+def test_losses_are_withheld_once_denied_but_for_a_few_absurd_predictions() -> None:
+    def values(seed: int, spread: float, *, far: int = 0) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=2_000)
+        said = np.where(np.arange(2_000) < far, 1e4, x)
+        return pa.table({"x": x, "said": said, "y": x + spread * rng.normal(size=2_000)})
+
+    baseline = dl.Baseline.fit(values(1, 1.0), label="y", prediction="said")
+    monitor = dl.Monitor(baseline, kind=KIND)
+    odd = monitor.check(values(2, 1.0, far=2), time=START)
+    before = monitor.check(values(3, 1.0).drop_columns(["y"]), time=START + DAY)
+    monitor.check(values(4, 2.0), time=START + 2 * DAY)
+    after = monitor.check(values(5, 2.0).drop_columns(["y"]), time=START + 3 * DAY)
+
+    assert [one.constraint_check_type for one in odd.violations].count("estimate_check") == 1
+    assert odd.details["estimates_denied"] is False
+    assert note(before).startswith("estimated without labels: MAE")
+    assert WITHHELD.format(3) in note(after)
+
+
+@pytest.fixture
+def judge(engine: Engine, root: str, baseline: dl.Baseline):
+    """Judge a day of the service."""
+    store.put(root, "flights", baseline, lambda: START)
+    definition = MonitorDefinition("quality", endpoint="flights", baseline="flights", kind=KIND)
+
+    def one(day: int) -> Execution:
+        return run_day(engine, root, baseline, definition, day, now=lambda: START + 30 * DAY)
+
+    return one
+
+
+@pytest.fixture
+def load(root: str):
+    """Load labels of a captured day."""
+    count = 0
+
+    def put_day(day: int, table: pa.Table) -> None:
+        nonlocal count
+        count += 1
+        keys = pa.array([f"a-{day * 1_000_000 + at}" for at in range(len(table))])
+        index = pa.array([0] * len(table), pa.int32())
+        labels = pa.table({"key": keys, "row_index": index, "label": table["late"].cast("string")})
+        put(root, "flights", labels, lambda: START + 20 * DAY + timedelta(hours=count))
+
+    return put_day
+
+
+def test_the_service_withholds_estimates_by_the_current_runs_of_windows_before(
+    judge, load, root: str, baseline: dl.Baseline
+) -> None:
+    for day in range(8):
+        captured = answers(2 + day, None).to_pydict()
+        rows = {name: np.array(values) for name, values in captured.items()}
+        append_day(root, baseline.signature, day, rows)
+
+    early = [judge(day) for day in (0, 1)]
+    load(0, answers(2, DRIFTED))
+    denied, later = judge(0), judge(2)
+    load(0, answers(2))
+    mended, again = judge(0), judge(3)
+    load(1, answers(3, DRIFTED))
+    judge(1)
+    store.put(root, "flights", dl.Baseline.fit(
+        answers(90, rows=5_000), label="late", probability="score"
+    ), lambda: START + DAY)  # fmt: skip
+    renewed = judge(4)
+
+    assert [one.status for one in early] == ["Completed"] * 2
+    assert denied.status == "CompletedWithViolations"
+    assert later.status == "NoData"
+    assert later.failure_reason.startswith(NO_LABELS)
+    assert WITHHELD.format(1) in later.failure_reason
+    assert [one.status for one in (mended, again)] == ["Completed"] * 2
+    assert renewed.status == "Completed", "nothing has denied what the new baseline estimates"
