@@ -18,6 +18,7 @@ from driftline.monitors.report.ranking import Finding, cause_sentence, findings,
 from driftline.monitors.results.metric import (
     INSUFFICIENT,
     NO_REFERENCE,
+    REPEATED,
     TOO_VARIABLE,
     UNCOVERED,
     UNDEFINED,
@@ -42,6 +43,7 @@ from driftline.monitors.results.violation import (
     JsonValue,
     SegmentResult,
     Violation,
+    percent,
     plural,
 )
 from driftline.monitors.rows import BatchMaker, WindowFacts
@@ -50,6 +52,8 @@ from driftline.monitors.warm_up.warm_up import SuppressedDrift
 RESULT_FORMAT = 1
 # The key of the details under which a command says what it comes to.
 EXIT_MESSAGE = "exit_message"
+# Rows that repeat an id are told with what is violated from this share on: retries, as a rule.
+FEW_REPEATED = 0.01
 # The reasons of a window that has no prediction, or no label, at all.
 LACKING = {f"{UNDEFINED}no_predictions", f"{UNDEFINED}no_labels"}
 # As report.json spells them, where that is not the field's name.
@@ -326,7 +330,16 @@ class CheckResult:
             every = plural(known + others, "metric")
             them = "it" if known == 1 else "them"
             found = f"only {known:,} of {every} could be judged, {found} in {them}"
-        return f"{plural(self.row_count, 'row')}, {found}{left}"
+        return f"{plural(self.row_count, 'row')}, {found}{left}{self._repeated}"
+
+    @property
+    def _repeated(self) -> str:
+        """How many rows repeat an id, which may be all that is violated; "" for few."""
+        repeated = self.details.get(REPEATED)
+        if not self.violations or not isinstance(repeated, int):
+            return ""
+        share = repeated / self.row_count
+        return f"; {percent(share)} of rows repeat an id and count again" * (share > FEW_REPEATED)
 
     @property
     def unjudged_line(self) -> str:

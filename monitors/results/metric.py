@@ -24,6 +24,8 @@ UNCOVERED = "uncovered_note"
 WITHHELD = "withheld_violations"
 # The key of the details that says whether labels contradict estimates; absent: nothing was tested.
 ESTIMATES_DENIED = "estimates_denied"
+# The key of the details that counts rows with the id of an earlier one; absent: there are none.
+REPEATED = "repeated_id_rows"
 # Metrics of groups whose neutral value is 1.
 RATIOS = ("DI",)
 # As often more rows are tried at most, each time half as many again.

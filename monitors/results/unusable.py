@@ -25,7 +25,7 @@ from scipy import special, stats
 from driftline.baseline.answers import LARGEST, Answers, usual_sizes
 from driftline.baseline.foreign_values import named_values, numbers_beyond, words_for_numbers
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.metric import REPEATED, MetricResult
 from driftline.monitors.results.violation import JsonValue, Severity, Violation, percent, plural
 from driftline.stats.blocks import MINIMUM_BLOCKS, span_length, variation_of_estimates
 from driftline.stats.intervals import wilson
@@ -77,6 +77,8 @@ class Unusable:
     blocks: Sequence[tuple[int, int]] = ()
     has_quantiles: bool = False  # Then rows that lack any of them are missing, too.
     has_steps: bool = False  # Then rows that lack some step are; their others count.
+    repeated: int = 0  # Rows with the id of an earlier one, each of which counts.
+    id_column: str | None = None
 
     @property
     def lost_words(self) -> str:
@@ -170,9 +172,15 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
         f"{plural(sum(window.lost.values()), 'label')} left out: {window.lost_words}"
         * bool(window.lost),
         *states,
+        f'{plural(window.repeated, "row")} with an id ("{window.id_column}") of an earlier row; '
+        "each counts" * bool(window.repeated),
     ]
     note = "; ".join(one for one in told if one)
-    return {"impossible_predictions": window.impossible} | ({"answers_note": note} if note else {})
+    return {
+        "impossible_predictions": window.impossible,
+        **({"answers_note": note} if note else {}),
+        **({REPEATED: window.repeated} if window.repeated else {}),
+    }
 
 
 def equal_note(count: int, lowest: float, highest: float, what: str = "prediction") -> str:
@@ -238,17 +246,14 @@ def far_note(reference: Answers | None) -> str:
     )
 
 
-def repeated_note(ids: Sequence[pa.Array], column: str | None) -> str:
-    """Return how many rows repeat an id, each of which counts, in words; "" for none."""
+def repeated_rows(ids: Sequence[pa.Array]) -> int:
+    """Return how many rows repeat an id of an earlier one."""
     plain = [one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in ids]
     try:
         known = pa.chunked_array(plain, None if plain else pa.string()).drop_null()
-        repeated = len(known) - pc.count_distinct(known).as_py()
+        return len(known) - int(pc.count_distinct(known).as_py())
     except (pa.ArrowNotImplementedError, pa.ArrowTypeError):
-        return ""  # Lists, no values at all, or types that differ from batch to batch.
-    if not repeated:
-        return ""
-    return f'{plural(repeated, "row")} with an id ("{column}") of an earlier row; each counts'
+        return 0  # Lists, no values at all, or types that differ from batch to batch.
 
 
 def _judged(

@@ -166,7 +166,6 @@ def evaluate(context: CheckContext) -> Report:
                 _one_class(tallies),
                 _absent(plan.groups, counts, window.rows),
                 _unfit(window),
-                window.repeated,
             ),
         },
     )

@@ -35,7 +35,7 @@ from driftline.monitors.kinds.bias.facet_counts import (
 )
 from driftline.monitors.kinds.bias.plan import Plan, unusable_of
 from driftline.monitors.results.score_scale import scale_of
-from driftline.monitors.results.unusable import Unusable, repeated_note, rows_length
+from driftline.monitors.results.unusable import Unusable, repeated_rows, rows_length
 from driftline.monitors.rows import EVENT_TIME
 from driftline.roles import Facet, Roles
 from driftline.signature import ColumnType
@@ -58,7 +58,6 @@ class CountedWindow:
     unfit: int  # Labels that are infinite.
     unfit_words: str  # Which: '"price" = inf (3x)'.
     near: pa.Table  # Some of them with what the flip test compares; empty without features.
-    repeated: str  # Which ids come more than once, in words.
     lacking: str  # That the data has no column of predictions, or of labels, in words.
     untimed: int  # Rows without a time, of those whose window is not known.
 
@@ -112,13 +111,13 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
         unusable_of(tallies, (impossible, percents), plan.roles, seen), texts=named_values(texts),
         unknown=unknown, unknown_words=named_values(classes), unfit=unfit,
         labels=labelled_count(tallies) + unfit, lost=context.rows.lost_labels,
+        repeated=repeated_rows(ids), id_column=plan.roles.id_column,
     )  # fmt: skip
-    repeated = repeated_note(ids, plan.roles.id_column)
     answer = plan.roles.prediction or "".join(plan.roles.probability[-1:])
     absent = [one for one in (answer, plan.roles.label) if one and one not in seen]
     lacking = "; ".join(f'the data has no column "{one}"' for one in absent * bool(rows))
     counted = CountedWindow(
-        tallies, rows, length, unusable, unfit, named_values(infinite), near.table(), repeated,
+        tallies, rows, length, unusable, unfit, named_values(infinite), near.table(),
         lacking, rows - timed if context.rows.length is None else 0,
     )  # fmt: skip
     return _on_scale(plan, counted, finite_scores(scores.table(), plan.roles))

@@ -90,7 +90,7 @@ from driftline.monitors.results.unusable import (
     far_note,
     judge_equal,
     judge_unusable,
-    repeated_note,
+    repeated_rows,
     sums_note,
     unfit_note,
     unusable_details,
@@ -190,12 +190,7 @@ def evaluate(context: CheckContext) -> Report:
             has_all_steps=not expected.steps_note,
         ), also=unusable,
     )  # fmt: skip
-    left = unusable_details(
-        replace(_unusable(every), lost=context.rows.lost_labels),
-        *_states(every, answers.unfit, table, expected.roles),
-        sums_note(every, expected.answers),
-        only,
-    )
+    left = _left_out(context, expected, window, answers, only)
     details = _details(
         expected, answers, found, blocks, every=every, rows=table.num_rows, left=left
     )
@@ -470,7 +465,7 @@ def _sample_note(judged: QualityJudgement) -> dict[str, JsonValue]:
 
 
 def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list[str]:
-    """Describe answers that tell nobody apart, labels of no number, and rows that come again."""
+    """Describe answers that tell nobody apart, and labels of no number."""
     said, found = _said(answers), []
     if len(said) and not _is_class(answers):
         found.append(equal_note(len(said), float(said.min()), float(said.max())))
@@ -484,9 +479,21 @@ def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list
         values = table if is_flat else pa.table({label: pc.list_flatten(table[label])})
         found.append(unfit_note(values, label, unfit, most))
     found.append(crossing_details(answers, roles.quantile_columns)[1])
-    if roles.id_column in table.column_names:
-        found.append(repeated_note(table[roles.id_column].chunks, roles.id_column))
     return found
+
+
+def _left_out(
+    context: CheckContext, expected: Expectation, window: _Window, answers: Answers, only: str
+) -> Mapping[str, JsonValue]:
+    """Count what no metric can use, and rows that come again; both in words, too."""
+    table, every, ids = window.table, window.every, expected.roles.id_column
+    repeated = repeated_rows(table[ids].chunks) if ids in table.column_names else 0
+    return unusable_details(
+        replace(_unusable(every), lost=context.rows.lost_labels, repeated=repeated, id_column=ids),
+        *_states(every, answers.unfit, table, expected.roles),
+        sums_note(every, expected.answers),
+        only,
+    )
 
 
 def _unusable(answers: Answers | None) -> Unusable:
