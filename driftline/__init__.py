@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from driftline.monitors.backtest.backtest import backtest
     from driftline.monitors.backtest.options import BacktestOptions
     from driftline.monitors.backtest.outcome import Backtest
-    from driftline.monitors.check import check
+    from driftline.monitors.check import check, check_all
     from driftline.monitors.check_context import Compat
     from driftline.monitors.distance import distance, distances
     from driftline.monitors.drift_test.budget import Budget
     from driftline.monitors.kinds.outliers.table import outlier_scores
     from driftline.monitors.monitor import Monitor
     from driftline.monitors.report.report import Report
+    from driftline.monitors.report.reports import Reports
     from driftline.monitors.results.violation import Violation
     from driftline.monitors.variants.comparison import VariantComparison, compare
     from driftline.stats.distances.distance import Distance
@@ -48,11 +49,13 @@ __all__ = [
     "Logger",
     "Monitor",
     "Report",
+    "Reports",
     "VariantComparison",
     "Violation",
     "answers",
     "backtest",
     "check",
+    "check_all",
     "compare",
     "deploy",
     "distance",
@@ -78,10 +81,12 @@ _HOMES = {
     "Logger": "driftline.capture.tap.logger",
     "Monitor": "driftline.monitors.monitor",
     "Report": "driftline.monitors.report.report",
+    "Reports": "driftline.monitors.report.reports",
     "VariantComparison": "driftline.monitors.variants.comparison",
     "Violation": "driftline.monitors.report.report",
     "backtest": "driftline.monitors.backtest.backtest",
     "check": "driftline.monitors.check",
+    "check_all": "driftline.monitors.check",
     "compare": "driftline.monitors.variants.comparison",
     "deploy": "driftline.app.deployment",
     "distance": "driftline.monitors.distance",

@@ -1,10 +1,11 @@
-"""``driftline.check``: data against a baseline, whatever the kind."""
+"""``driftline.check``: data against a baseline, whatever the kind; ``check_all``: by several."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from os import PathLike, fspath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from driftline.baseline.analyzer import open_texts
 from driftline.baseline.engine import Engine, InProcess, open_engine
@@ -14,12 +15,20 @@ from driftline.baseline.schema import find_column
 from driftline.baseline.store import Baseline
 from driftline.classes import known_classes, merged_classes
 from driftline.errors import InputError
-from driftline.formats.source import Source, open_source
+from driftline.formats.source import Files, Source, open_source
 from driftline.monitors.check_context import CheckContext, Compat, Predictor
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kind import Kind
-from driftline.monitors.kinds.catalog import QUALITY, asked_kind, settle_roles
+from driftline.monitors.kind import (
+    COMMAND,
+    InapplicableKindError,
+    Kind,
+    all_kinds,
+    kind_named,
+    kind_names,
+)
+from driftline.monitors.kinds.catalog import QUALITY, asked_kind, kind_of, settle_roles
 from driftline.monitors.report.report import Report
+from driftline.monitors.report.reports import Reports
 from driftline.monitors.rows import Rows
 from driftline.monitors.rules.reach import EVERYTHING
 from driftline.monitors.rules.reading import read_rules
@@ -31,6 +40,61 @@ if TYPE_CHECKING:
     from driftline.monitors.kinds.attribution.time_limit import TimeLimit
     from driftline.monitors.kinds.model_quality.costs import Costs
     from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
+
+
+# Of these a kind takes its own, of which the others have no use; the rest is every kind's.
+OF_COLUMNS = ("rules", "checks", "segments")
+PLACE = ("engine", "jobs")
+OF_QUALITY = ("metrics", "costs")
+OF_MODELS = ("predict", "time_limit")
+# Data that are read from files anew whenever they are opened.
+FILES = (str, PathLike, Files, list, tuple)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """How rows are judged, as `check` describes it."""
+
+    budget: Budget | None = None
+    predict: Predictor | None = None
+    time_limit: object = None
+    engine: str | Engine = "local"
+    jobs: int | None = None
+    progress: Callable[[int, int | None], None] | None = None
+    compat: Compat | bool | None = None
+    rules: object = None
+    checks: Sequence[Callable[..., object] | str] | None = None
+    segments: Sequence[str] | None = None
+    metrics: object = None
+    costs: object = None
+    preprocess: str | PathLike[str] | None = None
+    postprocess: str | PathLike[str] | None = None
+
+    def demand(self, kind: Kind) -> bool:
+        """Whether any option is given that this kind takes for itself."""
+        return any(getattr(self, name) is not None for name in _own(kind) if name not in PLACE)
+
+    def of_kind(self, kind: Kind, kinds: Sequence[Kind]) -> CheckOptions:
+        """Return the options for one of several kinds: without those that only another one takes.
+
+        What none of them takes is left in, so that it is refused.
+        """
+        own = _own(kind)
+        others = {name for one in kinds for name in _own(one) if name not in own}
+        like = Compat.of(self.compat)
+        if like is not None and not kind.judges_columns:
+            like = replace(like, deequ_ties=False)
+        dropped: dict[str, Any] = {
+            one.name: one.default for one in fields(self) if one.name in others
+        }
+        return replace(self, compat=like, **dropped)
+
+
+def _own(kind: Kind) -> tuple[str, ...]:
+    """Name the options that a kind takes for itself."""
+    if kind.judges_columns:
+        return (*OF_COLUMNS, *PLACE)
+    return OF_QUALITY if kind.name == QUALITY else OF_MODELS if kind.needs_model else ()
 
 
 def check(
@@ -97,12 +161,12 @@ def check(
     InputError
         When data or baseline cannot be read, lack what the kind needs, or differ in columns.
     """
-    return check_roles(
-        data, reference, _named(roles), kind=kind, budget=budget, predict=predict,
-        time_limit=time_limit, engine=engine, jobs=jobs, progress=progress, compat=compat,
-        rules=rules, checks=checks, segments=segments, metrics=metrics, costs=costs,
-        preprocess=preprocess, postprocess=postprocess,
+    options = CheckOptions(
+        budget=budget, predict=predict, time_limit=time_limit, engine=engine, jobs=jobs,
+        progress=progress, compat=compat, rules=rules, checks=checks, segments=segments,
+        metrics=metrics, costs=costs, preprocess=preprocess, postprocess=postprocess,
     )  # fmt: skip
+    return check_roles(data, reference, _named(roles), kind=kind, options=options)
 
 
 def _named(roles: Mapping[str, object]) -> Roles:
@@ -112,12 +176,11 @@ def _named(roles: Mapping[str, object]) -> Roles:
         raise InputError(f"check: {error}") from error
 
 
-def check_roles(
+def check_all(
     data: object,
     reference: Baseline | str | PathLike[str],
-    roles: Roles,
     *,
-    kind: str | None = None,
+    kinds: Sequence[str] | None = None,
     budget: Budget | None = None,
     predict: Predictor | None = None,
     time_limit: object = None,
@@ -131,28 +194,111 @@ def check_roles(
     metrics: object = None,
     costs: object = None,
     preprocess: str | PathLike[str] | None = None,
-    postprocess: str | PathLike[str] | None = None,
+    **roles: object,
+) -> Reports:
+    """Judge the same data against a baseline by several kinds of monitor.
+
+    Parameters
+    ----------
+    data, reference
+        As `check` takes them; data that come only once are kept, since each kind reads them.
+    kinds
+        Names of kinds; when missing, every kind that the baseline has something for.
+    budget
+        Of each kind, as of a monitor of its own.
+    predict, time_limit, rules, checks, segments, metrics, costs, engine, jobs
+        As `check` takes them, for the kind that does. Any of the first seven asks for that kind.
+    progress, compat, preprocess, **roles
+        As `check` takes them, for every kind.
+
+    Returns
+    -------
+    Reports
+        A report for each kind by its name, and the kinds that are not judged, with why.
+
+    Raises
+    ------
+    InputError
+        As `check` does, of the kinds that are asked for; and when no kind can be judged.
+    """
+    options = CheckOptions(
+        budget=budget, predict=predict, time_limit=time_limit, engine=engine, jobs=jobs,
+        progress=progress, compat=compat, rules=rules, checks=checks, segments=segments,
+        metrics=metrics, costs=costs, preprocess=preprocess,
+    )  # fmt: skip
+    return check_kinds(data, reference, _named(roles), kinds, options)
+
+
+def check_kinds(
+    data: object,
+    reference: Baseline | str | PathLike[str],
+    roles: Roles,
+    names: Sequence[str] | None,
+    options: CheckOptions,
+) -> Reports:
+    """Judge data as `check_all` does, roles and options in one value each."""
+    baseline = opened_baseline(reference)
+    kinds = _kinds(names)
+    if options.preprocess is None and (not options.compat or not isinstance(data, FILES)):
+        data = _opened(data, baseline)
+    reports: dict[str, Report] = {}
+    left_out: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    errors: dict[str, InputError] = {}
+    for kind in kinds:
+        own = options.of_kind(kind, kinds)
+        try:
+            reports[kind.name] = check_roles(data, baseline, roles, kind=kind.name, options=own)
+        except InputError as error:
+            is_left_out = isinstance(error, InapplicableKindError)
+            # What columns are refused for holds for all: files, names of roles.
+            if names is not None or own.demand(kind) or (kind.judges_columns and not is_left_out):
+                raise
+            errors[kind.name] = error
+            (left_out if is_left_out else refused)[kind.name] = str(error)
+    if not reports:
+        raise errors.get(kind_of(baseline)) or next(iter(errors.values()))
+    return Reports(reports, left_out, refused, baseline.version)
+
+
+def _kinds(names: Sequence[str] | None) -> list[Kind]:
+    """Return the kinds that are named, each once; without names those that judge any rows."""
+    if names is None:
+        return [kind for kind in all_kinds() if kind.name != COMMAND]
+    found = [kind_named(name) for name in ([names] if isinstance(names, str) else names)]
+    if not found:
+        raise InputError(f"kinds: none is named; expected some of {', '.join(kind_names())}")
+    return list({kind.name: kind for kind in found}.values())
+
+
+def check_roles(
+    data: object,
+    reference: Baseline | str | PathLike[str],
+    roles: Roles,
+    *,
+    kind: str | None = None,
+    options: CheckOptions = CheckOptions(),
 ) -> Report:
-    """Judge data as `check` does, the roles in one value."""
+    """Judge data as `check` does, roles and options in one value each."""
     baseline = opened_baseline(reference)
     known = baseline.signature if baseline.signature.columns else None
-    like = Compat.of(compat)
-    declared = read_rules(rules).plus(RuleSet.of_functions(checks)).within(EVERYTHING)
-    functions, prices = _quality_extras(metrics, costs)
+    like, predict = Compat.of(options.compat), options.predict
+    own_rules = read_rules(options.rules).plus(RuleSet.of_functions(options.checks))
+    declared = own_rules.within(EVERYTHING)
+    functions, prices = _quality_extras(options.metrics, options.costs)
     is_quality = bool(functions) or prices is not None
     asked = asked_kind(QUALITY if is_quality and kind is None else kind, baseline, predict)
     _refuse_new_columns(roles, baseline, asked)
     _refuse_extras(asked, like, declared, functions, prices)
     # Types of values are judged by their texts.
     as_texts = like is not None and asked.judges_columns
-    if preprocess is not None:
+    if options.preprocess is not None:
         # A heavy import that only a script needs.
         from driftline.baseline.scripting import preprocessed
 
-        data = preprocessed(data, preprocess, signature=known, compat=as_texts)
-    read_as = None if known is None else known.as_sent()
-    source = open_texts(data, known) if as_texts else open_source(data, signature=read_as)
-    place = open_engine(engine, jobs)
+        data = preprocessed(data, options.preprocess, signature=known, compat=as_texts)
+    source = open_texts(data, known) if as_texts else _opened(data, baseline)
+    place = open_engine(options.engine, options.jobs)
     if not asked.judges_columns and not isinstance(place, InProcess):
         raise InputError(
             f'kind "{asked.name}" is read in one process; leave engine and jobs out, or ask for '
@@ -164,24 +310,30 @@ def check_roles(
         source = _with_positives(source, roles, baseline.signature, outcomes)
     context = CheckContext(
         baseline=baseline,
-        rows=Rows(source.batches, source.parts, place, progress, source.row_count),
+        rows=Rows(source.batches, source.parts, place, options.progress, source.row_count),
         roles=settle_roles(roles, baseline),
-        budget=budget or Budget(),
+        budget=options.budget or Budget(),
         predict=predict,
         compat=like,
         rules=declared,
         reach=EVERYTHING,
-        segments=None if segments is None else tuple(segments),
+        segments=None if options.segments is None else tuple(options.segments),
         metrics=functions,
         costs=prices,
-        time_limit=_time_limit(time_limit, predict),
+        time_limit=_time_limit(options.time_limit, predict),
     )
     report = asked.evaluate(context)
-    if postprocess is not None:
+    if options.postprocess is not None:
         from driftline.monitors.run.record_scripts import postprocess_report
 
-        postprocess_report(report, postprocess)
+        postprocess_report(report, options.postprocess)
     return report
+
+
+def _opened(data: object, baseline: Baseline) -> Source:
+    """Open data with the types that the baseline knows."""
+    known = baseline.signature
+    return open_source(data, signature=known.as_sent() if known.columns else None)
 
 
 def _refuse_extras(

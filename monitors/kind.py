@@ -33,6 +33,7 @@ KINDS = {
 }
 GROUP = "driftline.kinds"
 DEFAULT_KIND = "data-quality"
+SEVERAL = "; several are judged by driftline.check_all(…, kinds=)"
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,10 @@ DAILY, WEEKLY = "cron(0 0 ? * * *)", "cron(0 0 ? * MON *)"
 # Of an alarm on what labels say, which come weeks late: a window that they make bad counts as long
 # as it is among the newest four.
 ONE_OF_FOUR: Mapping[str, object] = {"evaluation_periods": 4, "datapoints_to_alarm": 1}
+
+
+class InapplicableKindError(InputError):
+    """The baseline holds nothing that a kind could compare rows with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +229,9 @@ class Kind:
 
     def _require_compat(self, deequ_ties: bool) -> None:
         if not self.compat_evaluation:
-            raise InputError(f'compat with kind "{self.name}"; SageMaker has no such monitor')
+            raise InapplicableKindError(
+                f'compat with kind "{self.name}"; SageMaker has no such monitor'
+            )
         if deequ_ties and not self.judges_columns:
             raise InputError(
                 f'deequ_ties with kind "{self.name}"; expected "data-quality", whose distances '
@@ -257,7 +264,7 @@ def kind_named(text: str) -> Kind:
         hint = "; drift of single columns is data-quality, of several together joint"
         raise InputError(
             f'kind "{text}"; expected one of {", ".join(kind_names())}'
-            f"{hint if 'drift' in name else ''}"
+            f"{hint if 'drift' in name else ''}{'' if isinstance(text, str) else SEVERAL}"
         )
     return found
 

@@ -182,6 +182,7 @@ def save_kind(baseline: Baseline, kind: Kind, folder: str) -> None:
         cells={},
         blocks=None,
         sample=None,
+        segments=None,
         documents={
             name.rpartition("/")[2]: baseline.documents.get(name, text)
             for name, text in suggested.items()

@@ -135,6 +135,11 @@ class CheckResult:
         return self._found_any or known or not (self.insufficient_data or self.undecidable)
 
     @property
+    def undecided_line(self) -> str:
+        """Why nothing could be judged, in a sentence; "" where something was `decided`."""
+        return "" if self.decided else self.summary
+
+    @property
     def declared_rules(self) -> tuple[Mapping[str, JsonValue], ...]:
         """The declared rules with their counts; ``passed`` is None for one that judged no row."""
         found = self.details.get("rules")

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from driftline.baseline.display import html_table, number_words, text_bars
 from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.page import notes, title_of
 from driftline.monitors.report.ranking import ViolatedFeature, violated_features
+from driftline.monitors.report.reports_page import KIND_HEADS, kind_lines, reports_title
 from driftline.monitors.report.side_tables import SideTable, side_tables
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.unjudged import note_words
 from driftline.monitors.results.violation import Severity, percent
+
+if TYPE_CHECKING:
+    from driftline.monitors.report.reports import Reports  # It lies above.
 
 BROKEN_MAX = 30
 FIGURES_MAX = 5
@@ -48,6 +53,17 @@ def report_cell(report: CheckResult) -> str:
             "</div>",
         )
     )
+
+
+def reports_cell(reports: Reports) -> str:
+    """Draw the reports of several kinds for a notebook's cell: a line each, folded up the rest."""
+    lines = [(escape(one.kind), *map(escape, one.cells)) for one in kind_lines(reports)]
+    folded = (
+        f"<details><summary>{escape(name)}</summary>{report_cell(report)}</details>"
+        for name, report in reports.items()
+    )
+    head = f"<p><b>{reports_title(reports)}</b> baseline {escape(reports.baseline_version)}</p>"
+    return f"<div>{head}{html_table(KIND_HEADS, lines)}{''.join(folded)}</div>"
 
 
 def _violations(report: CheckResult, broken: Sequence[ViolatedFeature]) -> str:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from itertools import groupby
@@ -59,26 +60,49 @@ COLUMNS = (
     ("unfit", "number less", True),
     ("note", "less", True),
 )
+HEADING = re.compile("(</?h)([1-5])(?=[ >])")
 STATES = {"violated": "Violated", "kept": "Kept", "unjudged": "Not judged"}
 
 
 def report_page(report: CheckResult) -> str:
     """Draw a report as a whole document; every text of the data is escaped."""
-    style, script, digest = assets()
     features = FeatureList.of(report)
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    parts = [
-        _head(report),
+    about = [("kind", report.kind), ("baseline", report.baseline_version)]
+    title = title_of(report)
+    parts = [_head(report, title, about, "driftline"), *_parts(report, features)]
+    return scripted_document(title, parts, features)
+
+
+def kind_section(report: CheckResult, features: FeatureList, anchor: str) -> str:
+    """Draw a report as a part of a page of several: as on its own page, headings a level lower.
+
+    A page has one table of features, whose list is given; of other reports it is empty.
+    """
+    title = f"{escape(report.kind)}: {title_of(report)}"
+    parts = "".join([_head(report, title), *_parts(report, features)])
+    # No text of the data can be meant: each "<" of them is escaped.
+    lowered = HEADING.sub(lambda found: f"{found[1]}{int(found[2]) + 1}", parts)
+    return f'<section id="{anchor}">{lowered}</section>'
+
+
+def _parts(report: CheckResult, features: FeatureList) -> list[str]:
+    return [
         _violations(report, features),
         *(_side_table(one) for one in side_tables(report)),
         _metrics(report.shown_metrics),
         features_section(features),
     ]
+
+
+def scripted_document(title: str, parts: Sequence[str], features: FeatureList) -> str:
+    """Return a whole page with the script that its table of features works by."""
+    style, script, digest = assets()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     scripts = (
         f'<script type="application/json" id="driftline-data">{features.data}</script>'
         f"<script>{script}</script>"
     )
-    return html_document(title_of(report), parts, style, policy=policy, scripts=scripts)
+    return html_document(title, parts, style, policy=policy, scripts=scripts)
 
 
 def html_document(
@@ -113,15 +137,19 @@ def title_of(report: CheckResult) -> str:
     return f"{verdict} in {plural(report.row_count, 'row')}{left}"
 
 
-def _head(report: CheckResult) -> str:
+def mood_of(report: CheckResult) -> str:
+    """Return the class that colours a verdict."""
+    return "page" if report.page_count else "good" if report.passed else "ticket"
+
+
+def _head(
+    report: CheckResult, title: str, about: Sequence[tuple[str, str]] = (), what: str = ""
+) -> str:
     """Draw the result, and what was judged against what."""
-    mood = "good" if report.passed else "ticket"
-    mood = "page" if report.page_count else mood
     judged = sum(result.ratio is not None for result in report.results)
     tickets = report.violation_count - report.page_count
     facts = [
-        ("kind", report.kind),
-        ("baseline", report.baseline_version),
+        *about,
         ("window", "" if report.window is None else str(report.window)),
         ("pages", f"{report.page_count:,}" if report.violations else ""),
         ("tickets", f"{tickets:,}" if report.violations else ""),
@@ -132,7 +160,7 @@ def _head(report: CheckResult) -> str:
         ),
         ("vary too much to judge", f"{len(report.undecidable):,}" if report.undecidable else ""),
     ]
-    return headline("driftline", title_of(report), mood, facts) + notes(report)
+    return headline(what, title, mood_of(report), facts) + notes(report)
 
 
 def notes(report: CheckResult) -> str:
@@ -147,9 +175,9 @@ def headline(what: str, title: str, mood: str, facts: Sequence[tuple[str, str]])
     told = "".join(
         f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts if value
     )
-    return (
-        f'<p class="quiet">{what}</p><h1 class="{mood}">{title}</h1><dl class="facts">{told}</dl>'
-    )
+    above = f'<p class="quiet">{what}</p>' if what else ""
+    below = f'<dl class="facts">{told}</dl>' if told else ""
+    return f'{above}<h1 class="{mood}">{title}</h1>{below}'
 
 
 def _violations(report: CheckResult, features: FeatureList) -> str:
@@ -248,7 +276,7 @@ def _metrics(metrics: Sequence[MetricResult]) -> str:
         tables.append(
             f'{head}<div class="wide"><table class="list"><thead><tr><th>metric</th>'
             '<th class="number">now</th><th class="number">95% interval</th>'
-            '<th class="number">reference</th><th class="number">bound</th><th></th>'
+            '<th class="number">reference</th><th class="number">bound</th><th>then and now</th>'
             f"<th>note</th></tr></thead><tbody>{rows}</tbody></table></div>"
         )
     return (
@@ -278,14 +306,15 @@ def _number(value: float | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FeatureList:
-    """Every feature of a report, what matters first."""
+    """Every feature of a report, what matters first; by itself none."""
 
-    rows: tuple[str, ...]  # One HTML row for each.
-    states: tuple[str, ...]  # See `state_of`.
+    rows: tuple[str, ...] = ()  # One HTML row for each.
+    states: tuple[str, ...] = ()  # See `state_of`.
     # What the script sorts by: one list for each sortable column, as long as `rows`.
-    keys: tuple[list[JsonValue], ...]
-    pictures: Mapping[str, int]  # By feature: the place of its bars among `drawings`.
-    drawings: tuple[JsonValue, ...]
+    keys: tuple[list[JsonValue], ...] = ()
+    # By feature: the place of its bars among `drawings`.
+    pictures: Mapping[str, int] = field(default_factory=dict)
+    drawings: tuple[JsonValue, ...] = ()
 
     @classmethod
     def of(cls, report: CheckResult) -> FeatureList:

@@ -240,6 +240,8 @@ class Violation:
         The segment that was judged on its own, in words such as ``origin = "EWR"``; "": all rows.
     fields
         SageMaker's fields where a kind has others than the three, such as ``metric_name``.
+    kind
+        Of the monitor, where violations of several kinds stand together; else "".
     """
 
     feature_name: str
@@ -260,6 +262,7 @@ class Violation:
     within: str = ""
     onset: Onset | None = None
     first_window: datetime | None = None
+    kind: str = ""
 
     @property
     def document(self) -> dict[str, str]:
@@ -284,6 +287,7 @@ class Violation:
     def __repr__(self) -> str:
         """Return one line; `to_dict` has everything."""
         what = f"{self.feature_name}: {self.constraint_check_type}, {self.severity}: {self.cause}"
+        what = f"{self.kind}: {what}" if self.kind else what
         return f"<Violation {shorten(what, REPR_WIDTH, placeholder=' …')}>"
 
     def to_dict(self) -> dict[str, JsonValue]:

@@ -24,6 +24,7 @@ from driftline.formats.source import Source
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kinds.catalog import QUALITY, scripts_listed
 from driftline.monitors.report.report import Report
+from driftline.monitors.report.reports import Reports
 from driftline.monitors.rules.reach import scripts_named
 from driftline.monitors.run.captured_window import NO_DATA
 from driftline.storage import is_remote
@@ -69,14 +70,17 @@ def conclude(report: Report, definition: MonitorDefinition, folder: str) -> Repo
 
 
 def postprocess_report(
-    report: Report,
+    report: Report | Reports,
     script: str | os.PathLike[str],
     folder: str | os.PathLike[str] | None = None,
     *,
     quiet: bool = False,
     discreet: bool = False,
 ) -> None:
-    """Call a script's ``postprocess_handler()``, ``output_path`` naming a folder of documents."""
+    """Call a script's ``postprocess_handler()``, ``output_path`` naming a folder of documents.
+
+    Of several kinds that folder has one for each.
+    """
     if folder is not None and not is_remote(os.fspath(folder)):
         postprocess(script, folder, quiet=quiet, discreet=discreet)
         return

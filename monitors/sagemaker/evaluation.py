@@ -16,10 +16,10 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import CONSTRAINTS, STATISTICS, Baseline
 from driftline.baseline.suggest import suggest
-from driftline.errors import InputError
 from driftline.formats.coercion import is_missing
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.drift import reference_columns
+from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.data_quality.evaluation import OTHER_COLUMNS
 from driftline.monitors.kinds.data_quality.findings import rows_behind, violation_of
 from driftline.monitors.report.comparison import lay_beside
@@ -44,7 +44,7 @@ def evaluate(context: CheckContext) -> Report:
     """Judge rows that can be read more than once as SageMaker would."""
     baseline = context.baseline
     if not baseline.constraints.features:
-        raise InputError(
+        raise InapplicableKindError(
             "compat: the baseline has no constraints of data quality; give the folder of a data "
             "quality baseline"
         )

@@ -152,10 +152,76 @@ def test_each_format_says_the_same_and_ends_with_the_same_code(adult: Path) -> N
     assert all(name in found["text"].stdout for name in failed)
 
 
+@pytest.fixture(scope="module")
+def all_kinds(adult: Path) -> Path:
+    """The same folder with all.skops, and "all": a baseline of the reference for every kind."""
+    features = ["age", "hours_per_week"]
+    rows = pd.read_csv(adult / "reference.csv")
+    skops.io.dump(LogisticRegression().fit(rows[features], rows["income"]), adult / "all.skops")
+    given = ("--facet", "sex=Female", "--model", "all.skops")
+    made = driftline("baseline", "reference.csv", *ROLES, *given, "-o", "all", cwd=adult)
+    assert made.returncode == 0, made.stderr
+    return adult
+
+
+def test_one_command_judges_all_kinds_and_ends_with_the_worst_code(all_kinds: Path) -> None:
+    command = ("check", "today.csv", "--baseline", "all", "--kind", "all", "--model", "all.skops")
+
+    found = driftline(*command, "--format", "json,html,junit", "-o", "every", cwd=all_kinds)
+    text = driftline(*command, cwd=all_kinds)
+
+    assert (found.returncode, text.returncode) == (1, 1), found.stderr + text.stderr
+    reports = json.loads(found.stdout)
+    kinds = ["data-quality", "model-quality", "bias", "attribution", "outliers", "joint"]
+    assert (list(reports["reports"]), reports["left_out"]) == (kinds, {})
+    assert reports["reports"]["bias"]["violation_count"] == 2
+    assert reports["reports"]["attribution"]["passed"]
+    for kind in kinds:
+        alone = json.loads((all_kinds / "every" / kind / "report.json").read_text())
+        assert alone == reports["reports"][kind]
+        assert f"{kind}\n" in text.stdout
+    assert json.loads((all_kinds / "every" / "report.json").read_text()) == reports
+    page = (all_kinds / "every" / "report.html").read_text()
+    assert all(f'<section id="kind-{kind}">' in page for kind in kinds)
+    suites = ElementTree.parse(all_kinds / "every" / "junit.xml").getroot()
+    assert [suite.get("name") for suite in suites] == [f"driftline {kind}" for kind in kinds]
+    assert " ".join(text.stdout.split()).endswith(reports["headline"])
+
+
+def test_several_kinds_are_named_one_by_one(all_kinds: Path) -> None:
+    kinds = ("--kind", "bias", "--kind", "attribution")
+    check = ("check", "reference.csv", "--baseline", "all", "--model", "all.skops", "--json")
+
+    found = driftline(*check, *kinds, cwd=all_kinds)
+
+    assert found.returncode == 0, found.stderr
+    assert list(json.loads(found.stdout)["reports"]) == ["bias", "attribution"]
+
+
+def test_a_kind_that_decides_nothing_is_3_unless_another_is_violated(all_kinds: Path) -> None:
+    rows = pd.read_csv(all_kinds / "reference.csv").drop(columns="sex")
+    rows.to_csv(all_kinds / "no_sex.csv", index=False)
+    bias = ("--kind", "bias", *ROLES, "--facet", "sex=Female", "-o", "bias_alone")
+    made = driftline("baseline", "reference.csv", *bias, cwd=all_kinds)
+    assert made.returncode == 0, made.stderr
+    check = ("check", "no_sex.csv", "--baseline")
+
+    every = driftline(*check, "all", "--kind", "all", cwd=all_kinds)
+    undecided = driftline(*check, "bias_alone", "--kind", "all", cwd=all_kinds)
+    named = driftline(*check, "all", "--kind", "bias", "--kind", "model-quality", cwd=all_kinds)
+
+    assert (every.returncode, undecided.returncode, named.returncode) == (1, 3, 2)
+    why = 'facet "sex": the data has no such column'
+    assert f"bias not judged: {why}" in " ".join(every.stdout.split())
+    assert f"bias: {why}" in " ".join(undecided.stderr.split())
+    assert why in " ".join(named.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("baseline", "reference.csv", "--kind", "model-quality", "-o", "x"), "give --label"),
+        (("check", "today.csv", "--baseline", "q", "--kind", "bias", "--kind", "x"), 'kind "x"'),
         (("baseline", "reference.csv", "--kind", "bias", "-o", "x"), "give --facet"),
         (("baseline", "reference.csv", "--facet", "sex=X", "-o", "x"), 'never holds "X"'),
         (("baseline", "reference.csv", "--config", "none.json", "-o", "x"), "cannot be read"),

@@ -15,9 +15,11 @@ def _blocks(page: Path, kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/monitors.md", "docs/windows.md"])
-def test_the_example_prints_what_the_page_shows(name: str) -> None:
-    example, shown = _blocks(ROOT / name, "python")[0], _blocks(ROOT / name, "text")[0]
+@pytest.mark.parametrize(
+    ("name", "count"), [("README.md", 1), ("docs/monitors.md", 2), ("docs/windows.md", 1)]
+)
+def test_the_first_examples_print_what_the_page_shows(name: str, count: int) -> None:
+    example, shown = ("".join(_blocks(ROOT / name, kind)[:count]) for kind in ("python", "text"))
 
     found = subprocess.run(
         [sys.executable, "-c", example], capture_output=True, text=True, check=True, timeout=120

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 import driftline as dl
 from driftline.monitors.report.ranking import violated_features
 from driftline.monitors.report.report import Report
+from driftline.monitors.report.reports import Reports
 from tests.servers.chromium import chromium
 
 __all__ = ["chromium"]
@@ -47,7 +48,7 @@ def opened(chromium: Browser, tmp_path: Path) -> Iterator[Opener]:
     faults: list[str] = []
     contexts = []
 
-    def visit(report: Report, **options: object) -> Page:
+    def visit(report: Report | Reports, **options: object) -> Page:
         report.to_html(tmp_path / "report.html")
         context = chromium.new_context(offline=True, **options)  # type: ignore[arg-type]
         contexts.append(context)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -25,10 +25,13 @@ from driftline.roles import Roles
 
 if TYPE_CHECKING:
     from driftline.baseline.store import Baseline
+    from driftline.monitors.check import CheckOptions
     from driftline.monitors.check_context import Compat, Predictor
     from driftline.monitors.report.report import Report
+    from driftline.monitors.report.reports import Reports
 
 KIND_LIST = ", ".join(KINDS)
+ALL = "all"  # In place of kinds.
 
 KindOption = Annotated[
     Kind,
@@ -37,12 +40,12 @@ KindOption = Annotated[
     ),
 ]
 CheckedKindOption = Annotated[
-    Kind | None,
+    list[str] | None,
     typer.Option(
         "--kind",
-        parser=kind_named,
         metavar="KIND",
-        help=f"What is compared: {KIND_LIST}; default: what the baseline is of.",
+        help=f"What is compared: {KIND_LIST}; repeatable, and all: every one that the baseline has "
+        "something for. Default: what the baseline is of.",
     ),
 ]
 
@@ -194,10 +197,12 @@ def baseline(
     options.open_places(*data, output)
     declared = read_rules(rules)
     is_priced = bool(metric) or costs is not None
+    # A baseline for all kinds keeps what the model makes of its rows beside all else.
+    is_explained = kind.needs_model or (model is not None and not kind.needs)
     for flag, is_given, own in (
         ("--rules", bool(declared), "data-quality"),
         ("--metric" if metric else "--costs", is_priced, QUALITY),
-        ("--time-limit", time_limit is not None, "attribution"),
+        ("--time-limit", time_limit is not None and not is_explained, "attribution"),
     ):
         if is_given and kind.name != own:
             raise InputError(f'{flag} with --kind {kind.name}; expected "{own}"')
@@ -219,7 +224,7 @@ def baseline(
             compat=compat,
         )
     notes: list[str] = []
-    if kind.needs_model:
+    if is_explained:
         fitted, notes = _explained(fitted, rows, model, roles, time_limit)
     if is_priced:
         fitted = with_quality(fitted, metric, costs)
@@ -300,19 +305,16 @@ def check(
     """
     start_lean()
     from driftline.app.commands.formats import formats_of, show
-    from driftline.monitors.check import check_roles, opened_baseline
+    from driftline.monitors.check import CheckOptions, opened_baseline
 
     formats = formats_of(formatted, as_json=as_json, output=output)
+    kinds = _kinds_named(kind or ())
     options.open_places(*data, reference, output or "")
     _refuse_place(output)
     named = _named_at_check(roles, config)
     known = cache(lambda: opened_baseline(reference))
     with _asking(model, named, known) as predict, progress("check") as advance:
-        report = check_roles(
-            files_of(data, dialect),
-            known(),
-            named,
-            kind=None if kind is None else kind.name,
+        judging = CheckOptions(
             predict=predict,
             time_limit=time_limit,
             engine=engine,
@@ -321,10 +323,11 @@ def check(
             compat=_compat(compat=compat, deequ_ties=deequ_ties),
             rules=rules,
             segments=segment or None,
-            metrics=metric,
+            metrics=metric or None,
             costs=costs,
             preprocess=preprocess,
         )
+        report = _judged(files_of(data, dialect), known(), named, kinds, judging)
     if output is not None:
         report.save(output)
     if postprocess is not None:
@@ -335,6 +338,23 @@ def check(
     _end(report, fail_on)
 
 
+def _kinds_named(names: Sequence[str]) -> list[str]:
+    """Read ``--kind``, which may be given several times."""
+    kinds = (ALL if name.casefold() == ALL else kind_named(name).name for name in names)
+    return list(dict.fromkeys(kinds))
+
+
+def _judged(
+    rows: object, baseline: Baseline, roles: Roles, kinds: Sequence[str], judging: CheckOptions
+) -> Report | Reports:
+    """Judge rows by the kind that is named, or by several."""
+    from driftline.monitors.check import check_kinds, check_roles
+
+    if len(kinds) > 1 or ALL in kinds:
+        return check_kinds(rows, baseline, roles, None if ALL in kinds else kinds, judging)
+    return check_roles(rows, baseline, roles, kind=next(iter(kinds), None), options=judging)
+
+
 def _compat(*, compat: bool, deequ_ties: bool) -> Compat | None:
     if deequ_ties and not compat:
         raise InputError("--deequ-ties without --compat; give both, or none")
@@ -343,12 +363,12 @@ def _compat(*, compat: bool, deequ_ties: bool) -> Compat | None:
     return Compat(deequ_ties=deequ_ties) if compat else None
 
 
-def _end(report: Report, fail_on: FailOn) -> None:
-    """End with the exit code of what was found."""
-    if not report.decided:
-        raise UndecidedError(report.summary)
-    if not report.passed:
+def _end(report: Report | Reports, fail_on: FailOn) -> None:
+    """End with the exit code of what was found; of several kinds, of the worst."""
+    if report.violations:
         raise typer.Exit(1)
+    if not report.decided:
+        raise UndecidedError(report.undecided_line)
     if fail_on is FailOn.UNJUDGED and (report.unjudged or report.idle_rule_count):
         raise UndecidedError(report.unjudged_line or report.headline)
 

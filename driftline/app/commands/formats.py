@@ -8,10 +8,11 @@ from enum import StrEnum
 import typer
 
 from driftline.app.commands.output import harmless, show_json
-from driftline.app.commands.verdict import print_report, print_sentence
+from driftline.app.commands.verdict import print_report, print_reports, print_sentence
 from driftline.errors import InputError
 from driftline.formats.location import locate
 from driftline.monitors.report.report import Report
+from driftline.monitors.report.reports import Reports
 from driftline.monitors.results.notes import notes_of
 
 
@@ -46,7 +47,7 @@ def formats_of(given: str, *, as_json: bool, output: str | None) -> tuple[Format
     return formats
 
 
-def show(report: Report, formats: tuple[Format, ...], output: str | None) -> None:
+def show(report: Report | Reports, formats: tuple[Format, ...], output: str | None) -> None:
     """Print one form on standard output; write pages and test results into the folder.
 
     Text and JSON are for standard output, where the first of them goes, if one was asked for. The
@@ -62,6 +63,10 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
         typer.echo(harmless(FILES[formats[0]][1](report)), nl=False)
     elif spoken[0] is Format.JSON:
         show_json(report.to_dict())
+    elif isinstance(report, Reports):
+        print_reports(report)
+        if report.decided or report.violations:  # Otherwise the error says it.
+            print_sentence(report.headline)
     else:
         # Of a check that decided nothing the error says why.
         if report.decided and (line := report.unjudged_line):
@@ -73,7 +78,7 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
             print_sentence(report.headline)
 
 
-def _write(report: Report, formats: tuple[Format, ...], output: str) -> list[str]:
+def _write(report: Report | Reports, formats: tuple[Format, ...], output: str) -> list[str]:
     """Write what belongs into the folder, remove what does not, and name what is written."""
     place = locate(output)
     shown = []
@@ -86,13 +91,19 @@ def _write(report: Report, formats: tuple[Format, ...], output: str) -> list[str
     return shown
 
 
-def _junit(report: Report) -> str:
+def _html(report: Report | Reports) -> str:
+    return report.html()
+
+
+def _junit(report: Report | Reports) -> str:
     from driftline.app.commands.junit import junit  # A check in text needs no XML.
 
-    return junit(report)
+    if isinstance(report, Report):
+        return junit([report])
+    return junit(report.values(), report.refused)
 
 
-FILES: Mapping[Format, tuple[str, Callable[[Report], str]]] = {
-    Format.HTML: ("report.html", Report.html),
+FILES: Mapping[Format, tuple[str, Callable[[Report | Reports], str]]] = {
+    Format.HTML: ("report.html", _html),
     Format.JUNIT: ("junit.xml", _junit),
 }

@@ -10,6 +10,7 @@ Jenkins xUnit plug-in, junit-10.xsd, which the tests hold the result against.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from xml.etree import ElementTree
 
 from driftline.monitors.report.ranking import ViolatedFeature, violated_features
@@ -17,11 +18,26 @@ from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT
 
 
-def junit(report: Report) -> str:
-    """Write a report as JUnit XML: one case for each feature or metric, a failure if violated.
+def junit(reports: Iterable[Report], refused: Mapping[str, str] | None = None) -> str:
+    """Write reports as JUnit XML: one case for each feature or metric, a failure if violated.
 
-    A report that could not be decided is one error, so that nobody reads it as passed.
+    A report that could not be decided is one error, so that nobody reads it as passed; so is each
+    kind by which the rows could not be judged, with why.
     """
+    root = ElementTree.Element("testsuites", {"name": "driftline"})
+    for report in reports:
+        _suite(root, report)
+    for kind, why in (refused or {}).items():
+        counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
+        suite = ElementTree.SubElement(root, "testsuite", {"name": f"driftline {kind}", **counts})
+        _error(suite, kind, why)
+    for count in ("tests", "failures", "errors"):
+        root.set(count, str(sum(int(suite.attrib[count]) for suite in root)))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _suite(root: ElementTree.Element, report: Report) -> None:
     # A violated metric is a case under the name that its violation has.
     names = [one.feature for one in report.results]
     names += [one.shown for one in report.metrics if not one.violated]
@@ -34,23 +50,20 @@ def junit(report: Report) -> str:
         "tests": str(len(cases) + (not report.decided)),
         "failures": str(len(broken)),
         "errors": str(int(not report.decided)),
+        "skipped": str(len(skipped.keys() & set(cases) - broken.keys())),
     }
-    root = ElementTree.Element("testsuites", {"name": "driftline", **counts})
-    counts["skipped"] = str(len(skipped.keys() & set(cases) - broken.keys()))
     suite = ElementTree.SubElement(
         root, "testsuite", {"name": f"driftline {report.kind}", **counts}
     )
     _properties(suite, report)
     if not report.decided:
-        _error(suite, report)
+        _error(suite, report.kind, report.summary)
     for name in cases:
-        case = _case(suite, report, name)
+        case = _case(suite, report.kind, name)
         if name in broken:
             _failure(case, broken[name])
         elif name in skipped:
             _result(case, "skipped", skipped[name])
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def _properties(suite: ElementTree.Element, report: Report) -> None:
@@ -62,8 +75,8 @@ def _properties(suite: ElementTree.Element, report: Report) -> None:
         ElementTree.SubElement(properties, "property", name=name, value=_clean(value))
 
 
-def _case(suite: ElementTree.Element, report: Report, name: str) -> ElementTree.Element:
-    classname = f"driftline.{report.kind}"
+def _case(suite: ElementTree.Element, kind: str, name: str) -> ElementTree.Element:
+    classname = f"driftline.{kind}"
     return ElementTree.SubElement(suite, "testcase", classname=classname, name=_clean(name))
 
 
@@ -83,9 +96,8 @@ def _failure(case: ElementTree.Element, broken: ViolatedFeature) -> None:
     failure.text = _clean("\n".join(lines))
 
 
-def _error(suite: ElementTree.Element, report: Report) -> None:
-    case = _case(suite, report, "decided")
-    _result(case, "error", report.summary, type="undecided")
+def _error(suite: ElementTree.Element, kind: str, why: str) -> None:
+    _result(_case(suite, kind, "decided"), "error", why, type="undecided")
 
 
 def _result(case: ElementTree.Element, tag: str, why: str, **attributes: str) -> None:

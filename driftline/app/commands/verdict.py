@@ -23,6 +23,7 @@ from driftline.monitors.report.ranking import (
     violated_features,
 )
 from driftline.monitors.report.report import Report
+from driftline.monitors.report.reports import Reports
 from driftline.monitors.report.side_tables import SideTable, side_tables
 from driftline.monitors.results.metric import UNBOUNDED, MetricResult
 from driftline.monitors.results.unjudged import note_words
@@ -55,13 +56,8 @@ TAKEN_WIDE, TAKEN, TAKEN_NARROW = 84, 49, 46
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print what is violated, then the numbers, what matters first, within the terminal's width."""
     shown = console or Page(highlight=False)
-    broken = violated_features(report.violations)
-    groups = similar_features(broken)
-    for group in groups[:BROKEN_SHOWN]:
-        shown.print(_violated(group, shown.width), soft_wrap=True)
-    if len(groups) > BROKEN_SHOWN:
-        left = plural(sum(map(len, groups[BROKEN_SHOWN:])), "more feature")
-        shown.print(f"{' ' * INDENT}… and {left}: --json or --format html")
+    broken = bool(report.violations)
+    _print_violations(report, shown)
     for number, side in enumerate(side_tables(report)):
         if broken or number:
             shown.print()
@@ -75,6 +71,28 @@ def print_report(report: Report, console: Console | None = None) -> None:
         if not number and (broken or side_tables(report)):
             shown.print()
         shown.print(part, markup=False, soft_wrap=isinstance(part, str))
+
+
+def print_reports(reports: Reports) -> None:
+    """Print of each kind what is violated, and its result in a sentence."""
+    shown = Page(highlight=False)
+    for name, report in reports.items():
+        shown.print(Text(harmless(name), "bold"))
+        _print_violations(report, shown)
+        print_sentence(report.headline if report.decided else report.summary)
+        shown.print()
+    for what, reasons in (("not judged", reports.refused), ("left out", reports.left_out)):
+        for name, why in reasons.items():
+            print_sentence(f"{name} {what}: {why}")
+
+
+def _print_violations(report: Report, shown: Console) -> None:
+    groups = similar_features(violated_features(report.violations))
+    for group in groups[:BROKEN_SHOWN]:
+        shown.print(_violated(group, shown.width), soft_wrap=True)
+    if len(groups) > BROKEN_SHOWN:
+        left = plural(sum(map(len, groups[BROKEN_SHOWN:])), "more feature")
+        shown.print(f"{' ' * INDENT}… and {left}: --json or --format html")
 
 
 def print_sentence(text: str) -> None:

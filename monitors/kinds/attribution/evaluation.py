@@ -17,6 +17,7 @@ from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.monitors.check_context import CheckContext, Predictor
+from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.attribution.blocks import (
     Spread,
     block_spread,
@@ -124,7 +125,7 @@ def _reference(baseline: Baseline) -> _Reference:
     written = read_explanations(baseline.documents.get(ANALYSIS, "{}"))
     if baseline.attributions is None:
         if not written:
-            raise InputError(
+            raise InapplicableKindError(
                 "the baseline has no attributions; make them with: driftline baseline DATA "
                 "--kind attribution --model MODEL, or name the model in the Baseline's spec"
             )
@@ -170,7 +171,7 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
                 "captured rows are explained by asking the model, and this endpoint has none here"
             )
         if reference.stored is not None and reference.stored.making.method != GIVEN:
-            raise InputError(
+            raise InapplicableKindError(
                 "this baseline was made by asking a model, and so must the rows be; give --model "
                 "(predict= in Python)"
             )

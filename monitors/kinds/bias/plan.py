@@ -24,6 +24,7 @@ from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.baseline.times import EPOCH
 from driftline.classes import known_classes
 from driftline.errors import InputError
+from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.bias.documents import Requirements, read_requirements
 from driftline.monitors.kinds.bias.facet_counts import (
     Tally,
@@ -168,7 +169,7 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     outcomes = baseline.outcomes
     if outcomes is None or not outcomes.roles.facets:
         if requirements is None or not requirements.groups:
-            raise InputError(NO_ANSWERS)
+            raise InapplicableKindError(NO_ANSWERS)
         return _by_document(requirements, roles)
     facets = _facets(roles, outcomes)
     if roles.group is not None and roles.group not in outcomes.table.column_names:
@@ -180,7 +181,9 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     own = outcomes.roles
     if holds_lists(outcomes.table, own.prediction) or holds_lists(outcomes.table, own.label):
         what = "rankings" if own.problem == "ranking" else "lists of numbers"
-        raise InputError(f"bias: the answers are {what}; bias is measured of classes and numbers")
+        raise InapplicableKindError(
+            f"bias: the answers are {what}; bias is measured of classes and numbers"
+        )
     _check_answers(settled, outcome_classes(outcomes))
     # The reference's columns under its own names; what is positive is the same on both sides.
     own = replace(
@@ -308,9 +311,11 @@ def _facets(roles: Roles, outcomes: Outcomes) -> tuple[Facet, ...]:
 
 def _check_answers(roles: Roles, classes: Sequence[str] = ()) -> None:
     if roles.label is None and roles.prediction is None and not roles.probability:
-        raise InputError(NO_ANSWERS)
+        raise InapplicableKindError(NO_ANSWERS)
     if roles.problem == "ranking":
-        raise InputError("bias: the answers are rankings; bias is measured of classes and numbers")
+        raise InapplicableKindError(
+            "bias: the answers are rankings; bias is measured of classes and numbers"
+        )
     if roles.positive is None:
         raise InputError(positive_question(roles, classes))
     if roles.problem == "multiclass" and roles.prediction is None and roles.probability:

@@ -21,7 +21,6 @@ from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
 from driftline.baseline.value_runs import TimeOrder
 from driftline.capture.windows.window import ROW_IDS, UNFIT
-from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.day_test.day_counter import DayCounter
@@ -33,6 +32,7 @@ from driftline.monitors.drift_test.drift import (
     reference_columns,
 )
 from driftline.monitors.drift_test.window_counts import WindowCounts, runs_before
+from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.data_quality.checks import implausible_draft
 from driftline.monitors.kinds.data_quality.copied_day_check import last_marks
 from driftline.monitors.kinds.data_quality.day_checks import (
@@ -247,7 +247,7 @@ def _times_note(context: CheckContext, violations: Sequence[Violation]) -> dict[
 
 def _require_own_documents(baseline: Baseline) -> None:
     if not baseline.constraints.features and baseline.documents:
-        raise InputError(
+        raise InapplicableKindError(
             f"the baseline holds {', '.join(baseline.documents)} only, which a check of data "
             "quality does not read; give the folder of a data quality baseline, or --kind"
         )

@@ -18,6 +18,7 @@ from driftline.baseline.outcomes import outcome_classes, probability_classes
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.model_quality.costs import COST
 from driftline.monitors.kinds.model_quality.documents import (
     GREATER,
@@ -106,7 +107,7 @@ def expectation(context: CheckContext) -> Expectation:
                 f"{QUALITY_CONSTRAINTS} is of a {written} problem; the roles say {problem}"
             )
     if problem is None or (answers is None and document is None):
-        raise InputError(
+        raise InapplicableKindError(
             "model quality: the baseline holds no labels and answers, and no thresholds; make it "
             "of rows with label, and prediction or probability"
         )

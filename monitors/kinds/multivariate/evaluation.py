@@ -18,7 +18,7 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.drift import ColumnDrift
-from driftline.monitors.kind import OWN_METRICS
+from driftline.monitors.kind import OWN_METRICS, InapplicableKindError
 from driftline.monitors.kinds.multivariate.classifier import Domain
 from driftline.monitors.kinds.multivariate.correlation import PairChange
 from driftline.monitors.kinds.multivariate.judgement import SHARES, JointJudgement, judge_window
@@ -112,7 +112,7 @@ def _earlier(context: CheckContext, sample: RowSample) -> RowSample | None:
 
 def _sample_of(baseline: Baseline) -> RowSample:
     if baseline.sample is None or not len(baseline.sample):
-        raise InputError(
+        raise InapplicableKindError(
             "the baseline holds no sample of its rows, which joint drift is compared with; it is "
             "of constraints alone, of an older driftline, or each of its columns was made anew: "
             "make it again from the reference data (driftline baseline DATA -o FOLDER)"

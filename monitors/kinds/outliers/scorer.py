@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.outliers.density import Density, fit_density
 from driftline.monitors.kinds.outliers.joint import Joint, cross_fitted, fit_joint
 from driftline.monitors.kinds.outliers.levels import LevelTerms, level_terms
@@ -182,12 +183,12 @@ def row_scorer(baseline: Baseline) -> RowScorer:
     """Learn from a baseline what is odd."""
     sample, profile = baseline.sample, baseline.profile
     if sample is None or profile is None:
-        raise InputError(
+        raise InapplicableKindError(
             "the baseline keeps no sample of rows, which outliers are measured by; make it again "
             "from its data with: driftline baseline DATA"
         )
     if len(sample) < LEAST_ROWS:
-        raise InputError(
+        raise InapplicableKindError(
             f"the baseline was made of {len(sample):,} rows; outliers need {LEAST_ROWS} at least"
         )
     names = [
@@ -198,12 +199,14 @@ def row_scorer(baseline: Baseline) -> RowScorer:
         and profile.columns[column.name].cell_counts is not None
     ]  # fmt: skip
     if not names and any(one.role == "feature" for one in baseline.signature.columns):
-        raise InputError(
+        raise InapplicableKindError(
             "the baseline's sample of rows holds none of its features, as when each was made anew; "
             "make it again from data of now with: driftline baseline DATA"
         )
     if not names:
-        raise InputError("the baseline has no features; expected one column at least to look at")
+        raise InapplicableKindError(
+            "the baseline has no features; expected one column at least to look at"
+        )
     pairs = [(baseline.cells[name], profile.columns[name]) for name in names]
     numbers = tuple(number_terms(*pair) for pair in pairs if pair[0].is_number)
     levels = tuple(level_terms(*pair) for pair in pairs if not pair[0].is_number)

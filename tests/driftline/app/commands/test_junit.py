@@ -42,7 +42,7 @@ SCHEMA = {
 
 def suite_of(report: Report) -> ElementTree.Element:
     """Read what was written, and hold it against the schema."""
-    root = ElementTree.fromstring(junit(report))
+    root = ElementTree.fromstring(junit([report]))
     assert root.tag == "testsuites"
     for element in root.iter():
         must, may, inside = SCHEMA[element.tag]
@@ -133,8 +133,21 @@ def test_a_check_that_could_not_be_decided_is_an_error(baseline: dl.Baseline) ->
     assert suite.get("failures") == "0"
 
 
+def test_several_kinds_are_suites_and_one_that_could_not_be_judged_is_an_error(
+    report: Report,
+) -> None:
+    root = ElementTree.fromstring(junit([report, report], {"bias": 'facet "sex": no column'}))
+
+    names = ["driftline data-quality", "driftline data-quality", "driftline bias"]
+    assert [suite.get("name") for suite in root] == names
+    assert root[2].findtext("testcase/error") == 'facet "sex": no column'
+    for count in ("tests", "failures", "errors"):
+        assert int(root.attrib[count]) == sum(int(suite.attrib[count]) for suite in root)
+    assert SCHEMA["testsuite"][0] <= root[2].attrib.keys()
+
+
 def test_equal_rows_give_equal_bytes(report: Report, baseline: dl.Baseline) -> None:
-    calm = [junit(dl.check(REFERENCE.head(900), baseline)) for _ in range(2)]
+    calm = [junit([dl.check(REFERENCE.head(900), baseline)]) for _ in range(2)]
 
     assert calm[0] == calm[1]
     assert all("time" not in one.attrib for one in ElementTree.fromstring(calm[0]).iter())
