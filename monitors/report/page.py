@@ -271,10 +271,12 @@ def _metrics(metrics: Sequence[MetricResult]) -> str:
     for (facet, value, label), found in groups:
         lines = list(found)
         named = " = ".join(part for part in (facet, value) if part) or label
-        head = f"<h2>{escape(named) if named else 'Metrics'}</h2>"
+        title = escape(named) if named else "Metrics"
         rows = "".join(_metric(line) for line in lines)
         tables.append(
-            f'{head}<div class="wide"><table class="list"><thead><tr><th>metric</th>'
+            # Where it is wider than the screen, it scrolls by keyboard, too.
+            f'<h2>{title}</h2><div class="wide" tabindex="0" role="group" aria-label="{title}">'
+            '<table class="list"><thead><tr><th>metric</th>'
             '<th class="number">now</th><th class="number">95% interval</th>'
             '<th class="number">reference</th><th class="number">bound</th><th>then and now</th>'
             f"<th>note</th></tr></thead><tbody>{rows}</tbody></table></div>"
