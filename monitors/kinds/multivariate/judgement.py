@@ -114,6 +114,7 @@ def judge_window(
             blocks,
             alpha=alpha * SHARES["domain"],
             seed=context.seed,
+            keep=context.kept,
         )
     return JointJudgement(
         plan=plan,

@@ -1,5 +1,7 @@
 """The domain classifier: finds any change, and no day that is a day like others."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,20 @@ def test_days_that_differ_in_each_column_are_no_change_for_a_large_window() -> N
 
     assert max(one.auc for one in found) > 0.55
     assert not any(one.drifted for one in found)
+
+
+def test_blocks_of_a_reference_are_told_apart_once_for_many_windows() -> None:
+    reference, blocks = correlated(1_000, 0, 0.8), np.repeat(np.arange(5), 200)
+    windows = [correlated(200, 1, 0.6), correlated(400, 2, 0.8)]
+    made: dict[object, np.ndarray] = {}
+
+    def keep(key: tuple[object, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
+        return made[key] if key in made else made.setdefault(key, make())
+
+    found = [judge_domain(NAMES, reference, one, blocks, alpha=0.01, keep=keep) for one in windows]
+
+    assert len(made) == 1
+    assert found == [judge_domain(NAMES, reference, one, blocks, alpha=0.01) for one in windows]
 
 
 def test_what_only_its_day_has_is_told_apart_and_no_change() -> None:
