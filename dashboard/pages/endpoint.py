@@ -282,7 +282,7 @@ def _logs(view: EndpointView) -> list[ui.Cell]:
         view.logs,
         {
             "When": lambda one: ui.when(datetime.fromisoformat(one["time"]), view.now),
-            "Variant": lambda one: one["variant"],
+            "Variant": lambda one: "/".join(filter(None, (one["variant"], one["container"]))),
             "Worker": lambda one: str(one["worker"]),
             "Line": lambda one: html.Code(one["message"]),
         },

@@ -436,7 +436,7 @@ AsyncInvocation = shape(
     output_location=str, failure_location=str, attempts=int, received_at=Time, expires_at=Time,
     ended_at=Time | None)
 PrintedLine = shape("PrintedLine", "A line that a worker has printed; its process, by number.",
-    time=Time, variant=str, worker=int, message=str)
+    time=Time, variant=str, container=str, worker=int, message=str)
 AuditPage = shape("AuditPage", "Who did what, the newest first.",
     items=[AuditEntry], next_token=str | None)
 # fmt: on

@@ -51,6 +51,7 @@ def _shown(line: LogLine) -> dict[str, Any]:
     return {
         "time": line.time.isoformat(),
         "variant": line.variant,
+        "container": line.container,
         "worker": line.worker,
         "message": line.message,
     }

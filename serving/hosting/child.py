@@ -80,6 +80,7 @@ class Launch:
     # Of a variant of several containers: what each of them is started with, by its hostname.
     containers: tuple[tuple[str, Launch], ...] = ()
     is_serial: bool = False  # Whether they are asked one after another.
+    container: str = ""  # Its hostname, of one of several.
     memory_bytes: int | None = None  # Of data, of each process of the command or the worker.
     # So that a variant that becomes one, or is one no longer, gets another pool.
     is_serverless: bool = False
@@ -158,8 +159,9 @@ class Child(asyncio.Protocol):
         self._runs_command = launch.command is not None
         self._prints_to = prints
         self._prints.keep(
-            launch.name, lambda: self.process_id, prints, is_private=self._runs_command
-        )
+            launch.name, lambda: self.process_id, prints,
+            is_private=self._runs_command, container=launch.container,
+        )  # fmt: skip
         self._write(asdict(launch), b"")
         try:
             async with asyncio.timeout(timeout_s):

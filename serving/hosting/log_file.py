@@ -4,7 +4,8 @@
 
     {"time":"2026-01-15T06:00:00.000000Z","variant":"AllTraffic","worker":4711,"message":"…"}
 
-The file and the one before it are kept. Each server of a machine has files of its own, by a number
+Of a variant of several containers also which one ("container"). The file and the one before it are
+kept. Each server of a machine has files of its own, by a number
 that it holds the lock of.
 """
 
@@ -93,26 +94,26 @@ class LogFile:
             self._is_removed = True
             self._close_if_unused()
 
-    def write(self, worker: int, messages: Sequence[str]) -> None:
+    def write(self, worker: int, messages: Sequence[str], container: str = "") -> None:
         """Add lines that a worker has printed; the times of a file's lines only grow."""
         with self._lock:
             time = max(self._now(), self._last + _SHORTEST_STEP)
             lines = []
             for message in messages:
                 self._last = time
-                lines.append(_line(time, self._name, worker, message))
+                lines.append(_line(time, self._name, container, worker, message))
                 time += _SHORTEST_STEP
             with suppress(OSError):
                 file = self._file or self._begin()
                 text = "\n".join(lines)
                 file.emit(logging.LogRecord("", logging.INFO, "", 0, text, None, None))
 
-    def lose(self, worker: int, how: str) -> None:
+    def lose(self, worker: int, how: str, container: str = "") -> None:
         """Count a worker that is lost, and add how it ended to its lines."""
         with self._lock:
             self.lost = LostWorkers((self.lost.count if self.lost else 0) + 1, self._now(), how)
         self.hold()
-        self.write(worker, [how])
+        self.write(worker, [how], container)
         self.let_go()
 
     def _begin(self) -> _File:
@@ -147,9 +148,10 @@ def remove_unused(folder: Path, wanted: Iterable[str]) -> None:
             _delete_unheld(place.glob("*.lock"))
 
 
-def _line(time: datetime, variant: str, worker: int, message: str) -> str:
+def _line(time: datetime, variant: str, container: str, worker: int, message: str) -> str:
     text = time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-    return _encode({"time": f"{text}Z", "variant": variant, "worker": worker, "message": message})
+    where = {"variant": variant} | ({"container": container} if container else {})
+    return _encode({"time": f"{text}Z", **where, "worker": worker, "message": message})
 
 
 def _named(name: str, number: int) -> str:

@@ -25,6 +25,7 @@ class LogLine:
     variant: str
     worker: int  # The number of its process.
     message: str
+    container: str = ""  # Of a variant of several: the one that it works for.
 
 
 def read_lines(
@@ -97,6 +98,7 @@ def _parsed(text: bytes, name: str) -> LogLine | None:
     try:
         found = json.loads(text)
         time = datetime.fromisoformat(found["time"])
-        return LogLine(time, name, found["variant"], found["worker"], found["message"])
+        where = found["variant"], found["worker"], found["message"], found.get("container", "")
+        return LogLine(time, name, *where)
     except (ValueError, KeyError, TypeError):
         return None

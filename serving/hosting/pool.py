@@ -404,10 +404,23 @@ class Pool:
             await child.load(
                 self.launch, timeout_s=self.limits.start_timeout_s, prints=self._prints
             )
+        except WorkerLostError as error:
+            has_ended = child.gone.is_set()
+            await child.stop()
+            await self._tell_of(
+                child, f"{child.ending} while it loaded" if has_ended else str(error)
+            )
+            raise
         except BaseException:
             await child.stop()
             raise
         return child
+
+    async def _tell_of(self, child: Child, how: str) -> None:
+        """Count a worker that is lost, where its lines are kept."""
+        if self._prints is not None:
+            where = self.launch.container
+            await asyncio.to_thread(self._prints.lose, child.process_id, how, where)
 
     def _admit(self, slot: Slot, child: Child) -> None:
         """Let a worker that has loaded the model answer from now on."""
@@ -436,8 +449,8 @@ class Pool:
             if slot.is_leaving:
                 await _answered(child)
             await child.stop()
-        if self._prints is not None and not (slot.is_leaving or child.left):
-            await asyncio.to_thread(self._prints.lose, child.process_id, child.ending)
+        if not (slot.is_leaving or child.left):
+            await self._tell_of(child, child.ending)
         return slot.is_leaving
 
     def _forget(self, child: Child) -> None:

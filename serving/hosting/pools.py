@@ -16,16 +16,25 @@ from driftline.serving.resources.endpoints import DesiredVariant
 
 
 def make_pool(
-    context: ServerContext, desired: DesiredVariant, prints: LogFile, loaded: dict[str, Child]
+    context: ServerContext,
+    desired: DesiredVariant,
+    prints: LogFile,
+    loaded: dict[str, Child],
+    container: str = "",
 ) -> Pool:
-    """Make the pool of a variant, perhaps with processes that have loaded its models before."""
-    name, launch = desired.endpoint, launch_of(context, desired)
+    """Make the pool of a variant, perhaps with processes that have loaded its models before.
+
+    ``container``: the hostname, where it is one of several.
+    """
+    name, launch = desired.endpoint, launch_of(context, desired, container)
     limits = limits_of(context, desired)
     if desired.containers:
         return ContainersPool(
             name, launch, limits,
             [
-                Container(one.name, make_pool(context, one, prints, loaded), one.reads_bodies)
+                Container(
+                    one.name, make_pool(context, one, prints, loaded, one.name), one.reads_bodies
+                )
                 for one in desired.containers
             ],
         )  # fmt: skip
@@ -41,10 +50,10 @@ def make_pool(
     return MultiModelPool(name, launch, limits, files, prints=prints)
 
 
-def launch_of(context: ServerContext, desired: DesiredVariant) -> Launch:
+def launch_of(context: ServerContext, desired: DesiredVariant, container: str = "") -> Launch:
     """Return what the workers of a variant are started with."""
     if desired.containers:
-        parts = tuple((one.name, launch_of(context, one)) for one in desired.containers)
+        parts = tuple((one.name, launch_of(context, one, one.name)) for one in desired.containers)
         return Launch("", name=desired.model, containers=parts, is_serial=desired.is_serial)
     many = desired.many
     memory = [desired.memory_bytes]
@@ -62,6 +71,7 @@ def launch_of(context: ServerContext, desired: DesiredVariant) -> Launch:
         trust_commands=context.trust_commands,
         memory_bytes=min((one for one in memory if one is not None), default=None),
         is_serverless=desired.serverless is not None,
+        container=container,
     )
 
 

@@ -63,6 +63,7 @@ class Prints:
         self._file: LogFile | None = None
         self._worker: Callable[[], int] = lambda: 0
         self._is_private = False
+        self._container = ""
         self._line, self._is_cut = b"", False
         self._first: list[str] = []
         self._first_left = FIRST_BYTES
@@ -87,7 +88,13 @@ class Prints:
         return writing
 
     def keep(
-        self, name: str, worker: Callable[[], int], file: LogFile | None, *, is_private: bool
+        self,
+        name: str,
+        worker: Callable[[], int],
+        file: LogFile | None,
+        *,
+        is_private: bool,
+        container: str = "",
     ) -> None:
         """Set whose lines they are from now on, and which file they go to.
 
@@ -99,10 +106,11 @@ class Prints:
             before, self._file = self._file, file
             self._last.clear()
             self.name, self._worker, self._is_private = name, worker, is_private
+            self._container = container
             if file is not None:
                 file.hold()
                 if is_private and self._first:
-                    file.write(worker(), self._first)
+                    file.write(worker(), self._first, container)
         if before is not None:
             before.let_go()
 
@@ -200,7 +208,7 @@ class Prints:
     def _keep(self, lines: list[str], missed: int) -> None:
         assert self._file is not None
         told = [f"{missed:,} lines were printed too fast and left out"] if missed else []
-        self._file.write(self._worker(), told + lines)
+        self._file.write(self._worker(), told + lines, self._container)
 
     def _log(self, text: str, cut: str, now: float) -> None:
         if not self._allowed.take(1.0, now):

@@ -18,7 +18,13 @@ from driftline.errors import ForbiddenError, NotFoundError
 from driftline.stats.intervals import newcombe
 
 BEFORE, BUG = "20131117T000000Z", "20131118T000000Z"
-LINE = {"time": "2013-11-22T10:00:00+00:00", "variant": "v1", "worker": 7, "message": "loaded a"}
+LINE = {
+    "time": "2013-11-22T10:00:00+00:00",
+    "variant": "v1",
+    "container": "",
+    "worker": 7,
+    "message": "loaded a",
+}
 
 
 @pytest.fixture

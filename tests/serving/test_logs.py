@@ -26,6 +26,8 @@ import os
 import signal
 
 def model_fn(model_dir):
+    if os.path.exists("GATE"):
+        os.kill(os.getpid(), signal.SIGSEGV)
     print("loaded by", os.getpid())
     return model_dir
 
@@ -53,7 +55,8 @@ def server(tmp_path_factory):
     url = new_sqlite(folder)
     engine = open_url(url)
     known = Authenticator(engine, lambda: NOW, file_secret=SECRET)
-    model = pack(folder / "model.tar.gz", {"code/inference.py": INFERENCE})
+    code = INFERENCE.replace("GATE", str(folder / "gate"))
+    model = pack(folder / "model.tar.gz", {"code/inference.py": code})
     with (
         pytest.MonkeyPatch.context() as patch,
         running(folder, database=url, authenticator=known, trust_pickle=True) as found,
@@ -67,6 +70,7 @@ def server(tmp_path_factory):
             resource("Endpoint", "quiet", model="echo"),
         )
         assert answer.status_code == 200, answer.text
+        found.gate = folder / "gate"
         yield found
     engine.dispose()
 
@@ -150,6 +154,22 @@ def test_a_worker_that_is_lost_over_a_request_is_told_of_and_the_endpoint_goes_o
     assert [lost["green"][key] for key in ("count", "last")] == [before + 2, how]
     assert lost["green"]["last_at"] <= lines()[0]["time"]
     assert lost["blue"] is None or lost["blue"]["last"] != how or body == "die"
+
+
+def test_a_worker_that_ends_while_it_loads_is_told_of(server, ask, client, until):
+    ask("hello", endpoint="quiet")
+    (worker,) = {one["worker"] for one in client.logs("quiet", limit=20)}
+    server.gate.touch()
+    os.kill(worker, signal.SIGKILL)
+    until(
+        lambda: (
+            "the worker was ended by signal 11 (SIGSEGV) while it loaded"
+            in texts(client.logs("quiet", limit=20))
+        )
+    )
+    server.gate.unlink()
+
+    until(lambda: ask("alive", endpoint="quiet").status_code == 200)
 
 
 def test_the_environment_of_the_server_is_not_to_be_printed(ask, client, until):

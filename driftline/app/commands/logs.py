@@ -39,7 +39,8 @@ def logs(
 ) -> None:
     """Show what the workers of an endpoint have printed.
 
-    That is model code, or a command: time, variant, number of the worker's process, line.
+    That is model code, or a command: time, variant (and container, of several), number of the
+    worker's process, line.
 
     Example: driftline logs flights --since 10m --follow
     """
@@ -84,7 +85,8 @@ def _followed(
 
 def _text(one: Mapping[str, Any]) -> str:
     at = one["time"].replace("+00:00", "Z")
-    return f"{at} {one['variant']} {one['worker']} {one['message']}"
+    where = "/".join(filter(None, (one["variant"], one["container"])))
+    return f"{at} {where} {one['worker']} {one['message']}"
 
 
 def _json(one: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ def model_fn(model_dir):
 
 def transform_fn(model, body, content_type, accept):
     assert content_type == "text/csv", content_type
+    print("prepares")
     if body.startswith("refuse"):
         raise ValueError("no such carrier")
     if body.startswith("garble"):
@@ -54,6 +55,11 @@ def models(folder, trained):
         resource("Model", "other", path=str(other)),
         resource("Baseline", "flights", data=str(trained.reference), label="late"),
     ]
+
+
+def printed(server, endpoint):
+    items = server.client.get("/api/v1/logs", params={"endpoint": endpoint}).json()["items"]
+    return [(one["variant"], one["container"], one["message"]) for one in items]
 
 
 def containers(**named):
@@ -97,6 +103,12 @@ def test_a_pipeline_hands_the_answer_of_one_to_the_next(server, trained):
     found = [line.split(",") for line in answer.text.split()]
     assert [float(one[1]) for one in found] == pytest.approx(expected)
     assert server.invoke("line", trained.csv(slice(0, 1)), accept="application/json").json()
+
+
+def test_what_a_container_prints_is_told_with_its_name(server, trained, until):
+    server.invoke("line", trained.csv(slice(0, 1)))
+
+    until(lambda: ("AllTraffic", "first", "prepares") in printed(server, "line"))
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ class PrintedLine(TypedDict):
     """A line that a worker has printed; its process, by number."""
     time: str
     variant: str
+    container: str
     worker: int
     message: str
 
