@@ -121,6 +121,14 @@ class _Request:
         return [*self.columns], [values.dtype for values in self.columns.values()]
 
 
+class OutOfMemory(MemoryError):  # noqa: N818 - Python's own has no Error more.
+    """A request needs more memory than the worker may use."""
+
+    def __init__(self, header: Mapping[str, Any]) -> None:
+        super().__init__("a request needs more memory than its worker may use")
+        self.header = header
+
+
 class Leftovers:
     """What a model starts, and never asks how it ended: counted now and then.
 
@@ -172,11 +180,9 @@ def _serve(link: socket.socket) -> None:
             if "path" not in header:
                 waiting.append((header, body))
                 continue
+            memory = header.get("memory_bytes")
             if header.get("many") is not None:
-                # Here: other workers need none of it.
-                from driftline.serving.hosting.multi_model.worker import ManyModels
-
-                ManyModels(link, header).serve(reader)
+                _serve_many(link, header, reader, memory)
                 return
             if header.get("command"):
                 # Most workers never run one.
@@ -184,7 +190,6 @@ def _serve(link: socket.socket) -> None:
 
                 serve_command(link, header)
                 return
-            memory = header.get("memory_bytes")
             try:
                 loaded = _loaded_within(memory, header)
             except InputError as error:
@@ -194,25 +199,51 @@ def _serve(link: socket.socket) -> None:
         if waiting and loaded is not None:
             try:
                 answer_frames(link, loaded, waiting)
-            except MemoryError:
-                if memory is None:
-                    raise
-                # A serverless variant's worker has one at a time; another one starts in its place.
-                link.sendall(refusal(waiting[0][0], 424, "model_error", _too_small(memory)))
-                link.sendall(pack({"lost": _too_small(memory)}))
+            except OutOfMemory as error:
+                _end_for(link, error, memory)
                 return
         if leftovers.are_too_many():
             link.sendall(pack(LEAVES))
             return
 
 
-def _loaded_within(memory_bytes: int | None, header: Mapping[str, Any]) -> Held:
-    """Load the model that a frame names, in the memory that this process may use from now on."""
+def _serve_many(
+    link: socket.socket, header: dict[str, Any], reader: FrameReader, memory_bytes: int | None
+) -> None:
+    # Here: other workers need none of it.
+    from driftline.serving.hosting.multi_model.worker import ManyModels
+
+    _limit_memory(memory_bytes)
+    many = ManyModels(link, header)
+    try:
+        many.serve(reader)
+    except OutOfMemory as error:
+        _end_for(many.link, error, memory_bytes)
+
+
+def _end_for(link: socket.socket, error: OutOfMemory, memory_bytes: int | None) -> None:
+    """Refuse the request that needs more memory; another worker starts in this one's place."""
+    if memory_bytes is None:
+        raise error
+    said = _too_small(memory_bytes)
+    link.sendall(refusal(error.header, 424, "model_error", said) + pack({"lost": said}))
+    # The server may be sending more: a socket closed with unread data takes the answer along.
+    link.shutdown(socket.SHUT_WR)
+    while link.recv(1 << 20):
+        pass
+
+
+def _limit_memory(memory_bytes: int | None) -> None:
     if memory_bytes is not None:
         # Most workers have no limit.
         from driftline.serving.hosting.command.process import limit_memory
 
         limit_memory(memory_bytes)
+
+
+def _loaded_within(memory_bytes: int | None, header: Mapping[str, Any]) -> Held:
+    """Load the model that a frame names, in the memory that this process may use from now on."""
+    _limit_memory(memory_bytes)
     try:
         return load(header, expected_rows(header))
     except (InputError, MemoryError) as error:
@@ -276,8 +307,8 @@ def _answer_body(model: BodyModel, header: dict[str, Any], body: bytes) -> bytes
         # Who asks by the form of a body means its media type.
         types = [MEDIA_TYPES.get(header[key], header[key]) for key in ("form", "answer")]
         answer, media_type = model.answer(body, *types)
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise OutOfMemory(header) from error
     except InputError as error:
         return _refused(header, error)
     # The functions are foreign code and may raise anything. The log gets the whole of it.
@@ -321,6 +352,8 @@ def _answer_all(
         except InputError as error:
             link.sendall(_refused(header, error))
             continue
+        except MemoryError as error:
+            raise OutOfMemory(header) from error
         if batch and (
             header.get("alone")
             or rows + request.row_count > MAX_BATCH_ROWS
@@ -368,14 +401,14 @@ def _predict(predictor: Predictor, batch: Sequence[_Request]) -> Iterator[bytes]
     """Predict requests together and give one frame for each."""
     try:
         answer = predictor.predict(_columns_of(batch))
-    except MemoryError:
-        raise
     # A model is foreign code and may raise anything; the caller gets its first sentence.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         if len(batch) > 1:
             for request in batch:
                 yield from _predict(predictor, [request])
             return
+        if isinstance(error, MemoryError):
+            raise OutOfMemory(batch[0].header) from error
         log.info("model refused rows error=%s", type(error).__name__)
         yield refusal(batch[0].header, 424, "model_error", _sentence(error))
         return

@@ -171,12 +171,13 @@ class Provisioner:
             str(spec.model_data_prefix), self._store.local_folder, spec.disk_limit_mb << 20,
             self._context.reach.check,
         )  # fmt: skip
+        _, memory_bytes = command_of(planned.spec)
         problem: InputError | None = None
         known: list[Mapping[str, Any]] = []
         try:
             for example in examples:
                 try:
-                    known.append(await self._about(files, example, trusted))
+                    known.append(await self._about(files, example, trusted, memory_bytes))
                 except InputError as error:
                     problem = problem or InputError(f'model "{example}" below the prefix: {error}')
                 if known and most_alike(known)[1] > len(examples) // 2:
@@ -187,10 +188,14 @@ class Provisioner:
             raise problem
         return {**found, "description": most_alike(known)[0] if known else None}
 
-    async def _about(self, files: FileCache, example: str, trusted: bool) -> Mapping[str, Any]:
+    async def _about(
+        self, files: FileCache, example: str, trusted: bool, memory_bytes: int | None
+    ) -> Mapping[str, Any]:
         """Return what one of many models says about itself."""
         async with files.copy(example) as copy:
-            launch = Launch(str(copy.path), trust_pickle=trusted, name=example)
+            launch = Launch(
+                str(copy.path), trust_pickle=trusted, name=example, memory_bytes=memory_bytes
+            )
             timeout_s = self._context.start_timeout_s
             description, child = await describe_model(launch, timeout_s=timeout_s)
             await child.stop()

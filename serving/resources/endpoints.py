@@ -151,14 +151,16 @@ def require_one_place(spec: ModelSpec) -> None:
             "spec.path is missing; every Model needs path, or mode: MultiModel with "
             "model_data_prefix"
         )
-    idle = ("model_data_prefix", "memory_limit_mb", "disk_limit_mb")
-    if is_many:
-        idle = ("path", "command", "memory_size_in_mb")
-    for name in idle:
+    of_many = ("model_data_prefix", "memory_limit_mb", "disk_limit_mb")
+    for name in ("path", "command") if is_many else of_many:
         if getattr(spec, name) != ModelSpec.model_fields[name].default:
             raise InputError(f"spec.{name} in mode {spec.mode}, which has no use for it")
-    if spec.memory_size_in_mb is not None and spec.command is None:
-        raise InputError("spec.memory_size_in_mb without command; expected both, or neither")
+    size, of_models = spec.memory_size_in_mb, spec.memory_limit_mb
+    if is_many and size is not None and size <= of_models:
+        raise InputError(
+            f"spec.memory_size_in_mb {size} is no more than memory_limit_mb {of_models}, what "
+            "models in memory may take; a worker needs more than its models"
+        )
 
 
 def _require_containers(spec: ModelSpec) -> None:

@@ -96,8 +96,8 @@ class ModelSpec(Spec):
     disk_limit_mb: Annotated[int, Field(ge=1, le=1 << 24)] = 10_240
     # A program that answers GET /ping and POST /invocations beside ``path``, and its arguments.
     command: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
-    # That each process of the command may use; left out: no limit. Of containers, what those that
-    # have a limit may use together; left out: what the machine has.
+    # Of data, that each worker, or each process of the command, may use; left out: no limit. Of
+    # containers, what those that have a limit may use together; left out: what the machine has.
     memory_size_in_mb: Annotated[int, Field(ge=16, le=1 << 20)] | None = None
 
 

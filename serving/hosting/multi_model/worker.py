@@ -72,7 +72,7 @@ class ManyModels:
     """Answers for many models on one socket."""
 
     def __init__(self, link: socket.socket, launch: Mapping[str, Any]) -> None:
-        self._link, self._launch = WatchedLink(link), launch
+        self.link, self._launch = WatchedLink(link), launch
         many = launch["many"]
         self._held = HeldModels(many["memory_limit_mb"] << 20)
         self._like: dict[str, Any] | None = many["like"]
@@ -86,10 +86,10 @@ class ManyModels:
     def serve(self, reader: FrameReader) -> None:
         """Report that all is ready, and answer until the socket ends."""
         sys.setswitchinterval(_SWITCH_S)
-        self._link.sendall(pack({"ready": {}}))
+        self.link.sendall(pack({"ready": {}}))
         leftovers = Leftovers()
         with selectors.DefaultSelector() as selector:
-            selector.register(self._link, selectors.EVENT_READ)
+            selector.register(self.link, selectors.EVENT_READ)
             selector.register(self._bell, selectors.EVENT_READ)
             while True:
                 ready = {key.fileobj for key, _ in selector.select(self._patience_s())}
@@ -99,13 +99,13 @@ class ManyModels:
                     self._bell.recv(1 << 12)
                     while not self._done.empty():
                         self._finish(self._done.get())
-                if self._link in ready:
-                    data = self._link.recv(1 << 20)
+                if self.link in ready:
+                    data = self.link.recv(1 << 20)
                     if not data:
                         return
                     self._take(reader.feed(data))
                 if leftovers.are_too_many():
-                    self._link.sendall(pack(LEAVES))
+                    self.link.sendall(pack(LEAVES))
                     return
 
     def _patience_s(self) -> float | None:
@@ -119,7 +119,7 @@ class ManyModels:
         late = [one for one in self._running if one.until_s <= now and self._done.empty()]
         for one in late:
             for header, _, _ in one.waiting:
-                self._link.sendall(refusal(header, 424, TOO_SLOW, ""))
+                self.link.sendall(refusal(header, 424, TOO_SLOW, ""))
         return bool(late)
 
     def _take(self, frames: Frames) -> None:
@@ -134,8 +134,8 @@ class ManyModels:
                 self._wait(name, group)
 
     def _predict(self, name: str, model: Held, frames: Frames) -> None:
-        with self._link.predicting(name, frames):
-            answer_frames(self._link, model, frames)
+        with self.link.predicting(name, frames):
+            answer_frames(self.link, model, frames)
 
     def _wait(self, name: str, frames: Frames) -> None:
         """Keep requests until their model is loaded."""
@@ -144,7 +144,7 @@ class ManyModels:
         if found is None:
             if file is None:
                 for header, _ in frames:
-                    self._link.sendall(refusal(header, 404, NOT_LOADED, ""))
+                    self.link.sendall(refusal(header, 404, NOT_LOADED, ""))
                 return
             found = self._loads[name] = _Load(name, *file)
             self._queue.append(found)
@@ -230,13 +230,13 @@ class ManyModels:
         first["unload_s"] = one.unload_s
         if one.model is not None:
             first["load_s"] = one.load_s
-        self._link.sendall(pack({"notes": [*notes.items()], "count": len(self._held)}))
+        self.link.sendall(pack({"notes": [*notes.items()], "count": len(self._held)}))
         frames = [(header, body) for header, body, _ in one.waiting]
         if one.model is not None:
             self._predict(one.name, one.model, frames)
             return
         for header, _ in frames:
-            self._link.sendall(refusal(header, 424, one.code, f"{_subject(one)}{one.problem}"))
+            self.link.sendall(refusal(header, 424, one.code, f"{_subject(one)}{one.problem}"))
 
 
 def _subject(one: _Load) -> str:

@@ -1,0 +1,97 @@
+"""What a worker may use of memory, where its Model says so: the request that needs more is told."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.serving.conftest import resource
+from tests.serving.hosting.formats.archives import pack
+
+TAKE = r"""
+import numpy as np
+
+def model_fn(model_dir):
+    return model_dir
+
+def transform_fn(model, body, content_type, accept):
+    np.ones(int(body) << 17)
+    return "taken", "text/plain"
+"""
+LARGE = TAKE.replace("return model_dir", "return np.ones(1500 << 17)")
+TOO_SMALL = "the model needs more memory than 1024 MB, what its workers may use; raise memory_size"
+
+
+@pytest.fixture
+def server(start, tmp_path):
+    with start(tmp_path, trust_pickle=True) as found:
+        yield found
+
+
+def takes(archive, **spec):
+    return [
+        resource("Model", "work", path=str(archive), memory_size_in_mb=1024, **spec),
+        resource("Endpoint", "work", model="work"),
+    ]
+
+
+def lost(server):
+    (variant,) = server.client.get("/api/v1/endpoints/work").json()["status"]["variants"]
+    return variant["lost_workers"]
+
+
+def test_only_the_request_that_needs_too_much_is_refused(server, tmp_path, until):
+    server.apply(*takes(pack(tmp_path / "work.tar.gz", {"code/inference.py": TAKE})))
+
+    with ThreadPoolExecutor(8) as threads:
+        sizes = ["1", "2", "1500", "3", "4", "5", "6", "7"]
+        answers = list(threads.map(lambda size: server.invoke("work", size), sizes))
+
+    refused = answers.pop(2)
+    assert [answer.text for answer in answers] == ["taken"] * len(answers)
+    assert refused.status_code == 424
+    assert server.error_of(refused)["message"].startswith(TOO_SMALL)
+    until(lambda: lost(server))
+    assert (lost(server)["count"], lost(server)["last"][: len(TOO_SMALL)]) == (1, TOO_SMALL)
+    assert server.invoke("work", "8").status_code == 200
+
+
+def test_a_model_that_needs_more_is_refused_when_it_is_applied(server, tmp_path):
+    large = pack(tmp_path / "large.tar.gz", {"code/inference.py": LARGE})
+
+    refused = server.apply(*takes(large))
+
+    assert refused.status_code == 400
+    assert TOO_SMALL in server.error_of(refused)["message"]
+
+
+def test_many_models_of_one_worker_share_the_limit(server, tmp_path):
+    prefix = tmp_path / "models"
+    prefix.mkdir()
+    for name in ("one", "other"):
+        pack(prefix / f"{name}.tar.gz", {"code/inference.py": TAKE})
+    pack(prefix / "large.tar.gz", {"code/inference.py": LARGE})
+    many = {"mode": "MultiModel", "model_data_prefix": str(prefix), "memory_limit_mb": 512}
+    server.apply(
+        resource("Model", "work", memory_size_in_mb=1024, **many),
+        resource("Endpoint", "work", model="work"),
+    )
+
+    def ask(name, size):
+        headers = {"X-Amzn-SageMaker-Target-Model": f"{name}.tar.gz"}
+        return server.invoke("work", size, **headers)
+
+    assert [ask(name, "1").status_code for name in ("one", "other")] == [200, 200]
+    refused, not_loaded = ask("one", "1500"), ask("large", "1")
+    assert (refused.status_code, not_loaded.status_code) == (424, 424)
+    assert server.error_of(refused)["message"].startswith(TOO_SMALL)
+    assert "MemoryError" in server.error_of(not_loaded)["message"]
+    assert [ask(name, "1").status_code for name in ("one", "other")] == [200, 200]
+
+
+def test_many_models_need_room_for_what_they_may_take_together(server, tmp_path):
+    many = {"mode": "MultiModel", "model_data_prefix": str(tmp_path)}
+
+    refused = server.apply(resource("Model", "work", memory_size_in_mb=512, **many))
+
+    assert refused.status_code == 400
+    assert "memory_size_in_mb 512 is no more than memory_limit_mb 1024" in refused.text
