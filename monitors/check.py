@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
@@ -265,7 +265,9 @@ def _kinds(names: Sequence[str] | None) -> list[Kind]:
     """Return the kinds that are named, each once; without names those that judge any rows."""
     if names is None:
         return [kind for kind in all_kinds() if kind.name != COMMAND]
-    found = [kind_named(name) for name in ([names] if isinstance(names, str) else names)]
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        names = [str(names)]
+    found = [kind_named(name) for name in names]
     if not found:
         raise InputError(f"kinds: none is named; expected some of {', '.join(kind_names())}")
     return list({kind.name: kind for kind in found}.values())

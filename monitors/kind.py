@@ -33,7 +33,8 @@ KINDS = {
 }
 GROUP = "driftline.kinds"
 DEFAULT_KIND = "data-quality"
-SEVERAL = "; several are judged by driftline.check_all(…, kinds=)"
+ALL = "all"  # In place of kinds, on the command line.
+SEVERAL = "; several are judged by driftline.check_all(…, kinds=[…]), all of them without kinds="
 
 log = logging.getLogger(__name__)
 
@@ -264,7 +265,8 @@ def kind_named(text: str) -> Kind:
         hint = "; drift of single columns is data-quality, of several together joint"
         raise InputError(
             f'kind "{text}"; expected one of {", ".join(kind_names())}'
-            f"{hint if 'drift' in name else ''}{'' if isinstance(text, str) else SEVERAL}"
+            f"{hint if 'drift' in name else ''}"
+            f"{SEVERAL if name == ALL or not isinstance(text, str) else ''}"
         )
     return found
 

@@ -53,6 +53,11 @@ class Reports(Mapping[str, Report]):
         return not self.undecided
 
     @property
+    def decided_count(self) -> int:
+        """Number of kinds that decided something."""
+        return sum(report.decided for report in self.values())
+
+    @property
     def undecided(self) -> Mapping[str, str]:
         """The kinds that decided nothing, each with the reason."""
         found = {name: report.summary for name, report in self.items() if not report.decided}
@@ -107,15 +112,15 @@ class Reports(Mapping[str, Report]):
         broken = {
             name: report.violation_count for name, report in self.items() if report.violations
         }
-        judged = plural(sum(report.decided for report in self.values()), "kind")
-        found = f"no violations in {judged}"
+        judged = plural(self.decided_count, "kind")
+        found = f", no violations in {judged}" if self.decided_count else ""
         if broken:
             by_kind = ", ".join(f"{name} {count:,}" for name, count in broken.items())
-            found = f"{plural(self.violation_count, 'violation')} in {len(broken)} of {judged}"
+            found = f", {plural(self.violation_count, 'violation')} in {len(broken)} of {judged}"
             found += f" ({by_kind})"
         left = f"; {', '.join(self.undecided)} could not be judged" if self.undecided else ""
         left += f"; {', '.join(self.left_out)} left out" if self.left_out else ""
-        return f"{plural(self.row_count, 'row')}, {found}{left}"
+        return f"{plural(self.row_count, 'row')}{found}{left}"
 
     @property
     def summary(self) -> str:

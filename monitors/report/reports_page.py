@@ -50,7 +50,7 @@ def reports_page(reports: Reports) -> str:
     facts = [
         ("rows", f"{reports.row_count:,}"),
         ("baseline", reports.baseline_version),
-        ("kinds judged", f"{sum(one.decided for one in reports.values()):,}"),
+        ("kinds judged", f"{reports.decided_count:,}"),
         ("pages", f"{pages:,}" if reports.violation_count else ""),
         ("tickets", f"{tickets:,}" if reports.violation_count else ""),
     ]
@@ -73,8 +73,8 @@ def reports_title(reports: Reports) -> str:
     verdict = f"No violations in {rows}"
     if broken:
         count = plural(reports.violation_count, "violation")
-        verdict = f"{count} in {rows}, by {broken} of {plural(len(reports), 'kind')}"
-    elif len(reports.undecided) == len(reports) + len(reports.refused):
+        verdict = f"{count} in {rows}, by {broken} of {plural(reports.decided_count, 'kind')}"
+    elif not reports.decided_count:
         return f"{rows} could not be judged"
     undecided = plural(len(reports.undecided), "kind")
     return f"{verdict}; {undecided} could not be judged" if reports.undecided else verdict

@@ -84,6 +84,10 @@ def test_kinds_that_are_named_are_judged_in_their_order_or_refused(whole: Baseli
         dl.check_all(people(500, 3).drop(columns="sex"), whole, kinds=["data-quality", "bias"])
     with pytest.raises(InputError, match='kind "vibes"; expected one of data-quality'):
         dl.check_all(THEN, whole, kinds=["vibes"])
+    with pytest.raises(InputError, match=r'kind "all"; .*; several .*, all of them without kinds='):
+        dl.check_all(THEN, whole, kinds="all")
+    with pytest.raises(InputError, match='kind "3"; expected one of data-quality'):
+        dl.check_all(THEN, whole, kinds=3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="kinds: none is named; expected some of data-quality"):
         dl.check_all(THEN, whole, kinds=[])
 

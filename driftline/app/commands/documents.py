@@ -20,7 +20,7 @@ from driftline.app.progress import progress
 from driftline.baseline.clarify import roles_of_config
 from driftline.errors import InputError, UndecidedError
 from driftline.lazy_imports import start_lean
-from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, kind_named
+from driftline.monitors.kind import ALL, DEFAULT_KIND, KINDS, Kind, kind_named
 from driftline.roles import Roles
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from driftline.monitors.report.reports import Reports
 
 KIND_LIST = ", ".join(KINDS)
-ALL = "all"  # In place of kinds.
 
 KindOption = Annotated[
     Kind,

@@ -59,6 +59,7 @@ def judged() -> Reports:
             "100 rows, 1 violation in 1 of 1 kind (data-quality 1); "
             "model-quality, bias could not be judged",
         ),
+        (reports_of(SMALL), False, False, "100 rows; model-quality could not be judged"),
     ],
 )  # fmt: skip
 def test_the_verdict_is_that_of_all_kinds_that_the_baseline_has_something_for(
