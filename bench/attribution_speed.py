@@ -3,7 +3,8 @@
 python bench/attribution_speed.py OTHER: models are fitted here and explained by driftline's model
 process's own methods, and, in turns, by the Python named, which has shap and the same libraries
 (bench/peers/shap.txt). CPU seconds, medians; one thread each. ``--write`` writes
-bench/attribution_speed.md.
+bench/attribution_speed.md. ``--larger`` needs no other Python and prints what forests take of which
+a window's time explains fewer rows: rows explained, CPU seconds and errors of shares.
 """
 
 from __future__ import annotations
@@ -26,16 +27,23 @@ import numpy as np
 import pyarrow as pa
 import xgboost
 from sklearn.ensemble import (
+    ExtraTreesClassifier,
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
+    RandomForestRegressor,
 )
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from driftline.monitors.kinds.attribution.explaining import BACKGROUND_ROWS
+import driftline as dl
+from driftline.monitors.kinds.attribution.importance import Attributions, Importance
 from driftline.monitors.kinds.attribution.own_methods import own_method
-from driftline.monitors.kinds.attribution.shapley import explain
+from driftline.monitors.kinds.attribution.shapley import (
+    BACKGROUND_ROWS,
+    affordable_rows,
+    explain,
+)
 
 HERE = Path(__file__).parent
 ROWS, FEATURES, ROUNDS = 1_000, 20, 3
@@ -109,13 +117,100 @@ def ours(
     return lambda: explain(*tables, predict, seed=0), f"permutations, {BACKGROUND_ROWS} background"
 
 
+def spent(work: Callable[..., Any], *given: Any) -> tuple[float, Any]:  # noqa: ANN401 - of any work
+    """Return the CPU seconds that work takes, and what it returns."""
+    start = time.process_time()
+    found = work(*given)
+    return time.process_time() - start, found
+
+
+def shares(values: np.ndarray) -> Importance:
+    """Return what features weigh for the last output."""
+    names = tuple(f"f{at}" for at in range(FEATURES))
+    return Importance.of_rows(names, np.abs(values[:, -1]).astype(np.float32))
+
+
+def larger() -> None:
+    """Print, of larger forests, rows, CPU seconds and errors of shares, both ways.
+
+    Rows are held out. "off": the largest difference of a share to that of all 1,000 rows by the
+    same way; "sd": the largest standard deviation of a share among such samples of rows.
+    """
+    random = np.random.default_rng(0)
+
+    def drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = random.normal(size=(count, FEATURES))
+        return rows, 2 * rows[:, 0] + rows[:, 1] * rows[:, 2] + random.normal(size=count)
+
+    few, many, held, reference = drawn(5_000), drawn(20_000), drawn(ROWS)[0], drawn(6_000)[0]
+    ten = np.digitize(few[1], np.quantile(few[1], np.arange(0.1, 1.0, 0.1)))
+    forests: dict[str, tuple[Any, np.ndarray, np.ndarray]] = {
+        "2 classes, 5,000 rows": (RandomForestClassifier(), few[0], few[1] > 0),
+        "regression, 5,000 rows": (RandomForestRegressor(), *few),
+        "2 classes, 20,000 rows": (RandomForestClassifier(), many[0], many[1] > 0),
+        "extra trees, 2 classes, 5,000 rows": (ExtraTreesClassifier(), few[0], few[1] > 0),
+        "10 classes, 5,000 rows": (RandomForestClassifier(), few[0], ten),
+    }
+    print(
+        "| forest | leaves | deepest | exactly: rows | CPU s | off | sd | all rows, CPU s | by "
+        "permutations: rows | CPU s | off | sd | baseline: rows | CPU s | by permutations: rows | "
+        "CPU s |"
+    )
+    print("|---" * 16 + "|")
+    for name, (model, rows, target) in forests.items():
+        model.set_params(random_state=0).fit(rows, target)
+        leaves = sum(one.get_n_leaves() for one in model.estimators_)
+        deepest = max(one.get_depth() for one in model.estimators_)
+        cells = [f"{leaves:,}", f"{deepest}", *compared(model, held, reference)]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def compared(model: Any, held: np.ndarray, reference: np.ndarray) -> list[str]:  # noqa: ANN401 - foreign object
+    """Return how a forest explains rows itself and by permutations, cell by cell."""
+    predict = getattr(model, "predict_proba", model.predict)
+    names = [f"f{at}" for at in range(FEATURES)]
+    tables = [pa.table(dict(zip(names, one.T, strict=True))) for one in (held, reference)]
+
+    def asked(table: pa.Table) -> np.ndarray:
+        found: np.ndarray = predict(np.column_stack(table.columns))
+        return found
+
+    reading, own = spent(own_method, model)
+    if own is None:
+        return ["by permutations"]
+    seconds, some = spent(own.contribute, held[: own.rows], held[:0])
+    whole, every = spent(own.contribute, held, held[:0])
+    least, behind = affordable_rows(FEATURES), tables[1].slice(0, BACKGROUND_ROWS)
+    slow, permuted = spent(lambda: explain(tables[0], behind, asked, seed=0).values)
+    cells = []
+    for few, all_rows, took in (
+        (some[0], every[0], reading + seconds),
+        (permuted[:least], permuted, slow * least / ROWS),
+    ):
+        off = np.abs(shares(few).shares - shares(all_rows).shares).max()
+        errors = shares(few).share_errors.max()
+        cells.append([f"{len(few):,}", f"{took:.1f}", f"{off:.4f}", f"{errors:.4f}"])
+    cells[0].append(f"{whole:.1f}")
+    for one in (predict, asked):
+        taken, baseline = spent(lambda given: dl.Baseline.fit(tables[1], predict=given), one)
+        kept = next(iter(Attributions.from_arrow(baseline.attributions).rows.values()))
+        cells.append([f"{len(kept):,}", f"{taken:.1f}"])
+    return [text for part in cells for text in part]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("other", help="a Python with shap")
+    parser.add_argument("other", nargs="?", help="a Python with shap")
+    parser.add_argument("--larger", action="store_true", help="forests beyond 5 ms a row alone")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--write", action="store_true", help="write bench/attribution_speed.md")
     chosen = parser.parse_args()
+    if chosen.larger:
+        larger()
+        return
+    if chosen.other is None:
+        parser.error("name a Python with shap, or --larger")
     models, rows, behind = fitted()
     lines = [
         f"| {ROWS:,} rows x {FEATURES} | method | CPU s | range | shap, CPU s | range |",
@@ -133,17 +228,17 @@ def main() -> None:
             version = peer.stdout.readline().strip().strip('"')
             for name, (_, model) in models.items():
                 work, method = ours(model, rows, behind)
-                spent: list[float] = []
+                mine: list[float] = []
                 theirs: list[float] = []
                 for _ in range(chosen.rounds):
                     start = time.process_time()
                     work()
-                    spent.append(time.process_time() - start)
+                    mine.append(time.process_time() - start)
                     print(name, file=peer.stdin, flush=True)
                     theirs.append(float(peer.stdout.readline()))
                 cells = [
                     f"{statistics.median(one):.3f} | {min(one):.3f} to {max(one):.3f}"
-                    for one in (spent, theirs)
+                    for one in (mine, theirs)
                 ]
                 lines.append(f"| {name} | {method} | {' | '.join(cells)} |")
                 print(lines[-1], flush=True)

@@ -32,17 +32,15 @@ from driftline.monitors.kinds.attribution.drift import (
 from driftline.monitors.kinds.attribution.explaining import (
     GIVEN,
     PERMUTATION,
-    WINDOW_MODEL_ROWS,
-    WINDOW_ROWS,
     Explained,
     ModelPredictor,
     ServedPredictor,
-    affordable_rows,
     explain_rows,
     positive_of,
     read_given,
     told_once,
     unnamed_labels,
+    window_rows,
 )
 from driftline.monitors.kinds.attribution.explanations import (
     Explanation,
@@ -57,6 +55,7 @@ from driftline.monitors.kinds.attribution.report import (
     incomparable_report,
 )
 from driftline.monitors.kinds.attribution.sampling import pointed_sample
+from driftline.monitors.kinds.attribution.shapley import affordable_rows
 from driftline.monitors.kinds.attribution.time_limit import LEAST_OF_WINDOW, going_on
 from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
 from driftline.monitors.report.report import Report
@@ -233,14 +232,10 @@ def _explained(
     assert background is not None
     kinds = {kind: name for name, kind in ARROW_TYPES.items()}
     columns = {field.name: kinds[field.type] for field in background.schema}
-    limit = WINDOW_ROWS
-    if method == PERMUTATION:
-        limit = affordable_rows(
-            len(stored.features),
-            background.num_rows,
-            limit=WINDOW_ROWS,
-            model_rows=WINDOW_MODEL_ROWS,
-        )
+    if method != PERMUTATION and isinstance(predict, ModelPredictor):
+        limit = window_rows(predict)
+    else:
+        limit = affordable_rows(len(stored.features), background.num_rows)
     time_limit = context.time_limit
     drawn, total = pointed_sample(
         context.rows.batches, columns, limit=limit, seed=context.seed, ordered=time_limit is None

@@ -40,9 +40,11 @@ from driftline.monitors.kinds.attribution.sampling import (
     timed_sample,
 )
 from driftline.monitors.kinds.attribution.shapley import (
+    BACKGROUND_ROWS,
+    WINDOW_ROWS,
     Contributions,
+    affordable_rows,
     ask,
-    asked_rows,
     explain,
     is_number,
     no_number,
@@ -67,12 +69,10 @@ PERMUTATION, GIVEN = "permutation", "given"
 # explains itself is asked for more, as far as their values are few: how much days differ is known
 # the better, the more rows each of them has (bench/power_bound.md).
 REFERENCE_ROWS, OWN_REFERENCE_ROWS, OWN_REFERENCE_VALUES = 2_000, 5_000, 500_000
-BACKGROUND_ROWS = 10
+# At least, of a model of which a window's time explains fewer rows than a window has.
+COSTLY_REFERENCE_ROWS = 1_000
 # Rows are drawn at random, so many times more than wanted, and then taken evenly spaced in time.
 TIMED_DRAWS = 10
-# Of a window: rows explained, and rows that the model is asked about for them, at most.
-WINDOW_ROWS = 1_000
-WINDOW_MODEL_ROWS = 60_000
 # All rows that are kept of ready attributions.
 GIVEN_ROWS = 10_000
 # Of what is drawn of a reference.
@@ -127,6 +127,15 @@ class TwoClassPredictor(ModelPredictor, Protocol):
     @property
     def positive(self) -> str:
         """The class that is answered for; "" where there are not two."""
+
+
+@runtime_checkable
+class CostlyPredictor(ModelPredictor, Protocol):
+    """A predictor whose own method may take long."""
+
+    @property
+    def method_rows(self) -> int:
+        """How many rows of a window are explained by `contributions`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +230,7 @@ def explain_reference(
     predict = explaining_itself(predict)
     columns = _columns(baseline.signature, predict)
     wanted = _wanted_rows(predict, len(columns))
-    drawn = max(wanted, REFERENCE_ROWS * (TIMED_DRAWS if time else 1)) + background
+    drawn = (max(wanted, REFERENCE_ROWS * TIMED_DRAWS) if time else wanted) + background
     sample, hours = timed_sample(rows.batches, columns, time, limit=drawn, seed=SEED)
     if sample.num_rows == 0:
         raise InputError("the reference holds no rows to explain")
@@ -253,7 +262,14 @@ def _wanted_rows(predict: Predictor, columns: int) -> int:
     if not isinstance(predict, ModelPredictor) or predict.method == PERMUTATION:
         return REFERENCE_ROWS
     values = max(1, columns) * max(1, len(predict.labels))
-    return min(max(OWN_REFERENCE_VALUES // values, REFERENCE_ROWS), OWN_REFERENCE_ROWS)
+    wanted = min(max(OWN_REFERENCE_VALUES // values, REFERENCE_ROWS), OWN_REFERENCE_ROWS)
+    in_time = OWN_REFERENCE_ROWS * window_rows(predict) // WINDOW_ROWS
+    return min(wanted, max(in_time, COSTLY_REFERENCE_ROWS))
+
+
+def window_rows(predict: ModelPredictor) -> int:
+    """Return how many rows of a window are explained by a model's own method."""
+    return predict.method_rows if isinstance(predict, CostlyPredictor) else WINDOW_ROWS
 
 
 def _explain_within(
@@ -283,9 +299,7 @@ def _permuted(
     predict: Predictor,
 ) -> Explained:
     """Explain as many of the rows by permutations as of a window, evenly spaced in time."""
-    count = affordable_rows(
-        chosen.num_columns, behind.num_rows, limit=WINDOW_ROWS, model_rows=WINDOW_MODEL_ROWS
-    )
+    count = affordable_rows(chosen.num_columns, behind.num_rows)
     order = np.arange(chosen.num_rows) if hours is None else hours
     places = evenly(order, count)
     rows, hours = chosen.take(pa.array(places)), None if hours is None else hours[places]
@@ -392,11 +406,6 @@ def positive_of(predict: Predictor) -> str:
 def unnamed_labels(count: int) -> tuple[str, ...]:
     """Name outputs whose classes are not known as SageMaker does."""
     return (LABEL,) if count == 1 else tuple(f"label{at}" for at in range(count))
-
-
-def affordable_rows(features: int, background: int, *, limit: int, model_rows: int) -> int:
-    """Return how many rows so many model rows can explain, at most ``limit``."""
-    return max(1, min(limit, model_rows // asked_rows(features, background)))
 
 
 def read_given(

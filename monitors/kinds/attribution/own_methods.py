@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from driftline.monitors.kinds.attribution.shapley import WINDOW_ROWS
 from driftline.monitors.kinds.attribution.tree_paths import forest_of
 
 TREES, LINEAR = "tree_path_dependent", "linear"
@@ -48,6 +49,7 @@ class OwnMethod:
     units: str  # "margin" (before the link function), "probability" or "value".
     contribute: Contribute
     is_tried: bool = False  # Whether it was seen to add up to the model's answers.
+    rows: int = WINDOW_ROWS  # How many of a window it explains.
 
 
 def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
@@ -68,7 +70,7 @@ def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
         return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(last.booster_, rows))
     if (found := forest_of(last)) is not None:
         forest, units = found
-        return OwnMethod(TREES, units, forest.contribute, is_tried=True)
+        return OwnMethod(TREES, units, forest.contribute, is_tried=True, rows=forest.window_rows)
     if type(last).__module__.startswith("sklearn.linear_model") and hasattr(last, "coef_"):
         units = "margin" if hasattr(last, "classes_") else "value"
         return OwnMethod(LINEAR, units, lambda rows, behind: _linear(last, rows, behind))

@@ -19,11 +19,11 @@ from driftline.monitors.kinds.attribution.drift import (
     Comparison,
     Finding,
 )
-from driftline.monitors.kinds.attribution.explaining import WINDOW_ROWS
 from driftline.monitors.kinds.attribution.explanations import Explanation, write_explanations
 from driftline.monitors.kinds.attribution.importance import Importance, Making
 from driftline.monitors.kinds.attribution.kind import NAMESPACE
 from driftline.monitors.kinds.attribution.ranking import ndcg
+from driftline.monitors.kinds.attribution.shapley import WINDOW_ROWS
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import (

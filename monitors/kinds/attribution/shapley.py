@@ -28,6 +28,9 @@ from numpy.typing import NDArray
 from driftline.errors import InputError
 from driftline.monitors.check_context import Predictor
 
+BACKGROUND_ROWS = 10
+# Of a window: rows explained, and rows that the model is asked about for them, at most.
+WINDOW_ROWS, WINDOW_MODEL_ROWS = 1_000, 60_000
 # Rows that the model is asked about in one call.
 MODEL_ROWS = 150_000
 # So many, where explaining may be ended between two calls.
@@ -51,6 +54,11 @@ class Contributions:
 def asked_rows(features: int, background: int) -> int:
     """Return about how many model rows one explained row costs at most."""
     return max(1, 2 * background * max(features - 1, 0))
+
+
+def affordable_rows(features: int, background: int = BACKGROUND_ROWS) -> int:
+    """Return how many rows of a window are explained by permutations, at most."""
+    return max(1, min(WINDOW_ROWS, WINDOW_MODEL_ROWS // asked_rows(features, background)))
 
 
 def explain(

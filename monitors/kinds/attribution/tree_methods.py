@@ -29,7 +29,7 @@ from driftline.monitors.kinds.attribution.shapley import Contributions
 
 @dataclass(frozen=True, slots=True)
 class TreeMethod:
-    """A method of trees that explain themselves (a TwoClassPredictor).
+    """A method of trees that explain themselves (a TwoClassPredictor and a CostlyPredictor).
 
     Asked by rows it is what any function is: of unknown units, and of a model without a name.
     """
@@ -65,6 +65,11 @@ class TreeMethod:
     def method_units(self) -> str:
         """The units of their contributions."""
         return self.own.units
+
+    @property
+    def method_rows(self) -> int:
+        """How many rows of a window they explain."""
+        return self.own.rows
 
     def __call__(self, rows: pa.Table, /) -> np.ndarray:
         """Return the model's answers."""

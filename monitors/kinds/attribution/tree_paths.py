@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.kinds.attribution.tree_walk import Paths, Tree, paths_of
+from driftline.monitors.kinds.attribution.shapley import WINDOW_ROWS, affordable_rows
+from driftline.monitors.kinds.attribution.tree_walk import LEAF, Paths, Tree, paths_of
 
 Numbers = NDArray[np.float64]
 Raw = Callable[[Any], Numbers]
-# What a row may cost, over all trees: about 5 ms of one core. Larger forests are asked by
-# permutations.
-AFFORDABLE = 1_500_000
+# What a window costs, in multiplications: about 5 s of one core, which a large forest's rows share;
+# and what it costs at most, where as many rows are explained as permutations would. Larger forests
+# are asked by permutations.
+WINDOW_WORK, MOST_WORK = 3_000_000_000, 6_000_000_000
 # Rows that a forest is tried on before it is believed, and how far their sums may be off.
 TRIED_ROWS, ROUNDING = 16, 1e-6
 
@@ -43,18 +45,23 @@ class Forest:
         return values, (self.raw(rows) - values.sum(axis=2)).mean(axis=0)
 
     @property
+    def window_rows(self) -> int:
+        """How many rows of a window are explained: all in its time, no fewer than otherwise."""
+        visits = sum(tree.work(0) for tree in self.trees)
+        in_time = (WINDOW_WORK - visits) // max(1, sum(tree.cost for tree in self.trees))
+        return min(WINDOW_ROWS, max(in_time, affordable_rows(self.features)))
+
+    @property
     def is_additive(self) -> bool:
         """Whether the trees and one constant give the model's answers on rows of any kind."""
         random = np.random.default_rng(0)
-        ends = np.array([[-1.0, 1.0]] * self.features)
-        for tree in self.trees:
-            inner = tree.tree.left >= 0
-            for feature, cut in zip(
-                tree.tree.feature[inner], tree.tree.threshold[inner], strict=True
-            ):
-                if np.isfinite(cut):
-                    ends[feature] = min(ends[feature][0], cut - 1), max(ends[feature][1], cut + 1)
-        rows = random.uniform(ends[:, 0], ends[:, 1], size=(TRIED_ROWS, self.features))
+        low, high = np.full(self.features, -1.0), np.ones(self.features)
+        for one in self.trees:
+            cuts = one.tree.threshold
+            inner = (one.tree.left != LEAF) & np.isfinite(cuts)
+            np.minimum.at(low, one.tree.feature[inner], cuts[inner] - 1)
+            np.maximum.at(high, one.tree.feature[inner], cuts[inner] + 1)
+        rows = random.uniform(low, high, size=(TRIED_ROWS, self.features))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # A model that knows names misses them here.
             answers = self.raw(rows)
@@ -87,15 +94,15 @@ def forest_of(model: Any) -> tuple[Forest, str] | None:  # noqa: ANN401 - foreig
 
 
 def _laid_out(found: _Read, features: int) -> Forest | None:
-    """Lay out all trees; None where a row would cost too much."""
+    """Lay out all trees; None where as many rows as by permutations would cost too much."""
     trees, raw, _, single = found
     laid_out: list[Paths] = []
-    left = AFFORDABLE
+    rows = affordable_rows(features)
+    left = MOST_WORK
     for tree in trees:
-        paths = paths_of(tree, left)
-        if paths is None or paths.cost > left:
+        paths = paths_of(tree, left // rows)
+        if paths is None or (left := left - paths.work(rows)) < 0:
             return None
-        left -= paths.cost
         laid_out.append(paths)
     return Forest(laid_out, trees[0].values.shape[1], features, raw, single)
 

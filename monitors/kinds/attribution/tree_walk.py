@@ -17,6 +17,7 @@ Linear TreeShap, NeurIPS 2022 (sums over leaves that edges share).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,9 @@ Numbers = NDArray[np.float64]
 # A tree of more levels is asked by permutations: a walk holds some arrays for each of them.
 DEEPEST = 300
 # Rows that go down a tree at once, and the numbers that they may need on their way.
-MOST_ROWS, HELD_NUMBERS = 1_500, 4_000_000
+MOST_ROWS, HELD_NUMBERS = 1_500, 8_000_000
+# What a node costs however few rows go down, in multiplications.
+VISIT = 5_000
 LEAF = -1
 
 
@@ -58,17 +61,26 @@ class Paths:
     """A tree whose inner nodes know the conditions on the way to them."""
 
     tree: Tree
-    # The share that a node's feature has of the training rows before the node, by its earlier
-    # conditions on the way; 1 where there are none, and for leaves.
+    inner: NDArray[np.int64]  # The inner nodes; their places here are their numbers below.
+    number: NDArray[np.int64]  # By node; -1 for leaves.
+    # The share that an inner node's feature has of the training rows before the node, by its
+    # earlier conditions on the way; 1 where there are none.
     share: Numbers
+    levels: Sequence[NDArray[np.int64]]  # The inner nodes' numbers, from the root on.
+    # The last condition on a node's feature before it, as 3 * that one's number + the side;
+    # 3 * the count of inner nodes where there is none.
+    previous: NDArray[np.int64]
     points: int  # Of the quadrature: half as many as features on the way to a leaf, at most.
-    depth: int
     outputs: slice  # Those that the tree has a say in.
 
     @property
     def cost(self) -> int:
         """Multiplications a row, for each of some."""
-        return len(self.share) // 2 * self.points * int(self.values.shape[1])
+        return len(self.inner) * self.points * int(self.values.shape[1])
+
+    def work(self, rows: int) -> int:
+        """Multiplications for so many rows; a node that is looked at costs as much as some."""
+        return len(self.inner) * VISIT + rows * self.cost
 
     @property
     def values(self) -> Numbers:
@@ -81,7 +93,8 @@ class Paths:
             return  # A tree of one leaf says the same of every row.
         tables = _Tables.of(self)
         outputs, rows = self.values.shape[1], columns.shape[1]
-        held = self.depth * (self.points * (1 + outputs) + 3 + 2 * outputs)
+        held = len(self.levels) * (self.points * (1 + outputs) + 3 + 2 * outputs)
+        held += 3 * len(self.inner) // 8 + 2 * outputs * len(np.unique(self.tree.feature))
         step = max(1, min(MOST_ROWS, HELD_NUMBERS // held))
         for start in range(0, rows, step):
             part = slice(start, start + step)
@@ -90,28 +103,36 @@ class Paths:
 
 def paths_of(tree: Tree, limit: int) -> Paths | None:
     """Lay out a tree; None where a row would cost more than the limit, or it is too deep."""
-    inner = tree.left != LEAF
-    if np.count_nonzero(inner) > limit or not tree.cover[inner].all():
+    inner = np.flatnonzero(tree.left != LEAF)
+    count = len(inner)
+    if count > limit or not tree.cover[inner].all():
         return None
-    left, right, features = tree.left.tolist(), tree.right.tolist(), tree.feature.tolist()
-    cover = tree.cover.tolist()
-    shares = np.ones(len(left))
-    most = deepest = 0
-    waiting: list[tuple[int, dict[int, float], int]] = [(0, {}, 0)]
-    while waiting:
-        node, way, depth = waiting.pop()
-        if left[node] == LEAF:
-            most, deepest = max(most, len(way)), max(deepest, depth)
-            continue
-        feature = features[node]
-        shares[node] = before = way.get(feature, 1.0)
-        for child in (left[node], right[node]):
-            taken = {**way, feature: before * cover[child] / cover[node]}
-            waiting.append((child, taken, depth + 1))
+    number = np.full(len(tree.left), LEAF)
+    number[inner] = np.arange(count)
+    shares, previous = np.ones(count), np.full(count, 3 * count)
+    names, places = np.unique(tree.feature, return_inverse=True)
+    # On the way to each node of a level, by feature: its share and its last condition.
+    ways, last = np.ones((1, len(names))), np.full((1, len(names)), 3 * count)
+    level, levels, most = np.zeros(1, np.int64), [], 0
+    while len(at := np.flatnonzero(number[level] != LEAF)):
+        level, ways, last = level[at], ways[at], last[at]
+        here, own = (np.arange(len(level)), places[level]), number[level]
+        shares[own], previous[own] = ways[here], last[here]
+        levels.append(own)
+        if len(levels) > DEEPEST:
+            return None
+        parts = []
+        for side, children in enumerate((tree.left[level], tree.right[level])):
+            ways[here] = shares[own] * tree.cover[children] / tree.cover[level]
+            last[here] = 3 * own + side
+            parts.append((children, ways.copy(), last.copy()))
+        level, ways, last = map(np.concatenate, zip(*parts, strict=True))
+        most = max(most, int(np.count_nonzero(last < 3 * count, axis=1).max()))
     own = np.flatnonzero(tree.values.any(axis=0))
     outputs = slice(own[0], own[0] + 1) if len(own) == 1 else slice(None)
-    found = Paths(tree, shares, max(1, -(-most // 2)), deepest, outputs)
-    return found if deepest <= DEEPEST and found.cost <= limit else None
+    points = max(1, -(-most // 2))
+    found = Paths(tree, inner, number, shares, levels, previous, points, outputs)
+    return found if found.cost <= limit else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,119 +154,133 @@ class _Tables:
     @classmethod
     def of(cls, paths: Paths) -> _Tables:
         tree, values = paths.tree, paths.values
-        nodes, points, outputs = len(tree.left), paths.points, values.shape[1]
+        inner, points, outputs = paths.inner, paths.points, values.shape[1]
+        nodes = len(inner)
         places, masses = np.polynomial.legendre.leggauss(points)
         at = (places + 1.0) / 2.0
-        inner = np.flatnonzero(tree.left != LEAF)
-        share = paths.share[inner][:, None]
+        share = paths.share[:, None]
         factor = share + (1.0 - share) * at
-        factors = np.zeros((nodes, 2, points, 3))
-        gains = np.zeros((nodes, 2, 2, points))
+        before = (1.0 - share) / factor
+        factors = np.empty((nodes, 2, points, 3))
+        gains = np.empty((nodes, 2, 2, points))
         leaves = np.zeros((nodes, points, outputs, 3))
         leaf_gains = np.zeros((nodes, 2, outputs, points))
         for side, children in enumerate((tree.left[inner], tree.right[inner])):
             of_node = (tree.cover[children] / tree.cover[inner])[:, None]
             after = share * of_node
             kept = after + (1.0 - after) * at
-            factors[inner, side, :, side] = kept / factor
-            factors[inner, side, :, 1 - side] = after * (1.0 - at) / factor
-            factors[inner, side, :, 2] = of_node
-            before = (1.0 - share) / factor
-            gains[inner, side, side] = (1.0 - after) / kept - before
+            factors[:, side, :, side] = kept / factor
+            factors[:, side, :, 1 - side] = after * (1.0 - at) / factor
+            factors[:, side, :, 2] = of_node
+            gains[:, side, side] = (1.0 - after) / kept - before
             # Where no training row went that way its factor is 0, whatever stands here.
-            gains[inner, side, 1 - side] = -1.0 / (1.0 - at) - before
-            is_leaf = (tree.left[children] == LEAF)[:, None]
-            worth = np.where(is_leaf, values[children], 0.0)
-            parts = factors[inner, side][:, :, None, :] * worth[:, None, :, None]
-            leaves[inner] += parts
-            own = gains[inner, side][:, :, None, :]
-            leaf_gains[inner] += own * parts.transpose(0, 3, 2, 1)[:, :2]
+            gains[:, side, 1 - side] = -1.0 / (1.0 - at) - before
+            ends = np.flatnonzero(tree.left[children] == LEAF)
+            worth = values[children[ends]][:, None, :, None]
+            parts = factors[ends, side][:, :, None, :] * worth
+            leaves[ends] += parts
+            own = gains[ends, side][:, :, None, :]
+            leaf_gains[ends] += own * parts.transpose(0, 3, 2, 1)[:, :2]
         return cls(
             masses / 2.0, factors, gains, leaves.reshape(nodes, -1, 3),
             leaf_gains.reshape(nodes, -1, points),
         )  # fmt: skip
 
 
+class _Level:
+    """What a walk holds for a level, and the same in the shapes that it is needed in.
+
+    Small arrays are soon multiplied: taking a part of one, or another shape, costs half as much.
+    """
+
+    def __init__(self, points: int, outputs: int, rows: int) -> None:
+        self.fates = np.empty((3, rows))
+        self.fates_by_kinds = {kinds: self.fates[:kinds] for kinds in (2, 3)}
+        self.kept = self.fates[:2, None]
+        self.product = np.empty((points, rows))
+        self.products = self.product[:, None]
+        self.sums = np.empty((points, outputs, rows))
+        self.sums_by_leaf = self.sums.reshape(points * outputs, rows)
+        self.sums_by_point = self.sums.reshape(points, outputs * rows)
+        self.moves = np.empty((2, outputs, rows))
+        self.moves_by_leaf = self.moves.reshape(2 * outputs, rows)
+        self.moves_by_side = self.moves.reshape(2, outputs * rows)
+        self.more_moves = np.empty((2, outputs * rows))
+
+
 class _Walk:
-    """One way down a tree and up again, with some rows; arrays are held for each level."""
+    """One way down a tree and up again, with some rows."""
 
     def __init__(self, paths: Paths, tables: _Tables, columns: Numbers, found: Numbers) -> None:
         tree = paths.tree
         outputs, rows = found.shape[1:]
-        self._tables, self._columns, self._found = tables, columns, found
-        self._left, self._right = tree.left.tolist(), tree.right.tolist()
-        self._feature, self._threshold = tree.feature.tolist(), tree.threshold.tolist()
-        self._missing_left = tree.missing_left.tolist()
-        missing = np.isnan(columns)
-        self._missing = missing if missing.any() else None
-        # Which rows kept a feature's conditions so far; absent before the first of them.
-        self._kept: dict[int, NDArray[np.bool_]] = {}
-        self._products = np.empty((paths.depth, paths.points, rows))
-        self._sums = np.empty((paths.depth, paths.points, outputs, rows))
-        self._fates = np.empty((paths.depth, 3, rows))
-        self._moves = np.empty((paths.depth, 2 * outputs, rows))
+        self._tables, self._found = tables, found
+        left, right = (paths.number[one[paths.inner]] for one in (tree.left, tree.right))
+        self._children = [*zip(left.tolist(), right.tolist(), strict=True)]
+        self._has_leaf = ((left == LEAF) | (right == LEAF)).tolist()
+        self._leaf_gains = [*tables.leaf_gains]
+        self._kinds = np.where(paths.previous < 3 * len(left), 3, 2).tolist()
+        self._kept = _kept(paths, columns)
+        self._levels = [_Level(paths.points, outputs, rows) for _ in range(len(paths.levels) + 1)]
+        self._names, places = np.unique(tree.feature[paths.inner], return_inverse=True)
+        self._parts = np.zeros((len(self._names), 2, outputs, rows))
+        views = [*self._parts]
+        self._part_of = [views[at] for at in places.tolist()]
 
     def go(self) -> None:
         """Add each feature's contributions to what was given to be found."""
-        masses = np.repeat(self._tables.masses[:, None], self._columns.shape[1], axis=1)
-        self._sum(0, masses, np.empty_like(self._sums[0]), 0)
+        first = self._levels[-1]
+        first.product[:] = self._tables.masses[:, None]
+        self._sum(0, first, first, 0)
+        self._found[self._names] += self._parts.sum(axis=1)
 
-    def _sum(self, node: int, product: Numbers, into: Numbers, level: int) -> None:
+    def _sum(self, node: int, above: _Level, into: _Level, at: int) -> None:
         """Sum up, below a node, its leaves' values times products, and take its feature's part."""
-        tables, feature = self._tables, self._feature[node]
-        before = self._kept.get(feature)
-        kept, fates = self._fate(node, before, level)
-        kinds, points = len(fates), len(product)
-        moves = self._moves[level]
-        children = (self._left[node], self._right[node])
+        tables, kinds, level = self._tables, self._kinds[node], self._levels[at]
+        fates = level.fates_by_kinds[kinds]
+        fates[:] = self._kept[3 * node : 3 * node + kinds]
         is_first = True
-        if any(self._left[child] == LEAF for child in children):
-            np.matmul(tables.leaves[node, :, :kinds], fates, out=into.reshape(-1, len(fates[0])))
-            into *= product[:, None]
-            np.matmul(tables.leaf_gains[node], product, out=moves)
+        if self._has_leaf[node]:
+            tables.leaves[node, :, :kinds].dot(fates, into.sums_by_leaf)
+            into.sums *= above.products
+            self._leaf_gains[node].dot(above.product, level.moves_by_leaf)
             is_first = False
-        for side, child in enumerate(children):
-            if self._left[child] == LEAF:
+        for side, child in enumerate(self._children[node]):
+            if child == LEAF:
                 continue
-            below = self._products[level]
-            np.matmul(tables.factors[node, side, :, :kinds], fates, out=below)
-            below *= product
-            part = into if is_first else self._sums[level]
-            self._kept[feature] = kept[side]
-            self._sum(child, below, part, level + 1)
-            moved = (tables.gains[node, side] @ part.reshape(points, -1)).reshape(moves.shape)
+            tables.factors[node, side, :, :kinds].dot(fates, level.product)
+            level.product *= above.product
+            part = into if is_first else level
+            self._sum(child, level, part, at + 1)
+            gains = tables.gains[node, side]
             if is_first:
-                moves[:] = moved
+                gains.dot(part.sums_by_point, level.moves_by_side)
                 is_first = False
             else:
-                moves += moved
-                into += part
-        if before is None:
-            self._kept.pop(feature, None)
-        else:
-            self._kept[feature] = before
-        found = self._found[feature]
-        of_kept = moves.reshape(2, *found.shape)
-        of_kept *= fates[:2, None]
-        found += of_kept[0]
-        found += of_kept[1]
+                gains.dot(part.sums_by_point, level.more_moves)
+                level.moves_by_side += level.more_moves
+                into.sums += part.sums
+        level.moves *= level.kept
+        self._part_of[node] += level.moves
 
-    def _fate(
-        self, node: int, before: NDArray[np.bool_] | None, level: int
-    ) -> tuple[tuple[NDArray[np.bool_], NDArray[np.bool_]], Numbers]:
-        """Return which rows keep the conditions on either side, and the same as 0 and 1.
 
-        A third row of these is of rows that were lost before, where any can be.
-        """
-        feature = self._feature[node]
-        goes_left = self._columns[feature] <= self._threshold[node]
-        if self._missing is not None and self._missing_left[node]:
-            goes_left |= self._missing[feature]
-        fates = self._fates[level]
-        if before is None:
-            kept, fates = (goes_left, ~goes_left), fates[:2]
-        else:
-            kept = goes_left & before, before & ~goes_left
-            fates[2] = ~before
-        fates[0], fates[1] = kept
-        return kept, fates
+def _kept(paths: Paths, columns: Numbers) -> NDArray[np.bool_]:
+    """Return which rows keep all conditions on a node's feature, shape (3 * nodes + 1, rows).
+
+    Three for each inner node: those that go left, those that go right, those that were lost before
+    it. The last one is of all rows.
+    """
+    found = np.ones((3 * len(paths.inner) + 1, columns.shape[1]), np.bool_)
+    missing = np.isnan(columns)
+    has_missing = bool(missing.any())
+    for level in paths.levels:
+        nodes = paths.inner[level]
+        features = paths.tree.feature[nodes]
+        goes_left = columns[features] <= paths.tree.threshold[nodes, None]
+        if has_missing:
+            goes_left |= missing[features] & paths.tree.missing_left[nodes, None]
+        before = found[paths.previous[level]]
+        found[3 * level] = goes_left & before
+        found[3 * level + 1] = before > goes_left
+        found[3 * level + 2] = ~before
+    return found

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import xgboost
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -282,6 +283,18 @@ def test_a_linear_model_behind_a_scaler_explains_itself_in_its_process(numbers, 
     assert (making.method, making.units) == ("linear", "margin")
     assert same.passed
     assert same.decided
+
+
+def test_a_process_says_how_many_rows_of_a_window_its_trees_explain(tmp_path):
+    random = np.random.default_rng(3)
+    rows = random.normal(size=(3_000, 20))
+    classes = np.digitize(rows[:, 0] + random.normal(size=3_000), np.linspace(-2, 2, 29))
+    model = ExtraTreesClassifier(10, random_state=0).fit(rows, classes)
+    joblib.dump(model, tmp_path / "m.joblib")
+
+    with open_model(tmp_path / "m.joblib", trust_pickle=True) as process:
+        assert process.method == "tree_path_dependent"
+        assert process.method_rows == own_method(model).rows < 1_000
 
 
 def test_a_model_that_mixes_columns_or_hides_its_form_is_asked_by_rows(trained, numbers):

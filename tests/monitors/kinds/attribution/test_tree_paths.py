@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.ensemble import (
+    ExtraTreesClassifier,
     ExtraTreesRegressor,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
@@ -23,6 +24,7 @@ from sklearn.ensemble import (
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from driftline.monitors.kinds.attribution import tree_paths, tree_walk
+from driftline.monitors.kinds.attribution.shapley import affordable_rows
 from driftline.monitors.kinds.attribution.tree_paths import Forest, forest_of
 from driftline.monitors.kinds.attribution.tree_walk import Tree, paths_of
 
@@ -190,7 +192,7 @@ def test_what_is_too_dear_or_not_as_it_looks_is_left_to_permutations(
     assert forest_of(RandomForestClassifier(2).fit(rows, alone)) is None
     whole = RandomForestRegressor(5).fit(rows, score)
     assert forest_of(whole) is not None
-    monkeypatch.setattr(tree_paths, "AFFORDABLE", 1_000)
+    monkeypatch.setattr(tree_paths, "MOST_WORK", 1_000)
     assert forest_of(whole) is None
     # Without laying out all its leaves first.
     (tree, *_) = whole.estimators_
@@ -212,6 +214,26 @@ def test_a_default_forest_is_explained_exactly_whatever_rows_go_down_at_once(
 
     np.testing.assert_allclose(values.sum(axis=2) + base, forest[0].raw(rows[:50]), atol=1e-12)
     np.testing.assert_allclose(values, by_seven, atol=1e-14)
+
+
+def test_a_costly_forest_is_explained_exactly_on_fewer_rows() -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(3_020, 20))
+    score = 2 * rows[:, 0] + rows[:, 1] * rows[:, 2] + random.normal(size=len(rows))
+    classes = np.digitize(score, np.quantile(score, np.arange(1, 15) / 15))
+    model = ExtraTreesClassifier(10, random_state=0).fit(rows[20:], classes[20:])
+
+    found = forest_of(model)
+
+    assert found is not None
+    forest = found[0]
+    assert sum(tree.cost for tree in forest.trees) > 1_500_000  # More than 5 ms a row.
+    assert affordable_rows(20) <= forest.window_rows < 1_000
+    values, base = forest.contribute(rows[:20], None)
+    np.testing.assert_allclose(values.sum(axis=2) + base, forest.raw(rows[:20]), atol=1e-9)
+    alone = [forest_of(tree) for tree in model.estimators_]
+    parts = [one[0].contribute(rows[:20], None)[0] for one in alone if one is not None]
+    np.testing.assert_allclose(values, np.mean(parts, axis=0), atol=1e-12)
 
 
 def chain(levels: int) -> Tree:
