@@ -61,6 +61,7 @@ COLUMNS = (
     ("note", "less", True),
 )
 HEADING = re.compile("(</?h)([1-5])(?=[ >])")
+NUMBERS = ("now", "95% interval", "reference", "bound")  # Of a metric.
 STATES = {"violated": "Violated", "kept": "Kept", "unjudged": "Not judged"}
 
 
@@ -267,6 +268,7 @@ def _metrics(metrics: Sequence[MetricResult]) -> str:
     if not metrics:
         return ""
     groups = groupby(metrics, key=lambda metric: (metric.facet, metric.facet_value, metric.label))
+    heads = "".join(f'<th class="number">{title}</th>' for title in NUMBERS)
     tables = []
     for (facet, value, label), found in groups:
         lines = list(found)
@@ -276,9 +278,7 @@ def _metrics(metrics: Sequence[MetricResult]) -> str:
         tables.append(
             # Where it is wider than the screen, it scrolls by keyboard, too.
             f'<h2>{title}</h2><div class="wide" tabindex="0" role="group" aria-label="{title}">'
-            '<table class="list"><thead><tr><th>metric</th>'
-            '<th class="number">now</th><th class="number">95% interval</th>'
-            '<th class="number">reference</th><th class="number">bound</th><th>then and now</th>'
+            f'<table class="list side"><thead><tr><th>metric</th>{heads}<th>then and now</th>'
             f"<th>note</th></tr></thead><tbody>{rows}</tbody></table></div>"
         )
     return (
@@ -295,10 +295,14 @@ def _metric(one: MetricResult) -> str:
     if one.severity is not None:
         name = f'<span class="tag {one.severity}">{one.severity}</span> {name}'
     numbers = (_number(one.value), interval, _number(one.reference), _number(one.bound))
-    cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
+    cells = "".join(
+        f'<td class="number" data-title="{title}">{number}</td>'
+        for title, number in zip(NUMBERS, numbers, strict=True)
+    )
+    line = interval_line(one, scale_of([one]))
     return (
-        f'<tr><th scope="row">{name}</th>{cells}<td>{interval_line(one, scale_of([one]))}</td>'
-        f"<td>{escape(note_words(one.note))}</td></tr>"
+        f'<tr><th scope="row">{name}</th>{cells}<td data-title="">{line}</td>'
+        f'<td data-title="">{escape(note_words(one.note))}</td></tr>'
     )
 
 

@@ -7,7 +7,7 @@ import driftline as dl
 from driftline.monitors.report.reports import Reports
 from tests.dashboard.accessible import axe_faults
 from tests.monitors.people import people, score, turned, unfair
-from tests.monitors.test_page_browser import Opener, chromium, names, opened
+from tests.monitors.test_page_browser import LINES, Opener, chromium, names, opened
 
 __all__ = ["chromium", "opened"]
 
@@ -32,6 +32,21 @@ def test_a_page_fits_its_screen_and_is_accessible(
 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert axe_faults(page) == []
+
+
+def test_numbers_on_a_narrow_screen_stand_below_their_name(
+    opened: Opener, reports: Reports
+) -> None:
+    page = opened(reports, viewport={"width": 390, "height": 900})
+
+    metrics = page.locator("#kind-model-quality table.list > tbody > tr")
+    lines = [metrics.nth(at).locator("th").evaluate(LINES) for at in range(metrics.count())]
+    assert len(lines) > 5
+    assert set(lines) == {1}
+    fits = (
+        "[...document.querySelectorAll('.wide')].every(one => one.scrollWidth <= one.clientWidth)"
+    )
+    assert page.evaluate(fits)
 
 
 def test_a_kinds_name_leads_to_its_part(opened: Opener, reports: Reports) -> None:
