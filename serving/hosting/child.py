@@ -97,6 +97,8 @@ class Reply:
     message: str = ""
     # Of a worker that holds many models: what this request had to wait for (multi_model/worker.py).
     note: Mapping[str, Any] | None = None
+    # What the model's own code or server said, where it refused: its status and its first line.
+    original: tuple[int, str] | None = None
 
 
 class Child(asyncio.Protocol):
@@ -337,4 +339,6 @@ class Child(asyncio.Protocol):
 def _reply(header: Mapping[str, Any], body: bytes, note: Mapping[str, Any] | None) -> Reply:
     if header["status"] == 200:
         return Reply(200, header["type"], body, note=note)
-    return Reply(header["status"], "", b"", header["code"], header["message"], note)
+    said = header.get("original")
+    original = None if said is None else (said[0], said[1])
+    return Reply(header["status"], "", b"", header["code"], header["message"], note, original)

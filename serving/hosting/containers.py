@@ -164,4 +164,5 @@ def _refusal(message: str) -> Reply:
 def _named(reply: Reply, hostname: str, *, is_first: bool) -> Reply:
     """Name the container that refused; only what the first was sent is the caller's."""
     message = f'container "{hostname}": {reply.message}'
-    return replace(reply, message=message) if is_first else _refusal(message)
+    found = reply if is_first else _refusal(message)
+    return replace(found, message=message, original=reply.original)

@@ -72,3 +72,15 @@ def _header(text: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise FrameError(f"frame header is no JSON ({error})") from error
     return found
+
+
+def received(header: Mapping[str, Any], status: int, said: str) -> bytes:
+    """Return the frame that tells what a model's own code or server refused, as SageMaker does.
+
+    With its status and its first line apart, for clients that read these.
+    """
+    side = "client" if 400 <= status < 500 else "server"
+    said = (said.splitlines() or [""])[0][:300]
+    message = f'Received {side} error ({status}) from the model with message "{said}"'
+    found = {"status": 424, "code": "model_error", "message": message}
+    return pack({"id": header["id"], **found, "original": [status, said]})

@@ -48,7 +48,7 @@ from driftline.serving.hosting.formats.model_format import (
     BodyModel,
     Description,
 )
-from driftline.serving.hosting.frames import FrameReader, pack
+from driftline.serving.hosting.frames import FrameReader, pack, received
 from driftline.serving.hosting.predictor import Predictor, load_model
 from driftline.signature import Signature
 
@@ -314,17 +314,14 @@ def _answer_body(model: BodyModel, header: dict[str, Any], body: bytes) -> bytes
     # The functions are foreign code and may raise anything. The log gets the whole of it.
     except Exception as error:  # noqa: BLE001
         traceback.print_exc()
-        return refusal(header, 424, "model_error", _received(error))
+        return _received(header, error)
     return pack({"id": header["id"], "status": 200, "type": media_type}, answer)
 
 
-def _received(error: Exception) -> str:
-    """Return what a container's error is told as, in SageMaker's words."""
-    status = getattr(error, "status_code", 500)
-    side = "client" if isinstance(status, int) and 400 <= status < 500 else "server"
-    lines = str(error).strip().splitlines()
-    said = lines[0][:300] if lines else type(error).__name__
-    return f'Received {side} error ({status}) from the model with message "{said}"'
+def _received(header: Mapping[str, Any], error: Exception) -> bytes:
+    found = getattr(error, "status_code", 500)
+    status = found if isinstance(found, int) else 500
+    return received(header, status, str(error).strip() or type(error).__name__)
 
 
 def _answer_monitor(loaded: Held, header: dict[str, Any], body: bytes) -> bytes:

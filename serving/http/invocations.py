@@ -29,6 +29,7 @@ from driftline.serving.http.responses import (
     read_body,
     status_of,
 )
+from driftline.serving.http.sagemaker_errors import with_original
 from driftline.serving.metrics.traffic import HIT, Answered, Loading
 from driftline.validation import nearest
 
@@ -306,7 +307,8 @@ async def _discard(_message: Message) -> None:
 
 async def _send(reply: Reply, headers: Headers, send: Send) -> None:
     if reply.status != 200:
-        await refuse(send, reply.status, reply.code, reply.message, headers)
+        told = send if reply.original is None else with_original(send, reply.original)
+        await refuse(told, reply.status, reply.code, reply.message, headers)
         return
     start = [
         *headers,

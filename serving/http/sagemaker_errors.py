@@ -26,10 +26,18 @@ _CODES = {
     503: "ServiceUnavailable",
     504: _MODEL_ERROR,
 }
-# What a model's own server or code answered, as we tell it (worker.py, command/proxy.py).
-_RECEIVED = re.compile(
-    r'(?:container "[^"]*": )?Received \w+ error \((\d+)\) from the model with message "(.*)"', re.S
-)
+# Of the message that starts an answer: what the model's own code or server said (Reply.original).
+_ORIGINAL = "driftline.original"
+
+
+def with_original(send: Send, original: tuple[int, str]) -> Send:
+    """Return what sends a refusal together with what the model itself had said."""
+
+    async def told(message: Message) -> None:
+        is_start = message["type"] == "http.response.start"
+        await send({**message, _ORIGINAL: original} if is_start else message)
+
+    return told
 
 
 class SageMakerErrors:
@@ -65,7 +73,8 @@ async def _send(start: Message, body: bytes, endpoint: str, send: Send) -> None:
     status = start["status"]
     code = _CODES.get(status, "ValidationError" if status < 500 else "InternalFailure")
     found = json.loads(body)
-    members = _members(status, code, found["error"]["message"], endpoint)
+    said = start.pop(_ORIGINAL, None)
+    members = _members(status, code, found["error"]["message"], endpoint, said)
     body = json.dumps(found | members).encode()
     headers = [one for one in start["headers"] if one[0] != b"content-length"]
     headers += [(b"content-length", b"%d" % len(body)), (b"x-amzn-errortype", code.encode())]
@@ -73,15 +82,16 @@ async def _send(start: Message, body: bytes, endpoint: str, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _members(status: int, code: str, message: str, endpoint: str) -> dict[str, Any]:
+def _members(
+    status: int, code: str, message: str, endpoint: str, said: tuple[int, str] | None
+) -> dict[str, Any]:
     if code != _MODEL_ERROR:
         return {"Message": message}
-    received = _RECEIVED.fullmatch(message)
     # SageMaker's words for a model that raised, and for one that did not answer in time.
-    original = int(received[1]) if received else (0 if status == 504 else 500)
+    original, words = said or (0 if status == 504 else 500, message)
     return {
         "Message": message,
         "OriginalStatusCode": original,
-        "OriginalMessage": received[2] if received else message,
+        "OriginalMessage": words,
         "LogStreamArn": f"/api/v1/logs?endpoint={quote(endpoint, safe='')}",
     }

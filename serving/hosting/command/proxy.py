@@ -28,7 +28,7 @@ from driftline.serving.hosting.command.process import HOST, CommandProcess, ende
 from driftline.serving.hosting.formats.archive import Unpacked
 from driftline.serving.hosting.formats.model_format import NOT_EXPLAINED, OF_BODIES, ModelError
 from driftline.serving.hosting.formats.table import ARCHIVE, MODEL_FORMATS
-from driftline.serving.hosting.frames import FrameReader, pack
+from driftline.serving.hosting.frames import FrameReader, pack, received
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +176,8 @@ class _Proxy:
         elif 200 <= status < 300:
             self._send(pack({"id": header["id"], "status": 200, "type": media_type}, answer))
         else:
-            self._say(header, 424, "model_error", _received(status, answer))
+            said = answer[:2000].decode(errors="replace").strip()
+            self._send(received(header, status, said))
 
     def _ask(self, body: bytes, content_type: str, accept: str) -> tuple[int, str, bytes]:
         link = http.client.HTTPConnection(HOST, self._process.port, timeout=_ANSWER_S)
@@ -215,11 +216,3 @@ def _broken(error: Exception) -> str:
     said = str(error).splitlines()
     reason = said[0][:200] if said else type(error).__name__
     return f"the model's server broke the connection off ({type(error).__name__}: {reason})"
-
-
-def _received(status: int, answer: bytes) -> str:
-    """Return what a command refuses, in SageMaker's words."""
-    side = "client" if 400 <= status < 500 else "server"
-    lines = answer[:2000].decode(errors="replace").strip().splitlines()
-    said = lines[0][:300] if lines else ""
-    return f'Received {side} error ({status}) from the model with message "{said}"'
