@@ -11,8 +11,10 @@ than the limit can only be a bug and ends the connection.
 from __future__ import annotations
 
 import json
+import socket
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -24,6 +26,8 @@ _LENGTHS = struct.Struct("!II")
 # Larger than every body limit that the server accepts, small enough to notice a desynchronised
 # stream at once.
 MAX_FRAME_BYTES = 1 << 30
+# For a server to read a worker's last frame.
+LAST_S = 10.0
 
 
 class FrameError(UnavailableError):
@@ -72,6 +76,20 @@ def _header(text: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise FrameError(f"frame header is no JSON ({error})") from error
     return found
+
+
+def send_last(link: socket.socket, frame: bytes) -> None:
+    """Send a worker's last frame, and wait until the server has closed its end.
+
+    The server may be sending more: a socket that is closed with unread data takes along what the
+    server has not read yet. One that reads nothing any more keeps no worker.
+    """
+    link.sendall(frame)
+    link.shutdown(socket.SHUT_WR)
+    link.settimeout(LAST_S)
+    with suppress(TimeoutError):
+        while link.recv(1 << 20):
+            pass
 
 
 def received(header: Mapping[str, Any], status: int, said: str) -> bytes:

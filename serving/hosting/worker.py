@@ -48,7 +48,7 @@ from driftline.serving.hosting.formats.model_format import (
     BodyModel,
     Description,
 )
-from driftline.serving.hosting.frames import FrameReader, pack, received
+from driftline.serving.hosting.frames import FrameReader, pack, received, send_last
 from driftline.serving.hosting.predictor import Predictor, load_model
 from driftline.signature import Signature
 
@@ -226,11 +226,7 @@ def _end_for(link: socket.socket, error: OutOfMemory, memory_bytes: int | None) 
     if memory_bytes is None:
         raise error
     said = _too_small(memory_bytes)
-    link.sendall(refusal(error.header, 424, "model_error", said) + pack({"lost": said}))
-    # The server may be sending more: a socket closed with unread data takes the answer along.
-    link.shutdown(socket.SHUT_WR)
-    while link.recv(1 << 20):
-        pass
+    send_last(link, refusal(error.header, 424, "model_error", said) + pack({"lost": said}))
 
 
 def _limit_memory(memory_bytes: int | None) -> None:

@@ -28,7 +28,7 @@ from driftline.serving.hosting.command.process import HOST, CommandProcess, ende
 from driftline.serving.hosting.formats.archive import Unpacked
 from driftline.serving.hosting.formats.model_format import NOT_EXPLAINED, OF_BODIES, ModelError
 from driftline.serving.hosting.formats.table import ARCHIVE, MODEL_FORMATS
-from driftline.serving.hosting.frames import FrameReader, pack, received
+from driftline.serving.hosting.frames import FrameReader, pack, received, send_last
 
 log = logging.getLogger(__name__)
 
@@ -132,8 +132,11 @@ class _Proxy:
                 while True:
                     ready = {key.fd for key, _ in selector.select()}
                     if watched in ready:
+                        # Its exit code is not told while another thread is asking for it.
+                        self._process.has_ended(_ENDS_IN_S)
                         problem = self._problem or f"the command {ended(self._process.exit_code)}"
-                        self._send(pack({"lost": problem}))
+                        with self._sending, suppress(OSError):
+                            send_last(self._link, pack({"lost": problem}))
                         return
                     data = self._link.recv(1 << 20)
                     if not data:

@@ -285,7 +285,7 @@ def test_one_that_answers_no_pings_is_replaced(launch, tmp_path):
     )
     ours, theirs = socket.socketpair()
     argv = [sys.executable, "-c", script, str(theirs.fileno()), json.dumps(asdict(launch()))]
-    with ours, subprocess.Popen(argv, pass_fds=[theirs.fileno()]):
+    with subprocess.Popen(argv, pass_fds=[theirs.fileno()]), ours:
         theirs.close()
         assert b'"ready"' in ours.recv(1 << 16)
         (tmp_path / "home" / "sick").touch()
