@@ -125,7 +125,8 @@ def _condition(layout: Layout, scan: SpanScan, told: _Told) -> tuple[Predicate, 
     if scan.share[index] < scan.known[index] and predicate.op in OPPOSITE:
         # Every present number lies on one side of the cut or on the other.
         flipped = Predicate(predicate.column, OPPOSITE[predicate.op], predicate.value)  # type: ignore[arg-type]  # The table holds operators only.
-        return flipped, scan.known_part[index] - known, scan.part[index] - share
+        rest = scan.known_part[index] - known, scan.part[index] - share
+        return flipped, float(rest[0]), float(rest[1])
     return predicate, known, share
 
 

@@ -42,8 +42,17 @@ class UnansweredError(UnavailableError):
 class WorkerLostError(UnansweredError):
     """The worker ended before it answered."""
 
-    def __init__(self, message: str, *, was_first: bool = False, was_loaded: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        was_first: bool = False,
+        was_loaded: bool = False,
+        is_settled: bool = False,
+    ) -> None:
         super().__init__(message)
+        # The worker has refused the requests that it ended over: this one is not among them.
+        self.is_settled = is_settled
         # Of many models the one that is asked was there: its loading is not the cause.
         self.was_loaded = was_loaded
         # The oldest request that the worker held is perhaps the cause.
@@ -131,6 +140,7 @@ class Child(asyncio.Protocol):
         self._prints_to: LogFile | None = None
         self._runs_command = False
         self._why_ended = ""  # What it said, or what it was killed for.
+        self._is_settled = False  # See WorkerLostError.
 
     @classmethod
     async def start(cls) -> Child:
@@ -270,6 +280,7 @@ class Child(asyncio.Protocol):
                 future.set_exception(WorkerLostError(
                     "the worker ended before it answered",
                     was_first=place == 0, was_loaded=number in self._notes,
+                    is_settled=self._is_settled,
                 ))  # fmt: skip
 
     def _receive(self, header: Mapping[str, Any], body: bytes) -> None:
@@ -302,6 +313,7 @@ class Child(asyncio.Protocol):
     def _end_load(self, header: Mapping[str, Any]) -> None:
         if "lost" in header:
             self._why_ended = str(header["lost"])[:_SAID_SIGNS]
+            self._is_settled = "settled" in header
         if self._ready is None or self._ready.done():
             return
         if "ready" in header:

@@ -286,6 +286,8 @@ class Pool:
                 except WorkerLostError as error:
                     if not losses:  # It is one request, however often it is tried.
                         self._count_lost()
+                    if error.is_settled:
+                        continue
                     losses.append(error)
                     if error.was_first and attempt > 0:
                         break

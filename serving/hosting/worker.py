@@ -121,12 +121,43 @@ class _Request:
         return [*self.columns], [values.dtype for values in self.columns.values()]
 
 
-class OutOfMemory(MemoryError):  # noqa: N818 - Python's own has no Error more.
-    """A request needs more memory than the worker may use."""
+@dataclass(slots=True)
+class Memory:
+    """What a worker may use, None for no limit, and whether a request has needed more.
 
-    def __init__(self, header: Mapping[str, Any]) -> None:
-        super().__init__("a request needs more memory than its worker may use")
-        self.header = header
+    Then another worker takes its place: what a model holds on to would be missed by all that come.
+    """
+
+    limit_bytes: int | None
+    is_spent: bool = False
+
+    def begin(self) -> None:
+        """Limit this process from now on."""
+        if self.limit_bytes is not None:
+            # Most workers have no limit.
+            from driftline.serving.hosting.command.process import limit_memory
+
+            limit_memory(self.limit_bytes)
+
+    def refuse(self, header: Mapping[str, Any], error: MemoryError) -> bytes:
+        """Return the refusal of the request that has needed more."""
+        if self.limit_bytes is None:
+            raise error
+        self.is_spent = True
+        return refusal(header, 424, "model_error", self.too_small)
+
+    def end(self, link: socket.socket) -> None:
+        """Send a spent worker's last word; what it was not asked in time is asked of another."""
+        send_last(link, pack({"lost": self.too_small, "settled": True}))
+
+    @property
+    def too_small(self) -> str:
+        """What is said where a model, or a request, needs more."""
+        assert self.limit_bytes is not None
+        return (
+            f"the model needs more memory than {self.limit_bytes >> 20} MB, what its workers may "
+            "use; raise memory_size_in_mb"
+        )
 
 
 class Leftovers:
@@ -169,7 +200,7 @@ def main(descriptor: int) -> None:
 
 def _serve(link: socket.socket) -> None:
     loaded: Held | None = None
-    memory: int | None = None
+    memory = Memory(None)
     reader, leftovers = FrameReader(), Leftovers()
     for frames in _frames(link, reader):
         waiting = []
@@ -180,9 +211,12 @@ def _serve(link: socket.socket) -> None:
             if "path" not in header:
                 waiting.append((header, body))
                 continue
-            memory = header.get("memory_bytes")
+            memory = Memory(header.get("memory_bytes"))
             if header.get("many") is not None:
-                _serve_many(link, header, reader, memory)
+                # Here: other workers need none of it.
+                from driftline.serving.hosting.multi_model.worker import ManyModels
+
+                ManyModels(link, header, memory).serve(reader)
                 return
             if header.get("command"):
                 # Most workers never run one.
@@ -197,62 +231,24 @@ def _serve(link: socket.socket) -> None:
                 return
             link.sendall(pack({"ready": asdict(description_of(loaded))}))
         if waiting and loaded is not None:
-            try:
-                answer_frames(link, loaded, waiting)
-            except OutOfMemory as error:
-                _end_for(link, error, memory)
+            answer_frames(link, loaded, waiting, memory)
+            if memory.is_spent:
+                memory.end(link)
                 return
         if leftovers.are_too_many():
             link.sendall(pack(LEAVES))
             return
 
 
-def _serve_many(
-    link: socket.socket, header: dict[str, Any], reader: FrameReader, memory_bytes: int | None
-) -> None:
-    # Here: other workers need none of it.
-    from driftline.serving.hosting.multi_model.worker import ManyModels
-
-    _limit_memory(memory_bytes)
-    many = ManyModels(link, header)
-    try:
-        many.serve(reader)
-    except OutOfMemory as error:
-        _end_for(many.link, error, memory_bytes)
-
-
-def _end_for(link: socket.socket, error: OutOfMemory, memory_bytes: int | None) -> None:
-    """Refuse the request that needs more memory; another worker starts in this one's place."""
-    if memory_bytes is None:
-        raise error
-    said = _too_small(memory_bytes)
-    send_last(link, refusal(error.header, 424, "model_error", said) + pack({"lost": said}))
-
-
-def _limit_memory(memory_bytes: int | None) -> None:
-    if memory_bytes is not None:
-        # Most workers have no limit.
-        from driftline.serving.hosting.command.process import limit_memory
-
-        limit_memory(memory_bytes)
-
-
-def _loaded_within(memory_bytes: int | None, header: Mapping[str, Any]) -> Held:
+def _loaded_within(memory: Memory, header: Mapping[str, Any]) -> Held:
     """Load the model that a frame names, in the memory that this process may use from now on."""
-    _limit_memory(memory_bytes)
+    memory.begin()
     try:
         return load(header, expected_rows(header))
     except (InputError, MemoryError) as error:
-        if memory_bytes is None or not isinstance(error.__cause__ or error, MemoryError):
+        if memory.limit_bytes is None or not isinstance(error.__cause__ or error, MemoryError):
             raise
-        raise InputError(_too_small(memory_bytes)) from error
-
-
-def _too_small(memory_bytes: int) -> str:
-    return (
-        f"the model needs more memory than {memory_bytes >> 20} MB, what its workers may use; "
-        "raise memory_size_in_mb"
-    )
+        raise InputError(memory.too_small) from error
 
 
 def _frames(
@@ -287,24 +283,27 @@ def load(header: Mapping[str, Any], expected: RequestRows | None) -> Held:
 
 
 def answer_frames(
-    link: socket.socket, loaded: Held, frames: Sequence[tuple[dict[str, Any], bytes]]
+    link: socket.socket,
+    loaded: Held,
+    frames: Sequence[tuple[dict[str, Any], bytes]],
+    memory: Memory,
 ) -> None:
     """Answer requests for a model."""
     if isinstance(loaded, BodyModel):
         for header, body in frames:
-            link.sendall(_answer_body(loaded, header, body))
+            link.sendall(_answer_body(loaded, header, body, memory))
     else:
-        _answer_all(link, loaded, frames)
+        _answer_all(link, loaded, frames, memory)
 
 
-def _answer_body(model: BodyModel, header: dict[str, Any], body: bytes) -> bytes:
+def _answer_body(model: BodyModel, header: dict[str, Any], body: bytes, memory: Memory) -> bytes:
     """Have a model answer a body of its own."""
     try:
         # Who asks by the form of a body means its media type.
         types = [MEDIA_TYPES.get(header[key], header[key]) for key in ("form", "answer")]
         answer, media_type = model.answer(body, *types)
     except MemoryError as error:
-        raise OutOfMemory(header) from error
+        return memory.refuse(header, error)
     except InputError as error:
         return _refused(header, error)
     # The functions are foreign code and may raise anything. The log gets the whole of it.
@@ -334,7 +333,10 @@ def _answer_monitor(loaded: Held, header: dict[str, Any], body: bytes) -> bytes:
 
 
 def _answer_all(
-    link: socket.socket, loaded: Loaded, frames: Sequence[tuple[dict[str, Any], bytes]]
+    link: socket.socket,
+    loaded: Loaded,
+    frames: Sequence[tuple[dict[str, Any], bytes]],
+    memory: Memory,
 ) -> None:
     """Answer every frame, together where that is possible."""
     batch: list[_Request] = []
@@ -346,22 +348,23 @@ def _answer_all(
             link.sendall(_refused(header, error))
             continue
         except MemoryError as error:
-            raise OutOfMemory(header) from error
+            link.sendall(memory.refuse(header, error))
+            continue
         if batch and (
             header.get("alone")
             or rows + request.row_count > MAX_BATCH_ROWS
             or len(batch) >= MAX_BATCH_REQUESTS
             or not batch[0].goes_with(request)
         ):
-            link.sendall(b"".join(_predict(loaded.predictor, batch)))
+            link.sendall(b"".join(_predict(loaded.predictor, batch, memory)))
             batch, rows = [], 0
         batch.append(request)
         rows += request.row_count
         if header.get("alone"):
-            link.sendall(b"".join(_predict(loaded.predictor, batch)))
+            link.sendall(b"".join(_predict(loaded.predictor, batch, memory)))
             batch, rows = [], 0
     if batch:
-        link.sendall(b"".join(_predict(loaded.predictor, batch)))
+        link.sendall(b"".join(_predict(loaded.predictor, batch, memory)))
 
 
 def _read(loaded: Loaded, header: dict[str, Any], body: bytes) -> _Request:
@@ -390,20 +393,21 @@ def _columns_of(batch: Sequence[_Request]) -> Columns:
     }
 
 
-def _predict(predictor: Predictor, batch: Sequence[_Request]) -> Iterator[bytes]:
+def _predict(predictor: Predictor, batch: Sequence[_Request], memory: Memory) -> Iterator[bytes]:
     """Predict requests together and give one frame for each."""
     try:
         answer = predictor.predict(_columns_of(batch))
     # A model is foreign code and may raise anything; the caller gets its first sentence.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         if len(batch) > 1:
             for request in batch:
-                yield from _predict(predictor, [request])
+                yield from _predict(predictor, [request], memory)
             return
         if isinstance(error, MemoryError):
-            raise OutOfMemory(batch[0].header) from error
-        log.info("model refused rows error=%s", type(error).__name__)
-        yield refusal(batch[0].header, 424, "model_error", _sentence(error))
+            yield memory.refuse(batch[0].header, error)
+        else:
+            log.info("model refused rows error=%s", type(error).__name__)
+            yield refusal(batch[0].header, 424, "model_error", _sentence(error))
         return
     start = 0
     for request in batch:
@@ -412,6 +416,8 @@ def _predict(predictor: Predictor, batch: Sequence[_Request]) -> Iterator[bytes]
             yield _reply(request.header, answer.part(start, end))
         except NotAcceptableError as error:
             yield _refused(request.header, error)
+        except MemoryError as error:
+            yield memory.refuse(request.header, error)
         start = end
 
 

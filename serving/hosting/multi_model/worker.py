@@ -32,6 +32,7 @@ from driftline.serving.hosting.worker import (
     LEAVES,
     Held,
     Leftovers,
+    Memory,
     answer_frames,
     description_of,
     expected_rows,
@@ -71,8 +72,9 @@ class _Load:
 class ManyModels:
     """Answers for many models on one socket."""
 
-    def __init__(self, link: socket.socket, launch: Mapping[str, Any]) -> None:
-        self.link, self._launch = WatchedLink(link), launch
+    def __init__(self, link: socket.socket, launch: Mapping[str, Any], memory: Memory) -> None:
+        self._link, self._launch, self._memory = WatchedLink(link), launch, memory
+        memory.begin()
         many = launch["many"]
         self._held = HeldModels(many["memory_limit_mb"] << 20)
         self._like: dict[str, Any] | None = many["like"]
@@ -86,10 +88,10 @@ class ManyModels:
     def serve(self, reader: FrameReader) -> None:
         """Report that all is ready, and answer until the socket ends."""
         sys.setswitchinterval(_SWITCH_S)
-        self.link.sendall(pack({"ready": {}}))
+        self._link.sendall(pack({"ready": {}}))
         leftovers = Leftovers()
         with selectors.DefaultSelector() as selector:
-            selector.register(self.link, selectors.EVENT_READ)
+            selector.register(self._link, selectors.EVENT_READ)
             selector.register(self._bell, selectors.EVENT_READ)
             while True:
                 ready = {key.fileobj for key, _ in selector.select(self._patience_s())}
@@ -99,13 +101,16 @@ class ManyModels:
                     self._bell.recv(1 << 12)
                     while not self._done.empty():
                         self._finish(self._done.get())
-                if self.link in ready:
-                    data = self.link.recv(1 << 20)
+                if self._link in ready:
+                    data = self._link.recv(1 << 20)
                     if not data:
                         return
                     self._take(reader.feed(data))
+                if self._memory.is_spent:
+                    self._memory.end(self._link)
+                    return
                 if leftovers.are_too_many():
-                    self.link.sendall(pack(LEAVES))
+                    self._link.sendall(pack(LEAVES))
                     return
 
     def _patience_s(self) -> float | None:
@@ -119,7 +124,7 @@ class ManyModels:
         late = [one for one in self._running if one.until_s <= now and self._done.empty()]
         for one in late:
             for header, _, _ in one.waiting:
-                self.link.sendall(refusal(header, 424, TOO_SLOW, ""))
+                self._link.sendall(refusal(header, 424, TOO_SLOW, ""))
         return bool(late)
 
     def _take(self, frames: Frames) -> None:
@@ -134,8 +139,8 @@ class ManyModels:
                 self._wait(name, group)
 
     def _predict(self, name: str, model: Held, frames: Frames) -> None:
-        with self.link.predicting(name, frames):
-            answer_frames(self.link, model, frames)
+        with self._link.predicting(name, frames):
+            answer_frames(self._link, model, frames, self._memory)
 
     def _wait(self, name: str, frames: Frames) -> None:
         """Keep requests until their model is loaded."""
@@ -144,7 +149,7 @@ class ManyModels:
         if found is None:
             if file is None:
                 for header, _ in frames:
-                    self.link.sendall(refusal(header, 404, NOT_LOADED, ""))
+                    self._link.sendall(refusal(header, 404, NOT_LOADED, ""))
                 return
             found = self._loads[name] = _Load(name, *file)
             self._queue.append(found)
@@ -230,13 +235,13 @@ class ManyModels:
         first["unload_s"] = one.unload_s
         if one.model is not None:
             first["load_s"] = one.load_s
-        self.link.sendall(pack({"notes": [*notes.items()], "count": len(self._held)}))
+        self._link.sendall(pack({"notes": [*notes.items()], "count": len(self._held)}))
         frames = [(header, body) for header, body, _ in one.waiting]
         if one.model is not None:
             self._predict(one.name, one.model, frames)
             return
         for header, _ in frames:
-            self.link.sendall(refusal(header, 424, one.code, f"{_subject(one)}{one.problem}"))
+            self._link.sendall(refusal(header, 424, one.code, f"{_subject(one)}{one.problem}"))
 
 
 def _subject(one: _Load) -> str:
