@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline import store
@@ -247,14 +248,23 @@ def _attempt(job: Job, progress: Progress) -> Execution:
         return context
     try:
         report = evaluate(context)
-    except (InputError, UndecidedError) as error:
+        with span("recording"):
+            return _publish(keep, context, report, started)
+    except (DriftlineError, OSError, SQLAlchemyError, Stopped, Overtaken) as error:
+        if not isinstance(error, InputError | UndecidedError):
+            raise  # A store that does not answer, or somebody's wish.
         # Trying again would not help: what is wrong stands where people look, and the next windows
-        # get their turn. A store that does not answer is another matter, and is passed on.
+        # get their turn.
         reason = error if isinstance(error, NotJudgedError) else NotJudgedError(error)
-        failed = _fail(keep, job, baseline.version, context.read.digest, reason, started)
-        return _without_erased(failed, context) if reason.is_recorded else failed
-    with span("recording"):
-        return _publish(keep, context, report, started)
+    # A defect of ours, or of a kind or rule of somebody else's: no more would it help.
+    except Exception as error:
+        log.exception("monitor=%s window=%s", job.definition.name, job.window.stamp)
+        reason = NotJudgedError(
+            f"a defect ended the run ({type(error).__name__}); the log of the server says where"
+        )
+        reason.fault = type(error).__name__
+    failed = _fail(keep, job, baseline.version, context.read.digest, reason, started)
+    return _without_erased(failed, context) if reason.is_recorded else failed
 
 
 def _held_back(job: Job, current_id: str | None) -> NotJudgedError | None:

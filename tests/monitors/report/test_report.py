@@ -34,6 +34,22 @@ def test_a_violation_decides_however_few_the_rows(reference: Baseline) -> None:
     assert report.to_dict()["decided"] is True
 
 
+def test_a_set_that_has_lost_rows_is_written(tmp_path: Path) -> None:
+    def rows(count: int, seed: int) -> pd.DataFrame:
+        random = np.random.default_rng(seed)
+        found = {"income": random.lognormal(3, 0.5, count), "debt": random.normal(size=count)}
+        return pd.DataFrame(found)
+
+    window = rows(1500, 1)
+    window.loc[window["debt"] > -0.3, "income"] += 0.6 * window["income"].std()
+    report = check(window, Baseline.fit(rows(3000, 0)))
+
+    report.save(tmp_path)
+
+    changes = [one.segment.change for one in report.violations if one.segment]
+    assert {type(one.is_loss) for one in changes if one is not None} == {bool}
+
+
 def test_what_was_not_judged_has_not_passed(reference: Baseline) -> None:
     for count in (0, 5):
         report = check(pa.table({"a": [1] * count, "b": ["x"] * count}), reference)

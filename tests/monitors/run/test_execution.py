@@ -23,6 +23,7 @@ from driftline.capture.windows.window import Window
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution, get_execution
+from driftline.monitors.run import execution
 from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
 
@@ -307,6 +308,29 @@ def test_a_monitor_without_baseline_fails_with_the_reason(judge) -> None:
 
     assert execution.status == "Failed"
     assert 'baseline "lost"' in execution.failure_reason
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "store_told"])
+def test_a_defect_fails_its_window_once_and_the_next_ones_are_judged(
+    judge, append: Append, rng, engine: Engine, monkeypatch, stage
+) -> None:
+    append(0, weather(rng, 60))
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("secret 4711")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execution, stage, broken)
+        failed = judge()
+    again = judge(replace(DEFINITION, version=2))
+
+    assert (failed.status, failed.failure_type) == ("Failed", "ZeroDivisionError")
+    assert failed.failure_reason == (
+        "a defect ended the run (ZeroDivisionError); the log of the server says where"
+    )
+    with engine.connect() as connection:
+        assert get_execution(connection, failed.id).status == "Failed"
+    assert again.status == "Completed"
 
 
 def test_running_again_after_the_record_was_lost_writes_the_same_bytes(
