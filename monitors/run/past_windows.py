@@ -189,12 +189,16 @@ def _denied_since(
 
 
 def last_tested(*conditions: ColumnElement[bool]) -> Select[tuple[str, datetime, bool]]:
-    """Select the last window whose labels were held against estimates, as it was judged last."""
+    """Select the last window whose labels were held against estimates, as it was judged last.
+
+    Not as it stands: a run that fails judges nothing, and takes no verdict back.
+    """
     table = executions.c
+    order = table.window_start.desc(), table.window_end.desc(), table.finished_at.desc()
     return (
         select(table.id, table.window_start, table.estimates_denied)
-        .where(*conditions, table.is_current, table.estimates_denied.is_not(None))
-        .order_by(table.window_start.desc(), table.window_end.desc())
+        .where(*conditions, table.estimates_denied.is_not(None))
+        .order_by(*order)
         .limit(1)
     )
 
