@@ -339,8 +339,14 @@ def check(
 
 def _kinds_named(names: Sequence[str]) -> list[str]:
     """Read ``--kind``, which may be given several times."""
-    kinds = (ALL if name.casefold() == ALL else kind_named(name).name for name in names)
-    return list(dict.fromkeys(kinds))
+    found = (ALL if name.casefold() == ALL else kind_named(name).name for name in names)
+    kinds = list(dict.fromkeys(found))
+    if ALL in kinds and len(kinds) > 1:
+        raise InputError(
+            f'--kind "{ALL}" beside {", ".join(one for one in kinds if one != ALL)}; expected one '
+            "of both: all leaves out what cannot be judged, a kind that is named has to be"
+        )
+    return kinds
 
 
 def _judged(
