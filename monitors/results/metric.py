@@ -22,7 +22,7 @@ NO_REFERENCE = "no_reference"
 UNCOVERED = "uncovered_note"
 # The key of the details that lists metrics beyond their bounds that such labels leave unjudged.
 WITHHELD = "withheld_violations"
-# The key of the details that says whether labels contradict estimates; absent: nothing was tested.
+# The key of the details that says whether labels contradict estimates; absent: labels do not tell.
 ESTIMATES_DENIED = "estimates_denied"
 # The key of the details that counts rows with the id of an earlier one; absent: there are none.
 REPEATED = "repeated_id_rows"

@@ -23,7 +23,7 @@ KIND = "model-quality"
 USUAL, DRIFTED = 1.5, -0.3
 WITHHELD = (
     "cannot estimate: labels of the window of 2024-01-0{} 00:00 UTC contradict the estimates, and "
-    "no later labelled window agrees with them"
+    "no later window with labels of nine tenths of its rows agrees with them"
 )
 
 
@@ -108,6 +108,52 @@ def test_windows_of_some_labels_are_withheld_and_clear_nothing(baseline: dl.Base
     assert note(after).startswith(WITHHELD.format(1))
 
 
+@pytest.mark.parametrize(("length", "slope"), [(timedelta(hours=1), DRIFTED), (DAY, 0.2)])
+def test_labels_deny_by_what_they_violate_where_a_small_reference_has_no_power(
+    length: timedelta, slope: float
+) -> None:
+    small = dl.Baseline.fit(answers(1, rows=3_000), label="late", probability="score")
+    monitor = dl.Monitor(small, kind=KIND, period=length)
+    denied = [monitor.check(answers(2 + at, slope), time=START + at * length) for at in (0, 1)]
+    after = monitor.check(answers(4, None), time=START + 2 * length)
+    agreed = monitor.check(answers(6), time=START + 3 * length)
+    anew = monitor.check(answers(7, None), time=START + 4 * length)
+
+    assert "estimate_check" not in {one.constraint_check_type for one in denied[0].violations}
+    assert "they disagree" in note(denied[0]), "its own estimate stands beside its labels"
+    assert note(denied[1]).startswith(WITHHELD.format(1))
+    assert [one.details["estimates_denied"] for one in (*denied, agreed)] == [True, True, False]
+    assert not after.decided
+    assert "no later window with labels of nine tenths" in note(after)
+    assert note(anew).startswith("estimated without labels: AUC 0.8")
+
+
+@pytest.mark.parametrize(("share", "is_denied"), [(0.4, False), (0.5, True), (0.85, True)])
+def test_labels_of_half_of_the_rows_deny_by_what_they_violate(
+    baseline: dl.Baseline, share: float, is_denied: bool
+) -> None:
+    monitor = dl.Monitor(baseline, kind=KIND)
+    some = monitor.check(partly(answers(2, DRIFTED), share), time=START)
+    after = monitor.check(answers(3, None), time=START + DAY)
+
+    assert not some.passed
+    assert some.details.get("estimates_denied", False) is is_denied
+    assert note(after).startswith(WITHHELD.format(1)) is is_denied
+
+
+def test_what_estimates_see_too_denies_nothing_and_agrees_with_nothing(
+    baseline: dl.Baseline,
+) -> None:
+    inputs = answers(2, rows=20_000)
+    near = np.abs(inputs["x"].to_numpy()) < 0.5  # Rows that are hard to tell, as ever.
+    hard = inputs.filter(pa.array(near))
+
+    report = dl.Monitor(baseline, kind=KIND).check(hard, time=START)
+
+    assert not report.passed
+    assert "estimates_denied" not in report.details
+
+
 def test_a_denial_outlasts_the_windows_that_are_kept_and_a_stop(
     baseline: dl.Baseline, tmp_path: Path
 ) -> None:
@@ -134,12 +180,18 @@ def test_losses_are_withheld_once_denied_but_for_a_few_absurd_predictions() -> N
     baseline = dl.Baseline.fit(values(1, 1.0), label="y", prediction="said")
     monitor = dl.Monitor(baseline, kind=KIND)
     odd = monitor.check(values(2, 1.0, far=2), time=START)
+    table = values(2, 1.0, far=2)
+    has_none = np.arange(len(table)) >= 1_700
+    table = table.set_column(2, "y", pa.array(table["y"].to_numpy(), mask=has_none))
+    some = monitor.check(table, time=START)
     before = monitor.check(values(3, 1.0).drop_columns(["y"]), time=START + DAY)
     monitor.check(values(4, 2.0), time=START + 2 * DAY)
     after = monitor.check(values(5, 2.0).drop_columns(["y"]), time=START + 3 * DAY)
 
     assert [one.constraint_check_type for one in odd.violations].count("estimate_check") == 1
     assert odd.details["estimates_denied"] is False
+    assert some.violations
+    assert "estimates_denied" not in some.details
     assert note(before).startswith("estimated without labels: MAE")
     assert WITHHELD.format(3) in note(after)
 

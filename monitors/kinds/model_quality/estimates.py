@@ -2,7 +2,8 @@
 
 Estimates are judged while fewer than half of the rows have a label. They are withheld, and say why,
 where the window's inputs lie outside of the reference's, and where labels contradict them: its own,
-or those of an earlier window, until labels of a later one agree.
+or those of an earlier window, until labels of a later one agree. Labels deny by a test, and by what
+they violate where estimates of the same rows did not see it.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def estimate_window(
     realised
         What the rows with a label say, by metric.
     """
-    found = _estimates(context, expected, table, answers, read, sample)
+    found = _estimates(context, expected, table, answers, read, sample, realised)
     if not sample.is_unfair(violated=False):
         found = _with_disagreement(found, realised, HEADLINE.get(expected.problem, ""))
     if has_label:
@@ -140,6 +141,7 @@ def _estimates(
     answers: Answers,
     read: Callable[[pa.Table], Answers],
     sample: LabelSample,
+    realised: Mapping[str, MetricResult],
 ) -> WindowEstimates:
     known, reference = context.baseline.estimation, expected.answers
     if known is None or reference is None or context.compat is not None or not len(table):
@@ -164,8 +166,10 @@ def _estimates(
     reason = reason or _why_equal(reference, scored)
     labels = _Labels()
     if not reason:
-        labels = _held_against_labels(context, expected, estimator, taught, answers, scored, own)
-        reason = labels.reason or (_denied_before(context) if labels.denies is None else "")
+        labels = _held_against_labels(
+            context, expected, estimator, taught, answers, scored, own, realised
+        )
+        reason = labels.reason or ("" if labels.denies is False else _denied_before(context))
     if reason:
         told = () if labels.violation is None else (labels.violation,)
         withheld = _withheld(expected, reason, is_quiet=is_labelled and not told)
@@ -323,8 +327,12 @@ def _held_against_labels(
     answers: Answers,
     scored: Answers,
     own: Numbers,
+    realised: Mapping[str, MetricResult],
 ) -> _Labels:
-    """Lay labels beside estimates of the same rows, and test these where nearly all have come."""
+    """Lay labels beside estimates of the same rows, and test these where nearly all have come.
+
+    What labels of half of the rows violate, they deny as well where it lies beyond the estimate.
+    """
     if len(answers) < MIN_ROWS:
         return _Labels()
     found = estimator.estimate(answers, own[answers.places])
@@ -332,13 +340,22 @@ def _held_against_labels(
     if len(answers) >= NEARLY_ALL_LABELS * len(scored):
         chances = estimator.p_values(answers, scored, own)
     beside, denied = _compare(context, answers, found, chances)
-    if denied is None:
-        return _Labels(beside, None, False if _agree(chances) else None)
-    denies: bool | None = True
     far = _far_off(taught, scored)
-    if 0.0 < far.mean() <= FEW_FAR:
-        near = scored.take(~far)
+    has_few_far = 0.0 < far.mean() <= FEW_FAR
+    near_answers, near_found = answers, found
+    if has_few_far:
         near_answers = answers.take(~np.isin(answers.places, scored.places[far]))
+        near_found = estimator.estimate(near_answers, own[near_answers.places])
+    is_worse = len(answers) >= ENOUGH_LABELS * len(scored)
+    is_worse &= _is_worse(near_answers, near_found, realised)
+    denies: bool | None = is_worse or None
+    if denied is None:
+        if _agree(chances) and not any(one.violated for one in realised.values()):
+            denies = False
+        return _Labels(beside, None, denies)
+    denies = True
+    if has_few_far and not is_worse:
+        near = scored.take(~far)
         chances = estimator.p_values(near_answers, near, own)
         if _compare(context, near_answers, found, chances)[1] is None:
             # Rows without such predictions are estimated as before.
@@ -347,6 +364,22 @@ def _held_against_labels(
     if only := expected.only_class(answers):
         denied = replace(denied, cause=denied.cause.replace(CONCEPT_DRIFT, f": {only}"))
     return _Labels(beside, denied, denies)
+
+
+def _is_worse(
+    answers: Answers, estimates: Mapping[str, Estimate], realised: Mapping[str, MetricResult]
+) -> bool:
+    """Whether a metric that labels violate is worse than the interval of its estimate."""
+    violated = [one for one in realised.values() if one.violated and one.name in estimates]
+    if len(answers) < MIN_ROWS or not violated:
+        return False
+    said = realised_on_scale(answers)
+    for one in violated:
+        value, estimate = said.get(one.name, (math.nan, 0.0))[0], estimates[one.name]
+        is_lower = one.operator == "LessThanThreshold"
+        if value < estimate.low if is_lower else value > estimate.high:
+            return True
+    return False
 
 
 def _agree(chances: Mapping[str, float]) -> bool:
@@ -361,7 +394,7 @@ def _denied_before(context: CheckContext) -> str:
         return ""
     return (
         f"labels of the window of {since:%Y-%m-%d %H:%M} UTC contradict the estimates, and no "
-        "later labelled window agrees with them"
+        "later window with labels of nine tenths of its rows agrees with them"
     )
 
 
