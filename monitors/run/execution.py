@@ -247,16 +247,17 @@ def _attempt(job: Job, progress: Progress) -> Execution:
     if isinstance(context, Execution):
         return context
     try:
-        report = evaluate(context)
+        report = _judge(context)
         with span("recording"):
             return _publish(keep, context, report, started)
-    except (DriftlineError, OSError, SQLAlchemyError, Stopped, Overtaken) as error:
-        if not isinstance(error, InputError | UndecidedError):
-            raise  # A store that does not answer, or somebody's wish.
-        # Trying again would not help: what is wrong stands where people look, and the next windows
-        # get their turn.
-        reason = error if isinstance(error, NotJudgedError) else NotJudgedError(error)
-    # A defect of ours, or of a kind or rule of somebody else's: no more would it help.
+    # Trying again would not help: what is wrong stands where people look, and the next windows get
+    # their turn.
+    except NotJudgedError as error:
+        reason = error
+    # A store that does not answer is another matter, and is passed on, as is what somebody wished.
+    except (DriftlineError, OSError, SQLAlchemyError, Stopped, Overtaken):
+        raise
+    # A defect of ours, or of a kind or rule of somebody else's.
     except Exception as error:
         log.exception("monitor=%s window=%s", job.definition.name, job.window.stamp)
         reason = NotJudgedError(
@@ -265,6 +266,16 @@ def _attempt(job: Job, progress: Progress) -> Execution:
         reason.fault = type(error).__name__
     failed = _fail(keep, job, baseline.version, context.read.digest, reason, started)
     return _without_erased(failed, context) if reason.is_recorded else failed
+
+
+def _judge(context: RunContext) -> Report:
+    """Take a window that was read through all stages; NotJudgedError where the answer is none."""
+    try:
+        return evaluate(context)
+    except NotJudgedError:
+        raise
+    except (InputError, UndecidedError) as error:
+        raise NotJudgedError(error) from error
 
 
 def _held_back(job: Job, current_id: str | None) -> NotJudgedError | None:
