@@ -379,7 +379,7 @@ def test_a_column_that_varies_too_much_to_be_judged_is_told_so_everywhere(
     assert line["distance"] > 0
     assert report.to_dict()["undecidable"] == ["temp"]
     assert "vary too much to judge" in report.html()
-    assert '<skipped message="undecidable">' in junit(report)
+    assert '<skipped message="undecidable">' in junit([report])
 
 
 def test_where_all_columns_vary_too_much_nothing_was_judged(made: Made, baseline: Baseline) -> None:
