@@ -64,7 +64,9 @@ def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Base
     # Ids and times of the user's own are no more judged than before.
     others = {*rows.schema.names} - {*baseline.cells, event_time}
     codes = tuple(
-        one.name for one in baseline.signature.features if one.data_type and one.name not in others
+        one.name
+        for one in baseline.signature.features
+        if one.data_type and one.role != "label" and one.name not in others
     )
     roles = Roles(timestamp=event_time, exclude=tuple(sorted(others)), categorical=codes)
     unjudged = {one.name: one.unjudged for one in baseline.signature.features if one.unjudged}

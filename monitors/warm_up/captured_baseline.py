@@ -23,6 +23,8 @@ from driftline.signature import Signature
 EVENT_TIME = "event_time"
 # Fewer rows make tails and levels of chance.
 FEWEST_ROWS = 500
+# Roles of columns that only a reference has.
+NEVER_CAPTURED = ("label", "excluded", "weight")
 
 
 def put_renewed(
@@ -63,13 +65,18 @@ def rows_like(
     signature: Signature,
     without: Sequence[Window] = (),
 ) -> Source:
-    """Open what an endpoint captured in a span of time of the columns that a baseline has.
-
-    An app's signature names the label, which no request holds.
-    """
-    columns = [column for column in signature.columns if column.role != "label"]
-    names = [column.name for column in columns if baseline.signature.get(column.name)]
+    """Open what an endpoint captured in a span of time of the columns that a baseline has."""
+    names = captured_like(signature, baseline)
     return captured_rows(root, endpoint, names, window, signature, without)
+
+
+def captured_like(signature: Signature, baseline: Baseline) -> list[str]:
+    """Name the columns of a baseline that an endpoint captures.
+
+    Its signature names others, such as the label, which no request holds.
+    """
+    columns = [one for one in signature.columns if one.role not in NEVER_CAPTURED]
+    return [one.name for one in columns if baseline.signature.get(one.name) is not None]
 
 
 def table_rows_like(

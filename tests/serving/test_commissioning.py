@@ -128,13 +128,23 @@ def test_a_version_of_captured_rows_is_a_candidate_until_it_is_promoted(server):
     assert "expected endpoint or monitor" in server.error_of(neither)["message"]
 
 
-def test_rows_of_an_app_of_ones_own_make_a_version_without_the_label(server, declare, tmp_path):
-    """The app's signature names the label, for what it answers; the table has none."""
+def test_rows_of_an_app_of_ones_own_make_a_version_without_what_is_not_captured(
+    server, declare, tmp_path
+):
+    """The app's signature names the label, and what is left out; the table has none."""
     file = tmp_path / "orders.parquet"
     make_frame().assign(said=1).to_parquet(file, index=False)
     time = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
     applied = server.apply(
-        declare("Baseline", "orders", data=str(file), label="late", prediction="said"),
+        declare(
+            "Baseline",
+            "orders",
+            data=str(file),
+            label="late",
+            prediction="said",
+            exclude=["origin"],
+            weight="distance",
+        ),
         declare("Endpoint", "orders", baseline="orders"),
     )
 
