@@ -15,7 +15,7 @@ from typing import Any
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.derived import derivations
-from driftline.baseline.fit import fit_source
+from driftline.baseline.fit import Fitted, fit_source
 from driftline.baseline.learnt_days import LearntDays
 from driftline.baseline.profile import Profile
 from driftline.baseline.sample import RowSample
@@ -54,31 +54,40 @@ def changes_of(baseline: Baseline) -> list[dict[str, Any]]:
     return found
 
 
-def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Baseline:
+def renewed(
+    baseline: Baseline, rows: Source, *, event_time: str | None, with_labels: bool = False
+) -> Baseline:
     """Return a baseline of the same columns whose distributions are those of other rows.
 
-    Labels, attributions, documents of other kinds and constraints that somebody has set by hand
-    stay as they are.
+    Attributions, documents of other kinds and constraints that somebody has set by hand stay as
+    they are. So does what follows from labels, unless each row has its own (``with_labels``).
     """
     segments = () if baseline.segments is None else baseline.segments.columns
+    known = Roles()
+    if with_labels:
+        assert baseline.outcomes is not None  # Whoever reads the labels looks for it.
+        known = baseline.outcomes.roles
     # Ids and times of the user's own are no more judged than before.
-    others = {*rows.schema.names} - {*baseline.cells, event_time}
+    others = {*rows.schema.names} - {*baseline.cells, event_time, known.label, known.weight}
     codes = tuple(
         one.name
         for one in baseline.signature.features
         if one.data_type and one.role != "label" and one.name not in others
     )
-    roles = Roles(timestamp=event_time, exclude=tuple(sorted(others)), categorical=codes)
+    roles = replace(
+        known, timestamp=event_time, exclude=tuple(sorted(others)), categorical=codes,
+        id_column=None, context=(),
+    )  # fmt: skip
     unjudged = {one.name: one.unjudged for one in baseline.signature.features if one.unjudged}
     fitted = fit_source(rows, roles, segments=[one.name for one in segments], unjudged=unjudged)
     names = [name for name in fitted.profile.columns if baseline.signature.get(name) is not None]
     for name in names:
-        known, found = baseline.signature.get(name), fitted.signature.get(name)
-        assert known is not None
+        before, found = baseline.signature.get(name), fitted.signature.get(name)
+        assert before is not None
         assert found is not None
-        if known.type != found.type:
+        if before.type != found.type:
             raise InputError(
-                f'column "{name}": the rows hold {found.type}, the baseline {known.type}; '
+                f'column "{name}": the rows hold {found.type}, the baseline {before.type}; '
                 "fit a baseline of its own on them"
             )
     suggested = {} if baseline.profile is None else _features(suggest(baseline.profile))
@@ -91,8 +100,11 @@ def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Base
     columns |= {name: fitted.profile.columns[name] for name in names}
     ordered = {one.name: columns[one.name] for one in baseline.signature.columns}
     profile = Profile(fitted.profile.row_count, ordered, seen=set(ordered))
+    measured = baseline
+    if with_labels:
+        measured = _with_outcomes(baseline, fitted, replace(known, timestamp=event_time))
     return replace(
-        baseline,
+        measured,
         profile=profile,
         statistics=Statistics.from_profile(profile),
         constraints=Constraints.from_dict(
@@ -104,6 +116,19 @@ def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Base
         sample=fitted.sample,
         rows=fitted.rows,
     ).with_learnt_days()
+
+
+def _with_outcomes(baseline: Baseline, fitted: Fitted, roles: Roles) -> Baseline:
+    """Return a baseline whose labels, losses and estimates are those of other rows, read alike."""
+    assert baseline.outcomes is not None
+    assert fitted.outcomes is not None  # It has answers or facets, as its baseline has.
+    reason = baseline.outcomes.positive_reason
+    return replace(
+        baseline,
+        outcomes=replace(fitted.outcomes, roles=roles, positive_reason=reason),
+        losses=fitted.losses,
+        estimation=fitted.estimation,
+    )
 
 
 def with_columns_anew(

@@ -72,7 +72,8 @@ def _origin(one: BaselineVersion) -> str:
         rows = one.origin.get("endpoint") or one.origin["source"]
         span = f"{one.origin['from'][:16]} to {one.origin['to'][:16]}"
         columns = f", only {', '.join(one.origin['columns'])}" if "columns" in one.origin else ""
-        return f"rows of {rows}, {span}{columns}"
+        labels = ", those with a label" if "labels" in one.origin else ""
+        return f"rows of {rows}, {span}{columns}{labels}"
     data = one.origin.get("data", "–")
     return data if isinstance(data, str) else ", ".join(data)
 

@@ -18,6 +18,11 @@ from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.definitions import list_definitions
 from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
+from driftline.monitors.run.labelled_baseline import (
+    put_labelled,
+    read_labelled,
+    read_labelled_table,
+)
 from driftline.monitors.warm_up.captured_baseline import (
     put_renewed,
     require_over,
@@ -50,6 +55,8 @@ class VersionRequest(Fields):
     monitor: Annotated[str | None, Field(max_length=63)] = None
     start: Annotated[AwareDatetime, Field(alias="from")]
     end: Annotated[AwareDatetime, Field(alias="to")]
+    # Of the rows that have a label alone, with all that labels tell made anew.
+    labels: bool = False
     promote: bool = False
 
 
@@ -141,19 +148,29 @@ def _captured(context: ServerContext, row: Stored, asked: VersionRequest) -> dic
     require_over(window, context.now())
     if (asked.endpoint is None) == (asked.monitor is None):
         raise InputError("expected endpoint or monitor, one of them")
-    source, endpoint = None, asked.endpoint or ""
+    source, endpoint, variant, target_model = None, asked.endpoint or "", None, None
     if asked.monitor is not None:
         definition = declared_monitor(context, asked.monitor)
         source, endpoint = definition.external, definition.endpoint
+        variant, target_model = definition.variant, definition.target_model
     if source is None:
         with read_connection(context.engine) as connection:
             endpoint = store.get(connection, "Endpoint", endpoint).name
         signature = require_signature(context.engine, endpoint)
         rows = partial(rows_like, context.root, endpoint, window=window, signature=signature)
+        labelled = partial(
+            read_labelled, context.root, endpoint, window=window, signature=signature,
+            variant=variant, target_model=target_model,
+        )  # fmt: skip
         origin = rows_origin(window, endpoint=endpoint)
     else:
         rows = partial(table_rows_like, source, context.access, window=window)
+        labelled = partial(read_labelled_table, source, context.access, window=window)
         origin = rows_origin(window, source=str(source))
-    made = put_renewed(context.root, row.name, row.made["version"], rows, context.now, origin)
+    like = context.root, row.name, row.made["version"]
+    if asked.labels:
+        made = put_labelled(*like, labelled, context.now, origin)
+    else:
+        made = put_renewed(*like, rows, context.now, origin)
     version = baselines.find_version(context.root, row.name, made.version)
     return {"baseline": row.name, **version.to_dict()}

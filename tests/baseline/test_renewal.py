@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from driftline.baseline.constraints import Constraints
@@ -75,6 +78,33 @@ def test_what_captured_rows_do_not_tell_stays(before: Baseline, after: Baseline)
     assert after.profile.columns["late"] is before.profile.columns["late"]
     assert sorted(after.cells) == sorted(before.cells)
     assert after.version != before.version
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        {"label": "late", "probability": "score", "facet": "place=a", "weight": "x"},
+        {"label": "late", "prediction": "score", "problem": "regression", "categorical": ["code"]},
+    ],
+)
+def test_with_labels_all_that_they_tell_is_as_fitted_on_the_rows(roles: dict[str, Any]) -> None:
+    def table(count: int, at: datetime) -> pa.Table:
+        times = [at + timedelta(minutes=number) for number in range(count)]
+        codes = pc.bit_wise_and(pa.array(range(count), pa.int64()), 3)
+        table = rows(count).drop_columns(["id"]).append_column("code", codes)
+        return table.append_column("when", pa.array(times, pa.timestamp("us", tz="UTC")))
+
+    fit = partial(Baseline.fit, timestamp="when", segments=["place"], **roles)
+    before, fresh = fit(table(2_000, START)), table(1_500, START + timedelta(days=9))
+
+    made = renewed(before, open_source(fresh), event_time="when", with_labels=True)
+
+    expected = fit(fresh)
+    assert made.outcomes is not None
+    assert expected.outcomes is not None
+    assert made.outcomes.table.equals(expected.outcomes.table)
+    assert made.documents == before.documents != expected.documents
+    assert replace(made, documents=expected.documents).version == expected.version
 
 
 def test_forecasts_are_counted_anew_without_their_labels() -> None:

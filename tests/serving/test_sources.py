@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from driftline.app.client.client import Client
+from driftline.baseline import store as baselines
 from driftline.monitors.external.source import Access
 from driftline.serving.resources.reach import Reach
 
@@ -129,6 +130,25 @@ def test_a_version_is_made_of_the_table_that_a_monitor_reads(applied, client, da
 
     assert made["row_count"] == 3_120
     assert made["origin"]["source"] == source["path"]
+
+
+def test_a_version_is_made_of_the_labelled_rows_of_a_table(applied, client, data, declare):
+    rows = pd.read_parquet(data / "reference.parquet")
+    rows.loc[:1_999, "late"] = None
+    rows.to_parquet(data / "partly.parquet")
+    source = {"path": str(data / "partly.parquet"), "timestamp": "scored_at"}
+    monitor = declare("Monitor", "of-partly", source=source, baseline="scores")
+    assert applied.apply(monitor).status_code == 200
+    start = DAY - timedelta(days=30)
+
+    made = client.make_baseline_version(
+        "scores", monitor="of-partly", start=start, end=start + timedelta(days=1), labels=True
+    )
+
+    assert made["row_count"] == 4_000
+    assert made["origin"]["rows_read"] == 6_000
+    outcomes = baselines.get(applied.context.root, "scores", made["version"]).outcomes
+    assert outcomes.table["late"].to_pylist().count(1) == rows["late"].sum()
 
 
 def test_a_password_is_in_no_answer_document_or_log(applied, client, data, caplog):

@@ -212,14 +212,16 @@ class MonitorCalls(ServerCalls):
         end: datetime,
         endpoint: str | None = None,
         monitor: str | None = None,
+        labels: bool = False,
         promote: bool = False,
     ) -> answers.CapturedVersion:
         """Make a version of a baseline of rows of [start, end); nobody uses it until promoted.
 
         They are those that an endpoint captured, or those that a monitor reads, as of a table that
-        others write.
+        others write. With `labels` those of them that have a label, and what estimates of quality
+        rest on is made anew of them, too.
         """
-        rows = without_none({"endpoint": endpoint, "monitor": monitor})
+        rows = without_none({"endpoint": endpoint, "monitor": monitor, "labels": labels or None})
         asked = {**rows, "from": start.isoformat(), "to": end.isoformat()}
         return self._post("baselines", name, "versions", body={**asked, "promote": promote})
 

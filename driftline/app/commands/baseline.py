@@ -139,6 +139,9 @@ def create(
     monitor: Annotated[
         str | None, typer.Option("--monitor", help="Monitor that reads them, as from a table.")
     ] = None,
+    has_labels: Annotated[
+        bool, typer.Option("--labels", help="Of rows with a label, and learn from their labels.")
+    ] = False,
     is_promoted: Annotated[bool, typer.Option("--promote", help="Use it at once.")] = False,
 ) -> Answer:
     """Make a version of a baseline of captured rows.
@@ -146,13 +149,15 @@ def create(
     Or of a table's rows; nobody uses it until it is promoted.
 
     Its distributions are those of that time, without rows that were erased; labels, other kinds'
-    documents and constraints set by hand stay as in the version in use.
+    documents and constraints set by hand stay as in the version in use. With --labels it is of the
+    rows that have a label, and the reference values of model quality and bias, and what quality
+    without labels is estimated by, are made anew: after a concept drift, estimates resume.
 
     Example: driftline baseline create flights --endpoint flights --from 2026-11-01 --to 2026-11-15
     """
     made = client.make_baseline_version(
         name, start=moment(start, "--from"), end=moment(end, "--to"), endpoint=endpoint,
-        monitor=monitor, promote=is_promoted,
+        monitor=monitor, labels=has_labels, promote=is_promoted,
     )  # fmt: skip
     line = f"baseline {made['baseline']}: version {made['number']} of {made['row_count']:,} rows"
     hint = f"; to use it: driftline baseline promote {made['baseline']} {made['number']}"
@@ -166,7 +171,8 @@ def _origin(origin: Mapping[str, Any]) -> str:
         return data if isinstance(data, str) else ", ".join(data)
     rows = origin.get("endpoint") or origin["source"]
     columns = f" ({', '.join(origin['columns'])})" if "columns" in origin else ""
-    return f"{rows}, {origin['from'][:16]} to {origin['to'][:16]}{columns}"
+    labels = f", those of {origin['rows_read']:,} rows with a label" if "labels" in origin else ""
+    return f"{rows}, {origin['from'][:16]} to {origin['to'][:16]}{columns}{labels}"
 
 
 def _comparison(found: Mapping[str, Any]) -> Iterator[str | Table]:
