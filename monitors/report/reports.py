@@ -150,7 +150,8 @@ class Reports(Mapping[str, Report]):
     def save(self, folder: str | PathLike[str]) -> None:
         """Write `to_dict` as report.json, and each kind's documents into a folder of its name.
 
-        Where a kind is not judged now, its report of an earlier run is removed.
+        What an earlier run left is removed: the report of a kind that is not judged now, and
+        constraint_violations.json of a single kind.
 
         Raises
         ------
@@ -165,6 +166,7 @@ class Reports(Mapping[str, Report]):
         for name in set(kind_names()) - set(self):
             for document in (REPORT, VIOLATIONS):
                 (place / name / document).remove_file()
+        (place / VIOLATIONS).remove_file()
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         (place / REPORT).write(f"{text}\n".encode())
 

@@ -129,6 +129,17 @@ def test_no_report_of_an_earlier_run_stays_where_its_kind_is_not_judged_now(
     )
 
 
+def test_violations_of_a_single_kind_do_not_stay_beside_the_reports(
+    judged: Reports, tmp_path: Path
+) -> None:
+    judged["bias"].save(tmp_path)
+
+    judged.save(tmp_path)
+
+    assert not (tmp_path / "constraint_violations.json").exists()
+    assert (tmp_path / "bias" / "constraint_violations.json").exists()
+
+
 def test_reports_are_not_saved_over_a_baseline(judged: Reports, tmp_path: Path) -> None:
     dl.Baseline.fit(people(100, 1)).save(tmp_path / "bias")
     before = {one.name: one.read_bytes() for one in (tmp_path / "bias").iterdir()}
