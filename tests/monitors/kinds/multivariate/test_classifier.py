@@ -73,11 +73,21 @@ def correlated(count: int, seed: int, rho: float) -> np.ndarray:
     return found
 
 
+def keeping(
+    made: dict[object, np.ndarray],
+) -> Callable[[tuple[object, ...], Callable[[], np.ndarray]], np.ndarray]:
+    """Keep what is learnt of a reference's blocks for its further windows, as a monitor does."""
+    return lambda key, make: made[key] if key in made else made.setdefault(key, make())
+
+
 def test_days_that_are_alike_cost_a_large_window_no_power() -> None:
     reference, blocks = correlated(12_000, 0, 0.8), np.repeat(np.arange(48), 250)
+    windows = correlated(3_000, 1, 0.6), correlated(3_000, 2, 0.8)
+    keep = keeping({})
 
-    found = judge_domain(NAMES, reference, correlated(3_000, 1, 0.6), blocks, alpha=0.01)
-    alike = judge_domain(NAMES, reference, correlated(3_000, 2, 0.8), blocks, alpha=0.01)
+    found, alike = (
+        judge_domain(NAMES, reference, one, blocks, alpha=0.01, keep=keep) for one in windows
+    )
 
     # 250 rows, as many as a day of the reference has, show hardly anything of it: an AUC of 0.53.
     assert found.drifted
@@ -91,9 +101,10 @@ def test_days_that_differ_in_each_column_are_no_change_for_a_large_window() -> N
     days = [rows(250, at) + rng.normal(0.0, 0.15, 3) for at in range(40)]
     reference, blocks = np.vstack(days).astype(np.float32), np.repeat(np.arange(40), 250)
     windows = [rows(3_000, 90 + at) + rng.normal(0.0, 0.15, 3) for at in range(2)]
+    keep = keeping({})
 
     found = [
-        judge_domain(NAMES, reference, one.astype(np.float32), blocks, alpha=0.01)
+        judge_domain(NAMES, reference, one.astype(np.float32), blocks, alpha=0.01, keep=keep)
         for one in windows
     ]
 
@@ -105,9 +116,7 @@ def test_blocks_of_a_reference_are_told_apart_once_for_many_windows() -> None:
     reference, blocks = correlated(1_000, 0, 0.8), np.repeat(np.arange(5), 200)
     windows = [correlated(200, 1, 0.6), correlated(400, 2, 0.8)]
     made: dict[object, np.ndarray] = {}
-
-    def keep(key: tuple[object, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
-        return made[key] if key in made else made.setdefault(key, make())
+    keep = keeping(made)
 
     found = [judge_domain(NAMES, reference, one, blocks, alpha=0.01, keep=keep) for one in windows]
 
