@@ -41,6 +41,7 @@ from driftline.monitors.kinds.attribution.sampling import (
 )
 from driftline.monitors.kinds.attribution.shapley import (
     BACKGROUND_ROWS,
+    LARGEST,
     WINDOW_ROWS,
     Contributions,
     affordable_rows,
@@ -169,7 +170,7 @@ class Explained:
     signed: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     pointers: Sequence[Pointer] = ()  # Where each row is found again; none when not asked for.
     time_note: str = ""  # How many rows a time limit left out, in words.
-    # Of rows that the model was asked about: which of them these are; and how many were asked.
+    # Of the rows that were asked about, or read: which of them these are; and how many they were.
     places: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     asked_count: int = 0
     is_one_of_two: bool = False  # The second of two outputs that sum to one.
@@ -177,10 +178,15 @@ class Explained:
 
     @property
     def answers_note(self) -> str:
-        """How many rows the model left without a number, in words; empty for none."""
+        """How many rows have no number that could be judged, in words; empty for none."""
         lacking = self.asked_count - len(self.places)
         if not lacking:
             return ""
+        if self.making.method == GIVEN:
+            return (
+                f"{lacking:,} of {plural(self.asked_count, 'row')} left out: an attribution of "
+                "theirs is missing, or no number"
+            )
         return (
             f"{lacking:,} of {plural(self.asked_count, 'explained row')} left out: the model "
             "answered no number to them, or to some of their values among a background row's"
@@ -226,6 +232,8 @@ def explain_reference(
     if predict is None:
         features = tuple(one.name for one in baseline.signature.inputs)
         explained, _ = read_given(rows.batches, features, (LABEL,), time=time)
+        if explained.answers_note:
+            told(explained.answers_note)
         return replace(baseline, attributions=_kept(explained, None).to_arrow())
     predict = explaining_itself(predict)
     columns = _columns(baseline.signature, predict)
@@ -415,7 +423,11 @@ def read_given(
     *,
     time: str | None = None,
 ) -> tuple[Explained, int]:
-    """Take rows that are attributions already: one column a feature, or ``<feature>_<label>``."""
+    """Take rows that are attributions already: one column a feature, or ``<feature>_<label>``.
+
+    Rows that lack one, or hold one that is no number, are left out and counted; InputError where
+    all are.
+    """
     names: list[str] = next((batch.schema.names for batch in batches()), [])
     wanted = {
         label: [f"{name}_{label}" if f"{name}_{label}" in names else name for name in features]
@@ -427,14 +439,26 @@ def read_given(
     _require_attributions(batches, columns)
     when: dict[str, ColumnType] = {time: "timestamp"} if time else {}
     table, total = sample_rows(batches, {**columns, **when}, limit=GIVEN_ROWS, seed=SEED)
-    rows = {
-        label: np.column_stack(
-            [np.abs(np.nan_to_num(table[name].to_numpy())).astype(np.float32) for name in some]
-        )
+    found = {
+        label: np.column_stack([table[name].to_numpy() for name in some])
         for label, some in wanted.items()
     }
-    hours = hours_of(table[time]) if time else None
-    return Explained(tuple(features), rows, {}, Making(GIVEN), hours), total
+    usable = np.all([is_number(one).all(axis=1) for one in found.values()], axis=0)
+    if total and not usable.any():
+        raise InputError(
+            f"none of {plural(len(usable), 'row')} has a number for each of "
+            f"{', '.join([*columns][:5])}; expected attributions between {-LARGEST:g} and "
+            f"{LARGEST:g}"
+        )
+    return Explained(
+        tuple(features),
+        {label: np.abs(one[usable]).astype(np.float32) for label, one in found.items()},
+        {},
+        Making(GIVEN),
+        hours_of(table[time])[usable] if time else None,
+        places=np.flatnonzero(usable),
+        asked_count=len(usable),
+    ), total
 
 
 def _require_attributions(batches: BatchMaker, columns: Mapping[str, ColumnType]) -> None:
