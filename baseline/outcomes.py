@@ -7,6 +7,7 @@ roles, so that a class or a group means the same in both whatever their sizes.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,11 +24,17 @@ from driftline.formats.coercion import coerce
 from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Column, ColumnType, Signature
 
+log = logging.getLogger(__name__)
+
 KEY = b"driftline.outcomes"
 NEIGHBOURS = b"driftline.neighbours"
 OUTCOMES_FORMAT = 4  # 2: facets of several columns, and of intervals; 3: weights; 4: quantiles.
 # What a regression predicts: a number, or one for each step ahead.
 NUMBERS = ("double", "int64", "list<double>")
+SHARES = (
+    'label "%s" holds only 0 and 1, and prediction "%s" values between them, which are judged as '
+    'amounts; if they are probabilities, name "%s" as the probability in place of the prediction'
+)
 # Kept of a reference; evenly spaced rows beyond.
 MAX_ROWS = 1_000_000
 # Of them, with all features: rows, and values of features.
@@ -198,6 +205,8 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
     positives = _label_first(known_classes(positives, classes), roles, table)
     if problem == "regression":
         _require_regression(roles, table)
+        if roles.problem is None and _are_shares_of_classes(roles, table):
+            log.warning(SHARES, roles.label, roles.prediction, roles.prediction)
     elif problem == "ranking":
         _require_no_classes(roles)
     elif problem is not None:
@@ -331,6 +340,17 @@ def _require_regression(roles: Roles, table: pa.Table) -> None:
             f"positive {', '.join(roles.positives)}: the answers are numbers, and those above it "
             "are positive; expected one number"
         )
+
+
+def _are_shares_of_classes(roles: Roles, table: pa.Table) -> bool:
+    """Whether amounts look like probabilities: the labels are 0 and 1, the answers between them."""
+    if roles.label is None or roles.prediction is None or is_list(table[roles.prediction].type):
+        return False
+    label, answer = (coerce(table[name], "double")[0] for name in (roles.label, roles.prediction))
+    known, ends = {*pc.unique(label).to_pylist()} - {None}, pc.min_max(answer).as_py()
+    if known != {0.0, 1.0} or ends["min"] is None or ends["min"] < 0.0 or ends["max"] > 1.0:
+        return False
+    return bool({*pc.unique(answer).to_pylist()} - {None, 0.0, 1.0})
 
 
 def _require_weights(roles: Roles, table: pa.Table) -> None:

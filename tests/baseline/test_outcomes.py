@@ -34,6 +34,25 @@ def roles_of(**named: object) -> Roles:
     return found.roles
 
 
+@pytest.mark.parametrize(
+    ("roles", "is_told"),
+    [
+        ({"prediction": "score"}, True),
+        ({"prediction": "score", "problem": "regression"}, False),
+        ({"probability": "score"}, False),
+        ({"prediction": "guess"}, False),
+        ({"prediction": "age"}, False),
+    ],
+)
+def test_shares_named_as_predictions_of_0_and_1_are_told(
+    roles: dict[str, str], is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    roles_of(label="hired", **roles)
+
+    told = 'label "hired" holds only 0 and 1, and prediction "score" values between them'
+    assert (told in caplog.text) is is_told
+
+
 def test_label_answers_and_groups_are_kept_and_nothing_else():
     outcomes = Baseline.fit(PEOPLE, **ANSWERS, facet="sex=F").outcomes
 
