@@ -134,7 +134,7 @@
     restore();
     var drawn = document.querySelector("#page [data-title]");
     if (!drawn) return;
-    var title = drawn.dataset.title + " · driftline";
+    var title = (drawn.dataset.title + " · driftline").replace(/\s+/g, " "); // As it is read back.
     if (document.title !== title) document.title = title;
     if (shown !== location.pathname) {
       if (shown !== null) {
