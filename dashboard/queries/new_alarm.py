@@ -67,7 +67,7 @@ def read_new_alarm(stores: Stores, asked: Address) -> NewAlarmView:
 
 def _place(stores: Stores, line: MonitorLine, metric: str) -> tuple[str, str, dict[str, str], bool]:
     """Return namespace, name and dimensions of a metric, and whether less of it is worse."""
-    if line.definition.kind_value.judges_columns:
+    if metric and line.definition.kind_value.judges_columns:
         namespace = OWN_METRICS if metric in OWN else DATA_METRICS
         place, dimensions = metric_place(namespace, line.name, line.endpoint)
         return place, metric, dimensions, metric.startswith("feature_non_null_")

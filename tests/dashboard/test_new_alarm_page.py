@@ -98,6 +98,13 @@ def test_a_metric_that_is_not_measured_is_not_found(stores_measured):
         )
 
 
+def test_a_form_without_a_metric_is_not_found_whatever_the_kind(stores, stores_measured):
+    with pytest.raises(NotFoundError, match='metric "" of monitor "flights-data-quality"'):
+        read_new_alarm(stores, parse(RATIO))
+    with pytest.raises(NotFoundError, match='metric "" is not one of'):
+        read_new_alarm(stores_measured, parse("/monitors/flights-quality/alarm"))
+
+
 def test_two_who_make_an_alarm_of_one_name_at_one_moment_make_one(policed_site):
     """Both have seen that there is none: the server alone decides."""
     spec = {
