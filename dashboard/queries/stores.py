@@ -82,8 +82,11 @@ class Stores:
         with read_connection(self.engine) as connection:
             alarms = alarms_view(connection, now, state="ALARM", size=FIRING_SHOWN, is_newest=True)
             lines = fleet.state_lines(connection, now)
-            is_firing = (alarms_table.c.state == "ALARM") & alarms_table.c.endpoint.is_not(None)
-            firing = count_by(connection, alarms_table.c.endpoint, is_firing & reach.alarm_rows())
+            table, tables = alarms_table.c, [one.name for one in lines if not one.endpoint]
+            is_firing = (table.state == "ALARM") & reach.alarm_rows()
+            firing = count_by(connection, table.endpoint, is_firing & table.endpoint.is_not(None))
+            of_tables = count_by(connection, table.monitor, is_firing & table.monitor.in_(tables))
+            firing[""] = sum(of_tables.values())
             dead = outbox.c.status == "dead"
             sent = {} if reach.is_limited() else count_by(connection, outbox.c.status, dead)
         watched: dict[str, list[views.MonitorLine]] = {name: [] for name in self.endpoint_names()}

@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine
 
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import MONITOR_DIMENSION, put_alarm
+from driftline.alerts.evaluation.states import set_state
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
@@ -62,6 +65,24 @@ def test_the_pages_show_its_rows_and_history_and_no_endpoint(engine: Engine, fol
     assert [0.0] in [one.value.tolist() for one in view.histories]
     assert [line.name for line in stores.overview().endpoints] == [""]
     assert f"{folder}/scores" in page
+
+
+def test_a_firing_alarm_of_a_table_stands_in_the_row_of_the_tables(
+    engine: Engine, folder: Path
+) -> None:
+    alarm = AlarmDefinition(
+        alarm_name="nightly drift", namespace="driftline", metric_name="drift", threshold=1.0,
+        statistic="Average", period=86_400, comparison_operator="GreaterThanThreshold",
+        evaluation_periods=1, dimensions={MONITOR_DIMENSION: "nightly"},
+    )  # fmt: skip
+    with engine.begin() as connection:
+        put_alarm(connection, alarm, DAY)
+        set_state(connection, "nightly drift", "ALARM", "drift", DAY)
+
+    view = stores_of(engine, folder, Access()).overview()
+
+    assert [(line.name, line.firing) for line in view.endpoints] == [("", 1)]
+    assert "href='/alarms?state=ALARM'" in str(overview.page(view)).partition("Tables of others")[2]
 
 
 def test_rows_out_of_reach_are_not_shown(engine: Engine, folder: Path) -> None:
