@@ -36,6 +36,7 @@ STATES = {
     "empty": ("∅", "No data", "none"),
     "unlabelled": ("◐", "Waiting for labels", "none"),
     "waiting": ("–", "No window yet", "none"),
+    "overdue": ("◷", "Overdue", "soft"),
     "OK": ("✓", "OK", "ok"),
     "ALARM": ("▲", "Alarm", "alarm"),
     "INSUFFICIENT_DATA": ("?", "Insufficient data", "none"),

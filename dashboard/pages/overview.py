@@ -139,7 +139,7 @@ def _endpoints(view: views.OverviewView) -> html.Section:
         return ui.panel("Endpoints", [filters, *ui.no_match("endpoint", "/")])
     none = ui.faint("no monitor")
     columns: dict[str, Callable[[views.EndpointLine], ui.Cell]] = {
-        "State": lambda line: ui.state_chip(line.worst.state) if line.worst else none,
+        "State": lambda line: ui.state_chip(line.worst.shown_state) if line.worst else none,
         "Endpoint": _endpoint_name,
         **{words: partial(_cell, kind, view.now) for kind, words in CELLS.items()},
         "Traffic": _requests,
@@ -173,9 +173,7 @@ def _cell(kind: str, now: datetime, line: views.EndpointLine) -> ui.Cell:
         title = f"Set up {CELLS[kind].casefold()}"
         link = html.A("none", href=endpoint_link(line.name, TABS[kind]), title=title)
         return link if line.name else ui.faint("none")
-    late = ("◷", "Overdue", "soft")
-    sign, word, tone = STATES[worst.state] if worst.overdue_since is None else late
-    last = worst.standing
+    (sign, word, tone), last = STATES[worst.shown_state], worst.standing
     words = f"{sign} {word}" + (f", {age(last.end, now)}" if last else "")
     href = monitor_link(worst.name, window=last.stamp if last else None)
     cause = last and (last.failure or last.cause)

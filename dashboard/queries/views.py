@@ -37,10 +37,10 @@ from driftline.monitors.warm_up.warm_up import StableSpan
 from driftline.roles import Roles
 
 RANKS = {
-    "violations": 0, "failed": 1, "waiting": 3, "unlabelled": 3, "insufficient": 3, "empty": 3,
-    "stopped": 3, "ok": 4,
+    "violations": 0, "failed": 1, "unlabelled": 3, "insufficient": 3, "empty": 3, "stopped": 3,
+    "ok": 4, "waiting": 5,
 }  # fmt: skip
-"""Of monitors by their states, the worst first."""
+"""Of monitors by their states, the worst first, and last those that have nothing to tell yet."""
 
 
 def page_within(number: int, total: int, size: int) -> int:
@@ -268,6 +268,11 @@ class MonitorLine:
     def rank(self) -> int:
         """Where it stands among others, the worst first; one that is overdue comes third."""
         return min(RANKS[self.state], 2 if self.overdue_since else 9)
+
+    @property
+    def shown_state(self) -> str:
+        """The state as a page names it: "overdue", unless it is worse."""
+        return "overdue" if self.rank == 2 else self.state
 
 
 @dataclass(frozen=True)

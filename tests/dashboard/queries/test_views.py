@@ -1,12 +1,22 @@
 """How a monitor stands, by its newest windows."""
 
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from driftline.dashboard.pages import overview
 from driftline.dashboard.pages.endpoint import _top_cause
-from driftline.dashboard.queries.views import MonitorLine, WindowRun
+from driftline.dashboard.queries.views import (
+    AlarmsView,
+    EndpointLine,
+    MonitorLine,
+    OverviewView,
+    WindowRun,
+)
 from driftline.monitors.definitions import MonitorDefinition
+from tests.dashboard.policed_seed import texts
 
 START, WEEK = datetime(2026, 1, 5, tzinfo=UTC), timedelta(weeks=1)
 
@@ -51,3 +61,26 @@ def test_a_monitor_without_windows_waits():
     line = line_of("bias")
 
     assert (line.state, line.standing) == ("waiting", None)
+
+
+@pytest.mark.parametrize(
+    ("states", "late", "stands", "chip"),
+    [
+        (((), ("ok",)), False, "ok", "✓ OK"),
+        (((), ("ok",)), True, "waiting", "◷ Overdue"),
+        (((), ("violations",)), True, "violations", "▲ Violations"),
+        ((("ok",), ("insufficient",)), False, "insufficient", "? Too little data"),
+        (((),), False, "waiting", "– No window yet"),
+    ],
+)
+def test_an_endpoint_stands_by_the_worst_monitor_that_has_something_to_tell(
+    states, late, stands, chip
+):
+    first, *others = [line_of("data-quality", *some) for some in states]
+    line = EndpointLine("flights", (replace(first, overdue_since=START if late else None), *others))
+    alarms = AlarmsView(START, (), Counter(), 0, 0, 1, 10)
+
+    page = texts(overview.page(OverviewView(START, (line,), (line,), alarms, total=1)))
+
+    assert line.worst.state == stands
+    assert f" {chip} flights " in " ".join(page.split())
