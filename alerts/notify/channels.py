@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.known import names_in, unknown_name
@@ -16,12 +16,17 @@ from driftline.alerts.notify.receivers.receiver import OpenChannel, Style
 from driftline.alerts.notify.secrets import Secret, Vault
 from driftline.errors import UnavailableError
 
+TEST_FAILED = "test_failed"
+"""The outcome of an attempt that was a test, and did not arrive."""
 _OVERLAP_H = 24.0
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelStatus:
-    """A stored channel and how it fares."""
+    """A stored channel and how it fares.
+
+    ``failed_test``, in lists, is what a failed test was answered, if nothing was sent since.
+    """
 
     channel: Channel
     enabled: bool
@@ -29,6 +34,7 @@ class ChannelStatus:
     failure_count: int
     updated_at: datetime
     previous_secret_until: datetime | None = None
+    failed_test: str | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain JSON values, without the secret."""
@@ -116,8 +122,18 @@ def enable_channel(connection: Connection, name: str, now: datetime) -> ChannelS
 
 def list_channels(connection: Connection) -> list[ChannelStatus]:
     """Return all channels by name."""
-    query = select(tables.channels).order_by(tables.channels.c.name)
-    return [_status(row) for row in connection.execute(query)]
+    channels, attempts = tables.channels, tables.attempts
+    last = select(func.max(attempts.c.id)).where(attempts.c.channel == channels.c.name)
+    newest = last.correlate(channels).scalar_subquery()
+    # What was tried before the channel was changed says nothing of it as it is.
+    is_failed = (attempts.c.outcome == TEST_FAILED) & (attempts.c.time >= channels.c.updated_at)
+    query = (
+        select(channels, case((is_failed, attempts.c.error)).label("failed_test"))
+        .outerjoin(attempts, attempts.c.id == newest)
+        .order_by(channels.c.name)
+    )
+    rows = connection.execute(query)
+    return [replace(_status(row), failed_test=row.failed_test) for row in rows]
 
 
 def open_channels(

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from driftline.alerts.documents import Output
-from driftline.alerts.notify.channels import get_channel, open_channels
+from driftline.alerts.notify.channels import TEST_FAILED, get_channel, open_channels
 from driftline.alerts.notify.deliveries import AttemptRecord, add_attempt, result_of
 from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.message import render_event
@@ -56,9 +56,12 @@ async def try_channel(
 ) -> SendResult:
     """Send one test message past the outbox, whatever the channel's policy and state."""
     found = await asyncio.to_thread(_open, engine, name, vault, now())
-    if not isinstance(found, OpenChannel):
-        return SendResult("", False, 0, None, None, str(found), "")
     message_id = new_message_id(now())
+    if not isinstance(found, OpenChannel):
+        why = str(found)
+        attempt = AttemptRecord(message_id, name, 1, now(), 0, TEST_FAILED, None, why, None)
+        await asyncio.to_thread(_note, engine, attempt)
+        return SendResult(message_id, False, 0, None, None, why, "")
     event = event_of_test(name, now(), dashboard_url=dashboard_url)
     message = render_event(
         event, message_id=message_id, style=found.style, dashboard_url=dashboard_url
@@ -75,7 +78,7 @@ async def try_channel(
     took_ms = round((time.perf_counter() - start) * 1000)
     is_taken = answer is not None and answer.is_success
     status, problem, text = result_of(answer, error)
-    outcome = "test" if is_taken else "test_failed"
+    outcome = "test" if is_taken else TEST_FAILED
     attempt = AttemptRecord(message_id, name, 1, now(), took_ms, outcome, status, problem, text)
     await asyncio.to_thread(_note, engine, attempt)
     shown = message.body.decode("utf-8", "replace")

@@ -81,7 +81,8 @@
       if (answer.status === 401) return null;
       return answer.json().then(function (found) {
         say(answer.ok ? found.said : found.error.message, !answer.ok);
-        if (answer.ok) { hold(false); document.dispatchEvent(new CustomEvent("driftline-refresh")); }
+        var isTold = answer.ok || form.dataset.action === "test"; // A failed test stands on the page.
+        if (isTold) { hold(false); document.dispatchEvent(new CustomEvent("driftline-refresh")); }
       });
     }).catch(function (error) {
       unanswered(error.name === "TimeoutError"

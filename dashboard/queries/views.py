@@ -124,6 +124,8 @@ class ChannelLine:
         if not self.status.enabled:
             return self.status.disabled_reason or "switched off"
         count = self.status.failure_count
+        if self.status.failed_test:
+            return f"failed its test: {self.status.failed_test}"
         return f"failed {count} times in a row" if count else None
 
 

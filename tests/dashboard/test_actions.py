@@ -9,9 +9,10 @@ from driftline.alerts.alarms.records import get_alarm
 from driftline.alerts.evaluation.preview import preview_alarm
 from driftline.alerts.notify.silences import get_silence, list_silences
 from driftline.dashboard.actions import LENGTHS, Actions
-from driftline.dashboard.pages.alarm_panels import LENGTH_WORDS
+from driftline.dashboard.pages.alarm_panels import LENGTH_WORDS, channel_health
+from driftline.dashboard.queries.stores import Stores
 from driftline.errors import UnavailableError
-from tests.dashboard.policed_seed import DRIFTS, MAINTENANCE
+from tests.dashboard.policed_seed import DRIFTS, LATENCY, MAINTENANCE, texts
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 
@@ -151,6 +152,18 @@ def test_a_channel_says_what_its_receiver_answered_to_a_test(actions, channel, s
 
     assert found == status
     assert words in said
+
+
+def test_after_a_failed_test_the_answer_stands_beside_the_channel(actions, policed_site):
+    actions.run("enable", {"channel": "gone"})
+    actions.run("test", {"channel": "gone"})
+    actions.run("test", {"channel": "pager"})
+
+    view = Stores(policed_site.engine, policed_site.root, policed_site.now).alarm(LATENCY)
+
+    shown = {one.name: channel_health(one) for one in view.channels}
+    assert texts(shown["gone"]) == "✕ failed its test: answered 410"
+    assert shown["pager"] == "✓ works"
 
 
 @pytest.mark.parametrize(

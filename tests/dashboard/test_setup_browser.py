@@ -2,9 +2,9 @@
 
 import pytest
 from playwright.sync_api import expect
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
-from driftline.alerts.tables import channels
+from driftline.alerts.tables import attempts, channels
 from tests.dashboard.accessible import axe_faults
 from tests.dashboard.conftest import Visit
 from tests.dashboard.guarded import guarded
@@ -54,6 +54,20 @@ def test_a_channel_is_tested_and_a_disabled_one_enabled(visit_policed, policed_s
         other = page.get_by_role("row").filter(has_text="pager")
         other.get_by_role("button", name="Send a test").click()
         expect(page.locator("#said")).to_contain_text("pager took the test message")
+
+
+def test_the_answer_to_a_failed_test_stands_beside_its_channel(visit_policed, policed_site):
+    with policed_site.engine.begin() as connection:
+        on = {"enabled": True, "disabled_reason": None, "failure_count": 0}
+        connection.execute(update(channels).where(channels.c.name == "gone").values(**on))
+        connection.execute(delete(attempts).where(attempts.c.channel == "gone"))
+    page = visit_policed().open("/setup/channels")
+    row = page.get_by_role("row").filter(has_text="gone")
+    expect(row).to_contain_text("✓ works")
+
+    row.get_by_role("button", name="Send a test").click()
+
+    expect(row).to_contain_text("✕ failed its test: answered 410")
 
 
 def test_a_setting_is_found_with_its_source(visit):

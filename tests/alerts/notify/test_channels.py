@@ -11,7 +11,7 @@ from driftline.alerts.errors import ChannelError, ChannelInUse, UnknownChannel
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.notify import channels
 from driftline.alerts.notify.deliverer import Deliverer
-from driftline.alerts.notify.deliveries import list_deliveries
+from driftline.alerts.notify.deliveries import AttemptRecord, add_attempt, list_deliveries
 from driftline.alerts.notify.notification_maintenance import forget
 
 
@@ -135,3 +135,26 @@ def test_putting_the_same_channel_again_changes_nothing(house, engine, clock):
 
     with engine.begin() as connection:
         assert channels.get_channel(connection, "pager") == before
+
+
+def test_a_failed_test_stands_until_something_arrives_or_the_channel_is_changed(
+    house, engine, clock
+):
+    def attempted(outcome, error=None):
+        with engine.begin() as connection:
+            attempt = AttemptRecord("m", "pager", 1, clock(), 5, outcome, 400, error, None)
+            add_attempt(connection, attempt)
+            (status,) = channels.list_channels(connection)
+        return status.failed_test
+
+    house.channel("pager", "https://hooks.example")
+
+    assert attempted("test_failed", "answered 400") == "answered 400"
+    assert attempted("test") is None
+    assert attempted("test_failed", "answered 400") == "answered 400"
+    assert attempted("delivered") is None
+    assert attempted("test_failed", "answered 400") == "answered 400"
+    clock.advance(seconds=1)
+    house.channel("pager", "https://hooks.example/mended")
+    with engine.connect() as connection:
+        assert [one.failed_test for one in channels.list_channels(connection)] == [None]
