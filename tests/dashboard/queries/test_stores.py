@@ -246,6 +246,12 @@ def test_rows_that_came_after_the_verdict_are_said(seeded):
     assert " now (645 judged)" in str(monitor_page.page(view))
 
 
+def test_a_past_window_is_compared_with_the_one_before_it(stores, seeded):
+    page = str(monitor_page.page(stores.monitor(seeded.monitor, BUG, None)))
+
+    assert f"/compare?monitor={seeded.monitor}&a=20131117T000000Z&b={BUG}" in page
+
+
 def test_changes_of_alarms_tell_their_causes(stores, seeded):
     changes = stores.monitor(seeded.monitor, None, None).changes
 
