@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.alarm import is_breaching
+from driftline.alerts.alarms.composite_records import AnyRecord
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history
 from driftline.alerts.alarms.window import clock_edges
@@ -174,6 +175,14 @@ def period_end(item: HistoryItem) -> datetime | None:
     """Return the end of the period that decided a change; None where none did."""
     end = item.data.get("periodEnd")
     return datetime.fromisoformat(end) if isinstance(end, str) else None
+
+
+def is_decided_in(record: AnyRecord, item: HistoryItem, start: datetime) -> bool:
+    """Whether a period that holds this time decided a change, as that of a window's datapoint."""
+    end = period_end(item)
+    if end is None or not isinstance(record, AlarmRecord):
+        return False
+    return end - timedelta(seconds=record.definition.period) <= start < end
 
 
 def side_of(data: Mapping[str, object], key: str) -> tuple[str, str]:

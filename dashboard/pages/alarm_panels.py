@@ -99,7 +99,7 @@ def history(view: StoryView) -> html.Section:
 
 def change_panel(
     title: str, changes: Sequence[AlarmChange], now: datetime,
-    middle: Mapping[str, Callable[[AlarmChange], ui.Cell]], none: str,
+    middle: Mapping[str, Callable[[AlarmChange], ui.Cell]], none: str, note: str = "",
 ) -> html.Section:  # fmt: skip
     """List changes of alarms' states, newest first: when, what is asked for, and why."""
 
@@ -114,6 +114,7 @@ def change_panel(
         why=none,
         label="Changes of state",
         kind="cards tall",
+        note=note,
     )
 
 

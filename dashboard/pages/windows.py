@@ -325,10 +325,13 @@ def _closing(
 
     def alarm(one: views.AlarmChange) -> ui.Cell:
         link = html.A(one.alarm, href=address.alarm_link(one.alarm))
-        return ui.stack(link, ui.state_chip(one.new, small=True))
+        own = ui.tag("this window", "kind") if one.is_own else None
+        return ui.stack(link, ui.state_chip(one.new, small=True), own)
 
     none = "No alarm of this monitor has changed state."
-    history = change_panel("Alarm history", view.changes, view.now, {"Alarm": alarm}, none)
+    is_own = any(one.is_own for one in view.changes)
+    note = "" if is_own else "this window changed no alarm's state; these are the newest changes"
+    history = change_panel("Alarm history", view.changes, view.now, {"Alarm": alarm}, none, note)
     return ui.pair(history, ui.panel("This execution", [ui.facts(values), log_panel(run.log)]))
 
 

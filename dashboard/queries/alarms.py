@@ -283,30 +283,34 @@ def composite_view(
     )
 
 
-def changes(connection: Connection, monitor: str) -> tuple[views.AlarmChange, ...]:
-    """Read how a monitor's alarms changed their states, newest first."""
-    newest = [
-        change
-        for record in reach.alarms(connection, monitor)
-        for change in changes_of(connection, record, CHANGES_SHOWN)
-    ]
-    newest.sort(key=lambda change: change.time, reverse=True)
-    return tuple(newest[:CHANGES_SHOWN])
+def changes(
+    connection: Connection, monitor: str, run: views.WindowRun | None
+) -> tuple[views.AlarmChange, ...]:
+    """Read how a monitor's alarms changed state: what a window did first, then the newest."""
+    alarms = reach.alarms(connection, monitor)
+    found = [one for it in alarms for one in changes_of(connection, it, CHANGES_SHOWN, run)]
+    found.sort(key=lambda change: (change.is_own, change.time), reverse=True)
+    return tuple(found[:CHANGES_SHOWN])
 
 
 def changes_of(
-    connection: Connection, record: AnyRecord, limit: int = HISTORY_SHOWN
-) -> tuple[views.AlarmChange, ...]:
-    """Read how one alarm changed its states, newest first."""
+    connection: Connection, record: AnyRecord, limit: int = HISTORY_SHOWN,
+    run: views.WindowRun | None = None,
+) -> tuple[views.AlarmChange, ...]:  # fmt: skip
+    """Read how one alarm changed its states, newest first; those of a window however old."""
     changed: list[views.AlarmChange] = []
-    for item in reach.changes_of_state(connection, record, limit):
+    count = alarm_timeline.SPANS_READ if run else limit
+    for at, item in enumerate(reach.changes_of_state(connection, record, count)):
+        is_own = run is not None and alarm_timeline.is_decided_in(record, item, run.start)
+        if at >= limit and not is_own:
+            continue
         old, _ = alarm_timeline.side_of(item.data, "oldState")
         new, reason = alarm_timeline.side_of(item.data, "newState")
         note: Mapping[str, object] = {}
         if new == "ALARM" and isinstance(record, AlarmRecord):
             note = alarm_timeline.note_at(connection, record, item)
         of, said = (item.time, record.name, old, new), reason or item.summary
-        changed.append(views.AlarmChange(*of, said, *cause_of(note)))
+        changed.append(views.AlarmChange(*of, said, *cause_of(note), is_own))
     return tuple(changed)
 
 

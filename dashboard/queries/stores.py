@@ -228,7 +228,7 @@ class Stores:
         """Read what the pages of monitors of all kinds show: the fields of `WindowView`."""
         with read_connection(self.engine) as connection:
             line, run = fleet.read_window(connection, name, window)
-            past, own = changes(connection, name), CURRENT.get().endpoints
+            past, own = changes(connection, name, run), CURRENT.get().endpoints
             shown = {"now": self.now(), "monitor": line, "run": run, "changes": past}
             if run is None:
                 return shown

@@ -77,7 +77,7 @@ class AlarmLine:
 
 @dataclass(frozen=True, slots=True)
 class AlarmChange:
-    """One change of an alarm's state."""
+    """One change of an alarm's state; ``is_own``: the window that is shown made it."""
 
     time: datetime
     alarm: str
@@ -86,6 +86,7 @@ class AlarmChange:
     reason: str
     cause: str | None = None
     link: str | None = None
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +124,9 @@ class ChannelLine:
             return "does not exist any more"
         if not self.status.enabled:
             return self.status.disabled_reason or "switched off"
-        count = self.status.failure_count
         if self.status.failed_test:
             return f"failed its test: {self.status.failed_test}"
+        count = self.status.failure_count
         return f"failed {count} times in a row" if count else None
 
 

@@ -11,7 +11,14 @@ from driftline.alerts.alarms.records import get_alarm, put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.dashboard.queries.alarms import Suppression, alarm_line, changes_of
+from driftline.dashboard.queries.alarms import (
+    CHANGES_SHOWN,
+    Suppression,
+    alarm_line,
+    changes,
+    changes_of,
+)
+from driftline.dashboard.queries.views import WindowRun
 from tests.dashboard.seed import make_engine
 
 FIRST = datetime(2026, 11, 12, tzinfo=UTC)
@@ -79,3 +86,34 @@ def test_a_newer_window_beyond_the_bound_stands_beside_the_one_that_made_it_fire
         "4 columns drifted",
         "/monitors/dq?window=20261118T000000Z",
     )
+
+
+def test_the_changes_that_a_window_made_stand_first_however_old_it_is(tmp_path):
+    found = make_engine(tmp_path / "driftline.db")
+    alarm = AlarmDefinition(
+        alarm_name="drift", namespace="Driftline", metric_name="drifted_features",
+        dimensions=MONITOR, statistic="Maximum", period=86_400, evaluation_periods=1,
+        threshold=0.0, comparison_operator="GreaterThanThreshold", treat_missing_data="ignore",
+    )  # fmt: skip
+    with found.begin() as connection:
+        put_alarm(connection, alarm, FIRST)
+    for day in range(2 * CHANGES_SHOWN):
+        put(found, day, 0.0 if day == 1 else day % 2 + (day == 2))
+        Evaluator(
+            found, now=lambda day=day: FIRST + (day + 1) * DAY, dashboard_url="http://x"
+        ).step()
+
+    def first_after(day):
+        start = FIRST + day * DAY
+        run = WindowRun(start, start + DAY, "e", "ok", 1, 0, 0, None)
+        with found.connect() as connection:
+            past = changes(connection, "dq", run)
+        assert len(past) == CHANGES_SHOWN
+        assert [one.is_own for one in past[1:]] == [False] * (CHANGES_SHOWN - 1)
+        return (past[0].is_own, past[0].new, past[0].time)
+
+    newest = first_after(2 * CHANGES_SHOWN - 1)
+    assert newest == (True, "ALARM", FIRST + 2 * CHANGES_SHOWN * DAY)
+    assert first_after(2) == (True, "ALARM", FIRST + 3 * DAY)
+    assert first_after(1) == (False, *newest[1:])
+    found.dispose()

@@ -252,14 +252,23 @@ def test_a_past_window_is_compared_with_the_one_before_it(stores, seeded):
     assert f"/compare?monitor={seeded.monitor}&a=20131117T000000Z&b={BUG}" in page
 
 
+def test_what_a_window_did_to_alarms_is_marked_or_said_not_to_be(stores, seeded):
+    own = stores.monitor(seeded.monitor, BUG, None)
+    calm = stores.monitor(seeded.monitor, "20131112T000000Z", None)
+
+    assert own.changes[0].is_own
+    assert "this window changed no alarm's state" not in str(monitor_page.page(own))
+    assert not any(one.is_own for one in calm.changes)
+    assert "this window changed no alarm's state" in str(monitor_page.page(calm))
+
+
 def test_changes_of_alarms_tell_their_causes(stores, seeded):
     changes = stores.monitor(seeded.monitor, None, None).changes
 
     firing = [change for change in changes if change.new == "ALARM"]
 
-    assert [change.time for change in changes] == sorted(
-        (change.time for change in changes), reverse=True
-    )
+    order = [(not change.is_own, -change.time.timestamp()) for change in changes]
+    assert order == sorted(order)
     assert firing
     assert all(change.cause and change.link for change in firing)
 
