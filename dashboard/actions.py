@@ -158,10 +158,8 @@ def _switch(send: Send, given: Mapping[str, object]) -> str:
 
 def _change(send: Send, given: Mapping[str, object]) -> str:
     """Save the values of a preview, if the alarm still is as it was when they were tried."""
-    name, asked = (
-        _wanted(given, "alarm"),
-        {one: _text(given, one) for one in PREVIEW if one in given},
-    )
+    name = _wanted(given, "alarm")
+    asked = {one: _text(given, one) for one in PREVIEW if one in given}
     shown = send("GET", f"/api/v1/alarms/{_step(name)}", None)
     live = shown["status"]
     if live.get("alarm_configuration_updated_timestamp") != _text(given, "since"):
@@ -175,9 +173,8 @@ def _change(send: Send, given: Mapping[str, object]) -> str:
     before, after = old.as_dict(), changed_definition(old, asked).as_dict()
     spec |= {key: value for key, value in after.items() if value != before.get(key)}
     resource = {"kind": "Alarm", "name": name, "owner": shown["owner"], "tags": live["tags"]}
-    send(
-        "POST", "/api/v1/apply", {"resources": [resource | {"spec": spec}]}, if_match=shown["etag"]
-    )
+    body = {"resources": [resource | {"spec": spec}]}
+    send("POST", "/api/v1/apply", body, if_match=shown["etag"])
     return f"Saved; {name} is evaluated with these values from now on."
 
 
@@ -221,10 +218,9 @@ def _cancel(send: Send, given: Mapping[str, object]) -> str:
 
 
 def _queue(send: Send, given: Mapping[str, object]) -> str:
+    times = {name: _text(given, name) for name in ("from", "to")}
     body: dict[str, object] = {
-        name: read_time(_text(given, name)).isoformat()
-        for name in ("from", "to")
-        if _text(given, name)
+        name: read_time(text).isoformat() for name, text in times.items() if text
     }
     body |= {name: _text(given, name) == "yes" for name in ("again", "whole")}
     found = _to_monitor(send, given, "queue", body)

@@ -302,7 +302,6 @@ def _closing(
     judged_by = f"{declared.baseline} {run.baseline_version or monitor.baseline_version}".strip()
     before = address.explain_link(monitor.name, window=run.stamp)
     earlier = max((one.stamp for one in monitor.runs if one.stamp < run.stamp), default="")
-    beside = address.compare_link(monitor.name, earlier, run.stamp)
     values = {
         "Execution": html.Code(run.execution),
         "Rows judged": say.count(run.row_count),
@@ -313,7 +312,7 @@ def _closing(
         ),
         "Compare": ui.stack(
             html.A("with the windows before", href=before),
-            html.A("with any others", href=beside),
+            html.A("with any others", href=address.compare_link(monitor.name, earlier, run.stamp)),
         ),
         "Rows": monitor.endpoint
         and html.A(

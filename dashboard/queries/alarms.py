@@ -250,16 +250,13 @@ def alarm_view(
     start = points[0].start if points else None
     past = reach.changes_of_state(connection, record, alarm_timeline.SPANS_READ) if points else []
     told_since = record.updated_at if reach.is_limited() else None
-    suppression = Suppression.read(connection, now)
+    suppression, same = Suppression.read(connection, now), _on_same_metric(connection, record)
     return views.AlarmView(
         **_story(connection, record, suppression, bands),
         rule=record.definition,
         points=points,
         spans=alarm_timeline.spans_of(connection, record, points, past, now, told_since),
-        others=tuple(
-            alarm_line(connection, other, suppression)
-            for other in _on_same_metric(connection, record)
-        ),
+        others=tuple(alarm_line(connection, other, suppression) for other in same),
         preview=preview_alarm(connection, record, asked, start, now, bands),
     )
 
@@ -331,14 +328,9 @@ def cause_of(note: Mapping[str, object]) -> tuple[str | None, str | None]:
 def _channels(connection: Connection, rule: AnyDefinition) -> tuple[views.ChannelLine, ...]:
     """Return how the channels of an alarm fare."""
     statuses = {one.channel.name: one for one in list_channels(connection)}
-    return tuple(
-        views.ChannelLine(
-            name,
-            tuple(state for state in STATES if name in rule.actions(state)),
-            statuses.get(name),
-        )
-        for name in sorted(rule.channel_names)
-    )
+    names = sorted(rule.channel_names)
+    states = [tuple(state for state in STATES if name in rule.actions(state)) for name in names]
+    return tuple(map(views.ChannelLine, names, states, map(statuses.get, names)))
 
 
 def _on_same_metric(connection: Connection, record: AlarmRecord) -> list[AlarmRecord]:

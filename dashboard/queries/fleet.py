@@ -113,9 +113,8 @@ def state_lines(
         query = query.where(states.c.monitor.in_([one.name for one in watched]))
     rows = {row.monitor: row for row in connection.execute(query)}
     late = {one.monitor: one.due_at for one in overdue(connection, now, known)}
-    held = set(
-        connection.scalars(select(warm_ups.c.monitor).where(warm_ups.c.finding.is_not(None)))
-    )
+    warming = select(warm_ups.c.monitor).where(warm_ups.c.finding.is_not(None))
+    held = set(connection.scalars(warming))
     lines = []
     for definition in watched:
         row = rows.get(definition.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from driftline.alerts.alarms.composite_records import states_since
 from driftline.alerts.counts import count_by
@@ -41,11 +42,8 @@ class IncidentView:
 def read_incidents(stores: Stores) -> list[Incident]:
     """Return the open incidents, then the newest closed ones."""
     with read_connection(stores.engine) as connection:
-        return [
-            incident
-            for is_open in (True, False)
-            for incident in list_incidents(connection, is_open=is_open, limit=INCIDENTS_SHOWN)
-        ]
+        newest = partial(list_incidents, connection, limit=INCIDENTS_SHOWN)
+        return [*newest(is_open=True), *newest(is_open=False)]
 
 
 def read_incident(stores: Stores, asked: Address) -> IncidentView:

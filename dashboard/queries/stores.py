@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -96,12 +97,9 @@ class Stores:
             views.EndpointLine(name, tuple(found), firing=firing.get(name, 0))
             for name, found in sorted(watched.items())
         ]
-        asked = [
-            one
-            for one in endpoints
-            if one.says(text or "")
-            and (state is None or (one.worst.state if one.worst else "none") == state)
-        ]
+        asked = [one for one in endpoints if one.says(text or "")]
+        if state is not None:
+            asked = [one for one in asked if (one.worst.state if one.worst else "none") == state]
         asked.sort(key=lambda one: (one.worst.rank if one.worst else 9, -one.firing, one.name))
         number = views.page_within(number, len(asked), ENDPOINTS_SHOWN)
         shown = asked[ENDPOINTS_SHOWN * (number - 1) : ENDPOINTS_SHOWN * number]
@@ -124,10 +122,8 @@ class Stores:
             chosen = next((one for one in others if address.monitor in ("", one.name)), None)
             view = fleet.EndpointView(now, line, tab, alarms, chosen, others, text=address.text)
             if tab == "drift" and chosen is not None:
-                own = CURRENT.get().endpoints
-                at = address.text, address.number, own
-                found = drift_map(connection, chosen.name, *at)
-                view = replace(view, drift=found)
+                at = address.text, address.number, CURRENT.get().endpoints
+                view = replace(view, drift=drift_map(connection, chosen.name, *at))
             if tab == "changes":
                 changes = fleet.read_changes(connection, line)
                 view = replace(view, annotations=_annotations(connection, lines), changes=changes)
@@ -343,13 +339,8 @@ def _annotations(
     connection: Connection, lines: Iterable[views.MonitorLine]
 ) -> tuple[Annotation, ...]:
     """Read the newest annotations of monitors, withdrawn ones too."""
-    endpoints = CURRENT.get().endpoints
-    found = [
-        one
-        for line in lines
-        for one in list_annotations(
-            connection, line.name, endpoints=endpoints, limit=ANNOTATIONS_SHOWN
-        )
-    ]
+    of = CURRENT.get().endpoints
+    newest = partial(list_annotations, connection, endpoints=of, limit=ANNOTATIONS_SHOWN)
+    found = [one for line in lines for one in newest(line.name)]
     found.sort(key=lambda one: one.made_at, reverse=True)
     return tuple(found[:ANNOTATIONS_SHOWN])
