@@ -32,6 +32,8 @@ RATIOS = ("DI",)
 MORE_ROWS = 40
 # So often a longer reference, up to fifty times.
 LONGER = 10
+# A longer reference is hardly to be had, and of another world at its beginning.
+MOST_DAYS = 730
 # What lies on the metric's own scale.
 NUMBERS = ("value", "low", "high", "reference", "reference_low", "reference_high", "bound")
 # In the order of report.json.
@@ -161,6 +163,11 @@ def too_variable(
     longer = next((one for one in steps[:LONGER] if is_longer_bounded(one)), None)
     if longer is None:
         return f"{lead} longer windows: those of this length differ too much"
+    if days * longer > MOST_DAYS:
+        return (
+            f"{TOO_VARIABLE}no number of rows would do, nor a reference of two years, only longer "
+            "windows, such as weeks in place of days"
+        )
     return f"{lead} a reference of about {_round_up(days * longer)} days"
 
 

@@ -119,6 +119,9 @@ def test_the_rows_that_would_do_are_found_by_halving() -> None:
     assert len(asked) <= 6  # Of 39: each costs a search for a bound.
     longer = partial(too_variable, 240, bounded, 20.0)
     assert longer(lambda more: more > 3).endswith("only a reference of about 68 days")
+    assert partial(too_variable, 240, bounded, 90.0)(lambda more: more > 9).endswith(
+        "nor a reference of two years, only longer windows, such as weeks in place of days"
+    )
     assert longer(bounded).endswith("longer windows: those of this length differ too much")
 
 
