@@ -106,6 +106,9 @@ SUGGEST_SEED = 0
 # Windows of so many rows are told what they find.
 WINDOW_SIZES = (1_000, 10_000)
 NOTHING_TOLD = "no loss can be told from how the days of the reference differ"
+NOTHING_TOLD_OF_ROWS = (
+    "no loss can be told, since the rows of the reference allow what guessing has"
+)
 
 
 def suggest(
@@ -142,12 +145,14 @@ def detectable(baseline: Baseline) -> list[str]:
     roles = baseline.outcomes.roles
     expected = expectation(CheckContext(baseline, WindowRows(lambda: iter(())), roles))
     found = [*_reference_notes(baseline, expected).values()]
+    has_times = expected.answers is not None and expected.answers.time_us is not None
+    nothing = NOTHING_TOLD if has_times else NOTHING_TOLD_OF_ROWS
     for rows in WINDOW_SIZES:
         parts = [
             f"{SHOWN.get(name, name)} at {least:.3g} (now {value:.3g})"
             for name, value, least in findable(expected, rows, budget=Budget())
         ]
-        told = f" find, nine times in ten, {'; '.join(parts)}" if parts else f": {NOTHING_TOLD}"
+        told = f" find, nine times in ten, {'; '.join(parts)}" if parts else f": {nothing}"
         found.append(f"{rows:,} labelled rows a day{told}")
     return found
 
