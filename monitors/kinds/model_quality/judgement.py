@@ -22,7 +22,11 @@ from driftline.monitors.kinds.model_quality.class_metrics import NEGATIVE, POSIT
 from driftline.monitors.kinds.model_quality.documents import GREATER, Constraint, is_sagemakers
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Measure, Range, Scale
-from driftline.monitors.kinds.model_quality.metrics import by_lot, measure_answers
+from driftline.monitors.kinds.model_quality.metrics import (
+    by_lot,
+    measure_answers,
+    shares_by_lot,
+)
 from driftline.monitors.kinds.model_quality.quantile_metrics import (
     PINBALL,
     covers_less,
@@ -484,6 +488,7 @@ def _guesses(expected: Expectation) -> dict[str, float]:
     found = {"auc": GUESSED_AUC}
     if expected.answers is not None and expected.answers.classes:
         found["balanced_accuracy"] = 1.0 / len(expected.answers.classes)
+        found |= shares_by_lot(expected.answers)
     if (most := expected.measures.get("accuracy_majority_classifier")) is not None:
         found |= dict.fromkeys(("accuracy", "weighted_recall"), most.value)
     return found
@@ -494,8 +499,9 @@ def _is_bound(constraint: Constraint, scale: Scale, guess: float | None, bound: 
     threshold = constraint.threshold
     if isinstance(scale, Range):
         return _is_within(scale, constraint, bound)
-    if guess is not None and threshold > guess:
-        return bound > guess
+    side = 1.0 if constraint.is_lower else -1.0
+    if guess is not None and side * threshold > side * guess >= side * bound:
+        return False  # Answers without any skill would keep it.
     if scale == "skill" or (scale != "error" and not constraint.is_lower):
         # What is left of a skill, and of a share of mistakes, is measured from the other end.
         left, allowed = 1.0 - threshold, 1.0 - bound

@@ -99,11 +99,7 @@ def by_lot(answers: Answers) -> dict[str, float]:
     if answers.problem == "ranking":
         return {NDCG: answers.lot}
     classes = len(answers.classes)
-    share, answered = (
-        np.bincount(one.astype(np.intp), table.weights, classes)
-        for one in (answers.label, answers.answer)
-    )
-    share, answered = share / share.sum(), answered / answered.sum()
+    share, answered = _class_shares(answers)
     right = float(share @ answered)
     found = {"auc": 0.5, "balanced_accuracy": 1.0 / classes}
     found["accuracy_skill"] = 1.0 - (1.0 - right) / max(1.0 - float(share.max()), TINY)
@@ -113,6 +109,33 @@ def by_lot(answers: Answers) -> dict[str, float]:
         loss = float((table.means(chance**2) - 2.0 * table.means(chance) * own + own).sum())
         found["brier_skill"] = 1.0 - loss / max(float((own * (1.0 - own)).sum()), TINY)
     return found
+
+
+def shares_by_lot(answers: Answers) -> dict[str, float]:
+    """Return precision, recall and F of classes where labels are dealt to other rows by lot."""
+    share, answered = _class_shares(answers)
+    hits = share * answered
+    each = {"precision": np.where(answered > 0.0, share, 0.0), "recall": answered}
+    for name, beta in BETAS.items():
+        each[name] = (1.0 + beta**2) * hits / np.maximum(beta**2 * share + answered, TINY)
+    if len(share) > 2:
+        return {f"weighted_{name}": float(share @ one) for name, one in each.items()}
+    found = {name: float(one[-1]) for name, one in each.items()}
+    recall = found["recall"]
+    return {**found, "true_positive_rate": recall, "false_negative_rate": 1.0 - recall}
+
+
+def _class_shares(answers: Answers) -> tuple[Numbers, Numbers]:
+    """Return how often each class comes and is answered, shape (K,) each; of two the positive last.
+
+    Each sums up to 1.
+    """
+    weights = Rows(len(answers), weights=answers.weight).weights
+    label, answered = (
+        np.bincount(one.astype(np.intp), weights, len(answers.classes))
+        for one in (answers.label, answers.answer)
+    )
+    return label / label.sum(), answered / answered.sum()
 
 
 def _mean_distance(some: Numbers, others: Numbers, weights: Numbers | None) -> float:

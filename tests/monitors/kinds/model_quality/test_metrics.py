@@ -17,6 +17,7 @@ from sklearn import metrics as peer
 from driftline.baseline.answers import Answers
 from driftline.monitors.kinds.model_quality.influence import Rows
 from driftline.monitors.kinds.model_quality.metrics import (
+    BETAS,
     binary_metrics,
     by_lot,
     calibration,
@@ -24,6 +25,7 @@ from driftline.monitors.kinds.model_quality.metrics import (
     counts_at_thresholds,
     multiclass_metrics,
     regression_metrics,
+    shares_by_lot,
 )
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
 
@@ -524,6 +526,8 @@ def test_metrics_by_lot_are_the_mean_over_ways_to_deal_labels(problem: str) -> N
     rows = Answers(problem, label, said, classes, chances, None, 0, np.arange(200))
 
     found = by_lot(rows)
+    if classes:
+        found |= shares_by_lot(rows)
 
     assert problem != "regression" or {*found} == {"mae", "mse", "rmse", "r2"}
     for name, value in found.items():
@@ -549,6 +553,15 @@ def _of_peer(name: str, rows: Answers, label: np.ndarray) -> float:
         return 0.5
     if name == "balanced_accuracy":
         return peer.balanced_accuracy_score(label, said)
+    if name == "false_negative_rate":
+        return 1.0 - peer.recall_score(label, said)
+    if name.removeprefix("weighted_") in ("true_positive_rate", "recall", "precision", *BETAS):
+        average = "weighted" if name.startswith("weighted_") else "binary"
+        beta = BETAS.get(name.removeprefix("weighted_"))
+        if beta is not None:
+            return peer.fbeta_score(label, said, beta=beta, average=average)
+        measure = peer.precision_score if "precision" in name else peer.recall_score
+        return measure(label, said, average=average)
     if name == "mae":
         return peer.mean_absolute_error(label, said)
     squared = peer.mean_squared_error(label, said)

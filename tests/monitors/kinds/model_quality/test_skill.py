@@ -19,7 +19,7 @@ from driftline.monitors.kinds.model_quality.documents import Constraint, suggest
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.judgement import judge_quality
-from driftline.monitors.kinds.model_quality.metrics import measure_answers
+from driftline.monitors.kinds.model_quality.metrics import measure_answers, shares_by_lot
 from driftline.monitors.kinds.model_quality.skill import (
     DAY_US,
     Scatter,
@@ -389,6 +389,35 @@ def test_a_bound_that_guessing_would_keep_is_none_and_leaves_the_verdict() -> No
         assert found.bound is None and not found.violated, name
         assert found.note.startswith("too_variable: "), name
     assert results["auc"].note.endswith("only longer windows: those of this length differ too much")
+
+
+def test_a_bound_that_answers_by_lot_would_keep_is_none() -> None:
+    def rows(count: int, seed: int) -> Answers:
+        rng = np.random.default_rng(seed)
+        label = (rng.random(count) < 0.4).astype(np.intp)
+        chance = 1 / (1 + np.exp(0.9 - 1.5 * label - rng.normal(size=count)))
+        said = (chance > 0.5).astype(np.intp)
+        return Answers("binary", label, said, ("0", "1"), chance, None, 0, np.arange(count))
+
+    reference = rows(2_000, 1)
+    measures = measure_answers(reference)
+    expected = Expectation(
+        "binary", Roles(problem="binary"), suggested("binary", measures), measures, frozenset(),
+        reference,
+    )  # fmt: skip
+
+    few, many = (
+        judge_quality(expected, rows(count, 2), [], budget=Budget()).results for count in (40, 400)
+    )
+
+    lot = shares_by_lot(reference)
+    assert {"precision", "recall", "f0_5", "f1", "f2"} < {*lot}
+    for name, value in lot.items():
+        # A quarter of 40 rows' yes could be right by chance: fewer than by lot.
+        assert few[name].bound is None and few[name].note.startswith("too_variable: about "), name
+        assert few[name].note.endswith("rows would do"), name
+        is_lower = few[name].operator == "LessThanThreshold"
+        assert many[name].bound is not None and (many[name].bound > value) == is_lower, name
 
 
 @pytest.mark.parametrize("value", [0.98, 1.0])
