@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
 from driftline.baseline.estimation import EstimationRows
+from driftline.baseline.positive import lower_words
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.model_quality.blocks import Blocks, kept_blocks
@@ -30,7 +31,7 @@ from driftline.monitors.kinds.model_quality.estimator import (
 )
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Numbers
-from driftline.monitors.kinds.model_quality.judgement import judged_result
+from driftline.monitors.kinds.model_quality.judgement import GUESSED_AUC, judged_result
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
 from driftline.monitors.kinds.model_quality.score_forms import why_turned
 from driftline.monitors.kinds.model_quality.violations import (
@@ -160,7 +161,8 @@ def _estimates(
     estimator = _estimator(context, known, taught, len(scored))
     is_number = reference.problem == "regression"
     own = _features(known, codes) if is_number else np.zeros((len(table), 0))
-    if reason := _strangers(reference, answers, scored):
+    reason = _denied_by_reference(expected, estimator, reference)
+    if reason := reason or _strangers(reference, answers, scored):
         return _withheld(expected, reason, is_quiet=is_labelled)
     reason = _outside(known, codes[scored.places]) or why_turned(reference, scored)
     reason = reason or _why_equal(reference, scored)
@@ -205,6 +207,28 @@ def _estimator(
         return learn_estimator(taught, inputs, _categories(known), length=length, rows=rows)
 
     return context.kept(("estimator", context.roles, length, rows), learn)
+
+
+def _denied_by_reference(expected: Expectation, estimator: Estimator, reference: Answers) -> str:
+    """Return why estimates of a reference's own rows are denied by its labels; "" where not."""
+    if not estimator.denied:
+        return ""
+    headline = HEADLINE[expected.problem]
+    name = headline if headline in estimator.denied else next(iter(estimator.denied))
+    estimate, realised = (shown_number(one) for one in estimator.denied[name])
+    told = (
+        f"on the reference itself the estimate of {SHOWN.get(name, name)} is {estimate} and its "
+        f"labels say {realised}"
+    )
+    auc = expected.measures.get("auc")
+    if auc is not None and auc.support and auc.interval[1] < GUESSED_AUC:
+        score = "".join(expected.roles.probability[-1:])
+        rows = f'rows of "{reference.classes[1]}"'
+        return f"{told}; {lower_words(rows, auc.value, score)}"
+    return (
+        f"{told}; check that each score is of the class that it is named for, and rises with the "
+        "chance of it"
+    )
 
 
 def _with_any_label(table: pa.Table, expected: Expectation, reference: Answers) -> pa.Table:

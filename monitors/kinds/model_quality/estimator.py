@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
@@ -29,7 +29,12 @@ from driftline.monitors.kinds.model_quality.outcome_models import (
     learn_outcomes,
     losses_of,
 )
-from driftline.monitors.kinds.model_quality.skill import backward, forward
+from driftline.monitors.kinds.model_quality.skill import (
+    ERROR_TOLERANCE,
+    TOLERANCE,
+    backward,
+    forward,
+)
 from driftline.stats.blocks import (
     BlockVariation,
     block_length,
@@ -49,6 +54,8 @@ STRETCHES = 10
 # Blocks that estimates are tried on: evenly spaced ones of more.
 MAX_BLOCKS = 120
 LEVEL = 0.025
+# All metrics together: by chance a reference denies estimates of itself no more often.
+DENIED_BY_CHANCE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,13 @@ class Estimate:
     centre: float  # The value on the scale of the test.
     known: float  # Variance on it by what may come of the rows, and by the reference's own rows.
     variation: BlockVariation  # What estimates of the reference's blocks differ by beyond it.
+
+    @property
+    def of_blocks(self) -> Estimate:
+        """The estimate with the variation of the mean of all blocks, not of one more."""
+        one = self.variation
+        mean = replace(one, variance=one.variance / one.blocks, chance=one.chance / one.blocks)
+        return replace(self, variation=mean)
 
     def p_value(self, realised: float) -> float:
         """Return the chance that labels lie so far from the estimate, to either side."""
@@ -76,6 +90,8 @@ class Estimator:
     variations: Mapping[str, BlockVariation]  # By metric.
     noise: Numbers  # Of a regression: variance of a row's losses beside what is said, shape (2,).
     rows: int  # Of the reference.
+    # By metric that the reference's own labels deny: its estimate, and what they say.
+    denied: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def estimate(self, answers: Answers, features: Numbers) -> dict[str, Estimate]:
         """Estimate every metric that rows define; their labels are not looked at."""
@@ -223,9 +239,32 @@ def learn_estimator(
         for name, found in gaps.items()
         if len(found) > 1
     }
+    found = Estimator(learnt, variations, noise, len(reference))
+    denied = {} if reference.problem == "regression" else _denied(found, reference)
     # It may be kept for long, and the reference be large.
-    learnt = replace(learnt, unseen=np.empty(0))
-    return Estimator(learnt, variations, noise, len(reference))
+    return replace(found, learnt=replace(learnt, unseen=np.empty(0)), denied=denied)
+
+
+def _denied(estimator: Estimator, reference: Answers) -> dict[str, tuple[float, float]]:
+    """Return the metrics whose estimates the reference's own labels deny.
+
+    Each row is estimated by what was learnt from other stretches. How the gaps of blocks differ
+    tells nothing of a gap that all of them share, such as that of scores that rank the other way
+    round. Denied is what lies outside of the interval of a window like the whole, and farther from
+    the estimate than the mean of so many blocks does by chance.
+    """
+    unseen = estimator.learnt.unseen
+    whole = replace(estimator, learnt=replace(estimator.learnt, outcome=lambda *_: unseen))
+    estimates, denied = whole.estimate(reference, np.empty(0)), {}
+    for name, (value, realised) in realised_on_scale(reference).items():
+        if (one := estimates.get(name)) is None or one.low <= value <= one.high:
+            continue
+        is_error = SCALES[reference.problem][name] == "error"
+        tolerance = one.value * ERROR_TOLERANCE if is_error else TOLERANCE
+        is_chance = one.of_blocks.p_value(realised) >= DENIED_BY_CHANCE / len(estimates)
+        if not is_chance and abs(value - one.value) > tolerance:
+            denied[name] = one.value, value
+    return denied
 
 
 def _blocks(reference: Answers, length: timedelta | None, rows: int) -> NDArray[np.int64]:

@@ -195,6 +195,57 @@ def test_a_reference_of_few_rows_or_without_probabilities_estimates_nothing() ->
     assert "5 rows of the rarer class" in why_not(rare)
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_a_reference_whose_labels_deny_its_own_estimates_estimates_nothing(several: bool) -> None:
+    rng = np.random.default_rng(10)
+    if several:
+        chance = rng.dirichlet(np.ones(3), 3_000)
+        label = (rng.random((3_000, 1)) > chance.cumsum(axis=1)[:, :-1]).sum(axis=1)
+        ordinary, turned = answers(chance, label), answers(chance[:, ::-1], label)
+    else:
+        ordinary = calibrated(3_000, 10)
+        turned = answers(1.0 - ordinary.probability, ordinary.label)
+
+    denied = [estimator_of(one, 300).denied for one in (ordinary, turned)]
+
+    assert not denied[0]
+    assert {"accuracy", "brier"} <= {*denied[1]}
+    for name, (estimate, realised) in denied[1].items():
+        assert realised == realised_on_scale(turned)[name][0]
+        assert (estimate < realised) == (name == "brier")
+
+
+def test_ordinary_references_deny_none_of_their_estimates() -> None:
+    denied = [
+        estimator_of(calibrated(rows, seed, error=error), 300).denied
+        for rows in (400, 4_000)
+        for error in (0.0, 0.4)
+        for seed in range(10)
+    ]
+
+    assert not any(denied)
+
+
+def test_scores_that_rank_the_positive_class_low_are_not_estimated_of() -> None:
+    def table(seed: int) -> pa.Table:
+        rows = calibrated(3_000, seed)
+        return pa.table({"repaid": rows.label, "risk": 1.0 - rows.probability})
+
+    baseline = Baseline.fit(table(11), label="repaid", probability="risk")
+
+    told = dl.check(table(12), baseline, kind=KIND)
+    untold = dl.check(table(12).drop_columns(["repaid"]), baseline, kind=KIND)
+
+    # Their labels are what they were: nothing of them is a violation.
+    assert not told.violations
+    assert untold.violations == () and not untold.decided
+    note = untold.details["estimate_note"]
+    assert note.startswith(
+        "cannot estimate: on the reference itself the estimate of AUC is 0.50 and its labels say "
+    )
+    assert 'rows of "1" have the lower "risk"' in note and "--positive" in note
+
+
 def test_a_window_without_labels_is_judged_by_its_estimates(reference: Baseline) -> None:
     report = ask(reference, unlabelled(flights(7, 20)))
 
