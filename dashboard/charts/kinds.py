@@ -15,7 +15,7 @@ from driftline.monitors.run.report_document import Bin
 ESTIMATED = "#009E73"
 """Okabe and Ito's green: what is estimated without labels."""
 
-ESTIMATED_GROUND = "rgba(0,158,115,0.16)"
+ESTIMATED_GROUND = "rgba(0,158,115,0.32)"
 WINDOW_GROUND = "rgba(213,94,0,0.16)"
 SQUARE_PX = 250
 NAMED_RANKS = 20
@@ -68,21 +68,23 @@ def estimates_figure(
 ) -> canvas.Figure:
     """Draw one metric by labels beside the same estimated without, each with its interval."""
     times = [canvas.middle(run) for run in runs]
+    # Each interval is a box over its own window, so that none reaches to another.
+    ends = [(canvas.naive(run.start), canvas.naive(run.end)) for run in runs]
+    corners = [at for start, end in ends for at in (start, end, end, start, None)]
     data: list[canvas.Figure] = []
     for history, colour, ground, symbol, name in (
         (without, ESTIMATED, ESTIMATED_GROUND, "square-open", "estimated"),
         (by_labels, canvas.WINDOW, WINDOW_GROUND, "diamond", "by labels"),
     ):
-        low = np.where(np.isfinite(history.low), history.low, history.value)
-        high = np.where(np.isfinite(history.high), history.high, history.value)
+        low, high = history.low, history.high
+        boxes = np.stack([low, low, high, high, np.full(len(runs), np.nan)], axis=1)
         text = [
             f"<b>{span(run)}</b><br>{name} {number(value)} ({number(a)} to {number(b)})"
             for run, value, a, b in zip(runs, history.value, low, high, strict=True)
         ]
         marks = canvas.markers(times, history.value, symbol, colour, 7, edge=1.5, hovertext=text)
         data += [
-            canvas.lines(times, low, connectgaps=False),
-            canvas.lines(times, high, connectgaps=False, fill="tonexty", fillcolor=ground),
+            canvas.lines(corners, boxes.ravel(), fill="toself", fillcolor=ground),
             canvas.lines(times, history.value, colour),
             *([marks] if len(runs) <= canvas.MANY_WINDOWS else []),
         ]
