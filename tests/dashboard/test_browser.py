@@ -186,6 +186,19 @@ def test_an_anchor_that_leads_nowhere_does_no_harm(visit, anchor):
     seen.check()
 
 
+@pytest.mark.parametrize(
+    ("scheme", "kept"), [("light", "none"), ("dark", "invert(1) hue-rotate(180deg)")]
+)
+def test_cells_near_zero_of_the_map_of_drift_are_as_the_ground(visit, scheme, kept):
+    seen = visit(1440, scheme)
+    page = seen.open("/endpoints/flights/drift")
+
+    for part in (".heatmaplayer", ".cbfills"):
+        look = page.locator(f"#timeline {part}").first
+        assert look.evaluate("e => getComputedStyle(e).filter") == kept
+    seen.check()
+
+
 def test_theme_is_kept_over_a_reload(visit):
     seen = visit(fresh=True)
     page = seen.open(MONITOR)
