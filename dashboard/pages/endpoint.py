@@ -20,7 +20,7 @@ from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.measured import kind_panels
 from driftline.dashboard.pages.overview import captured_words, firing_list, word_of_monitors
 from driftline.dashboard.pages.setup import entry_panel
-from driftline.dashboard.queries.fleet import TAB_KINDS, EndpointView, Variant
+from driftline.dashboard.queries.fleet import MARKS_SHOWN, TAB_KINDS, EndpointView, Variant
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.run.drift_map import DriftMap
@@ -74,14 +74,15 @@ def _health(view: EndpointView) -> list[ui.Cell | None]:
 
 def _over_time(lines: Sequence[MonitorLine]) -> html.Section:
     words = windows.counts_words([run for one in lines for run in one.runs])
-    words += f"; the newest of {say.plural(len(lines), 'monitor')}"
+    newest = "the newest of " * any(len(one.runs) >= MARKS_SHOWN // len(lines) for one in lines)
+    words += f"; {newest}{say.plural(len(lines), 'monitor')}"
     drawn = ui.graph("timeline", health_figure(lines), f"Over time: {words}")
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "violation"),
         ui.glyph("◆", "soft-text", windows.SEASONAL),
         ui.glyph("○", "faint", "none"),
         ui.glyph("×", "faint", "not judged"),
-        ui.swatch("span", "older windows, or none"),
+        ui.swatch("span", "older windows, or none" if newest else "no windows"),
         ui.glyph("│", "reference-text", "another baseline version"),
         html.Span("click a window to open it"),
     )

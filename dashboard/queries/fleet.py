@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, select
+from sqlalchemy import Connection, Engine, Select, select, union_all
 
 from driftline.access.audit import AuditEntry
 from driftline.access.audit import entries as audit_entries
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 WINDOWS_SHOWN = 400
 LATER_SHOWN = 100
 """Windows after one that is not among the newest."""
+
+MARKS_SHOWN = 1_600
+"""Windows of all monitors of an endpoint that one chart has room for."""
 
 STAMP = "%Y%m%dT%H%M%SZ"
 _NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc())
@@ -141,6 +145,27 @@ def state_lines(
         expected = next((one["expected"] for one in entries if one["execution"] == shown), None)
         lines.append(replace(line, expected=expected or 0))
     return tuple(lines)
+
+
+def with_older(connection: Connection, lines: tuple[MonitorLine, ...]) -> tuple[MonitorLine, ...]:
+    """Add older windows to the newest ones of monitors, as many as one chart has room for."""
+    most = MARKS_SHOWN // (sum(bool(one.runs) for one in lines) or 1)
+    older = [
+        select(
+            _judged(one.definition).with_only_columns(executions.c.id)
+            .where(executions.c.window_start < one.runs[0].start)
+            .order_by(*_NEWEST_FIRST).limit(most - len(one.runs)).subquery()
+        )
+        for one in lines if 0 < len(one.runs) < most
+    ]  # fmt: skip
+    if not older:
+        return lines
+    found = select(*COLUMNS).where(executions.c.id.in_(union_all(*older))).order_by(*_NEWEST_FIRST)
+    rows = defaultdict[str, list[Execution]](list)
+    for row in reach.runs(connection, found):
+        rows[row.monitor].append(row)
+    return tuple(replace(one, runs=_as_runs(one.definition, rows[one.name]) + one.runs)
+                 for one in lines)  # fmt: skip
 
 
 def _run(entry: Mapping[str, Any], row: Any, failure: str | None) -> WindowRun:  # noqa: ANN401

@@ -114,6 +114,7 @@ class Stores:
         with read_connection(self.engine) as connection:
             if not (lines := fleet.state_lines(connection, now, name)):
                 self._require_endpoint(connection, name)
+            lines = lines if tab else fleet.with_older(connection, lines)
             alarms = alarms_view(
                 connection, now, state="ALARM", endpoint=name, size=FIRING_SHOWN, is_newest=True
             )
