@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -27,6 +28,7 @@ from driftline.dashboard.queries import fleet, reach, views
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.series import column_histories, over_time
 from driftline.dashboard.queries.storage import Storage
+from driftline.dashboard.words import NOTES, plural
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
@@ -322,6 +324,13 @@ class Stores:
                 raise NotFoundError(f'no window of monitor "{name}" has a column "{column}"')
             view = replace(view, feature=None, comparison=None, rows=None)
         unread = len(line.runs) - len(digests)
+        reasons = Counter(
+            NOTES.get(why, why).removeprefix("not judged: ")
+            for one in digests.values() if (why := one.unjudged.get(column))
+        )  # fmt: skip
+        if many := reasons.total():
+            words = f"Not judged in {many} of {plural(len(digests), 'window')}, without a bound: "
+            view = replace(view, notes=(*view.notes, f"{words}{', or '.join(reasons)}."))
         return replace(view, column=column, histories=histories, unread=unread)
 
     def _counted(self, lines: Iterable[views.EndpointLine]) -> Iterator[views.EndpointLine]:

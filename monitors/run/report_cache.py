@@ -21,10 +21,14 @@ KEPT = 4_000  # Executions remembered; one takes some kilobytes.
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What one execution's document says: bounds by feature, metrics by key."""
+    """What one execution's document says: bounds by feature, metrics by key.
+
+    ``unjudged`` is by feature, too: why it has no bound.
+    """
 
     bounds: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, MetricResult] = field(default_factory=dict)
+    unjudged: Mapping[str, str] = field(default_factory=dict)
 
 
 class ReportCache:
@@ -54,7 +58,10 @@ class ReportCache:
                 digest = self._digests.get(execution)
             if digest is None and folder and self._clock() < end:
                 report = self._read(folder) or Told()
-                digest = Digest(report.bounds, {one.key: one for one in report.metrics})
+                lacking = (one for one in report.features if one.bound is None and one.note)
+                unjudged = {one.feature: one.note for one in lacking}
+                metrics = {one.key: one for one in report.metrics}
+                digest = Digest(report.bounds, metrics, unjudged)
                 with self._lock:
                     self._digests[execution] = digest
                     while len(self._digests) > KEPT:

@@ -269,6 +269,7 @@ class Report:
 class _Bounded:
     feature: str
     bound: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

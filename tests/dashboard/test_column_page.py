@@ -84,6 +84,24 @@ def test_page_shows_rows_and_comparison_of_its_column(stores, seeded):
     assert "This column over all windows" not in page
 
 
+def test_page_says_in_how_many_windows_its_column_was_not_judged_and_why(stores, seeded):
+    def read(folder):
+        found = stores.storage.report(folder)
+        features = [replace(one, bound=None, note="undecidable") for one in found.features]
+        return replace(found, features=tuple(features)) if folder in unjudged else found
+
+    runs = stores.monitor(seeded.monitor, None, None).monitor.runs
+    unjudged = {run.folder for run in runs[:10]}
+    judged = stores.column(seeded.monitor, "carrier", BUG)
+    stores.reports = ReportCache(read, clock=lambda: 0.0)
+
+    page = str(monitor_page.page(stores.column(seeded.monitor, "carrier", BUG)))
+
+    words = "Not judged in 10 of 14 windows, without a bound: the reference varies too much."
+    assert words in page
+    assert "without a bound" not in str(monitor_page.page(judged))
+
+
 def test_unknown_column_is_not_found(stores, seeded):
     with pytest.raises(NotFoundError):
         stores.column(seeded.monitor, "no such column", None)
