@@ -48,6 +48,12 @@ def compare(stores, monitor, first, second, feature):
     return read_compared(stores, asked)
 
 
+def test_a_variant_without_rows_is_named_in_plain_words(stores, seeded):
+    view = compare(stores, seeded.monitor, "variant:AllTraffic", "variant:B", None)
+
+    assert view.quality == ('Variant "B" has no rows in this time; only "AllTraffic" has.',)
+
+
 def test_a_part_of_a_name_finds_things_of_every_kind(stores, seeded):
     found = {one.kind: one for one in search_for(stores, "FLIGHTS").found}
     columns = [one for one in search_for(stores, "carr").found if one.kind == "column"]
