@@ -205,8 +205,8 @@ class Baseline:
             Columns judged value by value, SageMaker's script (docs/scripts-and-segments.md), and
             where the data is read, as `check` takes them; the baseline is the same, byte by byte.
         progress, compat
-            Called with rows done and in total (None when not known), each row twice; types are
-            found as SageMaker does, by each value's text, and the data is read once more.
+            Called with rows done and in total (None when not known), each row twice; types and
+            documents as SageMaker's, types by each value's text: the data is read once more.
         predict, time_limit, metrics, costs
             Asks the model, for "attribution", such as ``model.predict``, for so long; what model
             quality measures besides, as `check` takes them (docs/monitors.md).
@@ -226,7 +226,8 @@ class Baseline:
         if times := fitted.unnamed_times:
             log.warning("%s", UNNAMED_TIMES.format(times, f'timestamp="{times}"'))
         made = import_module("driftline.monitors.kinds.catalog").with_documents  # Lies above.
-        return cast(Baseline, made(fitted, data, predict, preprocess, metrics, costs, time_limit))
+        asked = (predict, preprocess, metrics, costs, time_limit, compat)
+        return cast(Baseline, made(fitted, data, *asked))
 
     @classmethod
     def of(
@@ -398,7 +399,7 @@ def _read(
     if signature is None:
         signature = signature_from_constraints(constraints, statistics)
     table = parsed(PROFILE, profile_table)
-    blocks: BlockCounts | None = None
+    blocks = None if table is None else blocks_from_table(table)
     profile: Profile | None = None
     if table is not None:
         if columns is not None:
@@ -407,7 +408,6 @@ def _read(
         profile = parsed_file(
             place, PROFILE, lambda table: Profile.from_arrow(table, sketches), table
         )
-        blocks = blocks_from_table(table)
     elif statistics is not None:
         profile = profile_from_statistics(statistics, signature)
     cells = _cells(profile)

@@ -130,6 +130,8 @@ class Kind:
         packages of the others.
     compat_evaluation
         The module that evaluates as SageMaker does, the same one where it does both; "": none does.
+        Where SageMaker's documents hold other values than `suggest` gives, it has
+        ``suggest_compat(baseline)``.
     columns
         Names the captured columns that are read, by the endpoint's signature and the baseline.
     judges_columns
@@ -239,11 +241,19 @@ class Kind:
                 "count repeated values"
             )
 
-    def suggest(self, baseline: Baseline) -> Mapping[str, str]:
-        """Return SageMaker's documents by file name, as they lie in a baseline of all kinds."""
+    def suggest(self, baseline: Baseline, *, compat: bool = False) -> Mapping[str, str]:
+        """Return SageMaker's documents by file name, as they lie in a baseline of all kinds.
+
+        With `compat` their values are SageMaker's, and what it does not measure is left out.
+        """
         if not self.needs:
             return {}
-        return cast("Mapping[str, str]", import_module(self.evaluation).suggest(baseline))
+        name, found = "suggest", import_module(self.evaluation)
+        if compat and self.compat_evaluation:
+            like_sagemaker = import_module(self.compat_evaluation)
+            if hasattr(like_sagemaker, "suggest_compat"):
+                name, found = "suggest_compat", like_sagemaker
+        return cast("Mapping[str, str]", getattr(found, name)(baseline))
 
     def detectable(self, baseline: Baseline) -> list[str]:
         """Return what changes windows find, in sentences; none where the kind does not tell."""

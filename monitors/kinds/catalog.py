@@ -73,7 +73,7 @@ def settle_roles(roles: Roles, baseline: Baseline) -> Roles:
     return roles.over(own)
 
 
-def complete(baseline: Baseline) -> Baseline:
+def complete(baseline: Baseline, *, compat: bool = False) -> Baseline:
     """Add the documents of every kind that the reference has what it takes for.
 
     So they lie in the store, to be read and changed; those that came with the baseline stay.
@@ -81,7 +81,7 @@ def complete(baseline: Baseline) -> Baseline:
     found: dict[str, str] = {}
     analysis: dict[str, object] = {}
     for kind in all_kinds():
-        for name, text in kind.suggest(baseline).items():
+        for name, text in kind.suggest(baseline, compat=compat).items():
             if name == ANALYSIS:
                 analysis.update(json.loads(text))  # Bias and attribution share one file.
             else:
@@ -99,6 +99,7 @@ def with_documents(
     metrics: object = None,
     costs: object = None,
     time_limit: object = None,
+    compat: bool = False,
 ) -> Baseline:
     """Return a fitted baseline with the documents of all kinds, and what a model makes of its rows.
 
@@ -111,7 +112,7 @@ def with_documents(
         or they hold nothing that the model can be asked about.
     """
     if metrics is not None or costs is not None:
-        baseline = with_quality(baseline, metrics, costs)
+        baseline = with_quality(baseline, metrics, costs, compat=compat)
     if predict is not None and preprocess is not None:
         raise InputError("predict with preprocess; expected rows as the model takes them")
     if predict is not None or time_limit is not None or is_explanation(data):
@@ -119,11 +120,14 @@ def with_documents(
         from driftline.monitors.kinds.attribution.time_limit import TimeLimit
 
         limit = TimeLimit.of(time_limit, has_model=predict is not None)
-        return complete(explain_reference(open_source(data), baseline, predict, limit=limit))
-    return baseline if baseline.outcomes is None else complete(baseline)
+        explained = explain_reference(open_source(data), baseline, predict, limit=limit)
+        return complete(explained, compat=compat)
+    return baseline if baseline.outcomes is None else complete(baseline, compat=compat)
 
 
-def with_quality(baseline: Baseline, metrics: object, costs: object = None) -> Baseline:
+def with_quality(
+    baseline: Baseline, metrics: object, costs: object = None, *, compat: bool = False
+) -> Baseline:
     """Return a baseline whose documents of model quality hold metrics and prices of the user's own.
 
     Raises
@@ -139,7 +143,7 @@ def with_quality(baseline: Baseline, metrics: object, costs: object = None) -> B
 
     functions = read_metrics(metrics)
     require_own_names(one.name for one in functions)
-    found = suggest(baseline, functions, Costs.given(costs))
+    found = suggest(baseline, functions, Costs.given(costs), compat=compat)
     if not found:
         kind = kind_named(QUALITY)
         require_answerable(baseline, kind)
@@ -162,7 +166,7 @@ def scripts_listed(baseline: Baseline) -> tuple[str, ...]:
         return ()
 
 
-def save_kind(baseline: Baseline, kind: Kind, folder: str) -> None:
+def save_kind(baseline: Baseline, kind: Kind, folder: str, *, compat: bool = False) -> None:
     """Write a folder with the SageMaker documents of one kind, under SageMaker's names.
 
     Beside them lie the signature and what the reference's numbers rest on.
@@ -170,7 +174,7 @@ def save_kind(baseline: Baseline, kind: Kind, folder: str) -> None:
     if not kind.needs:  # What SageMaker has no document for reads the summaries alone.
         baseline.save(folder)
         return
-    suggested = kind.suggest(baseline)
+    suggested = kind.suggest(baseline, compat=compat)
     if not suggested:
         require_answerable(baseline, kind)
         raise InputError(f"{kind.name}: {kind.needs}")

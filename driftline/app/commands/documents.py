@@ -226,10 +226,10 @@ def baseline(
     if is_explained:
         fitted, notes = _explained(fitted, rows, model, roles, time_limit)
     if is_priced:
-        fitted = with_quality(fitted, metric, costs)
+        fitted = with_quality(fitted, metric, costs, compat=compat)
     if declared:
         fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
-    save_kind(fitted, kind, output)
+    save_kind(fitted, kind, output, compat=compat)
     return _saved(fitted, kind, output, notes)
 
 

@@ -15,8 +15,9 @@ from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kinds.bias.clarify import reference_groups
 from driftline.monitors.kinds.bias.facet_counts import Tally, labelled_count
-from driftline.monitors.kinds.bias.flip_test import flips_of
+from driftline.monitors.kinds.bias.flip_test import Flip, flips_of
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.judgement import (
     LEAST_ROWS,
@@ -115,11 +116,12 @@ def evaluate(context: CheckContext) -> Report:
     past = context.past.counts or ()
     later = [None] * len(flips) if kept is None else later_windows(plan, kept, past)
     counts = [
-        replace(one, flips=both, later=since)
-        for one, both, since in zip(
+        replace(one, flips=both, later=since, required=required)
+        for one, both, since, required in zip(
             _counts(plan, tallies, window.length),
             zip(flips, before, strict=True),
             later,
+            _required(plan, before),
             strict=True,
         )
     ]
@@ -169,6 +171,32 @@ def evaluate(context: CheckContext) -> Report:
             ),
         },
     )
+
+
+def _required(plan: Plan, flips: Sequence[Flip | None]) -> list[Mapping[str, float | None] | None]:
+    """Return what the document says of each group, without a value where compat suggested it.
+
+    Nobody set that as a limit: it is the reference's own, measured as Clarify does.
+    """
+    required = [plan.required(group) for group in plan.groups]
+    if not plan.reference:
+        return required
+    usual = measured_of(plan, plan.reference, flips)
+    if not any(
+        asked is not None and name in own and asked != own[name].value
+        for one, own in zip(required, usual, strict=True)
+        for name, asked in (one or {}).items()
+    ):
+        return required
+    return [
+        None
+        if one is None
+        else {
+            name: None if name in own.measured and asked == own.measured[name].value else asked
+            for name, asked in one.items()
+        }
+        for one, own in zip(required, reference_groups(plan), strict=True)
+    ]
 
 
 def _unfit(window: CountedWindow) -> str:

@@ -47,6 +47,7 @@ from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.documents import (
     constraint_document,
     deviations,
+    is_sagemakers,
     statistics_document,
     suggested,
 )
@@ -112,11 +113,16 @@ NOTHING_TOLD_OF_ROWS = (
 
 
 def suggest(
-    baseline: Baseline, functions: tuple[OwnMetric, ...] = (), costs: Costs | None = None
+    baseline: Baseline,
+    functions: tuple[OwnMetric, ...] = (),
+    costs: Costs | None = None,
+    *,
+    compat: bool = False,
 ) -> Mapping[str, str]:
     """Return SageMaker's documents of the reference; none when it lacks label or answer.
 
-    Metrics of the user's own stand behind SageMaker's, and are listed, and so are prices.
+    Metrics of the user's own stand behind SageMaker's, and are listed, and so are prices. With
+    `compat` metrics that SageMaker does not have are left out; of rankings it has none at all.
     """
     try:
         answers = reference_answers(baseline)
@@ -126,6 +132,8 @@ def suggest(
         return {}
     measures = Extras(own=functions, costs=costs).measure(answers)
     names = [one.name for one in functions]
+    if compat and answers.problem != "ranking":
+        measures = {name: one for name, one in measures.items() if is_sagemakers(name)}
     spread = deviations(answers, SUGGEST_SEED) | {name: measures[name].error for name in names}
     return {
         QUALITY_STATISTICS: statistics_document(answers, measures, spread, names),
@@ -136,6 +144,9 @@ def suggest(
             costs=costs,
         ),
     }
+
+
+suggest_compat = partial(suggest, compat=True)
 
 
 def detectable(baseline: Baseline) -> list[str]:

@@ -17,10 +17,10 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext, Compat
 from driftline.monitors.definitions import DefinitionError, MonitorDefinition
 from driftline.monitors.kind import kind_named
+from driftline.monitors.kinds.bias.clarify import NONE_PREDICTED, clarify_metrics
 from driftline.monitors.kinds.bias.metrics import Pair
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows, WindowFacts
-from driftline.monitors.sagemaker.bias import NONE_PREDICTED, clarify_metrics
 from tests.monitors.kinds.bias.adult import FIXTURES, aws_window, expected, people, with_numbers
 
 CASES = {one["id"]: one for one in expected()["cases"]}

@@ -75,16 +75,44 @@ def test_compat_gives_smclarifys_values(case: dict) -> None:
         table, label=call["label"], prediction=call["predicted_label"],
         positive=call["label_values_or_threshold"][0],
         problem="regression" if is_number else "binary",
-        facet=call["facet"] + ("=" + ",".join(map(str, listed)) if listed else ""),
+        facet=call["facet"] + ("=" + ",".join(map(str, listed)) if listed else ""), compat=True,
     )  # fmt: skip
 
     report = dl.check(table, baseline, kind="bias", compat=True)
 
+    suggested = suggested_flips(baseline)
     for one in case["facets"]:
         text = one["value_or_threshold"].replace(".0", "")
-        assert metric(report, "FT", text).value == pytest.approx(
-            one["post_training"]["FT"], abs=1e-9
-        )
+        wanted = pytest.approx(one["post_training"]["FT"], abs=1e-9)
+        assert metric(report, "FT", text).value == wanted
+        assert suggested[text] == wanted
+
+
+def suggested_flips(baseline: Baseline) -> dict[str, float]:
+    """FT in analysis.json by group."""
+    document = json.loads(baseline.documents["analysis.json"])
+    return {
+        entry["value_or_threshold"]: one["value"]
+        for entries in document["post_training_bias_metrics"]["facets"].values()
+        for entry in entries
+        for one in entry["metrics"]
+        if one["name"] == "FT"
+    }
+
+
+def test_what_compat_suggests_is_no_limit_of_a_check_without_it(tmp_path: Path) -> None:
+    table = people(2_000, 1, bias=0.5)
+    labels = pa.array([None if row % 7 == 0 else y for row, y in enumerate(table["y"].to_pylist())])
+    table = table.set_column(table.column_names.index("y"), "y", labels)
+    like_clarify, usual = (Baseline.fit(table, **ROLES, compat=one) for one in (True, False))
+    like_clarify.save(tmp_path)
+    window = people(2_000, 2, bias=0.5)
+
+    report = dl.check(window, tmp_path, kind="bias")
+
+    assert suggested_flips(like_clarify)["f"] < 0 < suggested_flips(usual)["f"]
+    assert report.metrics == dl.check(window, usual, kind="bias").metrics
+    assert dl.check(table, tmp_path, kind="bias", compat=True).passed
 
 
 def test_the_baseline_keeps_what_its_own_value_needs(tmp_path: Path) -> None:

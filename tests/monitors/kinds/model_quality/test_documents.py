@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.answers import Answers
-from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
+from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.kinds.catalog import complete
@@ -27,6 +27,33 @@ from tests.monitors.kinds.model_quality import cases
 HEADING = "binary_classification_constraints"
 ROLES = {"label": "late", "prediction": "said", "probability": "chance", "problem": "binary"}
 NOTHING = Baseline.fit(pa.table({"other": [1.0, 2.0]}))
+# As the developer guide lists them.
+SCORES = ("f0_5", "f1", "f2")
+RATES = {f"{one}_{side}_rate" for one in ("true", "false") for side in ("positive", "negative")}
+WEIGHTED = {f"weighted_{one}" for one in ("recall", "precision", *SCORES)}
+CONSTRAINED_BY_SAGEMAKER = {
+    "binary": {"recall", "precision", "accuracy", "auc", *RATES, *SCORES},
+    "multiclass": {"accuracy", *WEIGHTED},
+    "regression": {"mae", "mse", "rmse", "r2"},
+}
+CONSTANTS = {
+    f"{one}_best_constant_classifier"
+    for one in ("recall", "precision", "accuracy", *SCORES, *WEIGHTED)
+}
+CURVES = {"receiver_operating_characteristic_curve", "precision_recall_curve"}
+SAGEMAKERS = {
+    "binary": {
+        *CONSTRAINED_BY_SAGEMAKER["binary"],
+        *(one for one in CONSTANTS if "weighted" not in one),
+        *("confusion_matrix", *CURVES),
+    },
+    "multiclass": {
+        *CONSTRAINED_BY_SAGEMAKER["multiclass"],
+        *(one for one in CONSTANTS if "weighted" in one or "accuracy" in one),
+        "confusion_matrix",
+    },
+    "regression": CONSTRAINED_BY_SAGEMAKER["regression"],
+}
 Edit = Callable[[dict[str, Any]], object]
 
 
@@ -216,3 +243,27 @@ def test_thresholds_of_the_document_follow_the_class_that_a_check_asks_for(
     )
 
     assert found == wanted
+
+
+@pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
+def test_with_compat_the_documents_hold_sagemakers_metrics_alone(problem: str) -> None:
+    rng = np.random.default_rng(1)
+    label = rng.integers(0, 3 if problem == "multiclass" else 2, 1_000)
+    said = np.where(rng.random(1_000) < 0.8, label, 0)
+    table = pa.table({"late": label, "said": said})
+    roles = {"label": "late", "prediction": "said", "problem": problem}
+    if problem == "binary":
+        table = table.append_column("chance", pa.array(0.1 + 0.8 * said))
+        roles |= {"probability": "chance"}
+
+    fitted = Baseline.fit(table, **roles, compat=True)
+
+    documents = {
+        name: json.loads(fitted.documents[name])
+        for name in (QUALITY_STATISTICS, QUALITY_CONSTRAINTS)
+    }
+    heading = HEADINGS[problem]
+    measured = set(documents[QUALITY_STATISTICS][f"{heading}_metrics"])
+    constrained = set(documents[QUALITY_CONSTRAINTS][f"{heading}_constraints"])
+    assert measured == SAGEMAKERS[problem]
+    assert constrained == CONSTRAINED_BY_SAGEMAKER[problem]
