@@ -31,7 +31,7 @@ from driftline.formats.dialect import AS_FOUND, Dialect
 from driftline.formats.json.documents import documents
 from driftline.formats.opening import find_encoding, read_head
 from driftline.formats.parquet.files import delta_dataset
-from driftline.formats.source import Source, open_source
+from driftline.formats.source import Files, Source, open_source
 from driftline.signature import ColumnType, Signature
 
 KINDS = ("Unknown", "Fractional", "Integral", "Boolean", "String")
@@ -186,6 +186,8 @@ def open_texts(
     Columns without names, as captured CSV has none, are named by position after the reference's,
     the rest ``_c12`` …: that is how the analyzer does it, with the output's columns in front.
     """
+    if isinstance(data, Files):
+        dialect, data = data.dialect, list(data.paths)
     parts = list(data) if isinstance(data, list | tuple) else [data]
     paths = [part for part in parts if isinstance(part, str | os.PathLike)]
     if not paths or len(paths) < len(parts):

@@ -24,8 +24,15 @@ EXPECTED = "expected a configuration of SageMaker Clarify, such as analysis_conf
 FACET_VALUES = ("value_or_threshold", "facet_values_or_threshold")
 
 
-def roles_of_config(text: str | bytes) -> Roles:
-    """Read label, positive value, facets, column to stratify by, and the answer's columns."""
+def headers_of_config(text: str | bytes) -> tuple[str, ...]:
+    """Read the names of the columns, for data that has none; empty where the file has none."""
+    headers = _parsed(text).get("headers") or []
+    if not isinstance(headers, list) or not all(isinstance(one, str) for one in headers):
+        raise InputError(f"headers {headers!r:.60}: expected a list of names; {EXPECTED}")
+    return tuple(headers)
+
+
+def _parsed(text: str | bytes) -> Mapping[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -35,13 +42,19 @@ def roles_of_config(text: str | bytes) -> Roles:
         raise InputError(f"not JSON ({fault_of(error)}); {EXPECTED}") from error
     if not isinstance(found, dict):
         raise InputError(f"a JSON {type(found).__name__}; {EXPECTED}")
+    return found
+
+
+def roles_of_config(text: str | bytes) -> Roles:
+    """Read label, positive value, facets, column to stratify by, and the answer's columns."""
+    found = _parsed(text)
     headers = found.get("headers")
     predictor = found.get("predictor")
     answer = predictor if isinstance(predictor, dict) else {}
     excluded = found.get("excluded_columns") or ()
     threshold = found.get("probability_threshold", answer.get("probability_threshold"))
     return Roles(
-        label=_name(found, "label", headers),
+        label=_label(found, headers),
         prediction=_name(found, "predicted_label", found.get("predicted_label_headers")),
         id_column=_name(found, "joinsource_name_or_index", headers),
         exclude=tuple(_column(one, headers, "excluded_columns") for one in excluded),
@@ -95,6 +108,16 @@ def _listed(value: object) -> list[object]:
 def _name(found: Mapping[str, Any], field: str, headers: object) -> str | None:
     value = found.get(field)
     return None if value is None else _column(value, headers, field)
+
+
+def _label(found: Mapping[str, Any], headers: object) -> str | None:
+    """Return the label; of JSON it is an expression such as ``instances[*].label``, named last."""
+    is_json = "json" in str(found.get("dataset_type", ""))
+    if is_json and isinstance(headers, list) and headers:
+        label = found.get("label")
+        if isinstance(label, str) and label not in headers:
+            return str(headers[-1])
+    return _name(found, "label", headers)
 
 
 def _column(value: object, headers: object, field: str) -> str:

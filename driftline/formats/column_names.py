@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from driftline.errors import InputError
 from driftline.signature import Column, Signature
 
 
@@ -14,6 +15,26 @@ def position_names(count: int, signature: Signature | None) -> list[str]:
     """
     columns = columns_by_count(count, signature)
     return [column.name for column in columns] or [f"_c{index}" for index in range(count)]
+
+
+def given_names(
+    given: Sequence[str], count: int, signature: Signature | None, shown: str
+) -> list[str]:
+    """Return the names that the user gives columns without any, else those of `position_names`.
+
+    Raises
+    ------
+    InputError
+        When these are not as many as the columns, and no signature knows as many.
+    """
+    if len(given) == count:
+        return list(given)
+    if given and not columns_by_count(count, signature):
+        raise InputError(
+            f"{shown}: rows of {count} values without names, and {len(given)} names were given "
+            f"({', '.join(given[:4])}{', …' * (len(given) > 4)}); expected one for each value"
+        )
+    return position_names(count, signature)
 
 
 def columns_by_count(count: int, signature: Signature | None) -> Sequence[Column]:

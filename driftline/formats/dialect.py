@@ -20,8 +20,12 @@ class Dialect:
     delimiter: str | None = None
     encoding: str | None = None
     header: bool | None = None
+    # Of the columns, in order, where rows have no names: CSV without a header, lists of JSON.
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if twice := next((one for one in self.names if self.names.count(one) > 1), None):
+            raise InputError(f'names: "{twice}" stands twice; expected each once')
         if self.delimiter is not None:
             sign = NAMES.get(self.delimiter, self.delimiter)
             if len(sign) != 1 or not sign.isascii() or sign in '"\r\n\x00':

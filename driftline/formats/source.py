@@ -84,13 +84,14 @@ class Files:
     ----------
     *paths
         Paths, globs, folders or URIs.
-    delimiter, encoding, header
-        As of `Dialect`: ``delimiter=";"``, ``encoding="latin-1"``, ``header=False``.
+    delimiter, encoding, header, names
+        As of `Dialect`: ``delimiter=";"``, ``encoding="latin-1"``, ``header=False``, and the names
+        of columns whose rows have none, ``names=["age", "income"]``.
 
     Raises
     ------
     InputError
-        When there is no path, no such encoding, or a delimiter that cannot be one.
+        When there is no path, no such encoding, a name twice, or a delimiter that cannot be one.
     """
 
     __slots__ = ("dialect", "paths")
@@ -101,11 +102,12 @@ class Files:
         delimiter: str | None = None,
         encoding: str | None = None,
         header: bool | None = None,
+        names: Iterable[str] = (),
     ) -> None:
         if not paths:
             raise InputError("Files without a path; expected one at least")
         self.paths = paths
-        self.dialect = Dialect(delimiter, encoding, header)
+        self.dialect = Dialect(delimiter, encoding, header, tuple(names))
 
 
 def open_source(

@@ -25,7 +25,7 @@ from driftline.baseline.analyzer import (
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.formats.source import open_source
+from driftline.formats.source import Files, open_source
 from driftline.signature import Column, Signature
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -213,6 +213,17 @@ def test_text_of_a_file_stays_text(tmp_path: Path) -> None:
     assert pa.Table.from_batches(source.batches()).to_pylist() == [
         {"zip": "01234", "share": "1.0", "flag": "true", "when": "2024-01-01"},
         {"zip": "9", "share": "2", "flag": "", "when": "x"},
+    ]
+
+
+def test_text_of_files_without_names_stays_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("01234,1.0\n9,2\n")
+
+    source = open_texts(Files(tmp_path / "a.csv", names=["zip", "share"]))
+
+    assert pa.Table.from_batches(source.batches()).to_pylist() == [
+        {"zip": "01234", "share": "1.0"},
+        {"zip": "9", "share": "2"},
     ]
 
 

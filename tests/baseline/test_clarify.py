@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from driftline.baseline.clarify import roles_of_config
+from driftline.baseline.clarify import headers_of_config, roles_of_config
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.roles import Facet
@@ -79,6 +79,20 @@ def test_a_number_becomes_a_value_or_a_threshold_by_the_data() -> None:
     baseline = Baseline.of(aws_validation(), roles_of_config(json.dumps(config)))
 
     assert baseline.outcomes.roles.facets == (Facet("Sex", ("0",)), Facet("Age", (), 40.0))
+
+
+def test_the_label_of_json_is_an_expression_whose_name_stands_last() -> None:
+    config = {**CONFIG, "dataset_type": "application/json", "label": "instances[*].label"}
+
+    assert roles_of_config(json.dumps(config)).label == "Target"
+
+
+def test_the_names_of_columns_are_read() -> None:
+    assert headers_of_config(json.dumps(CONFIG)) == ("Age", "Workclass", "Sex", "Target")
+    assert headers_of_config('{"label": "y"}') == ()
+    for wrong in ('{"headers": "Age"}', '{"headers": [1, 2]}', '{"headers": 7}'):
+        with pytest.raises(InputError, match="expected a list of names"):
+            headers_of_config(wrong)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -17,7 +17,7 @@ from driftline.app.commands import options
 from driftline.app.commands.options import Dialect, files_of, with_dialect
 from driftline.app.commands.output import Answer
 from driftline.app.progress import progress
-from driftline.baseline.clarify import roles_of_config
+from driftline.baseline.clarify import headers_of_config, roles_of_config
 from driftline.errors import InputError, UndecidedError
 from driftline.lazy_imports import start_lean
 from driftline.monitors.kind import ALL, DEFAULT_KIND, KINDS, Kind, kind_named
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from driftline.monitors.report.report import Report
     from driftline.monitors.report.reports import Reports
 
+T = TypeVar("T")
 KIND_LIST = ", ".join(KINDS)
 
 KindOption = Annotated[
@@ -205,7 +206,7 @@ def baseline(
     ):
         if is_given and kind.name != own:
             raise InputError(f'{flag} with --kind {kind.name}; expected "{own}"')
-    rows = files_of(data, dialect)
+    rows = files_of(data, dialect, _headers(config))
     if preprocess is not None:
         # A heavy import that only a script needs.
         from driftline.baseline.scripting import preprocessed
@@ -326,7 +327,7 @@ def check(
             costs=costs,
             preprocess=preprocess,
         )
-        report = _judged(files_of(data, dialect), known(), named, kinds, judging)
+        report = _judged(files_of(data, dialect, _headers(config)), known(), named, kinds, judging)
     if output is not None:
         report.save(output)
     if postprocess is not None:
@@ -380,10 +381,17 @@ def _end(report: Report | Reports, fail_on: FailOn) -> None:
 
 def _with_config(roles: Roles, config: Path | None) -> Roles:
     """Take from Clarify's file what the flags leave open."""
-    if config is None:
-        return roles
+    return roles if config is None else roles.over(_of_config(config, roles_of_config))
+
+
+def _headers(config: Path | None) -> tuple[str, ...]:
+    """Take from it the names of columns of data without any."""
+    return () if config is None else _of_config(config, headers_of_config)
+
+
+def _of_config(config: Path, read: Callable[[bytes], T]) -> T:
     try:
-        return roles.over(roles_of_config(config.read_bytes()))
+        return read(config.read_bytes())
     except OSError as error:
         raise InputError(f"--config {config}: cannot be read ({error.strerror})") from error
     except InputError as error:

@@ -216,9 +216,9 @@ def with_dialect(command: Callable[..., None]) -> Callable[..., None]:
     return with_options(command, "dialect", DIALECT, Dialect)
 
 
-def files_of(data: Sequence[str], dialect: Dialect) -> object:
-    """Return the data of a command as `open_source` takes it."""
-    if dialect != Dialect():
+def files_of(data: Sequence[str], dialect: Dialect, names: Sequence[str] = ()) -> object:
+    """Return the data of a command as `open_source` takes it; `names` of columns without any."""
+    if dialect != Dialect() or names:
         # Imported here: reading needs Arrow, and the options alone do not.
         from driftline.formats.source import Files
 
@@ -227,6 +227,7 @@ def files_of(data: Sequence[str], dialect: Dialect) -> object:
             delimiter=dialect.delimiter,
             encoding=dialect.encoding,
             header=dialect.header,
+            names=names,
         )
     return list(data) if len(data) > 1 else data[0]
 

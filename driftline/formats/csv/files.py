@@ -12,7 +12,7 @@ import pyarrow.csv as arrow_csv
 from driftline.errors import InputError
 from driftline.formats.cells import NO_VALUES, NUMBER
 from driftline.formats.coercion import coerce
-from driftline.formats.column_names import columns_by_count, position_names
+from driftline.formats.column_names import columns_by_count, given_names
 from driftline.formats.csv.dialect import sniff
 from driftline.formats.csv.errors import broken_csv, quote_problem
 from driftline.formats.csv.quotes import QuoteWatch
@@ -65,12 +65,12 @@ class CsvFile:
         has_header = dialect.header
         if has_header is None:
             has_header = _is_all_names(fields, signature) or not (
-                _is_data(fields) or _is_row(fields, signature)
+                _is_data(fields) or _is_row(fields, signature) or _is_unnamed(fields, dialect.names)
             )
         if has_header:
             names = [name or f"_c{index}" for index, name in enumerate(fields)]
         else:
-            names = position_names(len(fields), signature)
+            names = given_names(dialect.names, len(fields), signature, place.shown)
         if has_header and dialect.header is None and signature is None:
             _refuse_row(fields, place.shown)
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -126,6 +126,12 @@ def _is_data(fields: Sequence[str]) -> bool:
     """Whether a first line is a row: every field a number or blank, one at least a number."""
     filled = [field.strip() for field in fields if field.strip()]
     return bool(filled) and all(re.match(NUMBER, field) for field in filled)
+
+
+def _is_unnamed(fields: Sequence[str], given: Sequence[str]) -> bool:
+    """Whether a first line is a row beside names that the user gives: it has numbers, no name."""
+    is_number = any(re.match(NUMBER, field.strip()) for field in fields)
+    return bool(given) and is_number and not set(given) & {field.strip() for field in fields}
 
 
 def _refuse_row(fields: Sequence[str], shown: str) -> None:

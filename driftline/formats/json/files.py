@@ -34,7 +34,7 @@ def open_json(
         JsonFile(place, find_encoding(read_head(place, _LOOKED_BYTES), dialect.encoding))
         for place in places
     ]
-    rows = JsonRows.open(files, signature)
+    rows = JsonRows.open(files, signature, dialect.names)
     return pa.Table.from_batches(rows(), rows.schema) if are_small(places) else rows
 
 
@@ -57,7 +57,9 @@ class JsonRows:
     row_count: int
 
     @classmethod
-    def open(cls, files: Sequence[JsonFile], signature: Signature | None) -> JsonRows:
+    def open(
+        cls, files: Sequence[JsonFile], signature: Signature | None, given: Sequence[str] = ()
+    ) -> JsonRows:
         """Read all of it once, for columns and types."""
         survey = _Survey()
         reader = RowReader(signature)
@@ -66,7 +68,9 @@ class JsonRows:
                 survey.add(file, rows)
         if not survey.row_count:
             raise InputError(f"{files[0].place.shown}: the file holds no rows")
-        names = slot_names(list(survey.kinds), survey.widths, signature)
+        names = slot_names(
+            list(survey.kinds), survey.widths, signature, given, files[0].place.shown
+        )
         columns: dict[str, tuple[Slot, ...]] = {}
         for slot, name in names.items():
             columns[name] = (*columns.get(name, ()), slot)

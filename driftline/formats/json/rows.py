@@ -15,7 +15,7 @@ from typing import Any
 
 from driftline.errors import InputError
 from driftline.formats.capture_line import Side, read_record
-from driftline.formats.column_names import position_names
+from driftline.formats.column_names import given_names, position_names
 from driftline.formats.json.documents import documents
 from driftline.formats.location import Location
 from driftline.signature import Signature
@@ -191,17 +191,28 @@ def _slots(*sides: tuple[str, _Values]) -> Row:
 
 
 def slot_names(
-    slots: Sequence[Slot], widths: Mapping[str, int], signature: Signature | None
+    slots: Sequence[Slot],
+    widths: Mapping[str, int],
+    signature: Signature | None,
+    given: Sequence[str] = (),
+    shown: str = "",
 ) -> dict[Slot, str]:
     """Return the column's name of each slot.
 
     Positions take the names that other rows have, when those are as many; else they are named as
-    `position_names` does, the output's first.
+    `position_names` does, the output's first. Names that the user gives are those of plain rows.
     """
     named = [slot for slot in slots if isinstance(slot, str)]
     count = sum(widths.values())
     places = [(side, index) for side in SIDES for index in range(widths.get(side, 0))]
-    names = named if named and len(named) == count else position_names(count, signature)
+    names = named
+    if not named or len(named) != count:
+        is_plain = count and set(widths) == {PLAIN}
+        names = (
+            given_names(given, count, signature, shown)
+            if is_plain
+            else position_names(count, signature)
+        )
     found: dict[Slot, str] = dict(zip(places, names, strict=True))
     # Halves of characters, which no file can hold, become "?".
     whole = {slot: slot.encode("utf-8", "replace").decode() for slot in named}

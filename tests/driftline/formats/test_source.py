@@ -455,3 +455,42 @@ def test_what_only_arrow_takes_for_a_number_is_text_in_large_files_too(tmp_path:
     assert dict(rows.types) == {"hex": text, "whole": pa.int64(), "broken": text}
     small = {one.name: one.type for one in open_source(file).schema}
     assert small == dict(rows.types)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "3,x,1\n4,y,0\n"),
+        ("a.json", '{"instances": [{"features": [3, "x"], "label": 1}, '
+                   '{"features": [4, "y"], "label": 0}]}'),
+        ("a.jsonl", '[3, "x", 1]\n[4, "y", 0]\n'),
+    ],
+)  # fmt: skip
+def test_rows_without_names_take_those_that_the_user_gives(tmp_path, name, text):
+    path = write(tmp_path, name, text)
+    sent = pa.table({"town": ["x"], "late": [1], "age": [3]})
+    known = infer_signature(sent.schema, Roles())
+
+    named = dl.Files(path, names=["age", "town", "late"])
+
+    for signature in (None, known):
+        found = rows(open_source(named, signature=signature))
+        assert found == {"age": [3, 4], "town": ["x", "y"], "late": [1, 0]}
+    for wrong in (["age", "late"], ["age", "town", "late", "more"]):
+        with pytest.raises(InputError, match=f"rows of 3 values without names, and {len(wrong)}"):
+            open_source(dl.Files(path, names=wrong))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.csv", "years,town\n3,x\n"), ("a.jsonl", '{"years": 3, "town": "x"}\n')],
+)
+def test_names_of_the_data_itself_are_kept(tmp_path, name, text):
+    found = rows(open_source(dl.Files(write(tmp_path, name, text), names=["age", "city"])))
+
+    assert found == {"years": [3], "town": ["x"]}
+
+
+def test_a_name_that_is_given_twice_is_refused():
+    with pytest.raises(InputError, match='names: "age" stands twice; expected each once'):
+        dl.Files("a.csv", names=["age", "age"])
