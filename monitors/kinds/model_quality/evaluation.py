@@ -107,18 +107,13 @@ SUGGEST_SEED = 0
 # Windows of so many rows are told what they find.
 WINDOW_SIZES = (1_000, 10_000)
 NOTHING_TOLD = "no loss can be told from how the days of the reference differ"
-NOTHING_TOLD_OF_ROWS = (
-    "no loss can be told, since the rows of the reference allow what guessing has"
-)
+NOTHING_TOLD_OF_ROWS = "no loss can be told, since the rows of the reference allow guessing"
 
 
 def suggest(
-    baseline: Baseline,
-    functions: tuple[OwnMetric, ...] = (),
-    costs: Costs | None = None,
-    *,
+    baseline: Baseline, functions: tuple[OwnMetric, ...] = (), costs: Costs | None = None, *,
     compat: bool = False,
-) -> Mapping[str, str]:
+) -> Mapping[str, str]:  # fmt: skip
     """Return SageMaker's documents of the reference; none when it lacks label or answer.
 
     Metrics of the user's own stand behind SageMaker's, and are listed, and so are prices. With

@@ -397,7 +397,7 @@ def test_days_that_labels_by_lot_would_pass_are_not_judged() -> None:
     )
     assert detectable(timeless)[-1] == (
         "10,000 labelled rows a day: no loss can be told, since the rows of the reference allow "
-        "what guessing has"
+        "guessing"
     )
     # What is absurd is told all the same.
     assert "brier_skill" in severities(ask(baseline, flights(1, 51, change=far_off), days=1))
