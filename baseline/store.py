@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -74,6 +74,7 @@ UNNAMED_TIMES = (
     "that the baseline knows how days differ: {}"
 )
 
+CATALOG = "driftline.monitors.kinds.catalog"  # It lies above, and is imported when it is needed.
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
 OUTCOMES, ATTRIBUTIONS = "outcomes.arrow", "attributions.arrow"
@@ -225,9 +226,8 @@ class Baseline:
                         jobs=jobs, progress=progress, compat=compat)  # fmt: skip
         if times := fitted.unnamed_times:
             log.warning("%s", UNNAMED_TIMES.format(times, f'timestamp="{times}"'))
-        made = import_module("driftline.monitors.kinds.catalog").with_documents  # Lies above.
-        asked = (predict, preprocess, metrics, costs, time_limit, compat)
-        return cast(Baseline, made(fitted, data, *asked))
+        made: Callable[..., Baseline] = import_module(CATALOG).with_documents
+        return made(fitted, data, predict, preprocess, metrics, costs, time_limit, compat)
 
     @classmethod
     def of(
