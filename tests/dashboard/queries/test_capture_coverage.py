@@ -1,0 +1,65 @@
+"""How much of what was answered is stored, as the pages of endpoints are told."""
+
+from dataclasses import replace
+
+from driftline.capture.audit.note import write_note
+from driftline.capture.audit.report import Coverage
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.dashboard.address import parse
+from driftline.dashboard.pages import endpoint as endpoint_page
+from driftline.dashboard.queries.stores import COUNTED, Stores
+from tests.sinking import sink_all
+
+
+def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_path):
+    root, spool = str(tmp_path / "root"), tmp_path / "spool"
+    writer = SpoolWriter(spool)
+    for _ in range(19):
+        writer.append({"endpoint": "orders"}, status=200, wall_ns=1_700_000_000_000_000_000)
+    writer.count_drop("full", "orders")
+    writer.close()
+    sink_all(root, spool)
+    stores = Stores(seeded.engine, root, seeded.now)
+    whole = stores.endpoint(parse("/endpoints/orders/traffic"))
+    write_note(root, {"missing_by_endpoint": {"orders": 2}, "doubled_by_endpoint": {"orders": 1}})
+    broken = Stores(seeded.engine, root, seeded.now).endpoint(parse("/endpoints/orders/traffic"))
+
+    stats = whole.stats
+    assert (stats.overall.dropped, whole.unaccounted) == (1, 0)
+    assert [(gap.reason, gap.records) for gap in stats.gaps] == [("full", 1)]
+    assert whole.line.coverage.ratio == 0.95
+    text = str(endpoint_page.page(broken))
+    # 19 of 22: what the audit finds nowhere is lost, too.
+    assert "86.4% stored; full 1; 3 unaccounted for" in text
+    found = replace(stats, gaps=(), faults=1, overall=Coverage(19, 0, undecodable=1))
+    text = str(endpoint_page.page(replace(whole, stats=found)))
+    # 18 of 19.
+    assert "94.7% stored; 1 not decoded (decoder fault)" in text
+    (gap,) = stats.gaps
+    unknown = replace(stats, gaps=(replace(gap, reason="power_loss", records=None),))
+    text = str(endpoint_page.page(replace(whole, stats=unknown)))
+    assert "power_loss, how many is not known" in text
+    assert "power_loss 0" not in text
+
+
+def test_the_last_audit_says_what_was_captured(seeded, tmp_path):
+    root = str(tmp_path)
+    counted = {"requests": {"flights": 99}, "dropped": {"flights": 1}}
+    write_note(root, counted)
+
+    (line,) = Stores(seeded.engine, root, seeded.now).overview().shown
+
+    assert line.coverage == Coverage(99, 1)
+
+
+def test_before_the_first_audit_many_endpoints_are_not_counted(seeded, tmp_path, monkeypatch):
+    names = {f"endpoint-{place}": None for place in range(COUNTED + 1)}
+    stores = Stores(seeded.engine, str(tmp_path), seeded.now, declared=lambda: names)
+    asked = []
+    monkeypatch.setattr(stores.storage, "capture_stats", lambda name, now: asked.append(name))
+
+    few = parse("/endpoints/endpoint-0")
+    assert {one.coverage for one in stores.overview().shown} == {None}
+    assert asked == []
+    assert stores.endpoint(few).line.coverage is None
+    assert asked == ["endpoint-0"]
