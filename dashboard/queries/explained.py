@@ -228,17 +228,15 @@ def read_compared(stores: Stores, asked: Address) -> ComparedView:
     pairs = column_pairs(baseline.cells, *(counts for counts, _ in counted))
     chosen = next((one for one in pairs if asked.feature in (None, one.comparison.feature)), None)
     quality = _quality(stores, baseline, sides) if first != second else ()
-    without, having = ([f'"{side.line.definition.variant}"' for side, (counts, is_cut) in
-                        zip(sides, counted, strict=True)
-                        if (is_cut or any(one.any() for one in counts.values())) == has_rows]
-                       for has_rows in (False, True))  # fmt: skip
-    if quality and without:
-        only = f"; only {having[0]} has" if having else ""
-        quality = (f"Variant {' and '.join(without)} has no rows in this time{only}.",)
+    has_rows = [is_cut or any(one.any() for one in counts.values()) for counts, is_cut in counted]
+    if quality and not all(has_rows):
+        names = [f'"{side.line.definition.variant}"' for side in sides]
+        without = names[has_rows.index(False)] if any(has_rows) else " and ".join(names)
+        only = f"; only {names[has_rows.index(True)]} has" if any(has_rows) else ""
+        quality = (f"Variant {without} has no rows in this time{only}.",)
     return replace(
         view, titles=(sides[0].title, sides[1].title), columns=tuple(pairs), chosen=chosen,
-        is_cut=any(is_cut for _, is_cut in counted),
-        quality=quality,
+        is_cut=any(is_cut for _, is_cut in counted), quality=quality,
     )  # fmt: skip
 
 
