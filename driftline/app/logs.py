@@ -6,22 +6,58 @@ import json
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Literal, get_args
 
-from driftline.errors import InputError
+from driftline.errors import DriftlineError, InputError
 
 Format = Literal["text", "json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 # A placeholder of a message's template, and the name that stands before it: "rows=%d".
 _PLACEHOLDER = re.compile(r"(?:(\w+)=)?%[#0\- +]*\d*(?:\.\d+)?([a-zA-Z%])")
+# Of these, libraries quote the value that they could not read: "could not convert string to float:
+# 'Jane Doe'". Where it happened tells as much, and no captured value reaches a log.
+_QUOTING = (ValueError, TypeError, LookupError)
+_LEFT_OUT = "(its message may quote data and is left out)"
+_CAUSED = "The above exception was the direct cause of the following exception:"
+_MEANWHILE = "During handling of the above exception, another exception occurred:"
+
 # Names that every line has; a field of the same name gives way.
 _OWN = frozenset({"time", "level", "logger", "message", "exception"})
 
 
-class JsonLines(logging.Formatter):
+Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+class TextLines(logging.Formatter):
+    """A line of time, level, logger and message; below it the traceback, if there is one."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatException(self, ei: Raised) -> str:  # noqa: N802 (the name is of logging)
+        """Write the traceback without messages that may quote data."""
+        return "".join(_traceback(ei[1])).rstrip("\n") if ei[1] is not None else ""
+
+
+def _traceback(error: BaseException) -> Iterator[str]:
+    """Return the lines of an error and of those that led to it, as Python writes them."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _traceback(before)
+        yield f"\n{_CAUSED if error.__cause__ else _MEANWHILE}\n\n"
+    yield "Traceback (most recent call last):\n"
+    yield from traceback.format_tb(error.__traceback__)
+    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    is_quoting = isinstance(error, _QUOTING) and not isinstance(error, DriftlineError)
+    yield f"{name}: {_LEFT_OUT if is_quoting else error}\n"
+
+
+class JsonLines(TextLines):
     """One JSON object a line.
 
     Beside time, level, logger and message it has a field for each ``name=value`` of the message's
@@ -66,11 +102,7 @@ def configure_logging(form: str = "text", *, process: str = "") -> None:
     if form not in FORMATS:
         raise InputError(f'[log] format = "{form}"; expected "text" or "json"')
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        JsonLines(process)
-        if form == "json"
-        else logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-    )
+    handler.setFormatter(JsonLines(process) if form == "json" else TextLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("driftline").setLevel(logging.INFO)
     # While a broker is away its client says so ten times a second; our own lines say it, too.

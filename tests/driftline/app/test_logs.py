@@ -4,28 +4,39 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.app.logs import JsonLines, configure_logging
+from driftline.app.logs import JsonLines, TextLines, configure_logging
 from driftline.errors import InputError
 
 
-def line_of(message: str, *arguments: object, error: bool = False) -> dict[str, object]:
+def line_of(
+    message: str, *arguments: object, error: BaseException | None = None
+) -> dict[str, object]:
     """Return a formatted record, read back."""
-    info = None
-    if error:
-        try:
-            int("broken")
-        except ValueError:
-            info = sys.exc_info()
-    record = logging.LogRecord("driftline.x", logging.INFO, "", 0, message, arguments, info)
-    text = JsonLines().format(record)
+    text = JsonLines().format(record_of(message, *arguments, error=error))
     assert "\n" not in text
     found: dict[str, object] = json.loads(text)
     return found
+
+
+def record_of(
+    message: str, *arguments: object, error: BaseException | None = None
+) -> logging.LogRecord:
+    info = (type(error), error, error.__traceback__) if error else None
+    return logging.LogRecord("driftline.x", logging.INFO, "", 0, message, arguments, info)
+
+
+def caught(read: Callable[[], object]) -> BaseException:
+    with pytest.raises((ValueError, LookupError, OSError, InputError)) as found:
+        read()
+    return found.value
 
 
 def test_named_values_become_fields_and_numbers_stay_numbers():
@@ -48,8 +59,48 @@ def test_a_field_cannot_take_the_place_of_what_every_line_has():
 
 
 def test_an_error_brings_its_trace_in_one_line():
-    assert "ValueError: invalid literal" in str(
-        line_of("loop=%s failed", "sink", error=True)["exception"]
+    found = line_of("loop=%s failed", "sink", error=caught(Path("/is/not/here").read_bytes))
+
+    trace = str(found["exception"])
+    assert trace.startswith("Traceback (most recent call last):")
+    assert trace.endswith("FileNotFoundError: [Errno 2] No such file or directory: '/is/not/here'")
+
+
+def wrapped() -> None:
+    """Fail for a value, twice."""
+    try:
+        pa.array(["Jane Doe"]).cast("int64")
+    except ValueError as error:
+        raise KeyError("Jane Doe") from error
+
+
+@pytest.mark.parametrize("lines", [JsonLines, TextLines])
+@pytest.mark.parametrize(
+    ("read", "names"),
+    [
+        (lambda: float("Jane Doe"), ["ValueError"]),
+        (lambda: {}["Jane Doe"], ["KeyError"]),
+        (lambda: pa.array([1, "Jane Doe"]), ["pyarrow.lib.ArrowInvalid"]),
+        (wrapped, ["pyarrow.lib.ArrowInvalid", "KeyError"]),
+    ],
+)
+def test_what_a_library_quotes_of_data_is_in_no_log(read, names, lines):
+    text = lines().format(record_of("failed", error=caught(read)))
+
+    # The line of source that the traceback quotes holds it here, and in no program.
+    told = [line for line in text.replace("\\n", "\n").splitlines() if "    " not in line]
+    assert "Jane Doe" not in "".join(told)
+    assert [line.split(":")[0] for line in told if "left out" in line] == names
+
+
+def test_our_own_messages_are_written_whole():
+    def refuse() -> None:
+        raise InputError("threshold 2; expected 0 to 1")
+
+    found = line_of("failed", error=caught(refuse))
+
+    assert str(found["exception"]).endswith(
+        "driftline.errors.InputError: threshold 2; expected 0 to 1"
     )
 
 
