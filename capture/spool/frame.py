@@ -269,3 +269,15 @@ def find_frame(data: bytes, at: int, seed: int) -> int | None:
                 return at
         at += 1
     return None
+
+
+def is_held(data: bytes, needle: bytes, seed: int) -> bool:
+    """Whether a whole frame holds these bytes; what a writer began before it was killed is none."""
+    at = -1
+    while (at := data.find(needle, at + 1)) >= 0:
+        start = at
+        while (start := data.rfind(MAGIC_BYTES, 0, start)) >= 0:
+            length = frame_length(data, start) if start + HEADER_BYTES <= at else None
+            if length and start + length > at and unpack(data, start, seed) is not None:
+                return True
+    return False
