@@ -21,7 +21,14 @@ from driftline.monitors.kinds.bias.clarify import NONE_PREDICTED, clarify_metric
 from driftline.monitors.kinds.bias.metrics import Pair
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows, WindowFacts
-from tests.monitors.kinds.bias.adult import FIXTURES, aws_window, expected, people, with_numbers
+from tests.monitors.kinds.bias.adult import (
+    FIXTURES,
+    aws_validation,
+    aws_window,
+    expected,
+    people,
+    with_numbers,
+)
 
 CASES = {one["id"]: one for one in expected()["cases"]}
 # An integer age that smclarify takes for a category: asserted to be above 40, as the decimal one.
@@ -167,6 +174,22 @@ def test_a_real_run_gives_its_own_violations(tmp_path: Path) -> None:
         words, numbers = one["description"].split(), (2, -1)
         one["description"] = [round(float(words[place]), 12) for place in numbers]
     assert found == theirs
+
+
+@pytest.mark.parametrize(("moved", "broken"), [(0.0, set()), (1e-6, {"JS"})])
+def test_what_sagemaker_sums_in_another_order_breaks_nothing(
+    tmp_path: Path, moved: float, broken: set[str]
+) -> None:
+    folder = sagemaker_folder(tmp_path / "b")
+    document = json.loads((FIXTURES / "aws-analysis.json").read_text())
+    for one in document["pre_training_bias_metrics"]["facets"]["Sex"][0]["metrics"]:
+        if one["name"] == "JS":
+            one["value"] -= moved
+    (tmp_path / "b" / "analysis.json").write_text(json.dumps(document))
+
+    report = dl.check(aws_validation(), folder, kind="bias", compat=True, group="Age")
+
+    assert {one.name for one in report.metrics if one.violated} == broken
 
 
 def test_by_its_interval_a_metric_that_reaches_the_allowed_range_is_not_told(
