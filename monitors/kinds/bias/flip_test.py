@@ -27,6 +27,8 @@ NEIGHBOURS = 5
 # Of features that are none, so many are named.
 NAMED = 3
 NOT_NUMERIC = "features are not numeric"
+# Which columns of a window are features, and on which scale they are near, a document does not say.
+NEEDS_DATA = "the flip test needs a baseline made from data, with numeric features"
 # Of so few others the nearest one answers.
 FEW_OTHERS = 10
 # Rows of a side, at most: drawn with a seed.
@@ -122,12 +124,16 @@ def _votes(answers: NDArray[np.int64], weights: NDArray[np.int64], count: int) -
 def flips_of(
     plan: Plan, table: pa.Table | None, roles: Roles, *, like_clarify: bool = False
 ) -> list[Flip | None]:
-    """Try each group of a plan on some rows; None of each where no features are known."""
+    """Try each group of a plan on some rows; None where no features are known and none is asked.
+
+    What analysis.json limits and nobody can compute has a reason in place of a value.
+    """
     if plan.features and plan.not_numeric:
         named = ", ".join(f'"{name}"' for name in plan.not_numeric[:NAMED])
         return [Flip(reason=f"{NOT_NUMERIC}: {named}")] * len(plan.groups)
     if table is None or not plan.tries_flips:
-        return [None] * len(plan.groups)
+        asked = ((plan.required(group) or {}).get("FT") for group in plan.groups)
+        return [None if one is None else Flip(reason=NEEDS_DATA) for one in asked]
     batches = table.combine_chunks().to_batches()
     missing = [name for name in plan.features if name not in table.column_names]
     if missing or not batches:

@@ -23,7 +23,7 @@ from driftline.monitors.kinds.bias.change import (
     from_scale,
     spread,
 )
-from driftline.monitors.kinds.bias.flip_test import NOT_NUMERIC, Flip
+from driftline.monitors.kinds.bias.flip_test import NEEDS_DATA, NOT_NUMERIC, Flip
 from driftline.monitors.kinds.bias.intervals import denominators, interval
 from driftline.monitors.kinds.bias.metrics import (
     LABEL_FREE,
@@ -332,7 +332,7 @@ def _note(sides: Sequence[_Measurement]) -> str:
     now = sides[0].measured
     if now.value is None and (note := f"undefined: {now.reason}") in NOTHING_YET:
         return note
-    if sides[0].flip is not None and now.reason.startswith(NOT_NUMERIC):
+    if sides[0].flip is not None and now.reason.startswith((NOT_NUMERIC, NEEDS_DATA)):
         return f"undefined: {now.reason}"
     others, group = sides[0].pair.a.rows, sides[0].pair.d.rows
     if now.reason in ABSENT and others + group >= LEAST_ROWS:

@@ -206,6 +206,23 @@ def test_by_its_interval_a_metric_that_reaches_the_allowed_range_is_not_told(
             assert one.low > abs(one.reference) or one.high < -abs(one.reference)
 
 
+def test_a_document_alone_says_either_way_why_it_has_no_flip_test(tmp_path: Path) -> None:
+    folder = sagemaker_folder(tmp_path / "b")
+    like_clarify, usual = (
+        dl.check(aws_window(), folder, kind="bias", prediction="predicted", compat=compat)
+        for compat in (True, False)
+    )
+
+    for report in (like_clarify, usual):
+        [flip] = [one for one in report.metrics if one.name == "FT"]
+        assert (flip.value, flip.reference) == (None, pytest.approx(-1 / 30))
+        assert flip.note == (
+            "undefined: the flip test needs a baseline made from data, with numeric features"
+        )
+    assert [one.name for one in like_clarify.unjudged if "FT" in one.name] == ["Sex = 0: FT"]
+    assert usual.passed, "without compat FT is shown, and nobody set a limit"
+
+
 def test_what_the_document_limits_and_the_window_does_not_give_is_told(tmp_path: Path) -> None:
     rows = aws_window()
     at = rows.column_names.index("predicted")
