@@ -337,6 +337,8 @@ def _note(sides: Sequence[_Measurement]) -> str:
     others, group = sides[0].pair.a.rows, sides[0].pair.d.rows
     if now.reason in ABSENT and others + group >= LEAST_ROWS:
         return f"{UNDEFINED}no row of {'others' if group else 'the group'} came"
+    if len(sides) > 1 and not any(sides[1].rows) and (lack := _lack(sides[1].pair)):
+        return f"{UNDEFINED}the reference has no usable {lack}"
     if any(min(side.rows) < LEAST_ROWS for side in sides):
         return INSUFFICIENT
     if now.value is None:
@@ -344,6 +346,14 @@ def _note(sides: Sequence[_Measurement]) -> str:
     if any(min(side.denominators) < LEAST_DENOMINATOR for side in sides):
         return INSUFFICIENT
     return ""
+
+
+def _lack(pair: Pair) -> str:
+    """Return what no row has: a prediction or a label; "" where some row has each."""
+    whole = pair.a + pair.d
+    if not whole.p1 + whole.p0:
+        return "prediction"
+    return "" if whole.y1 + whole.y0 else "label"
 
 
 def _decided(draft: _Draft, p_value: float, level: float) -> Finding:

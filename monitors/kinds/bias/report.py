@@ -17,6 +17,7 @@ from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.judgement import Finding, GroupCounts
 from driftline.monitors.kinds.bias.kind import NAMESPACE
 from driftline.monitors.kinds.bias.metrics import (
+    MISSING,
     PRE_TRAINING,
     RATES,
     Measured,
@@ -28,7 +29,7 @@ from driftline.monitors.kinds.bias.metrics import (
 from driftline.monitors.kinds.bias.new_groups import new_values
 from driftline.monitors.kinds.bias.plan import Plan
 from driftline.monitors.report.datapoints import UNQUOTED
-from driftline.monitors.results.metric import MetricPoint
+from driftline.monitors.results.metric import UNCOVERED, MetricPoint
 from driftline.monitors.results.unusable import JudgedUnusable
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
 from driftline.monitors.root_cause.contributors import Target, find_contributing_rows
@@ -115,7 +116,28 @@ def details_of(
         "facets": facets,
         "groups": [group_details(*both) for both in zip(plan.groups, counts, strict=True)],
         "warnings": list(dict.fromkeys(warnings)),
+        **_unpredicted(plan),
     }
+
+
+def _unpredicted(plan: Plan) -> dict[str, JsonValue]:
+    """Return a note that no prediction of the reference is of use, so that none is judged.
+
+    What labels alone say is no verdict on the model.
+    """
+    if plan.outcomes is None or not plan.outcomes.roles.has_predictions:
+        return {}
+    counts = next(iter(plan.reference.values())).counts
+    if counts[..., :MISSING].any():
+        return {}
+    own = plan.outcomes.roles
+    column = own.prediction or own.probability[-1]
+    note = (
+        f"bias of predictions was not judged: none of {plural(int(counts.sum()), 'row')} of the "
+        f'reference has a usable prediction ("{column}"); make the baseline again of rows that '
+        "have one"
+    )
+    return {UNCOVERED: note}
 
 
 def violations_of(

@@ -84,3 +84,26 @@ def test_labels_of_another_type_are_no_amounts(label: pa.Array, words: str) -> N
 
     with pytest.raises(InputError, match=f'label "y" holds {words}.* a regression needs numbers'):
         dl.check(with_column(reference, "y", label), baseline, kind="bias")
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_a_reference_without_a_usable_prediction_lets_no_model_pass(compat: bool) -> None:
+    rng = np.random.default_rng(5)
+    groups, labels = rng.choice(["F", "M"], 400), rng.integers(0, 2, 400)
+    window = pa.table({"sex": groups, "y": labels, "said": labels.astype(float)})
+    lacking = with_column(window, "said", [float("nan")] * 400)
+    baseline = Baseline.fit(
+        lacking, label="y", prediction="said", positive=1, problem="binary", facet="sex=F",
+        compat=compat,
+    )  # fmt: skip
+
+    report = dl.check(window, baseline, kind="bias", compat=compat)
+
+    assert (report.decided, report.passed, report.violations) == (False, False, ())
+    assert report.summary == (
+        "400 rows; bias of predictions was not judged: none of 400 rows of the reference has a "
+        'usable prediction ("said"); make the baseline again of rows that have one'
+    )
+    if not compat:
+        notes = {one.name: one.note for one in report.metrics}
+        assert notes["DPPL"] == "undefined: the reference has no usable prediction"
