@@ -34,6 +34,7 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import (
 )
 from driftline.monitors.kinds.model_quality.ranking_metrics import MAP, NDCG, RANKING_METRICS
 from driftline.monitors.kinds.model_quality.skill import (
+    TOLERANCE,
     Verdict,
     backward,
     forward,
@@ -76,6 +77,8 @@ Z90 = 1.2816
 # A bound ten times as bad as the reference is none, nor is one that guessing meets.
 FAR_WORSE = 10.0
 GUESSED_AUC = 0.5
+# Where few rows are answered "yes", answers by lot have hardly more of them than a good model.
+FALSE_ALARMS = frozenset({"true_negative_rate", "false_positive_rate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -489,6 +492,11 @@ def _guesses(expected: Expectation) -> dict[str, float]:
     if expected.answers is not None and expected.answers.classes:
         found["balanced_accuracy"] = 1.0 / len(expected.answers.classes)
         found |= shares_by_lot(expected.answers)
+        for name in FALSE_ALARMS & found.keys():
+            known = expected.constraints.get(name)
+            if known is not None and abs(known.threshold - found[name]) <= TOLERANCE:
+                # No bound tells them apart; what it does tell is that false alarms are no more.
+                del found[name]
     if (most := expected.measures.get("accuracy_majority_classifier")) is not None:
         found |= dict.fromkeys(("accuracy", "weighted_recall"), most.value)
     return found

@@ -112,7 +112,7 @@ def by_lot(answers: Answers) -> dict[str, float]:
 
 
 def shares_by_lot(answers: Answers) -> dict[str, float]:
-    """Return precision, recall and F of classes where labels are dealt to other rows by lot."""
+    """Return precision, recall, F and rates where labels are dealt to other rows by lot."""
     share, answered = _class_shares(answers)
     hits = share * answered
     each = {"precision": np.where(answered > 0.0, share, 0.0), "recall": answered}
@@ -121,8 +121,9 @@ def shares_by_lot(answers: Answers) -> dict[str, float]:
     if len(share) > 2:
         return {f"weighted_{name}": float(share @ one) for name, one in each.items()}
     found = {name: float(one[-1]) for name, one in each.items()}
-    recall = found["recall"]
-    return {**found, "true_positive_rate": recall, "false_negative_rate": 1.0 - recall}
+    no, yes = answered.tolist()
+    found |= {"true_positive_rate": yes, "false_negative_rate": 1.0 - yes}
+    return {**found, "true_negative_rate": no, "false_positive_rate": 1.0 - no}
 
 
 def _class_shares(answers: Answers) -> tuple[Numbers, Numbers]:

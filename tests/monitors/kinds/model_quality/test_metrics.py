@@ -553,6 +553,9 @@ def _of_peer(name: str, rows: Answers, label: np.ndarray) -> float:
         return 0.5
     if name == "balanced_accuracy":
         return peer.balanced_accuracy_score(label, said)
+    if name in ("true_negative_rate", "false_positive_rate"):
+        kept = peer.recall_score(label, said, pos_label=0)
+        return kept if name == "true_negative_rate" else 1.0 - kept
     if name == "false_negative_rate":
         return 1.0 - peer.recall_score(label, said)
     if name.removeprefix("weighted_") in ("true_positive_rate", "recall", "precision", *BETAS):

@@ -18,7 +18,7 @@ from driftline.monitors.kinds.model_quality.blocks import Blocks, blocks_of, ref
 from driftline.monitors.kinds.model_quality.documents import Constraint, suggested
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Measure
-from driftline.monitors.kinds.model_quality.judgement import judge_quality
+from driftline.monitors.kinds.model_quality.judgement import FALSE_ALARMS, judge_quality
 from driftline.monitors.kinds.model_quality.metrics import measure_answers, shares_by_lot
 from driftline.monitors.kinds.model_quality.skill import (
     DAY_US,
@@ -411,13 +411,35 @@ def test_a_bound_that_answers_by_lot_would_keep_is_none() -> None:
     )
 
     lot = shares_by_lot(reference)
-    assert {"precision", "recall", "f0_5", "f1", "f2"} < {*lot}
+    assert {"precision", "recall", "f0_5", "f1", "f2", *FALSE_ALARMS} < {*lot}
     for name, value in lot.items():
         # A quarter of 40 rows' yes could be right by chance: fewer than by lot.
         assert few[name].bound is None and few[name].note.startswith("too_variable: about "), name
         assert few[name].note.endswith("rows would do"), name
         is_lower = few[name].operator == "LessThanThreshold"
         assert many[name].bound is not None and (many[name].bound > value) == is_lower, name
+
+
+def test_false_alarms_are_judged_where_answers_by_lot_have_hardly_more() -> None:
+    rng = np.random.default_rng(1)
+    label = (rng.random(4_000) < 0.02).astype(np.intp)
+    said = np.where(rng.random(4_000) < 0.7, label, rng.random(4_000) < 0.02).astype(np.intp)
+    reference = Answers("binary", label, said, ("0", "1"), None, None, 0, np.arange(4_000))
+    measures = measure_answers(reference)
+    expected = Expectation(
+        "binary", Roles(problem="binary"), suggested("binary", measures), measures, frozenset(),
+        reference,
+    )  # fmt: skip
+    wild = replace(reference, answer=np.where(rng.random(4_000) < 0.1, 1, said).astype(np.intp))
+
+    usual, more = (
+        judge_quality(expected, rows, [], budget=Budget()).results for rows in (reference, wild)
+    )
+
+    for name in FALSE_ALARMS:
+        assert abs(shares_by_lot(reference)[name] - measures[name].value) < 0.02, name
+        assert usual[name].judged and not usual[name].violated, name
+        assert more[name].violated, name
 
 
 @pytest.mark.parametrize("value", [0.98, 1.0])
