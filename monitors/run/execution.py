@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline import store
+from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.scripting import script_in
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.clearing import ERASED
@@ -331,7 +332,7 @@ def read_context(
             return earlier
         history = read_history(
             connection, definition, baseline, window, row_count=read.row_count,
-            annotations=annotations,
+            annotations=annotations, outcomes_of=partial(_outcomes, job.root),
         )  # fmt: skip
     pooled = None if history.pooled is None else _read(job, baseline, history.pooled)
     context = RunContext(
@@ -361,6 +362,14 @@ def _counted(read: WindowRead, progress: Progress) -> WindowRead:
 
 def _read(job: Job, baseline: Baseline, window: Window) -> WindowRead:
     return read_captured(job.root, job.definition, window, job.signature, baseline, job.access)
+
+
+def _outcomes(root: str, name: str, version: str) -> Outcomes | None:
+    """Read the labels of another version of a baseline; None where it is gone."""
+    try:
+        return store.get(root, name, version, (store.OUTCOMES,)).outcomes
+    except NotFoundError:
+        return None
 
 
 def refuse_removed_rows(context: RunContext, report: Report) -> Report:

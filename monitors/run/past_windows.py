@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, select, update
 
+from driftline.baseline.answers import read_times
+from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline
+from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, Annotation
 from driftline.monitors.check_context import EarlierRows, PastWindows
@@ -38,6 +41,8 @@ from driftline.monitors.window_history.store import Key, forget, put, read
 EARLIER_WINDOWS = SCALES[-1] - 1
 # As long as capture keeps rows, when nobody says otherwise.
 RETENTION = timedelta(days=90)
+# Of a baseline's name and version; None where nobody has kept it.
+OutcomesReader = Callable[[str, str], Outcomes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,9 @@ def read_history(
     *,
     row_count: int,
     annotations: Sequence[Annotation],
+    outcomes_of: OutcomesReader = lambda name, version: None,
 ) -> WindowHistory:
-    """Read what is stored of the windows before one."""
+    """Read what is stored of the windows before one; `outcomes_of` reads another baseline's."""
     key, ids = Key.of(definition, baseline.version), cell_ids(baseline)
     counts = read(connection, key, window.start, ids, limit=EARLIER_WINDOWS)
     warm_up = None
@@ -88,7 +94,7 @@ def read_history(
         warm_up,
         told,
         _days_before(connection, key, window, ids, annotations),
-        _denied_since(connection, definition, baseline, window),
+        _denied_since(connection, definition, baseline, window, outcomes_of),
     )
 
 
@@ -169,37 +175,63 @@ def read_told(
 
 
 def _denied_since(
-    connection: Connection, definition: MonitorDefinition, baseline: Baseline, window: Window
+    connection: Connection,
+    definition: MonitorDefinition,
+    baseline: Baseline,
+    window: Window,
+    outcomes_of: OutcomesReader,
 ) -> datetime | None:
-    """Return the start of the last tested window before one, where its labels deny estimates."""
-    if baseline.estimation is None or not definition.kind_value.uses_labels:
+    """Return the start of the last tested window before one, where its labels deny estimates.
+
+    A new version clears that only with labels of its own that are newer: one whose labels stayed
+    estimates what was denied, and so does one of labels that are older than the denied window.
+    """
+    outcomes = baseline.outcomes
+    if baseline.estimation is None or outcomes is None or not definition.kind_value.uses_labels:
         return None
     table = executions.c
-    query = last_tested(
+    query = tested_windows(
         table.monitor == definition.name,
         table.endpoint == definition.endpoint,
-        table.baseline_version == baseline.version,
         table.window_end <= window.start,
     )
-    last = connection.execute(query).first()
-    if last is None or not last.estimates_denied:
-        return None
-    since: datetime = last.window_start
-    return since
+    others: set[tuple[str, str]] = set()
+    for row in connection.execute(query):
+        version = row.baseline, row.baseline_version
+        if version in others:
+            continue  # Of each version the last verdict counts.
+        since: datetime = row.window_start
+        if row.baseline_version == baseline.version:
+            return since if row.estimates_denied else None
+        others.add(version)
+        known = outcomes_of(*version)
+        if known is not None and known.table.equals(outcomes.table):
+            return since if row.estimates_denied else None
+        if row.estimates_denied and _are_all_before(since, outcomes):
+            return since
+    return None
 
 
-def last_tested(*conditions: ColumnElement[bool]) -> Select[tuple[str, datetime, bool]]:
-    """Select the last window whose labels were held against estimates, as it was judged last.
+def _are_all_before(moment: datetime, outcomes: Outcomes) -> bool:
+    """Whether all labels are of rows before a moment; not where no row says its time."""
+    times = read_times(outcomes.table, outcomes.roles)
+    return times is not None and EPOCH + timedelta(microseconds=int(times.max())) < moment
 
-    Not as it stands: a run that fails judges nothing, and takes no verdict back.
+
+def tested_windows(*conditions: ColumnElement[bool]) -> Select[tuple[str, str, str, datetime, bool]]:
+    """Select windows whose labels were held against estimates, the last first, as judged last.
+
+    Not as they stand: a run that fails judges nothing, and takes no verdict back.
     """
     table = executions.c
     order = table.window_start.desc(), table.window_end.desc(), table.finished_at.desc()
     return (
-        select(table.id, table.window_start, table.estimates_denied)
+        select(
+            table.id, table.baseline, table.baseline_version, table.window_start,
+            table.estimates_denied,
+        )  # fmt: skip
         .where(*conditions, table.estimates_denied.is_not(None))
         .order_by(*order)
-        .limit(1)
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -251,3 +252,34 @@ def test_the_service_withholds_estimates_by_the_current_runs_of_windows_before(
     assert WITHHELD.format(1) in later.failure_reason
     assert [one.status for one in (mended, again)] == ["Completed"] * 2
     assert renewed.status == "Completed", "nothing has denied what the new baseline estimates"
+
+
+def test_a_version_clears_a_denial_by_newer_labels_alone(
+    engine: Engine, root: str, baseline: dl.Baseline, load
+) -> None:
+    definition = MonitorDefinition("quality", endpoint="flights", baseline="flights", kind=KIND)
+    for day in range(2):
+        columns = answers(2 + day, None).to_pydict()
+        rows = {name: np.array(values) for name, values in columns.items()}
+        append_day(root, baseline.signature, day, rows)
+    load(0, answers(2, DRIFTED))
+
+    def judged(version: dl.Baseline, day: int) -> Execution:
+        store.put(root, "flights", version, lambda: START)
+        return run_day(engine, root, version, definition, day, now=lambda: START + 30 * DAY)
+
+    def timed(since: datetime) -> dl.Baseline:
+        at = pa.array([since + timedelta(minutes=10 * row) for row in range(2_000)])
+        rows = answers(90, rows=2_000).append_column("at", at)
+        return dl.Baseline.fit(rows, label="late", probability="score", timestamp="at")
+
+    judged(baseline, 0)
+    # As a version of captured rows that are counted without labels has it.
+    unlabelled = replace(
+        baseline, documents={**baseline.documents, store.CHANGES: '{"changes": []}'}
+    )
+    found = [judged(one, 1) for one in (unlabelled, timed(START - 20 * DAY), timed(START))]
+
+    assert unlabelled.version != baseline.version
+    assert [one.status for one in found] == ["NoData", "NoData", "Completed"]
+    assert all(WITHHELD.format(1) in one.failure_reason for one in found[:2])
