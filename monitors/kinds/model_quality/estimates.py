@@ -161,7 +161,7 @@ def _estimates(
     estimator = _estimator(context, known, taught, len(scored))
     is_number = reference.problem == "regression"
     own = _features(known, codes) if is_number else np.zeros((len(table), 0))
-    reason = _denied_by_reference(expected, estimator, reference)
+    reason = estimator.lacking or _denied_by_reference(expected, estimator, reference)
     if reason := reason or _strangers(reference, answers, scored):
         return _withheld(expected, reason, is_quiet=is_labelled)
     reason = _outside(known, codes[scored.places]) or why_turned(reference, scored)

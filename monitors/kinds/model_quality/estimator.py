@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers, why_no_probabilities
+from driftline.baseline.times import EPOCH
 from driftline.monitors.kinds.model_quality.expected_metrics import (
     SCALES,
     drawn_variances,
@@ -36,6 +37,7 @@ from driftline.monitors.kinds.model_quality.skill import (
     forward,
 )
 from driftline.stats.blocks import (
+    NO_TIME,
     BlockVariation,
     block_length,
     time_blocks,
@@ -92,6 +94,7 @@ class Estimator:
     rows: int  # Of the reference.
     # By metric that the reference's own labels deny: its estimate, and what they say.
     denied: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    lacking: str = ""  # Why nobody knows how far estimates miss; then there are none.
 
     def estimate(self, answers: Answers, features: Numbers) -> dict[str, Estimate]:
         """Estimate every metric that rows define; their labels are not looked at."""
@@ -242,7 +245,25 @@ def learn_estimator(
     found = Estimator(learnt, variations, noise, len(reference))
     denied = {} if reference.problem == "regression" else _denied(found, reference)
     # It may be kept for long, and the reference be large.
-    return replace(found, learnt=replace(learnt, unseen=np.empty(0)), denied=denied)
+    return replace(
+        found, learnt=replace(learnt, unseen=np.empty(0)), denied=denied,
+        lacking="" if variations else _why_unknown(reference.time_us),
+    )  # fmt: skip
+
+
+def _why_unknown(time_us: NDArray[np.int64] | None) -> str:
+    """Return why estimates of a reference's own blocks say nothing: there are not two of them."""
+    known = np.empty(0) if time_us is None else time_us[time_us != NO_TIME]
+    what = "too few stretches of the reference have a metric to estimate"
+    if len(known):
+        first, last = (f"{EPOCH + timedelta(microseconds=int(one)):%Y-%m-%d}"
+                       for one in (known.min(), known.max()))  # fmt: skip
+        span = f"of {first}" if first == last else f"of {first} to {last}"
+        what = f"all rows of the reference with a time are {span}"
+    return (
+        f"{what}, and two stretches as long as a window are needed to know how far estimates miss; "
+        "make the baseline again of a longer time"
+    )
 
 
 def _denied(estimator: Estimator, reference: Answers) -> dict[str, tuple[float, float]]:

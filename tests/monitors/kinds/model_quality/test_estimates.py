@@ -562,3 +562,20 @@ def test_a_year_of_windows_is_estimated_without_a_false_violation(reference: Bas
 
     # A tenth of a false alarm a year: two of these have a chance of 7e-4, three of 1e-5.
     assert broken < 3
+
+
+def test_a_reference_of_one_date_says_why_nothing_is_estimated() -> None:
+    rows = calibrated(1_000, 3)
+    table = pa.table({"score": rows.probability, "late": rows.label})
+    at = pa.array([datetime(2024, 1, 1, tzinfo=UTC)] * 1_000)
+    baseline = Baseline.fit(
+        table.append_column("at", at), label="late", probability="score", timestamp="at"
+    )
+
+    report = dl.check(unlabelled(table), baseline, kind=KIND)
+
+    assert str(report.details["estimate_note"]).startswith(
+        "cannot estimate: all rows of the reference with a time are of 2024-01-01, and two "
+        "stretches as long as a window are needed to know how far estimates miss"
+    )
+    assert not report.decided
