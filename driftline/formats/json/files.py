@@ -55,6 +55,7 @@ class JsonRows:
     columns: Mapping[str, tuple[Slot, ...]]
     schema: pa.Schema
     row_count: int
+    given: tuple[str, ...] = ()  # The user's names of columns without any.
 
     @classmethod
     def open(
@@ -62,7 +63,7 @@ class JsonRows:
     ) -> JsonRows:
         """Read all of it once, for columns and types."""
         survey = _Survey()
-        reader = RowReader(signature)
+        reader = RowReader(signature, given)
         for file in files:
             for rows in _chunks(file, reader):
                 survey.add(file, rows)
@@ -83,11 +84,11 @@ class JsonRows:
             (name, pa.string() if name in texts else _type_of([survey.kinds[s] for s in slots]))
             for name, slots in columns.items()
         )
-        return cls(tuple(files), signature, columns, schema, survey.row_count)
+        return cls(tuple(files), signature, columns, schema, survey.row_count, tuple(given))
 
     def __call__(self) -> Iterator[pa.RecordBatch]:
         """Read all rows."""
-        reader = RowReader(self.signature)
+        reader = RowReader(self.signature, self.given)
         for file in self.files:
             for rows in _chunks(file, reader):
                 arrays = [

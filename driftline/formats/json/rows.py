@@ -20,7 +20,7 @@ from driftline.formats.json.documents import documents
 from driftline.formats.location import Location
 from driftline.signature import Signature
 
-PLAIN, OUTPUT, INPUT = "", "output", "input"
+PLAIN, OUTPUT, INPUT, TRUTH = "", "output", "input", "ground truth"
 SIDES = (PLAIN, OUTPUT, INPUT)
 
 Slot = str | tuple[str, int]
@@ -33,11 +33,13 @@ class RowReader:
 
     Understood are objects; lists of them; ``{"instances": [...]}``; rows as lists; rows as
     ``{"features": [...], …}``; SageMaker capture records, of which the output's columns come first,
-    then the input's, in any mix of CSV, JSON and BASE64.
+    then the input's, in any mix of CSV, JSON and BASE64. Names that the user gives are those of a
+    record's input, and if there is one more, of the ground truth that SageMaker has merged with it.
     """
 
-    def __init__(self, signature: Signature | None) -> None:
+    def __init__(self, signature: Signature | None, given: Sequence[str] = ()) -> None:
         self._signature = signature
+        self._given = tuple(given)
         columns = signature.columns if signature else ()
         self._known = frozenset(column.name for column in columns)
         self._keys: dict[str, tuple[str, ...]] = {}
@@ -99,6 +101,8 @@ class RowReader:
             found = read_record(record, needs_time=False)
             outputs = self._side(found.response, OUTPUT)
             inputs = self._side(found.request, INPUT)
+            inputs, label = self._titled(inputs)
+            labels = self._labels(record) if label else []
         except (InputError, ValueError, RecursionError, csv.Error) as error:
             raise InputError(
                 f"record {str(event)[:80]} is not readable ({str(error)[:200]})"
@@ -108,15 +112,47 @@ class RowReader:
                 f"record {str(event)[:80]} has {len(inputs)} rows of input and {len(outputs)} of "
                 "output; expected as many"
             )
+        if labels and len(labels) != len(inputs):
+            raise InputError(
+                f"record {str(event)[:80]} has {len(inputs)} rows of input and {len(labels)} of "
+                "ground truth; expected as many"
+            )
         count = max(len(outputs), len(inputs))
         nothing = repeat(None, count)
         try:
-            return [
+            rows = [
                 self._joined(*pair)
                 for pair in zip(outputs or nothing, inputs or nothing, strict=True)
             ]
         except InputError as error:
             raise InputError(f"record {str(event)[:80]}: {error}") from error
+        for row, value in zip(rows, labels, strict=False):  # None where there are no labels.
+            row[label] = value
+        return rows
+
+    def _titled(self, inputs: list[_Values]) -> tuple[list[_Values], str]:
+        """Name the values of a record's input as the user does, and its label; "" for none."""
+        width = len(inputs[0]) if inputs else 0
+        if not width or len(self._given) - width not in (0, 1):
+            return inputs, ""
+        named: list[_Values] = [
+            one
+            if isinstance(one, Mapping) or len(one) != width
+            else dict(zip(self._given[:width], one, strict=True))
+            for one in inputs
+        ]
+        return named, "".join(self._given[width:])
+
+    def _labels(self, record: Mapping[str, Any]) -> list[Any]:
+        """Read the ground truth of a record, a value for each row; none where it was not merged."""
+        truth = record.get("groundTruthData")
+        if not isinstance(truth, Mapping) or not isinstance(truth.get("data"), str):
+            return []
+        encoding = "JSON" if truth.get("encoding") == "JSON" else "CSV"
+        rows = self._side(Side(truth["data"].encode(), None, encoding), TRUTH)
+        if any(len(row) != 1 for row in rows):
+            raise InputError("groundTruthData.data has several values in a row; expected a label")
+        return [next(iter(row.values() if isinstance(row, Mapping) else row)) for row in rows]
 
     def _side(self, side: Side | None, which: str) -> list[_Values]:
         """Decode one side of a capture record to rows; none when it was not captured.
@@ -149,7 +185,9 @@ class RowReader:
         if isinstance(output, Mapping | None) and isinstance(given, Mapping | None):
             return _slots((OUTPUT, output or {}), (INPUT, given or {}))
         left = self._ordered(OUTPUT, output) if isinstance(output, Mapping) else output or ()
-        right = self._ordered(INPUT, given) if isinstance(given, Mapping) else given or ()
+        right: _Values = given or ()
+        if isinstance(given, Mapping) and not self._given:
+            right = self._ordered(INPUT, given)
         return _slots((OUTPUT, left), (INPUT, right))
 
     def _named(self, side: _Values | None, which: str) -> Mapping[str, Any] | None:

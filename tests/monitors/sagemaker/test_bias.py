@@ -14,6 +14,7 @@ import pytest
 import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext, Compat
 from driftline.monitors.definitions import DefinitionError, MonitorDefinition
 from driftline.monitors.kind import kind_named
@@ -22,6 +23,7 @@ from driftline.monitors.kinds.bias.metrics import Pair
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows, WindowFacts
 from tests.monitors.kinds.bias.adult import (
+    FEATURES,
     FIXTURES,
     aws_validation,
     aws_window,
@@ -157,6 +159,24 @@ def sagemaker_folder(folder: Path) -> str:
     folder.mkdir()
     (folder / "analysis.json").write_text((FIXTURES / "aws-analysis.json").read_text())
     return str(folder)
+
+
+def test_its_merged_record_is_read_with_the_headers_of_clarifys_file(tmp_path: Path) -> None:
+    record = json.loads((FIXTURES / "aws-merged-record.json").read_text())
+    lines = tmp_path / "merged.jsonl"
+    lines.write_text(json.dumps(record) + "\n")
+    asked = {"kind": "bias", "compat": True, "prediction": "predicted_label", "group": "Age"}
+    folder, headers = sagemaker_folder(tmp_path / "b"), [*FEATURES, "Target"]
+
+    report = dl.check(dl.Files(lines, names=headers), folder, **asked)
+
+    usual = dl.check(aws_window(), folder, **asked | {"prediction": "predicted"})
+    assert report.metrics == usual.metrics
+    assert report.violation_count == 8
+    record["groundTruthData"]["data"] = '{"instances": [{"label": 0}]}'
+    lines.write_text(json.dumps(record) + "\n")
+    with pytest.raises(InputError, match="has 334 rows of input and 1 of ground truth"):
+        dl.check(dl.Files(lines, names=headers), folder, **asked)
 
 
 def test_a_real_run_gives_its_own_violations(tmp_path: Path) -> None:
