@@ -42,6 +42,8 @@ ROUNDING = 1e-6
 # From this part of a reference's scores, and of its values, on those outside 0 to 1 are no faults.
 FEW = 0.01
 ANY = (-LARGEST, LARGEST)
+# Follows what is said of numbers outside 0 to 1.
+PERCENTS = " (they look like percentages: divide them by 100)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -328,7 +330,7 @@ def are_percents(scores: Numbers) -> bool:
 
 def why_no_probabilities(scores: Numbers) -> str:
     """Return a sentence that scores are no probabilities, and what would mend them."""
-    mend = " (percent? divide them by 100)" * are_percents(scores)
+    mend = PERCENTS * are_percents(scores)
     return f"the scores are not probabilities between 0 and 1{mend}"
 
 

@@ -94,13 +94,8 @@ def positive_note(value: str, reason: str, area: float | None = None, score: str
     note = f'positive class: "{value}"' + f" ({reason})" * bool(reason)
     if area is None:
         return note
-    return f"{note}; in the reference {lower_words('its rows', area, score)}"
-
-
-def lower_words(rows: str, area: float, score: str) -> str:
-    """Describe that the positive class has the lower scores (AUC `area`), and what mends it."""
     return (
-        f'{rows} have the lower "{score}" (AUC {area:.2f}): if that is '
+        f'{note}; in the reference its rows have the lower "{score}" (AUC {area:.2f}): if that is '
         "a score of the other class, name that one with --positive"
     )
 

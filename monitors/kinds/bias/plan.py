@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from driftline.baseline.answers import PERCENTS
 from driftline.baseline.forecasts import holds_lists
 from driftline.baseline.foreign_values import new_class_rows
 from driftline.baseline.outcomes import (
@@ -241,7 +242,7 @@ def unusable_of(
     counts = next(iter(tallies.values())).counts
     wrong, percents = impossible
     words = "of infinite size" if roles.problem == "regression" else "outside 0 to 1"
-    words += " (percent? divide by 100)" * (0 < percents == wrong)
+    words += PERCENTS * (0 < percents == wrong)
     return Unusable(int(counts.sum()), int(counts[..., MISSING].sum()) - wrong, wrong, words)
 
 

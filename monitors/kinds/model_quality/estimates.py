@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
 from driftline.baseline.estimation import EstimationRows
-from driftline.baseline.positive import lower_words
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.model_quality.blocks import Blocks, kept_blocks
@@ -223,8 +222,8 @@ def _denied_by_reference(expected: Expectation, estimator: Estimator, reference:
     auc = expected.measures.get("auc")
     if auc is not None and auc.support and auc.interval[1] < GUESSED_AUC:
         score = "".join(expected.roles.probability[-1:])
-        rows = f'rows of "{reference.classes[1]}"'
-        return f"{told}; {lower_words(rows, auc.value, score)}"
+        positive = reference.classes[1]
+        return f'{told}: "{score}" may be a score of another class than "{positive}" (--positive)'
     return (
         f"{told}; check that each score is of the class that it is named for, and rises with the "
         "chance of it"

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from driftline.baseline.answers import (
     ANY,
     LARGEST,
+    PERCENTS,
     Answers,
     are_percents,
     needed_columns,
@@ -516,7 +517,7 @@ def _unusable(answers: Answers | None) -> Unusable:
         words = f"beyond {high:.3g}, a million times what is usual, or infinite"
     else:
         words = "of infinite size" if high >= LARGEST else "outside 0 to 1"
-        words = answers.scale or words + " (percent? divide by 100)" * bool(answers.percents)
+        words = answers.scale or words + PERCENTS * bool(answers.percents)
     return Unusable(
         answers.labelled_count, answers.unanswered, answers.impossible, words,
         answers.texts, answers.unknown, answers.unknown_words,

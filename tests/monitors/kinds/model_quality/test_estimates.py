@@ -243,7 +243,8 @@ def test_scores_that_rank_the_positive_class_low_are_not_estimated_of() -> None:
     assert note.startswith(
         "cannot estimate: on the reference itself the estimate of AUC is 0.50 and its labels say "
     )
-    assert 'rows of "1" have the lower "risk"' in note and "--positive" in note
+    assert ': "risk" may be a score of another class than "1" (--positive)' in note
+    assert 'its rows have the lower "risk"' in untold.details["positive_note"], "told once"
 
 
 def test_a_window_without_labels_is_judged_by_its_estimates(reference: Baseline) -> None:

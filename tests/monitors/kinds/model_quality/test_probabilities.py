@@ -141,7 +141,7 @@ def test_scores_in_percent_are_named_and_nothing_else_is_made_of_them(has_label:
 
     assert [one.feature_name for one in found.violations] == ["impossible_predictions"]
     assert "looks like percent (7,969 rows outside 0 to 1): divide by 100" in found.cause
-    assert "(percent? divide them by 100)" in str(own.details["answers_note"])
+    assert "(they look like percentages: divide them by 100)" in str(own.details["answers_note"])
 
 
 @pytest.mark.parametrize("has_label", [True, False])
