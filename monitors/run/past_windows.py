@@ -218,7 +218,9 @@ def _are_all_before(moment: datetime, outcomes: Outcomes) -> bool:
     return times is not None and EPOCH + timedelta(microseconds=int(times.max())) < moment
 
 
-def tested_windows(*conditions: ColumnElement[bool]) -> Select[tuple[str, str, str, datetime, bool]]:
+def tested_windows(
+    *conditions: ColumnElement[bool],
+) -> Select[tuple[str, str, str, datetime, bool]]:
     """Select windows whose labels were held against estimates, the last first, as judged last.
 
     Not as they stand: a run that fails judges nothing, and takes no verdict back.
@@ -227,9 +229,12 @@ def tested_windows(*conditions: ColumnElement[bool]) -> Select[tuple[str, str, s
     order = table.window_start.desc(), table.window_end.desc(), table.finished_at.desc()
     return (
         select(
-            table.id, table.baseline, table.baseline_version, table.window_start,
+            table.id,
+            table.baseline,
+            table.baseline_version,
+            table.window_start,
             table.estimates_denied,
-        )  # fmt: skip
+        )
         .where(*conditions, table.estimates_denied.is_not(None))
         .order_by(*order)
     )

@@ -14,7 +14,7 @@ from itertools import repeat
 from typing import Any
 
 from driftline.errors import InputError
-from driftline.formats.capture_line import Side, read_record
+from driftline.formats.capture_line import Encoding, Side, read_record
 from driftline.formats.column_names import given_names, position_names
 from driftline.formats.json.documents import documents
 from driftline.formats.location import Location
@@ -148,7 +148,7 @@ class RowReader:
         truth = record.get("groundTruthData")
         if not isinstance(truth, Mapping) or not isinstance(truth.get("data"), str):
             return []
-        encoding = "JSON" if truth.get("encoding") == "JSON" else "CSV"
+        encoding: Encoding = "JSON" if truth.get("encoding") == "JSON" else "CSV"
         rows = self._side(Side(truth["data"].encode(), None, encoding), TRUTH)
         if any(len(row) != 1 for row in rows):
             raise InputError("groundTruthData.data has several values in a row; expected a label")

@@ -65,11 +65,14 @@ class FlipRows:
     features: Numbers  # Shape (N, M).
     answers: NDArray[np.int64]  # 0 negative, 1 positive, 2 missing; shape (N,).
 
-    def flip(self, others: Marks, group: Marks, *, like_clarify: bool = False) -> Flip:
+    def flip(
+        self, others: Marks, group: Marks, *, like_clarify: bool = False, has_error: bool = True
+    ) -> Flip:
         """Compare a group with others, each a mask over the rows.
 
         Rows without an answer or a feature are left out. `like_clarify` takes features as they are,
-        where else each is divided by its standard deviation, all rows, and smclarify's sign.
+        where else each is divided by its standard deviation, all rows, and smclarify's sign. Most
+        of the time goes to the error: without `has_error` it is 0.
         """
         known = (self.answers < 2) & np.isfinite(self.features).all(axis=1)
         random = np.random.default_rng(0)
@@ -89,16 +92,18 @@ class FlipRows:
         answers, own = self.answers[a], self.answers[d]
         near = _nearest(scaled[a], scaled[d], count)
         flips = _votes(answers[near], np.ones_like(near), count) - own
-        # More of them, of which a draw leaves some out and takes others twice.
-        near = _nearest(scaled[a], scaled[d], min(DRAWN_NEIGHBOURS, len(a)))
-        drawn = []
-        for _ in range(REPLICATES):
-            weights = random.multinomial(len(a), np.full(len(a), 1 / len(a)))
-            rows = random.integers(0, len(d), len(d))
-            some = near[rows]
-            drawn.append((_votes(answers[some], weights[some], count) - own[rows]).mean())
-        value = float(flips.mean())
-        return Flip(0.0 - value if like_clarify else value, float(np.std(drawn)), len(a), len(d))
+        value, error = float(flips.mean()), 0.0
+        if has_error:
+            # More of them, of which a draw leaves some out and takes others twice.
+            near = _nearest(scaled[a], scaled[d], min(DRAWN_NEIGHBOURS, len(a)))
+            drawn = []
+            for _ in range(REPLICATES):
+                weights = random.multinomial(len(a), np.full(len(a), 1 / len(a)))
+                rows = random.integers(0, len(d), len(d))
+                some = near[rows]
+                drawn.append((_votes(answers[some], weights[some], count) - own[rows]).mean())
+            error = float(np.std(drawn))
+        return Flip(0.0 - value if like_clarify else value, error, len(a), len(d))
 
 
 def _drawn(rows: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.intp]:
@@ -122,7 +127,12 @@ def _votes(answers: NDArray[np.int64], weights: NDArray[np.int64], count: int) -
 
 
 def flips_of(
-    plan: Plan, table: pa.Table | None, roles: Roles, *, like_clarify: bool = False
+    plan: Plan,
+    table: pa.Table | None,
+    roles: Roles,
+    *,
+    like_clarify: bool = False,
+    has_error: bool = True,
 ) -> list[Flip | None]:
     """Try each group of a plan on some rows; None where no features are known and none is asked.
 
@@ -149,5 +159,5 @@ def flips_of(
         names = known_cells(texts, plan.reference[group.counted].values)
         inside = np.array([*(one in group.values for one in names), False])[codes]
         others = (codes < len(texts)) & ~inside
-        found.append(rows.flip(others, inside, like_clarify=like_clarify))
+        found.append(rows.flip(others, inside, like_clarify=like_clarify, has_error=has_error))
     return found

@@ -13,7 +13,9 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import driftline as dl
 from driftline.baseline.store import Baseline
+from driftline.monitors.kinds.bias.clarify import reference_groups
 from driftline.monitors.kinds.bias.flip_test import FlipRows
+from driftline.monitors.kinds.bias.plan import plan_of
 from tests.monitors.kinds.bias.adult import expected, with_numbers
 from tests.monitors.kinds.bias.cases import metric
 
@@ -141,6 +143,17 @@ def test_its_error_is_how_much_samples_differ() -> None:
 
     # A standard deviation of 60 values is off by a third once in some ten thousand times.
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.35)
+
+
+def test_the_reference_is_measured_as_clarify_does_without_an_error_that_nobody_asks_for() -> None:
+    table = people(600, 1)
+    baseline = Baseline.fit(table, **ROLES)
+
+    [group] = reference_groups(plan_of(baseline, baseline.outcomes.roles))
+
+    wanted = -by_sklearn(table, np.ones(3))
+    assert (group.flip.value, group.flip.error) == (pytest.approx(wanted, abs=1e-12), 0.0)
+    assert metric(dl.check(table, baseline, kind="bias", compat=True), "FT", "f").low < wanted
 
 
 def test_features_of_text_are_refused_by_name() -> None:
