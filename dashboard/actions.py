@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from driftline.access.principal import CURRENT
+from driftline.access.principal import signing_name
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.preview import changed_definition
 from driftline.dashboard.address import PREVIEW, read_time
@@ -99,9 +99,8 @@ class Actions:
             return 400, "body: expected an object of texts"
         if self._send is None:
             return 503, "this dashboard has no server to send changes to"
-        who = CURRENT.get()
-        if who.via != "off":  # Nobody signs with another's name.
-            given = {**given, "created_by": who.subject, "author": who.subject}
+        who = signing_name()  # Nobody signs with another's.
+        given = {**given, "created_by": who, "author": who}
         try:
             return 200, action(self._send, given)
         except DriftlineError as error:
@@ -116,16 +115,15 @@ class Actions:
         chosen = _text(given, "length")
         if chosen not in LENGTHS:
             raise InputError(f'length "{chosen[:20]}"; expected one of {", ".join(LENGTHS)}')
-        comment, who = _text(given, "comment"), _text(given, "created_by")
-        if not (comment and who):
-            raise InputError("a silence needs a reason and a name; expected Reason and By")
+        if not (comment := _text(given, "comment")):
+            raise InputError("a silence needs a reason; expected Reason")
         now = self._now()
         end = now + LENGTHS[chosen]
         name = f"page-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         spec = {
             "alarm_names": [str(one)[:TEXT_MAX] for one in names],
             "ends_at": end.isoformat(timespec="seconds"),
-            "created_by": who,
+            "created_by": _text(given, "created_by"),
             "comment": comment,
         }
         resource = {"kind": "Silence", "name": name, "spec": spec}

@@ -15,7 +15,7 @@ from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard import words as say
 from driftline.dashboard.address import alarm_link, incident_link, list_link
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
+from driftline.dashboard.pages.forms import act_button, act_form, choice, field
 from driftline.dashboard.queries.reach import UNTOLD, is_limited
 from driftline.dashboard.queries.views import AlarmChange, AlarmLine, ChannelLine, StoryView
 
@@ -216,7 +216,6 @@ def silence_form(names: Sequence[str]) -> html.Form:
     fields: list[ui.Cell] = [
         choice("length", "For", LENGTH_WORDS, "2h"),
         field("comment", "Reason", hint="new model rolls out", is_required=True),
-        *signature("created_by"),
     ]
     words = "Silence" if len(names) == 1 else f"Silence all {len(names)}"
     return act_form("silence", fields, words, {"alarms": list(names)})

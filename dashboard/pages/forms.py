@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from dash import dcc, html
 
-from driftline.access.principal import CURRENT, Role
+from driftline.access.principal import Role
 from driftline.dashboard.address import LIMIT
 from driftline.dashboard.pages.parts import Cell, lacking, marked
 
@@ -34,12 +34,6 @@ def _sender(words: str | list[Cell], look: str, role: Role = "operator") -> html
     """Show the button of a change; disabled, and saying why, to who may not make it."""
     why = lacking(role)
     return html.Button(words, type="submit", className=look, disabled=bool(why), title=why or None)
-
-
-def signature(name: str) -> list[Cell]:
-    """Ask for a name where nobody logs in; a person signs with their own."""
-    asked = field(name, "By", hint="your name", is_required=True)
-    return [asked] if CURRENT.get().via == "off" else []
 
 
 def ask_form(children: Sequence[Cell], button: str, *, anchor: str) -> html.Form:

@@ -15,7 +15,7 @@ from driftline.dashboard.charts.intervals import is_dense
 from driftline.dashboard.charts.timeline import timeline_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
-from driftline.dashboard.pages.forms import act_form, field, signature
+from driftline.dashboard.pages.forms import act_form, field
 from driftline.dashboard.queries import views
 from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
 from driftline.monitors.run.report_document import Feature
@@ -129,8 +129,7 @@ def _warm_up(view: views.WarmUpView) -> html.Section:
         make = act_form("rebase", [], "Make this baseline", given)
         parts += [html.P(words, className="note"), make]
     reason = field("reason", "Reason", hint="the new airport stays", is_required=True)
-    fields, given = [reason, *signature("author")], {"monitor": view.monitor}
-    keep = act_form("accept", fields, "Keep the current baseline", given)
+    keep = act_form("accept", [reason], "Keep the current baseline", {"monitor": view.monitor})
     return ui.panel("The baseline does not fit", [*parts, keep], name="held")
 
 

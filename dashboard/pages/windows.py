@@ -21,7 +21,7 @@ from driftline.dashboard.charts.intervals import comparison_figure, density_figu
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_panel
-from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
+from driftline.dashboard.pages.forms import act_button, act_form, choice, field
 from driftline.dashboard.queries import views
 from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
@@ -437,7 +437,6 @@ def annotation_panel(view: views.WindowView, run: views.WindowRun) -> html.Secti
         choice("verdict", "Is", VERDICTS, EXPECTED),
         field("reason", "Reason", hint="Black Friday", is_required=True),
         field("until", "Expected until, UTC", hint="this window only"),
-        *signature("author"),
     ]
     given = {"monitor": view.monitor.name, "window": run.stamp}
     form = act_form("mark", fields, "Annotate", given)
@@ -465,5 +464,5 @@ def _annotation(one: Annotation, view: views.WindowView) -> html.Div:
     ]
     line = html.P([html.B(f"{about} is {VERDICTS[one.verdict]}"), f"{lasting}{said}"])
     given = {"monitor": view.monitor.name, "id": str(one.id)}
-    button = act_form("unmark", signature("author"), "Withdraw", given)
+    button = act_form("unmark", [], "Withdraw", given)
     return html.Div([line, *expected, button], className="finding-box")

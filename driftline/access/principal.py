@@ -12,6 +12,7 @@ ingest     sends captures, events, labels and metrics, nothing else
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Collection
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -69,6 +70,20 @@ ANYBODY = Principal("anybody on this machine", frozenset({"admin"}), via="off")
 
 CURRENT: ContextVar[Principal] = ContextVar("principal", default=ANYBODY)
 """Who asked for what is being done now; changes are noted in the audit log under this name."""
+
+
+def system_user() -> str:
+    """Return the name of the user that runs this process; "local" where the system has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # A container may have no name for its user.
+        return "local"
+
+
+def signing_name() -> str:
+    """Return the name that changes are signed with: the system user's where nobody logs in."""
+    who = CURRENT.get()
+    return system_user() if who.via == "off" else who.subject
 
 
 def checked_roles(names: Collection[str]) -> frozenset[Role]:

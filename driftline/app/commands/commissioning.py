@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
+from driftline.access.principal import system_user
 from driftline.app.commands import options
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer
@@ -43,7 +43,7 @@ def commission(
     if reason and not is_accepted:
         raise InputError("--reason without --accept; expected both, or none")
     if is_accepted:
-        found = client.accept_commission(name, reason=reason, author=getpass.getuser())
+        found = client.accept_commission(name, reason=reason, author=system_user())
     else:
         found = client.commission(name)
     return Answer(found, _lines(found))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import typer
 
+from driftline.access.principal import system_user
 from driftline.app.commands import options
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
@@ -58,7 +58,7 @@ def mark(
         raise InputError("only one of --from and --to is given; expected both or none")
     begin = options.moment(window, "--window")
     features: Sequence[str | None] = feature or [None]
-    said = author or getpass.getuser()
+    said = author or system_user()
     marked: list[Mapping[str, Any]] = []
     try:
         for each in features:
@@ -108,7 +108,7 @@ def unmark(
 
     Example: driftline monitor unmark flights-data-quality 3
     """
-    withdrawn = client.withdraw_mark(name, mark_id, author=author or getpass.getuser())
+    withdrawn = client.withdraw_mark(name, mark_id, author=author or system_user())
     return Answer(withdrawn, _lines(withdrawn))
 
 

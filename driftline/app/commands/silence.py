@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
+from driftline.access.principal import system_user
 from driftline.app.commands import options
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
@@ -49,7 +49,7 @@ def silence_put(
         "matchers": matcher or [],
         "alarm_names": alarm or [],
         "ends_at": (datetime.now(UTC) + _length(length)).isoformat(timespec="seconds"),
-        "created_by": _user(),
+        "created_by": system_user(),
         "comment": comment,
     }
     client.apply([{"kind": "Silence", "name": name, "spec": spec}])
@@ -117,10 +117,3 @@ def _length(text: str) -> timedelta:
     if unit not in _UNITS or not number.isdigit() or not 1 <= int(number) <= 10_000:
         raise InputError(f'--for "{text}"; expected a number and m, h or d, such as 30m')
     return timedelta(seconds=int(number) * _UNITS[unit])
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # A container may have no name for its user.
-        return ""
