@@ -100,8 +100,6 @@ class Downloads:
         stores = self._stores
         stores.storage.require(stores.engine, stores.now())
         line, run = stores.judged(asked.get("monitor", ""), asked.get("window"))
-        if run is None:
-            raise NotFoundError(f'monitor "{line.name}" has judged no window yet')
         if "where" in asked:
             view = selection(stores, line, run, Address("explain", where=asked["where"]))
             if view.why_not:

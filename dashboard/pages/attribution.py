@@ -11,6 +11,7 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import plural
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.shown import feature_of, moves
 
 TITLE = "Rank then and now"
 CLASSES_SHOWN = 6
@@ -57,19 +58,3 @@ def _ranks(lines: Sequence[MetricResult], figure: str) -> ui.Cell:
     shown = {head: measured[head] for head in ("Reference", "Window", "Low", "High")}
     columns = {"Feature": names, "Rank before": before, "Rank now": now, **shown}
     return ui.figure(figure, charts.slope_figure(known, FAR), words, columns)
-
-
-def feature_of(line: MetricResult) -> str | None:
-    """Name the feature whose attribution a metric is; None for a metric of all features."""
-    name = line.name.removeprefix("share_")
-    return name if name != line.name else None
-
-
-def moves(lines: Sequence[MetricResult]) -> list[tuple[str, int | None, int]]:
-    """Return each feature's rank in the reference (None: unknown) and window, ordered by that."""
-    named = [(line, feature_of(line) or line.key) for line in lines]
-    known = [(line.reference, name) for line, name in named if line.reference is not None]
-    known.sort(key=lambda entry: -entry[0])
-    before = {name: rank for rank, (_, name) in enumerate(known, 1)}
-    named.sort(key=lambda entry: -(entry[0].value or 0.0))
-    return [(name, before.get(name), rank) for rank, (_, name) in enumerate(named, 1)]

@@ -138,8 +138,6 @@ def read_explained(stores: Stores, asked: Address) -> ExplainView:
     Without conditions the whole window is compared with those before.
     """
     line, run = stores.judged(asked.monitor, asked.window)
-    if run is None:
-        raise NotFoundError(f'monitor "{asked.monitor}" has judged no window yet')
     view = selection(stores, line, run, asked)
     if view.why_not:
         return view
@@ -209,9 +207,9 @@ class _Side:
 
 def read_compared(stores: Stores, asked: Address) -> ComparedView:
     """Compare two sets of rows column by column; unasked, the newest window with the one before."""
-    line, run = stores.judged(asked.monitor, None)
+    line, _ = stores.judged(asked.monitor, None)
     # Two variants can be compared within one window.
-    if run is None or (len(line.runs) < 2 and not (asked.first and asked.second)):
+    if len(line.runs) < 2 and not (asked.first and asked.second):
         raise NotFoundError(f'monitor "{asked.monitor}" has judged fewer than two windows')
     first, second = asked.first or line.runs[-2].stamp, asked.second or line.runs[-1].stamp
     view = ComparedView(line, first, second)
@@ -277,7 +275,6 @@ def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:
         window = Window(*(read_time(text) for text in asked.split("..", 1)))
         return _Side(span(window), line, window)
     _, run = stores.judged(line.name, asked)
-    assert run is not None
     return _Side(span(run), line, run)
 
 

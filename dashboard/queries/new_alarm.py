@@ -41,8 +41,6 @@ class NewAlarmView:
 def read_new_alarm(stores: Stores, asked: Address) -> NewAlarmView:
     """Try an alarm on the metric that is asked for; NotFoundError where there is no such metric."""
     line, run = stores.judged(asked.monitor, None)
-    if run is None:
-        raise NotFoundError(f'monitor "{asked.monitor}" has judged no window yet')
     namespace, metric, dimensions, is_low = _place(stores, line, asked.metric or "")
     side = asked.side if asked.side in OPERATORS else "below" if is_low else "above"
     words = metric_words(metric, dimensions)

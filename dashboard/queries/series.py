@@ -23,10 +23,11 @@ from driftline.alerts.tables import metrics as metric_table
 from driftline.baseline.column import ColumnProfile
 from driftline.dashboard.queries import views
 from driftline.errors import NotFoundError
-from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
+from driftline.monitors.kind import OWN_METRICS, metric_place
 from driftline.monitors.report.datapoints import DATA_METRICS, UNQUOTED
 from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.shown import choose_metric
 from driftline.monitors.run.report_cache import Digest
 
 ESTIMATED = "estimated_"
@@ -125,28 +126,6 @@ def _estimates(
         return None
     by_labels = metric_history(connection, line, known[name], digests)
     return by_labels, metric_history(connection, line, known[ESTIMATED + name], digests)
-
-
-def choose_metric(
-    metrics: Sequence[MetricResult], kind: str, asked: str | None, keep: str | None
-) -> MetricResult | None:
-    """Pick the metric to draw: the one asked for, the gravest violation, else the kind's first."""
-    by_key = {one.key: one for one in metrics}
-    if asked is not None:
-        return by_key.get(asked)
-    if keep is not None:
-        groups = (f"{keep} / ", f"{keep}=")  # Of a name alone, the first of its groups.
-        keys = [key for key in by_key if key == keep or key.startswith(groups)]
-        if keys:
-            return by_key[min(keys, key=len)]
-    names = kind_named(kind).headline_metrics
-
-    def rank(one: MetricResult) -> tuple[int, int]:
-        if one.violated:
-            return (0, int(one.severity != "page"))
-        return (1, names.index(one.name) if one.name in names else len(names))
-
-    return min((one for one in metrics if one.value is not None), key=rank, default=None)
 
 
 def metric_history(

@@ -258,12 +258,13 @@ class Stores:
         )
         return tuple(one for *_, one in sorted(ranked, key=lambda entry: entry[:2]))
 
-    def judged(
-        self, name: str, window: str | None
-    ) -> tuple[views.MonitorLine, views.WindowRun | None]:
-        """Return a monitor and one of its windows, the newest when unset; None before the first."""
+    def judged(self, name: str, window: str | None) -> tuple[views.MonitorLine, views.WindowRun]:
+        """Return a monitor and one of its windows, the newest when unset; there must be one."""
         with read_connection(self.engine) as connection:
-            return fleet.read_window(connection, name, window)
+            line, run = fleet.read_window(connection, name, window)
+        if run is None:
+            raise NotFoundError(f'monitor "{name}" has judged no window yet')
+        return line, run
 
     def require_storage(self, address: Address) -> None:
         """Refuse a page that tells of the storage root, while that has gone."""

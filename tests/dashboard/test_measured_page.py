@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from driftline.dashboard.charts.intervals import forest_figure
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import measured as page_of
-from driftline.dashboard.pages.attribution import attribution_parts, moves
+from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import sentence
 from driftline.dashboard.pages.windows import counts_words
 from driftline.dashboard.queries.stores import Stores
@@ -23,6 +23,7 @@ from driftline.errors import NotFoundError
 from driftline.monitors.kind import kind_named
 from driftline.monitors.results.history import MetricHistory
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.shown import moves
 from driftline.monitors.run.report_document import read_report
 from driftline.roles import Roles
 from tests.dashboard.measured_seed import FEATURES, HOSTILE, MAKERS, WEEKS, quality_metrics
