@@ -36,7 +36,7 @@ from driftline.access.logins import Access
 from driftline.access.principal import CURRENT, Role
 from driftline.dashboard import light
 from driftline.dashboard.actions import Actions
-from driftline.dashboard.address import Address, monitor_link, parse
+from driftline.dashboard.address import Address, endpoint_link, monitor_link, parse
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.guard import Guard
 from driftline.dashboard.login import CSRF, PUBLIC, SECRET, Login, Sessions, to_login
@@ -154,8 +154,10 @@ def render(stores: Stores, address: Address) -> html.Div:
         stores.require_storage(address)
         return ui.missing(None) if draw is None else _refused(address) or draw(stores, address)
     except NoWindowError as error:
-        newest = (f"Newest window of {address.monitor}", monitor_link(address.monitor))
-        return ui.missing(str(error), address.page, newest)
+        way = (f"Newest window of {address.monitor}", monitor_link(address.monitor))
+        if address.page == "window":
+            way = (f"Windows of {address.endpoint}", endpoint_link(address.endpoint))
+        return ui.missing(str(error), address.page, way)
     except NotFoundError as error:
         return ui.missing(str(error), address.page)
     except (DriftlineError, SQLAlchemyError, OSError, ValueError) as error:

@@ -25,7 +25,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution, StateOfWindow, window_state
+from driftline.monitors.executions import COLUMNS, Execution, StateOfWindow, is_of, window_state
 from driftline.monitors.run.drift_map import DriftMap
 from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.progress import list_runs, log_of
@@ -44,6 +44,7 @@ MARKS_SHOWN = 1_600
 """Windows of all monitors of an endpoint that one chart has room for."""
 
 STAMP = "%Y%m%dT%H%M%SZ"
+NEVER = datetime.fromtimestamp(0, UTC)
 _NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc())
 _HOW = [one.name for one in fields(StateOfWindow)]
 _FAILURE = executions.c.failure_reason, executions.c.failure_type, executions.c.failure_record
@@ -251,12 +252,7 @@ def _around(
     connection: Connection, definition: MonitorDefinition, stamp: str
 ) -> tuple[WindowRun, ...]:
     """Read the windows around a start, oldest first; none for what is no start."""
-    try:
-        start = datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
-        end = start + timedelta(seconds=1)  # A stamp leaves out what is shorter.
-    except (ValueError, OverflowError):
-        return ()
-    judged, begin = _judged(definition), executions.c.window_start
+    judged, begin, end = _judged(definition), executions.c.window_start, _second(stamp)[1]
     later = judged.where(begin >= end).order_by(begin, executions.c.finished_at.desc())
     earlier = judged.where(begin < end).order_by(*_NEWEST_FIRST)
     rows = [
@@ -264,6 +260,29 @@ def _around(
         *reach.runs(connection, earlier.limit(WINDOWS_SHOWN - LATER_SHOWN)),
     ]
     return _as_runs(definition, rows)
+
+
+def _second(stamp: str) -> tuple[datetime, datetime]:
+    """Read a stamp, which leaves out what is shorter than a second; no time where it is none."""
+    try:
+        start = datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
+        return start, start + timedelta(seconds=1)
+    except (ValueError, OverflowError):
+        return NEVER, NEVER
+
+
+def ran_at(connection: Connection, endpoint: str, stamp: str) -> list[MonitorDefinition]:
+    """Return the monitors of an endpoint that ran on a window of a start; NoWindowError: none."""
+    known = {one.name: one for one in reach.monitors(connection) if one.endpoint == endpoint}
+    (start, end), begin = _second(stamp), executions.c.window_start
+    ran = select(executions.c.monitor).distinct().where(
+        executions.c.monitor.in_(known), executions.c.is_current, begin >= start, begin < end,
+        is_of(CURRENT.get().endpoints),
+    )  # fmt: skip
+    if not (found := [known[name] for name in sorted(connection.scalars(ran))]):
+        why = "no monitor judged one then, or it is no longer kept"
+        raise NoWindowError(f'endpoint "{endpoint}" has no window "{stamp}": {why}')
+    return found
 
 
 def _judged(definition: MonitorDefinition) -> Select[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -240,19 +239,15 @@ class Stores:
         """Return the windows of a start of all monitors of an endpoint, the worst first."""
         with read_connection(self.engine) as connection:
             self._require_endpoint(connection, endpoint)
-            known = [one for one in reach.monitors(connection) if one.endpoint == endpoint]
+            ran = fleet.ran_at(connection, endpoint, stamp)
         found: list[views.MonitorView | views.KindView] = []
-        for one in known:
-            with suppress(fleet.NoWindowError):
-                read = self._window(one.name, stamp)
-                if not one.kind_value.judges_columns:
-                    found.append(views.KindView(**read))
-                    continue
-                view = views.MonitorView(**read)
-                found.append(replace(view, features=view.found.judged_features))
-        if not found:
-            why = "no monitor judged one then, or it is no longer kept"
-            raise NotFoundError(f'endpoint "{endpoint}" has no window "{stamp}": {why}')
+        for one in ran:
+            read = self._window(one.name, stamp)
+            if not one.kind_value.judges_columns:
+                found.append(views.KindView(**read))
+                continue
+            view = views.MonitorView(**read)
+            found.append(replace(view, features=view.found.judged_features))
         ranked = (
             (views.RANKS[one.run.state], -one.run.hard_count, one) for one in found if one.run
         )
@@ -287,6 +282,8 @@ class Stores:
                     reach.monitor(connection, address.monitor)
                 case "endpoint" | "window":
                     self._require_endpoint(connection, address.endpoint)
+                    if address.window and address.page == "window":
+                        fleet.ran_at(connection, address.endpoint, address.window)
                 case "job":
                     reach.job(connection, address.job)
                 case "baseline":

@@ -322,6 +322,12 @@ def test_slashes_of_names_are_told_from_those_of_the_path(ask_stocked, path, sta
         ("/alarms/a%2Fc", 'Alarm "a/c" does not exist; expected the name of one', "/alarms"),
         ("/incidents/inc_none", 'Incident "inc_none" does not exist', "/incidents"),
         ("/monitors/mm", 'Monitor "mm" does not exist', "/"),
+        (
+            "/endpoints/flights/windows/20131118T000000Z",
+            'Endpoint "flights" has no window "20131118T000000Z": no monitor judged one then',
+            "/endpoints/flights",
+        ),
+        ("/endpoints/flights/windows/soon/rows", 'has no window "soon"', "/endpoints/flights"),
     ],
 )
 def test_a_page_of_what_does_not_exist_is_404_says_so_and_leads_on(ask_stocked, path, said, link):
