@@ -215,7 +215,11 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
         stores.column(at.monitor, at.feature or "", at.window)
     ),
     "explain": lambda stores, at: explained.page(read_explained(stores, at)),
-    "compare": lambda stores, at: explained.compare_page(read_compared(stores, at)),
+    "compare": lambda stores, at: (
+        explained.compare_page(read_compared(stores, at))
+        if at.monitor
+        else explained.choose_page(stores.monitor_names())
+    ),
     "window": lambda stores, at: window.page(read_window(stores, at)),
     "new_alarm": lambda stores, at: new_alarm.page(read_new_alarm(stores, at)),
     "search": lambda stores, at: search.page(read_search(stores, at)),

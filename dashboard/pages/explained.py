@@ -27,6 +27,8 @@ EFFECT = (
     "Cramér's V without what chance gives: 0 is no difference, 1 no value in common; marked "
     "columns differ by more than chance (all columns together: 1%)"
 )
+COMPARE = "Compare rows"
+NEEDS = "A comparison needs a monitor, and two sets of its rows: at first its two newest windows."
 FORMS = (
     "A window is its start as in its address, a period 2013-11-01..2013-12-01; variant:NAME are "
     "the rows of a variant in the newest windows, baseline:2 is a version of the baseline."
@@ -165,6 +167,18 @@ def _rows(view: queries.ExplainView, found: Explained) -> html.Section:
     body = ui.table(range(several), columns, label="Selected rows", kind="rows")
     summary = f"Show the first {several} of {plural(found.selected_count, 'selected row')}"
     return ui.panel("Selected rows", [ui.folded(summary, body)])
+
+
+def choose_page(monitors: Sequence[str]) -> html.Div:
+    """Lay out what a comparison needs: the monitor first, which this page offers."""
+    links = [html.Li(html.A(name, href=compare_link(name))) for name in monitors[:SHOWN]]
+    parts = [
+        html.P(NEEDS, className="sentence"),
+        html.Ul(links),
+        *ui.more_of(len(monitors) - SHOWN),
+    ]
+    panel = ui.panel("Choose a monitor", parts if monitors else "No monitor is declared yet.")
+    return ui.layout(COMPARE, ui.crumbs("Compare"), ui.heading(COMPARE, FORMS), panel)
 
 
 def compare_page(view: queries.ComparedView) -> html.Div:

@@ -74,6 +74,7 @@ ELSEWHERE = {
     "job": ("All runs", "/jobs"),
     "alarm": ("All alarms", "/alarms"),
     "incident": ("All incidents", "/incidents"),
+    "compare": ("Monitors to compare rows of", "/compare"),
 }
 """Where to look further for what was not found, by the page that was asked for."""
 

@@ -161,6 +161,11 @@ class Stores:
         captured = list_folders(self.storage.root, "capture")
         return set(filter(reach.is_reached, {*self._declared(), *captured}))
 
+    def monitor_names(self) -> list[str]:
+        """Name the monitors that who asks may see."""
+        with read_connection(self.engine) as connection:
+            return [one.name for one in reach.monitors(connection)]
+
     def _told(self, path: str) -> tuple[Any, Exception | None]:
         """Ask the server; None of it with what went wrong."""
         if self.ask is None:
@@ -272,6 +277,8 @@ class Stores:
             match address.page:
                 case page if reach.refused_page(page):
                     return  # Whatever it asks for: the page says so.
+                case "compare" if not address.monitor:
+                    return  # It offers monitors.
                 case "alarm" if reach.is_limited():
                     reach.alarm(connection, address.alarm)
                 case "alarm":  # Also one that cannot be read.

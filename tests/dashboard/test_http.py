@@ -327,17 +327,26 @@ def test_slashes_of_names_are_told_from_those_of_the_path(ask_stocked, path, sta
             'Endpoint "flights" has no window "20131118T000000Z": no monitor judged one then',
             "/endpoints/flights",
         ),
+        ("/compare?monitor=mm", 'Monitor "mm" does not exist', "/compare"),
         ("/endpoints/flights/windows/soon/rows", 'has no window "soon"', "/endpoints/flights"),
     ],
 )
 def test_a_page_of_what_does_not_exist_is_404_says_so_and_leads_on(ask_stocked, path, said, link):
     answer = ask_stocked("GET", path)
-    drawn = str(ask_stocked("POST", CALL, json=body_for(path)).json())
+    drawn = str(ask_stocked("POST", CALL, json=body_for(*path.split("?"))).json())
 
     assert answer.status_code == 404
     assert "<!DOCTYPE html>" in answer.text
     assert said in drawn
     assert f"'href': '{link}'" in drawn
+
+
+def test_a_comparison_of_nothing_says_what_it_needs_and_offers_monitors(ask_stocked):
+    drawn = str(ask_stocked("POST", CALL, json=body_for("/compare")).json())
+
+    assert ask_stocked("GET", "/compare").status_code == 200
+    assert "A comparison needs a monitor, and two sets of its rows" in drawn
+    assert "'href': '/compare?monitor=m'" in drawn
 
 
 def test_a_page_is_no_404_only_because_the_database_is_away(tmp_path):
