@@ -225,24 +225,27 @@ def read_compared(stores: Stores, asked: Address) -> ComparedView:
     counted = [_counts(stores, baseline, side) for side in sides]
     pairs = column_pairs(baseline.cells, *(counts for counts, _ in counted))
     chosen = next((one for one in pairs if asked.feature in (None, one.comparison.feature)), None)
-    quality = _quality(stores, baseline, sides) if first != second else ()
     has_rows = [is_cut or any(one.any() for one in counts.values()) for counts, is_cut in counted]
-    if quality and not all(has_rows):
-        names = [f'"{side.line.definition.variant}"' for side in sides]
-        without = names[has_rows.index(False)] if any(has_rows) else " and ".join(names)
-        only = f"; only {names[has_rows.index(True)]} has" if any(has_rows) else ""
-        quality = (f"Variant {without} has no rows in this time{only}.",)
+    quality = _quality(stores, baseline, sides, has_rows) if first != second else ()
     return replace(
         view, titles=(sides[0].title, sides[1].title), columns=tuple(pairs), chosen=chosen,
         is_cut=any(is_cut for _, is_cut in counted), quality=quality,
     )  # fmt: skip
 
 
-def _quality(stores: Stores, baseline: Baseline, sides: Sequence[_Side]) -> tuple[str, ...]:
+def _quality(
+    stores: Stores, baseline: Baseline, sides: Sequence[_Side], has_rows: Sequence[bool]
+) -> tuple[str, ...]:
     """Compare two variants by the labels that came; nothing for other sets."""
     line, window = sides[0].line, sides[0].of
     if isinstance(window, Baseline) or not all(side.is_variant for side in sides):
         return ()
+    names = [f'"{side.line.definition.variant}"' for side in sides]
+    if not any(has_rows):
+        return (f"Variants {' and '.join(names)} have no rows in this time.",)
+    if not all(has_rows):
+        without, only = names[has_rows.index(False)], names[has_rows.index(True)]
+        return (f"Variant {without} has no rows in this time; only {only} has.",)
     roles = baseline.outcomes.roles if baseline.outcomes else None
     metric = "mae" if roles and roles.problem == "regression" else "accuracy"
     if roles and roles.problem == "binary" and roles.probability:

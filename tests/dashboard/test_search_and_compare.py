@@ -10,7 +10,7 @@ import pytest
 from driftline.access.principal import CURRENT, Principal
 from driftline.dashboard.address import Address, compare_link, parse
 from driftline.dashboard.app import render
-from driftline.dashboard.queries import search
+from driftline.dashboard.queries import explained, search
 from driftline.dashboard.queries.explained import read_compared
 from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.stores import Stores
@@ -48,10 +48,20 @@ def compare(stores, monitor, first, second, feature):
     return read_compared(stores, asked)
 
 
-def test_a_variant_without_rows_is_named_in_plain_words(stores, seeded):
-    view = compare(stores, seeded.monitor, "variant:AllTraffic", "variant:B", None)
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ("AllTraffic", 'Variant "B" has no rows in this time; only "AllTraffic" has.'),
+        ("A", 'Variants "A" and "B" have no rows in this time.'),
+    ],
+)
+def test_variants_without_rows_are_named_and_not_compared(stores, seeded, monkeypatch, first, said):
+    asked = []
+    monkeypatch.setattr(explained, "compare_variants", lambda *_, **__: asked.append(1))
 
-    assert view.quality == ('Variant "B" has no rows in this time; only "AllTraffic" has.',)
+    view = compare(stores, seeded.monitor, f"variant:{first}", "variant:B", None)
+
+    assert (view.quality, asked) == ((said,), [])
 
 
 def test_a_part_of_a_name_finds_things_of_every_kind(stores, seeded):
