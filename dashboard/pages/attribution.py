@@ -48,10 +48,11 @@ def _ranks(lines: Sequence[MetricResult], figure: str) -> ui.Cell:
     """Draw the ranks of one class's features, and name those that moved."""
     known = [(name, before, now) for name, before, now in moves(lines) if before is not None]
     far = [one for one in known if abs(one[2] - one[1]) >= FAR]
-    worst = max(known, key=lambda one: abs(one[2] - one[1]))
     words = f"{len(far) or 'None'} of {plural(len(known), 'feature')} moved by {FAR} ranks or more"
-    if far:
-        words += f"; {worst[0]} most, from {worst[1]} to {worst[2]}"
+    for verb, side in (("lost", 1), ("gained", -1)):
+        name, old, new = max(known, key=lambda one: side * (one[2] - one[1]))
+        if far and side * (new - old) > 0:
+            words += f"; {name} {verb} most, from rank {old} to {new}"
     by_name = {feature_of(one): one for one in lines}
     measured = metric_list.metric_columns([by_name[name] for name, _, _ in known])
     names, before, now = zip(*known, strict=True)

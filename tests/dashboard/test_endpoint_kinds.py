@@ -101,7 +101,8 @@ def test_the_reference_s_own_bias_is_told_from_change(stores):
 def test_ranks_then_and_now_name_who_moved_most(stores):
     text = drawn(stores, ATTRIBUTION)
 
-    assert "2 of 9 features moved by 3 ranks or more; minute most, from 9 to 2" in text
+    assert "2 of 9 features moved by 3 ranks or more; carrier lost most, from rank 2 to 9" in text
+    assert "; minute gained most, from rank 9 to 2" in text
     assert "NDCG over all windows" in text  # The label of the only output tells nothing.
 
 
