@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime, time, timedelta, tzinfo
 from typing import Protocol
-from urllib.parse import unquote
 
-from driftline.monitors.kind import metric_spec
-from driftline.monitors.report.datapoints import CHECKS, OTHER_CHECKS, OWN
 from driftline.monitors.schedule import schedule_words
 
 
@@ -86,16 +82,6 @@ OPERATORS = {
     "LessThanLowerThreshold": "below its band",
     "GreaterThanUpperThreshold": "above its band",
 }
-
-COLUMNS = {
-    "feature_baseline_drift_": "distance of {} from the reference",
-    "feature_non_null_": "share of rows with a value of {}",
-    "feature_data_": "values of {}",
-}
-"""SageMaker's metrics of a column, namespace ``aws/sagemaker/Endpoints/data-metrics``."""
-
-RIVALS = ("_best_constant_classifier", "_majority_classifier")
-"""What SageMaker compares a model with: the end of such a metric's name."""
 
 _ARN = re.compile(r"arn:aws:cloudwatch:[^:\s]*:[^:\s]*:alarm:")
 
@@ -256,11 +242,6 @@ def delivery_words(status: str) -> str:
     return DELIVERIES.get(status, status)
 
 
-def check_words(check: str) -> str:
-    """Return the name of a check in plain words; an unknown one stays as it is."""
-    return CHECKS.get(check) or OTHER_CHECKS.get(check, check)
-
-
 def suppressed_words(columns: tuple[str, ...]) -> str:
     """Return which columns' drift is suppressed, as part of a sentence; empty for none."""
     if not columns:
@@ -278,38 +259,3 @@ def limit_words(operator: str, threshold: float | None) -> str:
     """Return the condition on which a value breaches: ``> 0.5``, or how it lies to its band."""
     words = OPERATORS[operator]
     return words if threshold is None else f"{words} {number(threshold)}"
-
-
-def metric_words(name: str, dimensions: Mapping[str, str] | None = None) -> str:
-    """Return what a metric counts, in words; an unknown name stays as it is.
-
-    Names of features are percent-encoded in metrics where CloudWatch would not take them.
-    """
-    if name in OWN:
-        return OWN[name]
-    check = name.removeprefix("violations_")
-    if check != name:
-        return f"violations: {check_words(check)}"
-    for prefix, words in COLUMNS.items():
-        if name.startswith(prefix):
-            return words.format(unquote(name.removeprefix(prefix)))
-    where = dimensions or {}
-    if name.startswith("bias_metric_"):
-        group = "=".join(where[key] for key in ("Facet", "FacetValue") if key in where)
-        words = title_of(name.removeprefix("bias_metric_"))
-        return f"{words} of {group}" if group else words
-    if name.startswith("feature_") and "ExplainabilityMethod" in where:
-        return f"attribution of {unquote(name.removeprefix('feature_'))}"
-    return title_of(name)
-
-
-def title_of(name: str) -> str:
-    """Name one measured metric as people do."""
-    if name.startswith("share_"):
-        return f"attribution of {name.removeprefix('share_')}"
-    if name.startswith("estimated_"):
-        return f"estimated {title_of(name.removeprefix('estimated_'))}"
-    for suffix in RIVALS:
-        if name.endswith(suffix):
-            return f"{title_of(name.removesuffix(suffix))}, {suffix.replace('_', ' ').strip()}"
-    return metric_spec(name).title or name.replace("_", " ")

@@ -9,7 +9,8 @@ import numpy as np
 
 from driftline.dashboard.charts import canvas
 from driftline.dashboard.queries.views import WindowRun
-from driftline.dashboard.words import number, percent, plural, span, title_of
+from driftline.dashboard.words import number, percent, plural, span
+from driftline.monitors.report.metric_words import title_of
 from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.results.metric import MetricResult
 

@@ -14,8 +14,9 @@ from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
 from driftline.dashboard.pages.quality import quality_parts
 from driftline.dashboard.queries.views import KindView, WindowRun
-from driftline.dashboard.words import count, number, percent, plural, sentence, span, title_of
+from driftline.dashboard.words import count, number, percent, plural, sentence, span
 from driftline.monitors.kind import kind_named, metric_spec
+from driftline.monitors.report.metric_words import title_of
 from driftline.monitors.results.unjudged import unjudged_metrics, unjudged_sentence
 
 PANELS = {"quality": quality_parts, "bias": bias_parts, "attribution": attribution_parts}

@@ -8,8 +8,9 @@ from dash import html
 
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.views import KindView
-from driftline.dashboard.words import percent, plural, reason, title_of
+from driftline.dashboard.words import percent, plural, reason
 from driftline.monitors.kind import metric_spec
+from driftline.monitors.report.metric_words import title_of
 from driftline.monitors.results.metric import MetricResult, told_label
 
 Choose = Callable[[Mapping[str, str | None]], str]

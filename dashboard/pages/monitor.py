@@ -17,6 +17,7 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.forms import act_form, field
 from driftline.dashboard.queries import views
+from driftline.monitors.report.metric_words import check_words
 from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
 from driftline.monitors.run.report_document import Feature
 
@@ -165,7 +166,7 @@ def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
         if one.is_expected:
             words = "In violation, as expected"
         if one.violations:
-            names = ", ".join(say.check_words(check) for check in one.checks)
+            names = ", ".join(check_words(check) for check in one.checks)
             tone, words = "alarm" if one.hard else "soft", f"In violation: {names}"
     notes = [html.P(note, className="faint") for note in view.notes]
     return ui.verdict_box(tone, html.H2(say.sentence(f"{words} ({say.span(run)})")), *notes)
@@ -200,7 +201,7 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         return ui.stack(
             html.A(one.feature, href=href, className="strong", title=one.feature),
             ui.faint(one.type),
-            *(ui.tag(say.check_words(check), "") for check in one.checks),
+            *(ui.tag(check_words(check), "") for check in one.checks),
             ui.tag("expected", "") if one.is_expected else None,
         )
 
@@ -264,7 +265,7 @@ def _distance(feature: Feature) -> ui.Cell:
     """Draw a distance; say so where another check decided: a healthy bar would contradict it."""
     if feature.drifted or not feature.checks:
         return ui.bullet(feature.distance, feature.bound, feature.method)
-    check = say.check_words(feature.checks[0])
+    check = check_words(feature.checks[0])
     title = "This check needs no distance."
     if feature.distance is not None and feature.bound:
         ratio = f"{say.number(feature.distance)} of {say.number(feature.bound)}"
@@ -287,7 +288,7 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
     more: list[ui.Cell] = []
     for one in feature.violations:
         if one != told:
-            check = ui.tag(say.check_words(one.constraint_check_type), "")
+            check = ui.tag(check_words(one.constraint_check_type), "")
             more.append(html.P([check, f" {one.words}"], className="finding"))
     if not view.column:
         window = view.run.stamp if view.run else None
@@ -318,7 +319,7 @@ def _summary(feature: Feature, listed: views.ContributingRows | None) -> str:
     """Return in one sentence what the figure shows: the violation whose rows are listed, if any."""
     if listed is not None:
         check = listed.violation.constraint_check_type
-        return f"Highlighted: {listed.phrase}, {say.check_words(check)}. {listed.violation.words}."
+        return f"Highlighted: {listed.phrase}, {check_words(check)}. {listed.violation.words}."
     if feature.set is None or not feature.tells_drift:
         return f"Shares of {feature.feature}."
     text = (

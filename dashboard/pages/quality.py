@@ -16,7 +16,8 @@ from driftline.dashboard.pages import metric_list
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.series import ESTIMATED
 from driftline.dashboard.queries.views import KindView
-from driftline.dashboard.words import count, number, percent, plural, span, title_of
+from driftline.dashboard.words import count, number, percent, plural, span
+from driftline.monitors.report.metric_words import title_of
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.report_document import Confusion
 

@@ -27,6 +27,7 @@ from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.datapoints import UNQUOTED
+from driftline.monitors.report.metric_words import check_words, title_of
 from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.run.asked_windows import AskedWindow
 from driftline.monitors.run.progress import RunState
@@ -205,7 +206,7 @@ def history_panel(
     columns: dict[str, np.ndarray | list[str]] = {"Window": list(map(say.span, runs))}
     for one in histories:
         sides = {"": one.value, "low": one.low, "high": one.high, "bound": one.bound}
-        own = say.title_of(one.metric.name) if len(histories) > 1 else ""
+        own = title_of(one.metric.name) if len(histories) > 1 else ""
         for side, values in sides.items():
             if np.isfinite(values).any() or not side:
                 columns[(f"{own} {side}".strip() or "value").capitalize()] = values
@@ -454,7 +455,7 @@ def _annotation(one: Annotation, view: views.WindowView) -> html.Div:
     """Show one annotation, what it expects here, and the button that takes it back."""
     about = one.feature or ALL
     if one.check:
-        about += f" ({say.check_words(one.check)})"
+        about += f" ({check_words(one.check)})"
     lasting = f", until {say.moment(one.until)}" if one.until else ""
     said = f" by {one.author} on {say.moment(one.made_at)}: {one.reason}"
     expected = [

@@ -36,9 +36,10 @@ from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.queries import reach, views
-from driftline.dashboard.words import duration, limit_words, metric_words, moment
+from driftline.dashboard.words import duration, limit_words, moment
 from driftline.errors import DriftlineError
 from driftline.monitors.report.datapoints import OWN
+from driftline.monitors.report.metric_words import metric_words
 
 CHANGES_SHOWN = 20
 HISTORY_SHOWN = 60

@@ -14,11 +14,11 @@ from driftline.dashboard.queries.reach import is_limited
 from driftline.dashboard.queries.series import stored_metrics
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import MonitorLine
-from driftline.dashboard.words import metric_words
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError
 from driftline.monitors.kind import OWN_METRICS, metric_place
 from driftline.monitors.report.datapoints import DATA_METRICS, OWN
+from driftline.monitors.report.metric_words import metric_words
 
 OPERATORS = {"above": "GreaterThanThreshold", "below": "LessThanThreshold"}
 """On which side of its threshold an alarm fires."""

@@ -17,10 +17,10 @@ from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import sentence
 from driftline.dashboard.pages.windows import counts_words
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.words import metric_words
 from driftline.dashboard.words import sentence as sentence_of
 from driftline.errors import NotFoundError
 from driftline.monitors.kind import kind_named
+from driftline.monitors.report.metric_words import metric_words
 from driftline.monitors.results.history import MetricHistory
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.shown import moves
