@@ -18,14 +18,15 @@ from urllib.parse import parse_qs
 
 import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from driftline.access.logins import NOTE
 from driftline.dashboard.address import Address
-from driftline.dashboard.guard import SAFE_HEADERS, refused
+from driftline.dashboard.guard import SAFE_HEADERS, is_page, refused
 from driftline.dashboard.pages.parts import lacking
 from driftline.dashboard.queries.explained import selection
 from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.words import sentence
 from driftline.errors import DriftlineError, ForbiddenError, NotFoundError
 from driftline.loopback import App, Receive, Scope, Send
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, written
@@ -84,6 +85,8 @@ class Downloads:
             if status == 503:
                 log.exception("rows_unreadable monitor=%r", asked.get("monitor"))
             told = str(error) if isinstance(error, DriftlineError) else "a store cannot be read now"
+            if is_page(scope):  # Somebody reads it in place of the file.
+                return PlainTextResponse(sentence(told), status, SAFE_HEADERS)
             return refused(status, told)
         whole = "-".join(asked.get(part, "") for part in ("monitor", "window", "feature"))
         # Every header and file system takes these signs.

@@ -152,6 +152,12 @@ def asked_zone(scope: Scope) -> tzinfo | None:
     return find_zone(Headers(scope=scope).get("x-time-zone", "UTC"))
 
 
+def is_page(scope: Scope) -> bool:
+    """Whether a browser asks for something to show in its window."""
+    takes = [value for name, value in scope["headers"] if name == b"accept"]
+    return scope["method"] in ("GET", "HEAD") and any(b"text/html" in value for value in takes)
+
+
 def asked_page(scope: Scope) -> tuple[str, str]:
     """Return path and query as they came: a slash of a name is told from one of the path so."""
     asked = scope.get("raw_path") or quote(scope["path"]).encode()

@@ -29,6 +29,7 @@ from driftline.access.oidc import Attempt, Provider
 from driftline.access.principal import CURRENT, Principal
 from driftline.access.sessions import csrf_token
 from driftline.dashboard import guard
+from driftline.dashboard.guard import is_page
 from driftline.dashboard.words import sentence
 from driftline.errors import ForbiddenError, UnavailableError
 from driftline.loopback import App, Message, Receive, Scope, Send
@@ -309,12 +310,6 @@ def unfit(principal: Principal) -> str | None:
         own = ", ".join(sorted(principal.roles)) or "no role"
         return f'"{principal.subject}" has {own}; the pages take the role viewer'
     return None
-
-
-def is_page(scope: Scope) -> bool:
-    """Whether a browser asks for something to show in its window."""
-    takes = [value for name, value in scope["headers"] if name == b"accept"]
-    return scope["method"] in ("GET", "HEAD") and any(b"text/html" in value for value in takes)
 
 
 def _shows(scope: Scope, token: str) -> bool:

@@ -83,6 +83,7 @@ OPERATORS = {
     "GreaterThanUpperThreshold": "above its band",
 }
 
+_TITLE = re.compile(r"^(?:Thresholds? Crossed|Insufficient Data): (\w)")
 _ARN = re.compile(r"arn:aws:cloudwatch:[^:\s]*:[^:\s]*:alarm:")
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
@@ -251,8 +252,8 @@ def suppressed_words(columns: tuple[str, ...]) -> str:
 
 
 def short_reason(text: str) -> str:
-    """Return CloudWatch's sentence with names of alarms in place of their ARNs."""
-    return _ARN.sub("", text)
+    """Return CloudWatch's sentence without its title, names of alarms in place of their ARNs."""
+    return _ARN.sub("", _TITLE.sub(lambda found: found[1].upper(), text))
 
 
 def limit_words(operator: str, threshold: float | None) -> str:

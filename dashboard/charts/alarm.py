@@ -9,6 +9,7 @@ from driftline.alerts.evaluation.alarm_timeline import UNKNOWN
 from driftline.alerts.evaluation.preview import AlarmPoint, StateSpan
 from driftline.dashboard.charts import canvas
 from driftline.dashboard.words import STATES, moment, number
+from driftline.monitors.report.metric_words import metric_words
 
 GROUNDS = {
     "ALARM": "rgba(213,94,0,0.20)",
@@ -42,12 +43,13 @@ def alarm_figure(
     ring = canvas.markers(*_line(decided), "circle-open", canvas.GREY, 16, edge=2, name="decided")
     within, breaching = ([one for one in points if one.breaching == is_so]
                          for is_so in (False, True))  # fmt: skip
+    metric = metric_words(rule.judged_name, rule.dimensions)
     data = [
         *([canvas.lines(*_line(points), canvas.GREY)] if len(points) > 1 else []),
         *_band(points),
         ring,
-        _marks("within", "circle", canvas.GREY, small, within, rule.judged_name),
-        _marks("breaching", "triangle-up", canvas.HARD, 9, breaching, rule.judged_name),
+        _marks("within", "circle", canvas.GREY, small, within, metric),
+        _marks("breaching", "triangle-up", canvas.HARD, 9, breaching, metric),
     ]
     limits = [] if rule.threshold is None else [rule.threshold]
     values = [edge for one in points for edge in (one.value, one.lower, one.upper)] + limits

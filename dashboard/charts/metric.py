@@ -138,7 +138,7 @@ def _story(
         value, low, high = (float(ends[index]) for ends in (one.value, one.low, one.high))
         if math.isfinite(value):
             ends = f" ({number(low)} to {number(high)})" if math.isfinite(low) else ""
-            story.append(f"{canvas.safe(one.metric.key)} {number(value)}{ends}")
+            story.append(f"{canvas.safe(title_of(one.metric.name))} {number(value)}{ends}")
     if len(story) == 1:
         story.append(canvas.short(run.failure, 80) if run.failure else "no value")
     if labels is not None and math.isfinite(labels.share[index]):

@@ -35,6 +35,7 @@ from driftline.monitors.kinds.data_quality.version_comparison import (
     compare_versions,
 )
 from driftline.monitors.kinds.model_quality.documents import read_constraints, read_listed
+from driftline.monitors.report.metric_words import title_of
 
 SIZE = 50
 """Baselines on a page: of each a folder is listed."""
@@ -201,7 +202,7 @@ def bounds_of(baseline: Baseline) -> tuple[Bound, ...]:
     for name, one in metrics.items():
         side = "at least" if one.operator == "LessThanThreshold" else "at most"
         side = "about" if one.is_two_sided else side
-        found.append(Bound(name, f"{side} {number(one.threshold)}"))
+        found.append(Bound(title_of(name), f"{side} {number(one.threshold)}"))
     return tuple(found)
 
 

@@ -36,6 +36,7 @@ from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.run.drift_map import drift_map
 from driftline.monitors.run.report_cache import ReportCache
 from driftline.signature import Signature
+from driftline.validation import nearest
 
 COUNTED = 4
 """Up to so many endpoints a page counts by all their rows, until an audit has; of more, none."""
@@ -178,8 +179,10 @@ class Stores:
     def _require_endpoint(self, connection: Connection, name: str) -> None:
         """Refuse an endpoint that is not declared and has no monitor and no rows, for who asks."""
         watched = {one.endpoint for one in reach.monitors(connection) if reach.is_reached(name)}
-        if not name or name not in watched | self.endpoint_names():
-            raise NotFoundError(f'endpoint "{name}" has no monitor and no captured rows')
+        known = sorted((watched | self.endpoint_names()) - {""})
+        if name not in known:
+            near = nearest(name, known) or "expected one that was deployed"
+            raise NotFoundError(f'endpoint "{name}" has no monitor and no captured rows; {near}')
 
     def alarms(
         self, state: str | None = None, text: str | None = None, severity: str | None = None,

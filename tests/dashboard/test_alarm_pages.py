@@ -258,6 +258,13 @@ def test_figure_is_one_that_plotly_takes_and_escapes_names(stores):
     assert "<b>metric" not in str(figure)
 
 
+def test_points_of_a_figure_name_the_metric_in_words(stores):
+    view = stores.alarm(HOSTILE)
+    own = view.rule.model_copy(update={"metric_name": "new_tickets"})
+
+    assert "tickets whose cause is new" in str(alarm_figure(own, view.points, view.spans))
+
+
 def test_threshold_is_drawn_where_it_lies(stores):
     view = stores.alarm(HOSTILE)
 

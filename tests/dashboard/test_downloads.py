@@ -1,7 +1,9 @@
 """The rows behind a violation, taken from its page as a file."""
 
+import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -9,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.queries.stores import Stores
 from tests.dashboard.conftest import HOSTILE
 
@@ -78,6 +81,23 @@ def test_what_is_not_there_is_404_with_a_sentence(address: str, asked, change, s
 
     assert answer.status_code == 404
     assert sentence in answer.json()["error"]["message"]
+
+
+def test_who_opens_a_wrong_address_of_rows_in_a_browser_reads_one_sentence(seeded) -> None:
+    read = {"type": "http", "method": "GET", "path": "/rows.csv", "query_string": b"monitor=none",
+            "headers": [(b"accept", b"text/html,*/*")]}  # fmt: skip
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    pages = Downloads(None, Stores(seeded.engine, seeded.root, seeded.now))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(pages(read, None, send))).result()
+
+    assert sent[0]["status"] == 404
+    words = b'Monitor "none" does not exist; expected one that was applied.'
+    assert sent[1]["body"] == words
 
 
 @pytest.mark.parametrize("width", [1440, 390])

@@ -327,6 +327,11 @@ def test_slashes_of_names_are_told_from_those_of_the_path(ask_stocked, path, sta
             'Endpoint "flights" has no window "20131118T000000Z": no monitor judged one then',
             "/endpoints/flights",
         ),
+        (
+            "/endpoints/fligths",
+            'has no monitor and no captured rows; the nearest known one is "flights"',
+            "/",
+        ),
         ("/compare?monitor=mm", 'Monitor "mm" does not exist', "/compare"),
         ("/endpoints/flights/windows/soon/rows", 'has no window "soon"', "/endpoints/flights"),
     ],

@@ -110,6 +110,7 @@ def test_bounds_of_model_quality_are_listed_too(tmp_path):
 
     assert line["comparison_operator"] == "LessThanThreshold"
     assert bounds["accuracy"] == f"at least {line['threshold']:.3g}"
+    assert "true positive rate" in bounds
 
 
 def test_a_version_is_tried_on_the_last_days_as_a_backtest_does(stores, seeded):

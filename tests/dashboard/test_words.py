@@ -14,6 +14,7 @@ from driftline.dashboard.words import (
     plural,
     probability,
     schedule_text,
+    short_reason,
     span,
 )
 
@@ -85,6 +86,19 @@ def test_time_ahead_of_the_clock_is_now():
 
 def test_moment_is_utc():
     assert moment(START) == "18 Nov 2013 00:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Threshold Crossed: 1 out of the last 1 datapoints", "1 out of the last 1 datapoints"),
+        ("Thresholds Crossed: no datapoints were received", "No datapoints were received"),
+        ("Insufficient Data: 2 datapoints were unknown.", "2 datapoints were unknown."),
+        ("arn:aws:cloudwatch:eu:1:alarm:broken is in ALARM", "broken is in ALARM"),
+    ],
+)
+def test_a_reason_is_shown_without_its_title_and_without_arns(text, shown):
+    assert short_reason(text) == shown
 
 
 def test_one_is_singular():
