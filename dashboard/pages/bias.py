@@ -19,7 +19,9 @@ from driftline.monitors.results.metric import RATIOS, MetricResult, neutral_of
 UNBOUNDED = ("TE", "GE", "KL", "DCA", "DCAcc", "DCR", "CI")
 """Metrics on scales of their own, or that measure no harm: in the table, not in the figure."""
 
-ROWS_SHOWN = 24
+ROWS_SHOWN, ROWS_DRAWN = 24, 240
+"""Rows of a figure of groups, and of it with the figure that is folded below."""
+
 FIRST = ("DPPL", "DI", "RD")
 """The metrics of a group that stand first; the others are folded."""
 
@@ -144,10 +146,13 @@ def forest_panel(metrics: Sequence[MetricResult]) -> html.Section:
         lines = [line for line in drawn if (line.name in RATIOS) == (name == "ratios")]
         if lines:
             parts.append(_figure(name, lines[:ROWS_SHOWN]))
-        if len(lines) > ROWS_SHOWN:
-            words = f"{ROWS_SHOWN} of {len(lines):,} {name} are drawn, violations first; "
-            rest = html.A("all of them as a table", href="#metrics")
-            parts.append(html.P([words, rest, "."], className="note"))
+        if rest := lines[ROWS_SHOWN:ROWS_DRAWN]:
+            words = f"Show the other {len(rest)} of {len(lines):,} {name}, violations first"
+            parts.append(ui.folded(words, _figure(name, rest, "-rest")))
+        if len(lines) > ROWS_DRAWN:
+            words = f"{ROWS_DRAWN} of {len(lines):,} {name} are drawn, violations first; "
+            table = html.A("all of them as a table", href="#metrics")
+            parts.append(html.P([words, table, "."], className="note"))
     if not drawn:
         parts.append(ui.empty("No metric of a group has a value in this window."))
     signs = ui.legend(
@@ -160,10 +165,10 @@ def forest_panel(metrics: Sequence[MetricResult]) -> html.Section:
     return ui.panel("Groups against the others", parts, note=signs)
 
 
-def _figure(name: str, lines: Sequence[MetricResult]) -> html.Figure:
+def _figure(name: str, lines: Sequence[MetricResult], part: str = "") -> html.Figure:
     labels = [f"{line.name}  {line.group}" for line in lines]
     broken = sum(line.violated for line in lines)
     words = "1 is parity" if name == "ratios" else "0 is parity, above 0 the group is worse off"
     summary = f"{plural(len(lines), name.removesuffix('s'))}, {broken} in violation; {words}"
     figure = forest_figure(lines, labels, neutral_of(lines[0].name))
-    return ui.figure(f"forest-{name}", figure, summary, metric_list.metric_columns(lines))
+    return ui.figure(f"forest-{name}{part}", figure, summary, metric_list.metric_columns(lines))

@@ -412,14 +412,20 @@ def test_a_cell_of_the_matrix_leads_to_its_rows(stores, as_role):
     assert "where=late" not in str(page_of.page(view))
 
 
-def test_groups_that_are_not_drawn_are_said(stores):
+def test_groups_beyond_a_figure_are_folded_below_and_of_very_many_some_are_said(stores):
     view = stores.measured("flights-bias", None, None)
     line = MetricResult("DPPL", 0.1, low=0.0, high=0.2, facet="origin", facet_value="EWR")
-    crowd = tuple(replace(line, facet_value=f"g{number}") for number in range(60))
+    crowd = tuple(replace(line, facet_value=f"g{number}") for number in range(300))
 
-    page = str(page_of.page(replace(view, report=replace(view.found, metrics=crowd))))
+    some, many = (
+        str(page_of.page(replace(view, report=replace(view.found, metrics=crowd[:size]))))
+        for size in (60, 300)
+    )
 
-    assert "24 of 60 differences are drawn, violations first; " in page
+    assert "Show the other 36 of 60 differences, violations first" in some
+    assert "forest-differences-rest" in some
+    assert "differences are drawn" not in some
+    assert "240 of 300 differences are drawn, violations first; " in many
 
 
 @pytest.mark.parametrize(
