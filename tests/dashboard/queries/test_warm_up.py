@@ -7,6 +7,7 @@ import json
 import pytest
 from plotly.utils import PlotlyJSONEncoder
 
+from driftline.access.principal import system_user
 from driftline.app.client.connection import ServerCalls
 from driftline.dashboard.actions import Actions
 from driftline.dashboard.address import Address
@@ -65,14 +66,14 @@ def test_what_is_held_back_is_said_where_nothing_else_is_wrong(server, stores):
 
 
 def test_it_is_accepted_on_the_page(server, stores, actions):
-    given = {"monitor": "quality", "reason": "it stays", "author": "lee"}
+    given = {"monitor": "quality", "reason": "it stays"}
 
     assert actions.run("accept", {**given, "reason": ""}) == (400, "reason: expected a text")
     status, said = actions.run("accept", given)
 
     assert (status, said.split(";")[0]) == (200, "Accepted")
     found = server.client.get("/api/v1/monitors/quality/commission").json()
-    assert (found["state"], found["accepted_by"]) == ("accepted", "lee")
+    assert (found["state"], found["accepted_by"]) == ("accepted", system_user())
     assert stores.monitor("quality", THIRD, None).warm_up is None
     assert next(one for one in stores.overview().monitors if one.name == "quality").suppressed == ()
 
