@@ -224,7 +224,9 @@ def _queue(send: Send, given: Mapping[str, object]) -> str:
     found = _to_monitor(send, given, "queue", body)
     several = found.get("queued")
     words = plural(several, "window") if isinstance(several, int) else "the windows"
-    return f"Queued {words}; a scheduler runs them, also if you close this page."
+    runs = "a scheduler runs it" if several == 1 else "a scheduler runs them"
+    stays = "a result stays where nothing changed, and Runs lists all others"
+    return f"Queued {words}; {runs}, also if you close this page; {stays}."
 
 
 def _to_monitor(

@@ -137,7 +137,7 @@ def _schedules(view: queries.JobsView) -> html.Section:
         ui.pager(view.number, queries.SIZE, view.total, here),
         why=[ui.empty(none, "" if view.text else "driftline deploy")],
         label="Monitors and their schedules",
-        note=html.Span(f"Run now judges {NEWEST}"),
+        note=html.Span(f"Run now judges {NEWEST}; if nothing in it changed, its result stays"),
     )
 
 

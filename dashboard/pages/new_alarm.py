@@ -23,7 +23,7 @@ def page(view: NewAlarmView) -> html.Div:
     note = "evaluated on stored data, once per period; changes nothing until you make it"
     panel = ui.panel(
         "The alarm",
-        [html.Div(_form(view), className="trial-form"), *_outcome(view)],
+        [html.Div([_form(view), *_unheard(view)], className="trial-form"), *_outcome(view)],
         note=note,
         name="preview",
     )
@@ -49,6 +49,14 @@ def _form(view: NewAlarmView) -> html.Form:
         choice("channel", "Notifies", channels, view.asked.channel or ""),
     ]
     return ask_form(fields, "Preview", anchor="preview")
+
+
+def _unheard(view: NewAlarmView) -> list[ui.Cell]:
+    """Say that an alarm without a channel notifies no one, whatever its severity."""
+    if view.asked.channel:
+        return []
+    words = "Without a channel no one is notified, of a page neither: choose one, or "
+    return [html.P([words, html.A("set one up", href="/setup/channels"), "."], className="note")]
 
 
 def _outcome(view: NewAlarmView) -> list[ui.Cell]:
