@@ -58,15 +58,16 @@ class Stores:
     """What the pages ask; safe to use from several threads.
 
     ``signature_of`` returns an endpoint's signature by its name, None where it has none; ``ask``
-    what a path of the server answers to whoever asks here; ``declared`` the baselines of endpoints
-    that are declared, by their names; ``access`` says what tables of others may be read from.
+    what a path of the server answers to whoever asks here; ``declared`` the endpoints that are
+    declared, by their names: baseline and last deployment, None where there is none; ``access``
+    says what tables of others may be read from.
     """
 
     def __init__(
         self, engine: Engine, root: str, now: Callable[[], datetime],
         signature_of: Callable[[str], Signature | None] = lambda _: None,
         access: Access = UNLIMITED, ask: Callable[[str], str] | None = None,
-        declared: Callable[[], Mapping[str, str | None]] = dict,
+        declared: Callable[[], Mapping[str, tuple[str | None, datetime | None]]] = dict,
         settings: Sequence[Mapping[str, Any]] = (),
     ) -> None:  # fmt: skip
         self.engine = engine
@@ -92,13 +93,18 @@ class Stores:
             firing[""] = sum(of_tables.values())
             dead = outbox.c.status == "dead"
             sent = {} if reach.is_limited() else count_by(connection, outbox.c.status, dead)
-        watched: dict[str, list[views.MonitorLine]] = {name: [] for name in self.endpoint_names()}
+        declared = self._declared()
+        watched: dict[str, list[views.MonitorLine]]
+        watched = {name: [] for name in self.endpoint_names(declared)}
         for line in lines:  # Of tables that others write, too, which are of no endpoint.
             watched.setdefault(line.endpoint, []).append(line)
         endpoints = [
-            views.EndpointLine(name, tuple(found), firing=firing.get(name, 0))
+            views.EndpointLine(
+                name, tuple(found), firing=firing.get(name, 0),
+                deployed_at=declared.get(name, (None, None))[1],
+            )
             for name, found in sorted(watched.items())
-        ]
+        ]  # fmt: skip
         asked = [one for one in endpoints if one.says(text or "")]
         if state is not None:
             asked = [one for one in asked if (one.worst.state if one.worst else "none") == state]
@@ -131,7 +137,8 @@ class Stores:
                 changes = fleet.read_changes(connection, line)
                 view = replace(view, annotations=_annotations(connection, lines), changes=changes)
         (line,) = self._counted([line])
-        baseline = lines[0].definition.baseline if lines else self._declared().get(name)
+        declared, _ = self._declared().get(name, (None, None))
+        baseline = lines[0].definition.baseline if lines else declared
         view = replace(view, line=line, baseline=baseline or "NAME")
         if tab in fleet.TAB_KINDS and chosen is not None:
             facet = f"DPPL / {address.facet}" if address.facet else None
@@ -157,10 +164,11 @@ class Stores:
             return replace(view, logs=logs, why_untold=str(error or ""))
         return view
 
-    def endpoint_names(self) -> set[str]:
+    def endpoint_names(self, declared: Iterable[str] | None = None) -> set[str]:
         """Name the endpoints that are declared or have rows, of those that who asks is for."""
         captured = list_folders(self.storage.root, "capture")
-        return set(filter(reach.is_reached, {*self._declared(), *captured}))
+        known = {*captured, *(self._declared() if declared is None else declared)}
+        return set(filter(reach.is_reached, known))
 
     def monitor_names(self) -> list[str]:
         """Name the monitors that who asks may see."""

@@ -283,13 +283,15 @@ class EndpointLine:
     """An endpoint with its monitors; "" stands for all tables that others write.
 
     ``coverage`` counts its requests, None where nobody has counted them or the table cannot be
-    read; ``firing`` counts the alarms in ALARM on its metrics.
+    read; ``firing`` counts the alarms in ALARM on its metrics. ``deployed_at`` is None for one that
+    is not declared here.
     """
 
     name: str
     monitors: tuple[MonitorLine, ...] = ()
     coverage: Coverage | None = None
     firing: int = 0
+    deployed_at: datetime | None = None
 
     @property
     def owners(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -16,6 +17,7 @@ from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
+from driftline.serving.resources.served_models import deployed_at
 from driftline.serving.resources.specs import (
     CONTAINERS_MAX,
     CONTAINERS_MIN,
@@ -385,11 +387,11 @@ def list_foreign(connection: Connection) -> list[str]:
     return [endpoint.name for endpoint in rows if not variants_of(endpoint.spec)]
 
 
-def declared_endpoints(engine: Engine) -> dict[str, str | None]:
-    """Return the names of all endpoints that are declared, each with its baseline, if any."""
+def declared_endpoints(engine: Engine) -> dict[str, tuple[str | None, datetime | None]]:
+    """Return all declared endpoints by name: the baseline, if any, and the last deployment."""
     with read_connection(engine) as connection:
         rows = store.list_kind(connection, "Endpoint")
-    return {endpoint.name: endpoint.spec.get("baseline") for endpoint in rows}
+    return {one.name: (one.spec.get("baseline"), deployed_at(one)) for one in rows}
 
 
 def signature_of(engine: Engine, endpoint: str) -> Signature | None:

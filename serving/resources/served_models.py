@@ -63,6 +63,12 @@ def _last_change(endpoint: store.Stored, models: Mapping[str, datetime | None]) 
     return max((one for one in moments if one is not None), default=None)
 
 
+def deployed_at(endpoint: store.Stored) -> datetime | None:
+    """Return since when callers get an endpoint's models; its last change if none was noted."""
+    served = served_by(endpoint.made, None)
+    return served[-1].since if served else endpoint.updated_at
+
+
 def served_by(made: Mapping[str, Any], variant: str | None) -> Sequence[Served]:
     """Return the models that answered as a variant; None: to callers, whichever variant it was."""
     found: list[Served] = []

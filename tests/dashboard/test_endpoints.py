@@ -265,10 +265,11 @@ def test_a_monitor_that_moved_shows_them_the_windows_of_theirs(engine, tmp_path)
 def test_an_endpoint_that_is_declared_alone_is_on_the_fleet_and_leads_to_its_set_up(
     engine, tmp_path
 ):
-    named = {"fresh": "trained", "bare": None}
+    named = {"fresh": ("trained", NOW - DAY), "bare": (None, None)}
     stores = Stores(engine, str(tmp_path), lambda: NOW, declared=lambda: named)
 
     fleet = drawn(stores, "/")
+    assert f'"dateTime": "{NOW - DAY:%Y-%m-%dT%H:%M:%SZ}"' in fleet  # Its last deployment.
     assert all(f'"/endpoints/fresh/{tab}"' in fleet for tab in ("drift", "quality", "fairness"))
     assert "baseline: trained" in drawn(stores, "/endpoints/fresh/drift")
     assert "baseline: NAME" in drawn(stores, "/endpoints/bare/drift")

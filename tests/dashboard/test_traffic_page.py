@@ -73,7 +73,7 @@ def opened(tmp_path: Path) -> Open:
 
     def open_(ask: Callable[[str], str] | None) -> Stores:
         return Stores(
-            engine, str(tmp_path), lambda: NOW, ask=ask, declared=lambda: {"flights": None}
+            engine, str(tmp_path), lambda: NOW, ask=ask, declared=lambda: {"flights": (None, None)}
         )
 
     yield open_
@@ -128,7 +128,7 @@ def test_of_an_endpoint_that_another_server_answers_nothing_is_said(tmp_path: Pa
     engine = make_engine(tmp_path / "db")
     stores = Stores(
         engine, str(tmp_path), lambda: NOW, ask=refused(NotFoundError("no endpoint flights")),
-        declared=lambda: {"flights": None},
+        declared=lambda: {"flights": (None, None)},
     )  # fmt: skip
 
     page = drawn(stores, PATH)

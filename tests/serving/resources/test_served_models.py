@@ -2,7 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from driftline.serving.resources.served_models import served_by
+from driftline.serving.resources.served_models import deployed_at, served_by
+from driftline.serving.resources.store import Stored
 
 LINES = [
     (1, {"blue": "1"}, {}),
@@ -35,3 +36,13 @@ def test_models_are_told_of_callers_and_of_one_variant(variant, expected):
         (datetime(2026, 1, day, tzinfo=UTC), models) for day, models in expected
     ]
     assert served_by({"signature": None}, variant) == []
+
+
+@pytest.mark.parametrize(
+    ("made", "day"), [(MADE, 3), ({"served": MADE["served"][:1]}, 1), ({"signature": None}, 9)]
+)
+def test_the_last_deployment_is_when_other_models_came_or_the_last_change(made, day):
+    changed = datetime(2026, 1, 9, tzinfo=UTC)
+    endpoint = Stored("Endpoint", "e", None, {}, {}, made, updated_at=changed)
+
+    assert deployed_at(endpoint) == datetime(2026, 1, day, tzinfo=UTC)
