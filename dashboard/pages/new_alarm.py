@@ -55,7 +55,7 @@ def _unheard(view: NewAlarmView) -> list[ui.Cell]:
     """Say that an alarm without a channel notifies no one, whatever its severity."""
     if view.asked.channel:
         return []
-    words = "Without a channel no one is notified, of a page neither: choose one, or "
+    words = "Without a channel no one is notified, whatever the severity: choose one, or "
     return [html.P([words, html.A("set one up", href="/setup/channels"), "."], className="note")]
 
 

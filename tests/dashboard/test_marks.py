@@ -70,7 +70,11 @@ def test_a_mark_from_a_page_is_one_of_the_server(site):
 
     assert (status, said) == (200, "Annotated; 3 windows judged again.")
     (mark,) = marks(site)
-    assert (mark["feature"], mark["verdict"], mark["author"]) == ("distance", "expected", system_user())
+    assert (mark["feature"], mark["verdict"], mark["author"]) == (
+        "distance",
+        "expected",
+        system_user(),
+    )
     assert mark["until"] == "2026-02-01T00:00:00+00:00"
     given = {"monitor": "quality", "id": str(mark["id"])}
     assert actions.run("unmark", given) == (200, "Withdrawn; 3 windows judged again.")

@@ -95,7 +95,7 @@ def test_what_cannot_be_tried_is_said_and_cannot_be_made(stores, query, words):
 def test_an_alarm_without_a_channel_is_said_to_notify_no_one(stores, channel, is_said):
     page = texts(render(stores, parse(RATIO, f"metric=max_drift_ratio&threshold=1{channel}")))
 
-    assert ("Without a channel no one is notified, of a page neither" in page) == is_said
+    assert ("Without a channel no one is notified, whatever the severity" in page) == is_said
 
 
 def test_a_metric_that_is_not_measured_is_not_found(stores_measured):

@@ -203,6 +203,7 @@ class Collected:
                 "test_all_rows_and_no_others_come_as_files",
                 "test_selected_rows_and_no_others_come_with_every_column",
                 "test_what_is_not_there_is_404_with_a_sentence",
+                "test_who_opens_a_wrong_address_of_rows_in_a_browser_reads_one_sentence",
             },
         ),
     ],
