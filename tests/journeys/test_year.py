@@ -1,4 +1,4 @@
-"""The demo over a real broker and a real PostgreSQL: its last three weeks, or its whole year.
+"""The demo over a real broker and a real PostgreSQL: its last two weeks, or its whole year.
 
 ``scripts/test --full tests/journeys/test_year.py`` replays the year, as ``--year`` does. That lost
 skill pages once, and drift that stays is one ticket, is found without processes by
@@ -30,7 +30,7 @@ folder, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
 sys.exit(run_demo(days=int(sys.argv[3]), stay=False, folder=folder, more_settings=settings))
 """
 LONGEST_S = 900
-DAYS = 21  # Two weeks with their labels.
+DAYS = 14  # A week with its labels.
 YEAR_DAYS = 365
 REASONS = ("flights: loss of quality", "flights: broken input", "flights: broken input")
 
