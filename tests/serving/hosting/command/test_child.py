@@ -26,13 +26,11 @@ SECRET = "token-hunter2"
 
 
 @pytest.fixture
-def launch(tmp_path, monkeypatch):
+def launch(tmp_path):
     """Return what describes a command in a mode."""
     folder = tmp_path / "model"
     folder.mkdir()
     shutil.copy(PROGRAM, folder / "container.py")
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
 
     def make(mode="plain", *, command=None, path=folder, is_trusted=True, **more):
         argv = (sys.executable, "container.py", mode) if command is None else command
@@ -288,7 +286,7 @@ def test_one_that_answers_no_pings_is_replaced(launch, tmp_path):
     with subprocess.Popen(argv, pass_fds=[theirs.fileno()]), ours:
         theirs.close()
         assert b'"ready"' in ours.recv(1 << 16)
-        (tmp_path / "home" / "sick").touch()
+        (tmp_path / "model" / "sick").touch()
 
         assert b"the command did not answer 3 pings and was ended" in ours.recv(1 << 16)
         assert ours.recv(1 << 16) == b""

@@ -31,9 +31,7 @@ def folder(trained, tmp_path):
 
 
 @pytest.fixture
-def server(start, tmp_path, monkeypatch):
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+def server(start, tmp_path):
     reach = Reach(outputs=(str(tmp_path / "out"),))
     settings = {"local_dir": tmp_path / "local", "reach": reach}
     with start(tmp_path, trust_commands=True, **settings) as running:

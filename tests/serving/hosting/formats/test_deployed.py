@@ -76,9 +76,7 @@ FORMATS: dict[str, Callable[[Any, Path], Path]] = {
 
 
 @pytest.fixture
-def server(start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+def server(start: Any, tmp_path: Path) -> Any:
     with start(tmp_path, trust_pickle=True) as running:
         yield running
 
