@@ -61,19 +61,20 @@ def running(parent: WarmParent, tmp_path: Path) -> Iterator[ForkedProcess]:
         yield process
 
 
-@pytest.fixture
-def halves(monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+@pytest.fixture(scope="module")
+def halves() -> Iterator[tuple[str, str]]:
     """Have a secret in the environment; it is given in halves, for whoever looks for it."""
     halves = secrets.token_hex(16), secrets.token_hex(16)
-    # Many times: of memory that was freed, only a part is written over.
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "".join(halves) * 30)
-    monkeypatch.setenv("PYTHONPATH", str(MODELS))
-    return halves
+    with pytest.MonkeyPatch.context() as patch:
+        # Many times: of memory that was freed, only a part is written over.
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "".join(halves) * 30)
+        patch.setenv("PYTHONPATH", str(MODELS))
+        yield halves
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own(halves: tuple[str, str]) -> Iterator[WarmParent]:
-    """A warm parent that was started with a secret in the environment."""
+    """A warm parent that was started with a secret in the environment, again after its end."""
     warm = WarmParent(["sidecar"])
     yield warm
     warm.close()
@@ -151,6 +152,17 @@ def test_wrong_settings_end_a_process_with_their_code(parent: WarmParent, tmp_pa
         assert b"sever" in process.stdout.read()
 
 
+def test_a_process_has_the_environment_of_its_start_and_its_parent_has_not(
+    parent: WarmParent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "driftline.toml").touch()
+    monkeypatch.setenv("DRIFTLINE_SEVER__PORT", "1")
+
+    with forked(parent, tmp_path / "driftline.toml") as (process, _):
+        assert process.wait(10) == INPUT
+        assert b"environment DRIFTLINE_SEVER__PORT" in process.stdout.read()
+
+
 def test_processes_outlive_a_killed_parent_and_the_next_has_a_new_one(
     parent: WarmParent, running: ForkedProcess, tmp_path: Path
 ) -> None:
@@ -179,19 +191,8 @@ def test_a_stopped_parent_holds_nobody_up(parent: WarmParent, running: ForkedPro
     assert running.wait(10) == UNKNOWN_CODE
 
 
-def test_a_process_has_the_environment_of_its_start_and_its_parent_has_not(
-    parent: WarmParent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "driftline.toml").touch()
-    monkeypatch.setenv("DRIFTLINE_SEVER__PORT", "1")
-
-    with forked(parent, tmp_path / "driftline.toml") as (process, _):
-        assert process.wait(10) == INPUT
-        assert b"environment DRIFTLINE_SEVER__PORT" in process.stdout.read()
-
-
 def test_what_looks_for_the_secret_finds_it_where_it_is(halves: tuple[str, str]) -> None:
-    search = [sys.executable, str(MODELS / "searching_model.py")]
+    search = [sys.executable, str(MODELS / "memory_search.py")]
 
     done = subprocess.run(search, input=" ".join(halves), capture_output=True, text=True)
 
@@ -203,7 +204,7 @@ def test_a_model_finds_no_secret_in_its_process(
 ) -> None:
     model = open_searching()  # It has looked, and told how often it found the secret.
 
-    searching = importlib.import_module("searching_model")
+    places = importlib.import_module("memory_search").places
     worker = model.process_id
     assert worker is not None
     forks = warm_process_id(worker)
@@ -211,7 +212,7 @@ def test_a_model_finds_no_secret_in_its_process(
     assert warm_process_id(forks) == own._process.pid
     for process in (worker, forks, own._process.pid):
         block = Path(f"/proc/{process}/environ").read_bytes().decode()
-        assert searching.places(*(half.encode() for half in halves), process) == 0
+        assert places(*(half.encode() for half in halves), process) == 0
         names = {line.partition("=")[0] for line in block.split("\0") if line}
         assert names <= {*fork_server.PASSED_ON, *AT_START}
     held = [str(one.readlink()) for one in Path(f"/proc/{worker}/fd").iterdir()]
@@ -240,6 +241,23 @@ def test_two_processes_share_who_forks_their_workers_and_it_ends_with_the_last(
     third = open_searching().process_id
     assert third is not None
     assert warm_process_id(third) != forks
+
+
+def test_a_shared_process_that_forks_workers_is_replaced_when_it_was_stopped(
+    open_searching: Callable[[], ModelProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 1.0)
+    model = open_searching()
+    assert model.process_id is not None
+    forks = warm_process_id(model.process_id)
+
+    os.kill(forks, signal.SIGSTOP)
+    model.close()
+
+    until(lambda: not Path(f"/proc/{forks}").exists())
+    again = open_searching().process_id
+    assert again is not None
+    assert warm_process_id(again) != forks
 
 
 def test_who_forks_workers_is_replaced_when_it_was_killed_and_outlives_the_warm_parent(
@@ -296,23 +314,6 @@ def test_a_warm_parent_that_ends_kills_who_forks_workers_when_that_was_stopped(
     until(lambda: not Path(f"/proc/{model.process_id}").exists())
 
 
-def test_a_shared_process_that_forks_workers_is_replaced_when_it_was_stopped(
-    open_searching: Callable[[], ModelProcess], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 1.0)
-    model = open_searching()
-    assert model.process_id is not None
-    forks = warm_process_id(model.process_id)
-
-    os.kill(forks, signal.SIGSTOP)
-    model.close()
-
-    until(lambda: not Path(f"/proc/{forks}").exists())
-    again = open_searching().process_id
-    assert again is not None
-    assert warm_process_id(again) != forks
-
-
 def test_what_libraries_read_when_they_are_imported_reaches_the_warm_parent(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -323,7 +324,7 @@ def test_what_libraries_read_when_they_are_imported_reaches_the_warm_parent(
     }
     for name, value in wanted.items():
         monkeypatch.setenv(name, value)
-    warm = WarmParent(["sidecar"])
+    warm = WarmParent([])
     try:
         with forked(warm, tmp_path / "missing.toml") as (process, _):
             process.wait(10)
