@@ -52,10 +52,17 @@ def started():
         process.collect(5)
 
 
+@pytest.fixture(scope="module")
+def language():
+    """Return a language that is no other module's."""
+    return f"C.{os.urandom(4).hex()}"
+
+
 @pytest.fixture
-def fresh(monkeypatch):
-    """Have a fork server of our own, that of another environment."""
-    monkeypatch.setenv("LC_ALL", f"C.{os.urandom(4).hex()}")
+def fresh(language, monkeypatch):
+    """Have a fork server of this module, that of another environment, asked soon if it lives."""
+    monkeypatch.setenv("LC_ALL", language)
+    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 1.0)
 
 
 def test_workers_are_forked_by_one_process_and_hold_only_their_own_socket(started, until):
@@ -107,9 +114,8 @@ def test_a_fork_server_that_was_killed_takes_its_workers_along_and_is_replaced(s
 
 
 def test_a_fork_server_that_was_stopped_is_killed_with_its_workers_and_replaced(
-    started, fresh, monkeypatch, until
+    started, fresh, until
 ):
-    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 0.5)
     worker, link = started()
     parent = parent_of(worker.process_id)
 
@@ -122,8 +128,7 @@ def test_a_fork_server_that_was_stopped_is_killed_with_its_workers_and_replaced(
     assert parent_of(started()[0].process_id) not in (parent, 1)
 
 
-def test_a_worker_is_killed_though_its_fork_server_was_stopped(started, fresh, monkeypatch, until):
-    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 0.5)
+def test_a_worker_is_killed_though_its_fork_server_was_stopped(started, fresh, until):
     worker, link = started()
     os.kill(parent_of(worker.process_id), signal.SIGSTOP)
 
@@ -143,7 +148,6 @@ def test_a_fork_server_that_answers_is_kept_however_long_a_worker_takes(
         "tell",
         lambda self, message, *rest: (asked.append("ask" in message), tell(self, message, *rest)),
     )
-    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 1.0)
     monkeypatch.setattr(fork_server._Forked, "is_awaited", True)
     worker, link = started()
     parent = parent_of(worker.process_id)
