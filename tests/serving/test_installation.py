@@ -39,13 +39,21 @@ def new_database(file: Path) -> str:
     return url
 
 
-@pytest.fixture
-def server(start, tmp_path) -> Iterator:
-    url = new_database(tmp_path / "theirs.db")
-    with start(tmp_path, database=url, allow_networks=["127.0.0.0/8"]) as found:
+@pytest.fixture(scope="module")
+def server(start, tmp_path_factory) -> Iterator:
+    """Run a server; what a test declares there it takes back."""
+    folder = tmp_path_factory.mktemp("theirs")
+    url = new_database(folder / "theirs.db")
+    with start(folder, database=url, allow_networks=["127.0.0.0/8"]) as found:
         found.database = url
         found.port = int(found.url.rsplit(":", 1)[1])
         yield found
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory) -> str:
+    """Return the URL of the database of another installation."""
+    return new_database(tmp_path_factory.mktemp("another") / "another.db")
 
 
 @pytest.fixture
@@ -65,6 +73,14 @@ def run(*words: object) -> Result:
 def channels(server) -> list[str]:
     with Client(server.url) as client:
         return [one["name"] for one in client.list("Channel")]
+
+
+@pytest.fixture
+def taken_back(server) -> Iterator[None]:
+    """Delete the channel that a test declares."""
+    yield
+    with Client(server.url) as client:
+        client.delete("Channel", "pager")
 
 
 def test_each_new_database_has_an_id_of_its_own_and_keeps_it(tmp_path):
@@ -88,9 +104,9 @@ def test_looking_for_the_id_of_an_installation_creates_no_database(tmp_path):
 
 
 def test_apply_writes_into_no_other_installation_than_that_of_the_folder(
-    server, resources, tmp_path, monkeypatch
+    server, another, resources, tmp_path, monkeypatch
 ):
-    settle(tmp_path / "mine", server.port, new_database(tmp_path / "mine.db"))
+    settle(tmp_path / "mine", server.port, another)
     monkeypatch.chdir(tmp_path / "mine")
 
     with pytest.raises(WrongServerError) as refused:
@@ -129,6 +145,7 @@ def test_a_database_in_the_working_folder_is_an_installation_without_a_settings_
         run("apply", "-f", resources)
 
 
+@pytest.mark.usefixtures("taken_back")
 def test_apply_reaches_its_own_server_and_says_which(server, resources, tmp_path, monkeypatch):
     settle(tmp_path / "mine", server.port, server.database)
     monkeypatch.chdir(tmp_path / "mine")
@@ -139,9 +156,10 @@ def test_apply_reaches_its_own_server_and_says_which(server, resources, tmp_path
     assert done.stdout == "create    Channel pager\n"
 
 
-def test_the_settings_file_may_be_named(server, resources, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("taken_back")
+def test_the_settings_file_may_be_named(server, another, resources, tmp_path, monkeypatch):
     settle(tmp_path / "mine", server.port, server.database)
-    settle(tmp_path / "other", server.port, new_database(tmp_path / "other.db"))
+    settle(tmp_path / "other", server.port, another)
     monkeypatch.chdir(tmp_path / "other")
 
     run("apply", "-f", resources, "-c", tmp_path / "mine" / "driftline.toml")
@@ -149,10 +167,11 @@ def test_the_settings_file_may_be_named(server, resources, tmp_path, monkeypatch
     assert channels(server) == ["pager"]
 
 
+@pytest.mark.usefixtures("taken_back")
 def test_a_server_that_the_user_names_is_the_one_that_is_meant(
-    server, resources, tmp_path, monkeypatch
+    server, another, resources, tmp_path, monkeypatch
 ):
-    settle(tmp_path / "other", 9001, new_database(tmp_path / "other.db"))
+    settle(tmp_path / "other", 9001, another)
     monkeypatch.chdir(tmp_path / "other")
 
     done = run("apply", "-f", resources, "--server", server.url)
@@ -161,6 +180,7 @@ def test_a_server_that_the_user_names_is_the_one_that_is_meant(
     assert channels(server) == ["pager"]
 
 
+@pytest.mark.usefixtures("taken_back")
 def test_where_nothing_is_installed_any_server_will_do_and_is_named(
     server, resources, tmp_path, monkeypatch
 ):
@@ -207,9 +227,9 @@ def test_every_command_that_takes_a_server_takes_a_settings_file():
     ],
 )
 def test_every_command_refuses_the_server_of_another_installation(
-    server, tmp_path, monkeypatch, words
+    server, another, tmp_path, monkeypatch, words
 ):
-    settle(tmp_path / "mine", server.port, new_database(tmp_path / "mine.db"))
+    settle(tmp_path / "mine", server.port, another)
     monkeypatch.chdir(tmp_path / "mine")
     Path("rows.csv").write_text("inference_id,label\na,1\n")
 
@@ -217,8 +237,8 @@ def test_every_command_refuses_the_server_of_another_installation(
         run(*words.format(file="rows.csv").split())
 
 
-def test_the_doctor_sees_that_the_server_is_not_its_own(server, tmp_path):
-    mine = settle(tmp_path / "mine", server.port, new_database(tmp_path / "mine.db"))
+def test_the_doctor_sees_that_the_server_is_not_its_own(server, another, tmp_path):
+    mine = settle(tmp_path / "mine", server.port, another)
     theirs = settle(tmp_path / "theirs", server.port, server.database)
 
     found = {one.what: one for one in examine(mine, now=lambda: datetime.now(UTC))}["server"]
