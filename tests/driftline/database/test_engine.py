@@ -5,10 +5,10 @@ from __future__ import annotations
 import builtins
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier
@@ -35,6 +35,7 @@ from driftline.errors import ConflictError, UnavailableError
 from driftline.monitors.tables import leases
 from driftline.monitors.tables import metadata as monitors
 from driftline.serving.tables import metadata as serving
+from tests.servers.commands import talking
 from tests.servers.postgres import Postgres, open_url
 
 MOMENT = datetime(2013, 1, 1, tzinfo=UTC)
@@ -172,22 +173,19 @@ print(migrate(open_url(sys.argv[1])))
 
 
 def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
-    words = [sys.executable, "-c", CHILD, empty_url]
-    checkout = Path(__file__).parents[3]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    children = [subprocess.Popen(words, cwd=checkout, **pipes) for _ in range(3)]
-    for child in children:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
+    with ExitStack() as started:
+        children = [started.enter_context(talking(CHILD, empty_url)) for _ in range(3)]
+        for _, _, output in children:
+            assert output.readline() == "ready\n"
 
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.write("go\n")
-        child.stdin.flush()
-    found = [child.communicate(timeout=60)[0] for child in children]
+        for _, source, _ in children:
+            source.write("go\n")
+        found = [output.readline() for _, _, output in children]
+        codes = [process.wait(60) for process, _, _ in children]
 
-    assert [child.returncode for child in children] == [0, 0, 0]
+    assert codes == [0, 0, 0]
     assert len(set(found)) == 1
+    assert found[0] != ""
 
 
 def test_processes_that_find_no_file_at_the_same_moment_all_open_it(tmp_path: Path) -> None:
