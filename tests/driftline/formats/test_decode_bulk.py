@@ -23,6 +23,9 @@ from driftline.formats.shapes.responses import AnswerRows
 from driftline.signature import Column, ColumnType, Role, Signature
 from tests.driftline.formats.decode_tools import CSV, JSON, SIGNATURE, decode, features, frame
 
+# By turns of the profile: 50 examples in each run, 500 at full length.
+TWICE = settings(max_examples=2 * settings().max_examples)
+THRICE = settings(max_examples=3 * settings().max_examples)
 KINDS: tuple[ColumnType, ...] = ("int64", "double", "string", "bool", "timestamp")
 # What readers of numbers differ about.
 ODD = [
@@ -78,7 +81,7 @@ def by_body(found: Bodies) -> list[tuple[str | None, list[Any]]]:
 
 
 @given(st.lists(cells, max_size=8), st.sampled_from(KINDS))
-@settings(max_examples=400)
+@TWICE
 def test_a_column_is_read_as_its_cells_are(texts: list[str], kind: ColumnType) -> None:
     expected: list[object] = []
     unfit = []
@@ -105,7 +108,7 @@ def _as_shown(value: object) -> str:
     st.lists(st.sampled_from(["prediction", "probability"]), min_size=3, max_size=3),
     st.booleans(),
 )
-@settings(max_examples=300)
+@TWICE
 def test_csv_is_read_alike_at_once_and_body_by_body(
     texts: list[str], kinds: list[ColumnType], roles: list[Role], is_ragged: bool
 ) -> None:
@@ -157,7 +160,7 @@ SHAPED = Signature(
 @pytest.mark.parametrize("finder", [RequestRows(SHAPED), AnswerRows(SHAPED)])
 @given(documents)
 @example({"a": None, "late": None, "data": None, "columns": None})
-@settings(max_examples=600)
+@THRICE
 def test_documents_are_read_alike_by_plan_and_step_by_step(
     finder: RequestRows | AnswerRows, document: Any
 ) -> None:
@@ -179,7 +182,7 @@ def test_documents_are_read_alike_by_plan_and_step_by_step(
         max_size=3,
     )
 )
-@settings(max_examples=300)
+@TWICE
 def test_json_values_come_as_the_standard_library_reads_them(values: list[Any]) -> None:
     row = dict(zip(("temp", "count", "carrier"), values, strict=True))
     (body, again) = json.dumps(row).encode(), json.loads(json.dumps(row))
