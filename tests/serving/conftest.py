@@ -27,11 +27,14 @@ from sqlalchemy import Engine
 from driftline.app.listener import Server, listen
 from driftline.serving.app import create_app
 from driftline.serving.context import ServerContext
+from driftline.serving.hosting import fork_server
 from driftline.serving.resources.endpoints import signature_of, trusts_event_time
 from tests.servers.postgres import new_sqlite, open_url
 from tests.sinking import sink_all
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
+# Whose models are of classes of their own, which workers import as those of an installed package.
+MODULES = Path(__file__).parents[1] / "fixtures" / "serving"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,19 @@ def make_model(frame: pd.DataFrame) -> Pipeline:
     )
     model = Pipeline([("prepare", prepare), ("classify", LogisticRegression())])
     return model.fit(frame[["carrier", "origin", "distance", "temp"]], frame["late"])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_fork_server() -> Iterator[None]:
+    """Have one process fork the workers of all tests here: it imports scikit-learn, for seconds.
+
+    It would end when no test had workers for a minute, and those whose models are of modules of
+    ours would need another one.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fork_server, "_IDLE_S", 3600.0)
+        patch.setenv("PYTHONPATH", str(MODULES))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -231,11 +247,9 @@ def until() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Save a slow model whose module workers can import, as an installed package would be."""
-    modules = Path(__file__).parents[1] / "fixtures" / "serving"
+    """Save a slow model, whose module workers can import."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(modules)
-        patch.setenv("PYTHONPATH", str(modules))
+        patch.syspath_prepend(MODULES)
         file = tmp_path_factory.mktemp("slow") / "slow.joblib"
         joblib.dump(importlib.import_module("slow_model").Slow().fit(), file)
         yield file

@@ -18,14 +18,13 @@ from driftline.serving.hosting.child import Child, Launch, WorkerLostError
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_process import ModelProcess
 from driftline.serving.hosting.pool import Limits, Pool, TimedOutError, describe_model
+from tests.serving.conftest import MODULES
 
 
 @pytest.fixture(params=["fork", "run"])
 def forking(request, tmp_path, monkeypatch) -> Launch:
     """Save a model that starts processes, by a module that workers can import."""
-    modules = Path(__file__).parents[2] / "fixtures" / "serving"
-    monkeypatch.syspath_prepend(modules)
-    monkeypatch.setenv("PYTHONPATH", str(modules))
+    monkeypatch.syspath_prepend(MODULES)
     monkeypatch.setattr(child_module, "STOP_GRACE_S", 0.5)
     model = importlib.import_module("forking_model").Forking(request.param).fit()
     joblib.dump(model, tmp_path / "m.joblib")

@@ -16,6 +16,7 @@ from driftline.serving.hosting.child import Child, Launch, WorkerLostError
 from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.log_lines import read_lines
 from driftline.serving.hosting.prints import BURST, LAST_LINES, SHOWN_SIGNS, Prints
+from tests.serving.conftest import MODULES
 
 
 class Printed:
@@ -184,9 +185,7 @@ def test_what_is_printed_into_the_pipe_is_logged_to_its_end(caplog) -> None:
 @pytest.fixture
 def printing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
     """Save a model that prints, by a module that workers can import."""
-    modules = Path(__file__).parents[2] / "fixtures" / "serving"
-    monkeypatch.syspath_prepend(modules)
-    monkeypatch.setenv("PYTHONPATH", str(modules))
+    monkeypatch.syspath_prepend(MODULES)
     joblib.dump(importlib.import_module("printing_model").Printing().fit(), tmp_path / "m.joblib")
     return Launch(str(tmp_path / "m.joblib"), trust_pickle=True, name="loud")
 
