@@ -20,6 +20,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.model_quality import estimates
 from driftline.monitors.kinds.model_quality.estimator import Estimator, learn_estimator
+from driftline.monitors.kinds.multivariate import classifier
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.execution import Job, run
 from driftline.signature import Signature
@@ -52,6 +53,23 @@ def learnt_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(estimates, "learn_estimator", learn)
+        yield
+
+
+@pytest.fixture(scope="session")
+def blocks_told_apart_once() -> Iterator[None]:
+    """Fit the classifiers of a reference's blocks once for all checks, as a monitor does."""
+    made: dict[bytes, np.ndarray] = {}
+
+    def tell_apart(*given: object) -> np.ndarray:
+        key = hashlib.sha256(pickle.dumps(given)).digest()
+        if key not in made:
+            made[key] = block_aucs(*given)
+        return made[key].copy()
+
+    block_aucs = classifier._block_aucs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "_block_aucs", tell_apart)
         yield
 
 

@@ -21,6 +21,9 @@ from driftline.monitors.kind import kind_named
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows, WindowFacts
 
+# Most tests here check windows against one reference.
+pytestmark = pytest.mark.usefixtures("blocks_told_apart_once")
+
 WORDS = np.array(
     [
         "good",
