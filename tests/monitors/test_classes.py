@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -51,12 +52,16 @@ def numbers(report: Report) -> dict[str, float | None]:
     return {f"{one.name} {one.facet_value}": one.value for one in report.metrics}
 
 
+@cache
+def fitted(label: str, said: str) -> Baseline:
+    return Baseline.fit(rows(1, 2_000, label, said), **ROLES)
+
+
 @pytest.mark.parametrize("kind", ["model-quality", "bias"])
 @pytest.mark.parametrize("label", WAYS)
 @pytest.mark.parametrize("said", ["int64", "text", "text with a point"])
 def test_metrics_do_not_depend_on_the_ways_that_classes_are_written(kind, label, said) -> None:
-    plain = Baseline.fit(rows(1, 2_000, "int64", "int64"), **ROLES)
-    mixed = Baseline.fit(rows(1, 2_000, label, said), **ROLES)
+    plain, mixed = fitted("int64", "int64"), fitted(label, said)
     today, other = rows(2, 500, "int64", "int64"), rows(2, 500, label, said)
 
     expected = numbers(check(today, plain, kind=kind))
@@ -71,25 +76,25 @@ def test_metrics_do_not_depend_on_the_ways_that_classes_are_written(kind, label,
 @pytest.mark.parametrize("positive", ["1.0", "1", 1, 1.0, True, "true"])
 @pytest.mark.parametrize("label", ["int64", "text", "bool"])
 def test_the_positive_class_may_be_named_in_any_way(positive, label) -> None:
-    fitted = Baseline.fit(rows(1, 500, label, label), **ROLES, positive=positive)
+    baseline = Baseline.fit(rows(1, 500, label, label), **ROLES, positive=positive)
 
-    assert fitted.outcomes.roles.positive == ("true" if label == "bool" else "1")
-    assert fitted.signature.get("said").classes[-1] == fitted.outcomes.roles.positive
+    assert baseline.outcomes.roles.positive == ("true" if label == "bool" else "1")
+    assert baseline.signature.get("said").classes[-1] == baseline.outcomes.roles.positive
     for kind in ("model-quality", "bias"):
-        usual = check(rows(2, 500, label, label), fitted, kind=kind)
-        named = check(rows(2, 500, label, label), fitted, kind=kind, positive=positive)
+        usual = check(rows(2, 500, label, label), baseline, kind=kind)
+        named = check(rows(2, 500, label, label), baseline, kind=kind, positive=positive)
         assert named.to_dict() == usual.to_dict()
 
 
 def test_the_class_zero_may_be_named_positive_in_any_way() -> None:
-    fitted = Baseline.fit(rows(1, 500, "int64", "int64"), **ROLES)
+    baseline, today = fitted("int64", "int64"), rows(2, 500, "text", "int64")
     found = [
-        numbers(check(rows(2, 500, "text", "int64"), fitted, kind="model-quality", positive=zero))
+        numbers(check(today, baseline, kind="model-quality", positive=zero))
         for zero in (0, "0", "0.0", False)
     ]
 
     assert found[1:] == found[:1] * 3
-    assert found[0] != numbers(check(rows(2, 500, "text", "int64"), fitted, kind="model-quality"))
+    assert found[0] != numbers(check(today, baseline, kind="model-quality"))
 
 
 def test_a_positive_class_that_never_comes_is_refused() -> None:
@@ -100,7 +105,7 @@ def test_a_positive_class_that_never_comes_is_refused() -> None:
 @pytest.mark.parametrize("label", WAYS)
 @pytest.mark.parametrize("given", [("0", "1"), ("0.0", "1.0"), ("false", "TRUE")])
 def test_labels_that_come_later_are_the_references_classes(root: str, label, given) -> None:
-    baseline = Baseline.fit(rows(1, 2_000, label, "int64"), **ROLES)
+    baseline = fitted(label, "int64")
     today = rows(2, 400, "int64", "int64")
     captured = {name: today[name].to_numpy(zero_copy_only=False) for name in ("origin", "said")}
     append_day(root, baseline.signature, 0, captured)

@@ -503,18 +503,22 @@ def weeks(make: Callable[[int], Columns], *, lost: bool) -> Columns:
     return columns
 
 
+@cache
+def of_weeks(make: Callable[[int], Columns], lost: bool) -> Baseline:
+    of_kind = {"probability": "score"} if make is scored else {"prediction": "score"}
+    problem = {} if make is scored else {"problem": "regression", "positive": 0.5}
+    return Baseline.fit(
+        table(weeks(make, lost=lost)), label="truth", id="id", facet="sex=F", timestamp="when",
+        **of_kind, **problem,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", [QUALITY, BIAS])
 @pytest.mark.parametrize("make", [scored, valued])
 def test_predictions_that_lack_at_weekends_alone_are_no_page_at_weekends(
     kind: str, make: Callable[[int], Columns]
 ) -> None:
-    of_kind = {"probability": "score"} if make is scored else {"prediction": "score"}
-    problem = {} if make is scored else {"problem": "regression", "positive": 0.5}
-    usual, whole = (
-        Baseline.fit(table(weeks(make, lost=lost)), label="truth", id="id", facet="sex=F",
-                     timestamp="when", **of_kind, **problem)
-        for lost in (True, False)
-    )  # fmt: skip
+    usual, whole = (of_weeks(make, lost) for lost in (True, False))
     saturday = {name: values[:100] for name, values in weeks(make, lost=True).items()}
     saturday["when"] = saturday["when"] + np.timedelta64(700, "D")
 

@@ -169,35 +169,34 @@ def with_own_names(rng: np.random.Generator) -> Baseline:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("rule", "is_broken"),
-    [
-        ({"check": "unique", "column": "order"}, False),
-        ({"check": "not_null", "column": "order"}, False),
-        ({"check": "pattern", "column": "order", "pattern": "o[0-9]+"}, False),
-        ({"check": "pattern", "column": "order", "pattern": "r[0-9]+"}, True),
-        ({"check": "freshness", "column": "asked_at", "max_age": "20h"}, False),
-        ({"check": "freshness", "column": "asked_at", "max_age": "1h"}, True),
-        ("asked_at >= '2024-01-01'", False),
-        ({"check": "duplicate_rows"}, False),
-    ],
-)
 def test_a_rule_on_the_endpoints_id_or_time_judges_what_the_requests_came_with(
-    engine: Engine, root: str, rng: np.random.Generator, rule, is_broken: bool
+    engine: Engine, root: str, rng: np.random.Generator
 ) -> None:
+    kept = (
+        {"check": "unique", "column": "order"},
+        {"check": "not_null", "column": "order"},
+        {"check": "pattern", "column": "order", "pattern": "o[0-9]+", "name": "own ids"},
+        {"check": "freshness", "column": "asked_at", "max_age": "20h", "name": "of the day"},
+        "asked_at >= '2024-01-01'",
+        {"check": "duplicate_rows"},
+    )
+    broken = (
+        {"check": "pattern", "column": "order", "pattern": "r[0-9]+"},
+        {"check": "freshness", "column": "asked_at", "max_age": "1h"},
+    )
     reference = with_own_names(rng)
     store.put(root, "flights", reference, lambda: NOW)
     ids = [f"o{number // 2}" for number in range(400)]  # Two rows a request.
     append_requests(root, reference, weather(rng, 400), ids)
 
-    report = rule_report(engine, root, reference, [rule])
+    report = rule_report(engine, root, reference, [*kept, *broken])
 
-    (told,) = report["details"]["rules"]
-    assert told["passed"] is not is_broken
-    assert told["judged_count"] > 0
-    assert [one["constraint_check_type"] for one in report["violations"]] == (
-        [f"{rule['check']}_check"] if is_broken else []
-    )
+    told = report["details"]["rules"]
+    assert [one["passed"] for one in told] == [True] * len(kept) + [False] * len(broken)
+    assert all(one["judged_count"] > 0 for one in told)
+    assert sorted(one["constraint_check_type"] for one in report["violations"]) == [
+        "freshness_check", "pattern_check",
+    ]  # fmt: skip
 
 
 def test_an_id_that_two_requests_share_is_not_unique_and_its_rows_are_found(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -120,16 +121,19 @@ def test_what_moves_all_codes_alike_renumbers_none(hour: str, warmer: float) -> 
     assert told(check(window, reference)) == []
 
 
+@cache
+def sensors() -> Baseline:
+    return Baseline.fit(weather([8, 11, 14, 17, 20], 30 * 24, 2.0, seed=1), timestamp="ts")
+
+
 @pytest.mark.parametrize(("hours", "spread", "found"), [(1, 0.0, 0), (24, 2.0, 1)])
 @pytest.mark.parametrize("seed", [2, 3, 4])
 def test_an_hour_of_sensors_is_one_event_and_a_day_of_them_is_many(
     hours: int, spread: float, found: int, seed: int
 ) -> None:
     """In an hour of its weather a place may be as warm as the next one is, not for a day."""
-    baseline = Baseline.fit(weather([8, 11, 14, 17, 20], 30 * 24, 2.0, seed=1), timestamp="ts")
-
     rows = weather([11, 8, 14, 20, 17], hours, spread, seed=seed)
-    monitor = Monitor(baseline, period=timedelta(hours=hours))
+    monitor = Monitor(sensors(), period=timedelta(hours=hours))
     report = monitor.check(pa.Table.from_pandas(rows), time=datetime(2025, 1, 1, tzinfo=UTC))
 
     assert len(told(report)) == found
