@@ -137,12 +137,12 @@ def test_over_references_no_change_that_is_often_found_is_found_less_with_more_r
 @pytest.mark.parametrize("shared", [0.0, 0.01, 0.05, 0.2, 1.0])
 @pytest.mark.parametrize("count", [2, 12, 60])
 def test_windows_since_the_reference_keep_the_level_however_much_days_differ(
-    count: int, shared: float
+    pytestconfig: pytest.Config, count: int, shared: float
 ) -> None:
     # Windows of 200 times a block's rows, which tell what blocks of a reference of 60 cannot.
     rng, level, blocks, own = np.random.default_rng(7), 1e-3, 60, 0.005
     errors, found = [], []
-    for _ in range(150):
+    for _ in range(150 if pytestconfig.getoption("full") else 50):
         whole = (1 + shared) * rng.chisquare(blocks - 1) / (blocks - 1)
         values = rng.normal(0.0, math.sqrt(own + shared), count)
         law = BlockVariation(whole - 1.0, 1.0, blocks)

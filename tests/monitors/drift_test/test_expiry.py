@@ -46,16 +46,20 @@ def alarms(
     return drifted
 
 
-# Every place in a block of eight with odd and even lengths, every length with odd and even places.
-@pytest.mark.parametrize(
-    ("begin", "lasts"),
-    [(0, 1), (1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 2), (7, 2), (0, 3), (3, 3), (5, 3), (6, 3),
-     (1, 7), (2, 7), (4, 7), (7, 7), (0, 20), (1, 20), (6, 20), (7, 20)],
-)  # fmt: skip
-def test_a_fault_rings_while_it_lasts_and_not_afterwards(begin: int, lasts: int) -> None:
-    shares = [SEEN] * begin + [0.6] * lasts + [SEEN] * (96 - begin - lasts)
+# Every place in a block of eight, and every length with odd and even places; at full length every
+# place with odd and even lengths.
+FAULTS = [(0, 1), (3, 1), (2, 2), (5, 2), (1, 7), (4, 7), (6, 20), (7, 20)]
+MORE_FAULTS = [
+    (1, 1), (2, 1), (4, 2), (6, 2), (7, 2), (0, 3), (3, 3), (5, 3), (6, 3), (2, 7), (7, 7), (0, 20),
+    (1, 20),
+]  # fmt: skip
 
-    assert alarms(shares) == list(range(begin, begin + lasts))
+
+def test_a_fault_rings_while_it_lasts_and_not_afterwards(pytestconfig: pytest.Config) -> None:
+    for begin, lasts in FAULTS + MORE_FAULTS * pytestconfig.getoption("full"):
+        shares = [SEEN] * begin + [0.6] * lasts + [SEEN] * (96 - begin - lasts)
+
+        assert alarms(shares) == list(range(begin, begin + lasts)), (begin, lasts)
 
 
 def test_a_change_that_stays_goes_on_to_ring() -> None:

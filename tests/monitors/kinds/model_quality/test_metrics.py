@@ -514,7 +514,11 @@ def test_intervals_of_few_rows_hold_the_truth_as_often_as_they_say(rate: float) 
 
 
 @pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
-def test_metrics_by_lot_are_the_mean_over_ways_to_deal_labels(problem: str) -> None:
+def test_metrics_by_lot_are_the_mean_over_ways_to_deal_labels(
+    pytestconfig: pytest.Config, problem: str
+) -> None:
+    # Six standard errors of 400 deals, or four of 100.
+    deals, errors = (400, 6.0) if pytestconfig.getoption("full") else (100, 4.0)
     rng = np.random.default_rng(8)
     chance = rng.dirichlet([2.0, 1.0, 0.5], 200)
     label, said = rng.integers(0, 3, 200), chance.argmax(axis=1)
@@ -531,9 +535,8 @@ def test_metrics_by_lot_are_the_mean_over_ways_to_deal_labels(problem: str) -> N
 
     assert problem != "regression" or {*found} == {"mae", "mse", "rmse", "r2"}
     for name, value in found.items():
-        dealt = [_of_peer(name, rows, rng.permutation(label)) for _ in range(400)]
-        # Six standard errors, and rounding.
-        allowed = 6.0 * np.std(dealt) / 20.0 + 1e-3
+        dealt = [_of_peer(name, rows, rng.permutation(label)) for _ in range(deals)]
+        allowed = errors * np.std(dealt) / math.sqrt(deals) + 1e-3  # And rounding.
         assert value == pytest.approx(np.mean(dealt), abs=allowed), name
 
 

@@ -178,11 +178,13 @@ def violated(expected: Expectation, table: pa.Table) -> list[str]:
     return [name for name, one in found.results.items() if one.violated]
 
 
-def test_clean_windows_are_quiet(expected: Expectation) -> None:
+def test_clean_windows_are_quiet(pytestconfig: pytest.Config, expected: Expectation) -> None:
     """At one false alarm a year and one check a day, 200 windows ring with a chance of 0.42."""
-    loud = [seed for seed in range(200) if violated(expected, rows(1_000, 1_000 + seed))]
+    windows, most = (200, 4) if pytestconfig.getoption("full") else (60, 2)
+    loud = [seed for seed in range(windows) if violated(expected, rows(1_000, 1_000 + seed))]
 
-    assert len(loud) <= 4  # Poisson of 0.55: more by chance under 1e-3, whatever the seeds.
+    # Poisson of 0.55, or 0.16: more by chance under 1e-3, whatever the seeds.
+    assert len(loud) <= most
 
 
 def test_every_planted_narrowing_is_found_at_2000_rows(expected: Expectation) -> None:

@@ -339,11 +339,16 @@ def measured(one: Answers) -> dict[str, Measure]:
         ),
     ],
 )  # fmt: skip
-def test_intervals_of_uneven_weights_hold_the_truth(problem: str, names: tuple[str, ...]) -> None:
-    # Worth 38% of the rows. 95% of 800: nineteen times in twenty within 1.5 points.
-    found = covered(problem, names, 1_500, 800)
+def test_intervals_of_uneven_weights_hold_the_truth(
+    pytestconfig: pytest.Config, problem: str, names: tuple[str, ...]
+) -> None:
+    # Worth 38% of the rows: intervals as of even ones would hold it 77% of the time. 95% of 800:
+    # nineteen times in twenty within 1.5 points; of 250, all 24 within three standard errors, 4.2.
+    # Log loss holds it 98% of the time; of intervals half as wide again all would, 99.7%.
+    times, low, high = (800, 0.935, 0.98) if pytestconfig.getoption("full") else (250, 0.908, 0.995)
+    found = covered(problem, names, 1_500, times)
 
-    assert all(0.935 <= share <= 0.98 for share in found.values()), found
+    assert all(low <= share <= high for share in found.values()), found
 
 
 def test_negatives_that_stand_for_many_are_bounded_by_what_they_are_worth() -> None:
