@@ -63,17 +63,18 @@ def section(report: Report, name: str) -> dict[str, dict[str, float]]:
 
 
 def test_rows_of_the_reference_break_nothing_of_what_it_suggests(tmp_path: Path) -> None:
+    some = with_numbers().slice(0, 4_000)
     by_race = Baseline.fit(
-        with_numbers().select(["age", "hours_per_week", "race", "income", "predicted"]),
+        some.select(["age", "hours_per_week", "race", "income", "predicted"]),
         label="income", prediction="predicted", positive=1, facet="race",
     )  # fmt: skip
     by_race.save(tmp_path)
     suggested = json.loads((tmp_path / "analysis.json").read_text())
 
-    report = dl.check(with_numbers(), Baseline.load(tmp_path), kind="bias", compat=True)
+    report = dl.check(some, Baseline.load(tmp_path), kind="bias", compat=True)
     suggested["post_training_bias_metrics"]["facets"]["race"][0]["metrics"][-1]["value"] = 0.001
     (tmp_path / "analysis.json").write_text(json.dumps(suggested))
-    limited = dl.check(with_numbers(), Baseline.load(tmp_path), kind="bias", compat=True)
+    limited = dl.check(some, Baseline.load(tmp_path), kind="bias", compat=True)
 
     flips = [one for one in report.metrics if one.name == "FT"]
     assert len(flips) == 5

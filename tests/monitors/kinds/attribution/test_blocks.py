@@ -165,12 +165,12 @@ def test_days_as_the_reference_has_them_pass_where_independent_rows_would_not(
 ) -> None:
     stored = Attributions.from_arrow(reference.attributions)
     older = replace(reference, attributions=replace(stored, hours=None).to_arrow())
-    windows = [weather(np.random.default_rng(seed), 1) for seed in range(100, 120)]
+    windows = [weather(np.random.default_rng(seed), 1) for seed in range(100, 110)]
 
     flags = [not evaluate(asked(reference, one)).passed for one in windows]
     before = [not evaluate(asked(older, one)).passed for one in windows]
 
-    assert sum(before) > 5
+    assert sum(before) > 2
     assert sum(flags) <= 1
     report = evaluate(asked(reference, windows[0]))
     assert report.details["blocks"] == [{"hours": 24.0, "count": 40}]

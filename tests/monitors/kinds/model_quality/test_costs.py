@@ -73,7 +73,7 @@ def test_a_cost_like_the_references_is_no_violation_and_a_higher_one_a_ticket(
 
     priced = with_costs(reference, PRICES)
 
-    usual = [ask(priced, flights(7, seed)) for seed in range(20, 30)]
+    usual = [ask(priced, flights(7, seed)) for seed in range(20, 23)]
     dear = ask(priced, flights(7, 5, change=blind))
 
     assert all(one.passed and of(one)["cost"].bound is not None for one in usual)

@@ -113,16 +113,16 @@ def test_scikit_learns_functions_have_the_value_and_the_error_of_our_own(
 
 @pytest.mark.parametrize("rows", [100, 3_000])
 def test_the_interval_holds_as_often_as_it_says(rows: int) -> None:
-    # Of 600 windows 92% is 3.4 standard deviations low.
+    # Of 200 windows 89.5% is 3.5 standard deviations low.
     (own,), held = read_metrics([profit]), 0
     rng = np.random.default_rng(rows)
-    for _ in range(600):
+    for _ in range(200):
         label, answer = rng.integers(0, 2, (2, rows))
         found = own.measure(Answers("binary", label, answer, ("0", "1"), None, None, 0, label))
         low, high = found.interval
         held += low <= 0.5 <= high
 
-    assert held >= 552
+    assert held >= 179
 
 
 def test_a_function_is_judged_as_other_metrics_are_and_stands_where_they_stand(

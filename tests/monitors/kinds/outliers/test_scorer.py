@@ -96,7 +96,7 @@ def known() -> RowScorer:
 
 
 def test_new_rows_of_the_same_kind_exceed_a_score_as_seldom_as_it_says(known: RowScorer) -> None:
-    found = scores_of(known, mixed(200_000, seed=5))
+    found = scores_of(known, mixed(60_000, seed=5))
 
     # The bound holds with 95% confidence over samples; these seeds are far below it.
     for score in (2.0, 3.0, OUTLIER_SCORE):
@@ -112,7 +112,7 @@ def test_columns_that_are_nearly_one_keep_the_promise_too() -> None:
         values = random.normal(size=(count, 1)) + 0.1 * random.normal(size=(count, 12))
         return pd.DataFrame(values, columns=[f"c{at}" for at in range(12)])
 
-    found = scores_of(row_scorer(Baseline.fit(rows(20_000))), rows(200_000))
+    found = scores_of(row_scorer(Baseline.fit(rows(20_000))), rows(60_000))
 
     assert np.mean(found >= OUTLIER_SCORE) <= 1e-4
 
@@ -228,7 +228,7 @@ def test_gaps_that_come_together_in_the_reference_are_as_rare_as_they_are_there(
         values[random.random(count) < 0.001] = np.nan
         return pd.DataFrame(values, columns=[f"c{at}" for at in range(10)])
 
-    found = scores_of(row_scorer(Baseline.fit(rows(20_000))), rows(50_000))
+    found = scores_of(row_scorer(Baseline.fit(rows(20_000))), rows(30_000))
 
     assert np.mean(found >= OUTLIER_SCORE) <= 1e-4
 
