@@ -27,9 +27,16 @@ ROWS = 20_000
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
     with dask_cluster(tmp_path_factory.mktemp("dask")) as found:
         yield found
+
+
+@pytest.fixture
+def cluster(processes: DaskProcesses) -> DaskProcesses:
+    """A scheduler and two workers, of which an earlier test may have killed some."""
+    processes.mend()
+    return processes
 
 
 @pytest.fixture(autouse=True)
@@ -138,40 +145,6 @@ def test_without_an_address_the_client_of_this_process_is_asked(
         Baseline.fit(folder / "before.parquet", engine="dask")
 
 
-def test_a_worker_that_is_lost_is_replaced_by_another_and_a_lost_scheduler_is_a_sentence(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "marks").mkdir()
-    with dask_cluster(tmp_path) as cluster:
-        engine = DaskCluster(cluster.address)
-        task = partial(end_once, marks=str(tmp_path / "marks"))
-        assert list(engine.map(task, carried(12))) == list(range(12))
-        assert sorted(one.poll() is None for one in cluster.workers) == [False, True]
-
-        results = engine.map(whose, carried(100))
-        assert next(results)[1] == 1
-        cluster.scheduler.send_signal(signal.SIGKILL)
-        with pytest.raises(UnavailableError, match="the scheduler is gone"):
-            list(results)
-
-
-def test_the_last_worker_that_knows_the_task_may_be_lost_too(tmp_path: Path) -> None:
-    with dask_cluster(tmp_path) as cluster:
-
-        def parts() -> Iterator[IpcPart]:
-            """Lose a worker when Dask, tidying up, has left the task to it alone."""
-            with distributed.Client(cluster.address, set_as_default=False) as client:
-                processes = client.run(os.getpid)
-                holders: list[str] = []
-                while len(holders) != 1:
-                    client.amm.run_once()
-                    holders = [worker for worker, keys in client.has_what().items() if keys]
-                os.kill(processes[holders[0]], signal.SIGKILL)
-            yield from carried(5)
-
-        assert [rows for _, rows in DaskCluster(cluster.address).map(whose, parts())] == [1] * 5
-
-
 def test_nobody_at_the_address_is_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_engine, "CONNECT_S", 2)
     with pytest.raises(UnavailableError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9"):
@@ -181,17 +154,50 @@ def test_nobody_at_the_address_is_a_sentence(folder: Path, monkeypatch: pytest.M
 
 
 def test_workers_of_another_driftline_are_refused_and_none_at_all_are_not_awaited_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: DaskProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "other" / "driftline-9.9.9.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: driftline\nVersion: 9.9.9\n")
-    with dask_cluster(tmp_path, workers=1, path=other.parent) as cluster:
-        engine = DaskCluster(cluster.address)
-        with pytest.raises(UnavailableError, match=r"of tcp.* have driftline 9\.9\.9, and here"):
-            list(engine.map(whose, carried(1)))
-        cluster.workers[0].kill()
-        cluster.workers[0].wait()
-        monkeypatch.setattr(dask_engine, "CONNECT_S", 2)  # Who is there may answer later.
-        with pytest.raises(UnavailableError, match=r"the scheduler tcp.* has no workers"):
-            list(engine.map(whose, carried(1)))
+    workers = [*cluster.workers, cluster.start_worker(other.parent)]
+    cluster.wait(len(workers))
+    engine = DaskCluster(cluster.address)
+    with pytest.raises(UnavailableError, match=r"of tcp.* have driftline .*9\.9\.9, and here"):
+        list(engine.map(whose, carried(1)))
+
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+    monkeypatch.setattr(dask_engine, "CONNECT_S", 2)  # Who is there may answer later.
+    with pytest.raises(UnavailableError, match=r"the scheduler tcp.* has no workers"):
+        list(engine.map(whose, carried(1)))
+
+
+def test_the_last_worker_that_knows_the_task_may_be_lost_too(cluster: DaskProcesses) -> None:
+    def parts() -> Iterator[IpcPart]:
+        """Lose a worker when Dask, tidying up, has left the task to it alone."""
+        with distributed.Client(cluster.address, set_as_default=False) as client:
+            processes = client.run(os.getpid)
+            holders: list[str] = []
+            while len(holders) != 1:
+                client.amm.run_once()
+                holders = [worker for worker, keys in client.has_what().items() if keys]
+            os.kill(processes[holders[0]], signal.SIGKILL)
+        yield from carried(5)
+
+    assert [rows for _, rows in DaskCluster(cluster.address).map(whose, parts())] == [1] * 5
+
+
+def test_a_worker_that_is_lost_is_replaced_by_another_and_a_lost_scheduler_is_a_sentence(
+    cluster: DaskProcesses, tmp_path: Path
+) -> None:
+    engine = DaskCluster(cluster.address)
+    task = partial(end_once, marks=str(tmp_path))
+    assert list(engine.map(task, carried(12))) == list(range(12))
+    assert sorted(one.poll() is None for one in cluster.workers) == [False, True]
+
+    results = engine.map(whose, carried(100))
+    assert next(results)[1] == 1
+    cluster.scheduler.send_signal(signal.SIGKILL)
+    with pytest.raises(UnavailableError, match="the scheduler is gone"):
+        list(results)

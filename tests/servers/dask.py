@@ -23,25 +23,90 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class DaskProcesses:
-    """A running cluster.
+    """A running cluster, whose processes may be killed.
 
     Parameters
     ----------
-    address
-        Of the scheduler.
-    scheduler, workers
-        Their processes; they may be killed.
+    folder
+        Where they may write.
+    count
+        How many workers there are to be.
     """
 
-    address: str
-    scheduler: subprocess.Popen[bytes]
-    workers: list[subprocess.Popen[bytes]]
+    folder: Path
+    count: int
+
+    def __post_init__(self) -> None:
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._start_scheduler()
+
+    def mend(self) -> None:
+        """Start again what was killed, and wait for all that is missing."""
+        if self.scheduler.poll() is not None:
+            self.close()
+            self._start_scheduler()
+        self.workers = [one for one in self.workers if one.poll() is None]
+        missing = self.count - len(self.workers)
+        if missing:
+            self.workers += [self.start_worker() for _ in range(missing)]
+            self.wait(self.count)
+
+    def start_worker(self, path: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start one more worker of one thread.
+
+        Parameters
+        ----------
+        path
+            Where it looks for packages before anywhere else.
+        """
+        return self._run(
+            "dask_worker", self.address, "--no-nanny", "--nthreads", "1", "--memory-limit", "2GB",
+            "--local-directory", str(self.folder), "--death-timeout", "60", path=path,
+        )  # fmt: skip
+
+    def wait(self, count: int) -> None:
+        """Wait until the scheduler knows so many workers."""
+        with distributed.Client(self.address, timeout=START_S, set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=START_S)
+
+    def close(self) -> None:
+        """End all processes, workers first."""
+        for process in reversed(self._started):
+            process.terminate()
+        for process in self._started:
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_S)
+        self._started.clear()
+
+    def _start_scheduler(self) -> None:
+        note = self.folder / "scheduler.json"
+        note.unlink(missing_ok=True)
+        self.scheduler = self._run(
+            "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(note)
+        )
+        self.address = _address(note)
+
+    def _run(
+        self, program: str, *arguments: str, path: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        with (self.folder / "dask.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.{program}", "--no-dashboard", *arguments],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(_path(path))},
+            )
+        self._started.append(process)
+        return process
 
 
 @contextmanager
-def dask_cluster(
-    folder: Path, workers: int = 2, *, path: Path | None = None
-) -> Iterator[DaskProcesses]:
+def dask_cluster(folder: Path, workers: int = 2) -> Iterator[DaskProcesses]:
     """Run a scheduler and so many workers of one thread, for as long as the context lasts.
 
     Parameters
@@ -50,50 +115,13 @@ def dask_cluster(
         Where they may write.
     workers
         How many.
-    path
-        Where they look for packages before anywhere else.
     """
-    note = folder / "scheduler.json"
-    log = (folder / "dask.log").open("wb")
-    started: list[subprocess.Popen[bytes]] = []
-
-    def run(program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.{program}", "--no-dashboard", *arguments],
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(_path(path))},
-        )
-        started.append(process)
-        return process
-
+    cluster = DaskProcesses(folder, workers)
     try:
-        scheduler = run(
-            "dask_scheduler", "--host", "127.0.0.1", "--port", "0",
-            "--scheduler-file", str(note),
-        )  # fmt: skip
-        address = _address(note)
-        found = [
-            run(
-                "dask_worker", address, "--no-nanny", "--nthreads", "1", "--memory-limit", "2GB",
-                "--local-directory", str(folder), "--death-timeout", "60",
-            )
-            for _ in range(workers)
-        ]  # fmt: skip
-        with distributed.Client(address, timeout=START_S, set_as_default=False) as client:
-            client.wait_for_workers(workers, timeout=START_S)
-        yield DaskProcesses(address, scheduler, found)
+        cluster.mend()
+        yield cluster
     finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(STOP_S)
-        log.close()
+        cluster.close()
 
 
 def _path(first: Path | None) -> list[str]:
