@@ -1,7 +1,5 @@
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +23,7 @@ from driftline.baseline.store import (
 )
 from driftline.errors import InputError, NotFoundError
 from driftline.formats.location import Location
+from tests.servers.commands import talking
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "baseline"
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -527,11 +526,8 @@ for count in range(1, 10_000):
 def test_a_killed_writer_leaves_only_whole_versions(tmp_path):
     told = set()
     for lines in (1, 4, 7):
-        with subprocess.Popen(
-            [sys.executable, "-c", PUTTER, str(tmp_path)], stdout=subprocess.PIPE, text=True
-        ) as child:
-            told |= {child.stdout.readline().strip() for _ in range(lines)}
-            child.kill()
+        with talking(PUTTER, tmp_path) as (_, _, printed):  # Killed behind these lines.
+            told |= {printed.readline().strip() for _ in range(lines)}
 
     kept = versions(str(tmp_path), "x")
 

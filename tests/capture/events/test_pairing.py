@@ -6,8 +6,6 @@ import errno
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +24,7 @@ from driftline.capture.tables.dataset import Dataset, read_gaps
 from driftline.capture.tap.place import CapturePlace
 from driftline.capture.tap.target import CaptureTarget
 from driftline.errors import UnavailableError
+from tests.servers.commands import talking
 
 TARGET = CaptureTarget("flights")
 T = 1_795_179_600_000_000
@@ -328,21 +327,15 @@ def test_kill_9_loses_no_half_that_was_acknowledged_and_doubles_none(
     queue.sort(key=lambda one: int(one[1]) + chance.uniform(0, 12))
     position, kills = 0, 0
     while position < len(queue):
-        with subprocess.Popen(
-            [sys.executable, "-c", RECEIVER, str(spool_dir)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        ) as process:  # fmt: skip
-            assert process.stdin
-            assert process.stdout
-            assert process.stdout.readline() == "ready\n"
+        with talking(RECEIVER, spool_dir) as (process, stdin, stdout):
+            assert stdout.readline() == "ready\n"
             last = position + chance.randrange(20, 60)
             while position < min(last, len(queue)):
                 kind, number = queue[position]
-                process.stdin.write(f"{kind} {number}\n")
-                process.stdin.flush()
+                stdin.write(f"{kind} {number}\n")
                 if position == last - 1:
                     break
-                assert process.stdout.readline().strip() in ("waiting", "stored", "known")
+                assert stdout.readline().strip() in ("waiting", "stored", "known")
                 acknowledged.add(queue[position])
                 position += 1
             if position < len(queue):
@@ -350,11 +343,11 @@ def test_kill_9_loses_no_half_that_was_acknowledged_and_doubles_none(
                 process.send_signal(signal.SIGKILL)
                 kills += 1
                 # An answer that came out before the kill counts.
-                if process.stdout.readline().strip():
+                if stdout.readline().strip():
                     acknowledged.add(queue[position])
                     position += 1
             else:
-                process.stdin.close()
+                stdin.close()
             process.wait()
         if chance.random() < 0.5:
             drain()  # The reader may remove the dead spool before the receiver is back.

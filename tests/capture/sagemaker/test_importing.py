@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -32,6 +28,7 @@ from driftline.capture.windows.window import Window, read_window
 from driftline.errors import UnavailableError
 from driftline.signature import Column, Signature
 from tests.capture.sagemaker.sagemaker_tools import SAMPLES, sample_lines
+from tests.servers.commands import talking
 
 DAY = Window(datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 1, 16, tzinfo=UTC))
 SEVEN = Signature(
@@ -266,15 +263,10 @@ def test_who_stores_alone_does_not_read_again_what_it_stored(root: str) -> None:
 def test_an_import_that_is_killed_goes_on_to_each_record_once(root: str, tmp_path: Path) -> None:
     lines = [line(f"e{number}") for number in range(400)]
     (tmp_path / "lines.jsonl").write_bytes(b"\n".join(lines))
-    command = [sys.executable, "-c", _LOADER, root, str(tmp_path / "lines.jsonl")]
     for commits in (1, 3):
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        for _ in range(commits):
-            child.stdout.readline()
-        os.kill(child.pid, signal.SIGKILL)
-        child.stdout.close()
-        child.wait()
+        with talking(_LOADER, root, tmp_path / "lines.jsonl") as (_, _, printed):
+            for _ in range(commits):  # It is killed behind these.
+                printed.readline()
     before = table(root).num_rows
 
     stored = store_lines(root, "moved", lines, None)
@@ -284,7 +276,7 @@ def test_an_import_that_is_killed_goes_on_to_each_record_once(root: str, tmp_pat
     assert sorted(table(root)["event_id"].to_pylist()) == sorted(f"e{n}" for n in range(400))
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(st.lists(st.lists(st.integers(0, 12), max_size=6), max_size=5))
 def test_however_lines_are_cut_and_repeated_each_is_stored_once(
     tmp_path_factory: pytest.TempPathFactory, portions: list[list[int]]

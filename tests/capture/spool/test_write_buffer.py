@@ -6,8 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -31,6 +29,7 @@ from tests.capture.spool.write_buffer_tools import (
     seqs,
     spool_of,
 )
+from tests.servers.commands import talking
 
 __all__ = ["needs_pages"]
 
@@ -248,20 +247,19 @@ while True:
 """
 
 
-def test_a_writer_killed_at_any_moment_while_one_reads_loses_nothing(spool_dir: Path) -> None:
+def test_a_writer_killed_at_any_moment_while_one_reads_loses_nothing(
+    spool_dir: Path, pytestconfig: pytest.Config
+) -> None:
     chance = random.Random(11)
-    for _ in range(12):
+    for _ in range(12 if pytestconfig.getoption("full") else 6):
         shutil.rmtree(spool_dir, ignore_errors=True)
-        with subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(spool_dir)], stdout=subprocess.PIPE
-        ) as writer:
-            assert writer.stdout is not None
-            lines = [writer.stdout.readline()]
+        with talking(KILLED, spool_dir) as (writer, _, printed):
+            lines = [printed.readline()]
             reader = SpoolReader(spool_of(spool_dir))
             found: list[Frame] = []
             stop = threading.Timer(chance.uniform(0.01, 0.3), writer.kill)
             stop.start()
-            told = threading.Thread(target=lines.extend, args=(writer.stdout,))
+            told = threading.Thread(target=lines.extend, args=(printed,))
             told.start()
             while not reader.is_finished:
                 found += reader.read(chance.choice((3, 1_000)))

@@ -48,7 +48,3 @@ def some_rows(spool: str, first: int) -> pa.Table:
     schema = pa.schema([*META_SCHEMA, pa.field(PARTITION, pa.string())])
     blank = {name: [None] * 5 for name in schema.names}
     return pa.Table.from_pydict(blank | given | {PARTITION: ["2026-11-20"] * 5}, schema=schema)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import polars as pl
 import pyarrow.dataset as pads
@@ -33,12 +33,14 @@ from driftline.signature import Signature
 from driftline.storage import use_options
 from tests.capture.counts import counted
 from tests.capture.tables.s3_tools import some_rows
+from tests.servers.commands import Fork, talking
 from tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.s3
 
 Write = Callable[..., bool]
-TOOLS = Path(__file__).with_name("s3_tools.py")
+Writing = tuple[Fork, IO[str], IO[str]]
+WRITER = "from tests.capture.tables.s3_tools import main; main()"
 
 
 @pytest.fixture
@@ -87,35 +89,25 @@ def test_nothing_but_whole_files_lies_in_the_bucket(
 
 
 @pytest.fixture
-def writers(s3_server: S3Server, root: str) -> Iterator[Callable[[str, int], subprocess.Popen]]:
+def writers(
+    s3_server: S3Server, root: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, int], Writing]]:
     """Start processes that commit to one table, each rows of spools of its own."""
-    started: list[subprocess.Popen] = []
-
-    def start(name: str, commits: int) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [sys.executable, str(TOOLS), root, name, str(commits)],
-            env={**s3_server.environment, "PYTHONPATH": str(TOOLS.parents[3])},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    with ExitStack() as started:
+        yield lambda name, commits: started.enter_context(talking(WRITER, root, name, commits))
 
 
 def test_no_commit_of_several_writers_at_once_is_lost(
-    root: str, s3_server: S3Server, writers: Callable[[str, int], subprocess.Popen]
+    root: str, s3_server: S3Server, writers: Callable[[str, int], Writing]
 ) -> None:
     running = [writers(f"writer{number}", 8) for number in range(3)]
-    for process in running:
-        assert process.stdout.readline() == "ready\n"
-    for process in running:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    done = [process.wait(60) for process in running]
+    for _, _, printed in running:
+        assert printed.readline() == "ready\n"
+    for _, told, _ in running:
+        told.write("go\n")
+    done = [process.wait(60) for process, _, _ in running]
 
     options = {f"aws_{name}": value for name, value in s3_server.options.items()}
     table = DeltaTable(f"{root}/capture/flights", storage_options=options)
@@ -128,21 +120,19 @@ def test_no_commit_of_several_writers_at_once_is_lost(
 
 
 def test_a_writer_that_is_killed_at_any_moment_goes_on_where_the_table_stands(
-    root: str, s3_server: S3Server, writers: Callable[[str, int], subprocess.Popen]
+    root: str, s3_server: S3Server, writers: Callable[[str, int], Writing]
 ) -> None:
     chance, pause = random.Random(20261120), threading.Event()
     for _ in range(3):
-        process = writers("writer", 400)
-        assert process.stdout.readline() == "ready\n"
-        process.stdin.write("go\n")
-        process.stdin.flush()
+        process, told, printed = writers("writer", 400)
+        assert printed.readline() == "ready\n"
+        told.write("go\n")
         pause.wait(chance.uniform(0.05, 0.5))
         process.kill()
         process.wait()
     stands = Dataset(root, "flights").watermark("writer")
-    last = writers("writer", stands // 5 + 3)
-    last.stdin.write("go\n")
-    last.stdin.flush()
+    last, told, _ = writers("writer", stands // 5 + 3)
+    told.write("go\n")
 
     assert last.wait(60) == 0
     data = Dataset(root, "flights").open()
