@@ -54,6 +54,7 @@ class Campaign:
     waits: bool = False  # Whether two of three monitors depend on others, at random.
     limit: int = 0  # Of windows that are run at once; 0: none.
     lease_speed: float = 1_500
+    poll_s: float = 0.05
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ class Campaign:
             scheduler.run = partial(record_within, self.limit) if self.limit else record_only
         return Scheduler(
             engine or self.engine, str(self.root), lambda _: signature, now=now,
-            lease_clock=lease_clock, poll_s=0.05, max_concurrent_runs=self.limit,
+            lease_clock=lease_clock, poll_s=self.poll_s, max_concurrent_runs=self.limit,
         )  # fmt: skip
 
     def alone(self, hours: int) -> Iterator[list[Execution]]:

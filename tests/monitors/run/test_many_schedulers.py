@@ -67,7 +67,9 @@ def test_no_more_windows_than_allowed_are_run_at_once_whoever_is_killed(
 ) -> None:
     monkeypatch.setattr(scheduler, "run", partial(record_within, 2))
     # Leases of ten seconds: a process that is stopped for longer would lose its place.
-    campaign = Campaign(database_url, tmp_path, monitors=12, waits=True, limit=2, lease_speed=30)
+    campaign = Campaign(
+        database_url, tmp_path, monitors=12, waits=True, limit=2, lease_speed=30, poll_s=0.2
+    )
 
     told = campaign.together(4, schedulers=4, kills=2, seed=3)
 
