@@ -35,7 +35,7 @@ def test_a_bell_looks_like_a_bell() -> None:
     assert reference.tolist() == window.tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2, deadline=None)
 @given(
     st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 2)), min_size=30, max_size=300),
     st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=50),

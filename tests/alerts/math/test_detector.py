@@ -6,7 +6,7 @@ import contextlib
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.alerts.errors import AlarmError, DetectorError, ExpressionError
@@ -166,7 +166,6 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.dictionaries(NAMES, ANYTHING, max_size=6))
 def test_whatever_is_given_is_a_detector_or_refused(given_):
     for read in (Detector.from_dict, MetricQuery.from_dict):

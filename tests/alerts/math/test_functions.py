@@ -321,7 +321,6 @@ def trees(draw: st.DrawFn, lines: dict[str, Line], depth: int = 4) -> Tree:
     return form.format(parts[0][0]), FUNCTIONS[form](parts[0][1])
 
 
-@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_a_second_evaluation_in_plain_python_says_the_same(data):
     lines = {name: data.draw(LINES) for name in ("m1", "m2", "m3")}

@@ -231,7 +231,10 @@ def test_periods_of_a_past_asked_one_by_one_are_read_together(engine: Engine) ->
     assert [one[0].sum for one in found] == [float(hour) for hour in range(200)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=settings.default.max_examples // 5,
+)
 @given(data=st.data())
 def test_many_requests_at_once_get_what_each_gets_alone(engine: Engine, data: st.DataObject):
     minutes = st.integers(-400, 400)

@@ -118,7 +118,7 @@ def test_a_wrong_question_is_refused(engine, more, message):
         read(connection, **more)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(
     st.lists(st.tuples(st.integers(0, 599), st.integers(-1000, 1000)), min_size=1, max_size=30),
     st.sampled_from([1, 7, 60, 300]),

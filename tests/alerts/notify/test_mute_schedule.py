@@ -145,7 +145,7 @@ def fires_by_the_clock_on_the_wall(minutes, hours, start, zone, count):
     return fires
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings.default.max_examples // 3, deadline=None)
 @given(
     change=st.sampled_from(CHANGES),
     minute=st.one_of(st.none(), st.sets(st.integers(0, 59), min_size=1, max_size=3)),

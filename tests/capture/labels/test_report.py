@@ -208,7 +208,7 @@ LABELS = st.lists(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(portions=st.lists(LABELS, max_size=4))
 def test_each_place_is_labelled_stray_or_for_nobody_in_any_order(
     tmp_path_factory: pytest.TempPathFactory, portions: list[list[tuple[str, str, int]]]
@@ -241,7 +241,7 @@ def test_each_place_is_labelled_stray_or_for_nobody_in_any_order(
     assert found.days[0].labelled_rows == sum(bool(texts) for texts in expected)
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(labels=LABELS, again=st.integers(1, 3), data=st.data())
 def test_loads_that_are_repeated_or_cut_otherwise_say_the_same(
     tmp_path_factory: pytest.TempPathFactory,

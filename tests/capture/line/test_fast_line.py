@@ -135,7 +135,10 @@ def one_by_one(
     return {name: pa.concat_tables(tables) for name, tables in rows.items()}, gaps
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=settings.default.max_examples // 3,
+)
 @given(st.tuples(runs(), runs()))
 def test_both_ways_give_the_same_rows_and_gaps(
     tmp_path: Path, found: tuple[list[Frame], list[Frame]]

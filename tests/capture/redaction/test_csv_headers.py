@@ -137,7 +137,7 @@ def test_rows_of_words_and_numbers_need_no_columns() -> None:
     assert applied("Ann\nBob\n", by_number).request == b"***\n***\n"
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(
     st.permutations(NAMES),
     st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),

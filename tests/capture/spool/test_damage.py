@@ -73,9 +73,7 @@ damages = st.lists(
 )
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damages)
 def test_a_damaged_spool_is_read_to_its_end_and_what_is_missing_is_counted(
     good: Path, tmp_path: Path, damage: list[tuple[int, float, str, bytes]]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import driftline as dl
@@ -51,7 +51,6 @@ bodies = st.lists(st.binary(max_size=400), max_size=8)
 clocks = st.lists(st.integers(-(1 << 64), 1 << 65), min_size=1, max_size=5)
 
 
-@settings(max_examples=120, deadline=None)
 @given(
     given_headers=headers, request=bodies, answer_headers=headers, answer=bodies, clock=clocks,
     share=st.sampled_from([100.0, 50.0]), limit=st.sampled_from([0, 100, 1 << 20]),
@@ -92,7 +91,6 @@ def test_any_request_passes_unchanged_and_is_stored_or_counted(
         assert frame.request_bytes == len(b"".join(request))
 
 
-@settings(max_examples=120, deadline=None)
 @given(
     given_headers=headers, request=bodies, answer_headers=headers,
     answer=st.binary(max_size=400), limit=st.sampled_from([0, 100, 1 << 20]),

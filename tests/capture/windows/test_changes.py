@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftline.capture.labels.labels import label_folder, put
@@ -246,7 +246,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=settings.default.max_examples // 6)
 @given(steps=STEPS)
 def test_a_window_whose_digest_moved_was_told_whatever_the_order(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Step]
