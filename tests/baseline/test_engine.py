@@ -37,7 +37,7 @@ from driftline.formats.parts import IpcPart, Part, stream_parts
 from driftline.formats.source import open_source
 from driftline.monitors.check import check
 
-ROWS = 30_000
+ROWS = 12_000
 
 
 def frame(shift: float = 0.0, rows: int = ROWS) -> pd.DataFrame:
@@ -70,15 +70,15 @@ ROLES = {
 @pytest.fixture(scope="module", autouse=True)
 def small_parts() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "PART_ROWS", 4_096)
+        patch.setattr(parts, "PART_ROWS", 2_048)
         yield
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("data")
-    pq.write_table(pa.Table.from_pandas(frame()), place / "before.parquet", row_group_size=2_048)
-    pq.write_table(pa.Table.from_pandas(frame(4)), place / "after.parquet", row_group_size=2_048)
+    pq.write_table(pa.Table.from_pandas(frame()), place / "before.parquet", row_group_size=1_024)
+    pq.write_table(pa.Table.from_pandas(frame(4)), place / "after.parquet", row_group_size=1_024)
     return place
 
 
@@ -154,12 +154,12 @@ def test_rows_from_memory_are_carried_to_the_processes() -> None:
     one = Baseline.fit(frame(), **ROLES)
     assert Baseline.fit(frame(), **ROLES, jobs=2).version == one.version
     spoiled = frame()
-    spoiled.loc[20_000:, "origin"] = "XXX"
+    spoiled.loc[8_000:, "origin"] = "XXX"
     found = check(spoiled, one, jobs=2)
     assert found.documents() == check(spoiled, one).documents()
     violation = next(one for one in found.violations if one.feature_name == "origin")
-    assert violation.row_count == 10_000
-    assert violation.first_rows[0] == {"row": 20_000}
+    assert violation.row_count == 4_000
+    assert violation.first_rows[0] == {"row": 8_000}
     assert set(found.rows(violation)["origin"]) == {"XXX"}
 
 
@@ -330,7 +330,7 @@ SCRIPT = """
 import sys
 import driftline as dl
 from driftline.formats import parts
-parts.PART_ROWS = 4_096
+parts.PART_ROWS = 2_048
 print(dl.Baseline.fit(sys.argv[1], jobs=2, label="late", timestamp="at").version)
 """
 
