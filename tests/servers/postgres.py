@@ -32,6 +32,7 @@ from tests.servers.ports import free_port
 __all__ = [
     "Postgres",
     "backend",
+    "both_databases",
     "database_url",
     "engine",
     "module_database_url",
@@ -43,6 +44,8 @@ __all__ = [
 ]
 
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+# For a test of a file whose ``backend`` is "sqlite".
+both_databases = pytest.mark.parametrize("backend", BOTH)
 BINARIES = Path("/usr/lib/postgresql")
 SETTINGS = {
     "fsync": "off",

@@ -18,6 +18,7 @@ from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.states import set_state
 from driftline.alerts.tables import alarms, outbox
+from tests.servers.postgres import both_databases
 from tests.together import together
 
 ARN = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:"
@@ -76,6 +77,12 @@ class Yard:
 
 
 @pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
+
+
+@pytest.fixture
 def yard(house, engine, clock) -> Yard:
     return Yard(house, engine, clock)
 
@@ -87,6 +94,7 @@ def told(yard) -> dict[str, object]:
     return {"alarm_actions": ("pager",), "ok_actions": ("pager",)}
 
 
+@both_databases
 def test_a_new_composite_is_judged_at_once(yard):
     yard.children("a", "b")
 
@@ -157,6 +165,7 @@ def test_the_evaluator_takes_composites_along(yard, engine, clock):
     ]
 
 
+@both_databases
 def test_a_stored_period_without_a_suppressor_may_be_any(yard, engine):
     yard.children("a")
     yard.put(above="ALARM(a)")
@@ -194,6 +203,7 @@ def test_a_state_set_by_hand_stays_until_a_child_changes(yard):
     assert yard.set("b", "OK") == ["b OK", "outer OK"]
 
 
+@both_databases
 @pytest.mark.parametrize(
     ("rules", "sentence"),
     [
@@ -219,6 +229,7 @@ def test_what_is_not_there_is_refused_and_nothing_is_stored(yard, rules, sentenc
     assert yard.history("other") == []
 
 
+@both_databases
 def test_a_metric_alarm_cannot_take_the_name_of_a_composite(yard):
     yard.put(one="TRUE")
 
@@ -331,6 +342,7 @@ def test_without_its_suppressor_a_composite_tells_what_was_held(yard, told, cloc
     assert yard.get("one").held.is_owed is False
 
 
+@both_databases
 def test_another_suppressor_begins_the_wait_anew(yard, told, clock):
     yard.children("a", "sup", "other")
     yard.put(one={"alarm_rule": "ALARM(a)", **told, **SUPPRESSED})
@@ -345,6 +357,7 @@ def test_another_suppressor_begins_the_wait_anew(yard, told, clock):
     assert yard.told("one") == [("OK", 1)]
 
 
+@both_databases
 def test_a_clock_that_was_far_ahead_does_not_hold_actions_for_ever(yard, told, clock):
     yard.children("a", "sup")
     clock.advance(days=400)
@@ -356,6 +369,7 @@ def test_a_clock_that_was_far_ahead_does_not_hold_actions_for_ever(yard, told, c
     assert yard.told("one") == [("OK", 1)]
 
 
+@both_databases
 def test_switched_off_actions_are_not_told_and_hold_nothing(yard, told):
     yard.children("a")
     yard.put(one={"alarm_rule": "ALARM(a)", **told, "actions_enabled": False})
@@ -366,6 +380,7 @@ def test_switched_off_actions_are_not_told_and_hold_nothing(yard, told):
     assert yard.told("one") == []
 
 
+@both_databases
 def test_two_children_that_change_at_once_are_both_seen(yard, engine, clock):
     """On PostgreSQL each transaction alone would see only its own child in ALARM."""
     yard.children("a", "b")
@@ -376,6 +391,7 @@ def test_two_children_that_change_at_once_are_both_seen(yard, engine, clock):
     assert yard.get("both").state == "ALARM"
 
 
+@both_databases
 def test_many_parents_of_one_child_are_refused(yard):
     yard.children("a")
     yard.put(**{f"c{number}": "ALARM(a)" for number in range(150)})

@@ -13,6 +13,13 @@ from driftline.alerts.evaluation.explain import Explanation, explain
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from tests.alerts.evaluation.desk import Desk
+from tests.servers.postgres import both_databases
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -42,6 +49,7 @@ def test_wrong_dimensions_are_the_first_thing_said(desk):
     assert "Own/App Load {Server=Prod}" in finding.mend
 
 
+@both_databases
 def test_the_same_name_with_other_dimensions_comes_before_another_name_with_none(desk):
     desk.alarm(dimensions={})
     desk.add(0.9, name="Loads", dimensions={})
@@ -227,6 +235,7 @@ def test_an_expression_without_values_is_told_though_its_metrics_have_data(desk)
     assert "e = a / (a - a) has no value in any period" in finding.problem
 
 
+@both_databases
 def test_a_band_that_is_not_there_is_told_beside_the_values(desk):
     desk.add(0.9, 0.1, 0.2)
 

@@ -11,15 +11,23 @@ from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify.deliveries import list_deliveries
+from tests.servers.postgres import both_databases
 from tests.together import together
 
 DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 def states(changes):
     return [(change.period_end.day, change.new) for change in changes]
 
 
+@both_databases
 def test_each_period_is_judged_in_order_even_when_all_come_at_once(house, evaluator):
     house.alarm(evaluation_periods=2, datapoints_to_alarm=2)
     house.put(0, 1, 1, 0, 1, 1)
@@ -56,6 +64,7 @@ def test_disabled_actions_change_the_state_and_tell_nobody(house, engine, evalua
         assert list_deliveries(connection) == []
 
 
+@both_databases
 def test_a_gap_counts_as_missing_once_later_data_are_there(house, evaluator):
     house.alarm(evaluation_periods=2, datapoints_to_alarm=2, treat_missing_data="breaching")
     house.put(0, 0, None, None, None, None, 0)
@@ -63,6 +72,7 @@ def test_a_gap_counts_as_missing_once_later_data_are_there(house, evaluator):
     assert states(evaluator.step()) == [(2, "OK"), (7, "ALARM"), (8, "OK")]
 
 
+@both_databases
 def test_missing_data_wait_for_one_more_period_and_the_grace(house, engine, clock):
     start = clock().replace(hour=0, minute=0, second=0)
     house.day, clock.time = start, start + DAY
@@ -91,6 +101,7 @@ def test_a_backlog_being_worked_off_is_not_taken_for_silence(house, engine, cloc
     assert states(changes) == [(2, "OK")]
 
 
+@both_databases
 def test_a_restarted_evaluator_gives_the_backlog_its_grace(house, engine, clock):
     house.alarm(treat_missing_data="breaching")
     house.put(0.0)
@@ -203,6 +214,7 @@ def test_the_gap_before_an_alarm_is_made_anew_is_no_silence(house, engine, clock
     assert changes == [(0, "OK"), (5, "ALARM")]
 
 
+@both_databases
 def test_late_data_lead_to_another_look(house, evaluator):
     house.alarm()
     house.put(1, 0)
@@ -214,6 +226,7 @@ def test_late_data_lead_to_another_look(house, evaluator):
     assert (change.new, change.period_end.day) == ("ALARM", 3)
 
 
+@both_databases
 def test_datapoints_taken_back_lead_to_another_look(house, engine, evaluator):
     house.alarm(treat_missing_data="notBreaching")
     house.put(1)
@@ -234,6 +247,7 @@ def test_a_new_alarm_on_an_old_metric_is_judged_at_its_newest_datapoint(house, e
     assert states(evaluator.step()) == [(6, "ALARM")]
 
 
+@both_databases
 def test_a_day_of_hourly_datapoints_is_judged_when_it_is_complete(house, engine, evaluator):
     house.alarm(statistic="Maximum")
     dimensions = {"Endpoint": "flights"}
@@ -313,6 +327,7 @@ def test_much_data_is_judged_over_several_passes(house, engine, clock, evaluator
     assert evaluator.step() == []
 
 
+@both_databases
 def test_two_evaluators_do_not_tell_twice(house, engine, clock):
     house.channel("a", "https://hooks.example")
     for number in range(10):
@@ -327,6 +342,7 @@ def test_two_evaluators_do_not_tell_twice(house, engine, clock):
     assert len(first + second) == queued == len(told) == 10 * 20
 
 
+@both_databases
 def test_much_data_within_one_range_come_to_rest(house, engine, evaluator, monkeypatch):
     monkeypatch.setattr("driftline.alerts.evaluation.on_arrival._ROWS_PER_PASS", 2)
     monkeypatch.setattr("driftline.alerts.evaluation.on_arrival._MANY_PERIODS", 0)
@@ -349,6 +365,7 @@ def test_much_data_within_one_range_come_to_rest(house, engine, evaluator, monke
     assert seen == revision
 
 
+@both_databases
 def test_a_clock_that_was_far_ahead_for_a_moment_does_not_stop_an_alarm(house, clock, engine):
     house.day = start = clock().replace(hour=0, minute=0, second=0) - DAY
     clock.time = start + DAY
@@ -367,6 +384,7 @@ def test_a_clock_that_was_far_ahead_for_a_moment_does_not_stop_an_alarm(house, c
     assert [change.new for change in evaluator.step()] == ["ALARM"]
 
 
+@both_databases
 def test_silence_is_noticed_although_the_clock_was_far_ahead_for_a_moment(house, clock, engine):
     house.day = start = clock().replace(hour=0, minute=0, second=0) - DAY
     clock.time = start + timedelta(days=365)
@@ -407,6 +425,7 @@ def test_a_row_that_is_none_of_ours_does_not_silence_the_others(house, engine, e
     assert evaluator.failures.count == 1
 
 
+@both_databases
 def test_an_action_whose_channel_is_gone_is_still_counted(house, engine, evaluator):
     house.channel("a", "https://hooks.example")
     house.alarm(alarm_actions=("a",))
@@ -420,6 +439,7 @@ def test_an_action_whose_channel_is_gone_is_still_counted(house, engine, evaluat
     assert (row.status, row.last_error) == ("dead", "channel does not exist")
 
 
+@both_databases
 def test_the_loop_counts_a_failure_and_goes_on(house, engine, clock):
     stop = threading.Event()
     evaluator = Evaluator(engine, now=clock, poll_s=0.001)

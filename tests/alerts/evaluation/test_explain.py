@@ -15,6 +15,13 @@ from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
 from driftline.app.commands.alarm_text import explained
 from tests.alerts.evaluation.desk import Desk
+from tests.servers.postgres import both_databases
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -147,6 +154,7 @@ def test_a_percentile_of_few_samples_that_is_judged_all_the_same_is_said_to_be_o
     )
 
 
+@both_databases
 def test_actions_that_were_switched_off_after_they_ran_are_told_so(desk, house, receiver):
     house.channel("pager", receiver.url)
     desk.alarm(ok_actions=["pager"])

@@ -14,7 +14,14 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.replay import replay
 from driftline.alerts.tables import passes as pass_table
 from tests.alerts.plants import MINUTE, NOON, Plant
+from tests.servers.postgres import both_databases
 from tests.together import together
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -22,6 +29,7 @@ def plant(engine, clock):
     return Plant(engine, clock)
 
 
+@both_databases
 def test_a_new_alarm_is_judged_at_once_with_data_from_before_it(plant):
     plant.put(50, NOON - MINUTE)
     plant.alarm()
@@ -46,6 +54,7 @@ def test_the_window_slides_by_the_minute_not_by_the_period(plant):
     }
 
 
+@both_databases
 def test_nothing_is_judged_twice_between_two_ticks(plant, engine):
     plant.alarm()
     plant.to(NOON)
@@ -58,6 +67,7 @@ def test_nothing_is_judged_twice_between_two_ticks(plant, engine):
     assert not [one for one in statements if "alerts_samples" in one or "UPDATE" in one]
 
 
+@both_databases
 def test_an_evaluator_whose_lease_was_taken_tells_nothing_that_the_other_did_not_see(
     plant, engine, monkeypatch
 ):
@@ -93,6 +103,7 @@ def test_short_periods_are_judged_every_ten_seconds(plant):
     assert plant.to(NOON + 20 * second) == [("hot", "ALARM")]
 
 
+@both_databases
 def test_windows_of_several_days_are_judged_once_an_hour(plant):
     plant.alarm(period=86_400, evaluation_periods=2, datapoints_to_alarm=1)
     plant.put(1, NOON - MINUTE)
@@ -137,6 +148,7 @@ def test_a_machine_that_slept_wakes_nobody_until_the_writers_had_their_time(plan
     assert sorted(found) == [("breaching", "ALARM"), ("missing", "INSUFFICIENT_DATA")]
 
 
+@both_databases
 def test_a_breach_is_told_at_once_after_a_pause(plant):
     plant.alarm()
     plant.put(1, NOON - MINUTE)
@@ -178,6 +190,7 @@ def test_metric_math_is_judged_with_its_missing_data(plant):
     assert plant.to(NOON + 2 * MINUTE) == [("hot", "ALARM")]
 
 
+@both_databases
 def test_metric_math_without_a_metric_is_judged_and_stops_no_other(plant, house):
     plant.alarm("constant", metrics=[{"id": "e1", "expression": "TIME_SERIES(50)", "period": 60}])
     house.alarm("follower")
@@ -195,6 +208,7 @@ def test_percentiles_are_judged(plant):
     assert plant.to(NOON + MINUTE) == [("hot", "ALARM")]
 
 
+@both_databases
 def test_days_of_a_time_zone_are_judged_by_the_clock_also_where_an_hour_is_missing(plant):
     """New York, 2026-03-08, has 23 hours: it ends at 04:00 UTC of the 9th."""
     zone = {"wall_clock_window": {"timezone": "America/New_York"}}
@@ -210,6 +224,7 @@ def test_days_of_a_time_zone_are_judged_by_the_clock_also_where_an_hour_is_missi
     assert plant.to(datetime(2026, 3, 9, 4, 0, tzinfo=UTC)) == [("hot", "ALARM")]
 
 
+@both_databases
 def test_a_definition_that_changes_is_judged_at_once_by_the_new_one(plant):
     plant.alarm()
     plant.put(5, NOON - MINUTE)
@@ -220,6 +235,7 @@ def test_a_definition_that_changes_is_judged_at_once_by_the_new_one(plant):
     assert plant.to(NOON + timedelta(seconds=11)) == [("hot", "ALARM")]
 
 
+@both_databases
 def test_an_alarm_moves_from_the_clock_to_its_datapoints_and_back(plant, house):
     plant.alarm()
     plant.to(NOON)
@@ -237,6 +253,7 @@ def test_an_alarm_moves_from_the_clock_to_its_datapoints_and_back(plant, house):
     assert plant.to(NOON + MINUTE) == [("hot", "ALARM")]
 
 
+@both_databases
 def test_an_alarm_that_cannot_be_judged_says_so_and_stops_no_other(plant, engine):
     plant.alarm("broken")
     plant.alarm("sound")
@@ -270,6 +287,7 @@ def test_alarms_that_do_not_change_are_not_written(plant, engine):
     assert not [one for one in statements if one.startswith("UPDATE alerts_alarms")]
 
 
+@both_databases
 def test_two_evaluators_share_the_ticks_and_tell_each_change_once(plant, engine, clock):
     for number in range(40):
         plant.alarm(f"alarm {number}")
@@ -287,6 +305,7 @@ def test_two_evaluators_share_the_ticks_and_tell_each_change_once(plant, engine,
         assert connection.scalar(query) == len(found) + 40 == 40 * 6
 
 
+@both_databases
 def test_the_part_of_an_evaluator_that_died_is_taken_over_when_its_lease_ends(plant, engine):
     record = plant.alarm()
     plant.to(NOON)
@@ -301,6 +320,7 @@ def test_the_part_of_an_evaluator_that_died_is_taken_over_when_its_lease_ends(pl
     assert plant.to(tick + timedelta(seconds=passes.LEASE_S)) == [("hot", "ALARM")]
 
 
+@both_databases
 def test_an_evaluator_at_slow_work_keeps_its_part(plant, engine, clock, monkeypatch):
     monkeypatch.setattr(passes, "_RENEW_S", 0.01)
     record = plant.alarm()
@@ -355,6 +375,7 @@ def test_all_ticks_of_the_last_hour_are_made_up_for(plant, period, hours, expect
     assert [state for _, state in found[:4]] in (["OK", "ALARM"] * 2, ["ALARM", "OK"] * 2)
 
 
+@both_databases
 def test_a_clock_that_was_far_ahead_for_a_moment_does_not_stop_the_ticks(plant, engine):
     plant.alarm()
     plant.to(NOON)

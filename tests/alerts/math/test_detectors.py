@@ -29,12 +29,18 @@ from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.training import Trainer, train_next
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
-from tests.servers.postgres import open_url
+from tests.servers.postgres import both_databases, open_url
 from tests.together import together
 
 NOW = datetime(2024, 1, 15, tzinfo=UTC)
 ORDERS = {"namespace": "Shop", "metric_name": "Orders", "dimensions": {"Shop": "north"},
           "stat": "Sum"}  # fmt: skip
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 def store(engine: Engine, count: int = 14 * 24, name: str = "Orders", step_s: int = 3600) -> None:
@@ -144,6 +150,7 @@ def test_one_without_enough_points_is_tried_again_the_more_rarely_the_longer_it_
     assert model.due_at == NOW + wait
 
 
+@both_databases
 def test_a_new_period_of_an_old_detector_waits_for_the_missing_points_alone(engine):
     store(engine, 25, step_s=60)
     with engine.begin() as connection:
@@ -242,6 +249,7 @@ def test_an_expression_can_be_watched_too(engine):
     assert again.subject.key == record.id and again.period_s == 3600
 
 
+@both_databases
 def test_two_trainers_train_each_model_once(database_url):
     engines = [open_url(database_url) for _ in range(2)]
     store(engines[0], 60)
@@ -264,6 +272,7 @@ def test_two_trainers_train_each_model_once(database_url):
         engine.dispose()
 
 
+@both_databases
 def test_a_change_while_it_is_trained_has_it_trained_once_more(database_url):
     engine, other = open_url(database_url), open_url(database_url)
     store(engine)
@@ -290,6 +299,7 @@ def test_a_change_while_it_is_trained_has_it_trained_once_more(database_url):
     other.dispose()
 
 
+@both_databases
 def test_what_cannot_be_trained_says_why_and_stops_no_other(engine):
     store(engine)
     broken = Subject((MetricQuery.from_dict({"id": "m1", "period": 60} | ORDERS),))
@@ -309,6 +319,7 @@ def test_what_cannot_be_trained_says_why_and_stops_no_other(engine):
     assert model.state == PENDING and model.due_at == NOW + timedelta(days=1)
 
 
+@both_databases
 def test_training_again_is_at_once_and_shows_in_other_processes_within_seconds(engine):
     store(engine)
     ticks = [0.0]
@@ -332,6 +343,7 @@ def test_training_again_is_at_once_and_shows_in_other_processes_within_seconds(e
     assert not np.array_equal(after.values, before.values)
 
 
+@both_databases
 def test_unknown_ones_are_said_to_be_unknown(engine):
     with engine.begin() as connection:
         for ask in (get_detector, delete_detector):

@@ -14,8 +14,15 @@ from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_attempts, list_deliveries
 from driftline.alerts.notify.pipeline import notify
 from driftline.alerts.notify.rows import new_message_id
+from tests.servers.postgres import both_databases
 
 LOOPBACK = ["127.0.0.0/8"]
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 def deliveries(engine):
@@ -83,6 +90,7 @@ def test_what_was_signed_long_ago_is_refused_when_it_is_replayed(
         Webhook(secret).verify(body, headers)
 
 
+@both_databases
 def test_each_attempt_leaves_a_line(house, engine, clock, evaluator, deliverer, pager):
     pager.script = [(500, {})]
     house.put(1)
@@ -144,6 +152,7 @@ def test_loopback_is_not_reached_unless_listed(house, engine, clock, evaluator, 
     assert deliveries(engine)[0].last_error == "address not allowed"
 
 
+@both_databases
 def test_each_attempt_resolves_once_and_connects_to_what_was_checked(
     house, engine, clock, evaluator, receiver
 ):
@@ -187,6 +196,7 @@ def test_the_certificate_must_be_for_the_name_though_the_address_is_pinned(
     assert [(row.status, row.last_error) for row in deliveries(engine)] == [(status, error)]
 
 
+@both_databases
 def test_a_message_exists_once_for_each_change_and_channel(house, engine, define, evaluator, pager):
     house.put(1)
     (change,) = evaluator.step()
@@ -206,6 +216,7 @@ def test_message_ids_sort_by_time_and_hold_no_dot(clock):
     assert not any("." in one for one in ids)
 
 
+@both_databases
 def test_counts_add_up(house, engine, evaluator, deliverer, pager):
     house.alarm("quiet", metric_name="other")
     house.put(1, 0, 1)

@@ -3,12 +3,21 @@
 import threading
 from contextlib import contextmanager
 
+import pytest
+
 from driftline.alerts import tables
 from driftline.alerts.notify import outbox
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
+from tests.servers.postgres import both_databases
 
 PATIENCE_S = 12.0  # Less than a request may take: what comes in time did not wait for one.
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @contextmanager
@@ -25,6 +34,7 @@ def delivering(engine, clock):
         thread.join()
 
 
+@both_databases
 def test_a_slow_receiver_holds_up_nobody_else(
     house, engine, clock, evaluator, receiver, other_receiver
 ):
@@ -73,6 +83,7 @@ def test_the_loop_delivers_all_in_order_and_each_once(house, engine, clock, eval
     assert len(set(receiver.ids)) == len(receiver.ids) == 60
 
 
+@both_databases
 def test_a_failing_receiver_gets_one_probe_while_that_is_under_way(
     house, engine, clock, evaluator, receiver
 ):

@@ -12,6 +12,7 @@ from driftline.alerts.alarms import records as alarms
 from driftline.alerts.notify import outbox
 from driftline.alerts.notify.deliverer import ATTEMPT_DELAYS_S
 from driftline.alerts.notify.deliveries import list_deliveries, redeliver
+from tests.servers.postgres import both_databases
 
 # What a status says has nothing to do with the database; its SQL runs on both in the others.
 one_database = pytest.mark.parametrize("backend", ["sqlite"])
@@ -43,6 +44,12 @@ def deliver(engine, deliverer, clock, seconds):
         clock.time = min([one for one in moments if one > clock()] + [end])
         if clock() >= end:
             return
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -114,6 +121,7 @@ def test_an_alarm_waits_a_minute_and_no_hours_behind_a_message_that_fails(
     ]
 
 
+@both_databases
 def test_the_recovery_follows_its_alarm_and_not_the_message_that_failed(
     house, engine, clock, evaluator, deliverer, poisoned
 ):
@@ -136,6 +144,7 @@ def test_an_alarm_that_comes_back_again_and_again_gets_past_a_message_that_fails
     assert max(seqs(poisoned)) > 1
 
 
+@both_databases
 def test_nothing_older_is_tried_again_while_an_alarm_is_on_its_way_past_it(
     house, engine, clock, evaluator, deliverer, poisoned
 ):
@@ -161,6 +170,7 @@ def test_nothing_older_is_tried_again_while_an_alarm_is_on_its_way_past_it(
     assert not [one for one in claimed if one.state_seq < 3]
 
 
+@both_databases
 def test_a_recovery_overtakes_nothing(house, engine, clock, evaluator, deliverer, poisoned):
     house.put(1, 0)
     evaluator.step()
@@ -189,6 +199,7 @@ def test_a_receiver_that_was_away_gets_all_of_it_in_order(
     assert set(statuses(engine)) == {"delivered"}
 
 
+@both_databases
 def test_a_new_alarm_tries_at_once_what_would_have_waited_for_hours(
     house, engine, clock, evaluator, deliverer, pager
 ):
@@ -208,6 +219,7 @@ def test_a_new_alarm_tries_at_once_what_would_have_waited_for_hours(
     assert seqs(pager)[-3:] == [1, 2, 3]
 
 
+@both_databases
 def test_an_overtaking_alarm_that_nobody_takes_is_given_up_after_all_its_attempts(
     house, engine, clock, evaluator, deliverer, pager
 ):

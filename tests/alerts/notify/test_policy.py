@@ -11,8 +11,15 @@ from driftline.alerts.alarms import records as alarms
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.grouping import last_digest
 from driftline.alerts.notify.notification_maintenance import NotificationMaintenance, forget
+from tests.servers.postgres import both_databases
 
 GROUPED = {"group_by": ["endpoint"], "group_wait_s": 30, "group_interval_s": 300}
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -100,6 +107,7 @@ def test_what_is_resolved_before_the_wait_is_over_is_not_told(engine, clock, gro
     assert "back where it was" in rows(engine)[0].reason
 
 
+@both_databases
 def test_news_wait_for_the_interval_and_tell_what_is_resolved(engine, clock, group, day):
     receiver = group()
     day(a=1, b=1)
@@ -119,6 +127,7 @@ def test_news_wait_for_the_interval_and_tell_what_is_resolved(engine, clock, gro
     assert bodies(receiver)[2]["data"]["firing"] == []
 
 
+@both_databases
 def test_what_still_fires_is_told_again(clock, group, day):
     receiver = group(repeat_interval_s=600)
     day(a=1)
@@ -150,6 +159,7 @@ def test_groups_of_other_labels_are_told_apart(house, engine, clock, receiver, d
     assert found == [["a", "c"], ["b"]]
 
 
+@both_databases
 def test_two_that_tell_groups_tell_each_once(engine, clock, group, day):
     receiver = group()
     day(a=1, b=1)
@@ -208,6 +218,7 @@ def test_by_default_every_change_is_told(house, clock, receiver, evaluator, deli
     assert [body["data"]["seq"] for body in bodies(receiver)] == list(range(1, 13))
 
 
+@both_databases
 def test_digests_collect_until_monday(house, engine, clock, receiver, day):
     house.channel("post", receiver.url)
     for name, owner in (("a", "ann"), ("b", "ann"), ("c", "bob")):
@@ -225,6 +236,7 @@ def test_digests_collect_until_monday(house, engine, clock, receiver, day):
     assert {row.status for row in rows(engine) if row.kind == "change"} == {"grouped"}
 
 
+@both_databases
 def test_what_waits_for_a_channel_that_is_disabled_is_given_up(engine, clock, group, day):
     receiver = group()
     day(a=1)
@@ -236,6 +248,7 @@ def test_what_waits_for_a_channel_that_is_disabled_is_given_up(engine, clock, gr
     assert [row.status for row in rows(engine)] == ["dead"]
 
 
+@both_databases
 def test_what_is_old_is_forgotten_in_steps_and_what_is_open_stays(
     house, engine, clock, evaluator, deliverer, pager
 ):

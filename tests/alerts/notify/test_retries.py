@@ -14,10 +14,17 @@ from driftline.alerts.metrics import store as metrics
 from driftline.alerts.notify import channels, outbox
 from driftline.alerts.notify.deliverer import ATTEMPT_DELAYS_S
 from driftline.alerts.notify.deliveries import list_deliveries, redeliver
+from tests.servers.postgres import both_databases
 
 LOOPBACK = ["127.0.0.0/8"]
 # What a header says has nothing to do with the database; its SQL runs on both in the others.
 one_database = pytest.mark.parametrize("backend", ["sqlite"])
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 def deliveries(engine):
@@ -27,6 +34,7 @@ def deliveries(engine):
     return sorted(found, key=lambda one: (one.alarm_name, one.state_seq))
 
 
+@both_databases
 def test_a_newer_state_does_not_overtake_one_that_failed(house, clock, evaluator, deliverer, pager):
     pager.script = [(500, {})]
     house.put(1, 0)
@@ -42,6 +50,7 @@ def test_a_newer_state_does_not_overtake_one_that_failed(house, clock, evaluator
     assert first == again != second
 
 
+@both_databases
 def test_another_alarm_or_channel_is_not_held_up(
     house, evaluator, deliverer, pager, other_receiver
 ):
@@ -98,6 +107,7 @@ def test_the_schedule_is_kept_with_jitter_and_the_last_attempt_gives_up(
     assert action.data["error"] == "answered 500"
 
 
+@both_databases
 def test_what_was_given_up_can_be_sent_again(house, engine, clock, evaluator, deliverer, pager):
     pager.script = [(500, {})]
     house.put(1)
@@ -185,6 +195,7 @@ def test_a_redirect_is_a_failure_and_not_followed(
     assert other_receiver.requests == []
 
 
+@both_databases
 def test_gone_disables_the_channel_until_it_is_declared_again(
     house, engine, clock, evaluator, deliverer, pager
 ):
@@ -256,6 +267,7 @@ def test_a_failing_channel_gets_one_probe_a_pass(house, engine, evaluator, deliv
     assert deliverer.step() == 4
 
 
+@both_databases
 def test_a_lost_lease_marks_nothing(house, engine, clock, evaluator, deliverer, pager):
     house.put(1)
     evaluator.step()
@@ -269,6 +281,7 @@ def test_a_lost_lease_marks_nothing(house, engine, clock, evaluator, deliverer, 
     assert deliveries(engine)[0].status == "delivered"
 
 
+@both_databases
 def test_a_message_queued_by_a_clock_far_ahead_does_not_wait_for_it(
     house, clock, evaluator, deliverer, pager
 ):
@@ -282,6 +295,7 @@ def test_a_message_queued_by_a_clock_far_ahead_does_not_wait_for_it(
     assert len(pager.ids) == 1
 
 
+@both_databases
 def test_a_retry_planned_by_a_clock_far_ahead_does_not_wait_for_it(
     house, clock, evaluator, deliverer, pager
 ):
@@ -297,6 +311,7 @@ def test_a_retry_planned_by_a_clock_far_ahead_does_not_wait_for_it(
     assert len(set(pager.ids)) == 1
 
 
+@both_databases
 def test_a_lease_taken_by_a_clock_far_ahead_runs_out_at_once(
     house, engine, clock, evaluator, deliverer, pager
 ):

@@ -16,6 +16,13 @@ from driftline.alerts.notify.silences import (
     list_silences,
     put_silence,
 )
+from tests.servers.postgres import both_databases
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -84,6 +91,7 @@ def test_after_a_silence_the_action_of_the_state_then_is_sent_once(
     assert json.loads(body)["data"]["held_back_by"] == "work"
 
 
+@both_databases
 def test_what_was_over_before_the_silence_was_over_is_not_told(
     house, engine, clock, evaluator, deliverer, receiver, policy, silence
 ):
@@ -137,6 +145,7 @@ def test_what_is_sent_again_by_hand_is_sent_in_spite_of_a_silence(
     assert [row.status for row in rows(engine)] == ["delivered"]
 
 
+@both_databases
 def test_what_waits_for_the_limit_is_not_sent_when_it_is_silenced_meanwhile(
     house, engine, clock, evaluator, deliverer, receiver, silence
 ):
@@ -176,6 +185,7 @@ def test_sns_says_that_the_action_comes_after_a_mute_window(
     assert json.loads(json.loads(body)["Message"])["ActionExecutedAfterMuteWindow"] is True
 
 
+@both_databases
 def test_of_two_silences_the_longer_one_counts(
     house, engine, clock, evaluator, deliverer, pager, policy, silence
 ):
@@ -194,6 +204,7 @@ def test_of_two_silences_the_longer_one_counts(
     assert len(pager.ids) == 1
 
 
+@both_databases
 def test_one_silence_takes_over_where_another_ends(
     house, engine, clock, evaluator, pager, policy, silence
 ):
@@ -207,6 +218,7 @@ def test_one_silence_takes_over_where_another_ends(
     assert (rows(engine)[0].status, rows(engine)[0].silence) == ("muted", "second")
 
 
+@both_databases
 def test_a_silence_that_is_expired_ends_at_once_and_stays(
     house, engine, clock, evaluator, deliverer, pager, policy, silence
 ):
@@ -332,6 +344,7 @@ def test_the_fields_of_a_mute_rule_are_understood_as_cloudwatch_names_them():
     assert Silence.read("work", camel) == Silence.read("work", snake)
 
 
+@both_databases
 def test_nobody_expires_what_is_not_there(engine, clock):
     with engine.begin() as connection, pytest.raises(UnknownSilence):
         expire_silence(connection, "nothing", clock())

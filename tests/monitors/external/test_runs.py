@@ -30,6 +30,7 @@ from driftline.monitors.external.source import Access
 from driftline.monitors.run.execution import Job, run
 from driftline.serving.resources.reach import Reach
 from tests.monitors.conftest import DAY, START, append_day, weather
+from tests.servers.postgres import both_databases
 
 WINDOW = Window(START, START + DAY)
 TIME = "scored_at"
@@ -54,6 +55,12 @@ def scores(
         "late": (rng.random(rows) < chance).astype(int),
         **changed,
     }
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture(scope="session")
@@ -201,6 +208,7 @@ def test_captured_rows_and_the_same_rows_of_a_folder_are_judged_alike(
     assert named == found[0]
 
 
+@both_databases
 def test_its_metrics_are_those_of_sagemakers_batch_monitors(
     judge, engine: Engine, tmp_path: Path, rng
 ) -> None:
@@ -357,6 +365,7 @@ def test_a_column_that_the_table_has_lost_is_told_as_missing(
     assert "wind" in execution.cause
 
 
+@both_databases
 def test_values_of_another_type_are_told(judge, root: str, tmp_path: Path, rng) -> None:
     rows = scores(rng, 400)
     rows["wind"] = ["strong"] * 400
@@ -430,6 +439,7 @@ def test_a_pipe_is_no_table(judge, tmp_path: Path) -> None:
     assert "a pipe with a name" in judge({"path": str(tmp_path / "pipe")}).failure_reason
 
 
+@both_databases
 @pytest.mark.parametrize("write", [write_parquet, write_csv, write_sqlite])
 def test_labels_of_another_table_are_joined_by_id_and_quality_is_estimated_until_they_come(
     judge, root: str, tmp_path: Path, rng, write

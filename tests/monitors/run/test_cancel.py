@@ -33,10 +33,17 @@ from driftline.monitors.run.progress import (
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.sagemaker.execution_summary import as_summary
 from tests.monitors.conftest import DAY, START, Append, weather
+from tests.servers.postgres import both_databases
 
 WINDOW = Window(START, START + DAY)
 NOW = START + 3 * DAY
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -81,6 +88,7 @@ def cancelled_at(monkeypatch, job: Job):
     return at
 
 
+@both_databases
 @pytest.mark.parametrize("stage", ["reading", "looking for removed rows", "evaluating"])
 def test_a_run_that_is_cancelled_ends_in_its_stage_and_leaves_nothing(
     job: Job, cancelled_at, stage: str
@@ -115,6 +123,7 @@ def test_a_cancelled_window_is_not_run_by_itself_but_by_whoever_asks(
     assert rows(job.engine) == [("Completed", True), ("NoData", True), ("Stopped", False)]
 
 
+@both_databases
 def test_a_window_that_waits_ends_at_once_and_is_passed_by(job: Job) -> None:
     (waiting,) = pending(job.engine, DAILY, START + DAY)
     assert Window(waiting.start, waiting.end) == WINDOW
@@ -171,6 +180,7 @@ def test_what_cannot_be_cancelled_is_said(job: Job, window: Window | None, words
         cancel(job.engine, DAILY, window, by="ada", now=START + 2 * DAY)
 
 
+@both_databases
 def test_windows_are_cancelled_though_the_first_of_them_ends_meanwhile(
     job: Job, append: Append, rng
 ) -> None:
@@ -195,6 +205,7 @@ def test_windows_are_cancelled_though_the_first_of_them_ends_meanwhile(
     assert rows(job.engine) == [("Completed", True), ("Stopped", True)]
 
 
+@both_databases
 def test_a_run_whose_process_has_died_is_not_shown_and_its_wish_is_not_the_next_ones(
     job: Job,
 ) -> None:
@@ -215,6 +226,7 @@ def test_a_run_whose_process_has_died_is_not_shown_and_its_wish_is_not_the_next_
     following.check()
 
 
+@both_databases
 def test_a_run_that_stood_still_for_long_still_finds_that_it_was_cancelled(job: Job) -> None:
     progress = Progress(job.engine, "daily", WINDOW, 10.0, lambda: 0.0)
     progress.tick()
@@ -229,6 +241,7 @@ def test_a_run_that_stood_still_for_long_still_finds_that_it_was_cancelled(job: 
         progress.check()
 
 
+@both_databases
 def test_when_a_run_was_seen_goes_by_the_clock_of_the_database(job: Job, monkeypatch) -> None:
     """A host whose clock is behind is not taken for dead by the others, nor they by it."""
     monkeypatch.setattr(module, "database_time", lambda _: datetime.now(UTC) + DAY)
@@ -243,6 +256,7 @@ def test_when_a_run_was_seen_goes_by_the_clock_of_the_database(job: Job, monkeyp
     assert seen.seen_at - seen.started_at == timedelta(seconds=90)
 
 
+@both_databases
 def test_an_execution_keeps_what_it_read_and_how_it_went(job: Job) -> None:
     done = run(job)
 

@@ -27,6 +27,7 @@ from driftline.monitors.kinds.model_quality.kind import NAMESPACE as QUALITY_MET
 from driftline.monitors.run.captured_window import NO_LABELS, read_captured
 from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, append_day
+from tests.servers.postgres import both_databases
 
 WINDOW = Window(START, START + DAY)
 ROWS = 400
@@ -41,6 +42,12 @@ def answers(seed: int, rows: int) -> dict[str, np.ndarray]:
         "said": (chance > 0.5).astype(np.int64),
         "chance": chance,
     }
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +95,7 @@ def value(engine: Engine, name: str, namespace: str = "Driftline") -> list[float
     return [number for _, number in found]
 
 
+@both_databases
 def test_labels_that_do_not_count_are_counted_for_people(judge, engine: Engine, root: str) -> None:
     # "n/a" says that there is no value yet; the two others are no numbers.
     execution = judge({**truth(), 3: "delayed", 4: "n/a", 5: "?"}, "model-quality")
@@ -100,6 +108,7 @@ def test_labels_that_do_not_count_are_counted_for_people(judge, engine: Engine, 
     assert value(engine, "stray_labels") == [0]
 
 
+@both_databases
 @pytest.mark.parametrize("kind", ["model-quality", "bias"])
 def test_many_labels_of_another_type_are_a_violation_beside_those_that_fit(
     judge, root: str, kind: str
@@ -148,6 +157,7 @@ def test_labels_of_rows_that_a_request_lacks_are_named(judge, engine: Engine, ro
     assert value(engine, "stray_labels") == [2]
 
 
+@both_databases
 def test_a_metric_of_ones_own_is_published_and_another_function_asks_again(
     engine: Engine, root: str, labelled: Baseline, tmp_path: Path
 ) -> None:
@@ -311,6 +321,7 @@ def test_a_window_without_predictions_and_probabilities_is_a_fault(
     assert judge_day(engine, root, labelled, 0, "data-quality").violation_count >= 1
 
 
+@both_databases
 @pytest.mark.parametrize("kind", ["data-quality"])
 def test_kinds_without_labels_have_no_metrics_of_them(judge, engine: Engine, kind: str) -> None:
     judge({**truth(), 3: "delayed"}, kind)
@@ -331,6 +342,7 @@ def test_a_window_whose_labels_all_do_not_fit_says_so_and_does_not_wait(judge) -
     )
 
 
+@both_databases
 def test_a_window_whose_labels_are_all_of_another_type_has_a_report_that_says_so(
     judge, root: str
 ) -> None:

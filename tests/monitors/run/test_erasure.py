@@ -31,8 +31,15 @@ from tests.monitors.run.erased_person import (
     judged,
 )
 from tests.servers.commands import python
+from tests.servers.postgres import both_databases
 
 __all__ = ["judged", "receiver"]
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 def test_no_byte_of_storage_or_database_holds_a_value_of_an_erased_row(
@@ -51,6 +58,7 @@ def test_no_byte_of_storage_or_database_holds_a_value_of_an_erased_row(
     assert found.messages >= 8
 
 
+@both_databases
 def test_documents_of_a_run_that_was_killed_before_it_was_recorded_are_cleared(
     judged: Execution, engine: Engine, root: str, tmp_path: Path
 ) -> None:
@@ -106,6 +114,7 @@ def test_the_verdict_of_a_window_outlives_its_erased_rows(
     assert "40 of 400 requests were erased" in (again.failure_reason or "")
 
 
+@both_databases
 def test_the_history_keeps_no_cause_of_a_window_with_erased_rows(
     judged: Execution, engine: Engine, root: str, tmp_path: Path
 ) -> None:
@@ -161,6 +170,7 @@ def test_a_message_that_still_waits_is_sent_without_what_was_erased(
         assert "was erased" in body["data"]["text"]
 
 
+@both_databases
 def test_windows_that_were_judged_together_with_an_erased_row_are_cleared_too(
     engine: Engine, root: str, rng: np.random.Generator
 ) -> None:
@@ -186,6 +196,7 @@ def test_windows_that_were_judged_together_with_an_erased_row_are_cleared_too(
     assert causes == {"next": "(erased)", "last": "(erased)", "after": PLACE}
 
 
+@both_databases
 @pytest.mark.parametrize("at", ["documents", "database", "rows", "left_over"])
 def test_an_erasure_killed_at_any_step_is_ended_by_the_next(
     judged: Execution, engine: Engine, root: str, tmp_path: Path, database_url: str, at: str

@@ -26,6 +26,7 @@ from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run import execution
 from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
+from tests.servers.postgres import both_databases
 
 WINDOW = Window(START, START + DAY)
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
@@ -34,6 +35,12 @@ DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
 
 def clock() -> datetime:
     return datetime(2024, 2, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -54,6 +61,7 @@ def value(engine: Engine, name: str, namespace: str = "Driftline") -> list[float
     return [number for _, number in found]
 
 
+@both_databases
 def test_requests_that_the_decoder_failed_at_are_told_and_counted(
     judge, engine: Engine, root: str, append: Append, rng
 ) -> None:
@@ -82,6 +90,7 @@ def test_a_field_that_the_signature_does_not_know_is_told_as_an_extra_column(
     assert value(engine, "violations_extra_column_check") == [1.0]
 
 
+@both_databases
 def test_a_window_that_is_as_the_reference_completes(
     judge, engine: Engine, root: str, append: Append, rng
 ) -> None:
@@ -103,6 +112,7 @@ def test_a_window_that_is_as_the_reference_completes(
     assert value(engine, "unjudged") == [0.0]
 
 
+@both_databases
 def test_a_window_with_a_planted_fault_says_so_in_its_datapoints(
     judge, engine: Engine, append: Append, rng
 ) -> None:
@@ -127,6 +137,7 @@ def test_a_window_with_a_planted_fault_says_so_in_its_datapoints(
     assert {*note["violations"][0]} == {"feature_name", "constraint_check_type", "description"}
 
 
+@both_databases
 def test_a_cause_that_lasts_is_news_in_its_first_window_alone(
     judge, engine: Engine, root: str, append: Append, rng
 ) -> None:
@@ -153,6 +164,7 @@ def test_a_cause_that_lasts_is_news_in_its_first_window_alone(
     assert told[3] is None
 
 
+@both_databases
 def test_a_cause_is_told_again_once_it_is_forgotten(
     judge, engine: Engine, append: Append, rng
 ) -> None:
@@ -170,6 +182,7 @@ def test_a_cause_is_told_again_once_it_is_forgotten(
     assert [bool(number) for _, number in found] == [True, False, True]
 
 
+@both_databases
 def test_metrics_of_features_are_sagemakers(judge, engine: Engine, append: Append, rng) -> None:
     values = weather(rng, 400)
     append(0, values)
@@ -195,6 +208,7 @@ def test_the_same_question_about_the_same_rows_is_answered_once(
     assert value(engine, "rows") == [100.0]
 
 
+@both_databases
 def test_more_rows_are_a_newer_execution_that_replaces_the_datapoints(
     judge, engine: Engine, append: Append, rng
 ) -> None:
@@ -257,6 +271,7 @@ def test_who_read_fewer_rows_and_records_later_does_not_have_the_last_word(
         assert get_execution(connection, slow.id).is_current
 
 
+@both_databases
 def test_another_version_of_the_definition_is_another_question(judge, append: Append, rng) -> None:
     append(0, weather(rng, 100))
     changed = MonitorDefinition("daily", endpoint="flights", baseline="flights", version=2)
@@ -310,6 +325,7 @@ def test_a_monitor_without_baseline_fails_with_the_reason(judge) -> None:
     assert 'baseline "lost"' in execution.failure_reason
 
 
+@both_databases
 @pytest.mark.parametrize("stage", ["evaluate", "store_told"])
 def test_a_defect_fails_its_window_once_and_the_next_ones_are_judged(
     judge, append: Append, rng, engine: Engine, monkeypatch, stage
@@ -333,6 +349,7 @@ def test_a_defect_fails_its_window_once_and_the_next_ones_are_judged(
     assert again.status == "Completed"
 
 
+@both_databases
 def test_running_again_after_the_record_was_lost_writes_the_same_bytes(
     judge, engine: Engine, root: str, append: Append, rng
 ) -> None:
@@ -362,6 +379,7 @@ def test_rows_outside_the_window_do_not_count(judge, append: Append, rng) -> Non
     assert execution.row_count == 70
 
 
+@both_databases
 @pytest.mark.parametrize(
     ("kind", "status", "said"),
     [
@@ -390,6 +408,7 @@ def names(engine: Engine, prefix: str) -> set[str]:
         return {one.removeprefix(prefix) for one in found if one.startswith(prefix)}
 
 
+@both_databases
 @pytest.mark.parametrize("is_on", [True, False], ids=["one off", "one on"])
 @pytest.mark.parametrize("place", ["", "string_constraints", "num_constraints"])
 @pytest.mark.parametrize("compat", [False, True])
@@ -456,6 +475,7 @@ def test_what_capture_found_unfit_is_of_a_wrong_type_with_sagemaker_too(
     ]
 
 
+@both_databases
 def test_a_window_with_too_little_data_is_no_pass(
     judge, engine: Engine, append: Append, rng
 ) -> None:
@@ -471,6 +491,7 @@ def test_a_window_with_too_little_data_is_no_pass(
     assert value(engine, "violations") == value(engine, "pages") == []
 
 
+@both_databases
 def test_what_was_judged_is_told_not_to_be_insufficient(
     judge, engine: Engine, append: Append, rng
 ) -> None:

@@ -26,6 +26,7 @@ from driftline.monitors.tables import executions
 from driftline.monitors.window_history.store import Key, put, read
 from driftline.stats.day_scores import DaySums
 from tests.monitors.conftest import DAY, START, Append, weather
+from tests.servers.postgres import both_databases
 
 HOUR = timedelta(hours=1)
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
@@ -33,6 +34,12 @@ DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 
 def clock() -> datetime:
     return datetime(2024, 2, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -91,6 +98,7 @@ def test_where_a_long_span_of_hours_ends_the_days_of_all_its_windows_are_read(
     assert sum(counted) == sum(expected) + own
 
 
+@both_databases
 def test_a_judged_window_is_remembered_with_its_execution(
     judge, engine: Engine, reference: Baseline, append: Append, rng
 ) -> None:
@@ -140,6 +148,7 @@ def test_a_window_of_late_rows_is_remembered_anew(judge, append: Append, rng, re
     assert remembered() == [(0, 100), (1, 60)]
 
 
+@both_databases
 def test_a_window_without_rows_is_not_remembered(judge, remembered) -> None:
     assert judge(0).status == "NoData"
     assert remembered() == []
@@ -238,6 +247,7 @@ def test_a_span_that_somebody_asked_for_tells_the_timetable_nothing(
     assert told(2, schedule="external") == 2
 
 
+@both_databases
 def test_what_was_told_stays_told_when_its_window_fails_later(
     judge, told, engine: Engine, append: Append, rng
 ) -> None:

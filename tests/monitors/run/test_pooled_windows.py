@@ -18,6 +18,7 @@ from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import pooled_window
 from driftline.monitors.tables import executions
 from tests.monitors.conftest import DAY, START, Append, weather
+from tests.servers.postgres import both_databases
 
 JOINT = MonitorDefinition("together", endpoint="flights", baseline="flights", kind="joint")
 
@@ -28,6 +29,12 @@ def clock() -> datetime:
 
 def day(at: int, days: int = 1) -> Window:
     return Window(START + at * DAY, START + (at + days) * DAY)
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -96,6 +103,7 @@ def test_a_window_that_was_expected_to_drift_ends_the_stretch(stretch) -> None:
     assert stretch(3, annotations=(mark(HARMFUL),)) == (0, 3)
 
 
+@both_databases
 def test_a_window_that_failed_ends_the_stretch(stretch, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(

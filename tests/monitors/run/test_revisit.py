@@ -27,12 +27,19 @@ from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states
 from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, Append, weather
+from tests.servers.postgres import both_databases
 from tests.together import together
 
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
 REVISIT_S = 300.0
 RESTED = timedelta(seconds=REVISIT_S)
 DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -129,6 +136,7 @@ def position_of(engine: Engine) -> int | None:
         return connection.scalar(select(tables.leases.c.seen_capture))
 
 
+@both_databases
 def test_what_touches_nothing_is_looked_at_once(one, house, late, clock, append, rng) -> None:
     before = position_of(house)
     append(3, weather(rng, 60))
@@ -143,6 +151,7 @@ def test_what_touches_nothing_is_looked_at_once(one, house, late, clock, append,
     assert days(one.step()) == [1]
 
 
+@both_databases
 @pytest.mark.parametrize("moved", ["owner", "done_until", "seen_capture"])
 def test_a_position_moves_only_while_a_monitor_stands_as_it_was_read(one, house, moved) -> None:
     with house.connect() as connection:
@@ -157,6 +166,7 @@ def test_a_position_moves_only_while_a_monitor_stands_as_it_was_read(one, house,
     assert position_of(house) == stands
 
 
+@both_databases
 def test_a_window_is_judged_again_once_in_a_while_however_often_it_is_touched(
     one, late, clock
 ) -> None:
@@ -199,6 +209,7 @@ def test_many_windows_are_judged_again_turn_by_turn(one, late, monkeypatch) -> N
     assert turns == [[0, 1], [2], []]
 
 
+@both_databases
 def test_what_one_scheduler_leaves_another_finishes(
     one, house, root, reference, clock, late, monkeypatch
 ) -> None:
@@ -212,6 +223,7 @@ def test_what_one_scheduler_leaves_another_finishes(
     assert days(other.step()) == [2]
 
 
+@both_databases
 def test_two_schedulers_judge_each_touched_window_again_once(
     one, house, root, reference, clock, late
 ) -> None:
@@ -254,6 +266,7 @@ def test_a_changed_definition_judges_touched_windows_by_what_it_says_now(
     assert again.definition_version == 2
 
 
+@both_databases
 def test_a_new_schedule_judges_only_windows_that_it_has_run_itself(one, house, late) -> None:
     with house.begin() as connection:
         put_definition(connection, replace(DAILY, schedule="cron(0 12 ? * * *)"), START)
@@ -262,6 +275,7 @@ def test_a_new_schedule_judges_only_windows_that_it_has_run_itself(one, house, l
     assert one.step() == []
 
 
+@both_databases
 def test_a_monitor_of_before_the_upgrade_begins_to_look_now(one, house, late) -> None:
     with house.begin() as connection:
         connection.execute(update(tables.leases).values(seen_capture=None, seen_truth=None))
@@ -327,6 +341,7 @@ def alarm(house: Engine, clock: Clock) -> Callable[[], str]:
     return state
 
 
+@both_databases
 def test_another_verdict_on_the_newest_window_reaches_the_alarm(alarm, one, late) -> None:
     before = alarm()
     late(2)
@@ -335,6 +350,7 @@ def test_another_verdict_on_the_newest_window_reaches_the_alarm(alarm, one, late
     assert (before, alarm()) == ("OK", "ALARM")
 
 
+@both_databases
 def test_another_verdict_on_an_old_window_changes_what_is_drawn_and_tells_nobody(
     alarm, one, house, late
 ) -> None:

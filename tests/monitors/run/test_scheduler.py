@@ -33,8 +33,15 @@ from driftline.monitors.run.status import list_states
 from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, append_day, weather
 from tests.servers.commands import talking
+from tests.servers.postgres import both_databases
 
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -66,6 +73,7 @@ def scheduler(
     return Scheduler(house, root, lambda _: reference.signature, now=clock, **more)
 
 
+@both_databases
 def test_days_of_another_clock_are_its_windows(house, root, reference, clock) -> None:
     """Clocks were set forward in Berlin on 2024-03-31."""
     start = datetime.fromisoformat("2024-03-30T00:00+01:00")
@@ -99,6 +107,7 @@ def test_missed_windows_are_caught_up_in_order(house, root, reference, clock) ->
     assert one.step() == []
 
 
+@both_databases
 def test_a_window_waits_for_the_delay_of_its_monitor(house, root, reference, clock) -> None:
     with house.begin() as connection:
         connection.execute(update(tables.definitions).values(delay_s=3600.0))
@@ -136,6 +145,7 @@ def test_a_window_without_rows_is_no_data_and_the_next_is_run(
     assert [one.status for one in ran] == ["Completed"] * 6 + ["NoData"] * 2
 
 
+@both_databases
 @pytest.mark.parametrize(
     ("made_on", "expected"),
     [
@@ -163,6 +173,7 @@ def test_silence_counts_from_the_first_whole_window_of_a_new_monitor(
     assert [((time - START).days, rows) for time, rows in found] == expected
 
 
+@both_databases
 @pytest.mark.parametrize(
     ("schedule", "start", "expected"),
     [
@@ -197,6 +208,7 @@ def test_now_runs_once_over_its_window(
     assert ran[0].row_count == 60 * ((expected[1] - expected[0]) // DAY)
 
 
+@both_databases
 def test_a_monitor_that_is_made_to_run_now_runs_once_more(house, root, reference, clock) -> None:
     one = scheduler(house, root, reference, clock)
     clock.time = START + 2 * DAY
@@ -212,6 +224,7 @@ def test_a_monitor_that_is_made_to_run_now_runs_once_more(house, root, reference
     assert one.step() == []
 
 
+@both_databases
 def test_schedules_that_others_drive_are_left_alone(house, root, reference, clock) -> None:
     with house.begin() as connection:
         connection.execute(update(tables.definitions).values(schedule="external"))
@@ -220,6 +233,7 @@ def test_schedules_that_others_drive_are_left_alone(house, root, reference, cloc
     assert scheduler(house, root, reference, clock).step() == []
 
 
+@both_databases
 def test_a_lease_that_another_holds_is_respected_until_it_runs_out(
     house, root, reference, clock
 ) -> None:
@@ -241,6 +255,7 @@ def test_a_lease_that_another_holds_is_respected_until_it_runs_out(
     assert len(one.step()) == 1
 
 
+@both_databases
 def test_a_broken_monitor_does_not_keep_others_from_running(house, root, reference, clock) -> None:
     with house.begin() as connection:
         broken = MonitorDefinition("broken", endpoint="other", baseline="flights", start=START)
@@ -288,6 +303,7 @@ for _ in range(3):
 """
 
 
+@both_databases
 def test_two_schedulers_on_one_database_run_each_window_once(house, root, database_url) -> None:
     with ExitStack() as started:
         workers = [started.enter_context(talking(WORKER, database_url, root)) for _ in range(2)]
@@ -303,6 +319,7 @@ def test_two_schedulers_on_one_database_run_each_window_once(house, root, databa
         assert len(connection.execute(select(tables.executions)).all()) == 6
 
 
+@both_databases
 def test_a_scheduler_that_is_killed_loses_no_window_and_doubles_none(
     house, root, reference, clock, database_url
 ) -> None:
@@ -452,6 +469,7 @@ def test_a_window_that_cannot_be_run_is_tried_again_later_and_says_why(
     assert (state.attempts, state.failure, state.retry_at) == (0, None, None)
 
 
+@both_databases
 def test_a_lease_is_renewed_as_long_as_a_run_lasts(
     house, root, reference, clock, monkeypatch
 ) -> None:
@@ -480,6 +498,7 @@ def test_a_lease_is_renewed_as_long_as_a_run_lasts(
     assert len(one.step()) == 1
 
 
+@both_databases
 def test_a_clock_that_is_set_back_runs_nothing_twice(house, root, reference, clock) -> None:
     one = scheduler(house, root, reference, clock)
     clock.time = START + 3 * DAY

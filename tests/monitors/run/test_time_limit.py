@@ -22,6 +22,7 @@ from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.progress import Progress
 from driftline.monitors.run.repeat import repeat
 from tests.monitors.conftest import DAY, START, Append, weather
+from tests.servers.postgres import both_databases
 
 WINDOW = Window(START, START + DAY)
 LIMITED = MonitorDefinition(
@@ -32,6 +33,12 @@ LIMITED = MonitorDefinition(
 
 def model(rows: pa.Table) -> np.ndarray:
     return rows["temp"].to_numpy() + 2.0 * rows["wind"].to_numpy()
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -89,6 +96,7 @@ def test_without_a_limit_all_rows_are_explained_and_how_far_is_seen(
     assert max(map(len, shown)) <= len("explaining: 1,000 of 1,000 rows")  # As the table holds.
 
 
+@both_databases
 def test_a_run_that_takes_too_long_ends_while_its_model_is_asked(job: Job) -> None:
     asked_s = [0.0]
 

@@ -30,12 +30,19 @@ from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states
 from driftline.monitors.schedule import due_windows
 from tests.clock import Clock
+from tests.servers.postgres import both_databases
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 HOURLY = "cron(0 * ? * * *)"
 FIRST = MonitorDefinition("first", endpoint="e", baseline="b", schedule=HOURLY, start=START)
 SECOND = replace(FIRST, name="second", depends_on=("first",))
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -130,6 +137,7 @@ def test_a_longer_or_shorter_window_waits_for_all_that_end_within_it(
     assert begins["second"] >= START + 24 * HOUR - timedelta(minutes=45)
 
 
+@both_databases
 @pytest.mark.parametrize("is_stopped", [False, True])
 def test_a_window_whose_upstream_failed_is_not_run_until_both_are_backfilled(
     house, scheduler, clock, tmp_path, is_stopped
@@ -165,6 +173,7 @@ def test_a_window_whose_upstream_failed_is_not_run_until_both_are_backfilled(
     assert [one.status for one in again] == [status, "NoData", "NoData", "NoData"]
 
 
+@both_databases
 def test_a_result_that_stands_is_not_taken_back_by_its_upstream(house, tmp_path, clock) -> None:
     put(house, FIRST, SECOND)
     clock.time, window = START + HOUR, Window(START, START + HOUR)
@@ -181,6 +190,7 @@ def test_a_result_that_stands_is_not_taken_back_by_its_upstream(house, tmp_path,
     assert run(replace(job, definition=SECOND)) == before
 
 
+@both_databases
 def test_windows_that_the_upstream_passes_by_are_not_run(house, scheduler, clock) -> None:
     put(house, replace(FIRST, catch_up="last"), SECOND)
     clock.time = START + 3 * HOUR
@@ -218,6 +228,7 @@ def test_windows_of_an_older_schedule_of_the_upstream_are_results_too(
     ]  # fmt: skip
 
 
+@both_databases
 def test_windows_wait_for_the_runs_that_somebody_else_starts(
     house, scheduler, clock, tmp_path
 ) -> None:
@@ -239,6 +250,7 @@ def test_windows_wait_for_the_runs_that_somebody_else_starts(
     assert told(until_still(one)) == [("second", 2, "Failed")]
 
 
+@both_databases
 def test_one_that_nobody_can_read_is_waited_for(house, scheduler, clock) -> None:
     put(house, FIRST, SECOND)
     with house.begin() as connection:

@@ -10,8 +10,15 @@ from driftline.alerts import tables
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
 from driftline.alerts.notify.receivers.alertmanager import RESEND_S, alerts_url, with_end
+from tests.servers.postgres import both_databases
 
 LINK = "/monitors/daily?window=20130101T000000Z#rows"
+
+
+@pytest.fixture
+def backend() -> str:
+    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -56,6 +63,7 @@ def test_what_fires_is_told_each_minute_with_a_later_end(firing, clock, delivere
     assert alerts[2]["endsAt"] > alerts[1]["endsAt"]
 
 
+@both_databases
 def test_what_fires_still_fires_when_its_message_was_erased(firing, house, deliverer):
     window = QuotedWindow("daily", "20130101T000000Z", house.day)
     with house.engine.begin() as connection:
@@ -70,6 +78,7 @@ def test_what_fires_still_fires_when_its_message_was_erased(firing, house, deliv
     assert "was erased" in after["annotations"]["description"]
 
 
+@both_databases
 def test_what_has_ended_is_told_once_and_no_more(firing, house, clock, evaluator, deliverer):
     clock.advance(seconds=RESEND_S)
     house.put(0, day=1)
@@ -118,6 +127,7 @@ def test_many_that_fire_go_in_few_requests(house, receiver, clock, evaluator, de
     assert len({one["labels"]["alertname"] for one in json.loads(body)}) == 20
 
 
+@both_databases
 def test_a_body_from_when_the_channel_was_another_is_passed_over(firing, engine, deliverer):
     with engine.begin() as connection:
         connection.execute(update(tables.outbox).values(body=b'{"text":"as Slack wants it"}'))
