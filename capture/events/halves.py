@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from driftline.capture.spool.folder import SEGMENT_SUFFIX, lock_file, replace_file
-from driftline.capture.spool.frame import is_held, seed_of
+from driftline.capture.spool.frame import holds_record, seed_of
 from driftline.capture.spool.write_buffer import WRITE_BUFFER_NAME
 from driftline.errors import UnavailableError
 
@@ -154,17 +154,16 @@ class Halves:
 
     def was_written(self, taken: Taken, event_id: str) -> bool | None:
         """Whether a record has come to a spool; None when its spool was shipped and is gone."""
-        needle = event_id.encode("ascii")
         # First: what waits there goes to a segment, and stores in a page give a file no time.
         for buffer in self._spool_dir.glob(f"*/{WRITE_BUFFER_NAME}"):
             with suppress(FileNotFoundError):
-                if is_held(buffer.read_bytes(), needle, seed_of(buffer.parent.name)):
+                if holds_record(buffer.read_bytes(), event_id, seed_of(buffer.parent.name)):
                     return True
         for segment in self._spool_dir.glob(f"*/*{SEGMENT_SUFFIX}"):
             with suppress(FileNotFoundError):  # A reader may remove it meanwhile.
                 is_new = segment.stat().st_mtime_ns >= taken.at_ns - _SLACK_NS
                 seed = seed_of(segment.parent.name)
-                if is_new and is_held(segment.read_bytes(), needle, seed):
+                if is_new and holds_record(segment.read_bytes(), event_id, seed):
                     return True
         return False if (self._spool_dir / taken.spool_id).is_dir() else None
 

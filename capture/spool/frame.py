@@ -271,13 +271,18 @@ def find_frame(data: bytes, at: int, seed: int) -> int | None:
     return None
 
 
-def is_held(data: bytes, needle: bytes, seed: int) -> bool:
-    """Whether a whole frame holds these bytes; what a writer began before it was killed is none."""
+def holds_record(data: bytes, event_id: str, seed: int) -> bool:
+    """Whether a whole frame is the record of an event.
+
+    Not one that its writer had only begun when it was killed, nor one whose body quotes the id.
+    """
+    needle = event_id.encode("ascii")
     at = -1
     while (at := data.find(needle, at + 1)) >= 0:
-        start = at
-        while (start := data.rfind(MAGIC_BYTES, 0, start)) >= 0:
+        start, first = at, max(0, at - HEADER_BYTES - _MAX_META_BYTES)
+        while (start := data.rfind(MAGIC_BYTES, first, start)) >= 0:
             length = frame_length(data, start) if start + HEADER_BYTES <= at else None
-            if length and start + length > at and unpack(data, start, seed) is not None:
+            found = unpack(data, start, seed) if length and start + length > at else None
+            if found is not None and found.meta.get("event_id") == event_id:
                 return True
     return False

@@ -41,6 +41,7 @@ from driftline.monitors.window_history.store import Key, forget, put, read
 EARLIER_WINDOWS = SCALES[-1] - 1
 # As long as capture keeps rows, when nobody says otherwise.
 RETENTION = timedelta(days=90)
+_ROWS_AT_ONCE = 20
 # Of a baseline's name and version; None where nobody has kept it.
 OutcomesReader = Callable[[str, str], Outcomes | None]
 
@@ -196,19 +197,21 @@ def _denied_since(
         table.window_end <= window.start,
     )
     others: set[tuple[str, str]] = set()
-    for row in connection.execute(query):
-        version = row.baseline, row.baseline_version
-        if version in others:
-            continue  # Of each version the last verdict counts.
-        since: datetime = row.window_start
-        if row.baseline_version == baseline.version:
-            return since if row.estimates_denied else None
-        others.add(version)
-        known = outcomes_of(*version)
-        if known is not None and known.table.equals(outcomes.table):
-            return since if row.estimates_denied else None
-        if row.estimates_denied and _are_all_before(since, outcomes):
-            return since
+    # Mostly the first row decides; of a monitor of long ago there may be thousands.
+    with connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}) as rows:
+        for row in rows:
+            version = row.baseline, row.baseline_version
+            if version in others:
+                continue  # Of each version the last verdict counts.
+            since: datetime = row.window_start
+            if row.baseline_version == baseline.version:
+                return since if row.estimates_denied else None
+            others.add(version)
+            known = outcomes_of(*version)
+            if known is not None and known.table.equals(outcomes.table):
+                return since if row.estimates_denied else None
+            if row.estimates_denied and _are_all_before(since, outcomes):
+                return since
     return None
 
 

@@ -15,7 +15,9 @@ from driftline.capture.spool.frame import (
     Frame,
     Kind,
     find_frame,
+    frame_bytes,
     frame_length,
+    holds_record,
     omission_flags,
     pack,
     pack_meta,
@@ -120,3 +122,14 @@ def test_only_bodies_that_were_there_are_said_to_be_left_out() -> None:
     assert omission_flags([], []) == omission_flags([b""], [b"", b""]) == 0
     assert omission_flags([b"a"], []) == Flag.BODY_OMITTED | Flag.REQUEST_TRUNCATED
     assert omission_flags([b""], [b"", b"b"]) == Flag.BODY_OMITTED | Flag.RESPONSE_TRUNCATED
+
+
+def test_a_whole_frame_is_the_record_of_its_own_event_alone() -> None:
+    record = Frame(Kind.RECORD, 0, 1, 2, 3, 0, 0, 4, 0, 200, {"event_id": "own"}, b"DLF1 other")
+    whole, seed = frame_bytes("spool", record), seed_of("spool")
+
+    assert holds_record(bytes(8) + whole, "own", seed)
+    assert not holds_record(whole, "other", seed)
+    assert not holds_record(whole, "own", seed_of("another spool"))
+    assert not holds_record(bytes(12) + whole[12:], "own", seed)
+    assert not holds_record(whole[:-8], "own", seed)
