@@ -121,9 +121,11 @@ def shares_by_lot(answers: Answers) -> dict[str, float]:
     if len(share) > 2:
         return {f"weighted_{name}": float(share @ one) for name, one in each.items()}
     found = {name: float(one[-1]) for name, one in each.items()}
-    no, yes = answered.tolist()
+    yes = found["recall"]
     found |= {"true_positive_rate": yes, "false_negative_rate": 1.0 - yes}
-    return {**found, "true_negative_rate": no, "false_positive_rate": 1.0 - no}
+    for no in answered[:-1].tolist():  # None where one class came alone.
+        found |= {"true_negative_rate": no, "false_positive_rate": 1.0 - no}
+    return found
 
 
 def _class_shares(answers: Answers) -> tuple[Numbers, Numbers]:

@@ -238,6 +238,7 @@ def test_a_shadow_is_promoted_and_a_variant_is_renamed_without_a_failed_request(
     blue, green = variant("blue", model_name="right"), variant("green", model_name="wrong")
     name = put(blue, shadow=green)
     until(lambda: state_of(server, name)["green"]["instance_count"] == 1)
+    until(lambda: len(server.worker_ids()) == 2)  # Those of the test before have ended.
     workers = server.worker_ids()
 
     with Traffic(server.url, name) as traffic:
