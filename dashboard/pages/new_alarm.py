@@ -52,7 +52,7 @@ def _form(view: NewAlarmView) -> html.Form:
 
 
 def _unheard(view: NewAlarmView) -> list[ui.Cell]:
-    """Say that an alarm without a channel notifies no one, whatever its severity."""
+    """Return a note that an alarm without a channel notifies no one, whatever its severity."""
     if view.asked.channel:
         return []
     words = "Without a channel no one is notified, whatever the severity: choose one, or "
