@@ -259,7 +259,7 @@ def _add_health(
         problems |= health.far  # As below; it would be away for every other server, too.
         if (busy_s := applier.busy_s) > LONG_CHANGE_S:
             # Invocations are answered all the same.
-            problems["changes"] = f"one has been under way for {busy_s:.0f} s, all others wait"
+            problems["changes"] = f"one has been under way for {busy_s:.0f} s"
         return JSONResponse({"status": status, **problems}, status_code=code)
 
 

@@ -16,7 +16,8 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -56,6 +57,7 @@ SHADOW_DRAIN_S = 2.0
 FOLLOW_S = 1.0
 # How often it says which models it uses: well within the minute for which others believe it.
 RENEW_S = 15.0
+_FETCHES = 4  # At once, of models' files.
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +113,19 @@ class EndpointReconciler:
         self._leaving: list[Route] = []
         self._endpoints: Mapping[str, ServedEndpoint] = MappingProxyType({})
         self._declared = Declared([], frozenset())
-        self._held: frozenset[str] = frozenset()
+        self._held: set[str] = set()
         self._is_changing = False
-        self._outdated: frozenset[str] = frozenset()
+        self._outdated: set[str] = set()
         self._server = str(uuid.uuid4())
         self._problems: dict[Key, str] = {}
-        self._starting: dict[Key, asyncio.Task[None]] = {}
+        self._starting: dict[Key, tuple[asyncio.Task[None], Pool]] = {}
         # What may start at another try: the bucket of its model was away, or the disk full.
         self._failed: dict[Key, tuple[DesiredVariant, Pool]] = {}
         self._stopping: dict[asyncio.Task[None], Pool] = {}
         self._lock = asyncio.Lock()
         self._is_read = False
+        # A bucket that does not answer leaves the others' threads alone.
+        self._fetching = ThreadPoolExecutor(_FETCHES, "models")
         self.rehearsals = Rehearsals(context.engine, context.models, self._rehearsed)
 
     def endpoint(self, name: str) -> ServedEndpoint | None:
@@ -140,17 +144,17 @@ class EndpointReconciler:
     def hold(self, files: Iterable[str]) -> None:
         """Keep other servers from removing model files that are about to be declared.
 
-        Until ``release`` is called. Called in a thread.
+        Until ``release`` is called with them. Called in a thread.
         """
-        self._held = self._held.union(files)
+        self._held.update(files)
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             say_used(connection, self._server, self._files(), datetime.now(UTC))
 
-    def release(self) -> None:
+    def release(self, files: Collection[str]) -> None:
         """Take back ``hold``: the files are declared now, or nobody needs them."""
-        self.outdate(self._held)
-        self._held = frozenset()
+        self.outdate(files)
+        self._held.difference_update(files)
         with suppress(SQLAlchemyError):  # ``run`` tries again, and tells.
             self._prune()
 
@@ -165,7 +169,7 @@ class EndpointReconciler:
 
     def outdate(self, files: Iterable[str]) -> None:
         """Have model files removed as soon as no server uses them and nobody declares them."""
-        self._outdated = self._outdated.union(filter(None, files))
+        self._outdated.update(filter(None, files))
 
     def status(self, name: str) -> tuple[Status, str | None]:
         """Return the state of an endpoint and, when something is wrong, what.
@@ -257,12 +261,13 @@ class EndpointReconciler:
             if not any(route.pool.is_ready for route in endpoint.routes)
         ]
 
-    async def refresh(self, *, loaded: dict[str, Child] | None = None) -> None:
-        """Bring the pools in line with what is declared; return when the new ones run or failed.
+    async def refresh(self, *, loaded: dict[str, Child] | None = None) -> Set[str]:
+        """Bring the pools in line with what is declared; return the endpoints that start new ones.
 
-        A pool that takes longer than two minutes goes on starting in the background.
+        They start in the background; the names are without case.
         """
         async with self._lock:
+            before = set(self._starting.items())
             self._declared = await asyncio.to_thread(self._read)
             known = {desired.key for desired in self._declared.variants}
             if not self._is_read:  # What was deleted while no server ran.
@@ -276,7 +281,11 @@ class EndpointReconciler:
             for desired in self._declared.variants:
                 self._adopt(desired, {} if loaded is None else loaded, at_once=desired.key in new)
             self._publish()
-            tasks = list(self._starting.values())
+            return {key[0] for key, _ in self._starting.items() - before}
+
+    async def settled(self, endpoints: Set[str]) -> None:
+        """Wait until the pools of some endpoints run or have failed, two minutes at most."""
+        tasks = [task for key, (task, _) in self._starting.items() if key[0] in endpoints]
         if tasks:
             await asyncio.wait(tasks, timeout=SETTLE_S)
         with suppress(SQLAlchemyError):  # ``run`` tries again, and tells.
@@ -319,7 +328,7 @@ class EndpointReconciler:
 
     async def stop(self) -> None:
         """Stop all pools, letting open requests end."""
-        tasks = list(self._starting.values())
+        tasks = [task for task, _ in self._starting.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -331,6 +340,7 @@ class EndpointReconciler:
             self._end(route.pool, SHADOW_DRAIN_S if route.desired.is_shadow else DRAIN_S)
         await asyncio.gather(*(pool.stop(drain_s=DRAIN_S) for pool in replaced))
         await asyncio.gather(*self._stopping, self.rehearsals.stop())
+        self._fetching.shutdown(wait=False)
         try:
             await asyncio.to_thread(self._leave)
         except SQLAlchemyError as error:
@@ -387,7 +397,7 @@ class EndpointReconciler:
             for file in unused(connection, outdated, now):
                 self._models.remove(file)
         # What another server still uses, it removes itself when it is done.
-        self._outdated -= outdated
+        self._outdated.difference_update(outdated)
 
     def _leave(self) -> None:
         with self._context.engine.begin() as connection:
@@ -406,33 +416,40 @@ class EndpointReconciler:
             old.pool.resize(limits)
             self._place(desired, old.pool)
             if key in self._starting and old.pool.is_ready:
-                self._starting.pop(key).cancel()  # An update that was taken back meanwhile.
+                self._cancel(key)  # An update that was taken back meanwhile.
             return
-        if key in self._starting:
-            self._starting.pop(key).cancel()
-        self._problems.pop(key, None)
-        pool = make_pool(self._context, desired, self._prints_of(desired), loaded)
+        # What a change before this one starts is not begun anew.
+        pool = found[1] if (found := self._starting.get(key)) else None
+        if pool is None or (pool.launch, pool.limits) != (launch, limits):
+            self._cancel(key)
+            self._problems.pop(key, None)
+            pool = make_pool(self._context, desired, self._prints_of(desired), loaded)
+            self._starting[key] = asyncio.create_task(self._start(key, desired, pool)), pool
         if at_once:
             self._place(desired, pool)
         elif old is not None:
             # Promoted together with another model, it answers callers once it has that.
             is_shadow = desired.is_shadow or old.desired.is_shadow
             self._place(replace(old.desired, weight=desired.weight, is_shadow=is_shadow), old.pool)
-        task = asyncio.create_task(self._start(key, desired, pool))
-        self._starting[key] = task
+
+    def _cancel(self, key: Key) -> None:
+        """Give up what is being started."""
+        if found := self._starting.pop(key, None):
+            found[0].cancel()
 
     async def _start(self, key: Key, desired: DesiredVariant, pool: Pool) -> None:
         """Start a pool and put it in the place of the one before."""
         try:
+            loop = asyncio.get_running_loop()
             for file in desired.model_files:
-                await asyncio.to_thread(self._models.fetch, file)
+                await loop.run_in_executor(self._fetching, self._models.fetch, file)
             await pool.start()
         except (DriftlineError, OSError) as error:
             if self._problems.get(key) != str(error):
                 log.error("endpoint=%s event=failed error=%s", desired.endpoint, error)
             self._problems[key] = str(error)
             if isinstance(error, OSError) or error.retriable:
-                self._failed[key] = desired, pool
+                self._failed[key] = self._since(desired), pool
             else:
                 self._end(pool)  # It may have a process that was loaded before.
         except asyncio.CancelledError:
@@ -441,7 +458,7 @@ class EndpointReconciler:
         else:
             self._problems.pop(key, None)
             old = self._routes.get(key)
-            self._place(desired, pool)
+            self._place(self._since(desired), pool)
             if old is not None and old.pool is not pool:
                 self._leaving.append(old)
             log.info(
@@ -450,15 +467,19 @@ class EndpointReconciler:
             )  # fmt: skip
         finally:
             self._publish()
-            if self._starting.get(key) is asyncio.current_task():
+            if (key, (asyncio.current_task(), pool)) in self._starting.items():
                 del self._starting[key]
+
+    def _since(self, begun: DesiredVariant) -> DesiredVariant:
+        """Return a variant as it is declared now: its weight may be another one since."""
+        return next((one for one in self._declared.variants if one.key == begun.key), begun)
 
     def _start_again(self) -> None:
         """Start once more what failed, unless something else was declared meanwhile."""
         failed, self._failed = self._failed, {}
         for key, (desired, pool) in failed.items():
             if key not in self._starting and desired in self._declared.variants:
-                self._starting[key] = asyncio.create_task(self._start(key, desired, pool))
+                self._starting[key] = asyncio.create_task(self._start(key, desired, pool)), pool
             else:
                 self._end(pool)
 
@@ -528,8 +549,7 @@ class EndpointReconciler:
         return route.pool.is_ready or route.desired.key not in self._problems
 
     def _remove(self, key: Key) -> None:
-        if key in self._starting:
-            self._starting.pop(key).cancel()
+        self._cancel(key)
         self._problems.pop(key, None)
         self._mirrors.pop(key, None)
         if (prints := self._prints.pop(key, None)) is not None:

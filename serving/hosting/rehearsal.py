@@ -52,37 +52,59 @@ class Rehearsals:
         self._engine, self._models, self._make, self._keep_s = engine, models, make, keep_s
         self._pools: dict[_Key, Pool] = {}
         self._timers: dict[_Key, asyncio.TimerHandle] = {}
+        self._starting: dict[_Key, asyncio.Task[Pool]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
-        self._lock = asyncio.Lock()
 
     async def pool(self, endpoint: str, model: str) -> Pool:
         """Return a running pool of a declared model, by the signature of an endpoint."""
-        async with self._lock:
-            desired = await asyncio.to_thread(self._read, endpoint, model)
-            if desired.many is not None:
-                raise InputError(f'model "{model}" is many models; expected one of a file')
-            # A model that was applied anew meanwhile is another one.
-            key = desired.endpoint, desired.model_file, desired.generation
-            pool = self._pools.pop(key, None)
-            if pool is None:
-                while len(self._pools) >= POOLS_MAX:
-                    self._end(next(iter(self._pools)))
-                await asyncio.to_thread(self._models.fetch, desired.model_file)
-                pool = self._make(desired)
-                await pool.start()
-                log.info("endpoint=%s model=%s event=rehearsal", desired.endpoint, desired.model)
-            self._pools[key] = pool  # The last used is the last to go.
-            if (timer := self._timers.pop(key, None)) is not None:
-                timer.cancel()
-            loop = asyncio.get_running_loop()
-            self._timers[key] = loop.call_later(self._keep_s, self._end, key)
-            return pool
+        desired = await asyncio.to_thread(self._read, endpoint, model)
+        if desired.many is not None:
+            raise InputError(f'model "{model}" is many models; expected one of a file')
+        # A model that was applied anew meanwhile is another one.
+        key = desired.endpoint, desired.model_file, desired.generation
+        if key in self._pools:
+            self._keep(key, self._pools[key])
+            return self._pools[key]
+        task = self._starting.get(key)
+        if task is None:
+            task = self._starting[key] = asyncio.create_task(self._start(key, desired))
+            # Seen: who waited may be gone.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        # Who stops waiting does not stop it: others may wait for the same.
+        return await asyncio.shield(task)
 
     async def stop(self) -> None:
         """End all pools."""
+        starting = list(self._starting.values())
+        for task in starting:
+            task.cancel()
+        await asyncio.gather(*starting, return_exceptions=True)
         for key in list(self._pools):
             self._end(key)
         await asyncio.gather(*self._stopping)
+
+    async def _start(self, key: _Key, desired: DesiredVariant) -> Pool:
+        """Start a pool in place of the one that was used longest ago, if there are too many."""
+        try:
+            while self._pools and len(self._pools) + len(self._starting) > POOLS_MAX:
+                self._end(next(iter(self._pools)))
+            await asyncio.to_thread(self._models.fetch, desired.model_file)
+            pool = self._make(desired)
+            await pool.start()
+        finally:
+            del self._starting[key]
+        log.info("endpoint=%s model=%s event=rehearsal", desired.endpoint, desired.model)
+        self._keep(key, pool)
+        return pool
+
+    def _keep(self, key: _Key, pool: Pool) -> None:
+        """Keep a pool that is used now."""
+        self._pools.pop(key, None)
+        self._pools[key] = pool  # The last used is the last to go.
+        if (timer := self._timers.pop(key, None)) is not None:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers[key] = loop.call_later(self._keep_s, self._end, key)
 
     def _read(self, endpoint: str, model: str) -> DesiredVariant:
         with read_connection(self._engine) as connection:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
@@ -63,6 +61,7 @@ from driftline.serving.provisioning.renewal import (
     require_in_use,
 )
 from driftline.serving.provisioning.targets import ASKING_MAX, require_ways
+from driftline.serving.provisioning.turns import Turns, within
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_consistent, require_one_place
 from driftline.serving.resources.resources import (
@@ -90,25 +89,28 @@ log = logging.getLogger(__name__)
 
 # A gigabyte takes seconds, a bucket that does not answer takes for ever.
 _LOOK_S = 120.0
+# Changes whose models are loaded and baselines fitted at once: each takes memory, and a thread.
+_MAKING_MAX = 4
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Applier:
-    """Applies and deletes, one at a time, and has the pools follow."""
+    """Applies and deletes, of each resource one change at a time, and has the pools follow."""
 
     def __init__(self, context: ServerContext, reconciler: EndpointReconciler) -> None:
         self._context = context
         self._reconciler = reconciler
-        self._lock = asyncio.Lock()
+        self._turns = Turns()
+        self._making = asyncio.Semaphore(_MAKING_MAX)
+        self._lock = asyncio.Lock()  # Of storing a change, and of having the pools follow.
         self._asking = asyncio.Semaphore(ASKING_MAX)
-        self._began_s = 0.0
 
     @property
     def busy_s(self) -> float:
-        """For how many seconds one change has been under way, while all others wait."""
-        return time.monotonic() - self._began_s if self._lock.locked() else 0.0
+        """For how many seconds one change has been under way, while others of the same wait."""
+        return self._turns.busy_s
 
     async def apply(
         self,
@@ -136,50 +138,64 @@ class Applier:
         )
         # Before it is anybody's turn: a store that does not answer must hold up nobody else.
         found = {_key(one): await self._content(one) for one in resources}
-        async with self._lock:
-            self._began_s = time.monotonic()
-            plan = await self._read(make_plan, resources, found)
-            if dry_run:
-                return replace(plan, is_dry_run=True)
-            provisioner = Provisioner(self._context, self._reconciler.hold)
-            try:
-                made = {
-                    _key(entry.resource): await provisioner.make(
-                        entry, found.get(_key(entry.resource), {}).get("source")
-                    )
-                    for entry in plan.planned
-                }
-                with self._reconciler.changing():
-                    await asyncio.to_thread(self._store, plan, made, known)
-            except BaseException:
-                await asyncio.to_thread(provisioner.undo)
-                await provisioner.close()
-                await asyncio.to_thread(self._reconciler.release)
-                raise
-            self._reconciler.outdate(
-                entry.before.made.get("file", "")
-                for entry in plan.of_kind("Model")
-                if entry.before is not None
-            )
-            try:
-                with self._reconciler.changing():
-                    await self._reconciler.refresh(loaded=provisioner.loaded)
-            finally:
-                await provisioner.close()
-                await asyncio.to_thread(self._reconciler.release)
+        if dry_run:
+            return replace(await self._read(make_plan, resources, found), is_dry_run=True)
+        async with self._turns.of(_made_of(resources)):
+            plan, begun = await self._change(resources, found, known)
+        named = {entry.resource.name.casefold() for entry in plan.of_kind("Endpoint")}
+        await self._reconciler.settled(begun | named)
         for entry in plan.planned:
             log.info(
                 "kind=%s name=%s action=%s", entry.resource.kind, entry.resource.name, entry.action
             )
         return plan
 
+    async def _change(
+        self,
+        resources: Sequence[Resource],
+        found: Mapping[Key, Mapping[str, str]],
+        known: frozenset[str] | None,
+    ) -> tuple[Plan, Set[str]]:
+        """Make and store declared resources; return the plan, and endpoints that start anew."""
+        plan = await self._read(make_plan, resources, found)
+        provisioner = Provisioner(self._context, self._reconciler.hold)
+        is_stored = False
+        try:
+            is_long = plan.of_kind("Model") or plan.of_kind("Baseline")
+            async with self._making if is_long else nullcontext():
+                made = {
+                    _key(entry.resource): await provisioner.make(
+                        entry, found.get(_key(entry.resource), {}).get("source")
+                    )
+                    for entry in plan.planned
+                }
+            async with self._lock:
+                # On what others stored since; which version was in use, the first one knows.
+                fresh = await self._read(make_plan, resources, found)
+                pairs = zip(plan.planned, fresh.planned, strict=True)
+                plan = Plan([old if old.resource.kind == "Baseline" else new for old, new in pairs])
+                with self._reconciler.changing():
+                    await asyncio.to_thread(self._store, plan, made, known)
+                    is_stored = True
+                    self._reconciler.outdate(
+                        entry.before.made.get("file", "")
+                        for entry in plan.of_kind("Model")
+                        if entry.before is not None
+                    )
+                    return plan, await self._reconciler.refresh(loaded=provisioner.loaded)
+        finally:
+            if not is_stored:
+                await asyncio.to_thread(provisioner.undo)
+            await provisioner.close()
+            await asyncio.to_thread(self._reconciler.release, provisioner.held)
+
     async def delete(self, kind: Kind, name: str, known: frozenset[str] | None = None) -> None:
         """Delete a declared resource; what was captured, fitted and executed stays."""
-        async with self._lock:
-            self._began_s = time.monotonic()
+        async with self._turns.of({(kind, key_of(kind, name))}), self._lock:
             with self._reconciler.changing():
                 await asyncio.to_thread(self._delete, kind, name, known)
-                await self._reconciler.refresh()
+                begun = await self._reconciler.refresh()
+        await self._reconciler.settled(begun)
 
     async def _content(self, resource: Resource) -> Mapping[str, str]:
         """Look at the files that a resource names, for a limited time."""
@@ -291,11 +307,11 @@ class Applier:
         ``before``: the digest that must be in use until then; None: whichever is.
         Returns the baseline, the digests before and after, and the monitors that were moved.
         """
-        async with self._lock:
-            self._began_s = time.monotonic()
+        async with self._turns.of({("Baseline", key_of("Baseline", name))}), self._lock:
             with self._reconciler.changing():
                 found = await asyncio.to_thread(self._promote, name, wanted, before)
-                await self._reconciler.refresh()
+                begun = await self._reconciler.refresh()
+        await self._reconciler.settled(begun)
         log.info("kind=Baseline name=%s action=promote version=%s", name, found["version"])
         return found
 
@@ -469,38 +485,6 @@ class Applier:
         log.info("kind=%s name=%s action=delete", kind, row.name)
 
 
-async def within(seconds: float, work: Callable[[], T]) -> T:
-    """Do what may never end in a thread of its own, which then ends with the process.
-
-    Raises
-    ------
-    TimeoutError
-        When it takes longer.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():  # Nobody waits any more.
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(cast("T", result))
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for.
-            failure = error
-        with suppress(RuntimeError):  # The loop has ended.
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=run, name="look", daemon=True).start()
-    return await asyncio.wait_for(future, seconds)
-
-
 def _require_same_version(connection: Connection, entry: Planned) -> None:
     """Refuse to take back a version that came into use since the plan was made.
 
@@ -526,6 +510,13 @@ def _hold_alarms(connection: Connection, plan: Plan) -> None:
 
 def _key(resource: Resource) -> Key:
     return resource.kind, resource.key
+
+
+def _made_of(resources: Sequence[Resource]) -> set[Key]:
+    """Return what is declared, and the models that its baselines are made with."""
+    models = (one.spec.model for one in resources if isinstance(one.spec, BaselineSpec))
+    used: set[Key] = {("Model", key_of("Model", model)) for model in models if model is not None}
+    return {_key(one) for one in resources} | used
 
 
 def _check(resource: Resource) -> None:

@@ -74,6 +74,8 @@ class Provisioner:
     loaded
         Processes that have loaded a new model, by its file: starting one takes seconds, so pools
         take them over. Whoever holds the provisioner stops those that are left.
+    held
+        The model files that ``hold`` was told.
     """
 
     def __init__(self, context: ServerContext, hold: Callable[[list[str]], None]) -> None:
@@ -83,6 +85,7 @@ class Provisioner:
         self._undo: list[Callable[[], None]] = []
         self._models: dict[str, Made] = {}
         self.loaded: dict[str, Child] = {}
+        self.held: list[str] = []
 
     async def make(self, planned: Planned, source: str | None) -> Made:
         """Make what one resource stands for, or give what was made before if that still holds."""
@@ -139,6 +142,7 @@ class Provisioner:
         copy = self._store.put(name, file, digest)
         # Before it is made: no other server may take it for one that nobody needs. It is not taken
         # back here, where another server may have declared it meanwhile.
+        self.held.append(copy.path)
         await asyncio.to_thread(self._hold, [copy.path])
         await asyncio.to_thread(copy.make)
         launch = Launch(

@@ -111,7 +111,7 @@ def test_an_apply_that_fails_takes_back_only_what_nobody_declared(
         with engine.begin() as connection:
             store.put_row(connection, store.Stored("Model", "now", None, {}, {}, made), NOW)
 
-    reconciler.release()
+    reconciler.release(["models/now/1/now.skops"])
 
     assert file.exists() == is_declared
 
@@ -126,7 +126,7 @@ def test_a_server_says_what_it_uses_while_a_change_takes_long(engine, reconciler
         await asyncio.Event().wait()
 
     async def run():
-        await reconciler.refresh()
+        await reconciler.settled(await reconciler.refresh())
         monkeypatch.setattr(reconciler, "refresh", loads_for_ever)
         monkeypatch.setattr(reconciler, "_has_changed", lambda: True)
         running_ = asyncio.create_task(reconciler.run())
@@ -156,7 +156,7 @@ def test_a_model_that_could_not_be_had_is_asked_for_again(engine, reconciler, mo
         started.set()
 
     async def run():
-        await reconciler.refresh()
+        await reconciler.settled(await reconciler.refresh())
         problem = reconciler.status("now")[1]
         following = asyncio.create_task(reconciler.run())
         await started.wait()
@@ -232,7 +232,7 @@ def test_a_database_that_cannot_be_written_still_says_what_to_serve(tmp_path, tr
 
     async def begin():
         reconciler = EndpointReconciler(context)
-        await reconciler.refresh()
+        await reconciler.settled(await reconciler.refresh())
         return reconciler.is_read, reconciler.is_foreign("mine")
 
     assert asyncio.run(begin()) == (True, True)

@@ -43,6 +43,9 @@ from driftline.serving.hosting.worker import (
 # See multi_model/pool.py.
 NOT_LOADED, NOT_LOADABLE, TOO_SLOW = "not_loaded", "not_loadable", "too_slow_to_load"
 LOADS_AT_ONCE = 2
+# One that takes longer is no longer counted: it waits for something, and others need not.
+LONG_LOAD_S = 1.0
+LOADS_MAX = 8
 # A thread that loads holds the interpreter for so long while another one waits to answer.
 _SWITCH_S = 0.0005
 
@@ -66,7 +69,18 @@ class _Load:
     model: Held | None = None
     problem: str = ""
     code: str = "model_error"
+    began_s: float = math.inf
     until_s: float = math.inf  # When it is too late.
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether it brings modules of its own: see imports_apart."""
+        return format_of(Path(self.path)) is MODEL_FORMATS[ARCHIVE]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether others no longer wait for it."""
+        return time.perf_counter() - self.began_s >= LONG_LOAD_S
 
 
 class ManyModels:
@@ -97,6 +111,7 @@ class ManyModels:
                 ready = {key.fileobj for key, _ in selector.select(self._patience_s())}
                 if self._give_up():
                     return
+                self._start()
                 if self._bell in ready:
                     self._bell.recv(1 << 12)
                     while not self._done.empty():
@@ -114,8 +129,11 @@ class ManyModels:
                     return
 
     def _patience_s(self) -> float | None:
-        """Return for how long nothing that is being loaded is too late; None: for ever."""
-        soonest = min((one.until_s for one in self._running), default=math.inf)
+        """Return when something that is being loaded is too late, or others may go on beside it."""
+        times = [one.until_s for one in self._running]
+        if self._queue:
+            times += [one.began_s + LONG_LOAD_S for one in self._running if not one.is_long]
+        soonest = min(times, default=math.inf)
         return None if soonest == math.inf else max(0.0, soonest - time.perf_counter())
 
     def _give_up(self) -> bool:
@@ -159,19 +177,28 @@ class ManyModels:
 
     def _start(self) -> None:
         """Start the loads that may run now."""
-        while self._queue and len(self._running) < LOADS_AT_ONCE:
-            one = self._queue.popleft()
+        for one in list(self._queue):
+            if not self._may_load(one):
+                continue
+            self._queue.remove(one)
             try:
                 one.reserved, one.unload_s = self._held.reserve(one.name, one.file_bytes)
             except InputError as error:
                 one.problem = str(error)
                 self._answer(one)
                 continue
-            one.until_s = time.perf_counter() + one.timeout_s
+            one.began_s = time.perf_counter()
+            one.until_s = one.began_s + one.timeout_s
             self._running.add(one)
             for other in self._running if len(self._running) > 1 else ():
                 other.is_alone = False
             threading.Thread(target=self._load, args=(one,), daemon=True).start()
+
+    def _may_load(self, one: _Load) -> bool:
+        if one.is_archive and any(other.is_archive for other in self._running):
+            return False
+        short = sum(not other.is_long for other in self._running)
+        return short < LOADS_AT_ONCE and len(self._running) < LOADS_MAX
 
     def _load(self, one: _Load) -> None:
         """Load a model; in a thread of its own."""

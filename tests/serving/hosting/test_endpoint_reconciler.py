@@ -1,6 +1,7 @@
 """What becomes of the pools that are replaced, that could not start, and that are on trial."""
 
 import asyncio
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ from driftline.serving.hosting import endpoint_reconciler
 from driftline.serving.hosting.child import Child, Launch, LoadError, WorkerLostError
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.pool import Limits, NoWorkerError, Pool
-from driftline.serving.hosting.rehearsal import TrialPool
+from driftline.serving.hosting.rehearsal import Rehearsals, TrialPool
 from tests.serving.hosting.test_pool import Silent, silent_pool
 
 
@@ -99,3 +100,99 @@ def test_a_model_on_trial_that_ends_its_process_is_refused_and_not_tried_again(m
 
     with pytest.raises(LoadError, match=r'model "candidate": .*process ended'):
         asyncio.run(asyncio.wait_for(pool.start(), 10))
+
+
+class Loading:
+    """A pool whose model is loaded once the test says so."""
+
+    launch, limits, is_ready = "launch", "limits", False
+
+    def __init__(self) -> None:
+        self.may_run = asyncio.Event()
+
+    async def start(self) -> None:
+        await self.may_run.wait()
+
+
+def test_changes_beside_each_other_begin_nothing_anew_and_the_last_weight_holds(monkeypatch):
+    monkeypatch.setattr(endpoint_reconciler, "launch_of", lambda *_: Loading.launch)
+    monkeypatch.setattr(endpoint_reconciler, "limits_of", lambda *_: Loading.limits)
+    made: list[Loading] = []
+    monkeypatch.setattr(
+        endpoint_reconciler, "make_pool", lambda *_: made.append(Loading()) or made[-1]
+    )
+    first, then = (
+        SimpleNamespace(
+            key=("flights", "blue"), endpoint="flights", name="blue", model_files=[],
+            weight=weight, generation=1,
+        )
+        for weight in (1.0, 2.0)
+    )  # fmt: skip
+
+    async def act() -> list[tuple[float, Any]]:
+        reconciler, placed = reconciler_of(), []
+        monkeypatch.setattr(reconciler, "_prints_of", lambda _: None)
+        monkeypatch.setattr(reconciler, "_publish", lambda: None)
+        monkeypatch.setattr(
+            reconciler, "_place", lambda desired, pool: placed.append((desired.weight, pool))
+        )
+        for desired in (first, then):
+            reconciler._adopt(desired, {}, at_once=False)
+            await asyncio.sleep(0)
+        reconciler._declared = SimpleNamespace(variants=[then])
+        made[0].may_run.set()
+        await reconciler._starting[first.key][0]
+        return placed
+
+    assert asyncio.run(act()) == [(2.0, made[0])]
+    assert len(made) == 1
+
+
+def test_a_bucket_that_does_not_answer_leaves_the_servers_threads_alone():
+    answers = threading.Event()
+
+    async def act() -> int:
+        reconciler = reconciler_of(lambda _: answers.wait())
+        reconciler._leave = lambda: None
+        desired = SimpleNamespace(model_files=["one"])
+        started = [
+            asyncio.create_task(reconciler._start(("flights", str(at)), desired, None))
+            for at in range(40)
+        ]
+        await asyncio.sleep(0)
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(lambda: 1), 10)
+        finally:
+            answers.set()
+            for task in started:
+                task.cancel()
+            await reconciler.stop()
+
+    assert asyncio.run(act()) == 1
+
+
+def test_a_model_on_trial_that_is_loading_holds_up_no_other_and_is_loaded_once(monkeypatch):
+    async def act() -> tuple[int, bool]:
+        made: dict[str, Loading] = {}
+        models = SimpleNamespace(fetch=lambda _: None)
+        trials: Any = Rehearsals(None, models, lambda one: made.setdefault(one.model, Loading()))
+        monkeypatch.setattr(trials, "_read", lambda endpoint, model: SimpleNamespace(
+            endpoint=endpoint, model=model, model_file=model, generation=1, many=None
+        ))  # fmt: skip
+        slow = [asyncio.create_task(trials.pool("flights", "slow")) for _ in range(2)]
+        while "slow" not in made:
+            await asyncio.sleep(0)
+        other = asyncio.create_task(trials.pool("flights", "other"))
+        while "other" not in made:
+            await asyncio.sleep(0)
+        made["other"].may_run.set()
+        found = [await other, await trials.pool("flights", "other")]
+        assert found == [made["other"]] * 2
+        assert not any(one.done() for one in slow)
+        made["slow"].may_run.set()
+        return len(made), await slow[0] is await slow[1]
+
+    async def in_time() -> tuple[int, bool]:
+        return await asyncio.wait_for(act(), 10)
+
+    assert asyncio.run(in_time()) == (2, True)

@@ -170,13 +170,25 @@ def test_a_killed_worker_is_replaced_and_loads_again(stores: Any, ask: Any, unti
 
 
 def test_models_that_crash_or_hang_when_loaded_stop_no_other(
-    stores: Any, ask: Any, prefix: Path, until: Any
+    stores: Any, ask: Any, prefix: Path, tmp_path: Path, until: Any
 ) -> None:
+    began, go = tmp_path / "began", tmp_path / "go"
+    waits = f"import os, time\nopen({str(began)!r}, 'a').write('1')\n"
+    waits += f"while not os.path.exists({str(go)!r}): time.sleep(0.02)"
+    for name in ("z-waits-1.joblib", "z-waits-2.joblib"):
+        (prefix / name).write_bytes(_pickle_that(waits))
     (prefix / "z-crash.joblib").write_bytes(_pickle_that("import os; os._exit(3)"))
     (prefix / "z-hang.joblib").write_bytes(_pickle_that("while True: pass"))
     server = stores(trust_pickle=True, workers=1, timeout_s=10)
 
     with ThreadPoolExecutor(3) as callers:
+        # As many as are loaded at once: another one waits for them no longer than a moment.
+        slow = [callers.submit(ask, server, f"z-waits-{number}.joblib") for number in (1, 2)]
+        until(lambda: began.exists() and began.stat().st_size == 2)
+        assert ask(server, "north/04.skops").status_code == 200
+        assert began.stat().st_size == 2  # Neither was given up and begun anew.
+        go.touch()
+        assert {one.result().status_code for one in slow} == {424}  # They are no models.
         hanging = callers.submit(ask, server, "z-hang.joblib")
         others = [ask(server, f"north/{number % 3:02}.skops") for number in range(20)]
         hung = hanging.result()
