@@ -14,12 +14,12 @@ from driftline.dashboard.charts import kinds as charts
 from driftline.dashboard.charts.canvas import finite
 from driftline.dashboard.pages import metric_list
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.queries.series import ESTIMATED
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import count, number, percent, plural, span
 from driftline.monitors.report.metric_words import title_of
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.report_document import Confusion
+from driftline.monitors.run.series import ESTIMATED
 
 TILES = {
     "binary": ("auc", "brier_skill", "precision", "recall"),

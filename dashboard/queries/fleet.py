@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, select, union_all
+from sqlalchemy import Connection, Engine, select, union_all
 
 from driftline.access.audit import AuditEntry
 from driftline.access.audit import entries as audit_entries
@@ -17,7 +18,6 @@ from driftline.access.principal import CURRENT
 from driftline.alerts.metrics.variants import last_hour, published_variants
 from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
-from driftline.capture.windows.window import Window
 from driftline.dashboard.queries import reach, views
 from driftline.dashboard.queries.storage import UNREADABLE, Storage
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
@@ -25,8 +25,18 @@ from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution, StateOfWindow, is_of, window_state
+from driftline.monitors.executions import COLUMNS, Execution, is_of
 from driftline.monitors.run.drift_map import DriftMap
+from driftline.monitors.run.judged_windows import (
+    NEWEST_FIRST,
+    WINDOWS_SHOWN,
+    as_runs,
+    judged,
+    kept_run,
+    one_a_start,
+    second_of,
+    windows_around,
+)
 from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.progress import list_runs, log_of
 from driftline.monitors.run.status import kept_states
@@ -36,17 +46,9 @@ from driftline.monitors.warm_up.status import suppressed_columns, suppressed_now
 
 log = logging.getLogger(__name__)
 
-WINDOWS_SHOWN = 400
-LATER_SHOWN = 100
-"""Windows after one that is not among the newest."""
-
 MARKS_SHOWN = 1_600
 """Windows of all monitors of an endpoint that one chart has room for."""
 
-STAMP = "%Y%m%dT%H%M%SZ"
-NEVER = datetime.fromtimestamp(0, UTC)
-_NEWEST_FIRST = (executions.c.window_start.desc(), executions.c.finished_at.desc())
-_HOW = [one.name for one in fields(StateOfWindow)]
 _FAILURE = executions.c.failure_reason, executions.c.failure_type, executions.c.failure_record
 
 TAB_KINDS = {"quality": "model-quality", "fairness": "bias", "attribution": "attribution"}
@@ -129,7 +131,7 @@ def state_lines(
             if endpoints is None or one["endpoint"].lower() in endpoints
         ]
         failure = names.reason(row.failure_reason) if row else None
-        runs = one_a_start(definition, (_run(one, row, failure) for one in reversed(entries)))
+        runs = one_a_start(definition, (kept_run(one, row, failure) for one in reversed(entries)))
         judged = (one for one in reversed(entries) if one["rows"])
         last: Mapping[str, Any] = next(judged, {"labelled": None})
         is_labelled = definition.kind_value.uses_labels and last["labelled"] is not None
@@ -153,44 +155,20 @@ def with_older(connection: Connection, lines: tuple[MonitorLine, ...]) -> tuple[
     most = MARKS_SHOWN // (sum(bool(one.runs) for one in lines) or 1)
     older = [
         select(
-            _judged(one.definition).with_only_columns(executions.c.id)
+            judged(one.definition).with_only_columns(executions.c.id)
             .where(executions.c.window_start < one.runs[0].start)
-            .order_by(*_NEWEST_FIRST).limit(most - len(one.runs)).subquery()
+            .order_by(*NEWEST_FIRST).limit(most - len(one.runs)).subquery()
         )
         for one in lines if 0 < len(one.runs) < most
     ]  # fmt: skip
     if not older:
         return lines
-    found = select(*COLUMNS).where(executions.c.id.in_(union_all(*older))).order_by(*_NEWEST_FIRST)
+    found = select(*COLUMNS).where(executions.c.id.in_(union_all(*older))).order_by(*NEWEST_FIRST)
     rows = defaultdict[str, list[Execution]](list)
     for row in reach.runs(connection, found):
         rows[row.monitor].append(row)
-    return tuple(replace(one, runs=_as_runs(one.definition, rows[one.name]) + one.runs)
+    return tuple(replace(one, runs=as_runs(one.definition, rows[one.name]) + one.runs)
                  for one in lines)  # fmt: skip
-
-
-def _run(entry: Mapping[str, Any], row: Any, failure: str | None) -> WindowRun:  # noqa: ANN401
-    """Make a window of how it stands, and of what was found, if that is the row's."""
-    start, end = (datetime.fromisoformat(entry[name]) for name in ("start", "end"))
-    found: dict[str, Any] = {}
-    if row.id == entry["execution"]:
-        found = {
-            "cause": row.cause or None, "folder": row.folder or "", "failure": failure,
-            "failure_type": row.failure_type, "failure_record": row.failure_record,
-        }  # fmt: skip
-    return WindowRun(
-        start=start,
-        end=end,
-        execution=entry["execution"],
-        state=entry["state"],
-        row_count=entry["rows"],
-        violation_count=entry["violations"],
-        hard_count=entry["pages"],
-        ratio=entry["ratio"],
-        baseline_version=entry["baseline_version"],
-        request_count=entry["requests"],
-        **found,
-    )
 
 
 def is_of_tab(definition: MonitorDefinition, tab: str) -> bool:
@@ -226,13 +204,13 @@ def read_window(
     monitor, or NoWindowError: no execution of it is on a window of that start.
     """
     definition = reach.monitor(connection, name)
-    newest = _judged(definition).order_by(*_NEWEST_FIRST).limit(WINDOWS_SHOWN)
+    newest = judged(definition).order_by(*NEWEST_FIRST).limit(WINDOWS_SHOWN)
     rows = reach.runs(connection, newest)
     version = rows[0].baseline_version if rows else None
     line = MonitorLine(
         definition=definition,
         baseline_version=version or definition.baseline_version or "",
-        runs=_as_runs(definition, rows),
+        runs=as_runs(definition, rows),
         suppressed=suppressed_columns(connection, definition),
         begun=tuple(list_runs(connection, name, endpoints=CURRENT.get().endpoints)),
     )
@@ -240,7 +218,11 @@ def read_window(
     if stamp is not None:
         run = next((run for run in line.runs[1:] if run.stamp == stamp), None)
         if run is None:  # Before the oldest, too, there may be others to step to.
-            line = replace(line, runs=_around(connection, definition, stamp), are_newest=False)
+            line = replace(
+                line,
+                runs=windows_around(partial(reach.runs, connection), definition, stamp),
+                are_newest=False,
+            )
             run = next((run for run in line.runs if run.stamp == stamp), None)
         if run is None:
             why = "none was judged then, or it is no longer kept"
@@ -248,33 +230,10 @@ def read_window(
     return line, run and replace(run, log=tuple(log_of(connection, run.execution)))
 
 
-def _around(
-    connection: Connection, definition: MonitorDefinition, stamp: str
-) -> tuple[WindowRun, ...]:
-    """Read the windows around a start, oldest first; none for what is no start."""
-    judged, begin, end = _judged(definition), executions.c.window_start, _second(stamp)[1]
-    later = judged.where(begin >= end).order_by(begin, executions.c.finished_at.desc())
-    earlier = judged.where(begin < end).order_by(*_NEWEST_FIRST)
-    rows = [
-        *reversed(reach.runs(connection, later.limit(LATER_SHOWN))),
-        *reach.runs(connection, earlier.limit(WINDOWS_SHOWN - LATER_SHOWN)),
-    ]
-    return _as_runs(definition, rows)
-
-
-def _second(stamp: str) -> tuple[datetime, datetime]:
-    """Read a stamp, which leaves out what is shorter than a second; no time where it is none."""
-    try:
-        start = datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
-        return start, start + timedelta(seconds=1)
-    except (ValueError, OverflowError):
-        return NEVER, NEVER
-
-
 def ran_at(connection: Connection, endpoint: str, stamp: str) -> list[MonitorDefinition]:
     """Return the monitors of an endpoint that ran on a window of a start; NoWindowError: none."""
     known = {one.name: one for one in reach.monitors(connection) if one.endpoint == endpoint}
-    (start, end), begin = _second(stamp), executions.c.window_start
+    (start, end), begin = second_of(stamp), executions.c.window_start
     ran = select(executions.c.monitor).distinct().where(
         executions.c.monitor.in_(known), executions.c.is_current, begin >= start, begin < end,
         is_of(CURRENT.get().endpoints),
@@ -283,31 +242,6 @@ def ran_at(connection: Connection, endpoint: str, stamp: str) -> list[MonitorDef
         why = "no monitor judged one then, or it is no longer kept"
         raise NoWindowError(f'endpoint "{endpoint}" has no window "{stamp}": {why}')
     return found
-
-
-def _judged(definition: MonitorDefinition) -> Select[Any]:
-    """Select the executions of a monitor that stand."""
-    return select(*COLUMNS).where(executions.c.monitor == definition.name, executions.c.is_current)
-
-
-def _as_runs(definition: MonitorDefinition, rows: Sequence[Execution]) -> tuple[WindowRun, ...]:
-    """Turn executions, newest first, into windows, oldest first."""
-    told = [(one, window_state(one)) for one in rows]
-    runs = (_run({key: getattr(how, key) for key in _HOW}, one, one.failure_reason)
-            for one, how in told)  # fmt: skip
-    return one_a_start(definition, runs)
-
-
-def one_a_start(
-    definition: MonitorDefinition, newest_first: Iterable[WindowRun]
-) -> tuple[WindowRun, ...]:
-    """Return windows, oldest first; of those with one start the schedule's own, else the first."""
-    runs: dict[datetime, WindowRun] = {}
-    for run in newest_first:
-        # Somebody may have run a part of a window by hand, which must not hide the whole.
-        if run.start not in runs or definition.timetable.has_window(Window(run.start, run.end)):
-            runs[run.start] = run
-    return tuple(reversed(runs.values()))
 
 
 def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> views.WarmUpView | None:

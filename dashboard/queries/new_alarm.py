@@ -11,7 +11,6 @@ from driftline.alerts.evaluation.preview import Preview, preview_new
 from driftline.alerts.notify.channels import list_channels
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries.reach import is_limited
-from driftline.dashboard.queries.series import stored_metrics
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import MonitorLine
 from driftline.database.engine import read_connection
@@ -19,6 +18,7 @@ from driftline.errors import InputError, NotFoundError
 from driftline.monitors.kind import OWN_METRICS, metric_place
 from driftline.monitors.report.datapoints import DATA_METRICS, OWN
 from driftline.monitors.report.metric_words import metric_words
+from driftline.monitors.run.series import stored_metrics
 
 OPERATORS = {"above": "GreaterThanThreshold", "below": "LessThanThreshold"}
 """On which side of its threshold an alarm fires."""

@@ -25,7 +25,6 @@ from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.address import Address
 from driftline.dashboard.queries import fleet, reach, views
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
-from driftline.dashboard.queries.series import column_histories, over_time
 from driftline.dashboard.queries.storage import Storage
 from driftline.dashboard.words import NOTES, plural
 from driftline.database.engine import read_connection
@@ -33,8 +32,10 @@ from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import annotations_between, list_annotations
 from driftline.monitors.external.source import UNLIMITED, Access
+from driftline.monitors.results.shown import choose_metric
 from driftline.monitors.run.drift_map import drift_map
-from driftline.monitors.run.report_cache import ReportCache
+from driftline.monitors.run.report_cache import Digest, ReportCache
+from driftline.monitors.run.series import column_histories, estimates, label_history, metric_history
 from driftline.signature import Signature
 from driftline.validation import nearest
 
@@ -321,7 +322,7 @@ class Stores:
             return view
         digests = self.reports.digests(view.monitor.documents)
         with read_connection(self.engine) as connection:
-            view = over_time(connection, view, metric, digests)
+            view = _over_time(connection, view, metric, digests)
         view = replace(view, roles=self.storage.roles_of(view.monitor))
         return self.storage.with_evidence(view)
 
@@ -359,6 +360,32 @@ class Stores:
                 stats = self.storage.capture_stats(line.name, self.now())
                 found = stats.overall if stats else None
             yield replace(line, coverage=found)
+
+
+def _over_time(
+    connection: Connection, view: views.KindView, asked: str | None, digests: Mapping[str, Digest]
+) -> views.KindView:
+    """Add to a window what the database and other documents say over time of one metric.
+
+    ``asked`` is the one asked for; without it, ``view.kept`` if the window has it.
+    """
+    line, metrics = view.monitor, view.found.metrics
+    kind, kept = line.definition.kind, view.kept
+    chosen = choose_metric(metrics, kind, asked, kept)
+    if chosen is None and asked is not None and metrics:
+        raise NotFoundError(f'metric "{asked}" is not one of monitor "{line.name}"')
+    if chosen is None:
+        # The document is gone, or this window could not be judged: draw what others say.
+        others = [one for digest in digests.values() for one in digest.metrics.values()]
+        chosen = choose_metric(others, kind, kept, None)
+    return replace(
+        view,
+        chosen=chosen,
+        history=metric_history(connection, line, chosen, digests) if chosen else None,
+        labels=label_history(connection, line),
+        estimates=estimates(connection, line, chosen, digests),
+        unread=sum(one.execution not in digests for one in line.runs),
+    )
 
 
 def _annotations(

@@ -8,7 +8,6 @@ shape (windows,) with NaN where nothing was measured, and a missing number is No
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -24,13 +23,13 @@ from driftline.alerts.notify.channels import ChannelStatus
 from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.capture.audit.report import Coverage
-from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import WindowState
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.run.judged_windows import WindowRun as WindowRun
 from driftline.monitors.run.progress import RunState
 from driftline.monitors.run.report_document import Feature, Report, Violation
 from driftline.monitors.warm_up.warm_up import StableSpan
@@ -172,33 +171,6 @@ class CompositeView(StoryView):
     suppressor_state: str | None
     held: str
     parents: tuple[AlarmLine, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WindowRun(Window):
-    """A window with the newest execution of a monitor on it.
-
-    ``ratio`` is the greatest distance over its bound among the window's features (violation from
-    1 on); None when nothing was measured. ``hard_count`` counts the violations that season cannot
-    explain. ``failure`` is the reason of a failed execution. ``folder`` holds its documents, as
-    seen from the storage root; "" for none.
-    """
-
-    execution: str
-    state: WindowState
-    row_count: int | None
-    violation_count: int
-    hard_count: int
-    ratio: float | None
-    cause: str | None = None
-    failure: str | None = None
-    failure_type: str | None = None
-    failure_record: int | None = None
-    folder: str = ""
-    baseline_version: str = ""
-    request_count: int = 0
-    # Of the window that is shown: time and text of each line.
-    log: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True)  # Without slots: what follows is worked out once.

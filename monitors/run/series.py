@@ -9,8 +9,8 @@ refresh, newest first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import numpy as np
@@ -21,13 +21,12 @@ from driftline.alerts.metrics import store as metrics
 from driftline.alerts.tables import datapoints
 from driftline.alerts.tables import metrics as metric_table
 from driftline.baseline.column import ColumnProfile
-from driftline.dashboard.queries import views
-from driftline.errors import NotFoundError
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kind import OWN_METRICS, metric_place
 from driftline.monitors.report.datapoints import DATA_METRICS, UNQUOTED
 from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.results.metric import MetricResult
-from driftline.monitors.results.shown import choose_metric
+from driftline.monitors.run.judged_windows import WindowRun
 from driftline.monitors.run.report_cache import Digest
 
 ESTIMATED = "estimated_"
@@ -35,6 +34,18 @@ ESTIMATED = "estimated_"
 
 LARGEST = 1e100
 """SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""
+
+
+class Judged(Protocol):
+    """A monitor with its windows, oldest first."""
+
+    @property
+    def definition(self) -> MonitorDefinition:
+        """The monitor."""
+
+    @property
+    def runs(self) -> Sequence[WindowRun]:
+        """Its windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +59,7 @@ class _Series:
 
 
 def column_histories(
-    connection: Connection, line: views.MonitorLine, column: str, digests: Mapping[str, Digest],
+    connection: Connection, line: Judged, column: str, digests: Mapping[str, Digest],
     profile: ColumnProfile | None,
 ) -> tuple[MetricHistory, ...]:  # fmt: skip
     """Read how a column stood over all windows: distance and bound, missing values, mean.
@@ -79,7 +90,7 @@ def column_histories(
     return tuple(one for one in histories if np.isfinite(one.value).any())
 
 
-def label_history(connection: Connection, line: views.MonitorLine) -> LabelHistory | None:
+def label_history(connection: Connection, line: Judged) -> LabelHistory | None:
     """Read how many rows of each window had a label; None for a kind that needs none."""
     labelled = _read(connection, line, OWN_METRICS, "labelled_rows").mean
     if not line.definition.kind_value.uses_labels or np.isnan(labelled).all():
@@ -88,34 +99,8 @@ def label_history(connection: Connection, line: views.MonitorLine) -> LabelHisto
     return LabelHistory(rows=rows, labelled=labelled)
 
 
-def over_time(
-    connection: Connection, view: views.KindView, asked: str | None, digests: Mapping[str, Digest]
-) -> views.KindView:
-    """Add to a window what the database and other documents say over time of one metric.
-
-    ``asked`` is the one asked for; without it, ``view.kept`` if the window has it.
-    """
-    line, metrics = view.monitor, view.found.metrics
-    kind, kept = line.definition.kind, view.kept
-    chosen = choose_metric(metrics, kind, asked, kept)
-    if chosen is None and asked is not None and metrics:
-        raise NotFoundError(f'metric "{asked}" is not one of monitor "{line.name}"')
-    if chosen is None:
-        # The document is gone, or this window could not be judged: draw what others say.
-        others = [one for digest in digests.values() for one in digest.metrics.values()]
-        chosen = choose_metric(others, kind, kept, None)
-    return replace(
-        view,
-        chosen=chosen,
-        history=metric_history(connection, line, chosen, digests) if chosen else None,
-        labels=label_history(connection, line),
-        estimates=_estimates(connection, line, chosen, digests),
-        unread=sum(one.execution not in digests for one in line.runs),
-    )
-
-
-def _estimates(
-    connection: Connection, line: views.MonitorLine, chosen: MetricResult | None,
+def estimates(
+    connection: Connection, line: Judged, chosen: MetricResult | None,
     digests: Mapping[str, Digest],
 ) -> tuple[MetricHistory, MetricHistory] | None:  # fmt: skip
     """Read the chosen metric, or the first that is estimated, by labels and without them."""
@@ -129,7 +114,7 @@ def _estimates(
 
 
 def metric_history(
-    connection: Connection, line: views.MonitorLine, metric: MetricResult,
+    connection: Connection, line: Judged, metric: MetricResult,
     digests: Mapping[str, Digest],
 ) -> MetricHistory:  # fmt: skip
     """Take values from the database, and from documents what only they hold."""
@@ -145,7 +130,7 @@ def metric_history(
 
 
 def stored_metrics(
-    connection: Connection, line: views.MonitorLine, metric: MetricResult
+    connection: Connection, line: Judged, metric: MetricResult
 ) -> Iterator[Row[Any]]:
     """Find where one measured metric is stored, the metric itself before its parts.
 
@@ -154,7 +139,9 @@ def stored_metrics(
     series = line.definition.kind_value.series
     name = series.prefix + quote(metric.name, safe=UNQUOTED)
     table = metric_table.c
-    namespace, wanted = metric_place(series.namespace, line.name, line.endpoint)
+    namespace, wanted = metric_place(
+        series.namespace, line.definition.name, line.definition.endpoint
+    )
     query = select(metric_table).where(table.namespace == namespace, table.name == name)
     for key, value in (("Facet", metric.facet), ("FacetValue", metric.facet_value)):
         if value:
@@ -167,9 +154,7 @@ def stored_metrics(
             yield row
 
 
-def _metric_values(
-    connection: Connection, line: views.MonitorLine, metric: MetricResult
-) -> np.ndarray:
+def _metric_values(connection: Connection, line: Judged, metric: MetricResult) -> np.ndarray:
     """Read one measured metric over all windows, NaN where it has no finite value."""
     for row in stored_metrics(connection, line, metric):
         values = _aligned(connection, row.id, line.runs).mean
@@ -178,18 +163,18 @@ def _metric_values(
     return np.full(len(line.runs), np.nan)
 
 
-def _read(connection: Connection, line: views.MonitorLine, namespace: str, name: str) -> _Series:
+def _read(connection: Connection, line: Judged, namespace: str, name: str) -> _Series:
     try:
-        namespace, dimensions = metric_place(namespace, line.name, line.endpoint)
+        namespace, dimensions = metric_place(
+            namespace, line.definition.name, line.definition.endpoint
+        )
         metric_id = metrics.find(connection, namespace, name, dimensions)
     except DatapointError:
         metric_id = None  # No metric can have such a name, as one that is too long.
     return _aligned(connection, metric_id, line.runs)
 
 
-def _aligned(
-    connection: Connection, metric_id: int | None, runs: Sequence[views.WindowRun]
-) -> _Series:
+def _aligned(connection: Connection, metric_id: int | None, runs: Sequence[WindowRun]) -> _Series:
     """Lay a metric's datapoints over windows by the windows' starts."""
     numbers = np.full((3, len(runs)), np.nan)
     notes: list[Mapping[str, object]] = [{}] * len(runs)
