@@ -7,9 +7,11 @@ encoded or not, since browsers take them for folders: they stand in the query, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
@@ -36,6 +38,29 @@ PREVIEW = ("threshold", "periods", "needed", "missing", "period")
 """What a preview of an alarm can change, by its name in the address."""
 
 _NOTHING: Mapping[str, str | None] = MappingProxyType({})
+_BEFORE_NOW = re.compile(r"now(?:-(\d{1,4})([hd]))?")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """The one span of time that all pages show, half-open; a side that is None is open."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def covers(self, first: datetime | None, last: datetime | None) -> bool:
+        """Whether it holds a part of what began first and ended last; None: long ago, never."""
+        is_begun = self.end is None or first is None or first < self.end
+        return is_begun and (self.start is None or last is None or last > self.start)
+
+    def has(self, time: datetime) -> bool:
+        """Whether a moment lies in it."""
+        return (self.start or time) <= time and (self.end is None or time < self.end)
+
+
+ALL = TimeRange()
+RANGE: ContextVar[TimeRange] = ContextVar("range", default=ALL)
+"""What the page that is drawn now shows; of a page that names none, all that is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,3 +286,17 @@ def read_time(text: str) -> datetime:
         return time_of(text.strip())
     except (ValueError, OverflowError) as error:
         raise InputError(f'"{text[:40]}" is no day or time; expected 2026-01-31') from error
+
+
+def read_range(start: str, end: str, now: datetime) -> TimeRange:
+    """Read what an address shows: ``now-24h`` and ``now-7d``, or days and times; "" is open."""
+
+    def moment(text: str) -> datetime | None:
+        if found := _BEFORE_NOW.fullmatch(text):
+            return now - int(found[1] or 0) * timedelta(hours=24 if found[2] == "d" else 1)
+        return read_time(text) if text else None
+
+    first, last = moment(start), moment(end)
+    if first is not None and last is not None and last <= first:
+        raise InputError(f'from "{start[:40]}" to "{end[:40]}": expected the end after the start')
+    return TimeRange(first, last)

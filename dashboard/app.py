@@ -36,7 +36,14 @@ from driftline.access.logins import Access
 from driftline.access.principal import CURRENT, Role
 from driftline.dashboard import light
 from driftline.dashboard.actions import Actions
-from driftline.dashboard.address import Address, endpoint_link, monitor_link, parse
+from driftline.dashboard.address import (
+    RANGE,
+    Address,
+    endpoint_link,
+    monitor_link,
+    parse,
+    read_range,
+)
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.guard import Guard
 from driftline.dashboard.login import CSRF, PUBLIC, SECRET, Login, Sessions, to_login
@@ -56,6 +63,7 @@ from driftline.dashboard.pages import (
     window,
 )
 from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages.forms import ask_form, field
 from driftline.dashboard.queries import notifications
 from driftline.dashboard.queries.explained import read_compared, read_explained, read_window
 from driftline.dashboard.queries.fleet import NoWindowError
@@ -96,6 +104,12 @@ AWAY = (
     "The database or the storage cannot be read now. This page tries again every 30 seconds; "
     "driftline doctor says what is wrong."
 )
+
+RANGES = {
+    "now-24h": "Last 24 hours", "now-7d": "Last 7 days", "now-30d": "Last 30 days",
+    "now-90d": "Last 90 days", "": "All that is kept",
+}  # fmt: skip
+"""Spans of time to choose from, by where they begin."""
 
 ZONES = "Times in UTC or in the zone of the browser; schedules and what is typed stay in UTC"
 
@@ -149,7 +163,10 @@ def render(stores: Stores, address: Address) -> html.Div:
     """Draw the page that an address asks for; what cannot be read becomes a sentence on it."""
     if why := refused_page(address.page):
         return ui.problem("This page is not for you", why)
+    shown = None
     try:
+        if not (address.page == "jobs" and address.monitor):  # There they are those of a backfill.
+            shown = RANGE.set(read_range(address.start, address.end, stores.now()))
         draw = _PAGES.get(address.page)
         stores.require_storage(address)
         return ui.missing(None) if draw is None else _refused(address) or draw(stores, address)
@@ -164,6 +181,9 @@ def render(stores: Stores, address: Address) -> html.Div:
         log.exception("page failed page=%s monitor=%r", address.page, address.monitor)
         reason = sentence(str(error)) if isinstance(error, DriftlineError) else AWAY
         return ui.problem("This page cannot be shown", reason)
+    finally:
+        if shown is not None:
+            RANGE.reset(shown)
 
 
 def _is_there(stores: Stores, path: str, query: str) -> bool:
@@ -364,6 +384,7 @@ def _shell() -> html.Div:
         ui.marked(html.A(name, href="/", className="brand"), aria_label="driftline"),
         ui.marked(html.Nav(links, className="places"), aria_label="Pages"),
         html.Span(id="as-of", className="as-of"),
+        _range_menu(),
         zone,
         theme,
         *_person(),
@@ -380,6 +401,18 @@ def _shell() -> html.Div:
         ui.marked(main, data_refresh_ms=str(REFRESH_MS)),
     ]
     return html.Div(parts, className="shell")
+
+
+def _range_menu() -> html.Details:
+    """Offer the span of time that all pages show; assets/pages.js marks the one of the address."""
+    ways = [html.A(words, href=f"?from={start}") for start, words in RANGES.items()]
+    for way, start in zip(ways, RANGES, strict=True):
+        ui.marked(way, data_from=start)
+    fields = [field("from", "From, UTC", hint="2026-01-31"), field("to", "To, UTC", hint="now")]
+    copy = html.Button("Copy a link with fixed times", id="copy", type="button", className="button")
+    items = [*ways, ask_form(fields, "Show", anchor=""), copy]
+    summary = html.Summary("Range: all", id="range")
+    return html.Details([summary, html.Ul([*map(html.Li, items)])], className="windows range")
 
 
 def _person() -> list[ui.Cell]:

@@ -91,7 +91,23 @@
     }).finally(function () { button.disabled = false; button.removeAttribute("aria-busy"); });
   }
 
+  // A link for somebody else: tomorrow it is to show what it shows now.
+  function copy() {
+    var url = new URL(location.href), now = window.driftlineNow, asked = url.searchParams;
+    var found = /^now-(\d+)([hd])$/.exec(asked.get("from") || "");
+    function at(ms) { return new Date(ms).toISOString().slice(0, 19) + "Z"; }
+    if (found) asked.set("from", at(now - found[1] * (found[2] === "d" ? 24 : 1) * 3600000));
+    if (!asked.get("to") || asked.get("to") === "now") asked.set("to", at(now));
+    document.dispatchEvent(new CustomEvent("driftline-go", { detail: url.href }));
+    var copied = navigator.clipboard ? navigator.clipboard.writeText(url.href) : Promise.reject();
+    copied.then(function () { say("The link is copied; its times are fixed.", false); },
+      function () { say("The address has fixed times now: copy it from the bar of the browser.", false); });
+  }
+
   document.addEventListener("driftline-ended", ended);
+  document.addEventListener("click", function (event) {
+    if (event.target.id === "copy") copy();
+  });
   document.addEventListener("click", function (event) {
     if (!event.target.closest || !event.target.closest("#logout")) return;
     post("/logout", {}).then(function (answer) {

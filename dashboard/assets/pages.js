@@ -15,6 +15,7 @@
     var place = url.pathname + url.search + url.hash;
     if (replace) history.replaceState({}, "", place); else history.pushState({}, "", place);
     wanted = url.hash;
+    document.querySelectorAll("details.windows[open]").forEach(function (menu) { menu.open = false; });
     window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
   }
 
@@ -23,10 +24,19 @@
     var asked = new URLSearchParams(location.search).get("zone") === "browser";
     return asked ? Intl.DateTimeFormat().resolvedOptions().timeZone || "" : "";
   };
-  // The zone of times goes along to the next page.
+  // The zone of times and the span that is shown go along to the next page.
   function along(href) {
-    var url = new URL(href, location.href), zone = new URLSearchParams(location.search).get("zone");
-    if (zone && url.origin === location.origin) url.searchParams.set("zone", zone);
+    var url = new URL(href, location.href), here = new URLSearchParams(location.search);
+    if (url.origin === location.origin) ["zone", "from", "to"].forEach(function (name) {
+      if (here.get(name) && !url.searchParams.has(name)) url.searchParams.set(name, here.get(name));
+    });
+    return url;
+  }
+  // Another span of time for this page, by where it begins; of a list its first page.
+  function spanning(start) {
+    var url = new URL(location.href);
+    ["from", "to", "page", "window"].forEach(function (name) { url.searchParams.delete(name); });
+    if (start) url.searchParams.set("from", start);
     return url;
   }
 
@@ -77,11 +87,10 @@
     if (!link || event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || link.target) return;
     if (link.hasAttribute("download")) return; // A file, which is no page.
-    var url = along(link.href);
+    var url = link.dataset.from === undefined ? along(link.href) : spanning(link.dataset.from);
     if (url.origin !== location.origin) return;
     if (url.pathname === location.pathname && url.search === location.search && url.hash) return;
     event.preventDefault();
-    document.querySelectorAll("details.windows[open]").forEach(function (menu) { menu.open = false; });
     go(url);
   });
 
@@ -117,6 +126,13 @@
   function label() {
     write("theme", "Theme: " + theme());
     write("zone", "Times: " + (driftlineZone() || "UTC"));
+    var here = new URLSearchParams(location.search), start = here.get("from") || "", end = here.get("to") || "";
+    var words = (start || "…") + " – " + (end || "now");
+    document.querySelectorAll("[data-from]").forEach(function (link) {
+      var isChosen = !end && link.dataset.from === start;
+      if (isChosen) { link.setAttribute("aria-current", "true"); words = link.textContent; } else link.removeAttribute("aria-current");
+    });
+    write("range", "Range: " + words.replace(/T00:00:00Z/g, "").replace(/(T\d\d:\d\d):\d\dZ/g, "$1"));
   }
   document.addEventListener("click", function (event) {
     if (!event.target.closest || !event.target.closest("#theme")) return;

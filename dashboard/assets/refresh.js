@@ -129,6 +129,7 @@
       tried = answered = Date.now();
       drawn = place();
       asOf = at.slice(11, 19);
+      window.driftlineNow = Date.parse(at.split(" ")[0]);
       show();
       document.dispatchEvent(new CustomEvent("driftline-drawn"));
       return ["As of " + asOf, at.slice(0, 10) + " " + asOf + " " + at.split(" ")[1]];

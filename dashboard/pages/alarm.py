@@ -59,7 +59,8 @@ def _signal(view: views.AlarmView) -> html.Section:
     title, rule = view.alarm.condition, view.rule
     if not view.points:
         exact = f"{rule.namespace} {rule.judged_name} {_dimensions(view)}".strip()
-        why = ui.empty("No datapoint has arrived for exactly this metric:", exact)
+        none = "No datapoint has arrived for exactly this metric:"
+        why = ui.empty(ui.in_time(none), exact)
         return ui.panel(title, [why])
     breaches = sum(point.breaching for point in view.points)
     summary = (

@@ -93,7 +93,7 @@ def history(view: StoryView) -> html.Section:
         to = ui.marked(html.Span("→"), aria_label="to")
         return ui.stack(ui.state_chip(one.old, small=True), to, ui.state_chip(one.new, small=True))
 
-    none = "Its state has not changed since it was created."
+    none = ui.in_time("Its state has not changed since it was created.")
     return change_panel("State history", view.changes, view.now, {"Change": change}, none)
 
 
@@ -125,7 +125,7 @@ def messages(view: StoryView) -> html.Section:
         () if is_limited() else view.messages,
         view.now,
         "Notifications",
-        UNTOLD if is_limited() else "This alarm has sent no notification yet.",
+        UNTOLD if is_limited() else ui.in_time("This alarm has sent no notification yet."),
         note=html.Span(f"✕ {dead} failed", className="alarm-text") if dead else "",
         of_one=True,
     )

@@ -28,6 +28,10 @@ NO_NOTIFICATION = (
     "state changes."
 )
 
+NO_INCIDENT = (
+    "No alarm has fired yet. Alarms of one endpoint that fire together become an incident."
+)
+
 ORDER = ("dead", "pending", "delivering", "waiting", "muted", "grouped", "superseded")
 
 SILENCES_SHOWN = 200
@@ -125,7 +129,7 @@ def incidents_page(incidents: Sequence[Incident], now: datetime) -> html.Div:
             "Began": lambda one: ui.when(one.onset_at, now),
             "Alarms": members,
         },
-        why="No alarm has fired yet. Alarms of one endpoint that fire together become an incident.",
+        why=ui.in_time(NO_INCIDENT),
         label="Incidents, open ones first",
         kind="cards incidents",
     )
@@ -207,7 +211,7 @@ def messages_page(
     )
     several, shown = counts.get(asked.status, 0) if asked.status else total, len(messages)
     note = f"the newest {shown} of {several:,}" if several > shown else ""
-    why = ui.no_match("notification", "/messages") if counts else NO_NOTIFICATION
+    why = ui.no_match("notification", "/messages") if counts else ui.in_time(NO_NOTIFICATION)
     label = "Notifications, newest first"
     listed = alarm_panels.message_panel(messages, now, label, why, note=note)
     filters = ui.filters(by_status, clear if asked.channel else None)

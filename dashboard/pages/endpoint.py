@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -13,7 +14,7 @@ from dash import html
 
 from driftline.capture.audit.report import EndpointReport
 from driftline.dashboard import words as say
-from driftline.dashboard.address import column_link, endpoint_link, monitor_link, window_link
+from driftline.dashboard.address import RANGE, column_link, endpoint_link, monitor_link, window_link
 from driftline.dashboard.charts.timeline import bound_words, health_figure, map_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
@@ -63,13 +64,18 @@ def page(view: EndpointView) -> html.Div:
 
 def _health(view: EndpointView) -> list[ui.Cell | None]:
     words, tone = word_of_monitors(view.line.monitors, view.line.firing)
-    lines = [one for one in view.line.monitors if one.runs]
+    lines = [one for one in map(_in_range, view.line.monitors) if one.runs]
     return [
         ui.verdict_box(tone, html.H2(words)),
         firing_list(view.alarms, view.now) if view.alarms.shown else None,
-        _over_time(lines) if lines else None,
+        _over_time(lines) if lines else ui.panel("Over time", ui.in_time("No window yet.")),
         _monitors(view),
     ]
+
+
+def _in_range(line: MonitorLine) -> MonitorLine:
+    covers = RANGE.get().covers
+    return replace(line, runs=tuple(one for one in line.runs if covers(one.start, one.end)))
 
 
 def _over_time(lines: Sequence[MonitorLine]) -> html.Section:
@@ -296,7 +302,8 @@ def _logs(view: EndpointView) -> list[ui.Cell]:
 
 def _traffic(view: EndpointView) -> list[ui.Cell | None]:
     """Show what answers, what was captured, lost and refused, and the requests of each window."""
-    monitors = (one for one in view.line.monitors if any(r.request_count for r in one.runs))
+    lines = map(_in_range, view.line.monitors)
+    monitors = (one for one in lines if any(run.request_count for run in one.runs))
     line = next(monitors, None)
     return [_variants(view), _captured(view), _by_window(line) if line is not None else None]
 

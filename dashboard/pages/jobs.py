@@ -94,7 +94,7 @@ def _runs(view: queries.JobsView) -> html.Section:
             "Outcome": _outcome,
         },
         ui.pager(view.number, queries.SIZE, view.total, here),
-        why="No run matches this filter." if view.text or view.state else why,
+        why="No run matches this filter." if view.text or view.state else ui.in_time(why),
         label="Runs, the newest first",
         kind="cards jobs",
         numeric=("Rows", "Took"),

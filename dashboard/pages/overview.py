@@ -9,7 +9,7 @@ from functools import partial
 
 from dash import html
 
-from driftline.dashboard.address import alarm_link, endpoint_link, list_link, monitor_link
+from driftline.dashboard.address import RANGE, alarm_link, endpoint_link, list_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.fleet import TAB_KINDS
@@ -184,9 +184,9 @@ def _cell(kind: str, now: datetime, line: views.EndpointLine) -> ui.Cell:
 
 def _requests(line: views.EndpointLine) -> ui.Cell:
     runs = next((one.runs for one in line.monitors if any(r.request_count for r in one.runs)), ())
-    if not runs:
+    counts = [one.request_count for one in runs if RANGE.get().covers(one.start, one.end)]
+    if not any(counts):
         return "–"
-    counts = [run.request_count for run in runs]
     words = f"{count(counts[-1])} requests in the newest window, at most {count(max(counts))}"
     return ui.bars([one / max(counts) for one in counts], words)
 

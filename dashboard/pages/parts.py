@@ -18,7 +18,7 @@ from dash.development.base_component import Component
 from driftline.access.principal import CURRENT, Role
 from driftline.dashboard import light  # noqa: F401 - its elements.
 from driftline.dashboard import words as say
-from driftline.dashboard.address import parse
+from driftline.dashboard.address import ALL, RANGE, parse
 from driftline.dashboard.charts.canvas import Figure
 from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.views import AlarmLine, MonitorLine
@@ -158,6 +158,11 @@ def empty(why: str, command: str = "") -> html.Div:
     """Show why there is nothing to see, and the command that changes that."""
     hint = [html.Code(command)] if command else []
     return html.Div([html.P(why), *hint], className="empty")
+
+
+def in_time(why: str) -> str:
+    """Return why there is nothing; where a span of time is chosen, that may be the reason."""
+    return why if RANGE.get() == ALL else "Nothing of this lies in the time that is shown."
 
 
 def no_match(noun: str, href: str) -> list[Cell]:

@@ -193,7 +193,8 @@ def failure_facts(kind: str | None, record: int | None) -> html.Dl | None:
 def waiting(monitor: views.MonitorLine) -> html.Div:
     """Show that no window has been judged, and how to judge one."""
     why = "No window has been judged yet. The first one is judged when it ends."
-    return ui.empty(why, f"driftline monitor run {monitor.name}")
+    command = f"driftline monitor run {monitor.name}"
+    return ui.empty(ui.in_time(why), command * (ui.in_time(why) == why))
 
 
 def history_panel(
@@ -328,7 +329,7 @@ def _closing(
         own = ui.tag("this window", "kind") if one.is_own else None
         return ui.stack(link, ui.state_chip(one.new, small=True), own)
 
-    none = "No alarm of this monitor has changed state."
+    none = ui.in_time("No alarm of this monitor has changed state.")
     is_own = any(one.is_own for one in view.changes)
     note = "" if is_own else "this window changed no alarm's state; these are the newest changes"
     history = change_panel("Alarm history", view.changes, view.now, {"Alarm": alarm}, none, note)

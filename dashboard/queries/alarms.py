@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select, true
 
 from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.alarms.composite_records import (
@@ -34,7 +34,7 @@ from driftline.alerts.notify.incidents import list_incidents
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
-from driftline.dashboard.address import monitor_link
+from driftline.dashboard.address import RANGE, monitor_link
 from driftline.dashboard.queries import reach, views
 from driftline.dashboard.words import duration, limit_words, moment
 from driftline.errors import DriftlineError
@@ -121,6 +121,10 @@ def alarms_view(
     narrowed = ((table.state, state), (table.severity, severity), (table.endpoint, endpoint))
     asked = [column == value for column, value in narrowed if value is not None]
     asked += [reach.alarm_rows(), *([_says(text)] if text else [])]
+    if not is_newest:  # A list shows what fires whatever the time, unless it began after it.
+        changed, end = table.state_changed_at, RANGE.get().end
+        is_begun = true() if end is None else changed < end
+        asked.append(reach.in_range(changed) | ((table.state == "ALARM") & is_begun))
     total = connection.scalar(select(func.count()).select_from(alarms_table).where(*asked)) or 0
     number = views.page_within(number, total, size)
     query = (
@@ -236,7 +240,15 @@ def _story(
     deliveries = newest_deliveries(connection, [record.id])[record.id]
     return story | {
         "alarm": alarm_line(connection, record, suppression, deliveries),
-        "messages": tuple(list_deliveries(connection, alarm_name=name, limit=MESSAGES_SHOWN)),
+        "messages": tuple(
+            list_deliveries(
+                connection,
+                alarm_name=name,
+                limit=MESSAGES_SHOWN,
+                start=RANGE.get().start,
+                end=RANGE.get().end,
+            )
+        ),
         "channels": _channels(connection, record.definition),
         "silences": suppression.silences_of(record),
     }
@@ -248,15 +260,24 @@ def alarm_view(
 ) -> views.AlarmView:  # fmt: skip
     """Read everything about one alarm on a metric; ``asked`` are values of it to preview."""
     points = alarm_timeline.points_of(connection, record, now, bands, cause_of)
-    start = points[0].start if points else None
+    shown, start = RANGE.get(), points[0].start if points else None
     past = reach.changes_of_state(connection, record, alarm_timeline.SPANS_READ) if points else []
     told_since = record.updated_at if reach.is_limited() else None
+    spans = alarm_timeline.spans_of(connection, record, points, past, now, told_since)
     suppression, same = Suppression.read(connection, now), _on_same_metric(connection, record)
     return views.AlarmView(
         **_story(connection, record, suppression, bands),
         rule=record.definition,
-        points=points,
-        spans=alarm_timeline.spans_of(connection, record, points, past, now, told_since),
+        points=tuple(one for one in points if shown.covers(one.start, one.end)),
+        spans=tuple(
+            replace(
+                one,
+                start=max(one.start, shown.start or one.start),
+                end=min(one.end, shown.end or one.end),
+            )
+            for one in spans
+            if shown.covers(one.start, one.end)
+        ),
         others=tuple(alarm_line(connection, other, suppression) for other in same),
         preview=preview_alarm(connection, record, asked, start, now, bands),
     )
@@ -300,7 +321,7 @@ def changes_of(
     count = alarm_timeline.SPANS_READ if run else limit
     for at, item in enumerate(reach.changes_of_state(connection, record, count)):
         is_own = run is not None and alarm_timeline.is_decided_in(record, item, run.start)
-        if at >= limit and not is_own:
+        if not is_own and (at >= limit or not RANGE.get().has(item.time)):
             continue
         old, _ = alarm_timeline.side_of(item.data, "oldState")
         new, reason = alarm_timeline.side_of(item.data, "newState")

@@ -18,6 +18,7 @@ from driftline.access.principal import CURRENT
 from driftline.alerts.metrics.variants import last_hour, published_variants
 from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
+from driftline.dashboard.address import RANGE
 from driftline.dashboard.queries import reach, views
 from driftline.dashboard.queries.storage import UNREADABLE, Storage
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
@@ -156,7 +157,7 @@ def with_older(connection: Connection, lines: tuple[MonitorLine, ...]) -> tuple[
     older = [
         select(
             judged(one.definition).with_only_columns(executions.c.id)
-            .where(executions.c.window_start < one.runs[0].start)
+            .where(executions.c.window_start < one.runs[0].start, in_range())
             .order_by(*NEWEST_FIRST).limit(most - len(one.runs)).subquery()
         )
         for one in lines if 0 < len(one.runs) < most
@@ -169,6 +170,9 @@ def with_older(connection: Connection, lines: tuple[MonitorLine, ...]) -> tuple[
         rows[row.monitor].append(row)
     return tuple(replace(one, runs=as_runs(one.definition, rows[one.name]) + one.runs)
                  for one in lines)  # fmt: skip
+
+
+in_range = partial(reach.in_range, executions.c.window_start, executions.c.window_end)
 
 
 def is_of_tab(definition: MonitorDefinition, tab: str) -> bool:
@@ -188,7 +192,8 @@ def read_changes(connection: Connection, line: views.EndpointLine) -> list[Audit
     monitors = [f"Monitor/{one.name}" for one in line.monitors]
     baselines = {f"Baseline/{one.definition.baseline}" for one in line.monitors}
     about = [*(f"Alarm/{one}" for one in found), *monitors, *baselines, f"Endpoint/{line.name}"]
-    return audit_entries(connection, limit=CHANGES_SHOWN, targets=about)
+    since, until = RANGE.get().start, RANGE.get().end
+    return audit_entries(connection, limit=CHANGES_SHOWN, targets=about, since=since, until=until)
 
 
 class NoWindowError(NotFoundError):
@@ -204,7 +209,8 @@ def read_window(
     monitor, or NoWindowError: no execution of it is on a window of that start.
     """
     definition = reach.monitor(connection, name)
-    newest = judged(definition).order_by(*NEWEST_FIRST).limit(WINDOWS_SHOWN)
+    shown = judged(definition).where(in_range())
+    newest = shown.order_by(*NEWEST_FIRST).limit(WINDOWS_SHOWN)
     rows = reach.runs(connection, newest)
     version = rows[0].baseline_version if rows else None
     line = MonitorLine(

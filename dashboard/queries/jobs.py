@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from driftline.access.principal import CURRENT
 from driftline.capture.windows.window import Window
-from driftline.dashboard.address import Address, read_time
+from driftline.dashboard.address import Address, read_range
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
@@ -121,6 +121,7 @@ def read_jobs(stores: Stores, at: Address) -> JobsView:
 def _with_runs(connection: Connection, view: JobsView, named: Sequence[str]) -> JobsView:
     table = executions.c
     chosen: list[ColumnElement[bool]] = [is_of(CURRENT.get().endpoints)]
+    chosen.append(reach.in_range(table.window_start, table.window_end))
     chosen += [table.monitor.in_(named)] if view.text else []
     chosen += [table.status == STATUSES.get(view.state, view.state)] if view.state else []
     total = connection.scalar(select(func.count()).select_from(executions).where(*chosen)) or 0
@@ -160,7 +161,9 @@ def read_backfill(stores: Stores, at: Address) -> BackfillView:
     if not (at.start and at.end):
         return view
     try:
-        span, root = Window(read_time(at.start), read_time(at.end)), stores.storage.root
+        asked, root = read_range(at.start, at.end, stores.now()), stores.storage.root
+        assert asked.start is not None and asked.end is not None
+        span = Window(asked.start, asked.end)
         missed = missed_windows(stores.engine, root, definition, span, again=at.again)
     except (DriftlineError, ValueError) as error:
         return replace(view, why_not=str(error))

@@ -15,7 +15,8 @@ from driftline.alerts.notify.incidents import Incident, get_incident, list_incid
 from driftline.alerts.notify.paging import PagingLine, paging_lines
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import outbox
-from driftline.dashboard.address import Address
+from driftline.dashboard.address import RANGE, Address
+from driftline.dashboard.queries.reach import in_range
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import ChannelLine
 from driftline.database.engine import read_connection
@@ -43,7 +44,8 @@ def read_incidents(stores: Stores) -> list[Incident]:
     """Return the open incidents, then the newest closed ones."""
     with read_connection(stores.engine) as connection:
         newest = partial(list_incidents, connection, limit=INCIDENTS_SHOWN)
-        return [*newest(is_open=True), *newest(is_open=False)]
+        found = [*newest(is_open=True), *newest(is_open=False)]
+    return [one for one in found if RANGE.get().covers(one.opened_at, one.closed_at)]
 
 
 def read_incident(stores: Stores, asked: Address) -> IncidentView:
@@ -59,9 +61,14 @@ def read_incident(stores: Stores, asked: Address) -> IncidentView:
 def read_messages(stores: Stores, asked: Address) -> tuple[list[Delivery], dict[str, int]]:
     """Return the newest messages, of a status or to a channel, and all counted by status."""
     status, channel = asked.status, asked.channel
-    of_channel = None if channel is None else outbox.c.channel == channel
+    shown, of_channel = RANGE.get(), in_range(outbox.c.created_at)
+    if channel is not None:
+        of_channel &= outbox.c.channel == channel
     with read_connection(stores.engine) as connection:
-        messages = list_deliveries(connection, status=status, channel=channel, limit=MESSAGES_SHOWN)
+        messages = list_deliveries(
+            connection, status=status, channel=channel, limit=MESSAGES_SHOWN,
+            start=shown.start, end=shown.end,
+        )  # fmt: skip
         counts = count_by(connection, outbox.c.status, of_channel)
     return messages, counts
 
@@ -76,6 +83,7 @@ def read_silences(stores: Stores) -> tuple[Sequence[CountedSilence], datetime]:
     silences = [
         (one, one.silence.state(now, one.expired_at), muted.get(one.silence.name, 0))
         for one in records
+        if RANGE.get().covers(one.silence.starts_at, one.expired_at or one.silence.last_end)
     ]
     silences.sort(key=lambda entry: (RANKS[entry[1]], -entry[0].updated_at.timestamp()))
     return silences, now

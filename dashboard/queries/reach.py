@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, true
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, true
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import AnyRecord, ListedAlarm, get_any
@@ -25,6 +25,7 @@ from driftline.alerts.alarms.records import (
 )
 from driftline.alerts.evaluation.explain import Explanation
 from driftline.alerts.tables import alarms as alarms_table
+from driftline.dashboard.address import RANGE
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.executions import COLUMNS, Execution, is_of
@@ -90,6 +91,17 @@ def _of_now(record: Listed) -> Listed:
     if isinstance(record, AlarmRecord) and record.state_changed_at < record.updated_at:
         return replace(record, state_reason=CHANGED, state_reason_data=None)
     return record
+
+
+def in_range(
+    begin: ColumnElement[Any], end: ColumnElement[Any] | None = None
+) -> ColumnElement[bool]:
+    """Select what lies, in part at least, in the time that is shown; a moment has no end."""
+    shown = RANGE.get()
+    since = None if shown.start is None else (
+        begin >= shown.start if end is None else end > shown.start)  # fmt: skip
+    until = None if shown.end is None else begin < shown.end
+    return and_(true(), *(one for one in (since, until) if one is not None))
 
 
 def changes_of_state(connection: Connection, record: AnyRecord, limit: int) -> list[HistoryItem]:

@@ -21,7 +21,7 @@ from driftline.baseline import store
 from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
 from driftline.baseline.store import Baseline, BaselineVersion
 from driftline.capture.tables.storage import list_folders
-from driftline.dashboard.address import Address
+from driftline.dashboard.address import RANGE, Address
 from driftline.dashboard.queries.storage import Storage
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
@@ -110,8 +110,10 @@ def read_audit(stores: Stores, asked: Address) -> list[AuditEntry]:
     """Read the newest entries, of one subject, one target or one day if asked for."""
     day = asked.day
     try:
-        start = datetime.fromisoformat(day).replace(tzinfo=UTC) if day else None
-        end = start + timedelta(days=1) if start else None
+        start, end = RANGE.get().start, RANGE.get().end
+        if day:
+            start = datetime.fromisoformat(day).replace(tzinfo=UTC)
+            end = start + timedelta(days=1)
     except (ValueError, OverflowError) as error:
         raise InputError(f'day "{day}"; expected one such as 2026-01-31') from error
     with read_connection(stores.engine) as connection:

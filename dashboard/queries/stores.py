@@ -22,7 +22,7 @@ from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.alerts.tables import outbox
 from driftline.capture.tables.storage import list_folders
-from driftline.dashboard.address import Address
+from driftline.dashboard.address import RANGE, Address
 from driftline.dashboard.queries import fleet, reach, views
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.storage import Storage
@@ -133,7 +133,8 @@ class Stores:
             view = fleet.EndpointView(now, line, tab, alarms, chosen, others, text=address.text)
             if tab == "drift" and chosen is not None:
                 at = address.text, address.number, CURRENT.get().endpoints
-                view = replace(view, drift=drift_map(connection, chosen.name, *at))
+                drift = drift_map(connection, chosen.name, *at, fleet.in_range())
+                view = replace(view, drift=drift)
             if tab == "changes":
                 changes = fleet.read_changes(connection, line)
                 view = replace(view, annotations=_annotations(connection, lines), changes=changes)
@@ -161,7 +162,10 @@ class Stores:
             asked = urlencode({"endpoint": name, "limit": LOG_LINES})
             told, error = self._told(f"/api/v1/logs?{asked}")
             low, lines = (address.text or "").casefold(), told["items"] if told else ()
-            logs = [one for one in lines if low in one["message"].casefold()]
+            logs = [
+                one for one in lines if low in one["message"].casefold()
+                and RANGE.get().has(datetime.fromisoformat(one["time"]))
+            ]  # fmt: skip
             return replace(view, logs=logs, why_untold=str(error or ""))
         return view
 
@@ -394,6 +398,6 @@ def _annotations(
     """Read the newest annotations of monitors, withdrawn ones too."""
     of = CURRENT.get().endpoints
     newest = partial(list_annotations, connection, endpoints=of, limit=ANNOTATIONS_SHOWN)
-    found = [one for line in lines for one in newest(line.name)]
+    found = [one for line in lines for one in newest(line.name) if RANGE.get().has(one.made_at)]
     found.sort(key=lambda one: one.made_at, reverse=True)
     return tuple(found[:ANNOTATIONS_SHOWN])

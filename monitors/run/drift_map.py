@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.executions import is_of
@@ -40,15 +40,16 @@ def drift_map(
     text: str | None,
     number: int,
     endpoints: Collection[str] | None = None,
+    *where: ColumnElement[bool],
 ) -> DriftMap:
     """Return how far a monitor's columns lay from their bounds, over its newest windows.
 
-    ``endpoints``: of those alone.
+    ``endpoints``: of those alone; ``where`` narrows the executions further.
     """
     table = executions.c
     query = (
         select(table.window_start, table.window_end, table.drift_ratios)
-        .where(table.monitor == monitor, table.is_current, is_of(endpoints))
+        .where(table.monitor == monitor, table.is_current, is_of(endpoints), *where)
         .order_by(table.window_start.desc(), table.window_end.desc())
         .limit(MAP_WINDOWS)
     )
