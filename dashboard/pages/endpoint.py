@@ -230,8 +230,8 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         {
             "Column": column,
             "First violation": first,
-            "Peak": lambda at: bound_words(float(np.nanmax(drift.ratios[at]))),
-            "Peak in": lambda at: window(at, int(np.nanargmax(drift.ratios[at]))),
+            "Peak": lambda at: bound_words(float(drift.ratios[at, drift.peaks[at]])),
+            "Peak in": lambda at: window(at, int(drift.peaks[at])),
             "Last": lambda at: bound_words(
                 float(drift.ratios[at][~np.isnan(drift.ratios[at])][-1])
             ),

@@ -15,6 +15,8 @@ from driftline.monitors.tables import executions
 
 MAP_WINDOWS = 90
 MAP_FEATURES = 50  # Of a page: the farthest from their bounds come first.
+# What a violation without a distance counts for: it lies beyond the bound, nobody knows how far.
+BY_CHECK = float(np.nextafter(1.0, 2.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,11 @@ class DriftMap:
     total: int
     number: int
     size: int
+
+    @property
+    def peaks(self) -> np.ndarray:
+        """The window in which each column lay farthest from its bound, shape (features,)."""
+        return np.asarray(np.nanargmax(_known(self.ratios), axis=1))
 
 
 def drift_map(
@@ -65,7 +72,7 @@ def drift_map(
     names = sorted(name for name in set[str]().union(*known) if low in name.casefold())
     values = [[kept.get(name, np.nan) for name in names] for kept in known]
     ratios = np.array(values, dtype=np.float64).reshape(len(entries), len(names)).T
-    worst = np.nanmax(ratios, axis=1, initial=0.0)
+    worst = np.nanmax(_known(ratios), axis=1, initial=0.0)
     order = sorted(range(len(names)), key=lambda at: (-worst[at], names[at]))
     number = max(1, min(number, -(-len(names) // MAP_FEATURES)))
     shown = order[MAP_FEATURES * (number - 1) : MAP_FEATURES * number]
@@ -77,3 +84,8 @@ def drift_map(
         number=number,
         size=MAP_FEATURES,
     )
+
+
+def _known(ratios: np.ndarray) -> np.ndarray:
+    """Return ratios that can be compared: a check without a distance is just beyond its bound."""
+    return np.where(np.isinf(ratios), BY_CHECK, ratios)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from driftline.dashboard.address import parse
 from driftline.dashboard.app import render
@@ -42,6 +42,34 @@ def test_the_table_names_the_first_window_in_violation(seeded):
     page = str(render(stores, parse("/endpoints/flights/drift")))
 
     assert "First violation" in page
+
+
+def test_a_columns_peak_is_its_largest_known_ratio(seeded):
+    with seeded.engine.connect() as connection:
+        found = drift_map(connection, MONITOR, None, 1)
+    ratios = np.full_like(found.ratios, 0.5)
+    ratios[0, :3] = 1.2, np.inf, 5.76
+    ratios[1, 1] = np.inf
+
+    peaks = replace(found, ratios=ratios).peaks
+
+    assert [*peaks[:2]] == [2, 1], "a check's violation is a peak where no ratio lies beyond"
+
+
+def test_a_check_without_a_distance_ranks_no_column_before_a_larger_ratio(seeded):
+    kept = [{"temp": None, "carrier": 8.87, "calm": 0.4}, {"temp": 5.76, "gone": None}]
+    is_ours = executions.c.monitor == MONITOR
+    with seeded.engine.connect() as connection:
+        runs = connection.execute(select(executions.c.id).where(is_ours)).scalars().all()
+        for run, ratios in zip(runs[:2], kept, strict=True):
+            changed = update(executions).where(executions.c.id == run)
+            connection.execute(changed.values(drift_ratios=ratios, is_current=True))
+        others = update(executions).where(is_ours, executions.c.id.not_in(runs[:2]))
+        connection.execute(others.values(is_current=False))
+        found = drift_map(connection, MONITOR, None, 1)
+        connection.rollback()
+
+    assert found.features == ("carrier", "temp", "gone", "calm")
 
 
 def test_a_check_without_a_distance_is_told_as_one(seeded):
