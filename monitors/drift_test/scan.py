@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.drift_test.layout import Indices, Layout, divide
+from driftline.monitors.drift_test.layout import ROUNDING, Indices, Layout, divide
 from driftline.monitors.drift_test.reference_model import Expectation
 from driftline.monitors.drift_test.significance import (
     MIN_ROWS,
@@ -115,12 +115,18 @@ class Cases:
         names = [field.name for field in fields(cls)]
         return cls(**{name: np.concatenate([getattr(x, name) for x in cases]) for name in names})
 
+    @property
+    def _distance(self) -> Numbers:
+        """How far shares lie from the reference's, shape (K,); what rounding leaves is 0."""
+        found = np.abs(self.share - self.known)
+        return np.where(found < ROUNDING, 0.0, found)
+
     def limits(self) -> tuple[Numbers, Numbers]:
         """Return distances and bounds, shape (K,).
 
         ``distance > bound`` iff the ratio exceeds its critical value.
         """
-        distance = np.abs(self.share - self.known)
+        distance = self._distance
         found = bounds(
             self.known,
             self.known_rows,
@@ -141,7 +147,7 @@ class Cases:
 
     def distances(self) -> tuple[Numbers, Numbers]:
         """Return the same decisions at hardly any cost: each bound lies next to its distance."""
-        distances = np.abs(self.share - self.known)
+        distances = self._distance
         below = np.nextafter(distances, 0.0)
         return distances, np.where(self.largest_ratio > self.critical_value, below, distances)
 

@@ -355,7 +355,7 @@ class FeatureResult:
     bound: float | None = None
     p_value: float | None = None
     method: str = ""  # The distance that decided, such as ``wasserstein``; "" for the drift test.
-    set: str | None = None  # That set in words, such as ``below 12.3``.
+    set: str | None = None  # That set in words, such as ``below 12.3``; None: none moved.
     # Its shares, and the 95% interval of the window's.
     share_reference: float | None = None
     share_window: float | None = None

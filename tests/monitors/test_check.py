@@ -33,6 +33,14 @@ def test_unchanged_data_pass(reference: Baseline, rng: np.random.Generator) -> N
     assert report.features["ratio"].between(0, 1).all()
 
 
+def test_where_no_set_of_a_column_has_moved_none_is_named() -> None:
+    rows = pa.table({"weekday": np.arange(140) % 7})
+
+    (line,) = check(rows, Baseline.fit(rows)).results
+
+    assert (line.distance, line.set, line.share_window) == (0.0, None, None)
+
+
 def test_a_third_in_celsius_is_found_with_its_airport(
     reference: Baseline, rng: np.random.Generator
 ) -> None:

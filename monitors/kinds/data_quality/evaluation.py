@@ -428,6 +428,7 @@ def feature_result(column: Column, profile: Profile, judgement: Judgement) -> Fe
     note = judgement.notes.get(name, "")
     is_judged = note in ("", UNDECIDABLE_GAPS)
     drift = judgement.drifts.get(name) if is_judged or note == UNDECIDABLE else None
+    moved = drift if drift and (drift.distance or drift.measured) else None
     return FeatureResult(
         feature=name,
         type=column.type,
@@ -440,11 +441,11 @@ def feature_result(column: Column, profile: Profile, judgement: Judgement) -> Fe
         bound=drift.bound if drift and is_judged else None,
         p_value=(drift.measured or drift).p_value if drift else None,
         method=drift.measured.name if drift and drift.measured else "",
-        set=drift.predicate.phrase if drift else None,
-        share_reference=drift.share_reference if drift else None,
-        share_window=drift.share_window if drift else None,
-        share_low=drift.share_interval[0] if drift else None,
-        share_high=drift.share_interval[1] if drift else None,
+        set=moved.predicate.phrase if moved else None,
+        share_reference=moved.share_reference if moved else None,
+        share_window=moved.share_window if moved else None,
+        share_low=moved.share_interval[0] if moved else None,
+        share_high=moved.share_interval[1] if moved else None,
         design_effect=drift.design_effect if drift else None,
         stability=drift.stability if drift else None,
         jensen_shannon=drift.jensen_shannon if drift else None,

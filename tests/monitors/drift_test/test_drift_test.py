@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -325,3 +326,14 @@ def test_within_the_tolerance_the_strongest_set_is_that_of_the_most_evidence_by_
 
     assert by_scipy[0] / 8 < by_scipy[1] < by_scipy[0]
     assert scan.strongest(layout, np.array([True])).tolist() == [1]
+
+
+def test_a_distance_that_is_rounding_alone_is_none() -> None:
+    (scan,) = flag_drift_test()._scans(window(one(30, 100)), ())[1]
+    dust = replace(scan, share=scan.known + np.finfo(float).eps)
+    first = np.zeros(1, dtype=np.int64)
+
+    case = dust.cases(first, first)
+    for distance, bound in (case.limits(), case.distances()):
+        assert distance == [0.0]
+        assert bound >= 0.0
