@@ -6,7 +6,7 @@ import pytest
 
 from driftline.baseline.schema import infer_signature
 from driftline.errors import InputError
-from driftline.formats.source import open_source
+from driftline.formats.source import Files, open_source
 from driftline.roles import Roles
 from tests.driftline.formats.test_source import FIXTURES, rows, write
 
@@ -86,3 +86,47 @@ def test_text_of_captured_csv_is_as_it_was_sent(tmp_path):
 def test_a_wrong_quote_in_captured_csv_is_an_error(tmp_path, data):
     with pytest.raises(InputError, match=r"line 1: record \? is not readable"):
         open_source(write(tmp_path, "a.jsonl", captured(data)))
+
+
+def merged(sent: str, answer: str, truth: str, encoding: str = "CSV") -> str:
+    sides = {"endpointInput": sent, "endpointOutput": answer}
+    data = {name: {"data": data, "encoding": "CSV"} for name, data in sides.items()}
+    return json.dumps(
+        {"captureData": data, "groundTruthData": {"data": truth, "encoding": encoding}}
+    )
+
+
+def named(tmp_path, names, *lines):
+    return rows(open_source(Files(write(tmp_path, "a.jsonl", "\n".join(lines)), names=names)))
+
+
+def test_names_of_the_input_and_the_label_leave_the_answer_its_columns(tmp_path):
+    names = ["age", "income", "label"]
+
+    found = named(tmp_path, names, merged("41,10", "1,0.9", "1"), merged("42,11", "0,0.2", "0"))
+
+    assert found == {
+        "_c0": [1, 0], "_c1": [0.9, 0.2], "age": [41, 42], "income": [10, 11], "label": [1, 0],
+    }  # fmt: skip
+
+
+def test_a_wider_input_is_no_label_of_its_own(tmp_path):
+    with pytest.raises(InputError, match=r"line 2: .*3 values of input, expected 2 as in the fir"):
+        named(tmp_path, list("abl"), merged("1,2", "0.5", "1"), merged("1,2,0", "0.5", "1"))
+
+
+@pytest.mark.parametrize(
+    ("truth", "encoding"),
+    [("1,0", "CSV"), ("1\n0", "CSV"), ("MQow", "BASE64"), ("[1, 0]", "JSON")],
+)
+def test_merged_labels_are_read_as_everywhere(tmp_path, truth, encoding):
+    found = named(tmp_path, ["age", "label"], merged("41\n42", "1\n0", truth, encoding))
+
+    assert found == {"_c0": [1, 0], "age": [41, 42], "label": [1, 0]}
+
+
+def test_an_answer_is_not_overwritten_by_the_label(tmp_path):
+    line = merged("41", "?", "1").replace('"?", "encoding": "CSV"', '"{\\"y\\": 0}", "encoding": "JSON"')
+
+    with pytest.raises(InputError, match='answers a value named "y", as its ground truth is'):
+        named(tmp_path, ["age", "y"], line)

@@ -14,7 +14,7 @@ from driftline.errors import InputError
 from driftline.formats.arrow_types import plain_type
 from driftline.formats.coercion import MISSING, text_array
 from driftline.formats.dialect import Dialect
-from driftline.formats.json.rows import OUTPUT, Row, RowReader, Slot, slot_names
+from driftline.formats.json.rows import INPUT, OUTPUT, Row, RowReader, Slot, slot_names
 from driftline.formats.location import Location
 from driftline.formats.opening import are_small, find_encoding, read_head
 from driftline.formats.type_inference import one_type, still_fitting
@@ -189,12 +189,12 @@ class _Survey:
 
     def _measure(self, file: JsonFile, line: int, row: Row) -> None:
         """Require as many values by position as in the first row that has any."""
-        last = next(reversed(row), "")
-        if isinstance(last, str):
+        if isinstance(next(iter(row), ""), str) and isinstance(next(reversed(row), ""), str):
             return
-        side, index = last
+        # Names may follow: those of the user for the input, and its label.
+        side, index = next(slot for slot in reversed(row) if not isinstance(slot, str))
         widths = {side: index + 1}
-        if len(row) > index + 1:
+        if side == INPUT and len(row) > index + 1:
             widths[OUTPUT] = len(row) - index - 1
         for side, width in widths.items():
             expected = self.widths.setdefault(side, width)

@@ -14,13 +14,14 @@ from itertools import repeat
 from typing import Any
 
 from driftline.errors import InputError
-from driftline.formats.capture_line import Encoding, Side, read_record
+from driftline.formats.capture_line import Side, read_record
 from driftline.formats.column_names import given_names, position_names
 from driftline.formats.json.documents import documents
+from driftline.formats.json.ground_truth import read_labels
 from driftline.formats.location import Location
 from driftline.signature import Signature
 
-PLAIN, OUTPUT, INPUT, TRUTH = "", "output", "input", "ground truth"
+PLAIN, OUTPUT, INPUT = "", "output", "input"
 SIDES = (PLAIN, OUTPUT, INPUT)
 
 Slot = str | tuple[str, int]
@@ -43,6 +44,7 @@ class RowReader:
         columns = signature.columns if signature else ()
         self._known = frozenset(column.name for column in columns)
         self._keys: dict[str, tuple[str, ...]] = {}
+        self._width: int | None = None  # Of the input of the first record.
 
     def rows(self, place: Location, encoding: str) -> Iterator[tuple[int, Row]]:
         """Read a file's rows, each with the line that it stands on."""
@@ -102,7 +104,7 @@ class RowReader:
             outputs = self._side(found.response, OUTPUT)
             inputs = self._side(found.request, INPUT)
             inputs, label = self._titled(inputs)
-            labels = self._labels(record) if label else []
+            labels = _labels(record, label) if label else []
         except (InputError, ValueError, RecursionError, csv.Error) as error:
             raise InputError(
                 f"record {str(event)[:80]} is not readable ({str(error)[:200]})"
@@ -127,32 +129,30 @@ class RowReader:
         except InputError as error:
             raise InputError(f"record {str(event)[:80]}: {error}") from error
         for row, value in zip(rows, labels, strict=False):  # None where there are no labels.
+            if label in row:
+                raise InputError(
+                    f'record {str(event)[:80]} answers a value named "{label}", as its ground '
+                    "truth is to be named; expected another name for that"
+                )
             row[label] = value
         return rows
 
     def _titled(self, inputs: list[_Values]) -> tuple[list[_Values], str]:
         """Name the values of a record's input as the user does, and its label; "" for none."""
-        width = len(inputs[0]) if inputs else 0
-        if not width or len(self._given) - width not in (0, 1):
+        if not inputs or not self._given:
             return inputs, ""
+        if self._width is None:
+            self._width = len(inputs[0])
+        if len(self._given) - self._width not in (0, 1):
+            return inputs, ""
+        names, label = self._given[: self._width], "".join(self._given[self._width :])
+        if wrong := [len(one) for one in inputs if len(one) != self._width]:
+            raise InputError(f"{wrong[0]} values of input, expected {self._width} as in the first")
         named: list[_Values] = [
-            one
-            if isinstance(one, Mapping) or len(one) != width
-            else dict(zip(self._given[:width], one, strict=True))
+            one if isinstance(one, Mapping) else dict(zip(names, one, strict=True))
             for one in inputs
         ]
-        return named, "".join(self._given[width:])
-
-    def _labels(self, record: Mapping[str, Any]) -> list[Any]:
-        """Read the ground truth of a record, a value for each row; none where it was not merged."""
-        truth = record.get("groundTruthData")
-        if not isinstance(truth, Mapping) or not isinstance(truth.get("data"), str):
-            return []
-        encoding: Encoding = "JSON" if truth.get("encoding") == "JSON" else "CSV"
-        rows = self._side(Side(truth["data"].encode(), None, encoding), TRUTH)
-        if any(len(row) != 1 for row in rows):
-            raise InputError("groundTruthData.data has several values in a row; expected a label")
-        return [next(iter(row.values() if isinstance(row, Mapping) else row)) for row in rows]
+        return named, label
 
     def _side(self, side: Side | None, which: str) -> list[_Values]:
         """Decode one side of a capture record to rows; none when it was not captured.
@@ -209,6 +209,15 @@ class RowReader:
         return None
 
 
+def _labels(record: Mapping[str, Any], name: str) -> list[str | None]:
+    """Read the ground truth of a record, a value for each row; none where it was not merged."""
+    truth = record.get("groundTruthData")
+    data = truth.get("data") if isinstance(truth, Mapping) else None
+    if not isinstance(data, str) or not data.strip():
+        return []
+    return read_labels(data, truth.get("encoding", "CSV"), name)
+
+
 def record_ids(
     place: Location, encoding: str, signature: Signature | None
 ) -> Iterator[tuple[str, int]]:
@@ -244,7 +253,8 @@ def slot_names(
     count = sum(widths.values())
     places = [(side, index) for side in SIDES for index in range(widths.get(side, 0))]
     names = named
-    if not named or len(named) != count:
+    # Of a record whose input the user named, the answers' positions are none of those.
+    if not named or len(named) != count or (given and set(widths) == {OUTPUT}):
         is_plain = count and set(widths) == {PLAIN}
         names = (
             given_names(given, count, signature, shown)
