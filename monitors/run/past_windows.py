@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import ColumnElement, Connection, Select, exists, select, update
 
 from driftline.baseline.answers import read_times
@@ -208,11 +210,20 @@ def _denied_since(
                 return since if row.estimates_denied else None
             others.add(version)
             known = outcomes_of(*version)
-            if known is not None and known.table.equals(outcomes.table):
+            if known is not None and _known(known.table).equals(_known(outcomes.table)):
                 return since if row.estimates_denied else None
             if row.estimates_denied and _are_all_before(since, outcomes):
                 return since
     return None
+
+
+def _known(table: pa.Table) -> pa.Table:
+    """Return a table with nothing in place of NaN, which equals no NaN, not even itself."""
+    for at, column in enumerate(table.columns):
+        if pa.types.is_floating(column.type):
+            filled = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+            table = table.set_column(at, table.schema.field(at), filled)
+    return table
 
 
 def _are_all_before(moment: datetime, outcomes: Outcomes) -> bool:
