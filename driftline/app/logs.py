@@ -20,7 +20,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 # A placeholder of a message's template, and the name that stands before it: "rows=%d".
 _PLACEHOLDER = re.compile(r"(?:(\w+)=)?%[#0\- +]*\d*(?:\.\d+)?([a-zA-Z%])")
 # Of these, libraries quote the value that they could not read: "could not convert string to float:
-# 'Jane Doe'". Where it happened tells as much, and no captured value reaches a log.
+# 'Jane Doe'", and what is raised from one may quote it again. Where it happened tells as much.
 _QUOTING = (ValueError, TypeError, LookupError)
 _LEFT_OUT = "(its message may quote data and is left out)"
 _CAUSED = "The above exception was the direct cause of the following exception:"
@@ -44,17 +44,28 @@ class TextLines(logging.Formatter):
         return "".join(_traceback(ei[1])).rstrip("\n") if ei[1] is not None else ""
 
 
-def _traceback(error: BaseException) -> Iterator[str]:
+def _traceback(error: BaseException, seen: tuple[BaseException, ...] = ()) -> Iterator[str]:
     """Return the lines of an error and of those that led to it, as Python writes them."""
+    seen = (*seen, error)
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if before is not None:
-        yield from _traceback(before)
+    if before is not None and before not in seen:  # An error may be among its own causes.
+        yield from _traceback(before, seen)
         yield f"\n{_CAUSED if error.__cause__ else _MEANWHILE}\n\n"
     yield "Traceback (most recent call last):\n"
     yield from traceback.format_tb(error.__traceback__)
     name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-    is_quoting = isinstance(error, _QUOTING) and not isinstance(error, DriftlineError)
-    yield f"{name}: {_LEFT_OUT if is_quoting else error}\n"
+    yield f"{name}: {_message(error)}\n"
+    for part in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        yield "\nOne of the group:\n\n"
+        yield from _traceback(part, seen)
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, DriftlineError):
+        return str(error)
+    if isinstance(error, _QUOTING) or isinstance(error.__cause__, _QUOTING):
+        return _LEFT_OUT
+    return str(error)
 
 
 class JsonLines(TextLines):

@@ -93,6 +93,30 @@ def test_what_a_library_quotes_of_data_is_in_no_log(read, names, lines):
     assert [line.split(":")[0] for line in told if "left out" in line] == names
 
 
+def test_what_is_raised_from_a_quoting_error_quotes_nothing_either():
+    error = RuntimeError("cannot: Jane Doe")
+    error.__cause__ = caught(lambda: float("Jane Doe"))
+
+    assert "cannot" not in str(line_of("failed", error=error)["exception"])
+
+
+def test_each_error_of_a_group_is_told():
+    group = ExceptionGroup("of tasks", [OSError(28, "No space left"), ValueError("Jane Doe")])
+
+    told = str(line_of("failed", error=group)["exception"])
+
+    assert "ExceptionGroup: of tasks (2 sub-exceptions)" in told
+    assert "OSError: [Errno 28] No space left" in told
+    assert "Jane Doe" not in told
+
+
+def test_an_error_among_its_own_causes_is_told_once():
+    first, second = OSError("first"), OSError("second")
+    first.__cause__, second.__cause__ = second, first
+
+    assert str(line_of("failed", error=first)["exception"]).count("OSError: first") == 1
+
+
 def test_our_own_messages_are_written_whole():
     def refuse() -> None:
         raise InputError("threshold 2; expected 0 to 1")
