@@ -275,14 +275,14 @@ def holds_record(data: bytes, event_id: str, seed: int) -> bool:
     """Whether a whole frame is the record of an event.
 
     Not one that its writer had only begun when it was killed, nor one whose body quotes the id.
+    Each frame is verified once, whatever bodies hold: a whole one is passed over whole.
     """
-    needle = event_id.encode("ascii")
-    at = -1
-    while (at := data.find(needle, at + 1)) >= 0:
-        start, first = at, max(0, at - HEADER_BYTES - _MAX_META_BYTES)
-        while (start := data.rfind(MAGIC_BYTES, first, start)) >= 0:
-            length = frame_length(data, start) if start + HEADER_BYTES <= at else None
-            found = unpack(data, start, seed) if length and start + length > at else None
-            if found is not None and found.meta.get("event_id") == event_id:
-                return True
+    if event_id.encode("ascii") not in data:
+        return False
+    start = find_frame(data, 0, seed)
+    while start is not None:
+        found = unpack(data, start, seed)
+        if found is not None and found.meta.get("event_id") == event_id:
+            return True
+        start = find_frame(data, start + (frame_length(data, start) or 1), seed)
     return False
