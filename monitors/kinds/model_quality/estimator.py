@@ -293,8 +293,14 @@ def _blocks(reference: Answers, length: timedelta | None, rows: int) -> NDArray[
     count = len(reference)
     if reference.time_us is None:
         return np.arange(count, dtype=np.int64) * STRETCHES // count
-    each = block_length(time_span(reference.time_us) + 1, length, rows / count)
-    return time_blocks(reference.time_us, each, fewest_rows=LEAST_OF_BLOCK)
+    span = time_span(reference.time_us) + 1
+    each = block_length(span, length, rows / count)
+    blocks = time_blocks(reference.time_us, each, fewest_rows=LEAST_OF_BLOCK)
+    # Of few rows over a long time, a window's length may hold too few, and a longer one enough.
+    while len(_chosen(blocks)) < 2 and 2 * each < span:
+        each *= 2
+        blocks = time_blocks(reference.time_us, each, fewest_rows=LEAST_OF_BLOCK)
+    return blocks
 
 
 def _chosen(blocks: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -581,3 +581,16 @@ def test_a_reference_of_one_date_says_why_nothing_is_estimated() -> None:
         "stretches as long as a window are needed to know how far estimates miss"
     )
     assert not report.decided
+
+
+def test_few_rows_of_a_long_time_are_compared_by_longer_stretches_than_a_window() -> None:
+    rows = calibrated(300, 3)
+    table = pa.table({"score": rows.probability, "late": rows.label})
+    days = [datetime(2023, 1, 1, tzinfo=UTC) + timedelta(days=6 * row) for row in range(300)]
+    baseline = Baseline.fit(
+        table.append_column("at", pa.array(days)), label="late", probability="score", timestamp="at"
+    )
+
+    report = dl.check(unlabelled(table.slice(0, 50)), baseline, kind=KIND)
+
+    assert str(report.details["estimate_note"]).startswith("estimated without labels: AUC ")
