@@ -126,7 +126,9 @@ def test_merged_labels_are_read_as_everywhere(tmp_path, truth, encoding):
 
 
 def test_an_answer_is_not_overwritten_by_the_label(tmp_path):
-    line = merged("41", "?", "1").replace('"?", "encoding": "CSV"', '"{\\"y\\": 0}", "encoding": "JSON"')
+    line = merged("41", "?", "1").replace(
+        '"?", "encoding": "CSV"', '"{\\"y\\": 0}", "encoding": "JSON"'
+    )
 
     with pytest.raises(InputError, match='answers a value named "y", as its ground truth is'):
         named(tmp_path, ["age", "y"], line)
