@@ -341,11 +341,13 @@ def _dash(stores: Stores) -> Dash:
         Input("answered", "data"),
     )
 
-    for figure in ("timeline", "comparison"):
+    selecting = [(figure, way) for figure in ("timeline", "comparison")
+                 for way in ("clickData", "selectedData")]  # fmt: skip
+    for figure, way in (*selecting, ("calibration", "selectedData")):
         app.clientside_callback(  # type: ignore[no-untyped-call]  # Dash has no types for it.
-            ClientsideFunction("driftline", "open_window"),
+            ClientsideFunction("driftline", "open_window" if way == "clickData" else "open_range"),
             Output("opened", "data", allow_duplicate=True),
-            Input(figure, "clickData"),
+            Input(figure, way),
             prevent_initial_call=True,
         )
     return app

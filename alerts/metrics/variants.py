@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -23,6 +26,23 @@ _READ = (
     (_INSTANCES, "MemoryUtilization", ("Maximum",)),
     (_INSTANCES, "LoadedModelCount", ("Maximum",)),
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One variant: what the server says of it, and its metrics of the last hour.
+
+    ``measured`` is by metric and statistic, as in ``("ModelLatency", "p99")``; what was not
+    published is not in it.
+    """
+
+    name: str
+    model: str = ""
+    share: float | None = None  # Of the requests, 0 to 1; None where the server did not tell.
+    worker_count: int | None = None
+    is_shadow: bool = False
+    problem: str | None = None
+    measured: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 def published_variants(connection: Connection, endpoint: str) -> list[str]:
@@ -58,3 +78,24 @@ def last_hour(
                 if value is not None:
                     found[name][metric, statistic] = value
     return found
+
+
+def told_variants(
+    connection: Connection, endpoint: str, told: Iterable[Mapping[str, Any]], now: datetime
+) -> tuple[Variant, ...]:
+    """Return the variants that the server tells of, then those that only metrics know."""
+    found = {
+        one["name"]: Variant(
+            one["name"], one["model"], one["share"], one["instance_count"], one["shadow"],
+            one["problem"],
+        )
+        for one in told
+    }  # fmt: skip
+    for name in published_variants(connection, endpoint):
+        found.setdefault(name, Variant(name))
+    measured = last_hour(connection, endpoint, list(found), now)
+    return tuple(
+        replace(one, measured=measured[one.name])
+        for one in found.values()
+        if one.share is not None or measured[one.name]
+    )

@@ -60,7 +60,7 @@
   }
 
   function ask(form) {
-    var url = new URL(location.href), found = values(form);
+    var url = new URL(form.dataset.to || "", location.href), found = values(form);
     Object.keys(found).forEach(function (name) {
       if (found[name].trim()) url.searchParams.set(name, found[name].trim()); else url.searchParams.delete(name);
     });

@@ -41,7 +41,10 @@
   }
 
   // A form that asks.
-  document.addEventListener("driftline-go", function (event) { go(new URL(event.detail)); });
+  document.addEventListener("driftline-go", function (event) {
+    var url = new URL(event.detail);
+    go(url.pathname === location.pathname ? url : along(url.href));
+  });
 
   // The filter of a list is part of the address; typing does not fill the history.
   document.addEventListener("input", function (event) {
@@ -197,5 +200,27 @@
       }
       return window.dash_clientside.no_update;
     },
+    // A range that was dragged over: what its places stand for becomes part of an address.
+    open_range: function (dragged) {
+      var range = dragged && dragged.range && dragged.range.x;
+      var id = window.dash_clientside.callback_context.triggered[0].prop_id.split(".")[0];
+      var box = range && document.getElementById(id).closest("[data-ranges]");
+      if (box) {
+        var to = JSON.parse(box.dataset.ranges), ends = range.map(place_of), edges = to.edges.map(place_of);
+        var inside = to.first.map(function (_, at) { return at; }).filter(function (at) {
+          var middle = (edges[at] + edges[at + 1]) / 2;
+          return middle >= Math.min(ends[0], ends[1]) && middle <= Math.max(ends[0], ends[1]);
+        });
+        var url = new URL(to.to, location.href), asked = [to.first[inside[0]], to.last[inside[inside.length - 1]]];
+        url.searchParams.set(to.name, asked.filter(Boolean).join(to.joint));
+        if (inside.length) go(along(url.href));
+      }
+      return window.dash_clientside.no_update;
+    },
   });
+  function place_of(end) { return typeof end === "number" ? end : Date.parse(end.replace(" ", "T")); }
+  // A finger on a figure scrolls the page; plotly would select.
+  document.addEventListener("touchstart", function (event) {
+    if (event.target.closest && event.target.closest("[data-ranges]")) event.stopPropagation();
+  }, { capture: true, passive: true });
 })();

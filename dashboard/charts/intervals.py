@@ -102,9 +102,11 @@ def density_figure(
         first, second = found.shape
         low, high = wilson_of_each(second * found.window_rows, found.window_rows).T
         borders = _border_words(found.borders)
-        labels = tuple(f"{a} to {b}" for a, b in pairwise(borders))
-        # Some of the places where bars meet, evenly.
-        at = range(0, len(borders), max(1, (len(borders) - 1) // TICKS))
+        inner = (f"{a} to {b}" for a, b in pairwise(borders[1:-1]))
+        labels = (f"below {borders[1]}", *inner, f"{borders[-2]} or above")
+        # Some of the places where bars meet, evenly, and the last.
+        step = max(1, (len(borders) - 1) // TICKS)
+        at = [*range(0, len(borders) - 1 - step // 2, step), len(borders) - 1]
         ends_at, words = [place - 0.5 for place in at], [borders[place] for place in at]
     else:
         first, second, labels = found.reference, found.window, found.labels

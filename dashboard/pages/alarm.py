@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from dash import html
 
 from driftline.alerts.alarms.rule_tree import RuleLine
 from driftline.alerts.evaluation.alarm_timeline import UNKNOWN
-from driftline.alerts.evaluation.preview import PreviewRun, times_in_alarm
+from driftline.alerts.evaluation.preview import AlarmPoint, PreviewRun, times_in_alarm
 from driftline.dashboard import words as say
 from driftline.dashboard.address import alarm_link, monitor_link
 from driftline.dashboard.charts.alarm import alarm_figure
@@ -83,16 +84,20 @@ def _signal(view: views.AlarmView) -> html.Section:
         ),
         *(ui.glyph("…", "key ground unknown", "state not kept") for _ in unknown),
     )
-    said = [("▲ yes" if one.breaching else "no", one.value) for one in view.points]
-    columns: ui.Numbers = {
-        "Period": [say.moment(one.start) for one in view.points],
-        "Value": [one.value for one in view.points],
+    figure, columns = alarm_figure(rule, view.points, view.spans), point_columns(view.points)
+    return ui.panel(title, [ui.figure("timeline", figure, summary, columns)], note=signs)
+
+
+def point_columns(points: Sequence[AlarmPoint]) -> ui.Numbers:
+    """Return the periods of an alarm's figure as numbers."""
+    said = [("▲ yes" if one.breaching else "no", one.value) for one in points]
+    return {
+        "Period": [say.moment(one.start) for one in points],
+        "Value": [one.value for one in points],
         "Breaches": ["no data" if value is None else words for words, value in said],
-        "Decided the state": ["yes" if one.decided else "" for one in view.points],
-        "Finding": [one.words or "" for one in view.points],
+        "Decided the state": ["yes" if one.decided else "" for one in points],
+        "Finding": [one.words or "" for one in points],
     }
-    drawn = ui.figure("timeline", alarm_figure(rule, view.points, view.spans), summary, columns)
-    return ui.panel(title, [drawn], note=signs)
 
 
 def _dimensions(view: views.AlarmView) -> str:
@@ -165,7 +170,7 @@ def _outcome(view: views.AlarmView, declared: PreviewRun, changed: PreviewRun) -
     if changed.points:
         drawn = alarm_figure(preview.definition, changed.points, changed.spans, 230)
         label = f"with these values it fires {say.plural(changed.fired, 'time')}"
-        parts.append(ui.graph("trial", drawn, label))
+        parts.append(ui.figure("trial", drawn, label, point_columns(changed.points)))
     return parts
 
 

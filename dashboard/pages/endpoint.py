@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 from dash import html
 
+from driftline.alerts.metrics.variants import Variant
 from driftline.capture.audit.report import EndpointReport
 from driftline.dashboard import words as say
 from driftline.dashboard.address import RANGE, column_link, endpoint_link, monitor_link, window_link
@@ -21,7 +22,7 @@ from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.measured import kind_panels
 from driftline.dashboard.pages.overview import captured_words, firing_list, word_of_monitors
 from driftline.dashboard.pages.setup import entry_panel
-from driftline.dashboard.queries.fleet import MARKS_SHOWN, TAB_KINDS, EndpointView, Variant
+from driftline.dashboard.queries.fleet import MARKS_SHOWN, TAB_KINDS, EndpointView
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.run.drift_map import DriftMap
@@ -246,7 +247,10 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         ui.folded("Show as a table", body),
         ui.pager(drift.number, drift.size, drift.total, here),
     ]
-    note = html.Span("colour: distance ÷ bound, 1 is the bound; click a cell for its window")
+    words = (
+        "colour: distance ÷ bound, 1 is the bound; click a cell to see the column's rows then, or "
+    )
+    note = html.Span([words, "choose a window in the table below"])
     return ui.panel("Drift of columns", parts, note=note)
 
 

@@ -36,10 +36,10 @@ def _sender(words: str | list[Cell], look: str, role: Role = "operator") -> html
     return html.Button(words, type="submit", className=look, disabled=bool(why), title=why or None)
 
 
-def ask_form(children: Sequence[Cell], button: str, *, anchor: str) -> html.Form:
-    """Frame fields whose values become part of the address."""
+def ask_form(children: Sequence[Cell], button: str, *, anchor: str, to: str = "") -> html.Form:
+    """Frame fields whose values become part of the address, or of that which they lead ``to``."""
     send = html.Button(button, type="submit", className="button")
-    return marked(html.Form([*children, send], className="ask"), data_anchor=anchor)
+    return marked(html.Form([*children, send], className="ask"), data_anchor=anchor, data_to=to)
 
 
 def field(

@@ -142,7 +142,7 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         ui.glyph("▲", "alarm-text", "violation"),
         ui.glyph("◆", "soft-text", windows.SEASONAL),
         ui.glyph("○", "faint", "none"),
-        html.Span("click a window to open it"),
+        windows.open_words(monitor.name),
     )
     columns: ui.Numbers = {
         "Window": [say.span(one) for one in monitor.runs],
@@ -151,7 +151,8 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         "Rows": [None if one.row_count is None else float(one.row_count) for one in monitor.runs],
     }
     drawn = timeline_figure(monitor.name, monitor.runs, run.stamp, view.kept)
-    body = ui.figure("timeline", drawn, summary, columns)
+    ranges = windows.compare_ranges(monitor.name, monitor.runs)
+    body = ui.figure("timeline", drawn, summary, columns, ranges=ranges)
     meaning = html.P([html.B("Drift ÷ bound"), f": {say.RATIO}."], className="note")
     way = windows.alarm_way(monitor.name, "max_drift_ratio", 1.0)
     return ui.panel("Windows", [body, meaning, way], note=signs)
@@ -305,12 +306,18 @@ def comparison_panel(view: views.MonitorView) -> html.Section:
     signs = ui.legend(
         ui.swatch("reference", f"reference, {say.plural(comparison.reference_rows, 'row')}"),
         ui.swatch("window-bar", rows) if is_area else ui.glyph("◆", "window-text", rows),
-        html.Span("lines are 95% intervals; click a bar for its rows"),
+        html.Span("lines are 95% intervals"),
         html.Span("heights are estimates, counts of rows exact") if is_area else "",
     )
     name, run, select = view.monitor.name, view.run, None
     if run is not None and not view.monitor.definition.preprocess:
         select = partial(explain_link, name, window=run.stamp)
+        wheres = comparison.shape_wheres if is_area else comparison.wheres
+        moved = comparison.moved_shape if is_area else comparison.moved
+        held = (one for one, has in zip(wheres, moved, strict=True) if one and has)
+        where = next(held, None) or next(filter(None, wheres), "")
+        drag = "click a bar" + " or drag over a range" * is_area
+        more.insert(0, windows.where_form(select(), where, drag))
     drawn = windows.comparison_of(comparison, _summary(feature, listed), select)
     return ui.panel(title, [drawn, *more], note=signs)
 

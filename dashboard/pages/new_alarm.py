@@ -9,7 +9,7 @@ from driftline.dashboard import words as say
 from driftline.dashboard.address import alarm_link, monitor_link
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.alarm import CHANGEABLE, TREATMENTS
+from driftline.dashboard.pages.alarm import CHANGEABLE, TREATMENTS, point_columns
 from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
 from driftline.dashboard.queries.new_alarm import NewAlarmView
 
@@ -69,9 +69,8 @@ def _outcome(view: NewAlarmView) -> list[ui.Cell]:
     words = f"It would have fired {say.plural(run.fired, 'time')} in {length}, {span}"
     parts: list[ui.Cell] = [html.P(f"{words}.", className="sentence", role="status")]
     if run.points:  # None of windows that are longer than all its periods.
-        parts.append(
-            ui.graph("trial", alarm_figure(preview.definition, run.points, run.spans), words)
-        )
+        drawn = alarm_figure(preview.definition, run.points, run.spans)
+        parts.append(ui.figure("trial", drawn, words, point_columns(run.points)))
     if view.is_there:
         way = html.A(f"Open {view.name}", href=alarm_link(view.name))
         return [*parts, html.P(["An alarm of this name is there: ", way, "."], role="status")]

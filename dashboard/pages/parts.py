@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -77,6 +79,22 @@ ELSEWHERE = {
     "compare": ("Monitors to compare rows of", "/compare"),
 }
 """Where to look further for what was not found, by the page that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Where a range of a figure's places leads: ``to``, with the value ``name`` of its address.
+
+    Place k lies between edges k and k + 1 of the axis. ``first`` and ``last`` are what the value
+    says of a range that begins or ends with it, joined by ``joint``.
+    """
+
+    to: str
+    name: str
+    joint: str
+    edges: Sequence[float | str]
+    first: Sequence[str]
+    last: Sequence[str]
 
 
 def layout(title: str, *parts: Cell | None) -> html.Div:
@@ -183,19 +201,28 @@ def no_alarms() -> html.Div:
     return empty(why, "driftline apply -f alarms.yaml")
 
 
-def graph(name: str, figure: Figure, label: str) -> html.Div:
-    """Show a figure, with the words that stand for it; its room is there before it is drawn."""
+def graph(name: str, figure: Figure, label: str, ranges: Ranges | None = None) -> html.Div:
+    """Show a figure, with the words that stand for it; its room is there before it is drawn.
+
+    ``ranges``: where a range leads that is dragged over its horizontal axis.
+    """
+    if ranges:
+        figure["layout"] |= {"dragmode": "select", "selectdirection": "h"}
     height = {"height": f"{figure['layout']['height']}px"}
     drawn = dcc.Graph(id=name, figure=figure, config=CONFIG, style=height)
-    return marked(html.Div(drawn, role="img", style=height), aria_label=label)
+    more = {"data_ranges": json.dumps(asdict(ranges))} if ranges else {}
+    return marked(html.Div(drawn, role="img", style=height), aria_label=label, **more)
 
 
 def figure(
     name: str, drawn: Figure, words: str, columns: Numbers, *, every: int = 1,
-    names: Sequence[Cell] = (),
+    names: Sequence[Cell] = (), ranges: Ranges | None = None,
 ) -> html.Figure:  # fmt: skip
     """Show a figure under a sentence, its numbers as a file, and one of ``every`` as a table."""
-    shown, table = graph(name, drawn, words), numbers(words, columns, every=every, names=names)
+    shown, table = (
+        graph(name, drawn, words, ranges),
+        numbers(words, columns, every=every, names=names),
+    )
     return html.Figure([html.Figcaption(words), shown, table])
 
 

@@ -9,15 +9,18 @@ from functools import partial
 import numpy as np
 from dash import dcc, html
 
+from driftline.baseline.predicate import Predicate
 from driftline.dashboard.address import explain_link
 from driftline.dashboard.charts import kinds as charts
 from driftline.dashboard.charts.canvas import finite
 from driftline.dashboard.pages import metric_list
 from driftline.dashboard.pages import parts as ui
+from driftline.dashboard.pages.windows import where_form
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import count, number, percent, plural, span
 from driftline.monitors.report.metric_words import title_of
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.root_cause.selection import where_text
 from driftline.monitors.run.report_document import Confusion
 from driftline.monitors.run.series import ESTIMATED
 
@@ -34,6 +37,8 @@ CLASSES_SHOWN = 12
 """A matrix of more classes is no picture any more."""
 
 CONFUSIONS_SHOWN = 8
+SCORES = 20
+"""Steps of a score that a range of it can begin and end with."""
 
 
 def quality_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui.Cell]:
@@ -180,8 +185,17 @@ def _calibration(view: KindView) -> html.Section:
     rows = [(one.probability, one.share, one.low, one.high, one.count) for one in bins]
     heads = ("Predicted", "Share", "Low", "High", "Rows")
     columns = dict(zip(heads, zip(*rows, strict=True), strict=True))
-    body = ui.figure("calibration", charts.calibration_figure(bins), words, columns)
-    return ui.panel("Calibration", [body], note="lines are 95% intervals")
+    drawn, more, ranges = charts.calibration_figure(bins), [], None
+    roles, run = view.roles, view.run
+    if roles and len(roles.probability) == 1 and run and not ui.lacking("analyst"):
+        score, steps = roles.probability[0], (np.arange(SCORES + 1) / SCORES).tolist()
+        first = [where_text([Predicate(score, "ge", at)]) or "" for at in steps]
+        last = [where_text([Predicate(score, "lt", at)]) or "" for at in steps]
+        to = explain_link(view.monitor.name, window=run.stamp)
+        ranges = ui.Ranges(to, "where", ";", steps, first[:-1], [*last[1:-1], ""])
+        more.append(where_form(to, f"{first[8]};{last[12]}", "drag over a range of scores"))
+    body = ui.figure("calibration", drawn, words, columns, ranges=ranges)
+    return ui.panel("Calibration", [body, *more], note="lines are 95% intervals")
 
 
 def _coverage(view: KindView) -> html.Section:
@@ -239,6 +253,8 @@ def matrix_panel(
     total = int(matrix.counts.sum())
     right = int(matrix.counts.trace())
     note = f"{plural(total, 'labelled row')}, {percent(right / total)} correct"
+    if view.roles and not ui.lacking("analyst"):
+        note += "; click a count of wrong predictions to see how its rows differ"
     small = len(matrix.classes) <= CLASSES_SHOWN
     drawn = (
         _matrix(matrix, partial(_rows_link, view, matrix, at))

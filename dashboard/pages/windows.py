@@ -17,11 +17,12 @@ from driftline.access.logins import NOTE, SHOW_ROWS
 from driftline.capture.windows.window import Window
 from driftline.dashboard import address
 from driftline.dashboard import words as say
+from driftline.dashboard.charts.canvas import naive
 from driftline.dashboard.charts.intervals import comparison_figure, density_figure, is_dense
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_panel
-from driftline.dashboard.pages.forms import act_button, act_form, choice, field
+from driftline.dashboard.pages.forms import act_button, act_form, ask_form, choice, field
 from driftline.dashboard.queries import views
 from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
@@ -217,7 +218,8 @@ def history_panel(
     links = [window_link(view, run) for run in runs]
     drawn = history_figure(runs, selected, histories, links, labels)
     left = f"The intervals and bounds of {say.plural(view.unread, 'window')} are still being read."
-    shown = ui.figure("timeline", drawn, words, columns)
+    ranges = compare_ranges(monitor.name, runs)
+    shown = ui.figure("timeline", drawn, words, columns, ranges=ranges)
     rest = html.P(left, className="note") if view.unread else None
     signs = ui.legend(
         ui.glyph("◆", "window-text", "window, with its interval"),
@@ -226,7 +228,7 @@ def history_panel(
         ui.swatch("pale", "reference"),
         ui.glyph("╌", "faint", "bound"),
         *([ui.swatch("span", "share with a label")] if labels is not None else []),
-        html.Span("click a window to open it"),
+        open_words(monitor.name),
     )
     one, way = histories[0], None
     if isinstance(view, views.KindView):
@@ -235,6 +237,13 @@ def history_panel(
         metric = f"feature_baseline_drift_{quote(view.column, safe=UNQUOTED)}"
         way = alarm_way(monitor.name, metric, one.limit)
     return ui.panel(title, [shown, rest, *parts, way], note=signs)
+
+
+def where_form(to: str, where: str, drag: str) -> html.Div:
+    """Explain how rows are selected in a figure, and offer the same by keyboard."""
+    words = f"To see how some rows differ from the others, {drag}, or type which they are:"
+    form = ask_form([field("where", "Rows where", where)], "Explain", anchor="", to=to)
+    return html.Div([html.P(words, className="note"), form])
 
 
 def alarm_way(monitor: str, metric: str, threshold: float) -> html.P:
@@ -248,8 +257,9 @@ def comparison_of(
 ) -> html.Figure:
     """Draw one feature's shares on both sides, with the numbers as a table and a file.
 
-    ``select`` is where a bar leads, by the rows that it holds.
+    ``select`` is where a bar, or a range of numbers, leads, by the rows that it holds.
     """
+    ranges = None
     one, wheres = comparison, comparison.wheres if select else []
     links = [select(where=where) if select and where else None for where in wheres]
     names = [html.A(label, href=link) if link else label
@@ -261,9 +271,25 @@ def comparison_of(
     if is_dense(one):
         links = [select(where=where) if select and where else None for where in one.shape_wheres]
         drawn = density_figure(one, links=links)
+        edges = (np.arange(len(one.borders)) - 0.5).tolist()
+        ranges = select and ui.Ranges(select(), "where", ";", edges, *one.shape_ends)
     else:
         drawn = comparison_figure(one, links)
-    return ui.figure("comparison", drawn, words, columns, names=names)
+    return ui.figure("comparison", drawn, words, columns, names=names, ranges=ranges)
+
+
+def compare_ranges(monitor: str, runs: Sequence[views.WindowRun]) -> ui.Ranges:
+    """Return where windows lead that are dragged over: their rows beside those before."""
+    edges = [naive(run.start) for run in runs] + [naive(run.end) for run in runs[-1:]]
+    ends = [[f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in side]
+            for side in zip(*((run.start, run.end) for run in runs), strict=True)]  # fmt: skip
+    return ui.Ranges(address.compare_link(monitor), "b", "..", edges, *ends)
+
+
+def open_words(monitor: str) -> html.Span:
+    """Explain what a figure of windows leads to, by hand or by keyboard."""
+    link = html.A("Compare any", href=address.compare_link(monitor))
+    return html.Span(["click a window to open it, drag over several to compare them: ", link])
 
 
 def picker(monitor: views.MonitorLine, run: views.WindowRun | None, link: Link) -> list[ui.Cell]:

@@ -211,7 +211,8 @@ def read_compared(stores: Stores, asked: Address) -> ComparedView:
     # Two variants can be compared within one window.
     if len(line.runs) < 2 and not (asked.first and asked.second):
         raise NotFoundError(f'monitor "{asked.monitor}" has judged fewer than two windows')
-    first, second = asked.first or line.runs[-2].stamp, asked.second or line.runs[-1].stamp
+    second = asked.second or line.runs[-1].stamp
+    first = asked.first or _before(second) or line.runs[-2].stamp
     view = ComparedView(line, first, second)
     if line.definition.preprocess:
         return replace(view, why_not=MADE)
@@ -231,6 +232,15 @@ def read_compared(stores: Stores, asked: Address) -> ComparedView:
         view, titles=(sides[0].title, sides[1].title), columns=tuple(pairs), chosen=chosen,
         is_cut=any(is_cut for _, is_cut in counted), quality=quality,
     )  # fmt: skip
+
+
+def _before(asked: str) -> str:
+    """Return the period as long before one; "" for what is no period."""
+    try:
+        start, end = map(read_time, asked.split(".."))
+        return f"{start - (end - start):%Y-%m-%dT%H:%M:%SZ}..{start:%Y-%m-%dT%H:%M:%SZ}"
+    except (InputError, ValueError, OverflowError):
+        return ""
 
 
 def _quality(

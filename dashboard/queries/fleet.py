@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, select, union_all
 from driftline.access.audit import AuditEntry
 from driftline.access.audit import entries as audit_entries
 from driftline.access.principal import CURRENT
-from driftline.alerts.metrics.variants import last_hour, published_variants
+from driftline.alerts.metrics.variants import Variant
 from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
 from driftline.dashboard.address import RANGE
@@ -56,23 +56,6 @@ TAB_KINDS = {"quality": "model-quality", "fairness": "bias", "attribution": "att
 """The kind of monitors that a tab of an endpoint's page is about; others: who judges columns."""
 
 CHANGES_SHOWN = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One variant: what the server says of it, and its metrics of the last hour.
-
-    ``measured`` is by metric and statistic, as in ``("ModelLatency", "p99")``; what was not
-    published is not in it.
-    """
-
-    name: str
-    model: str = ""
-    share: float | None = None  # Of the requests, 0 to 1; None where the server did not tell.
-    worker_count: int | None = None
-    is_shadow: bool = False
-    problem: str | None = None
-    measured: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +183,18 @@ class NoWindowError(NotFoundError):
     """The monitor is there, but not the window."""
 
 
+def _no_window(monitor: str, stamp: str) -> NoWindowError:
+    why = "none was judged then, or it is no longer kept"
+    return NoWindowError(f'monitor "{monitor}" has no window "{stamp}": {why}')
+
+
+def require_window(connection: Connection, definition: MonitorDefinition, stamp: str) -> None:
+    """Refuse a start of which a monitor has no window that who asks may see."""
+    (start, end), begin = second_of(stamp), executions.c.window_start
+    if not reach.runs(connection, judged(definition).where(begin >= start, begin < end).limit(1)):
+        raise _no_window(definition.name, stamp)
+
+
 def read_window(
     connection: Connection, name: str, stamp: str | None
 ) -> tuple[MonitorLine, WindowRun | None]:
@@ -231,8 +226,7 @@ def read_window(
             )
             run = next((run for run in line.runs if run.stamp == stamp), None)
         if run is None:
-            why = "none was judged then, or it is no longer kept"
-            raise NoWindowError(f'monitor "{name}" has no window "{stamp}": {why}')
+            raise _no_window(name, stamp)
     return line, run and replace(run, log=tuple(log_of(connection, run.execution)))
 
 
@@ -264,24 +258,3 @@ def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> views.W
     with read_connection(engine) as connection:
         words, stable = suppressed_now(connection, definition, baseline)
     return views.WarmUpView(definition.name, words, stable) if words else None
-
-
-def variants(
-    connection: Connection, endpoint: str, told: Iterable[Mapping[str, Any]], now: datetime
-) -> tuple[Variant, ...]:
-    """Return the variants that the server tells of, then those that only metrics know."""
-    found = {
-        one["name"]: Variant(
-            one["name"], one["model"], one["share"], one["instance_count"], one["shadow"],
-            one["problem"],
-        )
-        for one in told
-    }  # fmt: skip
-    for name in published_variants(connection, endpoint):
-        found.setdefault(name, Variant(name))
-    measured = last_hour(connection, endpoint, list(found), now)
-    return tuple(
-        replace(one, measured=measured[one.name])
-        for one in found.values()
-        if one.share is not None or measured[one.name]
-    )

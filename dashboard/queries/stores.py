@@ -18,6 +18,7 @@ from driftline.alerts.alarms.composite_records import CompositeRecord
 from driftline.alerts.alarms.known import require_alarm
 from driftline.alerts.counts import count_by
 from driftline.alerts.math.band_models import BandModels
+from driftline.alerts.metrics.variants import told_variants
 from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.alerts.tables import outbox
@@ -154,7 +155,7 @@ class Stores:
                 error = None  # Of another server, whose rows alone come here.
             with read_connection(self.engine) as connection:
                 variants = told["status"]["variants"] if told else ()
-                served = fleet.variants(connection, name, variants, now)
+                served = told_variants(connection, name, variants, now)
             stats, lost = self.storage.capture_stats(name, now), self.storage.unaccounted(name)
             view = replace(view, stats=stats, unaccounted=lost, served=served)
             return replace(view, why_untold=str(error or ""))
@@ -302,7 +303,9 @@ class Stores:
                 case "incident":
                     get_incident(connection, address.incident)
                 case "monitor" | "column" | "explain" | "compare" | "new_alarm":
-                    reach.monitor(connection, address.monitor)
+                    found = reach.monitor(connection, address.monitor)
+                    if address.window and address.page in ("monitor", "column", "explain"):
+                        fleet.require_window(connection, found, address.window)
                 case "endpoint" | "window":
                     self._require_endpoint(connection, address.endpoint)
                     if address.window and address.page == "window":

@@ -79,8 +79,20 @@ class Comparison:
     @property
     def shape_wheres(self) -> list[str | None]:
         """The same of the bars of equal width, of which the outermost hold all beyond."""
-        ends = [None, *self.borders[1:-1].tolist(), None]
-        return [where_text(_stretch_of(self.feature, *one)) for one in pairwise(ends)]
+        return [where_text(_stretch_of(self.feature, *one)) for one in pairwise(self._ends)]
+
+    @property
+    def shape_ends(self) -> tuple[list[str], list[str]]:
+        """Conditions where each bar of equal width begins, and where it ends; "" of all beyond."""
+        ends = self._ends
+        return (
+            [_side(self.feature, "ge", end) for end in ends[:-1]],
+            [_side(self.feature, "lt", end) for end in ends[1:]],
+        )
+
+    @property
+    def _ends(self) -> list[float | None]:
+        return [None, *self.borders[1:-1].tolist(), None]
 
 
 def lay_beside(
@@ -146,6 +158,10 @@ def _stretch_of(column: str, low: float | None, high: float | None) -> list[Pred
     if low is None or high is None:
         return [Predicate(column, "lt" if low is None else "ge", high if low is None else low)]
     return [Predicate(column, "between", low, below=high)]
+
+
+def _side(column: str, op: Operator, end: float | None) -> str:
+    return "" if end is None else where_text([Predicate(column, op, end)]) or ""
 
 
 def _selected(cells: Cells, group: Sequence[int]) -> Sequence[Predicate] | None:

@@ -1,0 +1,96 @@
+"""How a monitor stands, by its windows: what pages and lists of monitors show of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from itertools import islice
+
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import WindowState
+from driftline.monitors.run.judged_windows import WindowRun
+from driftline.monitors.run.progress import RunState
+
+RANKS = {
+    "violations": 0, "failed": 1, "unlabelled": 3, "insufficient": 3, "empty": 3, "stopped": 3,
+    "ok": 4, "waiting": 5,
+}  # fmt: skip
+"""Of monitors by their states, the worst first, and last those that have nothing to tell yet."""
+
+
+@dataclass(frozen=True)  # Without slots: what follows is worked out once.
+class MonitorLine:
+    """One monitor with its windows, oldest first.
+
+    ``are_newest``: its windows are the newest ones; else those around an older one.
+
+    ``labelled`` counts the newest judged window's rows with a label, and all its rows, for kinds
+    that need labels. ``overdue_since`` is when the next window should have been judged, if it was
+    not. ``suppressed`` names the columns whose drift is suppressed now, since the baseline does not
+    fit. ``expected`` counts the violations that are marked as expected, of the window by which it
+    stands.
+    """
+
+    definition: MonitorDefinition
+    baseline_version: str
+    runs: tuple[WindowRun, ...]
+    labelled: tuple[int, int] | None = None
+    overdue_since: datetime | None = None
+    suppressed: tuple[str, ...] = ()
+    expected: int = 0
+    are_newest: bool = True
+    # Windows that are being judged now, where one monitor is shown.
+    begun: tuple[RunState, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The monitor's name."""
+        return self.definition.name
+
+    @property
+    def documents(self) -> list[tuple[str, str]]:
+        """The executions of its windows, each with the folder of its documents."""
+        return [(run.execution, run.folder) for run in self.runs]
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint whose rows it judges."""
+        return self.definition.endpoint
+
+    @property
+    def kind(self) -> str:
+        """The kind, in words."""
+        return self.definition.kind.replace("-", " ")
+
+    @property
+    def last(self) -> WindowRun | None:
+        """The newest window that was judged; while labels are to come, the one before."""
+        judged = (run for run in reversed(self.runs) if run.state != "unlabelled")
+        return next(judged, self.runs[-1] if self.runs else None)
+
+    @cached_property
+    def standing(self) -> WindowRun | None:
+        """The window that says how it stands: the newest that was judged.
+
+        Where labels come late, the newest in violation, if it is among as many as the alarms look
+        at that are deployed with such a monitor.
+        """
+        judged = (run for run in reversed(self.runs) if run.state != "unlabelled")
+        watched = islice(judged, self.definition.kind_value.watched_windows)
+        return next((run for run in watched if run.state == "violations"), self.last)
+
+    @property
+    def state(self) -> WindowState:
+        """The state of the window by which it stands; ``waiting`` before the first one."""
+        return self.standing.state if self.standing else "waiting"
+
+    @property
+    def rank(self) -> int:
+        """Where it stands among others, the worst first; one that is overdue comes third."""
+        return min(RANKS[self.state], 2 if self.overdue_since else 9)
+
+    @property
+    def shown_state(self) -> str:
+        """The state as a page names it: "overdue", unless it is worse."""
+        return "overdue" if self.rank == 2 else self.state
