@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 import numpy as np
 
-from driftline.dashboard.address import monitor_link
+from driftline.dashboard.address import RANGE, monitor_link
 from driftline.dashboard.charts import canvas
-from driftline.dashboard.queries.views import MonitorLine, WindowRun
-from driftline.dashboard.words import STATES, count, number, plural, span, window_tone
+from driftline.dashboard.queries.views import Mark, MonitorLine, WindowRun
+from driftline.dashboard.words import STATES, count, moment, number, plural, span, window_tone
 from driftline.monitors.run.drift_map import DriftMap
 
 TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -102,7 +102,13 @@ def _story(run: WindowRun) -> list[str]:
     return story
 
 
-def health_figure(lines: Sequence[MonitorLine]) -> canvas.Figure:
+MARK_LOOKS = {"deployments": "triangle-down", "definitions": "square-open",
+              "baselines": "diamond-tall-open", "silences": "circle-x-open",
+              "labels": "line-ns-open"}  # fmt: skip
+"""The lanes of what happened, below the monitors, with their symbols."""
+
+
+def health_figure(lines: Sequence[MonitorLine], marks: Sequence[Mark] = ()) -> canvas.Figure:
     """Draw each window of each monitor as a mark, a row a monitor; baselines' changes as ticks.
 
     All rows begin where the first one does; one is grey before the newest windows that are drawn.
@@ -113,6 +119,7 @@ def health_figure(lines: Sequence[MonitorLine]) -> canvas.Figure:
     shortest = min(line.runs[-1].end - line.runs[-1].start for line in lines)
     starts = (line.runs[0].start for line in lines)
     first = min(last - canvas.FEWEST_WINDOWS * shortest, *starts)
+    first = max(first, RANGE.get().start or first)
     for row, line in enumerate(lines):
         if first < line.runs[0].start:
             x0, x1 = canvas.naive(first), canvas.naive(line.runs[0].start)
@@ -133,11 +140,35 @@ def health_figure(lines: Sequence[MonitorLine]) -> canvas.Figure:
                 at, line_look = canvas.naive(after.start), {"color": canvas.REFERENCE, "width": 2}
                 ends = {"x0": at, "x1": at, "y0": row - 0.4, "y1": row + 0.4}
                 shapes.append({"type": "line", "line": line_look, **ends})
-    rows = canvas.row_axis([line.name for line in lines], foot=0.5)
+    # What happened before the first window is in the table alone.
+    since = first - shortest
+    marks = [one for one in marks if (one.end or one.start or last) >= since]
+    lanes = [lane for lane in MARK_LOOKS if any(one.lane == lane for one in marks)]
+    first = min([first, *(max(since, one.start) for one in marks if one.start)])
+    last = max([last, *(one.start for one in marks if one.start)])
+    for row, lane in enumerate(lanes, len(lines)):
+        own = [one for one in marks if one.lane == lane]
+        places = [canvas.naive(one.start or first) for one in own]
+        for start, one in zip(places, own, strict=True):
+            if one.lane == "silences":  # Of one without an end nobody knows more than that.
+                end = canvas.naive(one.end or last)
+                place = {"x0": start, "x1": end, "y0": row - 0.15, "y1": row + 0.15}
+                shapes.append(canvas.rectangle(canvas.FAINT, **place))
+        said = [f"<b>{canvas.safe(one.words)}</b><br>{mark_words(one)}" for one in own]
+        symbol, y = MARK_LOOKS[lane], [row] * len(own)
+        traces.append(
+            canvas.markers(places, y, symbol, canvas.REFERENCE, 9, edge=1.5, hovertext=said)
+        )
+    rows = canvas.row_axis([*(line.name for line in lines), *lanes], foot=0.5)
     times = canvas.date_axis(range=[canvas.naive(first), canvas.naive(last)])
-    height = 60 + ROW_PX * max(2, len(lines))
+    height = 60 + ROW_PX * max(2, len(lines) + len(lanes))
     drawn = canvas.layout(height, 40, 12, 8, 38, shapes=shapes, xaxis=times, yaxis=rows)
     return {"data": traces, "layout": drawn}
+
+
+def mark_words(one: Mark) -> str:
+    """Write when something happened, or from when to when it lasted."""
+    return " to ".join(moment(at) for at in (one.start, one.end) if at)
 
 
 def _look(run: WindowRun) -> str:

@@ -16,14 +16,20 @@ from driftline.alerts.metrics.variants import Variant
 from driftline.capture.audit.report import EndpointReport
 from driftline.dashboard import words as say
 from driftline.dashboard.address import RANGE, column_link, endpoint_link, monitor_link, window_link
-from driftline.dashboard.charts.timeline import bound_words, health_figure, map_figure
+from driftline.dashboard.charts.timeline import (
+    MARK_LOOKS,
+    bound_words,
+    health_figure,
+    map_figure,
+    mark_words,
+)
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.measured import kind_panels
 from driftline.dashboard.pages.overview import captured_words, firing_list, word_of_monitors
 from driftline.dashboard.pages.setup import entry_panel
 from driftline.dashboard.queries.fleet import MARKS_SHOWN, TAB_KINDS, EndpointView
-from driftline.dashboard.queries.views import MonitorLine, WindowRun
+from driftline.dashboard.queries.views import Mark, MonitorLine, WindowRun
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.run.drift_map import DriftMap
 
@@ -69,7 +75,9 @@ def _health(view: EndpointView) -> list[ui.Cell | None]:
     return [
         ui.verdict_box(tone, html.H2(words)),
         firing_list(view.alarms, view.now) if view.alarms.shown else None,
-        _over_time(lines) if lines else ui.panel("Over time", ui.in_time("No window yet.")),
+        _over_time(lines, view.marks)
+        if lines
+        else ui.panel("Over time", ui.in_time("No window yet.")),
         _monitors(view),
     ]
 
@@ -79,11 +87,16 @@ def _in_range(line: MonitorLine) -> MonitorLine:
     return replace(line, runs=tuple(one for one in line.runs if covers(one.start, one.end)))
 
 
-def _over_time(lines: Sequence[MonitorLine]) -> html.Section:
+def _over_time(lines: Sequence[MonitorLine], marks: Sequence[Mark]) -> html.Section:
     words = windows.counts_words([run for one in lines for run in one.runs])
     newest = "the newest of " * any(len(one.runs) >= MARKS_SHOWN // len(lines) for one in lines)
     words += f"; {newest}{say.plural(len(lines), 'monitor')}"
-    drawn = ui.graph("timeline", health_figure(lines), f"Over time: {words}")
+    counts = Counter(one.lane for one in marks)
+    happened = [
+        f"{lane} {say.count(counts[lane]) if counts[lane] else 'none'}" for lane in MARK_LOOKS
+    ]
+    words += f". What happened: {', '.join(happened)}"
+    drawn = ui.graph("timeline", health_figure(lines, marks), f"Over time: {words}")
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "violation"),
         ui.glyph("◆", "soft-text", windows.SEASONAL),
@@ -93,8 +106,11 @@ def _over_time(lines: Sequence[MonitorLine]) -> html.Section:
         ui.glyph("│", "reference-text", "another baseline version"),
         html.Span("click a window to open it"),
     )
+    told = sorted(marks, key=lambda one: str(one.start))
+    columns = {"When": list(map(mark_words, told)), "What": [one.words for one in told]}
     body = html.Figure([drawn, html.Figcaption(words, className="note")])
-    return ui.panel("Over time", [body], note=signs)
+    table = ui.numbers("What happened", columns) if told else None
+    return ui.panel("Over time", [body, table], note=signs)
 
 
 def _monitors(view: EndpointView) -> html.Section:

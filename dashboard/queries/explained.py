@@ -28,7 +28,7 @@ from driftline.errors import InputError, NotFoundError
 from driftline.monitors.explained import ColumnPair, Explained, column_pairs, explain
 from driftline.monitors.kinds.data_quality.version_comparison import on_cells_of
 from driftline.monitors.root_cause.selection import count_rows, first_rows, parse_where
-from driftline.monitors.variants.comparison import compare as compare_variants
+from driftline.monitors.variants.labelled import labelled_lines
 
 Texts = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -40,9 +40,6 @@ WINDOWS_BEFORE = 7
 
 SIDE_S = LIMIT_S / 2
 """Of each set, so that many rows of the first do not leave the second without any."""
-
-LABELLED_ROWS = 500_000
-"""Of more rows a page does not read the labels."""
 
 MADE = "a script makes the rows of this monitor; they are not kept"
 
@@ -250,24 +247,10 @@ def _quality(
     line, window = sides[0].line, sides[0].of
     if isinstance(window, Baseline) or not all(side.is_variant for side in sides):
         return ()
-    names = [f'"{side.line.definition.variant}"' for side in sides]
-    if not any(has_rows):
-        return (f"Variants {' and '.join(names)} have no rows in this time.",)
-    if not all(has_rows):
-        without, only = names[has_rows.index(False)], names[has_rows.index(True)]
-        return (f"Variant {without} has no rows in this time; only {only} has.",)
-    roles = baseline.outcomes.roles if baseline.outcomes else None
-    metric = "mae" if roles and roles.problem == "regression" else "accuracy"
-    if roles and roles.problem == "binary" and roles.probability:
-        metric = "brier"
     place = f"{stores.storage.root}/capture/{line.endpoint}"
-    if sum(run.row_count or 0 for run in line.runs if run.start >= window.start) > LABELLED_ROWS:
-        return (f"many rows; run driftline compare {place} --metric {metric} --baseline FOLDER",)
-    try:
-        found = compare_variants(place, baseline, metric=metric, start=window.start, end=window.end)
-        return tuple(found.lines)
-    except InputError as error:
-        return (str(error),)
+    names = [side.line.definition.variant or "" for side in sides]
+    rows = sum(run.row_count or 0 for run in line.runs if run.start >= window.start)
+    return labelled_lines(place, baseline, window, names, has_rows, rows)
 
 
 def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,11 @@ from sqlalchemy import Connection, Engine, select, union_all
 from driftline.access.audit import AuditEntry
 from driftline.access.audit import entries as audit_entries
 from driftline.access.principal import CURRENT
+from driftline.alerts.alarms.composite_records import listed
+from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.metrics.variants import Variant
+from driftline.alerts.notify.labels import labels_of
+from driftline.alerts.notify.silences import list_silences
 from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
 from driftline.dashboard.address import RANGE
@@ -57,6 +61,10 @@ TAB_KINDS = {"quality": "model-quality", "fairness": "bias", "attribution": "att
 
 CHANGES_SHOWN = 200
 
+LANES = {"Endpoint": "deployments", "Baseline": "baselines", "Monitor": "definitions",
+         "Alarm": "definitions"}  # fmt: skip
+"""Where changes stand over time, by the kind of what was changed."""
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:
@@ -82,6 +90,7 @@ class EndpointView:
     unaccounted: int = 0
     text: str | None = None
     annotations: tuple[Annotation, ...] = ()
+    marks: tuple[views.Mark, ...] = ()
     logs: Sequence[Mapping[str, Any]] = ()
     baseline: str = "NAME"
     served: tuple[Variant, ...] = ()
@@ -171,12 +180,43 @@ def read_changes(connection: Connection, line: views.EndpointLine) -> list[Audit
     """
     if reach.is_limited() or not CURRENT.get().may("admin"):
         return None
+    return _entries_about(connection, line)
+
+
+def _entries_about(connection: Connection, line: views.EndpointLine) -> list[AuditEntry]:
     found = connection.scalars(select(alarms.c.name).where(alarms.c.endpoint == line.name))
     monitors = [f"Monitor/{one.name}" for one in line.monitors]
     baselines = {f"Baseline/{one.definition.baseline}" for one in line.monitors}
     about = [*(f"Alarm/{one}" for one in found), *monitors, *baselines, f"Endpoint/{line.name}"]
     since, until = RANGE.get().start, RANGE.get().end
     return audit_entries(connection, limit=CHANGES_SHOWN, targets=about, since=since, until=until)
+
+
+def read_marks(
+    connection: Connection, line: views.EndpointLine, days: Iterable[str], now: datetime
+) -> tuple[views.Mark, ...]:
+    """Read what happened to an endpoint: changes, silences of its alarms, labels that came.
+
+    ``days`` are the folders of its labels, by the day on which they came.
+    """
+    found = [
+        views.Mark(lane, f"{one.action} {one.target}", one.at)
+        for one in _entries_about(connection, line)
+        if one.status is None and (lane := LANES.get(one.target.partition("/")[0]))
+    ]
+    for day in days:
+        came = datetime.fromisoformat(day.removeprefix("received_date=")).replace(tzinfo=UTC)
+        found.append(views.Mark("labels", "labels came", came))
+    silences = () if reach.is_limited() else list_silences(connection, now)
+    if silences:
+        own = connection.execute(select(alarms).where(alarms.c.endpoint == line.name)).all()
+        labels = [labels_of(one.definition) for one in map(listed, own)
+                  if not isinstance(one, UnreadableAlarm)]  # fmt: skip
+        for one in silences:
+            start, end = one.silence.starts_at, one.expired_at or one.silence.last_end
+            if (start is None or start <= now) and any(map(one.silence.fits, labels)):
+                found.append(views.Mark("silences", f"silence {one.silence.name}", start, end))
+    return tuple(one for one in found if RANGE.get().covers(one.start, one.end or one.start))
 
 
 class NoWindowError(NotFoundError):

@@ -136,6 +136,10 @@ class Stores:
                 at = address.text, address.number, CURRENT.get().endpoints
                 drift = drift_map(connection, chosen.name, *at, fleet.in_range())
                 view = replace(view, drift=drift)
+            if not tab:
+                days = list_folders(self.storage.root, f"truth/{name}")
+                days = [one for one in days if one.startswith("received_date=")]
+                view = replace(view, marks=fleet.read_marks(connection, line, days, now))
             if tab == "changes":
                 changes = fleet.read_changes(connection, line)
                 view = replace(view, annotations=_annotations(connection, lines), changes=changes)

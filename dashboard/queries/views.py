@@ -201,6 +201,16 @@ class EndpointLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """What happened to an endpoint, in a lane of its time axis; ``end`` of what lasts."""
+
+    lane: str
+    words: str
+    start: datetime | None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OverviewView:
     """Everything that the first page shows; ``dead_count`` counts the deliveries that failed.
 

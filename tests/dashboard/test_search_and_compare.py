@@ -10,11 +10,12 @@ import pytest
 from driftline.access.principal import CURRENT, Principal
 from driftline.dashboard.address import Address, compare_link, parse
 from driftline.dashboard.app import render
-from driftline.dashboard.queries import explained, search
+from driftline.dashboard.queries import search
 from driftline.dashboard.queries.explained import read_compared
 from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import ForbiddenError, NotFoundError
+from driftline.monitors.variants import labelled
 from driftline.stats.intervals import newcombe
 
 BEFORE, BUG = "20131117T000000Z", "20131118T000000Z"
@@ -57,7 +58,7 @@ def compare(stores, monitor, first, second, feature):
 )
 def test_variants_without_rows_are_named_and_not_compared(stores, seeded, monkeypatch, first, said):
     asked = []
-    monkeypatch.setattr(explained, "compare_variants", lambda *_, **__: asked.append(1))
+    monkeypatch.setattr(labelled, "compare", lambda *_, **__: asked.append(1))
 
     view = compare(stores, seeded.monitor, f"variant:{first}", "variant:B", None)
 
