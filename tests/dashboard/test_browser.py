@@ -49,7 +49,7 @@ def test_click_on_a_window_opens_it(visit):
     page.mouse.click(x, box["y"] + 0.68 * box["height"])
 
     page.wait_for_url("**window=2013*")
-    expect(page.locator("details.windows summary")).to_contain_text("18 Nov")
+    expect(page.locator("#page details.windows summary")).to_contain_text("18 Nov")
     seen.check()
 
 
@@ -75,7 +75,7 @@ def test_another_window_keeps_the_chosen_feature(visit):
 
     page.get_by_role("link", name="Earlier window").click()
 
-    expect(page.locator("details.windows summary")).to_contain_text("21 Nov")
+    expect(page.locator("#page details.windows summary")).to_contain_text("21 Nov")
     expect(page.get_by_role("heading", name="dest: reference beside window")).to_be_visible()
     seen.check()
 
@@ -116,12 +116,12 @@ def test_windows_and_features_by_keyboard_alone(visit):
 
     page.get_by_role("link", name="Earlier window").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("details.windows summary")).to_contain_text("21 Nov")
-    page.locator("details.windows summary").focus()
+    expect(page.locator("#page details.windows summary")).to_contain_text("21 Nov")
+    page.locator("#page details.windows summary").focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.locator("details.windows summary")).to_contain_text("22 Nov")
+    expect(page.locator("#page details.windows summary")).to_contain_text("22 Nov")
     page.get_by_role("link", name="dest", exact=True).focus()
     page.keyboard.press("Enter")
 

@@ -87,7 +87,7 @@ def test_click_on_a_column_s_window_opens_it(visit):
     page.mouse.click(x, box["y"] + box["height"] / 2)
 
     page.wait_for_url("**/columns/carrier?window=201311*")
-    expect(page.locator("details.windows summary")).to_contain_text("12 Nov")
+    expect(page.locator("#page details.windows summary")).to_contain_text("12 Nov")
     seen.check()
 
 
@@ -111,7 +111,7 @@ def test_metric_is_chosen_in_the_table_and_drawn_over_time(visit_measured):
 
     expect(page.get_by_role("heading", name="AUC over all windows")).to_be_visible()
     page.get_by_role("link", name="Earlier window").click()
-    expect(page.locator("details.windows summary")).to_contain_text("23–29 Sep")
+    expect(page.locator("#page details.windows summary")).to_contain_text("23–29 Sep")
     expect(page.get_by_role("heading", name="AUC over all windows")).to_be_visible()
     seen.check()
 
