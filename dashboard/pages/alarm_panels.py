@@ -28,9 +28,6 @@ OTHERS_SHOWN = 20
 AGAIN = ("dead", "superseded", "muted", "grouped")
 """Statuses of messages that can be sent again: not sent, and not about to be."""
 
-LONGEST = timedelta(days=7)
-"""A message that takes longer from its change to its end was not waiting for its receiver."""
-
 
 def verdict(view: StoryView) -> str:
     """Return the state of the alarm, and since when, in one sentence."""
@@ -168,8 +165,8 @@ def _delivery(one: Delivery, now: datetime) -> ui.Cell:
         tries.append(f"HTTP {one.last_status}")
     if one.last_error and one.last_error != f"answered {one.last_status}":
         tries.append(one.last_error)
-    # A replayed year is sent by today's clock: what took longer than any wait says nothing.
-    if one.finished_at and one.finished_at - one.created_at < LONGEST:
+    # Sent ahead of this clock, it was by another than its alarm fired by: no wait lies between.
+    if one.finished_at and one.finished_at <= now:
         tries.append(f"after {say.duration(one.finished_at - one.created_at)}")
     elif one.status == "pending" and one.attempts and not one.finished_at:
         wait = one.next_attempt_at - now

@@ -60,7 +60,11 @@ Loop = Callable[[threading.Event], None]
 
 
 def clock(settings: Settings) -> Clock:
-    """Return the clock of scheduler and alarms: the system's or, in replays, a file's text."""
+    """Return the clock of scheduler and alarms: the system's or, in replays, a file's text.
+
+    A time alone stands still; with a second one, that of the system's clock when it was so, it
+    goes on from there.
+    """
     chosen = settings.scheduler.clock
     if chosen == "system":
         return lambda: datetime.now(UTC)
@@ -68,7 +72,9 @@ def clock(settings: Settings) -> Clock:
 
     def read() -> datetime:
         try:
-            return datetime.fromisoformat(file.read_text(encoding="ascii").strip()).astimezone(UTC)
+            text = file.read_text(encoding="ascii")
+            time, *since = (datetime.fromisoformat(one).astimezone(UTC) for one in text.split())
+            return time + (datetime.now(UTC) - since[0]) if since else time
         except (OSError, ValueError) as error:
             raise UnavailableError(f"[scheduler] clock {file}: {error}") from error
 

@@ -122,7 +122,7 @@ def _cancel(
             f'monitor "{name}": window {window} is not over yet, so it waits for nothing'
         )
     if known is None and window.end <= now:  # Else it is still to be judged once it is over.
-        stopped = describe(definition, window, "", "", reason, started=now, finished=now)
+        stopped = describe(definition, window, "", "", reason, finished=now)
         try:
             record(engine, replace(stopped, status=STOPPED), [], before=None)
         except Overtaken as error:

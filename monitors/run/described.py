@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
@@ -37,10 +37,13 @@ def describe(
     digest: str,
     outcome: Report | str,
     *,
-    started: datetime,
     finished: datetime,
+    lasted: timedelta = timedelta(),
 ) -> Execution:
-    """Describe a run by its report, or as failed by the reason why there is none."""
+    """Describe a run by its report, or as failed by the reason why there is none.
+
+    It lasted for real time, also where its end is told by a clock that leaps from day to day.
+    """
     identity = execution_id(definition, baseline_version, window, digest)
     failed = Execution(
         id=identity,
@@ -53,7 +56,7 @@ def describe(
         window_start=window.start,
         window_end=window.end,
         digest=digest,
-        started_at=started,
+        started_at=finished - lasted,
         finished_at=finished,
     )
     if isinstance(outcome, str):

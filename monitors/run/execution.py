@@ -214,14 +214,12 @@ def _stopped(job: Job, progress: Progress) -> Execution:
     with read_connection(job.engine) as connection:
         stands = current(connection, job.definition.name, job.window) is not None
     reason = "stopped; the window's result of before stands" if stands else "stopped; no result"
-    now = job.now()
-    described = describe(job.definition, job.window, "", "", reason, started=now, finished=now)
+    described = describe(job.definition, job.window, "", "", reason, finished=job.now())
     return replace(described, status=STOPPED)
 
 
 def _attempt(job: Job, progress: Progress) -> Execution:
     """Judge one window and record the result, unless another did so meanwhile."""
-    started = job.now()
     # Before the rows are read: who records later than another may still have read earlier.
     with read_connection(job.engine) as connection:
         current_id = current(connection, job.definition.name, job.window)
@@ -232,25 +230,25 @@ def _attempt(job: Job, progress: Progress) -> Execution:
             return stopped
     keep = partial(record, job.engine, before=current_id, progress=progress)
     if (held_back := _held_back(job, current_id)) is not None:
-        return _fail(keep, job, "", "", held_back, started)
+        return _fail(keep, job, "", "", held_back, progress)
     progress.note(progress.stage)
     try:
         baseline = job.baselines(job.root, job.definition.baseline, job.definition.baseline_version)
     except NotFoundError as error:
-        return _fail(keep, job, "", "", NotJudgedError(error), started)
+        return _fail(keep, job, "", "", NotJudgedError(error), progress)
     try:
         with span("reading"):
             context = read_context(job, baseline, progress, is_judged=is_judged)
     except InputError as error:
         if job.definition.source is None:
             raise
-        return _fail(keep, job, baseline.version, "", NotJudgedError(error), started)
+        return _fail(keep, job, baseline.version, "", NotJudgedError(error), progress)
     if isinstance(context, Execution):
         return context
     try:
         report = _judge(context)
         with span("recording"):
-            return _publish(keep, context, report, started)
+            return _publish(keep, context, report)
     # Trying again would not help: what is wrong stands where people look, and the next windows get
     # their turn.
     except NotJudgedError as error:
@@ -265,7 +263,7 @@ def _attempt(job: Job, progress: Progress) -> Execution:
             f"a defect ended the run ({type(error).__name__}); the log of the server says where"
         )
         reason.fault = type(error).__name__
-    failed = _fail(keep, job, baseline.version, context.read.digest, reason, started)
+    failed = _fail(keep, job, baseline.version, context.read.digest, reason, progress)
     return _without_erased(failed, context) if reason.is_recorded else failed
 
 
@@ -488,12 +486,12 @@ STAGES: tuple[tuple[str, Stage], ...] = (
 )
 
 
-def _publish(keep: Recorder, context: RunContext, report: Report, started: datetime) -> Execution:
+def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
     """Write the documents first, then what makes them known: the row and the datapoints."""
     job = context.job
     execution = describe(
         job.definition, job.window, context.baseline.version, context.read.digest, report,
-        started=started, finished=job.now(),
+        finished=job.now(), lasted=context.progress.lasted,
     )  # fmt: skip
     for name, text in report.documents().items():
         (locate(job.root) / execution.folder / name).write(text.encode())
@@ -560,12 +558,12 @@ def _fail(
     baseline_version: str,
     digest: str,
     reason: NotJudgedError,
-    started: datetime,
+    progress: Progress,
 ) -> Execution:
     """Record a run without a report, with the datapoints that alarms see where it is told."""
     described = describe(
         job.definition, job.window, baseline_version, digest, str(reason),
-        started=started, finished=job.now(),
+        finished=job.now(), lasted=progress.lasted,
     )  # fmt: skip
     execution = replace(described, status=reason.status)
     if reason.status == FAILED:

@@ -96,6 +96,11 @@ class Progress:
     def __post_init__(self) -> None:
         self._begun_s = self.timer()
 
+    @property
+    def lasted(self) -> timedelta:
+        """How long the run has taken, in real time."""
+        return timedelta(seconds=self.timer() - self._begun_s)
+
     @contextmanager
     def written(self) -> Iterator[None]:
         """Write it down every two seconds, and take it away at the end."""
@@ -147,7 +152,7 @@ class Progress:
 
     def tick(self) -> None:
         """Write down where the run is, and learn whether somebody has cancelled it."""
-        lasted = timedelta(seconds=self.timer() - self._begun_s)
+        lasted = self.lasted
         try:
             with self.engine.begin() as connection:
                 moment = database_time(connection)

@@ -277,13 +277,17 @@ def test_threshold_is_drawn_where_it_lies(stores):
     assert [(line["y0"], line["y1"]) for line in lines] == [(5_000.0, 5_000.0)]
 
 
-def test_a_message_sent_years_later_by_another_clock_tells_no_wait(stores):
+def test_a_message_sent_days_later_by_another_clock_tells_no_wait(stores):
     view = stores.alarm(SLASH)
-    late = replace(view.messages[0], finished_at=view.messages[0].created_at + timedelta(days=300))
+    made_at = view.now - timedelta(hours=1)
+    by_it = replace(
+        view.messages[0], created_at=made_at, finished_at=made_at + timedelta(minutes=9)
+    )
+    ahead = replace(by_it, finished_at=view.now + timedelta(days=3))
 
-    page = str(alarm_page.page(replace(view, messages=(late,))))
+    pages = [str(alarm_page.page(replace(view, messages=(one,)))) for one in (by_it, ahead)]
 
-    assert "after 300 d" not in page
+    assert ["after 9 min" in pages[0], "after 3 d" in pages[1]] == [True, False]
 
 
 def test_verdict_says_how_long(stores):

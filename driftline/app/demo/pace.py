@@ -41,18 +41,23 @@ class ClockFile:
     def __init__(self, file: Path, start: datetime) -> None:
         self._file = file
         self.time = start
-        self._write()
+        self._write(start)
 
     def advance(self, time_utc: datetime) -> None:
         """Move on to a time; one that has passed changes nothing."""
         if time_utc > self.time:
             self.time = time_utc
-            self._write()
+            self._write(time_utc)
 
-    def _write(self) -> None:
+    def go_on(self, now: datetime) -> None:
+        """Let it go on by itself from where it stands, as fast as real time does."""
+        self._write(self.time, now)
+
+    def _write(self, *times: datetime) -> None:
         # Replaced as a whole, so that no reader sees half of it.
         fresh = self._file.with_suffix(".fresh")
-        fresh.write_text(self.time.isoformat() + "\n", encoding="ascii")
+        text = " ".join(one.isoformat() for one in times)
+        fresh.write_text(text + "\n", encoding="ascii")
         fresh.replace(self._file)
 
 

@@ -67,6 +67,7 @@ def run_demo(
         )
 
         def at_end() -> None:
+            clock.go_on(datetime.now(UTC))
             if stay:
                 _stay(stages.console, settings, supervisor, browser=browser)
 

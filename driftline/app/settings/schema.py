@@ -376,7 +376,11 @@ class Serving(Section):
 class Scheduler(Section):
     """When monitors run."""
 
-    clock: str = _setting("system", '"system", or "file:PATH" with the time as text, for replays')
+    clock: str = _setting(
+        "system",
+        '"system", or "file:PATH" with the time as text, for replays; a second time in it, of the '
+        "system's clock, lets it go on from there",
+    )
     poll_s: Amount = _setting(5.0, "seconds between two looks for work that is due")
     revisit_s: Amount = _setting(
         300.0, "seconds that a window touched by late records or labels waits to be judged again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,22 @@ def test_a_window_that_is_as_the_reference_completes(
     assert value(engine, "pages") == [0.0]
     assert value(engine, "rows") == [400.0]
     assert value(engine, "unjudged") == [0.0]
+
+
+def test_a_run_takes_real_time_also_where_the_clock_leaps_a_day(
+    engine: Engine, root: str, reference: Baseline, append: Append, rng
+) -> None:
+    store.put(root, "flights", reference, clock)
+    append(0, weather(rng, 400))
+    days, seconds = count(), count()
+    job = Job(
+        engine, root, DEFINITION, WINDOW, now=lambda: clock() + next(days) * DAY,
+        signature=reference.signature, timer=lambda: float(next(seconds)),
+    )  # fmt: skip
+
+    execution = run(job)
+
+    assert timedelta() < execution.finished_at - execution.started_at < timedelta(minutes=1)
 
 
 @both_databases
@@ -258,7 +275,7 @@ def test_who_read_fewer_rows_and_records_later_does_not_have_the_last_word(
     moments = iter(range(9))
 
     def now() -> datetime:
-        if next(moments) == 1:  # The rows were read and judged; others come before the record.
+        if next(moments) == 0:  # The rows were read and judged; others come before the record.
             append(0, weather(rng, 50), spool="late")
             judge()
         return clock()

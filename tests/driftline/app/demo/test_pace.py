@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from driftline.app import processes
 from driftline.app.demo.pace import Cadence, ClockFile, Pace
+from driftline.app.settings.schema import Scheduler
+from driftline.app.settings.settings import Settings
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -113,6 +116,18 @@ def test_the_clock_never_goes_back(tmp_path: Path) -> None:
     clock.advance(START)
 
     assert datetime.fromisoformat((tmp_path / "clock").read_text().strip()) == START + DAY
+
+
+def test_after_the_replay_the_clock_goes_on_as_fast_as_real_time(tmp_path: Path) -> None:
+    clock = ClockFile(tmp_path / "clock", START)
+    settings = Settings(scheduler=Scheduler(clock=f"file:{tmp_path / 'clock'}"))
+    read = processes.clock(settings)
+    stood = read()
+
+    clock.go_on(datetime.now(UTC) - timedelta(seconds=90))
+
+    assert stood == START
+    assert START + timedelta(seconds=90) <= read() < START + timedelta(seconds=150)
 
 
 def test_a_cadence_names_the_windows_that_are_due() -> None:

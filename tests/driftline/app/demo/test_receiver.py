@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 import pytest
 from standardwebhooks import Webhook
 
+from driftline.alerts.notify.event import as_json
+from driftline.alerts.notify.trial_send import event_of_test
 from driftline.app.demo.receiver import Page, Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # Of the Standard Webhooks specification.
@@ -54,6 +56,16 @@ def test_a_signed_message_is_shown_with_its_cause_and_its_link() -> None:
     assert shown[0].link.endswith("#rows")
     assert (shown[0].alarm, shown[0].severity) == ("flights: broken input", "page")
     assert (shown[0].before, shown[0].state) == ("OK", "ALARM")
+
+
+def test_the_test_of_a_channel_is_taken_and_rings_for_nobody() -> None:
+    event = event_of_test("pager", datetime.now(UTC))
+    body = as_json(event.document)
+
+    with Receiver(SECRET, lambda _: None) as receiver:
+        status = _post(receiver.url, body, _headers("msg_1", body.decode()))
+
+    assert (status, receiver.refused_count, receiver.pages) == (204, 0, [])
 
 
 def test_a_message_that_is_sent_twice_counts_once() -> None:
