@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, func, or_, select, true
 
+from driftline.access.audit import deletions
 from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.alarms.composite_records import (
     AnyRecord,
@@ -40,6 +41,7 @@ from driftline.dashboard.words import duration, limit_words, moment
 from driftline.errors import DriftlineError
 from driftline.monitors.report.datapoints import OWN
 from driftline.monitors.report.metric_words import metric_words
+from driftline.monitors.tables import definitions
 
 CHANGES_SHOWN = 20
 HISTORY_SHOWN = 60
@@ -55,11 +57,15 @@ RANKS = {"ALARM": 0, "INSUFFICIENT_DATA": 1, "OK": 2}
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """The silences in force at a time and the incidents that are open, read once for a page."""
+    """The silences in force, the incidents that are open, and watched monitors that are gone.
+
+    They are read once for a page.
+    """
 
     now: datetime
     silences: tuple[SilenceRecord, ...]
     incidents: Mapping[str, str]  # Their ids, by the names of the alarms that are in them.
+    deleted: Mapping[str, datetime] = field(default_factory=dict)  # When, by monitor.
 
     @classmethod
     def read(cls, connection: Connection, now: datetime) -> Suppression:
@@ -73,7 +79,10 @@ class Suppression:
             for member in incident.alarms
             if member.left_at is None
         }
-        return cls(now, tuple(list_silences(connection, now, status="ACTIVE")), by_alarm)
+        watched, there = alarms_table.c.monitor, select(definitions.c.name)
+        gone = connection.scalars(select(watched).where(watched.not_in(there)).distinct())
+        silences = tuple(list_silences(connection, now, status="ACTIVE"))
+        return cls(now, silences, by_alarm, deletions(connection, "Monitor", gone))
 
     def silences_of(self, record: AnyRecord) -> tuple[SilenceRecord, ...]:
         """Return the silences that suppress the notifications of an alarm now."""
@@ -202,6 +211,9 @@ def alarm_line(
         condition, monitor = _condition(rule), rule.dimensions.get(MONITOR_DIMENSION)
     else:
         condition, monitor = rule.alarm_rule, None
+    if (deleted := suppression.deleted.get(monitor or "")) is not None:
+        latest = f"its monitor was deleted on {moment(deleted)}; no new datapoints come"
+        link = latest_link = None
     return replace(
         line,
         severity=rule.severity,

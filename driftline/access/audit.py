@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from driftline.database.paging import Place, is_behind
 TARGET_MAX = 500
 # Another version of a baseline comes into use.
 PROMOTE = "promote"
+DELETE = "delete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,17 @@ def record(
     )
 
 
+def deletions(connection: Connection, kind: str, names: Iterable[str]) -> dict[str, datetime]:
+    """Return when resources of these names were deleted last; none for those that never were."""
+    targets = {f"{kind}/{name}": name for name in names}
+    found = entries(connection, limit=None, targets=targets, action=DELETE) if targets else ()
+    return {targets[one.target]: one.at for one in reversed(found)}
+
+
 def entries(
     connection: Connection,
     *,
-    limit: int,
+    limit: int | None,
     after: Place | None = None,
     subject: str | None = None,
     target: str | None = None,

@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from driftline.access.audit import record
+from driftline.access.audit import DELETE, record
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
@@ -479,7 +479,7 @@ class Applier:
             elif kind == "Silence":
                 expire_silence(connection, row.name, now)
             store.delete_row(connection, kind, name)
-            self._record(connection, "delete", kind, row.name, row.declared(), None)
+            self._record(connection, DELETE, kind, row.name, row.declared(), None)
         if kind == "Model":
             self._reconciler.outdate([row.made.get("file", "")])
         log.info("kind=%s name=%s action=delete", kind, row.name)

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import create_engine, func, insert, select
 from sqlalchemy.pool import StaticPool
 
+from driftline.access.audit import DELETE, record
 from driftline.alerts import tables
 from driftline.alerts.alarms.records import get_alarm, history, list_alarms
 from driftline.alerts.evaluation.alarm_timeline import UNKNOWN
@@ -20,11 +21,12 @@ from driftline.alerts.notify.notification_maintenance import forget
 from driftline.alerts.tables import outbox
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
-from driftline.dashboard.pages import alarm_panels, alerts
+from driftline.dashboard.pages import alarm_panels, alerts, overview
 from driftline.dashboard.queries.alarms import alarms_view
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.words import moment
 from driftline.errors import NotFoundError
+from driftline.monitors.definitions import delete_definition
 from tests.dashboard.measured_seed import ALARM_NAMES, START, WEEK
 
 SLASH, DOTS, HOSTILE, SILENT = ALARM_NAMES
@@ -131,10 +133,37 @@ def test_states_cover_the_time_shown_without_gap_or_overlap(stores):
     assert all(span.end > span.start for span in spans)
 
 
-def test_states_that_retention_took_are_unknown_and_said(measured, tmp_path):
+@pytest.fixture
+def copied(measured):
+    """A copy of the measured installation's database, to change."""
     engine = create_engine("sqlite://", poolclass=StaticPool)
     with sqlite3.connect(measured.engine.url.database) as source, engine.connect() as target:
         source.backup(target.connection.driver_connection)
+    yield engine
+    engine.dispose()
+
+
+def test_an_alarm_of_a_deleted_monitor_says_so_and_leads_to_none_of_its_windows(measured, copied):
+    stores = Stores(copied, measured.root, measured.now)
+    before = stores.alarm(SLASH).alarm
+    with copied.begin() as connection:
+        delete_definition(connection, before.monitor, measured.now())
+        record(connection, DELETE, f"Monitor/{before.monitor}", measured.now())
+
+    view = stores.alarm(SLASH)
+    fleet = str(overview.page(stores.overview()))
+
+    assert before.link is not None
+    said = f"its monitor was deleted on {moment(measured.now())}; no new datapoints come"
+    assert view.alarm.latest == said
+    assert said in str(alarm_page.page(view))
+    assert [view.alarm.link, view.alarm.latest_link] == [None, None]
+    assert said in fleet
+    assert "See the rows" not in fleet
+
+
+def test_states_that_retention_took_are_unknown_and_said(measured, copied):
+    engine = copied
     kept = START + 12 * WEEK
     with engine.begin() as connection:
         forget(connection, kept)
@@ -147,7 +176,6 @@ def test_states_that_retention_took_are_unknown_and_said(measured, tmp_path):
     page = str(alarm_page.page(view))
     preview = stores.alarm(SLASH, {"threshold": "0"}).preview
 
-    engine.dispose()
     assert [span.state for span in view.spans] == [UNKNOWN, "ALARM"]
     assert view.spans[0].end == view.alarm.since
     assert view.alarm.cause == "brier_skill: -0.0465 where the reference has 0.08"

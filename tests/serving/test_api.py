@@ -12,6 +12,7 @@ from driftline.app.client.client import Client
 from driftline.baseline import store
 from driftline.monitors.run.asked_windows import list_asked
 from driftline.serving.api import executions
+from tests.serving.alarm_yard import METRIC
 from tests.serving.conftest import NOW
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
@@ -96,7 +97,13 @@ def test_executions_are_listed_cancelled_and_repeated_by_command(server, declare
     described = server.client.get(f"/api/v1/executions/{done['id']}").json()
     assert described["inputs"]["rows"]["table"] == "capture/flights"
     assert described["sagemaker"]["ExitMessage"] == done["exit_message"]
-    assert server.client.delete("/api/v1/monitors/watched").status_code == 204
+    watch = {**METRIC, "dimensions": {"MonitoringSchedule": "watched"}}
+    assert server.apply(declare("Alarm", "watched: rows", **watch)).status_code == 200
+    words = ["delete", "Monitor", "watched", "--server", server.url]
+    assert CliRunner().invoke(build("delete"), words).stdout.splitlines() == [
+        "deleted Monitor watched",
+        'alarm "watched: rows" watches it and gets no new datapoints: delete it',
+    ]
 
 
 def test_monitors_depend_on_others_that_exist_and_on_each_other_in_no_circle(server, declare):

@@ -93,8 +93,20 @@ def delete(
 
     Example: driftline delete alarm "flights drift"
     """
+    watching = _watching(client, name) if kind.casefold() in ("monitor", "monitors") else []
     client.delete(kind, name)
-    return Answer({"deleted": [name], "kind": kind}, [f"deleted {kind} {name}"])
+    lines = [f"deleted {kind} {name}"]
+    lines += [f'alarm "{one}" watches it and gets no new datapoints: delete it' for one in watching]
+    return Answer({"deleted": [name], "kind": kind, "alarms": watching}, lines)
+
+
+def _watching(client: Client, monitor: str) -> list[str]:
+    """Return the names of the alarms on a monitor's metrics."""
+    return [
+        one["name"]
+        for one in client.list("Alarm")
+        if one["spec"].get("dimensions", {}).get("MonitoringSchedule") == monitor
+    ]
 
 
 @options.with_roles
