@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -232,15 +233,17 @@ def _open_files(
     if len(paths) == 1 and (delta := delta_dataset(paths[0])) is not None:
         return _from_dataset(delta, os.fspath(paths[0]))
     files = [file for path in paths for file in data_files(path)]
-    names = {form_of(read_head(file, FORM_BYTES), file.shown, dialect.encoding) for file in files}
-    if len(names) > 1:
-        titles = [FORMATS[name].title for name in names]
-        raise InputError(
-            f"{os.fspath(paths[0])}: files of several forms ({', '.join(sorted(titles))}); "
-            "name the files of one form"
-        )
-    (name,) = names
+    names = [form_of(read_head(file, FORM_BYTES), file.shown, dialect.encoding) for file in files]
+    (name, count), *others = Counter(names).most_common()
     form = FORMATS[name]
+    if others:
+        odd, shown = next(
+            (one, file.shown) for one, file in zip(names, files, strict=True) if one != name
+        )
+        raise InputError(
+            f"{shown}: its content is {FORMATS[odd].title}, and {form.title} in {count} of "
+            f"{len(files)} files; name the files of one form"
+        )
     assert form.open_files is not None, "what is seen in a file is a format of files"
     data = form.open_files(files, signature, dialect)
     textual = not form.has_typed_values

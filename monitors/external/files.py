@@ -21,6 +21,7 @@ from pyarrow import fs
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.formats.data_files import data_files, form_of
+from driftline.formats.formats import FormatName
 from driftline.formats.location import Location, locate
 from driftline.formats.opening import read_head
 from driftline.formats.parquet.files import delta_dataset, open_parquet, scanned
@@ -189,6 +190,7 @@ class FileTable:
     def _opened(self, places: Sequence[Location]) -> ds.Dataset | Source | None:
         if not places:
             return None
+        forms = set[FormatName]()
         try:
             forms = {form_of(read_head(one, FORM_BYTES), one.shown) for one in places}
             if forms == {"parquet"}:
@@ -198,7 +200,8 @@ class FileTable:
         except InputError as error:
             if self._has_changed():
                 raise self._changed(error) from error
-            self._check_whole(error)
+            if len(forms) < 2:  # The first bytes, which tell the form, are written first.
+                self._check_whole(error)
             raise
 
     def _check_whole(self, error: InputError) -> None:

@@ -350,8 +350,9 @@ def test_an_empty_folder_is_named(tmp_path):
 def test_files_of_two_forms_are_not_mixed(tmp_path):
     write(tmp_path, "a.csv", "a\nx\n")
     write(tmp_path, "b.jsonl", '{"a": 1}\n')
+    write(tmp_path, "c.csv", "a\ny\n")
 
-    with pytest.raises(InputError, match=r"files of several forms \(CSV, JSON\)"):
+    with pytest.raises(InputError, match=r"b.jsonl: its content is JSON, and CSV in 2 of 3 files"):
         open_source(tmp_path)
 
 

@@ -433,6 +433,18 @@ def test_a_file_that_is_perhaps_still_written_is_waited_for(
     assert "begun" in failed.failure_reason
 
 
+def test_a_file_of_another_form_is_named_at_once_in_the_failed_run(
+    judge, tmp_path: Path, rng
+) -> None:
+    source = write_parquet(pa.table(scores(rng, 400)), tmp_path / "scores")
+    (tmp_path / "scores" / "z27.parquet").write_text("garbage")
+
+    failed = judge(source)
+
+    assert (failed.status, failed.failure_type) == ("Failed", "InputError")
+    assert "z27.parquet: its content is CSV, and Parquet in 1 of 2 files" in failed.failure_reason
+
+
 def test_a_pipe_is_no_table(judge, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
