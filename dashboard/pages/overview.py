@@ -164,7 +164,7 @@ def _endpoint_name(line: views.EndpointLine) -> ui.Cell:
 
 
 def _cell(kind: str, now: datetime, line: views.EndpointLine) -> ui.Cell:
-    """Show how the monitors of a kind stand, and how old that is; the worst stands for all."""
+    """Show how the monitors of a kind stand, and since when; the worst stands for all."""
     monitors = [
         one for one in line.monitors
         if CELL_OF.get(one.definition.kind, one.definition.kind) == kind
@@ -175,7 +175,10 @@ def _cell(kind: str, now: datetime, line: views.EndpointLine) -> ui.Cell:
         link = html.A("none", href=endpoint_link(line.name, TABS[kind]), title=title)
         return link if line.name else ui.faint("none")
     (sign, word, tone), last = STATES[worst.shown_state], worst.standing
-    words = f"{sign} {word}" + (f", {age(last.end, now)}" if last else "")
+    since = "" if last is None else f", window ended {age(last.end, now)}"
+    if last and last.finished_at:
+        since = f", {age(last.finished_at, now)}"
+    words = f"{sign} {word}{since}"
     href = monitor_link(worst.name, window=last.stamp if last else None)
     cause = last and (last.failure or last.cause)
     title = f"{worst.name}: {cause}" if cause else worst.name

@@ -105,7 +105,7 @@ def state_lines(
     names, known = MonitorNames(connection, endpoints), kept_states(connection)
     reached = reach.monitors(connection, known)
     watched = [one for one in reached if endpoint in (None, one.endpoint)]
-    told = (table.id, table.cause, table.folder, *_FAILURE)
+    told = (table.id, table.cause, table.folder, table.finished_at, *_FAILURE)
     query = select(states.c.monitor, states.c.windows, *told).outerjoin(
         executions, table.id == states.c.execution
     )

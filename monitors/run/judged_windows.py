@@ -42,8 +42,8 @@ class WindowRun(Window):
 
     ``ratio`` is the greatest distance over its bound among the window's features (violation from
     1 on); None when nothing was measured. ``hard_count`` counts the violations that season cannot
-    explain. ``failure`` is the reason of a failed execution. ``folder`` holds its documents, as
-    seen from the storage root; "" for none.
+    explain. ``failure`` is the reason of a failed execution, ``finished_at`` when it ended.
+    ``folder`` holds its documents, as seen from the storage root; "" for none.
     """
 
     execution: str
@@ -56,6 +56,7 @@ class WindowRun(Window):
     failure: str | None = None
     failure_type: str | None = None
     failure_record: int | None = None
+    finished_at: datetime | None = None
     folder: str = ""
     baseline_version: str = ""
     request_count: int = 0
@@ -71,6 +72,7 @@ def kept_run(entry: Mapping[str, Any], row: Any, failure: str | None) -> WindowR
         found = {
             "cause": row.cause or None, "folder": row.folder or "", "failure": failure,
             "failure_type": row.failure_type, "failure_record": row.failure_record,
+            "finished_at": row.finished_at,
         }  # fmt: skip
     return WindowRun(
         start=start,

@@ -30,6 +30,7 @@ from driftline.dashboard.app import _is_there, _shell, render
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.words import age
 from driftline.database.clock import database_time
 from driftline.errors import NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
@@ -297,6 +298,8 @@ def test_what_a_monitor_waits_for_has_no_name_where_it_is_of_others(engine, tmp_
 
     assert "flights" not in text
     assert "after another monitor, prices-load" in text
+    # As old as its run, which ended before its window here, not as its window.
+    assert f"Failed, {age(NOW, stores.now())}" in text
     assert newest.failure == line.runs[-1].failure
     assert [run.failure.partition(" has")[0] for run in line.runs] == [
         "not run: another monitor",
