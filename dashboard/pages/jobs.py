@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from dash import html
@@ -154,6 +154,8 @@ def _next(line: queries.ScheduleLine, now: datetime) -> ui.Cell:
     late = _tried(line.state.attempts, line.state.failure)
     wait = say.duration(abs(line.due_at - now))
     due = f"in {wait}" if line.due_at > now else f"due for {wait}"
+    if delay_s := line.definition.delay_s:
+        due += f", {say.duration(timedelta(seconds=delay_s))} after its window ends"
     return ui.over(say.moment(line.due_at), due, *[late] * bool(late))
 
 

@@ -179,7 +179,8 @@ def entry_panel(
     here = partial(list_link, "audit")
 
     def who(one: AuditEntry) -> ui.Cell:
-        return ui.over(html.A(one.subject, href=here(subject=one.subject)), f"by {one.via}")
+        way = "without a log-in" if one.via == "off" else f"by {one.via}"
+        return ui.over(html.A(one.subject, href=here(subject=one.subject)), way)
 
     def what(one: AuditEntry) -> ui.Cell:
         target = html.A(one.target, href=here(target=one.target))

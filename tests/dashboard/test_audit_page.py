@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from driftline.access.audit import record
-from driftline.access.principal import Principal
+from driftline.access.principal import ANYBODY, Principal
 from driftline.dashboard.address import list_link, parse
 from tests.dashboard.guarded import guarded
 from tests.dashboard.test_http import CALL, body_for
@@ -27,6 +27,7 @@ def site(tmp_path_factory):
                 before=spec, after={"spec": {"threshold": 2, "statistic": "p90"}},
             )  # fmt: skip
             record(connection, "GET /rows", "/rows", THEN, status=403, principal=BEN)
+            record(connection, "create", "Alarm/open", THEN, principal=ANYBODY)
         yield found
 
 
@@ -52,6 +53,13 @@ def test_an_admin_sees_who_changed_which_field(site):
     assert "spec.statistic" in text[text.index("create ") :]
     assert "spec.statistic" not in text[text.index("update ") : text.index("create ")]
     assert "403" not in text
+
+
+def test_who_changed_it_where_nobody_logs_in_is_said_without_a_way_of_logging_in(site):
+    text = shown(site, "admin", target="Alarm/open")
+
+    assert "without a log-in" in text
+    assert "by off" not in text
 
 
 def test_names_and_days_lead_to_what_is_about_them(site):

@@ -182,11 +182,15 @@ def test_no_query_string_breaks_a_page(engine, tmp_path):
 
 
 def test_schedules_say_when_the_next_window_is_run(engine, tmp_path):
+    with engine.begin() as connection:
+        late = MonitorDefinition("flights-late", "flights", "b", delay_s=3 * 86_400)
+        put_definition(connection, late, NOW)
     text = drawn(engine, tmp_path, "/jobs?view=schedules")
 
     assert "21 Nov 2026 00:00" in text
     assert "in 1 d" in text
-    assert text.count("Run now") == 3  # Two buttons and the note.
+    assert "3 d after its window ends" in text
+    assert text.count("Run now") == 4  # Three buttons and the note.
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,8 @@ class Home:
 
     def _sections(self) -> dict[str, dict[str, object]]:
         return {
-            "server": {"port": free_port(8080)},
-            "dashboard": {"port": free_port(8081)},
+            "server": {"port": free_port(_asked_port("server", 8080))},
+            "dashboard": {"port": free_port(_asked_port("dashboard", 8081))},
             "storage": {"root": "store"},
             "capture": {"commit_interval_s": 0.5, "retention_days": 400},
             "scheduler": {"clock": f"file:{self.clock_file}", "poll_s": 0.05},
@@ -127,6 +127,15 @@ class Home:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
+
+
+def _asked_port(section: str, usual: int) -> int:
+    """Return the port that the environment asks for, or the usual one."""
+    name = f"DRIFTLINE_{section.upper()}__PORT"
+    text = os.environ.get(name, str(usual))
+    if not (text.isdecimal() and int(text) <= 65_535):
+        raise InputError(f"{name}={text}; expected a port, 0 to 65535")
+    return int(text)
 
 
 def free_port(wanted: int) -> int:

@@ -199,10 +199,10 @@ class _Stages:
 
 
 def _settings(home: Home, more: Mapping[str, Mapping[str, object]] | None) -> Settings:
+    home.write_settings(more)  # The ports are those that the environment asks for.
     # A DRIFTLINE_STORAGE__ROOT left in somebody's shell would send the flights into a real store.
     for name in [name for name in os.environ if name.startswith("DRIFTLINE_")]:
         del os.environ[name]
-    home.write_settings(more)
     return load(home.settings_file, environment={})
 
 
