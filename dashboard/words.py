@@ -62,6 +62,7 @@ NOTES = {
     "undecidable": "not judged: the reference varies too much",
     "undecidable_gaps": "empty values not judged: their share in the reference varies too much",
     "too_variable": "not judged: too variable to bound",
+    "judged_by_days": "judged by its days: a window alone varies too much",
     "unrepresentative_labels": "not judged: labels so far are not a representative sample",
     "undefined": "not defined",
     "incomparable": "not comparable",

@@ -35,8 +35,8 @@ MEANINGS = {
     "Distance / bound": (
         "the distance, 0 to 1, is how far the share of rows in the set of values that changed most "
         "lies from its share in the reference; above the bound it is a violation. The bound "
-        "follows how much the column varies between windows by itself. A bound of 1 cannot be "
-        "exceeded: the column, like weather, varies that much anyway. Other checks still apply"
+        "follows how much the column varies between windows by itself. Where no distance could "
+        "exceed it, as of weather, the column is not judged by it. Other checks still apply"
     ),
     "p": "the chance of a distance like this, in any set of the column, without drift",
 }

@@ -124,6 +124,8 @@ class DayTestResult:
     # Of those, the columns of which values that all lie at one end would be one. By their cycle,
     # steps and spread alone, values may lie anywhere.
     located: frozenset[str] = frozenset()
+    # Of these, the columns of which that holds for a span that ends here.
+    located_now: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -182,11 +184,15 @@ class DayTest:
         """Judge the spans that end with a window; `past` as `DriftTest.judge` takes it."""
         findings: dict[str, DayFinding] = {}
         reached: set[tuple[str, str]] = set()
+        now: set[tuple[str, str]] = set()
         for group in self.groups:
             scales = self._scales(group)
+            spans = self._spans(window, past, scales)
             for scale in scales:
-                reached |= _within_reach(group, window, scale, self._alpha(scale, scales))
-            for scale, windows in self._spans(window, past, scales):
+                own = _within_reach(group, window, scale, self._alpha(scale, scales))
+                reached |= own
+                now |= own if any(scale == one for one, _ in spans) else set()
+            for scale, windows in spans:
                 for one in _found(group, windows, past, self._alpha(scale, scales)):
                     if one.score in self._unseen:
                         continue
@@ -197,6 +203,7 @@ class DayTest:
             findings,
             frozenset(column for column, score in reached if score not in self._unseen),
             frozenset(column for column, score in reached if score not in SHAPES),
+            frozenset(column for column, score in now if score not in SHAPES),
         )
 
     @property

@@ -23,6 +23,10 @@ from driftline.stats.calendar_regression import SEASON_DAYS
 UNDECIDABLE = "undecidable"
 UNDECIDABLE_GAPS = "undecidable_gaps"
 """Of a column whose values are judged: no rise of its empty ones could be a violation."""
+BY_DAYS = "judged_by_days"
+"""Of a column that varies too much for the distance of a span, but whose days are judged in it."""
+DEFERRED = "longer spans of windows judge it, when they end"
+"""What helps a column of a monitor whose windows are judged together, too."""
 NO_REMEDY = "a distance with a limit of your own would judge it"
 """What helps where neither more reference nor more rows are known to (docs/distances.md)."""
 
@@ -75,6 +79,16 @@ def undecidable(
 def reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
     """Return which columns of a span are judged and could be a violation, shape (W,)."""
     return np.asarray(scan.judged & _reached(scan, np.arange(len(layout)), _middle(layout, scan)))
+
+
+def breakable(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
+    """Return which sets could be a violation, moved further to the side they moved to, shape (S,).
+
+    A share of 80% can rise by 20 points at most, and fall by 80.
+    """
+    sets = np.arange(scan.share.size)
+    fallen, risen = (_beyond(scan, layout.column_of_set, sets, shares=(end,)) for end in (0.0, 1.0))
+    return np.where(scan.share >= scan.known, risen, fallen)
 
 
 def gaps_reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
@@ -199,11 +213,27 @@ def _reached(
     rows: NDArray[np.float64] | float = 1.0,
     effect: NDArray[np.float64] | float = 1.0,
 ) -> NDArray[np.bool_]:
-    """Return whether one set of each of K columns can be a violation, shape (F, K).
+    """Return whether one set of each of K columns can be a violation, as `_beyond` does.
 
-    It is asked whether it could with any of some shares. With so many times the rows, shape
-    (F, 1), and the design effects, shape (F, K), which stay at least 1; of plain numbers the shape
-    is (K,).
+    Or whether too few values of it are to be expected.
+    """
+    few = rows * (scan.rows[columns] * scan.known_part[sets]) < MIN_ROWS
+    return np.asarray(few | _beyond(scan, columns, sets, shares=shares, rows=rows, effect=effect))
+
+
+def _beyond(
+    scan: SpanScan,
+    columns: Indices,
+    sets: Indices,
+    *,
+    shares: Sequence[float],
+    rows: NDArray[np.float64] | float = 1.0,
+    effect: NDArray[np.float64] | float = 1.0,
+) -> NDArray[np.bool_]:
+    """Return whether any of some shares of one set of each of K columns is a violation, (F, K).
+
+    With so many times the rows, shape (F, 1), and the design effects, shape (F, K), which stay at
+    least 1; of plain numbers the shape is (K,).
     """
     most = [
         clustered_likelihood_ratio(
@@ -215,8 +245,8 @@ def _reached(
             effect=np.maximum(effect * scan.effect[sets], 1.0),
             cluster_effect=np.maximum(effect * scan.cluster_effect[sets], 1.0),
             shift_effect=effect * scan.shift_effect[sets],
+            middle=scan.middle[sets],
         )
         for share in shares
     ]
-    few = rows * (scan.rows[columns] * scan.known_part[sets]) < MIN_ROWS
-    return np.asarray(few | (np.maximum.reduce(most) > scan.critical_value[columns]))
+    return np.asarray(np.maximum.reduce(most) > scan.critical_value[columns])

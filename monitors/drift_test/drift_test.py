@@ -21,6 +21,7 @@ from driftline.baseline.times import EPOCH
 from driftline.errors import InputError
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.detectability import (
+    DEFERRED,
     UNDECIDABLE,
     gap_remedies,
     gaps_reached,
@@ -35,7 +36,11 @@ from driftline.monitors.drift_test.reference_model import PartedReferenceModel, 
 from driftline.monitors.drift_test.scan import Cases, Merged, SpanScan, merge_spans, scan_span
 from driftline.monitors.drift_test.significance import Numbers
 from driftline.monitors.drift_test.spans import Span, part_before, spans_ending_with
-from driftline.monitors.drift_test.verdicts import strongest_verdicts, without_expired
+from driftline.monitors.drift_test.verdicts import (
+    breakable_verdicts,
+    strongest_verdicts,
+    without_expired,
+)
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.stats.multiple_testing import alpha_per_test
 
@@ -140,16 +145,20 @@ class DriftTest:
         notes = dict.fromkeys(few, INSUFFICIENT)
         mends = {name: too_few(self.references[name].row_count) for name in few}
         beyond = undecidable(layout, scans, drifts) if scans else []
+        open_ = [k for k, one in drifts.items() if math.isinf(one.bound) and k not in beyond]
+        drifts |= breakable_verdicts(layout, standing, open_)
+        beyond += [name for name in open_ if math.isinf(drifts[name].bound)]
+        later: frozenset[str] = frozenset()
         gaps = undecidable(layout, scans, drifts, by_gaps=True) if scans else []
         if (beyond or gaps) and spans[-1].scale != self.scales[-1]:
             # What a single window cannot show longer spans may, when they end.
-            later = self._reached_later(round(math.log2(max(window.row_count, 1))))
-            beyond = [name for name in beyond if name not in later[0]]
-            gaps = [name for name in gaps if name not in later[1]]
+            later, soon = self._reached_later(round(math.log2(max(window.row_count, 1))))
+            gaps = [name for name in gaps if name not in soon]
         if beyond:
             notes |= dict.fromkeys(beyond, UNDECIDABLE)
             is_alone = self.scales == (1,)
             mends |= remedies(layout, scans[-1], self.blocks, beyond, is_alone=is_alone)
+            mends |= {name: DEFERRED for name in beyond if name in later}
         told = gap_remedies(layout, scans[-1], self.blocks, gaps) if gaps else {}
         return DriftTestResult(drifts, notes, self.alpha(), mends, told)
 

@@ -50,7 +50,8 @@ class SpanScan:
     shift_effect: Numbers
     middle: Numbers  # Of intervals, a normal score, shape (S,).
     tolerance: Numbers  # The tolerance of each set, in share, shape (S,).
-    ratios: Numbers  # Evidence of each set over its design effect, shape (S,).
+    # Evidence of each set over its design effect, shape (S,); below 0: the set is left out.
+    ratios: Numbers
     largest_ratio: Numbers  # Of each column, shape (W,).
     critical_value: Numbers  # That at which a violation begins, shape (W,).
     judged: NDArray[np.bool_]  # Columns with enough rows on both sides, shape (W,).
@@ -62,9 +63,10 @@ class SpanScan:
         """
         gained = self.share >= self.known
         found = layout.strongest(self.ratios, gained)
-        quiet = np.flatnonzero(layout.spread(columns & (self.largest_ratio <= 0)))
+        is_quiet = layout.spread(columns & (self.largest_ratio <= 0))
+        quiet = np.flatnonzero(is_quiet & (self.ratios >= 0))
         if quiet.size:
-            ratios = np.zeros(self.ratios.size)
+            ratios = np.minimum(self.ratios, 0.0)
             ratios[quiet] = likelihood_ratio(
                 self.known[quiet],
                 self.known_rows[quiet],
@@ -122,7 +124,7 @@ class Cases:
         return np.where(found < ROUNDING, 0.0, found)
 
     def limits(self) -> tuple[Numbers, Numbers]:
-        """Return distances and bounds, shape (K,).
+        """Return distances and bounds, shape (K,); a bound that nothing could break is infinite.
 
         ``distance > bound`` iff the ratio exceeds its critical value.
         """

@@ -315,7 +315,7 @@ def bounds(
     Returns
     -------
     numpy.ndarray
-        Distances in (0, 1]; 1 where not even a share of 0 or 1 would do.
+        Distances in (0, 1]; infinite where not even a share of 0 or 1 would do.
     """
     room = np.where(above, 1.0 - p, p)
     side = np.where(above, 1.0, -1.0)
@@ -335,4 +335,4 @@ def bounds(
         return found - target
 
     found = first_beyond(beyond, np.minimum(tolerance, room), room, error=BOUND_ERROR)
-    return np.where(np.isnan(found), 1.0, np.maximum(found, TINY))
+    return np.where(np.isnan(found), np.inf, np.maximum(found, TINY))

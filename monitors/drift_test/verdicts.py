@@ -8,13 +8,14 @@ reported even when it is over.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.predicate import Predicate
+from driftline.monitors.drift_test.detectability import breakable, reached
 from driftline.monitors.drift_test.drift import ColumnDrift, LevelChange
 from driftline.monitors.drift_test.layout import Indices, Layout
 from driftline.monitors.drift_test.scan import Cases, SpanScan
@@ -70,6 +71,38 @@ def strongest_verdicts(
         for (scan, told), distance, bound in lines
     }
     return {name: found[name] for name in layout.names if name in found}
+
+
+def breakable_verdicts(
+    layout: Layout, scans: Sequence[SpanScan], names: Collection[str]
+) -> dict[str, ColumnDrift]:
+    """Return the verdicts of some columns by the strongest set that something could break.
+
+    The strongest of all may have moved to a side on which not even all rows would be a violation:
+    what it lies from the reference says nothing, and has no bound. Empty and unfit values speak
+    where no other set could be broken. Columns without any such set are missing.
+    """
+    found: dict[str, ColumnDrift] = {}
+    for others in (layout.absent, np.zeros_like(layout.absent)):
+        left = np.array([name in names and name not in found for name in layout.names], np.bool_)
+        if left.any():
+            open_ = [left & reached(layout, scan) for scan in scans]
+            pairs = zip(scans, open_, strict=True)
+            narrowed = [_narrowed(layout, scan, columns, others) for scan, columns in pairs]
+            found |= strongest_verdicts(layout, narrowed)
+    return found
+
+
+def _narrowed(
+    layout: Layout, scan: SpanScan, columns: NDArray[np.bool_], others: NDArray[np.bool_]
+) -> SpanScan:
+    if not columns.any():
+        return replace(scan, judged=columns)
+    taken = layout.spread(columns) & breakable(layout, scan) & ~others
+    ratios = np.where(taken, scan.ratios, -1.0)
+    largest = layout.largest(ratios)
+    judged = scan.judged & (largest >= 0.0)
+    return replace(scan, ratios=ratios, largest_ratio=largest, judged=judged)
 
 
 def _verdict(

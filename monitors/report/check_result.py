@@ -9,7 +9,7 @@ from datetime import datetime
 from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import ExpectedViolation
-from driftline.monitors.drift_test.detectability import UNDECIDABLE
+from driftline.monitors.drift_test.detectability import BY_DAYS, DEFERRED, UNDECIDABLE
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -131,7 +131,9 @@ class CheckResult:
         if self.metrics:
             # What is only shown, such as a class's share, decides nothing.
             return self._found_any or any(metric.bound is not None for metric in self.metrics)
-        known = bool(self.judged_columns) or len(self.declared_rules) > self.idle_rule_count
+        # What longer spans judge is no fault of a window that is too short for it.
+        known = any(one.remedy.startswith(DEFERRED) for one in self.results)
+        known |= bool(self.judged_columns) or len(self.declared_rules) > self.idle_rule_count
         return self._found_any or known or not (self.insufficient_data or self.undecidable)
 
     @property
@@ -179,7 +181,7 @@ class CheckResult:
         return tuple(
             one.feature
             for one in self.results
-            if one.ratio is not None and one.role not in DESCRIBED
+            if (one.ratio is not None or one.note == BY_DAYS) and one.role not in DESCRIBED
         )
 
     @property

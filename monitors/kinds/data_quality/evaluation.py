@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.day_test.day_test import DayTest
-from driftline.monitors.drift_test.detectability import UNDECIDABLE, UNDECIDABLE_GAPS
+from driftline.monitors.drift_test.detectability import BY_DAYS, UNDECIDABLE, UNDECIDABLE_GAPS
 from driftline.monitors.drift_test.drift import (
     ColumnDrift,
     ReferenceColumn,
@@ -427,7 +428,8 @@ def feature_result(column: Column, profile: Profile, judgement: Judgement) -> Fe
     name, found = column.name, profile.columns[column.name]
     note = judgement.notes.get(name, "")
     is_judged = note in ("", UNDECIDABLE_GAPS)
-    drift = judgement.drifts.get(name) if is_judged or note == UNDECIDABLE else None
+    is_shown = is_judged or note in (UNDECIDABLE, BY_DAYS)
+    drift = judgement.drifts.get(name) if is_shown else None
     moved = drift if drift and (drift.distance or drift.measured) else None
     return FeatureResult(
         feature=name,
@@ -438,7 +440,7 @@ def feature_result(column: Column, profile: Profile, judgement: Judgement) -> Fe
         unfit_count=found.unfit_count,
         distance=drift.distance if drift else None,
         # A bound that nothing can exceed is none.
-        bound=drift.bound if drift and is_judged else None,
+        bound=drift.bound if drift and is_judged and math.isfinite(drift.bound) else None,
         p_value=(drift.measured or drift).p_value if drift else None,
         method=drift.measured.name if drift and drift.measured else "",
         set=moved.predicate.phrase if moved else None,

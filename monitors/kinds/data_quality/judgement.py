@@ -27,7 +27,13 @@ from driftline.errors import InputError, UndecidedError
 from driftline.monitors.day_test.day_test import DayTestResult
 from driftline.monitors.distance import UnmeasuredError, distance
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
-from driftline.monitors.drift_test.detectability import UNDECIDABLE, UNDECIDABLE_GAPS, too_few
+from driftline.monitors.drift_test.detectability import (
+    BY_DAYS,
+    DEFERRED,
+    UNDECIDABLE,
+    UNDECIDABLE_GAPS,
+    too_few,
+)
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.drift_test import (
     INSUFFICIENT,
@@ -109,21 +115,21 @@ class _Work:
     def take(self, decision: DriftTestResult) -> None:
         """Note what was decided on the columns' distributions."""
         self.drifts.update(decision.drifts)
-        # What no single share can tell, the days may have told.
-        told = {
-            name
-            for name, note in decision.notes.items()
-            if note == UNDECIDABLE and name in self.days.located | self.days.findings.keys()
-        }
-        self.notes.update({k: note for k, note in decision.notes.items() if k not in told})
-        self.remedies.update({k: one for k, one in decision.remedies.items() if k not in told})
+        self.notes.update(decision.notes)
+        self.remedies.update(decision.remedies)
+        for name in [name for name, note in decision.notes.items() if note == UNDECIDABLE]:
+            # What no single share can tell, the days may have told, or will.
+            if name in self.days.located_now | self.days.findings.keys():
+                self.notes[name] = BY_DAYS
+            elif name in self.days.located:
+                self.remedies[name] = DEFERRED
         self.alpha = decision.alpha
         for name, remedy in decision.gaps.items():
             own, known = self.constraints.feature(name), self.reference
             wanted = None if own is None else own.completeness
             if known is None or wanted != known.columns[name].completeness:
                 continue  # What somebody has written is asked of every window.
-            if name in self.notes:
+            if self.notes.get(name, BY_DAYS) != BY_DAYS:
                 self.remedies[name] = self.remedies.get(name, "") + GAPS_TOO
             else:
                 self.notes[name], self.remedies[name] = UNDECIDABLE_GAPS, remedy

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.drift_test.detectability import UNDECIDABLE
+from driftline.monitors.drift_test.detectability import DEFERRED, UNDECIDABLE
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.results.violation import JsonValue
 from driftline.monitors.rules.fitting import beyond_chance, refuse_unfit, sign_rules
@@ -80,7 +80,10 @@ def judged_rules(
             alpha=judgement.alpha,
             effect=effect,
         )
-        is_slow = effect >= SLOW_EFFECT or judgement.notes.get(feature) == UNDECIDABLE
+        is_slow = effect >= SLOW_EFFECT or (
+            judgement.notes.get(feature) == UNDECIDABLE
+            and judgement.remedies.get(feature) != DEFERRED
+        )
         if is_observed and is_slow and feature in seasonal:
             outcome = replace(outcome, severity="ticket")
         found.append(outcome)

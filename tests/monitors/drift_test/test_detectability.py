@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.detectability import UNDECIDABLE
+from driftline.monitors.drift_test.detectability import DEFERRED, UNDECIDABLE
 from driftline.monitors.drift_test.drift_test import INSUFFICIENT, DriftTest, DriftTestResult
 from tests.monitors.drift_test.streams import HOUR, START, flag, flags, reference, window
 
@@ -91,7 +91,7 @@ def test_a_monitor_says_so_in_every_window_where_no_span_of_it_could_tell(
     assert all(one.remedies["slow"] for one in found)
 
 
-def test_what_a_longer_span_can_show_is_not_said_to_be_unjudged_before_it_ends() -> None:
+def test_what_only_a_longer_span_can_show_is_left_to_it() -> None:
     cells = {"x": flags(np.array([5000]), np.array([10_000]))}
     columns, _ = reference({"x": flag("x")}, cells)
     hour = window({"x": flags(np.array([18]), np.array([36]))[0]}, START, HOUR)
@@ -101,7 +101,27 @@ def test_what_a_longer_span_can_show_is_not_said_to_be_unjudged_before_it_ends()
     later = DriftTest(columns, None, HOUR, budget=strict, scales=(1, 2, 4, 8))
 
     assert alone.judge(hour).notes == {"x": UNDECIDABLE}
-    assert later.judge(hour).notes == {}
+    assert later.judge(hour).notes == {"x": UNDECIDABLE}
+    assert later.judge(hour).remedies == {"x": DEFERRED}
+
+
+def test_the_bound_that_is_shown_is_one_that_something_can_break(rng: np.random.Generator) -> None:
+    a = np.minimum(rng.normal(0.94, 0.03, DAYS) * ROWS, ROWS).astype(np.int64)
+    table = np.zeros((24 * DAYS, flag().size), dtype=np.int64)
+    table[::24] = flags(a, np.full(DAYS, ROWS))
+    rule = DriftTest(*reference({"x": flag()}, {"x": table}), DAY)
+
+    for of, is_drift in ((0, True), (100, True), (190, False), (200, False)):
+        counts = flags(np.array([of]), np.array([ROWS]))[0]
+        found = rule.judge(window({"x": counts}, START, DAY))
+        drift = found.drifts["x"]
+        assert not found.notes
+        assert drift.drifted == is_drift
+        assert drift.bound < max(drift.share_reference, 1.0 - drift.share_reference)
+
+
+def test_where_nothing_could_break_a_column_it_has_no_bound(rng: np.random.Generator) -> None:
+    assert drift_test(rng).judge(day(100)).drifts["slow"].bound == np.inf
 
 
 def test_independent_rows_are_judged(rng: np.random.Generator) -> None:

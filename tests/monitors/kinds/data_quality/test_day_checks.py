@@ -16,6 +16,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext, PastWindows
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.detectability import DEFERRED
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.evaluation import evaluate
 from driftline.monitors.rows import Rows, WindowFacts
@@ -53,6 +54,23 @@ def test_what_was_never_judged_is_judged_by_its_days() -> None:
     assert report.undecidable == ("pressure",), "wholly beyond the reference it would be no finding"
     days = report.to_dict()["details"]["day_test"]
     assert days == {"judged": ["pressure", "temp", "wind"], "findings": {}}
+    line = next(one for one in report.results if one.feature == "temp")
+    assert (line.note, line.bound) == ("judged_by_days", None), "nothing could break its distance"
+    assert report.judged_columns == ("temp", "wind")
+
+
+def test_a_window_in_which_no_span_ends_leaves_a_column_to_the_spans_that_will() -> None:
+    monitor, days = dl.Monitor(baseline(), period=timedelta(days=2)), later(5)[24:]
+
+    first, second = (
+        monitor.check(days[48 * at : 48 * at + 48], time=days["at"].iloc[48 * at]) for at in (0, 1)
+    )
+
+    assert first.undecidable == ("temp", "pressure", "wind")
+    assert first.decided, "no longer window is asked for"
+    assert first.max_drift_ratio is None
+    assert {one.name: one.remedy for one in first.unjudged}["temp"] == DEFERRED
+    assert second.undecidable == ("pressure",)
 
 
 @pytest.mark.parametrize(
