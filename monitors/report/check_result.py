@@ -326,6 +326,8 @@ class CheckResult:
             left += f"; {plural(len(self.expected), 'violation')} expected"
         if self.facts is not None and self.facts.fault_count:
             left += f"; {plural(self.facts.fault_count, 'request')} not decoded (decoder fault)"
+        if "model_note" in self.details:
+            left = f"; the model changed{left}"
         found = plural(self.violation_count, "violation") if self.violations else "no violations"
         if not self.metrics and self.unjudged and not self.violations:
             judged = {*self.judged_columns}
@@ -375,6 +377,7 @@ class CheckResult:
             "baseline_version": self.baseline_version,
             "passed": self.passed,
             "decided": self.decided,
+            "headline": self.headline if self.decided else self.summary,
             "cause": self.cause,
             "row_count": self.row_count,
             **_counts(self.facts, self.labelled_count),

@@ -95,6 +95,7 @@ def _report(content: bytes) -> bytes:
     details = found.get("details") or {}
     kept = {
         **{key: found.get(key) for key in _REPORT if key in found},
+        "headline": ERASED if found.get("headline") else "",
         "cause": ERASED if found.get("cause") else "",
         "stray_label_ids": [],
         "violations": [_violation(one) for one in found.get("violations", [])],

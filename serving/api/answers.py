@@ -180,7 +180,7 @@ ExpectedViolation = shape("ExpectedViolation", "A violation that a mark expects.
     ReportViolation, mark=Values)
 Report = shape("Report", "The document of an execution; details differ by kind of monitor.",
     format=int, kind=str, window=Values | None, baseline_version=str, passed=bool, decided=bool,
-    cause=str, row_count=int, request_count=int, late_count=int, unparsed_count=int,
+    headline=str, cause=str, row_count=int, request_count=int, late_count=int, unparsed_count=int,
     decoder_fault_count=int, failed_count=int, labelled_count=int, unfit_label_count=int,
     disputed_label_count=int, stray_label_count=int, stray_label_ids=[str], violation_count=int,
     page_count=int, max_drift_ratio=float | None, alpha=float, insufficient_data=[str],

@@ -68,6 +68,7 @@ def _suite(root: ElementTree.Element, report: Report) -> None:
 
 def _properties(suite: ElementTree.Element, report: Report) -> None:
     found = {"rows": str(report.row_count), "baseline": report.baseline_version}
+    found["headline"] = report.headline if report.decided else report.summary
     if report.window is not None:
         found["window"] = str(report.window)
     properties = ElementTree.SubElement(suite, "properties")

@@ -23,6 +23,7 @@ from driftline.monitors.kinds.attribution.blocks import (
     block_spread,
     block_tail,
 )
+from driftline.monitors.kinds.attribution.direction import agreement_of
 from driftline.monitors.kinds.attribution.drift import (
     Comparison,
     compare,
@@ -288,7 +289,7 @@ def _seen(found: Explained, total: int) -> ExplainedWindow:
     }
     return ExplainedWindow(
         importances, dict(found.expected), found.rows, found.making, total,
-        signed=found.signed, pointers=found.pointers, time_note=found.time_note,
+        signed=found.signed, sample=found.sample, pointers=found.pointers, time_note=found.time_note,
         answers_note=found.answers_note, is_log_odds=found.is_log_odds,
     )  # fmt: skip
 
@@ -372,4 +373,8 @@ def _pairs(
         found[its] = compare(
             ours[label], one.only(ours[label].features), tail, spread, explained=explained
         )
+        effects = reference.stored.effects.get(label) if reference.stored else None
+        if effects and window.sample is not None and one.features == ours[label].features:
+            agreement = agreement_of(effects, window.sample, window.signed[its])
+            found[its] = replace(found[its], agreement=agreement)
     return found

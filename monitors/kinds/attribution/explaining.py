@@ -24,6 +24,7 @@ from driftline.errors import InputError
 from driftline.formats.source import Source
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.kinds.attribution.asking import classes_of, taking_tables
+from driftline.monitors.kinds.attribution.direction import effects_of
 from driftline.monitors.kinds.attribution.importance import (
     LABEL,
     UNKNOWN,
@@ -173,6 +174,7 @@ class Explained:
     # Of the rows that were asked about, or read: which of them these are; and how many they were.
     places: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     asked_count: int = 0
+    sample: pa.Table | None = None  # These rows, of a model that was asked.
     is_one_of_two: bool = False  # The second of two outputs that sum to one.
     is_log_odds: bool = False  # The answers that are explained, of the probabilities.
 
@@ -350,7 +352,7 @@ def explain_rows(
         known.model if known is not None else "",
         "" if chosen == "tree_path_dependent" else table_digest(background),
     )
-    values = found.values[has_number]
+    values, places = found.values[has_number], np.flatnonzero(has_number)
     signed = {label: values[:, at].astype(np.float32) for at, label in enumerate(labels)}
     return Explained(
         tuple(rows.column_names),
@@ -358,8 +360,9 @@ def explain_rows(
         {label: float(found.expected[at]) for at, label in enumerate(labels)},
         making,
         signed=signed,
-        places=np.flatnonzero(has_number),
+        places=places,
         asked_count=len(has_number),
+        sample=rows.take(pa.array(places)),
         is_log_odds=is_log_odds,
     )
 
@@ -494,6 +497,7 @@ def _columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
 
 
 def _kept(explained: Explained, background: pa.Table | None) -> Attributions:
+    signed = explained.signed if explained.sample is not None else {}
     return Attributions(
         features=explained.features,
         rows=explained.rows,
@@ -503,4 +507,5 @@ def _kept(explained: Explained, background: pa.Table | None) -> Attributions:
         tails={label: calibrate(rows, seed=SEED) for label, rows in explained.rows.items()},
         hours=explained.hours,
         is_one_of_two=explained.is_one_of_two,
+        effects={label: effects_of(explained.sample, one) for label, one in signed.items()},
     )

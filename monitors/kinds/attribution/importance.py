@@ -23,6 +23,7 @@ from pyarrow import ipc
 
 from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.errors import InputError
+from driftline.monitors.kinds.attribution.direction import Effect
 from driftline.monitors.kinds.attribution.ranking import Tail
 from driftline.stats.blocks import HOUR_US
 
@@ -162,6 +163,8 @@ class Attributions:
     positive: str = ""
     # Whether the only output is the second of two that sum to one; of windows it alone counts, too.
     is_one_of_two: bool = False
+    # By label: how each feature moves the output; none of ready attributions and older baselines.
+    effects: Mapping[str, Sequence[Effect]] = field(default_factory=dict)
 
     @property
     def time_us(self) -> NDArray[np.int64] | None:
@@ -193,6 +196,10 @@ class Attributions:
             "making": asdict(self.making),
             **({"positive": self.positive} if self.positive else {}),
             **({"is_one_of_two": True} if self.is_one_of_two else {}),
+            "effects": {
+                label: [[one.cells, one.means, one.agreement] for one in effects]
+                for label, effects in self.effects.items()
+            },
             "background": _to_text(self.background),
             "tails": {
                 label: {str(size): [tail.threshold, tail.excess] for size, tail in tails.items()}
@@ -241,6 +248,10 @@ class Attributions:
             permuted=cls.from_arrow(from_ipc(metadata[PERMUTED])) if PERMUTED in metadata else None,
             positive=notes.get("positive", ""),
             is_one_of_two=notes.get("is_one_of_two", False),
+            effects={
+                label: [Effect(tuple(one[0]), tuple(one[1]), one[2]) for one in effects]
+                for label, effects in notes.get("effects", {}).items()
+            },
         )
 
 

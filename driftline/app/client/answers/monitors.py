@@ -206,6 +206,7 @@ class Report(TypedDict):
     baseline_version: str
     passed: bool
     decided: bool
+    headline: str
     cause: str
     row_count: int
     request_count: int
