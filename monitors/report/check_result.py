@@ -16,6 +16,7 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import Finding, cause_sentence, findings, violated_features
 from driftline.monitors.results.metric import (
+    IMPOSSIBLE,
     INSUFFICIENT,
     NO_REFERENCE,
     REPEATED,
@@ -315,6 +316,10 @@ class CheckResult:
         ]
         if lost:
             left += f"; {unmeasured_sentence(lost)}"
+        told = {one.feature_name for one in self.violations}
+        impossible = self.details.get(IMPOSSIBLE)
+        if isinstance(impossible, int) and impossible and IMPOSSIBLE not in told:
+            left += f"; {plural(impossible, 'impossible prediction')} left out"
         if "estimates" in self.details and not self.labelled_count:
             lack = "usable label" if self.details.get("unfit_labels") else "label yet"
             left += f"; no row has a {lack}, quality is estimated"

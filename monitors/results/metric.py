@@ -26,6 +26,8 @@ WITHHELD = "withheld_violations"
 ESTIMATES_DENIED = "estimates_denied"
 # The key of the details that counts rows with the id of an earlier one; absent: there are none.
 REPEATED = "repeated_id_rows"
+# And the key, and the metric, of predictions that no metric can use, such as infinite ones.
+IMPOSSIBLE = "impossible_predictions"
 # Metrics of groups whose neutral value is 1.
 RATIOS = ("DI",)
 # As often more rows are tried at most, each time half as many again.

@@ -6,7 +6,8 @@ a weight where others have one, and predictions that are all equal.
 They are left out, counted, and judged for themselves: metrics of the other rows may look as good as
 ever. What the reference never has, such as infinity, is violated by the first one; missing ones by
 far more than the reference has, as far as its blocks of the window's length tell: where nobody
-answers at weekends, a weekend is none. Labels of no use are judged as missing predictions are.
+answers at weekends, a weekend is none. A few infinite ones in a reference are faults of its rows,
+and excuse no more than chance brings. Labels of no use are judged as missing predictions are.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from scipy import special, stats
 from driftline.baseline.answers import LARGEST, Answers, usual_sizes
 from driftline.baseline.foreign_values import named_values, numbers_beyond, words_for_numbers
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.results.metric import REPEATED, MetricResult
+from driftline.monitors.results.metric import IMPOSSIBLE, REPEATED, MetricResult
 from driftline.monitors.results.violation import JsonValue, Severity, Violation, percent, plural
 from driftline.stats.blocks import MINIMUM_BLOCKS, span_length, variation_of_estimates
 from driftline.stats.intervals import wilson
 
 CHECK, OPERATOR = "unusable_predictions_check", "GreaterThanThreshold"
-MISSING, IMPOSSIBLE = "missing_predictions", "impossible_predictions"
+MISSING = "missing_predictions"
 UNKNOWN, EQUAL = "unknown_classes", "equal_predictions"
 UNWEIGHED, UNFIT = "unusable_weights", "unusable_labels"
 # More of all rows than in the reference is never by chance; from there on it is a page.
@@ -272,7 +273,9 @@ def _judged(
         known = reference.labels
     usual = before / known if known else 0.0
     bound, chance = 0.0, 0.0
-    if not never:
+    if name == IMPOSSIBLE and 0 < before < FEW * known:
+        bound, chance = _by_chance(count, rows, before, known, level)
+    elif not never:
         is_known = name in (MISSING, UNFIT) and not window.lost
         blocks = reference.blocks if name == MISSING else ()
         bound, chance = _most(count, rows, before, known, level, blocks, is_known=is_known)
@@ -350,6 +353,16 @@ def _most(
         most = min(1.0, upper + (grown if is_known else TOLERANCE))
     bound = float(stats.binom.isf(level, rows, most)) / rows
     return bound, float(stats.binom.sf(count - 1, rows, most))
+
+
+def _by_chance(count: int, rows: int, before: int, known: int, level: float) -> tuple[float, float]:
+    """Return the same for rows that differ from the reference's by chance alone.
+
+    Of those that both have, each lies in the window by its share of all rows: one more than the
+    reference has come by a negative binomial law, at most (Fisher's exact test for none).
+    """
+    law = stats.nbinom(before + 1, known / (known + rows))
+    return min(1.0, float(law.isf(level)) / rows), float(law.sf(count - 1))
 
 
 def _off_one(answers: Answers) -> NDArray[np.bool_]:

@@ -221,6 +221,24 @@ def test_faulty_scores_take_no_sound_ones_with_them_whatever_their_share(
     assert numbers(found)["auc"] is not None
 
 
+@pytest.mark.parametrize(("count", "violated"), [(1, False), (40, True)])
+def test_an_impossible_score_of_a_reference_excuses_no_more_than_chance_brings(
+    count: int, violated: bool
+) -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.beta(2, 3, (2, 3_000))
+    usual = Baseline.fit(
+        scored(first, 1, np.where(np.arange(3_000) < 1, np.inf, first)),
+        label="late", prediction="said", probability="chance",
+    )  # fmt: skip
+    window = scored(second, 2, np.where(np.arange(3_000) < count, np.inf, second))
+
+    found = check(window, usual, kind="model-quality")
+
+    assert [one.feature_name for one in found.violations] == ["impossible_predictions"] * violated
+    assert ("; 1 impossible prediction left out" in found.headline) is not violated
+
+
 def test_one_score_below_0_does_not_hide_a_loss() -> None:
     rng = np.random.default_rng(2)
     roles = {"label": "late", "prediction": "said", "probability": "chance"}
