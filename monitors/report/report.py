@@ -56,12 +56,20 @@ class Report(CheckResult):
     def features(self) -> pd.DataFrame:
         """One row a feature: counts, distance, bound, p-value, share of the blame, as a table.
 
-        Of other kinds than data quality: one row a metric, with interval and reference.
+        Of other kinds than data quality: one row a metric, with interval and reference. A metric of
+        a step ahead or a class, beside the same of all, is named with it: ``step 1: mae``.
         """
         import pandas as pd  # Heavy, and only for people: a monitor's run never asks.
 
         if self.metrics:
-            return pd.DataFrame([asdict(metric) for metric in self.metrics])
+            whole = {one.name for one in self.metrics if not one.label}
+            parts = {one for one in self.metrics if one.label and one.name in whole}
+            return pd.DataFrame(
+                [
+                    asdict(one) | ({"name": one.shown} if one in parts else {})
+                    for one in self.metrics
+                ]
+            )
         names = list(FeatureResult.__dataclass_fields__)
         table = pd.DataFrame([asdict(result) for result in self.results], columns=names)
         table.insert(names.index("bound") + 1, "ratio", [result.ratio for result in self.results])

@@ -73,6 +73,10 @@ def test_each_step_ahead_is_shown_beside_the_references_own() -> None:
     for step in range(HORIZON):
         wanted = metrics.mean_absolute_error(label[:, step], answer[:, step])
         assert by_step[f"step {step + 1}"] == pytest.approx(wanted, rel=1e-12)
+    named = report.features.set_index("name").value
+    assert named.index.is_unique
+    assert named["step 2: mae"] == by_step["step 2"]
+    assert named["mae"] == pytest.approx(metrics.mean_absolute_error(label, answer))
     published = [one.dimensions.get("Label") for one in report.points if one.name == "mae"]
     assert published == [None, *by_step]
 
