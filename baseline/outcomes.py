@@ -211,6 +211,8 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
         _require_no_classes(roles)
     elif problem is not None:
         _require_no_lists(roles, table, problem)
+        if problem == "binary" and roles.positive is not None:
+            _require_classes(roles, table)
     probability = roles.probability
     if problem == "binary" and roles.prediction is None:
         _require_shares(probability, table)
@@ -373,6 +375,19 @@ def _require_no_classes(roles: Roles) -> None:
     if roles.probability:
         raise InputError(
             f'probability "{roles.probability[0]}": a ranking has no probability; leave it out'
+        )
+
+
+def _require_classes(roles: Roles, table: pa.Table) -> None:
+    """Refuse a positive class among amounts, of which it can only be a threshold."""
+    if roles.label is None or not pa.types.is_floating(table[roles.label].type):
+        return
+    count = pc.count_distinct(table[roles.label]).as_py()
+    if count > MAX_FACET_NUMBERS:
+        raise InputError(
+            f'label "{roles.label}": {count:,} different numbers, and the problem is binary; '
+            f"expected two classes. Leave the problem out (or --problem regression), and labels "
+            f"and predictions above positive {roles.positive} are positive, as in Clarify's file"
         )
 
 

@@ -192,3 +192,15 @@ def test_a_reference_of_one_class_says_so() -> None:
     assert Baseline.fit(both, label="y", prediction="said").outcomes.classes_note == ""
     numbers = Baseline.fit(pa.table({"y": x * 0, "said": x}), label="y", prediction="said")
     assert numbers.outcomes.classes_note == ""
+
+
+def test_a_positive_amount_is_no_class_of_a_binary_problem() -> None:
+    hours = np.linspace(20.5, 60.0, 800)
+    rows = pa.table({"hours": hours, "said": hours[::-1], "sex": ["F", "M"] * 400})
+    roles = {"label": "hours", "prediction": "said", "positive": 40, "facet": "sex=F"}
+
+    above = Baseline.fit(rows, **roles)
+
+    assert above.outcomes.roles.problem == "regression"
+    with pytest.raises(InputError, match=r"800 different numbers.* above positive 40 are positive"):
+        Baseline.fit(rows, **roles, problem="binary")
