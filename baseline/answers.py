@@ -299,7 +299,9 @@ def _usable(
     if numbers is not None:
         inside = (numbers >= low) & (numbers <= high)
         possible = known & (inside if inside.ndim == 1 else inside.all(axis=1))
-        if found.problem != "regression" and are_percents(numbers[known & ~possible]):
+        beyond = numbers[known & ~possible]
+        is_most = 2 * len(beyond) >= np.count_nonzero(known)  # A few are faults of their rows.
+        if found.problem != "regression" and is_most and are_percents(beyond):
             percents = int(np.count_nonzero(is_label & known & ~possible))
     lacking, fit = found.once(is_label & ~known), is_label & possible
     unweighed = weightless = np.zeros(len(found), dtype=np.bool_)

@@ -167,8 +167,10 @@ def impossible_predictions(batch: pa.RecordBatch | pa.Table, roles: Roles) -> tu
     if is_class or name not in batch.schema.names:
         return 0, 0
     numbers = read_numbers(batch, name)
-    wrong = numbers[~(np.isnan(numbers) | _is_possible(numbers, roles))]
-    is_percent = roles.problem != "regression" and are_percents(wrong)
+    numbers = numbers[~np.isnan(numbers)]
+    wrong = numbers[~_is_possible(numbers, roles)]
+    is_most = 2 * len(wrong) >= len(numbers)  # A few are faults of their rows.
+    is_percent = roles.problem != "regression" and is_most and are_percents(wrong)
     return len(wrong), len(wrong) * is_percent
 
 

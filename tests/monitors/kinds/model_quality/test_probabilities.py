@@ -221,6 +221,17 @@ def test_faulty_scores_take_no_sound_ones_with_them_whatever_their_share(
     assert numbers(found)["auc"] is not None
 
 
+def test_a_few_scores_above_1_do_not_look_like_percent() -> None:
+    chance = np.random.default_rng(2).beta(2, 3, 3_000)
+
+    found = check(
+        scored(chance, 2, np.where(np.arange(3_000) < 41, 1.7, chance)),
+        usual_scores(), kind="model-quality",
+    )  # fmt: skip
+
+    assert "41 predictions outside 0 to 1, of 3,000 rows" in found.details["answers_note"]
+
+
 @pytest.mark.parametrize(("count", "violated"), [(1, False), (40, True)])
 def test_an_impossible_score_of_a_reference_excuses_no_more_than_chance_brings(
     count: int, violated: bool
