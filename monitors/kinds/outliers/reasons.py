@@ -96,15 +96,21 @@ def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
 
 
 def _loneliest(scorer: RowScorer, batch: pa.RecordBatch) -> NDArray[np.int64]:
-    """Return the column without which each row has company, shape (rows,); -1 where none does."""
+    """Return the one column without which each row has company, shape (rows,); -1 for none.
+
+    Where it has company without any of several numbers, as in a ring's hole, they are odd together;
+    of texts that never came together, one is named.
+    """
     names = batch.schema.names
     left = [
         scorer.surprises(batch.select([name for name in names if name != one])).density
         for one in scorer.columns
     ]
     least = np.argmin(left, axis=0)
-    whole = scorer.surprises(batch).density
-    return np.where(np.min(left, axis=0) <= LEAST_LEFT * whole, least, -1)
+    has_company = np.array(left) <= LEAST_LEFT * scorer.surprises(batch).density
+    of_numbers = has_company[: len(scorer.numbers)].sum(axis=0)
+    is_together = (of_numbers > 1) & (of_numbers == has_company.sum(axis=0))
+    return np.where(has_company.any(axis=0) & ~is_together, least, -1)
 
 
 def _pair_words(

@@ -236,3 +236,13 @@ def test_rows_in_corners_that_only_two_columns_together_tell_are_outliers(seed: 
 
     assert odd["is_outlier"].mean() > 0.5
     assert usual["is_outlier"].mean() < 1e-3
+
+
+def test_rows_in_a_hole_are_odd_by_columns_together() -> None:
+    random = np.random.default_rng(9)
+    window = ring(random, 1_000)
+    window[:20] = random.normal(0, 0.3, (20, 2))
+
+    report = dl.check(frame(window), Baseline.fit(frame(ring(random, 2_000))), kind="outliers")
+
+    assert report.cause.endswith("odd by columns together (100% of them) most")
