@@ -298,7 +298,8 @@ class CheckResult:
     def headline(self) -> str:
         """How many rows and violations, and what was left, without the cause."""
         small = len(self.insufficient_data) if self.metrics else 0
-        left = f"; {plural(small, 'metric')} too small to judge" if small else ""
+        left = self._told_first
+        left += f"; {plural(small, 'metric')} too small to judge" if small else ""
         if new := sum(one.note == NO_REFERENCE for one in self.metrics):
             left += f"; {plural(new, 'metric')} without rows in the reference"
         if unfair := self._unfairly_labelled:
@@ -316,10 +317,6 @@ class CheckResult:
         ]
         if lost:
             left += f"; {unmeasured_sentence(lost)}"
-        told = {one.feature_name for one in self.violations}
-        impossible = self.details.get(IMPOSSIBLE)
-        if isinstance(impossible, int) and impossible and IMPOSSIBLE not in told:
-            left += f"; {plural(impossible, 'impossible prediction')} left out"
         if "estimates" in self.details and not self.labelled_count:
             lack = "usable label" if self.details.get("unfit_labels") else "label yet"
             left += f"; no row has a {lack}, quality is estimated"
@@ -331,8 +328,6 @@ class CheckResult:
             left += f"; {plural(len(self.expected), 'violation')} expected"
         if self.facts is not None and self.facts.fault_count:
             left += f"; {plural(self.facts.fault_count, 'request')} not decoded (decoder fault)"
-        if "model_note" in self.details:
-            left = f"; the model changed{left}"
         found = plural(self.violation_count, "violation") if self.violations else "no violations"
         if not self.metrics and self.unjudged and not self.violations:
             judged = {*self.judged_columns}
@@ -345,6 +340,16 @@ class CheckResult:
             them = "it" if known == 1 else "them"
             found = f"only {known:,} of {every} could be judged, {found} in {them}"
         return f"{plural(self.row_count, 'row')}, {found}{left}{self._repeated}"
+
+    @property
+    def _told_first(self) -> str:
+        """That the model changed, and how many predictions are impossible; "" for neither."""
+        told = {one.feature_name for one in self.violations}
+        count = self.details.get(IMPOSSIBLE)
+        found = "; the model changed" * ("model_note" in self.details)
+        if isinstance(count, int) and count and IMPOSSIBLE not in told:
+            found += f"; {plural(count, 'impossible prediction')} left out"
+        return found
 
     @property
     def _repeated(self) -> str:

@@ -289,8 +289,8 @@ def _seen(found: Explained, total: int) -> ExplainedWindow:
     }
     return ExplainedWindow(
         importances, dict(found.expected), found.rows, found.making, total,
-        signed=found.signed, sample=found.sample, pointers=found.pointers, time_note=found.time_note,
-        answers_note=found.answers_note, is_log_odds=found.is_log_odds,
+        signed=found.signed, sample=found.sample, pointers=found.pointers,
+        time_note=found.time_note, answers_note=found.answers_note, is_log_odds=found.is_log_odds,
     )  # fmt: skip
 
 
