@@ -20,6 +20,7 @@ from driftline.monitors.drift_test.significance import (
 )
 from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.kinds.outliers.condition import OutlierCondition
+from driftline.monitors.kinds.outliers.density import LEAST_LONELY_COLUMNS
 from driftline.monitors.kinds.outliers.new_pairs import (
     NewPairs,
     judge_pairs,
@@ -64,6 +65,12 @@ LONELY_SHARE = 0.1
 LONELY_NOTE = (
     "{share} of the reference's rows lie far from all others; if they are outliers, rows like them "
     "pass as usual: make the baseline again without them"
+)
+# Of fewer rows and columns a reference's own outliers look like the tails of its law.
+FEW_REFERENCE_ROWS = 1_000
+SMALL_NOTE = (
+    "a reference of {rows} and {columns} cannot tell outliers that it holds from its usual rows: "
+    "where some are in it, rows like them pass; look for them before you make the baseline"
 )
 NEW_TEXTS = (
     "texts that the reference never had, which alone make a row odd but, beside so few rows of the "
@@ -128,6 +135,22 @@ def evaluate(context: CheckContext) -> Report:
             **_unseen_details(scorer, reading, verdict, {*missing, *idle}),
         },
     )
+
+
+def detectable(baseline: Baseline) -> list[str]:
+    """Return what a small reference cannot tell, in a sentence; none of a larger one."""
+    sample = baseline.sample
+    if sample is None or len(sample) < LEAST_ROWS:
+        return []
+    note = _small_note(row_scorer(baseline))
+    return [note] if note else []
+
+
+def _small_note(scorer: RowScorer) -> str:
+    rows, columns = len(scorer.sample_scores), len(scorer.columns)
+    if rows >= FEW_REFERENCE_ROWS or columns >= LEAST_LONELY_COLUMNS:
+        return ""
+    return SMALL_NOTE.format(rows=plural(rows, "row"), columns=plural(columns, "column"))
 
 
 def _undecided(context: CheckContext, sample_rows: int) -> Report:
@@ -254,6 +277,7 @@ def _details(
     return {
         **({"reference_note": note} if note else {}),
         **({"missing_note": missing_note(missing)} if missing else {}),
+        **({"small_reference_note": small} if (small := _small_note(scorer)) else {}),
         "threshold": OUTLIER_SCORE,
         "sample_rows": len(sample),
         "missing_columns": list(missing),

@@ -15,7 +15,7 @@ import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.outliers.evaluation import judge_share
+from driftline.monitors.kinds.outliers.evaluation import detectable, judge_share
 from driftline.monitors.kinds.outliers.scorer import row_scorer
 from driftline.monitors.results.metric import INSUFFICIENT
 
@@ -304,3 +304,17 @@ def test_a_column_without_a_value_that_makes_outliers_is_told_once() -> None:
     assert "odd by b (no row has a value, " in report.cause
     # Emptiness of the other one makes no row an outlier by itself.
     assert [one.name for one in report.unjudged] == ["c: outlier_share"]
+
+
+def test_a_small_reference_of_few_columns_says_what_it_cannot_tell() -> None:
+    values = np.random.default_rng(5).normal(size=(1_000, 5))
+    frame = pd.DataFrame(values, columns=list("abcde"))
+    small = dl.Baseline.fit(frame[["a", "b"]][:250])
+    enough = [dl.Baseline.fit(frame[["a", "b"]]), dl.Baseline.fit(frame[:250])]
+
+    report = dl.check(frame[["a", "b"]][250:], small, kind="outliers")
+
+    [said] = detectable(small)
+    assert said.startswith("a reference of 250 rows and 2 columns cannot tell outliers")
+    assert report.details["small_reference_note"] == said
+    assert [detectable(one) for one in enough] == [[], []]
