@@ -22,12 +22,16 @@ COUNT_SHIFTS = """window.shift = 0;
 new PerformanceObserver(list => list.getEntries().forEach(one => { window.shift += one.value; }))
     .observe({ type: "layout-shift", buffered: true });"""
 
+PALE = """<table style="color: #222; background: #fff"><tr><td>first<tr><td>second
+<tr style="color: #bbb"><td>third<tr><td>fourth</table>"""
+
 
 @pytest.mark.parametrize("installation", PAGES)
 def test_pages_fit_are_accessible_and_nothing_jumps(visits, installation, request):
     seen = visits(request.getfixturevalue(SITES[installation]))
     seen.page.add_init_script(COUNT_SHIFTS)
-    looks = ALL_LOOKS if request.config.getoption("full") else LOOKS
+    is_full = request.config.getoption("full")
+    looks = ALL_LOOKS if is_full else LOOKS
 
     found = []
     for name, path in PAGES[installation].items():
@@ -42,7 +46,19 @@ def test_pages_fit_are_accessible_and_nothing_jumps(visits, installation, reques
             # Figures follow the width of the window a moment later.
             expect(page.locator("html"), name).to_have_js_property("scrollWidth", width)
             page.evaluate(THEME, theme)
-            found += [f"{name} {width} {theme}: {one}" for one in axe_faults(page)]
+            faults = axe_faults(page, every_text=is_full)
+            found += [f"{name} {width} {theme}: {one}" for one in faults]
     assert not found, "\n".join(found)
     seen.faults = [one for one in seen.faults if "404" not in one]  # One of the pages is none.
     seen.check()
+
+
+@pytest.mark.parametrize("every_text", [False, True], ids=["one of each", "every text"])
+def test_a_pale_row_below_others_is_found(chromium, every_text):
+    page = chromium.new_page()
+    page.set_content(PALE)
+
+    (found,) = (one for one in axe_faults(page, every_text=every_text) if "contrast" in one)
+
+    assert "third" in found
+    page.close()
