@@ -51,28 +51,30 @@ def itself(answers: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("predict", "units", "scale"),
+    ("fitted", "units", "scale"),
     [
-        (RandomForestClassifier(5, max_depth=3).fit(TRAIN, LATE).predict_proba, "probability",
-         lambda chances: chances[:, 1:]),
-        (HistGradientBoostingClassifier(max_iter=9).fit(TRAIN, LATE).predict_proba,
+        (lambda: RandomForestClassifier(5, max_depth=3).fit(TRAIN, LATE).predict_proba,
+         "probability", lambda chances: chances[:, 1:]),
+        (lambda: HistGradientBoostingClassifier(max_iter=9).fit(TRAIN, LATE).predict_proba,
          "margin", logit),
-        (GradientBoostingRegressor(n_estimators=9).fit(TRAIN.to_numpy(), SCORE).predict, "value",
-         itself),
-        (make_pipeline(StandardScaler(), GradientBoostingRegressor(n_estimators=9))
+        (lambda: GradientBoostingRegressor(n_estimators=9).fit(TRAIN.to_numpy(), SCORE).predict,
+         "value", itself),
+        (lambda: make_pipeline(StandardScaler(), GradientBoostingRegressor(n_estimators=9))
          .fit(TRAIN[["c", "a", "b"]], SCORE).predict, "value", itself),
-        (Pipeline([("as is", "passthrough"), ("model", GradientBoostingRegressor(n_estimators=9))])
+        (lambda: Pipeline([("as is", "passthrough"),
+                           ("model", GradientBoostingRegressor(n_estimators=9))])
          .fit(TRAIN[["c", "a", "b"]], SCORE).predict, "value", itself),
-        (xgboost.XGBClassifier(n_estimators=9).fit(TRAIN, NUMBER).predict_proba, "margin", logit),
-        (lightgbm.LGBMClassifier(n_estimators=9, verbose=-1).fit(TRAIN, NUMBER).predict_proba,
+        (lambda: xgboost.XGBClassifier(n_estimators=9).fit(TRAIN, NUMBER).predict_proba,
          "margin", logit),
+        (lambda: lightgbm.LGBMClassifier(n_estimators=9, verbose=-1).fit(TRAIN, NUMBER)
+         .predict_proba, "margin", logit),
     ],
     ids=["forest", "histograms", "boosting", "pipeline", "passthrough", "xgboost", "lightgbm"],
 )  # fmt: skip
 def test_trees_say_exactly_what_their_answers_are(
-    predict: Callable[..., Any], units: str, scale: Callable[[np.ndarray], np.ndarray]
+    fitted: Callable[[], Any], units: str, scale: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    model = explaining_itself(predict)
+    model = explaining_itself(fitted())
     assert isinstance(model, TreeMethod)
     rows = pa.Table.from_pandas(frame(50, 2))
     taken = rows if model.features is None else rows.select(list(model.features))
