@@ -2,12 +2,13 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from driftline.access.principal import ANYBODY, CURRENT, Principal
 from driftline.app.listener import Server, listen
@@ -19,9 +20,12 @@ from driftline.serving.resources.endpoints import declared_endpoints
 from tests.dashboard.measured_seed import seed_measured
 from tests.dashboard.policed_seed import LATENCY, policed
 from tests.dashboard.seed import seed
-from tests.servers.chromium import PATIENCE_MS, chromium
+from tests.servers.chromium import PATIENCE_MS, browser
 
-__all__ = ["chromium"]
+Contexts = dict[tuple[int, str, int | None], BrowserContext]
+# The browser of all files of this folder. To start one, and to compile the scripts of its first
+# page, costs as much CPU time as two to four later pages.
+SHARED = pytest.StashKey[tuple[ExitStack, Browser, Contexts]]()
 
 HOSTILE = '<img src=x onerror="alert(1)">temp & <b>co</b>'
 
@@ -157,9 +161,29 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def contexts(chromium):
+def chromium(pytestconfig):
+    """The browser that all files of this folder share."""
+    if SHARED not in pytestconfig.stash:
+        stack = ExitStack()
+        pytestconfig.stash[SHARED] = stack, stack.enter_context(browser()), {}
+    return pytestconfig.stash[SHARED][1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    """End the browser behind the last test of this folder: those of others run event loops."""
+    yield
+    is_last = nextitem is None or Path(__file__).parent not in nextitem.path.parents
+    if is_last and SHARED in item.config.stash:
+        stack, *_ = item.config.stash[SHARED]
+        del item.config.stash[SHARED]
+        stack.close()
+
+
+@pytest.fixture(scope="module")
+def contexts(chromium, pytestconfig):
     """Contexts by width and theme; pages of one share its cache, as a person's do."""
-    made = {}
+    made = pytestconfig.stash[SHARED][2]
 
     def give(width, scheme, fresh):
         key = (width, scheme, len(made) if fresh else None)
@@ -175,8 +199,19 @@ def contexts(chromium):
         return made[key]
 
     yield give
+    for key in [key for key in made if key[-1] is not None]:
+        made.pop(key).close()
     for context in made.values():
-        context.close()
+        _forget(context)
+
+
+def _forget(context):
+    """Have a context keep no more than its cache."""
+    context.clear_cookies()
+    page = context.new_page()
+    everywhere = {"origin": "*", "storageTypes": "local_storage"}
+    context.new_cdp_session(page).send("Storage.clearDataForOrigin", everywhere)
+    page.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -453,7 +454,8 @@ def test_a_server_that_does_not_show_its_interface_is_said_in_a_sentence(error, 
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser:
             return await browser.get("/docs"), await browser.get("/")
 
-    refused, passed = asyncio.run(asked())
+    with ThreadPoolExecutor(1) as pool:  # The browser may hold the event loop of this thread.
+        refused, passed = pool.submit(lambda: asyncio.run(asked())).result()
 
     assert (refused.status_code, refused.json()["error"]["message"]) == (status, str(error))
     assert passed.status_code == 404
