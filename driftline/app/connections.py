@@ -1,8 +1,9 @@
 """The open connections of a listener: those that wait for their client end after a while.
 
-uvicorn closes a connection that is idle after an answer. One that sends nothing, half a head or a
-byte now and then it keeps for ever, and accepts more of them until no file can be opened. By TLS it
-learns of a connection when its handshake is done; those that never are count here, too.
+uvicorn closes a connection that is idle after an answer, by a timer for each answer. One that sends
+nothing, half a head or a byte now and then it keeps for ever, and accepts more of them until no
+file can be opened. By TLS it learns of a connection when its handshake is done; those that never
+are count here, too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 # Within which the head of a request must be whole, counted from the connection or its first byte.
 IDLE_S = 10.0
-# For which a connection is kept after an answer, by uvicorn's own timer. Load balancers keep theirs
+# For which a connection is kept after an answer. Load balancers keep theirs
 # for 60 s: one that is closed just as the next request comes is a request that failed.
 KEPT_S = 75
 # Within which a body must be whole, and some of an answer be taken; the server answers 408 sooner.
@@ -94,7 +95,8 @@ class Connections(set[Connection]):
             if wait is None or wait != last:
                 since_s = now
             elif wait.is_kept:
-                pass  # Its end is uvicorn's.
+                if now - since_s > KEPT_S:
+                    connection.transport.close()
             elif now - since_s > (self._idle_s if wait.is_idle else self._stalled_s):
                 connection.transport.abort()
             self._waits[connection] = wait, since_s

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from driftline.serving.http.responses import BODY_CAME
 
@@ -33,8 +34,14 @@ class JoinedWrites:
     wake-ups of the client.
     """
 
+    # Of each loop those that hold something: one call for all of a turn.
+    _holding: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, list[JoinedWrites]]] = (
+        WeakKeyDictionary()
+    )
+
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
+        self._others = self._holding.setdefault(loop, [])
         self._held: list[bytes] = []
         self._held_bytes = 0
         # What uvicorn asks of a transport besides.
@@ -47,7 +54,9 @@ class JoinedWrites:
     def write(self, data: bytes) -> None:
         """Send data with what else is written in this turn."""
         if not self._held:
-            self._loop.call_soon(self._flush)
+            if not self._others:
+                self._loop.call_soon(self._flush_all)
+            self._others.append(self)
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > _HELD_BYTES:
@@ -61,6 +70,14 @@ class JoinedWrites:
     def get_write_buffer_size(self) -> int:
         """Return how many bytes are not sent yet."""
         return self._held_bytes + self._transport.get_write_buffer_size()
+
+    def _flush_all(self) -> None:
+        try:
+            while self._others:
+                self._others.pop()._flush()
+        finally:
+            if self._others:  # One failed, for whatever reason.
+                self._loop.call_soon(self._flush_all)
 
     def _flush(self) -> None:
         if self._held:
@@ -114,6 +131,25 @@ class HTTPProtocol(HttpToolsProtocol):
         self._pending, self.is_between_requests = 0, True
         self.scope[BODY_CAME] = True  # type: ignore[literal-required]
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on after an answer as uvicorn does, without its timer (Connections.sweep)."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401 - as uvicorn has it
+        # uvicorn's own has the loop call back once more for each.
+        self.tasks.add(self.loop.create_task(self._answer(cycle, app)))
+
+    async def _answer(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401 - as above
+        try:
+            await cycle.run_asgi(app)
+        finally:
+            self.tasks.discard(asyncio.current_task())
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, or one whose head is too large, and close."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 
-from driftline.app.connections import KEPT_S, Connections, Handshake, most_connections
+from driftline.app.connections import Connections, Handshake, most_connections
 from driftline.app.http_protocol import HTTPProtocol
 from driftline.errors import InputError, UnavailableError
 
@@ -73,7 +73,6 @@ class Server(uvicorn.Server):
             # Else anybody on this machine could say which address they ask from.
             proxy_headers=False,
             lifespan=lifespan,
-            timeout_keep_alive=KEPT_S,
             timeout_graceful_shutdown=grace_s,
             ws="none",
             http=HTTPProtocol,

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,8 @@ def write_answer(answer: Answer, form: BodyForm) -> bytes:
         return _npy(answer)
     if form == "csv":
         return _csv(answer)
+    if form == "json" and (text := _plain_object(answer)) is not None:
+        return text
     entries = _entries(answer)
     if form == "json":
         return _as_json({"predictions": entries}).encode()
@@ -100,13 +103,29 @@ def _csv(answer: Answer) -> bytes:
 
 def _plain_line(answer: Answer) -> bytes | None:
     """Write the line of one row of finite numbers as csv does; None for others."""
-    values = answer.predictions
+    values = _plain_values(answer)
+    return None if values is None else (",".join(map(str, values)) + "\n").encode()
+
+
+def _plain_object(answer: Answer) -> bytes | None:
+    """Write one row of a finite number or two as json does; None for others."""
+    values = _plain_values(answer) if len(answer.predictions) == 1 else None
+    if values is None or len(values) > 2:
+        return None
+    names = ("prediction", "probability")
+    fields = ", ".join([f'"{name}": {value!r}' for name, value in zip(names, values, strict=False)])
+    return f'{{"predictions": [{{{fields}}}]}}'.encode()
+
+
+def _plain_values(answer: Answer) -> Sequence[Any] | None:
+    """Return all values of the first row if they are finite numbers."""
+    values: Sequence[Any] = answer.predictions[:1]
     if answer.probabilities is not None:
         values = [*values, *answer.probabilities[0]]
     for value in values:
         if type(value) is not int and (type(value) is not float or not math.isfinite(value)):
             return None
-    return (",".join(map(str, values)) + "\n").encode()
+    return values
 
 
 def _entries(answer: Answer) -> list[dict[str, object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -130,6 +131,10 @@ class Child(asyncio.Protocol):
         self._reader = FrameReader()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._notes: dict[int, Mapping[str, Any]] = {}  # Of requests that wait.
+        # Until when each is waited for, and who looks when: one timer for all of them.
+        self._ends: dict[int, float] = {}
+        self._look: asyncio.TimerHandle | None = None
+        self._look_s = math.inf
         self._next = 0
         self._owed = 0  # Replies, those included for which nobody waits any more.
         self._ready: asyncio.Future[dict[str, Any]] | None = None
@@ -225,13 +230,15 @@ class Child(asyncio.Protocol):
         self._owed += 1
         head = {"id": number, "form": form, "answer": answer, "alone": alone, **more}
         self._write(head, body)
-        timer = self._loop.call_at(deadline, self._give_up, number)
+        self._ends[number] = deadline
+        if deadline < self._look_s:
+            self._look_at(deadline)
         try:
             return await future
         finally:
-            timer.cancel()
-            self._waiting.pop(number, None)
-            self._notes.pop(number, None)
+            del self._waiting[number], self._ends[number]
+            if self._notes:
+                self._notes.pop(number, None)
 
     def kill(self, why: str = "") -> None:
         """End the process at once; every waiting request learns that it is lost."""
@@ -270,6 +277,8 @@ class Child(asyncio.Protocol):
         """Notify all who wait that the process is gone (asyncio calls this)."""
         self.gone.set()
         self.when_gone()
+        if self._look is not None:
+            self._look.cancel()
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(
                 WorkerLostError("the model's process ended while it loaded the model")
@@ -331,10 +340,24 @@ class Child(asyncio.Protocol):
             if number not in ids and not future.done():
                 future.set_exception(MovedError("the worker is held up by another model"))
 
-    def _give_up(self, number: int) -> None:
-        future = self._waiting[number]
-        if not future.done():
-            future.set_exception(LateError(was_first=number == next(iter(self._waiting))))
+    def _look_at(self, when_s: float) -> None:
+        """Look at a time of the loop whether an answer is late."""
+        if self._look is not None:
+            self._look.cancel()
+        self._look, self._look_s = self._loop.call_at(when_s, self._give_up), when_s
+
+    def _give_up(self) -> None:
+        """Wait no longer for answers that are late, and look again when the next one may be."""
+        now, soonest = self._look_s, math.inf
+        for number, end in self._ends.items():
+            future = self._waiting[number]
+            if end > now:
+                soonest = min(soonest, end)
+            elif not future.done():
+                future.set_exception(LateError(was_first=number == next(iter(self._waiting))))
+        self._look, self._look_s = None, math.inf
+        if soonest < math.inf:
+            self._look_at(soonest)
 
     def _write(self, header: Mapping[str, Any], body: bytes) -> None:
         """Send a frame together with those of all requests that have just come."""

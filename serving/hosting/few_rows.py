@@ -27,7 +27,7 @@ _SAMPLES = 48
 _TOLERANCE = 1e-12
 
 Numbers = np.ndarray
-Arrays = Sequence[np.ndarray]
+Arrays = Sequence[np.ndarray] | np.ndarray
 # Of columns in the model's order, or of a matrix: shape (rows, features), float64.
 Entry = Callable[[Arrays], Numbers]
 Stage = Callable[[Numbers], Numbers]
@@ -95,9 +95,12 @@ def _is_close(theirs: Any, ours: Numbers) -> bool:  # noqa: ANN401 - an array, p
 
 def _matrix(columns: Arrays) -> Numbers:
     """Put columns of numbers side by side; infinities some steps refuse, others do not."""
-    if any(column.dtype.kind not in "fib" for column in columns):
-        raise UnusualError
-    rows = np.array(columns, dtype=np.float64).T
+    if isinstance(columns, np.ndarray):
+        rows = columns.T  # Of float64.
+    else:
+        if any(column.dtype.kind not in "fib" for column in columns):
+            raise UnusualError
+        rows = np.array(columns, dtype=np.float64).T
     if np.isinf(rows).any():
         raise UnusualError
     return rows
@@ -270,8 +273,10 @@ def _linear(model: Any) -> tuple[Stage, Numbers]:  # noqa: ANN401 - foreign obje
         if classes > 2:
             found: Numbers = softmax(scores, axis=1)
             return found
-        chances = expit(scores.reshape(-1))
-        return np.column_stack([1 - chances, chances])
+        found = np.empty((len(rows), 2))
+        expit(scores.reshape(-1), out=found[:, 1])
+        np.subtract(1.0, found[:, 1], out=found[:, 0])
+        return found
 
     return answer, np.random.default_rng(0).normal(0, 3, (_SAMPLES, model.n_features_in_))
 

@@ -51,21 +51,28 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[tuple[dict[str, Any], bytes]]:
         """Take more bytes and give header and body of every frame that is complete now."""
-        self._buffer += data
+        # Whole frames are cut from what came, as it came.
+        held: bytes | bytearray = data
+        if self._buffer:
+            self._buffer += data
+            held = self._buffer
         start = 0
         frames: list[tuple[dict[str, Any], bytes]] = []
-        while len(self._buffer) - start >= _LENGTHS.size:
-            head_size, body_size = _LENGTHS.unpack_from(self._buffer, start)
+        while len(held) - start >= _LENGTHS.size:
+            head_size, body_size = _LENGTHS.unpack_from(held, start)
             if head_size + body_size > MAX_FRAME_BYTES:
                 raise FrameError(f"frame of {head_size + body_size} bytes; expected a smaller one")
             middle = start + _LENGTHS.size + head_size
             end = middle + body_size
-            if len(self._buffer) < end:
+            if len(held) < end:
                 break
-            header = _header(bytes(self._buffer[start + _LENGTHS.size : middle]))
-            frames.append((header, bytes(self._buffer[middle:end])))
+            header = _header(bytes(held[start + _LENGTHS.size : middle]))
+            frames.append((header, bytes(held[middle:end])))
             start = end
-        del self._buffer[:start]
+        if held is self._buffer:
+            del self._buffer[:start]
+        elif start < len(held):
+            self._buffer += held[start:]
         return frames
 
 

@@ -15,7 +15,7 @@ from driftline.lazy_imports import without, without_parts_of_numpy
 from driftline.monitors.kinds.attribution.categories import categories_of, with_categories
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
-from driftline.serving.hosting.few_rows import FEW, UnusualError, few_rows
+from driftline.serving.hosting.few_rows import FEW, Arrays, UnusualError, few_rows
 from driftline.serving.hosting.formats.model_format import (
     BodyModel,
     Description,
@@ -84,7 +84,7 @@ class Predictor:
     def predict(self, columns: Columns) -> Answer:
         """Predict every row."""
         columns = self._in_order(columns)
-        found = self._quickly(columns)
+        found = self._quickly(list(columns.values()))
         rows: Any = None
         if found is None:
             rows = self.prepared(columns)
@@ -100,9 +100,17 @@ class Predictor:
             _require_shape(predictions, columns)
         return Answer(predictions.tolist(), found[:, self._shown].tolist())
 
-    def _quickly(self, columns: Columns) -> np.ndarray | None:
+    def predict_numbers(self, names: Sequence[str], rows: np.ndarray) -> Answer:
+        """Predict rows of float64, shape (rows, features): as their columns, but without these."""
+        if self._chances is not None and self._names in (None, tuple(names)):
+            found = self._quickly(rows.T)
+            predictions = None if found is None else self._most_probable(found)
+            if found is not None and predictions is not None:
+                return Answer(predictions.tolist(), found[:, self._shown].tolist())
+        return self.predict(dict(zip(names, rows.T, strict=True)))
+
+    def _quickly(self, arrays: Arrays) -> np.ndarray | None:
         """Return what the model answers to a few usual rows."""
-        arrays = list(columns.values())
         if self._few_rows is None or len(arrays[0]) > FEW:
             return None
         try:

@@ -384,19 +384,28 @@ def _read(loaded: Loaded, header: dict[str, Any], body: bytes) -> _Request:
 
 def _columns_of(batch: Sequence[_Request]) -> Columns:
     """Return the rows of requests together."""
-    if all(request.read is None for request in batch):
-        rows = np.array([request.numbers for request in batch], dtype=np.float64)
-        return dict(zip(batch[0].names, rows.T, strict=True))
+    if (numbers := _numbers_of(batch)) is not None:
+        return dict(zip(batch[0].names, numbers.T, strict=True))
     return {
         name: np.concatenate([request.columns[name] for request in batch])
         for name in batch[0].columns
     }
 
 
+def _numbers_of(batch: Sequence[_Request]) -> np.ndarray | None:
+    """Return requests of one row of numbers each as an array, one row each; None for others."""
+    if any(request.read is not None for request in batch):
+        return None
+    return np.array([request.numbers for request in batch], dtype=np.float64)
+
+
 def _predict(predictor: Predictor, batch: Sequence[_Request], memory: Memory) -> Iterator[bytes]:
     """Predict requests together and give one frame for each."""
     try:
-        answer = predictor.predict(_columns_of(batch))
+        if (numbers := _numbers_of(batch)) is not None:
+            answer = predictor.predict_numbers(batch[0].names, numbers)
+        else:
+            answer = predictor.predict(_columns_of(batch))
     # A model is foreign code and may raise anything; the caller gets its first sentence.
     except Exception as error:  # noqa: BLE001
         if len(batch) > 1:

@@ -186,6 +186,21 @@ def test_a_head_that_begins_long_after_an_answer_has_the_time_of_a_first_one() -
     assert [is_closed(61), is_closed(70), is_closed(72)] == [False, False, True]
 
 
+def test_a_connection_is_kept_for_a_while_after_its_last_answer() -> None:
+    now = [0.0]
+    connections, connection = Connections(10, monotonic=lambda: now[0]), _Answered()
+    connections.add(connection)
+
+    def is_closed(at: float) -> bool:
+        now[0] = at
+        connections.sweep()
+        return bool(connection.transport.close.called)
+
+    assert [is_closed(0), is_closed(75)] == [False, False]
+    connection.cycle = Mock(response_complete=True)  # Another request was answered.
+    assert [is_closed(76), is_closed(151), is_closed(152)] == [False, False, True]
+
+
 def test_above_the_limit_those_idle_for_longest_make_room() -> None:
     with _running(Connections(10), _App()) as port, ExitStack() as kept:
         idle = [kept.enter_context(_connect(port)) for _ in range(30)]

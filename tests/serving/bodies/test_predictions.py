@@ -74,6 +74,13 @@ def test_the_line_of_one_row_is_as_the_csv_module_writes_it(prediction, chances)
     row = [prediction if is_known else "", *(chances or [])]
     csv.writer(expected, lineterminator="\n").writerow(row)
 
-    found = write_answer(Answer([prediction], None if chances is None else [chances]), "csv")
+    answer = Answer([prediction], None if chances is None else [chances])
+    found = write_answer(answer, "csv")
 
     assert found == expected.getvalue().encode("utf-8")
+    # In JSON it is the text that the standard library writes, too.
+    entry = {"prediction": prediction if is_known else None}
+    if chances is not None:
+        entry["probability"] = chances[0] if len(chances) == 1 else chances
+    text = json.dumps({"predictions": [entry]}, ensure_ascii=False).encode("utf-8")
+    assert write_answer(answer, "json") == text

@@ -14,7 +14,7 @@ import pytest
 
 from driftline.errors import UnavailableError
 from driftline.serving.hosting import child as child_module
-from driftline.serving.hosting.child import Child, Launch, WorkerLostError
+from driftline.serving.hosting.child import Child, LateError, Launch, WorkerLostError
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_process import ModelProcess
 from driftline.serving.hosting.pool import Limits, Pool, TimedOutError, describe_model
@@ -177,6 +177,28 @@ def test_requests_of_one_turn_are_sent_together_and_each_gets_its_reply():
         return [reply.body for reply in await asyncio.gather(*asks)], len(sent.writes)
 
     assert asyncio.run(asked()) == ([b"11", b"22"], 1)
+
+
+def test_each_gives_up_at_its_own_deadline_and_only_the_oldest_was_first():
+    async def asked():
+        child = Child()
+        child.connection_made(Sent())
+        now, late = asyncio.get_running_loop().time(), []
+
+        async def ask(number, wait_s):
+            try:
+                await child.ask("csv", "csv", b"1", now + wait_s, alone=False)
+            except LateError as error:
+                late.append((number, error.was_first))
+
+        # One is asked last and late first; two are late together; one has an hour.
+        waits = (0.05, 3600.0, 0.05, 0.02)
+        tasks = [asyncio.create_task(ask(at, wait)) for at, wait in enumerate(waits)]
+        await asyncio.wait_for(asyncio.gather(tasks[0], *tasks[2:]), 10)
+        tasks[1].cancel()
+        return late
+
+    assert asyncio.run(asked()) == [(3, False), (0, True), (2, False)]
 
 
 def test_who_asks_gives_up_at_the_deadline_and_a_later_reply_is_nobodys():
