@@ -11,7 +11,7 @@ Naeini, Cooper and Hauskrecht, AAAI 2015 (calibration error).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,9 @@ from driftline.one_thread import on_one_thread
 FOLDS = 5
 # Bins of equal rows that a calibration error is measured in.
 ERROR_BINS = 20
-# Trees of the losses' model: small ones, since most of a loss is chance.
-TREES, LEAVES, LEAST_OF_LEAF = 60, 15, 50
+# Trees of the losses' models, as LightGBM has them by default: smaller ones blur what a few rows
+# of a kind miss by, and the mean over folds makes up for what these learn of chance.
+TREES, LEAVES, LEAST_OF_LEAF = 100, 31, 20
 
 # Of rows that the model is asked about: their answers and features, shape (N, features).
 Outcomes = Callable[[Answers, Numbers], Numbers]
@@ -58,11 +59,11 @@ def learn_outcomes(answers: Answers, features: Numbers, categories: NDArray[np.b
     is_value = answers.problem == "regression"
     fit = _fit_losses if is_value else _fit_chances
     fold = np.arange(len(answers)) * FOLDS // max(len(answers), 1)
-    parts = []
+    parts, models = [], []
     for number in range(FOLDS):
         kept = fold != number
-        model = fit(answers.take(kept), features[kept], categories)
-        parts.append(model(answers.take(~kept), features[~kept]))
+        models.append(fit(answers.take(kept), features[kept], categories))
+        parts.append(models[-1](answers.take(~kept), features[~kept]))
     unseen = np.concatenate(parts)
     if is_value:
         truth = losses_of(answers)
@@ -78,7 +79,8 @@ def learn_outcomes(answers: Answers, features: Numbers, categories: NDArray[np.b
         plain = _as_chances(answers.probability)
         error, without = (calibration_error(answers, one) for one in (unseen, plain))
     if error < without:
-        return Learnt(fit(answers, features, categories), unseen, True, error, without)
+        whole = _mean_of(models) if is_value else fit(answers, features, categories)
+        return Learnt(whole, unseen, True, error, without)
     same = _mean_losses(answers) if is_value else _said_chances
     return Learnt(same, plain, False, error, without)
 
@@ -180,6 +182,11 @@ def _fit_losses(answers: Answers, features: Numbers, categories: NDArray[np.bool
         return np.asarray(np.clip(np.column_stack(found), least, most), dtype=np.float64)
 
     return losses_said
+
+
+def _mean_of(models: Sequence[Outcomes]) -> Outcomes:
+    """Return what models say together: each knows other stretches, and errs by itself."""
+    return lambda asked, own: np.mean([model(asked, own) for model in models], axis=0)
 
 
 def _mean_losses(answers: Answers) -> Outcomes:

@@ -10,9 +10,11 @@ import pyarrow as pa
 import pytest
 
 import driftline as dl
+from driftline.baseline.answers import Answers
 from driftline.baseline.store import Baseline
 from driftline.monitors.kind import find_kind
 from driftline.monitors.kinds.model_quality.expectation import reference_answers
+from driftline.monitors.kinds.model_quality.outcome_models import learn_outcomes
 from driftline.monitors.report.report import Report
 from tests.monitors.kinds.model_quality.cases import of
 
@@ -109,6 +111,21 @@ def test_losses_are_predicted_from_the_inputs(of_values: Baseline) -> None:
     assert set(causes) == {"estimated_mae", "estimated_rmse"}
     assert "the same as estimated_mse 8." in causes["estimated_rmse"]  # Of which it is the root.
     assert not any(one.constraint_check_type == "estimate_check" for one in later.violations)
+
+
+def test_losses_that_change_from_cell_to_cell_are_learnt() -> None:
+    cells = np.tile(np.arange(20.0), 50)
+    size = np.where(cells % 2, 5.0, 1.0)
+    said = np.zeros(1_000)
+    error = size * np.random.default_rng(0).choice([-1.0, 1.0], 1_000)
+    places = np.arange(1_000)
+    rows = Answers("regression", error, said, (), None, None, 0, places)
+
+    learnt = learn_outcomes(rows, cells[:, None], np.zeros(1, np.bool_))
+
+    # Each fold has forty rows of a cell, and all of them the same loss.
+    said_of = learnt.outcome(rows, cells[:, None])
+    np.testing.assert_allclose(said_of, np.column_stack([size, size**2]), rtol=0.01)
 
 
 @pytest.mark.parametrize("is_partly", [False, True])
