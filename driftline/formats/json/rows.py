@@ -14,7 +14,7 @@ from itertools import repeat
 from typing import Any
 
 from driftline.errors import InputError
-from driftline.formats.capture_line import Side, read_record
+from driftline.formats.capture_line import CaptureLine, Side, read_record
 from driftline.formats.column_names import given_names, position_names
 from driftline.formats.json.documents import documents
 from driftline.formats.json.ground_truth import read_labels
@@ -22,6 +22,8 @@ from driftline.formats.location import Location
 from driftline.signature import Signature
 
 PLAIN, OUTPUT, INPUT = "", "output", "input"
+# Where Batch Transform puts the model's answer, beside the fields of an input that is an object.
+JOINED_OUTPUT = "SageMakerOutput"
 SIDES = (PLAIN, OUTPUT, INPUT)
 
 Slot = str | tuple[str, int]
@@ -101,8 +103,7 @@ class RowReader:
             if isinstance(record, Mapping) and isinstance(record.get("eventMetadata"), Mapping):
                 event = record["eventMetadata"].get("eventId", "?")
             found = read_record(record, needs_time=False)
-            outputs = self._side(found.response, OUTPUT)
-            inputs = self._side(found.request, INPUT)
+            outputs, inputs = self._sides(found)
             inputs, label = self._titled(inputs)
             labels = _labels(record, label) if label else []
         except (InputError, ValueError, RecursionError, csv.Error) as error:
@@ -136,6 +137,14 @@ class RowReader:
                 )
             row[label] = value
         return rows
+
+    def _sides(self, record: CaptureLine) -> tuple[list[_Values], list[_Values]]:
+        """Decode output and input; where names are given, also out of one joined object."""
+        joined = _joined_output(record) if self._given else None
+        if joined is None:
+            return self._side(record.response, OUTPUT), self._side(record.request, INPUT)
+        inputs = {key: value for key, value in joined.items() if key != JOINED_OUTPUT}
+        return self._rows(joined[JOINED_OUTPUT], OUTPUT), self._rows(inputs, INPUT)
 
     def _titled(self, inputs: list[_Values]) -> tuple[list[_Values], str]:
         """Name the values of a record's input as the user does, and its label; "" for none."""
@@ -224,6 +233,17 @@ def record_ids(
     """Return for each row of a file of capture records its event id and its place in the record."""
     for _, record, rows in RowReader(signature).documents(place, encoding):
         yield from ((str(record["eventMetadata"]["eventId"]), index) for index in range(len(rows)))
+
+
+def _joined_output(record: CaptureLine) -> Mapping[str, Any] | None:
+    """Return the object in which Batch Transform joined input and output; None for others."""
+    if record.request is not None or record.response is None:
+        return None
+    try:
+        document = json.loads(record.response.content)
+    except ValueError:
+        return None  # Not one object: CSV, or a line for each row.
+    return document if isinstance(document, dict) and JOINED_OUTPUT in document else None
 
 
 def _slots(*sides: tuple[str, _Values]) -> Row:

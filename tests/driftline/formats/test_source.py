@@ -1,4 +1,5 @@
 import gzip
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -495,3 +496,19 @@ def test_names_of_the_data_itself_are_kept(tmp_path, name, text):
 def test_a_name_that_is_given_twice_is_refused():
     with pytest.raises(InputError, match='names: "age" stands twice; expected each once'):
         dl.Files("a.csv", names=["age", "age"])
+
+
+def test_names_are_those_of_the_input_that_batch_transform_joined_with_its_answer(tmp_path):
+    answer = {"SageMakerOutput": {"predicted_label": 1, "score": 0.9}, "features": [28, 2]}
+    record = {
+        "captureData": {"batchTransformOutput": {"data": json.dumps(answer), "encoding": "JSON"}},
+        "groundTruthData": {"data": '{"label": 1}', "encoding": "JSON"},
+        "eventMetadata": {"eventId": "1"},
+    }
+    lines = write(tmp_path, "merged.jsonl", json.dumps(record) + "\n")
+
+    found = rows(open_source(dl.Files(lines, names=["age", "class", "target"])))
+
+    assert found == {
+        "predicted_label": [1], "score": [0.9], "age": [28], "class": [2], "target": [1],
+    }  # fmt: skip
