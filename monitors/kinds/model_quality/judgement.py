@@ -339,8 +339,16 @@ def _short_reference(expected: Expectation, reference: Measure | None) -> str:
     known = expected.answers
     if known is None or len(known) >= MIN_ROWS:
         return ""
+    left = (
+        (known.unanswered, "without a prediction"),
+        (known.impossible, "whose prediction no metric can use"),
+        (known.unfit, "whose label no metric can use"),
+    )
+    words = ", ".join(f"{count:,} {why}" for count, why in left if count)
     return (
-        f"{TOO_VARIABLE}the reference has {plural(len(known), 'row')} of use, {MIN_ROWS} are needed"
+        f"{TOO_VARIABLE}the reference has {plural(len(known), 'row')} of use"
+        f"{f' beside {words}' * bool(words)}, {MIN_ROWS} are needed; make the baseline again of "
+        "more rows with label and prediction"
     )
 
 

@@ -192,7 +192,25 @@ def test_fewer_than_thirty_rows_of_a_reference_bound_nothing() -> None:
     report = dl.check(scored(random, 2_000, 0.7), baseline, kind="model-quality")
 
     assert not report.decided
-    assert "the reference has 29 rows of use, 30 are needed" in report.summary
+    assert (
+        "the reference has 29 rows of use, 30 are needed; make the baseline again of more rows "
+        "with label and prediction"
+    ) in report.summary
+
+
+def test_how_many_rows_of_a_reference_are_of_no_use_is_told() -> None:
+    random = np.random.default_rng(4)
+    rows = scored(random, 400)
+    said = pa.array(rows["said"].to_numpy(), mask=np.arange(400) >= 9)
+    rows = rows.set_column(2, "said", said)
+    baseline = dl.Baseline.fit(rows, **OF_TWO)
+
+    report = dl.check(scored(random, 400, 0.7), baseline, kind="model-quality")
+
+    assert (
+        "the reference has 9 rows of use beside 391 without a prediction, 30 are needed; make the "
+        "baseline again of more rows with label and prediction"
+    ) in report.summary
 
 
 def test_what_a_reference_of_one_class_has_no_value_of_is_named() -> None:
