@@ -79,6 +79,8 @@ FAR_WORSE = 10.0
 GUESSED_AUC = 0.5
 # Where few rows are answered "yes", answers by lot have hardly more of them than a good model.
 FALSE_ALARMS = frozenset({"true_negative_rate", "false_positive_rate"})
+# Where one class is rare, answers that never name it are right as often as those of a good model.
+SHARES_RIGHT = frozenset({"accuracy", "weighted_recall"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -500,13 +502,14 @@ def _guesses(expected: Expectation) -> dict[str, float]:
     if expected.answers is not None and expected.answers.classes:
         found["balanced_accuracy"] = 1.0 / len(expected.answers.classes)
         found |= shares_by_lot(expected.answers)
-        for name in FALSE_ALARMS & found.keys():
-            known = expected.constraints.get(name)
-            if known is not None and abs(known.threshold - found[name]) <= TOLERANCE:
-                # No bound tells them apart; what it does tell is that false alarms are no more.
-                del found[name]
     if (most := expected.measures.get("accuracy_majority_classifier")) is not None:
-        found |= dict.fromkeys(("accuracy", "weighted_recall"), most.value)
+        found |= dict.fromkeys(SHARES_RIGHT, most.value)
+    for name in (FALSE_ALARMS | SHARES_RIGHT) & found.keys():
+        known = expected.constraints.get(name)
+        if known is not None and abs(known.threshold - found[name]) <= TOLERANCE:
+            # No bound tells them apart; what it does tell is that false alarms, or mistakes, are
+            # no more.
+            del found[name]
     return found
 
 

@@ -213,6 +213,28 @@ def test_how_many_rows_of_a_reference_are_of_no_use_is_told() -> None:
     ) in report.summary
 
 
+def test_accuracy_of_rare_events_has_a_bound_below_that_of_never_naming_them() -> None:
+    def rare(seed: int, rows: int, alarms: float = 0.0) -> pa.Table:
+        random = np.random.default_rng(seed)
+        label = (random.random(rows) < 0.02).astype(np.int64)
+        is_wrong = random.random(rows) < np.where(label == 1, 0.4, 0.003 + alarms)
+        return pa.table({"y": label, "said": np.where(is_wrong, 1 - label, label)})
+
+    baseline = dl.Baseline.fit(rare(1, 3_000), **OF_TWO, positive=1)
+
+    usual, worse = (
+        {
+            one.name: one
+            for one in dl.check(rare(2, 2_000, alarms), baseline, kind="model-quality").metrics
+        }["accuracy"]
+        for alarms in (0.0, 0.1)
+    )
+
+    assert usual.judged and not usual.violated
+    assert usual.bound < 0.98 < usual.reference  # Never naming them is right in 98%.
+    assert worse.violated
+
+
 def test_what_a_reference_of_one_class_has_no_value_of_is_named() -> None:
     random = np.random.default_rng(4)
     rows = scored(random, 1_000, 0.7)
