@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from operator import itemgetter
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.serving.api.requests import PAGE, Limit, PageToken, page_of
 from driftline.serving.context import ServerContext
+from driftline.serving.provisioning.signatures import job_signature
 from driftline.serving.resources import store
 from driftline.serving.resources.specs import (
     TRANSFORM_VARIANT,
@@ -38,6 +40,7 @@ from driftline.serving.transform.jobs import (
     list_jobs,
     stop_job,
 )
+from driftline.signature import Signature
 
 _WITHHELD = "not shown, because it may quote a record; the role analyst sees it"
 
@@ -60,7 +63,7 @@ def router(context: ServerContext, jobs: TransformJobs) -> APIRouter:
         with context.engine.begin() as connection:
             store.hold_all(connection)  # So that no model is removed that was just chosen.
             model, signature = _pinned(connection, spec)
-            spec = _captured(connection, spec)
+            spec, model = _captured(connection, spec, model)
             create_job(connection, spec, by=by, now=now, model=model, signature=signature)
             found = get_job(connection, spec.transform_job_name)
         jobs.look()
@@ -115,10 +118,12 @@ def _shown(context: ServerContext, found: list[TransformJob]) -> list[dict[str, 
     return shown
 
 
-def _captured(connection: Connection, spec: TransformJobSpec) -> TransformJobSpec:
-    """Return a job that names the endpoint whose table it is captured into as that is declared."""
+def _captured(
+    connection: Connection, spec: TransformJobSpec, model: PinnedModel
+) -> tuple[TransformJobSpec, PinnedModel]:
+    """Name the endpoint of a job's captured rows as it is declared, and what they consist of."""
     if spec.captured_as is None:
-        return spec
+        return spec, model
     endpoint = store.get(connection, "Endpoint", spec.captured_as)
     name, variants = endpoint.name, variants_and_shadows(endpoint.spec)
     if any(one["variant_name"] == TRANSFORM_VARIANT for one in variants):
@@ -126,7 +131,16 @@ def _captured(connection: Connection, spec: TransformJobSpec) -> TransformJobSpe
             f'data_capture_config.endpoint_name "{name}", which has a variant '
             f'"{TRANSFORM_VARIANT}", as rows of jobs are called; expected another endpoint'
         )
-    return spec.model_copy(update={"data_capture_config": DataCaptureConfig(endpoint_name=name)})
+    text = endpoint.made.get("signature")
+    if spec.model_name is not None and text is not None:
+        about = store.get(connection, "Model", spec.model_name).made["description"]
+        try:
+            text = job_signature(Signature.from_json(text), about).to_json()
+        except InputError as error:
+            raise InputError(f'data_capture_config.endpoint_name "{name}": {error}') from error
+        model = replace(model, captured_signature=text)
+    config = DataCaptureConfig(endpoint_name=name)
+    return spec.model_copy(update={"data_capture_config": config}), model
 
 
 def _pinned(connection: Connection, spec: TransformJobSpec) -> tuple[PinnedModel, str | None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from driftline.classes import class_text, classes_of_columns, known_classes
 from driftline.errors import InputError
+from driftline.serving.hosting.formats.model_format import BODIES
 from driftline.signature import LISTS, Column, Role, Signature, column_names
 
 
@@ -61,6 +62,38 @@ def foreign_signature(declared: Signature) -> Signature:
         for column in sent.features
     )
     return replace(sent, features=features, outputs=outputs)
+
+
+def job_signature(table: Signature, description: Mapping[str, Any]) -> Signature:
+    """Return the signature of a model's rows in the table of an endpoint that does not serve it.
+
+    The endpoint names the inputs and the columns that it has, the model says what it answers.
+    CSV has columns by position, so the inputs are in the model's order where it names them.
+    """
+    if description["kind"] == BODIES:
+        return table
+    made = _outputs(description, positive_class(None, description))
+    made = _named(table.outputs, _with_lists(table, description, made))
+    taken = {column.name for column in table.features}
+    known = {column.column: column for column in table.outputs}
+    outputs = []
+    for column in made:
+        old = known.get(column.column)
+        if old is None:
+            outputs.append(replace(column, name=_free(column.name, taken)))
+            continue
+        if column.type == "string" and old.type != "string":
+            raise InputError(
+                f'the model answers text as "{old.name}", which is {old.type} there; expected an '
+                "endpoint whose baseline has the model's values"
+            )
+        outputs.append(replace(column, type=old.type))
+    names = {name: place for place, name in enumerate(description["feature_names"] or ())}
+    features = table.features
+    if names.keys() == {column.name for column in table.inputs}:
+        # Columns that are no inputs stay behind, as CSV has none of them.
+        features = tuple(sorted(features, key=lambda one: names.get(one.name, len(names))))
+    return replace(table, features=features, outputs=tuple(outputs))
 
 
 def positive_class(

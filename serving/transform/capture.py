@@ -45,13 +45,11 @@ def capture_into(engine: Engine, root: str, redactor: Redactor | None) -> Store:
     def store(job: TransformJob, lines: Sequence[bytes]) -> None:
         endpoint = job.spec.captured_as
         assert endpoint is not None
-        # As the model answers; of a model by itself nothing is declared.
-        is_declared = job.spec.endpoint_name is not None and job.signature is not None
-        signature = (
-            Signature.from_json(str(job.signature))
-            if is_declared
-            else signature_of(engine, endpoint)
-        )
+        # As the model answers; of a model by itself it was made when the job was created.
+        text = job.signature if job.spec.endpoint_name is not None else None
+        if job.model is not None and job.model.captured_signature is not None:
+            text = job.model.captured_signature
+        signature = signature_of(engine, endpoint) if text is None else Signature.from_json(text)
         attempt = _identity(job), job.attempts
         if attempt not in stores:
             while len(stores) >= STORES_MAX:

@@ -82,6 +82,8 @@ class PinnedModel:
     file: str  # Relative to the storage root.
     trust_pickle: bool
     positive: str | None  # The endpoint's, if the job answers as one does.
+    # Of the rows that a model by itself answers, in the table of an endpoint.
+    captured_signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

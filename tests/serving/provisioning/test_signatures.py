@@ -1,7 +1,12 @@
 import pytest
 
 from driftline.errors import InputError
-from driftline.serving.provisioning.signatures import endpoint_signature, positive_class, succeed
+from driftline.serving.provisioning.signatures import (
+    endpoint_signature,
+    job_signature,
+    positive_class,
+    succeed,
+)
 from driftline.signature import Column, Signature
 
 BINARY = {
@@ -193,3 +198,20 @@ def test_classes_are_no_lists_whatever_is_declared():
     declared = Signature((*INPUTS, Column("y", "answer", "list<double>", "label")))
 
     assert endpoint_signature(declared, BINARY).outputs[0].type == "int64"
+
+
+def test_rows_of_a_job_have_the_tables_columns_and_what_its_model_answers():
+    about = {**BINARY, "kind": "classifier", "feature_names": ["b", "a"]}
+    answer = Column("late", "prediction", "double", "prediction")
+
+    found = job_signature(Signature(INPUTS, (answer,)), about)
+
+    assert [one.name for one in found.inputs] == ["b", "a"]  # In which CSV has them for it.
+    assert [(one.name, one.type, one.classes) for one in found.outputs] == [
+        ("late", "double", ("0", "1")),
+        ("probability", "double", ("1",)),
+    ]
+    with pytest.raises(InputError, match='model answers text as "late", which is double there'):
+        job_signature(Signature(INPUTS, (answer,)), {**about, "class_type": "string"})
+    bodies = Signature(INPUTS, (answer,))
+    assert job_signature(bodies, {**about, "kind": "bodies"}) is bodies

@@ -170,6 +170,38 @@ def test_a_job_of_a_model_alone_says_where_it_is_captured(tmp_path):
         spec("alone", "/data", tmp_path, endpoint_name=None, model_name="flights")
 
 
+def test_rows_of_a_model_alone_have_what_the_model_answers(server, trained, tmp_path):
+    # No baseline says that it answers probabilities, and its columns come in another order.
+    turned = trained.frame[[*reversed(COLUMNS), "late"]]
+    turned.to_parquet(tmp_path / "turned.parquet", index=False)
+    answer = server.apply(
+        resource("Baseline", "turned", data=str(tmp_path / "turned.parquet"), label="late"),
+        resource("Endpoint", "turned", baseline="turned"),
+    )
+    assert answer.status_code == 200, answer.text
+    frame = trained.inputs.head(50)
+    frame.to_csv(tmp_path / "rows.csv", header=False, index=False)
+    outputs = server.root / "outputs"
+    alone = {"endpoint_name": None, "model_name": "flights"}
+
+    job = spec("by-model", tmp_path / "rows.csv", outputs, "turned", **alone)
+    answer = server.client.post("/api/v1/transform-jobs", json=job.model_dump(mode="json"))
+    assert answer.status_code == 200, answer.text
+    around = Surroundings(
+        tmp_path, lambda: NOW, threading.Event(),
+        capture=capture_into(server.engine, str(server.root), None),
+    )  # fmt: skip
+    owned, model = OwnedJob(server.engine, "by-model", "here"), JobModel(Launch(str(trained.file)))
+    assert run_job(owned, lambda _job: model, around) == "Completed"
+
+    found = table(server, "turned").sort_values("row_index")
+    assert found["parse_error"].isna().all()
+    assert found["feature_origin"].tolist() == frame["origin"].tolist()
+    assert found["prediction"].tolist() == trained.model.predict(frame).tolist()
+    expected = trained.model.predict_proba(frame)[:, 1]
+    np.testing.assert_allclose(found["probability"], expected)
+
+
 def test_a_job_is_captured_as_a_declared_endpoint_only(server, tmp_path):
     job = spec("nowhere", "/data", server.root / "outputs", "night")
     answer = server.client.post("/api/v1/transform-jobs", json=job.model_dump(mode="json"))
