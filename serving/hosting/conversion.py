@@ -7,7 +7,7 @@ step that is converted to something near. So a model is written only after it ha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -148,10 +148,45 @@ def _of_sklearn(path: Path, model: Any, kinds: _Kinds, *, is_named: bool) -> byt
     else:
         inputs = [("X", types.FloatTensorType([None, len(kinds)]))]
     opset = {"": _OPSET, "ai.onnx.ml": _ML_OPSET}
-    found = skl2onnx.to_onnx(model, initial_types=inputs, options=options, target_opset=opset)
+    found = skl2onnx.convert_sklearn(
+        model, initial_types=inputs, options=options, target_opset=opset,
+        custom_conversion_functions=_of_gradient_boosting(),
+    )  # fmt: skip
     if by_name or not is_named:
         return bytes(found.SerializeToString())
     return _with_names(found, kinds)
+
+
+def _of_gradient_boosting() -> dict[type, Callable[..., None]]:
+    """Return the converters of estimators whose own ones write truth values where onnx has numbers.
+
+    skl2onnx 1.20 takes False for the way of a missing value at leaves, which onnx 1.23 refuses.
+    """
+    from skl2onnx.common._registration import get_converter
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    def with_numbers(convert: Callable[..., None]) -> Callable[..., None]:
+        def converter(scope: Any, operator: Any, container: Any) -> None:  # noqa: ANN401 - foreign objects
+            write = container.add_node
+
+            def add_node(*args: Any, **attributes: Any) -> None:  # noqa: ANN401 - foreign objects
+                ways = attributes.get("nodes_missing_value_tracks_true")
+                if ways is not None:
+                    attributes["nodes_missing_value_tracks_true"] = list(map(int, ways))
+                write(*args, **attributes)
+
+            container.add_node = add_node
+            try:
+                convert(scope, operator, container)
+            finally:
+                del container.add_node
+
+        return converter
+
+    return {
+        kind: with_numbers(get_converter(f"Sklearn{kind.__name__}"))
+        for kind in (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+    }
 
 
 def _chooses_columns(model: Any) -> bool:  # noqa: ANN401 - foreign object

@@ -9,7 +9,12 @@ import pyarrow as pa
 import pytest
 import skops.io
 import xgboost
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+)
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -103,6 +108,22 @@ def test_trees_of_scikit_learn_in_steps_are_converted(tmp_path):
 
     forest = RandomForestRegressor(5, random_state=1).fit(VALUES, SCORE)
     assert converted(tmp_path, forest, VALUES)[0].difference < 1e-5
+
+
+@pytest.mark.parametrize("target", ["two", "number"])
+def test_histogram_trees_are_converted_with_the_way_of_missing_values(target, tmp_path):
+    kind = HistGradientBoostingRegressor if target == "number" else HistGradientBoostingClassifier
+    frame = VALUES.where(VALUES["c"] < 1)
+    model = kind(max_iter=8).fit(frame, CLASSES[target])
+
+    parity, before, after = converted(tmp_path, model, frame)
+
+    assert (parity.rows, parity.difference < 1e-5) == (300, True)
+    assert after.description.feature_names == ("b", "a", "c")
+    rows = columns_of(pa.table({"b": [np.nan, 0.5], "a": [np.nan, np.inf], "c": [0.1, np.nan]}))
+    expected, answer = before.predict(rows), after.predict(rows)
+    shown = "predictions" if target == "number" else "probabilities"
+    np.testing.assert_allclose(getattr(answer, shown), getattr(expected, shown), atol=1e-5)
 
 
 def test_a_difference_is_told_with_its_row_and_nothing_is_written(tmp_path):
