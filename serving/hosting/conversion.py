@@ -7,8 +7,9 @@ step that is converted to something near. So a model is written only after it ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +23,7 @@ from driftline.serving.bodies.predictions import Answer
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.formats.library import library
 from driftline.serving.hosting.formats.model_format import Description, ModelError
+from driftline.serving.hosting.formats.onnx import REFUSED
 from driftline.serving.hosting.predictor import Predictor, load_predictor
 from driftline.serving.hosting.questions import columns_of
 
@@ -40,13 +42,15 @@ class Parity:
 
     ``difference``: of probabilities, or of numbers in relation to the largest one; ``row``: of the
     reference, from 1; ``labels``: rows whose predicted classes differ, where no probability says
-    how clear they were.
+    how clear they were; ``refused``: columns whose missing or infinite values both models refuse,
+    the converted one by what stands in its metadata.
     """
 
     rows: int
     difference: float
     row: int
     labels: int = 0
+    refused: tuple[str, ...] = ()
 
 
 def convert(
@@ -69,7 +73,16 @@ def convert(
         file.write_bytes(content)
         # Read anew: a converter may have changed what it was given.
         predictor = load_predictor(path, trust_pickle=trust_pickle)
+        try:
+            predictor.predict(columns)
+        # A model is foreign code and may raise anything.
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise UndecidedError(
+                f"{path.name} refuses rows of the reference ({reason}); leave these rows out"
+            ) from error
         parity = _compare(predictor, load_predictor(file, trust_pickle=False), columns)
+        refused = _refused(predictor, columns)
     if not parity.difference <= tolerance or parity.labels:  # NaN is not within it.
         raise UndecidedError(
             f"{path.name}: as ONNX it answers otherwise: by {parity.difference:.3g} at most, in "
@@ -77,8 +90,12 @@ def convert(
             + (f", and {parity.labels} rows get another class" if parity.labels else "")
             + f"; expected {tolerance:g} or less; nothing was written"
         )
-    locate(target).write(content)
-    return parity
+    if not any(refused.values()):
+        locate(target).write(content)
+        return parity
+    locate(target).write(_with_refused(content, refused))
+    names, places = list(columns), {place for found in refused.values() for place in found}
+    return replace(parity, refused=tuple(names[place] for place in sorted(places)))
 
 
 def _columns(table: pa.Table, about: Description) -> Columns:
@@ -150,19 +167,18 @@ def _of_sklearn(path: Path, model: Any, kinds: _Kinds, *, is_named: bool) -> byt
     opset = {"": _OPSET, "ai.onnx.ml": _ML_OPSET}
     found = skl2onnx.convert_sklearn(
         model, initial_types=inputs, options=options, target_opset=opset,
-        custom_conversion_functions=_of_gradient_boosting(),
+        custom_conversion_functions=_of_gradient_boosting(skl2onnx),
     )  # fmt: skip
     if by_name or not is_named:
         return bytes(found.SerializeToString())
     return _with_names(found, kinds)
 
 
-def _of_gradient_boosting() -> dict[type, Callable[..., None]]:
+def _of_gradient_boosting(skl2onnx: Any) -> dict[type, Callable[..., None]]:  # noqa: ANN401 - a module
     """Return the converters of estimators whose own ones write truth values where onnx has numbers.
 
     skl2onnx 1.20 takes False for the way of a missing value at leaves, which onnx 1.23 refuses.
     """
-    from skl2onnx.common._registration import get_converter
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     def with_numbers(convert: Callable[..., None]) -> Callable[..., None]:
@@ -183,8 +199,9 @@ def _of_gradient_boosting() -> dict[type, Callable[..., None]]:
 
         return converter
 
+    registered = skl2onnx.common._registration.get_converter
     return {
-        kind: with_numbers(get_converter(f"Sklearn{kind.__name__}"))
+        kind: with_numbers(registered(f"Sklearn{kind.__name__}"))
         for kind in (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
     }
 
@@ -248,6 +265,54 @@ def _compare(one: Predictor, other: Predictor, columns: Columns) -> Parity:
         place = int(found.argmax())
         largest = float(found[place]) / scale, place + 1
     return Parity(count, *largest, labels)
+
+
+def _refused(model: Predictor, columns: Columns) -> dict[str, list[int]]:
+    """Return the places of columns whose missing, or infinite, values a model refuses."""
+    numbers = [place for place, one in enumerate(columns.values()) if one.dtype.kind in "fiu"]
+    texts = [place for place, one in enumerate(columns.values()) if one.dtype.kind == "O"]
+    found = {}
+    for word, value, places in (
+        ("missing", np.nan, sorted(numbers + texts)), ("infinite", np.inf, numbers),
+    ):  # fmt: skip
+        rows = {place: _first_with(columns, place, value) for place in places}
+        # Most models take all of them, or none.
+        if _takes(model, rows.values()):
+            continue
+        found[word] = [place for place in places if not _takes(model, [rows[place]])]
+    return found
+
+
+def _first_with(columns: Columns, place: int, value: float) -> Columns:
+    """Return the first row, with another value in one of its columns."""
+    row = {name: values[:1] for name, values in columns.items()}
+    name = list(row)[place]
+    is_text = row[name].dtype.kind == "O"
+    row[name] = np.array([None] if is_text else [value], dtype=object if is_text else np.float64)
+    return row
+
+
+def _takes(model: Predictor, rows: Iterable[Columns]) -> bool:
+    """Whether a model answers some rows."""
+    together = list(rows)
+    if not together:
+        return True
+    try:
+        model.predict(
+            {name: np.concatenate([one[name] for one in together]) for name in together[0]}
+        )
+    # As above: it may raise anything.
+    except Exception:  # noqa: BLE001
+        return False
+    return True
+
+
+def _with_refused(content: bytes, refused: Mapping[str, Sequence[int]]) -> bytes:
+    """Have a converted model refuse what its original does."""
+    onnx = library("onnx", Path("model.onnx"), install=_INSTALL)
+    model = onnx.load_model_from_string(content)
+    model.metadata_props.add(key=REFUSED, value=json.dumps(refused))
+    return bytes(model.SerializeToString())
 
 
 def _differs(one: object, other: object) -> bool:

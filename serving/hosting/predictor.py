@@ -95,6 +95,8 @@ class Predictor:
         _require_shape(found, columns, len(self.description.classes))
         predictions = self._most_probable(found)
         if predictions is None:
+            if np.isnan(found).any():
+                raise ModelError("it answered no number as a probability (NaN)")
             rows = self.prepared(columns) if rows is None else rows
             predictions = np.asarray(self._predict(rows))
             _require_shape(predictions, columns)

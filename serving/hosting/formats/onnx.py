@@ -26,6 +26,9 @@ TYPES: dict[str, tuple[Any, str]] = {
     "tensor(string)": (object, "string"),
 }
 _TOLERANCE = 1e-6  # Probabilities are float32.
+# In metadata_props: {"missing": […], "infinite": […]}, places of columns whose values of that kind
+# the model that was converted refuses, where ONNX Runtime would answer them.
+REFUSED = "driftline.refused"
 
 
 class OnnxModel:
@@ -43,6 +46,8 @@ class OnnxModel:
         self._is_matrix = len(self._inputs) == 1  # Which is taken by position, whatever its name.
         # Some are exported for one row at a time.
         self._is_of_one_row = self._inputs[0].shape[0] == 1
+        self._metadata = session.get_modelmeta().custom_metadata_map
+        self._refused: dict[str, list[int]] = json.loads(self._metadata.get(REFUSED, "{}"))
         self._read_columns()
         self._read_outputs()
 
@@ -104,7 +109,7 @@ class OnnxModel:
                     "expected one number a row, or a label and its probabilities"
                 )
             return
-        said = self._session.get_modelmeta().custom_metadata_map.get("classes")
+        said = self._metadata.get("classes")
         if said is not None:
             self.classes_ = np.array(json.loads(said))
         if len(outputs) > 1:
@@ -130,7 +135,29 @@ class OnnxModel:
             )
         return list(range(shape[1]))
 
+    def _require_taken(self, rows: Any) -> None:  # noqa: ANN401 - a frame or an array
+        """Refuse what the model refused that this one was converted from."""
+        is_array = isinstance(rows, np.ndarray)
+        if is_array and np.isfinite(rows).all():
+            return
+        for word, places in self._refused.items():
+            for place in places:
+                values = rows[:, place] if is_array else rows.iloc[:, place].to_numpy()
+                is_number = values.dtype.kind == "f"
+                if word == "infinite":
+                    found = is_number and np.isinf(values).any()
+                else:
+                    found = np.isnan(values).any() if is_number else None in values.tolist()
+                if found:
+                    name = f"column {place + 1}" if is_array else f'column "{rows.columns[place]}"'
+                    raise ModelError(
+                        f"{name} is {word}, which the model refused that {self._file.name} was "
+                        "converted from"
+                    )
+
     def _feed(self, rows: Any) -> dict[str, np.ndarray]:  # noqa: ANN401 - a frame or an array
+        if self._refused:
+            self._require_taken(rows)
         if self._is_matrix:
             only = self._inputs[0]
             return {only.name: self._cast(np.asarray(rows), only)}

@@ -9,12 +9,14 @@ import pyarrow as pa
 import pytest
 import skops.io
 import xgboost
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestRegressor,
 )
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -124,6 +126,42 @@ def test_histogram_trees_are_converted_with_the_way_of_missing_values(target, tm
     expected, answer = before.predict(rows), after.predict(rows)
     shown = "predictions" if target == "number" else "probabilities"
     np.testing.assert_allclose(getattr(answer, shown), getattr(expected, shown), atol=1e-5)
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_what_the_model_refuses_its_conversion_refuses(is_named, tmp_path):
+    # Missing values are replaced in "a" alone; ONNX Runtime answers NaN or any class for others.
+    steps = ColumnTransformer([("fill", SimpleImputer(), [1])], remainder="passthrough")
+    model = make_pipeline(steps if is_named else StandardScaler(), LogisticRegression())
+    rows = VALUES if is_named else VALUES.to_numpy()
+    parity, before, after = converted(tmp_path, model.fit(rows, CLASSES["two"]), VALUES)
+
+    assert parity.refused == ("b", "a", "c")  # "a": infinite ones.
+    names = VALUES.columns if is_named else ["_c0", "_c1", "_c2"]
+    for place in range(3):
+        for value in (np.nan, np.inf):
+            row = {name: np.array([0.5]) for name in names}
+            row[names[place]] = np.array([value])
+            answers = []
+            for predictor in (before, after):
+                try:
+                    answers.append(np.ravel(predictor.predict(row).probabilities))
+                except (ModelError, ValueError):
+                    answers.append(None)
+            if answers[0] is None:
+                assert answers[1] is None, (place, value)
+            else:
+                np.testing.assert_allclose(answers[1], answers[0], atol=1e-5)
+    with pytest.raises(
+        ModelError, match=r"column .* is missing, which the model refused that m.onn"
+    ):
+        after.predict({name: np.array([np.nan]) for name in names})
+
+
+def test_a_reference_with_rows_that_the_model_refuses_is_told(tmp_path):
+    model = LogisticRegression().fit(VALUES, CLASSES["two"])
+    with pytest.raises(UndecidedError, match=r"m\.skops refuses rows of the reference \(Input X"):
+        converted(tmp_path, model, VALUES.where(VALUES["c"] < 1))
 
 
 def test_a_difference_is_told_with_its_row_and_nothing_is_written(tmp_path):

@@ -158,3 +158,10 @@ def test_lists_may_differ_in_length(counts):
     answer = Predictor(_Ranker()).predict({"_c0": np.array(counts)})
 
     assert list(answer.predictions) == [["b", "a"][: int(count)] for count in counts]
+
+
+def test_no_nan_is_answered_as_a_probability():
+    model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    model.coef_ = np.array([[np.nan]])
+    with pytest.raises(ModelError, match=r"no number as a probability \(NaN\)"):
+        Predictor(model).predict({"_c0": np.array([1.0])})
