@@ -12,15 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftline.app import http_protocol
 from driftline.app.http_protocol import MOST_HEAD_BYTES, JoinedWrites
 from driftline.app.listener import Server, listen
+from driftline.loopback import refuse
 
 # Longer than any wait here is meant to be: a test that fails ends, too.
 PATIENCE_S = 30.0
 
 
 async def sizes(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with how many bytes of headers and body came."""
+    """Answer with how many bytes of headers and body came; refuse one of ten million or more."""
+    if any(name == b"content-length" and len(value) > 7 for name, value in scope["headers"]):
+        await refuse(send, 413, "too_large", "too large")
+        return
     size, more = 0, True
     while more:
         message = await receive()
@@ -112,6 +117,34 @@ def test_requests_are_answered_alike_however_they_are_cut(port: int, cuts: set[i
     found = answer(port, sent, tuple(sorted(cut for cut in cuts if cut < len(sent))))
 
     assert [part.rpartition(b" ")[2] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"0", b"7"]
+
+
+def test_a_refusal_reaches_a_client_that_is_still_sending(port: int) -> None:
+    size = 10_000_000  # More than the buffers of a connection hold.
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size)
+        # Answered, and as good as closed, before the body comes.
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
+        connection.sendall(b"0" * size)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+
+
+def test_a_refused_body_without_end_is_not_read_for_ever(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "LINGER_BYTES", 1 << 20)
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9999999999\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            while True:
+                connection.sendall(b"0" * (1 << 16))
+    monkeypatch.setattr(http_protocol, "LINGER_S", 0.05)
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9999999999\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            while True:
+                connection.sendall(b"0")
 
 
 def test_a_trailer_is_no_header(port: int) -> None:
