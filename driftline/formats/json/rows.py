@@ -221,7 +221,9 @@ class RowReader:
 def _labels(record: Mapping[str, Any], name: str) -> list[str | None]:
     """Read the ground truth of a record, a value for each row; none where it was not merged."""
     truth = record.get("groundTruthData")
-    data = truth.get("data") if isinstance(truth, Mapping) else None
+    if not isinstance(truth, Mapping):
+        return []
+    data = truth.get("data")
     if not isinstance(data, str) or not data.strip():
         return []
     return read_labels(data, truth.get("encoding", "CSV"), name)
