@@ -106,13 +106,13 @@ def _places(column: pa.ChunkedArray, cells: Sequence[float] | Sequence[str]) -> 
     if not _is_text(column):
         values = _numbers(column)
         found = np.searchsorted(np.array(cells, dtype=np.float64), values, side="right")
-        return np.where(np.isnan(values), len(cells) + 1, found)
+        return np.asarray(np.where(np.isnan(values), len(cells) + 1, found), dtype=np.intp)
     known = pc.index_in(column, value_set=pa.array(cells, column.type))
-    return pc.fill_null(known, len(cells) + 1).to_numpy().astype(np.intp)
+    return np.asarray(pc.fill_null(known, len(cells) + 1).to_numpy(), dtype=np.intp)
 
 
 def _is_text(column: pa.ChunkedArray) -> bool:
-    return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    return bool(pa.types.is_string(column.type))
 
 
 def _numbers(column: pa.ChunkedArray) -> Numbers:
@@ -120,7 +120,7 @@ def _numbers(column: pa.ChunkedArray) -> Numbers:
         return np.full(len(column), np.nan)
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
-    return column.cast(pa.float64(), safe=False).to_numpy()
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
 
 
 def _correlation(expected: Numbers, values: Numbers) -> tuple[float, float]:
