@@ -100,6 +100,20 @@ class TransformJobSpec(_Fields):
     data_processing: DataProcessing = DataProcessing()
     data_capture_config: DataCaptureConfig | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_split(cls, given: object) -> object:
+        """Assemble outputs as inputs are split, where a job does not say how."""
+        if not isinstance(given, dict):
+            return given
+        source, output = given.get("transform_input"), given.get("transform_output")
+        if (
+            not (isinstance(source, dict) and isinstance(output, dict))
+            or "split_type" not in source
+        ):
+            return given
+        return {**given, "transform_output": {"assemble_with": source["split_type"], **output}}
+
     @model_validator(mode="after")
     def _go_together(self) -> Self:
         if problem := self._problem():

@@ -165,6 +165,16 @@ def test_a_process_that_ends_over_a_checkpoint_leaves_each_row_once(
     assert sorted(found["feature_distance"]) == list(range(len(frame)))
 
 
+def test_outputs_are_assembled_as_inputs_are_split_unless_said(tmp_path):
+    path = {"s3_output_path": str(tmp_path)}
+    joined = {"data_processing": {"join_source": "Input"}}
+    found = spec("joined", "/data", tmp_path, "nightly", transform_output=path, **joined)
+    assert found.transform_output.assemble_with == "Line"
+    with pytest.raises(ValidationError, match="must be the same"):
+        output = {**path, "assemble_with": "None"}
+        spec("joined", "/data", tmp_path, "nightly", transform_output=output, **joined)
+
+
 def test_a_job_of_a_model_alone_says_where_it_is_captured(tmp_path):
     with pytest.raises(ValidationError, match="data_capture_config of a job with model_name"):
         spec("alone", "/data", tmp_path, endpoint_name=None, model_name="flights")
