@@ -16,7 +16,12 @@ _ALWAYS_ALLOWED = 1 << 20
 _MAX_MEMBERS = 16
 _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 _ARROW_NAMES = {"zstd": "zstd", "br": "brotli"}
+ENCODINGS = ("gzip", "x-gzip", "deflate", *_ARROW_NAMES)
 _MAX_TOLD = 40
+
+
+class InflatedError(BodyError):
+    """A packed body unpacks to more than it may."""
 
 
 def unpack(content: bytes, encoding: str) -> bytes:
@@ -77,4 +82,4 @@ def _bound(packed: int) -> int:
 
 def _require_within(size: int, bound: int) -> None:
     if size > bound:
-        raise BodyError(f"unpacks to more than {bound} bytes")
+        raise InflatedError(f"unpacks to more than {bound} bytes")

@@ -9,6 +9,7 @@ the row and the column in the refusal.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -63,6 +64,7 @@ def read_columns(
     """
     if form == "npy":
         return _array_columns(body, None if expected is None else expected.columns, max_rows)
+    body = body.removeprefix(codecs.BOM_UTF8)
     text = _decode(body)
     if form == "csv":
         columns = None if expected is None else expected.columns
@@ -207,13 +209,11 @@ def _numbers_together(
 
 
 def _decode(body: bytes) -> str:
-    """Read UTF-8 text; a mark in front would become part of the first value."""
+    """Read UTF-8 text."""
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise RowsError(f"the body is not UTF-8 text (byte {error.start})") from None
-    if text.startswith("\ufeff"):
-        raise RowsError("the body begins with a byte order mark; send UTF-8 without one")
     if not text.strip():
         raise RowsError("the body is empty; expected at least one row")
     return text
@@ -222,11 +222,14 @@ def _decode(body: bytes) -> str:
 def _csv_cells(
     text: str, expected: Sequence[Column] | None, max_rows: int
 ) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Split CSV text and turn rows into columns."""
+    """Split CSV text and turn rows into columns; by name, where line 1 has all names."""
     try:
         # No line more is read than it takes to know that there are too many.
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         rows = list(islice(lines, max_rows + 1))
+        header = _header_of(rows, expected)
+        if header is not None:
+            rows = [*rows[1:], *islice(lines, 1)]
     except csv.Error as error:
         raise RowsError(f"the body is not CSV ({error})") from None
     if len(rows) > max_rows:
@@ -237,8 +240,16 @@ def _csv_cells(
         raise RowsError("the body is empty; expected at least one row")
     width = len(expected) if expected is not None else len(rows[0])
     names = [column.name for column in expected] if expected else [f"_c{i}" for i in range(width)]
-    _require_width(rows, names)
-    return names, list(zip(*rows, strict=True))
+    _require_width(rows, names if header is None else header)
+    cells = list(zip(*rows, strict=True))
+    return names, cells if header is None else [cells[header.index(name)] for name in names]
+
+
+def _header_of(rows: Sequence[list[str]], expected: Sequence[Column] | None) -> list[str] | None:
+    """Return line 1 where it has the names of all columns and rows follow, as capture reads it."""
+    if not expected or len(rows) < 2 or not all(one.name in rows[0] for one in expected):
+        return None
+    return rows[0]
 
 
 def _require_width(rows: Sequence[Sequence[object]], names: Sequence[str]) -> None:

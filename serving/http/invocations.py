@@ -6,6 +6,7 @@ worker as it came; what is in it is the worker's business.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import re
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from driftline.capture.tap.asgi import CAME_KEY, REQUEST_ID_KEY
 from driftline.capture.tap.target import CaptureTarget, parse_event_time
 from driftline.errors import DriftlineError, InputError, NotFoundError, UnavailableError
+from driftline.formats.body_limits import BodyError
+from driftline.formats.content_encoding import ENCODINGS, InflatedError, unpack
 from driftline.loopback import App, Message, Receive, Scope, Send, refuse
 from driftline.serving.bodies.media_types import UnsupportedMediaError, answer_form, body_form
 from driftline.serving.context import ServerContext
@@ -26,6 +29,7 @@ from driftline.serving.hosting.routing import CONTAINER_HEADER, Route, ServedEnd
 from driftline.serving.http.responses import (
     ClientGoneError,
     Headers,
+    TooLargeError,
     read_body,
     status_of,
 )
@@ -237,8 +241,11 @@ class Invocations:
         if not route.desired.reads_bodies:
             form = body_form(content_type)
             answer = answer_form(accept, form)
-        if encoding.lower() not in ("", "identity"):
-            raise UnsupportedMediaError(f'Content-Encoding is "{encoding[:40]}"; expected none')
+        encoding = encoding.strip().lower()
+        if encoding and encoding not in ("identity", *ENCODINGS):
+            raise UnsupportedMediaError(
+                f'Content-Encoding is "{encoding[:40]}"; expected gzip, deflate, zstd, br or none'
+            )
         if (
             route.desired.trust_event_time
             and event_time is not None
@@ -253,11 +260,27 @@ class Invocations:
         with route.pool.expecting():
             body = await read_body(scope, receive, limit=limit, timeout_s=timeout_s)
             asked_s = scope[_ASKED] = time.perf_counter()
-            reply = await route.pool.invoke(form, answer, body, model, scope.get(LATER))
+            content = body
+            if encoding in ENCODINGS:
+                content = await asyncio.to_thread(_unpacked, body, encoding, limit)
+            reply = await route.pool.invoke(form, answer, content, model, scope.get(LATER))
         if not (reply.media_type.isascii() and reply.media_type.isprintable()):
             message = f"the model's content type is {reply.media_type[:80]!r}; expected a header"
             reply = Reply(424, "", b"", "model_error", message, reply.note)
         return reply, body, time.perf_counter() - asked_s
+
+
+def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+    """Return what a model reads of a packed body, by the same bounds as what is captured of it."""
+    try:
+        found = unpack(body, encoding)
+    except InflatedError as error:
+        raise TooLargeError(f"the body {error}") from None
+    except BodyError as error:
+        raise InputError(f"the body {error}") from None
+    if len(found) > limit:
+        raise TooLargeError(f"the body unpacks to {len(found)} bytes; the limit is {limit}")
+    return found
 
 
 def _header(scope: Scope, name: bytes) -> str | None:

@@ -191,12 +191,26 @@ def test_json_lines_give_a_row_a_line():
     assert found["is_hub"].tolist() == [True, None]
 
 
+def test_a_byte_order_mark_and_a_header_with_all_names_are_passed_over():
+    marked = b"\xef\xbb\xbf"
+    header = b"is_hub,id,carrier,temp,distance\r\ntrue,9,UA,2,1\r\n"
+    for body in (b"UA,1,2,true", header):
+        found = read_columns(marked + body, "csv", COLUMNS, 1)
+        assert [values.tolist() for values in found.values()] == [["UA"], [1], [2.0], [True]]
+    found = read_columns(marked + b'["UA", 1, 2, true]', "json", COLUMNS)
+    assert found["carrier"].tolist() == ["UA"]
+    with pytest.raises(RowsError, match="more than 1 rows"):
+        read_columns(header * 2, "csv", COLUMNS, 1)
+
+
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
         (b"UA,1,2,true\nUA,x,2,true", 'row 2, column "distance": "x" is not a number'),
-        (b"carrier,distance,temp,is_hub\nUA,1,2,true", "line 1 looks like a header"),
-        (b"carrier,temp,distance,is_hub\nUA,1,2,true", "column's name): leave it out"),
+        (b"carrier,distance,temp,hub\nUA,1,2,true", "line 1 looks like a header"),
+        (b"carrier,temp,distance,hub\nUA,1,2,true", "column's name): leave it out"),
+        (b"carrier,distance,temp,is_hub\n", "line 1 looks like a header"),
+        (b"is_hub,carrier,distance,temp\ntrue,UA,1", "row 1 has 3 values; expected 4 (is_hub, c"),
         (b"UA,1,2,perhaps", 'row 1, column "is_hub": "perhaps" is not true or false'),
         (b"UA,1,2", "row 1 has 3 values; expected 4"),
         (b"UA,1,2,true\n\nUA,1,2,true", "row 2 is empty"),
@@ -206,7 +220,6 @@ def test_json_lines_give_a_row_a_line():
         (b"", "empty"),
         (b" \n ", "empty"),
         (b"\xff\xfe", "not UTF-8"),
-        ("\ufeffUA,1,2,true".encode(), "byte order mark"),
     ],
 )
 def test_bad_csv_is_one_sentence_that_names_the_place(body, sentence):

@@ -1,8 +1,10 @@
 import asyncio
+import gzip
 import json
 import os
 import signal
 import socket
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
@@ -56,6 +58,15 @@ def test_json_and_json_lines_are_answered_alike(server):
     assert len(plain.json()["predictions"]) == 2
 
 
+def test_a_packed_body_is_answered_and_captured_as_any_other(server):
+    rows = "temp,carrier,origin,distance\n39.02,UA,EWR,1400\n"
+    plain = server.invoke("flights", "UA,EWR,1400,39.02")
+
+    for encoding, pack in (("gzip", gzip.compress), ("deflate", zlib.compress)):
+        answer = server.invoke("flights", pack(rows.encode()), content_encoding=encoding)
+        assert (answer.status_code, answer.text) == (200, plain.text)
+
+
 def test_the_answers_form_can_be_asked_for(server):
     answer = server.invoke("flights", "UA,EWR,1400,39.02", accept="application/json")
 
@@ -75,7 +86,15 @@ def test_the_endpoints_name_is_found_ignoring_case(server):
         ("{", {"content_type": "application/json"}, 400, "not JSON"),
         ("x", {"content_type": "text/plain"}, 415, "expected text/csv"),
         ("x", {"content_type": ""}, 415, "missing"),
-        ("x", {"content_encoding": "gzip"}, 415, "expected none"),
+        ("x", {"content_encoding": "compress"}, 415, "expected gzip, deflate, zstd, br or none"),
+        ("x", {"content_encoding": "gzip"}, 400, "the body cannot be unpacked"),
+        (gzip.compress(b"1" * (LIMIT + 1)), {"content_encoding": "gzip"}, 413, f"to {LIMIT + 1} b"),
+        (
+            gzip.compress(b"1" * (2 << 20)),
+            {"content_encoding": "gzip"},
+            413,
+            "to more than 1048576",
+        ),
         ("x", {"accept": "text/html"}, 406, "expected text/csv"),
         ("x", {"x_driftline_event_time": "yesterday"}, 400, "expected a time with zone"),
         ("x" * (LIMIT + 1), {}, 413, str(LIMIT)),
