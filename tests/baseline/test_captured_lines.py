@@ -112,7 +112,7 @@ def test_names_of_the_input_and_the_label_leave_the_answer_its_columns(tmp_path)
 
 def test_a_wider_input_is_no_label_of_its_own(tmp_path):
     with pytest.raises(InputError, match=r"line 2: .*3 values of input, expected 2 as in the fir"):
-        named(tmp_path, list("abl"), merged("1,2", "0.5", "1"), merged("1,2,0", "0.5", "1"))
+        named(tmp_path, ["a", "b", "y"], merged("1,2", "0.5", "1"), merged("1,2,0", "0.5", "1"))
 
 
 @pytest.mark.parametrize(
