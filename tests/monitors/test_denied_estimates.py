@@ -288,3 +288,19 @@ def test_a_version_clears_a_denial_by_newer_labels_alone(
     assert unlabelled.version != baseline.version
     assert [one.status for one in found] == ["NoData", "NoData", "Completed"]
     assert all(WITHHELD.format(1) in one.failure_reason for one in found[:2])
+
+
+def test_the_first_outcome_of_its_kind_at_the_end_of_the_scores_denies_nothing() -> None:
+    def rare(seed: int) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        score = 1 / (1 + np.exp(5 - 1.5 * rng.normal(size=2_000)))
+        return pa.table({"score": score, "late": (rng.random(2_000) < score).astype(np.int64)})
+
+    baseline = dl.Baseline.fit(rare(0), label="late", probability="score", problem="binary")
+
+    report = dl.check(rare(1), baseline, kind=KIND)
+
+    assert report.violation_count == 0
+    assert note(report).startswith("estimated without labels: AUC 0.90 ")
+    name = "estimated_true_negative_rate"
+    assert [one.low < 0.9995 < one.high for one in report.metrics if one.name == name] == [True]

@@ -117,10 +117,11 @@ def _fit_chances(answers: Answers, features: Numbers, categories: NDArray[np.boo
     label = answers.label.astype(np.intp)
     columns = answers.probability.reshape(len(answers), -1)
     wanted = [1] if columns.shape[1] == 1 else range(columns.shape[1])
-    curves = [
-        IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(column, label == one)
-        for column, one in zip(columns.T, wanted, strict=True)
-    ]
+    curves = []
+    for column, one in zip(columns.T, wanted, strict=True):
+        least, most = _surest(column, label == one)
+        curve = IsotonicRegression(y_min=least, y_max=most, out_of_bounds="clip")
+        curves.append(curve.fit(column, label == one))
 
     def chances(asked: Answers, _: Numbers) -> Numbers:
         assert asked.probability is not None  # As above.
@@ -133,6 +134,17 @@ def _fit_chances(answers: Answers, features: Numbers, categories: NDArray[np.boo
         return found[:, 0] if asked.probability.ndim == 1 else _as_chances(found)
 
     return chances
+
+
+def _surest(said: Numbers, came: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the least and the largest chance that rows of one outcome at either end tell of.
+
+    Not 0 and 1, of which an interval has no width, so that the first other outcome there would
+    deny them: (0 + 0.5) of (n + 1) rows, as of Jeffreys' prior.
+    """
+    below = np.count_nonzero(said < said[came].min(initial=np.inf))
+    above = np.count_nonzero(said > said[~came].max(initial=-np.inf))
+    return (0.5 / (below + 1) if below else 0.0), (1.0 - 0.5 / (above + 1) if above else 1.0)
 
 
 def _said_chances(answers: Answers, _: Numbers) -> Numbers:
