@@ -85,8 +85,8 @@ ELSEWHERE = {
 class Ranges:
     """Where a range of a figure's places leads: ``to``, with the value ``name`` of its address.
 
-    Place k lies between edges k and k + 1 of the axis. ``first`` and ``last`` are what the value
-    says of a range that begins or ends with it, joined by ``joint``.
+    Place k lies between edges k and k + 1. Of a range the value says ``first`` and ``last`` of the
+    places where it begins and ends, joined by ``joint``.
     """
 
     to: str
@@ -202,10 +202,7 @@ def no_alarms() -> html.Div:
 
 
 def graph(name: str, figure: Figure, label: str, ranges: Ranges | None = None) -> html.Div:
-    """Show a figure, with the words that stand for it; its room is there before it is drawn.
-
-    ``ranges``: where a range leads that is dragged over its horizontal axis.
-    """
+    """Show a figure and the words that stand for it; ``ranges``: where a drag over it leads."""
     if ranges:
         figure["layout"] |= {"dragmode": "select", "selectdirection": "h"}
     height = {"height": f"{figure['layout']['height']}px"}
@@ -219,11 +216,8 @@ def figure(
     names: Sequence[Cell] = (), ranges: Ranges | None = None,
 ) -> html.Figure:  # fmt: skip
     """Show a figure under a sentence, its numbers as a file, and one of ``every`` as a table."""
-    shown, table = (
-        graph(name, drawn, words, ranges),
-        numbers(words, columns, every=every, names=names),
-    )
-    return html.Figure([html.Figcaption(words), shown, table])
+    table = numbers(words, columns, every=every, names=names)
+    return html.Figure([html.Figcaption(words), graph(name, drawn, words, ranges), table])
 
 
 def numbers(

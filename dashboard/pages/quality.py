@@ -37,8 +37,7 @@ CLASSES_SHOWN = 12
 """A matrix of more classes is no picture any more."""
 
 CONFUSIONS_SHOWN = 8
-SCORES = 20
-"""Steps of a score that a range of it can begin and end with."""
+SCORES = 20  # Steps of a score that a range of it can begin and end with.
 
 
 def quality_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui.Cell]:
