@@ -73,7 +73,10 @@ def job_signature(table: Signature, description: Mapping[str, Any]) -> Signature
     if description["kind"] == BODIES:
         return table
     made = _outputs(description, positive_class(None, description))
-    made = _named(table.outputs, _with_lists(table, description, made))
+    roles = {column.role for column in made}
+    # What the model does not answer, such as a probability, stays empty.
+    named = [column for column in table.outputs if column.role in roles]
+    made = _named(named, _with_lists(table, description, made))
     taken = {column.name for column in table.features}
     known = {column.column: column for column in table.outputs}
     outputs = []

@@ -211,6 +211,8 @@ def test_rows_of_a_job_have_the_tables_columns_and_what_its_model_answers():
         ("late", "double", ("0", "1")),
         ("probability", "double", ("1",)),
     ]
+    without = {**about, "has_probability": False}
+    assert [one.name for one in job_signature(found, without).outputs] == ["late"]
     with pytest.raises(InputError, match='model answers text as "late", which is double there'):
         job_signature(Signature(INPUTS, (answer,)), {**about, "class_type": "string"})
     bodies = Signature(INPUTS, (answer,))
