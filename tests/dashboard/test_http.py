@@ -102,7 +102,7 @@ def body_for(path, query=""):
 
 
 def test_deep_link_as_first_request_gives_the_page(ask_stocked):
-    answer = ask_stocked("GET", "/monitors/m?window=20131118T000000Z")
+    answer = ask_stocked("GET", "/monitors/m?tab=results")
 
     assert answer.status_code == 200
     assert '<html lang="en">' in answer.text
