@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -34,6 +35,10 @@ NUMBERS = ("double", "int64", "list<double>")
 SHARES = (
     'label "%s" holds only 0 and 1, and prediction "%s" values between them, which are judged as '
     'amounts; if they are probabilities, name "%s" as the probability in place of the prediction'
+)
+UNANSWERED = (
+    '%s "%s": none of %s rows of the reference has a value, so that no prediction can be judged '
+    "beside it; make the baseline of rows that have one"
 )
 # Kept of a reference; evenly spaced rows beyond.
 MAX_ROWS = 1_000_000
@@ -216,6 +221,7 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
     probability = roles.probability
     if problem == "binary" and roles.prediction is None:
         _require_shares(probability, table)
+    _tell_unanswered(roles, table)
     if problem == "binary" and len(probability) > 1:
         # Whoever looks at one probability looks at the last one.
         of = probability_classes(signature)
@@ -401,11 +407,22 @@ def _require_no_lists(roles: Roles, table: pa.Table, problem: Problem) -> None:
             )
 
 
+def _tell_unanswered(roles: Roles, table: pa.Table) -> None:
+    """Warn of a reference in which no row has an answer: no window's can be judged beside it."""
+    if not roles.has_predictions or not len(table):
+        return
+    role = "probability" if roles.prediction is None else "prediction"
+    name = roles.prediction or roles.probability[-1]
+    if table[name].is_null(nan_is_null=True).to_numpy().all():
+        log.warning(UNANSWERED, role, name, f"{len(table):,}")
+
+
 def _require_shares(probability: Sequence[str], table: pa.Table) -> None:
     """Refuse scores that a threshold between 0 and 1 says nothing about."""
     for name in probability:
         ends = pc.min_max(table[name]).as_py()
-        if ends["max"] is not None and not 0 <= ends["min"] <= ends["max"] <= 1:
+        is_known = ends["max"] is not None and not math.isnan(ends["max"])
+        if is_known and not 0 <= ends["min"] <= ends["max"] <= 1:
             raise InputError(
                 f'probability "{name}": {ends["min"]:g} to {ends["max"]:g}; expected 0 to 1 where '
                 "there is no prediction: bring it there (divide percents by 100), or name a "

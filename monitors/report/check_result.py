@@ -315,8 +315,9 @@ class CheckResult:
             for metric in self.metrics
             if metric.operator and metric.note.startswith(UNDEFINED)
         ]
-        if lost:
-            left += f"; {unmeasured_sentence(lost)}"
+        for some in ([one for one in lost if one.value is None],
+                     [one for one in lost if one.value is not None]):  # fmt: skip
+            left += f"; {unmeasured_sentence(some)}" if some else ""
         if "estimates" in self.details and not self.labelled_count:
             lack = "usable label" if self.details.get("unfit_labels") else "label yet"
             left += f"; no row has a {lack}, quality is estimated"

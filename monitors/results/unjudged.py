@@ -120,10 +120,11 @@ def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str
 
 
 def unmeasured_sentence(metrics: Sequence[MetricResult]) -> str:
-    """Return which metrics have no value to judge, and why the first has none."""
+    """Return which metrics have no value, or none to be held against, and why the first has not."""
     names = [one.shown for one in metrics]
     why = note_words(metrics[0].note).removeprefix(UNDEFINED)
-    return f"{plural(len(names), 'metric')} could not be computed: {_named(names)} ({why})"
+    what = "computed" if metrics[0].value is None else "compared"
+    return f"{plural(len(names), 'metric')} could not be {what}: {_named(names)} ({why})"
 
 
 def _named(names: Sequence[str]) -> str:

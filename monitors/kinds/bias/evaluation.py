@@ -157,6 +157,7 @@ def evaluate(context: CheckContext) -> Report:
         details={
             **details_of(plan, tallies, counts),
             **_small(plan.groups, counts),
+            **({"classes_note": one} if (one := _reference_classes(plan)) else {}),
             **new_groups_details(plan, tallies),
             **({WITHHELD: list[JsonValue](withheld)} if withheld else {}),
             "unfit_labels": window.unfit,
@@ -239,6 +240,15 @@ def _collapsed(tallies: Mapping[Facet, Tally]) -> str:
         return ""
     which = "no prediction is" if counts[0] else "every prediction is"
     return f"{which} positive, so that no group can be treated otherwise"
+
+
+def _reference_classes(plan: Plan) -> str:
+    """Return that the reference's labels, or its predictions, are all one; "" for neither."""
+    if plan.outcomes is None or not plan.reference:
+        return ""
+    collapsed = _collapsed(plan.reference)
+    parts = [plan.outcomes.classes_note, f"in the reference {collapsed}" * bool(collapsed)]
+    return "; ".join(part for part in parts if part)
 
 
 def _one_class(tallies: Mapping[Facet, Tally]) -> str:

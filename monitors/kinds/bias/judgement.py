@@ -265,6 +265,8 @@ def _draft(
         count=int(sum(sides[0].rows)),
         facet=group.facet,
         facet_value=group.text,
+        # Nobody is to take what cannot be compared for a pass.
+        operator=OPERATOR * bool(_reference_lack(sides)),
         note=_note(sides),
     )
     finding = Finding(result, place, required, is_limit)
@@ -343,9 +345,27 @@ def _note(sides: Sequence[_Measurement]) -> str:
         return INSUFFICIENT
     if now.value is None:
         return f"undefined: {now.reason}"
+    if lack := _reference_lack(sides):
+        return f"{UNDEFINED}the reference has no {lack}"
     if any(min(side.denominators) < LEAST_DENOMINATOR for side in sides):
         return INSUFFICIENT
     return ""
+
+
+def _reference_lack(sides: Sequence[_Measurement]) -> str:
+    """Return what no row of the reference is, so that a metric has no value of it; "" for none."""
+    if len(sides) < 2 or min(sides[1].rows) < LEAST_ROWS or sides[0].measured.value is None:
+        return ""
+    whole = sides[1].pair.a + sides[1].pair.d
+    counts = {
+        "no_predicted_positives": whole.p1,
+        "no_predicted_negatives": whole.p0,
+        "no_observed_positives": whole.y1,
+        "no_observed_negatives": whole.y0,
+        "no_false_positives": whole.fp,
+    }
+    reason = sides[1].measured.reason
+    return "" if counts.get(reason, 1) else reason.removeprefix("no_").replace("_", " ")
 
 
 def _lack(pair: Pair) -> str:

@@ -30,7 +30,7 @@ from driftline.monitors.kinds.bias.new_groups import new_values
 from driftline.monitors.kinds.bias.plan import Plan
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.results.metric import UNCOVERED, MetricPoint
-from driftline.monitors.results.unusable import JudgedUnusable
+from driftline.monitors.results.unusable import TOLERANCE, JudgedUnusable
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
 from driftline.monitors.root_cause.contributors import Target, find_contributing_rows
 from driftline.monitors.rows import BatchMaker
@@ -123,15 +123,22 @@ def details_of(
 def _unpredicted(plan: Plan) -> dict[str, JsonValue]:
     """Return a note that no prediction of the reference is of use, so that none is judged.
 
+    Or that many are not.
+
     What labels alone say is no verdict on the model.
     """
     if plan.outcomes is None or not plan.outcomes.roles.has_predictions:
         return {}
     counts = next(iter(plan.reference.values())).counts
-    if counts[..., :MISSING].any():
-        return {}
     own = plan.outcomes.roles
     column = own.prediction or own.probability[-1]
+    if counts[..., :MISSING].any():
+        lacking, whole = int(counts[..., MISSING].sum()), int(counts.sum())
+        note = (
+            f"{lacking:,} of {plural(whole, 'row')} of the reference have no usable prediction "
+            f'("{column}"): metrics of predictions are held beside the others alone'
+        )
+        return {"lacking_note": note} if lacking >= TOLERANCE * whole else {}
     note = (
         f"bias of predictions was not judged: none of {plural(int(counts.sum()), 'row')} of the "
         f'reference has a usable prediction ("{column}"); make the baseline again of rows that '
