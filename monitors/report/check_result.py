@@ -16,7 +16,6 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import Finding, cause_sentence, findings, violated_features
 from driftline.monitors.results.metric import (
-    IMPOSSIBLE,
     INSUFFICIENT,
     NO_REFERENCE,
     REPEATED,
@@ -27,6 +26,7 @@ from driftline.monitors.results.metric import (
     WITHHELD,
     MetricPoint,
     MetricResult,
+    impossible_name,
     told_label,
 )
 from driftline.monitors.results.unjudged import (
@@ -344,12 +344,13 @@ class CheckResult:
 
     @property
     def _told_first(self) -> str:
-        """That the model changed, and how many predictions are impossible; "" for neither."""
+        """That the model changed, and how many answers are impossible; "" for neither."""
         told = {one.feature_name for one in self.violations}
-        count = self.details.get(IMPOSSIBLE)
         found = "; the model changed" * ("model_note" in self.details)
-        if isinstance(count, int) and count and IMPOSSIBLE not in told:
-            found += f"; {plural(count, 'impossible prediction')} left out"
+        for noun in ("prediction", "attribution"):
+            count = self.details.get(name := impossible_name(noun))
+            if isinstance(count, int) and count and name not in told:
+                found += f"; {plural(count, f'impossible {noun}')} left out"
         return found
 
     @property

@@ -26,7 +26,12 @@ from scipy import special, stats
 from driftline.baseline.answers import LARGEST, Answers, usual_sizes
 from driftline.baseline.foreign_values import named_values, numbers_beyond, words_for_numbers
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.results.metric import IMPOSSIBLE, REPEATED, MetricResult
+from driftline.monitors.results.metric import (
+    IMPOSSIBLE,
+    REPEATED,
+    MetricResult,
+    impossible_name,
+)
 from driftline.monitors.results.violation import JsonValue, Severity, Violation, percent, plural
 from driftline.stats.blocks import MINIMUM_BLOCKS, span_length, variation_of_estimates
 from driftline.stats.intervals import wilson
@@ -78,6 +83,7 @@ class Unusable:
     blocks: Sequence[tuple[int, int]] = ()
     has_quantiles: bool = False  # Then rows that lack any of them are missing, too.
     has_steps: bool = False  # Then rows that lack some step are; their others count.
+    noun: str = "prediction"  # What the rows hold.
     repeated: int = 0  # Rows with the id of an earlier one, each of which counts.
     id_column: str | None = None
 
@@ -161,7 +167,7 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
     parts = [
         f"{'steps of ' * window.has_steps}{plural(window.missing, 'row')} without a {what}"
         * bool(window.missing),
-        f"{plural(window.impossible, 'prediction')} {window.words}" * bool(window.impossible),
+        f"{plural(window.impossible, window.noun)} {window.words}" * bool(window.impossible),
     ]
     if window.unweighed:
         parts.append(f"{plural(window.unweighed, 'row')} without a weight of at least 0")
@@ -178,7 +184,7 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
     ]
     note = "; ".join(one for one in told if one)
     return {
-        "impossible_predictions": window.impossible,
+        impossible_name(window.noun): window.impossible,
         **({"answers_note": note} if note else {}),
         **({REPEATED: window.repeated} if window.repeated else {}),
     }
@@ -272,6 +278,7 @@ def _judged(
         rows, what = window.labels + sum(window.lost.values()), "label"
         known = reference.labels
     usual = before / known if known else 0.0
+    shown = impossible_name(window.noun) if name == IMPOSSIBLE else name
     bound, chance = 0.0, 0.0
     if name == IMPOSSIBLE and 0 < before < FEW * known:
         bound, chance = _by_chance(count, rows, before, known, level)
@@ -283,12 +290,14 @@ def _judged(
     low, high = wilson(count, rows)
     severity: Severity = "page" if share - usual >= TOLERANCE else "ticket"
     result = MetricResult(
-        name=name, value=share, low=low, high=high,
+        name=shown, value=share, low=low, high=high,
         reference=usual if known else None, count=rows,
     )  # fmt: skip
     if share <= bound:
         return JudgedUnusable(result, None)
-    words, left = f"have a prediction {window.words}", "they are left out of all metrics"
+    article = "an" if window.noun[0] in "aeiou" else "a"
+    words = f"have {article} {window.noun} {window.words}"
+    left = "they are left out of all metrics"
     if name == MISSING:
         words = "lack a prediction or quantile" if window.has_quantiles else "have no prediction"
         if window.has_steps:
@@ -303,9 +312,9 @@ def _judged(
     elif name == UNFIT:
         words = "are of no use" + f": {window.lost_words}" * bool(window.lost)
     compared = f" (reference {percent(usual)})" * bool(known and not (name == UNKNOWN and before))
-    description = f"Metric {name} with {share!r} was {OPERATOR} '{bound!r}'"
+    description = f"Metric {shown} with {share!r} was {OPERATOR} '{bound!r}'"
     violation = Violation(
-        feature_name=name,
+        feature_name=shown,
         constraint_check_type=CHECK,
         description=description,
         severity=severity,
@@ -313,7 +322,7 @@ def _judged(
         row_count=count,
         cause=f"{percent(share)} of {plural(rows, what)} {words}{compared}; {left}",
         fields={
-            "constraint_check_type": CHECK, "description": description, "metric_name": name,
+            "constraint_check_type": CHECK, "description": description, "metric_name": shown,
         },
     )  # fmt: skip
     return JudgedUnusable(

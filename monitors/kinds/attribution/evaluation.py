@@ -18,6 +18,7 @@ from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.kind import InapplicableKindError
+from driftline.monitors.kinds.attribution.absurd import without_absurd
 from driftline.monitors.kinds.attribution.blocks import (
     Spread,
     block_spread,
@@ -60,6 +61,7 @@ from driftline.monitors.kinds.attribution.shapley import affordable_rows
 from driftline.monitors.kinds.attribution.time_limit import LEAST_OF_WINDOW, going_on
 from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.unusable import Unusable
 from driftline.monitors.results.violation import plural
 from driftline.stats.blocks import block_length
 
@@ -178,7 +180,7 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
         found, total = read_given(
             context.rows.batches, first.features, tuple(reference.importances)
         )
-        return _seen(found, total), ""
+        return _seen(context, found, reference, total), ""
     if reference.stored is None or reference.stored.background is None:
         raise InputError(
             "the baseline has no background rows to explain against; make one with: driftline "
@@ -197,7 +199,8 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
     reason = stored.making.difference(found.making)
     change, unit = stored.making.changed_model(found.making), found.making.units
     swap, positive = _swap_note(context, predict), positive_of(predict) or found.positive
-    seen = replace(_seen(found, total), change=change, swap_note=swap, positive=positive)
+    seen = _seen(context, found, reference, total)
+    seen = replace(seen, change=change, swap_note=swap, positive=positive)
     if change:
         seen = replace(seen, units_note="incomparable: another model")
     elif unit != stored.making.units:
@@ -281,7 +284,13 @@ def _method(wanted: str, predict: Predictor) -> str | None:
     return wanted if wanted == offered else None
 
 
-def _seen(found: Explained, total: int) -> ExplainedWindow:
+def _seen(
+    context: CheckContext, found: Explained, reference: _Reference, total: int
+) -> ExplainedWindow:
+    """Summarise the rows; those of absurd attributions stay where Clarify's limit alone decides."""
+    note, absurd, usual = found.answers_note, Unusable(), Unusable()
+    if context.compat is None and reference.stored is not None:
+        found, absurd, usual = without_absurd(found, reference.stored)
     importances = {
         label: Importance.of_rows(found.features, rows)
         for label, rows in found.rows.items()
@@ -290,7 +299,8 @@ def _seen(found: Explained, total: int) -> ExplainedWindow:
     return ExplainedWindow(
         importances, dict(found.expected), found.rows, found.making, total,
         signed=found.signed, sample=found.sample, pointers=found.pointers,
-        time_note=found.time_note, answers_note=found.answers_note, is_log_odds=found.is_log_odds,
+        time_note=found.time_note, answers_note=note, is_log_odds=found.is_log_odds,
+        absurd=(absurd, usual),
     )  # fmt: skip
 
 

@@ -1,0 +1,70 @@
+"""Rows of which an attribution is so large that nothing could be told of all others beside it.
+
+One of 1e6 among a thousand rows moves the order, the shares and the level alike. Such rows are left
+out, counted, and judged for themselves, as predictions that are no numbers are.
+
+Shapes: N rows, M features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.monitors.kinds.attribution.explaining import Explained
+from driftline.monitors.kinds.attribution.importance import Attributions
+from driftline.monitors.results.unusable import FAR, Unusable
+
+Rows = Mapping[str, NDArray[np.float32]]
+# The size that few rows of a reference pass.
+TOP = 0.99
+
+
+def without_absurd(found: Explained, stored: Attributions) -> tuple[Explained, Unusable, Unusable]:
+    """Leave out rows of absurd attributions; and count them in the window, and in the reference.
+
+    Of other units are all rows of a window, and most of its rows are no faults: the limit is far
+    beyond what either side's usually are.
+    """
+    sizes, before = _sizes(found.rows), _sizes(stored.rows)
+    if not len(sizes) or not before.any():
+        return found, Unusable(noun="attribution"), Unusable(noun="attribution")
+    usual = max(np.quantile(before[before > 0.0], TOP), np.quantile(sizes, 0.5, method="lower"))
+    limit = FAR * float(usual)
+    is_far = sizes > limit
+    count, rows = int(np.count_nonzero(is_far)), len(sizes)
+    words = f"beyond {limit:.3g}, a thousand times what is usual ({_largest(found)})"
+    window = Unusable(rows, impossible=count, words=words, noun="attribution")
+    reference = Unusable(len(before), impossible=int(np.count_nonzero(before > limit)))
+    return (_of(found, ~is_far) if count else found), window, reference
+
+
+def _sizes(rows: Rows) -> NDArray[np.float64]:
+    """Return each row's largest attribution, of whatever output, shape (N,)."""
+    found = [one.max(axis=1, initial=0.0) for one in rows.values()]
+    return np.asarray(np.max(found, axis=0) if found else [], dtype=np.float64)
+
+
+def _largest(found: Explained) -> str:
+    """Name the feature and the size of the largest attribution."""
+    tops = [one.max(axis=0, initial=0.0) for one in found.rows.values()]
+    most = np.max(tops, axis=0)
+    at = int(np.argmax(most))
+    return f'"{found.features[at]}": {float(most[at]):.3g}'
+
+
+def _of(found: Explained, kept: NDArray[np.bool_]) -> Explained:
+    """Take some of the rows that were explained."""
+    at = np.flatnonzero(kept)
+    return replace(
+        found,
+        rows={label: rows[at] for label, rows in found.rows.items()},
+        signed={label: rows[at] for label, rows in found.signed.items()},
+        hours=None if found.hours is None else found.hours[at],
+        pointers=[found.pointers[place] for place in at.tolist()] if found.pointers else (),
+        sample=None if found.sample is None else found.sample.take(pa.array(at)),
+    )
