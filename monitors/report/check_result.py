@@ -18,6 +18,7 @@ from driftline.monitors.report.ranking import Finding, cause_sentence, findings,
 from driftline.monitors.results.metric import (
     INSUFFICIENT,
     NO_REFERENCE,
+    REFERENCE_LACKS,
     REPEATED,
     TOO_VARIABLE,
     UNCOVERED,
@@ -315,8 +316,8 @@ class CheckResult:
             for metric in self.metrics
             if metric.operator and metric.note.startswith(UNDEFINED)
         ]
-        for some in ([one for one in lost if one.value is None],
-                     [one for one in lost if one.value is not None]):  # fmt: skip
+        for apart in (False, True):
+            some = [one for one in lost if one.note.startswith(REFERENCE_LACKS) is apart]
             left += f"; {unmeasured_sentence(some)}" if some else ""
         if "estimates" in self.details and not self.labelled_count:
             lack = "usable label" if self.details.get("unfit_labels") else "label yet"

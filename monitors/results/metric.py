@@ -14,6 +14,8 @@ INSUFFICIENT = "insufficient_data"
 # Begins why a number has no interval.
 UNBOUNDED = "cannot be bounded from these rows: "
 UNDEFINED = "undefined: "
+# Of a metric that has a value, and none of the reference to be held against.
+REFERENCE_LACKS = f"{UNDEFINED}the reference has no "
 TOO_VARIABLE = "too_variable: "
 CANNOT_ESTIMATE = "cannot estimate: "
 UNFAIR_LABELS = "unrepresentative_labels: "

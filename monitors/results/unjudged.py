@@ -16,6 +16,7 @@ from driftline.monitors.results.metric import (
     CANNOT_ESTIMATE,
     INSUFFICIENT,
     NO_REFERENCE,
+    REFERENCE_LACKS,
     TOO_VARIABLE,
     UNDEFINED,
     UNFAIR_LABELS,
@@ -123,7 +124,7 @@ def unmeasured_sentence(metrics: Sequence[MetricResult]) -> str:
     """Return which metrics have no value, or none to be held against, and why the first has not."""
     names = [one.shown for one in metrics]
     why = note_words(metrics[0].note).removeprefix(UNDEFINED)
-    what = "computed" if metrics[0].value is None else "compared"
+    what = "compared" if metrics[0].note.startswith(REFERENCE_LACKS) else "computed"
     return f"{plural(len(names), 'metric')} could not be {what}: {_named(names)} ({why})"
 
 

@@ -37,6 +37,7 @@ from driftline.monitors.kinds.bias.metrics import (
 )
 from driftline.monitors.results.metric import (
     INSUFFICIENT,
+    REFERENCE_LACKS,
     UNDEFINED,
     MetricResult,
     on_scale,
@@ -340,13 +341,13 @@ def _note(sides: Sequence[_Measurement]) -> str:
     if now.reason in ABSENT and others + group >= LEAST_ROWS:
         return f"{UNDEFINED}no row of {'others' if group else 'the group'} came"
     if len(sides) > 1 and not any(sides[1].rows) and (lack := _lack(sides[1].pair)):
-        return f"{UNDEFINED}the reference has no usable {lack}"
+        return f"{REFERENCE_LACKS}usable {lack}"
     if any(min(side.rows) < LEAST_ROWS for side in sides):
         return INSUFFICIENT
     if now.value is None:
         return f"undefined: {now.reason}"
     if lack := _reference_lack(sides):
-        return f"{UNDEFINED}the reference has no {lack}"
+        return f"{REFERENCE_LACKS}{lack}"
     if any(min(side.denominators) < LEAST_DENOMINATOR for side in sides):
         return INSUFFICIENT
     return ""
