@@ -104,6 +104,7 @@ def test_executions_are_listed_cancelled_and_repeated_by_command(server, declare
         "deleted Monitor watched",
         'alarm "watched: rows" watches it and gets no new datapoints: delete it',
     ]
+    assert server.client.delete("/api/v1/alarms/watched: rows").status_code == 204
 
 
 def test_monitors_depend_on_others_that_exist_and_on_each_other_in_no_circle(server, declare):

@@ -58,7 +58,7 @@ def test_a_run_that_read_its_rows_before_an_erasure_keeps_none_of_their_values(
 
     def now() -> datetime:
         moments.append(NOW)
-        if len(moments) == 2:  # It has judged, and publishes next.
+        if len(moments) == 1:  # It has judged, and publishes next.
             erase_person(engine, root, tmp_path)
         return NOW
 
@@ -86,7 +86,7 @@ def test_a_run_that_begins_while_rows_are_being_removed_keeps_none_of_their_valu
 
     def now() -> datetime:
         moments.append(NOW)
-        if len(moments) == 2:  # It has evaluated the rows, and publishes when they are gone.
+        if len(moments) == 1:  # It has evaluated the rows, and publishes when they are gone.
             has_evaluated.set()
             assert is_erased.wait(timeout=60)
         return NOW
@@ -181,7 +181,7 @@ def test_a_run_that_fails_beside_an_erasure_keeps_no_reason_that_names_what_was_
 
     def now() -> datetime:
         moments.append(NOW)
-        if len(moments) == 2:  # It has failed, and is recorded next.
+        if len(moments) == 1:  # It has failed, and is recorded next.
             erase_person(engine, root, tmp_path)
         return NOW
 
@@ -219,7 +219,7 @@ def test_a_run_beside_an_erasure_of_other_rows_keeps_its_cause(
 
     def now() -> datetime:
         moments.append(NOW)
-        if len(moments) == 2:
+        if len(moments) == 1:
             erase(
                 root, tmp_path / "names", {"event_id": ["a-1000000"]}, now=NOW,
                 keep=timedelta(days=1), windows=partial(clear_windows, engine, root),
