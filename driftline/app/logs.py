@@ -63,8 +63,14 @@ def _traceback(error: BaseException, seen: tuple[BaseException, ...] = ()) -> It
 def _message(error: BaseException) -> str:
     if isinstance(error, DriftlineError):
         return str(error)
-    if isinstance(error, _QUOTING) or isinstance(error.__cause__, _QUOTING):
-        return _LEFT_OUT
+    # Nor is that of one which such an error led to, however far back.
+    seen: list[BaseException] = []
+    before: BaseException | None = error
+    while before is not None and before not in seen:
+        if isinstance(before, _QUOTING) and not isinstance(before, DriftlineError):
+            return _LEFT_OUT
+        seen.append(before)
+        before = before.__cause__ or before.__context__
     return str(error)
 
 

@@ -73,7 +73,8 @@ def clock(settings: Settings) -> Clock:
     def read() -> datetime:
         try:
             text = file.read_text(encoding="ascii")
-            time, *since = (datetime.fromisoformat(one).astimezone(UTC) for one in text.split())
+            lines = text.strip().splitlines() or [""]
+            time, *since = (datetime.fromisoformat(one.strip()).astimezone(UTC) for one in lines)
             return time + (datetime.now(UTC) - since[0]) if since else time
         except (OSError, ValueError) as error:
             raise UnavailableError(f"[scheduler] clock {file}: {error}") from error

@@ -53,6 +53,7 @@ class Rehearsals:
         self._pools: dict[_Key, Pool] = {}
         self._timers: dict[_Key, asyncio.TimerHandle] = {}
         self._starting: dict[_Key, asyncio.Task[Pool]] = {}
+        self._room, self._loading = asyncio.Semaphore(POOLS_MAX), 0
         self._stopping: set[asyncio.Task[None]] = set()
 
     async def pool(self, endpoint: str, model: str) -> Pool:
@@ -86,15 +87,24 @@ class Rehearsals:
     async def _start(self, key: _Key, desired: DesiredVariant) -> Pool:
         """Start a pool in place of the one that was used longest ago, if there are too many."""
         try:
-            while self._pools and len(self._pools) + len(self._starting) > POOLS_MAX:
+            async with self._room:
+                pool = await self._made(desired)
+                self._keep(key, pool)
+        finally:
+            del self._starting[key]
+        log.info("endpoint=%s model=%s event=rehearsal", desired.endpoint, desired.model)
+        return pool
+
+    async def _made(self, desired: DesiredVariant) -> Pool:
+        self._loading += 1
+        try:
+            while self._pools and len(self._pools) + self._loading > POOLS_MAX:
                 self._end(next(iter(self._pools)))
             await asyncio.to_thread(self._models.fetch, desired.model_file)
             pool = self._make(desired)
             await pool.start()
         finally:
-            del self._starting[key]
-        log.info("endpoint=%s model=%s event=rehearsal", desired.endpoint, desired.model)
-        self._keep(key, pool)
+            self._loading -= 1
         return pool
 
     def _keep(self, key: _Key, pool: Pool) -> None:

@@ -105,7 +105,8 @@ def _watching(client: Client, monitor: str) -> list[str]:
     return [
         one["name"]
         for one in client.list("Alarm")
-        if one["spec"].get("dimensions", {}).get("MonitoringSchedule") == monitor
+        if str(one["spec"].get("dimensions", {}).get("MonitoringSchedule", "")).casefold()
+        == monitor.casefold()
     ]
 
 

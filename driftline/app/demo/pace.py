@@ -56,7 +56,7 @@ class ClockFile:
     def _write(self, *times: datetime) -> None:
         # Replaced as a whole, so that no reader sees half of it.
         fresh = self._file.with_suffix(".fresh")
-        text = " ".join(one.isoformat() for one in times)
+        text = "\n".join(one.isoformat() for one in times)
         fresh.write_text(text + "\n", encoding="ascii")
         fresh.replace(self._file)
 

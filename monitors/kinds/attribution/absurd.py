@@ -28,7 +28,8 @@ def without_absurd(found: Explained, stored: Attributions) -> tuple[Explained, U
     """Leave out rows of absurd attributions; and count them in the window, and in the reference.
 
     Of other units are all rows of a window, and most of its rows are no faults: the limit is far
-    beyond what either side's usually are.
+    beyond what either side's usually are. None is left out beside a reference that has such rows:
+    its means hold them, too.
     """
     sizes, before = _sizes(found.rows), _sizes(stored.rows)
     if not len(sizes) or not before.any():
@@ -36,11 +37,12 @@ def without_absurd(found: Explained, stored: Attributions) -> tuple[Explained, U
     usual = max(np.quantile(before[before > 0.0], TOP), np.quantile(sizes, 0.5, method="lower"))
     limit = FAR * float(usual)
     is_far = sizes > limit
+    if (before > limit).any():
+        return found, Unusable(noun="attribution"), Unusable(noun="attribution")
     count, rows = int(np.count_nonzero(is_far)), len(sizes)
     words = f"beyond {limit:.3g}, a thousand times what is usual ({_largest(found)})"
     window = Unusable(rows, impossible=count, words=words, noun="attribution")
-    reference = Unusable(len(before), impossible=int(np.count_nonzero(before > limit)))
-    return (_of(found, ~is_far) if count else found), window, reference
+    return (_of(found, ~is_far) if count else found), window, Unusable(len(before))
 
 
 def _sizes(rows: Rows) -> NDArray[np.float64]:

@@ -65,7 +65,7 @@ def effects_of(rows: pa.Table, signed: NDArray[np.float32]) -> tuple[Effect, ...
         counts = np.bincount(places, minlength=len(cells) + 2)
         sums = np.bincount(places, values, minlength=len(cells) + 2)
         means = np.where(counts > 0, sums / np.maximum(counts, 1), values.mean())
-        agreement, _ = _correlation(means[places], values)
+        agreement, *_ = _correlation(means[places], values)
         found.append(Effect(cells, tuple(means.tolist()), max(0.0, agreement)))
     return tuple(found)
 
@@ -80,11 +80,11 @@ def agreement_of(
             effects, rows.columns, signed.T.astype(np.float64), strict=True
         )
     ]
-    now, errors = np.array(pairs).T
+    now, errors, freedom = np.array(pairs).T
     before = np.array([one.agreement for one in effects])
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = np.where(now == 0, 0.0, now / errors)
-    chances = special.stdtr(max(1, len(signed) - 1), scores)
+        chances = np.where(freedom > 0, special.stdtr(np.maximum(freedom, 0.1), scores), 0.5)
     return Agreement(before, now, errors, np.asarray(chances, dtype=np.float64))
 
 
@@ -95,6 +95,8 @@ def _cells(column: pa.ChunkedArray) -> tuple[float, ...] | tuple[str, ...]:
         if not len(values):
             return ()
         edges = np.quantile(values, np.arange(1, CELLS) / CELLS, method="higher")
+        # Of a flag that few rows have, all quantiles are the same.
+        edges = np.append(edges, np.unique(values)[1:2])
         return tuple(np.unique(edges[edges > values.min()]).tolist())
     counted = pc.value_counts(column.drop_null().combine_chunks()).to_pylist()
     counted.sort(key=lambda one: (-one["counts"], one["values"]))
@@ -123,12 +125,24 @@ def _numbers(column: pa.ChunkedArray) -> Numbers:
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
 
 
-def _correlation(expected: Numbers, values: Numbers) -> tuple[float, float]:
-    """Return the correlation and its standard error by rows; 0 and 0 where either is constant."""
+def _correlation(expected: Numbers, values: Numbers) -> tuple[float, float, float]:
+    """Return the correlation, its standard error by rows, and the error's degrees of freedom.
+
+    Each row is compared with what the others say (HC3), and the freedom is that of the rows that
+    the slope hangs on: one row in a rare cell tells nothing, and two next to nothing. All are 0
+    where either side is constant.
+
+    References
+    ----------
+    MacKinnon and White, Journal of Econometrics 29 (1985), HC3.
+    """
     mine, own = expected - expected.mean(), values - values.mean()
     size = float(np.sqrt((mine @ mine) * (own @ own)))
     if len(values) < 2 or min(np.ptp(expected), np.ptp(values)) <= 0 or size <= 0:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
+    weights = mine**2 / (mine @ mine)
     slope = float(mine @ own / (mine @ mine))
-    error = float(np.sqrt(np.square(mine * (own - slope * mine)).sum()))
-    return float(mine @ own) / size, error / size
+    left = np.maximum(1.0 - weights - 1.0 / len(values), 1e-9)
+    error = float(np.sqrt(np.square(mine * (own - slope * mine) / left).sum()))
+    freedom = 1.0 / float(weights @ weights) - 1.0
+    return float(mine @ own) / size, error / size, max(0.0, freedom)

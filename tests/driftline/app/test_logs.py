@@ -94,8 +94,8 @@ def test_what_a_library_quotes_of_data_is_in_no_log(read, names, lines):
 
 
 def test_what_is_raised_from_a_quoting_error_quotes_nothing_either():
-    error = RuntimeError("cannot: Jane Doe")
-    error.__cause__ = caught(lambda: float("Jane Doe"))
+    between, error = OSError("Jane Doe"), RuntimeError("cannot: Jane Doe")
+    between.__context__, error.__cause__ = caught(lambda: float("Jane Doe")), between
 
     assert "cannot" not in str(line_of("failed", error=error)["exception"])
 
