@@ -1,9 +1,9 @@
 """The open connections of a listener: those that wait for their client end after a while.
 
-uvicorn closes a connection that is idle after an answer, by a timer for each answer. One that sends
-nothing, half a head or a byte now and then it keeps for ever, and accepts more of them until no
-file can be opened. By TLS it learns of a connection when its handshake is done; those that never
-are count here, too.
+uvicorn closes a connection that is idle after an answer, by a timer for each answer; here a sweep
+of all does. One that sends nothing, half a head or a byte now and then uvicorn keeps for ever, and
+accepts more of them until no file can be opened. By TLS it learns of a connection when its
+handshake is done; those that never are count here, too.
 """
 
 from __future__ import annotations

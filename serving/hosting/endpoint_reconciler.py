@@ -433,7 +433,7 @@ class EndpointReconciler:
             self._place(replace(old.desired, weight=desired.weight, is_shadow=is_shadow), old.pool)
 
     def _cancel(self, key: Key) -> None:
-        """Give up what is being started."""
+        """Cancel the start of a variant's pool, if it is being started."""
         if found := self._starting.pop(key, None):
             found[0].cancel()
 

@@ -5,7 +5,7 @@ import http.client
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,15 +171,23 @@ class _Answered:
     transport: Any = field(default_factory=lambda: Mock(get_write_buffer_size=Mock(return_value=0)))
 
 
-def test_a_head_that_begins_long_after_an_answer_has_the_time_of_a_first_one() -> None:
+def swept(connection: _Answered, ended: Mock) -> Callable[[float], bool]:
+    """Return what sweeps at a time, and tells whether the connection has been ended by then."""
     now = [0.0]
-    connections, connection = Connections(10, monotonic=lambda: now[0]), _Answered()
+    connections = Connections(10, monotonic=lambda: now[0])
     connections.add(connection)
 
-    def is_closed(at: float) -> bool:
+    def is_ended(at: float) -> bool:
         now[0] = at
         connections.sweep()
-        return bool(connection.transport.abort.called)
+        return bool(ended.called)
+
+    return is_ended
+
+
+def test_a_head_that_begins_long_after_an_answer_has_the_time_of_a_first_one() -> None:
+    connection = _Answered()
+    is_closed = swept(connection, connection.transport.abort)
 
     assert [is_closed(0), is_closed(60)] == [False, False]
     connection.is_between_requests = False  # A part of a head came.
@@ -187,14 +195,8 @@ def test_a_head_that_begins_long_after_an_answer_has_the_time_of_a_first_one() -
 
 
 def test_a_connection_is_kept_for_a_while_after_its_last_answer() -> None:
-    now = [0.0]
-    connections, connection = Connections(10, monotonic=lambda: now[0]), _Answered()
-    connections.add(connection)
-
-    def is_closed(at: float) -> bool:
-        now[0] = at
-        connections.sweep()
-        return bool(connection.transport.close.called)
+    connection = _Answered()
+    is_closed = swept(connection, connection.transport.close)
 
     assert [is_closed(0), is_closed(75)] == [False, False]
     connection.cycle = Mock(response_complete=True)  # Another request was answered.
