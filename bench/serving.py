@@ -164,7 +164,7 @@ def plain(path: str, forms: Sequence[str]) -> Bodies:
     """Return what writes the bodies that driftline and the floor read."""
 
     def body(form: str, rows: Rows) -> tuple[str, str, bytes] | None:
-        if form not in forms:
+        if form not in forms or (form == "npy" and any(isinstance(one, str) for one in rows[0])):
             return None
         if form == "csv":
             text = "".join(",".join(map(str, row)) + "\n" for row in rows).encode()
