@@ -13,7 +13,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
@@ -37,7 +36,6 @@ LISTS = ("alarms", "messages", "audit", "incidents", "silences", "paging", "sear
 PREVIEW = ("threshold", "periods", "needed", "missing", "period")
 """What a preview of an alarm can change, by its name in the address."""
 
-_NOTHING: Mapping[str, str | None] = MappingProxyType({})
 _BEFORE_NOW = re.compile(r"now(?:-(\d{1,4})([hd]))?")
 
 
@@ -175,32 +173,29 @@ def _named(parts: list[str], texts: Mapping[str, str]) -> dict[str, Any]:
     return {}
 
 
-def monitor_link(
-    name: str, *, window: str | None = None, feature: str | None = None, keep: str | None = None,
-    text: str | None = None, number: int = 0, anchor: str = "",
-    asked: Mapping[str, str | None] = _NOTHING,
-) -> str:  # fmt: skip
-    """Build the address of a monitor's page; ``asked``: metric, facet, thr."""
-    query = {"window": window, "feature": feature, "keep": keep, **asked}
-    query |= {"q": text or None, "page": str(number) if number else None}
-    return _link(("monitors", name), query, anchor)
+def link_to(
+    *path: str, text: str | None = None, number: int = 1, anchor: str = "", **asked: str | None
+) -> str:
+    """Build the address of a page by the steps of its path and what is asked for; None is left out.
+
+    ``text`` is what the texts of a list have to hold, ``number`` its page.
+    """
+    asked = {"q": text or None, "page": str(number) if number > 1 else None} | asked
+    if path[-1] in FOLDERS:
+        path, asked = path[:-1], {"name": path[-1], **asked}
+    place = "/".join(quote(step, safe="") for step in path)
+    query = urlencode({key: value for key, value in asked.items() if value is not None})
+    return f"/{place}" + f"?{query}" * bool(query) + f"#{anchor}" * bool(anchor)
 
 
-def list_link(
-    path: Literal["", "alarms", "messages", "audit", "jobs", "setup"], *, text: str | None = None,
-    number: int = 1, anchor: str = "", **asked: str | None,
-) -> str:  # fmt: skip
-    """Build the address of a page of a list, or of what a text and other values leave of it."""
-    return _link((path,), {**asked, **_page(text, number)}, anchor)
+alarm_link, baseline_link = partial(link_to, "alarms"), partial(link_to, "baselines")
+incident_link, job_link = partial(link_to, "incidents"), partial(link_to, "jobs")
+monitor_link = partial(link_to, "monitors")
 
 
-def endpoint_link(
-    name: str, tab: str = "", *, monitor: str | None = None, text: str | None = None,
-    number: int = 1, asked: Mapping[str, str | None] = _NOTHING,
-) -> str:  # fmt: skip
-    """Build the address of a tab of an endpoint's page; ``asked``: window, metric, facet, thr."""
-    path = ("endpoints", name, tab) if tab else ("endpoints", name)
-    return _link(path, {"monitor": monitor, **_page(text, number), **asked})
+def endpoint_link(name: str, tab: str = "", **asked: Any) -> str:  # noqa: ANN401 - as `link_to`
+    """Build the address of a tab of an endpoint's page."""
+    return link_to("endpoints", name, *[tab] * bool(tab), **asked)
 
 
 def window_link(
@@ -208,36 +203,33 @@ def window_link(
     where: str | None = None, row: str | None = None, number: int = 1, anchor: str = "",
 ) -> str:  # fmt: skip
     """Build the address of a window of an endpoint, or of its rows; ``row``: of one of them."""
-    path = ("endpoints", endpoint, "windows", window, *([tab] if tab else []))
-    asked = {"monitor": monitor, "where": where or None, "row": row}
-    return _link(path, asked | _page("", number), "row" if row else anchor)
+    return link_to(
+        "endpoints", endpoint, "windows", window, *[tab] * bool(tab), number=number,
+        anchor="row" if row else anchor, monitor=monitor, where=where or None, row=row,
+    )  # fmt: skip
 
 
 def new_alarm_link(monitor: str, metric: str, threshold: float) -> str:
     """Build the address of the form for an alarm on a metric of a monitor."""
-    asked = {"metric": metric, "threshold": f"{threshold:.6g}"}
-    return _link(("monitors", monitor, "alarm"), asked)
+    return monitor_link(monitor, "alarm", metric=metric, threshold=f"{threshold:.6g}")
 
 
 def column_link(monitor: str, column: str, *, window: str | None = None) -> str:
     """Build the address of the page of one column of a monitor."""
-    return _link(("monitors", monitor, "columns", column), {"window": window})
+    return monitor_link(monitor, "columns", column, window=window)
 
 
-def explain_link(
-    monitor: str, *, window: str, where: str | None = None, feature: str | None = None,
-    anchor: str = "",
-) -> str:  # fmt: skip
+def explain_link(monitor: str, *, where: str | None = None, **asked: Any) -> str:  # noqa: ANN401
     """Build the address of what tells selected rows of a window from the others."""
-    query = {"window": window, "where": where or None, "feature": feature}
-    return _link(("monitors", monitor, "explain"), query, anchor)
+    return monitor_link(monitor, "explain", where=where or None, **asked)
 
 
 def compare_link(monitor: str, first: str = "", second: str = "", *, feature: str = "") -> str:
     """Build the address of two sets of rows of a monitor beside each other."""
-    anchor = "column" if feature else ""
-    asked = {"monitor": monitor, "a": first, "b": second, "feature": feature}
-    return _link(("compare",), {key: text or None for key, text in asked.items()}, anchor)
+    return link_to(
+        "compare", monitor=monitor, a=first or None, b=second or None, feature=feature or None,
+        anchor="column" * bool(feature),
+    )  # fmt: skip
 
 
 def rows_link(
@@ -247,28 +239,7 @@ def rows_link(
 
     ``form`` is csv or parquet.
     """
-    asked = {"monitor": monitor, "window": window, "feature": feature, "where": where}
-    return _link((f"rows.{form}",), asked)
-
-
-def _one_link(kind: str, name: str, *, anchor: str = "", **asked: str | None) -> str:
-    return _link((kind, name), asked, anchor)
-
-
-alarm_link, baseline_link = partial(_one_link, "alarms"), partial(_one_link, "baselines")
-incident_link, job_link = partial(_one_link, "incidents"), partial(_one_link, "jobs")
-
-
-def _page(text: str | None, number: int) -> dict[str, str | None]:
-    return {"q": text or None, "page": str(number) if number > 1 else None}
-
-
-def _link(path: tuple[str, ...], asked: Mapping[str, str | None], anchor: str = "") -> str:
-    if path[-1] in FOLDERS:
-        path, asked = path[:-1], {"name": path[-1], **asked}
-    place = "/".join(quote(step, safe="") for step in path)
-    query = urlencode({key: value for key, value in asked.items() if value is not None})
-    return f"/{place}" + f"?{query}" * bool(query) + f"#{anchor}" * bool(anchor)
+    return link_to(f"rows.{form}", monitor=monitor, window=window, feature=feature, where=where)
 
 
 def _share(text: str) -> float | None:

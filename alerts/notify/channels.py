@@ -36,6 +36,15 @@ class ChannelStatus:
     previous_secret_until: datetime | None = None
     failed_test: str | None = None
 
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with it; None for one that works."""
+        if not self.enabled:
+            return self.disabled_reason or "switched off"
+        if self.failed_test:
+            return f"failed its test: {self.failed_test}"
+        return f"failed {self.failure_count} times in a row" if self.failure_count else None
+
     def as_dict(self) -> dict[str, object]:
         """Return it as plain JSON values, without the secret."""
         until = self.previous_secret_until

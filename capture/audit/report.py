@@ -184,6 +184,17 @@ def report(
     )
 
 
+def audited_coverage(audit: Mapping[str, Any]) -> dict[str, Coverage]:
+    """Return what an audit counted of each endpoint of which it tells."""
+    keys = ("requests", "dropped", "missing_by_endpoint", "undecodable", "uncounted")
+    counts: list[Mapping[str, int]] = [audit.get(key) or {} for key in keys]
+    found = {}
+    for name in {*counts[0], *counts[1]}:
+        stored, dropped, missing, *others = (one.get(name, 0) for one in counts)
+        found[name] = Coverage(stored, dropped + missing, *others)
+    return found
+
+
 def document_of(found: EndpointReport) -> dict[str, Any]:
     """Return a report as JSON values, without the endpoint's name."""
     return {

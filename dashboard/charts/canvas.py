@@ -111,15 +111,36 @@ def _scatter(x: object, y: object, more: Mapping[str, object], **look: object) -
     return {"type": "scatter", "x": x, "y": y, "hoverinfo": hover, **look, **more}
 
 
-def bars(
-    runs: Sequence[WindowRun], values: object, yaxis: str, marker: Mapping[str, object]
-) -> Figure:
-    """Draw a bar over three quarters of each window."""
-    widths_ms = [750 * (run.end - run.start).total_seconds() for run in runs]
-    return {
-        "type": "bar", "x": [middle(run) for run in runs], "y": values, "width": widths_ms,
-        "yaxis": yaxis, "marker": marker, "hoverinfo": "skip",
-    }  # fmt: skip
+def boxes(
+    sides: tuple[Sequence[Any] | np.ndarray, Sequence[Any] | np.ndarray], low: np.ndarray,
+    high: np.ndarray, colour: str, *, is_across: bool = False, yaxis: str = "y", name: str = "",
+) -> Figure:  # fmt: skip
+    """Fill a box for each entry between its sides, and from low to high: upwards, or across.
+
+    All are one node of the document; bars are two each, and so are intervals of marks.
+    """
+    corners = [at for a, b in zip(*sides, strict=True) for at in (a, b, b, a, None)]
+    ends = np.stack([low, low, high, high, np.full(len(low), np.nan)], axis=1).ravel()
+    x, y = (ends, corners) if is_across else (corners, ends)
+    return lines(x, y, mode="none", fill="toself", fillcolor=colour, yaxis=yaxis, name=name)
+
+
+def whiskers(
+    sides: tuple[Sequence[Any] | np.ndarray, Sequence[Any] | np.ndarray], at: np.ndarray,
+    low: np.ndarray, high: np.ndarray, colour: str, *, is_across: bool = False, yaxis: str = "y", name: str = "",
+) -> Figure:  # fmt: skip
+    """Draw intervals around values as thin boxes; none to an end that is not known."""
+    low, high = (np.where(np.isfinite(end), end, at) for end in (low, high))
+    return boxes(sides, np.minimum(low, at), np.maximum(high, at), colour,
+                 is_across=is_across, name=name)  # fmt: skip
+
+
+def sides_of(runs: Sequence[Span], part: float = 1.0) -> tuple[list[str], list[str]]:
+    """Return where a part of each window begins and ends, in its middle."""
+    rests = [(run, (run.end - run.start) * (1 - part) / 2) for run in runs]
+    return [naive(run.start + rest) for run, rest in rests], [
+        naive(run.end - rest) for run, rest in rests
+    ]
 
 
 def rectangle(colour: str, **place: object) -> Figure:
@@ -192,7 +213,7 @@ def over_windows(
     chosen = [rectangle(SPAN_GROUND, x0=start, x1=end, line=edge) for start, end in ends]
     drawn = layout(
         height_px, 66, 12, 8, 38,
-        barmode="stack", bargap=0.25, xaxis=times, shapes=[*shapes, *chosen], **axes,
+        xaxis=times, shapes=[*shapes, *chosen], **axes,
     )  # fmt: skip
     return {"data": [*data, _columns(runs, links, stories, key_of(top))], "layout": drawn}
 
@@ -204,34 +225,21 @@ def _columns(
 
     ``links`` travel as ``customdata``; ``stories`` are lines of HTML that was made safe before.
     """
-    # One picture for all of them: a bar each would be two nodes of the document each.
     edges = [naive(run.start) for run in runs] + [naive(run.end) for run in runs[-1:]]
-    return {
-        "type": "heatmap",
-        "name": "windows",
-        "x": edges,
-        "y": [0, 1],
-        "z": np.zeros((1, len(runs)), dtype=np.uint8),
-        "yaxis": yaxis,
-        "colorscale": [[0, CLEAR], [1, CLEAR]],
-        "showscale": False,
-        "customdata": [list(links)],
-        "hovertext": [["<br>".join(story) for story in stories]],
-        "hoverinfo": "text",
-    }
+    said = [["<br>".join(story) for story in stories]]
+    return unseen(edges, [0, 1], [list(links)], said, name="windows", yaxis=yaxis)
 
 
-def interval(low: np.ndarray, high: np.ndarray, at: np.ndarray, colour: str) -> Figure:
-    """Make error bars from the ends of intervals, of the values' shape; none to an unknown end."""
+def unseen(
+    x: object, y: object, links: Sequence[Sequence[str | None]], said: Sequence[Sequence[str]],
+    **more: object,
+) -> Figure:  # fmt: skip
+    """Lay unseen cells between edges, so that a click anywhere in one follows its link."""
     return {
-        "type": "data",
-        "symmetric": False,
-        "array": np.maximum(0.0, np.where(np.isfinite(high), high, at) - at),
-        "arrayminus": np.maximum(0.0, at - np.where(np.isfinite(low), low, at)),
-        "color": colour,
-        "thickness": 1.5,
-        "width": 0,
-    }
+        "type": "heatmap", "x": x, "y": y, "z": np.zeros((len(said), len(said[0]) if said else 0)),
+        "colorscale": [[0, CLEAR], [1, CLEAR]], "showscale": False, "customdata": links,
+        "hovertext": said, "hoverinfo": "text", **more,
+    }  # fmt: skip
 
 
 def finite(value: float | None) -> float | None:

@@ -18,23 +18,26 @@ CHOSEN_GROUND = "rgba(213,94,0,0.10)"
 LANE = 0.2
 """Reference above, window below the middle of their row, so that intervals never overlap."""
 FOREST_LANE = 0.17
+WHISKER = 0.03
+SIDES = ("reference", "window")
 TICKS = 8
 """Of an axis of bars, more or less."""
 
 
 def comparison_figure(
-    comparison: Comparison, links: Sequence[str | None] | None = None
-) -> canvas.Figure:
+    comparison: Comparison, links: Sequence[str | None] | None = None,
+    names: tuple[str, str] = SIDES,
+) -> canvas.Figure:  # fmt: skip
     """Draw one feature: bars are the reference, diamonds the window, with 95% intervals.
 
-    ``links``: where a click on a bar leads.
+    ``links``: where a click on a bar leads; ``names`` are those of both sides.
     """
     found = comparison
     reference = (found.reference, found.reference_low, found.reference_high)
     window = (found.window, found.window_low, found.window_high)
     text = [
-        f"<b>{canvas.safe(label)}</b><br>reference {percent(ref)} ({percent(a)}–{percent(b)})"
-        f"<br>window {percent(now)} ({percent(c)}–{percent(d)})"
+        f"<b>{canvas.safe(label)}</b><br>{names[0]} {percent(ref)} ({percent(a)}–{percent(b)})"
+        f"<br>{names[1]} {percent(now)} ({percent(c)}–{percent(d)})"
         for label, ref, a, b, now, c, d in zip(found.labels, *reference, *window, strict=True)
     ]
     most = 100 * max([*found.reference_high, *found.window_high], default=1.0)
@@ -56,27 +59,26 @@ def comparison_figure(
     bars: canvas.Figure = {
         "type": "bar", "orientation": "h", "name": "reference", "x": before, "y": places - LANE,
         "width": 0.36, "marker": {"color": canvas.REFERENCE, "opacity": 0.78},
-        "error_x": canvas.interval(before_low, before_high, before, canvas.GREY),
-        "hovertext": text, "hoverinfo": "text",
+        "hoverinfo": "skip",
     }  # fmt: skip
-    diamonds = canvas.markers(
-        now, places + LANE, "diamond", canvas.WINDOW, 8, name="window", hovertext=text,
-        error_x=canvas.interval(low, high, now, canvas.WINDOW),
+    spans = [
+        canvas.whiskers(_around(middle), *side, colour, is_across=True)
+        for middle, side, colour in (
+            (places - LANE, (before, before_low, before_high), canvas.GREY),
+            (places + LANE, (now, low, high), canvas.WINDOW),
+        )
+    ]
+    diamonds = canvas.markers(now, places + LANE, "diamond", canvas.WINDOW, 8, name="window")
+    whole = canvas.unseen(
+        [-most, 2 * most], np.arange(len(places) + 1) - 0.5,
+        [[link] for link in links or ()], [[words] for words in text],
     )  # fmt: skip
-    whole = _whole(places, 1.02 * most, links, text) | {"orientation": "h"}
-    whole |= {"x": whole["y"], "y": places}
-    return {"data": [bars, diamonds, whole], "layout": drawn}
+    return {"data": [bars, *spans, diamonds, whole], "layout": drawn}
 
 
-def _whole(
-    at: np.ndarray, most: float, links: Sequence[str | None] | None, text: Sequence[str]
-) -> canvas.Figure:
-    """Lay an unseen bar over each one, so that a click anywhere in its place selects its rows."""
-    return {
-        "type": "bar", "name": "select", "x": at, "y": np.full(len(at), most), "width": 1,
-        "marker": {"color": canvas.CLEAR}, "customdata": links, "hovertext": text,
-        "hoverinfo": "text",
-    }  # fmt: skip
+def _around(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sides of the thin boxes of intervals, in rows or bars."""
+    return places - WHISKER, places + WHISKER
 
 
 def is_dense(comparison: Comparison) -> bool:
@@ -90,62 +92,52 @@ def is_dense(comparison: Comparison) -> bool:
 
 def density_figure(
     comparison: Comparison,
-    names: tuple[str, str] = ("reference", "window"),
     links: Sequence[str | None] | None = None,
+    names: tuple[str, str] = SIDES,
 ) -> canvas.Figure:
-    """Draw both sides over each other: numbers in bars of equal width, others value by value.
+    """Draw both sides of numbers over each other, in bars of equal width.
 
     The second side has its 95% intervals (Wilson). What lies beyond is in the outermost bars.
     """
-    found, is_number = comparison, len(comparison.borders) > 0
-    if is_number:
-        first, second = found.shape
-        low, high = wilson_of_each(second * found.window_rows, found.window_rows).T
-        borders = _border_words(found.borders)
-        inner = (f"{a} to {b}" for a, b in pairwise(borders[1:-1]))
-        labels = (f"below {borders[1]}", *inner, f"{borders[-2]} or above")
-        # Some of the places where bars meet, evenly, and the last.
-        step = max(1, (len(borders) - 1) // TICKS)
-        at = [*range(0, len(borders) - 1 - step // 2, step), len(borders) - 1]
-        ends_at, words = [place - 0.5 for place in at], [borders[place] for place in at]
-    else:
-        first, second, labels = found.reference, found.window, found.labels
-        low, high = found.window_low, found.window_high
-        ends_at, words = [*map(float, range(len(labels)))], [*map(canvas.short, labels)]
+    found, (first, second) = comparison, comparison.shape
+    low, high = wilson_of_each(second * found.window_rows, found.window_rows).T
+    borders = _border_words(found.borders)
+    inner = (f"{a} to {b}" for a, b in pairwise(borders[1:-1]))
+    labels = (f"below {borders[1]}", *inner, f"{borders[-2]} or above")
+    # Some of the places where bars meet, evenly, and the last.
+    step = max(1, (len(borders) - 1) // TICKS)
+    at = [*range(0, len(borders) - 1 - step // 2, step), len(borders) - 1]
     text = [
-        f"{canvas.safe(label)}<br>{names[0]} {percent(then)}<br>"
+        f"{label}<br>{names[0]} {percent(then)}<br>"
         f"{names[1]} {percent(now)} ({percent(a)}–{percent(b)})"
         for label, then, now, a, b in zip(labels, first, second, low, high, strict=True)
     ]
     # Bar k lies from k - 0.5 to k + 0.5.
-    ends = np.arange(len(labels) + 1) - 0.5
+    ends_of = np.arange(len(labels) + 1) - 0.5
     areas = [
-        canvas.lines(ends, 100 * np.append(side, side[-1:]), name=name, fill="tozeroy",
+        canvas.lines(ends_of, 100 * np.append(side, side[-1:]), name=name, fill="tozeroy",
                      line={"width": 2, "color": colour, "shape": "hv"})
         for name, side, colour in zip(
             names, (first, second), (canvas.REFERENCE, canvas.WINDOW), strict=True
         )
     ]  # fmt: skip
-    spans = canvas.markers(
-        np.arange(len(labels)), 100 * second, "circle", canvas.WINDOW, 3, hovertext=text,
-        error_y=canvas.interval(100 * low, 100 * high, 100 * second, canvas.WINDOW),
-        name=f"{names[1]}, 95%",
-    )  # fmt: skip
+    places, ends = np.arange(len(labels)), (100 * second, 100 * low, 100 * high)
+    spans = canvas.whiskers(_around(places), *ends, canvas.WINDOW, name=f"{names[1]}, 95%")
     drawn = canvas.layout(
         240, 52, 30, 8, 40,
         xaxis=canvas.axis(
-            "the outermost bars hold all beyond" if is_number else "", showgrid=False,
-            automargin=True, range=[-0.5, len(labels) - 0.5], tickmode="array",
-            tickvals=ends_at, ticktext=words,
+            "the outermost bars hold all beyond", showgrid=False, automargin=True,
+            range=[-0.5, len(labels) - 0.5], tickmode="array",
+            tickvals=[place - 0.5 for place in at], ticktext=[borders[place] for place in at],
         ),
         yaxis=canvas.axis("share of rows", ticksuffix="%", rangemode="tozero", nticks=5),
         shapes=[
             canvas.rectangle(CHOSEN_GROUND, x0=float(place) - 0.5, x1=float(place) + 0.5)
-            for place in np.flatnonzero(found.moved_shape if is_number else found.moved)
+            for place in np.flatnonzero(found.moved_shape)
         ],
     )  # fmt: skip
     most = 100 * max([*first, *second, *high], default=1.0)
-    whole = _whole(np.arange(len(labels)), most, links, text)
+    whole = canvas.unseen(ends_of, [0, 1.1 * most], [list(links or ())], [text])
     return {"data": [*areas, spans, whole], "layout": drawn}
 
 
@@ -175,7 +167,8 @@ def forest_figure(
         if canvas.finite(row.reference) is not None:
             groups["reference"].append((at, row))
         groups["violation" if row.violated else "window"].append((at, row))
-    return {"data": [_side(side, name, ends) for name, side in groups.items()], "layout": drawn}
+    sides = [one for name, side in groups.items() for one in _side(side, name, ends)]
+    return {"data": sides, "layout": drawn}
 
 
 def _forest_ends(rows: Sequence[MetricResult], neutral: float) -> list[float]:
@@ -209,7 +202,7 @@ _SIDES = {
 
 def _side(
     rows: Sequence[tuple[int, MetricResult]], name: str, ends: Sequence[float]
-) -> canvas.Figure:
+) -> list[canvas.Figure]:
     """Draw the reference's or the window's values, each in its lane of the row."""
     symbol, colour, size, lane, edge = _SIDES[name]
     keys = ("value", "low", "high")
@@ -218,11 +211,9 @@ def _side(
     values = [[getattr(row, key) for key in keys] for _, row in rows]
     at, low, high = np.array(values, dtype=np.float64).reshape(-1, 3).T
     at = np.clip(at, ends[0], ends[1])
-    return canvas.markers(
-        at, [place + lane for place, _ in rows], symbol, colour, size, edge=edge,
-        name=name, error_x=canvas.interval(low, high, at, colour),
-        hovertext=[_story(row) for _, row in rows],
-    )  # fmt: skip
+    places, said = np.array([place + lane for place, _ in rows]), [_story(row) for _, row in rows]
+    marks = canvas.markers(at, places, symbol, colour, size, edge=edge, name=name, hovertext=said)
+    return [canvas.whiskers(_around(places), at, low, high, colour, is_across=True), marks]
 
 
 def _story(row: MetricResult) -> str:

@@ -43,14 +43,12 @@ def calibration_figure(bins: Sequence[Bin]) -> canvas.Figure:
         f"({percent(one.low)} to {percent(one.high)}) of {one.count:,.0f} rows"
         for one in bins
     ]
-    points = canvas.markers(
-        x, y, "diamond", canvas.WINDOW, 8,
-        error_y=canvas.interval(low, high, y, canvas.WINDOW), hovertext=text,
-    )  # fmt: skip
+    points = canvas.markers(x, y, "diamond", canvas.WINDOW, 8, hovertext=text)
     layout = _square(("predicted probability", "share of positives"), has_diagonal=True)
     most = min(1.0, 1.1 * float(max([0.1, *x, *high])))
     layout |= {name: layout[name] | {"range": [0, most]} for name in ("xaxis", "yaxis")}
-    return {"data": [canvas.lines(x, y, canvas.WINDOW), points], "layout": layout}
+    spans = canvas.whiskers((x - most / 250, x + most / 250), y, low, high, canvas.WINDOW)
+    return {"data": [canvas.lines(x, y, canvas.WINDOW), spans, points], "layout": layout}
 
 
 def _square(titles: tuple[str, str], *, has_diagonal: bool) -> canvas.Figure:
@@ -69,22 +67,20 @@ def estimates_figure(
     """Draw one metric by labels beside the same estimated without, each with its interval."""
     times = [canvas.middle(run) for run in runs]
     # Each interval is a box over its own window, so that none reaches to another.
-    ends = [(canvas.naive(run.start), canvas.naive(run.end)) for run in runs]
-    corners = [at for start, end in ends for at in (start, end, end, start, None)]
+    sides = canvas.sides_of(runs)
     data: list[canvas.Figure] = []
     for history, colour, ground, symbol, name in (
         (without, ESTIMATED, ESTIMATED_GROUND, "square-open", "estimated"),
         (by_labels, canvas.WINDOW, WINDOW_GROUND, "diamond", "by labels"),
     ):
         low, high = history.low, history.high
-        boxes = np.stack([low, low, high, high, np.full(len(runs), np.nan)], axis=1)
         text = [
             f"<b>{span(run)}</b><br>{name} {number(value)} ({number(a)} to {number(b)})"
             for run, value, a, b in zip(runs, history.value, low, high, strict=True)
         ]
         marks = canvas.markers(times, history.value, symbol, colour, 7, edge=1.5, hovertext=text)
         data += [
-            canvas.lines(corners, boxes.ravel(), fill="toself", fillcolor=ground),
+            canvas.boxes(sides, low, high, ground),
             canvas.lines(times, history.value, colour),
             *([marks] if len(runs) <= canvas.MANY_WINDOWS else []),
         ]

@@ -18,6 +18,8 @@ WINDOW_GROUND = "rgba(213,94,0,0.20)"
 LABELS_SHARE = 0.5
 """Height of the panel of labels, in heights of a metric's."""
 GAP = 0.12
+WHISKER = 0.08
+"""Width of an interval, in windows."""
 WILD = 10
 
 
@@ -40,11 +42,13 @@ def history_figure(
         title = title_of(history.metric.name) if len(histories) > 1 else ""
         low = 0.0 if whole == place + 1 else top - (1 - GAP) / whole
         panels.append(canvas.axis(title, domain=[low, top], range=_range(history), nticks=5))
-        traces = [*_spans(times, history), *_points(times, history)]
+        traces = [*_spans(times, history), *_points(runs, times, history)]
         data += [one | {"yaxis": key} for one in traces]
         shapes += _reference(history.metric, key)
     if labels is not None:
-        data.append(_labels(times, runs, labels, canvas.key_of(len(panels))))
+        sides, key = canvas.sides_of(runs, 0.75), canvas.key_of(len(panels))
+        none = np.zeros(len(runs))
+        data.append(canvas.boxes(sides, none, 100 * labels.share, canvas.GREY, yaxis=key))
         lower: canvas.Figure = {"domain": [0.0, (1 - GAP) * LABELS_SHARE / whole], "nticks": 3}
         panels.append(canvas.axis("labelled", ticksuffix="%", range=[0, 104], **lower))
     stories = [_story(histories, labels, run, index) for index, run in enumerate(runs)]
@@ -98,7 +102,9 @@ def _spans(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]:
     return [*spans, bound]
 
 
-def _points(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]:
+def _points(
+    runs: Sequence[WindowRun], times: Sequence[str], history: MetricHistory
+) -> list[canvas.Figure]:
     """Draw the values, those in violation as triangles, and a line through all of them.
 
     Those worse than the reference beyond both intervals are hollow where they are no violation.
@@ -112,22 +118,13 @@ def _points(times: Sequence[str], history: MetricHistory) -> list[canvas.Figure]
     ):
         if is_long and symbol == "diamond":
             continue
-        value, low, high = (ends[chosen] for ends in (history.value, history.low, history.high))
-        bars = {} if is_long else canvas.interval(low, high, value, colour)
-        places = list(np.array(times)[chosen])
-        drawn.append(canvas.markers(places, value, symbol, colour, size, error_y=bars))
+        places, value = list(np.array(times)[chosen]), history.value[chosen]
+        if not is_long:
+            sides = canvas.sides_of([runs[at] for at in np.flatnonzero(chosen).tolist()], WHISKER)
+            ends = history.low[chosen], history.high[chosen]
+            drawn.append(canvas.whiskers(sides, value, *ends, colour))
+        drawn.append(canvas.markers(places, value, symbol, colour, size))
     return drawn
-
-
-def _labels(
-    times: Sequence[str], runs: Sequence[WindowRun], labels: LabelHistory, key: str
-) -> canvas.Figure:
-    if len(times) > canvas.MANY_WINDOWS:
-        line = {"width": 1, "color": canvas.GREY, "shape": "hvh"}
-        return canvas.lines(times, 100 * labels.share, line=line, yaxis=key, fill="tozeroy")
-    colours = [canvas.CLEAR if run.state == "unlabelled" else canvas.GREY for run in runs]
-    edge = {"width": 1, "color": canvas.GREY}
-    return canvas.bars(runs, 100 * labels.share, key, {"color": colours, "line": edge})
 
 
 def _story(

@@ -53,9 +53,13 @@ def timeline_figure(
     failed = [canvas.middle(run) for run in runs if run.state == "failed"]
     floor = [canvas.FLOOR] * len(failed)
     crosses = canvas.markers(failed, floor, "x-thin", canvas.GREY, 8, edge=2, name="failed")
+    broken = [run for run in runs if run.violation_count]
+    hard, both = (np.array([getattr(run, of) for run in broken], dtype=np.float64)
+                  for of in ("hard_count", "violation_count"))  # fmt: skip
+    sides = canvas.sides_of(broken, 0.75)
     bars = [
-        _bars(runs, [run.hard_count for run in runs], canvas.HARD),
-        _bars(runs, [run.violation_count - run.hard_count for run in runs], canvas.SOFT),
+        canvas.boxes(sides, np.zeros(len(broken)), hard, canvas.HARD, yaxis="y2"),
+        canvas.boxes(sides, hard, both, canvas.SOFT, yaxis="y2"),
     ]
     most = max([2.0, *(run.violation_count * 1.1 for run in runs)])
     highest = max([2.0, *((run.ratio or 0.0) * 1.6 for run in measured)])
@@ -78,15 +82,6 @@ def _points(runs: Sequence[WindowRun], look: str) -> canvas.Figure:
     if symbol == "circle-open" and len(runs) > canvas.MANY_WINDOWS:
         return canvas.lines(times, ratios, colour, name=look, connectgaps=False)
     return canvas.markers(times, ratios, symbol, colour, size - 1, edge=1.5, name=look)
-
-
-def _bars(runs: Sequence[WindowRun], counts: Sequence[int], colour: str) -> canvas.Figure:
-    times, values = [canvas.middle(run) for run in runs], np.asarray(counts, dtype=np.int32)
-    if len(runs) > canvas.MANY_WINDOWS:
-        line = {"width": 1, "color": colour, "shape": "hvh"}
-        more: canvas.Figure = {"yaxis": "y2", "stackgroup": "violations"}
-        return canvas.lines(times, values, line=line, fillcolor=colour) | more
-    return canvas.bars(runs, values, "y2", {"color": colour})
 
 
 def _story(run: WindowRun) -> list[str]:

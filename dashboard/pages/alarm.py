@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from dash import html
 
+from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.rule_tree import RuleLine
 from driftline.alerts.evaluation.alarm_timeline import UNKNOWN
 from driftline.alerts.evaluation.preview import AlarmPoint, PreviewRun, times_in_alarm
@@ -137,8 +138,7 @@ def _preview(view: views.AlarmView) -> html.Section:
     back = html.P(html.A("Back to the declared values", href=link))
     parts: list[ui.Cell] = [html.Div([form, *[back] * bool(preview.asked)], className="trial-form")]
     if preview.problem:
-        words = f"✕ {say.sentence(preview.problem)}"
-        parts.append(html.P(words, className="alarm-text sentence", role="alert"))
+        parts.append(problem_line(preview.problem))
     if preview.declared is not None and preview.changed is not None:
         parts += _outcome(view, preview.declared, preview.changed)
         given = {"alarm": view.alarm.name, "since": view.changed_at.isoformat(), **preview.asked}
@@ -166,12 +166,22 @@ def _outcome(view: views.AlarmView, declared: PreviewRun, changed: PreviewRun) -
         },
         label=f"What it would have done from {span}",
     )
-    parts: list[ui.Cell] = [html.P(f"From {span}:", className="faint"), body]
-    if changed.points:
-        drawn = alarm_figure(preview.definition, changed.points, changed.spans, 230)
-        label = f"with these values it fires {say.plural(changed.fired, 'time')}"
-        parts.append(ui.figure("trial", drawn, label, point_columns(changed.points)))
-    return parts
+    label = f"with these values it fires {say.plural(changed.fired, 'time')}"
+    drawn = trial_figure(preview.definition, changed, label)
+    return [html.P(f"From {span}:", className="faint"), body, *drawn]
+
+
+def trial_figure(rule: AlarmDefinition, run: PreviewRun, words: str) -> list[ui.Cell]:
+    """Draw what an alarm would have done; nothing of windows that are longer than its periods."""
+    if not run.points:
+        return []
+    drawn = alarm_figure(rule, run.points, run.spans, 230)
+    return [ui.figure("trial", drawn, words, point_columns(run.points))]
+
+
+def problem_line(problem: str) -> html.P:
+    """Show what is wrong with the values of a preview."""
+    return html.P(f"✕ {say.sentence(problem)}", className="alarm-text sentence", role="alert")
 
 
 def composite_page(view: views.CompositeView) -> html.Div:

@@ -13,7 +13,7 @@ from driftline.alerts.evaluation.explain import NotifiedAction
 from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard import words as say
-from driftline.dashboard.address import alarm_link, incident_link, list_link
+from driftline.dashboard.address import alarm_link, incident_link, link_to
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field
 from driftline.dashboard.queries.reach import UNTOLD, is_limited
@@ -147,7 +147,7 @@ def message_panel(
         {
             "When": lambda one: ui.when(one.created_at, now),
             "State" if of_one else "Alarm": alarm,
-            "To": lambda one: html.A(one.channel, href=list_link("messages", channel=one.channel)),
+            "To": lambda one: html.A(one.channel, href=link_to("messages", channel=one.channel)),
             "Result": lambda one: _delivery(one, now),
         },
         why=why,
@@ -294,5 +294,5 @@ def _action(action: NotifiedAction) -> list[ui.Cell]:
     said = words or say.delivery_words(action.status).replace("_", " ")
     is_dead, reason = action.status == "dead", f" · {action.why}" if action.why else ""
     status = html.Span(said, className="alarm-text" if is_dead else "")
-    again: list[ui.Cell] = [" ", html.A("Send again", href=list_link("messages", status="dead"))]
+    again: list[ui.Cell] = [" ", html.A("Send again", href=link_to("messages", status="dead"))]
     return [html.B(action.channel), " ", status, reason, *again * is_dead]

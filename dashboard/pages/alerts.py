@@ -11,7 +11,7 @@ from dash import html
 from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.incidents import Incident
 from driftline.alerts.notify.paging import PagingLine
-from driftline.dashboard.address import Address, alarm_link, incident_link, list_link, monitor_link
+from driftline.dashboard.address import Address, alarm_link, incident_link, link_to, monitor_link
 from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.notifications import CountedSilence, IncidentView
@@ -50,7 +50,7 @@ def alarms_page(view: AlarmsView) -> html.Div:
     for state in ("ALARM", "INSUFFICIENT_DATA", "OK"):
         sign, word, _ = STATES[state]
         states[state] = f"{sign} {mid_sentence(word)} {view.counts[state]:,}"
-    here = partial(list_link, "alarms", state=view.state, text=view.text, severity=chosen)
+    here = partial(link_to, "alarms", state=view.state, text=view.text, severity=chosen)
     filters = ui.filters(
         ui.choices("State of the alarms", states, view.state, lambda one: here(state=one)),
         ui.choices("Severity of the alarms", SEVERITIES, chosen, lambda one: here(severity=one)),
@@ -74,7 +74,7 @@ def alarms_page(view: AlarmsView) -> html.Div:
             "Last notification": _last_message,
         },
         ui.pager(view.number, view.size, view.total, here),
-        why=ui.no_match("alarm", list_link("alarms")) if view.counts else [ui.no_alarms()],
+        why=ui.no_match("alarm", link_to("alarms")) if view.counts else [ui.no_alarms()],
         label="Alarms, worst first",
         kind="cards alarm-list",
     )
@@ -204,7 +204,7 @@ def messages_page(
         if counts.get(status) or status == asked.status == "dead":
             words = delivery_words(status)
             statuses[status] = f"{words} {counts.get(status, 0):,}"
-    here = partial(list_link, "messages", status=asked.status, channel=asked.channel)
+    here = partial(link_to, "messages", status=asked.status, channel=asked.channel)
     clear = html.A(f"✕ channel {asked.channel}", href=here(channel=None), className="button small")
     by_status = ui.choices(
         "Status of the notifications", statuses, asked.status, lambda one: here(status=one)
@@ -223,7 +223,7 @@ def silences_page(silences: Sequence[CountedSilence], now: datetime) -> html.Div
     active = sum(status == "ACTIVE" for _, status, _ in silences)
     under = f"{plural(active, 'silence')} active" if active else "nothing is silenced now"
     command = 'driftline silence put roll-out -m endpoint=NAME --for 30m --comment "new model"'
-    muted = list_link("messages", status="muted")
+    muted = link_to("messages", status="muted")
 
     def status(entry: CountedSilence) -> ui.Cell:
         words, tone = STATUS[entry[1]]
@@ -282,7 +282,7 @@ def paging_page(lines: Sequence[PagingLine], channels: Mapping[str, ChannelLine]
     under = f"{pairs}; {holes or 'none'} with alarms that notify no one"
 
     def channel(name: str, several: int, line: PagingLine) -> ui.Cell:
-        link = html.A(name, href=list_link("messages", channel=name))
+        link = html.A(name, href=link_to("messages", channel=name))
         part = f"{several:,} of {line.alarm_count:,}" if several < line.alarm_count else ""
         wrong = channels[name].health
         health = html.Span(f"✕ {wrong}", className="alarm-text") if wrong else None

@@ -11,12 +11,13 @@ from driftline.dashboard.address import baseline_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, ask_form, choice
 from driftline.dashboard.pages.windows import comparison_of
-from driftline.dashboard.queries.setup import LEVELS_SHOWN, TRIED, BaselineView
+from driftline.dashboard.queries.setup import TRIED, BaselineView
 from driftline.dashboard.words import count, moment, percent, plural, sentence
 from driftline.monitors.kinds.data_quality.version_comparison import (
     ColumnComparison,
     VersionComparison,
 )
+from driftline.monitors.run.bound_words import LEVELS_SHOWN
 
 BOUNDS_SHOWN = 50
 
@@ -154,7 +155,7 @@ def _bounds(view: BaselineView) -> html.Section | None:
     body: ui.Cell = ui.empty("This version bounds no column and no metric.")
     if view.bounds:
         label = plural(len(view.bounds), "column or metric", "columns and metrics")
-        of, words = zip(*((one.of, one.words) for one in view.bounds), strict=True)
+        of, words = zip(*view.bounds, strict=True)
         columns = {"Column or metric": of, "Bound": words}
         body = ui.numbers(label, columns, first=BOUNDS_SHOWN, is_open=True)
     note = "drift without a bound here is judged by the drift test"

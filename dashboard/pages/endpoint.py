@@ -189,7 +189,7 @@ def _kind(view: EndpointView) -> Sequence[ui.Cell | None]:
     def choose(asked: Mapping[str, str | None]) -> str:
         chosen = monitor.name if len(view.others) > 1 else None
         asked = {"window": run.stamp if run else None, "facet": found.facet, **asked}
-        return endpoint_link(view.line.name, view.tab, monitor=chosen, asked=asked)
+        return endpoint_link(view.line.name, view.tab, monitor=chosen, **asked)
 
     def link(window: WindowRun) -> str:
         return choose({"window": window.stamp, "metric": found.kept})

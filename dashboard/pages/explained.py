@@ -9,9 +9,9 @@ from dash import html
 
 from driftline.baseline.predicate import Predicate
 from driftline.dashboard.address import compare_link, explain_link, monitor_link
-from driftline.dashboard.charts.intervals import density_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, field
+from driftline.dashboard.pages.windows import comparison_of
 from driftline.dashboard.queries import explained as queries
 from driftline.dashboard.words import count, percent, plural, sentence, span
 from driftline.monitors.explained import ColumnDifference, ColumnPair, Explained
@@ -251,10 +251,6 @@ def _densities(view: queries.ComparedView, one: ColumnPair) -> html.Section:
     found, (first, second) = one.comparison, view.titles
     words = f"{found.feature}: {first} ({plural(found.reference_rows, 'row')}) beside {second} "
     words += f"({plural(found.window_rows, 'row')}); {found.labels[one.at]} differs most"
-    columns = {
-        "Values": found.labels, "First": found.reference, "Second": found.window,
-        "Second low": found.window_low, "Second high": found.window_high,
-    }  # fmt: skip
-    drawn = ui.figure("densities", density_figure(found, ("first", "second")), words, columns)
+    drawn = comparison_of(found, words, sides=("first", "second"))
     signs = ui.legend(ui.swatch("reference", "first"), ui.swatch("window-bar", "second"))
     return ui.panel(found.feature, [drawn], note=signs, name="column")

@@ -8,7 +8,7 @@ from functools import partial
 from dash import html
 
 from driftline.dashboard import words as say
-from driftline.dashboard.address import baseline_link, job_link, list_link, monitor_link
+from driftline.dashboard.address import baseline_link, job_link, link_to, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
@@ -25,10 +25,10 @@ NEWEST = "the last whole window"
 
 def page(view: queries.JobsView) -> html.Div:
     """Lay out what runs and waits, then the runs or the schedules."""
-    tabs = ui.choices("Tabs", TABS, view.tab, lambda tab: list_link("jobs", view=tab or None))
+    tabs = ui.choices("Tabs", TABS, view.tab, lambda tab: link_to("jobs", view=tab or None))
     states: dict[str | None, str] = {None: "all"}
     states |= {state: say.mid_sentence(say.STATES[state][1]) for state in queries.STATUSES}
-    here = partial(list_link, "jobs", text=view.text)
+    here = partial(link_to, "jobs", text=view.text)
     by_state = ui.choices("State", states, view.state, lambda one: here(state=one))
     drawn = ui.layout(
         f"Jobs, {TABS[view.tab]}",
@@ -80,7 +80,7 @@ def _tried(attempts: int, failure: str | None) -> str:
 
 def _runs(view: queries.JobsView) -> html.Section:
     why = "No window has been judged yet. Schedules shows when the next one is."
-    here = partial(list_link, "jobs", state=view.state, text=view.text)
+    here = partial(link_to, "jobs", state=view.state, text=view.text)
     return ui.list_panel(
         "Runs",
         view.jobs,
@@ -114,7 +114,7 @@ def _outcome(one: Execution) -> ui.Cell:
 
 def _schedules(view: queries.JobsView) -> html.Section:
     none = "No monitor matches this filter." if view.text else "No monitor is declared yet."
-    here = partial(list_link, "jobs", view=view.tab or None, text=view.text)
+    here = partial(link_to, "jobs", view=view.tab or None, text=view.text)
 
     def ways(line: queries.ScheduleLine) -> ui.Cell:
         name = line.definition.name
@@ -209,7 +209,7 @@ def job_page(view: queries.JobView) -> html.Div:
     lines = windows.log_list(view.log) if view.log else ui.empty("No log was kept of this run.")
     drawn = ui.layout(
         f"Run of {title}",
-        ui.crumbs(("Jobs", list_link("jobs")), job.id),
+        ui.crumbs(("Jobs", link_to("jobs")), job.id),
         ui.heading(job.monitor, f"run on {say.span(window)}", ui.stack(shown, again)),
         _verdict(job),
         ui.pair(_facts(view), ui.panel("Log", [lines])),

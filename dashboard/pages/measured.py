@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from dash import html
@@ -32,8 +33,8 @@ def page(view: KindView) -> html.Div:
     if run is None:
         return windows.monitor_page(view)
 
-    def choose(asked: Mapping[str, str | None]) -> str:
-        return monitor_link(name, asked={"window": run.stamp, "facet": view.facet, **asked})
+    def choose(asked: Mapping[str, Any]) -> str:
+        return monitor_link(name, **{"window": run.stamp, "facet": view.facet, **asked})
 
     parts = kind_panels(view, run, choose)
     if view.rows is not None:

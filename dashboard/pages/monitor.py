@@ -192,7 +192,12 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     place = next((at for at, one in enumerate(features) if one.feature == chosen), 0)
     asked = view.number or 1 + place // FEATURES_SHOWN
     page = views.page_within(asked, len(features), FEATURES_SHOWN)
-    here = partial(monitor_link, name, window=run.stamp, feature=chosen, text=view.text)
+
+    def here(number: int) -> str:
+        # The first page, too: without one it is that of the chosen feature.
+        return monitor_link(
+            name, window=run.stamp, feature=chosen, text=view.text, page=str(number)
+        )
 
     def tone(feature: Feature) -> str:
         return " ".join(["chosen"] * (feature.feature == chosen) + ["kept"] * (not feature.checks))

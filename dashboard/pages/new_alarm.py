@@ -7,9 +7,8 @@ from dash import html
 from driftline.alerts.evaluation.preview import resource_spec
 from driftline.dashboard import words as say
 from driftline.dashboard.address import alarm_link, monitor_link
-from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.alarm import CHANGEABLE, TREATMENTS, point_columns
+from driftline.dashboard.pages.alarm import CHANGEABLE, TREATMENTS, problem_line, trial_figure
 from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
 from driftline.dashboard.queries.new_alarm import NewAlarmView
 
@@ -62,15 +61,12 @@ def _unheard(view: NewAlarmView) -> list[ui.Cell]:
 def _outcome(view: NewAlarmView) -> list[ui.Cell]:
     preview, run = view.preview, view.preview.changed
     if run is None or preview.definition is None or preview.start is None or preview.end is None:
-        words = f"✕ {say.sentence(preview.problem)}"
-        return [html.P(words, className="alarm-text sentence", role="alert")]
+        return [problem_line(preview.problem)]
     length = say.duration(preview.end - preview.start)
     span = f"{say.moment(preview.start)} to {say.moment(preview.end)}"
     words = f"It would have fired {say.plural(run.fired, 'time')} in {length}, {span}"
-    parts: list[ui.Cell] = [html.P(f"{words}.", className="sentence", role="status")]
-    if run.points:  # None of windows that are longer than all its periods.
-        drawn = alarm_figure(preview.definition, run.points, run.spans)
-        parts.append(ui.figure("trial", drawn, words, point_columns(run.points)))
+    said = html.P(f"{words}.", className="sentence", role="status")
+    parts: list[ui.Cell] = [said, *trial_figure(preview.definition, run, words)]
     if view.is_there:
         way = html.A(f"Open {view.name}", href=alarm_link(view.name))
         return [*parts, html.P(["An alarm of this name is there: ", way, "."], role="status")]

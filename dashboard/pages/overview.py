@@ -9,7 +9,7 @@ from functools import partial
 
 from dash import html
 
-from driftline.dashboard.address import RANGE, alarm_link, endpoint_link, list_link, monitor_link
+from driftline.dashboard.address import RANGE, alarm_link, endpoint_link, link_to, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.fleet import TAB_KINDS
@@ -79,7 +79,7 @@ def _under(view: views.OverviewView) -> list[ui.Cell]:
     parts: list[ui.Cell] = [" · ".join(words)]
     if view.dead_count:
         failed = f"✕ {plural(view.dead_count, 'notification')} failed"
-        parts += [" · ", html.A(failed, href=list_link("messages", status="dead"))]
+        parts += [" · ", html.A(failed, href=link_to("messages", status="dead"))]
     return parts
 
 
@@ -94,7 +94,7 @@ def firing_list(alarms: views.AlarmsView, now: datetime, note: ui.Cell = "") -> 
     """List the first of the alarms in ALARM, with the way to the others."""
     listed = html.Ul([html.Li(_alarm(alarm, now)) for alarm in alarms.shown], className="alarms")
     left = alarms.total - len(alarms.shown)
-    more = html.P(html.A(f"and {left:,} more", href=list_link("alarms", state="ALARM")))
+    more = html.P(html.A(f"and {left:,} more", href=link_to("alarms", state="ALARM")))
     return ui.panel("Firing now", [listed, more if left > 0 else None], note=note)
 
 
@@ -104,8 +104,8 @@ def _counts(view: views.OverviewView) -> html.Span:
     for state, words in names.items():
         if counts[state]:
             text = f"{STATES[state][0]} {counts[state]:,} {words}"
-            links.append(html.A(text, href=list_link("alarms", state=state)))
-    return ui.legend(*links, html.A("all alarms", href=list_link("alarms")))
+            links.append(html.A(text, href=link_to("alarms", state=state)))
+    return ui.legend(*links, html.A("all alarms", href=link_to("alarms")))
 
 
 def _alarm(alarm: views.AlarmLine, now: datetime) -> html.Article:
@@ -130,7 +130,7 @@ def _endpoints(view: views.OverviewView) -> html.Section:
         command = "driftline deploy MODEL --reference DATA --label COL"
         return ui.panel("Endpoints", [ui.empty(why, command)])
     states = {None: "all", "violations": "▲ violations", "failed": "✕ failed", "ok": "✓ OK"}
-    here = partial(list_link, "", state=view.state, text=view.text)
+    here = partial(link_to, "", state=view.state, text=view.text)
     filters = ui.filters(
         ui.choices("State of the endpoints", states, view.state, lambda one: here(state=one)),
         ui.filter_box(view.text, "Filter by name, owner or tag"),
@@ -206,5 +206,5 @@ def _deployed(now: datetime, line: views.EndpointLine) -> ui.Cell:
 def _alarms(line: views.EndpointLine) -> ui.Cell:
     if not line.firing:
         return "–"
-    href = list_link("alarms", state="ALARM", text=line.name)
+    href = link_to("alarms", state="ALARM", text=line.name)
     return html.A(f"▲ {line.firing:,}", href=href, className="alarm-text")

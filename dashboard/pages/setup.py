@@ -13,7 +13,7 @@ from driftline.access.audit import AuditEntry
 from driftline.access.changes import changed_fields
 from driftline.access.tokens import Token, is_valid
 from driftline.alerts.notify.channels import ChannelStatus
-from driftline.dashboard.address import Address, baseline_link, list_link, monitor_link
+from driftline.dashboard.address import Address, baseline_link, link_to, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import channel_health
 from driftline.dashboard.pages.forms import act_button
@@ -65,7 +65,7 @@ def _baselines(view: SetupView) -> tuple[str, list[ui.Cell]]:
             "Rows": lambda one: count(one.versions[-1].row_count) if one.versions else "–",
             "Used by": users,
         },
-        ui.pager(view.number, SIZE, view.total, partial(list_link, "setup", text=view.text)),
+        ui.pager(view.number, SIZE, view.total, partial(link_to, "setup", text=view.text)),
         why="No baseline has this name." if view.text else [none],
         label="Baselines, by name",
         numeric=("Versions", "Rows"),
@@ -76,7 +76,7 @@ def _baselines(view: SetupView) -> tuple[str, list[ui.Cell]]:
 
 def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
     why = "No notification channel is configured, so alarms are shown here and sent to no one."
-    sent = partial(list_link, "messages")
+    sent = partial(link_to, "messages")
 
     def ways(one: ChannelStatus) -> ui.Cell:
         name = one.channel.name
@@ -164,7 +164,7 @@ def audit_page(entries: Sequence[AuditEntry], now: datetime, asked: Address) -> 
     """Lay out the newest entries, with what they are narrowed to and the way back to all."""
     narrowed = ", ".join(one for one in (asked.subject, asked.target, asked.day) if one)
     listed = {"": "All"} | ({narrowed: narrowed} if narrowed else {})
-    ways = ui.choices("Entries", listed, narrowed, lambda one: "" if one else list_link("audit"))
+    ways = ui.choices("Entries", listed, narrowed, lambda one: "" if one else link_to("audit"))
     several = len(entries)
     under = f"the newest {several}" if several == ENTRIES_SHOWN else f"{several} entries"
     return ui.place_page("Setup", "Audit", under, entry_panel(entries, now), beside=[ways])
@@ -176,7 +176,7 @@ def entry_panel(
     title: str = "Who changed what, read rows or was refused",
 ) -> html.Section:
     """List entries, the newest first; each name and day leads to what is about it."""
-    here = partial(list_link, "audit")
+    here = partial(link_to, "audit")
 
     def who(one: AuditEntry) -> ui.Cell:
         way = "without a log-in" if one.via == "off" else f"by {one.via}"

@@ -18,7 +18,12 @@ from driftline.capture.windows.window import Window
 from driftline.dashboard import address
 from driftline.dashboard import words as say
 from driftline.dashboard.charts.canvas import naive
-from driftline.dashboard.charts.intervals import comparison_figure, density_figure, is_dense
+from driftline.dashboard.charts.intervals import (
+    SIDES,
+    comparison_figure,
+    density_figure,
+    is_dense,
+)
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_panel
@@ -253,8 +258,9 @@ def alarm_way(monitor: str, metric: str, threshold: float) -> html.P:
 
 
 def comparison_of(
-    comparison: Comparison, words: str, select: Callable[..., str] | None = None
-) -> html.Figure:
+    comparison: Comparison, words: str, select: Callable[..., str] | None = None,
+    sides: tuple[str, str] = SIDES,
+) -> html.Figure:  # fmt: skip
     """Draw one feature's shares on both sides, with the numbers as a table and a file.
 
     ``select`` is where a bar, or a range of numbers, leads, by the rows that it holds.
@@ -265,16 +271,16 @@ def comparison_of(
     names = [html.A(label, href=link) if link else label
              for label, link in zip(one.labels, links, strict=False)]  # fmt: skip
     columns = {
-        "Values": one.labels, "Reference": one.reference, "Window": one.window,
-        "Low": one.window_low, "High": one.window_high,
+        "Values": one.labels, sides[0].capitalize(): one.reference,
+        sides[1].capitalize(): one.window, "Low": one.window_low, "High": one.window_high,
     }  # fmt: skip
     if is_dense(one):
         links = [select(where=where) if select and where else None for where in one.shape_wheres]
-        drawn = density_figure(one, links=links)
+        drawn = density_figure(one, links, sides)
         edges = (np.arange(len(one.borders)) - 0.5).tolist()
         ranges = select and ui.Ranges(select(), "where", ";", edges, *one.shape_ends)
     else:
-        drawn = comparison_figure(one, links)
+        drawn = comparison_figure(one, links, sides)
     return ui.figure("comparison", drawn, words, columns, names=names, ranges=ranges)
 
 

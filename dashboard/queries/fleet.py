@@ -37,24 +37,19 @@ from driftline.monitors.run.judged_windows import (
     WINDOWS_SHOWN,
     as_runs,
     judged,
-    kept_run,
-    one_a_start,
     second_of,
     windows_around,
 )
-from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.progress import list_runs, log_of
+from driftline.monitors.run.standing import standing_lines
 from driftline.monitors.run.status import kept_states
-from driftline.monitors.run.upstream import MonitorNames
-from driftline.monitors.tables import executions, states, warm_ups
+from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.status import suppressed_columns, suppressed_now
 
 log = logging.getLogger(__name__)
 
 MARKS_SHOWN = 1_600
 """Windows of all monitors of an endpoint that one chart has room for."""
-
-_FAILURE = executions.c.failure_reason, executions.c.failure_type, executions.c.failure_record
 
 TAB_KINDS = {"quality": "model-quality", "fairness": "bias", "attribution": "attribution"}
 """The kind of monitors that a tab of an endpoint's page is about; others: who judges columns."""
@@ -101,46 +96,10 @@ def state_lines(
     connection: Connection, now: datetime, endpoint: str | None = None
 ) -> tuple[MonitorLine, ...]:
     """Return how the monitors stand, of one endpoint or of all, with their newest windows."""
-    table, endpoints = executions.c, CURRENT.get().endpoints
-    names, known = MonitorNames(connection, endpoints), kept_states(connection)
+    known = kept_states(connection)
     reached = reach.monitors(connection, known)
     watched = [one for one in reached if endpoint in (None, one.endpoint)]
-    told = (table.id, table.cause, table.folder, table.finished_at, *_FAILURE)
-    query = select(states.c.monitor, states.c.windows, *told).outerjoin(
-        executions, table.id == states.c.execution
-    )
-    if endpoint is not None:
-        query = query.where(states.c.monitor.in_([one.name for one in watched]))
-    rows = {row.monitor: row for row in connection.execute(query)}
-    late = {one.monitor: one.due_at for one in overdue(connection, now, known)}
-    warming = select(warm_ups.c.monitor).where(warm_ups.c.finding.is_not(None))
-    held = set(connection.scalars(warming))
-    lines = []
-    for definition in watched:
-        row = rows.get(definition.name)
-        entries = [
-            one
-            for one in (row.windows if row else ())
-            if endpoints is None or one["endpoint"].lower() in endpoints
-        ]
-        failure = names.reason(row.failure_reason) if row else None
-        runs = one_a_start(definition, (kept_run(one, row, failure) for one in reversed(entries)))
-        judged = (one for one in reversed(entries) if one["rows"])
-        last: Mapping[str, Any] = next(judged, {"labelled": None})
-        is_labelled = definition.kind_value.uses_labels and last["labelled"] is not None
-        line = MonitorLine(
-            definition=definition,
-            baseline_version=definition.baseline_version or "",
-            runs=runs,
-            labelled=(last["labelled"], last["rows"]) if is_labelled else None,
-            overdue_since=late.get(definition.name),
-            suppressed=suppressed_columns(connection, definition)
-            if definition.name in held else (),
-        )  # fmt: skip
-        shown = line.standing and line.standing.execution
-        expected = next((one["expected"] for one in entries if one["execution"] == shown), None)
-        lines.append(replace(line, expected=expected or 0))
-    return tuple(lines)
+    return standing_lines(connection, watched, known, now, CURRENT.get().endpoints)
 
 
 def with_older(connection: Connection, lines: tuple[MonitorLine, ...]) -> tuple[MonitorLine, ...]:

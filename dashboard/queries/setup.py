@@ -5,7 +5,7 @@ Also the audit log, and two versions of a baseline compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -18,14 +18,12 @@ from driftline.access.principal import CURRENT
 from driftline.access.tokens import Token, list_tokens
 from driftline.alerts.notify.channels import ChannelStatus, list_channels
 from driftline.baseline import store
-from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
-from driftline.baseline.store import Baseline, BaselineVersion
+from driftline.baseline.store import BaselineVersion
 from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.address import RANGE, Address
 from driftline.dashboard.queries.storage import Storage
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
-from driftline.dashboard.words import number, percent, plural
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, InputError
 from driftline.monitors.backtest.outcome import Backtest
@@ -34,8 +32,7 @@ from driftline.monitors.kinds.data_quality.version_comparison import (
     VersionComparison,
     compare_versions,
 )
-from driftline.monitors.kinds.model_quality.documents import read_constraints, read_listed
-from driftline.monitors.report.metric_words import title_of
+from driftline.monitors.run.bound_words import suggested_bounds
 
 SIZE = 50
 """Baselines on a page: of each a folder is listed."""
@@ -45,7 +42,6 @@ ENTRIES_SHOWN = 200
 
 PROMOTED_SHOWN = 50
 COMPARISONS_KEPT = 4
-LEVELS_SHOWN = 5
 TRIED = timedelta(days=30)
 """What of the past a version is tried on."""
 
@@ -124,14 +120,6 @@ def read_audit(stores: Stores, asked: Address) -> list[AuditEntry]:
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """What windows must keep to: of a column, or of a metric of model quality."""
-
-    of: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
 class BaselineView:
     """The versions, the newest first, and of two of them what changed, if that is asked for.
 
@@ -150,7 +138,7 @@ class BaselineView:
     feature: str | None = None
     shown: BaselineVersion | None = None
     monitors: tuple[MonitorDefinition, ...] = ()
-    bounds: tuple[Bound, ...] = ()
+    bounds: Sequence[tuple[str, str]] = ()  # Of what, and in words.
     monitor: str = ""
     trial: Backtest | str = ""
 
@@ -185,47 +173,12 @@ def read_baseline(stores: Stores, asked: Address) -> BaselineView:
     if asked.monitor and CURRENT.get().may("operator"):
         end = now.replace(minute=0, second=0, microsecond=0)
         trial = _tried(stores.engine, storage, name, shown.version, asked.monitor, end)
+    outline, may_read = storage.outline(name, shown.version), CURRENT.get().may("analyst")
+    bounds = suggested_bounds(outline, shows_values=may_read)
     return BaselineView(
         name, now, tuple(reversed(known)), in_use or "", users, tuple(past), pair, found,
-        asked.feature, shown, tuple(using), bounds_of(storage.outline(name, shown.version)),
-        asked.monitor, trial,
+        asked.feature, shown, tuple(using), bounds, asked.monitor, trial,
     )  # fmt: skip
-
-
-def bounds_of(baseline: Baseline) -> tuple[Bound, ...]:
-    """Return what a baseline suggests, or somebody wrote, in words."""
-    features, config = baseline.constraints.features, baseline.constraints.config
-    found = [Bound(one.name, "; ".join(_demands(one, config(one.name)))) for one in features]
-    found = [one for one in found if one.words]
-    text = baseline.documents.get(store.QUALITY_CONSTRAINTS)
-    if text is None:
-        return tuple(found)
-    _, metrics = read_constraints(text, read_listed(text))
-    for name, one in metrics.items():
-        side = "at least" if one.operator == "LessThanThreshold" else "at most"
-        side = "about" if one.is_two_sided else side
-        found.append(Bound(title_of(name), f"{side} {number(one.threshold)}"))
-    return tuple(found)
-
-
-def _demands(one: FeatureConstraints, config: MonitoringConfig) -> Iterator[str]:
-    if one.completeness is not None:
-        share = percent(one.completeness)
-        yield (
-            "a value in every row"
-            if one.completeness >= 1
-            else f"a value in at least {share} of rows"
-        )
-    if one.is_non_negative:
-        yield "never below 0"
-    if one.domains is not None:
-        more = ", …" * (len(one.domains) > LEVELS_SHOWN)
-        listed = f": {', '.join(one.domains[:LEVELS_SHOWN])}{more}"
-        shown = listed * CURRENT.get().may("analyst")  # As all values of rows.
-        yield f"one of {plural(len(one.domains), 'value')}{shown}"
-    if config.written_threshold is not None or config.distance is not None:
-        method = config.distance or config.comparison_method
-        yield f"drift at most {number(config.comparison_threshold)} ({method})"
 
 
 @lru_cache(maxsize=COMPARISONS_KEPT)

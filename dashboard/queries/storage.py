@@ -24,11 +24,11 @@ from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline, BaselineVersion
 from driftline.capture.audit.note import read_note
-from driftline.capture.audit.report import Coverage, EndpointReport, report
+from driftline.capture.audit.report import Coverage, EndpointReport, audited_coverage, report
 from driftline.capture.tables.storage import open_storage
 from driftline.capture.windows.window import Window, WindowRead, unfit_counts
 from driftline.dashboard.queries import views
-from driftline.dashboard.words import count, moment, plural
+from driftline.dashboard.words import moment
 from driftline.errors import DriftlineError, InputError, NotFoundError, UnavailableError
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
@@ -45,7 +45,7 @@ from driftline.monitors.root_cause.export import contributing_batches, selected_
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.root_cause.selection import where_text
 from driftline.monitors.run import report_document
-from driftline.monitors.run.captured_window import answer_columns, read_whole
+from driftline.monitors.run.captured_window import answer_columns, changed_since, read_whole
 from driftline.monitors.run.report_document import Read, Report, Told, Violation
 from driftline.roles import Roles
 from driftline.signature import Signature
@@ -185,7 +185,10 @@ class Storage:
             texts = str(error).splitlines() if isinstance(error, DriftlineError) else []
             reason = texts[0] if texts else type(error).__name__
             return replace(view, notes=(f"The captured rows cannot be read: {reason}",))
-        notes = _since_judged(view.monitor, run, comparison)
+        # Only this kind judges every captured row.
+        is_whole = comparison is not None and view.monitor.definition.kind == "data-quality"
+        left = comparison.window_rows if comparison and is_whole else None
+        notes = changed_since(view.monitor.name, run, run.row_count, left)
         return replace(view, comparison=comparison, rows=rows, notes=notes)
 
     def _comparison(self, view: views.WindowView, pointed: Pointed | None) -> Comparison | None:
@@ -314,14 +317,7 @@ class Storage:
 
     def coverage(self) -> dict[str, Coverage]:
         """Return what the last audit counted of each endpoint; nothing before the first."""
-        audit = self._last_audit()
-        keys = ("requests", "dropped", "missing_by_endpoint", "undecodable", "uncounted")
-        stored, *counted = (audit.get(key) or {} for key in keys)
-        coverage = {}
-        for name, several in stored.items():
-            dropped, lost, undecodable, uncounted = (one.get(name, 0) for one in counted)
-            coverage[name] = Coverage(several, dropped + lost, undecodable, uncounted)
-        return coverage
+        return audited_coverage(self._last_audit())
 
     def unaccounted(self, endpoint: str) -> int:
         """Count what the last audit found missing or doubled of an endpoint; 0 without one."""
@@ -363,30 +359,6 @@ class Storage:
     def answers_of(self, line: views.MonitorLine) -> list[str]:
         """Name what the model answered and what came true: predictions, probabilities, labels."""
         return answer_columns(self.signature_of(line), self.outline_of(line))
-
-
-def _since_judged(
-    line: views.MonitorLine, run: views.WindowRun, comparison: Comparison | None
-) -> tuple[str, ...]:
-    """Return a note when more or fewer rows lie in the window now than were judged."""
-    # Only this kind judges every captured row.
-    if comparison is None or run.row_count is None or line.definition.kind != "data-quality":
-        return ()
-    left = comparison.window_rows
-    if left == run.row_count:
-        return ()
-    if left < run.row_count:
-        return (
-            f"{count(run.row_count - left)} of {plural(run.row_count, 'row')} of this window have "
-            "been deleted (erased, or past retention); its result is kept, and the chart counts "
-            "those that are left.",
-        )
-    times = f"--from {run.start:%Y-%m-%dT%H:%M:%SZ} --to {run.end:%Y-%m-%dT%H:%M:%SZ}"
-    return (
-        f"Judged were {plural(run.row_count, 'row')}; the window holds {plural(left, 'row')} now, "
-        "which is what the chart counts. To judge those: "
-        f"driftline monitor run {line.name} {times}",
-    )
 
 
 def texts_of(column: pa.ChunkedArray) -> tuple[str, ...]:

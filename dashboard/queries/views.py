@@ -111,14 +111,7 @@ class ChannelLine:
     @property
     def health(self) -> str | None:
         """What is wrong with it; None for one that works."""
-        if self.status is None:
-            return "does not exist any more"
-        if not self.status.enabled:
-            return self.status.disabled_reason or "switched off"
-        if self.status.failed_test:
-            return f"failed its test: {self.status.failed_test}"
-        count = self.status.failure_count
-        return f"failed {count} times in a row" if count else None
+        return self.status.problem if self.status else "does not exist any more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -246,3 +246,22 @@ def evaluate_captured(
     if read.note and rows is None:
         return replace(report, details={**report.details, "prediction_note": read.note})
     return report
+
+
+def changed_since(
+    monitor: str, window: Window, judged: int | None, left: int | None
+) -> tuple[str, ...]:
+    """Return a note where a window holds more or fewer rows now than were judged, if both count."""
+    if judged is None or left is None or left == judged:
+        return ()
+    if left < judged:
+        return (
+            f"{judged - left:,} of {plural(judged, 'row')} of this window have been deleted "
+            "(erased, or past retention); its result is kept, and the chart counts those that are "
+            "left.",
+        )
+    times = f"--from {window.start:%Y-%m-%dT%H:%M:%SZ} --to {window.end:%Y-%m-%dT%H:%M:%SZ}"
+    return (
+        f"Judged were {plural(judged, 'row')}; the window holds {plural(left, 'row')} now, which "
+        f"is what the chart counts. To judge those: driftline monitor run {monitor} {times}",
+    )

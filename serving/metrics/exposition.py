@@ -22,7 +22,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.capture.audit.note import read_note
-from driftline.capture.audit.report import Coverage
+from driftline.capture.audit.report import audited_coverage
 from driftline.capture.line.instruments import Counted, HostTaps, Spools
 from driftline.capture.tables.dataset import read_gaps
 from driftline.database.engine import read_connection
@@ -295,22 +295,14 @@ def _audited(audited: Mapping[str, Any], cap: SeriesCap) -> Iterator[Metric]:
         "Whether the last audit found every record stored once, or counted.",
         value=float(audited["adds_up"]),
     )
-    stored, dropped = audited["requests"], audited.get("dropped", {})
-    undecodable, uncounted = audited.get("undecodable", {}), audited.get("uncounted", {})
-    missing = audited["missing_by_endpoint"]
-    names = cap.take(sorted({*stored, *dropped}), len(AUDITED))
+    missing, found = audited["missing_by_endpoint"], audited_coverage(audited)
+    names = cap.take(sorted(found), len(AUDITED))
     for name, about in AUDITED.items():
         family = GaugeMetricFamily(f"driftline_capture_{name}", about, labels=["endpoint"])
         for endpoint in names:
-            counts = Coverage(
-                stored.get(endpoint, 0),
-                dropped.get(endpoint, 0) + missing.get(endpoint, 0),
-                undecodable.get(endpoint, 0),
-                uncounted.get(endpoint, 0),
-            )
             values: dict[str, float | None] = {
-                "stored_requests": float(counts.stored),
-                "coverage_ratio": counts.ratio,
+                "stored_requests": float(found[endpoint].stored),
+                "coverage_ratio": found[endpoint].ratio,
                 "missing": float(missing.get(endpoint, 0)),
                 "doubled": float(audited["doubled_by_endpoint"].get(endpoint, 0)),
             }

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from driftline.dashboard.address import (
     alarm_link,
     column_link,
-    list_link,
+    link_to,
     monitor_link,
     parse,
 )
@@ -79,7 +79,7 @@ def test_names_that_browsers_take_for_folders_stay_out_of_the_path(name):
 
 
 def test_filters_of_the_alarms_are_in_the_query():
-    found = parse("/alarms", list_link("alarms", state="ALARM", text="a&b=c").partition("?")[2])
+    found = parse("/alarms", link_to("alarms", state="ALARM", text="a&b=c").partition("?")[2])
 
     assert (found.page, found.state, found.text) == ("alarms", "ALARM", "a&b=c")
 

@@ -8,7 +8,7 @@ import pytest
 
 from driftline.access.audit import record
 from driftline.access.principal import ANYBODY, Principal
-from driftline.dashboard.address import list_link, parse
+from driftline.dashboard.address import link_to, parse
 from tests.dashboard.guarded import guarded
 from tests.dashboard.test_http import CALL, body_for
 
@@ -32,7 +32,7 @@ def site(tmp_path_factory):
 
 
 def shown(site, role, **chosen):
-    path, _, query = list_link("audit", **chosen).partition("?")
+    path, _, query = link_to("audit", **chosen).partition("?")
     with site.browser(site.tokens[role]) as browser:
         answer = browser.post(CALL, json=body_for(path, f"?{query}" if query else ""))
     return json.dumps(answer.json(), ensure_ascii=False)
@@ -69,7 +69,7 @@ def test_names_and_days_lead_to_what_is_about_them(site):
     assert "create " not in of_ben
     assert "create " in of_day
     assert "update " not in of_day
-    assert list_link("audit", subject="<b>ben") in of_day
+    assert link_to("audit", subject="<b>ben") in of_day
 
 
 @pytest.mark.parametrize("role", ["viewer", "analyst", "operator"])
@@ -88,7 +88,7 @@ def test_a_day_that_is_none_is_said_on_the_page(site, day):
 
 
 def test_an_address_of_the_audit_log_is_read_as_it_is_built():
-    path, _, query = list_link(
+    path, _, query = link_to(
         "audit", subject="a b", target="Alarm/x&y", day="2026-01-10"
     ).partition("?")
     found = parse(path, query)

@@ -13,11 +13,12 @@ from driftline.dashboard.actions import Actions
 from driftline.dashboard.address import Address, baseline_link, parse
 from driftline.dashboard.app import render
 from driftline.dashboard.queries import storage
-from driftline.dashboard.queries.setup import _tried, bounds_of, read_baseline
+from driftline.dashboard.queries.setup import _tried, read_baseline
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.definitions import get_definition
+from driftline.monitors.run.bound_words import suggested_bounds
 from tests.dashboard.policed_seed import texts
 from tests.dashboard.seed import make_engine
 from tests.monitors.kinds.data_quality.test_version_comparison import frame
@@ -80,7 +81,7 @@ def test_bounds_are_those_of_the_document(stores, seeded):
     document = json.loads(baseline.constraints.to_json())
     late = next(one for one in document["features"] if one["name"] == "late")
 
-    bounds = {(one.of, one.words) for one in bounds_of(baseline)}
+    bounds = set(suggested_bounds(baseline, shows_values=True))
 
     assert round(late["completeness"], 3) == 0.964
     assert ("late", "a value in at least 96.4% of rows; never below 0") in bounds
@@ -106,7 +107,7 @@ def test_bounds_of_model_quality_are_listed_too(tmp_path):
     text = baseline.documents[store.QUALITY_CONSTRAINTS]
     line = json.loads(text)["binary_classification_constraints"]["accuracy"]
 
-    bounds = {one.of: one.words for one in bounds_of(baseline)}
+    bounds = dict(suggested_bounds(baseline, shows_values=True))
 
     assert line["comparison_operator"] == "LessThanThreshold"
     assert bounds["accuracy"] == f"at least {line['threshold']:.3g}"
