@@ -23,6 +23,9 @@ from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import Span, local
 
 Figure = dict[str, Any]  # As plotly.js has it.
+Ends = Sequence[str] | np.ndarray
+Sides = tuple[Ends, Ends]
+"""Where each of several things begins and ends along an axis: times, or numbers."""
 
 REFERENCE = "#0072B2"
 WINDOW = "#D55E00"
@@ -112,8 +115,8 @@ def _scatter(x: object, y: object, more: Mapping[str, object], **look: object) -
 
 
 def boxes(
-    sides: tuple[Sequence[Any] | np.ndarray, Sequence[Any] | np.ndarray], low: np.ndarray,
-    high: np.ndarray, colour: str, *, is_across: bool = False, yaxis: str = "y", name: str = "",
+    sides: Sides, low: np.ndarray, high: np.ndarray, colour: str, *, is_across: bool = False,
+    yaxis: str = "y", name: str = "",
 ) -> Figure:  # fmt: skip
     """Fill a box for each entry between its sides, and from low to high: upwards, or across.
 
@@ -126,21 +129,20 @@ def boxes(
 
 
 def whiskers(
-    sides: tuple[Sequence[Any] | np.ndarray, Sequence[Any] | np.ndarray], at: np.ndarray,
-    low: np.ndarray, high: np.ndarray, colour: str, *, is_across: bool = False, yaxis: str = "y", name: str = "",
+    sides: Sides, at: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, *,
+    is_across: bool = False, name: str = "",
 ) -> Figure:  # fmt: skip
     """Draw intervals around values as thin boxes; none to an end that is not known."""
     low, high = (np.where(np.isfinite(end), end, at) for end in (low, high))
-    return boxes(sides, np.minimum(low, at), np.maximum(high, at), colour,
-                 is_across=is_across, name=name)  # fmt: skip
+    ends = np.minimum(low, at), np.maximum(high, at)
+    return boxes(sides, *ends, colour, is_across=is_across, name=name)
 
 
 def sides_of(runs: Sequence[Span], part: float = 1.0) -> tuple[list[str], list[str]]:
     """Return where a part of each window begins and ends, in its middle."""
-    rests = [(run, (run.end - run.start) * (1 - part) / 2) for run in runs]
-    return [naive(run.start + rest) for run, rest in rests], [
-        naive(run.end - rest) for run, rest in rests
-    ]
+    rests = [(run.end - run.start) * (1 - part) / 2 for run in runs]
+    starts = [naive(run.start + rest) for run, rest in zip(runs, rests, strict=True)]
+    return starts, [naive(run.end - rest) for run, rest in zip(runs, rests, strict=True)]
 
 
 def rectangle(colour: str, **place: object) -> Figure:

@@ -116,13 +116,15 @@ def _points(
         (known & history.apart, "diamond-open", canvas.SOFT, 9),
         (known & history.violated, "triangle-up", canvas.HARD, 11),
     ):
-        if is_long and symbol == "diamond":
+        # Each trace is eight nodes of the document, also without a point.
+        if not chosen.any() or (is_long and symbol == "diamond"):
             continue
         places, value = list(np.array(times)[chosen]), history.value[chosen]
         if not is_long:
             sides = canvas.sides_of([runs[at] for at in np.flatnonzero(chosen).tolist()], WHISKER)
             ends = history.low[chosen], history.high[chosen]
-            drawn.append(canvas.whiskers(sides, value, *ends, colour))
+            if np.isfinite(ends).any():
+                drawn.append(canvas.whiskers(sides, value, *ends, colour))
         drawn.append(canvas.markers(places, value, symbol, colour, size))
     return drawn
 

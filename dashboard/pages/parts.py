@@ -59,7 +59,7 @@ PLACE_ROLES: Mapping[str, Role] = {
 """What it takes to see some of them."""
 
 STRIP_WINDOWS = 30
-TABLE_ROWS = 40
+TABLE_ROWS = 20
 """Of a figure's numbers, the newest: a document of thousands of nodes is slow."""
 
 CONFIG: dcc.Graph.Config = {

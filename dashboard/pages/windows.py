@@ -43,7 +43,6 @@ Link = Callable[[views.WindowRun], str]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 ROWS = "Contributing rows"
-EVENT_CHARACTERS = 13
 CHANGES_SHOWN = 3
 PICKED = 30
 """Windows in the list to pick from: those around the one that is shown."""
@@ -313,9 +312,10 @@ def picker(monitor: views.MonitorLine, run: views.WindowRun | None, link: Link) 
         return ui.marked(way, aria_label=label)
 
     def choice_of(one: views.WindowRun) -> html.A:
-        broken = html.Span(f"{one.violation_count or ''}", className="number")
-        words = [html.Span(say.span(one)), broken, ui.state_chip(one.state, small=True)]
-        way = html.A(words, href=link(one))
+        many = one.violation_count
+        broken = html.Span(f"{many}", className="number") if many else None
+        words = (html.Span(say.span(one)), broken, ui.state_chip(one.state, small=True))
+        way = html.A(ui.there(words), href=link(one))
         return ui.marked(way, aria_current="page") if one.stamp == run.stamp else way
 
     first = max(0, min(place - PICKED // 2, len(stamps) - PICKED))
@@ -401,15 +401,10 @@ def row_list(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -
     except UnavailableError as error:
         return ui.panel(ROWS, say.sentence(str(error)), name="rows", note=note)
 
-    def event(row: int) -> ui.Cell:
-        whole = rows.events[row]
-        more = "…" * (len(whole) > EVENT_CHARACTERS)
-        return html.Code(whole[:EVENT_CHARACTERS] + more, title=whole)
-
     others = zip(rows.columns, zip(*rows.records, strict=True), strict=True)
     columns: list[tuple[str, Callable[[int], ui.Cell]]] = [
-        (rows.feature, lambda row: html.B(rows.offending[row] or "empty", className="offending")),
-        ("Event id", event),
+        (rows.feature, lambda row: rows.offending[row] or "empty"),
+        ("Event id", rows.events.__getitem__),
         ("Event time", rows.times.__getitem__),
         *((name, texts.__getitem__) for name, texts in others),
     ]
@@ -417,7 +412,7 @@ def row_list(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -
     parts = [
         html.P(_which(rows), className="sentence"),
         html.P(_files(monitor, run, rows), className="note"),
-        ui.table(range(len(rows.events)), columns, label=label, kind="rows"),
+        ui.table(range(len(rows.events)), columns, label=label, kind="rows accused"),
     ]
     return ui.panel(ROWS, parts, name="rows", note=note)
 

@@ -20,7 +20,13 @@ from driftline.baseline.store import Baseline, find_version
 from driftline.capture.windows.window import Window
 from driftline.dashboard.address import Address, read_time
 from driftline.dashboard.queries import views
-from driftline.dashboard.queries.storage import COLUMNS_SHOWN, IDS, ROWS_SHOWN, texts_of
+from driftline.dashboard.queries.storage import (
+    COLUMNS_SHOWN,
+    IDS,
+    IDS_SHOWN,
+    ROWS_SHOWN,
+    texts_of,
+)
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
 from driftline.dashboard.words import span
@@ -112,9 +118,8 @@ def read_window(stores: Stores, asked: Address) -> EndpointWindow:
     looked = ["row_index", *(one.column for one in rows.conditions)]
     total, is_part = count_rows(read(looked), rows.conditions, within_s=LIMIT_S)
     number = page_within(asked.number, total, ROWS_SHOWN)
-    texts, is_cut = first(
-        [*chosen, *inputs[:COLUMNS_SHOWN]], rows.conditions, ROWS_SHOWN, ROWS_SHOWN * (number - 1)
-    )
+    listed = [*dict.fromkeys([*chosen, *inputs])][: COLUMNS_SHOWN + len(IDS) - IDS_SHOWN]
+    texts, is_cut = first(listed, rows.conditions, ROWS_SHOWN, ROWS_SHOWN * (number - 1))
     event, _, place = (asked.row or "").rpartition(":")
     if place.isdecimal():
         same = Predicate("event_id", "in", values=(event,))

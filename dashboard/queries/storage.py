@@ -53,8 +53,8 @@ from driftline.signature import Signature
 log = logging.getLogger(__name__)
 
 ROWS_SHOWN = 50
-COLUMNS_SHOWN = 17
-"""Inputs of contributing rows, besides the accused one; the files have all."""
+COLUMNS_SHOWN = 20
+"""Of contributing rows, which row it is and the accused column included; the files have all."""
 
 TRIED_S = 8.0
 """For so long rows are read to try a version of a baseline."""
@@ -64,6 +64,7 @@ CAPTURE_FRESH_S = 10.0
 
 BASELINES_KEPT, COLUMNS_KEPT = 8, 64
 IDS = ("event_id", "event_time", "inference_id", "row_index")
+IDS_SHOWN = 2
 
 UNREADABLE = (DriftlineError, OSError, ValueError, pa.ArrowException)
 """What reading a damaged or absent store raises."""
@@ -236,18 +237,20 @@ class Storage:
         violation, predicate = pointed
         if predicate.op == OUTLIER:
             predicate = with_baseline(predicate, self.baseline_of(view.monitor))
+        own = [*self.answers_of(view.monitor), *predicate.columns]
         inputs = [column.name for column in self.outline_of(view.monitor).signature.inputs]
-        if len(inputs) > COLUMNS_SHOWN:
+        others = [name for name in inputs if name not in own]
+        room = max(0, COLUMNS_SHOWN - IDS_SHOWN - len({*own}))
+        if len(others) > room:
             rank = {one.feature: at for at, one in enumerate(view.found.judged_features)}
-            inputs.sort(key=lambda name: rank.get(name, len(rank)))
-        names = [*IDS, *self.answers_of(view.monitor), *inputs[:COLUMNS_SHOWN]]
-        names += [name for name in predicate.columns if name not in names]
+            others.sort(key=lambda name: rank.get(name, len(rank)))
+        names = [*dict.fromkeys([*IDS, *own, *others[:room]])]
         batches = self.read(view.monitor, view.run, names).batches
         predicate = with_rows(predicate, batches)
         table = matching_rows(batches(), predicate, limit=ROWS_SHOWN)
         texts = {name: texts_of(table.column(name)) for name in table.column_names}
         blank = ("",) * table.num_rows
-        others = [name for name in names if name not in (*IDS, predicate.column) and name in texts]
+        listed = [name for name in names if name not in (*IDS, predicate.column) and name in texts]
         return views.ContributingRows(
             violation=violation,
             feature=predicate.column,
@@ -257,10 +260,10 @@ class Storage:
             events=texts.get("event_id", blank),
             times=texts.get("event_time", blank),
             offending=texts.get(predicate.column, blank),
-            columns=tuple(others),
-            unlisted=max(0, len(inputs) - COLUMNS_SHOWN),
+            columns=tuple(listed),
+            unlisted=max(0, len(others) - room),
             where=where_text([predicate]) if isinstance(predicate, Predicate) else None,
-            records=tuple(zip(*(texts[name] for name in others), strict=True)),
+            records=tuple(zip(*(texts[name] for name in listed), strict=True)),
         )
 
     def all_rows(
