@@ -66,7 +66,6 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, field
 from driftline.dashboard.queries import notifications
 from driftline.dashboard.queries.explained import read_compared, read_explained, read_window
-from driftline.dashboard.queries.fleet import NoWindowError
 from driftline.dashboard.queries.jobs import read_job, read_jobs
 from driftline.dashboard.queries.new_alarm import read_new_alarm
 from driftline.dashboard.queries.reach import refused_page
@@ -77,7 +76,7 @@ from driftline.dashboard.queries.views import CompositeView
 from driftline.dashboard.words import local, sentence, zone_name
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
-from driftline.monitors.kind import kind_named
+from driftline.monitors.run.standing import NoWindowError
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +212,8 @@ def _alarm(stores: Stores, at: Address) -> html.Div:
 
 
 def _monitor(stores: Stores, at: Address) -> html.Div:
-    if kind_named(stores.kind(at.monitor)).judges_columns:
+    (definition,) = stores.monitors(at.monitor)
+    if definition.kind_value.judges_columns:
         view = stores.monitor(at.monitor, at.window, at.feature, at.keep)
         return monitor.page(replace(view, number=at.number or None, text=at.text))
     found = stores.measured(at.monitor, at.window, at.metric, at.keep or at.feature)
@@ -238,7 +238,7 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
     "compare": lambda stores, at: (
         explained.compare_page(read_compared(stores, at))
         if at.monitor
-        else explained.choose_page(stores.monitor_names())
+        else explained.choose_page([one.name for one in stores.monitors()])
     ),
     "window": lambda stores, at: window.page(read_window(stores, at)),
     "new_alarm": lambda stores, at: new_alarm.page(read_new_alarm(stores, at)),

@@ -82,11 +82,17 @@ class WindowFacts:
     @property
     def lost_labels(self) -> Mapping[str, int]:
         """How many rows have a label that cannot be theirs, by why, in words."""
-        found = {
-            "of another type than the reference's": self.unfit_label_count,
-            "of ids that several requests share, and that differ": self.disputed_label_count,
-        }
-        return {why: count for why, count in found.items() if count}
+        return lost_label_counts(self.unfit_label_count, self.disputed_label_count)
+
+
+def lost_label_counts(unfit: int, disputed: int, stray: int = 0) -> dict[str, int]:
+    """Return how many labels are counted for no row, by why, in words."""
+    found = {
+        "of another type than the reference's": unfit,
+        "of ids that several requests share, and that differ": disputed,
+        "for a row that the request does not have": stray,
+    }
+    return {why: count for why, count in found.items() if count}
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,25 @@ def last_hour(
     return found
 
 
+def hourly_invocations(
+    connection: Connection, endpoint: str, names: Iterable[str], start: datetime, end: datetime
+) -> dict[datetime, float]:
+    """Return the invocations of variants, added up by hour, from a full hour on."""
+    requests = [
+        SeriesRequest(
+            metric_key(_TRAFFIC, "Invocations", {"EndpointName": endpoint, "VariantName": name}),
+            start, end, int(LATELY.total_seconds()),
+        )
+        for name in names
+    ]  # fmt: skip
+    found: dict[datetime, float] = {}
+    for summaries in read_many(connection, requests):
+        for place, summary in summaries.items():
+            hour = start + place * LATELY
+            found[hour] = found.get(hour, 0.0) + summary.sum
+    return found
+
+
 def told_variants(
     connection: Connection, endpoint: str, told: Iterable[Mapping[str, Any]], now: datetime
 ) -> tuple[Variant, ...]:

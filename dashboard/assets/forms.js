@@ -18,21 +18,24 @@
     clearTimeout(fading);
     if (text) fading = setTimeout(function () { say("", false); }, HOLD_MS);
   }
-  // Leads to the log-in and back; the page stays as it is, with what was typed.
-  function ended() {
-    var said = document.getElementById("said"), link = document.createElement("a");
-    var back = location.pathname + location.search + location.hash;
-    link.href = "/login?next=" + encodeURIComponent(back);
-    link.target = "_self"; // No page of Dash: the browser itself is to open it.
-    link.textContent = "Log in again";
+  // Stays until the page was looked at again, or left: what is true now is on the page alone.
+  function notice(words, way) {
+    var said = document.getElementById("said");
     clearTimeout(fading);
     said.className = "fault";
-    said.replaceChildren("Your session has ended. ", link);
+    said.replaceChildren(words, way);
+  }
+  // Leads to the log-in and back; the page stays as it is, with what was typed.
+  function ended() {
+    var link = document.createElement("a");
+    link.href = "/login?next=" + encodeURIComponent(location.pathname + location.search + location.hash);
+    link.target = "_self"; // No page of Dash: the browser itself is to open it.
+    link.textContent = "Log in again";
+    notice("Your session has ended. ", link);
     hold(true);
   }
-  // Stays until the page was looked at again: what is true now is on the page alone.
   function unanswered(text) {
-    var said = document.getElementById("said"), button = document.createElement("button");
+    var button = document.createElement("button");
     button.type = "button";
     button.className = "button small";
     button.textContent = "Refresh the page";
@@ -40,9 +43,7 @@
       say("", false);
       document.dispatchEvent(new CustomEvent("driftline-refresh"));
     });
-    clearTimeout(fading);
-    said.className = "fault";
-    said.replaceChildren(text, button);
+    notice(text, button);
   }
   function post(path, body) {
     var headers = { "content-type": "application/json" }, person = document.querySelector("[data-csrf]");

@@ -13,15 +13,12 @@ from driftline.alerts.evaluation.explain import NotifiedAction
 from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard import words as say
+from driftline.dashboard.actions import LENGTHS
 from driftline.dashboard.address import alarm_link, incident_link, link_to
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field
 from driftline.dashboard.queries.reach import UNTOLD, is_limited
 from driftline.dashboard.queries.views import AlarmChange, AlarmLine, ChannelLine, StoryView
-
-LENGTH_WORDS = {
-    "30m": "30 minutes", "2h": "2 hours", "8h": "8 hours", "1d": "1 day", "7d": "7 days"
-}  # fmt: skip
 
 OTHERS_SHOWN = 20
 
@@ -211,7 +208,7 @@ def quiet_panel(view: StoryView) -> html.Section:
 def silence_form(names: Sequence[str]) -> html.Form:
     """Offer to suppress the notifications of alarms for a while."""
     fields: list[ui.Cell] = [
-        choice("length", "For", LENGTH_WORDS, "2h"),
+        choice("length", "For", {key: say.duration(one) for key, one in LENGTHS.items()}, "2h"),
         field("comment", "Reason", hint="new model rolls out", is_required=True),
     ]
     words = "Silence" if len(names) == 1 else f"Silence all {len(names)}"

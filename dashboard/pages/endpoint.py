@@ -12,10 +12,8 @@ import numpy as np
 import yaml
 from dash import html
 
-from driftline.alerts.metrics.variants import Variant
-from driftline.capture.audit.report import EndpointReport
 from driftline.dashboard import words as say
-from driftline.dashboard.address import RANGE, column_link, endpoint_link, monitor_link, window_link
+from driftline.dashboard.address import RANGE, column_link, endpoint_link, monitor_link
 from driftline.dashboard.charts.timeline import (
     MARK_LOOKS,
     bound_words,
@@ -26,8 +24,9 @@ from driftline.dashboard.charts.timeline import (
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.measured import kind_panels
-from driftline.dashboard.pages.overview import captured_words, firing_list, word_of_monitors
+from driftline.dashboard.pages.overview import firing_list, word_of_monitors
 from driftline.dashboard.pages.setup import entry_panel
+from driftline.dashboard.pages.traffic import traffic_panels
 from driftline.dashboard.queries.fleet import MARKS_SHOWN, TAB_KINDS, EndpointView
 from driftline.dashboard.queries.views import Mark, MonitorLine, WindowRun
 from driftline.monitors.annotations.annotation import Annotation
@@ -41,16 +40,6 @@ NAMES = {
 
 UNTOLD_CHANGES = "The audit log is about all endpoints, and you are for some."
 
-# Columns of variants: heading, metric and statistic, and what one of the metric's units is there.
-_MEASURED = (
-    ("Model p50, ms", ("ModelLatency", "p50"), 1e3),
-    ("Model p99, ms", ("ModelLatency", "p99"), 1e3),
-    ("Overhead p99, ms", ("OverheadLatency", "p99"), 1e3),
-    ("CPU, % of a core", ("CPUUtilization", "Average"), 1.0),
-    ("Memory, %", ("MemoryUtilization", "Maximum"), 1.0),
-    ("Models loaded", ("LoadedModelCount", "Maximum"), 1.0),
-)
-
 
 def page(view: EndpointView) -> html.Div:
     """Lay out one tab of an endpoint's page."""
@@ -62,7 +51,7 @@ def page(view: EndpointView) -> html.Div:
     ]
     tabs = ui.choices("Tabs", NAMES, view.tab, lambda tab: endpoint_link(name, tab))
     own: dict[str, Callable[[EndpointView], Sequence[ui.Cell | None]]] = {
-        "": _health, "drift": _drift, "traffic": _traffic, "logs": _logs, "changes": _changes
+        "": _health, "drift": _drift, "traffic": traffic_panels, "logs": _logs, "changes": _changes
     }  # fmt: skip
     parts = own.get(view.tab, _kind)(view)
     title = name if not view.tab else f"{name}, {NAMES[view.tab]}"
@@ -318,105 +307,3 @@ def _logs(view: EndpointView) -> list[ui.Cell]:
         note=say.plural(len(view.logs), "line"),
     )
     return [ui.filters(ui.filter_box(view.text, "Filter by text")), listed]
-
-
-def _traffic(view: EndpointView) -> list[ui.Cell | None]:
-    """Show what answers, what was captured, lost and refused, and the requests of each window."""
-    lines = map(_in_range, view.line.monitors)
-    monitors = (one for one in lines if any(run.request_count for run in one.runs))
-    line = next(monitors, None)
-    return [_variants(view), _captured(view), _by_window(line) if line is not None else None]
-
-
-def _variants(view: EndpointView) -> html.Section | None:
-    said = ui.faint(say.sentence(view.why_untold), line=True) if view.why_untold else None
-    if not view.served:
-        return None if said is None else ui.panel("Variants", [said])
-    columns: dict[str, Callable[[Variant], ui.Cell]] = {
-        "Variant": lambda one: ui.over(one.name, _role(one, view)),
-        "Model": lambda one: one.model or "–",
-        "Share": lambda one: say.percent(one.share),
-        "Workers": lambda one: say.count(one.worker_count),
-        "Requests": lambda one: say.count(round(one.measured.get(("Invocations", "Sum"), 0))),
-        "4xx": lambda one: say.percent(one.measured.get(("Invocation4XXErrors", "Average"))),
-        "5xx": lambda one: say.percent(one.measured.get(("Invocation5XXErrors", "Average"))),
-    }
-    for head, key, unit in _MEASURED:
-        if any(key in one.measured for one in view.served):
-            columns[head] = partial(_measured, key=key, unit=unit)
-    label, numeric = "Variants, with their last hour", tuple(columns)[2:]
-    body = ui.table(view.served, columns, label=label, numeric=numeric)
-    return ui.panel("Variants", [body, said], note="metrics of the last hour")
-
-
-def _role(variant: Variant, view: EndpointView) -> str:
-    """Name a shadow, a variant that only metrics know, and what is wrong with one."""
-    if variant.problem:
-        return say.sentence(variant.problem)
-    if variant.is_shadow:
-        return "a shadow: answers copies, and no caller"
-    return "no longer declared" if variant.share is None and not view.why_untold else ""
-
-
-def _measured(variant: Variant, *, key: tuple[str, str], unit: float) -> str:
-    value = variant.measured.get(key)
-    return "–" if value is None else say.number(value / unit)
-
-
-def _captured(view: EndpointView) -> html.Section:
-    stats = view.stats
-    if stats is None:
-        return ui.panel("Captured", "The captured rows cannot be read now.")
-    recent = captured_words(stats.recent.ratio)
-    values = {
-        "Requests": say.count(stats.requests),
-        "Rows": say.count(stats.rows),
-        "Captured": captured_words(stats.overall.ratio),
-        "Last 24 hours": f"{say.count(stats.recent.stored)} requests, {recent} captured",
-        "Lost": _lost(stats, view.unaccounted),
-        "Answered with 400 or more": say.count(stats.failed),
-        "Newest": ui.when(stats.newest, view.now) if stats.newest else "–",
-        "Size": f"{say.bytes_text(stats.size_bytes)} in {say.plural(stats.files, 'file')}",
-        **{f"Not readable: {why}": say.count(many) for why, many in stats.unparsed.items()},
-    }
-    return ui.panel("Captured", [ui.facts(values, "facts wide")])
-
-
-def _by_window(line: MonitorLine) -> html.Section:
-    here = partial(window_link, line.endpoint)
-    return ui.list_panel(
-        f"By window of {line.name}",
-        line.runs[::-1],
-        {
-            "Window": lambda run: html.A(say.span(run), href=here(run.stamp)),
-            "Requests": lambda run: say.count(run.request_count),
-            "Rows": lambda run: say.count(run.row_count),
-        },
-        label=f"Requests by window of {line.name}",
-        kind="cards tall",
-        numeric=("Requests", "Rows"),
-    )
-
-
-def _lost(stats: EndpointReport, unaccounted: int) -> ui.Cell:
-    words, dropped = list[str](), stats.overall.dropped
-    if dropped or stats.faults or stats.cut:
-        words.append(f"{captured_words(stats.overall.ratio)} stored")
-    reasons: Counter[str] = Counter()
-    for gap in stats.gaps:
-        if gap.records:
-            reasons[gap.reason] += gap.records
-    words += [f"{reason} {say.count(lost)}" for reason, lost in reasons.most_common()]
-    unknown = sorted({gap.reason for gap in stats.gaps if gap.records is None})
-    words += [f"{reason}, how many is not known" for reason in unknown]
-    others = {
-        "not decoded (decoder fault)": stats.faults,
-        "not decoded (body cut)": stats.cut,
-        "unaccounted for": unaccounted,
-    }
-    words += [f"{say.count(several)} {what}" for what, several in others.items() if several]
-    if not words:
-        return say.count(dropped)
-    has_lost = dropped or unknown or any(others.values())
-    lost = html.Span(say.count(dropped), className="alarm-text" if has_lost else "")
-    return ui.over(lost, "; ".join(words))

@@ -19,6 +19,7 @@ from driftline.dashboard.words import count, number, percent, plural, sentence, 
 from driftline.monitors.kind import kind_named, metric_spec
 from driftline.monitors.report.metric_words import title_of
 from driftline.monitors.results.unjudged import unjudged_metrics, unjudged_sentence
+from driftline.monitors.rows import lost_label_counts
 
 PANELS = {"quality": quality_parts, "bias": bias_parts, "attribution": attribution_parts}
 """What kinds can show of the chosen window besides their metrics; others show `metric_parts`."""
@@ -86,12 +87,9 @@ def verdict_of(view: KindView, run: WindowRun) -> html.Div:
         share = view.found.labelled_count / run.row_count
         rest = "; the rest may still arrive" if share < 1 else ""
         labels.append(html.P(f"{percent(share)} of its rows have a label{rest}", className="faint"))
-        lost = {
-            "of another type than the reference's": view.found.unfit_label_count,
-            "of ids that several requests share, and that differ": view.found.disputed_label_count,
-            "for a row that the request does not have": view.found.stray_label_count,
-        }
-        if said := [f"{plural(many, 'label')} {why}" for why, many in lost.items() if many]:
+        found, of = view.found, ("unfit", "disputed", "stray")
+        lost = lost_label_counts(*(getattr(found, f"{one}_label_count") for one in of))
+        if said := [f"{plural(many, 'label')} {why}" for why, many in lost.items()]:
             labels.append(html.P(f"Not counted: {' and '.join(said)}", className="cause"))
     if run.state == "unlabelled":
         hint = "It is judged as soon as they arrive. Load labels with"

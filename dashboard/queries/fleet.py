@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, union_all
+from sqlalchemy import Connection, Engine, select
 
 from driftline.access.audit import AuditEntry
 from driftline.access.audit import entries as audit_entries
@@ -22,29 +21,27 @@ from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import list_silences
 from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
+from driftline.capture.audit.traffic import Traffic
 from driftline.dashboard.address import RANGE
 from driftline.dashboard.queries import reach, views
 from driftline.dashboard.queries.storage import UNREADABLE, Storage
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.database.engine import read_connection
-from driftline.errors import NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution, is_of
+from driftline.monitors.executions import is_of
 from driftline.monitors.run.drift_map import DriftMap
-from driftline.monitors.run.judged_windows import (
-    NEWEST_FIRST,
-    WINDOWS_SHOWN,
-    as_runs,
-    judged,
-    second_of,
-    windows_around,
+from driftline.monitors.run.judged_windows import judged, second_of
+from driftline.monitors.run.standing import (
+    NoWindowError,
+    no_window,
+    standing_lines,
+    window_line,
+    with_older_windows,
 )
-from driftline.monitors.run.progress import list_runs, log_of
-from driftline.monitors.run.standing import standing_lines
 from driftline.monitors.run.status import kept_states
 from driftline.monitors.tables import executions
-from driftline.monitors.warm_up.status import suppressed_columns, suppressed_now
+from driftline.monitors.warm_up.status import suppressed_now
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +64,10 @@ class EndpointView:
 
     ``drift`` or ``measured`` is of ``monitor``, on the tabs of drift and of kinds, ``others`` are
     those that it was chosen from; ``stats`` is of the tab of traffic, None where the table cannot
-    be read, ``served`` are the variants of that tab; ``changes`` and ``annotations`` are of their
-    tab, ``logs``, newest first, of theirs. ``why_untold`` says why the server did not tell of
-    variants or logs. ``baseline`` is what another monitor would be judged by.
+    be read, ``served`` are the variants of that tab, ``traffic`` and ``invocations`` its hours, as
+    captured and as the server counts them; ``changes`` and ``annotations`` are of their tab,
+    ``logs``, newest first, of theirs. ``why_untold`` says why the server did not tell of variants
+    or logs. ``baseline`` is what another monitor would be judged by.
     """
 
     now: datetime
@@ -83,6 +81,8 @@ class EndpointView:
     changes: Sequence[AuditEntry] | None = None
     stats: EndpointReport | None = None
     unaccounted: int = 0
+    traffic: Traffic | None = None
+    invocations: Mapping[datetime, float] = field(default_factory=dict)
     text: str | None = None
     annotations: tuple[Annotation, ...] = ()
     marks: tuple[views.Mark, ...] = ()
@@ -104,23 +104,7 @@ def state_lines(
 
 def with_older(connection: Connection, lines: tuple[MonitorLine, ...]) -> tuple[MonitorLine, ...]:
     """Add older windows to the newest ones of monitors, as many as one chart has room for."""
-    most = MARKS_SHOWN // (sum(bool(one.runs) for one in lines) or 1)
-    older = [
-        select(
-            judged(one.definition).with_only_columns(executions.c.id)
-            .where(executions.c.window_start < one.runs[0].start, in_range())
-            .order_by(*NEWEST_FIRST).limit(most - len(one.runs)).subquery()
-        )
-        for one in lines if 0 < len(one.runs) < most
-    ]  # fmt: skip
-    if not older:
-        return lines
-    found = select(*COLUMNS).where(executions.c.id.in_(union_all(*older))).order_by(*NEWEST_FIRST)
-    rows = defaultdict[str, list[Execution]](list)
-    for row in reach.runs(connection, found):
-        rows[row.monitor].append(row)
-    return tuple(replace(one, runs=as_runs(one.definition, rows[one.name]) + one.runs)
-                 for one in lines)  # fmt: skip
+    return with_older_windows(lines, MARKS_SHOWN, in_range(), partial(reach.runs, connection))
 
 
 in_range = partial(reach.in_range, executions.c.window_start, executions.c.window_end)
@@ -178,20 +162,11 @@ def read_marks(
     return tuple(one for one in found if RANGE.get().covers(one.start, one.end or one.start))
 
 
-class NoWindowError(NotFoundError):
-    """The monitor is there, but not the window."""
-
-
-def _no_window(monitor: str, stamp: str) -> NoWindowError:
-    why = "none was judged then, or it is no longer kept"
-    return NoWindowError(f'monitor "{monitor}" has no window "{stamp}": {why}')
-
-
 def require_window(connection: Connection, definition: MonitorDefinition, stamp: str) -> None:
     """Refuse a start of which a monitor has no window that who asks may see."""
     (start, end), begin = second_of(stamp), executions.c.window_start
     if not reach.runs(connection, judged(definition).where(begin >= start, begin < end).limit(1)):
-        raise _no_window(definition.name, stamp)
+        raise no_window(definition.name, stamp)
 
 
 def read_window(
@@ -202,36 +177,16 @@ def read_window(
     Without a start it is the newest one, None before the first; NotFoundError: there is no such
     monitor, or NoWindowError: no execution of it is on a window of that start.
     """
-    definition = reach.monitor(connection, name)
-    shown = judged(definition).where(in_range())
-    newest = shown.order_by(*NEWEST_FIRST).limit(WINDOWS_SHOWN)
-    rows = reach.runs(connection, newest)
-    version = rows[0].baseline_version if rows else None
-    line = MonitorLine(
-        definition=definition,
-        baseline_version=version or definition.baseline_version or "",
-        runs=as_runs(definition, rows),
-        suppressed=suppressed_columns(connection, definition),
-        begun=tuple(list_runs(connection, name, endpoints=CURRENT.get().endpoints)),
-    )
-    run = line.last
-    if stamp is not None:
-        run = next((run for run in line.runs[1:] if run.stamp == stamp), None)
-        if run is None:  # Before the oldest, too, there may be others to step to.
-            line = replace(
-                line,
-                runs=windows_around(partial(reach.runs, connection), definition, stamp),
-                are_newest=False,
-            )
-            run = next((run for run in line.runs if run.stamp == stamp), None)
-        if run is None:
-            raise _no_window(name, stamp)
-    return line, run and replace(run, log=tuple(log_of(connection, run.execution)))
+    definition, read = reach.monitor(connection, name), partial(reach.runs, connection)
+    of = CURRENT.get().endpoints
+    return window_line(connection, definition, stamp, in_range(), read, endpoints=of)
 
 
-def ran_at(connection: Connection, endpoint: str, stamp: str) -> list[MonitorDefinition]:
+def ran_at(
+    connection: Connection, watched: Iterable[MonitorDefinition], endpoint: str, stamp: str
+) -> list[MonitorDefinition]:
     """Return the monitors of an endpoint that ran on a window of a start; NoWindowError: none."""
-    known = {one.name: one for one in reach.monitors(connection) if one.endpoint == endpoint}
+    known = {one.name: one for one in watched}
     (start, end), begin = second_of(stamp), executions.c.window_start
     ran = select(executions.c.monitor).distinct().where(
         executions.c.monitor.in_(known), executions.c.is_current, begin >= start, begin < end,

@@ -59,6 +59,9 @@ COLUMNS_SHOWN = 20
 TRIED_S = 8.0
 """For so long rows are read to try a version of a baseline."""
 
+TRAFFIC_S = 4.0
+"""For so long rows are read to count them by hour."""
+
 CAPTURE_FRESH_S = 10.0
 """Counting a capture table reads all of it, so a count serves for so long."""
 
@@ -288,15 +291,12 @@ class Storage:
         self, definition: MonitorDefinition, baseline: Baseline, start: datetime, end: datetime
     ) -> Backtest:
         """Judge captured rows by a baseline, as a monitor would have; rows are read for seconds."""
-        until = time.monotonic() + TRIED_S
+        until, times = time.monotonic() + TRIED_S, f"--from {start:%Y-%m-%d} --to {end:%Y-%m-%d}"
+        command = f"driftline monitor backtest {definition.name} {times}"
 
         def limit(_read: int, _total: int | None) -> None:
             if time.monotonic() > until:
-                times = f"--from {start:%Y-%m-%d} --to {end:%Y-%m-%d}"
-                raise InputError(
-                    f"there are too many rows to read for a page; run: driftline monitor backtest "
-                    f"{definition.name} {times}"
-                )
+                raise InputError(f"there are too many rows to read for a page; run: {command}")
 
         signature = self._signature_of(definition.endpoint) or baseline.signature
         options = BacktestOptions(start, end, estimate=False, bounds=False, progress=limit)

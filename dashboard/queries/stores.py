@@ -18,20 +18,26 @@ from driftline.alerts.alarms.composite_records import CompositeRecord
 from driftline.alerts.alarms.known import require_alarm
 from driftline.alerts.counts import count_by
 from driftline.alerts.math.band_models import BandModels
-from driftline.alerts.metrics.variants import told_variants
+from driftline.alerts.metrics.variants import (
+    hourly_invocations,
+    published_variants,
+    told_variants,
+)
 from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.alerts.tables import outbox
+from driftline.capture.audit.traffic import HOUR, read_traffic
 from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.address import RANGE, Address
 from driftline.dashboard.queries import fleet, reach, views
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
-from driftline.dashboard.queries.storage import Storage
+from driftline.dashboard.queries.storage import TRAFFIC_S, Storage
 from driftline.dashboard.words import NOTES, plural
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import annotations_between, list_annotations
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.results.shown import choose_metric
 from driftline.monitors.run.drift_map import drift_map
@@ -45,6 +51,8 @@ COUNTED = 4
 
 ENDPOINTS_SHOWN = 100
 LOG_LINES = 200
+HOURS_SHOWN = 14 * 24
+"""Of an endpoint's traffic, the newest."""
 ANNOTATIONS_SHOWN = 50
 FIRING_SHOWN = 10
 """Alarms in ALARM on the first page; the list has all."""
@@ -162,7 +170,7 @@ class Stores:
                 served = told_variants(connection, name, variants, now)
             stats, lost = self.storage.capture_stats(name, now), self.storage.unaccounted(name)
             view = replace(view, stats=stats, unaccounted=lost, served=served)
-            return replace(view, why_untold=str(error or ""))
+            return self._with_hours(replace(view, why_untold=str(error or "")))
         if tab == "logs":
             asked = urlencode({"endpoint": name, "limit": LOG_LINES})
             told, error = self._told(f"/api/v1/logs?{asked}")
@@ -174,16 +182,34 @@ class Stores:
             return replace(view, logs=logs, why_untold=str(error or ""))
         return view
 
+    def _with_hours(self, view: fleet.EndpointView) -> fleet.EndpointView:
+        """Add the traffic of the newest hours that are shown; nothing of a table without a row."""
+        shown, newest = RANGE.get(), view.stats.newest if view.stats else None
+        end = shown.end or max(view.now, newest or view.now) + HOUR
+        first = max(shown.start or end - HOURS_SHOWN * HOUR, end - HOURS_SHOWN * HOUR)
+        start, name = first.replace(minute=0, second=0, microsecond=0), view.line.name
+        if start >= end:
+            return view
+        shadows = {one.name for one in view.served if one.is_shadow}
+        with read_connection(self.engine) as connection:
+            names = [one for one in published_variants(connection, name) if one not in shadows]
+            counted = hourly_invocations(connection, name, names, start, end)
+        view = replace(view, invocations=counted)
+        if view.stats is None:  # What cannot be read is noted there.
+            return view
+        found = read_traffic(self.storage.root, name, start, end, view.stats.gaps, TRAFFIC_S)
+        return replace(view, traffic=found)
+
     def endpoint_names(self, declared: Iterable[str] | None = None) -> set[str]:
         """Name the endpoints that are declared or have rows, of those that who asks is for."""
         captured = list_folders(self.storage.root, "capture")
         known = {*captured, *(self._declared() if declared is None else declared)}
         return set(filter(reach.is_reached, known))
 
-    def monitor_names(self) -> list[str]:
-        """Name the monitors that who asks may see."""
+    def monitors(self, name: str = "") -> list[MonitorDefinition]:
+        """Return the monitors that who asks may see, or the one of a name; NotFoundError: none."""
         with read_connection(self.engine) as connection:
-            return [one.name for one in reach.monitors(connection)]
+            return [reach.monitor(connection, name)] if name else reach.monitors(connection)
 
     def _told(self, path: str) -> tuple[Any, Exception | None]:
         """Ask the server; None of it with what went wrong."""
@@ -194,13 +220,19 @@ class Stores:
         except (DriftlineError, ValueError) as error:
             return None, error
 
-    def _require_endpoint(self, connection: Connection, name: str) -> None:
-        """Refuse an endpoint that is not declared and has no monitor and no rows, for who asks."""
-        watched = {one.endpoint for one in reach.monitors(connection) if reach.is_reached(name)}
-        known = sorted((watched | self.endpoint_names()) - {""})
-        if name not in known:
+    def _require_endpoint(self, connection: Connection, name: str) -> list[MonitorDefinition]:
+        """Return an endpoint's monitors; NotFoundError for one without, and without any rows.
+
+        Also for one that is not for who asks.
+        """
+        monitors = [one for one in reach.monitors(connection) if reach.is_reached(name)]
+        if not (found := [one for one in monitors if one.endpoint == name]) and (
+            name not in (names := self.endpoint_names())
+        ):
+            known = sorted((names | {one.endpoint for one in monitors}) - {""})
             near = nearest(name, known) or "expected one that was deployed"
             raise NotFoundError(f'endpoint "{name}" has no monitor and no captured rows; {near}')
+        return found
 
     def alarms(
         self, state: str | None = None, text: str | None = None, severity: str | None = None,
@@ -264,8 +296,8 @@ class Stores:
     ) -> tuple[views.MonitorView | views.KindView, ...]:
         """Return the windows of a start of all monitors of an endpoint, the worst first."""
         with read_connection(self.engine) as connection:
-            self._require_endpoint(connection, endpoint)
-            ran = fleet.ran_at(connection, endpoint, stamp)
+            watched = self._require_endpoint(connection, endpoint)
+            ran = fleet.ran_at(connection, watched, endpoint, stamp)
         found: list[views.MonitorView | views.KindView] = []
         for one in ran:
             read = self._window(one.name, stamp)
@@ -311,18 +343,13 @@ class Stores:
                     if address.window and address.page in ("monitor", "column", "explain"):
                         fleet.require_window(connection, found, address.window)
                 case "endpoint" | "window":
-                    self._require_endpoint(connection, address.endpoint)
+                    watched = self._require_endpoint(connection, address.endpoint)
                     if address.window and address.page == "window":
-                        fleet.ran_at(connection, address.endpoint, address.window)
+                        fleet.ran_at(connection, watched, address.endpoint, address.window)
                 case "job":
                     reach.job(connection, address.job)
                 case "baseline":
                     self.storage.versions(address.baseline)
-
-    def kind(self, name: str) -> str:
-        """Return the kind of a monitor; NotFoundError when there is none of that name."""
-        with read_connection(self.engine) as connection:
-            return reach.monitor(connection, name).kind
 
     def measured(
         self, name: str, window: str | None, metric: str | None, keep: str | None = None

@@ -1,18 +1,32 @@
-"""How monitors stand, by the rows that jobs keep of them: one statement for all."""
+"""How monitors stand, by the rows that jobs keep of them, and with their windows."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select, union_all
 
+from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.run.judged_windows import kept_run, one_a_start
+from driftline.monitors.executions import COLUMNS, Execution
+from driftline.monitors.run.judged_windows import (
+    NEWEST_FIRST,
+    WINDOWS_SHOWN,
+    ReadRuns,
+    WindowRun,
+    as_runs,
+    judged,
+    kept_run,
+    one_a_start,
+    windows_around,
+)
 from driftline.monitors.run.monitor_line import MonitorLine
 from driftline.monitors.run.overdue import overdue
+from driftline.monitors.run.progress import list_runs, log_of
 from driftline.monitors.run.status import MonitorState
 from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.tables import executions, states, warm_ups
@@ -54,8 +68,8 @@ def standing_lines(
         ]
         failure = names.reason(row.failure_reason) if row else None
         runs = one_a_start(definition, (kept_run(one, row, failure) for one in reversed(entries)))
-        judged = (one for one in reversed(entries) if one["rows"])
-        last: Mapping[str, Any] = next(judged, {"labelled": None})
+        full = (one for one in reversed(entries) if one["rows"])
+        last: Mapping[str, Any] = next(full, {"labelled": None})
         is_labelled = definition.kind_value.uses_labels and last["labelled"] is not None
         line = MonitorLine(
             definition=definition,
@@ -70,3 +84,72 @@ def standing_lines(
         expected = next((one["expected"] for one in entries if one["execution"] == shown), None)
         lines.append(replace(line, expected=expected or 0))
     return tuple(lines)
+
+
+def with_older_windows(
+    lines: Sequence[MonitorLine], most: int, shown: ColumnElement[bool], read: ReadRuns
+) -> tuple[MonitorLine, ...]:
+    """Add older windows, of those shown, to the newest ones: of all monitors so many at most."""
+    each = most // (sum(bool(one.runs) for one in lines) or 1)
+    older = [
+        select(
+            judged(one.definition).with_only_columns(executions.c.id)
+            .where(executions.c.window_start < one.runs[0].start, shown)
+            .order_by(*NEWEST_FIRST).limit(each - len(one.runs)).subquery()
+        )
+        for one in lines if 0 < len(one.runs) < each
+    ]  # fmt: skip
+    if not older:
+        return tuple(lines)
+    found = select(*COLUMNS).where(executions.c.id.in_(union_all(*older))).order_by(*NEWEST_FIRST)
+    rows = defaultdict[str, list[Execution]](list)
+    for row in read(found):
+        rows[row.monitor].append(row)
+    return tuple(replace(one, runs=as_runs(one.definition, rows[one.name]) + one.runs)
+                 for one in lines)  # fmt: skip
+
+
+class NoWindowError(NotFoundError):
+    """The monitor is there, but not the window."""
+
+
+def no_window(monitor: str, stamp: str) -> NoWindowError:
+    """Return what says that a monitor has no window of a start."""
+    why = "none was judged then, or it is no longer kept"
+    return NoWindowError(f'monitor "{monitor}" has no window "{stamp}": {why}')
+
+
+def window_line(
+    connection: Connection,
+    definition: MonitorDefinition,
+    stamp: str | None,
+    shown: ColumnElement[bool],
+    read: ReadRuns,
+    *,
+    endpoints: Collection[str] | None,
+) -> tuple[MonitorLine, WindowRun | None]:
+    """Return a monitor and the window of a start, however old it is, with those around it.
+
+    Without a start it is the newest one of those shown, None before the first; NoWindowError: no
+    execution of it is on a window of that start.
+    """
+    newest = judged(definition).where(shown).order_by(*NEWEST_FIRST).limit(WINDOWS_SHOWN)
+    rows = read(newest)
+    version = rows[0].baseline_version if rows else None
+    line = MonitorLine(
+        definition=definition,
+        baseline_version=version or definition.baseline_version or "",
+        runs=as_runs(definition, rows),
+        suppressed=suppressed_columns(connection, definition),
+        begun=tuple(list_runs(connection, definition.name, endpoints=endpoints)),
+    )
+    run = line.last
+    if stamp is not None:
+        run = next((run for run in line.runs[1:] if run.stamp == stamp), None)
+        if run is None:  # Before the oldest, too, there may be others to step to.
+            around = windows_around(read, definition, stamp)
+            line = replace(line, runs=around, are_newest=False)
+            run = next((run for run in line.runs if run.stamp == stamp), None)
+        if run is None:
+            raise no_window(definition.name, stamp)
+    return line, run and replace(run, log=tuple(log_of(connection, run.execution)))

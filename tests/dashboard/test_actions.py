@@ -8,8 +8,8 @@ import pytest
 from driftline.alerts.alarms.records import get_alarm
 from driftline.alerts.evaluation.preview import preview_alarm
 from driftline.alerts.notify.silences import get_silence, list_silences
-from driftline.dashboard.actions import LENGTHS, Actions
-from driftline.dashboard.pages.alarm_panels import LENGTH_WORDS, channel_health
+from driftline.dashboard.actions import Actions
+from driftline.dashboard.pages.alarm_panels import channel_health
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import UnavailableError
 from tests.dashboard.policed_seed import DRIFTS, LATENCY, MAINTENANCE, texts
@@ -201,10 +201,6 @@ def test_without_a_server_nothing_is_changed_and_that_is_said(policed_site):
     assert Actions(None, policed_site.now).run("expire", {"name": "x"})[0] == 503
     status, said = Actions(away, policed_site.now).run("expire", {"name": "x"})
     assert (status, said) == (503, "no server answers at http://127.0.0.1:1; start one")
-
-
-def test_lengths_on_the_page_are_those_that_are_taken():
-    assert list(LENGTH_WORDS) == list(LENGTHS)
 
 
 def test_an_action_over_http_answers_with_a_sentence(post):

@@ -13,8 +13,8 @@ from playwright.sync_api import expect
 from driftline.dashboard.address import parse
 from driftline.dashboard.app import render
 from driftline.dashboard.pages import quality
-from driftline.dashboard.queries.fleet import NoWindowError
 from driftline.dashboard.queries.stores import Stores
+from driftline.monitors.run.standing import NoWindowError
 from driftline.roles import Roles
 from tests.dashboard.conftest import Visit
 

@@ -81,8 +81,11 @@ def opened(tmp_path: Path) -> Open:
 
 
 def test_variants_are_listed_with_their_metrics_of_the_last_hour(opened: Open) -> None:
-    blue, green, old = opened(told(BLUE, GREEN)).endpoint(parse(PATH, "")).served
+    view = opened(told(BLUE, GREEN)).endpoint(parse(PATH, ""))
+    blue, green, old = view.served
 
+    hours = {NOW - timedelta(hours=2): 12, NOW - timedelta(hours=1): 45}
+    assert view.invocations == hours
     assert (blue.name, blue.share, blue.worker_count, blue.model) == ("blue", 0.9, 2, "trees")
     assert blue.measured["Invocations", "Sum"] == 40
     assert blue.measured["Invocation5XXErrors", "Average"] == pytest.approx(1 / 40)

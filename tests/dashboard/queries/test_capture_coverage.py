@@ -28,10 +28,14 @@ def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_pat
     assert (stats.overall.dropped, whole.unaccounted) == (1, 0)
     assert [(gap.reason, gap.records) for gap in stats.gaps] == [("full", 1)]
     assert whole.line.coverage.ratio == 0.95
+    assert [one.stored for one in whole.traffic.hours.values()] == [19]
+    assert "19 requests captured in 1 hour, none refused or failed, none lost" in str(
+        endpoint_page.page(whole)
+    )
     text = str(endpoint_page.page(broken))
     # 19 of 22: what the audit finds nowhere is lost, too.
     assert "86.4% stored; full 1; 3 unaccounted for" in text
-    found = replace(stats, gaps=(), faults=1, overall=Coverage(19, 0, undecodable=1))
+    found = replace(stats, gaps=(), dropped={}, faults=1, overall=Coverage(19, 0, undecodable=1))
     text = str(endpoint_page.page(replace(whole, stats=found)))
     # 18 of 19.
     assert "94.7% stored; 1 not decoded (decoder fault)" in text

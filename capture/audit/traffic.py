@@ -1,0 +1,153 @@
+"""Traffic of an endpoint hour by hour, as its table and the gaps tell: counts, latency, lag."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from driftline.capture.spool.frame import FIRST_FAILURE
+from driftline.capture.tables.dataset import (
+    IS_FIRST,
+    PARTITION,
+    Dataset,
+    Gap,
+    is_callers,
+    is_within,
+)
+from driftline.capture.tables.storage import reaching
+
+HOUR = timedelta(hours=1)
+CLIENT = "user-agent"
+"""The header by which clients are told apart, where `[capture] headers` keeps it."""
+
+CLIENTS_MAX = 400
+OTHERS = "others"
+_COLUMNS = (
+    "event_time", "arrival_time", "status", "latency_us", "flags", "variant", "headers",
+    "spool_id", "spool_seq",
+)  # fmt: skip
+# Times lie in steps of 2%, in which their quantiles are told, up to a day.
+_STEP = np.log(1.02)
+_STEPS = int(np.log(86_400e6) / _STEP) + 2
+
+
+@dataclass(slots=True)
+class Times:
+    """How many times of each size there were, in microseconds."""
+
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(_STEPS, dtype=np.int64))
+
+    def add(self, micros: np.ndarray) -> None:
+        """Add times; what is no more than a microsecond counts as none."""
+        steps = np.log(np.maximum(micros, 1.0)) / _STEP
+        self.counts += np.bincount(np.minimum(steps.astype(np.int64), _STEPS - 1), minlength=_STEPS)
+
+    def quantile_ms(self, share: float) -> float | None:
+        """Return the time, in milliseconds, that a share of all does not exceed."""
+        total = self.counts.sum()
+        if not total:
+            return None
+        step = int(np.searchsorted(self.counts.cumsum(), share * total))
+        return float(np.exp((step + 0.5) * _STEP)) / 1_000 if step else 0.0
+
+
+@dataclass(slots=True)
+class Requests:
+    """Requests of an hour, a variant or a client: all that are stored, and what became of them.
+
+    ``refused``: answered with 400 or more, or not at all; ``lost``: known not to be stored;
+    ``doubled``: stored more than once; ``lag``: from a request's event to its arrival.
+    """
+
+    stored: int = 0
+    refused: int = 0
+    lost: int = 0
+    doubled: int = 0
+    latency: Times = field(default_factory=Times)
+    lag: Times = field(default_factory=Times)
+
+    def add(self, rows: pa.Table) -> None:
+        """Add the first rows of requests."""
+        self.stored += rows.num_rows
+        status = pc.fill_null(rows["status"], 0).to_numpy()
+        self.refused += int(((status <= 0) | (status >= FIRST_FAILURE)).sum())
+        self.latency.add(rows["latency_us"].drop_null().to_numpy().astype(np.float64))
+        times = (rows[name].cast(pa.int64()).to_numpy() for name in ("arrival_time", "event_time"))
+        arrived, happened = times
+        self.lag.add((arrived - happened).astype(np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Traffic of a span, by hour, variant and client.
+
+    ``clients`` is empty where no record names one; ``is_cut``: there was no time to read them all.
+    """
+
+    hours: dict[datetime, Requests]
+    variants: dict[str, Requests]
+    clients: dict[str, Requests]
+    is_cut: bool = False
+
+
+def read_traffic(
+    root: str, endpoint: str, start: datetime, end: datetime, gaps: Iterable[Gap], within_s: float
+) -> Traffic:
+    """Count the requests of a span by the hour of their event; those lost by that of their gap.
+
+    Rows are read for ``within_s`` seconds at most, and those of shadows are left out.
+    """
+    hours, variants, clients = (defaultdict[Any, Requests](Requests) for _ in range(3))
+    until, is_cut = time.monotonic() + within_s, False
+    seen: dict[datetime, list[pa.Table]] = defaultdict(list)
+    folder = Dataset(root, endpoint)
+    data = folder.open()
+    if data is not None:
+        days = pads.field(PARTITION) >= f"{start:%Y-%m-%d}"
+        asked = days & is_within(start, end) & IS_FIRST
+        with reaching(folder.uri):
+            for batch in data.to_batches(columns=list(_COLUMNS), filter=asked):
+                if is_cut := time.monotonic() > until:
+                    break
+                rows = pa.table(batch)
+                rows = rows.filter(is_callers(rows))
+                for hour, part in _parts(rows, pc.floor_temporal(rows["event_time"], unit="hour")):
+                    hours[hour].add(part)
+                    seen[hour].append(part.select(["spool_id", "spool_seq"]))
+                for name, part in _parts(rows, rows["variant"]):
+                    variants[name].add(part)
+                said = pc.map_lookup(rows["headers"], CLIENT, "first")
+                for name, part in _parts(rows, said):
+                    is_room = name in clients or len(clients) < CLIENTS_MAX
+                    clients[name if is_room else OTHERS].add(part)
+    for hour, found in seen.items():
+        keys = pa.concat_tables(found)
+        distinct = keys.group_by(["spool_id", "spool_seq"]).aggregate([])
+        hours[hour].doubled = keys.num_rows - distinct.num_rows
+    for gap in gaps:
+        at = gap.last_time or gap.first_time
+        if at is not None and start <= at < end and gap.records:
+            hours[at.replace(minute=0, second=0, microsecond=0)].lost += gap.records
+    clients.pop(None, None)
+    named = {str(name or "–"): one for name, one in variants.items()}
+    told = {str(name): one for name, one in clients.items()}
+    return Traffic(dict(sorted(hours.items())), named, told, is_cut)
+
+
+def _parts(rows: pa.Table, keys: pa.ChunkedArray) -> Iterator[tuple[Any, pa.Table]]:
+    """Return the rows of each value of a column; of very many values, all but the first as one."""
+    values = pc.unique(keys)
+    for value in values[:CLIENTS_MAX]:
+        is_same = pc.is_null(keys) if not value.is_valid else pc.equal(keys, value)
+        yield value.as_py(), rows.filter(is_same)
+    if len(values) > CLIENTS_MAX:
+        yield OTHERS, rows.filter(pc.is_in(keys, values[CLIENTS_MAX:]))
