@@ -164,7 +164,8 @@ def render(stores: Stores, address: Address) -> html.Div:
         return ui.problem("This page is not for you", why)
     shown = None
     try:
-        if not (address.page == "jobs" and address.monitor):  # There they are those of a backfill.
+        # Here they are those of a backfill, or of one side.
+        if not (address.page in ("jobs", "compare") and address.monitor):
             shown = RANGE.set(read_range(address.start, address.end, stores.now()))
         draw = _PAGES.get(address.page)
         stores.require_storage(address)

@@ -96,12 +96,6 @@ def _ranked(view: queries.ExplainView, found: Explained) -> html.Section:
     """Rank the columns, each with both distributions."""
     here = partial(explain_link, view.monitor.name, window=view.run.stamp, where=view.where)
 
-    def difference(one: ColumnDifference) -> ui.Cell:
-        if one.is_selecting:
-            return ui.faint("selected by it")
-        size = html.B(f"{one.effect:.2f}") if one.differs else html.Span(f"{one.effect:.2f}")
-        return ui.stack(size, ui.faint("" if one.differs else "chance"))
-
     def picture(tone: str, side: str, one: ColumnDifference) -> html.Span:
         highest = max(float(one.selected.max()), float(one.others.max()), 1e-9)
         shares = (one.selected if side == "selected" else one.others).tolist()
@@ -122,7 +116,9 @@ def _ranked(view: queries.ExplainView, found: Explained) -> html.Section:
         found.columns[:SHOWN],
         {
             "Column": lambda one: _link(one, one.column, here(feature=one.column, anchor="column")),
-            "Difference": difference,
+            "Difference": lambda one: (
+                ui.faint("selected by it") if one.is_selecting else _difference(one)
+            ),
             "Others": partial(picture, "none", "others"),
             "Selected": partial(picture, "alarm", "selected"),
             "Most apart": apart,
@@ -187,7 +183,7 @@ def compare_page(view: queries.ComparedView) -> html.Div:
     fields = [field("a", "First, UTC", view.first), field("b", "Second, UTC", view.second)]
     why = html.P(sentence(view.why_not), className="alarm-text", role="alert")
     form = ask_form(fields, "Compare", anchor="")
-    parts = [form, html.P(FORMS, className="note"), why if view.why_not else None]
+    parts = [form, _from_bar(view), html.P(FORMS, className="note"), why if view.why_not else None]
     quality = None
     if view.quality:
         said = [html.P(html.B(view.quality[0])), *map(html.P, view.quality[1:])]
@@ -202,6 +198,17 @@ def compare_page(view: queries.ComparedView) -> html.Div:
         None if view.why_not else _pairs(view),
         _densities(view, view.chosen) if view.chosen and not view.why_not else None,
     )
+
+
+def _from_bar(view: queries.ComparedView) -> html.P:
+    """Lead from the span that is chosen in the bar to it as either side."""
+    way, span_asked = partial(compare_link, view.monitor.name), view.ranged
+    words: list[ui.Cell] = ["To compare periods, choose one by Range in the bar."]
+    if span_asked:
+        first = html.A("first", href=way(span_asked, view.second))
+        second = html.A("second", href=way(view.first, span_asked))
+        words = ["Take the Range in the bar as ", first, " or ", second, "."]
+    return html.P(words, className="note")
 
 
 def _pairs(view: queries.ComparedView) -> html.Section:
@@ -220,9 +227,7 @@ def _pairs(view: queries.ComparedView) -> html.Section:
             "Column": lambda one: _link(
                 one, one.comparison.feature, here(feature=one.comparison.feature)
             ),
-            "Difference": lambda one: ui.stack(
-                f"{one.effect:.2f}", ui.faint("" if one.differs else "chance")
-            ),
+            "Difference": _difference,
             "Most apart": lambda one: ui.clipped(one.comparison.labels[one.at]),
             "First": lambda one: percent(float(one.comparison.reference[one.at])),
             "Second": lambda one: percent(float(one.comparison.window[one.at])),
@@ -235,6 +240,11 @@ def _pairs(view: queries.ComparedView) -> html.Section:
         hints={"Difference": EFFECT},
         note=_differing(view.columns) + cut * view.is_cut,
     )
+
+
+def _difference(one: ColumnDifference | ColumnPair) -> ui.Cell:
+    size = f"{one.effect:.2f}"
+    return html.B(size) if one.differs else ui.stack(size, ui.faint("chance"))
 
 
 def _link(one: ColumnDifference | ColumnPair, name: str, href: str) -> html.A:

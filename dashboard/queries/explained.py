@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import urlencode
 
 import numpy as np
@@ -18,7 +19,7 @@ from driftline.access.principal import CURRENT
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline, find_version
 from driftline.capture.windows.window import Window
-from driftline.dashboard.address import Address, read_time
+from driftline.dashboard.address import Address, read_range, read_time
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.storage import (
     COLUMNS_SHOWN,
@@ -197,6 +198,7 @@ class ComparedView:
     is_cut: bool = False
     why_not: str = ""
     quality: tuple[str, ...] = ()
+    ranged: str = ""  # The span that is chosen in the bar, as a period.
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +212,14 @@ class _Side:
 def read_compared(stores: Stores, asked: Address) -> ComparedView:
     """Compare two sets of rows column by column; unasked, the newest window with the one before."""
     line, _ = stores.judged(asked.monitor, None)
+    shown = read_range(asked.start, asked.end, stores.now())
+    ranged = f"{_time(shown.start)}..{_time(shown.end or stores.now())}" if shown.start else ""
+    second = asked.second or ranged or line.runs[-1].stamp
+    first = asked.first or _before(second) or next((one.stamp for one in line.runs[-2:-1]), "")
     # Two variants can be compared within one window.
-    if len(line.runs) < 2 and not (asked.first and asked.second):
+    if not first:
         raise NotFoundError(f'monitor "{asked.monitor}" has judged fewer than two windows')
-    second = asked.second or line.runs[-1].stamp
-    first = asked.first or _before(second) or line.runs[-2].stamp
-    view = ComparedView(line, first, second)
+    view = ComparedView(line, first, second, ranged=ranged)
     if line.definition.preprocess:
         return replace(view, why_not=MADE)
     try:
@@ -240,9 +244,13 @@ def _before(asked: str) -> str:
     """Return the period as long before one; "" for what is no period."""
     try:
         start, end = map(read_time, asked.split(".."))
-        return f"{start - (end - start):%Y-%m-%dT%H:%M:%SZ}..{start:%Y-%m-%dT%H:%M:%SZ}"
+        return f"{_time(start - (end - start))}..{_time(start)}"
     except (InputError, ValueError, OverflowError):
         return ""
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _quality(

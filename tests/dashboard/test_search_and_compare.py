@@ -130,6 +130,16 @@ def test_a_version_and_a_period_are_counted_on_the_same_cells(stores, seeded):
     assert np.isclose(view.chosen.comparison.window.sum(), 1.0)
 
 
+def test_the_range_of_the_bar_is_a_period_beside_the_one_before(stores, seeded):
+    asked = f"/compare?monitor={seeded.monitor}&from=2013-11-16&to=2013-11-18"
+    page = drawn(stores, asked)
+    period = "2013-11-16T00:00:00Z..2013-11-18T00:00:00Z"
+
+    assert "15 Nov 2013 beside 16" in page
+    assert compare_link(seeded.monitor, period, period) in page
+    assert "choose one by Range" in drawn(stores, compare_link(seeded.monitor))
+
+
 @pytest.mark.parametrize("asked", ["yesterday", "1..2", "baseline:99", "20200101T000000Z", ".."])
 def test_what_cannot_be_compared_is_said_in_a_sentence(stores, seeded, asked):
     view = compare(stores, seeded.monitor, asked, BUG, None)
