@@ -40,6 +40,7 @@ from driftline.dashboard.address import (
     RANGE,
     Address,
     endpoint_link,
+    link_to,
     monitor_link,
     parse,
     read_range,
@@ -68,7 +69,7 @@ from driftline.dashboard.queries import notifications
 from driftline.dashboard.queries.explained import read_compared, read_explained, read_window
 from driftline.dashboard.queries.jobs import read_job, read_jobs
 from driftline.dashboard.queries.new_alarm import read_new_alarm
-from driftline.dashboard.queries.reach import refused_page
+from driftline.dashboard.queries.reach import DeletedError, refused_page
 from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.setup import read_audit, read_baseline, read_setup
 from driftline.dashboard.queries.stores import Stores
@@ -175,6 +176,9 @@ def render(stores: Stores, address: Address) -> html.Div:
         if address.page == "window":
             way = (f"Windows of {address.endpoint}", endpoint_link(address.endpoint))
         return ui.missing(str(error), address.page, way)
+    except DeletedError as error:
+        way = (f"Runs of {address.monitor}", link_to("jobs", text=address.monitor))
+        return ui.missing(str(error), address.page, way, title="Deleted")
     except NotFoundError as error:
         return ui.missing(str(error), address.page)
     except (DriftlineError, SQLAlchemyError, OSError, ValueError) as error:

@@ -152,17 +152,19 @@ def problem(title: str, reason: str) -> html.Div:
     return marked(html.Div(parts, className="lonely", role="alert"), data_title=title)
 
 
-def missing(reason: str | None, asked: str = "", *ways: tuple[str, str]) -> html.Div:
+def missing(
+    reason: str | None, asked: str = "", *ways: tuple[str, str], title: str = "Not found"
+) -> html.Div:
     """Show on a whole page what was not found, and lead on: to those of its kind, and back."""
     beside = [ELSEWHERE[asked]] if asked in ELSEWHERE else []
     links = [*ways, *beside, ("Go to the overview", "/")]
     parts = [
         html.P("404", className="eyebrow"),
-        html.H1("Not found", tabIndex=-1),
+        html.H1(title, tabIndex=-1),
         html.P(say.sentence(reason or "No page has this address")),
         *(html.P(html.A(words, href=href, className="button")) for words, href in links),
     ]
-    return marked(html.Div(parts, className="lonely"), data_title="Not found")
+    return marked(html.Div(parts, className="lonely"), data_title=title)
 
 
 def lacking(role: Role) -> str:

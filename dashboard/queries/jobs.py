@@ -114,15 +114,18 @@ def read_jobs(stores: Stores, at: Address) -> JobsView:
             running=running[:WAITING_SHOWN], asked=asked, asked_count=asked_count,
             backfill=backfill, held=sorted(held & known.keys()), taken=taken,
         )  # fmt: skip
-        named = [one for one in known if not at.text or at.text.casefold() in one.casefold()]
-        return (_with_schedules if at.tab else _with_runs)(connection, view, named)
+        if not at.tab:
+            return _with_runs(connection, view)
+        named = [one for one in known if (at.text or "").casefold() in one.casefold()]
+        return _with_schedules(connection, view, named)
 
 
-def _with_runs(connection: Connection, view: JobsView, named: Sequence[str]) -> JobsView:
+def _with_runs(connection: Connection, view: JobsView) -> JobsView:
     table = executions.c
     chosen: list[ColumnElement[bool]] = [is_of(CURRENT.get().endpoints)]
     chosen.append(reach.in_range(table.window_start, table.window_end))
-    chosen += [table.monitor.in_(named)] if view.text else []
+    low = (view.text or "").casefold()  # Also of monitors that were deleted since.
+    chosen += [func.lower(table.monitor).contains(low, autoescape=True)] if low else []
     chosen += [table.status == STATUSES.get(view.state, view.state)] if view.state else []
     total = connection.scalar(select(func.count()).select_from(executions).where(*chosen)) or 0
     number = page_within(view.number, total, SIZE)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, true
 
+from driftline.access.audit import deletions
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import AnyRecord, ListedAlarm, get_any
 from driftline.alerts.alarms.records import (
@@ -26,6 +27,7 @@ from driftline.alerts.alarms.records import (
 from driftline.alerts.evaluation.explain import Explanation
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.dashboard.address import RANGE
+from driftline.dashboard.words import moment
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.executions import COLUMNS, Execution, is_of
@@ -42,6 +44,10 @@ UNTOLD = "Notifications are about all endpoints, and you are for some."
 CHANGED = "In this state since before the alarm was changed."
 Listed = TypeVar("Listed", bound=ListedAlarm)
 Named = TypeVar("Named", AlarmRecord, MonitorDefinition)
+
+
+class DeletedError(NotFoundError):
+    """The monitor was there once."""
 
 
 def is_limited() -> bool:
@@ -139,9 +145,15 @@ def monitors(
 
 def monitor(connection: Connection, name: str) -> MonitorDefinition:
     """Return a monitor; NotFoundError when there is none of the name for who asks."""
-    if not is_limited():
+    if is_limited():
+        return _named(name, monitors(connection), "monitor")
+    try:
         return get_definition(connection, name)
-    return _named(name, monitors(connection), "monitor")
+    except NotFoundError:
+        if (at := deletions(connection, "Monitor", [name]).get(name)) is None:
+            raise
+        kept = "its runs and what they found are kept, its pages are not"
+        raise DeletedError(f'monitor "{name}" was deleted on {moment(at)}; {kept}') from None
 
 
 def _named(name: str, shown: Iterable[Named], kind: str) -> Named:

@@ -19,6 +19,8 @@ from driftline.alerts.evaluation.cause import LastAlarm
 from driftline.alerts.evaluation.preview import times_in_alarm
 from driftline.alerts.notify.notification_maintenance import forget
 from driftline.alerts.tables import outbox
+from driftline.dashboard.address import link_to, parse
+from driftline.dashboard.app import render
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alarm_panels, alerts, overview
@@ -160,6 +162,11 @@ def test_an_alarm_of_a_deleted_monitor_says_so_and_leads_to_none_of_its_windows(
     assert [view.alarm.link, view.alarm.latest_link] == [None, None]
     assert said in fleet
     assert "See the rows" not in fleet
+    page = str(render(stores, parse(f"/monitors/{before.monitor}", "")))
+    runs = link_to("jobs", text=before.monitor)
+    assert f'onitor "{before.monitor}" was deleted on {moment(measured.now())}' in page
+    assert runs in page
+    assert "/jobs/" in str(render(stores, parse(*runs.split("?"))))
 
 
 def test_states_that_retention_took_are_unknown_and_said(measured, copied):
