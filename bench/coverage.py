@@ -36,6 +36,10 @@ SIZES = (50, 300, 3_000, 30_000)
 RATES = (0.02, 0.2, 0.5)
 # Metrics that are another one by another name, or its complement.
 TWINS = {"true_positive_rate", "true_negative_rate", "false_negative_rate", "weighted_recall"}
+# Of rare positives few windows bound a mean of losses: those that do have to hold it, too. So many
+# times the windows of the other tables, since few of them are shown.
+RARE, RARE_SIZES, RARE_TIMES = (0.01, 0.02, 0.05), (50, 300, 1_000, 3_000), 4
+LOSSES = ("brier", "brier_skill", "log_loss")
 # Below so many windows that have a metric at all, nothing is told of it.
 LEAST = 200
 WANTED = 94.0
@@ -275,6 +279,24 @@ def table(populations: list[Population], repeats: int, low: list[str]) -> Iterat
             yield f"| {name} | " + " | ".join(shown) + " |"
 
 
+def rare_table(repeats: int) -> Iterator[str]:
+    """Yield a line for each share of positives and rows: intervals shown, and how many hold."""
+    yield "| positive | rows | " + " | ".join(LOSSES) + " |"
+    yield "|---" * (2 + len(LOSSES)) + "|"
+    for rate in RARE:
+        one = binary_population(rate)
+        for rows in RARE_SIZES:
+            found = covered(one, rows, RARE_TIMES * repeats)
+            shown = [_of_shown(found[name]) for name in LOSSES]
+            yield f"| {rate:.0%} | {rows:,} | " + " | ".join(shown) + " |"
+
+
+def _of_shown(cell: Cell) -> str:
+    shown = round(cell.windows * (100 - cell.open) / 100)
+    held = round(cell.windows * cell.held / 100)
+    return f"{held:,} of {shown:,} ({held / shown:.1%})" if shown else "none shown"
+
+
 def _shown(cells: list[Cell]) -> str:
     if not cells:
         return "–"
@@ -347,6 +369,9 @@ def main() -> None:
     for head, populations in sections().items():
         print(f"## {head}\n")
         print("\n".join(table(populations, repeats, low)), end="\n\n")
+    print("## Rare positives: of the intervals that are shown, how many hold the truth\n")
+    print(f"{RARE_TIMES * repeats:,} windows each; in all others the number is left open.\n")
+    print("\n".join(rare_table(repeats)), end="\n\n")
     print(f"## Below {WANTED:.0f}\n")
     print("\n".join(f"- {line}" for line in low) if low else "None.")
     print(

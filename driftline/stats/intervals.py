@@ -13,6 +13,8 @@ Z95 = float(special.ndtri(0.975))
 """Normal quantile of a two-sided 95% interval."""
 
 TINY = 1e-9
+TINIEST = float(np.finfo(np.float64).tiny)
+BISECTIONS = 40
 # Beyond this no double holds the exponential.
 FARTHEST = 700.0
 # Up to so many rows that count a share's limits are those of a rare event.
@@ -290,6 +292,31 @@ def positive_mean_limits(mean: float, error: float, pull: float, z: float = Z95)
     factor = math.exp(min(z * error / mean, FARTHEST))
     low, high = _hall(mean, error, pull, z)
     return max(0.0, min(mean / factor, low)), max(mean * factor, high)
+
+
+def seen_count_limit(count: float, least: float, z: float = Z95) -> float:
+    """Return the lower limit of the mean of a count that is shown for being large enough.
+
+    Of a mean below `least` only counts far above it are seen; none seen at `least` itself tells
+    more than that the mean is above 0. Far above it is the usual limit of Poisson's law.
+
+    Parameters
+    ----------
+    count, least
+        The count, and from which one on it is shown; need not be whole.
+    z
+        Normal quantile of the limit.
+
+    References
+    ----------
+    Fithian, Sun and Taylor, arXiv 1410.2597, 2014 (inference given that one looked at all).
+    """
+    tail, low, high = float(special.ndtr(-z)), 0.0, count
+    for _ in range(BISECTIONS if count > least else 0):
+        middle = (low + high) / 2.0
+        chance = special.gammainc(count, middle) / max(special.gammainc(least, middle), TINIEST)
+        low, high = (middle, high) if chance < tail else (low, middle)
+    return low
 
 
 def mean_limits(mean: float, error: float, pull: float, z: float = Z95) -> Limits:

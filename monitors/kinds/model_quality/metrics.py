@@ -40,7 +40,7 @@ from driftline.monitors.kinds.model_quality.influence import (
 from driftline.monitors.kinds.model_quality.quantile_metrics import quantile_metrics
 from driftline.monitors.kinds.model_quality.ranking_metrics import NDCG, ranking_metrics
 from driftline.monitors.results.metric import UNBOUNDED
-from driftline.stats.intervals import Limits, wilson
+from driftline.stats.intervals import Limits, seen_count_limit, wilson
 
 BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
 # So far from 0 are probabilities kept, as scikit-learn does: a sure mistake is dear, not infinite.
@@ -50,8 +50,9 @@ THRESHOLDS = 101
 CALIBRATION_BINS = 10
 # Rows that are worth so few have one that is worth nearly all: others' spread is next to nothing.
 ONE_ROW = 1.0 + 1e-6
-# With fewer rows beside the most frequent class, means of losses cannot be bounded.
-LEAST_OF_CLASS = 10
+# Most of a mean of losses is what the rows beside the most frequent class lose: from so many on the
+# lower 95% limit of a count is at least half of it (Poisson's law), and it may be shown.
+LEAST_OF_CLASS = 12
 
 
 def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str, Measure]:
@@ -408,14 +409,9 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
         }
     share = table.means(truth)
     base = float((share * (1.0 - share)).sum())
-    # What the rare class loses is most of it, and few of its rows do not tell how much.
-    is_most = truth[:, share.argmax()] > 0
-    rare = table.worth_of(~is_most)
-    if truth.shape[1] == 1:
-        rare = min(rare, table.worth_of(is_most))
-    whose = "the rarer class" if truth.shape[1] == 1 else "classes other than the most frequent"
-    why = f"{UNBOUNDED}{rare:.0f} of them have a label of {whose}, {LEAST_OF_CLASS} are needed"
-    few = "" if rare >= LEAST_OF_CLASS else why
+    is_rare = truth[:, share.argmax()] <= 0
+    if truth.shape[1] == 1 and table.worth_of(is_rare) > table.worth_of(~is_rare):
+        is_rare = ~is_rare
     brier = table.mean(loss)
     surprise = -np.log(np.clip(said, SURE, 1.0))
     skill = undefined("all labels are equal", "skill")
@@ -429,7 +425,37 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
         "brier_skill": skill,
         "log_loss": table.measure(mean, surprise - mean, "error"),
     }
-    return {name: replace(one, unbounded=few or one.unbounded) for name, one in found.items()}
+    whose = "the rarer class" if truth.shape[1] == 1 else "classes other than the most frequent"
+    for name, lost in (("brier", loss), ("brier_skill", loss), ("log_loss", surprise)):
+        count, part = _rare_losses(lost, is_rare, table)
+        if count < LEAST_OF_CLASS:
+            why = f"the losses of {whose} count as {math.floor(count)}, {LEAST_OF_CLASS} are needed"
+            found[name] = replace(found[name], unbounded=UNBOUNDED + why)
+        elif name != "brier_skill" and (limits := found[name].limits) is not None:
+            # Of a skill such rows make both parts, over and under.
+            own = partial(_limits_where_seen, limits, count, part / count)
+            found[name] = replace(found[name], limits=own)
+    return found
+
+
+def _rare_losses(loss: Numbers, is_rare: NDArray[np.bool_], table: Rows) -> tuple[float, float]:
+    """Return how many equal losses tell as much as those of some rows, and their part of the mean.
+
+    How many such rows come is chance, too: of n rows that are worth n the sum of K losses l varies
+    by that of l^2 less its own square over n (Fay and Feuer, Statistics in Medicine 16, 1997).
+    """
+    part = (loss if table.weights is None else loss * table.weights)[is_rare]
+    own = effective_rows(part) or table.worth_of(is_rare)
+    return own / max(1.0 - own / table.worth, TINY), float(part.sum()) / len(loss)
+
+
+def _limits_where_seen(
+    limits: Callable[[float], Limits], count: float, each: float, z: float
+) -> Limits:
+    """Lower the lower limit of a mean that is shown where many rare losses came, maybe by luck."""
+    low, high = limits(z)
+    usual = float(special.gammaincinv(count, float(special.ndtr(-z))))
+    return max(0.0, low - each * (usual - seen_count_limit(count, LEAST_OF_CLASS, z))), high
 
 
 def _weighted(tally: Tally, classes: int, beta: float) -> Measure:

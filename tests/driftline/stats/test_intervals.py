@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from driftline.stats.intervals import (
     auc_limits,
@@ -17,6 +17,7 @@ from driftline.stats.intervals import (
     paired_ratio_limits,
     positive_mean_limits,
     ratio_limits,
+    seen_count_limit,
     weighted_share_limits,
     wilson,
 )
@@ -189,3 +190,14 @@ def test_rows_that_lack_something_are_a_finding_less_often_than_once_in_a_thousa
         assert np.mean(found) * lacking < 1e-3
     assert not may_lack(500, 500, 5)
     assert may_lack(250, 500, 40, found=15) and not may_lack(250, 500, 40, found=5)
+
+
+@pytest.mark.parametrize("mean", [1.0, 6.0, 11.0, 15.0, 25.0, 60.0])
+def test_limits_of_a_count_hold_where_it_is_seen(mean: float) -> None:
+    counts = np.arange(12, 200)
+    chances = special.pdtr(counts, mean) - special.pdtr(counts - 1, mean)
+    missed = [seen_count_limit(count, 12) > mean for count in counts.tolist()]
+
+    assert chances[missed].sum() <= 0.025 * chances.sum()
+    assert seen_count_limit(12, 12) == 0.0
+    assert seen_count_limit(60, 12) == pytest.approx(special.gammaincinv(60, 0.025), abs=1e-6)

@@ -484,15 +484,28 @@ def test_why_errors_are_not_bounded_is_said_beside_the_number() -> None:
 
 
 def test_losses_of_probabilities_with_few_of_a_class_are_said_not_to_be_bounded() -> None:
-    label, chance = np.arange(200) < 9, np.full(200, 0.05)
+    label, chance = np.arange(200) < 11, np.full(200, 0.05)
     found = binary_metrics(label, chance > 0.5, chance)
 
-    why = "9 of them have a label of the rarer class, 10 are needed"
+    why = "the losses of the rarer class count as 11, 12 are needed"
     assert found["brier"].unbounded == f"cannot be bounded from these rows: {why}"
     assert found["brier"].unbounded == found["log_loss"].unbounded
-    for rows in (100, 200):  # 100 * (1 - 0.9) is less than 10 in floats.
-        enough = binary_metrics(np.arange(rows) < 10, chance[:rows] > 0.5, chance[:rows])
-        assert not enough["brier"].unbounded
+    unequal = binary_metrics(
+        np.arange(200) < 15, chance > 0.5, np.where(np.arange(200) < 5, 0.9, 0.05)
+    )
+    assert "count as 10, 12 are needed" in unequal["brier"].unbounded
+
+
+def test_losses_that_are_shown_as_enough_rare_rows_came_have_limits_for_that() -> None:
+    # Of 6 that are expected in 300 rows, 12 come in one of 50 windows, and these alone are shown.
+    few, many = (
+        binary_metrics(np.arange(25 * rare) < rare, np.zeros(25 * rare, np.bool_), chance)["brier"]
+        for rare, chance in ((12, np.full(300, 0.02)), (120, np.full(3_000, 0.02)))
+    )
+
+    assert few.interval[0] < 6 / 300 * 0.98**2 < few.interval[1]
+    assert few.interval[0] > 0.0
+    assert many.interval[0] > 0.8 * many.value
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
