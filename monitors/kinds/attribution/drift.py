@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.attribution.blocks import Spread
@@ -28,8 +27,9 @@ from driftline.monitors.kinds.attribution.direction import (
 )
 from driftline.monitors.kinds.attribution.importance import Importance
 from driftline.monitors.kinds.attribution.ranking import Tail, ndcg
-from driftline.stats.blocks import BlockVariation
+from driftline.stats.blocks import NO_BLOCKS, BlockVariation
 from driftline.stats.multiple_testing import holm_levels
+from driftline.stats.tails import tail_scale
 
 Numbers = NDArray[np.float64]
 
@@ -50,34 +50,55 @@ class Scale:
 
     known: Numbers  # Shape (M,).
     between: BlockVariation | None  # Of the same shape; None: rows count as independent.
-    degrees: float  # Of Student's law of the rows, where they do.
+    tails: Numbers  # How heavy those of the means of rows are (`BlockVariation.nats`), shape (M,).
 
     def chances(self, differences: Numbers) -> Numbers:
         """Return two-sided p-values; a difference that nothing disturbs is certain."""
-        sizes = np.abs(differences)
-        if self.between is not None:
-            tails = [
-                law.tail(*one) for law, *one in zip(self._laws, sizes, self.known, strict=True)
-            ]
-            return 2.0 * np.array(tails)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scores = np.where(differences == 0, 0.0, sizes / np.sqrt(self.known))
-        return np.asarray(2.0 * special.stdtr(self.degrees, -scores), dtype=np.float64)
+        found = zip(self._laws, np.abs(differences), self.known, self.tails, strict=True)
+        with np.errstate(divide="ignore"):
+            return np.array([2.0 * math.exp(-law.nats(*one)) for law, *one in found])
 
     def reach(self, alpha: float) -> Numbers:
         """Return the differences whose two-sided p-value is this."""
-        if self.between is not None:
-            return np.array(
-                [law.reach(alpha / 2, one) for law, one in zip(self._laws, self.known, strict=True)]
-            )
-        quantile = special.stdtrit(self.degrees, 1.0 - alpha / 2)
-        return np.asarray(quantile * np.sqrt(self.known), dtype=np.float64)
+        found = zip(self._laws, self.known, self.tails, strict=True)
+        return np.array([law.reach(alpha / 2, *one) for law, *one in found])
 
     @property
     def _laws(self) -> list[BlockVariation]:
-        assert self.between is not None  # Else there are none.
+        if self.between is None:
+            return [NO_BLOCKS] * len(self.known)
         parts = zip(np.asarray(self.between.variance), np.asarray(self.between.chance), strict=True)
         return [BlockVariation(*part, self.between.blocks) for part in parts]
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """Of the rows of both sides, which are alike without a change: variances, and tails.
+
+    Each number is of one row; the features' shares, and last the total's logarithm, shape (M + 1,).
+    """
+
+    variance: Numbers
+    tails: Numbers
+
+    @classmethod
+    def of(cls, reference: Importance, window: Importance) -> Pooled | None:
+        """Take the rows of both sides together; None where one has none, or the reference is zero.
+
+        A window's share is s or more where the sum of a - s t over its rows is 0 or more, a being
+        the feature's attribution in a row and t the row's total: a sum whose law has no errors to
+        estimate from the window alone, which may lack what is rare. So is its total's.
+        """
+        if reference.rows is None or window.rows is None or reference.total <= 0:
+            return None
+        rows = np.concatenate([reference.rows, window.rows]).astype(np.float64)
+        sums, usual = rows.sum(axis=1, keepdims=True), reference.total
+        if window.total > 0 and (ratio := math.log(window.total / reference.total)):
+            # The logarithmic mean turns a difference into that of logarithms.
+            usual = (window.total - reference.total) / ratio
+        moved = np.hstack([(rows - window.shares * sums) / reference.total, sums / usual])
+        moved -= moved.mean(axis=0)
+        return cls((moved**2).mean(axis=0), tail_scale(moved))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +117,7 @@ class Comparison:
     is_judged: bool  # Whether there are enough rows.
     spread: Spread | None = None  # None when the reference's times are not known.
     agreement: Agreement | None = None  # None where directions are not known, or not judged.
+    pooled: Pooled | None = None  # None where only means and errors of a side are known.
 
     @property
     def directed(self) -> NDArray[np.bool_]:
@@ -146,13 +168,22 @@ class Comparison:
     def share_scale(self) -> Scale:
         """Errors of the deltas."""
         between = self.spread.shares if self.spread else None
-        return _scale(self.reference, self.window, "share_errors", between)
+        return self._scale("share_errors", between, slice(0, -1))
 
     @property
     def level_scale(self) -> Scale:
         """Error of the log ratio, shape (1,)."""
         between = self.spread.level if self.spread else None
-        return _scale(self.reference, self.window, "total_error", between)
+        return self._scale("total_error", between, slice(-1, None))
+
+    def _scale(self, name: str, between: BlockVariation | None, part: slice) -> Scale:
+        sides = (self.reference, self.window)
+        if self.pooled is None:
+            known = np.atleast_1d(sum(getattr(one, name) ** 2 for one in sides))
+            return Scale(known, between, np.zeros(len(known)))
+        counts = [one.count for one in sides]
+        known = self.pooled.variance[part] * sum(1.0 / one for one in counts)
+        return Scale(known, between, self.pooled.tails[part] / min(counts))
 
     @property
     def p_values(self) -> tuple[float, float, float]:
@@ -204,10 +235,8 @@ def compare(
     window: Importance,
     tail: Tail | None,
     spread: Spread | None = None,
-    *,
-    explained: int = 0,
 ) -> Comparison:
-    """Measure and test one output of a model; `explained` rows of the window have any values."""
+    """Measure and test one output of a model."""
     # None are of a document, whose means count as exact.
     is_judged = all(one.count == 0 or one.count >= MIN_ROWS for one in (reference, window))
     width = len(reference.features)
@@ -219,12 +248,15 @@ def compare(
     else:
         order = tail.chance(1.0 - found)
     plain = Comparison(
-        reference, window, found, tail, order, np.ones(width), 1.0, is_judged, spread
-    )
-    if is_judged and reference.count and plain.is_new:
-        # No reference row has any value: Fisher's exact test of how many rows have.
-        share = window.count / (reference.count + window.count)
-        return replace(plain, level=share**explained)
+        reference, window, found, tail, order, np.ones(width), 1.0, is_judged, spread,
+        pooled=Pooled.of(reference, window) if is_judged else None,
+    )  # fmt: skip
+    both = reference.count + window.count
+    if is_judged and min(reference.count, window.count) and (plain.is_new or plain.is_all_zero):
+        # No row of one side has any value: Fisher's exact test of how many of the other's have.
+        other = window if plain.is_new else reference
+        held = math.inf if other.rows is None else np.count_nonzero(other.rows.any(axis=1))
+        return replace(plain, level=(other.count / both) ** held)
     # One error at least has to be known, or a difference says nothing.
     if not (is_judged and window.count > 0 and reference.total > 0):
         return plain
@@ -288,12 +320,3 @@ def _share_reach(one: Comparison, alpha: float) -> Numbers:
 def _level_reach(one: Comparison, alpha: float) -> float:
     """Return the change of the total's logarithm from which on it is a violation."""
     return max(LEAST_LEVEL, float(one.level_scale.reach(alpha)[0]))
-
-
-def _scale(
-    reference: Importance, window: Importance, name: str, between: BlockVariation | None
-) -> Scale:
-    """Put the errors of both sides' rows together, and what blocks of time differ by."""
-    known = np.atleast_1d(getattr(reference, name) ** 2 + getattr(window, name) ** 2)
-    counts = [one.count for one in (reference, window) if one.count]
-    return Scale(known, between, float(max(1, min(counts, default=2) - 1)))

@@ -143,7 +143,9 @@ def _reference(baseline: Baseline) -> _Reference:
         means = np.array([abs(one.values.get(name, 0.0)) for name in known.features])
         if not np.allclose(means, known.mean, rtol=ROUNDING, atol=ROUNDING * known.total):
             # Changed by hand: these numbers are meant, and what was measured no longer applies.
-            importances[label] = replace(known, mean=means, covariance=0 * known.covariance)
+            importances[label] = replace(
+                known, mean=means, covariance=0 * known.covariance, rows=None
+            )
             tails.pop(label, None)
     return _Reference(importances, dict(stored.expected), tails, stored)
 
@@ -379,10 +381,7 @@ def _pairs(
             )
         spread = spreads.get(label)
         tail = _tail(context, reference, label, spread, one.count)
-        explained = int(np.count_nonzero(window.rows[its].any(axis=1))) if one.count else 0
-        found[its] = compare(
-            ours[label], one.only(ours[label].features), tail, spread, explained=explained
-        )
+        found[its] = compare(ours[label], one.only(ours[label].features), tail, spread)
         effects = reference.stored.effects.get(label) if reference.stored else None
         if effects and window.sample is not None and one.features == ours[label].features:
             agreement = agreement_of(effects, window.sample, window.signed[its])

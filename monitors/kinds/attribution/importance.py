@@ -94,6 +94,8 @@ class Importance:
     mean: Numbers  # Mean absolute attribution, shape (M,).
     covariance: Numbers  # Of one row's absolute attributions, shape (M, M).
     count: int  # Rows; 0 when only the means are known, which then count as exact.
+    # The rows themselves, shape (N, M); None where only the means and their errors are known.
+    rows: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of_rows(cls, features: Sequence[str], rows: NDArray[np.float32]) -> Importance:
@@ -101,7 +103,8 @@ class Importance:
         exact = rows.astype(np.float64)
         width = exact.shape[1]
         spread = np.cov(exact, rowvar=False) if len(exact) > 1 else np.zeros((width, width))
-        return cls(tuple(features), exact.mean(axis=0), spread.reshape(width, width), len(exact))
+        covariance = spread.reshape(width, width)
+        return cls(tuple(features), exact.mean(axis=0), covariance, len(exact), rows)
 
     @classmethod
     def of_means(cls, means: Mapping[str, float]) -> Importance:
@@ -113,7 +116,8 @@ class Importance:
         """Take some features, in this order."""
         at = [self.features.index(name) for name in features]
         covariance = self.covariance[np.ix_(at, at)]
-        return Importance(tuple(features), self.mean[at], covariance, self.count)
+        rows = None if self.rows is None else self.rows[:, at]
+        return Importance(tuple(features), self.mean[at], covariance, self.count, rows)
 
     @property
     def total(self) -> float:

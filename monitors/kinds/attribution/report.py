@@ -288,6 +288,8 @@ def _level(label: str, finding: Finding, note: str, *, is_shown: bool, plain: bo
             note = REFERENCE_ZERO
         elif one.is_new and not finding.level:
             note, is_judged = INSUFFICIENT, False
+    elif is_judged and one.is_all_zero and not finding.level:
+        note, is_judged = INSUFFICIENT, False
     elif is_judged and not finding.level and finding.level_bound >= FAR_LEVEL:
         note, is_judged = _too_variable(finding, finding.is_level_bounded), False
     rises = one.log_ratio > 0 or one.reference.total <= 0

@@ -1,4 +1,4 @@
-"""The blocks of a reference's sample, and how heavy the tails of rows are."""
+"""The blocks of a reference's sample, and differences weighed by two laws."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ Numbers = NDArray[np.float64]
 # Fewer blocks say nothing of how pairs of columns differ; and one row alone shares nothing.
 LEAST_BLOCKS = 4
 FEWEST_ROWS = 2
-# Of rows' values: of bounded ones the scale of tails that higher moments give is smaller.
-MOMENTS = 20
 
 
 def sample_blocks(sample: RowSample, length: timedelta | None, share: float) -> NDArray[np.int64]:
@@ -57,36 +55,6 @@ def sample_blocks(sample: RowSample, length: timedelta | None, share: float) -> 
     if found.max() + 1 >= LEAST_BLOCKS:
         none[known] = found
     return none
-
-
-def tail_scale(values: Numbers) -> float:
-    """Return the scale of the tails of rows: the least that Bernstein's condition on moments holds.
-
-    With it E|x|^k is at most k! / 2 times the variance times scale^(k - 2) at each k from 3 on. It
-    is no more than a third of the largest row, and, where tails fall off as fast as exponential
-    ones, does not grow with the rows.
-
-    Parameters
-    ----------
-    values
-        Of the rows, of mean 0, shape (n,), NaN where there is none.
-
-    References
-    ----------
-    Boucheron, Lugosi and Massart, Concentration Inequalities, 2013, theorem 2.10.
-    """
-    sizes = np.abs(values[~np.isnan(values)])
-    largest = float(sizes.max(initial=0.0))
-    if not largest:
-        return 0.0
-    sizes = sizes / largest
-    power = sizes * sizes
-    variance, scale = float(power.mean()), 0.0
-    for moment in range(3, MOMENTS + 1):
-        power *= sizes
-        ratio = 2.0 * float(power.mean()) / math.factorial(moment) / variance
-        scale = max(scale, ratio ** (1.0 / (moment - 2)))
-    return largest * scale
 
 
 def student_nats(

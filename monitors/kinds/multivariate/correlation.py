@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from driftline.monitors.kinds.multivariate.blocks import (
     Numbers,
-    tail_scale,
     weigh_both,
 )
 from driftline.monitors.kinds.multivariate.scores import Matrix, Score
 from driftline.stats.blocks import MeanVariation, variation_of_sums
 from driftline.stats.intervals import Z95
+from driftline.stats.tails import tail_scale
 
 # A correlation may change by so much: less has no meaning for anybody.
 TOLERANCE = 0.05
@@ -275,7 +275,7 @@ def _dependence(
 
 def _scale(pair: tuple[int, int], *sides: tuple[Matrix, Pairs]) -> float:
     """Return the scale of the tails of one pair's difference between two sides."""
-    heaviest = max(tail_scale(_influence(*side, pair)) for side in sides)
+    heaviest = max(float(tail_scale(_influence(*side, pair))) for side in sides)
     return heaviest / min(float(side.rows[pair]) for _, side in sides)
 
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.kinds.multivariate.blocks import Numbers, tail_scale
+from driftline.monitors.kinds.multivariate.blocks import Numbers
 from driftline.monitors.kinds.multivariate.scores import Matrix, Score
 from driftline.stats.blocks import variation_of_means
 from driftline.stats.intervals import Z95
+from driftline.stats.tails import tail_scale
 
 # Share of the variance that the kept directions explain, as NannyML's default.
 KEPT_VARIANCE = 0.65
@@ -77,7 +78,7 @@ def judge_reconstruction(
     variance, ratio = max(float(rows.var()), 1e-12), float(total.mean())
     law = variation_of_means(rows - 1.0, blocks)
     by_rows = variance * (1.0 / len(rows) + 1.0 / len(total))
-    heaviest = max(tail_scale(rows - 1.0), tail_scale(total - ratio))
+    heaviest = float(max(tail_scale(rows - 1.0), tail_scale(total - ratio)))
     scale = heaviest / min(len(rows), len(total))
     needed = math.log(2.0 / alpha)
     nats = law.nats(abs(ratio - 1.0) - TOLERANCE, by_rows, scale)
