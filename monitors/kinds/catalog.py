@@ -120,7 +120,9 @@ def with_documents(
         from driftline.monitors.kinds.attribution.time_limit import TimeLimit
 
         limit = TimeLimit.of(time_limit, has_model=predict is not None)
-        explained = explain_reference(open_source(data), baseline, predict, limit=limit)
+        explained = explain_reference(
+            open_source(data), baseline, predict, limit=limit, keeps_absurd=compat
+        )
         return complete(explained, compat=compat)
     return baseline if baseline.outcomes is None else complete(baseline, compat=compat)
 

@@ -225,7 +225,7 @@ def baseline(
         )
     notes: list[str] = []
     if is_explained:
-        fitted, notes = _explained(fitted, rows, model, roles, time_limit)
+        fitted, notes = _explained(fitted, rows, model, roles, time_limit, compat=compat)
     if is_priced:
         fitted = with_quality(fitted, metric, costs, compat=compat)
     if declared:
@@ -251,7 +251,13 @@ def _saved(fitted: Baseline, kind: Kind, output: str, notes: list[str]) -> Answe
 
 
 def _explained(
-    fitted: Baseline, rows: object, model: str | None, roles: Roles, limit: str | None
+    fitted: Baseline,
+    rows: object,
+    model: str | None,
+    roles: Roles,
+    limit: str | None,
+    *,
+    compat: bool,
 ) -> tuple[Baseline, list[str]]:
     """Return a baseline with the attributions of its reference, and what a limit left out."""
     from driftline.formats.source import open_source
@@ -262,7 +268,13 @@ def _explained(
     notes: list[str] = []
     with _asking(model, roles) as predict, progress("explain") as advance:
         found = explain_reference(
-            open_source(rows), fitted, predict, limit=within, moved=advance, told=notes.append
+            open_source(rows),
+            fitted,
+            predict,
+            limit=within,
+            moved=advance,
+            told=notes.append,
+            keeps_absurd=compat,
         )
     return found, notes
 

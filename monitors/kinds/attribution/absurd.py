@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from driftline.monitors.kinds.attribution.explaining import Explained
+from driftline.monitors.kinds.attribution.explained import Explained
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.monitors.results.unusable import FAR, Unusable
 
@@ -28,21 +28,34 @@ def without_absurd(found: Explained, stored: Attributions) -> tuple[Explained, U
     """Leave out rows of absurd attributions; and count them in the window, and in the reference.
 
     Of other units are all rows of a window, and most of its rows are no faults: the limit is far
-    beyond what either side's usually are. None is left out beside a reference that has such rows:
-    its means hold them, too.
+    beyond what either side's usually are. None is left out beside a reference that kept such rows,
+    as one of an older version may: its means hold them, too.
     """
     sizes, before = _sizes(found.rows), _sizes(stored.rows)
     if not len(sizes) or not before.any():
         return found, Unusable(noun="attribution"), Unusable(noun="attribution")
-    usual = max(np.quantile(before[before > 0.0], TOP), np.quantile(sizes, 0.5, method="lower"))
-    limit = FAR * float(usual)
-    is_far = sizes > limit
+    limit = max(_limit(before), FAR * float(np.quantile(sizes, 0.5, method="lower")))
     if (before > limit).any():
         return found, Unusable(noun="attribution"), Unusable(noun="attribution")
+    is_far, known = sizes > limit, len(before) + stored.absurd
     count, rows = int(np.count_nonzero(is_far)), len(sizes)
     words = f"beyond {limit:.3g}, a thousand times what is usual ({_largest(found)})"
     window = Unusable(rows, impossible=count, words=words, noun="attribution")
-    return (_of(found, ~is_far) if count else found), window, Unusable(len(before))
+    usual = Unusable(known, impossible=stored.absurd, noun="attribution")
+    return (_of(found, ~is_far) if count else found), window, usual
+
+
+def sound_rows(found: Explained) -> Explained:
+    """Leave out rows of absurd attributions of a reference, as of a window."""
+    sizes = _sizes(found.rows)
+    if not sizes.any() or sizes.max() <= (limit := _limit(sizes)):
+        return found
+    return _of(found, sizes <= limit)
+
+
+def _limit(sizes: NDArray[np.float64]) -> float:
+    """Return what no row of a reference is as large as, whose attributions are not all 0."""
+    return FAR * float(np.quantile(sizes[sizes > 0.0], TOP))
 
 
 def _sizes(rows: Rows) -> NDArray[np.float64]:

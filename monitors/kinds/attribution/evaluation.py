@@ -31,17 +31,15 @@ from driftline.monitors.kinds.attribution.drift import (
     settle,
     settle_by_limit,
 )
+from driftline.monitors.kinds.attribution.explained import GIVEN, Explained, unnamed_labels
 from driftline.monitors.kinds.attribution.explaining import (
-    GIVEN,
     PERMUTATION,
-    Explained,
     ModelPredictor,
     ServedPredictor,
     explain_rows,
     positive_of,
     read_given,
     told_once,
-    unnamed_labels,
     window_rows,
 )
 from driftline.monitors.kinds.attribution.explanations import (
@@ -291,6 +289,7 @@ def _seen(
 ) -> ExplainedWindow:
     """Summarise the rows; those of absurd attributions stay where Clarify's limit alone decides."""
     note, absurd, usual = found.answers_note, Unusable(), Unusable()
+    before = "" if reference.stored is None else reference.stored.absurd_note
     if context.compat is None and reference.stored is not None:
         found, absurd, usual = without_absurd(found, reference.stored)
     importances = {
@@ -303,6 +302,7 @@ def _seen(
         signed=found.signed, sample=found.sample, pointers=found.pointers,
         time_note=found.time_note, answers_note=note, is_log_odds=found.is_log_odds,
         absurd=(absurd, usual),
+        reference_note=f"of the reference {before}" * bool(before),
     )  # fmt: skip
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -23,8 +24,10 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.formats.source import Source
 from driftline.monitors.check_context import Predictor
+from driftline.monitors.kinds.attribution.absurd import sound_rows
 from driftline.monitors.kinds.attribution.asking import classes_of, taking_tables
 from driftline.monitors.kinds.attribution.direction import effects_of
+from driftline.monitors.kinds.attribution.explained import GIVEN, Explained, unnamed_labels
 from driftline.monitors.kinds.attribution.importance import (
     LABEL,
     UNKNOWN,
@@ -59,14 +62,13 @@ from driftline.monitors.kinds.attribution.time_limit import (
     order_by_lot,
 )
 from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
-from driftline.monitors.results.row_references import Pointer
 from driftline.monitors.results.violation import plural
 from driftline.monitors.rows import BatchMaker
 from driftline.signature import ColumnType, Signature
 
 log = logging.getLogger(__name__)
 
-PERMUTATION, GIVEN = "permutation", "given"
+PERMUTATION = "permutation"
 # A hundred and fifty for each of thirteen weeks: half of what a window is judged by. A model that
 # explains itself is asked for more, as far as their values are few: how much days differ is known
 # the better, the more rows each of them has (bench/power_bound.md).
@@ -157,65 +159,6 @@ class ServedPredictor(ModelPredictor, Protocol):
         """Which models answered since when, one after the other; none where it is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """Rows that were explained."""
-
-    features: tuple[str, ...]
-    rows: Mapping[str, NDArray[np.float32]]  # Absolute attributions by label, shape (N, M).
-    expected: Mapping[str, float]  # The answer that they are counted from, by label.
-    making: Making
-    # Hours since 1970, shape (N,), -1 where unknown; None when not asked for.
-    hours: NDArray[np.int64] | None = None
-    # The same with their signs, of rows that the model was asked about.
-    signed: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    pointers: Sequence[Pointer] = ()  # Where each row is found again; none when not asked for.
-    time_note: str = ""  # How many rows a time limit left out, in words.
-    # Of the rows that were asked about, or read: which of them these are; and how many they were.
-    places: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
-    asked_count: int = 0
-    sample: pa.Table | None = None  # These rows, of a model that was asked.
-    is_one_of_two: bool = False  # The second of two outputs that sum to one.
-    is_log_odds: bool = False  # The answers that are explained, of the probabilities.
-
-    @property
-    def answers_note(self) -> str:
-        """How many rows have no number that could be judged, in words; empty for none."""
-        lacking = self.asked_count - len(self.places)
-        if not lacking:
-            return ""
-        if self.making.method == GIVEN:
-            return (
-                f"{lacking:,} of {plural(self.asked_count, 'row')} left out: an attribution of "
-                "theirs is missing, or no number"
-            )
-        return (
-            f"{lacking:,} of {plural(self.asked_count, 'explained row')} left out: the model "
-            "answered no number to them, or to some of their values among a background row's"
-        )
-
-    @property
-    def positive(self) -> str:
-        """The class of the only output of two; "" where it has no name."""
-        label = next(iter(self.rows), "")
-        return label if self.is_one_of_two and label not in unnamed_labels(2) else ""
-
-    def only(self, label: str) -> Explained:
-        """Return one of two outputs."""
-        return replace(
-            self,
-            rows={label: self.rows[label]},
-            expected={label: self.expected[label]},
-            signed={label: self.signed[label]},
-            is_one_of_two=True,
-        )
-
-    @property
-    def row_count(self) -> int:
-        """How many rows were explained."""
-        return max((len(rows) for rows in self.rows.values()), default=0)
-
-
 def explain_reference(
     rows: Source,
     baseline: Baseline,
@@ -225,18 +168,21 @@ def explain_reference(
     limit: TimeLimit | None = None,
     moved: Moved | None = None,
     told: Callable[[str], None] = log.warning,
+    keeps_absurd: bool = False,
 ) -> Baseline:
     """Return the baseline with the attributions of its reference.
 
     `moved` is called with rows explained and rows in total; `told` with what a limit left out.
+    Rows of absurd attributions are left out and counted, unless all are kept, as Clarify does.
     """
+    kept = partial(_kept, keeps_absurd=keeps_absurd)
     time = time_column(rows.batches, baseline.signature)
     if predict is None:
         features = tuple(one.name for one in baseline.signature.inputs)
         explained, _ = read_given(rows.batches, features, (LABEL,), time=time)
         if explained.answers_note:
             told(explained.answers_note)
-        return replace(baseline, attributions=_kept(explained, None).to_arrow())
+        return replace(baseline, attributions=_told(kept(explained, None), told).to_arrow())
     predict = explaining_itself(predict)
     columns = _columns(baseline.signature, predict)
     wanted = _wanted_rows(predict, len(columns))
@@ -259,10 +205,10 @@ def explain_reference(
         told(explained.answers_note)
     needs_background = explained.making.background != ""
     explained = told_once(explained)
-    found = _kept(explained, behind if needs_background else behind.slice(0, 0))
+    found = _told(kept(explained, behind if needs_background else behind.slice(0, 0)), told)
     if explained.making.method != PERMUTATION:
         own = _permuted(limit, moved, chosen, hours, behind, predict)
-        found = replace(found, permuted=_kept(told_once(own), behind))
+        found = replace(found, permuted=kept(told_once(own), behind))
     found = replace(found, positive=positive_of(predict) or explained.positive)
     return replace(baseline, attributions=found.to_arrow())
 
@@ -414,11 +360,6 @@ def positive_of(predict: Predictor) -> str:
     return predict.positive if isinstance(predict, TwoClassPredictor) else ""
 
 
-def unnamed_labels(count: int) -> tuple[str, ...]:
-    """Name outputs whose classes are not known as SageMaker does."""
-    return (LABEL,) if count == 1 else tuple(f"label{at}" for at in range(count))
-
-
 def read_given(
     batches: BatchMaker,
     features: Sequence[str],
@@ -496,7 +437,15 @@ def _columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
     return known if wanted is None else {name: known[name] for name in wanted}
 
 
-def _kept(explained: Explained, background: pa.Table | None) -> Attributions:
+def _told(found: Attributions, told: Callable[[str], None]) -> Attributions:
+    if found.absurd_note:
+        told(found.absurd_note)
+    return found
+
+
+def _kept(explained: Explained, background: pa.Table | None, *, keeps_absurd: bool) -> Attributions:
+    whole = explained.row_count
+    explained = explained if keeps_absurd else sound_rows(explained)
     signed = explained.signed if explained.sample is not None else {}
     return Attributions(
         features=explained.features,
@@ -507,5 +456,6 @@ def _kept(explained: Explained, background: pa.Table | None) -> Attributions:
         tails={label: calibrate(rows, seed=SEED) for label, rows in explained.rows.items()},
         hours=explained.hours,
         is_one_of_two=explained.is_one_of_two,
+        absurd=whole - explained.row_count,
         effects={label: effects_of(explained.sample, one) for label, one in signed.items()},
     )

@@ -25,6 +25,7 @@ from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.errors import InputError
 from driftline.monitors.kinds.attribution.direction import Effect
 from driftline.monitors.kinds.attribution.ranking import Tail
+from driftline.monitors.results.violation import plural
 from driftline.stats.blocks import HOUR_US
 
 KEY = b"driftline.attributions"
@@ -167,6 +168,7 @@ class Attributions:
     positive: str = ""
     # Whether the only output is the second of two that sum to one; of windows it alone counts, too.
     is_one_of_two: bool = False
+    absurd: int = 0  # Rows that were left out for an absurd attribution (`absurd.py`).
     # By label: how each feature moves the output; none of ready attributions and older baselines.
     effects: Mapping[str, Sequence[Effect]] = field(default_factory=dict)
 
@@ -174,6 +176,13 @@ class Attributions:
     def time_us(self) -> NDArray[np.int64] | None:
         """When each row was, microseconds since 1970, negative where unknown."""
         return None if self.hours is None else self.hours * HOUR_US
+
+    @property
+    def absurd_note(self) -> str:
+        """How many rows are left out for an absurd attribution, in words; empty for none."""
+        whole = self.absurd + len(next(iter(self.rows.values()), ()))
+        why = "an attribution of theirs is a thousand times what is usual"
+        return f"{self.absurd:,} of {plural(whole, 'row')} left out: {why}" * bool(self.absurd)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -200,6 +209,7 @@ class Attributions:
             "making": asdict(self.making),
             **({"positive": self.positive} if self.positive else {}),
             **({"is_one_of_two": True} if self.is_one_of_two else {}),
+            **({"absurd": self.absurd} if self.absurd else {}),
             "effects": {
                 label: [[one.cells, one.means, one.agreement] for one in effects]
                 for label, effects in self.effects.items()
@@ -252,6 +262,7 @@ class Attributions:
             permuted=cls.from_arrow(from_ipc(metadata[PERMUTED])) if PERMUTED in metadata else None,
             positive=notes.get("positive", ""),
             is_one_of_two=notes.get("is_one_of_two", False),
+            absurd=notes.get("absurd", 0),
             effects={
                 label: [Effect(tuple(one[0]), tuple(one[1]), one[2]) for one in effects]
                 for label, effects in notes.get("effects", {}).items()

@@ -93,6 +93,7 @@ class ExplainedWindow:
     is_log_odds: bool = False  # The answers that are explained, of the probabilities.
     # Rows that were left out for an absurd attribution, and as many of the reference.
     absurd: tuple[Unusable, Unusable] = (Unusable(), Unusable())
+    reference_note: str = ""  # How many rows of the reference were, in words.
 
 
 def incomparable_report(
@@ -419,9 +420,9 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
 def _left_out(window: ExplainedWindow) -> dict[str, JsonValue]:
     """Return how many rows were left out, and why, as a note; nothing for none."""
     absurd = unusable_details(window.absurd[0]) if window.absurd[0].impossible else {}
-    told = (window.answers_note, str(absurd.get("answers_note", "")))
+    told = (window.answers_note, str(absurd.get("answers_note", "")), window.reference_note)
     note = "; ".join(one for one in told if one)
-    return {**absurd, "answers_note": note} if note else {}
+    return {**absurd, **({"answers_note": note} if note else {})}
 
 
 def _explained_note(window: ExplainedWindow, explained: int) -> str:
