@@ -3,14 +3,15 @@
 References
 ----------
 Amazon SageMaker Developer Guide, "Configure the Analysis" (clarify-processing-job-configure-
-analysis), and the SDK's BiasConfig and ModelBiasMonitor. What says how to run a job, such as
-predictor and methods, is left alone.
+analysis), and the SDK's BiasConfig, ModelPredictedLabelConfig and ModelBiasMonitor. What says how
+to run a job, such as methods and the instances of the predictor, is left alone.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
@@ -22,6 +23,8 @@ from driftline.roles import Facet, Roles
 EXPECTED = "expected a configuration of SageMaker Clarify, such as analysis_config.json"
 # A facet's values under the names that the configuration and the SDK use.
 FACET_VALUES = ("value_or_threshold", "facet_values_or_threshold")
+# The last name of a JMESPath, such as that of predictions[*].score, and of "a b".c."d e".
+PATH_NAME = re.compile(r"""(?:^|[.\]])(?:([A-Za-z_]\w*)|"((?:[^"\\]|\\.)+)")$""")
 
 
 def headers_of_config(text: str | bytes) -> tuple[str, ...]:
@@ -63,6 +66,35 @@ def roles_of_config(text: str | bytes) -> Roles:
         facets=tuple(_facet(one, headers) for one in _facets(found)),
         group=_name(found, "group_variable", headers),
     )
+
+
+def answers_of_config(text: str | bytes, columns: Callable[[], Collection[str]]) -> Roles:
+    """Read which of some columns the predictor's answers are: its label and its probability.
+
+    The job asks a model for them, so they need not be in the data. A position is that of a column
+    without a name (`_c0`), which is an answer only beside features that `headers` names.
+    """
+    found = _parsed(text)
+    predictor = found.get("predictor")
+    named = predictor if isinstance(predictor, dict) else {}
+    label, probability = (
+        _answer(named.get(key), found.get("headers")) for key in ("label", "probability")
+    )
+    known = columns() if label or probability else ()
+    return Roles(
+        prediction=label if label in known else None,
+        probability=(probability,) if probability in known and probability else (),
+    )
+
+
+def _answer(value: object, headers: object) -> str | None:
+    """Return the column of an answer by its position, its name or the last name of its path."""
+    text = "" if value is None or isinstance(value, bool) else str(value).strip()
+    if text.isdecimal():
+        return f"_c{int(text)}" if headers else None
+    if (last := PATH_NAME.search(text)) is None:
+        return None
+    return last[1] or last[2].replace('\\"', '"')
 
 
 def _facets(found: Mapping[str, Any]) -> Sequence[Any]:

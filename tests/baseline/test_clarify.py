@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from driftline.baseline.clarify import headers_of_config, roles_of_config
+from driftline.baseline.clarify import answers_of_config, headers_of_config, roles_of_config
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.roles import Facet
@@ -49,6 +49,37 @@ def test_a_configuration_of_the_sdk_is_read() -> None:
     assert roles.threshold == 0.8
     assert roles.prediction is None
     assert roles.probability == ()
+
+
+@pytest.mark.parametrize(
+    ("named", "columns", "found"),
+    [
+        ({}, ["Age", "predicted_label", "score"], ("predicted_label", ("score",))),
+        ({}, ["Age", "Target"], (None, ())),  # Training data: the job asks the model.
+        ({"label": 0, "probability": "1"}, ["Age", "_c0", "_c1"], ("_c0", ("_c1",))),
+        (
+            {"label": "label", "probability": '[0].out."the score"'},
+            ["the score"],
+            (None, ("the score",)),
+        ),
+        ({"label": "score[0]", "probability": "max(p)"}, ["score", "p"], (None, ())),
+        ({"label": None, "probability": True}, ["_c0", "_c1"], (None, ())),
+    ],
+)
+def test_the_predictors_answers_are_roles_of_data_that_holds_them(
+    named: dict[str, object], columns: list[str], found: tuple[str | None, tuple[str, ...]]
+) -> None:
+    text = json.dumps({**CONFIG, "predictor": {**CONFIG["predictor"], **named}})
+
+    roles = answers_of_config(text, lambda: columns)
+
+    assert (roles.prediction, roles.probability) == found
+
+
+def test_a_position_is_an_answer_only_beside_named_features() -> None:
+    bare = {"predictor": {"label": 0}}
+
+    assert answers_of_config(json.dumps(bare), lambda: ["_c0", "_c1"]).prediction is None
 
 
 def test_a_facet_of_ours_names_several_columns_and_intervals() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -17,7 +17,7 @@ from driftline.app.commands import options
 from driftline.app.commands.options import Dialect, files_of, with_dialect
 from driftline.app.commands.output import Answer
 from driftline.app.progress import progress
-from driftline.baseline.clarify import headers_of_config, roles_of_config
+from driftline.baseline.clarify import answers_of_config, headers_of_config, roles_of_config
 from driftline.errors import InputError, UndecidedError
 from driftline.lazy_imports import start_lean
 from driftline.monitors.kind import ALL, DEFAULT_KIND, KINDS, Kind, kind_named
@@ -216,7 +216,7 @@ def baseline(
     with progress("baseline", unit="rows in two readings") as advance:
         fitted = Baseline.of(
             rows,
-            _with_config(roles, config),
+            _with_config(roles, config, rows),
             segments=segment or (),
             engine=engine,
             jobs=jobs,
@@ -323,7 +323,8 @@ def check(
     kinds = _kinds_named(kind or ())
     options.open_places(*data, reference, output or "")
     _refuse_place(output)
-    named = _named_at_check(roles, config)
+    rows = files_of(data, dialect, _headers(config))
+    named = _named_at_check(roles, config, rows)
     known = cache(lambda: opened_baseline(reference))
     with _asking(model, named, known) as predict, progress("check") as advance:
         judging = CheckOptions(
@@ -339,7 +340,7 @@ def check(
             costs=costs,
             preprocess=preprocess,
         )
-        report = _judged(files_of(data, dialect, _headers(config)), known(), named, kinds, judging)
+        report = _judged(rows, known(), named, kinds, judging)
     if output is not None:
         report.save(output)
     if postprocess is not None:
@@ -391,9 +392,20 @@ def _end(report: Report | Reports, fail_on: FailOn) -> None:
         raise UndecidedError(report.unjudged_line or report.headline)
 
 
-def _with_config(roles: Roles, config: Path | None) -> Roles:
-    """Take from Clarify's file what the flags leave open."""
-    return roles if config is None else roles.over(_of_config(config, roles_of_config))
+def _with_config(roles: Roles, config: Path | None, rows: object) -> Roles:
+    """Take from Clarify's file what the flags leave open; of its predictor what the data holds."""
+    if config is None:
+        return roles
+    found = roles.over(_of_config(config, roles_of_config))
+    if found.has_predictions:
+        return found
+
+    def columns() -> tuple[str, ...]:
+        from driftline.formats.source import open_source
+
+        return tuple(open_source(rows).schema.names)
+
+    return found.over(_of_config(config, partial(answers_of_config, columns=columns)))
 
 
 def _headers(config: Path | None) -> tuple[str, ...]:
@@ -410,9 +422,9 @@ def _of_config(config: Path, read: Callable[[bytes], T]) -> T:
         raise InputError(f"--config {config}: {error}") from error
 
 
-def _named_at_check(roles: Roles, config: Path | None) -> Roles:
+def _named_at_check(roles: Roles, config: Path | None, rows: object) -> Roles:
     """Take the same for a check; of the file, what a baseline settles is left alone."""
-    found = _with_config(roles, config)
+    found = _with_config(roles, config, rows)
     own = {
         name: getattr(roles, name)
         for name in ("id_column", "timestamp", "exclude", "context", "categorical")
