@@ -16,6 +16,7 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import Finding, cause_sentence, findings, violated_features
 from driftline.monitors.results.metric import (
+    BY_ORDER,
     INSUFFICIENT,
     NO_REFERENCE,
     REFERENCE_LACKS,
@@ -267,7 +268,7 @@ class CheckResult:
         if not small and self.undecidable and self.unjudged:
             return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"
         if not small:
-            told = {metric.note for metric in self.metrics if metric.note}
+            told = {metric.note for metric in self.metrics} - {"", BY_ORDER}
             reasons = sorted(note_words(note).removeprefix(UNDEFINED) for note in told)
             lacks_all = self.details.get("labelled_rows") == 0 or LACKING.intersection(told)
             if lacks_all and self.details.get("answers_note"):

@@ -45,7 +45,7 @@ from driftline.monitors.kinds.bias.spans import (
 )
 from driftline.monitors.kinds.bias.window import CountedWindow, count_window
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import WITHHELD
+from driftline.monitors.results.metric import WITHHELD, in_order
 from driftline.monitors.results.unusable import (
     JudgedUnusable,
     judge_equal,
@@ -146,7 +146,11 @@ def evaluate(context: CheckContext) -> Report:
         violations=violations,
         row_count=window.rows,
         labelled_count=labelled_count(tallies),
-        metrics=(*(one.result for one in findings), *new, *(one.result for one in judged)),
+        metrics=(
+            *(in_order(one.result) for one in findings),
+            *new,
+            *(one.result for one in judged),
+        ),
         files={ANALYSIS: document_of(plan, measured_of(plan, tallies, flips))},
         points=points_of(
             findings, plan.groups, violations, label=plan.label, positive=plan.positive_text
