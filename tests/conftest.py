@@ -108,6 +108,8 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     try:
         if hasattr(session.config, "workerinput"):
             _rewrite_share(session.config)
+            # It looks for 838 names in all modules there are: in three times as many at its turn.
+            import skops.io  # noqa: F401
         return (yield)
     finally:
         gc.freeze()
