@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError
@@ -22,10 +23,9 @@ _BODY_MAX = 128_000
 _TTL_S = 21_600
 _TIMEOUT_S = 900
 
-_KEPT = (
-    "content-type", "accept", "x-amzn-sagemaker-custom-attributes",
-    "x-amzn-sagemaker-target-variant",
-)  # fmt: skip
+_KEPT = ("x-amzn-sagemaker-custom-attributes", "x-amzn-sagemaker-target-variant")
+# Those of an invocation, of which InvokeEndpointAsync has headers of its own.
+_TYPES = ("content-type", "accept")
 _Location = Annotated[
     str | None, Header(alias="x-amzn-sagemaker-inputlocation", min_length=1, max_length=1024)
 ]
@@ -33,6 +33,20 @@ _InferenceId = Annotated[
     str | None,
     Header(alias="x-amzn-sagemaker-inference-id", max_length=64, pattern=r"^[!-~]+$"),
 ]
+_Filename = Annotated[
+    str | None,
+    Header(
+        alias="x-amzn-sagemaker-filename", max_length=32,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*)?$",
+    ),
+]  # fmt: skip
+_Extension = Annotated[
+    str | None,
+    Header(
+        alias="x-amzn-sagemaker-s3outputpathextension", max_length=512,
+        pattern=r"^[a-zA-Z0-9!_.*'()/-]+$",
+    ),
+]  # fmt: skip
 _Ttl = Annotated[int, Header(alias="x-amzn-sagemaker-requestttlseconds", ge=60, le=_TTL_S)]
 _Timeout = Annotated[int, Header(alias="x-amzn-sagemaker-invocationtimeoutseconds", ge=1, le=3600)]
 
@@ -52,6 +66,8 @@ def router(
         inference_id: _InferenceId = None,
         ttl_s: _Ttl = _TTL_S,
         timeout_s: _Timeout = _TIMEOUT_S,
+        filename: _Filename = None,
+        extension: _Extension = None,
     ) -> dict[str, str]:
         """Accept an invocation, of a body or of a file, and answer it later by a file.
 
@@ -64,8 +80,9 @@ def router(
             context.reach.check_object(location)
         id_, now = str(uuid.uuid4()), context.lease_clock()
         output = config["output_config"]
-        where = output["s3_output_path"].rstrip("/")
-        failures = (output["s3_failure_path"] or where).rstrip("/")
+        place = output["s3_output_path"].rstrip("/")
+        failures = (output["s3_failure_path"] or place).rstrip("/")
+        where = "/".join([place, *_folders(extension)])
         context.reach.check_output(where)
         context.reach.check_output(failures)
         found = AsyncRequest(
@@ -74,8 +91,8 @@ def router(
             inference_id=inference_id or id_,
             input_location=location,
             content=body or None,
-            headers={key: request.headers[key] for key in _KEPT if key in request.headers},
-            output_location=f"{where}/{id_}.out",
+            headers=_headers(request.headers),
+            output_location=f"{where}/{filename or f'{id_}.out'}",
             failure_location=f"{failures}/{id_}-error.out",
             timeout_s=timeout_s,
             received_at=now,
@@ -112,6 +129,27 @@ def _described(found: AsyncRequest) -> dict[str, Any]:
         "expires_at": found.expires_at.isoformat(),
         "ended_at": found.ended_at and found.ended_at.isoformat(),
     }
+
+
+def _headers(sent: Headers) -> dict[str, str]:
+    """Return the headers of the invocation that an asynchronous one becomes."""
+    found = {key: sent[key] for key in _KEPT if key in sent}
+    for key in _TYPES:
+        value = sent.get(f"x-amzn-sagemaker-{key}") or sent.get(key)
+        if value is not None:
+            found[key] = value
+    return found
+
+
+def _folders(extension: str | None) -> list[str]:
+    """Return the folders below an endpoint's outputs that a request names for its answer."""
+    found = [] if extension is None else extension.strip("/").split("/")
+    if any(not one or one.startswith(".") for one in found):
+        raise InputError(
+            f'X-Amzn-SageMaker-S3OutputPathExtension is "{extension}"; expected folders apart by '
+            "/, no part that begins with a dot or is empty"
+        )
+    return found
 
 
 def _require_one_input(body: bytes, location: str | None) -> None:

@@ -127,6 +127,7 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "verdict": ("Only those that say this.", "expected"),
     "version": ("A version, by its number or its digest.", "2"),
     "violation": ("The violation's place in the report, from 0.", 0),
+    "x-amzn-sagemaker-filename": ("The answer's file name.", "march.csv"),
     "x-amzn-sagemaker-inference-id": ("An id of your own for the request.", "customer-81"),
     "x-amzn-sagemaker-inputlocation": (
         "A file in place of a body, as path or URI.",
@@ -134,6 +135,7 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     ),
     "x-amzn-sagemaker-invocationtimeoutseconds": ("Seconds that the model may take.", 900),
     "x-amzn-sagemaker-requestttlseconds": ("Seconds that the request may wait.", 21_600),
+    "x-amzn-sagemaker-s3outputpathextension": ("Folders below the outputs.", "2026/march"),
 }
 _STATUS_OF = {
     "/deliveries": ("Only those in this status.", "delivered"),

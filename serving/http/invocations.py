@@ -44,6 +44,12 @@ CLIENT_GONE = 499
 _VARIANT = b"x-amzn-sagemaker-target-variant"
 _MODEL = HEADER.lower().encode()
 _CONTAINER = CONTAINER_HEADER.lower().encode()
+# What only SageMaker does, and would change the answer.
+_REFUSED = {
+    b"x-amzn-sagemaker-enable-explanations": "EnableExplanations",
+    b"x-amzn-sagemaker-session-id": "SessionId",
+    b"x-amzn-sagemaker-inference-component": "InferenceComponentName",
+}
 # What the scope of an asynchronous invocation has: the seconds that it may take.
 LATER = "driftline.later"
 # Where variant and model stand that the tap was told of: they must be those that answer.
@@ -321,6 +327,8 @@ def _headers(scope: Scope) -> tuple[str, str, str | None, str]:
             event_time = value.decode("latin-1")
         elif name == b"content-encoding":
             encoding = value.decode("latin-1")
+        elif name in _REFUSED:
+            raise InputError(f"{_REFUSED[name]} is not supported; send the request without it")
     return content_type, accept, event_time, encoding
 
 

@@ -30,6 +30,10 @@ RETRY_AFTER_S = 1
 _FORMS = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
 
 
+# The second is InvokeEndpointAsync's, which no page of another site may send without asking first.
+_TYPES = (b"content-type", b"x-amzn-sagemaker-content-type")
+
+
 class TooLargeError(InputError):
     """A body is longer than the limit."""
 
@@ -108,7 +112,7 @@ def _require_within(size: int, limit: int) -> None:
 
 def _require_type(scope: Scope) -> None:
     """Refuse a body without a type, which any web page could have sent, too."""
-    if not any(name == b"content-type" and value for name, value in scope["headers"]):
+    if not any(name in _TYPES and value for name, value in scope["headers"]):
         raise UnsupportedMediaError(
             "a body without Content-Type, which any web page can send; expected "
             '"application/json" (curl -H "Content-Type: application/json")'

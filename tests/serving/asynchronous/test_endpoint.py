@@ -107,6 +107,31 @@ def test_a_file_is_answered_by_a_file(server, client, trained, folder, until):
     assert {"InvocationsProcessed", "TimeInBacklog", "ApproximateBacklogSize"} <= metrics
 
 
+@pytest.mark.parametrize("has_body", [True, False])
+def test_types_and_places_that_boto3_names_hold(server, client, trained, folder, until, has_body):
+    (folder / "objects" / "five.csv").write_text(trained.csv(slice(5)))
+    named = {
+        "x-amzn-sagemaker-content-type": "text/csv", "x-amzn-sagemaker-accept": "application/json",
+        "x-amzn-sagemaker-filename": f"{has_body}.json",
+        "x-amzn-sagemaker-s3outputpathextension": "2026/march/",
+    }  # fmt: skip
+    if not has_body:
+        named["x-amzn-sagemaker-inputlocation"] = str(folder / "objects" / "five.csv")
+
+    accepted = server.client.post(
+        "/endpoints/flights/async-invocations",
+        content=trained.csv(slice(5)) if has_body else b"", headers=named,
+    )  # fmt: skip
+
+    assert accepted.status_code == 202, accepted.text
+    found = ended(client, "flights", accepted.json()["InferenceId"], until)
+    assert (found["status"], found["failure_reason"]) == ("Completed", None)
+    file = folder / "objects" / "flights" / "2026" / "march" / f"{has_body}.json"
+    assert found["output_location"] == str(file)
+    assert len(json.loads(file.read_bytes())["predictions"]) == 5
+    assert Path(found["failure_location"]).parent == folder / "objects" / "flights"
+
+
 def test_what_the_model_refuses_has_a_failure_file(server, client, folder, until):
     inference = client.invoke_async("flights", b"UA,EWR,far,1\n", content_type="text/csv")
 
@@ -142,6 +167,8 @@ def test_a_missing_file_is_a_failure_and_no_refusal(client, folder, until):
         (b"1", {"x-amzn-sagemaker-requestttlseconds": "59"}, "expected 60 or more"),
         (b"1", {"x-amzn-sagemaker-invocationtimeoutseconds": "3601"}, "expected 3600 or less"),
         (b"1", {"x-amzn-sagemaker-inference-id": "a b"}, "inference-id"),
+        (b"1", {"x-amzn-sagemaker-filename": "a.b.c"}, "filename"),
+        (b"1", {"x-amzn-sagemaker-s3outputpathextension": "a/../../b"}, "no part that begins"),
     ],
 )
 def test_what_cannot_be_accepted_is_refused_at_once(server, body, headers, sentence):

@@ -97,6 +97,8 @@ def test_the_endpoints_name_is_found_ignoring_case(server):
         ),
         ("x", {"accept": "text/html"}, 406, "expected text/csv"),
         ("x", {"x_driftline_event_time": "yesterday"}, 400, "expected a time with zone"),
+        ("x", {"x_amzn_sagemaker_enable_explanations": "`true`"}, 400, "EnableExplanations is not"),
+        ("x", {"x_amzn_sagemaker_session_id": "NEW_SESSION"}, 400, "SessionId is not supported"),
         ("x" * (LIMIT + 1), {}, 413, str(LIMIT)),
         ("UA,EWR,1400,39.02\n" * (MAX_ROWS + 1), {}, 413, f"more than {MAX_ROWS} rows"),
     ],
