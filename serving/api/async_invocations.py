@@ -11,12 +11,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from driftline.database.engine import read_connection
-from driftline.errors import InputError, NotFoundError
+from driftline.errors import InputError
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.asynchronous.queue import AsyncRequest, get_request, put_request
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.validation import nearest
 
 # SageMaker's, in bytes and seconds.
 _BODY_MAX = 128_000
@@ -172,10 +171,7 @@ def _put(context: ServerContext, request: AsyncRequest) -> None:
 
 def _config(reconciler: EndpointReconciler, name: str) -> tuple[str, Any]:
     """Return an endpoint's name as it is declared, and how it answers later."""
-    served = reconciler.endpoint(name)
-    if served is None:
-        near = nearest(name, reconciler.names) or "no endpoint with a model has been applied yet"
-        raise NotFoundError(f'endpoint "{name[:80]}" does not exist; {near}')
+    served = reconciler.served(name)
     config = served.routes[0].desired.answers_later
     if config is None:
         raise InputError(

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.datastructures import Headers
 
-from driftline.errors import NotFoundError
 from driftline.loopback import error_body
 from driftline.serving.bodies.media_types import answer_form, body_form
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
@@ -49,8 +48,5 @@ async def _pool(
     """Return the workers to ask, and for which of many models."""
     if model is not None:
         return await reconciler.rehearsals.pool(name, model), None
-    served = reconciler.endpoint(name)
-    if served is None:
-        raise NotFoundError(f'endpoint "{name[:80]}" is not served here')
-    route = max(served.routes, key=lambda route: route.desired.weight)
+    route = max(reconciler.served(name).routes, key=lambda route: route.desired.weight)
     return route.pool, route.target_model(headers.get(HEADER), headers.get(CONTAINER_HEADER))

@@ -30,7 +30,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from driftline.capture.tap.target import CaptureTarget
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
-from driftline.errors import DriftlineError
+from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child
 from driftline.serving.hosting.log_file import LogFile, LostWorkers, remove_unused
@@ -43,6 +43,7 @@ from driftline.serving.hosting.usage import Workers
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import DesiredVariant, list_desired, list_foreign
 from driftline.serving.resources.model_uses import leave, say_used, unused
+from driftline.validation import nearest
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +132,21 @@ class EndpointReconciler:
     def endpoint(self, name: str) -> ServedEndpoint | None:
         """Find an endpoint by its name, ignoring case."""
         return self._endpoints.get(name.casefold())
+
+    def served(self, name: str) -> ServedEndpoint:
+        """Return the endpoint that answers under a name, or raise why none does."""
+        if (found := self.endpoint(name)) is not None:
+            return found
+        if not self._is_read:
+            raise UnavailableError(
+                "the server has not read yet which endpoints there are; ask again"
+            )
+        if self.is_foreign(name):
+            raise NotFoundError(
+                f'endpoint "{name[:80]}" has no model here; ask the app that it is captured in'
+            )
+        near = nearest(name, self.names) or "no endpoint with a model has been applied yet"
+        raise NotFoundError(f'endpoint "{name[:80]}" does not exist; {near}')
 
     @property
     def names(self) -> list[str]:

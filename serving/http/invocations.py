@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from driftline.capture.tap.asgi import CAME_KEY, REQUEST_ID_KEY
 from driftline.capture.tap.target import CaptureTarget, parse_event_time
-from driftline.errors import DriftlineError, InputError, NotFoundError, UnavailableError
+from driftline.errors import DriftlineError, InputError
 from driftline.formats.body_limits import BodyError
 from driftline.formats.content_encoding import ENCODINGS, InflatedError, unpack
 from driftline.loopback import App, Message, Receive, Scope, Send, refuse
@@ -35,7 +35,6 @@ from driftline.serving.http.responses import (
 )
 from driftline.serving.http.sagemaker_errors import with_original
 from driftline.serving.metrics.traffic import HIT, Answered, Loading
-from driftline.validation import nearest
 
 log = logging.getLogger(__name__)
 
@@ -175,9 +174,7 @@ class Invocations:
             route: Route | None
             route, model = scope.get(_ROUTE, (None, None))
             if route is None:
-                served = self._find(scope)
-                if served is None:
-                    raise self._unknown(scope["path"].split("/")[2][:80])
+                served = self._reconciler.served(scope["path"].split("/")[2])
                 route = self._chosen(served, scope)
             endpoint, variant = route.desired.endpoint, route.desired.name
             headers.append((b"x-amzn-invoked-production-variant", variant.encode("ascii")))
@@ -221,21 +218,6 @@ class Invocations:
                 f"POST /endpoints/{served.name}/async-invocations"
             )
         return route
-
-    def _unknown(self, name: str) -> DriftlineError:
-        """Return why an endpoint does not answer that is not served here."""
-        if not self._reconciler.is_read:
-            return UnavailableError(
-                "the server has not read yet which endpoints there are; ask again"
-            )
-        if self._reconciler.is_foreign(name):
-            return NotFoundError(
-                f'endpoint "{name}" has no model here; ask the app that it is captured in'
-            )
-        near = (
-            nearest(name, self._reconciler.names) or "no endpoint with a model has been applied yet"
-        )
-        return NotFoundError(f'endpoint "{name}" does not exist; {near}')
 
     async def _invoke(
         self, route: Route, model: str | None, scope: Scope, receive: Receive

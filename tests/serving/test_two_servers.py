@@ -201,7 +201,11 @@ def test_changes_of_models_and_endpoints_are_counted_and_no_others(engine):
     assert count("Channel", {}) == (0, 0)
 
 
-def test_a_server_that_has_not_read_its_endpoints_says_come_again(engine, tmp_path):
+@pytest.mark.parametrize(
+    "path", ["/endpoints/flights/invocations", "/endpoints/flights/async-invocations",
+             "/api/v1/endpoints/flights/predictions"]
+)  # fmt: skip
+def test_a_server_that_has_not_read_its_endpoints_says_come_again(engine, tmp_path, path):
     """It began, and the store has not answered yet: no endpoint is known to be missing."""
     context = ServerContext(
         engine=engine, root=str(tmp_path), spool_dir=tmp_path / "spool", now=lambda: NOW
@@ -210,7 +214,7 @@ def test_a_server_that_has_not_read_its_endpoints_says_come_again(engine, tmp_pa
     async def ask():
         transport = httpx.ASGITransport(create_app(context))  # Its life has not begun.
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.post("/endpoints/flights/invocations", content=ROW)
+            return await client.post(path, content=ROW, headers={"content-type": "text/csv"})
 
     answer = asyncio.run(ask())
 
