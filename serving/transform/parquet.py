@@ -6,7 +6,9 @@ whole it becomes Parquet.
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ import pyarrow.parquet as pq
 from pyarrow import ipc
 
 from driftline.errors import InputError
+from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.location import Location
 from driftline.formats.media_types import TextFormat
 from driftline.serving.transform.assembly import AnswerError
@@ -138,8 +141,7 @@ class TableAssembly:
     ) -> None:  # fmt: skip
         self._inputs = [column.name for column in signature.inputs]
         self._is_joined = spec.data_processing.join_source == "Input"
-        kinds = {"int64": pa.int64(), "double": pa.float64(), "bool": pa.bool_()}
-        fields = [("prediction", kinds.get(description["class_type"], pa.string()))]
+        fields = [("prediction", ARROW_TYPES[description["class_type"]])]
         if description["has_probability"]:
             classes = description["classes"]
             several = column_names(classes, prefix="probability")
@@ -168,12 +170,11 @@ class TableAssembly:
 
     def output(self, batch: TableBatch, answer: bytes) -> bytes:
         """Return what is written for some rows."""
-        answers = pacsv.read_csv(
-            io.BytesIO(answer),
-            pacsv.ReadOptions(column_names=self._answers.names, use_threads=False),
-            pacsv.ParseOptions(newlines_in_values=True),
-            pacsv.ConvertOptions(column_types=self._answers, strings_can_be_null=True),
-        )
+        try:
+            answers = self._read(answer)
+        except (ValueError, pa.ArrowTypeError) as error:  # That of Arrow is a ValueError, too.
+            expected = ", ".join(f"{one.name} ({one.type})" for one in self._answers)
+            raise AnswerError(f"the model's answer is not {expected}: {error}") from None
         if answers.num_rows != batch.count:
             raise AnswerError(
                 f"the model answered {answers.num_rows} rows to {batch.count}; expected one each"
@@ -184,6 +185,39 @@ class TableAssembly:
             schema=self._schema,
         ).combine_chunks()
         return b"".join(part.serialize().to_pybytes() for part in table.to_batches())
+
+    def _read(self, answer: bytes) -> pa.Table:
+        """Read an answer; lists are JSON in CSV."""
+        lists = {one.name: pa.string() for one in self._answers if pa.types.is_list(one.type)}
+        found = pacsv.read_csv(
+            io.BytesIO(answer),
+            pacsv.ReadOptions(column_names=self._answers.names, use_threads=False),
+            pacsv.ParseOptions(newlines_in_values=True),
+            pacsv.ConvertOptions(
+                column_types={one.name: one.type for one in self._answers} | lists,
+                strings_can_be_null=True,
+            ),
+        )
+        for at, name in enumerate(self._answers.names):
+            if name in lists:
+                texts = [text or "null" for text in found[name].to_pylist()]
+                values = pa.array(
+                    json.loads(f"[{','.join(texts)}]"), self._answers.field(name).type
+                )
+                found = found.set_column(at, name, values)
+        return found
+
+
+def list_type(answer: bytes) -> ColumnType | None:
+    """Return the type of an answer's first value if that is a list, which is JSON in CSV."""
+    cell = next(iter(next(csv.reader(io.StringIO(answer.decode())), ())), "")
+    try:
+        values = json.loads(cell)
+    except ValueError:
+        return None
+    if not isinstance(values, list):
+        return None
+    return "list<string>" if any(isinstance(one, str) for one in values) else "list<double>"
 
 
 def write_whole(part: Path) -> Path:

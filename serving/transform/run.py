@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -46,6 +47,7 @@ from driftline.serving.transform.parquet import (
     TableAssembly,
     TableBatch,
     count_rows,
+    list_type,
     read_schema,
     read_tables,
     signature_of_schema,
@@ -241,6 +243,7 @@ class _Run:
             if signature is not None and model.launch.signature is None:
                 await self._workers.sign(signature)
             self._signature = signature
+            await self._learn_lists(files)
             for file in files:
                 if file.status != "done" and not await self._transform(file):
                     return False
@@ -467,6 +470,28 @@ class _Run:
                 for name, slug, kind in zip(chosen, slugs, kinds, strict=True)
             )
         ).to_json()
+
+    async def _learn_lists(self, files: list[FileProgress]) -> None:
+        """Ask once whether a model of numbers answers lists, which it does not say itself.
+
+        What it refuses here it refuses again where that is told of.
+        """
+        if not self._spec.is_parquet or self._description["kind"] != "estimator":
+            return
+        for place in (locate(file.path) for file in files if file.status != "done"):
+            first = next(read_tables(place, self._spec, 0), None)
+            if first is None:
+                continue
+            assembly = self._assembly(place)
+            assert isinstance(assembly, TableAssembly)
+            body = assembly.request(first.part(0, 1))
+            with suppress(WorkerLostError, TimedOutError):
+                reply = await self._workers.ask(
+                    assembly.form, assembly.answer_form, body, retries=0
+                )
+                if reply.status == _OK and (kind := list_type(reply.body)) is not None:
+                    self._description = {**self._description, "class_type": kind}
+            return
 
 
 def _is_same(one: Location, other: Location) -> bool:

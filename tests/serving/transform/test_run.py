@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import skops.io
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from driftline.serving.transform.parquet import list_type
 from tests.servers.commands import driftline, python
 
 NAMES = ["a", "b", "c"]
@@ -120,6 +121,33 @@ def test_a_folder_of_parquet_becomes_one_with_predictions(place, rows, model, mo
     assert list(found) == [*NAMES, "id", "prediction", "probability"]
     assert found["prediction"].tolist() == labels.tolist()
     assert np.allclose(found["probability"], chances, rtol=1e-12)
+
+
+def test_answers_of_several_values_are_lists_in_parquet(place, rows):
+    model = LinearRegression().fit(rows[NAMES], rows[["a", "b"]] * 2)
+    skops.io.dump(model, place / "two.skops")
+    rows[:100].to_parquet(place / "hundred.parquet", index=False)
+
+    done = transform(place / "two.skops", place / "hundred.parquet", "-o", place / "two")
+
+    assert done.returncode == 0, done.stderr
+    found = pq.read_table(place / "two" / "hundred.parquet")["prediction"]
+    assert found.type.value_type == "double"
+    assert np.allclose(found.to_pylist(), rows.loc[:99, ["a", "b"]] * 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (b"1.5\n2\n", None),
+        (b'"[1.5, null]"\n', "list<double>"),
+        (b'"[""a"", null]"\n', "list<string>"),
+        (b"[a]\n", None),
+        (b"", None),
+    ],
+)
+def test_lists_are_told_by_the_first_answer(answer, kind):
+    assert list_type(answer) == kind
 
 
 def test_a_failing_record_is_named_and_its_file_has_no_output(place, rows, model_file):
