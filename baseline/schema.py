@@ -10,7 +10,7 @@ from typing import Literal
 import pyarrow as pa
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES, is_vector, plain_type
+from driftline.formats.arrow_types import ARROW_TYPES, is_vector, plain_type, unit_of
 from driftline.roles import Roles
 from driftline.signature import (
     LISTS,
@@ -152,9 +152,11 @@ def _column(
     kind = _type(schema, name, roles.timestamp)
     if role == "weight" and kind not in ("int64", "double"):
         raise InputError(f'weight "{name}": the column holds {kind}; expected numbers')
+    unit = unit_of(schema.field(name)) if role == "feature" else None
     if name in roles.categorical and kind != "string":
-        return Column(name, column, "string", role, data_type=kind)
-    return Column(name, column, kind, role, data_type=held if role == "label" else None)
+        return Column(name, column, "string", role, data_type=kind, unit=unit)
+    held = held if role == "label" else None
+    return Column(name, column, kind, role, data_type=held, unit=unit)
 
 
 def _type(schema: pa.Schema, name: str, timestamp: str | None) -> ColumnType:

@@ -29,6 +29,8 @@ JUDGED_ROLES: tuple[Role, ...] = ("feature", "prediction", "probability", "quant
 # What a model answers.
 OUTPUT_ROLES: tuple[Role, ...] = ("prediction", "probability", "quantile")
 
+TimeUnit = Literal["s", "ms", "ns"]
+
 SIGNATURE_FORMAT = 1
 
 
@@ -59,6 +61,8 @@ class Column:
         or holds lists, and is judged as text; None: `type` is both.
     unjudged
         Why the values are not judged, where the column is neither id, time nor excluded.
+    unit
+        Of a feature's times in the data, and for the model; None: microseconds.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Column:
     former: tuple[str, ...] = ()
     data_type: ColumnType | None = None
     unjudged: str | None = None
+    unit: TimeUnit | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not isinstance(self.column, str):
@@ -83,6 +88,11 @@ class Column:
             raise InputError(
                 f'column "{self.name}": data_type "{self.data_type}"; '
                 f"expected one of {', '.join(get_args(ColumnType))}"
+            )
+        if self.unit is not None and self.unit not in get_args(TimeUnit):
+            raise InputError(
+                f'column "{self.name}": unit "{self.unit}"; '
+                f"expected one of {', '.join(get_args(TimeUnit))}, or none for microseconds"
             )
         if self.role not in get_args(Role):
             raise InputError(
@@ -123,6 +133,8 @@ class Column:
             found["data_type"] = self.data_type
         if self.unjudged is not None:
             found["unjudged"] = self.unjudged
+        if self.unit is not None:
+            found["unit"] = self.unit
         return found
 
     def as_sent(self) -> Column:
@@ -133,7 +145,7 @@ class Column:
     def from_dict(cls, found: Mapping[str, Any]) -> Column:
         """Read a column from plain JSON values; unknown or missing keys are an InputError."""
         known = {"name", "column", "type", "role", "levels", "classes", "former"}
-        known |= {"data_type", "unjudged"}
+        known |= {"data_type", "unjudged", "unit"}
         if unknown := set(found) - known:
             raise InputError(
                 f"signature column: unknown key {sorted(unknown)[0]!r}; expected {sorted(known)}"
@@ -149,6 +161,7 @@ class Column:
                 former=tuple(found.get("former", ())),
                 data_type=found.get("data_type"),
                 unjudged=found.get("unjudged"),
+                unit=found.get("unit"),
             )
         except KeyError as missing:
             raise InputError(f"signature column: {missing} is missing in {dict(found)}") from None

@@ -6,12 +6,13 @@ import json
 import uuid
 from collections.abc import Callable
 from importlib import import_module
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.signature import ColumnType
+from driftline.signature import ColumnType, TimeUnit
 
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")
 ARROW_TYPES: dict[ColumnType, pa.DataType] = {
@@ -31,6 +32,8 @@ EXACT_WHOLE = 1 << 53
 # Of units of time that reach further than microseconds in 64 bits.
 MICROSECONDS = {"s": 10**6, "ms": 10**3, "date32[day]": 86_400 * 10**6, "date64[ms]": 10**3}
 
+# Key of a field's metadata: values are carried in microseconds, models count in their own unit.
+_UNIT = b"driftline.unit"
 
 _IsSuch = Callable[[pa.DataType], bool]
 
@@ -80,6 +83,36 @@ def plain_type(found: pa.DataType) -> pa.DataType:
     if is_vector(found):
         return pa.list_(plain_type(found.value_type))
     return ARROW_TYPES["string"]
+
+
+def plain_field(field: pa.Field) -> pa.Field:
+    """Return a field of its plain type, which still knows the unit that its times had."""
+    return with_unit(pa.field(field.name, plain_type(field.type)), unit_of(field))
+
+
+def with_unit(field: pa.Field, unit: TimeUnit | None) -> pa.Field:
+    """Return a field that knows in which unit its times reach the model."""
+    return field if unit is None else field.with_metadata({_UNIT: unit})
+
+
+def unit_of(field: pa.Field) -> TimeUnit | None:
+    """Return the unit of times that are, or were, in another one than microseconds."""
+    kept = (field.metadata or {}).get(_UNIT)
+    if kept is not None:
+        return cast("TimeUnit", kept.decode())
+    unit = field.type.unit if pa.types.is_timestamp(field.type) else "us"
+    return None if unit == "us" else cast("TimeUnit", unit)
+
+
+def in_unit(times: pa.Array | pa.ChunkedArray, unit: str) -> pa.Array | pa.ChunkedArray:
+    """Return times, of a zone or none, in another unit; null where it does not reach them."""
+    kind = pa.timestamp(unit, times.type.tz)
+    if unit == "ns" and times.type.unit != unit:
+        count = times.cast(pa.timestamp("us", times.type.tz), safe=False).cast(pa.int64())
+        reach = np.iinfo(np.int64).max // 1000
+        fits = pc.and_(pc.less_equal(count, reach), pc.greater_equal(count, -reach))
+        times = pc.if_else(fits, times, pa.scalar(None, times.type))
+    return times.cast(kind, safe=False)
 
 
 def plain_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:

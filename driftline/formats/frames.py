@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import carried, holds_beyond_int64, plain_array, plain_type
+from driftline.formats.arrow_types import carried, holds_beyond_int64, plain_array, plain_field
 from driftline.formats.cells import as_text
 from driftline.formats.coercion import some_zoned, text_array
 
@@ -199,11 +199,12 @@ class PandasRows:
             if series.dtype == object:
                 _refuse_odd(name, series)
                 whole[index] = plain_array(_taken(series))
-                kind = whole[index].type
+                field = pa.field(str(name), whole[index].type)
             else:
                 found = _taken(series.iloc[:0]).type
-                kind = pa.float64() if _is_beyond(found, series) else plain_type(found)
-            fields.append((str(name), kind))
+                kind = pa.float64() if _is_beyond(found, series) else found
+                field = plain_field(pa.field(str(name), kind))
+            fields.append(field)
         return cls(frame, whole, pa.schema(fields))
 
     def __call__(self) -> Iterator[pa.RecordBatch]:

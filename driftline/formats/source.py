@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import holds_beyond_int64, plain_type
+from driftline.formats.arrow_types import holds_beyond_int64, plain_field
 from driftline.formats.buffered import spooled
 from driftline.formats.data_files import data_files, form_of
 from driftline.formats.dialect import AS_FOUND, Dialect
@@ -167,13 +168,19 @@ def open_source(
     )
 
 
-def _plain(schema: pa.Schema) -> pa.Schema:
+def _plain(schema: pa.Schema, *, textual: bool = False) -> pa.Schema:
     if not len(schema):
         raise InputError("the data has no columns")
     names = schema.names
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f'column "{twice[0]}" stands twice in the data; rename one of the two')
-    return pa.schema([(field.name, plain_type(field.type)) for field in schema])
+    if textual and int(version("pandas").partition(".")[0]) < 3:
+        # Models were fitted on what pandas reads times in text as: microseconds from 3 on.
+        schema = pa.schema(
+            pa.field(one.name, pa.timestamp("ns") if pa.types.is_timestamp(one.type) else one.type)
+            for one in schema
+        )
+    return pa.schema([plain_field(field) for field in schema])
 
 
 def _widened(plain: pa.Schema, schema: pa.Schema, read: Callable[[str], Batches]) -> pa.Schema:
@@ -189,7 +196,9 @@ def _widened(plain: pa.Schema, schema: pa.Schema, read: Callable[[str], Batches]
 def _from_table(table: pa.Table, *, textual: bool = False) -> Source:
     table = table.drop_columns([name for name in table.column_names if INDEX.fullmatch(name)])
     plain = _widened(
-        _plain(table.schema), table.schema, lambda name: table.select([name]).to_batches()
+        _plain(table.schema, textual=textual),
+        table.schema,
+        lambda name: table.select([name]).to_batches(),
     )
     return Source(plain, table.to_batches, textual, table.num_rows)
 
@@ -251,4 +260,4 @@ def _open_files(
         return _from_dataset(data, os.fspath(paths[0]))
     if isinstance(data, pa.Table):
         return _from_table(data, textual=textual)
-    return Source(_plain(data.schema), data, textual, data.row_count)
+    return Source(_plain(data.schema, textual=textual), data, textual, data.row_count)

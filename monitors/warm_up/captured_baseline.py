@@ -12,6 +12,7 @@ from driftline.baseline.renewal import Change, renewed, replaceable, with_column
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window, WindowRead, read_window
 from driftline.errors import InputError, UndecidedError
+from driftline.formats.arrow_types import with_unit
 from driftline.formats.source import Source
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
@@ -90,7 +91,7 @@ def table_rows_like(
     known = [one.name for one in columns if one.name in baseline.cells and one.role != "label"]
     read = read_external(source, access, window, baseline.signature, columns=known)
     names = [one for one in known if one in read.schema.names]
-    return _source([read], names, str(source), str(window))
+    return _source([read], names, baseline.signature, str(source), str(window))
 
 
 def new_normal(
@@ -162,7 +163,7 @@ def captured_rows(
         for span in spans_left(window, without)
     ]
     beside = f" beside {plural(len(without), 'window')} with violations" if without else ""
-    return _source(reads, names, f'endpoint "{endpoint}"', f"{window}{beside}")
+    return _source(reads, names, signature, f'endpoint "{endpoint}"', f"{window}{beside}")
 
 
 def spans_left(window: Window, without: Sequence[Window]) -> list[Window]:
@@ -177,7 +178,9 @@ def spans_left(window: Window, without: Sequence[Window]) -> list[Window]:
     return found
 
 
-def _source(reads: Sequence[WindowRead], names: Sequence[str], subject: str, when: str) -> Source:
+def _source(
+    reads: Sequence[WindowRead], names: Sequence[str], known: Signature, subject: str, when: str
+) -> Source:
     columns, row_count = [*names, EVENT_TIME], sum(read.row_count for read in reads)
     if row_count < FEWEST_ROWS:
         raise UndecidedError(
@@ -189,5 +192,8 @@ def _source(reads: Sequence[WindowRead], names: Sequence[str], subject: str, whe
     def batches() -> Iterator[pa.RecordBatch]:
         return (batch.select(columns) for read in reads for batch in read.batches())
 
-    schema = pa.schema([reads[0].schema.field(name) for name in columns])
+    # The table holds all times alike; in which unit the model takes them, the signature knows.
+    units = {one.name: one.unit for one in known.columns}
+    fields = [with_unit(reads[0].schema.field(name), units.get(name)) for name in columns]
+    schema = pa.schema(fields)
     return Source(schema, batches, row_count=row_count)

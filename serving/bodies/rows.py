@@ -33,6 +33,7 @@ Columns = dict[str, np.ndarray]
 # What csv and `read_cell` read otherwise than ``split`` and ``float`` do.
 _UNUSUAL = ('"', "\r", "\n", "_")
 _MOST_PLAIN_BYTES = 1 << 16  # csv refuses a field of twice as many.
+_NANOSECONDS_REACH = np.iinfo(np.int64).max // 1000  # In microseconds.
 _ENVELOPES = ("instances", "features", "inputs")
 
 
@@ -179,7 +180,7 @@ def _typed_array(values: np.ndarray, column: Column) -> np.ndarray:
         and kind == "M"
         and np.datetime_data(values.dtype)[0] != "generic"
     ):
-        return values.astype("datetime64[us]")
+        return _in_unit(values.astype("datetime64[us]"), column)
     try:
         if kind == "U":
             require_unicode(values)
@@ -309,7 +310,7 @@ def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> 
     """Return a column's values as an array of its type; ``names`` could stand in a header."""
     convert = _CONVERTERS[column.type]
     try:
-        return convert(values)
+        return _in_unit(convert(values), column)
     except (ValueError, TypeError, OverflowError):
         pass
     for number, value in enumerate(values, start=1):
@@ -408,6 +409,21 @@ def _timestamps(values: Sequence[Any]) -> np.ndarray:
     cells = _cells(values, "timestamp")
     naive = [None if cell is None else cell.replace(tzinfo=None) for cell in cells]
     return np.array(naive, dtype="datetime64[us]")
+
+
+def _in_unit(values: np.ndarray, column: Column) -> np.ndarray:
+    """Return times in the unit of the reference, on which the model was fitted."""
+    if column.unit is None:
+        return values
+    if column.unit == "ns":
+        beyond = np.flatnonzero(np.abs(values.astype(np.int64)) > _NANOSECONDS_REACH)
+        if beyond.size:
+            raise RowsError(
+                f'row {beyond[0] + 1}, column "{column.name}": {values[beyond[0]]} is beyond what '
+                "nanoseconds reach, the unit of the reference; expected a time from 1677-09-22 to "
+                "2262-04-11"
+            )
+    return values.astype(f"datetime64[{column.unit}]")
 
 
 _CONVERTERS = {

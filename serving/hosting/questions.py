@@ -97,8 +97,9 @@ def _column(array: pa.Array) -> np.ndarray:
     if pa.types.is_string(kind):
         return _column(array.dictionary_encode())
     if pa.types.is_timestamp(kind):
-        found = array.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False)
-        return found.astype("datetime64[us]")
+        # Without its zone, which is UTC; monitors ask in the unit of the reference.
+        found = array.cast(pa.timestamp(kind.unit)).to_numpy(zero_copy_only=False)
+        return found.astype(f"datetime64[{kind.unit}]")
     if pa.types.is_integer(kind) and array.null_count:
         array = array.cast(pa.float64())
     # Numbers without a value become NaN, truth values with gaps objects with None.

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pyarrow import ipc
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES
+from driftline.formats.arrow_types import ARROW_TYPES, unit_of
 from driftline.formats.location import Location
 from driftline.formats.media_types import TextFormat
 from driftline.serving.transform.assembly import AnswerError
@@ -111,7 +111,7 @@ def signature_of_schema(schema: pa.Schema, names: Sequence[str] | None) -> Signa
     slugs = column_names(chosen, prefix="feature")
     return Signature(
         tuple(
-            Column(name, slug, _type(schema.field(name).type))
+            Column(name, slug, _type(schema.field(name).type), unit=unit_of(schema.field(name)))
             for name, slug in zip(chosen, slugs, strict=True)
         )
     )
@@ -241,7 +241,7 @@ def _written(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column as text of CSV tells its values."""
     kind = _plain(column.type)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        utc = column.cast(pa.timestamp("us", "UTC"))
+        utc = column.cast(pa.timestamp("us", "UTC"), safe=False)  # Finer digits nobody reads.
         return pc.strftime(utc, "%Y-%m-%dT%H:%M:%SZ")
     return column.cast(pa.string()) if not _is_value(kind) else column.cast(kind)
 

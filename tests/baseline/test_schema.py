@@ -1,9 +1,12 @@
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from driftline.baseline.schema import column_type, infer_signature, inferred_type
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 from driftline.roles import Roles
+from driftline.signature import Signature
 
 SCHEMA = pa.schema(
     [
@@ -87,3 +90,27 @@ def test_types_are_named_as_sagemaker_names_them():
 def test_what_is_no_number_bool_or_time_is_text():
     assert column_type(pa.list_(pa.int64())) == "string"
     assert column_type(pa.uint8()) == "int64"
+
+
+def test_the_unit_of_times_is_that_of_the_data(tmp_path):
+    at = pd.to_datetime(["2020-01-01T00:00:00", "2020-01-02T00:00:00"])
+    frame = pd.DataFrame(
+        {one: at.astype(f"datetime64[{one}]") for one in ("s", "ms", "us", "ns")} | {"y": [1, 2]}
+    )
+    frame["when"] = frame["ns"]
+    frame.to_parquet(tmp_path / "rows.parquet")
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    roles = Roles(label="y", timestamp="when")
+
+    def units(data):
+        found = infer_signature(open_source(data).schema, roles)
+        assert Signature.from_json(found.to_json()) == found
+        return {one.name: one.unit for one in found.features if one.unit}
+
+    assert units(frame) == {"s": "s", "ms": "ms", "ns": "ns"}
+    # Parquet has no seconds.
+    assert units(tmp_path / "rows.parquet") == {"s": "ms", "ms": "ms", "ns": "ns"}
+    assert units(pa.Table.from_pandas(frame)) == {"s": "s", "ms": "ms", "ns": "ns"}
+    # Of text it is what pandas reads there.
+    pandas = pd.read_csv(tmp_path / "rows.csv", parse_dates=["ns"])["ns"].dt.unit
+    assert units(tmp_path / "rows.csv").get("ns", "us") == pandas

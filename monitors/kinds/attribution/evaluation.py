@@ -13,9 +13,10 @@ from functools import partial
 
 import numpy as np
 
+from driftline.baseline.schema import column_type
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES
+from driftline.formats.arrow_types import unit_of
 from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.attribution.absurd import without_absurd
@@ -54,7 +55,7 @@ from driftline.monitors.kinds.attribution.report import (
     attribution_report,
     incomparable_report,
 )
-from driftline.monitors.kinds.attribution.sampling import pointed_sample
+from driftline.monitors.kinds.attribution.sampling import in_units, pointed_sample
 from driftline.monitors.kinds.attribution.shapley import affordable_rows
 from driftline.monitors.kinds.attribution.time_limit import LEAST_OF_WINDOW, going_on
 from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
@@ -234,8 +235,7 @@ def _explained(
 ) -> tuple[Explained, int]:
     background = stored.background
     assert background is not None
-    kinds = {kind: name for name, kind in ARROW_TYPES.items()}
-    columns = {field.name: kinds[field.type] for field in background.schema}
+    columns = {field.name: column_type(field.type) for field in background.schema}
     if method != PERMUTATION and isinstance(predict, ModelPredictor):
         limit = window_rows(predict)
     else:
@@ -249,8 +249,14 @@ def _explained(
     planned = drawn.rows.num_rows
     moved = context.explained or context.rows.progress
     go_on = going_on(time_limit, LEAST_OF_WINDOW, planned, moved)
+    units = {field.name: unit_of(field) for field in background.schema}
     found = explain_rows(
-        drawn.rows, background, predict, seed=context.seed, method=method, go_on=go_on
+        in_units(drawn.rows, units),
+        background,
+        predict,
+        seed=context.seed,
+        method=method,
+        go_on=go_on,
     )
     if stored.is_one_of_two:
         found = _second_of_two(found, stored.labels[0])

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES
+from driftline.formats.arrow_types import ARROW_TYPES, in_unit
 from driftline.formats.coercion import coerce
 from driftline.monitors.results.row_references import (
     EVENT_ID,
@@ -20,7 +20,7 @@ from driftline.monitors.results.row_references import (
     row_pointers,
 )
 from driftline.monitors.rows import BatchMaker
-from driftline.signature import ColumnType, Signature
+from driftline.signature import ColumnType, Signature, TimeUnit
 from driftline.stats.blocks import HOUR_US
 
 # A row's number in the data; no data set has such a column.
@@ -92,6 +92,14 @@ def pointed_sample(
     if not pointers or "row" in pointers[0]:  # A file may give these names to other things.
         pointers = [{"row": number} for number in table[NUMBER].to_pylist()]
     return PointedSample(rows, pointers), total
+
+
+def in_units(rows: pa.Table, units: Mapping[str, TimeUnit | None]) -> pa.Table:
+    """Return rows with their times in the units in which the model was fitted."""
+    for at, name in enumerate(rows.column_names):
+        if unit := units.get(name):
+            rows = rows.set_column(at, name, in_unit(rows[name], unit))
+    return rows
 
 
 def time_column(batches: BatchMaker, signature: Signature) -> str | None:

@@ -387,3 +387,20 @@ def test_a_row_of_numbers_in_json_is_read_as_columns_are(row):
 )
 def test_only_usual_rows_of_numbers_are_read_without_columns(body, form, found):
     assert repr(read_numbers(body, form, NUMBERS)) == repr(found)
+
+
+def test_times_reach_the_model_in_the_unit_of_the_reference():
+    columns = rows_of(
+        Column("at", "feature_at", "timestamp", unit="ns"),
+        Column("day", "feature_day", "timestamp", unit="s"),
+        Column("seen", "feature_seen", "timestamp"),
+    )
+
+    found = read_columns(b"1970-01-01T00:00:01Z,1970-01-01T00:00:02Z,\n", "csv", columns)
+
+    assert found["at"].dtype == np.dtype("datetime64[ns]")
+    assert found["at"].astype(np.int64).tolist() == [10**9]
+    assert found["day"].astype(np.int64).tolist() == [2]
+    assert found["seen"].dtype == np.dtype("datetime64[us]")
+    with pytest.raises(RowsError, match=r'row 2, column "at": 9999-12-31.* 1677-09-22 to 2262'):
+        read_columns(b"2020-01-01,2020-01-01,\n9999-12-31,2020-01-01,\n", "csv", columns)

@@ -349,6 +349,7 @@ def test_columns_come_as_those_of_an_invocation():
             "truth": pa.array([True, None, False]),
             "number": pa.array([0.5, None, 1.5]),
             "time": pa.array([0, None, 2], pa.timestamp("us", "UTC")),
+            "fine": pa.array([0, None, 2], pa.timestamp("ns", "UTC")),
         }
     )
 
@@ -361,6 +362,7 @@ def test_columns_come_as_those_of_an_invocation():
     assert found["truth"].tolist() == [True, None, False]
     assert np.isnan(found["number"][1])
     assert found["time"].dtype == np.dtype("datetime64[us]")
+    assert found["fine"].dtype == np.dtype("datetime64[ns]")
 
 
 def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf(

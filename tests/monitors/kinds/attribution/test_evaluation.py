@@ -179,6 +179,21 @@ def test_a_reference_leaves_rows_without_a_number_out_and_says_so() -> None:
     assert told[0].startswith("1 of 395 explained rows left out: ")
 
 
+def test_times_are_asked_about_in_the_unit_of_the_reference() -> None:
+    rows, units = weather(np.random.default_rng(1), 300), set()
+    seconds = pa.array(range(300), pa.timestamp("s"))
+    rows = rows.append_column("at", seconds.cast(pa.timestamp("ns")))
+
+    def of_nanoseconds(asked: pa.Table) -> np.ndarray:
+        units.add(asked.schema.field("at").type.unit)
+        return model(asked)
+
+    reference = explain_reference(open_source(rows), Baseline.fit(rows), of_nanoseconds)
+    judged(reference, rows.set_column(5, "at", seconds), predict=of_nanoseconds)
+
+    assert units == {"ns"}
+
+
 def test_the_same_question_gives_the_same_bytes(
     reference: Baseline, rng: np.random.Generator, tmp_path: Path
 ) -> None:
