@@ -63,6 +63,8 @@ class Predictor:
         is_named = getattr(model, "feature_names_in_", None) is not None
         self._takes_frames = getattr(model, "takes_frames_", is_named)
         self._categories = categories_of(model)
+        # Which take missing values, of truth values too, but no objects.
+        self._is_boosted = hasattr(model, "get_booster") or hasattr(model, "booster_")
         chances = self.description.has_probability
         self._shown = _shown_classes(self.description, positive)
         if type(model) is Pipeline and len(model.steps) > 1:
@@ -183,6 +185,8 @@ class Predictor:
     def _table(self, columns: Columns) -> pd.DataFrame | np.ndarray:
         """Build what the model was fitted on: a data frame when it knows names, else an array."""
         columns = self._in_order(columns)
+        if self._is_boosted:
+            columns = {name: _with_gaps(values) for name, values in columns.items()}
         if self._takes_frames or any(values.dtype.kind not in "fib" for values in columns.values()):
             rows: pd.DataFrame = with_categories(pd.DataFrame(columns), self._categories)
             return rows
@@ -198,6 +202,13 @@ class Predictor:
         if len(columns) != len(names):
             raise ModelError(f"the row has {len(columns)} values; the model takes {len(names)}")
         return dict(zip(names, columns.values(), strict=True))
+
+
+def _with_gaps(values: np.ndarray) -> np.ndarray:
+    """Return truth values of which some are missing as numbers, where missing ones are NaN."""
+    if values.dtype == object and all(one is None or isinstance(one, bool) for one in values):
+        return values.astype(np.float64)
+    return values
 
 
 def _with_lists(found: Any) -> np.ndarray:  # noqa: ANN401 - whatever a model returns

@@ -80,6 +80,26 @@ def test_files_of_models_of_categories_get_them_again(name, kind, tmp_path):
     np.testing.assert_allclose(unknown.probabilities, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("m.json", xgboost.XGBClassifier), ("m.txt", lightgbm.LGBMClassifier)]
+)
+def test_truth_values_may_be_missing(name, kind, tmp_path):
+    values, codes = numbers(300, 1)
+    truth = np.array([True, False, None], object)[codes[:300]]
+    rows = pd.DataFrame({"w": values[:, 0], "open": pd.array(truth, "boolean")})
+    quiet = {"verbose": -1} if name == "m.txt" else {}
+    model = kind(n_estimators=5, n_jobs=1, **quiet).fit(rows, (codes == 1).astype(int))
+    (model.booster_ if name == "m.txt" else model).save_model(tmp_path / name)
+    predictor = load_predictor(tmp_path / name, trust_pickle=False)
+
+    for some in (slice(None), np.flatnonzero(codes == 2)[:1]):  # One row, without its value.
+        columns = {"w": values[some, 0], "open": truth[some]}
+        expected = model.predict_proba(rows.iloc[some])[:, 1:]
+        answer = predictor.predict(columns)
+        np.testing.assert_allclose(answer.probabilities, expected, rtol=1e-6)
+        np.testing.assert_allclose(predictor.numbers(columns), expected, rtol=1e-6)
+
+
 def test_boosted_trees_that_answer_no_probabilities_are_refused(tmp_path):
     values, labels = numbers()
     model = xgboost.XGBClassifier(n_estimators=2, objective="binary:hinge")
