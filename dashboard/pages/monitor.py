@@ -34,9 +34,10 @@ MEANINGS = {
     "Contribution": "this feature's share of all evidence against the window",
     "Distance / bound": (
         "the distance, 0 to 1, is how far the share of rows in the set of values that changed most "
-        "lies from its share in the reference; above the bound it is a violation. The bound "
-        "follows how much the column varies between windows by itself. Where no distance could "
-        "exceed it, as of weather, the column is not judged by it. Other checks still apply"
+        "lies from its share in the reference, over several windows where it says so; above the "
+        "bound it is a violation. The bound follows how much the column varies between windows by "
+        "itself. Where no distance could exceed it, as of weather, the column is not judged by it. "
+        "Other checks still apply"
     ),
     "p": "the chance of a distance like this, in any set of the column, without drift",
 }
@@ -252,7 +253,8 @@ def violations_text(view: views.MonitorView, run: views.WindowRun) -> str:
 
 
 def _shares(feature: Feature) -> str:
-    return f"{say.percent(feature.share_reference)} → {say.percent(feature.share_window)}"
+    shares = f"{say.percent(feature.share_reference)} → {say.percent(feature.share_now)}"
+    return f"{shares} ({feature.pooled})" if feature.pooled else shares
 
 
 def _change(feature: Feature) -> ui.Cell:
@@ -334,13 +336,17 @@ def _summary(feature: Feature, listed: views.ContributingRows | None) -> str:
         return f"Highlighted: {listed.phrase}, {check_words(check)}. {listed.violation.words}."
     if feature.set is None or not feature.tells_drift:
         return f"Shares of {feature.feature}."
+    # An older document does not tell how many windows were judged together.
+    whole = "rows that were judged" if feature.window_count is None else "window"
     text = (
-        f"Changed most: {feature.set}, {say.percent(feature.share_window)} of the window, "
+        f"Changed most: {feature.set}, {say.percent(feature.share_now)} of the {whole}, "
         f"{say.percent(feature.share_reference)} of the reference"
     )
+    if feature.pooled:
+        text += f"; judged together: {feature.pooled}"
     if feature.share_low is not None and feature.share_high is not None:
         ends = f"{say.percent(feature.share_low)} to {say.percent(feature.share_high)}"
-        text += f" (95% interval of the window {ends})"
+        text += f" (95% interval {ends})" if feature.pooled else f" (95% interval of it {ends})"
     return f"{text}."
 
 

@@ -211,7 +211,8 @@ def history_panel(
     selected = view.run.stamp if view.run else None
     columns: dict[str, np.ndarray | list[str]] = {"Window": list(map(say.span, runs))}
     for one in histories:
-        sides = {"": one.value, "low": one.low, "high": one.high, "bound": one.bound}
+        sides = {"": one.value, "low": one.low, "high": one.high, "bound": one.bound,
+                 "over windows": one.pooled}  # fmt: skip
         own = title_of(one.metric.name) if len(histories) > 1 else ""
         for side, values in sides.items():
             if np.isfinite(values).any() or not side:

@@ -77,6 +77,11 @@ class ColumnDrift:
     others_kept: bool = False  # Whether all other levels keep their proportions.
 
     @property
+    def over_windows(self) -> str:
+        """Which windows its shares are of, after a share in words; "" of the judged one alone."""
+        return f" over the last {self.window_count} windows" if self.window_count > 1 else ""
+
+    @property
     def drifted(self) -> bool:
         """Whether the distance exceeds its bound.
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
+from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Operator, Predicate, number_text
 from driftline.baseline.profile import Profile
 from driftline.baseline.shape import bars_of, edges_of
@@ -149,6 +150,14 @@ def compare(
         cells=cells,
         groups=tuple(tuple(cells_of) for _, cells_of in groups),
     )
+
+
+def share_of(profile: ColumnProfile, predicate: Predicate) -> float | None:
+    """Return the share of a column's rows that meet a condition of its cells; None without any."""
+    if profile.cells is None or profile.cell_counts is None or not profile.cell_counts.any():
+        return None
+    inside = _members(profile.cells, predicate)
+    return float(profile.cell_counts[inside].sum() / profile.cell_counts.sum())
 
 
 def _stretch_of(column: str, low: float | None, high: float | None) -> list[Predicate]:

@@ -171,7 +171,7 @@ def _features(report: CheckResult) -> str:
             _number(result.ratio),
             escape(result.moved),
             "" if result.share_reference is None else percent(result.share_reference),
-            "" if result.share_window is None else percent(result.share_window),
+            "" if result.share_now is None else percent(result.share_now),
             f"{result.missing_count:,}" if result.missing_count else "",
             escape(result.note.replace("_", " ")),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,6 +14,7 @@ class MetricHistory:
     """One metric, or what one column is, over all windows, NaN where nothing was measured.
 
     Intervals and bounds where the documents were read; of a mean, the least and greatest value.
+    ``pooled``: how many windows, the last of them its own, a value is of.
     """
 
     metric: MetricResult
@@ -22,6 +23,7 @@ class MetricHistory:
     high: np.ndarray
     bound: np.ndarray
     violated: np.ndarray
+    pooled: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def limit(self) -> float:

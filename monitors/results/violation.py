@@ -361,6 +361,10 @@ class FeatureResult:
     share_window: float | None = None
     share_low: float | None = None
     share_high: float | None = None
+    # How many windows, this one the last, the distance and ``share_window`` are of, all rows
+    # together; and this window's own share. None where no set moved, or an older version wrote it.
+    window_count: int | None = None
+    share_alone: float | None = None
     # How many times more it varies from window to window than independent rows would.
     design_effect: float | None = None
     # PSI (nats) and Jensen-Shannon distance (base 2) over the cells, corrected for sample size.
@@ -385,9 +389,22 @@ class FeatureResult:
     remedy: str = ""
 
     @property
+    def share_now(self) -> float | None:
+        """The window's own share of the set, as far as the document has it apart."""
+        return self.share_window if self.share_alone is None else self.share_alone
+
+    @property
+    def pooled(self) -> str:
+        """The share that decided, in words, where it is of several windows; "" where of this."""
+        if self.share_window is None or self.window_count in (None, 1):
+            return ""
+        return f"{percent(self.share_window)} of the last {self.window_count} windows"
+
+    @property
     def moved(self) -> str:
         """What moved, in words: the distance that decided, where one is named, and the set."""
-        words = [] if self.set is None else [self.set]
+        evidence = f" ({self.pooled})" if self.pooled else ""
+        words = [] if self.set is None else [f"{self.set}{evidence}"]
         if self.method and self.distance is not None and self.bound is not None:
             words.insert(0, distance_words(self.method, self.distance, self.bound))
         return "; ".join(words)

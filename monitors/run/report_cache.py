@@ -23,12 +23,14 @@ KEPT = 4_000  # Executions remembered; one takes some kilobytes.
 class Digest:
     """What one execution's document says: bounds by feature, metrics by key.
 
-    ``unjudged`` is by feature, too: why it has no bound.
+    ``unjudged`` is by feature, too: why it has no bound; ``pooled``, how many windows its distance
+    is of.
     """
 
     bounds: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, MetricResult] = field(default_factory=dict)
     unjudged: Mapping[str, str] = field(default_factory=dict)
+    pooled: Mapping[str, int] = field(default_factory=dict)
 
 
 class ReportCache:
@@ -61,7 +63,9 @@ class ReportCache:
                 lacking = (one for one in report.features if one.bound is None and one.note)
                 unjudged = {one.feature: one.note for one in lacking}
                 metrics = {one.key: one for one in report.metrics}
-                digest = Digest(report.bounds, metrics, unjudged)
+                counts = ((one.feature, one.window_count) for one in report.features)
+                pooled = {name: count for name, count in counts if count is not None}
+                digest = Digest(report.bounds, metrics, unjudged, pooled)
                 with self._lock:
                     self._digests[execution] = digest
                     while len(self._digests) > KEPT:

@@ -270,6 +270,7 @@ class _Bounded:
     feature: str
     bound: float | None = None
     note: str = ""
+    window_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

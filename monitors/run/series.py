@@ -71,8 +71,9 @@ def column_histories(
         _read(connection, line, DATA_METRICS, prefix + name)
         for prefix in ("feature_baseline_drift_", "feature_non_null_", "feature_data_")
     )
-    found = [digests.get(run.execution, Digest()).bounds.get(column, np.nan) for run in line.runs]
-    bound = np.array(found, dtype=np.float64)
+    told = [digests.get(run.execution, Digest()) for run in line.runs]
+    bound = np.array([one.bounds.get(column, np.nan) for one in told], dtype=np.float64)
+    pooled = np.array([one.pooled.get(column, np.nan) for one in told], dtype=np.float64)
     broken = np.array([bool(note.get("cause")) for note in present.notes], dtype=bool)
     missing = None if profile is None else 1.0 - profile.completeness
     mean = MetricResult("mean")
@@ -83,7 +84,9 @@ def column_histories(
         mean = MetricResult("mean", reference=of, reference_low=low, reference_high=high)
     shares = MetricResult("share missing", reference=missing)
     histories = (
-        MetricHistory(MetricResult("distance"), drift.mean, unknown, unknown, bound, broken),
+        MetricHistory(
+            MetricResult("distance"), drift.mean, unknown, unknown, bound, broken, pooled
+        ),
         MetricHistory(shares, 1.0 - present.mean, unknown, unknown, unknown, broken),
         MetricHistory(mean, data.mean, data.low, data.high, unknown, broken),
     )

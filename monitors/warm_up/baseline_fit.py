@@ -69,7 +69,7 @@ def suppressed_drift(
 def _difference(drift: ColumnDrift) -> str:
     return (
         f"{percent(drift.share_window)} of rows {drift.predicate.phrase} "
-        f"(reference {percent(drift.share_reference)})"
+        f"(reference {percent(drift.share_reference)}){drift.over_windows}"
     )
 
 

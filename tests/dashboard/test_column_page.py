@@ -42,6 +42,7 @@ def test_series_are_those_of_the_documents(stores, seeded, column):
 
     np.testing.assert_allclose(distance.value, of("distance"))
     np.testing.assert_allclose(distance.bound, of("bound"))
+    np.testing.assert_allclose(distance.pooled, of("window_count"))
     np.testing.assert_allclose(missing.value, of("missing_count") / of("row_count"), atol=1e-12)
 
 

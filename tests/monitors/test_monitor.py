@@ -206,6 +206,14 @@ def test_what_one_window_cannot_show_is_told_over_several(
     assert {one.feature_name for one in early} == {"origin"}
     assert "over the last 4 windows" in early[0].cause
     assert dl.check(days[15][1], winter).passed
+    where = next(at for at, one in enumerate(told_here) if one.violations)
+    report = told_here[where]
+    (found,) = [one for one in report.results if one.feature == "origin"]
+    rows = days[where][1].column("origin").to_pylist()
+    assert found.window_count == 4
+    assert found.share_now == rows.count(found.set.removeprefix("= ").strip('"')) / len(rows)
+    assert found.share_now != found.share_window
+    assert found.moved == f"{found.set} ({100 * found.share_window:.0f}% of the last 4 windows)"
     far = [one for one in told_here[-1].violations if one.feature_name == "distance"]
     assert {one.first_window for one in far} == {KILOMETRES}
 

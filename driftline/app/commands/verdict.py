@@ -195,7 +195,7 @@ def _cells(
         yield one.type
     if width >= NARROW:
         yield _cut(one.moved, set_width)
-    for share in (one.share_reference, one.share_window):
+    for share in (one.share_reference, one.share_now):
         yield "" if share is None else f"{share:.1%}"
     if width >= WIDE:
         yield percent(one.missing_count / max(1, one.row_count)) if one.missing_count else ""

@@ -298,12 +298,9 @@ def drift_words(drift: ColumnDrift, *, begins: bool = True) -> str:
 
     Their beginning is left out where that of the rows behind it may be told.
     """
-    found = _change_words(drift)
-    if drift.window_count == 1:
-        return found
-    is_told = begins and drift.since is not None
+    is_told = begins and drift.since is not None and drift.window_count > 1
     since = f", since {drift.since:%Y-%m-%d %H:%M} UTC" if is_told else ""
-    return f"{found} over the last {drift.window_count} windows{since}"
+    return f"{_change_words(drift)}{drift.over_windows}{since}"
 
 
 def _change_words(drift: ColumnDrift) -> str:

@@ -82,7 +82,7 @@ from driftline.monitors.kinds.data_quality.suppression import (
     suppress_drift,
     without_suppressed,
 )
-from driftline.monitors.report.comparison import lay_beside
+from driftline.monitors.report.comparison import lay_beside, share_of
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.unjudged import REASONS
 from driftline.monitors.results.violation import (
@@ -448,6 +448,8 @@ def feature_result(column: Column, profile: Profile, judgement: Judgement) -> Fe
         share_window=moved.share_window if moved else None,
         share_low=moved.share_interval[0] if moved else None,
         share_high=moved.share_interval[1] if moved else None,
+        window_count=moved.window_count if moved else None,
+        share_alone=share_of(found, moved.predicate) if moved else None,
         design_effect=drift.design_effect if drift else None,
         stability=drift.stability if drift else None,
         jensen_shannon=drift.jensen_shannon if drift else None,
@@ -475,7 +477,7 @@ def name_units(
                 # Digits know better than how far values lie.
                 units = [one for one in units if one.name in draft.fault.text]
             if (unit := one_of(units)) is not None:
-                found[draft.feature] = _worded(draft, unit)
+                found[draft.feature] = _worded(draft, unit, drift)
     drafts: list[Draft] = []
     for draft in judgement.drafts:
         if draft.feature not in found or draft.check != "range_check":
@@ -485,13 +487,14 @@ def name_units(
     return replace(judgement, drafts=tuple(drafts))
 
 
-def _worded(draft: Draft, unit: UnitChange) -> Draft:
+def _worded(draft: Draft, unit: UnitChange, drift: ColumnDrift | None) -> Draft:
     assert isinstance(draft.predicate, Predicate)  # Drift is found on sets of cells.
     share = draft.share + draft.share_reference
     odd = Implausible(
         draft.feature, draft.predicate, unit, "", share, draft.share_reference, evidence=0.0
     )
-    return implausible_draft(odd)
+    worded = implausible_draft(odd)
+    return replace(worded, what=f"{worded.what}{drift.over_windows}") if drift else worded
 
 
 def _units_of(

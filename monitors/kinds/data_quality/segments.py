@@ -28,6 +28,7 @@ from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.data_quality.findings import search_rows, target_of, word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement, judge
+from driftline.monitors.report.comparison import share_of
 from driftline.monitors.results.violation import (
     DRIFT_CHECK,
     Draft,
@@ -267,7 +268,8 @@ def _violation(
     drift = verdict.judgement.drifts.get(draft.feature)
     count = found.row_count
     if contributors is None and drift is not None and draft.check == DRIFT_CHECK:
-        count = round(drift.share_window * verdict.row_count)
+        own = share_of(verdict.profile.columns[draft.feature], drift.predicate)
+        count = round((drift.share_window if own is None else own) * verdict.row_count)
     if _is_whole(draft):
         count = verdict.profile.columns[draft.feature].present_count
     return replace(

@@ -196,6 +196,24 @@ def test_every_part_of_the_page_tells_the_same_violation(stores, seeded):
     assert share <= found.window[found.moved].sum() + 1e-9
 
 
+def test_a_share_of_several_windows_is_not_said_of_one(stores, seeded):
+    view = stores.monitor(seeded.monitor, BUG, "dest")
+    of = replace(view.feature, violations=(), set="below 14", share_reference=0.003,
+                 share_window=0.286, share_low=0.26, share_high=0.31)  # fmt: skip
+
+    def said(**counts):
+        one = replace(of, **counts)
+        return str(monitor_page.page(replace(view, feature=one, features=(one,), rows=None)))
+
+    alone, together = said(window_count=1), said(window_count=3, share_alone=0.0)
+    assert "below 14, 28.6% of the window, 0.3% of the reference (95% interval of it" in alone
+    assert "below 14, 0% of the window, 0.3% of the reference; judged together" in together
+    assert "28.6% of the last 3 windows (95% interval 26.0% to 31.0%)" in together
+    assert "0.3% → 0% (28.6% of the last 3 windows)" in together
+    # What earlier versions wrote leaves open whose rows they were.
+    assert "28.6% of the rows that were judged" in said(window_count=None)
+
+
 def test_banner_and_table_count_violations_and_features_alike(stores, seeded):
     view = stores.monitor(seeded.monitor, BUG, None)
 

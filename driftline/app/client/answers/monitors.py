@@ -251,6 +251,8 @@ class ReportFeature(TypedDict):
     share_window: float | None
     share_low: float | None
     share_high: float | None
+    window_count: int | None
+    share_alone: float | None
     design_effect: float | None
     stability: float | None
     jensen_shannon: float | None
