@@ -56,6 +56,12 @@ def alarms_page(view: AlarmsView) -> html.Div:
         ui.choices("Severity of the alarms", SEVERITIES, chosen, lambda one: here(severity=one)),
         ui.filter_box(view.text, "Filter by name, metric or monitor"),
     )
+    outside = f"{plural(view.outside, 'alarm')} left out: no change in the time that is shown"
+    why: ui.Parts = [ui.no_alarms()]
+    if view.counts:
+        why = ui.no_match("alarm", link_to("alarms"))
+    elif view.outside:
+        why = f"{outside}."
     listed = ui.list_panel(
         f"{view.total:,} of them" if view.shown and view.total < total else "All alarms",
         view.shown,
@@ -74,11 +80,12 @@ def alarms_page(view: AlarmsView) -> html.Div:
             "Last notification": _last_message,
         },
         ui.pager(view.number, view.size, view.total, here),
-        why=ui.no_match("alarm", link_to("alarms")) if view.counts else [ui.no_alarms()],
+        why=why,
         label="Alarms, worst first",
         kind="cards alarm-list",
     )
     under = f"{plural(total, 'alarm')} · {f'{firing:,} firing' if firing else 'none is firing'}"
+    under += f" · {outside}" * bool(view.outside)
     return ui.place_page("Alerts", "Alarms", under, filters, listed)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
 from driftline.access.audit import deletions
 from driftline.alerts.alarms.composite import AnyDefinition
@@ -129,11 +129,10 @@ def alarms_view(
     table, suppression = alarms_table.c, Suppression.read(connection, now)
     narrowed = ((table.state, state), (table.severity, severity), (table.endpoint, endpoint))
     asked = [column == value for column, value in narrowed if value is not None]
-    asked += [reach.alarm_rows(), *([_says(text)] if text else [])]
-    if not is_newest:  # A list shows what fires whatever the time, unless it began after it.
-        changed, end = table.state_changed_at, RANGE.get().end
-        is_begun = true() if end is None else changed < end
-        asked.append(reach.in_range(changed) | ((table.state == "ALARM") & is_begun))
+    known = reach.alarm_rows()
+    if not is_newest:  # A list shows what fires now whatever the time.
+        known &= reach.in_range(table.state_changed_at) | (table.state == "ALARM")
+    asked += [known, *([_says(text)] if text else [])]
     total = connection.scalar(select(func.count()).select_from(alarms_table).where(*asked)) or 0
     number = views.page_within(number, total, size)
     query = (
@@ -157,12 +156,14 @@ def alarms_view(
         alarm_line(connection, one, suppression, newest.get(one.id, ()), note=notes.get(one.id))
         for one in reach.shown(map(listed, rows))
     ]
-    counts = Counter(count_by(connection, table.state, reach.alarm_rows()))
+    counts = Counter(count_by(connection, table.state, known))
+    everything = count_by(connection, table.state, reach.alarm_rows())
     is_page = reach.alarm_rows() & (table.severity == "page")
     paging = count_by(connection, table.state, is_page).get("ALARM", 0)
     return views.AlarmsView(
-        now, tuple(lines), counts, paging, total, number, size, state, text, severity
-    )
+        now, tuple(lines), counts, paging, total, number, size, state, text, severity,
+        sum(everything.values()) - counts.total(),
+    )  # fmt: skip
 
 
 def _says(text: str) -> ColumnElement[bool]:

@@ -85,7 +85,9 @@ class AlarmsView:
     """A page of the alarms that are asked for, the gravest first.
 
     ``counts`` are of all alarms by state, ``paging`` of those in ALARM that page, whatever is asked
-    for; ``total`` counts those asked for. ``number`` is the page's, from 1, ``size`` its length.
+    for; ``total`` counts those asked for, ``outside`` those that a list leaves out, since they do
+    not fire and did not change in the time that is shown. ``number`` is the page's, from 1,
+    ``size`` its length.
     """
 
     now: datetime
@@ -98,6 +100,7 @@ class AlarmsView:
     state: str | None = None
     text: str | None = None
     severity: str | None = None
+    outside: int = 0
 
 
 @dataclass(frozen=True, slots=True)

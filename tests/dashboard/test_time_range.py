@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from driftline.alerts.tables import alarms
 from driftline.dashboard.address import ALL, RANGE, TimeRange, parse, read_range
 from driftline.dashboard.app import render
+from driftline.dashboard.pages import alerts
 from driftline.dashboard.queries import fleet
+from driftline.dashboard.queries.alarms import alarms_view
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import InputError
 from tests.dashboard.conftest import Visit
@@ -89,12 +93,22 @@ def test_lists_of_alerts_hold_what_changed_in_the_span_and_what_fires(seeded):
     assert {one.name for one in stores.alarms().shown} == {*changed}
 
     mark = RANGE.set(TimeRange(None, first))
-    before = stores.alarms().shown
+    before, again = stores.alarms(), stores.alarms(state="ALARM")
+    with seeded.engine.connect() as connection:  # Rolled back at its end.
+        calm = alarms.c.name == "flights: drift"
+        connection.execute(update(alarms).where(calm).values(state="OK"))
+        one_calm = alarms_view(connection, seeded.now())
     RANGE.set(TimeRange(last + timedelta(seconds=1), None))
     since = stores.alarms().shown
     RANGE.reset(mark)
 
-    assert before == ()
+    assert {one.state for one in before.shown} == {"ALARM"}
+    assert again.shown == before.shown
+    assert (before.counts, before.outside) == ({"ALARM": len(changed)}, 0)
+    assert (one_calm.counts, one_calm.outside) == ({"ALARM": len(changed) - 1}, 1)
+    words = "1 alarm left out: no change in the time that is shown"
+    assert words in str(alerts.alarms_page(one_calm))
+    assert f"{words}." in str(alerts.alarms_page(replace(one_calm, counts=Counter(), shown=())))
     assert {one.state for one in since} <= {"ALARM"}
     shown = page(seeded, "/messages?to=2013-01-01")
     assert "Nothing of this lies in the time that is shown." in shown
