@@ -208,7 +208,13 @@ def _drift(view: EndpointView) -> list[ui.Cell]:
         why = "No column matches this filter." if view.text else (
             "No window with drift by column yet: it is kept of windows that are judged from now on."
         )  # fmt: skip
-        return [filters, ui.panel("Drift of columns", why)]
+        failed = [one for one in monitor.runs if one.state == "failed"] * (not view.text)
+        if failed:
+            many = f"{len(failed):,} of {say.plural(len(monitor.runs), 'window')} failed"
+            why = f"No window with drift by column: {many}."
+        way = [html.A("Why the newest failed", href=monitor_link(
+            monitor.name, window=failed[-1].stamp))] if failed else []  # fmt: skip
+        return [filters, ui.panel("Drift of columns", [ui.empty(why), *way])]
     return [filters, _map(view, monitor, drift)]
 
 

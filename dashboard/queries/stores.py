@@ -138,7 +138,11 @@ class Stores:
             )
             line = views.EndpointLine(name, lines, firing=alarms.total)
             others = tuple(one for one in lines if fleet.is_of_tab(one.definition, tab))
-            chosen = next((one for one in others if address.monitor in ("", one.name)), None)
+            # Unasked, one that has judged windows, before one whose runs failed.
+            judges = {one.name for one in others for run in one.runs
+                      if run.state in ("ok", "violations")}  # fmt: skip
+            ranked = sorted(others, key=lambda one: one.name not in judges)
+            chosen = next((one for one in ranked if address.monitor in ("", one.name)), None)
             view = fleet.EndpointView(now, line, tab, alarms, chosen, others, text=address.text)
             if tab == "drift" and chosen is not None:
                 at = address.text, address.number, CURRENT.get().endpoints

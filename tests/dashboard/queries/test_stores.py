@@ -19,6 +19,7 @@ from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.pages import overview as overview_page
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
+from driftline.monitors.definitions import get_definition, put_definition
 from driftline.monitors.executions import Execution, record
 from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
 from driftline.monitors.run.report_document import Feature
@@ -527,6 +528,28 @@ def test_drift_of_columns_is_what_their_reports_say(stores, seeded):
     worst = np.nanmax(known, axis=1)
     assert list(worst) == sorted(worst, reverse=True)
     assert "Peak in" in str(endpoint_page.page(view))
+
+
+def test_drift_opens_on_a_monitor_that_judges_and_tells_of_failures(seeded, tmp_path):
+    engine = _copied(seeded.engine, tmp_path)
+    with engine.begin() as connection:
+        row = connection.execute(select(executions).order_by(executions.c.window_start)).all()[-1]
+        broken = replace(get_definition(connection, seeded.monitor), name="a-broken")
+        put_definition(connection, broken, seeded.now())
+    known = {one.name: row._mapping[one.name] for one in fields(Execution)}
+    why = {"status": "Failed", "failure_reason": "no such column", "violation_count": 0}
+    record(engine, Execution(**{**known, "id": "x", "monitor": "a-broken", **why}), [], before=None)
+    stores = Stores(engine, seeded.root, seeded.now)
+
+    opened = stores.endpoint(parse("/endpoints/flights/drift"))
+    asked = stores.endpoint(parse("/endpoints/flights/drift", "monitor=a-broken"))
+
+    engine.dispose()
+    assert [one.name for one in opened.others] == ["a-broken", seeded.monitor]
+    assert opened.monitor.name == seeded.monitor
+    page = str(endpoint_page.page(asked))
+    assert "No window with drift by column: 1 of 1 window failed." in page
+    assert f"/monitors/a-broken?window={asked.monitor.last.stamp}" in page
 
 
 def test_a_state_is_kept_in_place_of_what_it_was_when_a_window_is_judged_again(seeded, tmp_path):
