@@ -183,6 +183,8 @@ def _health_story(line: MonitorLine, run: WindowRun) -> str:
 
 def bound_words(ratio: float) -> str:
     """Write a ratio of a map of drift; an infinite one stands for another check."""
+    if math.isnan(ratio):
+        return "not judged"
     return f"{number(ratio)} × its bound" if np.isfinite(ratio) else "in violation by a check"
 
 
@@ -195,8 +197,7 @@ def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
     spans = [span(window) for window in drift.windows]
     stories = [
         [
-            f"<b>{name}</b><br>{when}<br>"
-            + ("not judged" if math.isnan(ratio) else bound_words(ratio))
+            f"<b>{name}</b><br>{when}<br>{bound_words(ratio)}"
             for when, ratio in zip(spans, ratios, strict=True)
         ]
         for (_, name), ratios in zip(rows, drift.ratios.tolist(), strict=True)

@@ -237,16 +237,22 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         beyond = np.flatnonzero(drift.ratios[at] > 1)
         return window(at, int(beyond[0])) if beyond.size else "–"
 
+    def peak_window(at: int) -> ui.Cell:
+        place = int(drift.peaks[at])
+        return "–" if np.isnan(drift.ratios[at, place]) else window(at, place)
+
+    def last(at: int) -> str:
+        known = drift.ratios[at][~np.isnan(drift.ratios[at])].tolist()
+        return bound_words(known[-1] if known else np.nan)
+
     body = ui.table(
         range(len(drift.features)),
         {
             "Column": column,
             "First violation": first,
             "Peak": lambda at: bound_words(float(drift.ratios[at, drift.peaks[at]])),
-            "Peak in": lambda at: window(at, int(drift.peaks[at])),
-            "Last": lambda at: bound_words(
-                float(drift.ratios[at][~np.isnan(drift.ratios[at])][-1])
-            ),
+            "Peak in": peak_window,
+            "Last": last,
         },
         label="Drift ÷ bound by column",
         numeric=("Peak", "Last"),

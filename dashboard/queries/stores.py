@@ -28,7 +28,7 @@ from driftline.alerts.tables import alarms as alarms_table
 from driftline.alerts.tables import outbox
 from driftline.capture.audit.traffic import HOUR, read_traffic
 from driftline.capture.tables.storage import list_folders
-from driftline.dashboard.address import RANGE, Address
+from driftline.dashboard.address import ALL, RANGE, Address
 from driftline.dashboard.queries import fleet, reach, views
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.storage import TRAFFIC_S, Storage
@@ -146,7 +146,8 @@ class Stores:
             view = fleet.EndpointView(now, line, tab, alarms, chosen, others, text=address.text)
             if tab == "drift" and chosen is not None:
                 at = address.text, address.number, CURRENT.get().endpoints
-                drift = drift_map(connection, chosen.name, *at, fleet.in_range())
+                within = [fleet.in_range()] * (RANGE.get() != ALL)
+                drift = drift_map(connection, chosen.name, *at, *within)
                 view = replace(view, drift=drift)
             if not tab:
                 days = list_folders(self.storage.root, f"truth/{name}")

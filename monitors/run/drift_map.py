@@ -25,7 +25,7 @@ class DriftMap:
 
     ``ratios`` are distances over bounds, shape (features, windows), NaN where nothing was judged
     and infinite where another check than drift was violated; the features are those of page
-    ``number``, the farthest of all ``total`` first.
+    ``number``, the farthest of all ``total`` first, those that only other windows judged last.
     """
 
     windows: tuple[Window, ...]
@@ -38,7 +38,7 @@ class DriftMap:
     @property
     def peaks(self) -> np.ndarray:
         """The window in which each column lay farthest from its bound, shape (features,)."""
-        return np.asarray(np.nanargmax(_known(self.ratios), axis=1))
+        return np.asarray(np.nan_to_num(_known(self.ratios), nan=-1.0).argmax(axis=1))
 
 
 def drift_map(
@@ -54,14 +54,14 @@ def drift_map(
     ``endpoints``: of those alone; ``where`` narrows the executions further.
     """
     table = executions.c
-    query = (
+    newest = (
         select(table.window_start, table.window_end, table.drift_ratios)
-        .where(table.monitor == monitor, table.is_current, is_of(endpoints), *where)
+        .where(table.monitor == monitor, table.is_current, is_of(endpoints))
         .order_by(table.window_start.desc(), table.window_end.desc())
         .limit(MAP_WINDOWS)
     )
     by_start: dict[datetime, tuple[Window, Mapping[str, float]]] = {}
-    for start, end, kept in connection.execute(query):
+    for start, end, kept in connection.execute(newest.where(*where)):
         by_start.setdefault(start, (Window(start, end), kept or {}))
     entries = [*reversed(by_start.values())]
     low = (text or "").casefold()
@@ -69,7 +69,10 @@ def drift_map(
     known = [
         {name: np.inf if it is None else it for name, it in kept.items()} for _, kept in entries
     ]
-    names = sorted(name for name in set[str]().union(*known) if low in name.casefold())
+    measured = set[str]().union(*known)
+    if where and measured:  # What other windows judge is grey in these, and not left out.
+        measured.update(*(kept or {} for *_, kept in connection.execute(newest)))
+    names = sorted(name for name in measured if low in name.casefold())
     values = [[kept.get(name, np.nan) for name in names] for kept in known]
     ratios = np.array(values, dtype=np.float64).reshape(len(entries), len(names)).T
     worst = np.nanmax(_known(ratios), axis=1, initial=0.0)

@@ -67,9 +67,16 @@ def test_a_check_without_a_distance_ranks_no_column_before_a_larger_ratio(seeded
         others = update(executions).where(is_ours, executions.c.id.not_in(runs[:2]))
         connection.execute(others.values(is_current=False))
         found = drift_map(connection, MONITOR, None, 1)
+        narrow = drift_map(connection, MONITOR, None, 1, None, executions.c.id == runs[1])
+        none = drift_map(connection, MONITOR, None, 1, None, executions.c.id == "")
         connection.rollback()
 
     assert found.features == ("carrier", "temp", "gone", "calm")
+    # A column that no window of the range judges is grey there, and stays on the map.
+    assert narrow.features == ("temp", "gone", "calm", "carrier")
+    assert np.isnan(narrow.ratios[2:]).all()
+    assert narrow.peaks.tolist() == [0, 0, 0, 0]
+    assert none.features == ()
 
 
 def test_a_check_without_a_distance_is_told_as_one(seeded):
