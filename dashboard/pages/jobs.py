@@ -106,10 +106,11 @@ def _state(one: Execution) -> str:
 
 
 def _outcome(one: Execution) -> ui.Cell:
-    said = one.failure_reason or one.cause or ("" if one.is_current else "replaced by a newer run")
+    said = one.failure_reason or one.cause or "no violations" * one.is_current
+    told: ui.Cell = ui.clipped(said) if said else ""
     if one.failure_type:
-        return html.Div([html.Code(one.failure_type), " ", ui.clipped(said)])
-    return ui.clipped(said) if said else "no violations"
+        told = html.Div([html.Code(one.failure_type), " ", told])
+    return told if one.is_current else ui.over(told, "replaced by a newer run")
 
 
 def _schedules(view: queries.JobsView) -> html.Section:

@@ -76,6 +76,14 @@ def test_runs_are_paged_by_the_database_the_newest_first(engine):
     assert last.jobs[-1].id == f"flights-daily-{SIZE + 2:04}"
 
 
+def test_a_failure_that_a_newer_run_has_replaced_is_marked(engine, tmp_path):
+    why = {"status": "Failed", "failure_reason": "no such column", "failure_type": "InputError"}
+    judge(engine, 1, is_current=False, **why)
+    assert "replaced by a newer run" in drawn(engine, tmp_path, "/jobs?state=failed")
+    judge(engine, 2, **why)
+    assert drawn(engine, tmp_path, "/jobs?state=failed").count("replaced by a newer run") == 1
+
+
 def test_the_list_is_narrowed_by_state_and_monitor(engine, tmp_path):
     judge(engine, 1)
     judge(engine, 2, status="Failed", failure_reason="s.py: KeyError (record 7)",
