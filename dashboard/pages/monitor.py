@@ -138,7 +138,9 @@ def _warm_up(view: views.WarmUpView) -> html.Section:
 def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     monitor = view.monitor
     summary = f"{windows.counts_words(monitor.runs)}; shown: {say.span(run)}, "
-    summary += say.plural(run.violation_count, "violation")
+    is_judged = run.state in ("ok", "violations")
+    word = say.mid_sentence(say.STATES[run.state][1])
+    summary += say.plural(run.violation_count, "violation") if is_judged else word
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "violation"),
         ui.glyph("◆", "soft-text", windows.SEASONAL),
