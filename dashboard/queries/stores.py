@@ -389,7 +389,9 @@ class Stores:
             for one in digests.values() if (why := one.unjudged.get(column))
         )  # fmt: skip
         if many := reasons.total():
-            words = f"Not judged in {many} of {plural(len(digests), 'window')}, without a bound: "
+            whole = f"the {len(digests):,} windows read so far, of {len(line.runs):,}"
+            whole = whole if unread else plural(len(digests), "window")
+            words = f"Not judged in {many} of {whole}, without a bound: "
             view = replace(view, notes=(*view.notes, f"{words}{', or '.join(reasons)}."))
         return replace(view, column=column, histories=histories, unread=unread)
 

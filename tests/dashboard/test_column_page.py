@@ -13,7 +13,7 @@ from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
-from driftline.monitors.run.report_cache import ReportCache
+from driftline.monitors.run.report_cache import Digest, ReportCache
 
 BUG = "20131118T000000Z"
 
@@ -171,3 +171,14 @@ def test_unread_windows_are_said(stores, seeded):
     assert "The intervals and bounds of 3 windows are still being read." in str(
         monitor_page.page(view)
     )
+
+
+def test_what_is_counted_before_all_documents_are_read_says_so(stores, seeded, monkeypatch):
+    runs = stores.column(seeded.monitor, "dewp", None).monitor.runs
+    some = {one.execution: Digest(unjudged={"dewp": "undecidable"}) for one in runs[-3:]}
+    monkeypatch.setattr(stores.reports, "digests", lambda _: some)
+
+    (note,) = stores.column(seeded.monitor, "dewp", None).notes
+
+    count = f"3 of the 3 windows read so far, of {len(runs)}, without a bound"
+    assert note == f"Not judged in {count}: the reference varies too much."
