@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -94,8 +95,18 @@ def verdict_of(view: KindView, run: WindowRun) -> html.Div:
     if run.state == "unlabelled":
         hint = "It is judged as soon as they arrive. Load labels with"
         labels.append(html.P([hint, " ", html.Code("driftline truth load FILE"), "."]))
-    words, shown = verdict(view, run), filter(None, causes)
+    words, shown = verdict(view, run), (_titled(view, one) for one in causes if one)
     return windows.verdict_panel(view, run, words, shown, *labels, is_soft=bool(near))
+
+
+def _titled(view: KindView, text: str) -> str:
+    """Put the titles of metrics, which tiles have, in place of their names in documents."""
+    names = sorted(one.name for one in view.found.metrics if "_" in one.name)
+    if not names:
+        return text
+    return re.sub(
+        rf"\b(?:{'|'.join(map(re.escape, names))})\b", lambda name: title_of(name[0]), text
+    )
 
 
 def _within_bound(view: KindView) -> list[str]:

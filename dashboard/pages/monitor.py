@@ -165,7 +165,7 @@ def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
     """Show how the column stands in the window; what it violates stands beside its figure."""
     tone, words, one = "none", "Not judged: the window has no such column", view.feature
     if one is not None:
-        why = "" if one.judged else say.NOTES.get(one.note, one.note)
+        why = "" if one.judged else say.NOTES.get(one.note, one.note).removeprefix("not judged: ")
         tone, words = ("none", f"Not judged: {why}") if why else ("ok", "No violations")
         if one.is_expected:
             words = "In violation, as expected"

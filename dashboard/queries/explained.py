@@ -281,7 +281,13 @@ def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:
         own = replace(line, definition=replace(line.definition, variant=name))
         return _Side(f"variant {name}, {span(window)}", own, window, is_variant=True)
     if ".." in asked:
-        window = Window(*(read_time(text) for text in asked.split("..", 1)))
+        start, end = (read_time(text) for text in asked.split("..", 1))
+        if start >= end:
+            raise InputError(
+                f'period "{asked}" does not end after its start; expected the earlier time first, '
+                "such as 2013-11-01..2013-12-01: exchange the two"
+            )
+        window = Window(start, end)
         return _Side(span(window), line, window)
     _, run = stores.judged(line.name, asked)
     return _Side(span(run), line, run)

@@ -101,6 +101,9 @@ def test_page_says_in_how_many_windows_its_column_was_not_judged_and_why(stores,
     words = "Not judged in 10 of 14 windows, without a bound: the reference varies too much."
     assert words in page
     assert "without a bound" not in str(monitor_page.page(judged))
+    feature = replace(judged.feature, bound=None, note="undecidable", violations=())
+    page = str(monitor_page.page(replace(judged, feature=feature)))
+    assert "Not judged: the reference varies too much (Mon 18 Nov 2013)" in page
 
 
 def test_unknown_column_is_not_found(stores, seeded):

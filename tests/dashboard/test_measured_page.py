@@ -191,6 +191,15 @@ def test_each_violation_is_told_with_its_metric(stores):
     assert "mae: mae" not in page
 
 
+def test_the_verdict_names_metrics_as_the_tiles_do(stores):
+    view = stores.measured("flights-quality", None, None)
+    run = replace(view.run, cause="brier_skill 0.01 beside estimated_brier_skill")
+
+    page = str(page_of.verdict_of(view, run))
+
+    assert "Brier skill 0.01 beside estimated_brier_skill" in page
+
+
 def test_confusion_matrix_tells_what_was_taken_for_what(stores):
     view = stores.measured("flights-quality", None, None)
 

@@ -148,6 +148,15 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(stores, seeded, asked):
     assert "role" in drawn(stores, compare_link(seeded.monitor, asked, BUG))
 
 
+def test_a_period_that_ends_before_it_begins_is_told_as_it_was_asked(stores, seeded):
+    asked = "2013-11-16..2013-11-09"
+
+    assert compare(stores, seeded.monitor, asked, BUG, None).why_not == (
+        f'period "{asked}" does not end after its start; expected the earlier time first, such as '
+        "2013-11-01..2013-12-01: exchange the two"
+    )
+
+
 def test_sets_that_are_named_need_one_window_alone(stores, seeded, monkeypatch):
     """As two variants, whose first window is often a week."""
     line, run = stores.judged(seeded.monitor, BUG)
