@@ -58,7 +58,7 @@ def test_what_is_no_span_is_told_in_a_sentence(seeded, asked):
         ("/endpoints/flights/drift", "over 2 windows", "over 14 windows"),
         (f"/monitors/{MONITOR}", "2 windows judged", "14 windows judged"),
         (f"/monitors/{MONITOR}/columns/dewp", "Wed 13 Nov 2013", "Fri 22 Nov 2013"),
-        ("/endpoints/flights/traffic", "Wed 13 Nov 2013", "Fri 22 Nov 2013"),
+        ("/endpoints/flights/traffic", "13 Nov 2013 06:00", "22 Nov 2013 06:00"),
         ("/jobs", "Wed 13 Nov 2013", "Fri 22 Nov 2013"),
     ],
 )
