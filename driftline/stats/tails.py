@@ -13,7 +13,7 @@ Numbers = NDArray[np.float64]
 MOMENTS = 20
 
 
-def tail_scale(values: Numbers) -> Numbers:
+def tail_scale(values: Numbers, *, upper: bool = False) -> Numbers:
     """Return the scale of the tails of rows: the least that Bernstein's condition on moments holds.
 
     With it E|x|^k is at most k! / 2 times the variance times scale^(k - 2) at each k from 3 on. It
@@ -24,6 +24,8 @@ def tail_scale(values: Numbers) -> Numbers:
     ----------
     values
         Of the rows, of mean 0, shape (n, ...), NaN where there is none.
+    upper
+        Of max(x, 0) in place of |x|: what the chance of a sum far above 0 rests on.
 
     Returns
     -------
@@ -34,11 +36,12 @@ def tail_scale(values: Numbers) -> Numbers:
     ----------
     Boucheron, Lugosi and Massart, Concentration Inequalities, 2013, theorem 2.10.
     """
-    sizes = np.abs(np.where(np.isnan(values), 0.0, values))
+    known = np.where(np.isnan(values), 0.0, values)
+    sizes = np.maximum(known, 0.0) if upper else np.abs(known)
     largest = sizes.max(axis=0, initial=0.0)
-    sizes = sizes / np.where(largest > 0.0, largest, 1.0)
-    power = sizes * sizes
-    variance, scale = power.sum(axis=0), np.zeros(sizes.shape[1:])
+    unit = np.where(largest > 0.0, largest, 1.0)
+    sizes, scale = sizes / unit, np.zeros(sizes.shape[1:])
+    power, variance = sizes * sizes, ((known / unit) ** 2).sum(axis=0)
     variance = np.where(variance > 0.0, variance, 1.0)
     for moment in range(3, MOMENTS + 1):
         power *= sizes

@@ -79,7 +79,8 @@ class Pooled:
     """
 
     variance: Numbers
-    tails: Numbers
+    # In the way that each has moved: of the window's rows, and of the reference's.
+    tails: tuple[Numbers, Numbers]
 
     @classmethod
     def of(cls, reference: Importance, window: Importance) -> Pooled | None:
@@ -93,12 +94,14 @@ class Pooled:
             return None
         rows = np.concatenate([reference.rows, window.rows]).astype(np.float64)
         sums, usual = rows.sum(axis=1, keepdims=True), reference.total
+        way = np.append(window.shares - reference.shares, window.total - reference.total)
         if window.total > 0 and (ratio := math.log(window.total / reference.total)):
             # The logarithmic mean turns a difference into that of logarithms.
             usual = (window.total - reference.total) / ratio
         moved = np.hstack([(rows - window.shares * sums) / reference.total, sums / usual])
-        moved -= moved.mean(axis=0)
-        return cls((moved**2).mean(axis=0), tail_scale(moved))
+        moved = (moved - moved.mean(axis=0)) * np.where(way < 0, -1.0, 1.0)
+        tails = tail_scale(moved, upper=True), tail_scale(-moved, upper=True)
+        return cls((moved**2).mean(axis=0), tails)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,8 @@ class Comparison:
             return Scale(known, between, np.zeros(len(known)))
         counts = [one.count for one in sides]
         known = self.pooled.variance[part] * sum(1.0 / one for one in counts)
-        return Scale(known, between, self.pooled.tails[part] / min(counts))
+        ours, theirs = (one[part] for one in self.pooled.tails)
+        return Scale(known, between, np.maximum(ours / counts[1], theirs / counts[0]))
 
     @property
     def p_values(self) -> tuple[float, float, float]:
