@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from driftline.access.principal import ANYBODY, CURRENT, Principal
 from driftline.app.listener import Server, listen
@@ -22,10 +22,10 @@ from tests.dashboard.policed_seed import LATENCY, policed
 from tests.dashboard.seed import seed
 from tests.servers.chromium import PATIENCE_MS, browser
 
-Contexts = dict[tuple[int, str, int | None], BrowserContext]
-# The browser of all files of this folder. To start one, and to compile the scripts of its first
-# page, costs as much CPU time as two to four later pages.
-SHARED = pytest.StashKey[tuple[ExitStack, Browser, Contexts]]()
+# The browser of all files of this folder, and the context of their pages. A page left open in it
+# keeps the process that draws, and what that has compiled: a page takes 1.1 CPU-seconds, and took
+# 1.7 with a new process for the page of each test.
+SHARED = pytest.StashKey[tuple[ExitStack, Browser, BrowserContext, Page]]()
 
 HOSTILE = '<img src=x onerror="alert(1)">temp & <b>co</b>'
 
@@ -160,13 +160,26 @@ class Visit:
             self.faults.append(f"foreign request: {request.url}")
 
 
+def made_context(chromium):
+    context = chromium.new_context(timezone_id="UTC", locale="en-GB", reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE_MS)
+    return context
+
+
 @pytest.fixture(scope="module")
-def chromium(pytestconfig):
-    """The browser that all files of this folder share."""
+def shared(pytestconfig):
     if SHARED not in pytestconfig.stash:
         stack = ExitStack()
-        pytestconfig.stash[SHARED] = stack, stack.enter_context(browser()), {}
-    return pytestconfig.stash[SHARED][1]
+        chromium = stack.enter_context(browser())
+        context = made_context(chromium)
+        pytestconfig.stash[SHARED] = stack, chromium, context, context.new_page()
+    return pytestconfig.stash[SHARED]
+
+
+@pytest.fixture(scope="module")
+def chromium(shared):
+    """The browser that all files of this folder share."""
+    return shared[1]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -180,52 +193,30 @@ def pytest_runtest_teardown(item, nextitem):
         stack.close()
 
 
-@pytest.fixture(scope="module")
-def contexts(chromium, pytestconfig):
-    """Contexts by width and theme; pages of one share its cache, as a person's do."""
-    made = pytestconfig.stash[SHARED][2]
-
-    def give(width, scheme, fresh):
-        key = (width, scheme, len(made) if fresh else None)
-        if key not in made:
-            made[key] = chromium.new_context(
-                viewport={"width": width, "height": 900},
-                color_scheme=scheme,
-                timezone_id="UTC",
-                locale="en-GB",
-                reduced_motion="reduce",
-            )
-            made[key].set_default_timeout(PATIENCE_MS)
-        return made[key]
-
-    yield give
-    for key in [key for key in made if key[-1] is not None]:
-        made.pop(key).close()
-    for context in made.values():
-        _forget(context)
-
-
-def _forget(context):
-    """Have a context keep no more than its cache."""
-    context.clear_cookies()
-    page = context.new_page()
-    everywhere = {"origin": "*", "storageTypes": "local_storage"}
-    context.new_cdp_session(page).send("Storage.clearDataForOrigin", everywhere)
-    page.close()
-
-
 @pytest.fixture
-def visits(contexts):
-    """Return what opens a new page at an address."""
-    pages = []
+def visits(shared, chromium):
+    """Return what opens a new page at an address, in a context of its own if it is to be fresh."""
+    context, kept = shared[2:]
+    pages, fresh_ones = [], []
 
     def make(address, width=1440, scheme="light", *, fresh=False):
-        pages.append(contexts(width, scheme, fresh).new_page())
-        return Visit(pages[-1], address)
+        if fresh:
+            fresh_ones.append(made_context(chromium))
+        page = (fresh_ones[-1] if fresh else context).new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        return Visit(page, address)
 
     yield make
-    for page in pages:
-        page.close()
+    for one in (*pages, *fresh_ones):
+        one.close()
+    # The next test finds no more than the cache.
+    context.clear_cookies()
+    everywhere = {"origin": "*", "storageTypes": "local_storage"}
+    tools = context.new_cdp_session(kept)
+    tools.send("Storage.clearDataForOrigin", everywhere)
+    tools.detach()
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ def test_cells_near_zero_of_the_map_of_drift_are_as_the_ground(visit, scheme, ke
 
 
 def test_theme_is_kept_over_a_reload(visit):
-    seen = visit(fresh=True)
+    seen = visit()
     page = seen.open(MONITOR)
     button = page.get_by_role("button", name="Theme")
     button.click()

@@ -1,6 +1,7 @@
 """A person logs in by the link of ``driftline up``, silences an alarm, and logs out again."""
 
 import re
+from functools import partial
 from urllib.parse import quote
 
 import pytest
@@ -8,7 +9,6 @@ from playwright.sync_api import expect
 
 from driftline.access.authentication import COOKIE
 from tests.dashboard.accessible import axe_faults
-from tests.dashboard.conftest import Visit
 from tests.dashboard.guarded import ALARM, guarded
 from tests.dashboard.journey import CLICKS, COUNT_CLICKS
 
@@ -25,17 +25,8 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
-def visit_guarded(contexts, site):
-    pages = []
-
-    def make(width=1280, scheme="light"):
-        page = contexts(width, scheme, True).new_page()
-        pages.append(page)
-        return Visit(page, site.url)
-
-    yield make
-    for page in pages:
-        page.close()
+def visit_guarded(visits, site):
+    return partial(visits, site.url)
 
 
 def test_a_link_logs_in_a_silence_bears_the_name_and_logging_out_ends_it(visit_guarded, site):

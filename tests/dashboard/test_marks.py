@@ -14,7 +14,7 @@ from driftline.dashboard.actions import Actions
 from driftline.dashboard.address import Address
 from driftline.dashboard.pages import endpoint
 from driftline.dashboard.queries.stores import Stores
-from tests.dashboard.conftest import Visit, serving
+from tests.dashboard.conftest import serving
 from tests.serving.conftest import Running
 from tests.serving.marks_yard import marked
 
@@ -99,9 +99,9 @@ def test_a_wrong_mark_is_refused_in_a_sentence(site, changed, status, said):
 
 
 @pytest.mark.browser
-def test_marked_and_taken_back_on_the_page(site, contexts):
+def test_marked_and_taken_back_on_the_page(site, visits):
     with serving(site) as address:
-        seen = Visit(contexts(1440, "light", False).new_page(), address)
+        seen = visits(address)
         page = seen.open(PAGE)
         panel = page.locator("#marks")
         expect(panel).to_contain_text("This window has no annotations yet.")
@@ -120,7 +120,6 @@ def test_marked_and_taken_back_on_the_page(site, contexts):
         expect(page.locator("#said")).to_contain_text("Withdrawn; 1 window judged again.")
         expect(page.locator("#marks")).to_contain_text("no annotations yet")
         seen.check()
-        page.close()
 
 
 def of_endpoint(site):

@@ -6,7 +6,6 @@ from sqlalchemy import delete, update
 
 from driftline.alerts.tables import attempts, channels
 from tests.dashboard.accessible import axe_faults
-from tests.dashboard.conftest import Visit
 from tests.dashboard.guarded import guarded
 from tests.dashboard.journey import journey
 
@@ -82,10 +81,10 @@ def test_a_setting_is_found_with_its_source(visit):
         )
 
 
-def test_an_admin_revokes_a_token_and_reads_of_it_in_the_audit_log(contexts, site):
+def test_an_admin_revokes_a_token_and_reads_of_it_in_the_audit_log(visits, site):
     site.token("shop", ["invoke"])
-    page = contexts(1440, "light", True).new_page()
-    seen = Visit(page, site.url)
+    seen = visits(site.url)
+    page = seen.page
     page.goto(f"{site.url}/login?next=/setup/tokens#token={site.tokens['admin']}")
     seen.drawn()
     row = page.get_by_role("row").filter(has_text="shop")
@@ -100,12 +99,11 @@ def test_an_admin_revokes_a_token_and_reads_of_it_in_the_audit_log(contexts, sit
     entry = page.get_by_role("row").filter(has_text="Token/shop").filter(has_text="delete")
     expect(entry).to_contain_text("admin")
     seen.check()
-    page.close()
 
 
-def test_a_viewer_is_offered_what_is_theirs_and_cannot_change_it(contexts, site):
-    page = contexts(390, "dark", True).new_page()
-    seen = Visit(page, site.url)
+def test_a_viewer_is_offered_what_is_theirs_and_cannot_change_it(visits, site):
+    seen = visits(site.url, 390, "dark")
+    page = seen.page
     page.goto(f"{site.url}/login?next=/setup/channels#token={site.tokens['viewer']}")
     seen.drawn()
 
@@ -118,4 +116,3 @@ def test_a_viewer_is_offered_what_is_theirs_and_cannot_change_it(contexts, site)
         "This takes the role admin; viewer has viewer"
     )
     seen.check()
-    page.close()

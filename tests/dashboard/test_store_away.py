@@ -10,7 +10,7 @@ from driftline.dashboard.app import render
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import UnavailableError
-from tests.dashboard.conftest import Visit, serving
+from tests.dashboard.conftest import serving
 from tests.dashboard.seed import Seeded, make_engine
 from tests.dashboard.test_http import _asking
 
@@ -85,13 +85,12 @@ def test_files_of_rows_and_addresses_are_503_and_no_404(mounted):
 
 
 @pytest.mark.browser
-def test_a_page_says_it_and_shows_the_window_when_the_store_is_back(mounted, chromium):
+def test_a_page_says_it_and_shows_the_window_when_the_store_is_back(mounted, visits):
     site, link = mounted
     source = link.readlink()
     with serving(site) as url:
-        page = chromium.new_page()
-        visit = Visit(page, url)
-        visit.open(MONITOR)
+        visit = visits(url, 1280)
+        page = visit.open(MONITOR)
         link.unlink()
         visit.open(MONITOR)
         main = page.get_by_role("main")
@@ -101,4 +100,3 @@ def test_a_page_says_it_and_shows_the_window_when_the_store_is_back(mounted, chr
         visit.open(MONITOR)
         expect(page.get_by_role("heading", level=1)).to_have_text("flights-data-quality")
         visit.check()
-        page.close()
