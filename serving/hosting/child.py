@@ -17,6 +17,7 @@ from driftline.serving.hosting.command.process import TERM_S, ended
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
 from driftline.serving.hosting.log_file import LogFile
+from driftline.serving.hosting.own_folders import remove_unused_folders
 from driftline.serving.hosting.prints import Prints
 from driftline.serving.resources.endpoints import ManyModels
 
@@ -258,6 +259,7 @@ class Child(asyncio.Protocol):
         if self._process is not None:
             grace_s = STOP_GRACE_S + (TERM_S if self._runs_command else 0.0)
             await asyncio.to_thread(self._process.collect, grace_s)
+            await asyncio.to_thread(remove_unused_folders)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio calls this)."""

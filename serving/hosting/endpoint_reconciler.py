@@ -35,6 +35,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child
 from driftline.serving.hosting.log_file import LogFile, LostWorkers, remove_unused
 from driftline.serving.hosting.mirror import Mirror
+from driftline.serving.hosting.own_folders import remove_unused_folders
 from driftline.serving.hosting.pool import DRAIN_S, Pool
 from driftline.serving.hosting.pools import launch_of, limits_of, make_pool
 from driftline.serving.hosting.rehearsal import Rehearsals, TrialPool
@@ -328,6 +329,7 @@ class EndpointReconciler:
             except (SQLAlchemyError, OSError):
                 log.exception("event=endpoints-not-read")
                 await asyncio.sleep(RETRY_S)
+        await asyncio.to_thread(remove_unused_folders)  # Of servers and workers that were killed.
         failures = FailedPasses(log, "endpoints")
         while True:
             await asyncio.sleep(FOLLOW_S)

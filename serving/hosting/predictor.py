@@ -5,7 +5,7 @@ Runs in the worker process, the only place where code out of a model file may ru
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from driftline.serving.hosting.formats.model_format import (
 )
 from driftline.serving.hosting.formats.skops import LEFT_OUT
 from driftline.serving.hosting.formats.table import StoredModel, find_model, require_trusted
+from driftline.serving.hosting.multi_model.alike import require_alike
 
 with without(*LEFT_OUT), without_parts_of_numpy():
     import pandas as pd
@@ -44,7 +45,8 @@ class Predictor:
     """A loaded model that turns columns into predictions.
 
     ``positive`` is the class whose probability is answered when there are two, or several names of
-    which it is the first that the model knows; without it the second, as in scikit-learn.
+    which it is the first that the model knows; without it the second, as in scikit-learn. ``like``
+    is a Description that the model has to agree with.
     """
 
     def __init__(
@@ -52,11 +54,14 @@ class Predictor:
         model: Any,  # noqa: ANN401 - foreign object
         *,
         positive: str | Sequence[str] | None = None,
+        like: Mapping[str, Any] | None = None,
     ) -> None:
         signed = model if isinstance(model, SignedModel) else None
         self.model: Any = model if signed is None else signed.model
         model = self.model
         self.description = describe(model, signed)
+        if like is not None:  # Before its classes are looked at: it says more.
+            require_alike(self.description, like)
         self._names = self.description.feature_names
         self._name_set = set(self._names or ())
         # One that was fitted on an array may have its columns named beside it.

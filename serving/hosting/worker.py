@@ -49,6 +49,7 @@ from driftline.serving.hosting.formats.model_format import (
     Description,
 )
 from driftline.serving.hosting.frames import FrameReader, pack, received, send_last
+from driftline.serving.hosting.multi_model.alike import require_alike
 from driftline.serving.hosting.predictor import Predictor, load_model
 from driftline.signature import Signature
 
@@ -276,9 +277,12 @@ def expected_rows(header: Mapping[str, Any]) -> RequestRows | None:
 def load(header: Mapping[str, Any], expected: RequestRows | None) -> Held:
     """Load the model that a frame names."""
     model = load_model(Path(header["path"]), trust_pickle=bool(header["trust_pickle"]))
+    like = (header.get("many") or {}).get("like")
     if isinstance(model, BodyModel):
+        if like is not None:
+            require_alike(OF_BODIES, like)
         return model
-    predictor = Predictor(model, positive=header.get("positive"))
+    predictor = Predictor(model, positive=header.get("positive"), like=like)
     return Loaded(predictor, expected, int(header["max_rows"]))
 
 

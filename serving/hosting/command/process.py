@@ -14,12 +14,12 @@ import resource
 import signal
 import socket
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from driftline.orphans import adopt_orphans, descendants, end_children, end_with_parent
+from driftline.serving.hosting.own_folders import new_folder, remove_unused_folders
 
 HOST = "127.0.0.1"
 PING_TIMEOUT_S = 2.0  # SageMaker's.
@@ -45,8 +45,7 @@ class CommandProcess:
     def __init__(self, command: Sequence[str], model_dir: Path, memory_bytes: int | None) -> None:
         self.port = _free_port()
         # As in a container, where the model lies in /opt/ml/model.
-        self._base = tempfile.TemporaryDirectory(prefix="driftline-model-")
-        base = Path(self._base.name)
+        base, self._lock = new_folder()
         (base / "model").symlink_to(model_dir.absolute())
         adopt_orphans()
         # It prints where this process does (serving/hosting/prints.py).
@@ -111,8 +110,8 @@ class CommandProcess:
             self.kill()
             self._process.wait()
         end_children()
-        with suppress(OSError):
-            self._base.cleanup()
+        os.close(self._lock)
+        remove_unused_folders()
 
 
 def _environment(base: Path, port: int) -> dict[str, str]:

@@ -13,11 +13,11 @@ import os
 import shutil
 import stat
 import tarfile
-import tempfile
 from pathlib import Path, PurePosixPath
 
 from driftline.serving.hosting.file_lock import lock_file
 from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.own_folders import own_folder, remove_unused_folders
 
 MEMBERS_MAX = 10_000
 # Unpacked bytes: ten times the packed ones, which models hardly ever reach, and at least 2 GiB.
@@ -60,7 +60,7 @@ class Unpacked:
             _unpack_alone(archive, target)
 
     def release(self, archive: Path) -> None:
-        """Let go of an archive's folder: it is removed when another one is unpacked."""
+        """Let go of an archive's folder: it goes when another is unpacked, or a worker ends."""
         for key in [one for one in self._locks if one[0] == archive]:
             os.close(self._locks.pop(key))
 
@@ -72,7 +72,7 @@ def _unpack_alone(archive: Path, target: Path) -> None:
     half = target.with_suffix(".half")
     try:
         if not target.exists():
-            _remove_unused(target.parent)
+            remove_unused_folders()
             shutil.rmtree(half, ignore_errors=True)  # Of a process that was killed.
             unpack(archive, half)
             half.rename(target)
@@ -159,26 +159,3 @@ def _link(
             "expected links to files that stand before them in the archive"
         )
     target.hardlink_to(folder / named)
-
-
-def own_folder() -> Path:
-    """Return a folder for temporary files that is this user's alone."""
-    folder = Path(tempfile.gettempdir()) / f"driftline-models-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    if not is_ours or stat.S_IMODE(found.st_mode) & 0o077:
-        raise ModelError(f"{folder} is open to others; remove it")
-    return folder
-
-
-def _remove_unused(place: Path) -> None:
-    """Remove the archives that no process uses."""
-    for path in place.glob("*.lock"):
-        lock = lock_file(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if lock is None:
-            continue
-        for folder in (path.with_suffix(""), path.with_suffix(".half")):
-            shutil.rmtree(folder, ignore_errors=True)
-        path.unlink(missing_ok=True)
-        os.close(lock)

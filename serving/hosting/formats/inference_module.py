@@ -16,8 +16,8 @@ from typing import Any
 
 from driftline.errors import InputError
 from driftline.serving.hosting.formats import default_functions
-from driftline.serving.hosting.formats.archive import own_folder
 from driftline.serving.hosting.formats.model_format import BodyModel, ModelError, ModelFailedError
+from driftline.serving.hosting.own_folders import own_folder
 
 # How many arguments each is called with; one more is the context.
 FUNCTIONS = {"model_fn": 1, "input_fn": 2, "predict_fn": 2, "output_fn": 2, "transform_fn": 4}

@@ -25,7 +25,6 @@ from typing import Any
 from driftline.errors import InputError
 from driftline.serving.hosting.formats.table import ARCHIVE, MODEL_FORMATS, format_of
 from driftline.serving.hosting.frames import FrameReader, pack
-from driftline.serving.hosting.multi_model.alike import require_alike
 from driftline.serving.hosting.multi_model.held_models import HeldModels, resident_bytes
 from driftline.serving.hosting.multi_model.watched_link import WatchedLink
 from driftline.serving.hosting.worker import (
@@ -34,7 +33,6 @@ from driftline.serving.hosting.worker import (
     Leftovers,
     Memory,
     answer_frames,
-    description_of,
     expected_rows,
     load,
     refusal,
@@ -91,7 +89,6 @@ class ManyModels:
         memory.begin()
         many = launch["many"]
         self._held = HeldModels(many["memory_limit_mb"] << 20)
-        self._like: dict[str, Any] | None = many["like"]
         self._expected = expected_rows(launch)
         self._loads: dict[str, _Load] = {}
         self._queue: deque[_Load] = deque()
@@ -205,8 +202,6 @@ class ManyModels:
         before, began = resident_bytes(), time.perf_counter()
         try:
             one.model = self._loaded(Path(one.path))
-            if self._like is not None:
-                require_alike(description_of(one.model), self._like)
         except InputError as error:
             one.model, one.problem, one.code = None, str(error), NOT_LOADABLE
         # Model code may raise anything, and here that must not end the others.

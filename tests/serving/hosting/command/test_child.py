@@ -133,24 +133,26 @@ def test_it_is_not_explained(launch):
     assert (reply.status, "cannot be explained" in reply.message) == (400, True)
 
 
-@pytest.mark.parametrize("how", ["stopped", "killed", "lost"])
+@pytest.mark.parametrize("how", ["stopped", "killed", "shot", "lost"])
 @pytest.mark.parametrize("mode", ["plain", "stubborn"])
 def test_nothing_is_left_of_it_however_it_ends(how, mode, launch, until):
     async def act():
         _, child = await describe_model(launch(mode), timeout_s=60)
         daemon = int((await ask(child, b"fork")).body)
         worker = child.process_id
-        command = json.loads((await ask(child, b"who")).body)["pid"]
+        about = json.loads((await ask(child, b"who")).body)
+        command = about["pid"]
         if how == "killed":
             child.kill()
-        elif how == "lost":
-            os.kill(command, signal.SIGKILL)
+        elif how in ("shot", "lost"):
+            os.kill(worker if how == "shot" else command, signal.SIGKILL)
             await child.gone.wait()
         await child.stop()
-        return worker, command, daemon
+        return about["environ"]["SAGEMAKER_BASE_DIR"], (worker, command, daemon)
 
-    processes = asyncio.run(act())
+    base, processes = asyncio.run(act())
 
+    assert not Path(base).exists()
     until(lambda: not any(map(is_running, processes)))
 
 

@@ -418,6 +418,10 @@ def test_archives_have_modules_of_their_own_and_leave_no_folder_behind(
     unpacked = tmp_path / "tmp" / f"driftline-models-{os.getuid()}"
     unpacked.parent.mkdir()
     monkeypatch.setenv("TMPDIR", str(unpacked.parent))
+    monkeypatch.setattr("tempfile.tempdir", str(unpacked.parent))
+    (unpacked / "killed").mkdir(mode=0o700, parents=True)
+    unpacked.chmod(0o700)
+    (unpacked / "killed.lock").touch()
     for number in range(6):
         members = {"code/inference.py": CODE, "code/beside.py": f"WORD = {number}"}
         # Of 4 MiB, so that two fit.
@@ -430,11 +434,14 @@ def test_archives_have_modules_of_their_own_and_leave_no_folder_behind(
     refused = pack(prefix / "bad.tar.gz", {"code/inference.py": "import beside"})
     assert ask(server, refused.name).status_code == 424
 
+    assert not (unpacked / "killed").exists()
     # Of those in memory, of the one that last made room, and of the one that was refused.
     assert len([one for one in unpacked.iterdir() if one.is_dir()]) <= 4
     server.sink_all()
     rows = Dataset(str(server.root), "stores").open().to_table(["model"]).to_pylist()
     assert Counter(row["model"] for row in rows)["0.tar.gz"] == 2
+    stores.stop()
+    assert list(unpacked.iterdir()) == []
 
 
 def test_an_archive_with_nothing_but_a_model_is_alike_with_files(
@@ -501,4 +508,6 @@ def test_what_most_models_answer_is_expected_of_all(
     assert ask(server, "north/11.skops").status_code == 200
     refused = ask(server, "a/0.skops", row="0.5")
     assert refused.status_code == 424
-    assert "the model knows no, yes" in refused.text
+    assert (
+        "it answers no, yes with probabilities, the endpoint's models answer 0, 1" in refused.text
+    )

@@ -1,0 +1,58 @@
+"""Folders of this user's alone for temporary files, each locked by the processes that use it.
+
+What a killed process leaves is known by its lock, which the system lets go: whoever comes next
+removes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from driftline.serving.hosting.file_lock import lock_file
+from driftline.serving.hosting.formats.model_format import ModelError
+
+
+def own_folder() -> Path:
+    """Return the folder in which all others lie."""
+    folder = _place()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    if not is_ours or stat.S_IMODE(found.st_mode) & 0o077:
+        raise ModelError(f"{folder} is open to others; remove it")
+    return folder
+
+
+def new_folder() -> tuple[Path, int]:
+    """Make a folder; return it with the lock, a descriptor, that keeps it until it is closed."""
+    folder = own_folder() / uuid.uuid4().hex
+    lock = lock_file(folder.with_suffix(".lock"), fcntl.LOCK_EX)
+    assert lock is not None  # It waits.
+    folder.mkdir(mode=0o700)
+    return folder, lock
+
+
+def remove_unused_folders() -> None:
+    """Remove the folders that no process uses."""
+    if not _place().exists():
+        return
+    with suppress(OSError, ModelError):  # Whoever needs one is told.
+        for path in own_folder().glob("*.lock"):
+            lock = lock_file(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock is None:
+                continue
+            for folder in (path.with_suffix(""), path.with_suffix(".half")):
+                shutil.rmtree(folder, ignore_errors=True)
+            path.unlink(missing_ok=True)
+            os.close(lock)
+
+
+def _place() -> Path:
+    return Path(tempfile.gettempdir()) / f"driftline-models-{os.getuid()}"
