@@ -42,6 +42,7 @@ from driftline.serving.provisioning.signatures import (
     endpoint_signature,
     foreign_signature,
     positive_class,
+    predicted_type,
     require_match,
     succeed,
 )
@@ -59,6 +60,8 @@ from driftline.serving.resources.store import Stored
 from driftline.signature import Signature
 
 Made = Mapping[str, Any]
+_NUMBERS = {"double", "int64"}
+_WORDS = {"double": "numbers", "int64": "whole numbers", "string": "texts", "bool": "truth values"}
 ROLE_FIELDS = set(BaselineSpec.model_fields) - {
     "data", "model", "segments", "preprocess", "promote", "rolling",
 }  # fmt: skip
@@ -318,9 +321,11 @@ def _of_variants(
 ) -> tuple[str | None, Signature | None]:
     """Return the positive class and the signature that all variants of an endpoint share.
 
-    They are captured into one table, where one column holds one thing.
+    They are captured into one table, where one column holds one thing. A model that answers bodies
+    does not say which classes it has: it is captured as those that do.
     """
-    first: tuple[str, str | None, Signature | None] | None = None
+    known: tuple[str, str | None, Signature | None] | None = None
+    unknown: tuple[str, str | None, Signature | None] | None = None
     what = "containers" if any("/" in variant for variant in models) else "variants"
     for variant, model in models.items():
         description = model["description"]
@@ -345,21 +350,35 @@ def _of_variants(
             raise InputError(
                 f'{what[:-1]} "{variant}": {error}' if len(models) > 1 else str(error)
             ) from error
-        if first is None:
-            first = variant, positive, signature
-        elif first[1:] != (positive, signature):
-            raise InputError(
-                f'{what} "{first[0]}" and "{variant}" answer other classes or types '
-                f"({_answers(models[first[0]])}, and {_answers(model)}); expected the same of all"
-            )
-    assert first is not None
-    return first[1:]
+        found = variant, positive, signature
+        if description["kind"] == BODIES:
+            unknown = found
+        elif known is None:
+            known = found
+        elif known[1:] != found[1:]:
+            raise _others(what, known[0], variant, *map(_answers, (models[known[0]], model)))
+    if known is not None and unknown is not None:
+        wanted, said = predicted_type(known[2]), predicted_type(unknown[2])
+        if not (None in (wanted, said) or wanted in (said, "string") or {wanted, said} <= _NUMBERS):
+            told = f"{_WORDS.get(str(said), 'lists')}, as the reference has"
+            raise _others(what, known[0], unknown[0], _answers(models[known[0]]), told)
+    shared = known or unknown
+    assert shared is not None
+    return shared[1:]
+
+
+def _others(what: str, one: str, other: str, said: str, told: str) -> InputError:
+    return InputError(
+        f'{what} "{one}" and "{other}" answer other classes or types: {said} against {told}; '
+        "expected the same of all"
+    )
 
 
 def _answers(model: Made) -> str:
     """Return in a few words what a model answers."""
     description = model["description"]
-    return ", ".join(description["classes"][:8]) or str(description["class_type"])
+    kind = str(description["class_type"])
+    return ", ".join(description["classes"][:8]) or _WORDS.get(kind, kind)
 
 
 def _declared(spec: Mapping[str, Any], baseline: Made | None) -> Signature | None:

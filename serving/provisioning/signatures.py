@@ -12,7 +12,7 @@ from typing import Any
 from driftline.classes import class_text, classes_of_columns, known_classes
 from driftline.errors import InputError
 from driftline.serving.hosting.formats.model_format import BODIES
-from driftline.signature import LISTS, Column, Role, Signature, column_names
+from driftline.signature import LISTS, Column, ColumnType, Role, Signature, column_names
 
 
 def endpoint_signature(
@@ -62,6 +62,12 @@ def foreign_signature(declared: Signature) -> Signature:
         for column in sent.features
     )
     return replace(sent, features=features, outputs=outputs)
+
+
+def predicted_type(signature: Signature | None) -> ColumnType | None:
+    """Return the type of the prediction; None where nobody says one."""
+    outputs = () if signature is None else signature.outputs
+    return next((one.type for one in outputs if one.role == "prediction"), None)
 
 
 def job_signature(table: Signature, description: Mapping[str, Any]) -> Signature:

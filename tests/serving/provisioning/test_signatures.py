@@ -1,6 +1,9 @@
+import json
+
 import pytest
 
 from driftline.errors import InputError
+from driftline.serving.provisioning.provisioner import make_endpoint
 from driftline.serving.provisioning.signatures import (
     endpoint_signature,
     job_signature,
@@ -217,3 +220,39 @@ def test_rows_of_a_job_have_the_tables_columns_and_what_its_model_answers():
         job_signature(Signature(INPUTS, (answer,)), {**about, "class_type": "string"})
     bodies = Signature(INPUTS, (answer,))
     assert job_signature(bodies, {**about, "kind": "bodies"}) is bodies
+
+
+def of_variants(label, *descriptions):
+    """Return what is made of an endpoint of variants that answer so, and a signature or none."""
+    spec = {"baseline": None, "signature": None}
+    if label is not None:
+        declared = Signature((*INPUTS, Column("late", "feature_late", label, "label")))
+        spec["signature"] = json.loads(declared.to_json())
+    models = {f"v{at}": {"description": one} for at, one in enumerate(descriptions)}
+    return make_endpoint("late", spec, models, None, None)
+
+
+NAMED = {**BINARY, "kind": "classifier", "class_type": "string", "classes": ["bad", "good"]}
+BODIES = {
+    **BINARY, "kind": "bodies", "class_type": "string", "classes": [], "has_probability": False,
+    "feature_names": None, "feature_count": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("label", ["string", "int64", None])
+def test_a_model_that_answers_bodies_is_captured_as_the_variant_beside_it(label):
+    alone = of_variants(label, NAMED)
+
+    assert of_variants(label, NAMED, BODIES) == of_variants(label, BODIES, NAMED) == alone
+    assert alone["positive"] == "good"
+
+
+def test_variants_that_answer_other_things_are_told_what_each_answers():
+    numbers = {**BINARY, "kind": "estimator", "class_type": "double", "classes": []}
+    numbers["has_probability"] = False
+    with pytest.raises(InputError, match=r'"v0" and "v1" .*types: bad, good against numbers; exp'):
+        of_variants("string", NAMED, numbers)
+    with pytest.raises(
+        InputError, match=r'"v0" and "v1" .*types: numbers against texts, as the re'
+    ):
+        of_variants("string", numbers, BODIES)
