@@ -134,8 +134,10 @@ def _captured(
     text = endpoint.made.get("signature")
     if spec.model_name is not None and text is not None:
         about = store.get(connection, "Model", spec.model_name).made["description"]
+        baseline = endpoint.spec["baseline"]
+        roles = {} if baseline is None else store.get(connection, "Baseline", baseline).spec
         try:
-            text = job_signature(Signature.from_json(text), about).to_json()
+            text = job_signature(Signature.from_json(text), about, roles).to_json()
         except InputError as error:
             raise InputError(f'data_capture_config.endpoint_name "{name}": {error}') from error
         model = replace(model, captured_signature=text)

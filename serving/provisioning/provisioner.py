@@ -39,6 +39,7 @@ from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model
 from driftline.serving.provisioning.plan import Planned
 from driftline.serving.provisioning.signatures import (
+    bodies_signature,
     endpoint_signature,
     foreign_signature,
     positive_class,
@@ -300,12 +301,11 @@ def make_endpoint(
     """
     try:
         declared = _declared(spec, None if baseline is None else baseline.made)
-        chosen = None if baseline is None else baseline.spec["positive"]
         if not models:
             assert declared is not None  # The check of the spec asks for one of both.
             positive, signature = None, foreign_signature(declared)
         else:
-            made = _of_variants(models, declared, chosen)
+            made = _of_variants(models, declared, {} if baseline is None else baseline.spec)
             if made[1] is None:
                 return {"signature": None, "positive": made[0]}
             positive, signature = made[0], made[1]
@@ -317,7 +317,7 @@ def make_endpoint(
 
 
 def _of_variants(
-    models: Mapping[str, Made], declared: Signature | None, chosen: object
+    models: Mapping[str, Made], declared: Signature | None, roles: Mapping[str, Any]
 ) -> tuple[str | None, Signature | None]:
     """Return the positive class and the signature that all variants of an endpoint share.
 
@@ -326,6 +326,7 @@ def _of_variants(
     """
     known: tuple[str, str | None, Signature | None] | None = None
     unknown: tuple[str, str | None, Signature | None] | None = None
+    chosen = roles.get("positive")
     what = "containers" if any("/" in variant for variant in models) else "variants"
     for variant, model in models.items():
         description = model["description"]
@@ -342,7 +343,7 @@ def _of_variants(
             if declared is not None:
                 require_match(declared.inputs, description)
                 signature = (
-                    foreign_signature(declared)
+                    bodies_signature(declared, roles)
                     if description["kind"] == BODIES
                     else endpoint_signature(declared, description, chosen=chosen)
                 )

@@ -70,14 +70,46 @@ def predicted_type(signature: Signature | None) -> ColumnType | None:
     return next((one.type for one in outputs if one.role == "prediction"), None)
 
 
-def job_signature(table: Signature, description: Mapping[str, Any]) -> Signature:
+def bodies_signature(declared: Signature, roles: Mapping[str, Any]) -> Signature:
+    """Return the signature of a model that answers bodies, by the roles of its baseline.
+
+    It is that of an app. Such a model does not say whether it answers a probability; where there
+    are two classes it may, and one that does not leaves it empty.
+    """
+    return _with_probability(foreign_signature(declared), roles)
+
+
+def _with_probability(signature: Signature, roles: Mapping[str, Any]) -> Signature:
+    answers = {column.role for column in signature.outputs}
+    if "prediction" not in answers or "probability" in answers or not _is_binary(signature, roles):
+        return signature
+    name = _free("probability", {column.name for column in signature.columns})
+    column = Column(name, "probability", "double", "probability")
+    return replace(signature, outputs=(*signature.outputs, column))
+
+
+def _is_binary(signature: Signature, roles: Mapping[str, Any]) -> bool:
+    """Whether there are two classes, as far as a reference and its roles say so."""
+    if roles.get("problem") is not None:
+        return bool(roles["problem"] == "binary")
+    told = [column for column in signature.columns if column.role in ("label", "prediction")]
+    if any(one.type == "bool" or len(one.classes or one.levels or ()) == 2 for one in told):
+        return True
+    # Of numbers with a fraction it is a threshold.
+    is_chosen = roles.get("positive") is not None
+    return is_chosen and all(column.type in ("int64", "string") for column in told)
+
+
+def job_signature(
+    table: Signature, description: Mapping[str, Any], baseline: Mapping[str, Any]
+) -> Signature:
     """Return the signature of a model's rows in the table of an endpoint that does not serve it.
 
     The endpoint names the inputs and the columns that it has, the model says what it answers.
     CSV has columns by position, so the inputs are in the model's order where it names them.
     """
     if description["kind"] == BODIES:
-        return table
+        return _with_probability(table, baseline)
     made = _outputs(description, positive_class(None, description))
     roles = {column.role for column in made}
     # What the model does not answer, such as a probability, stays empty.

@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from driftline.errors import InputError
 from driftline.serving.provisioning.provisioner import make_endpoint
 from driftline.serving.provisioning.signatures import (
+    bodies_signature,
     endpoint_signature,
     job_signature,
     positive_class,
@@ -207,7 +209,7 @@ def test_rows_of_a_job_have_the_tables_columns_and_what_its_model_answers():
     about = {**BINARY, "kind": "classifier", "feature_names": ["b", "a"]}
     answer = Column("late", "prediction", "double", "prediction")
 
-    found = job_signature(Signature(INPUTS, (answer,)), about)
+    found = job_signature(Signature(INPUTS, (answer,)), about, {})
 
     assert [one.name for one in found.inputs] == ["b", "a"]  # In which CSV has them for it.
     assert [(one.name, one.type, one.classes) for one in found.outputs] == [
@@ -215,11 +217,11 @@ def test_rows_of_a_job_have_the_tables_columns_and_what_its_model_answers():
         ("probability", "double", ("1",)),
     ]
     without = {**about, "has_probability": False}
-    assert [one.name for one in job_signature(found, without).outputs] == ["late"]
+    assert [one.name for one in job_signature(found, without, {}).outputs] == ["late"]
     with pytest.raises(InputError, match='model answers text as "late", which is double there'):
-        job_signature(Signature(INPUTS, (answer,)), {**about, "class_type": "string"})
+        job_signature(Signature(INPUTS, (answer,)), {**about, "class_type": "string"}, {})
     bodies = Signature(INPUTS, (answer,))
-    assert job_signature(bodies, {**about, "kind": "bodies"}) is bodies
+    assert job_signature(bodies, {**about, "kind": "bodies"}, {}) is bodies
 
 
 def of_variants(label, *descriptions):
@@ -245,6 +247,30 @@ def test_a_model_that_answers_bodies_is_captured_as_the_variant_beside_it(label)
 
     assert of_variants(label, NAMED, BODIES) == of_variants(label, BODIES, NAMED) == alone
     assert alone["positive"] == "good"
+
+
+@pytest.mark.parametrize(
+    ("label", "roles", "names"),
+    [
+        ({"type": "string", "levels": ("bad", "good")}, {}, ["prediction", "probability"]),
+        ({"type": "string", "levels": ("a", "b", "c")}, {}, ["prediction"]),
+        ({"type": "bool"}, {}, ["prediction", "probability"]),
+        ({"type": "int64"}, {}, ["prediction"]),
+        ({"type": "int64"}, {"positive": 1}, ["prediction", "probability"]),
+        ({"type": "int64"}, {"problem": "binary"}, ["prediction", "probability"]),
+        ({"type": "bool"}, {"problem": "multiclass"}, ["prediction"]),
+        ({"type": "double"}, {"positive": 40}, ["prediction"]),  # A threshold.
+    ],
+)
+def test_a_model_that_answers_bodies_may_answer_the_probability_of_one_of_two_classes(
+    label, roles, names
+):
+    declared = Signature((*INPUTS, Column("late", "feature_late", role="label", **label)))
+    made = bodies_signature(declared, roles)
+
+    assert [one.name for one in made.outputs] == names
+    table = replace(declared, outputs=made.outputs[:1])  # Of an endpoint without a model.
+    assert job_signature(table, BODIES, roles) == made
 
 
 def test_variants_that_answer_other_things_are_told_what_each_answers():
