@@ -5,12 +5,13 @@ import signal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import skops.io
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from driftline.serving.transform.parquet import list_type
+from driftline.serving.transform.parquet import list_type, signature_of_schema
 from tests.servers.commands import driftline, python
 
 NAMES = ["a", "b", "c"]
@@ -148,6 +149,14 @@ def test_answers_of_several_values_are_lists_in_parquet(place, rows):
 )
 def test_lists_are_told_by_the_first_answer(answer, kind):
     assert list_type(answer) == kind
+
+
+def test_times_of_parquet_reach_the_model_in_their_unit():
+    found = signature_of_schema(pa.schema([("a", pa.timestamp("ns")), ("b", pa.date32())]), None)
+
+    assert [(one.type, one.unit) for one in found.inputs] == [
+        ("timestamp", "ns"), ("timestamp", None),
+    ]  # fmt: skip
 
 
 def test_a_failing_record_is_named_and_its_file_has_no_output(place, rows, model_file):
