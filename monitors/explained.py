@@ -47,7 +47,7 @@ class ColumnDifference:
 
     ``effect`` is the corrected Cramér's V, 0-1; ``differs``: by more than chance, by Holm's steps
     over all columns. Shares have shape (labels,), 0-1. ``is_selecting``: the rows were selected by
-    it, so it differs anyway.
+    it, so it differs anyway, as an output of the model does that ``follows`` from another.
     """
 
     column: str
@@ -59,6 +59,7 @@ class ColumnDifference:
     is_number: bool
     is_selecting: bool
     differs: bool = False
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,8 @@ def explain(
     (mask,) = coded.matching
     chosen = {name for condition in where for name in condition.columns}
     differences = _differences(coded.columns, mask, baseline, chosen)
-    place = _place([one for one in coded.columns if one.name not in chosen], mask)
+    inputs = {one.name for one in baseline.signature.inputs} - chosen
+    place = _place([one for one in coded.columns if one.name in inputs], mask)
     return Explained(selected, total, coded.row_count, is_cut, differences, place, table)
 
 
@@ -138,6 +140,9 @@ def _differences(
     columns: Sequence[CodedColumn], mask: Bools, baseline: Baseline, chosen: set[str]
 ) -> tuple[ColumnDifference, ...]:
     """Rank the columns, the farthest apart first; those that the rows were selected by last."""
+    # A prediction is made of the probability: whoever selects by one selects by the other.
+    outputs = {one.name for one in baseline.signature.outputs}
+    following = outputs - chosen if outputs & chosen else set[str]()
     found = []
     for column in columns:
         counts = [
@@ -148,16 +153,16 @@ def _differences(
         found.append(
             ColumnDifference(
                 column.name, tested.effect, tested.p_value, labels, selected, others,
-                column.is_number, column.name in chosen,
+                column.is_number, column.name in chosen, follows=column.name in following,
             )
         )  # fmt: skip
-    ranked = [one for one in found if not one.is_selecting]
+    ranked = [one for one in found if not (one.is_selecting or one.follows)]
     levels = holm_levels([one.p_value for one in ranked], FALSE_ALARM)
     ranked = [
         replace(one, differs=one.p_value < level) for one, level in zip(ranked, levels, strict=True)
     ]
     ranked.sort(key=lambda one: (not one.differs, -one.effect, one.column))
-    return (*ranked, *(one for one in found if one.is_selecting))
+    return (*ranked, *(one for one in found if one.is_selecting or one.follows))
 
 
 def _drawn(

@@ -116,9 +116,7 @@ def _ranked(view: queries.ExplainView, found: Explained) -> html.Section:
         found.columns[:SHOWN],
         {
             "Column": lambda one: _link(one, one.column, here(feature=one.column, anchor="column")),
-            "Difference": lambda one: (
-                ui.faint("selected by it") if one.is_selecting else _difference(one)
-            ),
+            "Difference": _difference,
             "Others": partial(picture, "none", "others"),
             "Selected": partial(picture, "alarm", "selected"),
             "Most apart": apart,
@@ -243,6 +241,8 @@ def _pairs(view: queries.ComparedView) -> html.Section:
 
 
 def _difference(one: ColumnDifference | ColumnPair) -> ui.Cell:
+    if isinstance(one, ColumnDifference) and (one.is_selecting or one.follows):
+        return ui.faint("selected by it" if one.is_selecting else "follows from the selection")
     size = f"{one.effect:.2f}"
     return html.B(size) if one.differs else ui.stack(size, ui.faint("chance"))
 

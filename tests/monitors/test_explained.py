@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import driftline as dl
 from driftline.baseline.predicate import Predicate
 from driftline.monitors.explained import FALSE_ALARM, explain
 from tests.monitors.conftest import weather
@@ -99,3 +100,23 @@ def test_conditions_hold_together(reference) -> None:
     chosen = (rows["temp"] > 60) & (rows["origin"] != "LGA")
     assert found.selected_count == int(chosen.sum())
     assert {one.column for one in found.columns if one.is_selecting} == {"temp", "origin"}
+
+
+def test_outputs_that_follow_from_the_selection_are_no_finding_and_no_segment() -> None:
+    random = np.random.default_rng(11)
+    rows = {"temp": random.normal(60, 10, 4000), "carrier": random.choice(["UA", "B6"], 4000)}
+    chance = np.where(rows["carrier"] == "UA", 0.3, 0.6) + random.uniform(-0.2, 0.2, 4000)
+    rows |= {"probability": chance, "prediction": (chance >= 0.5).astype(int)}
+    rows["late"] = (random.uniform(0, 1, 4000) < chance).astype(int)
+    roles = {"label": "late", "prediction": "prediction", "probability": "probability"}
+    reference = dl.Baseline.fit(pa.table(rows), problem="binary", **roles)
+    late, low = Predicate("late", "in", values=("1",)), Predicate("probability", "lt", 0.5)
+
+    missed, labelled = explained(reference, rows, [late, low]), explained(reference, rows, [late])
+
+    told = {one.column: (one.is_selecting, one.follows, one.differs) for one in missed.columns}
+    assert missed.columns[0].column == "carrier"
+    assert told["prediction"] == (False, True, False)
+    assert missed.place.segment.words == 'carrier = "UA"'
+    # By the label alone nothing of the model's answers is settled.
+    assert {one.column for one in labelled.columns if one.follows} == set()
