@@ -128,7 +128,9 @@
     if (!button) return;
     var link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([button.dataset.csv], { type: "text/csv" }));
-    link.download = (button.dataset.name || "figure") + ".csv";
+    var page = document.querySelector("#page [data-title]");
+    var name = (page ? page.dataset.title + " " : "") + button.dataset.name;
+    link.download = name.replace(/[^\p{L}\p{N}._]+/gu, "-").replace(/^-|-$/g, "") + ".csv";
     link.click();
     setTimeout(function () { URL.revokeObjectURL(link.href); }, 0);
   });

@@ -228,31 +228,28 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         name = drift.features[at]
         return html.A(name, href=column_link(monitor.name, name))
 
-    def window(at: int, place: int) -> ui.Cell:
+    def window(at: int, place: int | None) -> ui.Cell:
+        if place is None:
+            return "–"
         one = drift.windows[place]
         href = monitor_link(monitor.name, window=one.stamp, feature=drift.features[at])
         return html.A(say.span(one), href=href)
 
-    def first(at: int) -> ui.Cell:
-        beyond = np.flatnonzero(drift.ratios[at] > 1)
-        return window(at, int(beyond[0])) if beyond.size else "–"
-
-    def peak_window(at: int) -> ui.Cell:
-        place = int(drift.peaks[at])
-        return "–" if np.isnan(drift.ratios[at, place]) else window(at, place)
-
-    def last(at: int) -> str:
-        known = drift.ratios[at][~np.isnan(drift.ratios[at])].tolist()
-        return bound_words(known[-1] if known else np.nan)
-
+    ends = [_ends(drift, at) for at in range(columns)]
+    cells = [
+        (name, *("" if place is None else say.span(drift.windows[place]) for place in places),
+         *(bound_words(one) if np.isinf(one) else one for one in ratios))
+        for name, (*places, ratios) in zip(drift.features, ends, strict=True)
+    ]  # fmt: skip
+    heads = ("Column", "First violation", "Peak in", "Peak", "Last")
     body = ui.table(
-        range(len(drift.features)),
+        range(columns),
         {
             "Column": column,
-            "First violation": first,
-            "Peak": lambda at: bound_words(float(drift.ratios[at, drift.peaks[at]])),
-            "Peak in": peak_window,
-            "Last": last,
+            "First violation": lambda at: window(at, ends[at][0]),
+            "Peak": lambda at: bound_words(ends[at][2][0]),
+            "Peak in": lambda at: window(at, ends[at][1]),
+            "Last": lambda at: bound_words(ends[at][2][1]),
         },
         label="Drift ÷ bound by column",
         numeric=("Peak", "Last"),
@@ -261,7 +258,7 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
     here = partial(endpoint_link, view.line.name, view.tab, monitor=monitor.name, text=view.text)
     parts = [
         html.Figure([html.Figcaption(words), drawn]),
-        ui.folded("Show as a table", body),
+        ui.folded("Show as a table", ui.csv_button(monitor.name, heads, cells), body),
         ui.pager(drift.number, drift.size, drift.total, here),
     ]
     words = (
@@ -269,6 +266,15 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
     )
     note = html.Span([words, "choose a window in the table below"])
     return ui.panel("Drift of columns", parts, note=note)
+
+
+def _ends(drift: DriftMap, at: int) -> tuple[int | None, int | None, tuple[float, float]]:
+    """Return a column's first window in violation, its peak's, and the peak and last ratios."""
+    ratios, peak = drift.ratios[at], int(drift.peaks[at])
+    beyond = np.flatnonzero(ratios > 1).tolist()
+    known: list[float] = ratios[~np.isnan(ratios)].tolist()
+    ends = float(ratios[peak]), known[-1] if known else np.nan
+    return beyond[0] if beyond else None, peak if known else None, ends
 
 
 def _changes(view: EndpointView) -> list[ui.Cell]:

@@ -27,6 +27,9 @@ EFFECT = (
     "Cramér's V without what chance gives: 0 is no difference, 1 no value in common; marked "
     "columns differ by more than chance (all columns together: 1%)"
 )
+RANKED = ("Column", "Differs", "Cramér's V", "p", "Most apart", "Selected", "Others")
+"""The columns of the ranking as a file."""
+
 COMPARE = "Compare rows"
 NEEDS = "A comparison needs a monitor, and two sets of its rows: at first its two newest windows."
 FORMS = (
@@ -122,11 +125,21 @@ def _ranked(view: queries.ExplainView, found: Explained) -> html.Section:
             "Most apart": apart,
         },
         *ui.more_of(len(found.columns) - SHOWN),
+        ui.csv_button("what differs", RANKED, map(_record, found.columns)),
         label="Columns, the most different first",
         kind="cards explained",
         hints={"Difference": EFFECT},
         note=signs,
     )
+
+
+def _record(one: ColumnDifference) -> tuple[str | float, ...]:
+    """Return a column of the ranking for a file."""
+    at = int(abs(one.selected - one.others).argmax())
+    why = "selected by it" * one.is_selecting or "follows from the selection" * one.follows
+    how = why or ("yes" if one.differs else "chance")
+    shares = float(one.selected[at]), float(one.others[at])
+    return one.column, how, one.effect, one.p_value, one.labels[at], *shares
 
 
 def _chosen(view: queries.ExplainView, found: Explained) -> html.Section | None:

@@ -215,45 +215,54 @@ def graph(name: str, figure: Figure, label: str, ranges: Ranges | None = None) -
 
 def figure(
     name: str, drawn: Figure, words: str, columns: Numbers, *, every: int = 1,
-    names: Sequence[Cell] = (), ranges: Ranges | None = None,
+    names: Sequence[Cell] = (), ranges: Ranges | None = None, file: str = "",
 ) -> html.Figure:  # fmt: skip
     """Show a figure under a sentence, its numbers as a file, and one of ``every`` as a table."""
-    table = numbers(words, columns, every=every, names=names)
+    table = numbers(words, columns, every=every, names=names, file=file or name)
     return html.Figure([html.Figcaption(words), graph(name, drawn, words, ranges), table])
 
 
 def numbers(
     label: str, columns: Numbers, *, every: int = 1, first: int = 0, names: Sequence[Cell] = (),
-    is_open: bool = False,
+    is_open: bool = False, file: str = "",
 ) -> html.Details:  # fmt: skip
     """Offer the numbers of a figure as a table of the newest ones, and all of them as a file.
 
-    The table has the ``first`` so many instead, if given; ``names`` stand in its first column.
+    The table has the ``first`` so many instead, if given; ``names`` stand in its first column. What
+    the file holds is ``file``, else the label.
     """
     values = {
         head: column.tolist() if isinstance(column, np.ndarray) else list(column)
         for head, column in columns.items()
     }
     rows = list(zip(*values.values(), strict=True))
-    text = io.StringIO()
-    csv.writer(text).writerows([list(values), *(map(_plain, row) for row in rows)])
     firm = [head for head in values if not any(isinstance(one, str) for one in values[head])]
     cells = {head: partial(_shown, column) for head, column in values.items()}
     if names:
         cells[next(iter(cells))] = partial(_shown, names)
     shown = range(len(rows))[:first] if first else range(0, len(rows), every)[-TABLE_ROWS:]
     body = table(shown, cells, label=label, kind="cards tall", numeric=firm)
-    button = html.Button("CSV", type="button", className="button small")
-    zone = say.zone_name()
-    name = label[:60] + f", times in {zone}" * (zone != "UTC")
-    marked(button, data_csv=text.getvalue(), data_name=name)
+    button = csv_button(file or label[:60], list(values), rows)
     more = more_of(len(rows) - len(shown) if first else 0)
     summary = label if first else "Show as a table"
     return folded(summary, button, body, *more, is_open=is_open)
 
 
+def csv_button(
+    name: str, heads: Sequence[str], rows: Iterable[Sequence[float | str | None]]
+) -> html.Button:
+    """Offer rows as a file; its name begins with the page's title: monitor, column, window."""
+    text, zone = io.StringIO(), say.zone_name()
+    csv.writer(text).writerows([heads, *(map(_plain, row) for row in rows)])
+    name += f", times in {zone}" * (zone != "UTC")
+    button = html.Button("CSV", type="button", className="button small")
+    return marked(button, data_csv=text.getvalue(), data_name=name)
+
+
 def _plain(cell: float | str | None) -> float | str | None:
-    """Return a cell of a file that no spreadsheet takes for a formula."""
+    """Return a cell of a file: no formula to a spreadsheet, empty where nothing is known."""
+    if isinstance(cell, float) and math.isnan(cell):
+        return None
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell
 
 

@@ -82,7 +82,8 @@ def monitor_page(
     if run is None:
         return ui.layout(monitor.name, *top, waiting(monitor))
     end = [*version_changes(monitor), annotation_panel(view, run), _closing(view, run, counts)]
-    return ui.layout(f"{name}, {say.span(run)}", *top, *parts, *end)
+    title = ", ".join([monitor.name, *[column] * bool(column), say.span(run)])
+    return ui.layout(title, *top, *parts, *end)
 
 
 def window_link(view: views.WindowView, window: views.WindowRun) -> str:
@@ -224,7 +225,7 @@ def history_panel(
     drawn = history_figure(runs, selected, histories, links, labels)
     left = f"The intervals and bounds of {say.plural(view.unread, 'window')} are still being read."
     ranges = compare_ranges(monitor.name, runs)
-    shown = ui.figure("timeline", drawn, words, columns, ranges=ranges)
+    shown = ui.figure("timeline", drawn, words, columns, ranges=ranges, file="over time")
     rest = html.P(left, className="note") if view.unread else None
     signs = ui.legend(
         ui.glyph("◆", "window-text", "window, with its interval"),
@@ -281,7 +282,8 @@ def comparison_of(
         ranges = select and ui.Ranges(select(), "where", ";", edges, *one.shape_ends)
     else:
         drawn = comparison_figure(one, links, sides)
-    return ui.figure("comparison", drawn, words, columns, names=names, ranges=ranges)
+    return ui.figure("comparison", drawn, words, columns, names=names, ranges=ranges,
+                     file=f"shares of {one.feature}")  # fmt: skip
 
 
 def compare_ranges(monitor: str, runs: Sequence[views.WindowRun]) -> ui.Ranges:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -139,6 +140,7 @@ def test_a_window_without_document_leaves_a_page(stores, tab):
 
 def test_a_file_of_numbers_is_no_formula_and_has_all_rows():
     columns = {"Name": [f"=1+{at}" for at in range(100)], "Value": [at / 3 for at in range(100)]}
+    columns["Value"][2] = math.nan
     part = ui.numbers("n", columns)
     button = part.children[1]
     rows = list(csv.reader(io.StringIO(getattr(button, "data-csv"))))
@@ -146,6 +148,7 @@ def test_a_file_of_numbers_is_no_formula_and_has_all_rows():
     assert rows[0] == ["Name", "Value"]
     assert len(rows) == 101
     assert rows[2] == ["'=1+1", str(1 / 3)]
+    assert rows[3] == ["'=1+2", ""], "not known is empty"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Explaining a selection without a browser: to whom, of what rows, and whatever is asked."""
 
+from dataclasses import replace
 from random import Random
 from urllib.parse import urlencode
 
@@ -9,6 +10,7 @@ from driftline.access.logins import NOTE
 from driftline.access.principal import CURRENT, Principal
 from driftline.dashboard.address import Address, explain_link, parse
 from driftline.dashboard.app import _draw
+from driftline.dashboard.pages import explained as explained_page
 from driftline.dashboard.queries import explained
 from driftline.dashboard.queries.explained import WINDOWS_BEFORE, read_explained
 from driftline.dashboard.queries.stores import Stores
@@ -52,6 +54,18 @@ def test_reading_is_noted_first_and_takes_an_analyst(stores, seeded):
     assert "This takes the role analyst; ana has viewer." in refused
     assert "What differs" in shown
     assert noted == [("show rows", f"monitor={seeded.monitor}&window={STAMP}&where=origin%3DEWR")]
+
+
+def test_outputs_that_follow_from_the_selection_are_marked(seeded):
+    stores = Stores(seeded.engine, seeded.root, seeded.now, seeded.signature_of)
+    asked = Address("explain", seeded.monitor, window=STAMP, where="origin=EWR")
+    view = read_explained(stores, asked)
+    one = replace(view.found.columns[0], follows=True)
+
+    page = explained_page.page(replace(view, found=replace(view.found, columns=(one,))))
+
+    assert "follows from the selection" in texts(page)
+    assert f",follows from the selection,{one.effect}" in str(page)
 
 
 def test_a_time_that_is_over_is_told(stores, seeded, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -42,6 +43,10 @@ def test_the_table_names_the_first_window_in_violation(seeded):
     page = str(render(stores, parse("/endpoints/flights/drift")))
 
     assert "First violation" in page
+    head, *rows = re.search(r"data-csv='(Column,First violation,.*?)'", page)[1].split("\\r\\n")
+    assert head == "Column,First violation,Peak in,Peak,Last"
+    assert len(rows) > 5
+    assert not any("nan" in row for row in rows)
 
 
 def test_a_columns_peak_is_its_largest_known_ratio(seeded):
