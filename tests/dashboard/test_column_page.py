@@ -185,3 +185,10 @@ def test_what_is_counted_before_all_documents_are_read_says_so(stores, seeded, m
 
     count = f"3 of the 3 windows read so far, of {len(runs)}, without a bound"
     assert note == f"Not judged in {count}: the reference varies too much."
+
+
+def test_a_failed_window_is_not_shown_as_one_without_violations(stores, seeded):
+    view = stores.monitor(seeded.monitor, BUG, None)
+    failed = replace(view, run=replace(view.run, state="failed", violation_count=0))
+
+    assert "shown: Mon 18 Nov 2013, failed" in str(monitor_page.page(failed))

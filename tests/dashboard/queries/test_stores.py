@@ -215,13 +215,6 @@ def test_a_share_of_several_windows_is_not_said_of_one(stores, seeded):
     assert "28.6% of the rows that were judged" in said(window_count=None)
 
 
-def test_a_failed_window_is_not_shown_as_one_without_violations(stores, seeded):
-    view = stores.monitor(seeded.monitor, BUG, None)
-    failed = replace(view, run=replace(view.run, state="failed", violation_count=0))
-
-    assert "shown: Mon 18 Nov 2013, failed" in str(monitor_page.page(failed))
-
-
 def test_banner_and_table_count_violations_and_features_alike(stores, seeded):
     view = stores.monitor(seeded.monitor, BUG, None)
 
