@@ -189,9 +189,19 @@ def _estimates(
         "calibration_error_before": estimator.learnt.error_without,
         "estimate_note": _note(expected, results, answers, len(scored)),
     }
-    if expected.problem == "regression":
+    if (losses := estimator.learnt.losses) is not None:
         details = {name: one for name, one in details.items() if "calibrat" not in name}
+        details["loss_models"] = dict(losses.shares)
+        if details["estimate_note"] and not estimator.learnt.is_kept:
+            details["estimate_note"] = f"{details['estimate_note']}; {_unlearnt(estimator)}"
     return WindowEstimates(results, violations, details)
+
+
+def _unlearnt(estimator: Estimator) -> str:
+    return (
+        f"the size of errors could not be learnt from the reference's {estimator.rows:,} rows: "
+        "their mean is taken"
+    )
 
 
 def _estimator(

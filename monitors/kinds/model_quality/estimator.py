@@ -25,11 +25,8 @@ from driftline.monitors.kinds.model_quality.expected_metrics import (
     realised_outcome,
 )
 from driftline.monitors.kinds.model_quality.influence import Measure, Numbers
-from driftline.monitors.kinds.model_quality.outcome_models import (
-    Learnt,
-    learn_outcomes,
-    losses_of,
-)
+from driftline.monitors.kinds.model_quality.loss_models import losses_of
+from driftline.monitors.kinds.model_quality.outcome_models import Learnt, learn_outcomes
 from driftline.monitors.kinds.model_quality.skill import (
     ERROR_TOLERANCE,
     TOLERANCE,
@@ -90,7 +87,8 @@ class Estimator:
 
     learnt: Learnt
     variations: Mapping[str, BlockVariation]  # By metric.
-    noise: Numbers  # Of a regression: variance of a row's losses beside what is said, shape (2,).
+    # Of a regression: variance of a row's losses beside the square of what is said, shape (2,).
+    noise: Numbers
     rows: int  # Of the reference.
     # By metric that the reference's own labels deny: its estimate, and what they say.
     denied: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -100,7 +98,12 @@ class Estimator:
         """Estimate every metric that rows define; their labels are not looked at."""
         if not len(answers):
             return {}
-        outcome = self.learnt.outcome(answers, features)
+        doubts: Mapping[str, float] = {}
+        if self.learnt.losses is None:
+            outcome = self.learnt.outcome(answers, features)
+        else:
+            outcome, doubt = self.learnt.losses.tell(answers, features)
+            doubts = _of_losses(outcome, doubt)
         variances = _variances(answers, outcome, self.noise)
         scales, found = SCALES[answers.problem], {}
         for name, values in expected_metrics(answers, outcome[None]).items():
@@ -108,7 +111,8 @@ class Estimator:
             if variation is None or not math.isfinite(values[0]) or name not in variances:
                 continue
             # The reference's labels came by chance, too.
-            known = max(variances[name] * (1.0 + len(answers) / self.rows), 1e-12)
+            known = variances[name] * (1.0 + len(answers) / self.rows) + doubts.get(name, 0.0)
+            known = max(known, 1e-12)
             centre = forward(float(values[0]), len(answers), scales[name])
             reach = variation.reach(LEVEL, known)
             low, high = sorted(backward(centre + side * reach, scales[name]) for side in (-1, 1))
@@ -224,7 +228,8 @@ def learn_estimator(
     learnt = learn_outcomes(reference, features, categories)
     noise = np.zeros(2)
     if reference.problem == "regression":
-        noise = ((losses_of(reference) - learnt.unseen) ** 2).mean(axis=0)
+        size = np.maximum((learnt.unseen**2).mean(axis=0), 1e-300)
+        noise = ((losses_of(reference) - learnt.unseen) ** 2).mean(axis=0) / size
     blocks = _blocks(reference, length, rows)
     gaps: dict[str, list[tuple[float, float]]] = {}
     scales = SCALES[reference.problem]
@@ -314,9 +319,11 @@ def _variances(answers: Answers, outcome: Numbers, noise: Numbers) -> dict[str, 
     """Return each metric's variance by what may come of the rows, on its scale."""
     if answers.problem != "regression":
         return drawn_variances(answers, outcome)
-    rows = len(answers)
-    mae, mse = outcome.mean(axis=0)
-    found = {"mae": noise[0] / rows / max(mae, 1e-300) ** 2}
-    found["mse"] = noise[1] / rows / max(mse, 1e-300) ** 2
-    found["rmse"] = found["mse"] / 4.0
+    return _of_losses(outcome, noise * (outcome**2).mean(axis=0) / len(answers))
+
+
+def _of_losses(outcome: Numbers, variance: Numbers) -> dict[str, float]:
+    """Return variances of mean losses as those of their metrics, on the logarithmic scale."""
+    mae, mse = variance / np.maximum(outcome.mean(axis=0), 1e-150) ** 2
+    found = {"mae": mae, "mse": mse, "rmse": mse / 4.0}
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}

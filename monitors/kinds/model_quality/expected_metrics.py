@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
 from driftline.monitors.kinds.model_quality.influence import Codes, NamedScale, Numbers
-from driftline.monitors.kinds.model_quality.outcome_models import losses_of
+from driftline.monitors.kinds.model_quality.loss_models import losses_of
 from driftline.monitors.kinds.model_quality.skill import forward_all
 from driftline.roles import Problem
 

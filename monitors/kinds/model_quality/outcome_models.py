@@ -11,7 +11,8 @@ Naeini, Cooper and Hauskrecht, AAAI 2015 (calibration error).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,15 +20,10 @@ from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers
 from driftline.monitors.kinds.model_quality.influence import Numbers
-from driftline.one_thread import on_one_thread
+from driftline.monitors.kinds.model_quality.loss_models import FOLDS, LossModels
 
-FOLDS = 5
 # Bins of equal rows that a calibration error is measured in.
 ERROR_BINS = 20
-# Trees of the losses' models, as LightGBM has them by default: smaller ones blur what a few rows
-# of a kind miss by, and the mean over folds makes up for what these learn of chance.
-TREES, LEAVES, LEAST_OF_LEAF = 100, 31, 20
-
 # Of rows that the model is asked about: their answers and features, shape (N, features).
 Outcomes = Callable[[Answers, Numbers], Numbers]
 
@@ -39,9 +35,10 @@ class Learnt:
     outcome: Outcomes
     unseen: Numbers  # What it said of each row of the reference, without having learnt from it.
     is_kept: bool  # Whether it is better than what there was without it, which is taken else.
-    # Calibration error of classes, 0-1, or mean squared error of losses: with it, and without.
-    error: float
-    error_without: float
+    # Calibration error of classes, 0-1: with it, and without.
+    error: float = math.nan
+    error_without: float = math.nan
+    losses: LossModels | None = None  # Of a regression.
 
 
 def learn_outcomes(answers: Answers, features: Numbers, categories: NDArray[np.bool_]) -> Learnt:
@@ -56,39 +53,26 @@ def learn_outcomes(answers: Answers, features: Numbers, categories: NDArray[np.b
     categories
         Which features are codes without order.
     """
-    is_value = answers.problem == "regression"
-    fit = _fit_losses if is_value else _fit_chances
+    if answers.problem == "regression":
+        losses = LossModels.learn(answers, features, categories)
+        return Learnt(
+            lambda asked, own: losses.tell(asked, own)[0],
+            losses.unseen,
+            bool(losses.weights.any()),
+            losses=losses,
+        )
     fold = np.arange(len(answers)) * FOLDS // max(len(answers), 1)
-    parts, models = [], []
+    parts = []
     for number in range(FOLDS):
         kept = fold != number
-        models.append(fit(answers.take(kept), features[kept], categories))
-        parts.append(models[-1](answers.take(~kept), features[~kept]))
+        parts.append(_fit_chances(answers.take(kept))(answers.take(~kept), features[~kept]))
     unseen = np.concatenate(parts)
-    if is_value:
-        truth = losses_of(answers)
-        plain = np.concatenate(
-            [
-                np.broadcast_to(truth[fold != one].mean(axis=0), truth[fold == one].shape)
-                for one in range(FOLDS)
-            ]
-        )
-        error, without = (float(((one - truth)[:, 0] ** 2).mean()) for one in (unseen, plain))
-    else:
-        assert answers.probability is not None  # Chances are made of them.
-        plain = _as_chances(answers.probability)
-        error, without = (calibration_error(answers, one) for one in (unseen, plain))
+    assert answers.probability is not None  # Chances are made of them.
+    plain = _as_chances(answers.probability)
+    error, without = (calibration_error(answers, one) for one in (unseen, plain))
     if error < without:
-        whole = _mean_of(models) if is_value else fit(answers, features, categories)
-        return Learnt(whole, unseen, True, error, without)
-    same = _mean_losses(answers) if is_value else _said_chances
-    return Learnt(same, plain, False, error, without)
-
-
-def losses_of(answers: Answers) -> Numbers:
-    """Return the absolute and the squared error of each row, shape (N, 2)."""
-    error = np.abs(answers.label.astype(np.float64) - answers.answer.astype(np.float64))
-    return np.stack([error, error**2], axis=-1)
+        return Learnt(_fit_chances(answers), unseen, True, error, without)
+    return Learnt(_said_chances, plain, False, error, without)
 
 
 def calibration_error(answers: Answers, chance: Numbers) -> float:
@@ -110,7 +94,7 @@ def calibration_error(answers: Answers, chance: Numbers) -> float:
     return float(np.mean(found))
 
 
-def _fit_chances(answers: Answers, features: Numbers, categories: NDArray[np.bool_]) -> Outcomes:
+def _fit_chances(answers: Answers) -> Outcomes:
     from sklearn.isotonic import IsotonicRegression  # Heavy, and only for estimates.
 
     assert answers.probability is not None  # Checked by whoever asks for chances.
@@ -161,51 +145,3 @@ def _as_chances(said: Numbers) -> Numbers:
     return np.asarray(
         np.where(total > 0, inside / np.where(total > 0, total, 1.0), 1.0 / said.shape[1])
     )
-
-
-def _fit_losses(answers: Answers, features: Numbers, categories: NDArray[np.bool_]) -> Outcomes:
-    from sklearn.ensemble import HistGradientBoostingRegressor  # Heavy, and only for estimates.
-
-    losses = losses_of(answers)
-    # scikit-learn fails at a column of which no row has a value.
-    has_value = ~np.isnan(features).all(axis=0)
-    features, categories = features[:, has_value], categories[has_value]
-    models = []
-    with on_one_thread():
-        for column in losses.T:
-            model = HistGradientBoostingRegressor(
-                max_iter=TREES,
-                max_leaf_nodes=LEAVES,
-                min_samples_leaf=LEAST_OF_LEAF,
-                early_stopping=False,
-                categorical_features=[*np.flatnonzero(categories)] or None,
-                random_state=0,
-            )
-            models.append(model.fit(_inputs(answers, features), column))
-
-    # A loss below all that were seen is none, nor is one beyond them.
-    least, most = losses.min(axis=0), losses.max(axis=0)
-
-    def losses_said(asked: Answers, own: Numbers) -> Numbers:
-        if not len(asked):
-            return np.zeros((0, 2))
-        with on_one_thread():
-            found = [model.predict(_inputs(asked, own[:, has_value])) for model in models]
-        return np.asarray(np.clip(np.column_stack(found), least, most), dtype=np.float64)
-
-    return losses_said
-
-
-def _mean_of(models: Sequence[Outcomes]) -> Outcomes:
-    """Return what models say together: each knows other stretches, and errs by itself."""
-    return lambda asked, own: np.mean([model(asked, own) for model in models], axis=0)
-
-
-def _mean_losses(answers: Answers) -> Outcomes:
-    mean = losses_of(answers).mean(axis=0)
-    return lambda asked, _: np.broadcast_to(mean, (len(asked), 2))
-
-
-def _inputs(answers: Answers, features: Numbers) -> Numbers:
-    """Put the predictions behind the features, whose places stay what they are."""
-    return np.column_stack([features, answers.answer.astype(np.float64)])

@@ -316,3 +316,45 @@ def test_what_is_left_out_beside_another_unit_is_not_said_to_be_kept() -> None:
     assert report.details["far_note"].endswith(
         "are they of one unit? They are measured as they are, but for 3 that are left out"
     )
+
+
+def growing(rows: int, seed: int, *, spread: float = 1.0) -> pa.Table:
+    """A regression whose errors grow with the distance of x from 0."""
+    rng = np.random.default_rng(seed)
+    x, other = rng.normal(size=rows) * spread, rng.normal(size=rows)
+    said = 2.0 * x + other
+    return pa.table(
+        {"x": x, "o": other, "y": said + rng.normal(size=rows) * (1 + np.abs(x) / 2), "said": said}
+    )
+
+
+def test_errors_that_grow_with_an_input_are_foretold_where_more_rows_lie_far_out() -> None:
+    baseline = Baseline.fit(growing(3_000, 1), label="y", prediction="said", problem="regression")
+    window = growing(2_000, 2, spread=1.5)
+
+    report: Report = dl.check(window.drop_columns(["y"]), baseline, kind=KIND)
+    later: Report = dl.check(window, baseline, kind=KIND)
+
+    estimate, realised = of(report)["estimated_mae"], of(later)["mae"].value
+    assert estimate.value > 1.07 * estimate.reference
+    assert estimate.low < realised < estimate.high
+    shares = report.details["loss_models"]
+    assert shares["log_linear"] > 0.5
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert not any(one.constraint_check_type == "estimate_check" for one in later.violations)
+
+
+def test_where_nothing_is_learnt_of_errors_the_mean_is_taken_and_said() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=600)
+    rows = Answers(
+        "regression", x + rng.choice([-1.0, 1.0], 600), x, (), None, None, 0, np.arange(600)
+    )
+
+    learnt = learn_outcomes(rows, x[:, None], np.zeros(1, np.bool_))
+
+    assert not learnt.is_kept
+    assert learnt.losses.shares == {"trees": 0.0, "log_linear": 0.0, "mean": 1.0}
+    told, doubt = learnt.losses.tell(rows, x[:, None])
+    np.testing.assert_allclose(told, 1.0)
+    np.testing.assert_allclose(doubt, 0.0, atol=1e-9)

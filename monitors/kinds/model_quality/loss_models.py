@@ -1,0 +1,243 @@
+"""What a reference teaches of losses: trees and a smooth model, shrunk to their mean.
+
+Each is weighed by how it does on fifths of the reference that it was not learnt from, so that one
+that has learnt nothing weighs nothing.
+
+References
+----------
+Breiman, Machine Learning 24, 1996 (stacking, weights not below 0); Wedderburn, Biometrika 61, 1974
+(quasi-likelihood); Efron and Stein, Annals of Statistics 9, 1981 (jackknife); White, Econometrica
+48, 1980 (variances of weights where those of rows differ).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.special import ndtri
+
+from driftline.baseline.answers import Answers
+from driftline.monitors.kinds.model_quality.influence import Numbers
+from driftline.one_thread import on_one_thread
+
+FOLDS = 5
+# Trees as LightGBM has them by default: smaller ones blur what a few rows of a kind miss by, and
+# the mean over folds makes up for what these learn of chance.
+TREES, LEAVES, LEAST_OF_LEAF = 100, 31, 20
+# A log-linear model's penalty, in rows, and steps; it says no loss e^3 times the mean or below.
+RIDGE, STEPS, FARTHEST = 1.0, 10, 3.0
+# Categories with a coefficient of their own need so many rows.
+LEAST_OF_CATEGORY = 20
+# Errors of losses count in units of what is said of a row, but no less than of this part of the
+# mean: losses vary with their size, and large ones would hide the others.
+LEAST_UNIT = 0.1
+
+# Losses of rows by prediction and features, shape (N, 2).
+Model = Callable[[Numbers], Numbers]
+
+
+def losses_of(answers: Answers) -> Numbers:
+    """Return the absolute and the squared error of each row, shape (N, 2)."""
+    error = np.abs(answers.label.astype(np.float64) - answers.answer.astype(np.float64))
+    return np.stack([error, error**2], axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class LossModels:
+    """Models of each fifth's other rows, trees and log-linear ones, and what they weigh.
+
+    Parameters
+    ----------
+    models
+        By fifth: its trees and its log-linear model.
+    means
+        Mean losses of the rows that they were learnt of, shape (FOLDS, 2).
+    weights
+        Of either model by loss, shape (2 models, 2 losses); the mean has the rest.
+    spread
+        Covariance of the weights by loss, shape (2 losses, 2, 2).
+    unseen
+        What is said of each row by what was not learnt from it, shape (N, 2).
+    """
+
+    models: tuple[tuple[Model, Model], ...]
+    means: Numbers
+    weights: Numbers
+    spread: Numbers
+    unseen: Numbers
+
+    @classmethod
+    def learn(
+        cls, answers: Answers, features: Numbers, categories: NDArray[np.bool_]
+    ) -> LossModels:
+        """Learn losses of N rows in order of time, as `learn_outcomes` takes them."""
+        inputs, losses = _inputs(answers, features), losses_of(answers)
+        is_code = np.append(categories, False)
+        smooth = _Smooth.of(inputs, is_code)
+        fold = np.arange(len(answers)) * FOLDS // max(len(answers), 1)
+        said = np.zeros((len(answers), 2, 2))  # By row, model and loss.
+        plain, models, means = np.zeros_like(losses), [], []
+        for number in range(FOLDS):
+            kept = fold != number
+            pair = (
+                _fit_trees(inputs[kept], losses[kept], is_code),
+                smooth.fit(inputs[kept], losses[kept]),
+            )
+            models.append(pair)
+            means.append(losses[kept].mean(axis=0))
+            plain[~kept] = means[-1]
+            for place, model in enumerate(pair):
+                said[~kept, place] = model(inputs[~kept])
+        weighed = [
+            _weigh(said[:, :, place], plain[:, place], losses[:, place]) for place in range(2)
+        ]
+        weights = np.column_stack([weight for weight, _ in weighed])
+        unseen = plain + np.einsum("nml,ml->nl", said - plain[:, None], weights)
+        spread = np.stack([each for _, each in weighed])
+        return cls(tuple(models), np.array(means), weights, spread, unseen)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """How much each has of the estimated mean absolute error."""
+        trees, smooth = (round(float(one), 3) for one in self.weights[:, 0])
+        return {"trees": trees, "log_linear": smooth, "mean": round(1.0 - trees - smooth, 3)}
+
+    def tell(self, answers: Answers, features: Numbers) -> tuple[Numbers, Numbers]:
+        """Return losses of rows, and how uncertain their mean is beyond the rows' own chance.
+
+        Returns
+        -------
+        tuple
+            Losses, shape (N, 2), and variances of their means, shape (2,). Of rows like those of
+            the reference the latter are next to nothing: it grows as models say that the rows miss
+            by more or less than its mean, by what their fifths differ, by how well their weights
+            are known, and by half of what the mean's weight takes from that.
+        """
+        inputs = _inputs(answers, features)
+        if not len(inputs):
+            return np.zeros((0, 2)), np.zeros(2)
+        told, shifts = np.zeros((len(inputs), 2)), []
+        for pair, mean in zip(self.models, self.means, strict=True):
+            beyond = np.stack([model(inputs) - mean for model in pair])
+            told += (mean + np.einsum("mnl,ml->nl", beyond, self.weights)) / FOLDS
+            shifts.append(beyond.mean(axis=1))
+        each = np.array(shifts)  # Shape (FOLDS, models, losses).
+        shift = each.mean(axis=0)
+        of_fold = np.einsum("fml,ml->fl", each, self.weights)
+        known = (FOLDS - 1) * of_fold.var(axis=0)
+        known += np.einsum("ml,lmk,kl->l", shift, self.spread, shift)
+        taken = (1.0 - self.weights.sum(axis=0)) * np.abs(shift).max(axis=0)
+        return told, known + (taken / 2.0) ** 2
+
+
+@dataclass(frozen=True, eq=False)
+class _Smooth:
+    """Terms of a log-linear model of losses: each number's normal score, its square and size."""
+
+    values: tuple[Numbers, ...]  # By input: its distinct values, rising,
+    scores: tuple[Numbers, ...]  # and of a number their normal scores; none of a category.
+
+    @classmethod
+    def of(cls, inputs: Numbers, is_code: NDArray[np.bool_]) -> _Smooth:
+        """Learn the scale of each input; a category is a value that enough rows have."""
+        values, scores = [], []
+        for column, is_category in zip(inputs.T, is_code, strict=True):
+            found, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+            if is_category:
+                values.append(found[counts >= LEAST_OF_CATEGORY][1:])
+                scores.append(np.empty(0))
+                continue
+            middle = (np.cumsum(counts) - counts / 2.0) / max(counts.sum(), 1)
+            values.append(found)
+            scores.append(ndtri(middle))
+        return cls(tuple(values), tuple(scores))
+
+    def terms(self, inputs: Numbers) -> Numbers:
+        """Return the terms of rows, shape (N, terms), the first of them 1."""
+        found = [np.ones((len(inputs), 1))]
+        for column, values, scores in zip(inputs.T, self.values, self.scores, strict=True):
+            if not len(scores):
+                found.append((column[:, None] == values).astype(np.float64))
+                continue
+            lacks = np.isnan(column)
+            score = np.where(lacks, 0.0, np.interp(column, values, scores))
+            found.append(np.column_stack([score, score**2, np.abs(score), lacks]))
+        return np.column_stack(found)
+
+    def fit(self, inputs: Numbers, losses: Numbers) -> Model:
+        """Fit both losses, each in units of its mean."""
+        terms, least, most = self.terms(inputs), losses.min(axis=0), losses.max(axis=0)
+        means = np.maximum(losses.mean(axis=0), 1e-300)
+        slopes = np.column_stack(
+            [_log_linear(terms, loss / mean) for loss, mean in zip(losses.T, means, strict=True)]
+        )
+
+        def said(asked: Numbers) -> Numbers:
+            power = np.clip(self.terms(asked) @ slopes, -FARTHEST, FARTHEST)
+            return np.asarray(np.clip(means * np.exp(power), least, most))
+
+        return said
+
+
+def _log_linear(terms: Numbers, loss: Numbers) -> Numbers:
+    """Fit log E(loss) = terms @ slopes, with variance as the mean (quasi-Poisson)."""
+    slopes = np.zeros(terms.shape[1])
+    penalty = np.full(terms.shape[1], RIDGE)
+    penalty[0] = 1e-9  # The mean itself.
+    for _ in range(STEPS):
+        said = np.exp(np.clip(terms @ slopes, -FARTHEST, FARTHEST))
+        curve = (terms * said[:, None]).T @ terms + np.diag(penalty)
+        step = np.linalg.solve(curve, terms.T @ (loss - said) - penalty * slopes)
+        slopes += step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
+        if np.abs(step).max() < 1e-4:
+            break
+    return slopes
+
+
+def _fit_trees(inputs: Numbers, losses: Numbers, is_code: NDArray[np.bool_]) -> Model:
+    from sklearn.ensemble import HistGradientBoostingRegressor  # Heavy, and only for estimates.
+
+    # scikit-learn fails at a column of which no row has a value.
+    has_value = ~np.isnan(inputs).all(axis=0)
+    models = []
+    with on_one_thread():
+        for column in losses.T:
+            model = HistGradientBoostingRegressor(
+                max_iter=TREES,
+                max_leaf_nodes=LEAVES,
+                min_samples_leaf=LEAST_OF_LEAF,
+                early_stopping=False,
+                categorical_features=[*np.flatnonzero(is_code[has_value])] or None,
+                random_state=0,
+            )
+            models.append(model.fit(inputs[:, has_value], column))
+    # A loss below all that were seen is none, nor is one beyond them.
+    least, most = losses.min(axis=0), losses.max(axis=0)
+
+    def said(asked: Numbers) -> Numbers:
+        with on_one_thread():
+            found = [model.predict(asked[:, has_value]) for model in models]
+        return np.asarray(np.clip(np.column_stack(found), least, most), dtype=np.float64)
+
+    return said
+
+
+def _weigh(said: Numbers, plain: Numbers, loss: Numbers) -> tuple[Numbers, Numbers]:
+    """Weigh models of a loss, shape (N, 2), against its mean; and the weights' covariance."""
+    beyond, missed = said - plain[:, None], loss - plain
+    unit = 1.0 / np.maximum(said.mean(axis=1), max(LEAST_UNIT * float(loss.mean()), 1e-300))
+    weights = nnls(beyond * unit[:, None], missed * unit)[0]
+    weights /= max(float(weights.sum()), 1.0)
+    scaled = beyond * unit[:, None]
+    inverse = np.linalg.pinv(scaled.T @ scaled)
+    pulls = scaled * ((missed - beyond @ weights) * unit)[:, None]
+    return weights, inverse @ (pulls.T @ pulls) @ inverse
+
+
+def _inputs(answers: Answers, features: Numbers) -> Numbers:
+    """Put the predictions behind the features, whose places stay what they are."""
+    return np.column_stack([features, answers.answer.astype(np.float64)])
