@@ -173,7 +173,7 @@ class Baseline:
         problem: Problem | None = None,
         positive: object = None,
         threshold: float | None = None,
-        facet: str | Facet | Iterable[str | Facet] = (),
+        facet: str | Facet | Mapping[str, Any] | Iterable[str | Facet] = (),
         group: str | None = None,
         weight: str | None = None,
         quantiles: Mapping[float, str] | None = None,
@@ -201,7 +201,7 @@ class Baseline:
             Kind of prediction, its positive value (``[1, "approve"]`` where both differ), and above
             which probability an answer without prediction is positive (0.5).
         facet, group, weight, quantiles
-            Columns of groups, as ``"sex=Female"``; to stratify by; of weights; ``{0.1: "p10"}``.
+            Of groups, ``"sex=F"`` or ``{"sex": ["F"]}``; to stratify by; weights; ``{0.1: "p10"}``.
         segments, preprocess, engine, jobs
             Columns judged value by value, SageMaker's script (docs/scripts-and-segments.md), and
             where the data is read, as `check` takes them; the baseline is the same, byte by byte.

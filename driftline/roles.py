@@ -292,7 +292,7 @@ class Roles:
         exclude: Iterable[str] | None = None,
         categorical: Iterable[str] | None = None,
         positive: object = None,
-        facet: str | Facet | Iterable[str | Facet] | None = None,
+        facet: str | Facet | Mapping[str, Any] | Iterable[str | Facet] | None = None,
         quantiles: Mapping[Any, str] | str | Iterable[str] | None = None,
         context: str | Iterable[str] | None = None,
         **named: Any,  # noqa: ANN401 - the other fields, as they are
@@ -308,7 +308,14 @@ class Roles:
         if None not in (short, long) and short != long:
             raise InputError(f'id "{short}" and id_column "{long}"; expected one of the two')
         named["id_column"] = long if short is None else short
+        if isinstance(facet, Mapping):
+            facet = [_facet_of(column, listed) for column, listed in facet.items()]
         facets = [facet] if isinstance(facet, str | Facet) else list(facet or ())
+        if isinstance(probability, Mapping):
+            raise InputError(
+                f"probability {dict(probability)}; expected names of columns, of several classes "
+                "each ending in its class, such as p_yes: rename the columns so"
+            )
         several = positive if isinstance(positive, list | tuple) else [positive]
         positives = dict.fromkeys(class_text(value) for value in several if value is not None)
         return cls(
@@ -394,6 +401,12 @@ class Roles:
                 "quantiles": tuple((level, name) for level, name in found.get("quantiles", ())),
             }
         )
+
+
+def _facet_of(column: str, listed: object) -> Facet:
+    """Make a facet of ``{"sex": ["Female"]}``; None or an empty list names no value."""
+    values = [] if listed is None else listed if isinstance(listed, list | tuple) else [listed]
+    return Facet.of(column, [class_text(one) for one in values])
 
 
 def _require_quantiles(roles: Roles) -> None:

@@ -121,7 +121,24 @@ def test_roles_survive_being_stored(label, probability, threshold, values):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"), [({"problem": "rank"}, "binary, multiclass"), ({"threshold": 1.5}, "0 to 1")]
+    ("given", "written"),
+    [
+        ({"sex": ["Female"], "age": ["[18,30)"]}, ["sex=Female", "age=[18, 30)"]),
+        ({"sex": "F", "age": 40}, ["sex=F", "age=40"]),
+        ({"sex": None, "region": []}, ["sex", "region"]),
+    ],
+)
+def test_facets_of_a_mapping_keep_their_values(given, written):
+    assert [str(one) for one in Roles.of(facet=given).facets] == written
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"problem": "rank"}, "binary, multiclass"),
+        ({"threshold": 1.5}, "0 to 1"),
+        ({"probability": {"yes": "p1"}}, "expected names of columns"),
+    ],
 )
 def test_a_wrong_value_is_one_sentence(wrong, said):
     with pytest.raises(InputError, match=said):
