@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 KEY = b"driftline.outcomes"
 NEIGHBOURS = b"driftline.neighbours"
 OUTCOMES_FORMAT = 4  # 2: facets of several columns, and of intervals; 3: weights; 4: quantiles.
+# Columns of quantiles that cross in more of the reference's rows are named the other way round.
+MOST_CROSSED = 0.9
 # What a regression predicts: a number, or one for each step ahead.
 NUMBERS = ("double", "int64", "list<double>")
 SHARES = (
@@ -343,11 +346,27 @@ def _require_regression(roles: Roles, table: pa.Table) -> None:
     for role, name in (("label", roles.label), ("prediction", roles.prediction)):
         if name is not None and table[name].type != ARROW_TYPES["list<double>"]:
             require_numbers(table[name], role, name)
+    _require_rising_quantiles(roles, table)
     if roles.also_positive:
         raise InputError(
             f"positive {', '.join(roles.positives)}: the answers are numbers, and those above it "
             "are positive; expected one number"
         )
+
+
+def _require_rising_quantiles(roles: Roles, table: pa.Table) -> None:
+    """Refuse quantiles whose columns are named the other way round."""
+    for (level, name), (above, other) in pairwise(roles.quantiles):
+        if is_list(table[name].type) or is_list(table[other].type):
+            continue
+        low, high = (coerce(table[one], "double")[0] for one in (name, other))
+        crossed = pc.mean(pc.greater(low, high)).as_py() or 0.0
+        if crossed > MOST_CROSSED:
+            raise InputError(
+                f'quantiles {level:g} ("{name}") and {above:g} ("{other}"): "{name}" is above '
+                f'"{other}" in {crossed:.0%} of the rows of the reference; expected the lower '
+                f'level below: {{{level:g}: "{other}", {above:g}: "{name}"}}?'
+            )
 
 
 def _are_shares_of_classes(roles: Roles, table: pa.Table) -> bool:

@@ -475,3 +475,12 @@ def test_a_metric_of_ones_own_may_not_be_named_like_one_of_quantiles(baseline: B
     assert "mean_pinball_loss" in {one.name for one in found.metrics}
     plain = dl.Baseline.fit(table, label="demand", prediction="p50", metrics=[pinball_loss])
     assert "pinball_loss" in {one.name for one in dl.check(table, plain, kind=KIND).metrics}
+
+
+def test_levels_named_the_wrong_way_round_are_refused() -> None:
+    with pytest.raises(InputError, match='"p90" is above "p10" in 100% of the rows') as told:
+        Baseline.fit(
+            rows(300, 1), label="demand", prediction="p50", quantiles={0.9: "p10", 0.1: "p90"}
+        )
+
+    assert str(told.value).endswith('{0.1: "p10", 0.9: "p90"}?')
