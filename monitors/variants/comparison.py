@@ -98,7 +98,13 @@ class VariantComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "worse": list(self.worse)}
+
+    @property
+    def worse(self) -> tuple[str, ...]:
+        """The variants that are surely worse than another one, by name."""
+        losers = {loser for one in self.differences if (loser := _loser(one, self.better))}
+        return tuple(sorted(losers))
 
     @property
     def summary(self) -> str:
@@ -118,7 +124,8 @@ class VariantComparison:
                 f"cannot be decided: {self.metric} does not vary within any variant ({means}), "
                 f"and more such rows decide nothing ({rows})"
             )
-        return f"not yet decided which variant has the {self.better} {self.metric} ({rows})"
+        out = f"; {' and '.join(self.worse)} surely not" * bool(self.worse)
+        return f"not yet decided which variant has the {self.better} {self.metric}{out} ({rows})"
 
     @property
     def lines(self) -> Iterator[str]:
@@ -410,10 +417,16 @@ def _decided(
         return "no difference", None
     wins = dict.fromkeys(names, 0)
     for one in differences:
-        if side := _side(one):
-            wins[one.second if (side > 0) == (better == "higher") else one.first] += 1
+        if loser := _loser(one, better):
+            wins[one.first if loser == one.second else one.second] += 1
     winner = next((name for name, count in wins.items() if count == len(names) - 1), None)
     return ("undecided", None) if winner is None else ("winner", winner)
+
+
+def _loser(one: VariantDifference, better: Better) -> str:
+    """Return the variant that is surely worse than the other; "" where neither is."""
+    side = _side(one)
+    return "" if not side else one.first if (side > 0) == (better == "higher") else one.second
 
 
 def _side(one: VariantDifference) -> int:

@@ -53,6 +53,20 @@ def test_a_period_has_a_winner_no_difference_or_neither(
     assert [one.variant for one in found.variants] == ["blue", "green"]
 
 
+def test_a_variant_that_is_surely_worse_is_named_while_two_others_are_open() -> None:
+    random = np.random.default_rng(5)
+    variant = np.tile(["A", "B", "C"], 3_000)
+    frame = pd.DataFrame({"variant": variant, "n": random.normal(size=9_000) - (variant == "C")})
+
+    found = dl.compare(frame, metric="n")
+
+    assert found.decision == "undecided"
+    assert found.summary == (
+        "not yet decided which variant has the higher n; C surely not (9,000 rows)"
+    )
+    assert found.to_dict()["worse"] == ["C"]
+
+
 def test_measures_are_those_of_the_rows(base: dl.Baseline) -> None:
     frame = answers(1_000, 3).astype({"late": object})
     frame.loc[:9, "late"] = None
