@@ -4,7 +4,8 @@ References
 ----------
 Amazon SageMaker Developer Guide, "Configure the Analysis" (clarify-processing-job-configure-
 analysis), and the SDK's BiasConfig, ModelPredictedLabelConfig and ModelBiasMonitor. What says how
-to run a job, such as methods and the instances of the predictor, is left alone.
+to run a job, such as the instances of the predictor, is left alone; of `methods` the metrics of bias
+are read.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from driftline.errors import InputError
 from driftline.roles import Facet, Roles
 
 EXPECTED = "expected a configuration of SageMaker Clarify, such as analysis_config.json"
+STAGES = ("pre_training_bias", "post_training_bias")
 # A facet's values under the names that the configuration and the SDK use.
 FACET_VALUES = ("value_or_threshold", "facet_values_or_threshold")
 # The last name of a JMESPath, such as that of predictions[*].score, and of "a b".c."d e".
@@ -65,6 +67,7 @@ def roles_of_config(text: str | bytes) -> Roles:
         threshold=None if threshold is None else float(threshold),
         facets=tuple(_facet(one, headers) for one in _facets(found)),
         group=_name(found, "group_variable", headers),
+        bias_metrics=_bias_metrics(found.get("methods")),
     )
 
 
@@ -95,6 +98,24 @@ def _answer(value: object, headers: object) -> str | None:
     if (last := PATH_NAME.search(text)) is None:
         return None
     return last[1] or last[2].replace('\\"', '"')
+
+
+def _bias_metrics(methods: object) -> tuple[str, ...]:
+    """Read which metrics are asked for, a stage's name for all of its; none where none is named."""
+    named: list[str] = []
+    for stage in STAGES:
+        asked = methods.get(stage) if isinstance(methods, dict) else None
+        listed = asked.get("methods", "all") if isinstance(asked, dict) else []
+        if listed == "all":
+            named.append(stage)
+        elif isinstance(listed, list) and all(isinstance(one, str) for one in listed):
+            named += listed
+        else:
+            raise InputError(
+                f'{stage}: methods {listed!r}; expected "all" or a list of metrics, such as '
+                '["DPPL", "DI"]'
+            )
+    return () if named == list(STAGES) else tuple(named)
 
 
 def _facets(found: Mapping[str, Any]) -> Sequence[Any]:

@@ -249,6 +249,9 @@ class Roles:
     quantiles
         Columns of forecast quantiles by their level, rising: ``((0.1, "p10"), (0.9, "p90"))``. One
         of them may be the prediction.
+    bias_metrics
+        The metrics of bias that Clarify's configuration asks for, by name or by stage
+        (``pre_training_bias``); empty: all.
     """
 
     label: str | None = None
@@ -267,6 +270,7 @@ class Roles:
     weight: str | None = None
     quantiles: tuple[tuple[float, str], ...] = ()
     context: tuple[str, ...] = ()
+    bias_metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.problem is not None and self.problem not in get_args(Problem):
@@ -452,11 +456,11 @@ def _read_quantiles(
 
 
 # Fields that the first format did not have.
-_ADDED = ("also_positive", "categorical", "context")
+_ADDED = ("also_positive", "bias_metrics", "categorical", "context")
 # As `Roles.of` takes them, those that it turns into something else last.
 _MADE = (
     "probability", "exclude", "categorical", "positive", "also_positive", "facets", "quantiles",
-    "context",
+    "context", "bias_metrics",
 )  # fmt: skip
 _OTHERS = tuple(one.name for one in fields(Roles) if one.name not in _MADE)
 _SPELLED = (

@@ -82,6 +82,29 @@ def test_a_position_is_an_answer_only_beside_named_features() -> None:
     assert answers_of_config(json.dumps(bare), lambda: ["_c0", "_c1"]).prediction is None
 
 
+@pytest.mark.parametrize(
+    ("methods", "metrics"),
+    [
+        (CONFIG["methods"], ()),
+        ({"shap": {"num_samples": 10}}, ()),
+        (
+            {"pre_training_bias": {"methods": ["CI"]}, "post_training_bias": {"methods": "all"}},
+            ("CI", "post_training_bias"),
+        ),
+        ({"post_training_bias": {"methods": ["DPPL", "DI"]}}, ("DPPL", "DI")),
+    ],
+)
+def test_metrics_that_are_asked_for_are_read(methods: dict, metrics: tuple[str, ...]) -> None:
+    assert roles_of_config(json.dumps({**CONFIG, "methods": methods})).bias_metrics == metrics
+
+
+def test_metrics_that_are_no_list_are_refused() -> None:
+    methods = {"pre_training_bias": {"methods": "CI"}}
+
+    with pytest.raises(InputError, match="pre_training_bias: methods 'CI'; expected"):
+        roles_of_config(json.dumps({**CONFIG, "methods": methods}))
+
+
 def test_a_facet_of_ours_names_several_columns_and_intervals() -> None:
     both = {"name_or_index": ["Sex", 0], "value_or_threshold": [[0], ["[18,30)"]]}
 

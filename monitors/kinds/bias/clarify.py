@@ -51,7 +51,9 @@ class ClarifyGroup:
         found = clarify_metrics(Pair.of(counts), stratified=plan.is_stratified)
         ends = found["DPPL"].reason == NONE_PREDICTED
         told = Flip(reason=NONE_PREDICTED) if flip is not None and ends else flip
-        return cls(counts, with_flip(found, told), flip)
+        measured = with_flip(found, told)
+        asked = {name: one for name, one in measured.items() if name in plan.metrics}
+        return cls(counts, asked, flip if "FT" in plan.metrics else None)
 
 
 def reference_groups(plan: Plan) -> list[ClarifyGroup]:

@@ -36,7 +36,7 @@ from driftline.monitors.kinds.bias.facet_counts import (
     labelled_count,
 )
 from driftline.monitors.kinds.bias.groups import Group, groups_of
-from driftline.monitors.kinds.bias.metrics import MISSING
+from driftline.monitors.kinds.bias.metrics import MISSING, POST_TRAINING, PRE_TRAINING
 from driftline.monitors.results.unusable import Unusable
 from driftline.roles import Facet, Problem, Roles
 from driftline.stats.blocks import PARTIAL_SHARE, block_length
@@ -130,6 +130,18 @@ class Plan:
         if roles.problem == "regression":
             return tuple(one for one in (roles.prediction, roles.label) if one is not None)
         return () if roles.prediction is not None else roles.probability[-1:]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that are asked for: all, or those that Clarify's configuration names."""
+        named = {*self.roles.bias_metrics}
+        stages = {"pre_training_bias": PRE_TRAINING, "post_training_bias": POST_TRAINING}
+        return tuple(
+            name
+            for stage, metrics in stages.items()
+            for name in metrics
+            if not named or name in named or stage in named
+        )
 
     @property
     def is_stratified(self) -> bool:

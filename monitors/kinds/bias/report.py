@@ -18,6 +18,7 @@ from driftline.monitors.kinds.bias.judgement import Finding, GroupCounts
 from driftline.monitors.kinds.bias.kind import NAMESPACE
 from driftline.monitors.kinds.bias.metrics import (
     MISSING,
+    POST_TRAINING,
     PRE_TRAINING,
     RATES,
     Measured,
@@ -57,7 +58,8 @@ def measured_of(
     found: list[Mapping[str, Measured]] = []
     for group, flip in zip(plan.groups, flips, strict=True):
         own = measure(group.pair(tallies[group.counted]), stratified=plan.is_stratified)
-        found.append(with_flip(own, flip))
+        measured = with_flip(own, flip)
+        found.append({name: one for name, one in measured.items() if name in plan.metrics})
     return found
 
 
@@ -74,8 +76,8 @@ def document_of(plan: Plan, measured: Sequence[Mapping[str, Measured]]) -> str:
     stages = [
         stage
         for stage, is_known in (
-            (POST, roles.prediction is not None or bool(roles.probability)),
-            (PRE, roles.label is not None),
+            (POST, roles.has_predictions and any(one in POST_TRAINING for one in plan.metrics)),
+            (PRE, roles.label is not None and any(one in PRE_TRAINING for one in plan.metrics)),
         )
         if is_known
     ]

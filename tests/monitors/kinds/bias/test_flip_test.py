@@ -12,8 +12,9 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 import driftline as dl
-from driftline.baseline.store import Baseline
+from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.monitors.kinds.bias.clarify import reference_groups
+from driftline.monitors.kinds.bias.evaluation import suggest
 from driftline.monitors.kinds.bias.flip_test import FlipRows
 from driftline.monitors.kinds.bias.plan import plan_of
 from tests.monitors.kinds.bias.adult import expected, with_numbers
@@ -102,6 +103,24 @@ def suggested_flips(baseline: Baseline) -> dict[str, float]:
         for one in entry["metrics"]
         if one["name"] == "FT"
     }
+
+
+def test_metrics_that_clarifys_configuration_leaves_out_are_neither_written_nor_judged() -> None:
+    baseline = Baseline.fit(people(600, 1, bias=0.5), **ROLES, compat=True)
+    asked = replace(baseline.outcomes.roles, bias_metrics=("CI", "DPPL"))
+    baseline = replace(baseline, outcomes=replace(baseline.outcomes, roles=asked))
+    document = suggest(baseline)[ANALYSIS]
+    baseline = replace(baseline, documents={ANALYSIS: document})
+
+    report = dl.check(people(600, 2), baseline, kind="bias", compat=True)
+
+    written = {
+        stage: [one["name"] for one in found["facets"]["sex"][0]["metrics"]]
+        for stage, found in json.loads(document).items()
+        if stage != "version"
+    }
+    assert written == {"post_training_bias_metrics": ["DPPL"], "pre_training_bias_metrics": ["CI"]}
+    assert {one.name for one in report.metrics} == {"CI", "DPPL"}
 
 
 def test_what_compat_suggests_is_no_limit_of_a_check_without_it(tmp_path: Path) -> None:
