@@ -92,8 +92,14 @@ class LossModels:
             plain[~kept] = means[-1]
             for place, model in enumerate(pair):
                 said[~kept, place] = model(inputs[~kept])
+        gain = ((said[:, 0] - losses) ** 2).sum(axis=0) - ((plain - losses) ** 2).sum(axis=0)
+        # The mean of five trees is better than one of them is on a season that it has not seen:
+        # weighed by that, smooth models win on the reference, and lose on what comes after.
+        if gain[0] < 0.0:
+            said[:, 1] = plain
         weighed = [
-            _weigh(said[:, :, place], plain[:, place], losses[:, place]) for place in range(2)
+            _weigh(said[:, :, place], plain[:, place], losses[:, place], trees=gain[0] < 0.0)
+            for place in range(2)
         ]
         weights = np.column_stack([weight for weight, _ in weighed])
         unseen = plain + np.einsum("nml,ml->nl", said - plain[:, None], weights)
@@ -226,11 +232,16 @@ def _fit_trees(inputs: Numbers, losses: Numbers, is_code: NDArray[np.bool_]) -> 
     return said
 
 
-def _weigh(said: Numbers, plain: Numbers, loss: Numbers) -> tuple[Numbers, Numbers]:
-    """Weigh models of a loss, shape (N, 2), against its mean; and the weights' covariance."""
+def _weigh(said: Numbers, plain: Numbers, loss: Numbers, *, trees: bool) -> tuple[Numbers, Numbers]:
+    """Weigh models of a loss, shape (N, 2), against its mean; and the weights' covariance.
+
+    With `trees` these have all the weight.
+    """
     beyond, missed = said - plain[:, None], loss - plain
     unit = 1.0 / np.maximum(said.mean(axis=1), max(LEAST_UNIT * float(loss.mean()), 1e-300))
-    weights = nnls(beyond * unit[:, None], missed * unit)[0]
+    weights = np.array([1.0, 0.0])
+    if not trees:
+        weights = nnls(beyond * unit[:, None], missed * unit)[0]
     weights /= max(float(weights.sum()), 1.0)
     scaled = beyond * unit[:, None]
     inverse = np.linalg.pinv(scaled.T @ scaled)
