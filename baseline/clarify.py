@@ -4,8 +4,8 @@ References
 ----------
 Amazon SageMaker Developer Guide, "Configure the Analysis" (clarify-processing-job-configure-
 analysis), and the SDK's BiasConfig, ModelPredictedLabelConfig and ModelBiasMonitor. What says how
-to run a job, such as the instances of the predictor, is left alone; of `methods` the metrics of bias
-are read.
+to run a job, such as the predictor's instances, is left alone; of `methods` the metrics of bias are
+read.
 """
 
 from __future__ import annotations

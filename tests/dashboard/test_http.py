@@ -13,6 +13,7 @@ from dash._callback import GLOBAL_CALLBACK_MAP
 from dash.development.base_component import Component
 from sqlalchemy import create_engine
 
+from driftline.access import tables as access_tables
 from driftline.alerts import tables as alert_tables
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
@@ -38,8 +39,8 @@ RULE = {
 def app(tmp_path_factory):
     folder = tmp_path_factory.mktemp("empty")
     engine = create_engine(f"sqlite:///{folder / 'driftline.db'}")
-    alert_tables.metadata.create_all(engine)
-    monitor_tables.metadata.create_all(engine)
+    for tables in (alert_tables, monitor_tables, access_tables):
+        tables.metadata.create_all(engine)
     yield create_app(Stores(engine, str(folder / "store"), lambda: NOW))
     engine.dispose()
 
@@ -53,8 +54,8 @@ def ask(app):
 def ask_stocked(tmp_path):
     """Ask an installation with two alarms and a monitor."""
     engine = create_engine(f"sqlite:///{tmp_path / 'driftline.db'}")
-    alert_tables.metadata.create_all(engine)
-    monitor_tables.metadata.create_all(engine)
+    for tables in (alert_tables, monitor_tables, access_tables):
+        tables.metadata.create_all(engine)
     with engine.begin() as connection:
         for name in ("a/b", "100%"):
             put_alarm(connection, AlarmDefinition.from_dict({"alarm_name": name, **RULE}), NOW)
