@@ -6,22 +6,9 @@ import math
 import re
 from contextvars import ContextVar
 from datetime import datetime, time, timedelta, tzinfo
-from typing import Protocol
 
+from driftline.capture.windows.window import Window
 from driftline.monitors.schedule import schedule_words
-
-
-class Span(Protocol):
-    """Whatever has a start and an end, such as a window."""
-
-    @property
-    def start(self) -> datetime:
-        """Its first moment."""
-
-    @property
-    def end(self) -> datetime:
-        """The moment after its last."""
-
 
 STATES = {
     "ok": ("✓", "OK", "ok"),
@@ -120,7 +107,7 @@ def moment(time: datetime, *, seconds: bool = False) -> str:
     return f"{text}:{time:%S}" if seconds else text
 
 
-def span(run: Span) -> str:
+def span(run: Window) -> str:
     """Write a window: ``Mon 18 Nov 2013`` for a whole day, ``18–24 Nov 2013`` for several.
 
     Any other is told by its start and length.

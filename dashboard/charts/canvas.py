@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from driftline.alerts.evaluation.preview import AlarmPoint, StateSpan
+from driftline.capture.windows.window import Window
 from driftline.dashboard.queries.views import WindowRun
-from driftline.dashboard.words import Span, local
+from driftline.dashboard.words import local
 
 Figure = dict[str, Any]  # As plotly.js has it.
 Ends = Sequence[str] | np.ndarray
@@ -138,7 +140,7 @@ def whiskers(
     return boxes(sides, *ends, colour, is_across=is_across, name=name)
 
 
-def sides_of(runs: Sequence[Span], part: float = 1.0) -> tuple[list[str], list[str]]:
+def sides_of(runs: Sequence[Window], part: float = 1.0) -> tuple[list[str], list[str]]:
     """Return where a part of each window begins and ends, in its middle."""
     rests = [(run.end - run.start) * (1 - part) / 2 for run in runs]
     starts = [naive(run.start + rest) for run, rest in zip(runs, rests, strict=True)]
@@ -170,7 +172,7 @@ def naive(time: datetime) -> str:
     return local(time).replace(tzinfo=None).isoformat()
 
 
-def middle(span: Span) -> str:
+def middle(span: Window | AlarmPoint | StateSpan) -> str:
     """Write the middle of a window or another span, where its marks stand."""
     return naive(span.start + (span.end - span.start) / 2)
 
