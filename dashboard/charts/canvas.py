@@ -147,6 +147,11 @@ def sides_of(runs: Sequence[Window], part: float = 1.0) -> tuple[list[str], list
     return starts, [naive(run.end - rest) for run, rest in zip(runs, rests, strict=True)]
 
 
+def edges_of(runs: Sequence[Window]) -> list[str]:
+    """Return where windows that follow each other meet, and both ends."""
+    return [naive(run.start) for run in runs] + [naive(run.end) for run in runs[-1:]]
+
+
 def rectangle(colour: str, **place: object) -> Figure:
     """Shade a part of a figure, across it where ``x0`` or ``y0`` is not given."""
     if "x0" not in place:
@@ -201,7 +206,7 @@ def over_windows(
     """Lay panels below each other over a monitor's windows, the selected one shaded.
 
     ``panels`` are their axes, the first on top. An unseen column over each window carries its
-    address, for the click.
+    address, so that a click anywhere in it opens the window; ``stories`` are lines of safe HTML.
     """
     top = len(panels)
     # The unseen axis over all panels on which the columns stand.
@@ -219,19 +224,9 @@ def over_windows(
         height_px, 66, 12, 8, 38,
         xaxis=times, shapes=[*shapes, *chosen], **axes,
     )  # fmt: skip
-    return {"data": [*data, _columns(runs, links, stories, key_of(top))], "layout": drawn}
-
-
-def _columns(
-    runs: Sequence[WindowRun], links: Sequence[str], stories: Sequence[Sequence[str]], yaxis: str
-) -> Figure:
-    """Lay an unseen column over each window, so that a click anywhere in it opens the window.
-
-    ``links`` travel as ``customdata``; ``stories`` are lines of HTML that was made safe before.
-    """
-    edges = [naive(run.start) for run in runs] + [naive(run.end) for run in runs[-1:]]
     said = [["<br>".join(story) for story in stories]]
-    return unseen(edges, [0, 1], [list(links)], said, name="windows", yaxis=yaxis)
+    columns = unseen(edges_of(runs), [0, 1], [list(links)], said, name="windows", yaxis=key_of(top))
+    return {"data": [*data, columns], "layout": drawn}
 
 
 def unseen(

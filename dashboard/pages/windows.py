@@ -17,7 +17,7 @@ from driftline.access.logins import NOTE, SHOW_ROWS
 from driftline.capture.windows.window import Window
 from driftline.dashboard import address
 from driftline.dashboard import words as say
-from driftline.dashboard.charts.canvas import naive
+from driftline.dashboard.charts.canvas import edges_of
 from driftline.dashboard.charts.intervals import (
     SIDES,
     comparison_figure,
@@ -289,10 +289,9 @@ def comparison_of(
 
 def compare_ranges(monitor: str, runs: Sequence[views.WindowRun]) -> ui.Ranges:
     """Return where windows lead that are dragged over: their rows beside those before."""
-    edges = [naive(run.start) for run in runs] + [naive(run.end) for run in runs[-1:]]
     ends = [[f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in side]
             for side in zip(*((run.start, run.end) for run in runs), strict=True)]  # fmt: skip
-    return ui.Ranges(address.compare_link(monitor), "b", "..", edges, *ends)
+    return ui.Ranges(address.compare_link(monitor), "b", "..", edges_of(runs), *ends)
 
 
 def open_words(monitor: str) -> html.Span:
