@@ -52,13 +52,12 @@ LENGTHS = {
 
 TEXT_MAX = 1_000
 NAMES_MAX = 100
-# The first that fits: what is not found is wrong input, too.
+# All others are wrong input.
 _STATUS = {
     ForbiddenError: 403,
     NotFoundError: 404,
     ConflictError: 409,
     UnavailableError: 503,
-    InputError: 400,
 }
 
 

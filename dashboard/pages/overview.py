@@ -145,7 +145,7 @@ def _endpoints(view: views.OverviewView) -> html.Section:
         "Traffic": _requests,
         "Captured": lambda line: captured_words(line.coverage.ratio if line.coverage else None),
         "Alarms": _alarms,
-        "Deployed": partial(_deployed, view.now),
+        "Deployed": lambda line: ui.when(line.deployed_at, view.now) if line.deployed_at else "–",
     }
     body = ui.table(view.shown, columns, label="Endpoints, worst first", kind="cards fleet")
     pages = ui.pager(view.number, view.size, view.total, here)
@@ -197,10 +197,6 @@ def _requests(line: views.EndpointLine) -> ui.Cell:
 def captured_words(share: float | None) -> str:
     """Write which share was captured; a few lost ones of many must not read as none."""
     return "more than 99.9%" if share is not None and 0.999 < share < 1 else percent(share)
-
-
-def _deployed(now: datetime, line: views.EndpointLine) -> ui.Cell:
-    return ui.when(line.deployed_at, now) if line.deployed_at else "–"
 
 
 def _alarms(line: views.EndpointLine) -> ui.Cell:
