@@ -118,7 +118,7 @@ def _schedules(view: queries.JobsView) -> html.Section:
     here = partial(link_to, "jobs", view=view.tab or None, text=view.text)
 
     def ways(line: queries.ScheduleLine) -> ui.Cell:
-        name = line.definition.name
+        name = line.state.definition.name
         run = act_button("queue", "Run now", {"monitor": name}, about=f"{name}, {NEWEST}")
         backfill = here(monitor=name, number=view.number, anchor="backfill")
         return ui.stack(run, html.A("Backfill", href=backfill))
@@ -127,9 +127,9 @@ def _schedules(view: queries.JobsView) -> html.Section:
         "Schedules",
         view.schedules,
         {
-            "Monitor": lambda one: _monitor(one.definition.name),
+            "Monitor": lambda one: _monitor(one.state.definition.name),
             "Schedule": lambda one: say.schedule_text(
-                one.definition.schedule, one.definition.time_zone
+                one.state.definition.schedule, one.state.definition.time_zone
             ),
             "Newest": _newest,
             "Next": lambda one: _next(one, view.now),
@@ -155,7 +155,7 @@ def _next(line: queries.ScheduleLine, now: datetime) -> ui.Cell:
     late = _tried(line.state.attempts, line.state.failure)
     wait = say.duration(abs(line.due_at - now))
     due = f"in {wait}" if line.due_at > now else f"due for {wait}"
-    if delay_s := line.definition.delay_s:
+    if delay_s := line.state.definition.delay_s:
         due += f", {say.duration(timedelta(seconds=delay_s))} after its window ends"
     return ui.over(say.moment(line.due_at), due, *[late] * bool(late))
 

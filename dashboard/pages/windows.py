@@ -145,9 +145,8 @@ def log_list(lines: Sequence[Mapping[str, str]]) -> html.Ul:
 
 def place_words(run: views.WindowRun) -> str:
     """Return which window it is, and how many rows it has, for a verdict."""
-    return (
-        f"{say.span(run)}, {say.plural(run.row_count, 'row')}" if run.row_count else say.span(run)
-    )
+    rows = f", {say.plural(run.row_count, 'row')}" if run.row_count else ""
+    return f"{say.span(run)}{rows}"
 
 
 def counts_words(runs: Sequence[views.WindowRun]) -> str:

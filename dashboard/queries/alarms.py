@@ -148,9 +148,7 @@ def alarms_view(
         .offset(size * (number - 1))
     )
     rows = connection.execute(query).all()
-    newest = {}
-    if not reach.is_limited():
-        newest = newest_deliveries(connection, [row.id for row in rows])
+    newest = {} if reach.is_limited() else newest_deliveries(connection, [row.id for row in rows])
     notes = {} if is_newest else {row.id: row._asdict() for row in rows}
     lines = [
         alarm_line(connection, one, suppression, newest.get(one.id, ()), note=notes.get(one.id))

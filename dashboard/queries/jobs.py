@@ -44,11 +44,6 @@ class ScheduleLine:
     newest: Mapping[str, str] | None  # The newest judged window, in its kept fields.
 
     @property
-    def definition(self) -> MonitorDefinition:
-        """The monitor."""
-        return self.state.definition
-
-    @property
     def window(self) -> Window | None:
         """The newest judged window."""
         if self.newest is None:
