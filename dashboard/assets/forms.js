@@ -45,6 +45,13 @@
     });
     notice(text, button);
   }
+  // Does what belongs to the nearest element around an event that fits.
+  function on(kind, selector, act) {
+    document.addEventListener(kind, function (event) {
+      var found = event.target.closest && event.target.closest(selector);
+      if (found) act(found, event);
+    });
+  }
   function post(path, body) {
     var headers = { "content-type": "application/json" }, person = document.querySelector("[data-csrf]");
     if (person) headers["x-csrf-token"] = person.dataset.csrf;
@@ -106,26 +113,19 @@
   }
 
   document.addEventListener("driftline-ended", ended);
-  document.addEventListener("click", function (event) {
-    if (event.target.id === "copy") copy();
-  });
-  document.addEventListener("click", function (event) {
-    if (!event.target.closest || !event.target.closest("#logout")) return;
+  on("click", "#copy", copy);
+  on("click", "#logout", function () {
     post("/logout", {}).then(function (answer) {
       if (answer.ok || answer.status === 401) location.replace("/login");
       else say("Not logged out: reload the page, and try again.", true);
     }).catch(function () { say("The dashboard does not answer; you are still logged in.", true); });
   });
-  document.addEventListener("submit", function (event) {
-    var form = event.target;
-    if (!form.matches || !form.matches("form.act, form.ask")) return;
+  on("submit", "form.act, form.ask", function (form, event) {
     event.preventDefault();
     if (form.matches(".ask")) { hold(false); delete form.dataset.typed; ask(form); } else act(form);
   });
   // The numbers of a figure, which stand in its button, as a file.
-  document.addEventListener("click", function (event) {
-    var button = event.target.closest && event.target.closest("button[data-csv]");
-    if (!button) return;
+  on("click", "button[data-csv]", function (button) {
     var link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([button.dataset.csv], { type: "text/csv" }));
     var page = document.querySelector("#page [data-title]");
@@ -135,9 +135,8 @@
     setTimeout(function () { URL.revokeObjectURL(link.href); }, 0);
   });
   // The confusion matrix follows the threshold; the address and the curves do when it is let go.
-  document.addEventListener("input", function (event) {
-    var box = event.target.closest && event.target.closest("#at-threshold");
-    if (!box || event.target.type !== "range") return;
+  on("input", "#at-threshold", function (box, event) {
+    if (event.target.type !== "range") return;
     var counts = JSON.parse(box.dataset.counts), at = Math.round(event.target.value * (counts.length - 1));
     var all = counts[0], found = counts[at];
     var rows = [[all[1] - found[1], found[1]], [all[0] - found[0], found[0]]];
@@ -149,16 +148,12 @@
       cell.style.setProperty("--strength", 10 + 36 * share + "%");
     });
   });
-  document.addEventListener("change", function (event) {
-    if (!event.target.closest || !event.target.closest("#at-threshold")) return;
+  on("change", "#at-threshold", function (_, event) {
     var url = new URL(location.href);
     url.searchParams.set("thr", Number(event.target.value).toFixed(2));
     document.dispatchEvent(new CustomEvent("driftline-go", { detail: url.href }));
   });
-  document.addEventListener("input", function (event) {
-    var form = event.target.closest && event.target.closest("form.act, form.ask");
-    if (form) { form.dataset.typed = "yes"; hold(true); }
-  });
+  on("input", "form.act, form.ask", function (form) { form.dataset.typed = "yes"; hold(true); });
   window.addEventListener("_dashprivate_pushstate", function () { hold(false); });
   window.addEventListener("popstate", function () { hold(false); });
 })();
