@@ -6,7 +6,7 @@ labels have come.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -109,8 +109,7 @@ def evaluate(context: CheckContext) -> Report:
     window = count_window(plan, context)
     tallies = window.tallies
     flips = flips_of(plan, window.near, plan.roles)
-    known = None if plan.outcomes is None else plan.outcomes.neighbours
-    before = flips_of(plan, known, plan.outcomes.roles if plan.outcomes else plan.roles)
+    before = _flips_before(plan)
     samples = label_samples(plan, tallies, context)
     kept = _kept(plan, replace(window, tallies=fairly_labelled(plan, tallies, samples)), context)
     past = context.past.counts or ()
@@ -133,10 +132,9 @@ def evaluate(context: CheckContext) -> Report:
     findings, withheld = guard(findings, counts, samples, strictest)
     spans = [] if kept is None else judge_spans(plan, kept, past, context.budget)
     told = with_spans(findings, plan.groups, counts, spans)
-    usual = plan.unusable(window.length)
     alpha = context.budget.per_window
     judged = [
-        *judge_unusable(window.unusable, usual, alpha),
+        *judge_unusable(window.unusable, plan.unusable(window.length), alpha),
         *_judged_equal(plan, tallies, window.length, alpha),
     ]
     violations = violations_of(*told, context.rows.batches, judged)
@@ -161,9 +159,8 @@ def evaluate(context: CheckContext) -> Report:
         details={
             **details_of(plan, tallies, counts),
             **_small(plan.groups, counts),
-            **({"classes_note": one} if (one := _reference_classes(plan)) else {}),
+            **_told(plan, withheld),
             **new_groups_details(plan, tallies),
-            **({WITHHELD: list[JsonValue](withheld)} if withheld else {}),
             "unfit_labels": window.unfit,
             **_times_note(plan, window, counts),
             **unusable_details(
@@ -176,6 +173,19 @@ def evaluate(context: CheckContext) -> Report:
             ),
         },
     )
+
+
+def _flips_before(plan: Plan) -> list[Flip | None]:
+    """Return the flip test of the reference's rows, where they were kept."""
+    if plan.outcomes is None:
+        return flips_of(plan, None, plan.roles)
+    return flips_of(plan, plan.outcomes.neighbours, plan.outcomes.roles)
+
+
+def _told(plan: Plan, withheld: Iterable[str]) -> dict[str, JsonValue]:
+    """Return what the reference's classes and groups that are not told of come to."""
+    told: dict[str, JsonValue] = {"classes_note": _reference_classes(plan), WITHHELD: [*withheld]}
+    return {name: one for name, one in told.items() if one}
 
 
 def _required(plan: Plan, flips: Sequence[Flip | None]) -> list[Mapping[str, float | None] | None]:

@@ -63,6 +63,9 @@ AGREEMENT = 0.05
 # So many rows with a value that the reference never had: nothing is known of their outcomes.
 MOST_OUTSIDE = 0.1
 WEIGHTED = "rows have weights, which estimates without labels do not take"
+UNLEARNT = (
+    "the size of errors could not be learnt from the reference's {:,} rows: their mean is taken"
+)
 # So few predictions may be far off for the others to be asked without them.
 FEW_FAR = 0.05
 CONCEPT_DRIFT = (
@@ -187,21 +190,14 @@ def _estimates(
         "estimates_are_calibrated": estimator.learnt.is_kept,
         "calibration_error": estimator.learnt.error,
         "calibration_error_before": estimator.learnt.error_without,
-        "estimate_note": _note(expected, results, answers, len(scored)),
+        "estimate_note": (note := _note(expected, results, answers, len(scored))),
     }
     if (losses := estimator.learnt.losses) is not None:
         details = {name: one for name, one in details.items() if "calibrat" not in name}
         details["loss_models"] = dict(losses.shares)
-        if details["estimate_note"] and not estimator.learnt.is_kept:
-            details["estimate_note"] = f"{details['estimate_note']}; {_unlearnt(estimator)}"
+        if note and not estimator.learnt.is_kept:
+            details["estimate_note"] = f"{note}; {UNLEARNT.format(estimator.rows)}"
     return WindowEstimates(results, violations, details)
-
-
-def _unlearnt(estimator: Estimator) -> str:
-    return (
-        f"the size of errors could not be learnt from the reference's {estimator.rows:,} rows: "
-        "their mean is taken"
-    )
 
 
 def _estimator(
