@@ -45,7 +45,8 @@
     });
     notice(text, button);
   }
-  // Does what belongs to the nearest element around an event that fits.
+  // Does what belongs to the nearest element around an event that fits; pages.js uses it, too.
+  window.driftlineOn = on;
   function on(kind, selector, act) {
     document.addEventListener(kind, function (event) {
       var found = event.target.closest && event.target.closest(selector);

@@ -85,9 +85,8 @@
     });
   }
 
-  document.addEventListener("click", function (event) {
-    var link = event.target.closest && event.target.closest("a[href]");
-    if (!link || event.defaultPrevented || event.button !== 0) return;
+  driftlineOn("click", "a[href]", function (link, event) {
+    if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || link.target) return;
     if (link.hasAttribute("download")) return; // A file, which is no page.
     var url = link.dataset.from === undefined ? along(link.href) : spanning(link.dataset.from);
@@ -119,8 +118,7 @@
     var button = document.getElementById(id);
     if (button && button.textContent !== words) button.textContent = words;
   }
-  document.addEventListener("click", function (event) {
-    if (!event.target.closest || !event.target.closest("#zone")) return;
+  driftlineOn("click", "#zone", function () {
     var url = new URL(location.href);
     if (driftlineZone()) url.searchParams.delete("zone"); else url.searchParams.set("zone", "browser");
     go(url, true);
@@ -137,8 +135,7 @@
     });
     write("range", "Range: " + words.replace(/T00:00:00Z/g, "").replace(/(T\d\d:\d\d):\d\dZ/g, "$1"));
   }
-  document.addEventListener("click", function (event) {
-    if (!event.target.closest || !event.target.closest("#theme")) return;
+  driftlineOn("click", "#theme", function () {
     var next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
     if (next === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = next;
