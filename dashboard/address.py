@@ -166,10 +166,8 @@ def _named(parts: list[str], texts: Mapping[str, str]) -> dict[str, Any]:
             return {"page": one, one: name}
         case ["monitors", monitor, "columns", column] if monitor and column:
             return {"page": "column", "monitor": monitor, "feature": column}
-        case ["monitors", monitor, "alarm"] if monitor:
-            return {"page": "new_alarm", "monitor": monitor}
-        case ["monitors", monitor, "explain"] if monitor:
-            return {"page": "explain", "monitor": monitor}
+        case ["monitors", monitor, "alarm" | "explain" as what] if monitor:
+            return {"page": "new_alarm" if what == "alarm" else what, "monitor": monitor}
     return {}
 
 

@@ -54,7 +54,7 @@ def page(view: views.MonitorView) -> html.Div:
         return windows.monitor_page(view, shown)
     parts = [
         verdict_of(view, view.run),
-        _warm_up(view.warm_up) if view.warm_up else None,
+        _warm_up(view.monitor.name, view.warm_up) if view.warm_up else None,
         _timeline(view, view.run),
         ui.pair(_features(view, view.run), beside, wide_left=True),
         rows,
@@ -121,17 +121,17 @@ def _suppressed(view: views.MonitorView) -> tuple[str, ...]:
     return tuple(one.feature for one in view.features if one.note == SUPPRESSED)
 
 
-def _warm_up(view: views.WarmUpView) -> html.Section:
+def _warm_up(monitor: str, view: views.WarmUpView) -> html.Section:
     """Show which drift is suppressed, and offer to make a baseline that fits or to accept this."""
     parts: list[ui.Cell] = [html.P(view.words, className="sentence")]
     if view.stable is not None:
         start, end = say.moment(view.stable.start), say.moment(view.stable.end)
         words = f"A baseline of {say.plural(view.stable.row_count, 'row')}, {start} to {end}:"
-        given = windows.span_of(view.monitor, view.stable)
+        given = windows.span_of(monitor, view.stable)
         make = act_form("rebase", [], "Make this baseline", given)
         parts += [html.P(words, className="note"), make]
     reason = field("reason", "Reason", hint="the new airport stays", is_required=True)
-    keep = act_form("accept", [reason], "Keep the current baseline", {"monitor": view.monitor})
+    keep = act_form("accept", [reason], "Keep the current baseline", {"monitor": monitor})
     return ui.panel("The baseline does not fit", [*parts, keep], name="held")
 
 

@@ -248,18 +248,13 @@ def _story(
     }  # fmt: skip
     if reach.is_limited():
         return story | {"alarm": alarm_line(connection, record, suppression)}
-    deliveries = newest_deliveries(connection, [record.id])[record.id]
+    deliveries, shown = newest_deliveries(connection, [record.id])[record.id], RANGE.get()
+    sent = list_deliveries(
+        connection, alarm_name=name, limit=MESSAGES_SHOWN, start=shown.start, end=shown.end
+    )
     return story | {
         "alarm": alarm_line(connection, record, suppression, deliveries),
-        "messages": tuple(
-            list_deliveries(
-                connection,
-                alarm_name=name,
-                limit=MESSAGES_SHOWN,
-                start=RANGE.get().start,
-                end=RANGE.get().end,
-            )
-        ),
+        "messages": tuple(sent),
         "channels": _channels(connection, record.definition),
         "silences": suppression.silences_of(record),
     }

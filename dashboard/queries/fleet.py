@@ -37,7 +37,6 @@ from driftline.monitors.run.standing import (
     no_window,
     standing_lines,
     window_line,
-    with_older_windows,
 )
 from driftline.monitors.run.status import kept_states
 from driftline.monitors.tables import executions
@@ -100,11 +99,6 @@ def state_lines(
     reached = reach.monitors(connection, known)
     watched = [one for one in reached if endpoint in (None, one.endpoint)]
     return standing_lines(connection, watched, known, now, CURRENT.get().endpoints)
-
-
-def with_older(connection: Connection, lines: tuple[MonitorLine, ...]) -> tuple[MonitorLine, ...]:
-    """Add older windows to the newest ones of monitors, as many as one chart has room for."""
-    return with_older_windows(lines, MARKS_SHOWN, in_range(), partial(reach.runs, connection))
 
 
 in_range = partial(reach.in_range, executions.c.window_start, executions.c.window_end)
@@ -211,4 +205,4 @@ def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> views.W
         return None
     with read_connection(engine) as connection:
         words, stable = suppressed_now(connection, definition, baseline)
-    return views.WarmUpView(definition.name, words, stable) if words else None
+    return views.WarmUpView(words, stable) if words else None

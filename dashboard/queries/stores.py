@@ -43,6 +43,7 @@ from driftline.monitors.results.shown import choose_metric
 from driftline.monitors.run.drift_map import drift_map
 from driftline.monitors.run.report_cache import Digest, ReportCache
 from driftline.monitors.run.series import column_histories, estimates, label_history, metric_history
+from driftline.monitors.run.standing import with_older_windows
 from driftline.signature import Signature
 from driftline.validation import nearest
 
@@ -132,7 +133,9 @@ class Stores:
         with read_connection(self.engine) as connection:
             if not (lines := fleet.state_lines(connection, now, name)):
                 self._require_endpoint(connection, name)
-            lines = lines if tab else fleet.with_older(connection, lines)
+            if not tab:  # As many as one chart has room for.
+                read = partial(reach.runs, connection)
+                lines = with_older_windows(lines, fleet.MARKS_SHOWN, fleet.in_range(), read)
             alarms = alarms_view(
                 connection, now, state="ALARM", endpoint=name, size=FIRING_SHOWN, is_newest=True
             )

@@ -261,7 +261,6 @@ class WarmUpView:
     could be made of, if there is one.
     """
 
-    monitor: str
     words: str
     stable: StableSpan | None
 
