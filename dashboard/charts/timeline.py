@@ -118,8 +118,7 @@ def health_figure(lines: Sequence[MonitorLine], marks: Sequence[Mark] = ()) -> c
     for row, line in enumerate(lines):
         if first < line.runs[0].start:
             x0, x1 = canvas.naive(first), canvas.naive(line.runs[0].start)
-            place = {"x0": x0, "x1": x1, "y0": row - 0.3, "y1": row + 0.3}
-            shapes.append(canvas.rectangle(canvas.FAINT, **place))
+            shapes.append(canvas.rectangle(canvas.FAINT, x0=x0, x1=x1, y0=row - 0.3, y1=row + 0.3))
         for look, (symbol, colour, size) in LOOKS.items():
             runs = [run for run in line.runs if _look(run) == look]
             traces.append(

@@ -442,6 +442,5 @@ def _annotations(
     """Read the newest annotations of monitors, withdrawn ones too."""
     of = CURRENT.get().endpoints
     newest = partial(list_annotations, connection, endpoints=of, limit=ANNOTATIONS_SHOWN)
-    found = [one for line in lines for one in newest(line.name) if RANGE.get().has(one.made_at)]
-    found.sort(key=lambda one: one.made_at, reverse=True)
-    return tuple(found[:ANNOTATIONS_SHOWN])
+    found = (one for line in lines for one in newest(line.name) if RANGE.get().has(one.made_at))
+    return tuple(sorted(found, key=lambda one: one.made_at, reverse=True)[:ANNOTATIONS_SHOWN])
