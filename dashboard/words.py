@@ -7,6 +7,7 @@ import re
 from contextvars import ContextVar
 from datetime import datetime, time, timedelta, tzinfo
 
+from driftline.alerts.evaluation.explain_rule import OPERATORS
 from driftline.capture.windows.window import Window
 from driftline.monitors.schedule import schedule_words
 
@@ -31,7 +32,6 @@ DELIVERIES = {
     "delivering": "being sent",
     "delivered": "✓ delivered",
     "dead": "✕ failed",
-    "superseded": "superseded",
     "waiting": "held until its group closes",
     "muted": "◌ suppressed by a silence",
     "grouped": "sent with its group",
@@ -56,20 +56,9 @@ NOTES = {
     "no_reference": "not in the baseline",
     "commissioning": "suppressed because the baseline does not fit",
     "comparison_disabled": "comparison disabled",
-    "not in the data": "not in the data",
     "data_type_check": "not compared: wrong type",
 }
 """Why a feature has no distance."""
-
-OPERATORS = {
-    "GreaterThanOrEqualToThreshold": "≥",
-    "GreaterThanThreshold": ">",
-    "LessThanThreshold": "<",
-    "LessThanOrEqualToThreshold": "≤",
-    "LessThanLowerOrGreaterThanUpperThreshold": "outside its band",
-    "LessThanLowerThreshold": "below its band",
-    "GreaterThanUpperThreshold": "above its band",
-}
 
 _TITLE = re.compile(r"^(?:Thresholds? Crossed|Insufficient Data): (\w)")
 _ARN = re.compile(r"arn:aws:cloudwatch:[^:\s]*:[^:\s]*:alarm:")
@@ -191,18 +180,6 @@ def probability(value: float | None) -> str:
     return "<1e-6" if value < 1e-6 else number(value, 2)
 
 
-def bytes_text(size: int | None) -> str:
-    """Write a size in bytes with a decimal unit: ``64.2 MB``; missing is a dash."""
-    if size is None:
-        return "–"
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1_000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
-        value /= 1_000
-    return f"{value:.3g} TB"
-
-
 def reason(note: str) -> str:
     """Return why something was not measured or not judged, as a reader would."""
     kind, _, words = note.partition(":")
@@ -245,6 +222,6 @@ def short_reason(text: str) -> str:
 
 
 def limit_words(operator: str, threshold: float | None) -> str:
-    """Return the condition on which a value breaches: ``> 0.5``, or how it lies to its band."""
+    """Return on which condition a value breaches: ``above 0.5``, or how it lies to its band."""
     words = OPERATORS[operator]
     return words if threshold is None else f"{words} {number(threshold)}"

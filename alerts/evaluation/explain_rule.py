@@ -14,7 +14,7 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.documents import Time
 from driftline.alerts.evaluation.diagnosis import duration, moment
 
-_WORDS = {
+OPERATORS = {
     "GreaterThanOrEqualToThreshold": "at or above",
     "GreaterThanThreshold": "above",
     "LessThanThreshold": "below",
@@ -66,7 +66,7 @@ def condition(definition: AlarmDefinition) -> str:
     n, m = definition.evaluation_periods, definition.required_breaches
     times = "in 1 period" if n == 1 else f"in {m} of {n} periods"
     return (
-        f"{what} {_WORDS[definition.comparison_operator]}{threshold} {times} of "
+        f"{what} {OPERATORS[definition.comparison_operator]}{threshold} {times} of "
         f"{duration(definition.period)}; missing datapoints {_TREATED[definition.treatment]}"
     )
 

@@ -200,8 +200,7 @@ def quiet_panel(view: StoryView) -> html.Section:
     parts.append(html.Ul(said, className="sentence") if said else none)
     parts += [_silence(one, view.now) for one in view.silences]
     word, enabled = ("Disable", "false") if alarm.actions_enabled else ("Enable", "true")
-    given = {"alarm": alarm.name, "enabled": enabled}
-    switch = act_button("switch", f"{word} its actions", given)
+    switch = act_button("switch", f"{word} its actions", {"alarm": alarm.name, "enabled": enabled})
     return ui.panel("Suppression", [*parts, silence_form([alarm.name]), switch], name="quiet")
 
 
@@ -220,8 +219,8 @@ def _silence(record: SilenceRecord, now: datetime) -> html.Div:
     until = one.mutes_until(now)
     who = f" by {one.created_by}" if one.created_by else ""
     end = f"until {say.moment(until)}" if until is not None else ""
-    about = f"for {about_words(record)}, {end}{who}{': ' if one.comment else ''}{one.comment}"
-    words = html.P([html.B(one.name), f" {about}"])
+    about = f" for {about_words(record)}, {end}{who}{': ' if one.comment else ''}{one.comment}"
+    words = html.P([html.B(one.name), about])
     return html.Div([words, end_button(one.name)], className="finding-box")
 
 

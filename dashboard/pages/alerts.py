@@ -170,8 +170,7 @@ def _members(view: IncidentView) -> html.Section:
         known = view.states.get(name)
         return ui.state_chip(known, small=True) if known else ui.faint("deleted")
 
-    return ui.list_panel(
-        "Alarms",
+    body = ui.table(
         view.incident.alarms,
         {
             "Alarm": lambda one: html.A(one.name, href=alarm_link(one.name), className="strong"),
@@ -182,8 +181,8 @@ def _members(view: IncidentView) -> html.Section:
         },
         label="Alarms of the incident",
         kind="cards tall",
-        note=plural(len(view.incident.alarms), "alarm"),
     )
+    return ui.panel("Alarms", [body], note=plural(len(view.incident.alarms), "alarm"))
 
 
 def _in_common(view: IncidentView) -> html.Section:

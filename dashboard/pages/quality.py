@@ -19,7 +19,6 @@ from driftline.dashboard.pages.windows import where_form
 from driftline.dashboard.queries.views import KindView
 from driftline.dashboard.words import count, number, percent, plural, span
 from driftline.monitors.report.metric_words import title_of
-from driftline.monitors.results.history import LabelHistory
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.root_cause.selection import where_text
 from driftline.monitors.run.report_document import Confusion
@@ -46,11 +45,7 @@ def quality_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui.Cel
     return [
         _tiles(view, choose),
         *_thresholds(view),
-        *(
-            [ui.pair(_coverage(view, view.labels), _estimates(view))]
-            if view.labels is not None
-            else []
-        ),
+        *([ui.pair(_coverage(view), _estimates(view))] if view.labels is not None else []),
     ]
 
 
@@ -202,10 +197,10 @@ def _calibration(view: KindView) -> html.Section:
     return ui.panel("Calibration", [body, *more], note="lines are 95% intervals")
 
 
-def _coverage(view: KindView, labels: LabelHistory) -> html.Section:
-    title, runs = "Labels by age", view.monitor.runs
-    known = np.flatnonzero(np.isfinite(labels.share))[::-1].tolist()
-    if not known:
+def _coverage(view: KindView) -> html.Section:
+    title, labels, runs = "Labels by age", view.labels, view.monitor.runs
+    known = [] if labels is None else np.flatnonzero(np.isfinite(labels.share))[::-1].tolist()
+    if labels is None or not known:
         why = ui.empty("No label has arrived yet.", "driftline truth load FILE")
         return ui.panel(title, [why])
     days = np.array([(view.now - one.end).total_seconds() / 86_400 for one in runs])

@@ -16,6 +16,7 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.overview import captured_words
 from driftline.dashboard.queries.fleet import EndpointView
 from driftline.dashboard.queries.storage import TRAFFIC_S
+from driftline.sizes import bytes_text
 
 NAMES_SHOWN = 20
 SUMS = ("stored", "refused", "lost")
@@ -93,7 +94,7 @@ def _captured(view: EndpointView) -> html.Section:
         "Lost": _lost(stats, view.unaccounted),
         "Answered with 400 or more": say.count(stats.failed),
         "Newest": ui.when(stats.newest, view.now) if stats.newest else "–",
-        "Size": f"{say.bytes_text(stats.size_bytes)} in {say.plural(stats.files, 'file')}",
+        "Size": f"{bytes_text(stats.size_bytes)} in {say.plural(stats.files, 'file')}",
         **{f"Not readable: {why}": say.count(many) for why, many in stats.unparsed.items()},
     }
     return ui.panel("Captured", [ui.facts(values, "facts wide")])

@@ -43,6 +43,7 @@ from driftline.errors import DriftlineError, UnavailableError
 from driftline.formats.location import locate
 from driftline.monitors.definitions import list_definitions
 from driftline.monitors.run.overdue import overdue
+from driftline.sizes import bytes_text
 from driftline.storage import disk_failure, is_remote, use_options
 
 Verdict = Literal["ok", "warning", "defect"]
@@ -127,7 +128,7 @@ def _machine(settings: Settings) -> Iterator[Finding]:
             continue
         there = next(one for one in (folder, *folder.parents) if one.exists())
         space = shutil.disk_usage(there)
-        found = f"{_size(space.free)} free of {_size(space.total)} at {there}"
+        found = f"{bytes_text(space.free)} free of {bytes_text(space.total)} at {there}"
         if space.free < max(LITTLE_BYTES, LITTLE_SHARE * space.total):
             yield Finding(what, "warning", found, "make room, or move it")
         else:
@@ -239,7 +240,7 @@ def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
         return Finding("spool", "ok", f"{folder} is not there yet: nothing was captured")
     found = measure(folder)
     waiting = timedelta(seconds=found.oldest_s)
-    shown = f"{_size(found.size_bytes)} of {_size(budget_bytes)} in {folder}"
+    shown = f"{bytes_text(found.size_bytes)} of {bytes_text(budget_bytes)} in {folder}"
     if folder.stat().st_mode & 0o077:
         shown = f"{folder} is open to other users, and holds raw bodies"
         return Finding("spool", "defect", shown, f"chmod 700 {folder}")
@@ -527,14 +528,6 @@ def examine_process(name: str, url: str, roles: str, settings: Settings) -> Find
         found = f"{url}: {answer.status_code} {answer.text[:200]}"
         return Finding(name, "defect", found, "see its log")
     return Finding(name, "ok", f"{url} answers")
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 def _span(length: timedelta) -> str:

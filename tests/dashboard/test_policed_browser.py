@@ -88,7 +88,7 @@ def test_preview_by_the_form_is_part_of_the_address_and_is_saved(visit_policed, 
     expect(preview.locator("#trial-yaml")).to_contain_text("threshold: 204.0")
     preview.get_by_role("button", name="Save these values").click()
     expect(page.get_by_text(f"Saved; {changeable} is evaluated with these values")).to_be_visible()
-    expect(page.locator("main")).to_contain_text("2 of 5 periods are > 204")
+    expect(page.locator("main")).to_contain_text("2 of 5 periods are above 204")
 
     preview.get_by_label("Breaching periods").fill("9")
     preview.get_by_role("button", name="Preview").click()

@@ -5,7 +5,6 @@ import pytest
 from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import (
     age,
-    bytes_text,
     count,
     duration,
     moment,
@@ -103,10 +102,6 @@ def test_a_reason_is_shown_without_its_title_and_without_arns(text, shown):
 
 def test_one_is_singular():
     assert (plural(1, "row"), plural(1200, "row")) == ("1 row", "1,200 rows")
-
-
-def test_sizes_have_decimal_units():
-    assert [bytes_text(size) for size in (999, 64_200_000)] == ["999 B", "64.2 MB"]
 
 
 @pytest.mark.parametrize(

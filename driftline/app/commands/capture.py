@@ -11,6 +11,7 @@ import typer
 from driftline.app.commands import options
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
+from driftline.sizes import bytes_text
 from driftline.storage import use_options
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
             f"{_time(found['last_commit'])}, newest arrival {_time(found['last_arrival'])}",
         ),
         ("spool", _spool(found["spool"])),
-        ("table", f"{_size(found['size_bytes'])} in {_number(found['files'])} files"),
+        ("table", f"{bytes_text(found['size_bytes'])} in {_number(found['files'])} files"),
     ]
     if found.get("erased") is not None:
         lines.append(("erased", _number(found["erased"])))
@@ -197,7 +198,7 @@ def _growth(forecast: Mapping[str, Any]) -> str:
     daily, kept = forecast.get("bytes_per_day"), forecast.get("bytes_at_retention")
     if daily is None or kept is None:
         return "not known yet"
-    return f"{_size(daily)} a day, {_size(kept)} when the first day goes"
+    return f"{bytes_text(daily)} a day, {bytes_text(kept)} when the first day goes"
 
 
 def _audit_lines(found: Audit) -> Iterator[str]:
@@ -222,7 +223,7 @@ def _spool(backlog: Mapping[str, Any]) -> str:
     age = timedelta(seconds=round(backlog["oldest_s"]))
     wait = f"the oldest waits for {age}" if backlog["oldest_s"] else "nothing waits"
     parts = "1 segment" if backlog["segments"] == 1 else f"{backlog['segments']:,} segments"
-    return f"{_size(backlog['size_bytes'])} in {parts}, {wait}"
+    return f"{bytes_text(backlog['size_bytes'])} in {parts}, {wait}"
 
 
 def _by_reason(total: int, reasons: Mapping[str, int]) -> str:
@@ -245,11 +246,3 @@ def _share(ratio: float | None) -> str:
 
 def _time(text: str | None) -> str:
     return "-" if text is None else f"{text[:19].replace('T', ' ')}Z"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
