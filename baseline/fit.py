@@ -41,7 +41,7 @@ from driftline.baseline.rankings import find_rankings
 from driftline.baseline.row_digests import RowDigests, choosing_columns
 from driftline.baseline.row_profile import RowProfile, RowReading
 from driftline.baseline.sample import RowSample, RowSampler
-from driftline.baseline.schema import find_column, infer_signature
+from driftline.baseline.schema import find_column, infer_signature, split_probabilities
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
 from driftline.baseline.step_levels import FirstRows, keep_steps
 from driftline.baseline.steps import StepCounter
@@ -265,6 +265,7 @@ def fit_source(
     Which columns' values are not judged, and why, is found out unless `unjudged` says it. A
     positive value may be one that only the model answers: one of `model_classes`.
     """
+    source, roles = split_probabilities(source, roles)
     roles, lists = find_rankings(source, roles.with_point)
     signature = infer_signature(source.schema, roles, lists or find_forecasts(source, roles))
     segments = [find_column(name, source.schema.names, what="segment") for name in segments]
@@ -311,10 +312,9 @@ def fit_source(
         profile.columns[name].cell_counts = second.counts[name]
     blocks = second.by_hour()
     keep_steps(profile, reading.steps, blocks, levels)
-    constraints = suggest(profile, {*unjudged, *roles.exclude})
     return Fitted(
-        signature, profile, constraints, cells, blocks, outcomes, reading.segments,
-        reading.sampler.result(),
+        signature, profile, suggest(profile, {*unjudged, *roles.exclude}), cells, blocks, outcomes,
+        reading.segments, reading.sampler.result(),
         # One stray time makes no year: what counts is how many days have rows.
         reading.rows.result(0.0 if blocks is None else blocks.span_days),
         None if reading.losses is None else reading.losses.result(),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import pyarrow as pa
 
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES, is_vector, plain_type, unit_of
+from driftline.formats.source import Source, part_names
 from driftline.roles import Roles
 from driftline.signature import (
     LISTS,
@@ -70,6 +72,15 @@ def find_column(name: str, known: Sequence[str], *, what: str) -> str:
         else f"the columns are {', '.join(list(known)[:8])}{', …' if len(known) > 8 else ''}"
     )
     raise InputError(f'{what} "{name}": the data has no such column; {hint}')
+
+
+def split_probabilities(source: Source, roles: Roles) -> tuple[Source, Roles]:
+    """Return data and roles with a list of all classes' probabilities as a column for each."""
+    name = "".join(roles.probability[:1])
+    is_one = len(roles.probability) == 1 and name in source.schema.names
+    if not is_one or not (count := source.list_length(name)):
+        return source, roles
+    return source.with_parts(name, count), replace(roles, probability=part_names(name, count))
 
 
 def infer_signature(

@@ -227,7 +227,8 @@ class Roles:
     Parameters
     ----------
     label, prediction, probability
-        The true answer, the model's answer, its probability: one column, or one for each class.
+        The true answer, the model's answer, its probability: one column, one for each class, or
+        a column of lists of all classes' in their order.
     id_column, timestamp, exclude
         What identifies, when it happened, what is left out of all checks.
     problem

@@ -15,7 +15,7 @@ from driftline.baseline.schema import find_column
 from driftline.baseline.store import Baseline
 from driftline.classes import known_classes, merged_classes
 from driftline.errors import InputError
-from driftline.formats.source import Files, Source, open_source
+from driftline.formats.source import PART_NAME, Files, Source, open_source
 from driftline.monitors.check_context import CheckContext, Compat, Predictor
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kind import (
@@ -306,6 +306,7 @@ def check_roles(
             f'kind "{asked.name}" is read in one process; leave engine and jobs out, or ask for '
             '"data-quality"'
         )
+    roles = _with_parts(roles, source.schema.names)
     if asked.judges_columns:  # Which reads none of these: the others miss them by themselves.
         _refuse_unknown(roles, baseline, source.schema.names)
     if (outcomes := baseline.outcomes) is not None and roles.positives:
@@ -336,6 +337,14 @@ def _opened(data: object, baseline: Baseline) -> Source:
     """Open data with the types that the baseline knows."""
     known = baseline.signature
     return open_source(data, signature=known.as_sent() if known.columns else None)
+
+
+def _with_parts(roles: Roles, names: Sequence[str]) -> Roles:
+    """Return roles that name a list of probabilities by the columns that it has become."""
+    name = "".join(roles.probability)
+    found = map(PART_NAME.fullmatch, names)
+    parts = tuple(part[0] for part in found if part is not None and part[1] == name)
+    return replace(roles, probability=parts) if parts and name not in names else roles
 
 
 def _refuse_extras(

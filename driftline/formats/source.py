@@ -6,17 +6,19 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import holds_beyond_int64, plain_field
+from driftline.formats.arrow_types import holds_beyond_int64, is_vector, plain_field
 from driftline.formats.buffered import spooled
+from driftline.formats.coercion import coerce
 from driftline.formats.data_files import data_files, form_of
 from driftline.formats.dialect import AS_FOUND, Dialect
 from driftline.formats.formats import FORMATS
@@ -40,6 +42,8 @@ FORM_BYTES = 1 << 12
 # What pandas calls an index without a name where it writes one: the row numbers of a sample.
 # A frame's own index is no column, and so this is none.
 INDEX = re.compile(r"__index_level_\d+__")
+# What a number of a list is called as a column of its own.
+PART_NAME = re.compile(r"(.+)\[(\d+)\]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,47 @@ class Source:
     def parts(self) -> Iterator[Part]:
         """Cut the data into parts that can be read one beside the other, in order."""
         return stream_parts(self.batches()) if self.splitter is None else self.splitter()
+
+    def list_length(self, name: str) -> int:
+        """Return how many numbers most lists of a column hold in its first rows; 0 of no lists."""
+        kind = self.schema.field(name).type
+        if not is_vector(kind) and not pa.types.is_string(kind):
+            return 0
+        first = next(iter(self.batches()), None)
+        if first is None:
+            return 0
+        lists, unfit = coerce(first.column(name), "list<double>")
+        lengths = Counter(pc.list_value_length(lists.drop_null()).to_pylist())
+        return 0 if unfit or not lengths else int(lengths.most_common(1)[0][0])
+
+    def with_parts(self, name: str, count: int) -> Source:
+        """Return the data with lists of so many numbers as columns: ``p[0]``, ``p[1]`` of ``p``.
+
+        A list of another length has no value in any of them.
+        """
+        place = self.schema.names.index(name)
+        own = [field for field in self.schema if field.name != name]
+        numbers = [pa.field(one, pa.float64()) for one in part_names(name, count)]
+        schema = pa.schema([*own[:place], *numbers, *own[place:]])
+
+        def read() -> Iterator[pa.RecordBatch]:
+            for batch in self.batches():
+                lists = coerce(batch.column(name), "list<double>")[0]
+                is_whole = pc.equal(pc.list_value_length(lists), count)
+                fit = pc.if_else(is_whole, lists, pa.scalar([None] * count, lists.type))
+                flat = fit.fill_null([None] * count).flatten()
+                arrays = {one: batch.column(one) for one in batch.schema.names if one != name}
+                arrays |= {one.name: flat[at::count] for at, one in enumerate(numbers)}
+                yield pa.RecordBatch.from_arrays(
+                    [arrays[one] for one in schema.names], schema=schema
+                )
+
+        return replace(self, schema=schema, reader=read, splitter=None)
+
+
+def part_names(name: str, count: int) -> tuple[str, ...]:
+    """Name the columns of a list's numbers, in order: ``p[0]``, ``p[1]``."""
+    return tuple(f"{name}[{at}]" for at in range(count))
 
 
 class Files:
@@ -125,7 +170,7 @@ def open_source(
         table, batch or reader; anything with ``__arrow_c_stream__``.
     signature
         Of the reference. Columns that are text there are read as text; rows without a header get
-        their names from it.
+        their names from it. Lists of probabilities become the columns that they are there.
     dialect
         What the user says of text files.
 
@@ -134,6 +179,18 @@ def open_source(
     InputError
         When there is nothing to read, or it is none of these forms: one sentence.
     """
+    found = _open(data, signature, dialect)
+    parts = Counter[str]()
+    for column in () if signature is None else signature.outputs:
+        part = PART_NAME.fullmatch(column.name) if column.role == "probability" else None
+        if part is not None and column.name not in found.schema.names:
+            parts[part[1]] += 1
+    for name, count in parts.items():
+        found = found.with_parts(name, count) if name in found.schema.names else found
+    return found
+
+
+def _open(data: object, signature: Signature | None, dialect: Dialect) -> Source:
     if isinstance(data, Source):
         return data
     if isinstance(data, Files):

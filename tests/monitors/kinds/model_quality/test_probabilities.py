@@ -94,6 +94,48 @@ def test_a_count_that_is_not_that_of_the_classes_is_one_sentence() -> None:
         Baseline.fit(table, label="truth", probability=["first", "second"])
 
 
+def in_lists(rows: pa.Table, *, as_text: bool) -> pa.Table:
+    """The same rows with all classes' probabilities in one column, as predict_proba gives them."""
+    lines = np.column_stack([rows[one].to_numpy() for one in CLASSES])
+    column = pa.array([str(line) if as_text else list(line) for line in lines])
+    return rows.select(["truth"]).append_column("chances", column)
+
+
+@pytest.mark.parametrize("as_text", [False, True], ids=["lists", "texts"])
+def test_a_list_of_probabilities_is_read_by_class(as_text: bool) -> None:
+    with np.printoptions(precision=17):
+        rows = [in_lists(chances(seed, IN_ORDER), as_text=as_text) for seed in (1, 2)]
+    expected = check(
+        chances(2, IN_ORDER),
+        Baseline.fit(chances(1, IN_ORDER), label="truth", probability=CLASSES),
+        kind="model-quality",
+    )
+    fitted = Baseline.fit(rows[0], label="truth", probability="chances")
+
+    found = check(rows[1], fitted, kind="model-quality")
+    named = check(rows[1], fitted, kind="model-quality", probability="chances")
+
+    assert numbers(found) == pytest.approx(numbers(expected), abs=1e-9)
+    assert numbers(named) == numbers(found)
+
+
+def test_lists_of_another_length_are_no_probabilities() -> None:
+    rows = in_lists(chances(1, IN_ORDER), as_text=False)
+    lists = rows["chances"].to_pylist()
+    lists[:5] = [[0.5, 0.5], None, [], [0.1, 0.2, 0.3, 0.4], [None, 0.5, 0.5]]
+    fitted = Baseline.fit(rows, label="truth", probability="chances")
+
+    found = check(
+        rows.set_column(1, "chances", pa.array(lists)), fitted, kind="model-quality"
+    ).to_dict()
+
+    assert found["details"]["rows_without_answer"] == 5
+
+    short = pa.array([line[:2] for line in rows["chances"].to_pylist()])
+    with pytest.raises(InputError, match=r"2 columns of probabilities .*for 3 classes"):
+        Baseline.fit(rows.set_column(1, "chances", short), label="truth", probability="chances")
+
+
 def test_two_probabilities_of_a_binary_answer_are_the_ones_of_no_and_yes() -> None:
     rng = np.random.default_rng(3)
     chance = rng.random(600)
