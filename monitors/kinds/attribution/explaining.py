@@ -70,6 +70,10 @@ from driftline.signature import ColumnType, Signature
 log = logging.getLogger(__name__)
 
 PERMUTATION = "permutation"
+ALL_SAME = (
+    "all attributions of the reference are zero (the model answers the same for all rows), and no "
+    "window with such a model can be judged; check that it is the model you mean"
+)
 # A hundred and fifty for each of thirteen weeks: half of what a window is judged by. A model that
 # explains itself is asked for more, as far as their values are few: how much days differ is known
 # the better, the more rows each of them has (bench/power_bound.md).
@@ -442,6 +446,8 @@ def _columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
 def _told(found: Attributions, told: Callable[[str], None]) -> Attributions:
     if found.absurd_note:
         told(found.absurd_note)
+    if not any(rows.any() for rows in found.rows.values()):
+        told(ALL_SAME)
     return found
 
 

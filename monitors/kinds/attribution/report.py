@@ -65,6 +65,7 @@ WITHOUT_BLOCKS = (
 ALIKE = "however these rows are drawn, they rank the features alike"
 ALL_ZERO = f"{UNDEFINED}all attributions are zero"
 REFERENCE_ZERO = f"{UNDEFINED}the reference is all zero"
+SAME_ANSWERS = f"{UNDEFINED}the model answers the same for all rows"
 CHECK = "feature_attribution_drift_check"
 # Rows of a window that are explained one by one, and features of each.
 ROWS_SHOWN, FEATURES_SHOWN = 5, 5
@@ -284,13 +285,12 @@ def _level(label: str, finding: Finding, note: str, *, is_shown: bool, plain: bo
     is_judged = has_rows and not (is_shown or finding.by_limit)
     if not is_judged and not note and plain:
         note = "incomparable: the reference's document does not say in which units its values are"
-    elif one.reference.total <= 0 and not note:
-        if not is_judged:
-            note = REFERENCE_ZERO
-        elif one.is_new and not finding.level:
-            note, is_judged = INSUFFICIENT, False
-    elif is_judged and one.is_all_zero and not finding.level:
+    elif one.reference.total <= 0 and not note and not is_judged:
+        note = REFERENCE_ZERO
+    elif is_judged and not finding.level and (one.is_new or one.is_all_zero):
         note, is_judged = INSUFFICIENT, False
+    elif is_judged and one.reference.total <= 0 >= one.window.total:
+        note, is_judged = SAME_ANSWERS, False
     elif is_judged and not finding.level and finding.level_bound >= FAR_LEVEL:
         note, is_judged = _too_variable(finding, finding.is_level_bounded), False
     rises = one.log_ratio > 0 or one.reference.total <= 0
@@ -313,7 +313,7 @@ def _level(label: str, finding: Finding, note: str, *, is_shown: bool, plain: bo
         reference_low=reference_low,
         reference_high=reference_high,
         bound=bound if is_judged else None,
-        operator=_operator(rises=rises) if is_judged else "",
+        operator=_operator(rises=rises) if is_judged or note == SAME_ANSWERS else "",
         p_value=one.level if is_judged else None,
         count=one.window.count,
         label=label,

@@ -288,26 +288,34 @@ def test_answers_that_depend_twice_as_much_on_everything_are_a_change_of_level(
     assert "2.0 times more" in report.cause
 
 
-@pytest.mark.parametrize("passes", [True, False])
+@pytest.mark.parametrize("is_same", [True, False])
 def test_a_constant_reference_is_one_of_no_contributions(
-    rng: np.random.Generator, passes: bool
+    rng: np.random.Generator, is_same: bool
 ) -> None:
     rows = weather(rng, 1_000)
 
     def same(asked: pa.Table) -> np.ndarray:
         return np.full(asked.num_rows, 0.5)
 
-    constant = explain_reference(open_source(rows), Baseline.fit(rows), same, background=5)
+    told: list[str] = []
+    constant = explain_reference(
+        open_source(rows), Baseline.fit(rows), same, background=5, told=told.append
+    )
 
-    report = judged(constant, weather(rng, 500), predict=same if passes else model)
+    report = judged(constant, weather(rng, 500), predict=same if is_same else model)
 
     by_name = {one.name: one for one in report.metrics}
-    assert report.passed is passes
-    assert report.decided
-    assert (by_name["level"].bound, by_name["level"].note) == (0.0, "")
+    assert [line.split(" (")[0] for line in told] == ["all attributions of the reference are zero"]
+    assert not report.passed
+    assert report.decided is not is_same
     assert by_name["share_a"].bound is None
     assert by_name["share_a"].note == "undefined: the reference is all zero"
-    if not passes:
+    if is_same:
+        same_words = "nothing could be judged: the model answers the same for all rows"
+        assert same_words in report.summary
+        assert [one.name for one in report.unjudged] == ["label0: level"]
+    else:
+        assert (by_name["level"].bound, by_name["level"].note) == (0.0, "")
         assert [one.feature_name for one in report.violations] == ["level"]
         assert "depends on features, and the reference's on none: a 0%" in report.cause
 
