@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
@@ -263,13 +264,18 @@ class CheckResult:
                 f"{rows}; {what} was not judged because the labels are not a representative "
                 f"sample: {why}"
             )
-        if UNCOVERED in self.details and any(metric.judged for metric in self.metrics):
-            return f"{rows}; {self.details[UNCOVERED]}"
+        if UNCOVERED in self.details:
+            why = str(self.details[UNCOVERED])
+            if not any(metric.judged for metric in self.metrics):
+                why = why.replace("nothing was judged", "nothing could be judged", 1)
+            return f"{rows}; {why}"
         if not small and self.undecidable and self.unjudged:
             return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"
         if not small:
-            told = {metric.note for metric in self.metrics} - {"", BY_ORDER}
-            reasons = sorted(note_words(note).removeprefix(UNDEFINED) for note in told)
+            told = Counter(one.note for one in self.metrics if one.note not in ("", BY_ORDER))
+            # What holds for most metrics first.
+            often = sorted(told, key=lambda note: (-told[note], note))
+            reasons = [note_words(note).removeprefix(UNDEFINED) for note in often]
             lacks_all = self.details.get("labelled_rows") == 0 or LACKING.intersection(told)
             if lacks_all and self.details.get("answers_note"):
                 reasons = [str(self.details["answers_note"])]  # It is why all of them lack rows.

@@ -470,7 +470,7 @@ def test_a_group_of_which_no_row_came_is_called_absent_not_small() -> None:
     assert "too small" not in absent.summary
     assert metric(alone, "DPPL", "c").note == "undefined: no row of others came"
     assert not alone.decided
-    assert "no row of others came; no row of the group came" in alone.summary
+    assert "no row of the group came; no row of others came" in alone.summary
 
 
 def test_a_group_that_the_reference_never_had_is_measured_and_counted_as_unjudged() -> None:
@@ -549,3 +549,18 @@ def test_a_few_rows_of_known_values_are_no_pass_either(kept: int, said: str) -> 
 
     assert not report.passed
     assert f"nothing was judged of sex, as {said} a value that the reference has" in report.summary
+
+
+def test_where_nothing_is_judged_the_values_of_the_facet_are_the_reason() -> None:
+    window = sample(2_000)
+    lower = with_column(window, "sex", [one.lower() for one in window["sex"].to_pylist()])
+    # Beside a text there is no flip test, whose reason came first.
+    people_of, rows = (
+        table.append_column("club", pa.array(["a"] * len(table))) for table in (people(), lower)
+    )
+
+    report = dl.check(rows, Baseline.fit(people_of, **COLUMNS, facet="sex"), kind="bias")
+
+    assert report.summary == (
+        "2,000 rows; nothing could be judged of sex, as no row has a value that the reference has"
+    )
