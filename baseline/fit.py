@@ -479,8 +479,9 @@ def _with_positive(
     roles: Roles, classes: tuple[str, ...] | None, answers: pa.Table
 ) -> tuple[Roles, str]:
     """Return the roles with a positive class, if anything tells, and why it was taken."""
-    is_binary = roles.problem == "binary" or (roles.problem is None and len(roles.probability) < 2)
-    if roles.positive is not None or not is_binary or classes is None:
+    is_pair = classes is not None and len(classes) == len(roles.probability) == 2
+    may_be = roles.problem is None and (is_pair or len(roles.probability) < 2)
+    if roles.positive is not None or classes is None or not (may_be or roles.problem == "binary"):
         return roles, ""
     if len(classes) == 1 and roles.problem is None and not roles.probability:
         return roles, ""  # A number that never changes, as likely.
@@ -531,8 +532,7 @@ def _classes(
     if len(names) == len(sides):
         _require_positives(roles, names, sides, model_classes)
     labels, answers = sides.get(roles.label, set()), sides.get(roles.prediction, set())
-    is_text = any(not profile.columns[name].is_number for name in names)
-    if is_text or len(found) <= LISTED_LEVELS:
+    if len(found) <= LISTED_LEVELS or any(not profile.columns[one].is_number for one in names):
         pairing.require_common_classes(labels, answers, roles, roles.problem)
     if roles.also_positive and pairing.are_apart(labels, answers):
         found = answers  # As the model names them.

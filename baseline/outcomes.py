@@ -312,10 +312,8 @@ def _classes(signature: Signature) -> tuple[str, ...]:
     for column in signature.outputs:
         if column.role == "prediction" and column.classes:
             return column.classes
-    for column in signature.outputs:
-        if column.role == "probability" and column.classes:
-            return column.classes
-    return ()
+    chances = (one.classes or () for one in signature.outputs if one.role == "probability")
+    return tuple(dict.fromkeys(text for classes in chances for text in classes))
 
 
 def _label_first(positives: Sequence[str], roles: Roles, table: pa.Table) -> tuple[str, ...]:
@@ -330,7 +328,8 @@ def _label_first(positives: Sequence[str], roles: Roles, table: pa.Table) -> tup
 def _problem(roles: Roles, signature: Signature, classes: tuple[str, ...]) -> Problem | None:
     if roles.prediction is None and not roles.probability:
         return None
-    if roles.also_positive:
+    is_pair = len(roles.probability) == 2 and roles.positive is not None and len(classes) == 2
+    if roles.also_positive or is_pair:
         return "binary"
     if len(roles.probability) > 1 or len(classes) > 2:
         return "multiclass"

@@ -136,21 +136,38 @@ def test_lists_of_another_length_are_no_probabilities() -> None:
         Baseline.fit(rows.set_column(1, "chances", short), label="truth", probability="chances")
 
 
-def test_two_probabilities_of_a_binary_answer_are_the_ones_of_no_and_yes() -> None:
+@pytest.mark.parametrize("problem", ["binary", None])
+def test_two_probabilities_of_a_binary_answer_are_the_ones_of_no_and_yes(
+    problem: str | None,
+) -> None:
     rng = np.random.default_rng(3)
     chance = rng.random(600)
     late = np.where(rng.random(600) < chance, "1.0", "0.0")
     table = pa.table({"late": late, "p_1": chance, "p_0": 1 - chance})
-    both = {"label": "late", "problem": "binary"}
+    both = {"label": "late", "problem": problem}
 
     single = Baseline.fit(table, **both, probability="p_1")
     double = Baseline.fit(table, **both, probability=["p_1", "p_0"])
 
     assert double.outcomes.roles.probability == ("p_0", "p_1")
     expected = check(table, single, kind="model-quality")
+    assert expected.details["positive_note"].startswith('positive class: "1')
     assert numbers(check(table, double, kind="model-quality")) == numbers(expected)
     turned = check(table, double, kind="model-quality", probability=["p_1", "p_0"])
     assert numbers(turned) == numbers(expected)
+
+
+def test_of_two_classes_neither_of_which_is_known_as_positive_both_are_measured() -> None:
+    rng = np.random.default_rng(3)
+    chance = rng.random(600)
+    pet = np.where(rng.random(600) < chance, "cat", "dog")
+    table = pa.table({"pet": pet, "p_cat": chance, "p_dog": 1 - chance})
+
+    plain = Baseline.fit(table, label="pet", probability=["p_cat", "p_dog"])
+    named = Baseline.fit(table, label="pet", probability=["p_cat", "p_dog"], positive="cat")
+
+    assert plain.outcomes.roles.problem == "multiclass"
+    assert named.outcomes.roles.problem == "binary"
 
 
 def test_signatures_of_before_have_no_classes_and_are_read_in_order() -> None:
