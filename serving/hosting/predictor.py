@@ -15,6 +15,7 @@ from driftline.lazy_imports import without, without_parts_of_numpy
 from driftline.monitors.kinds.attribution.categories import categories_of, with_categories
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
+from driftline.serving.hosting.answer_width import answer_width
 from driftline.serving.hosting.few_rows import FEW, Arrays, UnusualError, few_rows
 from driftline.serving.hosting.formats.model_format import (
     BodyModel,
@@ -282,6 +283,7 @@ def describe(model: Any, signed: SignedModel | None = None) -> Description:  # n
         classes=tuple(class_text(label) for label in labels),
         has_probability=classes is not None and callable(getattr(model, "predict_proba", None)),
         feature_types=types,
+        answer_width=answer_width(model) if classes is None else 1,
     )
 
 

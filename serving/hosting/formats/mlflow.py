@@ -60,13 +60,20 @@ class Inputs:
 class PyfuncModel:
     """A model of ``mlflow.pyfunc``, asked as an estimator is."""
 
-    def __init__(self, model: Any, inputs: Inputs, answer_type: str | None) -> None:  # noqa: ANN401 - foreign object
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 - foreign object
+        inputs: Inputs,
+        answer_type: str | None,
+        width: int | None,
+    ) -> None:
         self._model, self._inputs = model, inputs
         self.feature_names_in_ = np.array(inputs.names, dtype=object) if inputs.names else None
         self.n_features_in_ = inputs.count
         self.feature_types_ = tuple(TYPES[one][1] for one in inputs.types) if inputs.names else None
         self.takes_frames_ = not inputs.is_table
         self.answer_type_ = answer_type or "double"
+        self.n_outputs_ = width
 
     def predict(self, rows: Any) -> Any:  # noqa: ANN401 - a frame or an array, a foreign answer
         """Predict each row, as ``mlflow models serve`` does."""
@@ -111,7 +118,7 @@ def read(folder: Path) -> object:
             "python_function, sklearn, xgboost or lightgbm"
         )
     model = import_module("mlflow.pyfunc").load_model(str(folder))
-    return PyfuncModel(model, inputs, _answer_type(described))
+    return PyfuncModel(model, inputs, _answer_type(described), _answer_width(described))
 
 
 def _described(folder: Path) -> Mapping[str, Any]:
@@ -207,6 +214,17 @@ def _answer_type(described: Mapping[str, Any]) -> str | None:
         word = str((listed[0].get("tensor-spec") or {}).get("dtype"))
         return {"int32": "int64", "int64": "int64", "bool": "bool", "str": "string"}.get(word)
     return TYPES[kind][1] if kind in TYPES else None
+
+
+def _answer_width(described: Mapping[str, Any]) -> int | None:
+    """Return how many values a row the signature says that the model answers, if it says so."""
+    listed = _schema(described, "outputs")
+    if len(listed) != 1 or listed[0].get("type") != "tensor":
+        is_plain = all(one.get("type") in TYPES for one in listed)
+        return (len(listed) or None) if is_plain else None
+    shape = (listed[0].get("tensor-spec") or {}).get("shape") or []
+    width = shape[1] if len(shape) == 2 else 1 if len(shape) == 1 else None
+    return width if isinstance(width, int) and width > 0 else None
 
 
 def _schema(described: Mapping[str, Any], part: str) -> list[dict[str, Any]]:

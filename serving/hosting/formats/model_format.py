@@ -68,6 +68,8 @@ class Description:
     has_probability: bool
     # Of the columns, where the model says so: "double", "int64", "bool" or "string".
     feature_types: tuple[str, ...] | None = None
+    # Values a row; None where nobody knows before it is asked.
+    answer_width: int | None = None
 
 
 # Of models that answer bodies: what is in them is the model's business.

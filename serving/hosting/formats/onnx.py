@@ -106,8 +106,12 @@ class OnnxModel:
             if len(outputs) != 1:
                 raise ModelError(
                     f"{self._file.name} answers {', '.join(one.name for one in outputs)[:200]}; "
-                    "expected one number a row, or a label and its probabilities"
+                    "expected one output of numbers, or a label and its probabilities"
                 )
+            # Asked first: shapes of converted models say 1, whatever they answer.
+            shape = outputs[0].shape
+            width = shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
+            self.told_width_ = _target_count(self._file.read_bytes()) or width
             return
         said = self._metadata.get("classes")
         if said is not None:
@@ -205,19 +209,36 @@ class OnnxModel:
 def class_labels(model: bytes) -> list[Any] | None:
     """Return the classes that the classifier in a model names, ZipMap's if there is one.
 
-    ONNX Runtime does not tell them. They are an attribute of a node (onnx.proto: ModelProto.graph
-    7, GraphProto.node 1, NodeProto.attribute 5, AttributeProto.name 1, ints 8, strings 9).
+    ONNX Runtime does not tell them. They are an attribute of a node (AttributeProto: ints 8,
+    strings 9).
     """
     found = None
+    for name, attribute in _attributes(model):
+        if name.startswith(b"classlabels_"):
+            texts = [text.decode() for text in _fields(attribute, 9)]
+            numbers = [one for field in _fields(attribute, 8) for one in _numbers(field)]
+            found = texts or numbers or found
+    return found
+
+
+def _target_count(model: bytes) -> int | None:
+    """Return how many values the last regressor in a model answers (AttributeProto: i 3)."""
+    found = None
+    for name, attribute in _attributes(model):
+        if name in (b"n_targets", b"targets"):
+            found = next(iter(_fields(attribute, 3)), found)
+    return found
+
+
+def _attributes(model: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Return the attributes of all nodes and their names.
+
+    In onnx.proto: ModelProto.graph 7, GraphProto.node 1, NodeProto.attribute 5, and name 1.
+    """
     for graph in _fields(model, 7):
         for node in _fields(graph, 1):
             for attribute in _fields(node, 5):
-                if not b"".join(_fields(attribute, 1)).startswith(b"classlabels_"):
-                    continue
-                texts = [text.decode() for text in _fields(attribute, 9)]
-                numbers = [one for field in _fields(attribute, 8) for one in _numbers(field)]
-                found = texts or numbers or found
-    return found
+                yield b"".join(_fields(attribute, 1)), attribute
 
 
 def _fields(message: bytes, wanted: int) -> list[Any]:

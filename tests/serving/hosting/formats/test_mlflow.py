@@ -72,6 +72,23 @@ def test_a_python_function_answers_what_it_makes_of_a_typed_frame(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("answers", "width"),
+    [
+        (["a"], 1),
+        (pd.DataFrame({"low": [1.0], "high": [2.0]}), 2),
+        (np.zeros((1, 3)), 3),
+        (np.zeros(1), 1),
+        (pd.DataFrame({"items": [[1.0, 2.0]]}), None),
+    ],
+)
+def test_a_python_function_answers_as_many_values_as_its_signature_says(answers, width, tmp_path):
+    rows = pd.DataFrame({"x": [0.5]})
+    folder = save("pyfunc", doubling(lambda _: answers), tmp_path / "m", rows=rows, answers=answers)
+
+    assert load_predictor(folder, trust_pickle=True).description.answer_width == width
+
+
+@pytest.mark.parametrize(
     ("answer", "expected"),
     [
         (lambda rows: rows["a"] * 2, [2.0, 4.0]),

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -128,6 +128,29 @@ def test_a_regressor_answers_numbers(rows, tmp_path):
     np.testing.assert_allclose(answer.predictions, model.predict(VALUES[:7]), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [LinearRegression, RandomForestRegressor])
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_regressor_says_how_many_values_it_answers_whatever_its_shape(kind, width, tmp_path):
+    targets = np.column_stack([SCORE, -SCORE])[:, :width]
+    model = kind().fit(VALUES, targets if width > 1 else SCORE)
+
+    predictor = load(to_onnx(model, VALUES), tmp_path)
+
+    assert predictor.description.answer_width == width
+    assert np.shape(predictor.predict(columns(VALUES[:3])).predictions) == (3, 2)[:width]
+
+
+def test_a_regressor_that_refuses_a_blank_row_says_how_many_values_it_answers(tmp_path):
+    frame = pd.DataFrame({"carrier": ["UA", "AA"] * 20})
+    model = make_pipeline(OneHotEncoder(), RandomForestRegressor(2))
+    model.fit(frame, np.arange(80.0).reshape(-1, 2))
+
+    types = [("carrier", StringTensorType([None, 1]))]
+    predictor = load(to_onnx(model, initial_types=types), tmp_path)
+
+    assert predictor.description.answer_width == 2
+
+
 def mixed():
     """Fit and convert a pipeline of text and numbers, each an input by name."""
     random = np.random.default_rng(4)
@@ -233,7 +256,7 @@ def test_a_model_reads_no_file_outside_its_folder(target, tmp_path):
     ("shape", "outputs", "sentence"),
     [
         ([None, 3, 3], 1, "of 3 dimensions; expected tables"),
-        ([None, 3], 2, "answers y0, y1; expected one number a row, or a label"),
+        ([None, 3], 2, "answers y0, y1; expected one output of numbers, or a label"),
     ],
 )
 def test_what_is_no_table_is_refused(shape, outputs, sentence, tmp_path):

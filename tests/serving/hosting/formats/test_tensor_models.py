@@ -105,10 +105,11 @@ def test_several_numbers_a_row_stay_so_and_a_model_of_one_row_is_asked_row_by_ro
         sizes.append(len(arrays[0]))
         return arrays[0] * 2
 
-    model = TensorModel(tmp_path, [TensorInput("x", (1, 2))], call)
+    predictor = Predictor(TensorModel(tmp_path, [TensorInput("x", (1, 2))], call))
 
-    assert Predictor(model).predict(ROWS).predictions == [[2.0, 6.0], [4.0, 8.0]]
-    assert sizes == [1, 1]
+    assert predictor.predict(ROWS).predictions == [[2.0, 6.0], [4.0, 8.0]]
+    assert predictor.description.answer_width == 2
+    assert set(sizes) == {1}
 
 
 @pytest.mark.parametrize(

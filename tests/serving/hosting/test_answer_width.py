@@ -1,0 +1,71 @@
+"""How many values models say they answer a row, against what they answer."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import MultiOutputRegressor, RegressorChain
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.svm import SVR
+from xgboost import XGBRegressor
+
+from driftline.serving.hosting.predictor import describe
+
+RANDOM = np.random.default_rng(0)
+ROWS = pd.DataFrame({"x": RANDOM.normal(size=30), "word": ["a", "b", "c"] * 10})
+VALUES = RANDOM.normal(size=(30, 2))
+
+
+def words(last):
+    """Return a model whose encoder refuses what is none of its words."""
+    encoder = make_column_transformer((OneHotEncoder(), ["word"]), remainder="passthrough")
+    return make_pipeline(encoder, last)
+
+
+MODELS = [
+    words(LinearRegression()),
+    words(RandomForestRegressor(2)),
+    words(KNeighborsRegressor()),
+    MultiOutputRegressor(words(Ridge())),
+    words(MultiOutputRegressor(SVR())),
+    words(RegressorChain(Ridge())),
+    GridSearchCV(words(Ridge()), {"ridge__alpha": [0.1, 1.0]}, cv=2),
+    TransformedTargetRegressor(words(Ridge())),
+]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+def test_models_of_several_values_a_row_say_how_many(model):
+    model.fit(ROWS, VALUES)
+
+    assert describe(model).answer_width == model.predict(ROWS).shape[1] == 2
+
+
+@pytest.mark.parametrize("last", [LinearRegression(), KNeighborsRegressor(), Ridge()])
+@pytest.mark.parametrize("values", [VALUES[:, 0], VALUES[:, :1]], ids=["vector", "table"])
+def test_models_of_one_value_a_row_say_so(last, values):
+    assert describe(words(last).fit(ROWS, values)).answer_width == 1
+
+
+def test_a_booster_of_several_targets_says_so_whatever_columns_it_takes():
+    rows = ROWS.astype({"word": "category"})
+    model = XGBRegressor(n_estimators=2, enable_categorical=True)
+
+    assert describe(model.fit(rows, VALUES)).answer_width == 2
+    assert describe(model.fit(rows, VALUES[:, 0])).answer_width == 1
+
+
+class Foreign:
+    """Not asked before it has to answer: nobody knows what it does then."""
+
+    def predict(self, rows):
+        raise AssertionError
+
+
+def test_of_a_foreign_model_nobody_knows():
+    assert describe(Foreign()).answer_width is None
