@@ -48,6 +48,7 @@ from driftline.serving.provisioning.signatures import (
     succeed,
 )
 from driftline.serving.resources import store
+from driftline.serving.resources.answers import answers_several
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.resources import ResourceError, key_of
 from driftline.serving.resources.specs import (
@@ -379,7 +380,10 @@ def _answers(model: Made) -> str:
     """Return in a few words what a model answers."""
     description = model["description"]
     kind = str(description["class_type"])
-    return ", ".join(description["classes"][:8]) or _WORDS.get(kind, kind)
+    words = ", ".join(description["classes"][:8]) or _WORDS.get(kind, kind)
+    return (
+        f"lists of {description['answer_width']} {words}" if answers_several(description) else words
+    )
 
 
 def _declared(spec: Mapping[str, Any], baseline: Made | None) -> Signature | None:

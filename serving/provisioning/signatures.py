@@ -12,6 +12,7 @@ from typing import Any
 from driftline.classes import class_text, classes_of_columns, known_classes
 from driftline.errors import InputError
 from driftline.serving.hosting.formats.model_format import BODIES
+from driftline.serving.resources.answers import answers_several, require_width
 from driftline.signature import LISTS, Column, ColumnType, Role, Signature, column_names
 
 
@@ -294,13 +295,19 @@ def _with_lists(
 ) -> list[Column]:
     """Type the prediction as the list that the reference's is, or its label.
 
-    A model does not say whether it answers one value for a row or several.
+    Not every model says whether it answers one value for a row or several.
     """
     roles: tuple[Role, ...] = ("prediction", "label")
-    known = [one.sent_type for role in roles for one in declared.columns if one.role == role]
-    if description["classes"] or not known or known[0] not in LISTS:
+    known = [one for role in roles for one in declared.columns if one.role == role]
+    if description["classes"]:
         return outputs
-    return [replace(outputs[0], type=known[0]), *outputs[1:]]
+    require_width(known[0] if known else None, description)
+    if known and known[0].sent_type not in LISTS:
+        return outputs
+    if not known and not answers_several(description):
+        return outputs
+    own: ColumnType = "list<string>" if outputs[0].type == "string" else "list<double>"
+    return [replace(outputs[0], type=known[0].sent_type if known else own), *outputs[1:]]
 
 
 def _named(declared: Sequence[Column], outputs: Sequence[Column]) -> list[Column]:

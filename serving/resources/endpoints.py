@@ -17,6 +17,7 @@ from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
+from driftline.serving.resources.answers import require_width
 from driftline.serving.resources.served_models import deployed_at
 from driftline.serving.resources.specs import (
     CONTAINERS_MAX,
@@ -290,6 +291,10 @@ def desired_with(connection: Connection, endpoint: str, model: str) -> DesiredVa
     }
     if containers_of(other.spec):
         raise InputError(f'model "{model}" has several containers; expected one of a file')
+    if (text := found.made.get("signature")) is not None:
+        outputs = Signature.from_json(text).outputs
+        said = next((one for one in outputs if one.role == "prediction"), None)
+        require_width(said, other.made.get("description") or {})
     return _desired(found, alone, other, {})
 
 

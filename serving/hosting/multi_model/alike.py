@@ -32,6 +32,11 @@ def require_alike(found: Description, expected: Mapping[str, Any]) -> None:
             f"{_answers(expected['class_type'], expected['classes'], expected['has_probability'])};"
             f" {_MEND}"
         )
+    width = expected.get("answer_width")
+    if None not in (found.answer_width, width) and found.answer_width != width:
+        raise ModelError(
+            f"it answers {found.answer_width} values a row, the endpoint's models {width}; {_MEND}"
+        )
     if found.kind != expected["kind"]:
         raise ModelError(f"it is of kind {found.kind}, not {expected['kind']}; {_MEND}")
     names, others = found.feature_names, expected["feature_names"]

@@ -199,6 +199,31 @@ def test_a_prediction_is_the_list_that_the_reference_holds(kind, role):
     assert (found.name, found.type) == ("prediction" if is_label else "y", kind)
 
 
+SEVERAL = {**NUMBERS, "kind": "estimator", "answer_width": 2}
+
+
+@pytest.mark.parametrize("role", ["prediction", "label"])
+def test_several_values_a_row_are_refused_where_the_reference_has_one(role):
+    column = Column("y", "answer", "double", role)
+    is_label = role == "label"
+    declared = Signature((*INPUTS, column) if is_label else INPUTS, () if is_label else (column,))
+    sentence = rf'2 values a row; the {role} "y" is one \(double\); expected a column of lists'
+
+    for make in (endpoint_signature, lambda *given: job_signature(*given, {})):
+        with pytest.raises(InputError, match=sentence):
+            make(declared, SEVERAL)
+    assert endpoint_signature(declared, {**SEVERAL, "answer_width": 1}).outputs[0].type == "double"
+
+
+def test_several_values_a_row_are_a_list_where_the_reference_has_one_or_nothing():
+    listed = Signature((*INPUTS, Column("y", "answer", "list<double>", "label")))
+
+    for declared in (listed, Signature(INPUTS)):
+        assert endpoint_signature(declared, SEVERAL).outputs[0].type == "list<double>"
+    with pytest.raises(InputError, match=r"types: numbers against lists of 2 numbers"):
+        of_variants("", {**SEVERAL, "answer_width": 1}, SEVERAL)
+
+
 def test_classes_are_no_lists_whatever_is_declared():
     declared = Signature((*INPUTS, Column("y", "answer", "list<double>", "label")))
 
@@ -225,11 +250,11 @@ def test_rows_of_a_job_have_the_tables_columns_and_what_its_model_answers():
 
 
 def of_variants(label, *descriptions):
-    """Return what is made of an endpoint of variants that answer so, and a signature or none."""
+    """Return what is made of an endpoint of variants, and a signature (with a label) or none."""
     spec = {"baseline": None, "signature": None}
     if label is not None:
-        declared = Signature((*INPUTS, Column("late", "feature_late", label, "label")))
-        spec["signature"] = json.loads(declared.to_json())
+        labels = (Column("late", "feature_late", label, "label"),) if label else ()
+        spec["signature"] = json.loads(Signature((*INPUTS, *labels)).to_json())
     models = {f"v{at}": {"description": one} for at, one in enumerate(descriptions)}
     return make_endpoint("late", spec, models, None, None)
 

@@ -1,0 +1,33 @@
+"""Whether what a model says that it answers has a place in the column of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from driftline.errors import InputError
+from driftline.signature import LISTS, Column
+
+
+def answers_several(description: Mapping[str, Any]) -> bool:
+    """Whether a model says that it answers several values a row."""
+    # .get: of models that were applied before, nobody knows.
+    return (description.get("answer_width") or 1) > 1
+
+
+def require_width(column: Column | None, description: Mapping[str, Any]) -> None:
+    """Refuse a model of several values a row where the prediction, or the label, is one value.
+
+    Raises
+    ------
+    InputError
+        Naming the column, how many values the model answers, and what would be taken.
+    """
+    if column is None or column.sent_type in LISTS or not answers_several(description):
+        return
+    width = description["answer_width"]
+    raise InputError(
+        f'the model answers {width} values a row; the {column.role} "{column.name}" is one '
+        f"({column.sent_type}); expected a column of lists of {width} values as the reference's "
+        "label or prediction, or a model of one value a row"
+    )
