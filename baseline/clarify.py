@@ -22,7 +22,34 @@ from driftline.errors import InputError
 from driftline.roles import Facet, Roles
 
 EXPECTED = "expected a configuration of SageMaker Clarify, such as analysis_config.json"
-STAGES = ("pre_training_bias", "post_training_bias")
+# By stage, in the order of Clarify's reports and with its words.
+BIAS_METRICS: Mapping[str, Mapping[str, str]] = {
+    "pre_training_bias": {
+        "CDDL": "Conditional Demographic Disparity in Labels (CDDL)",
+        "CI": "Class Imbalance (CI)",
+        "DPL": "Difference in Positive Proportions in Labels (DPL)",
+        "JS": "Jensen-Shannon Divergence (JS)",
+        "KL": "Kullback-Liebler Divergence (KL)",
+        "KS": "Kolmogorov-Smirnov Distance (KS)",
+        "LP": "L-p Norm (LP)",
+        "TVD": "Total Variation Distance (TVD)",
+    },
+    "post_training_bias": {
+        "AD": "Accuracy Difference (AD)",
+        "CDDPL": "Conditional Demographic Disparity in Predicted Labels (CDDPL)",
+        "DAR": "Difference in Acceptance Rates (DAR)",
+        "DCA": "Difference in Conditional Acceptance (DCA)",
+        "DCR": "Difference in Conditional Rejection (DCR)",
+        "DI": "Disparate Impact (DI)",
+        "DPPL": "Difference in Positive Proportions in Predicted Labels (DPPL)",
+        "DRR": "Difference in Rejection Rates (DRR)",
+        "FT": "Flip Test (FT)",
+        "GE": "Generalized Entropy (GE)",
+        "RD": "Recall Difference (RD)",
+        "SD": "Specificity Difference (SD)",
+        "TE": "Treatment Equality (TE)",
+    },
+}
 # A facet's values under the names that the configuration and the SDK use.
 FACET_VALUES = ("value_or_threshold", "facet_values_or_threshold")
 # The last name of a JMESPath, such as that of predictions[*].score, and of "a b".c."d e".
@@ -103,19 +130,24 @@ def _answer(value: object, headers: object) -> str | None:
 def _bias_metrics(methods: object) -> tuple[str, ...]:
     """Read which metrics are asked for, a stage's name for all of its; none where none is named."""
     named: list[str] = []
-    for stage in STAGES:
+    for stage, known in BIAS_METRICS.items():
         asked = methods.get(stage) if isinstance(methods, dict) else None
         listed = asked.get("methods", "all") if isinstance(asked, dict) else []
         if listed == "all":
             named.append(stage)
         elif isinstance(listed, list) and all(isinstance(one, str) for one in listed):
+            if unknown := [one for one in listed if one not in known]:
+                raise InputError(
+                    f'{stage}: "{unknown[0]}" is no such metric; expected "all" or some of '
+                    f"{', '.join(known)}"
+                )
             named += listed
         else:
             raise InputError(
                 f'{stage}: methods {listed!r}; expected "all" or a list of metrics, such as '
-                '["DPPL", "DI"]'
+                f'["{next(iter(known))}"]'
             )
-    return () if named == list(STAGES) else tuple(named)
+    return () if named == list(BIAS_METRICS) else tuple(named)
 
 
 def _facets(found: Mapping[str, Any]) -> Sequence[Any]:

@@ -105,6 +105,19 @@ def test_metrics_that_are_no_list_are_refused() -> None:
         roles_of_config(json.dumps({**CONFIG, "methods": methods}))
 
 
+@pytest.mark.parametrize(
+    ("stage", "name", "known"),
+    [("pre_training_bias", "DPPL", "CDDL, CI"), ("post_training_bias", "DPL", "AD, CDDPL, DAR")],
+)
+def test_a_metric_that_its_stage_does_not_have_is_refused(
+    stage: str, name: str, known: str
+) -> None:
+    methods = {stage: {"methods": [name]}}
+
+    with pytest.raises(InputError, match=f'{stage}: "{name}" is no .* some of {known}, '):
+        roles_of_config(json.dumps({**CONFIG, "methods": methods}))
+
+
 def test_a_facet_of_ours_names_several_columns_and_intervals() -> None:
     both = {"name_or_index": ["Sex", 0], "value_or_threshold": [[0], ["[18,30)"]]}
 

@@ -20,34 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.baseline.clarify import BIAS_METRICS
+
 # Place of "no value" in the axes of label and prediction; 0 is negative, 1 positive.
 MISSING = 2
-# In the order of Clarify's reports, with its words.
-PRE_TRAINING: Mapping[str, str] = {
-    "CDDL": "Conditional Demographic Disparity in Labels (CDDL)",
-    "CI": "Class Imbalance (CI)",
-    "DPL": "Difference in Positive Proportions in Labels (DPL)",
-    "JS": "Jensen-Shannon Divergence (JS)",
-    "KL": "Kullback-Liebler Divergence (KL)",
-    "KS": "Kolmogorov-Smirnov Distance (KS)",
-    "LP": "L-p Norm (LP)",
-    "TVD": "Total Variation Distance (TVD)",
-}
-POST_TRAINING: Mapping[str, str] = {
-    "AD": "Accuracy Difference (AD)",
-    "CDDPL": "Conditional Demographic Disparity in Predicted Labels (CDDPL)",
-    "DAR": "Difference in Acceptance Rates (DAR)",
-    "DCA": "Difference in Conditional Acceptance (DCA)",
-    "DCR": "Difference in Conditional Rejection (DCR)",
-    "DI": "Disparate Impact (DI)",
-    "DPPL": "Difference in Positive Proportions in Predicted Labels (DPPL)",
-    "DRR": "Difference in Rejection Rates (DRR)",
-    "FT": "Flip Test (FT)",
-    "GE": "Generalized Entropy (GE)",
-    "RD": "Recall Difference (RD)",
-    "SD": "Specificity Difference (SD)",
-    "TE": "Treatment Equality (TE)",
-}
+PRE_TRAINING, POST_TRAINING = BIAS_METRICS.values()
 # Need true and predicted answers of the same rows.
 NEED_BOTH = ("AD", "DAR", "DCA", "DCR", "DRR", "GE", "RD", "SD", "TE")
 LABEL_FREE = frozenset({"CI", "CDDPL", "DI", "DPPL"})

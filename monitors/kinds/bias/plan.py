@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.answers import PERCENTS
+from driftline.baseline.clarify import BIAS_METRICS
 from driftline.baseline.forecasts import holds_lists
 from driftline.baseline.foreign_values import new_class_rows
 from driftline.baseline.outcomes import (
@@ -36,7 +37,7 @@ from driftline.monitors.kinds.bias.facet_counts import (
     labelled_count,
 )
 from driftline.monitors.kinds.bias.groups import Group, groups_of
-from driftline.monitors.kinds.bias.metrics import MISSING, POST_TRAINING, PRE_TRAINING
+from driftline.monitors.kinds.bias.metrics import MISSING
 from driftline.monitors.results.unusable import Unusable
 from driftline.roles import Facet, Problem, Roles
 from driftline.stats.blocks import PARTIAL_SHARE, block_length
@@ -135,10 +136,9 @@ class Plan:
     def metrics(self) -> tuple[str, ...]:
         """The metrics that are asked for: all, or those that Clarify's configuration names."""
         named = {*self.roles.bias_metrics}
-        stages = {"pre_training_bias": PRE_TRAINING, "post_training_bias": POST_TRAINING}
         return tuple(
             name
-            for stage, metrics in stages.items()
+            for stage, metrics in BIAS_METRICS.items()
             for name in metrics
             if not named or name in named or stage in named
         )
