@@ -50,8 +50,9 @@ def require_common_classes(
     held = known | left | right
     if problem == "binary" and known and left and positives and not positives & held:
         raise InputError(
-            f'positive "{roles.positive}": neither the reference nor the data ever have this '
-            f"value; expected one of {_listed(held)}"
+            "neither the reference nor the data have a row of the positive class "
+            f'"{roles.positive}", only {_listed(held)}; make the baseline of rows of both '
+            "classes, or name another positive class (--positive)"
         )
     if common and problem != "binary":
         return
