@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from driftline.app.cli import build
 from driftline.app.commands.fitted import told
 from driftline.baseline.store import Baseline
 
@@ -47,3 +53,21 @@ def test_times_that_no_role_names_are_told_once(caplog: pytest.LogCaptureFixture
     assert lines[-1].endswith("--timestamp ts")
     (record,) = caplog.records
     assert record.getMessage().endswith('timestamp="ts"')
+
+
+@pytest.mark.parametrize("is_compat", [False, True])
+def test_what_windows_would_find_is_told_of_our_tests_alone(
+    tmp_path: Path, is_compat: bool
+) -> None:
+    random = np.random.default_rng(1)
+    chance = random.random(2_000)
+    late = (random.random(2_000) < chance).astype(int)
+    rows = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"late": late, "chance": chance}), rows)
+    asked = ["baseline", str(rows), "--kind", "model-quality", "--label", "late"]
+    asked += ["--probability", "chance", "-o", str(tmp_path / "b"), *["--compat"] * is_compat]
+
+    found = CliRunner().invoke(build(), asked)
+
+    assert found.exit_code == 0
+    assert ("rows a day" in found.output) is not is_compat
