@@ -101,27 +101,27 @@ def roles_of_config(text: str | bytes) -> Roles:
 def answers_of_config(text: str | bytes, columns: Callable[[], Collection[str]]) -> Roles:
     """Read which of some columns the predictor's answers are: its label and its probability.
 
-    The job asks a model for them, so they need not be in the data. A position is that of a column
-    without a name (`_c0`), which is an answer only beside features that `headers` names.
+    The job asks a model for them, so they need not be in the data. What `headers` names is what the
+    model is asked with, and never an answer, also where the path of one ends in such a name; a
+    position is that of a column without a name (`_c0`). Without `headers` nothing tells the two
+    apart, and no column is taken.
     """
     found = _parsed(text)
-    predictor = found.get("predictor")
-    named = predictor if isinstance(predictor, dict) else {}
-    label, probability = (
-        _answer(named.get(key), found.get("headers")) for key in ("label", "probability")
-    )
-    known = columns() if label or probability else ()
+    predictor, headers = found.get("predictor"), found.get("headers")
+    named = predictor if isinstance(predictor, dict) and headers else {}
+    label, probability = (_answer(named.get(key)) for key in ("label", "probability"))
+    known = set(columns()).difference(_listed(headers)) if label or probability else ()
     return Roles(
         prediction=label if label in known else None,
         probability=(probability,) if probability in known and probability else (),
     )
 
 
-def _answer(value: object, headers: object) -> str | None:
+def _answer(value: object) -> str | None:
     """Return the column of an answer by its position, its name or the last name of its path."""
     text = "" if value is None or isinstance(value, bool) else str(value).strip()
     if text.isdecimal():
-        return f"_c{int(text)}" if headers else None
+        return f"_c{int(text)}"
     if (last := PATH_NAME.search(text)) is None:
         return None
     return last[1] or last[2].replace('\\"', '"')

@@ -64,6 +64,8 @@ def test_a_configuration_of_the_sdk_is_read() -> None:
         ),
         ({"label": "score[0]", "probability": "max(p)"}, ["score", "p"], (None, ())),
         ({"label": None, "probability": True}, ["_c0", "_c1"], (None, ())),
+        # Names of what the model is asked with, in the path of an answer.
+        ({"label": "out[0].Target", "probability": "out[0].Age"}, ["Age", "Target"], (None, ())),
     ],
 )
 def test_the_predictors_answers_are_roles_of_data_that_holds_them(
