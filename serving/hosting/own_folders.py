@@ -48,9 +48,11 @@ def remove_unused_folders() -> None:
             lock = lock_file(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if lock is None:
                 continue
-            for folder in (path.with_suffix(""), path.with_suffix(".half")):
+            folders = path.with_suffix(""), path.with_suffix(".half")
+            for folder in folders:
                 shutil.rmtree(folder, ignore_errors=True)
-            path.unlink(missing_ok=True)
+            if not any(map(Path.exists, folders)):  # Else the next who looks tries again.
+                path.unlink(missing_ok=True)
             os.close(lock)
 
 
