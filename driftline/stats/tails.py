@@ -13,7 +13,7 @@ Numbers = NDArray[np.float64]
 MOMENTS = 20
 
 
-def tail_scale(values: Numbers, *, upper: bool = False) -> Numbers:
+def tail_scale(values: Numbers, *, upper: bool = False) -> float:
     """Return the scale of the tails of rows: the least that Bernstein's condition on moments holds.
 
     With it E|x|^k is at most k! / 2 times the variance times scale^(k - 2) at each k from 3 on. It
@@ -23,28 +23,28 @@ def tail_scale(values: Numbers, *, upper: bool = False) -> Numbers:
     Parameters
     ----------
     values
-        Of the rows, of mean 0, shape (n, ...), NaN where there is none.
+        Of the rows, of mean 0, shape (n,), NaN where there is none.
     upper
         Of max(x, 0) in place of |x|: what the chance of a sum far above 0 rests on.
 
     Returns
     -------
-    numpy.ndarray
-        Of each column, shape (...).
+    float
+        In the unit of the values; 0 where none is above 0.
 
     References
     ----------
     Boucheron, Lugosi and Massart, Concentration Inequalities, 2013, theorem 2.10.
     """
-    known = np.where(np.isnan(values), 0.0, values)
-    sizes = np.maximum(known, 0.0) if upper else np.abs(known)
-    largest = sizes.max(axis=0, initial=0.0)
-    unit = np.where(largest > 0.0, largest, 1.0)
-    sizes, scale = sizes / unit, np.zeros(sizes.shape[1:])
-    power, variance = sizes * sizes, ((known / unit) ** 2).sum(axis=0)
-    variance = np.where(variance > 0.0, variance, 1.0)
+    known = values[~np.isnan(values)]
+    sizes = known[known > 0.0] if upper else np.abs(known)
+    largest = float(sizes.max(initial=0.0))
+    if largest <= 0.0:
+        return 0.0
+    known, sizes = known / largest, sizes / largest
+    power, variance, scale = sizes * sizes, float((known * known).sum()), 0.0
     for moment in range(3, MOMENTS + 1):
         power *= sizes
-        ratio = 2.0 * power.sum(axis=0) / math.factorial(moment) / variance
-        scale = np.maximum(scale, ratio ** (1.0 / (moment - 2)))
-    return np.asarray(largest * scale)
+        ratio = 2.0 * float(power.sum()) / math.factorial(moment) / variance
+        scale = max(scale, ratio ** (1.0 / (moment - 2)))
+    return largest * scale

@@ -42,6 +42,8 @@ LEAST_LEVEL = math.log(1.5)
 LARGEST_LEVEL = 600.0
 # A total ten times as large, or a tenth, is no bound that a change would break.
 FAR_LEVEL = math.log(10.0)
+# Features whose rows are held as doubles at once: those of float32 that share a line of the cache.
+TOGETHER = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +94,21 @@ class Pooled:
         """
         if reference.rows is None or window.rows is None or reference.total <= 0:
             return None
-        rows = np.concatenate([reference.rows, window.rows]).astype(np.float64)
-        sums, usual = rows.sum(axis=1, keepdims=True), reference.total
-        way = np.append(window.shares - reference.shares, window.total - reference.total)
+        sides = (reference.rows, window.rows)
+        sums = np.concatenate([one.sum(axis=1, dtype=np.float64) for one in sides])
+        usual, way = reference.total, window.shares - reference.shares
         if window.total > 0 and (ratio := math.log(window.total / reference.total)):
             # The logarithmic mean turns a difference into that of logarithms.
             usual = (window.total - reference.total) / ratio
-        moved = np.hstack([(rows - window.shares * sums) / reference.total, sums / usual])
-        moved = (moved - moved.mean(axis=0)) * np.where(way < 0, -1.0, 1.0)
-        tails = tail_scale(moved, upper=True), tail_scale(-moved, upper=True)
-        return cls((moved**2).mean(axis=0), tails)
+        found = []
+        for first in range(0, len(way), TOGETHER):
+            part = slice(first, first + TOGETHER)
+            rows = np.concatenate([one[:, part].T for one in sides], axis=1, dtype=np.float64)
+            for own, share, its_way in zip(rows, window.shares[part], way[part], strict=True):
+                found.append(_row_law((own - share * sums) / reference.total, its_way))
+        found.append(_row_law(sums / usual, window.total - reference.total))
+        variance, ours, theirs = np.array(found).T
+        return cls(variance, (ours, theirs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +305,13 @@ def settle_by_limit(comparisons: Sequence[Comparison]) -> list[Finding]:
         is_lower = score < NDCG_LIMIT
         found.append(Finding(plain, NDCG_LIMIT, without, math.inf, is_lower, False, moved))
     return found
+
+
+def _row_law(values: Numbers, way: float) -> tuple[float, float, float]:
+    """Return a row's variance and its tails: the way that the mean has moved, and the other way."""
+    moved = (values - values.mean()) * (-1.0 if way < 0 else 1.0)
+    variance = float((moved**2).mean())
+    return variance, tail_scale(moved, upper=True), tail_scale(-moved, upper=True)
 
 
 def _finding(one: Comparison, order: float, shares: float, level: float) -> Finding:

@@ -275,7 +275,7 @@ def _dependence(
 
 def _scale(pair: tuple[int, int], *sides: tuple[Matrix, Pairs]) -> float:
     """Return the scale of the tails of one pair's difference between two sides."""
-    heaviest = max(float(tail_scale(_influence(*side, pair))) for side in sides)
+    heaviest = max(tail_scale(_influence(*side, pair)) for side in sides)
     return heaviest / min(float(side.rows[pair]) for _, side in sides)
 
 

@@ -78,7 +78,7 @@ def judge_reconstruction(
     variance, ratio = max(float(rows.var()), 1e-12), float(total.mean())
     law = variation_of_means(rows - 1.0, blocks)
     by_rows = variance * (1.0 / len(rows) + 1.0 / len(total))
-    heaviest = float(max(tail_scale(rows - 1.0), tail_scale(total - ratio)))
+    heaviest = max(tail_scale(rows - 1.0), tail_scale(total - ratio))
     scale = heaviest / min(len(rows), len(total))
     needed = math.log(2.0 / alpha)
     nats = law.nats(abs(ratio - 1.0) - TOLERANCE, by_rows, scale)
