@@ -269,8 +269,8 @@ class CheckResult:
             if not any(metric.judged for metric in self.metrics):
                 why = why.replace("nothing was judged", "nothing could be judged", 1)
             return f"{rows}; {why}"
-        if self.details.get("labelled_rows") == 0 and (why := self.details.get("weight_note")):
-            return f"{rows}; nothing could be judged: {why}"
+        if self.details.get("labelled_rows") == 0 and (weights := self.details.get("weight_note")):
+            return f"{rows}; nothing could be judged: {weights}"
         if not small and self.undecidable and self.unjudged:
             return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"
         if not small:
