@@ -50,9 +50,11 @@ THRESHOLDS = 101
 CALIBRATION_BINS = 10
 # Rows that are worth so few have one that is worth nearly all: others' spread is next to nothing.
 ONE_ROW = 1.0 + 1e-6
-# Most of a mean of losses is what the rows beside the most frequent class lose: from so many on the
-# lower 95% limit of a count is at least half of it (Poisson's law), and it may be shown.
-LEAST_OF_CLASS = 12
+# With fewer rows beside the most frequent class, means of losses cannot be bounded.
+LEAST_OF_CLASS = 10
+# Where they are up to such a share of the rows and lose most of the mean, their number decides it:
+# from so many equal losses on the lower 95% limit of a count is at least half of it (Poisson).
+RARE, LEAST_OF_RARE = 0.4, 12
 
 
 def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str, Measure]:
@@ -426,10 +428,15 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
         "log_loss": table.measure(mean, surprise - mean, "error"),
     }
     whose = "the rarer class" if truth.shape[1] == 1 else "classes other than the most frequent"
+    rows = table.worth_of(is_rare)
+    few = f"{rows:.0f} of them have a label of {whose}, {LEAST_OF_CLASS} are needed"
     for name, lost in (("brier", loss), ("brier_skill", loss), ("log_loss", surprise)):
         count, part = _rare_losses(lost, is_rare, table)
-        if count < LEAST_OF_CLASS:
-            why = f"the losses of {whose} count as {math.floor(count)}, {LEAST_OF_CLASS} are needed"
+        if table.mean(is_rare.astype(np.float64)) > RARE or part <= table.mean(lost) / 2:
+            if rows < LEAST_OF_CLASS:
+                found[name] = replace(found[name], unbounded=UNBOUNDED + few)
+        elif count < LEAST_OF_RARE:
+            why = f"the losses of {whose} count as {math.floor(count)}, {LEAST_OF_RARE} are needed"
             found[name] = replace(found[name], unbounded=UNBOUNDED + why)
         elif name != "brier_skill" and (limits := found[name].limits) is not None:
             # Of a skill such rows make both parts, over and under.
@@ -455,7 +462,7 @@ def _limits_where_seen(
     """Lower the lower limit of a mean that is shown where many rare losses came, maybe by luck."""
     low, high = limits(z)
     usual = float(special.gammaincinv(count, float(special.ndtr(-z))))
-    return max(0.0, low - each * (usual - seen_count_limit(count, LEAST_OF_CLASS, z))), high
+    return max(0.0, low - each * (usual - seen_count_limit(count, LEAST_OF_RARE, z))), high
 
 
 def _weighted(tally: Tally, classes: int, beta: float) -> Measure:

@@ -496,6 +496,18 @@ def test_losses_of_probabilities_with_few_of_a_class_are_said_not_to_be_bounded(
     assert "count as 10, 12 are needed" in unequal["brier"].unbounded
 
 
+def test_losses_of_two_classes_alike_are_bounded_whichever_has_fewer_rows() -> None:
+    # Six mistakes of each class are no losses of a rare class: neither has few rows.
+    label = np.arange(1_000) < 495
+    wrong = np.arange(1_000) % 83 == 0
+    chance = np.where(label != wrong, 0.99, 0.01)
+    found = binary_metrics(label, chance > 0.5, chance)
+
+    assert not [name for name in ("brier", "brier_skill", "log_loss") if found[name].unbounded]
+    few = binary_metrics(np.arange(20) < 9, chance[:20] > 0.5, np.full(20, 0.4))["brier"]
+    assert few.unbounded.endswith("9 of them have a label of the rarer class, 10 are needed")
+
+
 def test_losses_that_are_shown_as_enough_rare_rows_came_have_limits_for_that() -> None:
     # Of 6 that are expected in 300 rows, 12 come in one of 50 windows, and these alone are shown.
     few, many = (
