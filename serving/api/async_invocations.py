@@ -84,6 +84,8 @@ def router(
         where = "/".join([place, *_folders(extension)])
         context.reach.check_output(where)
         context.reach.check_output(failures)
+        # With the id in its name, which nobody can choose, it replaces no file that is there.
+        answer = f"{id_}_{filename}" if filename else f"{id_}.out"
         found = AsyncRequest(
             id=id_,
             endpoint=endpoint,
@@ -91,7 +93,7 @@ def router(
             input_location=location,
             content=body or None,
             headers=_headers(request.headers),
-            output_location=f"{where}/{filename or f'{id_}.out'}",
+            output_location=f"{where}/{answer}",
             failure_location=f"{failures}/{id_}-error.out",
             timeout_s=timeout_s,
             received_at=now,

@@ -127,7 +127,7 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "verdict": ("Only those that say this.", "expected"),
     "version": ("A version, by its number or its digest.", "2"),
     "violation": ("The violation's place in the report, from 0.", 0),
-    "x-amzn-sagemaker-filename": ("The answer's file name.", "march.csv"),
+    "x-amzn-sagemaker-filename": ("The end of the answer's file name.", "march.csv"),
     "x-amzn-sagemaker-inference-id": ("An id of your own for the request.", "customer-81"),
     "x-amzn-sagemaker-inputlocation": (
         "A file in place of a body, as path or URI.",

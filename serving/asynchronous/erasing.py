@@ -7,6 +7,7 @@ it. Files go after that, and once more when the lease of whoever worked on it ha
 
 from __future__ import annotations
 
+import glob
 import logging
 from collections.abc import Collection
 from contextlib import suppress
@@ -36,6 +37,8 @@ REASON = "erased on request"
 _CHANGED_TABLES = (
     async_requests.name, transform_jobs.name, alert_tables.outbox.name, alert_tables.attempts.name
 )  # fmt: skip
+# What `Location.replace` puts behind the name of a file that it is writing.
+_WRITING = "[0-9a-f]" * 32
 _table = async_requests.c
 
 
@@ -153,5 +156,5 @@ def remove_files_of(request: AsyncRequest) -> None:
         place.remove_file()
         if place.is_local:
             path = Path(place.path)
-            for part in path.parent.glob(f".{path.name}.*"):
+            for part in path.parent.glob(f".{glob.escape(path.name)}.{_WRITING}"):
                 part.unlink(missing_ok=True)

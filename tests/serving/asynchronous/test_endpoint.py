@@ -126,10 +126,35 @@ def test_types_and_places_that_boto3_names_hold(server, client, trained, folder,
     assert accepted.status_code == 202, accepted.text
     found = ended(client, "flights", accepted.json()["InferenceId"], until)
     assert (found["status"], found["failure_reason"]) == ("Completed", None)
-    file = folder / "objects" / "flights" / "2026" / "march" / f"{has_body}.json"
-    assert found["output_location"] == str(file)
+    file = Path(found["output_location"])
+    assert file.parent == folder / "objects" / "flights" / "2026" / "march"
+    assert file.name.endswith(f"_{has_body}.json")
     assert len(json.loads(file.read_bytes())["predictions"]) == 5
     assert Path(found["failure_location"]).parent == folder / "objects" / "flights"
+
+
+def test_answers_of_one_name_replace_neither_one_another_nor_the_input(
+    server, client, trained, folder, until
+):
+    given = folder / "objects" / "flights" / "in.csv"
+    given.parent.mkdir(exist_ok=True)
+    given.write_text(trained.csv(slice(5)))
+    named = {"x-amzn-sagemaker-filename": "in.csv"}
+    asked = [
+        client.invoke_async(
+            "flights", content_type="text/csv", input_location=str(given), headers=named
+        )
+        for _ in range(2)
+    ]
+
+    found = [ended(client, "flights", one, until) for one in asked]
+
+    assert [one["status"] for one in found] == ["Completed"] * 2
+    answers = [Path(one["output_location"]) for one in found]
+    assert len({given, *answers}) == 3
+    assert given.read_text() == trained.csv(slice(5))
+    client.erase(inference_ids=asked[:1])
+    assert [one.exists() for one in answers] == [False, True]
 
 
 def test_what_the_model_refuses_has_a_failure_file(server, client, folder, until):

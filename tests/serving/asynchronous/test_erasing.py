@@ -75,7 +75,9 @@ def test_an_answer_a_failure_and_what_was_told_of_it_go(server, client, folder, 
         ended(client, "flights", one, until)
     places = [client.async_invocation("flights", one) for one in (done, failed, other)]
     answer = Path(places[0]["output_location"])
-    (answer.parent / f".{answer.name}.4f").write_text("as a kill leaves it")
+    (answer.parent / f".{answer.name}.{'4f' * 16}").write_text("as a kill leaves it")
+    begun = answer.parent / f".{answer.name}.json.{'4f' * 16}"
+    begun.write_text("of another request, which is being written")
     assert left_of(server, folder)
 
     dry = client.erase(inference_ids=[done, failed], dry_run=True)
@@ -85,7 +87,7 @@ def test_an_answer_a_failure_and_what_was_told_of_it_go(server, client, folder, 
     assert gone["messages"] == 2
     assert left_of(server, folder) == []
     kept = sorted(one.name for one in folder.rglob("*") if one.is_file())
-    assert kept == [Path(places[2]["output_location"]).name]
+    assert kept == sorted([begun.name, Path(places[2]["output_location"]).name])
     told = client.async_invocation("flights", failed)
     assert (told["status"], told["failure_reason"]) == ("Erased", None)
     assert client.async_invocation("flights", other)["status"] == "Completed"
