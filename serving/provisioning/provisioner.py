@@ -45,6 +45,7 @@ from driftline.serving.provisioning.signatures import (
     positive_class,
     predicted_type,
     require_match,
+    shared_signature,
     succeed,
 )
 from driftline.serving.resources import store
@@ -364,6 +365,8 @@ def _of_variants(
         if not (None in (wanted, said) or wanted in (said, "string") or {wanted, said} <= _NUMBERS):
             told = f"{_WORDS.get(str(said), 'lists')}, as the reference has"
             raise _others(what, known[0], unknown[0], _answers(models[known[0]]), told)
+        if known[2] is not None and unknown[2] is not None:
+            return known[1], shared_signature(known[2], unknown[2])
     shared = known or unknown
     assert shared is not None
     return shared[1:]

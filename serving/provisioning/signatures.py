@@ -80,6 +80,19 @@ def bodies_signature(declared: Signature, roles: Mapping[str, Any]) -> Signature
     return _with_probability(foreign_signature(declared), roles)
 
 
+def shared_signature(known: Signature, bodies: Signature) -> Signature:
+    """Return the signature of a model that says what it answers, beside one that answers bodies.
+
+    The probability that the latter may answer has a column; the former leaves it empty.
+    """
+    added = [column for column in bodies.outputs if column.role == "probability"]
+    if any(column.role == "probability" for column in known.outputs):
+        added = []
+    taken = {column.name for column in known.columns}
+    free = tuple(replace(column, name=_free(column.name, taken)) for column in added)
+    return replace(known, outputs=(*known.outputs, *free))
+
+
 def _with_probability(signature: Signature, roles: Mapping[str, Any]) -> Signature:
     answers = {column.role for column in signature.outputs}
     if "prediction" not in answers or "probability" in answers or not _is_binary(signature, roles):

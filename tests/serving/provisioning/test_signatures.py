@@ -298,6 +298,20 @@ def test_a_model_that_answers_bodies_may_answer_the_probability_of_one_of_two_cl
     assert job_signature(table, BODIES, roles) == made
 
 
+def test_a_variants_probability_has_a_column_beside_one_that_answers_none():
+    silent = {**NAMED, "class_type": "bool", "has_probability": False}
+    assert outputs_of(of_variants("bool", silent)) == ["prediction"]
+    alone = ["prediction", "probability"]
+    assert outputs_of(of_variants("bool", BODIES)) == alone
+
+    assert outputs_of(of_variants("bool", silent, BODIES)) == alone
+    assert outputs_of(of_variants("bool", BODIES, silent)) == alone
+
+
+def outputs_of(made):
+    return [one.name for one in Signature.from_json(made["signature"]).outputs]
+
+
 def test_variants_that_answer_other_things_are_told_what_each_answers():
     numbers = {**BINARY, "kind": "estimator", "class_type": "double", "classes": []}
     numbers["has_probability"] = False
