@@ -30,11 +30,12 @@ CLIENT = "user-agent"
 """The header by which clients are told apart, where `[capture] headers` keeps it."""
 
 CLIENTS_MAX = 400
+NAMES_MAX = 10 * CLIENTS_MAX
+"""How many names of one batch of rows are kept until all are counted."""
+
 OTHERS = "others"
-_COLUMNS = (
-    "event_time", "arrival_time", "status", "latency_us", "flags", "variant", "headers",
-    "spool_id", "spool_seq",
-)  # fmt: skip
+_COUNTED = ["event_time", "arrival_time", "status", "latency_us"]
+_COLUMNS = [*_COUNTED, "flags", "variant", "headers", "spool_id", "spool_seq"]
 # Times lie in steps of 2%, in which their quantiles are told, up to a day.
 _STEP = np.log(1.02)
 _STEPS = int(np.log(86_400e6) / _STEP) + 2
@@ -106,16 +107,17 @@ def read_traffic(
 
     Rows are read for ``within_s`` seconds at most, and those of shadows are left out.
     """
-    hours, variants, clients = (defaultdict[Any, Requests](Requests) for _ in range(3))
+    hours, variants = (defaultdict[Any, Requests](Requests) for _ in range(2))
     until, is_cut = time.monotonic() + within_s, False
     seen: dict[datetime, list[pa.Table]] = defaultdict(list)
+    named: list[pa.Table] = []
     folder = Dataset(root, endpoint)
     data = folder.open()
     if data is not None:
         days = pads.field(PARTITION) >= f"{start:%Y-%m-%d}"
         asked = days & is_within(start, end) & IS_FIRST
         with reaching(folder.uri):
-            for batch in data.to_batches(columns=list(_COLUMNS), filter=asked):
+            for batch in data.to_batches(columns=_COLUMNS, filter=asked):
                 if is_cut := time.monotonic() > until:
                     break
                 rows = pa.table(batch)
@@ -125,10 +127,7 @@ def read_traffic(
                     seen[hour].append(part.select(["spool_id", "spool_seq"]))
                 for name, part in _parts(rows, rows["variant"]):
                     variants[name].add(part)
-                said = pc.map_lookup(rows["headers"], CLIENT, "first")
-                for name, part in _parts(rows, said):
-                    is_room = name in clients or len(clients) < CLIENTS_MAX
-                    clients[name if is_room else OTHERS].add(part)
+                named.append(_named(rows))
     for hour, found in seen.items():
         keys = pa.concat_tables(found)
         distinct = keys.group_by(["spool_id", "spool_seq"]).aggregate([])
@@ -137,17 +136,45 @@ def read_traffic(
         at = gap.last_time or gap.first_time
         if at is not None and start <= at < end and gap.records:
             hours[at.replace(minute=0, second=0, microsecond=0)].lost += gap.records
-    clients.pop(None, None)
-    named = {str(name or "–"): one for name, one in variants.items()}
-    told = {str(name): one for name, one in clients.items()}
-    return Traffic(dict(sorted(hours.items())), named, told, is_cut)
+    shown = {str(name or "–"): one for name, one in variants.items()}
+    return Traffic(dict(sorted(hours.items())), shown, _clients(named), is_cut)
 
 
 def _parts(rows: pa.Table, keys: pa.ChunkedArray) -> Iterator[tuple[Any, pa.Table]]:
-    """Return the rows of each value of a column; of very many values, all but the first as one."""
-    values = pc.unique(keys)
-    for value in values[:CLIENTS_MAX]:
-        is_same = pc.is_null(keys) if not value.is_valid else pc.equal(keys, value)
-        yield value.as_py(), rows.filter(is_same)
-    if len(values) > CLIENTS_MAX:
-        yield OTHERS, rows.filter(pc.is_in(keys, values[CLIENTS_MAX:]))
+    """Return the rows of each value of a column."""
+    rows = rows.select([name for name in rows.column_names if name not in ("headers", "flags")])
+    encoded = keys.combine_chunks().dictionary_encode(null_encoding="encode")
+    codes, values = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+    rows = rows.take(np.argsort(codes, kind="stable"))
+    at = 0
+    for value, many in zip(values, np.bincount(codes, minlength=len(values)), strict=True):
+        yield value, rows.slice(at, many)
+        at += many
+
+
+def _named(rows: pa.Table) -> pa.Table:
+    """Return what is counted of the requests whose client is known, with its name."""
+    said = pc.map_lookup(rows["headers"], CLIENT, "first")
+    found = rows.select(_COUNTED).filter(pc.is_valid(said))
+    return found.append_column("client", _largest(said.drop_null(), NAMES_MAX))
+
+
+def _clients(found: list[pa.Table]) -> dict[str, Requests]:
+    """Count the requests of the clients with the most, and those of all others together."""
+    clients: defaultdict[str, Requests] = defaultdict(Requests)
+    if found:
+        rows = pa.concat_tables(found).combine_chunks()
+        names = _largest(rows["client"].cast(pa.string()), CLIENTS_MAX)
+        for name, part in _parts(rows.select(_COUNTED), pa.chunked_array([names])):
+            clients[str(name)].add(part)
+    return dict(clients)
+
+
+def _largest(names: pa.ChunkedArray, most: int) -> pa.StringArray:
+    """Return names with all but the most frequent ones as `OTHERS`."""
+    counted = pc.value_counts(names)
+    if len(counted) <= most:
+        return names.combine_chunks()
+    order = np.argsort(-counted.field("counts").to_numpy(), kind="stable")[:most]
+    is_large = pc.is_in(names, counted.field("values").take(order))
+    return pc.if_else(is_large, names, OTHERS).combine_chunks()

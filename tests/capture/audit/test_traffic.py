@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from driftline.capture.audit.traffic import HOUR, Times, read_traffic
+from driftline.capture.audit.traffic import CLIENTS_MAX, HOUR, OTHERS, Times, read_traffic
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset, read_gaps
 from tests.sinking import sink_all
@@ -38,6 +38,22 @@ def test_requests_are_counted_by_hour_variant_and_client(root):
     assert {name: one.refused for name, one in found.clients.items()} == {"curl/8": 1}
     assert found.hours[NOON].latency.quantile_ms(0.99) == pytest.approx(2.0, rel=0.02)
     assert found.hours[NOON].lag.quantile_ms(0.99) == 0
+
+
+def test_the_largest_clients_are_named_and_requests_without_a_name_are_of_none(tmp_path):
+    writer = SpoolWriter(tmp_path / "spool")
+    agents = [f"user-agent:{one}" for one in range(CLIENTS_MAX + 50)]
+    for said in [*agents, *["user-agent:big-client"] * 100, *[None] * 100]:
+        meta = {"endpoint": "orders", "variant": "blue"} | ({"headers": said} if said else {})
+        writer.append(meta, status=200, wall_ns=int(NOON.timestamp() * 1e9), total_us=2_000)
+    writer.close()
+    sink_all(str(tmp_path / "root"), tmp_path / "spool")
+
+    found = read_traffic(str(tmp_path / "root"), "orders", NOON, NOON + HOUR, (), 10.0)
+
+    counts = {name: one.stored for name, one in found.clients.items()}
+    assert (counts["big-client"], counts[OTHERS], len(counts)) == (100, 51, CLIENTS_MAX + 1)
+    assert found.variants["blue"].stored == CLIENTS_MAX + 250
 
 
 def test_rows_that_are_stored_twice_are_duplicates(root):
