@@ -192,21 +192,21 @@ class Stores:
 
     def _with_hours(self, view: fleet.EndpointView) -> fleet.EndpointView:
         """Add the traffic of the newest hours that are shown; nothing of a table without a row."""
-        shown, newest = RANGE.get(), view.stats.newest if view.stats else None
-        end = shown.end or max(view.now, newest or view.now) + HOUR
-        first = max(shown.start or end - HOURS_SHOWN * HOUR, end - HOURS_SHOWN * HOUR)
-        start, name = first.replace(minute=0, second=0, microsecond=0), view.line.name
+        when, span, name = RANGE.get(), HOURS_SHOWN * HOUR, view.line.name
+        newest = (view.stats and view.stats.newest) or view.now  # Of a clock ahead, or long ago.
+        is_old = when.start is None and newest < view.now - span
+        end = when.end or (newest if is_old else view.now) + HOUR
+        start = max(when.start or end - span, end - span).replace(minute=0, second=0, microsecond=0)
         if start >= end:
             return view
         shadows = {one.name for one in view.served if one.is_shadow}
         with read_connection(self.engine) as connection:
             names = [one for one in published_variants(connection, name) if one not in shadows]
             counted = hourly_invocations(connection, name, names, start, end)
-        view = replace(view, invocations=counted)
         if view.stats is None:  # What cannot be read is noted there.
-            return view
+            return replace(view, invocations=counted)
         found = read_traffic(self.storage.root, name, start, end, view.stats.gaps, TRAFFIC_S)
-        return replace(view, traffic=found)
+        return replace(view, invocations=counted, traffic=found)
 
     def endpoint_names(self, declared: Iterable[str] | None = None) -> set[str]:
         """Name the endpoints that are declared or have rows, of those that who asks is for."""

@@ -1,6 +1,9 @@
 """How much of what was answered is stored, as the pages of endpoints are told."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from driftline.capture.audit.note import write_note
 from driftline.capture.audit.report import Coverage
@@ -67,3 +70,19 @@ def test_before_the_first_audit_many_endpoints_are_not_counted(seeded, tmp_path,
     assert asked == []
     assert stores.endpoint(few).line.coverage is None
     assert asked == ["endpoint-0"]
+
+
+@pytest.mark.parametrize(("ages", "shown"), [((20,), [1]), ((0, -200), [1]), ((3, 20), [1])])
+def test_the_hours_that_are_shown_end_now_or_at_an_old_newest_row(tmp_path, seeded, ages, shown):
+    now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    root, writer = str(tmp_path / "root"), SpoolWriter(tmp_path / "spool")
+    for days in ages:
+        at = (now - timedelta(days=days)).timestamp()
+        writer.append({"endpoint": "orders"}, status=200, wall_ns=int(at * 1e9))
+    writer.close()
+    sink_all(root, tmp_path / "spool")
+
+    view = Stores(seeded.engine, root, lambda: now).endpoint(parse("/endpoints/orders/traffic"))
+
+    assert [one.stored for one in view.traffic.hours.values()] == shown
+    assert max(view.traffic.hours) == now - timedelta(days=ages[0])
