@@ -17,8 +17,9 @@ from tests.sinking import sink_all
 def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_path):
     root, spool = str(tmp_path / "root"), tmp_path / "spool"
     writer = SpoolWriter(spool)
+    at = int(seeded.now().timestamp() * 1e9)
     for _ in range(19):
-        writer.append({"endpoint": "orders"}, status=200, wall_ns=1_700_000_000_000_000_000)
+        writer.append({"endpoint": "orders"}, status=200, wall_ns=at)
     writer.count_drop("full", "orders")
     writer.close()
     sink_all(root, spool)
