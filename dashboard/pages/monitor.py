@@ -255,14 +255,14 @@ def violations_text(view: views.MonitorView, run: views.WindowRun) -> str:
 
 
 def _shares(feature: Feature) -> str:
-    shares = f"{say.percent(feature.share_reference)} → {say.percent(feature.share_now)}"
-    return f"{shares} ({feature.pooled})" if feature.pooled else shares
+    return f"{say.percent(feature.share_reference)} → {say.percent(feature.share_now)}"
 
 
 def _change(feature: Feature) -> ui.Cell:
     if feature.set and feature.tells_drift:
         shares = html.Span(_shares(feature), className="number line")
-        return html.Div([html.Span(feature.set, className="set"), shares])
+        pooled = [ui.faint(feature.pooled, line=True)] * bool(feature.pooled)
+        return html.Div([html.Span(feature.set, className="set"), shares, *pooled])
     if BASELINE_FIT in feature.checks:  # Too long a text for a column of a table.
         return ui.faint("see above")
     if feature.violations:
@@ -279,7 +279,7 @@ def _distance(feature: Feature) -> ui.Cell:
     title = "This check needs no distance."
     if feature.distance is not None and feature.bound:
         ratio = f"{say.number(feature.distance)} of {say.number(feature.bound)}"
-        shares = f"{feature.set or 'all values'} {_shares(feature)}"
+        shares = " ".join([feature.set or "all values", _shares(feature), feature.pooled]).rstrip()
         p_value = say.probability(feature.p_value)
         title += f" Its drift alone, {ratio}, would be none: {shares}, p {p_value}."
     return html.Span(f"by check: {check}", className="alarm-text number", title=title)
