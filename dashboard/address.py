@@ -219,7 +219,7 @@ def column_link(monitor: str, column: str, *, window: str | None = None) -> str:
 
 def explain_link(monitor: str, *, where: str | None = None, **asked: Any) -> str:  # noqa: ANN401
     """Build the address of what tells selected rows of a window from the others."""
-    return monitor_link(monitor, "explain", where=where or None, **asked)
+    return monitor_link(monitor, "explain", **asked, where=where or None)
 
 
 def compare_link(monitor: str, first: str = "", second: str = "", *, feature: str = "") -> str:

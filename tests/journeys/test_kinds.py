@@ -68,18 +68,17 @@ def test_bias_against_one_group_is_found_by_flags_and_by_clarifys_file(adult: Pa
         "label": "income",
         "label_values_or_threshold": [1],
         "facet": [{"name_or_index": "sex", "value_or_threshold": ["Female"]}],
-        "predictor": {"label": "predictions[*].predicted"},
     }
     (adult / "analysis_config.json").write_text(json.dumps(config))
     answers = ("--prediction", "predicted", "--problem", "binary")
     flags = ("--label", "income", "--positive", "1", "--facet", "sex=Female", *answers)
-    by_config = ("--config", "analysis_config.json", "--problem", "binary")
+    by_config = ("--config", "analysis_config.json", *answers)
     # Clarify's data has no header line: the names stand in its file.
     header, rows = (adult / "reference.csv").read_text().split("\n", 1)
     (adult / "bare.csv").write_text(rows)
     named = {**config, "headers": header.split(",")}
     (adult / "with_headers.json").write_text(json.dumps(named))
-    by_headers = ("--config", "with_headers.json", "--problem", "binary")
+    by_headers = ("--config", "with_headers.json", *answers)
     for name, data, given in (
         ("flags", "reference.csv", flags),
         ("config", "reference.csv", by_config),

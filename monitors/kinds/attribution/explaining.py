@@ -24,7 +24,6 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.formats.source import Source
 from driftline.monitors.check_context import Predictor
-from driftline.monitors.kinds.attribution.absurd import sound_rows
 from driftline.monitors.kinds.attribution.asking import classes_of, taking_tables
 from driftline.monitors.kinds.attribution.direction import effects_of
 from driftline.monitors.kinds.attribution.explained import GIVEN, Explained, unnamed_labels
@@ -453,6 +452,9 @@ def _told(found: Attributions, told: Callable[[str], None]) -> Attributions:
 
 def _kept(explained: Explained, background: pa.Table | None, *, keeps_absurd: bool) -> Attributions:
     whole = explained.row_count
+    # Needs scipy.stats, which processes that explain nothing do without.
+    from driftline.monitors.kinds.attribution.absurd import sound_rows
+
     explained = explained if keeps_absurd else sound_rows(explained)
     signed = explained.signed if explained.sample is not None else {}
     return Attributions(

@@ -42,7 +42,7 @@ def ask(pool: Any) -> tuple[Answered, list[dict[str, Any]]]:
         trust_event_time=False, many=None,
     )  # fmt: skip
     route = SimpleNamespace(desired=desired, pool=pool, target_model=lambda *_: None)
-    reconciler = SimpleNamespace(endpoint=lambda _: SimpleNamespace(by_weight=lambda _: route))
+    reconciler = SimpleNamespace(served=lambda _: SimpleNamespace(by_weight=lambda _: route))
     context = SimpleNamespace(
         now=lambda: datetime.now(UTC), max_request_bytes=9, body_timeout_s=9.0
     )
