@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from driftline.stats.roots import first_beyond
+
 Z95 = float(special.ndtri(0.975))
 """Normal quantile of a two-sided 95% interval."""
 
 TINY = 1e-9
 TINIEST = float(np.finfo(np.float64).tiny)
-BISECTIONS = 40
 # Beyond this no double holds the exponential.
 FARTHEST = 700.0
 # Up to so many rows that count a share's limits are those of a rare event.
@@ -311,12 +312,16 @@ def seen_count_limit(count: float, least: float, z: float = Z95) -> float:
     ----------
     Fithian, Sun and Taylor, arXiv 1410.2597, 2014 (inference given that one looked at all).
     """
-    tail, low, high = float(special.ndtr(-z)), 0.0, count
-    for _ in range(BISECTIONS if count > least else 0):
-        middle = (low + high) / 2.0
-        chance = special.gammainc(count, middle) / max(special.gammainc(least, middle), TINIEST)
-        low, high = (middle, high) if chance < tail else (low, middle)
-    return low
+    if count <= least:
+        return 0.0
+    tail = float(special.ndtr(-z))
+
+    def beyond(mean: Numbers) -> Numbers:
+        seen = np.maximum(special.gammainc(least, mean), TINIEST)
+        return np.asarray(special.gammainc(count, mean) / seen - tail)
+
+    found = first_beyond(beyond, np.zeros(1), np.full(1, count), error=1e-9 * count)
+    return float(found[0])
 
 
 def mean_limits(mean: float, error: float, pull: float, z: float = Z95) -> Limits:
