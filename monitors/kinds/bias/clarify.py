@@ -52,8 +52,9 @@ class ClarifyGroup:
         ends = found["DPPL"].reason == NONE_PREDICTED
         told = Flip(reason=NONE_PREDICTED) if flip is not None and ends else flip
         measured = with_flip(found, told)
-        asked = {name: one for name, one in measured.items() if name in plan.metrics}
-        return cls(counts, asked, flip if "FT" in plan.metrics else None)
+        metrics = plan.metrics
+        asked = {name: one for name, one in measured.items() if name in metrics}
+        return cls(counts, asked, flip if "FT" in metrics else None)
 
 
 def reference_groups(plan: Plan) -> list[ClarifyGroup]:

@@ -56,10 +56,11 @@ def measured_of(
 ) -> list[Mapping[str, Measured]]:
     """Measure each group of what was counted, and what the flip test found."""
     found: list[Mapping[str, Measured]] = []
+    metrics = plan.metrics
     for group, flip in zip(plan.groups, flips, strict=True):
         own = measure(group.pair(tallies[group.counted]), stratified=plan.is_stratified)
         measured = with_flip(own, flip)
-        found.append({name: one for name, one in measured.items() if name in plan.metrics})
+        found.append({name: one for name, one in measured.items() if name in metrics})
     return found
 
 
@@ -72,12 +73,12 @@ def with_flip(measured: dict[str, Measured], flip: Flip | None) -> dict[str, Mea
 
 def document_of(plan: Plan, measured: Sequence[Mapping[str, Measured]]) -> str:
     """Write analysis.json of each group's metrics."""
-    roles = plan.roles
+    roles, metrics = plan.roles, plan.metrics
     stages = [
         stage
         for stage, is_known in (
-            (POST, roles.has_predictions and any(one in POST_TRAINING for one in plan.metrics)),
-            (PRE, roles.label is not None and any(one in PRE_TRAINING for one in plan.metrics)),
+            (POST, roles.has_predictions and any(one in POST_TRAINING for one in metrics)),
+            (PRE, roles.label is not None and any(one in PRE_TRAINING for one in metrics)),
         )
         if is_known
     ]
