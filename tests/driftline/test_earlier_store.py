@@ -1,7 +1,6 @@
 """What an earlier version stored is read: tests/fixtures/store_0_1 says how it was made."""
 
 import json
-import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.tables import outbox as outbox_table
 from driftline.database.engine import open_database, read_connection
 from driftline.database.migrations import known_revisions, migrate
+from tests.archives import unpack
 from tests.serving.conftest import Running, running, wait_for
 
 STORE = Path(__file__).parents[1] / "fixtures" / "store_0_1"
@@ -38,8 +38,7 @@ def _url(folder: Path) -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store, unpacked and migrated."""
     made = tmp_path_factory.mktemp("earlier")
-    with tarfile.open(STORE / "store.tar.gz") as packed:
-        packed.extractall(made / "root", filter="data")
+    unpack(STORE / "store.tar.gz", made / "root")
     engine = open_database(_url(made))
     with read_connection(engine) as connection:
         before = connection.scalar(text("SELECT version_num FROM alembic_version"))

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import sqlite3
-import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from driftline.capture.tables.log_files import list_tables
 from driftline.database.engine import using_database
 from driftline.database.migrations import migrate
 from driftline.errors import InputError
+from tests.archives import unpack
 from tests.capture.conftest import SIGNATURE, record
 
 STORE = Path(__file__).parents[2] / "fixtures" / "store_0_1" / "store.tar.gz"
@@ -49,8 +49,7 @@ def settings_in(folder: Path, text: str = "") -> Settings:
 def settings(tmp_path: Path) -> Settings:
     """An installation with tables, documents, a model and a key."""
     found = settings_in(tmp_path / "house")
-    with tarfile.open(STORE) as packed:
-        packed.extractall(found.root, filter="data")
+    unpack(STORE, Path(found.root))
     with using_database(found.database_url) as engine:
         migrate(engine)
     return found

