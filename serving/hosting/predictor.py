@@ -269,8 +269,9 @@ def describe(model: Any, signed: SignedModel | None = None) -> Description:  # n
     names = getattr(model, "feature_names_in_", None) if signed is None else signed.names
     types = getattr(model, "feature_types_", None) if signed is None else signed.types
     classes = getattr(model, "classes_", None)
-    if isinstance(classes, list):
-        raise ModelError(f"the {kind} answers {len(classes)} values a row; expected one")
+    width = len(classes) if isinstance(classes, list) else answer_width(model)
+    if classes is not None and width not in (None, 1):
+        raise ModelError(f"the {kind} answers {width} values a row; expected one")
     labels: list[Value] = [] if classes is None else np.asarray(classes).tolist()
     count = getattr(model, "n_features_in_", None)
     return Description(
@@ -283,7 +284,7 @@ def describe(model: Any, signed: SignedModel | None = None) -> Description:  # n
         classes=tuple(class_text(label) for label in labels),
         has_probability=classes is not None and callable(getattr(model, "predict_proba", None)),
         feature_types=types,
-        answer_width=answer_width(model) if classes is None else 1,
+        answer_width=width if classes is None else 1,
     )
 
 

@@ -5,15 +5,18 @@ import pandas as pd
 import pytest
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.ensemble import RandomForestRegressor
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import LinearRegression, Ridge, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor, RegressorChain
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
-from sklearn.svm import SVR
+from sklearn.svm import SVC, SVR
 from xgboost import XGBRegressor
 
+from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.predictor import describe
 
 RANDOM = np.random.default_rng(0)
@@ -58,6 +61,25 @@ def test_a_booster_of_several_targets_says_so_whatever_columns_it_takes():
 
     assert describe(model.fit(rows, VALUES)).answer_width == 2
     assert describe(model.fit(rows, VALUES[:, 0])).answer_width == 1
+
+
+CLASSIFIERS = [RidgeClassifier(), MLPClassifier(max_iter=2), OneVsRestClassifier(SVC())]
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("last", CLASSIFIERS, ids=lambda model: type(model).__name__)
+def test_classifiers_of_several_labels_a_row_are_refused(last):
+    with pytest.raises(ModelError, match="answers 2 values a row; expected one"):
+        describe(words(last).fit(ROWS, (VALUES > 0).astype(int)))
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("last", CLASSIFIERS, ids=lambda model: type(model).__name__)
+def test_classifiers_of_one_label_of_several_classes_answer_one_value(last):
+    model = words(last).fit(ROWS, ["a", "b", "c"] * 10)
+
+    assert describe(model).answer_width == 1
+    assert describe(model).classes == ("a", "b", "c")
 
 
 class Foreign:
