@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from driftline.classes import class_text
+from driftline.errors import InputError
 
 
 def categories_of(model: Any) -> dict[str, Any]:  # noqa: ANN401 - foreign object
@@ -30,8 +31,41 @@ def categories_of(model: Any) -> dict[str, Any]:  # noqa: ANN401 - foreign objec
     booster = model.get_booster()
     if "c" not in (booster.feature_types or ()) or not hasattr(booster, "get_categories"):
         return {}
-    found = booster.get_categories(export_to_arrow=True).to_arrow()
-    return {name: values.to_pandas() for name, values in found if values is not None}
+    found = _of_xgboost(booster)
+    for name, values in found.items():
+        _refuse_cut(name, values)
+    return found
+
+
+def _of_xgboost(fitted: Any) -> dict[str, Any]:  # noqa: ANN401 - a booster, or rows for one
+    found = fitted.get_categories(export_to_arrow=True).to_arrow()
+    return {name: _values(values) for name, values in found if values is not None}
+
+
+def _values(values: Any) -> list[Any]:  # noqa: ANN401 - an array of Arrow
+    try:
+        return list(values.to_pylist())
+    except UnicodeDecodeError:  # Cut within a letter.
+        return [one.decode(errors="replace") for one in values.cast("binary").to_pylist()]
+
+
+def _refuse_cut(name: str, values: Sequence[Any]) -> None:
+    """Refuse categories that the xgboost here would cut, as it has cut those of the model.
+
+    xgboost 3.2 counts letters where it takes bytes: "Rome" and "Zürich" are kept as "Rome" and
+    "Züric", "Zürich" and "Rome" as "Züric" and "hRom", and values that rows hold are none of them.
+    """
+    if all(not isinstance(one, str) or one.isascii() for one in values):
+        return
+    import pandas as pd
+    import xgboost
+
+    rows = pd.DataFrame({name: pd.Categorical(["é", "n"], categories=["é", "n"])})
+    if _of_xgboost(xgboost.DMatrix(rows, enable_categorical=True))[name] != ["é", "n"]:
+        raise InputError(
+            f'column "{name}" of the model: xgboost {xgboost.__version__} cuts names of categories '
+            f"that are not ASCII ({', '.join(values[:3])}); fit it on other names, or on codes"
+        )
 
 
 def _of_lightgbm(booster: Any, lists: Sequence[Any]) -> dict[str, Any]:  # noqa: ANN401

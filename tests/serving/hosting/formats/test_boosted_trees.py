@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 import xgboost
 
+from driftline.errors import InputError
+from driftline.monitors.kinds.attribution.categories import categories_of
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.predictor import load_predictor
 
@@ -20,7 +22,7 @@ BOOSTED = [
     ("m.json", xgboost.XGBRegressor, 0), ("m.ubj", xgboost.XGBRFClassifier, 2),
     ("m.txt", lightgbm.LGBMClassifier, 2), ("m.txt", lightgbm.LGBMClassifier, 3),
     ("m.txt", lightgbm.LGBMRegressor, 0),
-]  # fmt: skip  # fmt: skip
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "kind", "classes"), BOOSTED)
@@ -49,6 +51,21 @@ def test_files_of_boosted_trees_answer_as_the_model_that_was_saved(
         np.testing.assert_allclose(answer.probabilities, expected, rtol=1e-6)
     else:
         assert answer.probabilities is None
+
+
+@pytest.mark.parametrize("words", [["Zürich", "Bern", "Rome"], ["Ab", "Zé"], ["é", "è"], ["日本"]])
+def test_categories_that_xgboost_cuts_are_refused_and_others_are_whole(words, tmp_path):
+    rows = pd.DataFrame({"word": pd.Categorical(words * 60), "x": np.arange(60.0 * len(words))})
+    target = np.arange(len(rows)) % 2
+    cut = xgboost.XGBClassifier(n_estimators=2, enable_categorical=True).fit(rows, target)
+    whole = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(rows, target)
+    cut.save_model(tmp_path / "m.json")
+    whole.booster_.save_model(tmp_path / "m.txt")
+
+    assert sorted(categories_of(whole)["word"]) == sorted(words)
+    load_predictor(tmp_path / "m.txt", trust_pickle=False)
+    with pytest.raises(InputError, match=r'column "word" of the model: xgboost \S+ cuts names'):
+        load_predictor(tmp_path / "m.json", trust_pickle=False)
 
 
 @pytest.mark.parametrize(
