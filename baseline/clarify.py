@@ -109,22 +109,22 @@ def answers_of_config(text: str | bytes, columns: Callable[[], Collection[str]])
     found = _parsed(text)
     predictor, headers = found.get("predictor"), found.get("headers")
     named = predictor if isinstance(predictor, dict) and headers else {}
-    label, probability = (_answer(named.get(key)) for key in ("label", "probability"))
-    known = set(columns()).difference(_listed(headers)) if label or probability else ()
-    return Roles(
-        prediction=label if label in known else None,
-        probability=(probability,) if probability in known and probability else (),
-    )
+    given = [named.get(key) for key in ("label", "probability")]
+    if given == [None, None]:
+        return Roles()
+    known = set(columns()).difference(_listed(headers))
+    label, probability = (_answer(one, known) for one in given)
+    return Roles(prediction=label, probability=() if probability is None else (probability,))
 
 
-def _answer(value: object) -> str | None:
+def _answer(value: object, known: Collection[str]) -> str | None:
     """Return the column of an answer by its position, its name or the last name of its path."""
     text = "" if value is None or isinstance(value, bool) else str(value).strip()
-    if text.isdecimal():
-        return f"_c{int(text)}"
-    if (last := PATH_NAME.search(text)) is None:
-        return None
-    return last[1] or last[2].replace('\\"', '"')
+    last = PATH_NAME.search(text)
+    names = [f"_c{int(text)}"] if text.isdecimal() else [text]
+    if last is not None:
+        names.append(last[1] or last[2].replace('\\"', '"'))
+    return next((name for name in names if name and name in known), None)
 
 
 def _bias_metrics(methods: object) -> tuple[str, ...]:

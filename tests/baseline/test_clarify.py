@@ -63,6 +63,11 @@ def test_a_configuration_of_the_sdk_is_read() -> None:
             (None, ("the score",)),
         ),
         ({"label": "score[0]", "probability": "max(p)"}, ["score", "p"], (None, ())),
+        (
+            {"label": "predicted-label", "probability": "p. 1"},
+            ["predicted-label", "p. 1"],
+            ("predicted-label", ("p. 1",)),
+        ),
         ({"label": None, "probability": True}, ["_c0", "_c1"], (None, ())),
         # Names of what the model is asked with, in the path of an answer.
         ({"label": "out[0].Target", "probability": "out[0].Age"}, ["Age", "Target"], (None, ())),

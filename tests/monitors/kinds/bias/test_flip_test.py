@@ -123,6 +123,30 @@ def test_metrics_that_clarifys_configuration_leaves_out_are_neither_written_nor_
     assert {one.name for one in report.metrics} == {"CI", "DPPL"}
 
 
+def test_metrics_that_clarifys_configuration_leaves_out_are_judged_by_default() -> None:
+    rng = np.random.default_rng(5)
+
+    def answers(*, is_worse: bool) -> pa.Table:
+        female = rng.random(6_000) < 0.4
+        label = rng.integers(0, 2, 6_000)
+        said = np.where(rng.random(6_000) < 0.1, 1 - label, label)
+        if is_worse:  # As many positives as before, for others.
+            said[female] = rng.permutation(said[female])
+        return pa.table({"sex": np.where(female, "F", "M"), "y": label, "said": said})
+
+    usual, window = answers(is_worse=False), answers(is_worse=True)
+    roles = {"label": "y", "prediction": "said", "positive": "1", "facet": {"sex": ["F"]}}
+    baseline = Baseline.fit(usual, **roles)
+    asked = replace(baseline.outcomes.roles, bias_metrics=("DI",))
+    baseline = replace(baseline, outcomes=replace(baseline.outcomes, roles=asked))
+    baseline = replace(baseline, documents={ANALYSIS: suggest(baseline)[ANALYSIS]})
+
+    report = dl.check(window, baseline, kind="bias")
+
+    assert {"sex = F: RD", "sex = F: SD"} <= {one.feature_name for one in report.violations}
+    assert not dl.check(answers(is_worse=False), baseline, kind="bias").violations
+
+
 def test_what_compat_suggests_is_no_limit_of_a_check_without_it(tmp_path: Path) -> None:
     table = people(2_000, 1, bias=0.5)
     labels = pa.array([None if row % 7 == 0 else y for row, y in enumerate(table["y"].to_pylist())])
