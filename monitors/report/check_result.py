@@ -296,6 +296,12 @@ class CheckResult:
         return [one for one in self.unjudged if one.reason == reason]
 
     @property
+    def _told_apart(self) -> str:
+        count = sum(bool(one.open_side) for one in self.metrics)
+        words = "worse than the reference (intervals apart), within the bound"
+        return f"; {plural(count, 'metric')} {words}" if count else ""
+
+    @property
     def shown_metrics(self) -> list[MetricResult]:
         """The metrics, with their labels as people read them."""
         labels, positive = (
@@ -315,6 +321,7 @@ class CheckResult:
         if unfair := self._unfairly_labelled:
             left += f"; {plural(len(unfair), 'metric')} not judged because the labels are not a "
             left += f"representative sample: {unfair[0].remedy}"
+        left += self._told_apart
         if self.metrics and self.undecidable:
             left += f"; {plural(len(self.undecidable), 'metric')} too variable to judge"
         if not self.metrics and self.unjudged:

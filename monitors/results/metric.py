@@ -102,6 +102,12 @@ class MetricResult:
         """Whether it is worse than may be."""
         return self.severity is not None
 
+    @property
+    def open_side(self) -> str:
+        """The side on which it is worse than the reference and within its bound: else ""."""
+        is_open = self.judged and not self.violated
+        return self.worse_side(self.value, self.low, self.high) if is_open else ""
+
     def worse_side(self, value: float | None, low: float | None, high: float | None) -> str:
         """Return "lower" or "higher" where a value is worse than the reference's beyond chance.
 

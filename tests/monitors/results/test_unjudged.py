@@ -108,6 +108,19 @@ def test_where_most_metrics_are_too_variable_the_headline_counts_what_was_judged
     )
 
 
+def test_what_is_worse_than_the_reference_and_within_its_bound_is_counted() -> None:
+    far = MetricResult(
+        "DPPL", 0.25, 0.24, 0.26, 0.1, 0.09, 0.11, bound=0.3, operator="GreaterThanThreshold"
+    )
+    near = replace(far, name="DI", value=0.1, low=0.09, high=0.11)
+    alarming = replace(far, name="RD", severity="ticket")
+
+    assert Report("bias", (), 240, metrics=(far, near, alarming)).summary == (
+        "240 rows, no violations; 1 metric worse than the reference (intervals apart), within the "
+        "bound"
+    )
+
+
 def test_the_rows_that_would_do_are_found_by_halving() -> None:
     asked: list[float] = []
 
