@@ -1,7 +1,6 @@
 """The kind "model-quality": how good the answers were, now that the truth is known.
 
-Thresholds and documents are SageMaker's; judgement.py and skill.py decide, as SageMaker does with
-``compat`` (docs/compat.md).
+Thresholds and documents are SageMaker's; judgement.py and skill.py decide (docs/compat.md).
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ from driftline.monitors.kinds.model_quality.metrics import (
     positive_share,
 )
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
-from driftline.monitors.kinds.model_quality.parts import part_points, part_results
+from driftline.monitors.kinds.model_quality.parts import outputs_note, part_points, part_results
 from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_details
 from driftline.monitors.kinds.model_quality.score_forms import read_on_scale
 from driftline.monitors.kinds.model_quality.violations import SHOWN, describe_violations
@@ -169,6 +168,7 @@ def _reference_notes(baseline: Baseline, expected: Expectation) -> dict[str, str
     found = {
         "classes_note": "" if baseline.outcomes is None else baseline.outcomes.classes_note,
         "far_note": far_note(expected.answers),
+        "outputs_note": outputs_note(expected.answers),
     }
     return {name: note for name, note in found.items() if note}
 

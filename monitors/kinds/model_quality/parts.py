@@ -21,6 +21,8 @@ from driftline.stats.clusters import cluster_rows
 # Metrics of one step ahead of forecasts; of quantiles their loss and coverage, too.
 STEP_METRICS = ("mae", "rmse", "smape", "mean_error")
 STEPS_SHOWN = 24
+# Errors of steps ahead grow a few times; those of outputs of other units differ by more.
+OTHER_UNIT = 10.0
 # Of more classes those with most rows are shown.
 CLASSES_SHOWN = 20
 
@@ -69,6 +71,23 @@ def shown_steps(answers: Answers) -> tuple[int, ...]:
     steps = np.unique(answers.step)
     chosen = np.linspace(0, len(steps) - 1, min(len(steps), STEPS_SHOWN)).round().astype(np.intp)
     return tuple(steps[chosen].tolist())
+
+
+def outputs_note(answers: Answers | None) -> str:
+    """Say that errors of all steps together are of the largest, where others are far smaller."""
+    if answers is None or answers.step is None or not len(answers):
+        return ""
+    error = np.abs(answers.label.astype(np.float64) - answers.answer.astype(np.float64))
+    mean = np.bincount(answers.step, error) / np.maximum(np.bincount(answers.step), 1)
+    steps = np.flatnonzero(mean)
+    if not len(steps) or mean.max() <= OTHER_UNIT * mean[steps].min():
+        return ""
+    least, most = steps[np.argmin(mean[steps])], int(mean.argmax())
+    return (
+        f"the error of step {most} is {mean[most] / mean[least]:,.0f} times that of step {least}: "
+        "metrics of all steps together are those of the largest; outputs of other units are judged "
+        "apart, by a baseline and a monitor for each"
+    )
 
 
 def part_measures(

@@ -17,6 +17,7 @@ from sklearn import metrics
 import driftline as dl
 from driftline.baseline.forecasts import read_forecasts
 from driftline.errors import InputError
+from driftline.monitors.kind import find_kind
 
 HORIZON = 6
 
@@ -60,6 +61,20 @@ def test_errors_are_those_of_the_values_laid_flat() -> None:
         metrics.mean_absolute_percentage_error(label, answer), rel=1e-12
     )
     assert found["mase"] == pytest.approx(mae / naive, rel=1e-12)
+
+
+def test_outputs_of_other_units_are_said_to_hide_behind_the_largest() -> None:
+    rng = np.random.default_rng(7)
+    label = np.column_stack([rng.normal(250_000, 10_000, 800), rng.normal(0.05, 0.01, 800)])
+    answer = label + rng.normal(0, 1, label.shape) * np.array([5_000.0, 0.005])
+    baseline = fitted(pd.DataFrame({"y": list(label), "f": list(answer)}))
+
+    report = dl.check(rows(700, seed=2), fitted(rows(1500, seed=1)), kind="model-quality")
+
+    assert "outputs_note" not in report.details
+    [told, *_] = find_kind("model-quality").detectable(baseline)
+    first, second = np.abs(label - answer).mean(axis=0)
+    assert told.startswith(f"the error of step 1 is {first / second:,.0f} times that of step 2")
 
 
 def test_each_step_ahead_is_shown_beside_the_references_own() -> None:
