@@ -30,8 +30,9 @@ FOLDS = 5
 TREES, LEAVES, LEAST_OF_LEAF = 100, 31, 20
 # A log-linear model's penalty, in rows, and steps; it says no loss e^3 times the mean or below.
 RIDGE, STEPS, FARTHEST = 1.0, 10, 3.0
-# Categories with a coefficient of their own need so many rows.
-LEAST_OF_CATEGORY = 20
+# Categories with a coefficient of their own need so many rows, and are the commonest, no more than
+# so many in all: the work grows with their square, and trees know the others.
+LEAST_OF_CATEGORY, MOST_CATEGORIES = 20, 100
 # Errors of losses count in units of what is said of a row, but no less than of this part of the
 # mean: losses vary with their size, and large ones would hide the others.
 LEAST_UNIT = 0.1
@@ -53,7 +54,7 @@ class LossModels:
     Parameters
     ----------
     models
-        By fifth: its trees and its log-linear model.
+        By fifth: its trees, and its log-linear model or, where trees have all the weight, its mean.
     means
         Mean losses of the rows that they were learnt of, shape (FOLDS, 2).
     weights
@@ -77,26 +78,21 @@ class LossModels:
         """Learn losses of N rows in order of time, as `learn_outcomes` takes them."""
         inputs, losses = _inputs(answers, features), losses_of(answers)
         is_code = np.append(categories, False)
-        smooth = _Smooth.of(inputs, is_code)
         fold = np.arange(len(answers)) * FOLDS // max(len(answers), 1)
-        said = np.zeros((len(answers), 2, 2))  # By row, model and loss.
-        plain, models, means = np.zeros_like(losses), [], []
-        for number in range(FOLDS):
-            kept = fold != number
-            pair = (
-                _fit_trees(inputs[kept], losses[kept], is_code),
-                smooth.fit(inputs[kept], losses[kept]),
-            )
-            models.append(pair)
-            means.append(losses[kept].mean(axis=0))
-            plain[~kept] = means[-1]
-            for place, model in enumerate(pair):
-                said[~kept, place] = model(inputs[~kept])
-        gain = ((said[:, 0] - losses) ** 2).sum(axis=0) - ((plain - losses) ** 2).sum(axis=0)
+        parts = [fold != number for number in range(FOLDS)]
+        means = np.stack([losses[kept].mean(axis=0) for kept in parts])
+        plain = means[fold]
+        trees = [_fit_trees(inputs[kept], losses[kept], is_code) for kept in parts]
+        of_trees = _unseen(trees, inputs, parts)
+        gain = ((of_trees - losses) ** 2).sum(axis=0) - ((plain - losses) ** 2).sum(axis=0)
         # The mean of five trees is better than one of them is on a season that it has not seen:
         # weighed by that, smooth models win on the reference, and lose on what comes after.
         if gain[0] < 0.0:
-            said[:, 1] = plain
+            others = [_constant(mean) for mean in means]
+        else:
+            smooth = _Smooth.of(inputs, is_code)
+            others = [smooth.fit(inputs[kept], losses[kept]) for kept in parts]
+        said = np.stack([of_trees, _unseen(others, inputs, parts)], axis=1)
         weighed = [
             _weigh(said[:, :, place], plain[:, place], losses[:, place], trees=gain[0] < 0.0)
             for place in range(2)
@@ -104,7 +100,8 @@ class LossModels:
         weights = np.column_stack([weight for weight, _ in weighed])
         unseen = plain + np.einsum("nml,ml->nl", said - plain[:, None], weights)
         spread = np.stack([each for _, each in weighed])
-        return cls(tuple(models), np.array(means), weights, spread, unseen)
+        models = tuple(zip(trees, others, strict=True))
+        return cls(models, means, weights, spread, unseen)
 
     @property
     def shares(self) -> dict[str, float]:
@@ -150,11 +147,13 @@ class _Smooth:
     @classmethod
     def of(cls, inputs: Numbers, is_code: NDArray[np.bool_]) -> _Smooth:
         """Learn the scale of each input; a category is a value that enough rows have."""
+        distinct = [np.unique(column[~np.isnan(column)], return_counts=True) for column in inputs.T]
+        sizes = np.sort([size for place in np.flatnonzero(is_code) for size in distinct[place][1]])
+        least = max([LEAST_OF_CATEGORY, *(sizes[:-MOST_CATEGORIES][-1:] + 1)])
         values, scores = [], []
-        for column, is_category in zip(inputs.T, is_code, strict=True):
-            found, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+        for (found, counts), is_category in zip(distinct, is_code, strict=True):
             if is_category:
-                values.append(found[counts >= LEAST_OF_CATEGORY][1:])
+                values.append(found[counts >= least][1:])
                 scores.append(np.empty(0))
                 continue
             middle = (np.cumsum(counts) - counts / 2.0) / max(counts.sum(), 1)
@@ -196,12 +195,25 @@ def _log_linear(terms: Numbers, loss: Numbers) -> Numbers:
     penalty[0] = 1e-9  # The mean itself.
     for _ in range(STEPS):
         said = np.exp(np.clip(terms @ slopes, -FARTHEST, FARTHEST))
-        curve = (terms * said[:, None]).T @ terms + np.diag(penalty)
+        root = terms * np.sqrt(said)[:, None]  # Of one matrix numpy takes half of the products.
+        curve = root.T @ root + np.diag(penalty)
         step = np.linalg.solve(curve, terms.T @ (loss - said) - penalty * slopes)
         slopes += step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
         if np.abs(step).max() < 1e-4:
             break
     return slopes
+
+
+def _unseen(models: list[Model], inputs: Numbers, parts: list[NDArray[np.bool_]]) -> Numbers:
+    """Return what each part's model says of the rows that are not in it, shape (N, 2)."""
+    said = np.zeros((len(inputs), 2))
+    for model, kept in zip(models, parts, strict=True):
+        said[~kept] = model(inputs[~kept])
+    return said
+
+
+def _constant(losses: Numbers) -> Model:
+    return lambda asked: np.tile(losses, (len(asked), 1))
 
 
 def _fit_trees(inputs: Numbers, losses: Numbers, is_code: NDArray[np.bool_]) -> Model:

@@ -14,6 +14,7 @@ from driftline.baseline.answers import Answers
 from driftline.baseline.store import Baseline
 from driftline.monitors.kind import find_kind
 from driftline.monitors.kinds.model_quality.expectation import reference_answers
+from driftline.monitors.kinds.model_quality.loss_models import _Smooth
 from driftline.monitors.kinds.model_quality.outcome_models import learn_outcomes
 from driftline.monitors.report.report import Report
 from tests.monitors.kinds.model_quality.cases import of
@@ -342,6 +343,18 @@ def test_errors_that_grow_with_an_input_are_foretold_where_more_rows_lie_far_out
     assert shares["log_linear"] > 0.5
     assert sum(shares.values()) == pytest.approx(1.0)
     assert not any(one.constraint_check_type == "estimate_check" for one in later.violations)
+
+
+def test_of_many_categories_the_commonest_have_terms_of_losses() -> None:
+    # Of either column level 0 has 21 rows, level 1 has 22 … and level 79 has 100.
+    column = np.repeat(np.arange(80.0), 21 + np.arange(80))
+    inputs = np.column_stack([column, column[::-1], np.zeros(len(column))])
+
+    terms = _Smooth.of(inputs, np.array([True, True, False])).terms(inputs)
+
+    # 1, 49 more levels than the first of the 50 commonest of each, and four of the number.
+    assert terms.shape[1] == 1 + 2 * 49 + 4
+    assert sorted(terms[:, 1:50].sum(axis=0)) == list(range(52, 101))
 
 
 def test_where_nothing_is_learnt_of_errors_the_mean_is_taken_and_said() -> None:
