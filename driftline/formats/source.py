@@ -83,16 +83,20 @@ class Source:
         return stream_parts(self.batches()) if self.splitter is None else self.splitter()
 
     def list_length(self, name: str) -> int:
-        """Return how many numbers most lists of a column hold in its first rows; 0 of no lists."""
+        """Return how many numbers most lists of a column's first rows with values hold.
+
+        0 where most of these values are no lists.
+        """
         kind = self.schema.field(name).type
         if not is_vector(kind) and not pa.types.is_string(kind):
             return 0
-        first = next(iter(self.batches()), None)
-        if first is None:
-            return 0
-        lists, unfit = coerce(first.column(name), "list<double>")
-        lengths = Counter(pc.list_value_length(lists.drop_null()).to_pylist())
-        return 0 if unfit or not lengths else int(lengths.most_common(1)[0][0])
+        for batch in self.batches():
+            lists, unfit = coerce(batch.column(name), "list<double>")
+            lengths = Counter(pc.list_value_length(lists.drop_null()).to_pylist())
+            if unfit or lengths:
+                is_lists = lengths.total() > unfit
+                return int(lengths.most_common(1)[0][0]) if is_lists else 0
+        return 0
 
     def with_parts(self, name: str, count: int) -> Source:
         """Return the data with lists of so many numbers as columns: ``p[0]``, ``p[1]`` of ``p``.

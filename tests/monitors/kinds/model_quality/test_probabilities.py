@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -134,6 +137,29 @@ def test_lists_of_another_length_are_no_probabilities() -> None:
     short = pa.array([line[:2] for line in rows["chances"].to_pylist()])
     with pytest.raises(InputError, match=r"2 columns of probabilities .*for 3 classes"):
         Baseline.fit(rows.set_column(1, "chances", short), label="truth", probability="chances")
+
+
+def test_rows_without_a_list_hide_none_of_those_that_have_one(tmp_path: Path) -> None:
+    with np.printoptions(precision=17):
+        rows, texts = (in_lists(chances(1, IN_ORDER), as_text=one) for one in (False, True))
+    lists = [None] * 200 + rows["chances"].to_pylist()[200:]
+    late = rows.set_column(1, "chances", pa.array(lists, pa.list_(pa.float64())))
+    pq.write_table(late, tmp_path / "late.parquet", row_group_size=200)
+    cells = ["error", "n/a", None, *texts["chances"].to_pylist()[3:]]
+    csv.write_csv(texts.set_column(1, "chances", pa.array(cells)), tmp_path / "texts.csv")
+
+    window = in_lists(chances(2, IN_ORDER), as_text=False)
+    for data, lacking in (("late.parquet", 200), ("texts.csv", 3)):
+        found, expected = (
+            check(
+                window,
+                Baseline.fit(one, label="truth", probability="chances"),
+                kind="model-quality",
+            )
+            for one in (tmp_path / data, rows.slice(lacking))
+        )
+        assert numbers(found)["auc"] is not None
+        assert numbers(found) == pytest.approx(numbers(expected), abs=1e-9)
 
 
 @pytest.mark.parametrize("problem", ["binary", None])
