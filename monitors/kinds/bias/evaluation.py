@@ -27,7 +27,6 @@ from driftline.monitors.kinds.bias.judgement import (
     judged_usually,
 )
 from driftline.monitors.kinds.bias.labels import fairly_labelled, guard, label_samples
-from driftline.monitors.kinds.bias.metrics import POST_TRAINING, PRE_TRAINING
 from driftline.monitors.kinds.bias.new_groups import measure_new, new_groups, new_groups_details
 from driftline.monitors.kinds.bias.plan import Plan, blocks_of_groups, plan_of
 from driftline.monitors.kinds.bias.report import (
@@ -192,14 +191,11 @@ def _told(plan: Plan, withheld: Iterable[str]) -> dict[str, JsonValue]:
 def _required(plan: Plan, flips: Sequence[Flip | None]) -> list[Mapping[str, float | None] | None]:
     """Return what the document says of each group, without a value where compat suggested it.
 
-    Nobody set that as a limit: it is the reference's own, measured as Clarify does. What
-    Clarify's configuration left out of the document is judged all the same.
+    Nobody set that as a limit: it is the reference's own, measured as Clarify does.
     """
     required = [plan.required(group) for group in plan.groups]
     if not plan.reference:
         return required
-    left_out = dict.fromkeys({*PRE_TRAINING, *POST_TRAINING}.difference(plan.metrics))
-    required = [None if one is None else {**left_out, **one} for one in required]
     usual = measured_of(plan, plan.reference, flips)
     if not any(
         asked is not None and name in own and asked != own[name].value

@@ -135,13 +135,7 @@ class Plan:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that are asked for: all, or those that Clarify's configuration names."""
-        named = {*self.roles.bias_metrics}
-        return tuple(
-            name
-            for stage, metrics in BIAS_METRICS.items()
-            for name in metrics
-            if not named or name in named or stage in named
-        )
+        return _asked(self.roles)
 
     @property
     def is_stratified(self) -> bool:
@@ -171,8 +165,27 @@ class Plan:
         )
 
     def required(self, group: Group) -> Mapping[str, float | None] | None:
-        """Return what the document says of a group; None when it does not name it."""
-        return self.requirements.values.get(group.key) if self.requirements else None
+        """Return what the document says of a group; None when it does not name it.
+
+        Metrics that the baseline's configuration did not ask for have no value: nobody took them
+        out of the document.
+        """
+        found = self.requirements.values.get(group.key) if self.requirements else None
+        if found is None or self.outcomes is None:
+            return found
+        asked = _asked(self.outcomes.roles)
+        names = (name for metrics in BIAS_METRICS.values() for name in metrics)
+        return {name: None for name in names if name not in asked} | dict(found)
+
+
+def _asked(roles: Roles) -> tuple[str, ...]:
+    named = {*roles.bias_metrics}
+    return tuple(
+        name
+        for stage, metrics in BIAS_METRICS.items()
+        for name in metrics
+        if not named or name in named or stage in named
+    )
 
 
 def plan_of(baseline: Baseline, roles: Roles) -> Plan:

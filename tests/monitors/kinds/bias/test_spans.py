@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,10 +10,11 @@ import pyarrow as pa
 import pytest
 
 import driftline as dl
-from driftline.baseline.store import Baseline
+from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test import SCALES
+from driftline.monitors.kinds.bias.evaluation import suggest
 from driftline.monitors.kinds.bias.plan import plan_of
 from driftline.monitors.kinds.bias.spans import later_windows, scale_budget, window_counts
 from driftline.monitors.report.report import Report
@@ -57,6 +59,21 @@ def test_a_bias_that_no_window_proves_is_found_over_windows(fair: Baseline) -> N
     last = next(report for report in reports if report.violations)
     assert not any(metric.violated for metric in last.metrics)
     assert not last.passed
+
+
+def test_metrics_that_clarifys_configuration_leaves_out_are_judged_over_windows(
+    fair: Baseline,
+) -> None:
+    assert fair.outcomes is not None
+    asked = replace(fair.outcomes.roles, bias_metrics=("DI",))
+    baseline = replace(fair, outcomes=replace(fair.outcomes, roles=asked))
+    few = replace(baseline, documents={ANALYSIS: suggest(baseline)[ANALYSIS]})
+
+    found, usual = (watched(one, 10, {}, usual=0.04) for one in (few, fair))
+
+    told = [[one.feature_name for one in report.violations] for report in found]
+    assert told == [[one.feature_name for one in report.violations] for report in usual]
+    assert any(told)
 
 
 def test_windows_without_a_change_and_one_bad_day_tell_nothing_more(fair: Baseline) -> None:
