@@ -11,7 +11,7 @@ from typing import Literal
 import pyarrow as pa
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES, is_vector, plain_type, unit_of
+from driftline.formats.arrow_types import ARROW_TYPES, is_vector, missing_of, plain_type, unit_of
 from driftline.formats.source import Source, part_names
 from driftline.roles import Roles
 from driftline.signature import (
@@ -163,11 +163,12 @@ def _column(
     kind = _type(schema, name, roles.timestamp)
     if role == "weight" and kind not in ("int64", "double"):
         raise InputError(f'weight "{name}": the column holds {kind}; expected numbers')
-    unit = unit_of(schema.field(name)) if role == "feature" else None
+    field, is_feature = schema.field(name), role == "feature"
+    unit, missing = (unit_of(field), missing_of(field)) if is_feature else (None, None)
     if name in roles.categorical and kind != "string":
-        return Column(name, column, "string", role, data_type=kind, unit=unit)
+        return Column(name, column, "string", role, data_type=kind, unit=unit, missing=missing)
     held = held if role == "label" else None
-    return Column(name, column, kind, role, data_type=held, unit=unit)
+    return Column(name, column, kind, role, data_type=held, unit=unit, missing=missing)
 
 
 def _type(schema: pa.Schema, name: str, timestamp: str | None) -> ColumnType:

@@ -30,6 +30,7 @@ JUDGED_ROLES: tuple[Role, ...] = ("feature", "prediction", "probability", "quant
 OUTPUT_ROLES: tuple[Role, ...] = ("prediction", "probability", "quantile")
 
 TimeUnit = Literal["s", "ms", "ns"]
+Missing = Literal["nan"]
 
 SIGNATURE_FORMAT = 1
 
@@ -63,6 +64,8 @@ class Column:
         Why the values are not judged, where the column is neither id, time nor excluded.
     unit
         Of a feature's times in the data, and for the model; None: microseconds.
+    missing
+        What stands for a feature's missing truth values in the data, and for the model; None: None.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Column:
     data_type: ColumnType | None = None
     unjudged: str | None = None
     unit: TimeUnit | None = None
+    missing: Missing | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not isinstance(self.column, str):
@@ -93,6 +97,10 @@ class Column:
             raise InputError(
                 f'column "{self.name}": unit "{self.unit}"; '
                 f"expected one of {', '.join(get_args(TimeUnit))}, or none for microseconds"
+            )
+        if self.missing is not None and self.missing not in get_args(Missing):
+            raise InputError(
+                f'column "{self.name}": missing "{self.missing}"; expected "nan", or none for None'
             )
         if self.role not in get_args(Role):
             raise InputError(
@@ -135,6 +143,8 @@ class Column:
             found["unjudged"] = self.unjudged
         if self.unit is not None:
             found["unit"] = self.unit
+        if self.missing is not None:
+            found["missing"] = self.missing
         return found
 
     def as_sent(self) -> Column:
@@ -145,7 +155,7 @@ class Column:
     def from_dict(cls, found: Mapping[str, Any]) -> Column:
         """Read a column from plain JSON values; unknown or missing keys are an InputError."""
         known = {"name", "column", "type", "role", "levels", "classes", "former"}
-        known |= {"data_type", "unjudged", "unit"}
+        known |= {"data_type", "unjudged", "unit", "missing"}
         if unknown := set(found) - known:
             raise InputError(
                 f"signature column: unknown key {sorted(unknown)[0]!r}; expected {sorted(known)}"
@@ -162,6 +172,7 @@ class Column:
                 data_type=found.get("data_type"),
                 unjudged=found.get("unjudged"),
                 unit=found.get("unit"),
+                missing=found.get("missing"),
             )
         except KeyError as missing:
             raise InputError(f"signature column: {missing} is missing in {dict(found)}") from None

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.signature import ColumnType, TimeUnit
+from driftline.signature import ColumnType, Missing, TimeUnit
 
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")
 ARROW_TYPES: dict[ColumnType, pa.DataType] = {
@@ -32,8 +32,12 @@ EXACT_WHOLE = 1 << 53
 # Of units of time that reach further than microseconds in 64 bits.
 MICROSECONDS = {"s": 10**6, "ms": 10**3, "date32[day]": 86_400 * 10**6, "date64[ms]": 10**3}
 
-# Key of a field's metadata: values are carried in microseconds, models count in their own unit.
+# Keys of a field's metadata: times are carried in microseconds, and models count in their own unit;
+# what is missing is null, and models know it as what pandas has there.
 _UNIT = b"driftline.unit"
+_MISSING = b"driftline.missing"
+# Types of pandas for truth values, of which scikit-learn takes missing ones as NaN.
+WITH_NA = ("boolean", "bool[pyarrow]")
 
 _IsSuch = Callable[[pa.DataType], bool]
 
@@ -86,13 +90,37 @@ def plain_type(found: pa.DataType) -> pa.DataType:
 
 
 def plain_field(field: pa.Field) -> pa.Field:
-    """Return a field of its plain type, which still knows the unit that its times had."""
-    return with_unit(pa.field(field.name, plain_type(field.type)), unit_of(field))
+    """Return a field of its plain type, which still knows what its values are to the model."""
+    return as_fitted(
+        pa.field(field.name, plain_type(field.type)), unit_of(field), missing_of(field)
+    )
 
 
-def with_unit(field: pa.Field, unit: TimeUnit | None) -> pa.Field:
-    """Return a field that knows in which unit its times reach the model."""
-    return field if unit is None else field.with_metadata({_UNIT: unit})
+def as_fitted(field: pa.Field, unit: TimeUnit | None, missing: Missing | None) -> pa.Field:
+    """Return a field that knows as what its times and missing truth values reach the model."""
+    notes = {key: note for key, note in ((_UNIT, unit), (_MISSING, missing)) if note is not None}
+    return field.with_metadata(notes) if notes else field
+
+
+def with_missing(schema: pa.Schema, *, is_text: bool = False) -> pa.Schema:
+    """Return a schema that knows in which columns missing truth values are NaN to the model.
+
+    They are in text (CSV and JSON), as pandas reads it, and of pandas' own types.
+    """
+    notes = (schema.pandas_metadata or {}).get("columns", [])
+    own = {one.get("name") for one in notes if one.get("numpy_type") in WITH_NA}
+    return pa.schema(
+        as_fitted(one, None, "nan")
+        if pa.types.is_boolean(one.type) and (is_text or one.name in own)
+        else one
+        for one in schema
+    )
+
+
+def missing_of(field: pa.Field) -> Missing | None:
+    """Return what stands for missing truth values, where it is not None."""
+    kept = (field.metadata or {}).get(_MISSING)
+    return None if kept is None else cast("Missing", kept.decode())
 
 
 def unit_of(field: pa.Field) -> TimeUnit | None:

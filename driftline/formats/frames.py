@@ -15,7 +15,14 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import carried, holds_beyond_int64, plain_array, plain_field
+from driftline.formats.arrow_types import (
+    WITH_NA,
+    as_fitted,
+    carried,
+    holds_beyond_int64,
+    plain_array,
+    plain_field,
+)
 from driftline.formats.cells import as_text
 from driftline.formats.coercion import some_zoned, text_array
 
@@ -204,7 +211,7 @@ class PandasRows:
                 found = _taken(series.iloc[:0]).type
                 kind = pa.float64() if _is_beyond(found, series) else found
                 field = plain_field(pa.field(str(name), kind))
-            fields.append(field)
+            fields.append(as_fitted(field, None, "nan") if _has_nan(field, series) else field)
         return cls(frame, whole, pa.schema(fields))
 
     def __call__(self) -> Iterator[pa.RecordBatch]:
@@ -218,6 +225,15 @@ class PandasRows:
                 for index, kind in enumerate(self.schema.types)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+
+def _has_nan(field: pa.Field, series: pd.Series) -> bool:
+    """Whether truth values are NaN where they are missing, or are so to scikit-learn."""
+    if not pa.types.is_boolean(field.type):
+        return False
+    if series.dtype != object:
+        return str(series.dtype) in WITH_NA
+    return any(value is not None for value in series[series.isna()][:1])
 
 
 def _is_beyond(found: pa.DataType, series: pd.Series) -> bool:

@@ -16,13 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import holds_beyond_int64, is_vector, plain_field
+from driftline.formats.arrow_types import holds_beyond_int64, is_vector, plain_field, with_missing
 from driftline.formats.buffered import spooled
 from driftline.formats.coercion import coerce
 from driftline.formats.data_files import data_files, form_of
 from driftline.formats.dialect import AS_FOUND, Dialect
 from driftline.formats.formats import FORMATS
 from driftline.formats.frames import PandasRows, as_stream, as_table, from_series, is_pandas
+from driftline.formats.media_types import TEXT_MEDIA_TYPES
 from driftline.formats.opening import read_head
 from driftline.formats.parquet.files import delta_dataset, scanned
 from driftline.formats.parts import (
@@ -229,19 +230,19 @@ def _open(data: object, signature: Signature | None, dialect: Dialect) -> Source
     )
 
 
-def _plain(schema: pa.Schema, *, textual: bool = False) -> pa.Schema:
+def _plain(schema: pa.Schema, *, is_text: bool = False) -> pa.Schema:
     if not len(schema):
         raise InputError("the data has no columns")
     names = schema.names
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f'column "{twice[0]}" stands twice in the data; rename one of the two')
-    if textual and int(version("pandas").partition(".")[0]) < 3:
+    if is_text and int(version("pandas").partition(".")[0]) < 3:
         # Models were fitted on what pandas reads times in text as: microseconds from 3 on.
         schema = pa.schema(
             pa.field(one.name, pa.timestamp("ns") if pa.types.is_timestamp(one.type) else one.type)
             for one in schema
         )
-    return pa.schema([plain_field(field) for field in schema])
+    return pa.schema([plain_field(field) for field in with_missing(schema, is_text=is_text)])
 
 
 def _widened(plain: pa.Schema, schema: pa.Schema, read: Callable[[str], Batches]) -> pa.Schema:
@@ -254,10 +255,10 @@ def _widened(plain: pa.Schema, schema: pa.Schema, read: Callable[[str], Batches]
     return plain
 
 
-def _from_table(table: pa.Table, *, textual: bool = False) -> Source:
+def _from_table(table: pa.Table, *, textual: bool = False, is_text: bool = False) -> Source:
     table = table.drop_columns([name for name in table.column_names if INDEX.fullmatch(name)])
     plain = _widened(
-        _plain(table.schema, textual=textual),
+        _plain(table.schema, is_text=is_text),
         table.schema,
         lambda name: table.select([name]).to_batches(),
     )
@@ -267,7 +268,7 @@ def _from_table(table: pa.Table, *, textual: bool = False) -> Source:
 def _from_dataset(dataset: ds.Dataset, shown: str) -> Source:
     own = [field for field in dataset.schema if not INDEX.fullmatch(field.name)]
     if len(own) < len(dataset.schema):
-        dataset = dataset.replace_schema(pa.schema(own))
+        dataset = dataset.replace_schema(pa.schema(own, dataset.schema.metadata))
     plain = _widened(
         _plain(dataset.schema),
         dataset.schema,
@@ -316,9 +317,9 @@ def _open_files(
         )
     assert form.open_files is not None, "what is seen in a file is a format of files"
     data = form.open_files(files, signature, dialect)
-    textual = not form.has_typed_values
+    textual, is_text = not form.has_typed_values, name in TEXT_MEDIA_TYPES
     if isinstance(data, ds.Dataset):
         return _from_dataset(data, os.fspath(paths[0]))
     if isinstance(data, pa.Table):
-        return _from_table(data, textual=textual)
-    return Source(_plain(data.schema, textual=textual), data, textual, data.row_count)
+        return _from_table(data, textual=textual, is_text=is_text)
+    return Source(_plain(data.schema, is_text=is_text), data, textual, data.row_count)

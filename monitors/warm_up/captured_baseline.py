@@ -12,7 +12,7 @@ from driftline.baseline.renewal import Change, renewed, replaceable, with_column
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window, WindowRead, read_window
 from driftline.errors import InputError, UndecidedError
-from driftline.formats.arrow_types import with_unit
+from driftline.formats.arrow_types import as_fitted
 from driftline.formats.source import Source
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
@@ -192,8 +192,9 @@ def _source(
     def batches() -> Iterator[pa.RecordBatch]:
         return (batch.select(columns) for read in reads for batch in read.batches())
 
-    # The table holds all times alike; in which unit the model takes them, the signature knows.
-    units = {one.name: one.unit for one in known.columns}
-    fields = [with_unit(reads[0].schema.field(name), units.get(name)) for name in columns]
-    schema = pa.schema(fields)
+    # The table holds all values alike; as which the model takes them, the signature knows.
+    notes = {one.name: (one.unit, one.missing) for one in known.columns}
+    schema = pa.schema(
+        as_fitted(reads[0].schema.field(name), *notes.get(name, (None, None))) for name in columns
+    )
     return Source(schema, batches, row_count=row_count)

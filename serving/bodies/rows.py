@@ -180,7 +180,7 @@ def _typed_array(values: np.ndarray, column: Column) -> np.ndarray:
         and kind == "M"
         and np.datetime_data(values.dtype)[0] != "generic"
     ):
-        return _in_unit(values.astype("datetime64[us]"), column)
+        return _as_fitted(values.astype("datetime64[us]"), column)
     try:
         if kind == "U":
             require_unicode(values)
@@ -310,7 +310,7 @@ def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> 
     """Return a column's values as an array of its type; ``names`` could stand in a header."""
     convert = _CONVERTERS[column.type]
     try:
-        return _in_unit(convert(values), column)
+        return _as_fitted(convert(values), column)
     except (ValueError, TypeError, OverflowError):
         pass
     for number, value in enumerate(values, start=1):
@@ -411,8 +411,15 @@ def _timestamps(values: Sequence[Any]) -> np.ndarray:
     return np.array(naive, dtype="datetime64[us]")
 
 
-def _in_unit(values: np.ndarray, column: Column) -> np.ndarray:
-    """Return times in the unit of the reference, on which the model was fitted."""
+def with_nan(values: np.ndarray) -> np.ndarray:
+    """Return objects with NaN where they are None, as pandas reads truth values from text."""
+    return np.array([np.nan if one is None else one for one in values.tolist()], dtype=object)
+
+
+def _as_fitted(values: np.ndarray, column: Column) -> np.ndarray:
+    """Return times in the unit of the reference, and missing truth values as it has them."""
+    if column.missing is not None and values.dtype == object:
+        return with_nan(values)
     if column.unit is None:
         return values
     if column.unit == "ns":

@@ -24,6 +24,7 @@ from sqlalchemy import Engine
 
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
+from driftline.formats.arrow_types import as_fitted, missing_of
 from driftline.monitors.kinds.attribution.explaining import Served
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.hosting.child import Launch, LoadError
@@ -368,7 +369,11 @@ def _to_bytes(table: pa.Table) -> bytes:
         column.combine_chunks().dictionary_encode() if pa.types.is_string(column.type) else column
         for column in table.columns
     ]
-    coded = pa.Table.from_arrays(arrays, names=table.column_names).combine_chunks()
+    fields = [
+        as_fitted(pa.field(field.name, array.type), None, missing_of(field))
+        for field, array in zip(table.schema, arrays, strict=True)
+    ]
+    coded = pa.Table.from_arrays(arrays, schema=pa.schema(fields)).combine_chunks()
     sink = pa.BufferOutputStream()
     with ipc.new_stream(sink, coded.schema) as writer:
         writer.write_table(coded)

@@ -212,7 +212,9 @@ class Predictor:
 
 def _with_gaps(values: np.ndarray) -> np.ndarray:
     """Return truth values of which some are missing as numbers, where missing ones are NaN."""
-    if values.dtype == object and all(one is None or isinstance(one, bool) for one in values):
+    if values.dtype == object and all(
+        one is None or isinstance(one, bool | float) for one in values
+    ):
         return values.astype(np.float64)
     return values
 

@@ -15,10 +15,12 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from driftline.errors import InputError
+from driftline.formats.arrow_types import missing_of
 from driftline.monitors.kinds.attribution.own_methods import OwnMethod, own_method
-from driftline.serving.bodies.rows import Columns
+from driftline.serving.bodies.rows import Columns, with_nan
 from driftline.serving.hosting.frames import pack
 from driftline.serving.hosting.predictor import Predictor
+from driftline.signature import Missing
 
 PERMUTATION = "permutation"
 # Monitors can wait; whoever calls the endpoint cannot.
@@ -79,15 +81,16 @@ class Questions:
 def columns_of(table: pa.Table) -> Columns:
     """Return a table's columns as the rows of an invocation are given (rows.read_columns).
 
-    Missing numbers are NaN, missing text and truth values None; empty text is missing.
+    Missing numbers are NaN, missing text and truth values None, or as the field says; empty text
+    is missing.
     """
     return {
-        name: _column(column.combine_chunks())
-        for name, column in zip(table.column_names, table.columns, strict=True)
+        field.name: _column(column.combine_chunks(), missing_of(field))
+        for field, column in zip(table.schema, table.columns, strict=True)
     }
 
 
-def _column(array: pa.Array) -> np.ndarray:
+def _column(array: pa.Array, missing: Missing | None = None) -> np.ndarray:
     kind = array.type
     if pa.types.is_dictionary(kind):
         texts = np.array([*(text or None for text in array.dictionary.to_pylist()), None], object)
@@ -103,7 +106,8 @@ def _column(array: pa.Array) -> np.ndarray:
     if pa.types.is_integer(kind) and array.null_count:
         array = array.cast(pa.float64())
     # Numbers without a value become NaN, truth values with gaps objects with None.
-    return np.asarray(array.to_numpy(zero_copy_only=False))
+    values = np.asarray(array.to_numpy(zero_copy_only=False))
+    return with_nan(values) if missing is not None and values.dtype == object else values
 
 
 def _bytes(found: np.ndarray) -> bytes:

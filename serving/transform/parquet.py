@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pyarrow import ipc
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES, unit_of
+from driftline.formats.arrow_types import ARROW_TYPES, missing_of, unit_of, with_missing
 from driftline.formats.location import Location
 from driftline.formats.media_types import TextFormat
 from driftline.serving.transform.assembly import AnswerError
@@ -109,10 +109,11 @@ def signature_of_schema(schema: pa.Schema, names: Sequence[str] | None) -> Signa
     if lacking := [name for name in chosen if name not in schema.names]:
         raise InputError(f"the model takes {', '.join(lacking[:5])}, which the files lack")
     slugs = column_names(chosen, prefix="feature")
+    fields = [with_missing(schema).field(name) for name in chosen]
     return Signature(
         tuple(
-            Column(name, slug, _type(schema.field(name).type), unit=unit_of(schema.field(name)))
-            for name, slug in zip(chosen, slugs, strict=True)
+            Column(one.name, slug, _type(one.type), unit=unit_of(one), missing=missing_of(one))
+            for one, slug in zip(fields, slugs, strict=True)
         )
     )
 

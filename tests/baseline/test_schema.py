@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -99,6 +100,7 @@ def test_the_unit_of_times_is_that_of_the_data(tmp_path):
     )
     frame["when"] = frame["ns"]
     frame.to_parquet(tmp_path / "rows.parquet")
+    frame.to_feather(tmp_path / "rows.feather")
     frame.to_csv(tmp_path / "rows.csv", index=False)
     roles = Roles(label="y", timestamp="when")
 
@@ -110,7 +112,49 @@ def test_the_unit_of_times_is_that_of_the_data(tmp_path):
     assert units(frame) == {"s": "s", "ms": "ms", "ns": "ns"}
     # Parquet has no seconds.
     assert units(tmp_path / "rows.parquet") == {"s": "ms", "ms": "ms", "ns": "ns"}
+    assert units(tmp_path / "rows.feather") == {"s": "s", "ms": "ms", "ns": "ns"}
     assert units(pa.Table.from_pandas(frame)) == {"s": "s", "ms": "ms", "ns": "ns"}
     # Of text it is what pandas reads there.
     pandas = pd.read_csv(tmp_path / "rows.csv", parse_dates=["ns"])["ns"].dt.unit
     assert units(tmp_path / "rows.csv").get("ns", "us") == pandas
+
+
+def test_missing_truth_values_are_what_pandas_reads_from_the_data(tmp_path):
+    values = [True, None, False]
+    frame = pd.DataFrame(
+        {
+            "none": pd.Series(values, dtype=object),
+            "nan": pd.Series([True, np.nan, False], dtype=object),
+            "na": pd.Series(values, dtype="boolean"),
+            "arrow": pd.Series(values, dtype="bool[pyarrow]"),
+            "full": [True, False, True],
+            "y": [1, 2, 3],
+        }
+    )
+    frame.to_parquet(tmp_path / "rows.parquet")
+    frame.to_feather(tmp_path / "rows.feather")
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    frame.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+
+    def missing_as_nan(data):
+        found = infer_signature(open_source(data).schema, Roles(label="y"))
+        assert Signature.from_json(found.to_json()) == found
+        return {one.name for one in found.features if one.missing == "nan"}
+
+    def missing(read):
+        return {name for name in read if read[name].isna().any() and read[name][1] is not None}
+
+    assert missing_as_nan(frame) == missing(frame) == {"nan", "na", "arrow"}
+    stored = missing(pd.read_parquet(tmp_path / "rows.parquet"))
+    assert missing_as_nan(tmp_path / "rows.parquet") == stored == {"na", "arrow"}
+    frame.iloc[[2, 1]].to_parquet(tmp_path / "sample.parquet")
+    assert missing_as_nan(tmp_path / "sample.parquet") == stored
+    assert missing_as_nan(tmp_path / "rows.feather") == missing(
+        pd.read_feather(tmp_path / "rows.feather")
+    )
+    assert missing_as_nan(pa.Table.from_pandas(frame)) == {"na", "arrow"}
+    # Of text nobody knows before it is read whether some are missing.
+    text = missing(pd.read_csv(tmp_path / "rows.csv"))
+    assert missing_as_nan(tmp_path / "rows.csv") == text | {"full"} == set(frame) - {"y"}
+    lines = missing(pd.read_json(tmp_path / "rows.jsonl", lines=True))
+    assert missing_as_nan(tmp_path / "rows.jsonl") == lines | {"full"} == set(frame) - {"y"}

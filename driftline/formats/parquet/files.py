@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs, ipc
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import plain_type
+from driftline.formats.arrow_types import plain_field, plain_type, with_missing
 from driftline.formats.location import Location, locate
 from driftline.storage import delta_options, storage_error
 
@@ -216,12 +216,11 @@ def open_arrow(files: Sequence[Location], *_: object) -> ArrowFiles:
         try:
             with file.system.open_input_file(file.path) as stream:
                 found = _readable(_open(stream).schema)
-            schemas.append(pa.schema([field.with_type(_plain(field.type)) for field in found]))
+            schemas.append(pa.schema([_plain(field) for field in with_missing(found)]))
         except READ_ERRORS as error:
             raise _no_arrow(file, error) from error
     whole = _one_schema(files, schemas)
-    plain = pa.schema([field.with_type(plain_type(field.type)) for field in whole])
-    return ArrowFiles(tuple(files), plain)
+    return ArrowFiles(tuple(files), pa.schema([plain_field(field) for field in whole]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +262,9 @@ class ArrowFiles:
         return pa.RecordBatch.from_arrays(columns, names=self.schema.names)
 
 
-def _plain(found: pa.DataType) -> pa.DataType:
-    """Return the plain type; a column without a value in one file takes that of another."""
-    return found if pa.types.is_null(found) else plain_type(found)
+def _plain(found: pa.Field) -> pa.Field:
+    """Return its plain field; a column without a value in one file takes the type of another."""
+    return found if pa.types.is_null(found.type) else plain_field(found)
 
 
 def _readable(schema: pa.Schema) -> pa.Schema:

@@ -16,7 +16,7 @@ import numpy as np
 from driftline.baseline.schema import column_type
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
-from driftline.formats.arrow_types import unit_of
+from driftline.formats.arrow_types import missing_of, unit_of
 from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.attribution.absurd import without_absurd
@@ -55,7 +55,7 @@ from driftline.monitors.kinds.attribution.report import (
     attribution_report,
     incomparable_report,
 )
-from driftline.monitors.kinds.attribution.sampling import in_units, pointed_sample
+from driftline.monitors.kinds.attribution.sampling import as_known, pointed_sample
 from driftline.monitors.kinds.attribution.shapley import affordable_rows
 from driftline.monitors.kinds.attribution.time_limit import LEAST_OF_WINDOW, going_on
 from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
@@ -249,9 +249,9 @@ def _explained(
     planned = drawn.rows.num_rows
     moved = context.explained or context.rows.progress
     go_on = going_on(time_limit, LEAST_OF_WINDOW, planned, moved)
-    units = {field.name: unit_of(field) for field in background.schema}
+    notes = {field.name: (unit_of(field), missing_of(field)) for field in background.schema}
     found = explain_rows(
-        in_units(drawn.rows, units),
+        as_known(drawn.rows, notes),
         background,
         predict,
         seed=context.seed,

@@ -36,9 +36,9 @@ from driftline.monitors.kinds.attribution.importance import (
 )
 from driftline.monitors.kinds.attribution.ranking import calibrate
 from driftline.monitors.kinds.attribution.sampling import (
+    as_known,
     evenly,
     hours_of,
-    in_units,
     sample_rows,
     time_column,
     timed_sample,
@@ -194,7 +194,9 @@ def explain_reference(
     sample, hours = timed_sample(rows.batches, columns, time, limit=drawn, seed=SEED)
     if sample.num_rows == 0:
         raise InputError("the reference holds no rows to explain")
-    sample = in_units(sample, {one.name: one.unit for one in baseline.signature.inputs})
+    sample = as_known(
+        sample, {one.name: (one.unit, one.missing) for one in baseline.signature.inputs}
+    )
     behind = _answered(sample.slice(0, background).combine_chunks(), predict, told)
     chosen = sample.slice(background) if sample.num_rows > background else sample
     if hours is not None:

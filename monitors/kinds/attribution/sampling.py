@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES, in_unit
+from driftline.formats.arrow_types import ARROW_TYPES, as_fitted, in_unit
 from driftline.formats.coercion import coerce
 from driftline.monitors.results.row_references import (
     EVENT_ID,
@@ -20,7 +20,7 @@ from driftline.monitors.results.row_references import (
     row_pointers,
 )
 from driftline.monitors.rows import BatchMaker
-from driftline.signature import ColumnType, Signature, TimeUnit
+from driftline.signature import ColumnType, Missing, Signature, TimeUnit
 from driftline.stats.blocks import HOUR_US
 
 # A row's number in the data; no data set has such a column.
@@ -94,11 +94,16 @@ def pointed_sample(
     return PointedSample(rows, pointers), total
 
 
-def in_units(rows: pa.Table, units: Mapping[str, TimeUnit | None]) -> pa.Table:
-    """Return rows with their times in the units in which the model was fitted."""
-    for at, name in enumerate(rows.column_names):
-        if unit := units.get(name):
-            rows = rows.set_column(at, name, in_unit(rows[name], unit))
+def as_known(
+    rows: pa.Table, notes: Mapping[str, tuple[TimeUnit | None, Missing | None]]
+) -> pa.Table:
+    """Return rows whose times and missing truth values reach the model as it knows them."""
+    for at, field in enumerate(rows.schema):
+        unit, missing = notes.get(field.name, (None, None))
+        if unit is not None:
+            rows = rows.set_column(at, field.name, in_unit(rows[field.name], unit))
+        elif missing is not None:
+            rows = rows.set_column(at, as_fitted(field, None, missing), rows[field.name])
     return rows
 
 

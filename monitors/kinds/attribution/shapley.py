@@ -217,4 +217,4 @@ def _table(whole: pa.Table, walks: _Walks, some: slice) -> pa.Table:
     for place, column in enumerate(whole.columns):
         chosen = np.where(walks.rank[walk, place] < step, row, start)
         arrays.append(column.take(pa.array(chosen)))
-    return pa.Table.from_arrays(arrays, names=whole.column_names)
+    return pa.Table.from_arrays(arrays, schema=whole.schema)

@@ -93,6 +93,9 @@ class PyfuncModel:
         columns = {}
         for name, kind in zip(self._inputs.names, self._inputs.types, strict=True):
             try:
+                # A missing one would become true, or false.
+                if kind == "boolean" and rows[name].isna().any():
+                    raise ValueError("a value is missing")  # noqa: TRY301 - told as others are
                 columns[name] = rows[name].astype(TYPES[kind][0])
             except (TypeError, ValueError) as error:
                 raise ModelError(f'column "{name}" takes {kind} ({error})') from error

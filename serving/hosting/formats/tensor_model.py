@@ -101,6 +101,9 @@ class TensorModel:
     def _array(self, one: TensorInput, values: Any) -> np.ndarray:  # noqa: ANN401 - as above
         kind = object if one.kind == "string" else one.kind
         try:
+            # A missing one would become true, or false.
+            if kind == "bool" and np.isnan(np.asarray(values, dtype=np.float64)).any():
+                raise ValueError("a value is missing")  # noqa: TRY301 - told as others are
             return np.ascontiguousarray(np.asarray(values).astype(kind))
         except (TypeError, ValueError) as error:
             raise ModelError(f'"{one.name}" takes {one.kind} ({error})') from error

@@ -389,6 +389,19 @@ def test_only_usual_rows_of_numbers_are_read_without_columns(body, form, found):
     assert repr(read_numbers(body, form, NUMBERS)) == repr(found)
 
 
+def test_missing_truth_values_reach_the_model_as_the_reference_has_them():
+    columns = rows_of(
+        Column("read", "feature_read", "bool", missing="nan"),
+        Column("kept", "feature_kept", "bool"),
+    )
+
+    found = read_columns(b"true,true\n,\n", "csv", columns)
+
+    assert repr(found["read"].tolist()) == "[True, nan]"
+    assert found["kept"].tolist() == [True, None]
+    assert read_columns(b"true,true\n", "csv", columns)["read"].dtype == bool
+
+
 def test_times_reach_the_model_in_the_unit_of_the_reference():
     columns = rows_of(
         Column("at", "feature_at", "timestamp", unit="ns"),

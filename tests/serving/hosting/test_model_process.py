@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import xgboost
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -20,8 +21,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from driftline.app.client.remote_model import RemoteModel, open_named
 from driftline.baseline import store as baselines
+from driftline.baseline.schema import infer_signature
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.formats.arrow_types import as_fitted
+from driftline.formats.shapes.requests import RequestRows
 from driftline.formats.source import open_source
 from driftline.monitors.check import check
 from driftline.monitors.kinds.attribution.explaining import (
@@ -31,6 +35,8 @@ from driftline.monitors.kinds.attribution.explaining import (
 )
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.monitors.kinds.attribution.own_methods import own_method
+from driftline.monitors.kinds.attribution.sampling import as_known
+from driftline.serving.bodies.rows import read_columns
 from driftline.serving.hosting.child import Launch
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_process import ModelProcess, ModelShelf, open_model
@@ -352,6 +358,8 @@ def test_columns_come_as_those_of_an_invocation():
             "fine": pa.array([0, None, 2], pa.timestamp("ns", "UTC")),
         }
     )
+    read = as_fitted(pa.field("read", pa.bool_()), None, "nan")
+    table = table.append_column(read, table["truth"])
 
     found = columns_of(table)
 
@@ -360,9 +368,48 @@ def test_columns_come_as_those_of_an_invocation():
     assert np.isnan(found["whole"][1])
     assert found["full"].dtype == np.int64
     assert found["truth"].tolist() == [True, None, False]
+    assert repr(found["read"].tolist()) == "[True, nan, False]"
     assert np.isnan(found["number"][1])
     assert found["time"].dtype == np.dtype("datetime64[us]")
     assert found["fine"].dtype == np.dtype("datetime64[ns]")
+
+
+READS = {
+    "csv": (lambda frame, file: frame.to_csv(file, index=False), pd.read_csv),
+    "jsonl": (
+        lambda frame, file: frame.to_json(file, orient="records", lines=True),
+        lambda file: pd.read_json(file, lines=True),
+    ),
+    "parquet": (pd.DataFrame.to_parquet, pd.read_parquet),
+}
+
+
+@pytest.mark.parametrize("kind", [object, "boolean"])
+@pytest.mark.parametrize("form", READS)
+def test_a_model_gets_missing_truth_values_as_pandas_reads_them(form, kind, tmp_path):
+    random, file = np.random.default_rng(0), tmp_path / f"rows.{form}"
+    known = pd.Series(random.choice([True, False, None], 200), dtype=kind)
+    frame = pd.DataFrame({"ok": known, "x": random.normal(size=200)})
+    write, read = READS[form]
+    write(frame, file)
+    rows = read(file)
+    late = rows["ok"].isna() ^ (rows["x"] > 1)
+    encode = make_column_transformer((OneHotEncoder(), ["ok"]), remainder="passthrough")
+    model = make_pipeline(encode, LogisticRegression()).fit(rows, late)
+    joblib.dump(model, tmp_path / "m.joblib")
+    expected = model.predict_proba(rows)[:, 1]
+    source = open_source(file)
+    signature = infer_signature(source.schema)
+    notes = {one.name: (one.unit, one.missing) for one in signature.inputs}
+
+    body = frame.to_csv(index=False, header=False).encode()
+    columns = read_columns(body, "csv", RequestRows(signature, is_strict=True))
+    found = Predictor(model).predict(columns).probabilities
+    with open_model(str(tmp_path / "m.joblib"), trust_pickle=True) as asked:
+        monitored = asked(as_known(pa.Table.from_batches(source.batches()), notes))
+
+    np.testing.assert_allclose(np.ravel(found), expected)
+    np.testing.assert_allclose(monitored, expected)
 
 
 def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyarrow import csv
 from sqlalchemy import select
 
 import driftline as dl
@@ -16,6 +17,7 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
+from driftline.formats.arrow_types import missing_of
 from driftline.formats.source import open_source
 from driftline.monitors.check import check
 from driftline.monitors.check_context import CheckContext
@@ -192,6 +194,24 @@ def test_times_are_asked_about_in_the_unit_of_the_reference() -> None:
     judged(reference, rows.set_column(5, "at", seconds), predict=of_nanoseconds)
 
     assert units == {"ns"}
+
+
+def test_missing_truth_values_are_asked_about_as_the_reference_has_them(tmp_path: Path) -> None:
+    rows, gaps = weather(np.random.default_rng(1), 300), set()
+    truth = pa.array([True, None, False] * 100)
+    rows = rows.append_column("ok", truth)
+    csv.write_csv(rows, tmp_path / "rows.csv")
+
+    def of_nan(asked: pa.Table) -> np.ndarray:
+        gaps.add(missing_of(asked.schema.field("ok")))
+        return model(asked)
+
+    source = open_source(tmp_path / "rows.csv")
+    reference = explain_reference(source, Baseline.fit(tmp_path / "rows.csv"), of_nan)
+    reference.save(tmp_path / "baseline")
+    judged(Baseline.load(tmp_path / "baseline"), rows, predict=of_nan)
+
+    assert gaps == {"nan"}
 
 
 def test_the_same_question_gives_the_same_bytes(

@@ -71,6 +71,16 @@ def test_a_python_function_answers_what_it_makes_of_a_typed_frame(tmp_path):
         predictor.predict(sent)
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_missing_truth_value_is_refused_where_the_signature_takes_none(missing, tmp_path):
+    rows = pd.DataFrame({"ok": [True, False]})
+    model = doubling(lambda frame: frame["ok"] * 2.0)
+    folder = save("pyfunc", model, tmp_path / "m", rows=rows, answers=[2.0, 0.0])
+
+    with pytest.raises(ModelError, match=r'column "ok" takes boolean \(a value is missing\)'):
+        load_predictor(folder, trust_pickle=True).predict({"ok": np.array([True, missing])})
+
+
 @pytest.mark.parametrize(
     ("answers", "width"),
     [

@@ -133,6 +133,14 @@ def test_text_for_numbers_is_refused_by_its_input(tmp_path):
         model.predict(pd.DataFrame({"x": ["many"]}))
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_missing_truth_value_is_refused_by_its_input(missing, tmp_path):
+    model = TensorModel(tmp_path, [TensorInput("x", (None, 1), "bool")], lambda arrays: arrays[0])
+
+    with pytest.raises(ModelError, match=r'"x" takes bool \(a value is missing\)'):
+        model.predict(pd.DataFrame({"x": [True, missing]}))
+
+
 def test_the_highest_version_of_an_artefact_of_tensorflow_serving_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setitem(sys.modules, "tensorflow", None)
