@@ -89,11 +89,12 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Traffic of a span, by hour, variant and client.
+    """Traffic of a span that begins at ``start``, by hour, variant and client.
 
     ``clients`` is empty where no record names one; ``is_cut``: there was no time to read them all.
     """
 
+    start: datetime
     hours: dict[datetime, Requests]
     variants: dict[str, Requests]
     clients: dict[str, Requests]
@@ -137,7 +138,7 @@ def read_traffic(
         if at is not None and start <= at < end and gap.records:
             hours[at.replace(minute=0, second=0, microsecond=0)].lost += gap.records
     shown = {str(name or "–"): one for name, one in variants.items()}
-    return Traffic(dict(sorted(hours.items())), shown, _clients(named), is_cut)
+    return Traffic(start, dict(sorted(hours.items())), shown, _clients(named), is_cut)
 
 
 def _parts(rows: pa.Table, keys: pa.ChunkedArray) -> Iterator[tuple[Any, pa.Table]]:

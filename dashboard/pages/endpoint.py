@@ -81,9 +81,7 @@ def _over_time(lines: Sequence[MonitorLine], marks: Sequence[Mark]) -> html.Sect
     newest = "the newest of " * any(len(one.runs) >= MARKS_SHOWN // len(lines) for one in lines)
     words += f"; {newest}{say.plural(len(lines), 'monitor')}"
     counts = Counter(one.lane for one in marks)
-    happened = [
-        f"{lane} {say.count(counts[lane]) if counts[lane] else 'none'}" for lane in MARK_LOOKS
-    ]
+    happened = [f"{lane} {counts[lane] or 'none'}" for lane in MARK_LOOKS]
     words += f". What happened: {', '.join(happened)}"
     drawn = ui.graph("timeline", health_figure(lines, marks), f"Over time: {words}")
     signs = ui.legend(
@@ -261,10 +259,8 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         ui.folded("Show as a table", ui.csv_button(monitor.name, heads, cells), body),
         ui.pager(drift.number, drift.size, drift.total, here),
     ]
-    words = (
-        "colour: distance ÷ bound, 1 is the bound; click a cell to see the column's rows then, or "
-    )
-    note = html.Span([words, "choose a window in the table below"])
+    words = "colour: distance ÷ bound, 1 is the bound; click a cell to see the column's rows then, "
+    note = html.Span(f"{words}or choose a window in the table below")
     return ui.panel("Drift of columns", parts, note=note)
 
 

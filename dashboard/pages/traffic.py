@@ -11,14 +11,14 @@ from driftline.alerts.metrics.variants import Variant
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.audit.traffic import Requests, Traffic
 from driftline.dashboard import words as say
+from driftline.dashboard.address import RANGE
 from driftline.dashboard.charts.traffic import traffic_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.overview import captured_words
 from driftline.dashboard.queries.fleet import EndpointView
-from driftline.dashboard.queries.storage import TRAFFIC_S
+from driftline.dashboard.queries.storage import TRAFFIC_S, TRAFFIC_SHOWN
 from driftline.sizes import bytes_text
 
-NAMES_SHOWN = 20
 SUMS = ("stored", "refused", "lost")
 MEANING = (
     "Hours are those of the events. Answered by the server: as it counts its invocations, by its "
@@ -121,15 +121,18 @@ def _lost(stats: EndpointReport, unaccounted: int) -> ui.Cell:
 
 def _by_hour(view: EndpointView) -> html.Section:
     """Draw what was captured hour by hour, with all of its numbers as one table and one file."""
-    found, title = view.traffic, "By hour"
+    found, title, cut = view.traffic, "By hour", ""
+    begun = [one for one in (RANGE.get().start, view.stats and view.stats.oldest) if one]
+    if found and begun and max(begun) < found.start:
+        cut = f"; at most {TRAFFIC_SHOWN.days} days are shown, here from {say.moment(found.start)}"
     if found is None or not (found.hours or view.invocations):
-        return ui.panel(title, ui.in_time("No request is kept."))
+        return ui.panel(title, f"No request{cut}." if cut else ui.in_time("No request is kept."))
     hours = sorted({*found.hours, *view.invocations})
     counts = [found.hours.get(hour, Requests()) for hour in hours]
     stored, refused, lost = (sum(getattr(one, of) for one in counts) for of in SUMS)
     words = f"{say.plural(stored, 'request')} captured in {say.plural(len(hours), 'hour')}, "
     words += f"{refused or 'none'} refused or failed, {lost or 'none'} lost"
-    words += f"; only those that could be read in {TRAFFIC_S:g} seconds" * found.is_cut
+    words += f"; only those that could be read in {TRAFFIC_S:g} seconds" * found.is_cut + cut
     columns: ui.Numbers = {
         "Hour": [say.moment(hour) for hour in hours],
         "Answered by the server": [view.invocations.get(hour) for hour in hours],
@@ -157,8 +160,9 @@ def _by_name(found: Traffic) -> list[ui.Cell]:
         **_columns([one for *_, one in named]),
     }
     label = "By variant" + " and client" * bool(found.clients)
-    listed = ui.numbers(label, columns, first=NAMES_SHOWN, is_open=True)
-    return [listed] if found.clients else [listed, html.P(NO_CLIENT, className="note")]
+    listed = ui.numbers(label, columns, first=ui.TABLE_ROWS, is_open=True)
+    lack = f"Clients are not listed. {lack}" if (lack := ui.lacking("analyst")) else NO_CLIENT
+    return [listed] if found.clients else [listed, html.P(lack, className="note")]
 
 
 def _columns(counts: Sequence[Requests]) -> dict[str, Sequence[float | str | None]]:

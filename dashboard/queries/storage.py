@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
@@ -59,8 +59,8 @@ COLUMNS_SHOWN = 20
 TRIED_S = 8.0
 """For so long rows are read to try a version of a baseline."""
 
-TRAFFIC_S = 4.0
-"""For so long rows are read to count them by hour."""
+TRAFFIC_S, TRAFFIC_SHOWN = 4.0, timedelta(days=14)
+"""For so long rows are read to count them by hour, and at most so many of the newest hours."""
 
 CAPTURE_FRESH_S = 10.0
 """Counting a capture table reads all of it, so a count serves for so long."""

@@ -31,7 +31,7 @@ from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.address import ALL, RANGE, Address
 from driftline.dashboard.queries import fleet, reach, views
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
-from driftline.dashboard.queries.storage import TRAFFIC_S, Storage
+from driftline.dashboard.queries.storage import TRAFFIC_S, TRAFFIC_SHOWN, Storage
 from driftline.dashboard.words import NOTES, plural
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
@@ -52,8 +52,6 @@ COUNTED = 4
 
 ENDPOINTS_SHOWN = 100
 LOG_LINES = 200
-HOURS_SHOWN = 14 * 24
-"""Of an endpoint's traffic, the newest."""
 ANNOTATIONS_SHOWN = 50
 FIRING_SHOWN = 10
 """Alarms in ALARM on the first page; the list has all."""
@@ -192,10 +190,10 @@ class Stores:
 
     def _with_hours(self, view: fleet.EndpointView) -> fleet.EndpointView:
         """Add the traffic of the newest hours that are shown; nothing of a table without a row."""
-        when, span, name = RANGE.get(), HOURS_SHOWN * HOUR, view.line.name
-        newest = (view.stats and view.stats.newest) or view.now  # Of a clock ahead, or long ago.
-        is_old = when.start is None and newest < view.now - span
-        end = when.end or (newest if is_old else view.now) + HOUR
+        when, span, name = RANGE.get(), TRAFFIC_SHOWN, view.line.name
+        newest, end = (view.stats and view.stats.newest) or view.now, when.end or view.now + HOUR
+        if (when.start or newest) <= newest < end - span:
+            end = newest + HOUR
         start = max(when.start or end - span, end - span).replace(minute=0, second=0, microsecond=0)
         if start >= end:
             return view
@@ -206,6 +204,8 @@ class Stores:
         if view.stats is None:  # What cannot be read is noted there.
             return replace(view, invocations=counted)
         found = read_traffic(self.storage.root, name, start, end, view.stats.gaps, TRAFFIC_S)
+        if not CURRENT.get().may("analyst"):  # Their names are values of a header.
+            found = replace(found, clients={})
         return replace(view, invocations=counted, traffic=found)
 
     def endpoint_names(self, declared: Iterable[str] | None = None) -> set[str]:

@@ -8,10 +8,20 @@ import pytest
 from driftline.capture.audit.note import write_note
 from driftline.capture.audit.report import Coverage
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.dashboard.address import parse
+from driftline.dashboard.address import RANGE, parse, read_range
 from driftline.dashboard.pages import endpoint as endpoint_page
 from driftline.dashboard.queries.stores import COUNTED, Stores
 from tests.sinking import sink_all
+
+
+def captured(tmp_path, times, **of):
+    """Capture a request at each of the times; return the storage root."""
+    root, writer = str(tmp_path / "root"), SpoolWriter(tmp_path / "spool")
+    for at in times:
+        writer.append({"endpoint": "orders", **of}, status=200, wall_ns=int(at.timestamp() * 1e9))
+    writer.close()
+    sink_all(root, tmp_path / "spool")
+    return root
 
 
 def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_path):
@@ -76,14 +86,61 @@ def test_before_the_first_audit_many_endpoints_are_not_counted(seeded, tmp_path,
 @pytest.mark.parametrize(("ages", "shown"), [((20,), [1]), ((0, -200), [1]), ((3, 20), [1])])
 def test_the_hours_that_are_shown_end_now_or_at_an_old_newest_row(tmp_path, seeded, ages, shown):
     now = datetime(2026, 3, 2, 12, tzinfo=UTC)
-    root, writer = str(tmp_path / "root"), SpoolWriter(tmp_path / "spool")
-    for days in ages:
-        at = (now - timedelta(days=days)).timestamp()
-        writer.append({"endpoint": "orders"}, status=200, wall_ns=int(at * 1e9))
-    writer.close()
-    sink_all(root, tmp_path / "spool")
+    root = captured(tmp_path, [now - timedelta(days=days) for days in ages])
 
     view = Stores(seeded.engine, root, lambda: now).endpoint(parse("/endpoints/orders/traffic"))
 
     assert [one.stored for one in view.traffic.hours.values()] == shown
     assert max(view.traffic.hours) == now - timedelta(days=ages[0])
+
+
+@pytest.mark.parametrize(
+    ("ages", "start", "shown", "said"),
+    [
+        ((0, 20), "", [1], "; at most 14 days are shown, here from 16 Feb 2026 13:00"),
+        ((0, 20), "2026-01-01", [1], "; at most 14 days are shown, here from 16 Feb 2026 13:00"),
+        ((20, 40), "2026-01-01", [1], "; at most 14 days are shown, here from 27 Jan 2026 13:00"),
+        ((0, 3), "2026-01-01", [1, 1], ""),
+        ((0, 20), "2026-02-26", [1], ""),
+        ((20,), "2026-02-26", [], ""),
+    ],
+)
+def test_hours_that_are_left_out_of_the_range_are_told(tmp_path, seeded, ages, start, shown, said):
+    now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    root = captured(tmp_path, [now - timedelta(days=days) for days in ages])
+    mark = RANGE.set(read_range(start, "", now))
+
+    view = Stores(seeded.engine, root, lambda: now).endpoint(parse("/endpoints/orders/traffic"))
+    text = str(endpoint_page.page(view))
+    RANGE.reset(mark)
+
+    assert [one.stored for one in view.traffic.hours.values()] == shown
+    assert ("are shown, here" in text) == bool(said)
+    assert (f"none lost{said}" in text) == bool(shown)
+
+
+def test_a_range_whose_newest_days_are_empty_says_which_are_shown(tmp_path, seeded):
+    now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    root = captured(tmp_path, [now, now - timedelta(days=40)])
+    mark = RANGE.set(read_range("2026-01-01", "2026-02-28", now))
+
+    view = Stores(seeded.engine, root, lambda: now).endpoint(parse("/endpoints/orders/traffic"))
+    text = str(endpoint_page.page(view))
+    RANGE.reset(mark)
+
+    assert "No request; at most 14 days are shown, here from 14 Feb 2026 00:00." in text
+
+
+@pytest.mark.parametrize(("role", "sees"), [("viewer", False), ("operator", False),
+                                            ("analyst", True), ("admin", True)])  # fmt: skip
+def test_clients_as_a_header_names_them_take_an_analyst(tmp_path, seeded, as_role, role, sees):
+    of = {"variant": "blue", "headers": "user-agent:Jane.Doe/3"}
+    root = captured(tmp_path, [seeded.now()], **of)
+    as_role(role)
+
+    view = Stores(seeded.engine, root, seeded.now).endpoint(parse("/endpoints/orders/traffic"))
+    text = str(endpoint_page.page(view))
+
+    assert ("Jane.Doe" in text, bool(view.traffic.clients)) == (sees, sees)
+    assert "blue" in text
+    assert ("Clients are not listed. This takes the role analyst; ana has" in text) != sees
