@@ -65,6 +65,8 @@ def word_of_monitors(
     if suppressed := sum(bool(monitor.suppressed) for monitor in monitors):
         words = plural(suppressed, "monitor suppresses", "monitors suppress")
         return f"{words} drift because a baseline does not fit", "soft"
+    if blind := len(monitors) - states["ok"] - states["waiting"]:
+        return f"{blind:,} of {len(monitors):,} monitors could not judge the newest window", "none"
     return "Nothing is wrong now", "ok"
 
 
