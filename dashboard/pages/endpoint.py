@@ -217,10 +217,9 @@ def _drift(view: EndpointView) -> list[ui.Cell]:
 
 
 def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Section:
-    beyond = int((drift.ratios > 1).any(axis=1).sum())
     columns, times = len(drift.features), say.plural(len(drift.windows), "window")
-    words = f"{say.plural(columns, 'column')} over {times}: "
-    words += f"{beyond or 'none'} in violation at some time; grey is not judged"
+    words = f"{say.plural(drift.total, 'column')} over {times}: "
+    words += f"{drift.beyond or 'none'} in violation at some time; grey is not judged"
 
     def column(at: int) -> ui.Cell:
         name = drift.features[at]

@@ -26,12 +26,14 @@ class DriftMap:
     ``ratios`` are distances over bounds, shape (features, windows), NaN where nothing was judged
     and infinite where another check than drift was violated; the features are those of page
     ``number``, the farthest of all ``total`` first, those that only other windows judged last.
+    ``beyond`` counts those of all pages that were beyond their bounds in some window.
     """
 
     windows: tuple[Window, ...]
     features: tuple[str, ...]
     ratios: np.ndarray
     total: int
+    beyond: int
     number: int
     size: int
 
@@ -84,6 +86,7 @@ def drift_map(
         features=tuple(names[at] for at in shown),
         ratios=ratios[shown],
         total=len(names),
+        beyond=int((worst > 1).sum()),
         number=number,
         size=MAP_FEATURES,
     )

@@ -82,6 +82,27 @@ def test_a_check_without_a_distance_ranks_no_column_before_a_larger_ratio(seeded
     assert np.isnan(narrow.ratios[2:]).all()
     assert narrow.peaks.tolist() == [0, 0, 0, 0]
     assert none.features == ()
+    assert (found.beyond, narrow.beyond, none.beyond) == (3, 2, 0)
+
+
+def test_every_page_of_a_map_counts_the_columns_of_all(seeded, monkeypatch):
+    with seeded.engine.connect() as connection:
+        found = drift_map(connection, MONITOR, None, 1)
+    beyond = int((found.ratios > 1).any(axis=1).sum())
+    monkeypatch.setattr("driftline.monitors.run.drift_map.MAP_FEATURES", 2)
+    stores = Stores(seeded.engine, seeded.root, seeded.now)
+
+    first, last = (
+        str(render(stores, parse("/endpoints/flights/drift", f"page={number}")))
+        for number in (1, found.total)
+    )
+
+    said = f"{found.total} columns over 14 windows: {beyond} in violation at some time"
+    assert 2 < beyond < found.total
+    assert said in first
+    assert said in last
+    assert "1–2 of" in first
+    assert "1–2 of" not in last
 
 
 def test_a_check_without_a_distance_is_told_as_one(seeded):
