@@ -5,6 +5,7 @@ Evaluated as live alarms are, so what is shown is what ``driftline alarm preview
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ LOOKED_AT_MAX = 200_000
 """Periods that one run may look at: about a second."""
 
 NOTHING_STORED = "nothing is stored for this metric, so nothing can be tried"
+NOTHING_SHOWN = "nothing of this metric lies in the time that is shown, so nothing can be tried"
 _DEFAULTS: Mapping[str, object] = {"actions_enabled": True, "severity": "page"}
 _OUTSIDE = ("alarm_name", "owner", "tags")
 
@@ -101,8 +103,12 @@ def preview_alarm(
     start: datetime | None,
     now: datetime,
     bands: BandsOf | None = None,
+    until: datetime | None = None,
 ) -> Preview:
-    """Run an alarm with the values asked for, and as declared, over what is stored."""
+    """Run an alarm with the values asked for, and as declared, over what is stored.
+
+    From ``start`` on, and to the end of the newest judged period that ends by ``until``.
+    """
     shown = Preview(_values(record.definition) | dict(asked), asked)
     if not asked:
         return shown
@@ -111,7 +117,11 @@ def preview_alarm(
         shown = replace(shown, definition=definition, text=resource_text(definition))
         if start is None:
             return replace(shown, problem=NOTHING_STORED)
-        end = judged_until(record, now)
+        end, period = judged_until(record, now), timedelta(seconds=record.definition.period)
+        if until is not None and until < end:
+            end -= math.ceil((end - until) / period) * period
+        if end <= start:
+            return replace(shown, problem=NOTHING_SHOWN)
         declared, changed = (
             _run(connection, rule, start, end, bands) for rule in (record.definition, definition)
         )

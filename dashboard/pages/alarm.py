@@ -62,8 +62,7 @@ def _signal(view: views.AlarmView) -> html.Section:
     if not view.points:
         exact = f"{rule.namespace} {rule.judged_name} {_dimensions(view)}".strip()
         none = "No datapoint has arrived for exactly this metric:"
-        why = ui.empty(ui.in_time(none), exact)
-        return ui.panel(title, [why])
+        return ui.panel(title, [ui.empty(ui.in_time(none), exact)])
     breaches = sum(point.breaching for point in view.points)
     summary = (
         f"{say.plural(len(view.points), 'period')} from {say.moment(view.points[0].start)}, "
@@ -162,7 +161,7 @@ def _outcome(view: views.AlarmView, declared: PreviewRun, changed: PreviewRun) -
             "Alarm": lambda row: html.B(row[0]),
             "Fires": lambda row: say.plural(row[1].fired, "time"),
             "In alarm for": lambda row: say.duration(row[1].in_alarm) if row[1].in_alarm else "–",
-            "Now": lambda row: ui.state_chip(row[1].state, small=True),
+            "At the end": lambda row: ui.state_chip(row[1].state, small=True),
         },
         label=f"What it would have done from {span}",
     )

@@ -201,8 +201,7 @@ def _coverage(view: KindView) -> html.Section:
     title, labels, runs = "Labels by age", view.labels, view.monitor.runs
     known = [] if labels is None else np.flatnonzero(np.isfinite(labels.share))[::-1].tolist()
     if labels is None or not known:
-        why = ui.empty("No label has arrived yet.", "driftline truth load FILE")
-        return ui.panel(title, [why])
+        return ui.panel(title, [ui.empty("No label has arrived yet.", "driftline truth load FILE")])
     days = np.array([(view.now - one.end).total_seconds() / 86_400 for one in runs])
     shares = labels.share[known]
     waiting = sum(one.state == "unlabelled" for one in runs)

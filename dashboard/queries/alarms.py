@@ -266,7 +266,8 @@ def alarm_view(
 ) -> views.AlarmView:  # fmt: skip
     """Read everything about one alarm on a metric; ``asked`` are values of it to preview."""
     points = alarm_timeline.points_of(connection, record, now, bands, cause_of)
-    shown, start = RANGE.get(), points[0].start if points else None
+    shown = RANGE.get()
+    start = max(points[0].start, shown.start or points[0].start) if points else None
     past = reach.changes_of_state(connection, record, alarm_timeline.SPANS_READ) if points else []
     told_since = record.updated_at if reach.is_limited() else None
     spans = alarm_timeline.spans_of(connection, record, points, past, now, told_since)
@@ -285,7 +286,7 @@ def alarm_view(
             if shown.covers(one.start, one.end)
         ),
         others=tuple(alarm_line(connection, other, suppression) for other in same),
-        preview=preview_alarm(connection, record, asked, start, now, bands),
+        preview=preview_alarm(connection, record, asked, start, now, bands, shown.end),
     )
 
 

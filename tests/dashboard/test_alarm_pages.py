@@ -19,7 +19,7 @@ from driftline.alerts.evaluation.cause import LastAlarm
 from driftline.alerts.evaluation.preview import times_in_alarm
 from driftline.alerts.notify.notification_maintenance import forget
 from driftline.alerts.tables import outbox
-from driftline.dashboard.address import link_to, parse
+from driftline.dashboard.address import RANGE, TimeRange, link_to, parse
 from driftline.dashboard.app import render
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
@@ -194,6 +194,28 @@ def test_states_that_retention_took_are_unknown_and_said(measured, copied):
         for one in alarm_figure(view.rule, view.points, view.spans)["layout"]["annotations"]
     ]
     assert signs == ["…", "▲"]
+
+
+def test_a_preview_is_of_the_time_that_is_shown(stores):
+    whole = stores.alarm(SLASH, {"threshold": "0"})
+    points = whole.points
+    start, end = points[2].start, points[-3].end + timedelta(hours=1)
+    mark = RANGE.set(TimeRange(start, end))
+
+    view = stores.alarm(SLASH, {"threshold": "0"})
+    RANGE.set(TimeRange(None, points[0].start - timedelta(days=90)))
+    none = stores.alarm(SLASH, {"threshold": "0"})
+    RANGE.reset(mark)
+
+    shown, same = view.preview, [one for one in whole.preview.changed.spans if one.state == "ALARM"]
+    assert (whole.preview.start, whole.preview.end) == (points[0].start, points[-1].end)
+    assert (shown.start, shown.end) == (start, points[-3].end)
+    within = [one for one in same if one.start < shown.end and one.end > shown.start]
+    assert shown.changed.fired == len(within)
+    assert {one.start >= shown.start for one in shown.changed.spans} == {True}
+    page = str(alarm_page.page(none))
+    assert "nothing of this metric lies in the time that is shown" in page.casefold()
+    assert none.preview.changed is None
 
 
 def test_state_over_a_period_is_the_one_after_it(stores, measured):
