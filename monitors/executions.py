@@ -35,7 +35,7 @@ from driftline.database.locks import advisory_lock
 from driftline.database.upserts import upsert
 from driftline.errors import NotFoundError, UnavailableError
 from driftline.monitors.kind import OWN_METRICS
-from driftline.monitors.tables import executions, states
+from driftline.monitors.tables import definitions, executions, states
 
 log = logging.getLogger(__name__)
 
@@ -173,18 +173,27 @@ def get_execution(connection: Connection, identity: str) -> Execution:
 
 
 def require_storage(engine: Engine, root: str) -> None:
-    """Refuse to read a storage root that is not there although executions wrote into it.
+    """Refuse to read a storage root, or a part of it, that has gone although executions used it.
 
-    What is missing from it would be told as deleted. An empty folder is what a mount leaves.
+    What is missing from it would be told as deleted. An empty folder is what a mount leaves; rows
+    of tables that others write lie elsewhere.
     """
-    if list_folders(root, ""):
-        return
-    written = executions.c.folder != ""
-    with read_connection(engine) as connection:
-        if connection.scalar(select(executions.c.id).where(written).limit(1)) is not None:
+    folders = list_folders(root, "")
+    own = executions.c.monitor.in_(select(definitions.c.name).where(definitions.c.source.is_(None)))
+    used = {
+        "executions": ("wrote documents there", executions.c.folder != ""),
+        "capture": ("read rows there", own & (executions.c.row_count > 0)),
+    }
+    for name, (what, is_one) in used.items():
+        if name in folders:
+            continue
+        with read_connection(engine) as connection:
+            found = connection.scalar(select(executions.c.id).where(is_one).limit(1))
+        if found is not None:
+            where = f"{root}/{name} is missing" if folders else f"{root} is missing or empty"
             raise UnavailableError(
-                f"the store is not reachable: {root} is missing or empty, and executions wrote "
-                "documents there; mount it, or move it back"
+                f"the store is not reachable: {where}, and executions {what}; mount it, or move "
+                "it back"
             )
 
 

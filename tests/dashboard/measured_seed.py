@@ -56,6 +56,7 @@ ALARM_NAMES = (
 def seed_measured(folder: Path) -> Seeded:
     """Make the installation: sixteen weeks of three kinds; the last two weeks wait for labels."""
     root = str(folder / "store")
+    (folder / "store" / "capture").mkdir(parents=True)
     engine = make_engine(folder / "driftline.db")
     seeded = Seeded(engine, root, START + WEEKS * WEEK + timedelta(hours=3), "flights-quality")
     definitions = [

@@ -1,15 +1,19 @@
 """The store's folder is moved away, or not mounted, under a dashboard: no page says "deleted"."""
 
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import expect
+from sqlalchemy import insert, null, select, update
 
 from driftline.dashboard.address import parse
 from driftline.dashboard.app import render
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import UnavailableError
+from driftline.monitors.executions import require_storage
+from driftline.monitors.tables import definitions, executions
 from tests.dashboard.conftest import serving
 from tests.dashboard.seed import Seeded, make_engine
 from tests.dashboard.test_http import _asking
@@ -46,6 +50,37 @@ def test_pages_say_that_the_store_is_away_and_since_when(mounted, left):
         assert "noticed 23 Nov 2013" in shown
     assert AWAY not in words(stores, "/alarms")
     assert AWAY not in words(stores, "/jobs")
+
+
+@pytest.mark.parametrize("part", ["capture", "executions"])
+def test_a_part_of_the_store_that_is_away_is_not_told_as_deleted(seeded, tmp_path, part):
+    root = tmp_path / "store"
+    root.mkdir()
+    for folder in Path(seeded.root).iterdir():
+        if folder.name != part:
+            (root / folder.name).symlink_to(folder)
+    stores = Stores(seeded.engine, str(root), seeded.now)
+
+    for path in ("/", f"{MONITOR}/columns/dewp", "/endpoints/flights/traffic"):
+        assert f"{AWAY}: {root}/{part} is missing" in words(stores, path)
+    (root / part).symlink_to(Path(seeded.root) / part)
+    assert AWAY not in words(stores, MONITOR)
+
+
+def test_an_installation_of_tables_of_others_has_no_captured_rows_to_miss(seeded, tmp_path):
+    engine = make_engine(tmp_path / "driftline.db")
+    (tmp_path / "store" / "executions").mkdir(parents=True)
+    with seeded.engine.connect() as source, engine.begin() as connection:
+        for table, changed in ((definitions, {"source": {"path": "x"}}), (executions, {})):
+            rows = source.execute(select(table)).mappings().all()
+            connection.execute(insert(table), [{**row, **changed} for row in rows])
+
+    require_storage(engine, str(tmp_path / "store"))
+    with engine.begin() as connection:
+        connection.execute(update(definitions).values(source=null()))
+    with pytest.raises(UnavailableError, match="capture is missing"):
+        require_storage(engine, str(tmp_path / "store"))
+    engine.dispose()
 
 
 def test_what_was_noticed_first_is_told_until_the_store_is_back(mounted):
