@@ -13,7 +13,7 @@ from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.results.metric import MetricResult
 from driftline.stats.intervals import wilson_of_each
 
-ALLOWED_GROUND = "rgba(0,158,115,0.13)"
+BEYOND_GROUND = "rgba(213,94,0,0.16)"
 CHOSEN_GROUND = "rgba(213,94,0,0.10)"
 LANE = 0.2
 """Reference above, window below the middle of their row, so that intervals never overlap."""
@@ -151,7 +151,7 @@ def _border_words(borders: np.ndarray) -> list[str]:
 def forest_figure(
     rows: Sequence[MetricResult], labels: Sequence[str], neutral: float
 ) -> canvas.Figure:
-    """Draw one row for each metric: value with interval, the reference's, and what is allowed."""
+    """Draw one row for each metric: value with interval, the reference's, what is a violation."""
     ends = _forest_ends(rows, neutral)
     drawn = canvas.layout(
         44 + 34 * len(rows), 8, 14, 6, 30,
@@ -159,7 +159,7 @@ def forest_figure(
         yaxis=canvas.row_axis(labels, foot=0.5),
         shapes=[
             canvas.straight(x0=neutral, x1=neutral, yref="paper", y0=0, y1=1),
-            *(_allowed(row, at, ends) for at, row in enumerate(rows) if row.bound is not None),
+            *(_beyond(row, at, ends) for at, row in enumerate(rows) if row.bound is not None),
         ],
     )  # fmt: skip
     groups: dict[str, list[tuple[int, MetricResult]]] = {name: [] for name in _SIDES}
@@ -185,12 +185,12 @@ def _forest_ends(rows: Sequence[MetricResult], neutral: float) -> list[float]:
     return [low - 0.06 * room, high + 0.06 * room]
 
 
-def _allowed(row: MetricResult, place: int, ends: Sequence[float]) -> canvas.Figure:
-    """Shade the side of a row's bound that is no violation."""
+def _beyond(row: MetricResult, place: int, ends: Sequence[float]) -> canvas.Figure:
+    """Shade the side of a row's bound that is a violation; of the other side nothing is known."""
     assert row.bound is not None
     bound = min(max(row.bound, ends[0]), ends[1])
-    low, high = (ends[0], bound) if row.operator == "GreaterThanThreshold" else (bound, ends[1])
-    return canvas.rectangle(ALLOWED_GROUND, x0=low, x1=high, y0=place - 0.42, y1=place + 0.42)
+    low, high = (bound, ends[1]) if row.operator == "GreaterThanThreshold" else (ends[0], bound)
+    return canvas.rectangle(BEYOND_GROUND, x0=low, x1=high, y0=place - 0.42, y1=place + 0.42)
 
 
 _SIDES = {

@@ -72,8 +72,8 @@ def _groups(
         metric_list.all_metrics(view, whole, choose),
         *(html.P(full_sentence(one), className="finding") for one in view.found.details.warnings),
     ]
-    broken = sum(one.violated for one in lines)
-    note = f"{broken or 'none'} of {plural(len(lines), 'metric')} in violation"
+    judged = [one.violated for one in lines if one.judged]
+    note = f"{sum(judged) or 'none'} of {plural(len(judged), 'judged metric')} in violation"
     return ui.panel(f"Groups of {facet}", parts, note=note, name="metrics")
 
 
@@ -159,7 +159,7 @@ def forest_panel(metrics: Sequence[MetricResult]) -> html.Section:
         ui.glyph("◆", "window-text", "window"),
         ui.glyph("▲", "alarm-text", "violation"),
         ui.glyph("□", "reference-text", "reference"),
-        ui.swatch("ground ok", "allowed"),
+        ui.swatch("ground alarm", "beyond the bound on the side it moved to"),
         html.Span("lines are 95% intervals"),
     )
     return ui.panel("Groups against the others", parts, note=signs)

@@ -343,11 +343,11 @@ def test_a_bound_far_away_does_not_hide_the_values(stores):
 
     drawn = forest_figure([ratio], ["a"], 1.0)["layout"]
     low, high = drawn["xaxis"]["range"]
-    allowed = next(shape for shape in drawn["shapes"] if shape["type"] == "rect")
+    beyond = next(shape for shape in drawn["shapes"] if shape["type"] == "rect")
 
     assert low < 0.9
     assert 2.5 < high < 10
-    assert allowed["x1"] == high
+    assert beyond["x0"] == beyond["x1"] == high
 
 
 @pytest.mark.parametrize(
@@ -361,15 +361,16 @@ def test_metrics_of_a_classifier_that_knows_nothing_are_named_like_the_models(na
     assert metric_words(name, {}) == words
 
 
-def test_allowed_side_of_a_bound_is_the_one_without_violation(stores):
+def test_the_side_of_a_bound_that_is_shaded_is_the_one_of_violations(stores):
     under = MetricResult("auc", 0.6, bound=0.65, operator="LessThanThreshold")
     over = MetricResult("DPPL", 0.1, bound=0.05, operator="GreaterThanThreshold")
 
     shapes = forest_figure([under, over], ["a", "b"], 0.0)["layout"]["shapes"]
     low, high = [shape for shape in shapes if shape["type"] == "rect"]
+    ends = forest_figure([under, over], ["a", "b"], 0.0)["layout"]["xaxis"]["range"]
 
-    assert low["x0"] == 0.65
-    assert high["x1"] == 0.05
+    assert [low["x0"], low["x1"]] == [ends[0], 0.65]
+    assert [high["x0"], high["x1"]] == [0.05, ends[1]]
 
 
 def test_worse_than_the_reference_within_the_bound_is_neither_fine_nor_a_violation(stores):
