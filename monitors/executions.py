@@ -34,6 +34,7 @@ from driftline.database.engine import read_connection
 from driftline.database.locks import advisory_lock
 from driftline.database.upserts import upsert
 from driftline.errors import NotFoundError, UnavailableError
+from driftline.formats.location import locate
 from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.tables import definitions, executions, states
 
@@ -176,9 +177,12 @@ def require_storage(engine: Engine, root: str) -> None:
     """Refuse to read a storage root, or a part of it, that has gone although executions used it.
 
     What is missing from it would be told as deleted. An empty folder is what a mount leaves; rows
-    of tables that others write lie elsewhere.
+    of tables that others write lie elsewhere. Of a bucket no part can be away: a folder is there as
+    long as something is in it.
     """
     folders = list_folders(root, "")
+    if folders and not locate(root).is_local:
+        return
     own = executions.c.monitor.in_(select(definitions.c.name).where(definitions.c.source.is_(None)))
     used = {
         "executions": ("wrote documents there", executions.c.folder != ""),
