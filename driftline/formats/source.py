@@ -103,7 +103,17 @@ class Source:
         """Return the data with lists of so many numbers as columns: ``p[0]``, ``p[1]`` of ``p``.
 
         A list of another length has no value in any of them.
+
+        Raises
+        ------
+        InputError
+            When the data has such a column besides.
         """
+        if twice := sorted({*self.schema.names} & {*part_names(name, count)}):
+            raise InputError(
+                f'column "{twice[0]}" stands twice in the data: as such, and as a number of the '
+                f'lists of "{name}"; rename one of the two'
+            )
         place = self.schema.names.index(name)
         own = [field for field in self.schema if field.name != name]
         numbers = [pa.field(one, pa.float64()) for one in part_names(name, count)]
@@ -188,10 +198,12 @@ def open_source(
     parts = Counter[str]()
     for column in () if signature is None else signature.outputs:
         part = PART_NAME.fullmatch(column.name) if column.role == "probability" else None
-        if part is not None and column.name not in found.schema.names:
+        if part is not None:
             parts[part[1]] += 1
     for name, count in parts.items():
-        found = found.with_parts(name, count) if name in found.schema.names else found
+        has_all = {*part_names(name, count)} <= {*found.schema.names}
+        if name in found.schema.names and not has_all:
+            found = found.with_parts(name, count)
     return found
 
 
