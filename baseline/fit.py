@@ -575,10 +575,10 @@ def _with_classes(
     order = class_order(classes)
     found = classes_of_columns(names, order) or _by_positive(names, classes, positives)
     if found is None:
+        mend = "give one for each class, or end" if len(names) != len(classes) else "end"
         raise InputError(
             f"{len(names)} columns of probabilities ({', '.join(names[:8])}) for {len(classes)} "
-            f"classes ({', '.join(class_order(classes)[:8])}); give one for each class, or end "
-            "their names with the classes"
+            f"classes ({', '.join(class_order(classes)[:8])}); {mend} their names with the classes"
         )
     return replace(column, classes=(found[names.index(column.name)],))
 

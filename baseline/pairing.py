@@ -64,7 +64,7 @@ def require_common_classes(
         are_two = len(left | right) <= 2 and (not known or (left | right) & positives)
         if is_named or is_known or are_two or (is_mapped and min(len(left), len(right)) == 1):
             return
-        raise InputError(_apart(left, right, roles, problem))
+        raise InputError(_apart(left, right, roles, problem, known))
     # Of two sides that both are in other words than the reference's, no row would be positive.
     side = left | right
     if len(known) < 2 or not side or side & (known | positives) or (is_mapped and len(side) == 1):
@@ -115,12 +115,18 @@ def require_numbers(column: pa.ChunkedArray, role: str, name: str) -> None:
 
 
 def _apart(
-    labels: Iterable[str], predictions: Iterable[str], roles: Roles, problem: Problem | None
+    labels: set[str], predictions: set[str], roles: Roles, problem: Problem | None, known: set[str]
 ) -> str:
     found = (
         f'label "{roles.label}" holds {_listed(labels)}, prediction "{roles.prediction}" holds '
         f"{_listed(predictions)}: no value in common, so every prediction would count as wrong; "
     )
+    # What the reference never had is no other spelling: to name a positive of it, or to miss one,
+    # would make a broken feed of labels a window without positives.
+    if bool(labels & known) != bool(predictions & known):
+        other = f'prediction "{roles.prediction}"' if labels & known else f'label "{roles.label}"'
+        found += f"bring {other} to the reference's values ({_listed(known)}), "
+        return found + "or make the baseline again"
     if problem == "multiclass":
         return found + "bring one of the two columns to the values of the other"
     if all(text.lstrip("-").isdigit() for text in (*labels, *predictions)):

@@ -185,8 +185,10 @@ def test_a_few_rows_of_known_classes_may_differ(labels, predictions, reference) 
     ("labels", "predictions", "reference", "said"),
     [
         ("ab", "c", "", "no value in common"),
-        ("01", "yn", "01", "no value in common"),
-        ("0", "y", "01", "no value in common"),
+        ("01", "yn", "01", r'bring prediction "p" to the reference\'s values \(0, 1\), or make'),
+        ("0", "y", "01", r'bring prediction "p" to the reference\'s values \(0, 1\), or make'),
+        ("m", "01", "01", r'bring label "y" to the reference\'s values \(0, 1\), or make'),
+        ("y", "n", "01", "name the positive value of each"),
         ("", "yn", "01", 'prediction "p" holds n, y, and the reference only 0, 1'),
         ("yn", "", "01", 'label "y" holds n, y, and the reference only 0, 1'),
     ],

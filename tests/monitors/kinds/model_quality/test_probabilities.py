@@ -95,6 +95,9 @@ def test_a_count_that_is_not_that_of_the_classes_is_one_sentence() -> None:
         r"\(early, late, on time\); give one for each class, or end their names",
     ):
         Baseline.fit(table, label="truth", probability=["first", "second"])
+    other = table.rename_columns(["truth", "p_a", "p_b", "p_c"])
+    with pytest.raises(InputError, match=r"\(early, late, on time\); end their names"):
+        Baseline.fit(other, label="truth", probability=["p_a", "p_b", "p_c"])
 
 
 def in_lists(rows: pa.Table, *, as_text: bool) -> pa.Table:
