@@ -14,6 +14,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from importlib.metadata import version
 from itertools import chain, islice
 from typing import Any
 
@@ -34,6 +35,8 @@ Columns = dict[str, np.ndarray]
 _UNUSUAL = ('"', "\r", "\n", "_")
 _MOST_PLAIN_BYTES = 1 << 16  # csv refuses a field of twice as many.
 _NANOSECONDS_REACH = np.iinfo(np.int64).max // 1000  # In microseconds.
+# What pandas makes of it among texts, for requests of missing ones alone: models know that.
+NO_TEXT = None if int(version("pandas").partition(".")[0]) < 3 else np.nan
 _ENVELOPES = ("instances", "features", "inputs")
 
 
@@ -59,9 +62,10 @@ def read_columns(
 ) -> Columns:
     """Read the rows of a body as columns of one length, at least 1 and at most ``max_rows``.
 
-    ``expected`` allows as many. Numbers are int64 or float64 (missing is NaN), text and values with
-    gaps objects (None). Without ``expected`` a column is of numbers when every value in it is one,
-    of text otherwise, and is called ``_c0``, ``_c1`` … by position unless the rows are objects.
+    ``expected`` allows as many. Numbers are int64 or float64 (missing is NaN), text and truth
+    values with gaps objects (NO_TEXT; None or NaN). Without ``expected`` a column is of numbers
+    when every value in it is one, of text otherwise, and is called ``_c0``, ``_c1`` … by position
+    unless the rows are objects.
     """
     if form == "npy":
         return _array_columns(body, None if expected is None else expected.columns, max_rows)
@@ -394,7 +398,7 @@ def _texts(values: Sequence[Any]) -> np.ndarray:
     # Half of a surrogate pair can stand in JSON but in no UTF-8 text; this raises for it.
     "".join(filter(None, cells)).encode()
     found = np.empty(len(values), dtype=object)
-    found[:] = [cell or None for cell in cells]
+    found[:] = [cell or NO_TEXT for cell in cells]
     return found
 
 

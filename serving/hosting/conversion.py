@@ -20,7 +20,7 @@ import pyarrow as pa
 from driftline.errors import InputError, UndecidedError
 from driftline.formats.location import locate
 from driftline.serving.bodies.predictions import Answer
-from driftline.serving.bodies.rows import Columns
+from driftline.serving.bodies.rows import NO_TEXT, Columns
 from driftline.serving.hosting.formats.library import library
 from driftline.serving.hosting.formats.model_format import Description, ModelError
 from driftline.serving.hosting.formats.onnx import REFUSED
@@ -288,7 +288,7 @@ def _first_with(columns: Columns, place: int, value: float) -> Columns:
     row = {name: values[:1] for name, values in columns.items()}
     name = list(row)[place]
     is_text = row[name].dtype.kind == "O"
-    row[name] = np.array([None] if is_text else [value], dtype=object if is_text else np.float64)
+    row[name] = np.array([NO_TEXT] if is_text else [value], dtype=object if is_text else np.float64)
     return row
 
 

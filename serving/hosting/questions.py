@@ -17,7 +17,7 @@ from pyarrow import ipc
 from driftline.errors import InputError
 from driftline.formats.arrow_types import missing_of
 from driftline.monitors.kinds.attribution.own_methods import OwnMethod, own_method
-from driftline.serving.bodies.rows import Columns, with_nan
+from driftline.serving.bodies.rows import NO_TEXT, Columns, with_nan
 from driftline.serving.hosting.frames import pack
 from driftline.serving.hosting.predictor import Predictor
 from driftline.signature import Missing
@@ -81,8 +81,8 @@ class Questions:
 def columns_of(table: pa.Table) -> Columns:
     """Return a table's columns as the rows of an invocation are given (rows.read_columns).
 
-    Missing numbers are NaN, missing text and truth values None, or as the field says; empty text
-    is missing.
+    Missing numbers are NaN, missing text NO_TEXT, missing truth values None or as the field
+    says; empty text is missing.
     """
     return {
         field.name: _column(column.combine_chunks(), missing_of(field))
@@ -93,7 +93,9 @@ def columns_of(table: pa.Table) -> Columns:
 def _column(array: pa.Array, missing: Missing | None = None) -> np.ndarray:
     kind = array.type
     if pa.types.is_dictionary(kind):
-        texts = np.array([*(text or None for text in array.dictionary.to_pylist()), None], object)
+        texts = np.array(
+            [*(text or NO_TEXT for text in array.dictionary.to_pylist()), NO_TEXT], object
+        )
         codes: np.ndarray = array.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)
         found: np.ndarray = texts[codes]
         return found

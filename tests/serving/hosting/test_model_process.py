@@ -36,7 +36,7 @@ from driftline.monitors.kinds.attribution.explaining import (
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.monitors.kinds.attribution.own_methods import own_method
 from driftline.monitors.kinds.attribution.sampling import as_known
-from driftline.serving.bodies.rows import read_columns
+from driftline.serving.bodies.rows import NO_TEXT, read_columns
 from driftline.serving.hosting.child import Launch
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_process import ModelProcess, ModelShelf, open_model
@@ -363,7 +363,7 @@ def test_columns_come_as_those_of_an_invocation():
 
     found = columns_of(table)
 
-    assert found["text"].tolist() == ["UA", None, None]
+    assert repr(found["text"].tolist()) == f"['UA', {NO_TEXT}, {NO_TEXT}]"
     assert found["whole"].dtype == np.float64
     assert np.isnan(found["whole"][1])
     assert found["full"].dtype == np.int64
@@ -410,6 +410,33 @@ def test_a_model_gets_missing_truth_values_as_pandas_reads_them(form, kind, tmp_
 
     np.testing.assert_allclose(np.ravel(found), expected)
     np.testing.assert_allclose(monitored, expected)
+
+
+@pytest.mark.parametrize("form", READS)
+def test_a_missing_text_is_answered_alone_as_among_others(form, tmp_path):
+    random, file = np.random.default_rng(0), tmp_path / f"rows.{form}"
+    frame = pd.DataFrame({"city": random.choice(["Bern", None], 90), "x": random.normal(size=90)})
+    write, read = READS[form]
+    write(frame, file)
+    rows = read(file)
+    late = rows["city"].isna() ^ (rows["x"] > 1)
+    encode = make_column_transformer((OneHotEncoder(), ["city"]), remainder="passthrough")
+    model = make_pipeline(encode, LogisticRegression()).fit(rows, late)
+    expected = model.predict_proba(rows)[:, 1]
+    source, predictor = open_source(file), Predictor(model)
+    signature = infer_signature(source.schema)
+    expect = RequestRows(signature, is_strict=True)
+
+    bodies = frame.to_csv(index=False, header=False).splitlines()
+    alone = [
+        predictor.predict(read_columns(body.encode(), "csv", expect)).probabilities
+        for body in bodies
+    ]
+    table = pa.Table.from_batches(source.batches())
+    asked = [predictor.numbers(columns_of(table.slice(at, 1))) for at in range(len(frame))]
+
+    np.testing.assert_allclose(np.ravel(alone), expected)
+    np.testing.assert_allclose(np.ravel(asked), expected)
 
 
 def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf(
