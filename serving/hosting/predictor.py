@@ -69,6 +69,12 @@ class Predictor:
         is_named = getattr(model, "feature_names_in_", None) is not None
         self._takes_frames = getattr(model, "takes_frames_", is_named)
         self._categories = categories_of(model)
+        booster = getattr(model, "booster_", None)
+        if getattr(booster, "pandas_categorical", None) and not self._categories:
+            raise ModelError(
+                "the model of lightgbm does not say which columns have which categories; fit it "
+                "without ordered ones, and without categorical_feature beside those of pandas"
+            )
         # Which take missing values, of truth values too, but no objects.
         self._is_boosted = hasattr(model, "get_booster") or hasattr(model, "booster_")
         chances = self.description.has_probability

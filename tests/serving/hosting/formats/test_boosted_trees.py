@@ -68,6 +68,25 @@ def test_categories_that_xgboost_cuts_are_refused_and_others_are_whole(words, tm
         load_predictor(tmp_path / "m.json", trust_pickle=False)
 
 
+@pytest.mark.parametrize(("ordered", "named"), [(["word"], "auto"), ([], ["code"])])
+def test_a_model_that_does_not_say_which_columns_have_which_categories_is_refused(
+    ordered, named, tmp_path
+):
+    rows = pd.DataFrame(
+        {
+            "word": pd.Categorical(["a", "b", "c"] * 60, ordered="word" in ordered),
+            "code": np.arange(180) % 6,
+            "x": np.arange(180.0),
+        }
+    )
+    model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1)
+    model.fit(rows, np.arange(180) % 2, categorical_feature=named)
+    model.booster_.save_model(tmp_path / "m.txt")
+
+    with pytest.raises(ModelError, match="does not say which columns have which categories"):
+        load_predictor(tmp_path / "m.txt", trust_pickle=False)
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("m.json", xgboost.XGBClassifier), ("m.txt", lightgbm.LGBMClassifier)]
 )
