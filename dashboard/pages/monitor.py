@@ -234,10 +234,10 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         hints=MEANINGS,
     )
     meanings = [html.P([html.B(word), f": {text}."]) for word, text in MEANINGS.items()]
-    judged = sum(feature.judged for feature in view.features)
+    judged, is_long = sum(one.judged for one in view.features), len(view.features) > FEATURES_SHOWN
     kept = f"{judged} of {say.plural(len(view.features), 'feature')} judged"
     parts = [
-        ui.filter_box(view.text, "Filter by name") if len(view.features) > FEATURES_SHOWN else None,
+        ui.filters(ui.filter_box(view.text, "Filter by name")) if is_long else None,
         body,
         ui.pager(page, FEATURES_SHOWN, len(features), here),
         ui.folded("What the columns mean", *meanings),

@@ -192,3 +192,12 @@ def test_a_failed_window_is_not_shown_as_one_without_violations(stores, seeded):
     failed = replace(view, run=replace(view.run, state="failed", violation_count=0))
 
     assert "shown: Mon 18 Nov 2013, failed" in str(monitor_page.page(failed))
+
+
+def test_the_filter_of_many_features_has_the_look_of_all_filters(stores, seeded, monkeypatch):
+    monkeypatch.setattr("driftline.dashboard.pages.monitor.FEATURES_SHOWN", 3)
+
+    page = monitor_page.page(stores.monitor(seeded.monitor, None, None))
+    boxes = [one for one in page._traverse() if getattr(one, "className", "") == "filters"]
+
+    assert any("Filter by name" in str(one) for one in boxes)

@@ -413,26 +413,6 @@ def test_where_no_monitor_could_judge_nothing_is_said_to_be_right(stores, state)
     )
 
 
-@pytest.mark.parametrize(
-    ("states", "said"),
-    [
-        (("ok", "empty", "insufficient"), "2 of 3 monitors could not judge the newest window"),
-        (("ok", "stopped", "waiting"), "1 of 3 monitors could not judge the newest window"),
-        (("ok", "unlabelled", "ok"), "1 of 3 monitors could not judge the newest window"),
-        (("ok", "ok", "waiting"), "Nothing is wrong now"),
-    ],
-)
-def test_nothing_is_wrong_only_where_all_newest_windows_were_judged(stores, states, said):
-    first = stores.overview().monitors[0]
-    runs = {state: (replace(first.runs[-1], state=state),) for state in states}
-    monitors = [replace(first, runs=runs[one] if one != "waiting" else ()) for one in states]
-
-    words, tone = overview_page.word_of_monitors(monitors, 0)
-
-    assert words == said
-    assert (tone == "ok") == (said == "Nothing is wrong now")
-
-
 def test_a_window_of_too_few_rows_is_not_said_to_hold_no_violations(stores, seeded):
     view = stores.monitor(seeded.monitor, None, None)
     run = replace(view.run, state="insufficient", violation_count=0)
