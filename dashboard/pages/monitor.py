@@ -219,13 +219,11 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         {
             "Feature": feature_name,
             "Contribution": lambda one: (
-                ui.share_bar(one.share_of_blame) if one.share_of_blame > 0 else ui.faint("–")
+                ui.share_bar(one.share_of_blame) if one.share_of_blame > 0 else "–"
             ),
             "Distance / bound": _distance,
             "Change": _change,
-            "p": lambda one: (
-                say.probability(one.p_value) if one.drifted or not one.checks else ui.faint("–")
-            ),
+            "p": lambda one: say.probability(one.p_value) if one.drifted or not one.checks else "–",
         },
         label="Features by contribution",
         kind="cards features",

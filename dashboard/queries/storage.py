@@ -52,8 +52,8 @@ from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
 
-ROWS_SHOWN = 50
-COLUMNS_SHOWN = 20
+CELLS_SHOWN = 640  # As many as a page of 3,000 nodes has room for beside 50 features.
+ROWS_SHOWN, COLUMNS_SHOWN = 50, 20
 """Of contributing rows, which row it is and the accused column included; the files have all."""
 
 TRIED_S = 8.0
@@ -250,7 +250,8 @@ class Storage:
         names = [*dict.fromkeys([*IDS, *own, *others[:room]])]
         batches = self.read(view.monitor, view.run, names).batches
         predicate = with_rows(predicate, batches)
-        table = matching_rows(batches(), predicate, limit=ROWS_SHOWN)
+        many = min(ROWS_SHOWN, CELLS_SHOWN // len(names))
+        table = matching_rows(batches(), predicate, limit=many)
         texts = {name: texts_of(table.column(name)) for name in table.column_names}
         blank = ("",) * table.num_rows
         listed = [name for name in names if name not in (*IDS, predicate.column) and name in texts]
