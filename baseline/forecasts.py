@@ -45,6 +45,16 @@ def holds_lists(table: pa.Table, name: str | None) -> bool:
     return name is not None and name in table.column_names and is_list(table[name].type)
 
 
+def look_like_items(table: pa.Table, label: str | None, prediction: str | None) -> bool:
+    """Whether lists look like numbered items: all whole, and each label shorter than its answer."""
+    if label is None or not (holds_lists(table, label) and holds_lists(table, prediction)):
+        return False
+    (known, lengths), (said, held) = (_flat(table[name]) for name in (label, prediction))
+    both = (lengths > 0) & (held > 0)
+    are_whole = all((one == np.floor(one)).all() for one in (known, said))
+    return bool(both.any() and (lengths[both] < held[both]).all() and are_whole)
+
+
 def find_forecasts(source: Source, roles: Roles) -> Mapping[str, ColumnType]:
     """Return which columns of data hold forecasts as JSON texts, as those of CSV files do.
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.folder import from_ipc, to_ipc
+from driftline.baseline.forecasts import look_like_items
 from driftline.baseline.pairing import require_numbers
 from driftline.baseline.spacing import SpacedRows
 from driftline.classes import class_text, known_classes, merged_classes, number_text
@@ -38,6 +39,10 @@ NUMBERS = ("double", "int64", "list<double>")
 SHARES = (
     'label "%s" holds only 0 and 1, and prediction "%s" values between them, which are judged as '
     'amounts; if they are probabilities, name "%s" as the probability in place of the prediction'
+)
+ITEMS = (
+    'label "%s" holds fewer numbers than prediction "%s" in each row, all of them whole, and they '
+    "are judged as forecasts, step by step; if they are items, give the problem as ranking"
 )
 UNANSWERED = (
     '%s "%s": none of %s rows of the reference has a value, so that no prediction can be judged '
@@ -215,6 +220,8 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
         _require_regression(roles, table)
         if roles.problem is None and _are_shares_of_classes(roles, table):
             log.warning(SHARES, roles.label, roles.prediction, roles.prediction)
+        if roles.problem is None and look_like_items(table, roles.label, roles.prediction):
+            log.warning(ITEMS, roles.label, roles.prediction)
     elif problem == "ranking":
         _require_no_classes(roles)
     elif problem is not None:

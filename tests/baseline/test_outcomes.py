@@ -53,6 +53,28 @@ def test_shares_named_as_predictions_of_0_and_1_are_told(
     assert (told in caplog.text) is is_told
 
 
+@pytest.mark.parametrize(
+    ("labels", "problem", "is_told"),
+    [
+        ([[3], [7, 2]], None, True),
+        ([[3], [7, 2]], "regression", False),
+        ([[3], [7, 2]], "ranking", False),
+        ([[3], [7, 2, 9]], None, False),  # Once as many: steps.
+        ([[3.5], [7, 2]], None, False),
+        ([[3, None], [7, None]], None, False),  # What is still to come.
+    ],
+)
+def test_items_that_are_read_as_forecasts_are_told(
+    labels: list[list[float]], problem: str | None, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pa.table({"y": labels * 50, "said": [[7, 3, 2], [9, 2, 7]] * 50, "x": range(100)})
+
+    Baseline.fit(table, label="y", prediction="said", problem=problem)
+
+    told = 'label "y" holds fewer numbers than prediction "said" in each row, all of them whole'
+    assert (told in caplog.text) is is_told
+
+
 def test_label_answers_and_groups_are_kept_and_nothing_else():
     outcomes = Baseline.fit(PEOPLE, **ANSWERS, facet="sex=F").outcomes
 
