@@ -22,9 +22,12 @@ def read(path: Path) -> object:
     code = folder / "code" / "inference.py"
     _require_installed(folder / "code" / "requirements.txt")
     if not code.is_file():
-        return _model_in(folder)
+        return _model_in(folder, path.name)
     module = InferenceModule(code, folder)
-    model = module.load(folder) if module.has_model_fn else _model_in(folder)
+    if module.has_model_fn:
+        model = module.load(folder)
+    else:
+        model = _model_in(folder, f"{path.name}, whose inference.py has no model_fn,")
     if not module.has_own_bodies:
         return torch.of_module(model, path) if torch.is_module(model) else model
     if isinstance(model, BodyModel):
@@ -36,10 +39,10 @@ def read(path: Path) -> object:
     return module
 
 
-def _model_in(folder: Path) -> object:
+def _model_in(folder: Path, shown: str) -> object:
     """Read the model file that stands at the top of an artefact."""
     versioned = tensorflow.newest_version(folder)
-    stored = find_model(folder if versioned is None else versioned)
+    stored = find_model(folder if versioned is None else versioned, shown)
     if stored.format is MODEL_FORMATS[ARCHIVE]:
         raise ModelError(f"{stored.path.name} is an archive in an archive; expected a model file")
     return stored.format.read(stored.path)

@@ -90,10 +90,13 @@ def model_suffixes() -> tuple[str, ...]:
     return tuple(suffix for one in model_formats().values() for suffix in one.suffixes)
 
 
-def find_model(path: Path) -> StoredModel:
-    """Find the model: the file or folder itself, or the only one of a known format in it."""
+def find_model(path: Path, shown: str | None = None) -> StoredModel:
+    """Find the model: the file or folder itself, or the only one of a known format in it.
+
+    ``shown`` is what an error calls a folder that the user does not know.
+    """
     if path.is_dir():
-        return _in_folder(path)
+        return _in_folder(path, shown or f"folder {path}")
     if not path.is_file():
         raise ModelError(f"model {path}: no such file")
     found = format_of(path)
@@ -118,7 +121,7 @@ def format_of(file: Path) -> ModelFormat | None:
     return next((one for one in model_formats().values() if name.endswith(one.suffixes)), None)
 
 
-def _in_folder(folder: Path) -> StoredModel:
+def _in_folder(folder: Path, shown: str) -> StoredModel:
     for whole in model_formats().values():
         if any((folder / marker).is_file() for marker in whole.markers):
             return StoredModel(folder, whole)
@@ -128,7 +131,7 @@ def _in_folder(folder: Path) -> StoredModel:
     if len(models) != 1:
         named = ", ".join(one.path.name for one in models) or "none"
         raise ModelError(
-            f"folder {folder} holds {len(models)} model files ({named}); "
+            f"{shown} holds {len(models)} model files ({named}); "
             f"expected one with suffix {', '.join(model_suffixes())}"
         )
     return models[0]
