@@ -222,7 +222,8 @@ def require_match(inputs: Sequence[Column], description: Mapping[str, Any]) -> N
             raise InputError(
                 f"the model's columns are not the signature's: {'; '.join(parts)}; "
                 "exclude columns of the reference (also facets: what a model is not sent is not "
-                "captured with its requests), or name their roles"
+                "captured with its requests), rename them as the model does (lightgbm has _ for a "
+                "blank), or name their roles"
             )
     elif count is not None and count != len(given):
         raise InputError(

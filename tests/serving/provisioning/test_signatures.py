@@ -121,6 +121,15 @@ def test_a_model_with_other_columns_is_refused_by_their_names():
         )
 
 
+def test_a_model_with_another_spelling_of_a_column_is_told_to_rename_it():
+    # lightgbm, LGBMClassifier.fit: "Found whitespace in feature_names, replace with underlines".
+    model = {**BINARY, "feature_names": ["mean_radius", "b"]}
+    named = Signature((Column("mean radius", "feature_mean_radius", "double"), INPUTS[1]))
+
+    with pytest.raises(InputError, match=r"know mean radius; .* rename them as the model"):
+        endpoint_signature(named, model)
+
+
 def test_a_change_of_type_is_a_new_version_and_a_new_column():
     before = Signature(INPUTS, version=3)
     after = Signature((Column("a", "feature_a", "string"), INPUTS[1]))
