@@ -106,20 +106,18 @@ def read_traffic(
 ) -> Traffic:
     """Count the requests of a span by the hour of their event; those lost by that of their gap.
 
-    Rows are read for ``within_s`` seconds at most, and those of shadows are left out.
+    Rows are read for ``within_s`` seconds, the newest days first, and those of shadows left out.
     """
     hours, variants = (defaultdict[Any, Requests](Requests) for _ in range(2))
-    until, is_cut = time.monotonic() + within_s, False
+    until, is_late, is_cut = time.monotonic() + within_s, False, False
     seen: dict[datetime, list[pa.Table]] = defaultdict(list)
     named: list[pa.Table] = []
     folder = Dataset(root, endpoint)
     data = folder.open()
     if data is not None:
-        days = pads.field(PARTITION) >= f"{start:%Y-%m-%d}"
-        asked = days & is_within(start, end) & IS_FIRST
         with reaching(folder.uri):
-            for batch in data.to_batches(columns=_COLUMNS, filter=asked):
-                if is_cut := time.monotonic() > until:
+            for batch in _newest_first(data, start, end):
+                if is_cut := is_late:
                     break
                 rows = pa.table(batch)
                 rows = rows.filter(is_callers(rows))
@@ -129,6 +127,7 @@ def read_traffic(
                 for name, part in _parts(rows, rows["variant"]):
                     variants[name].add(part)
                 named.append(_named(rows))
+                is_late = time.monotonic() > until
     for hour, found in seen.items():
         keys = pa.concat_tables(found)
         distinct = keys.group_by(["spool_id", "spool_seq"]).aggregate([])
@@ -139,6 +138,17 @@ def read_traffic(
             hours[at.replace(minute=0, second=0, microsecond=0)].lost += gap.records
     shown = {str(name or "–"): one for name, one in variants.items()}
     return Traffic(start, dict(sorted(hours.items())), shown, _clients(named), is_cut)
+
+
+def _newest_first(data: pads.Dataset, start: datetime, end: datetime) -> Iterator[pa.RecordBatch]:
+    """Read the first rows of the requests of a span, day by day, few at once."""
+    day = end
+    while day.date() >= start.date():
+        asked = (pads.field(PARTITION) == f"{day:%Y-%m-%d}") & is_within(start, end) & IS_FIRST
+        yield from data.to_batches(
+            columns=_COLUMNS, filter=asked, batch_readahead=1, fragment_readahead=1
+        )
+        day -= timedelta(days=1)
 
 
 def _parts(rows: pa.Table, keys: pa.ChunkedArray) -> Iterator[tuple[Any, pa.Table]]:

@@ -61,12 +61,11 @@ def page(view: EndpointView) -> html.Div:
 def _health(view: EndpointView) -> list[ui.Cell | None]:
     words, tone = word_of_monitors(view.line.monitors, view.line.firing)
     lines = [one for one in map(_in_range, view.line.monitors) if one.runs]
+    none = ui.panel("Over time", ui.in_time("No window yet."))
     return [
         ui.verdict_box(tone, html.H2(words)),
         firing_list(view.alarms, view.now) if view.alarms.shown else None,
-        _over_time(lines, view.marks)
-        if lines
-        else ui.panel("Over time", ui.in_time("No window yet.")),
+        _over_time(lines, view.marks) if lines else none,
         _monitors(view),
     ]
 

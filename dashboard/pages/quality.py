@@ -254,11 +254,8 @@ def matrix_panel(
     if view.roles and not ui.lacking("analyst"):
         note += "; click a count of wrong predictions to see how its rows differ"
     small = len(matrix.classes) <= CLASSES_SHOWN
-    drawn = (
-        _matrix(matrix, partial(_rows_link, view, matrix, at))
-        if small
-        else html.P("Too many classes for a matrix.")
-    )
+    way = partial(_rows_link, view, matrix, at)
+    drawn = _matrix(matrix, way) if small else html.P("Too many classes for a matrix.")
     body = html.Div([drawn, _worst(matrix)], className="confusion")
     return ui.panel("Confusion matrix", [*above, body], note=note)
 

@@ -25,6 +25,7 @@ MEANING = (
     "own clock. Refused: answered with 400 or more, or not at all. Lost: as gaps tell. Duplicates: "
     "stored more than once. Lag: from a request's event to its arrival. Latency: as its caller saw."
 )
+UNREADABLE = "The captured rows cannot be read now."
 NO_CLIENT = (
     "Clients are not known: capture keeps no address and no name of a caller. With user-agent in "
     "[capture] headers it keeps what a client says of itself, which is then listed here."
@@ -84,7 +85,7 @@ def _measured(variant: Variant, *, key: tuple[str, str], unit: float) -> str:
 def _captured(view: EndpointView) -> html.Section:
     stats = view.stats
     if stats is None:
-        return ui.panel("Captured", "The captured rows cannot be read now.")
+        return ui.panel("Captured", UNREADABLE)
     recent = captured_words(stats.recent.ratio)
     values = {
         "Requests": say.count(stats.requests),
@@ -113,30 +114,34 @@ def _lost(stats: EndpointReport, unaccounted: int) -> ui.Cell:
     words += [f"{say.count(several)} {what}" for what, several in others.items() if several]
     if dropped or stats.faults or stats.cut:
         words.insert(0, f"{captured_words(stats.overall.ratio)} stored")
-    if not words:
-        return say.count(dropped)
     lost = html.Span(say.count(dropped), className="alarm-text")
-    return ui.over(lost, "; ".join(words))
+    return ui.over(lost, "; ".join(words)) if words else say.count(dropped)
 
 
 def _by_hour(view: EndpointView) -> html.Section:
     """Draw what was captured hour by hour, with all of its numbers as one table and one file."""
     found, title, cut = view.traffic, "By hour", ""
+    hours = sorted({*(found.hours if found else ()), *view.invocations})
+    answered: dict[str, Sequence[float | str | None]] = {
+        "Hour": [say.moment(hour) for hour in hours],
+        "Answered by the server": [view.invocations.get(hour) for hour in hours],
+    }
     begun = [one for one in (RANGE.get().start, view.stats and view.stats.oldest) if one]
     if found and begun and max(begun) < found.start:
         cut = f"; at most {TRAFFIC_SHOWN.days} days are shown, here from {say.moment(found.start)}"
-    if found is None or not (found.hours or view.invocations):
-        return ui.panel(title, f"No request{cut}." if cut else ui.in_time("No request is kept."))
-    hours = sorted({*found.hours, *view.invocations})
+    if not hours:
+        late = f"No request could be read in {TRAFFIC_S:g} seconds." * bool(found and found.is_cut)
+        why = late or (f"No request{cut}." if cut else ui.in_time("No request is kept."))
+        return ui.panel(title, why if view.stats else UNREADABLE)
+    if found is None:
+        return ui.panel(title, [ui.numbers(title, answered, is_open=True)], note=UNREADABLE)
     counts = [found.hours.get(hour, Requests()) for hour in hours]
     stored, refused, lost = (sum(getattr(one, of) for one in counts) for of in SUMS)
     words = f"{say.plural(stored, 'request')} captured in {say.plural(len(hours), 'hour')}, "
     words += f"{refused or 'none'} refused or failed, {lost or 'none'} lost"
     words += f"; only those that could be read in {TRAFFIC_S:g} seconds" * found.is_cut + cut
-    columns: ui.Numbers = {
-        "Hour": [say.moment(hour) for hour in hours],
-        "Answered by the server": [view.invocations.get(hour) for hour in hours],
-        **_columns(counts),
+    columns = answered | _columns(counts)
+    columns |= {
         "Lost": [one.lost for one in counts],
         "Duplicates": [one.doubled for one in counts],
         "Lag p99, ms": [one.lag.quantile_ms(0.99) for one in counts],

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +12,7 @@ import pytest
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.dashboard.address import parse
+from driftline.dashboard.pages import endpoint as endpoint_page
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError, UnavailableError
 from tests.dashboard.seed import make_engine
@@ -125,6 +127,24 @@ def test_metrics_are_shown_where_the_server_does_not_tell(opened: Open, ask, sai
     assert said in page
     assert "no longer declared" not in page
     assert "blue" in page
+
+
+def test_where_no_row_can_be_read_the_servers_own_counts_are_shown(opened: Open) -> None:
+    stores = opened(told(BLUE))
+    view = stores.endpoint(parse(PATH, ""))
+    assert view.invocations
+
+    away = str(endpoint_page.page(replace(view, stats=None, traffic=None)))
+    none = str(endpoint_page.page(replace(view, stats=None, traffic=None, invocations={})))
+    cut = replace(view.traffic, hours={}, is_cut=True)
+    late = str(endpoint_page.page(replace(view, traffic=cut, invocations={})))
+
+    assert away.count("The captured rows cannot be read now.") == 2
+    assert "Answered by the server,Captured" not in away
+    assert "2 Mar 2026 10:00,12" in away
+    assert none.count("The captured rows cannot be read now.") == 2
+    assert "No request could be read in 4 seconds." in late
+    assert "No request is kept" not in away + none + late
 
 
 def test_of_an_endpoint_that_another_server_answers_nothing_is_said(tmp_path: Path) -> None:

@@ -56,6 +56,24 @@ def test_the_largest_clients_are_named_and_requests_without_a_name_are_of_none(t
     assert found.variants["blue"].stored == CLIENTS_MAX + 250
 
 
+def test_without_time_what_came_first_is_counted_and_the_newest_day_comes_first(tmp_path):
+    for days in (2, 0, 1):
+        writer = SpoolWriter(tmp_path / f"spool{days}")
+        at = NOON - timedelta(days=days)
+        writer.append({"endpoint": "orders"}, status=200, wall_ns=int(at.timestamp() * 1e9))
+        writer.close()
+        sink_all(str(tmp_path / "root"), tmp_path / f"spool{days}")
+
+    root, start = str(tmp_path / "root"), NOON - timedelta(days=2)
+    found = read_traffic(root, "orders", start, NOON + HOUR, (), 0.0)
+    whole = read_traffic(root, "orders", start, NOON + HOUR, (), 10.0)
+    last = read_traffic(root, "orders", NOON, NOON + HOUR, (), 0.0)
+
+    assert ([*found.hours], found.is_cut) == ([NOON], True)
+    assert ([*whole.hours], whole.is_cut) == ([start, NOON - timedelta(days=1), NOON], False)
+    assert ([*last.hours], last.is_cut) == ([NOON], False)
+
+
 def test_rows_that_are_stored_twice_are_duplicates(root):
     rows = Dataset(root, "orders").open().to_table()
     Dataset(root, "orders", writer="again").append(rows, {"again": 1})
