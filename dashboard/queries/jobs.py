@@ -120,7 +120,8 @@ def _with_runs(connection: Connection, view: JobsView) -> JobsView:
     chosen: list[ColumnElement[bool]] = [is_of(CURRENT.get().endpoints)]
     chosen.append(reach.in_range(table.window_start, table.window_end))
     low = (view.text or "").casefold()  # Also of monitors that were deleted since.
-    chosen += [func.lower(table.monitor).contains(low, autoescape=True)] if low else []
+    names = connection.scalars(select(table.monitor).distinct()) if low else ()
+    chosen += [table.monitor.in_([one for one in names if low in one.casefold()])] if low else []
     chosen += [table.status == STATUSES.get(view.state, view.state)] if view.state else []
     total = connection.scalar(select(func.count()).select_from(executions).where(*chosen)) or 0
     number = page_within(view.number, total, SIZE)
@@ -183,7 +184,6 @@ def read_job(stores: Stores, at: Address) -> JobView:
             .limit(WAITING_SHOWN)
         )  # fmt: skip
         others = reach.runs(connection, query)
-        is_known = any(one.name == job.monitor for one in reach.monitors(connection))
-        known = [job.monitor] if is_known else []
-        is_waiting = bool(waiting(connection, known, 1, job.window)[1])
-        return JobView(stores.now(), job, log_of(connection, job.id), others, is_known, is_waiting)
+        known = [one.name for one in reach.monitors(connection) if one.name == job.monitor]
+        waits, log = bool(waiting(connection, known, 1, job.window)[1]), log_of(connection, job.id)
+        return JobView(stores.now(), job, log, others, bool(known), waits)

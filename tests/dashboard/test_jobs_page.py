@@ -5,7 +5,7 @@ from random import Random
 from urllib.parse import urlencode
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import event, insert, select
 
 from driftline.capture.windows.window import Window
 from driftline.dashboard.actions import Actions
@@ -82,6 +82,25 @@ def test_a_failure_that_a_newer_run_has_replaced_is_marked(engine, tmp_path):
     assert "replaced by a newer run" in drawn(engine, tmp_path, "/jobs?state=failed")
     judge(engine, 2, **why)
     assert drawn(engine, tmp_path, "/jobs?state=failed").count("replaced by a newer run") == 1
+
+
+def test_runs_of_a_name_are_found_by_the_index(engine):
+    judge(engine, 1)
+    judge(engine, 2, "prices-daily")
+    plans = []
+
+    def explain(connection, cursor, statement, values, *_):
+        if "count(*)" in statement and "FROM monitors_executions" in statement:
+            plan = connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans.append(" ".join(row[-1] for row in plan))
+
+    event.listen(engine, "before_cursor_execute", explain)
+    assert listed(engine, text="price").total == 1
+    event.remove(engine, "before_cursor_execute", explain)
+
+    (plan,) = plans
+    assert "SEARCH monitors_executions USING" in plan
+    assert "(monitor=?" in plan
 
 
 def test_the_list_is_narrowed_by_state_and_monitor(engine, tmp_path):
