@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,8 +59,8 @@ def _refuse_cut(name: str, values: Sequence[Any]) -> None:
     if all(not isinstance(one, str) or one.isascii() for one in values):
         return
     import pandas as pd
-    import xgboost
 
+    xgboost: Any = sys.modules["xgboost"]  # The model is of it.
     rows = pd.DataFrame({name: pd.Categorical(["é", "n"], categories=["é", "n"])})
     if _of_xgboost(xgboost.DMatrix(rows, enable_categorical=True))[name] != ["é", "n"]:
         raise InputError(
