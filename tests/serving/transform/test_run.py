@@ -151,6 +151,14 @@ def test_lists_are_told_by_the_first_answer(answer, kind):
     assert list_type(answer) == kind
 
 
+def test_missing_truth_values_of_parquet_reach_the_model_as_pandas_reads_them():
+    frame = pd.DataFrame({"a": pd.Series([True, None], dtype="boolean"), "b": [True, None]})
+
+    found = signature_of_schema(pa.Schema.from_pandas(frame), None)
+
+    assert [(one.type, one.missing) for one in found.inputs] == [("bool", "nan"), ("bool", None)]
+
+
 def test_times_of_parquet_reach_the_model_in_their_unit():
     found = signature_of_schema(pa.schema([("a", pa.timestamp("ns")), ("b", pa.date32())]), None)
 
