@@ -14,6 +14,7 @@ from driftline.monitors.schedule import schedule_words
 STATES = {
     "ok": ("✓", "OK", "ok"),
     "violations": ("▲", "Violations", "alarm"),
+    "worse": ("◇", "Worse", "soft"),
     "failed": ("✕", "Failed", "failed"),
     "insufficient": ("?", "Too little data", "none"),
     "stopped": ("■", "Stopped", "none"),

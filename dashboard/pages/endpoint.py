@@ -180,7 +180,7 @@ def _kind(view: EndpointView) -> Sequence[ui.Cell | None]:
     def link(window: WindowRun) -> str:
         return choose({"window": window.stamp, "metric": found.kept})
 
-    filters = ui.filters(*_monitor_choices(view), *windows.picker(monitor, run, link))
+    filters = ui.filters(*_monitor_choices(view), *windows.picker(found, link))
     if run is None:
         return [filters, windows.waiting(monitor)]
     href = monitor_link(monitor.name, window=run.stamp)

@@ -113,7 +113,7 @@ def _within_bound(view: KindView) -> list[str]:
     """Return which metrics are worse than the reference but no violation, a sentence a side."""
     sides: dict[str, list[str]] = {}
     for one in view.found.metrics:
-        if side := metric_list.worse_side(one):
+        if side := one.worse_within_bound:
             where = " ".join(filter(None, (one.group, metric_list.label_of(one, view))))
             name = title_of(one.name) + (f" of {where}" if where else "")
             sides.setdefault(side, []).append(name)

@@ -21,12 +21,6 @@ WITHIN_BOUND = "than the reference (intervals apart), within the bound"
 """What stands between none and a violation: no chance, and no more than the bound leaves room."""
 
 
-def worse_side(metric: MetricResult) -> str:
-    """Return "lower" or "higher" where a metric is worse beyond both intervals but no violation."""
-    is_open = metric.judged and not metric.violated
-    return metric.worse_side(metric.value, metric.low, metric.high) if is_open else ""
-
-
 def result_words(one: MetricResult) -> str:
     """Return how a metric stands in a few words, with a sign."""
     if one.violated:
@@ -34,7 +28,7 @@ def result_words(one: MetricResult) -> str:
     if one.value is None or not one.judged:
         why = one.note or one.unbounded
         return f"– {reason(why)}" if why else "– shown, not judged"
-    side = worse_side(one)
+    side = one.worse_within_bound
     words = f"◇ {side} {WITHIN_BOUND}" if side else "✓ within its bound"
     return f"{words}; no interval: {one.unbounded}" if one.unbounded else words
 

@@ -68,7 +68,7 @@ def _tiles(view: KindView, choose: metric_list.Choose) -> html.Section:
 
 
 def _tile(one: MetricResult, choose: metric_list.Choose) -> html.Div:
-    tone = "alarm" if one.violated else "soft" if metric_list.worse_side(one) else ""
+    tone = "alarm" if one.violated else "soft" if one.worse_within_bound else ""
     ends = f"{number(one.low)} to {number(one.high)}" if one.low is not None else "no interval"
     before = f"reference {number(one.reference)}"
     if one.reference_low is not None:

@@ -77,7 +77,7 @@ def monitor_page(
     if column:
         words = [f"column of {monitor.name}"]
         steps = [(monitor.name, address.monitor_link(monitor.name)), column]
-    name, ways = column or monitor.name, picker(monitor, run, partial(window_link, view))
+    name, ways = column or monitor.name, picker(view, partial(window_link, view))
     head = ui.heading(name, " · ".join(words), *ways)
     top = [ui.crumbs(*steps), head, running_panel(monitor.begun)]
     if run is None:
@@ -299,8 +299,9 @@ def open_words(monitor: str) -> html.Span:
     return html.Span(["click a window to open it, drag over several to compare them: ", link])
 
 
-def picker(monitor: views.MonitorLine, run: views.WindowRun | None, link: Link) -> list[ui.Cell]:
+def picker(view: views.WindowView, link: Link) -> list[ui.Cell]:
     """Offer the windows: one back, one forward, or any from a list."""
+    monitor, run = view.monitor, view.run
     if run is None:
         return []
     runs, stamps = monitor.runs, [one.stamp for one in monitor.runs]
@@ -316,7 +317,8 @@ def picker(monitor: views.MonitorLine, run: views.WindowRun | None, link: Link) 
     def choice_of(one: views.WindowRun) -> html.A:
         many = one.violation_count
         broken = html.Span(f"{many}", className="number") if many else None
-        words = (html.Span(say.span(one)), broken, ui.state_chip(one.state, small=True))
+        state = "worse" if one.state == "ok" and one.execution in view.worse else one.state
+        words = (html.Span(say.span(one)), broken, ui.state_chip(state, small=True))
         way = html.A(ui.there(words), href=link(one))
         return ui.marked(way, aria_current="page") if one.stamp == run.stamp else way
 

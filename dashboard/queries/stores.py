@@ -433,6 +433,7 @@ def _over_time(
         labels=label_history(connection, line),
         estimates=estimates(connection, line, chosen, digests),
         unread=sum(one.execution not in digests for one in line.runs),
+        worse=frozenset(name for name, one in digests.items() if one.is_worse),
     )
 
 

@@ -297,7 +297,7 @@ class CheckResult:
 
     @property
     def _told_apart(self) -> str:
-        count = sum(bool(one.open_side) for one in self.metrics)
+        count = sum(bool(one.worse_within_bound) for one in self.metrics)
         words = "worse than the reference (intervals apart), within the bound"
         return f"; {plural(count, 'metric')} {words}" if count else ""
 

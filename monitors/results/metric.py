@@ -103,8 +103,8 @@ class MetricResult:
         return self.severity is not None
 
     @property
-    def open_side(self) -> str:
-        """The side on which it is worse than the reference and within its bound: else ""."""
+    def worse_within_bound(self) -> str:
+        """Return "lower" or "higher" where it is worse beyond both intervals but no violation."""
         is_open = self.judged and not self.violated
         return self.worse_side(self.value, self.low, self.high) if is_open else ""
 

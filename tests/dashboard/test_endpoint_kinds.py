@@ -45,7 +45,7 @@ def drawn(stores, path: str) -> str:
 def test_four_metrics_stand_first_and_estimates_behind_what_labels_say(stores):
     view = stores.endpoint(parse(QUALITY))
 
-    text = str(draw(view).children[2:])
+    text = str(draw(view).children[3:])  # Below the list of windows.
 
     shown = [text.index(f"children='{name}'") for name in ("AUC", "Brier skill", "precision")]
     assert shown == sorted(shown)

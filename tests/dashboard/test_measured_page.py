@@ -399,6 +399,28 @@ def test_worse_than_the_reference_within_the_bound_is_neither_fine_nor_a_violati
     assert f"1 in violation, 1 {words}" in page
 
 
+def test_the_list_of_windows_marks_those_that_are_worse_within_the_bound(measured):
+    stores = Stores(measured.engine, measured.root, measured.now)
+    monitor = stores.measured("flights-quality", None, None).monitor
+    known = {one.execution: one for one in monitor.runs}
+    digests = stores.reports.digests(monitor.documents, patience_s=60)
+    apart = {
+        name
+        for name, digest in digests.items()
+        for one in digest.metrics.values()
+        if one.judged and not one.violated and None not in (one.high, one.reference_low)
+        and (one.high < one.reference_low if one.operator == "LessThanThreshold"
+             else one.low > one.reference_high)
+    }  # fmt: skip
+    view = stores.measured("flights-quality", None, None)
+    marked = {name for name in apart if known[name].state == "ok"}
+
+    assert view.worse == apart
+    assert marked
+    assert len(marked) < sum(one.state == "ok" for one in known.values())
+    assert str(page_of.page(view)).count("'Worse'") == len(marked)
+
+
 def test_a_window_that_failed_is_not_counted_as_judged(stores):
     runs = stores.measured("flights-quality", None, None).monitor.runs
     failed = replace(runs[0], state="failed")
