@@ -180,13 +180,13 @@ def require_storage(engine: Engine, root: str) -> None:
     of tables that others write lie elsewhere. Of a bucket no part can be away: a folder is there as
     long as something is in it.
     """
-    folders = list_folders(root, "")
+    folders, wrote = list_folders(root, ""), executions.c.folder != ""
     if folders and not locate(root).is_local:
         return
     own = executions.c.monitor.in_(select(definitions.c.name).where(definitions.c.source.is_(None)))
     used = {
-        "executions": ("wrote documents there", executions.c.folder != ""),
-        "capture": ("read rows there", own & (executions.c.row_count > 0)),
+        "executions": ("wrote documents there", wrote),
+        "capture": ("read rows there", wrote & own & (executions.c.row_count > 0)),
     }
     for name, (what, is_one) in used.items():
         if name in folders:
