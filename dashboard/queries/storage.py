@@ -52,9 +52,9 @@ from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
 
-CELLS_SHOWN = 640  # As many as a page of 3,000 nodes has room for beside 50 features.
 ROWS_SHOWN, COLUMNS_SHOWN = 50, 20
-"""Of contributing rows, which row it is and the accused column included; the files have all."""
+"""Of rows, which row it is and the accused column included; the files have all."""
+CONTRIBUTING_COLUMNS = 12  # As many as a page of 3,000 nodes has room for beside 50 features.
 
 TRIED_S = 8.0
 """For so long rows are read to try a version of a baseline."""
@@ -243,15 +243,14 @@ class Storage:
         own = [*self.answers_of(view.monitor), *predicate.columns]
         inputs = [column.name for column in self.outline_of(view.monitor).signature.inputs]
         others = [name for name in inputs if name not in own]
-        room = max(0, COLUMNS_SHOWN - IDS_SHOWN - len({*own}))
+        room = max(0, CONTRIBUTING_COLUMNS - IDS_SHOWN - len({*own}))
         if len(others) > room:
             rank = {one.feature: at for at, one in enumerate(view.found.judged_features)}
             others.sort(key=lambda name: rank.get(name, len(rank)))
         names = [*dict.fromkeys([*IDS, *own, *others[:room]])]
         batches = self.read(view.monitor, view.run, names).batches
         predicate = with_rows(predicate, batches)
-        many = min(ROWS_SHOWN, CELLS_SHOWN // len(names))
-        table = matching_rows(batches(), predicate, limit=many)
+        table = matching_rows(batches(), predicate, limit=ROWS_SHOWN)
         texts = {name: texts_of(table.column(name)) for name in table.column_names}
         blank = ("",) * table.num_rows
         listed = [name for name in names if name not in (*IDS, predicate.column) and name in texts]
