@@ -24,6 +24,8 @@ NO_REFERENCE = "no_reference"
 BY_ORDER = "where rows are equally near, the order of columns decides"
 # The key of the details that says of what a window has nothing to judge, though of other things.
 UNCOVERED = "uncovered_note"
+# Of attribution: what features contribute is neither better nor worse.
+NEITHER = ("share_", "level")
 # The key of the details that lists metrics beyond their bounds that such labels leave unjudged.
 WITHHELD = "withheld_violations"
 # The key of the details that says whether labels contradict estimates; absent: labels do not tell.
@@ -105,7 +107,8 @@ class MetricResult:
     @property
     def worse_within_bound(self) -> str:
         """Return "lower" or "higher" where it is worse beyond both intervals but no violation."""
-        is_open = self.judged and not self.violated
+        is_neither = self.name.startswith(NEITHER)
+        is_open = self.judged and not self.violated and not is_neither
         return self.worse_side(self.value, self.low, self.high) if is_open else ""
 
     def worse_side(self, value: float | None, low: float | None, high: float | None) -> str:

@@ -34,3 +34,11 @@ def test_other_metrics_know_no_parity():
     assert side_of("auc", "LessThanThreshold", 0.7, 0.5, facet="") == "lower"
     assert side_of("auc", "LessThanThreshold", 0.7, 0.69, facet="") == ""
     assert MetricResult("auc", 0.5).worse_side(0.5, None, None) == ""
+
+
+@pytest.mark.parametrize(("name", "side"), [("DPPL", "higher"), ("share_age", ""), ("level", "")])
+def test_what_features_contribute_is_neither_better_nor_worse(name, side):
+    one = MetricResult(
+        name, 0.25, 0.24, 0.26, 0.1, 0.09, 0.11, bound=0.3, operator="GreaterThanThreshold"
+    )
+    assert one.worse_within_bound == side
