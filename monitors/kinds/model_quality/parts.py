@@ -56,7 +56,7 @@ def part_points(parts: Sequence[MetricResult]) -> Iterator[MetricPoint]:
 
 def shown_classes(answers: Answers) -> tuple[str, ...]:
     """Name the classes that are shown alone, in their order; none unless there are several."""
-    if answers.problem != "multiclass":
+    if answers.problem != "multiclass" or not len(answers):
         return ()
     size = len(answers.classes)
     counts = np.bincount(answers.label.astype(np.intp), minlength=size)

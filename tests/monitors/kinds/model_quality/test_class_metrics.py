@@ -336,3 +336,25 @@ def test_a_class_that_is_absent_leaves_no_verdict_that_its_interval_denies(
 def edited_threshold(one: MetricResult, baseline: Baseline) -> float:
     document = json.loads(baseline.documents[QUALITY_CONSTRAINTS])
     return document[HEADING][one.key]["threshold"]
+
+
+def test_classes_without_labels_lack_no_rows() -> None:
+    rng = np.random.default_rng(4)
+
+    def rows(count: int) -> dict[str, np.ndarray]:
+        chances = rng.dirichlet([2.0, 2.0, 2.0], count)
+        label = np.array(list("abc"))[(rng.random((count, 1)) > chances.cumsum(axis=1)).sum(axis=1)]
+        said = np.array(list("abc"))[chances.argmax(axis=1)]
+        scores = {f"p_{name}": chances[:, place] for place, name in enumerate("abc")}
+        return {"y": label, "said": said, **scores}
+
+    baseline = Baseline.fit(
+        pa.table(rows(3_000)), label="y", prediction="said", probability=["p_a", "p_b", "p_c"]
+    )
+    window = {name: values for name, values in rows(2_000).items() if name != "y"}
+
+    report = check(pa.table(window), baseline, kind="model-quality")
+
+    assert "quality is estimated" in report.summary
+    assert "too small" not in report.summary
+    assert not report.insufficient_data
