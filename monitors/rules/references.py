@@ -11,22 +11,31 @@ import pyarrow.compute as pc
 
 from driftline.baseline.row_hashes import hash_column, present
 from driftline.errors import InputError
+from driftline.formats.arrow_types import ARROW_TYPES, plain_type
 from driftline.formats.coercion import coerce
 from driftline.formats.source import Source, open_source
 from driftline.monitors.rules.reach import NOTHING, Reach
 from driftline.monitors.rules.values import texts_of
+from driftline.signature import Column, ColumnType, Signature
+
+_KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
 
 
 @dataclass(slots=True)
 class ForeignKey:
-    """Values that another table has, compared as text: 1 and "1" are the same."""
+    """Values that another table has, compared as text: 1 and "1" are the same.
+
+    Where the data's column is text, so is the key, as the other table's file writes it: "007".
+    """
 
     column: str
     table: str  # A path or URI.
     key: str  # The other table's column.
     reach: Reach = NOTHING
-    # Hashes of its values, ascending; read when the first rows come.
-    keys: np.ndarray | None = field(default=None, init=False, compare=False, repr=False)
+    # By the type of the data's column; read when its first rows come.
+    keys: dict[pa.DataType, tuple[np.ndarray, np.ndarray]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -45,10 +54,18 @@ class ForeignKey:
 
     def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """Judge each row."""
-        if self.keys is None:
-            self.keys = self._read()
+        kind = plain_type(batch.schema.field(self.column).type)
+        if kind not in self.keys:
+            self.keys[kind] = self._read(_KINDS.get(kind, "string"))
+        written, otherwise = self.keys[kind]
         hashes, known = hash_column(texts_of(batch, self.column))
-        inside = np.isin(hashes, self.keys)
+        inside = np.isin(hashes, written)
+        if otherwise is not written and np.any(known & ~inside & np.isin(hashes, otherwise)):
+            raise InputError(
+                f'column "{self.column}" is {_KINDS[kind]} in the data, and column "{self.key}" of '
+                f"table {self.table} holds its values as texts that are written otherwise, such as "
+                "007 for 7; make both columns text, or neither"
+            )
         return pc.if_else(pa.array(known), pa.array(inside), pa.scalar(None, pa.bool_()))
 
     def opened(self) -> Source:
@@ -62,14 +79,26 @@ class ForeignKey:
             )
         return source
 
-    def _read(self) -> np.ndarray:
+    def _read(self, kind: ColumnType) -> tuple[np.ndarray, np.ndarray]:
+        """Read hashes of the keys, and of texts as they are written when they are of a type."""
         source = self.opened()
-        parts = [np.empty(0, np.uint64)]
-        for batch in source.batches():
-            text = present(coerce(batch.column(self.key), "string")[0])
-            hashes, known = hash_column(text)
-            parts.append(np.unique(hashes[known]))
-        return np.unique(np.concatenate(parts))
+        is_text = pa.types.is_string(source.schema.field(self.key).type)
+        if kind == "string" and not is_text:
+            # Types of CSV and JSON are a guess, and 007 as a number is another text.
+            text = Signature((Column(self.key, self.key, "string"),))
+            source = open_source(self.table, signature=text)
+        written = _hashes(source, self.key, "string")
+        is_other = is_text and kind != "string"
+        return written, _hashes(source, self.key, kind) if is_other else written
+
+
+def _hashes(source: Source, key: str, kind: ColumnType) -> np.ndarray:
+    parts = [np.empty(0, np.uint64)]
+    for batch in source.batches():
+        text = present(coerce(coerce(batch.column(key), kind)[0], "string")[0])
+        hashes, known = hash_column(text)
+        parts.append(np.unique(hashes[known]))
+    return np.unique(np.concatenate(parts))
 
 
 def check_tables(rules: Iterable[object], check_table: Callable[[str], None]) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 from driftline.monitors.results.violation import Draft
 from driftline.monitors.rules import sql
 from driftline.monitors.rules.outcome import RuleCondition
@@ -181,6 +182,82 @@ def test_values_stand_in_another_table(tmp_path: Path) -> None:
     assert at_fault(numbers) == COUNT.index[~COUNT.isin(range(30))].tolist()
     assert at_fault(texts) == ROWS.index[ROWS["code"] == "c"].tolist()
     assert texts.tally.judged_count == ROWS["code"].count()
+
+
+KEYS = {
+    "zeros": [f"{one:03d}" for one in range(40)],
+    "fractions": [f"{one}.50" for one in range(40)],
+    "dates": [f"2026-01-{one + 1:02d}" for one in range(28)],
+    "truths": ["True", "False"],
+}
+
+
+def write_keys(texts: Sequence[str], path: Path) -> str:
+    """Write a table with texts as column "k", in the form that the path ends with."""
+    table = pd.DataFrame({"k": texts})
+    if path.suffix == ".parquet":
+        table.to_parquet(path)
+    elif path.suffix == ".jsonl":
+        table.to_json(path, orient="records", lines=True)
+    else:
+        table.to_csv(path, index=False)
+    return str(path)
+
+
+def read_keys(path: str) -> pd.DataFrame:
+    rows: pd.DataFrame = pa.Table.from_batches(open_source(path).batches()).to_pandas()
+    return rows
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("texts", KEYS.values(), ids=KEYS)
+def test_keys_of_text_are_those_that_the_table_writes(
+    texts: list[str], form: str, tmp_path: Path
+) -> None:
+    table = write_keys(texts[:-1], tmp_path / f"known.{form}")
+    # The same values as numbers, times and truth values, and written otherwise.
+    others = ["0", "1", "07", "1.5", "0.500", "2026-01-01T00", "TRUE"]
+    rows = pd.DataFrame({"k": [*texts, *others, None]})
+
+    found = outcome({"check": "foreign_key", "column": "k", "table": table}, rows, parts=2)
+
+    known = rows["k"].dropna()
+    assert at_fault(found, rows) == known.index[~known.isin(texts[:-1])].tolist()
+    assert found.tally.judged_count == len(known)
+
+
+@pytest.mark.parametrize("texts", KEYS.values(), ids=KEYS)
+def test_keys_that_are_a_guess_on_both_sides_are_compared_as_their_values(
+    texts: list[str], tmp_path: Path
+) -> None:
+    rows = read_keys(write_keys(texts, tmp_path / "rows.csv"))
+    table = write_keys(texts[:-1], tmp_path / "known.csv")
+
+    found = outcome({"check": "foreign_key", "column": "k", "table": table}, rows)
+
+    assert not pd.api.types.is_string_dtype(rows["k"])
+    assert at_fault(found, rows) == [len(texts) - 1]
+
+
+@pytest.mark.parametrize("texts", KEYS.values(), ids=KEYS)
+def test_values_that_a_table_of_texts_writes_otherwise_are_refused(
+    texts: list[str], tmp_path: Path
+) -> None:
+    rows = read_keys(write_keys(texts, tmp_path / "rows.csv"))
+    table = write_keys(texts, tmp_path / "known.parquet")
+
+    with pytest.raises(InputError, match=r'"k" is \w+ in the data, .* make both columns text, or'):
+        outcome({"check": "foreign_key", "column": "k", "table": table}, rows)
+
+
+def test_numbers_that_a_table_of_texts_writes_alike_are_judged(tmp_path: Path) -> None:
+    table = write_keys([*(str(one) for one in range(30)), "035"], tmp_path / "known.parquet")
+    rows = ROWS[ROWS["count"] != 35]
+
+    found = outcome({"check": "foreign_key", "column": "count", "table": table, "key": "k"}, rows)
+
+    assert found.tally.broken_count == (rows["count"] >= 30).sum() > 0
+    assert found.tally.judged_count == len(rows)
 
 
 def test_a_query_finds_rows() -> None:
