@@ -7,7 +7,7 @@ has one output of numbers is a regressor.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ REFUSED = "driftline.refused"
 
 class OnnxModel:
     """A model of ONNX, asked as an estimator is."""
+
+    # A frame of one row costs far more than most models: numbers come as one array.
+    takes_frames_ = False
 
     def __init__(self, session: Any, file: Path) -> None:  # noqa: ANN401 - foreign object
         self._session, self._file = session, file
@@ -139,40 +142,34 @@ class OnnxModel:
             )
         return list(range(shape[1]))
 
-    def _require_taken(self, rows: Any) -> None:  # noqa: ANN401 - a frame or an array
+    def _require_taken(self, columns: Sequence[np.ndarray], names: Any) -> None:  # noqa: ANN401 - an index
         """Refuse what the model refused that this one was converted from."""
-        is_array = isinstance(rows, np.ndarray)
-        if is_array and np.isfinite(rows).all():
-            return
         for word, places in self._refused.items():
             for place in places:
-                values = rows[:, place] if is_array else rows.iloc[:, place].to_numpy()
+                values = columns[place]
                 is_number = values.dtype.kind == "f"
                 if word == "infinite":
                     found = is_number and np.isinf(values).any()
                 else:
                     found = np.isnan(values).any() if is_number else None in values.tolist()
                 if found:
-                    name = f"column {place + 1}" if is_array else f'column "{rows.columns[place]}"'
+                    name = f"column {place + 1}" if names is None else f'column "{names[place]}"'
                     raise ModelError(
                         f"{name} is {word}, which the model refused that {self._file.name} was "
                         "converted from"
                     )
 
     def _feed(self, rows: Any) -> dict[str, np.ndarray]:  # noqa: ANN401 - a frame or an array
-        if self._refused:
-            self._require_taken(rows)
+        is_array = isinstance(rows, np.ndarray)
+        columns = rows.T if is_array else [values.to_numpy() for _, values in rows.items()]
+        if self._refused and not (is_array and np.isfinite(rows).all()):
+            self._require_taken(columns, self.feature_names_in_ if is_array else rows.columns)
         if self._is_matrix:
             only = self._inputs[0]
             return {only.name: self._cast(np.asarray(rows), only)}
-        if isinstance(rows, np.ndarray):
-            return {
-                one.name: self._cast(rows[:, place : place + 1], one)
-                for place, one in enumerate(self._inputs)
-            }
         return {
-            one.name: self._cast(rows[one.name].to_numpy().reshape(-1, 1), one)
-            for one in self._inputs
+            one.name: self._cast(values.reshape(-1, 1), one)
+            for one, values in zip(self._inputs, columns, strict=True)
         }
 
     def _cast(self, values: np.ndarray, one: Any) -> np.ndarray:  # noqa: ANN401 - foreign object

@@ -19,7 +19,7 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from driftline.errors import InputError, UndecidedError
 from driftline.serving.hosting.conversion import convert
@@ -156,6 +156,36 @@ def test_what_the_model_refuses_its_conversion_refuses(is_named, tmp_path):
         ModelError, match=r"column .* is missing, which the model refused that m.onn"
     ):
         after.predict({name: np.array([np.nan]) for name in names})
+
+
+@pytest.mark.parametrize("has_text", [True, False])
+def test_refused_values_are_told_by_the_names_of_their_columns(has_text, tmp_path):
+    frame, model = VALUES, make_pipeline(StandardScaler(), LogisticRegression())
+    if has_text:
+        frame = VALUES.assign(kind=["x", "y"] * 150)
+        text = ColumnTransformer([("t", OneHotEncoder(), ["kind"])], remainder=model[0])
+        model = make_pipeline(text, model[1])
+    _, _, after = converted(tmp_path, model.fit(frame, CLASSES["two"]), frame)
+    rows = columns_of(pa.Table.from_pandas(frame[:2]))
+
+    for name, value, word in (
+        ("a", np.nan, "missing"), ("b", np.inf, "infinite"), ("c", -np.inf, "infinite"),
+    ):  # fmt: skip
+        with pytest.raises(ModelError) as refused:
+            after.predict(rows | {name: np.array([0.5, value])})
+        assert str(refused.value) == (
+            f'column "{name}" is {word}, which the model refused that m.onnx was converted from'
+        )
+
+
+def test_numbers_reach_a_converted_model_as_one_array_in_the_order_of_its_inputs(tmp_path):
+    model = LogisticRegression().fit(VALUES, CLASSES["two"])
+    _, _, after = converted(tmp_path, model, VALUES)
+
+    rows = after.prepared({"c": np.array([3]), "a": np.array([2.5]), "b": np.array([True])})
+
+    assert isinstance(rows, np.ndarray)  # A frame costs far more than the model.
+    assert rows.tolist() == [[1.0, 2.5, 3.0]]
 
 
 def test_a_reference_with_rows_that_the_model_refuses_is_told(tmp_path):
