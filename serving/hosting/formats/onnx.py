@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from driftline.serving.hosting.formats.library import library
 from driftline.serving.hosting.formats.model_format import ModelError
@@ -147,11 +148,10 @@ class OnnxModel:
         for word, places in self._refused.items():
             for place in places:
                 values = columns[place]
-                is_number = values.dtype.kind == "f"
                 if word == "infinite":
-                    found = is_number and np.isinf(values).any()
+                    found = values.dtype.kind == "f" and np.isinf(values).any()
                 else:
-                    found = np.isnan(values).any() if is_number else None in values.tolist()
+                    found = pd.isna(values).any()  # Of texts None or, of pandas 3, NaN.
                 if found:
                     name = f"column {place + 1}" if names is None else f'column "{names[place]}"'
                     raise ModelError(

@@ -19,7 +19,7 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from driftline.errors import InputError, UndecidedError
 from driftline.serving.hosting.conversion import convert
@@ -176,6 +176,22 @@ def test_refused_values_are_told_by_the_names_of_their_columns(has_text, tmp_pat
         assert str(refused.value) == (
             f'column "{name}" is {word}, which the model refused that m.onnx was converted from'
         )
+
+
+@pytest.mark.parametrize("value", [None, np.nan])
+def test_a_missing_text_that_the_model_refuses_its_conversion_refuses(value, tmp_path):
+    frame = VALUES.assign(kind=["x", "y"] * 150)
+    text = ColumnTransformer([("t", OrdinalEncoder(), ["kind"])], remainder="passthrough")
+    model = make_pipeline(text, LogisticRegression()).fit(frame, CLASSES["two"])
+    parity, before, after = converted(tmp_path, model, frame)
+    rows = columns_of(pa.Table.from_pandas(frame[:2]))
+    rows["kind"] = np.array(["x", value], dtype=object)
+
+    assert "kind" in parity.refused
+    with pytest.raises(ValueError, match="unknown categories"):
+        before.predict(rows)
+    with pytest.raises(ModelError, match=r'^column "kind" is missing, which the model refused'):
+        after.predict(rows)
 
 
 def test_numbers_reach_a_converted_model_as_one_array_in_the_order_of_its_inputs(tmp_path):
