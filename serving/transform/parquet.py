@@ -109,7 +109,8 @@ def signature_of_schema(schema: pa.Schema, names: Sequence[str] | None) -> Signa
     if lacking := [name for name in chosen if name not in schema.names]:
         raise InputError(f"the model takes {', '.join(lacking[:5])}, which the files lack")
     slugs = column_names(chosen, prefix="feature")
-    fields = [with_missing(schema).field(name) for name in chosen]
+    known = with_missing(schema)
+    fields = [known.field(name) for name in chosen]
     return Signature(
         tuple(
             Column(one.name, slug, _type(one.type), unit=unit_of(one), missing=missing_of(one))

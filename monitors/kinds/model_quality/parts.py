@@ -74,7 +74,7 @@ def shown_steps(answers: Answers) -> tuple[int, ...]:
 
 
 def outputs_note(answers: Answers | None) -> str:
-    """Say that errors of all steps together are of the largest, where others are far smaller."""
+    """Return a note where errors of all steps together are those of the largest; else ""."""
     if answers is None or answers.step is None or not len(answers):
         return ""
     error = np.abs(answers.label.astype(np.float64) - answers.answer.astype(np.float64))
