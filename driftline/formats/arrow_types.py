@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import cast
 
@@ -94,6 +95,14 @@ def plain_field(field: pa.Field) -> pa.Field:
     return as_fitted(
         pa.field(field.name, plain_type(field.type)), unit_of(field), missing_of(field)
     )
+
+
+@cache
+def is_before_pandas_3() -> bool:
+    """Whether the pandas here reads times in text as nanoseconds, and knows None among texts."""
+    from importlib.metadata import version  # As slow as the rest of this module.
+
+    return int(version("pandas").partition(".")[0]) < 3
 
 
 def as_fitted(field: pa.Field, unit: TimeUnit | None, missing: Missing | None) -> pa.Field:

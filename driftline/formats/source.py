@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,7 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import holds_beyond_int64, is_vector, plain_field, with_missing
+from driftline.formats.arrow_types import (
+    holds_beyond_int64,
+    is_before_pandas_3,
+    is_vector,
+    plain_field,
+    with_missing,
+)
 from driftline.formats.buffered import spooled
 from driftline.formats.coercion import coerce
 from driftline.formats.data_files import data_files, form_of
@@ -248,7 +253,7 @@ def _plain(schema: pa.Schema, *, is_text: bool = False) -> pa.Schema:
     names = schema.names
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f'column "{twice[0]}" stands twice in the data; rename one of the two')
-    if is_text and int(version("pandas").partition(".")[0]) < 3:
+    if is_text and is_before_pandas_3():
         # Models were fitted on what pandas reads times in text as: microseconds from 3 on.
         schema = pa.schema(
             pa.field(one.name, pa.timestamp("ns") if pa.types.is_timestamp(one.type) else one.type)

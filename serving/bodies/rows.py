@@ -14,13 +14,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from importlib.metadata import version
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
 from driftline.errors import InputError
+from driftline.formats.arrow_types import is_before_pandas_3
 from driftline.formats.body_limits import MAX_REQUEST_ROWS, BodyError, TooManyRowsError
 from driftline.formats.cells import MisfitError, read_cell
 from driftline.formats.json.parsing import fault_of, parse
@@ -36,7 +36,7 @@ _UNUSUAL = ('"', "\r", "\n", "_")
 _MOST_PLAIN_BYTES = 1 << 16  # csv refuses a field of twice as many.
 _NANOSECONDS_REACH = np.iinfo(np.int64).max // 1000  # In microseconds.
 # What pandas makes of it among texts, for requests of missing ones alone: models know that.
-NO_TEXT = None if int(version("pandas").partition(".")[0]) < 3 else np.nan
+NO_TEXT = None if is_before_pandas_3() else np.nan
 _ENVELOPES = ("instances", "features", "inputs")
 
 
