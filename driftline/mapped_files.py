@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -29,10 +29,10 @@ def release_mapped_files() -> None:
     _release("")
 
 
-def release_at_rest(stop: Event) -> None:
+def release_at_rest(stop: Event, rest: float = _REST) -> None:
     """Let go of packages' libraries and of freed memory whenever the process rests after some work.
 
-    Of freed memory also while it works.
+    It rests while it uses less than ``rest`` of a core. Of freed memory also while it works.
     For a thread of its own, until ``stop`` is set. Python unloads no library of a package: where
     one is mapped no thread can map anything else, so this is safe where there are several.
     """
@@ -40,7 +40,7 @@ def release_at_rest(stop: Event) -> None:
     released_s = trimmed_s = last_s = 0.0
     while not stop.wait(_LOOK_S):
         now_s = time.process_time()
-        if now_s - last_s < _REST * _LOOK_S and now_s - released_s > _WORK_S:
+        if now_s - last_s < rest * _LOOK_S and now_s - released_s > _WORK_S:
             _release(packages)
             _return_freed_memory()
             now_s = released_s = trimmed_s = time.process_time()
@@ -54,8 +54,10 @@ def _release(folder: str) -> None:
     with suppress(OSError, AttributeError):  # Another system than Linux keeps them.
         madvise = ctypes.CDLL(None).madvise
         madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        for start, end in _unwritten(Path("/proc/self/smaps").read_text(encoding="utf-8"), folder):
-            madvise(start, end - start, _MADV_DONTNEED)
+        # Line by line: the whole is 2 MiB that would stay with this thread.
+        with Path("/proc/self/smaps").open(encoding="utf-8") as maps:
+            for start, end in _unwritten(maps, folder):
+                madvise(start, end - start, _MADV_DONTNEED)
 
 
 def _return_freed_memory() -> None:
@@ -63,13 +65,13 @@ def _return_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _unwritten(maps: str, folder: str = "") -> Iterator[tuple[int, int]]:
+def _unwritten(maps: Iterable[str], folder: str = "") -> Iterator[tuple[int, int]]:
     """Return the spans of files, without those that relocation or others have written to.
 
     ``folder``: only of libraries below it.
     """
     span: tuple[int, int] | None = None
-    for line in maps.splitlines():
+    for line in maps:
         first, *words = line.split()
         if not first.endswith(":"):
             start, _, end = first.partition("-")

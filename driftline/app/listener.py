@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ import uvicorn
 from driftline.app.connections import Connections, Handshake, most_connections
 from driftline.app.http_protocol import HTTPProtocol
 from driftline.errors import InputError, UnavailableError
+from driftline.mapped_files import release_at_rest
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -24,6 +26,8 @@ GRACE_S = 5
 _BACKLOG = 2048  # As uvicorn has it.
 # Each takes a file before the limit of connections sees it.
 _ACCEPTED_AT_ONCE = 4
+# Of a core: ten requests a second take more, and shall not wait for pages each few seconds.
+_REST = 0.01
 
 
 def listen(
@@ -144,7 +148,12 @@ def serve(
         # uvicorn stops in order, then raises the signal once more, which would end the process
         # before the caller has closed what the application used.
         signal.signal(number, server.handle_exit)
-    server.run(sockets=[listener])
+    stop = threading.Event()
+    threading.Thread(target=release_at_rest, args=(stop, _REST), name="rest", daemon=True).start()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        stop.set()
     if not server.started:
         raise UnavailableError(
             "the application did not start; the reason stands in the lines above"

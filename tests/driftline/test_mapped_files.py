@@ -38,7 +38,7 @@ VmFlags: rd mr mw me ac
 
 
 def test_only_what_nobody_has_written_to_is_let_go_of() -> None:
-    assert [*_unwritten(_MAPS)] == [(0x7F00, 0x7F10)]
+    assert [*_unwritten(_MAPS.splitlines())] == [(0x7F00, 0x7F10)]
 
 
 @_LINUX
@@ -59,9 +59,9 @@ def test_a_process_works_on_with_less_memory_of_files() -> None:
 
 
 def test_of_packages_only_libraries_below_their_folder_are_let_go_of() -> None:
-    assert [*_unwritten(_MAPS, "/lib/")] == [(0x7F00, 0x7F10)]
-    assert [*_unwritten(_MAPS, "/usr/lib/")] == []
-    assert [*_unwritten(_MAPS.replace(".so", ".npy"), "/lib/")] == []
+    assert [*_unwritten(_MAPS.splitlines(), "/lib/")] == [(0x7F00, 0x7F10)]
+    assert [*_unwritten(_MAPS.splitlines(), "/usr/lib/")] == []
+    assert [*_unwritten(_MAPS.replace(".so", ".npy").splitlines(), "/lib/")] == []
 
 
 class Looks(threading.Event):
@@ -103,6 +103,21 @@ def test_pages_are_let_go_of_once_after_each_work(
     assert (len(folders), len(trims)) == (released, trimmed)
 
 
+@pytest.mark.parametrize(("work_s", "released"), [(0.1, 0), (0.01, 1)])  # Of 5 s: 2 and 0.2%.
+def test_a_process_says_how_little_work_is_rest(
+    work_s: float, released: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[str] = []
+    looks = Looks(4.0, work_s)
+    monkeypatch.setattr(mapped_files, "_release", folders.append)
+    monkeypatch.setattr(mapped_files, "_return_freed_memory", lambda: None)
+    monkeypatch.setattr(mapped_files, "time", SimpleNamespace(process_time=lambda: looks.used_s))
+
+    mapped_files.release_at_rest(looks, 0.01)
+
+    assert len(folders) == released
+
+
 @_LINUX
 def test_what_is_free_between_objects_that_stay_goes_back_to_the_system() -> None:
     code = (
@@ -123,7 +138,7 @@ def test_a_process_with_threads_works_on_without_the_pages_of_packages() -> None
     code = (
         "import re, threading, pyarrow.compute as pc, numpy as np, pyarrow as pa\n"
         "from driftline import mapped_files\n"
-        "mapped_files._LOOK_S, mapped_files._REST, mapped_files._WORK_S = 0.01, 10, 0\n"
+        "mapped_files._LOOK_S, mapped_files._WORK_S = 0.01, 0\n"
         "def files():\n"
         "    text = open('/proc/self/status').read()\n"
         "    return int(re.search(r'RssFile:\\s+(\\d+)', text)[1])\n"
@@ -132,7 +147,7 @@ def test_a_process_with_threads_works_on_without_the_pages_of_packages() -> None
         "    while not done.is_set(): sums.add(pc.sum(rows).as_py())\n"
         "thread = threading.Thread(target=work); thread.start()\n"
         "before = files()\n"
-        "rest = threading.Thread(target=mapped_files.release_at_rest, args=(done,))\n"
+        "rest = threading.Thread(target=mapped_files.release_at_rest, args=(done, 10))\n"
         "rest.start()\n"
         "while (after := files()) > before * 0.7: pass\n"
         "done.set(); thread.join(); rest.join(); assert sums == {499500}\n"

@@ -8,7 +8,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import sys
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +20,50 @@ from driftline.lazy_imports import late, without, without_parts_of_numpy
 from driftline.serving.hosting.formats.model_format import ModelError
 
 # What scikit-learn and joblib look for on their way stays out; models that need it import it.
-LEFT_OUT = ("cupy", "dask", "pytest", "rich", "torch")
-with without(*LEFT_OUT), without_parts_of_numpy(), late("scipy.stats"):
+LEFT_OUT = ("cupy", "dask", "psutil", "pytest", "rich", "torch")
+# What scikit-learn imports for a few functions that it calls.
+LATE = ("scipy.integrate", "scipy.interpolate", "scipy.stats")
+
+
+def _which_module(look_everywhere: Callable[[Any, str], str], found: Any, name: str) -> str:  # noqa: ANN401 - whatever skops meets
+    if getattr(found, "__module__", None) is None:
+        for one in ("scipy.special._special_ufuncs", "scipy.special._ufuncs", "numpy"):
+            if getattr(sys.modules.get(one), name, None) is found:
+                return one
+    return look_everywhere(found, name)
+
+
+@contextmanager
+def _looking_for_little() -> Iterator[None]:
+    """Have an import of skops look through few modules.
+
+    It trusts all estimators, and imports the whole of scikit-learn and whatever array library is
+    installed to find them. `read` trusts the classes that a file names, one by one. Then it asks
+    which of all modules holds each function of arrays: that would write to pages of each module,
+    12 MiB that processes share otherwise.
+    """
+    all_estimators, changed = sklearn.utils.all_estimators, []
+
+    def find_none() -> list[Any]:  # The first thing that it asks for.
+        utils: Any = sys.modules["skops.io._utils"]
+        changed.append((utils, utils.whichmodule))
+        utils.whichmodule = partial(_which_module, utils.whichmodule)
+        return []
+
+    sklearn.utils.all_estimators = find_none
+    try:
+        yield
+    finally:
+        sklearn.utils.all_estimators = all_estimators
+        for utils, which_module in changed:
+            utils.whichmodule = which_module
+
+
+with without(*LEFT_OUT), without_parts_of_numpy(), late(*LATE):
     import sklearn.utils
 
-    # skops trusts all estimators, and imports the whole of scikit-learn and whatever array library
-    # is installed to find them. `read` trusts the classes that a file names, one by one.
-    _all_estimators, sklearn.utils.all_estimators = sklearn.utils.all_estimators, list
-    import skops.io
-
-    sklearn.utils.all_estimators = _all_estimators
+    with _looking_for_little():
+        import skops.io
 
 # What scikit-learn's own estimators (of 1.9) hold of other packages: types of numbers
 # (SimpleImputer, KBinsDiscretizer) and a mean (FeatureAgglomeration). Each by the one loader that
@@ -61,7 +99,7 @@ def trust_estimators() -> None:
 
     known = _trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES  # Empty, as above.
     if not known:
-        names = [f"{one.__module__}.{one.__name__}" for _, one in _all_estimators()]
+        names = [f"{one.__module__}.{one.__name__}" for _, one in sklearn.utils.all_estimators()]
         known.extend(name for name in names if name.startswith("sklearn."))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import socket
 import ssl
 import threading
@@ -17,6 +18,7 @@ import httpx
 import pytest
 import trustme
 
+from driftline.app import listener as listening
 from driftline.app.client.client import Client
 from driftline.app.doctor import examine_process
 from driftline.app.listener import Server, check_tls, listen
@@ -199,3 +201,29 @@ def test_a_key_without_a_certificate_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="without tls_cert_file; set both, or none"):
         found.tls_files(found.dashboard)
+
+
+def test_who_answers_lets_go_of_memory_at_rest_until_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began: list[tuple[threading.Event, float]] = []
+    ended = threading.Event()
+
+    def rest(stop: threading.Event, share: float) -> None:
+        began.append((stop, share))
+        stop.wait()
+        ended.set()
+
+    def run(server: Server, **_: object) -> None:
+        assert not began[0][0].is_set()
+        server.started = True
+
+    monkeypatch.setattr(listening, "release_at_rest", rest)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(Server, "run", run)
+    listener = listen("test", "127.0.0.1", 0)
+
+    listening.serve(alarms, listener, lambda: None)
+
+    assert ended.wait(30) and began[0][1] < 0.1  # Ten requests a second are no rest.
+    listener.close()

@@ -153,3 +153,35 @@ def test_every_estimator_is_trusted_though_skops_is_told_of_none(tmp_path):
     done = subprocess.run(run, capture_output=True, text=True, check=True)
 
     assert done.stdout == "GaussianProcessClassifier []\n"
+
+
+@pytest.mark.parametrize("names", ["SCIPY_UFUNC_TYPE_NAMES", "NUMPY_UFUNC_TYPE_NAMES"])
+def test_skops_knows_the_functions_of_arrays_as_in_any_program(names):
+    """Source: skops' own list in a process that imports nothing of ours."""
+    shown = f"from skops.io import _trusted_types, _utils; print(_trusted_types.{names}); "
+    shown += "print(_utils.whichmodule.__qualname__)"
+    theirs, ours = (
+        subprocess.run(
+            [sys.executable, "-c", f"import {module}; {shown}"],
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for module in ("skops.io", "driftline.serving.hosting.formats.skops")
+    )  # fmt: skip
+    assert ours == theirs and ours.count("numpy." if "NUMPY" in names else "scipy.") > 80
+
+
+def test_reading_a_model_looks_through_no_other_modules():
+    """They lie in memory that processes share until somebody counts a reference there."""
+    code = (
+        "import sys, types\n"
+        "asked = []\n"
+        "class Other(types.ModuleType):\n"
+        "    def __getattribute__(self, name):\n"
+        "        if not name.startswith('__'): asked.append(name)\n"
+        "        return super().__getattribute__(name)\n"
+        "sys.modules['other'] = Other('other')\n"
+        "import driftline.serving.hosting.formats.skops\n"
+        "print(asked)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
