@@ -88,6 +88,8 @@ class Predictor:
             last = model
         self._predict = last.predict
         self._chances = last.predict_proba if chances else None
+        # Of models that answer both by one run.
+        self._both = getattr(model, "predict_both_", None)
         self._is_most_probable = (
             type(last).__module__.startswith("sklearn.")
             and type(last).__name__ in _MOST_PROBABLE
@@ -100,10 +102,14 @@ class Predictor:
         columns = self._in_order(columns)
         found = self._quickly(list(columns.values()))
         rows: Any = None
+        labels: Any = None
         if found is None:
             rows = self.prepared(columns)
-            ask = self._predict if self._chances is None else self._chances
-            found = _with_lists(ask(rows))
+            if self._both is not None:
+                labels, found = self._both(rows)
+            else:
+                ask = self._predict if self._chances is None else self._chances
+                found = _with_lists(ask(rows))
         if self._chances is None:
             return Answer(self._checked(found, columns).tolist())
         _require_shape(found, columns, len(self.description.classes))
@@ -111,8 +117,9 @@ class Predictor:
         if predictions is None:
             if np.isnan(found).any():
                 raise ModelError("it answered no number as a probability (NaN)")
-            rows = self.prepared(columns) if rows is None else rows
-            predictions = np.asarray(self._predict(rows))
+            if labels is None:
+                labels = self._predict(self.prepared(columns) if rows is None else rows)
+            predictions = np.asarray(labels)
             _require_shape(predictions, columns)
         return Answer(predictions.tolist(), found[:, self._shown].tolist())
 

@@ -57,11 +57,14 @@ class OnnxModel:
 
     def predict(self, rows: Any) -> np.ndarray:  # noqa: ANN401 - a frame or an array
         """Predict the class, or the number, of each row."""
-        found = np.asarray(self._run(self._feed(rows), [self._label])[0])
-        return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+        return _one_a_row(self._run(self._feed(rows), [self._label])[0])
 
     def _predict_proba(self, rows: Any) -> np.ndarray:  # noqa: ANN401 - a frame or an array
         """Return the probability of each class, shape (rows, classes)."""
+        return self._predict_both(rows)[1]
+
+    def _predict_both(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - a frame or an array
+        """Return the class of each row and the probability of each class, of one run."""
         labels, chances = self._run(self._feed(rows), [self._label, self._probability])
         classes = self.classes_
         assert classes is not None
@@ -78,7 +81,7 @@ class OnnxModel:
                 f"{self._file.name} answers classes in another order than {classes.tolist()[:8]}; "
                 'name them in its metadata_props: "classes", a JSON list, or convert it with ZipMap'
             )
-        return table
+        return _one_a_row(labels), table
 
     def _read_columns(self) -> None:
         """Learn which columns the model takes: by name, or by position in one table."""
@@ -124,7 +127,7 @@ class OnnxModel:
             self._probability = outputs[1].name
             if self.classes_ is None:
                 self.classes_ = np.array(self._known_classes(outputs))
-            self.predict_proba = self._predict_proba
+            self.predict_proba, self.predict_both_ = self._predict_proba, self._predict_both
         elif self.classes_ is None:
             raise ModelError(
                 f"{self._file.name} answers labels without probabilities, and not which there are; "
@@ -201,6 +204,11 @@ class OnnxModel:
             else np.concatenate(column)
             for column in zip(*parts, strict=True)
         ]
+
+
+def _one_a_row(found: Any) -> np.ndarray:  # noqa: ANN401 - foreign object
+    values = np.asarray(found)
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def class_labels(model: bytes) -> list[Any] | None:

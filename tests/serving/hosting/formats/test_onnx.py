@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import onnx
+import onnxruntime
 import pandas as pd
 import pytest
 from onnx import TensorProto, helper
@@ -57,6 +58,26 @@ def test_a_classifier_answers_as_scikit_learn_does(kind, classes, zipmap, tmp_pa
     is_clear = np.sort(expected, axis=1)[:, -1] - np.sort(expected, axis=1)[:, -2] > 1e-4
     said = np.array(answer.predictions)
     np.testing.assert_array_equal(said[is_clear], model.predict(VALUES)[is_clear])
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+@pytest.mark.parametrize("rows", [1, 200])
+def test_label_and_probabilities_are_of_one_run(rows, zipmap, tmp_path, monkeypatch):
+    model = LogisticRegression().fit(VALUES, SCORE > 0)
+    converted = to_onnx(model, VALUES, options={id(model): {"zipmap": zipmap}})
+    predictor, asked = load(converted, tmp_path), []
+    run = onnxruntime.InferenceSession.run
+    monkeypatch.setattr(
+        onnxruntime.InferenceSession, "run", lambda *args: asked.append(args[1]) or run(*args)
+    )
+
+    answer = predictor.predict(columns(VALUES[:rows]))
+
+    assert [len(outputs) for outputs in asked] == [2]
+    assert list(answer.predictions) == model.predict(VALUES[:rows]).tolist()
+    np.testing.assert_allclose(
+        np.ravel(answer.probabilities), model.predict_proba(VALUES[:rows])[:, 1], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("zipmap", [True, False])
