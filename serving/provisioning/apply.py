@@ -63,7 +63,11 @@ from driftline.serving.provisioning.renewal import (
 from driftline.serving.provisioning.targets import ASKING_MAX, require_ways
 from driftline.serving.provisioning.turns import Turns, within
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoints import require_consistent, require_one_place
+from driftline.serving.resources.endpoints import (
+    require_consistent,
+    require_not_captured_into,
+    require_one_place,
+)
 from driftline.serving.resources.resources import (
     ALARM_KINDS,
     Resource,
@@ -470,7 +474,9 @@ class Applier:
                         raise ConflictError(
                             f'{kind} "{row.name}" is needed by {needs}; delete or change that first'
                         )
-            if kind == "Monitor":
+            if kind == "Endpoint":
+                require_not_captured_into(connection, row.name)
+            elif kind == "Monitor":
                 delete_definition(connection, row.name, now)
             elif kind in ALARM_KINDS:
                 delete_alarm(connection, row.name, now)

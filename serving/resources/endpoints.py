@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
-from driftline.errors import InputError, UnavailableError, UndecidedError
+from driftline.errors import ConflictError, InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
 from driftline.serving.resources.answers import require_width
 from driftline.serving.resources.served_models import deployed_at
@@ -34,6 +34,7 @@ from driftline.serving.resources.specs import (
     shadows_of,
     variants_of,
 )
+from driftline.serving.tables import transform_jobs
 from driftline.signature import Signature
 
 
@@ -260,6 +261,25 @@ def _require_foreign(spec: EndpointSpec) -> None:
             raise InputError(
                 f"spec.{key} without spec.model; the app that captures decides that, "
                 "for example dl.Capture(..., sampling_percentage=10)"
+            )
+
+
+def require_not_captured_into(connection: Connection, endpoint: str) -> None:
+    """Refuse to delete an endpoint into whose table a transform job goes on capturing.
+
+    Raises
+    ------
+    ConflictError
+        Naming the oldest such job.
+    """
+    jobs = transform_jobs.c
+    running = select(jobs.name, jobs.spec["data_capture_config"]["endpoint_name"].as_string())
+    query = running.where(jobs.ended_at.is_(None)).order_by(jobs.created_at, jobs.key)
+    for job, captured_as in connection.execute(query):
+        if captured_as is not None and captured_as.casefold() == endpoint.casefold():
+            raise ConflictError(
+                f'Endpoint "{endpoint}" is needed by the transform job "{job}", which captures '
+                f"into it; wait until it has ended, or stop it first: driftline job stop {job}"
             )
 
 

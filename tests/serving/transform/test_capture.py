@@ -218,3 +218,24 @@ def test_a_job_is_captured_as_a_declared_endpoint_only(server, tmp_path):
 
     assert answer.status_code == 404
     assert '"night" does not exist' in server.error_of(answer)["message"]
+
+
+def test_an_endpoint_is_not_deleted_while_a_job_captures_into_it(server, tmp_path):
+    server.apply(resource("Endpoint", "brief", baseline="flights"))
+    rows = tmp_path / "rows.csv"
+    rows.write_text("UA,EWR,1400,39\n")
+    job = spec("late", rows, server.root / "outputs", "Brief")
+    created = server.client.post("/api/v1/transform-jobs", json=job.model_dump(mode="json"))
+
+    refused = server.client.delete("/api/v1/endpoints/brief")
+    own = OwnedJob(server.engine, "late", "here")
+    own.take(NOW)
+    own.end("Stopped", NOW)
+
+    assert created.status_code == 200, created.text
+    assert refused.status_code == 409
+    assert server.error_of(refused)["message"] == (
+        'Endpoint "brief" is needed by the transform job "late", which captures into it; wait '
+        "until it has ended, or stop it first: driftline job stop late"
+    )
+    assert server.client.delete("/api/v1/endpoints/brief").status_code == 204

@@ -6,6 +6,7 @@ import pytest
 from driftline.database.paging import Place
 from driftline.errors import ConflictError, UnavailableError
 from driftline.serving.context import ServerContext
+from driftline.serving.resources.endpoints import require_not_captured_into
 from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.dispatch import TransformJobs
 from driftline.serving.transform.jobs import (
@@ -121,6 +122,17 @@ def test_a_job_that_has_ended_cannot_be_stopped(engine):
 
     with engine.begin() as connection, pytest.raises(ConflictError, match="is Stopped"):
         stop_job(connection, "night")
+
+
+def test_an_endpoint_is_kept_for_the_jobs_that_capture_into_it(engine):
+    create(engine, "by-itself")
+    create(engine, "elsewhere", endpoint_name="flights", data_capture_config={"endpoint_name": "o"})
+    create(engine, "night", endpoint_name="o", data_capture_config={"endpoint_name": "Flights"})
+
+    with engine.begin() as connection:
+        require_not_captured_into(connection, "by-itself")
+        with pytest.raises(ConflictError, match='needed by the transform job "night"'):
+            require_not_captured_into(connection, "flights")
 
 
 def test_reasons_that_may_quote_an_erased_row_go_and_no_others(engine):
