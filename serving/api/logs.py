@@ -10,10 +10,12 @@ from pydantic import AwareDatetime
 
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
+from driftline.errors import NotFoundError
 from driftline.serving.api.requests import PAGE, Limit, PageToken, in_utc, page_of
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.log_lines import LogLine, read_lines
 from driftline.serving.resources import store
+from driftline.serving.resources.specs import variants_and_shadows
 
 
 def router(context: ServerContext) -> APIRouter:
@@ -34,7 +36,10 @@ def router(context: ServerContext) -> APIRouter:
         """
         before = place_of(next_token, datetime, str)
         with read_connection(context.engine) as connection:
-            name = store.get(connection, "Endpoint", endpoint).name
+            declared = store.get(connection, "Endpoint", endpoint)
+        name = declared.name
+        if variant is not None:
+            _require_variant(declared, variant)
         found = read_lines(
             context.model_logs_of(name),
             limit=limit + 1,
@@ -45,6 +50,13 @@ def router(context: ServerContext) -> APIRouter:
         return page_of(found, limit, lambda one: (one.time, one.file), _shown)
 
     return routes
+
+
+def _require_variant(endpoint: store.Stored, variant: str) -> None:
+    names = [one["variant_name"] for one in variants_and_shadows(endpoint.spec)]
+    if variant.casefold() not in map(str.casefold, names):
+        there = f"it has {', '.join(names)}" if names else "an app of its own answers for it"
+        raise NotFoundError(f'Endpoint "{endpoint.name}" has no variant "{variant}"; {there}')
 
 
 def _shown(line: LogLine) -> dict[str, Any]:

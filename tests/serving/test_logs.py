@@ -223,6 +223,19 @@ def test_other_names_are_refused(name, client):
         client.logs(name)
 
 
+def test_a_variant_that_an_endpoint_does_not_have_is_refused(server, client, until):
+    until(lambda: client.logs("echo", variant="BLUE"))  # Case does not count.
+    with pytest.raises(NotFoundError, match=r"it has blue, green$"):
+        client.logs("ECHO", variant="red")
+    x, out = ({"name": name, "column": name, "type": "double"} for name in ("x", "y"))
+    answer = server.apply(
+        resource("Endpoint", "theirs", signature={"features": [x], "outputs": [out]})
+    )
+    assert answer.status_code == 200, answer.text
+    with pytest.raises(NotFoundError, match=r'no variant "red"; an app of its own answers for it$'):
+        client.logs("theirs", variant="red")
+
+
 def test_the_command_shows_them_oldest_first(server, ask, client, monkeypatch, until):
     monkeypatch.setenv("DRIFTLINE_AUTH__TOKEN", SECRET)
     ask("\x1b[2Jone"), ask("two")
