@@ -206,16 +206,17 @@ def _status(
 def _made(row: Stored) -> dict[str, Any]:
     """Return what was made of a resource; its signature as an object, not as text.
 
-    The levels of its features are values of rows, which take the role analyst.
+    The levels of its features, and a model's categories, are values of rows, which take the role
+    analyst.
     """
-    text = row.made.get("signature")
-    if not text:
-        return dict(row.made)
-    signature = json.loads(text)
-    if not CURRENT.get().may("analyst"):
-        for feature in signature["features"]:
+    made, is_analyst = dict(row.made), CURRENT.get().may("analyst")
+    if made.get("description") and not is_analyst:
+        made["description"] = {**made["description"], "categories": None}
+    if made.get("signature"):
+        made["signature"] = json.loads(made["signature"])
+        for feature in () if is_analyst else made["signature"]["features"]:
             feature.pop("levels", None)
-    return {**row.made, "signature": signature}
+    return made
 
 
 def _endpoint_status(reconciler: EndpointReconciler, name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Runs in the worker process, the only place where code out of a model file may ru
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ _MOST_PROBABLE = {
 }  # fmt: skip
 # Probabilities that lie closer may be the other way round before they were rounded.
 _TIE = 1e-9
+# As many as are told of a column.
+_FEW_CATEGORIES = 100
 
 
 class Predictor:
@@ -75,6 +78,12 @@ class Predictor:
                 "the model of lightgbm does not say which columns have which categories; fit it "
                 "without ordered ones, and without categorical_feature beside those of pandas"
             )
+        few = {
+            name: tuple(map(class_text, known))
+            for name, known in self._categories.items()
+            if len(known) <= _FEW_CATEGORIES
+        }
+        self.description = replace(self.description, categories=few or None)
         # Which take missing values, of truth values too, but no objects.
         self._is_boosted = hasattr(model, "get_booster") or hasattr(model, "booster_")
         chances = self.description.has_probability

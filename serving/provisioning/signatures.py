@@ -231,6 +231,7 @@ def require_match(inputs: Sequence[Column], description: Mapping[str, Any]) -> N
             "exclude columns of the reference, or name their roles"
         )
     _require_types(inputs, names or given, description.get("feature_types") or ())
+    _require_categories(inputs, description.get("categories") or {})
 
 
 def _require_types(inputs: Sequence[Column], names: Sequence[str], types: Sequence[str]) -> None:
@@ -241,6 +242,19 @@ def _require_types(inputs: Sequence[Column], names: Sequence[str], types: Sequen
             raise InputError(
                 f'the model takes {kind} as "{name}", the signature has {given[name]}; '
                 "bring the reference to the model's types, or convert the model for these"
+            )
+
+
+def _require_categories(inputs: Sequence[Column], categories: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a model that would take each value of a column for missing."""
+    for column in inputs:
+        known, levels = categories.get(column.name), column.levels
+        if known and levels and {*map(class_text, known)}.isdisjoint(map(class_text, levels)):
+            ours, its = (", ".join(some[:3]) for some in (levels, known))
+            raise InputError(
+                f'column "{column.name}": the reference\'s values ({ours}) are none of the '
+                f"model's categories ({its}), so that it would take all of them for missing; bring "
+                "the reference to the model's values, or fit it on these"
             )
 
 

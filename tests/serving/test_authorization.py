@@ -4,6 +4,9 @@ import json
 from datetime import timedelta
 
 import httpx
+import lightgbm
+import numpy as np
+import pandas as pd
 import pytest
 from sqlalchemy import insert
 
@@ -445,6 +448,19 @@ def test_levels_of_features_take_the_role_analyst(server, secrets, declare, tmp_
     assert made.status_code == 200, made.text
 
     for path in ("/api/v1/baselines/people", "/api/v1/baselines"):
+        assert "person7" not in ask(server, f"GET {path}", secrets["viewer"]).text
+        assert "person7" in ask(server, f"GET {path}", secrets["analyst"]).text
+
+
+def test_categories_of_models_take_the_role_analyst(server, secrets, declare, tmp_path):
+    rows = pd.DataFrame({"name": pd.Categorical([f"person{number % 9}" for number in range(90)])})
+    model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(rows, np.arange(90) % 2)
+    model.booster_.save_model(tmp_path / "m.txt")
+    body = {"resources": [declare("Model", "people", path=str(tmp_path / "m.txt"))]}
+    made = server.client.post("/api/v1/apply", json=body, headers=bearer(FILE_SECRET))
+    assert made.status_code == 200, made.text
+
+    for path in ("/api/v1/models/people", "/api/v1/models"):
         assert "person7" not in ask(server, f"GET {path}", secrets["viewer"]).text
         assert "person7" in ask(server, f"GET {path}", secrets["analyst"]).text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -70,6 +70,8 @@ class Description:
     feature_types: tuple[str, ...] | None = None
     # Values a row; None where nobody knows before it is asked.
     answer_width: int | None = None
+    # As text, of columns that have few; a value that is none of them is missing to the model.
+    categories: Mapping[str, tuple[str, ...]] | None = None
 
 
 # Of models that answer bodies: what is in them is the model's business.

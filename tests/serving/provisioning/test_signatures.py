@@ -53,6 +53,20 @@ def test_the_references_names_for_outputs_are_kept():
     ]
 
 
+def test_a_model_none_of_whose_categories_the_reference_holds_is_refused():
+    declared = Signature((INPUTS[0], replace(INPUTS[1], levels=("Bern", "True"))))
+
+    for known in (["Basel", "Bern"], ["true"], []):
+        endpoint_signature(declared, {**BINARY, "categories": {"b": known}})
+    endpoint_signature(Signature(INPUTS), {**BINARY, "categories": {"b": ["Basel"]}})
+    with pytest.raises(
+        InputError,
+        match=r'^column "b": the reference\'s values \(Bern, True\) are none of the model\'s '
+        r"categories \(10, 20\), so that it would take all of them for missing; bring ",
+    ):
+        endpoint_signature(declared, {**BINARY, "categories": {"b": ["10", "20"]}})
+
+
 def test_many_classes_have_a_probability_each():
     found = endpoint_signature(
         Signature(INPUTS), {**BINARY, "class_type": "string", "classes": ["x", "Y z", "y-z"]}

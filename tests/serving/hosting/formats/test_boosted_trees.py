@@ -103,6 +103,8 @@ def test_files_of_models_of_categories_get_them_again(name, kind, tmp_path):
     (model.booster_ if name == "m.txt" else model).save_model(tmp_path / name)
     predictor = load_predictor(tmp_path / name, trust_pickle=False)
 
+    told = {"only": ("k",), "word": ("a", "b", "c"), "size": ("10", "20", "30")}
+    assert predictor.description.categories == told
     known = {**dict(zip("wx", values.T, strict=True)), "only": np.full(300, "k", object)}
     for given in (sizes, sizes.astype(float), sizes.astype(str).astype(object)):
         answer = predictor.predict({**known, "word": words, "size": given})
