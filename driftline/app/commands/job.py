@@ -14,7 +14,7 @@ from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.app.exit_codes import UNDECIDED
 from driftline.app.progress import progress
-from driftline.errors import InputError
+from driftline.errors import InputError, UnavailableError
 
 job = typer.Typer(
     help="Score files in the background of a server.",
@@ -45,7 +45,7 @@ def job_create(
     if len(found) != 1:
         raise InputError(f"{file}: {len(found)} jobs; expected one")
     created = client.create_transform_job(found[0])
-    return job_answer(_follow(client, created["transform_job_name"]) if wait else created)
+    return job_answer(_follow(client, created) if wait else created)
 
 
 @job.command("list")
@@ -73,7 +73,8 @@ def job_get(
 
     Example: driftline job get march --follow
     """
-    return job_answer(_follow(client, name) if follow else client.transform_job(name))
+    found = client.transform_job(name)
+    return job_answer(_follow(client, found) if follow else found)
 
 
 @job.command("stop")
@@ -86,12 +87,19 @@ def job_stop(client: Client, name: Name) -> Answer:
     return job_answer(client.stop_transform_job(name))
 
 
-def _follow(client: Client, name: str) -> Mapping[str, Any]:
+def _follow(client: Client, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    name = found["transform_job_name"]
     with progress(f"job {name}", unit="records") as advance:
-        while (found := client.transform_job(name))["transform_job_status"] not in _ENDED:
+        while found["transform_job_status"] not in _ENDED:
             if found["progress"] is not None:
                 advance(found["progress"]["records"], None)
             time.sleep(POLL_S)
+            try:
+                found = client.transform_job(name)
+            except UnavailableError as error:
+                raise UnavailableError(
+                    f'{error}; then job "{name}" goes on: driftline job get {name} --follow'
+                ) from error
     return found
 
 
