@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 RENEW_S = 10.0
+EXPIRE_S = 10.0
+_EXPIRED_AT_ONCE = 100
 PAUSE_S = 5.0
 _AGAIN = (429, 503)
 
@@ -80,9 +82,10 @@ class AsyncInvocations:
     async def run(self) -> None:
         """Answer what waits, for ever; what is under way at the end goes back to the queue."""
         try:
-            async with asyncio.TaskGroup() as loops:  # Where one fails, the other ends, too.
+            async with asyncio.TaskGroup() as loops:  # Where one fails, the others end, too.
                 loops.create_task(self._take_for_ever())
                 loops.create_task(self._renew_for_ever())
+                loops.create_task(self._expire_for_ever())
         finally:
             await asyncio.shield(self._leave())
 
@@ -107,6 +110,16 @@ class AsyncInvocations:
                         renew, self._context.engine, self._owner, ids, self._now()
                     )
 
+    async def _expire_for_ever(self) -> None:
+        """End what waited too long, also while an endpoint has no room for it."""
+        failures = FailedPasses(log, "asynchronous expiry")
+        while True:
+            await asyncio.sleep(EXPIRE_S)
+            with failures.noted(SQLAlchemyError):
+                for served in self._served():
+                    while tasks := await self._claim(served, _EXPIRED_AT_ONCE, is_expired=True):
+                        await asyncio.wait(tasks)
+
     async def _leave(self) -> None:
         running = dict(self._running)
         for task in running.values():
@@ -126,15 +139,22 @@ class AsyncInvocations:
 
     async def _take(self, served: ServedEndpoint) -> None:
         room = _at_once(served) - self._endpoints[served.name]
-        if room <= 0:
-            return
-        context = self._context
+        if room > 0:
+            await self._claim(served, room)
+
+    async def _claim(
+        self, served: ServedEndpoint, count: int, *, is_expired: bool = False
+    ) -> list[asyncio.Task[None]]:
         found = await asyncio.to_thread(
-            claim, context.engine, self._owner, served.name, room, self._now()
-        )
+            claim, self._context.engine, self._owner, served.name, count, self._now(),
+            is_expired=is_expired,
+        )  # fmt: skip
+        tasks = []
         for request in found:
             self._endpoints[request.endpoint] += 1
-            self._running[request.id] = asyncio.create_task(self._work(request, served))
+            tasks.append(asyncio.create_task(self._work(request, served)))
+            self._running[request.id] = tasks[-1]
+        return tasks
 
     async def _work(self, request: AsyncRequest, served: ServedEndpoint) -> None:
         try:

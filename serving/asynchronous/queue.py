@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, or_, select, true, update
 
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
@@ -88,12 +88,19 @@ def get_request(connection: Connection, endpoint: str, inference_id: str) -> Asy
 
 
 def claim(
-    engine: Engine, owner: str, endpoint: str, count: int, now: datetime
+    engine: Engine,
+    owner: str,
+    endpoint: str,
+    count: int,
+    now: datetime,
+    *,
+    is_expired: bool = False,
 ) -> list[AsyncRequest]:
-    """Take the oldest requests that no server works on, at most so many."""
+    """Take the oldest requests that no server works on, at most so many; or those too late."""
     is_free = (
         _table.status == "Queued", _table.endpoint == endpoint, _table.next_attempt_at <= now,
         or_(async_lease.is_over(now), async_lease.is_too_long(now)),
+        _table.expires_at <= now if is_expired else true(),
     )  # fmt: skip
     with engine.begin() as connection:
         found = connection.scalars(

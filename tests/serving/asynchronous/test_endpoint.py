@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from sqlalchemy import select, update
@@ -11,6 +12,7 @@ from driftline.alerts import tables as alert_tables
 from driftline.app.client.client import Client
 from driftline.capture.tables.dataset import Dataset
 from driftline.errors import NotFoundError
+from driftline.serving.asynchronous import dispatch
 from driftline.serving.asynchronous.queue import claim
 from driftline.serving.resources.reach import Reach
 from driftline.serving.tables import async_requests
@@ -28,7 +30,10 @@ def folder(tmp_path_factory):
 def server(start, trained, slow_model, folder):
     reach = Reach(outputs=(str(folder / "objects"),))
     (folder / "objects").mkdir()
-    with start(folder, reach=reach, trust_pickle=True, commands={"page": "/bin/cat"}) as found:
+    with (
+        mock.patch.object(dispatch, "EXPIRE_S", 0.2),
+        start(folder, reach=reach, trust_pickle=True, commands={"page": "/bin/cat"}) as found,
+    ):
         resources = [one for one in trained.flights() if one["kind"] != "Endpoint"]
         topics = {"success_topic": "pager", "error_topic": "pager"}
         answer = found.apply(
@@ -239,8 +244,8 @@ def test_no_more_are_under_way_than_the_endpoint_says_and_none_is_lost(server, c
     assert most == 1
 
 
-def test_what_nobody_comes_to_in_time_expires(server, client, until):
-    first = client.invoke_async("slow", b"2\n", content_type="text/csv")
+def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, client, until):
+    first = client.invoke_async("slow", b"3\n", content_type="text/csv")
     late = client.invoke_async("slow", b"0\n", content_type="text/csv", inference_id="late")
     with server.engine.begin() as connection:
         table = async_requests.c
@@ -254,7 +259,9 @@ def test_what_nobody_comes_to_in_time_expires(server, client, until):
 
     assert found["status"] == "Expired"
     assert "nobody came to it" in Path(found["failure_location"]).read_text()
-    assert ended(client, "slow", first, until)["status"] == "Completed"
+    answered = ended(client, "slow", first, until)
+    assert answered["status"] == "Completed"
+    assert found["ended_at"] < answered["ended_at"]
 
 
 def test_outputs_go_where_requests_may_write_only(server, folder):
