@@ -1,20 +1,25 @@
 """skops files: data, read only when every type in them is trusted.
 
-Trusted are classes of scikit-learn, the few types that skops itself trusts, and those in HARMLESS.
+Trusted are classes of scikit-learn, the few types that skops itself trusts, those in HARMLESS, and
+one function that scikit-learn makes of its own (_CHECK).
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from driftline.lazy_imports import late, without, without_parts_of_numpy
 from driftline.serving.hosting.formats.model_format import ModelError
@@ -65,21 +70,32 @@ with without(*LEFT_OUT), without_parts_of_numpy(), late(*LATE):
     with _looking_for_little():
         import skops.io
 
-# What scikit-learn's own estimators (of 1.9) hold of other packages: types of numbers
-# (SimpleImputer, KBinsDiscretizer) and a mean (FeatureAgglomeration). Each by the one loader that
-# reads it as what it is: others call whatever is named with arguments of the file's own, or set
-# its state, and numpy.dtype takes fields beyond its memory that way.
-HARMLESS = {"numpy.dtype": "DTypeNode", "numpy.mean": "FunctionNode"}
+# What scikit-learn's own estimators (of 1.9) hold beside its classes: types of numbers
+# (SimpleImputer, KBinsDiscretizer), a mean (FeatureAgglomeration), a check of arrays
+# (HistGradientBoosting). Each by the one loader that reads it as what it is: others call whatever
+# is named with arguments of the file's own, or set its state, and numpy.dtype takes fields beyond
+# its memory that way.
+HARMLESS = {
+    "functools.partial": "PartialNode",
+    "numpy.dtype": "DTypeNode",
+    "numpy.mean": "FunctionNode",
+    "sklearn.utils.validation.check_array": "FunctionNode",
+}
+# The only partial that is trusted: that of HistGradientBoosting with categories.
+_CHECK = partial(sklearn.utils.check_array, dtype=[np.float64], ensure_all_finite=False)
 
 
 def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
     """Read a skops file that holds nothing but trusted types."""
     names = skops.io.get_untrusted_types(file=file)
-    loaders = _loaders(file) if HARMLESS.keys() & set(names) else {}
+    nodes = list(_nodes(_schema(file))) if HARMLESS.keys() & set(names) else []
+    loaders: defaultdict[str, set[str]] = defaultdict(set)
+    for node in nodes:
+        loaders[_name(node)].add(str(node.get("__loader__")))
+    if "functools.partial" in names and not _has_known_partials(nodes):
+        loaders["functools.partial"].clear()
     foreign = [
-        name
-        for name in names
-        if loaders.get(name) != {HARMLESS.get(name)} and not _is_sklearn(name)
+        name for name in names if loaders[name] != {HARMLESS.get(name)} and not _is_sklearn(name)
     ]
     if foreign:
         raise ModelError(
@@ -103,20 +119,48 @@ def trust_estimators() -> None:
         known.extend(name for name in names if name.startswith("sklearn."))
 
 
-def _loaders(file: Path) -> dict[str, set[str]]:
-    """Return by which loaders of skops each name in a file is to be read."""
-    found: dict[str, set[str]] = {}
+def _has_known_partials(nodes: Sequence[dict[str, Any]]) -> bool:
+    """Whether each partial of a file is _CHECK, to the letter.
+
+    Where a node has the id of an earlier one skops takes that one, whatever stands in the node: so
+    no id of theirs may stand for two things.
+    """
+    known = _without_ids(_schema(io.BytesIO(skops.io.dumps(_CHECK))))
+    partials = [node for node in nodes if _name(node) == "functools.partial"]
+    # A value of that name is an object, which no set holds.
+    ids = {part.get("__id__") for node in partials for part in _nodes(node)} - {None}
+    first: dict[Any, Any] = {}
+    same_id = [(node["__id__"], _without_ids(node)) for node in nodes if node.get("__id__") in ids]
+    return all(first.setdefault(id_, node) == node for id_, node in same_id) and all(
+        known == {**known, **_without_ids(node)} for node in partials
+    )
+
+
+def _without_ids(found: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(found, dict):
+        return {key: _without_ids(one) for key, one in found.items() if key != "__id__"}
+    return [_without_ids(one) for one in found] if isinstance(found, list) else found
+
+
+def _schema(file: Any) -> Any:  # noqa: ANN401 - a path or a stream; JSON
     with zipfile.ZipFile(file) as archive:
-        waiting = [json.loads(archive.read("schema.json"))]
+        return json.loads(archive.read("schema.json"))
+
+
+def _nodes(found: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
+    """Return all objects in a schema."""
+    waiting = [found]
     while waiting:
         node = waiting.pop()
         if isinstance(node, dict):
-            name = f"{node.get('__module__')}.{node.get('__class__')}"
-            found.setdefault(name, set()).add(str(node.get("__loader__")))
-        waiting += (
-            node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-        )
-    return found
+            yield node
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    return f"{node.get('__module__')}.{node.get('__class__')}"
 
 
 def _is_sklearn(name: str) -> bool:

@@ -1,8 +1,10 @@
+import json
 import subprocess
 import sys
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from sklearn.cluster import FeatureAgglomeration
@@ -62,6 +64,91 @@ def test_what_scikit_learns_own_estimators_hold_of_numbers_is_trusted(step, tmp_
     )
 
     assert len(answer.probabilities[0]) == 3
+
+
+def histograms(folder):
+    """Save trees of histograms with a column of categories; return them, and rows."""
+    values, labels = numbers(200)
+    words = np.array(["a", "b", "c"], object)[np.random.default_rng(2).integers(0, 3, 200)]
+    rows = pd.DataFrame(values, columns=list("xyz")).assign(word=pd.Categorical(words))
+    model = HistGradientBoostingClassifier(max_iter=3, categorical_features="from_dtype")
+    skops.io.dump(model.fit(rows, labels), folder / "m.skops")
+    return model, rows
+
+
+def changed(file, change):
+    """Write a file again, with another schema."""
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    schema = json.loads(parts["schema.json"])
+    change(schema)
+    parts["schema.json"] = json.dumps(schema).encode()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+
+
+def partials_in(node):
+    if isinstance(node, dict) and node.get("__class__") == "partial":
+        return [node]
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return [found for one in inner for found in partials_in(one)]
+
+
+def test_trees_of_histograms_with_categories_are_read(tmp_path):
+    model, rows = histograms(tmp_path)
+
+    answer = load_predictor(tmp_path / "m.skops", trust_pickle=False).predict(
+        {name: rows[name].astype(object).to_numpy() for name in rows}
+    )
+
+    np.testing.assert_allclose(answer.probabilities, model.predict_proba(rows), rtol=1e-12)
+
+
+def other_function(node):
+    node["content"]["func"] |= {"__class__": "mean", "__module__": "numpy"}
+
+
+def other_words(node):
+    node["content"]["kwds"]["content"]["ensure_all_finite"]["content"] = "true"
+
+
+def one_word_more(node):
+    words = node["content"]["kwds"]["content"]
+    words["__id__"] = words["ensure_all_finite"]
+
+
+def other_arguments(node):
+    node["content"]["args"]["content"] = [node["content"]["namespace"]]
+
+
+def other_state(node):
+    node["content"]["namespace"] = node["content"]["kwds"]
+
+
+def other_loader(node):
+    node |= {"__loader__": "ConstructorFromReduceNode", "content": node["content"]["args"]}
+
+
+def id_of_another(node):
+    """Have skops take numpy.float64, which it has met before, for the function."""
+    (number,) = node["content"]["kwds"]["content"]["dtype"]["content"]
+    node["content"]["func"]["__id__"] = number["__id__"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        other_function, other_words, one_word_more, other_arguments, other_state, other_loader,
+        id_of_another,
+    ],
+)  # fmt: skip
+def test_no_other_partial_is_read(change, tmp_path):
+    histograms(tmp_path)
+    changed(tmp_path / "m.skops", lambda schema: change(partials_in(schema)[0]))
+
+    with pytest.raises(ModelError, match=r"types functools\.partial; only types|unhashable"):
+        load_predictor(tmp_path / "m.skops", trust_pickle=False)
 
 
 @pytest.mark.parametrize("loader", ["LossNode", "ConstructorFromReduceNode", "ObjectNode"])
