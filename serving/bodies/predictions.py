@@ -62,8 +62,8 @@ def _npy(answer: Answer) -> bytes:
     found = np.array(answer.predictions)
     if found.ndim != 1 or found.dtype.kind not in "biufU":
         raise NotAcceptableError(
-            "the model answers lists or nothing for some rows, which an array of npy does not "
-            "hold; accept application/json"
+            "the model answers lists or nothing for some rows, and an answer in npy has one "
+            "prediction a row; accept application/json"
         )
     if answer.probabilities is not None:
         chances = np.array(answer.probabilities, dtype=np.float64)

@@ -139,5 +139,5 @@ def test_answers_are_arrays_with_the_columns_of_csv():
     assert written(["a", "bc"]).tolist() == ["a", "bc"]
     found = written(["yes", "no"], [[0.9], [0.2]])
     assert (found.dtype.names, found.tolist()) == (("f0", "f1"), [("yes", 0.9), ("no", 0.2)])
-    with pytest.raises(NotAcceptableError, match="accept application/json"):
+    with pytest.raises(NotAcceptableError, match="one prediction a row; accept application/json"):
         written([[1, 2], [3, 4]])
