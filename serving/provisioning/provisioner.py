@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -47,6 +48,7 @@ from driftline.serving.provisioning.signatures import (
     require_match,
     shared_signature,
     succeed,
+    unknown_levels,
 )
 from driftline.serving.resources import store
 from driftline.serving.resources.answers import answers_several
@@ -61,6 +63,8 @@ from driftline.serving.resources.specs import (
 )
 from driftline.serving.resources.store import Stored
 from driftline.signature import Signature
+
+log = logging.getLogger(__name__)
 
 Made = Mapping[str, Any]
 _NUMBERS = {"double", "int64"}
@@ -311,11 +315,23 @@ def make_endpoint(
             if made[1] is None:
                 return {"signature": None, "positive": made[0]}
             positive, signature = made[0], made[1]
+            _warn_of_unknown(name, models, declared)
     except InputError as error:
         raise InputError(f'Endpoint "{name}": {error}') from error
     old = None if before is None else before.made.get("signature")
     signature = succeed(None if old is None else Signature.from_json(old), signature)
     return {"signature": signature.to_json(), "positive": positive}
+
+
+def _warn_of_unknown(endpoint: str, models: Mapping[str, Made], declared: Signature | None) -> None:
+    """Log which columns of the reference hold values that are missing to a model, and how many."""
+    inputs = () if declared is None else declared.inputs
+    for variant, model in models.items():
+        for column, unknown in unknown_levels(inputs, model["description"]):
+            log.warning(
+                "endpoint=%s variant=%s column=%s event=values-unknown-to-the-model count=%d of=%d",
+                endpoint, variant, column.name, len(unknown), len(column.levels or ()),
+            )  # fmt: skip
 
 
 def _of_variants(

@@ -5,7 +5,7 @@ Of an app of somebody else's the baseline says both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -231,7 +231,7 @@ def require_match(inputs: Sequence[Column], description: Mapping[str, Any]) -> N
             "exclude columns of the reference, or name their roles"
         )
     _require_types(inputs, names or given, description.get("feature_types") or ())
-    _require_categories(inputs, description.get("categories") or {})
+    _require_categories(inputs, description)
 
 
 def _require_types(inputs: Sequence[Column], names: Sequence[str], types: Sequence[str]) -> None:
@@ -245,16 +245,28 @@ def _require_types(inputs: Sequence[Column], names: Sequence[str], types: Sequen
             )
 
 
-def _require_categories(inputs: Sequence[Column], categories: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a model that would take each value of a column for missing."""
+def unknown_levels(
+    inputs: Sequence[Column], description: Mapping[str, Any]
+) -> Iterator[tuple[Column, list[str]]]:
+    """Return columns, and those of their values in the reference that are missing to the model."""
+    categories = description.get("categories") or {}
     for column in inputs:
-        known, levels = categories.get(column.name), column.levels
-        if known and levels and {*map(class_text, known)}.isdisjoint(map(class_text, levels)):
-            ours, its = (", ".join(some[:3]) for some in (levels, known))
+        known = {*map(class_text, categories.get(column.name, ()))}
+        found = [one for one in column.levels or () if class_text(one) not in known]
+        if known and found:
+            yield column, found
+
+
+def _require_categories(inputs: Sequence[Column], description: Mapping[str, Any]) -> None:
+    """Refuse a model that would take each value of a column for missing."""
+    for column, unknown in unknown_levels(inputs, description):
+        if len(unknown) == len(column.levels or ()):
+            known = ", ".join(description["categories"][column.name][:3])
+            ours = ", ".join(unknown[:3])
             raise InputError(
                 f'column "{column.name}": the reference\'s values ({ours}) are none of the '
-                f"model's categories ({its}), so that it would take all of them for missing; bring "
-                "the reference to the model's values, or fit it on these"
+                f"model's categories ({known}), so that it would take all of them for missing; "
+                "bring the reference to the model's values, or fit it on these"
             )
 
 

@@ -289,6 +289,21 @@ BODIES = {
 }  # fmt: skip
 
 
+def test_values_of_the_reference_that_a_model_does_not_know_are_counted_in_the_log(caplog):
+    declared = Signature((INPUTS[0], replace(INPUTS[1], levels=("Bern", "Oslo", "Rome"))))
+    spec = {"baseline": None, "signature": json.loads(declared.to_json())}
+    models = {
+        one: {"description": {**NAMED, "categories": {"b": known}}}
+        for one, known in (("blue", ["Basel", "Rome"]), ("green", ["Rome", "Oslo", "Bern"]))
+    }
+
+    make_endpoint("late", spec, models, None, None)
+
+    assert caplog.messages == [
+        "endpoint=late variant=blue column=b event=values-unknown-to-the-model count=2 of=3"
+    ]
+
+
 @pytest.mark.parametrize("label", ["string", "int64", None])
 def test_a_model_that_answers_bodies_is_captured_as_the_variant_beside_it(label):
     alone = of_variants(label, NAMED)
