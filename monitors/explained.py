@@ -35,6 +35,7 @@ from driftline.stats.multiple_testing import holm_levels
 FALSE_ALARM = 0.01
 ROWS_LISTED = 50
 LEVELS_DRAWN = 12
+ABSENT = 2  # The last places of a column: what is empty, and what is unfit.
 _SELECTION = Predicate("\0selected", "eq", 1.0)
 
 Bools = NDArray[np.bool_]
@@ -148,7 +149,8 @@ def _differences(
         counts = [
             np.bincount(column.codes[side], minlength=column.home.size) for side in (mask, ~mask)
         ]
-        tested = associate(*counts)
+        ordered = column.home.size - ABSENT if column.is_number else 0
+        tested = associate(*counts, ordered=ordered)
         labels, selected, others = _drawn(column, counts, baseline)
         found.append(
             ColumnDifference(
@@ -239,7 +241,8 @@ def column_pairs(
 
 
 def _pair(cells: Cells, first: np.ndarray, second: np.ndarray) -> ColumnPair:
-    found, tested = compare(cells, first, second), associate(first, second)
+    found = compare(cells, first, second)
+    tested = associate(first, second, ordered=cells.size - ABSENT if cells.is_number else 0)
     at = int(np.abs(found.window - found.reference).argmax())
     rows = found.window_rows, found.reference_rows
     low, high = newcombe(

@@ -24,8 +24,8 @@ BARS = 8
 """Bars of a picture at least, so that one alone is no wall."""
 
 EFFECT = (
-    "Cramér's V without what chance gives: 0 is no difference, 1 no value in common; marked "
-    "columns differ by more than chance (all columns together: 1%)"
+    "Cramér's V, of few numbers their rank correlation, without what chance gives: 0 is no "
+    "difference, 1 no value in common; marked columns differ by more than chance (all together: 1%)"
 )
 RANKED = ("Column", "Differs", "Cramér's V", "p", "Most apart", "Selected", "Others")
 """The columns of the ranking as a file."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2_contingency
+from scipy.stats import chi2_contingency, mannwhitneyu
 from scipy.stats.contingency import association
 
 from driftline.stats.association import associate
@@ -75,3 +75,47 @@ def test_no_difference_is_found_as_often_as_chance_allows():
 
     # Binomial, 2,000 draws of 0.05: beyond 4.9 standard deviations once in a million.
     assert abs(np.mean(found) - 0.05) < 4.9 * np.sqrt(0.05 * 0.95 / 2000)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_few_ordered_rows_are_tested_by_their_ranks(seed):
+    """Source: scipy's Mann-Whitney test of the same rows, their places as numbers."""
+    random = np.random.default_rng(seed)
+    first, second = random.integers(0, 12, 6), random.integers(0, 8, 42)
+    counts = [np.bincount(one, minlength=14) for one in (first, second)]
+
+    found = associate(*counts, ordered=12)
+
+    theirs = mannwhitneyu(first, second, method="asymptotic")
+    by_places = associate(*counts).p_value
+    assert found.p_value == pytest.approx(min(1, 2 * min(theirs.pvalue, by_places)), rel=1e-9)
+
+
+def test_six_of_forty_eight_rows_that_are_the_highest_are_told():
+    """Fisher's exact test of "among the nine highest" has p = 7e-6; the places alone have none."""
+    others, six = np.full(16, 2), np.zeros(16, np.int64)
+    others[-4:], six[-4:] = [6, 4, 0, 0], [0, 0, 3, 3]
+
+    assert associate(six, others).p_value == 1
+    found = associate(six, others, ordered=16)
+    assert found.p_value < 1e-3 and found.effect > 0.8
+
+
+def test_of_many_rows_the_order_changes_nothing():
+    counts = np.array([100, 80, 60]), np.array([90, 90, 90])
+
+    assert associate(*counts, ordered=3) == associate(*counts)
+
+
+def test_small_ordered_groups_differ_by_chance_no_more_often_than_said():
+    random = np.random.default_rng(13)
+
+    found = [
+        associate(
+            random.multinomial(7, [0.05] * 20), random.multinomial(41, [0.05] * 20), ordered=20
+        ).p_value
+        < 0.05
+        for _ in range(2000)
+    ]
+
+    assert np.mean(found) < 0.05 + 4.9 * np.sqrt(0.05 * 0.95 / 2000)
