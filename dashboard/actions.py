@@ -53,12 +53,7 @@ LENGTHS = {
 TEXT_MAX = 1_000
 NAMES_MAX = 100
 # All others are wrong input.
-_STATUS = {
-    ForbiddenError: 403,
-    NotFoundError: 404,
-    ConflictError: 409,
-    UnavailableError: 503,
-}
+_STATUS = {ForbiddenError: 403, NotFoundError: 404, ConflictError: 409, UnavailableError: 503}
 
 
 class Actions:

@@ -61,6 +61,9 @@ NOTES = {
 }
 """Why a feature has no distance."""
 
+WITHIN_BOUND = "than the reference (intervals apart), within the bound"
+"""What stands between none and a violation: no chance, and no more than the bound leaves room."""
+
 _TITLE = re.compile(r"^(?:Thresholds? Crossed|Insufficient Data): (\w)")
 _ARN = re.compile(r"arn:aws:cloudwatch:[^:\s]*:[^:\s]*:alarm:")
 
@@ -220,6 +223,11 @@ def suppressed_words(columns: tuple[str, ...]) -> str:
 def short_reason(text: str) -> str:
     """Return CloudWatch's sentence without its title, names of alarms in place of their ARNs."""
     return _ARN.sub("", _TITLE.sub(lambda found: found[1].upper(), text))
+
+
+def worse_words(count: int) -> str:
+    """Write how many metrics of a window are worse, though it has no violation."""
+    return f"{plural(count, 'metric')} worse {WITHIN_BOUND}"
 
 
 def limit_words(operator: str, threshold: float | None) -> str:

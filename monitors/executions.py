@@ -86,6 +86,7 @@ class StateOfWindow:
     ratio: float | None
     labelled: int | None = None
     expected: int | None = None
+    worse: int | None = None
 
 
 class Overtaken(Exception):  # noqa: N818 - no error: others were faster, with newer rows perhaps.
@@ -128,6 +129,8 @@ class Execution:
     request_count: int = 0
     violation_count: int = 0
     page_count: int = 0
+    # Metrics worse than the reference beyond chance, within their bounds; None: not counted.
+    worse_count: int | None = None
     max_drift_ratio: float | None = (
         None  # Largest distance over its bound; None when no drift was judged.
     )
@@ -267,6 +270,11 @@ def state_of(status: str, failure_reason: str | None, violation_count: int) -> W
     return "violations" if violation_count else "ok"
 
 
+def shown_state(state: str, worse_count: int | None) -> str:
+    """Return a window's state as pages name it: "worse" between "ok" and "violations"."""
+    return "worse" if state == "ok" and worse_count else state
+
+
 def window_state(execution: Execution) -> StateOfWindow:
     """Return how the window of an execution stands, of labels and marks not yet told."""
     return StateOfWindow(
@@ -281,6 +289,7 @@ def window_state(execution: Execution) -> StateOfWindow:
         violations=execution.violation_count,
         pages=execution.page_count,
         ratio=execution.max_drift_ratio,
+        worse=execution.worse_count,
     )
 
 

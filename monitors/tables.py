@@ -92,6 +92,8 @@ executions = Table(
     Column("request_count", BigCount, nullable=False),
     Column("violation_count", Integer, nullable=False),
     Column("page_count", Integer, nullable=False),
+    # Metrics worse than the reference beyond chance, within their bounds; null: not counted.
+    Column("worse_count", Integer),
     Column("max_drift_ratio", Float),
     Column("cause", FreeText),
     # By the digest of each cause, when the window began that told it first.

@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 import numpy as np
 
+from driftline.dashboard import words as say
 from driftline.dashboard.address import RANGE, monitor_link
 from driftline.dashboard.charts import canvas
 from driftline.dashboard.queries.views import Mark, MonitorLine, WindowRun
-from driftline.dashboard.words import STATES, count, moment, number, plural, span, window_tone
 from driftline.monitors.run.drift_map import DriftMap
 
 TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -22,6 +22,7 @@ ROW_PX = 34
 LOOKS = {
     "alarm": ("triangle-up", canvas.HARD, 10),
     "soft": ("diamond", canvas.SOFT, 9),
+    "worse": ("diamond-open", canvas.SOFT, 8),
     "ok": ("circle-open", canvas.GREY, 7),
     "none": ("x-thin", canvas.GREY, 7),
 }
@@ -48,7 +49,7 @@ def timeline_figure(
     measured = [run for run in runs if run.ratio is not None]
     points = [
         _points([run for run in measured if _look(run) == look], look)
-        for look in ("ok", "soft", "alarm")
+        for look in ("ok", "worse", "soft", "alarm")
     ]
     failed = [canvas.middle(run) for run in runs if run.state == "failed"]
     floor = [canvas.FLOOR] * len(failed)
@@ -85,13 +86,14 @@ def _points(runs: Sequence[WindowRun], look: str) -> canvas.Figure:
 
 
 def _story(run: WindowRun) -> list[str]:
-    story = [f"<b>{span(run)}</b>"]
+    story = [f"<b>{say.span(run)}</b>"]
     if run.failure:
         story.append(canvas.short(run.failure, 80))
     else:
-        story.append(f"{count(run.row_count)} rows, {plural(run.violation_count, 'violation')}")
+        many = say.plural(run.violation_count, "violation")
+        story.append(f"{say.count(run.row_count)} rows, {many}")
     if run.ratio is not None:
-        story.append(f"drift {number(run.ratio)} × its bound")
+        story.append(f"drift {say.number(run.ratio)} × its bound")
     if run.cause:
         story.append(canvas.short(run.cause, 80))
     return story
@@ -162,19 +164,21 @@ def health_figure(lines: Sequence[MonitorLine], marks: Sequence[Mark] = ()) -> c
 
 def mark_words(one: Mark) -> str:
     """Write when something happened, or from when to when it lasted."""
-    return " to ".join(moment(at) for at in (one.start, one.end) if at)
+    return " to ".join(say.moment(at) for at in (one.start, one.end) if at)
 
 
 def _look(run: WindowRun) -> str:
     """Return how a window stands: a key of `LOOKS`."""
-    tone = window_tone(run.state, run.hard_count)
+    tone = "worse" if run.shown_state == "worse" else say.window_tone(run.state, run.hard_count)
     return tone if tone in LOOKS else "none"
 
 
 def _health_story(line: MonitorLine, run: WindowRun) -> str:
-    words = [f"<b>{canvas.safe(line.name)}</b>", span(run), STATES[run.state][1]]
+    words = [f"<b>{canvas.safe(line.name)}</b>", say.span(run), say.STATES[run.shown_state][1]]
     if run.violation_count:
-        words.append(plural(run.violation_count, "violation"))
+        words.append(say.plural(run.violation_count, "violation"))
+    if run.shown_state == "worse":
+        words.append(say.worse_words(run.worse_count or 0))
     if run.cause or run.failure:
         words.append(canvas.short(run.failure or run.cause or "", 80))
     return "<br>".join(words)
@@ -184,7 +188,7 @@ def bound_words(ratio: float) -> str:
     """Write a ratio of a map of drift; an infinite one stands for another check."""
     if math.isnan(ratio):
         return "not judged"
-    return f"{number(ratio)} × its bound" if np.isfinite(ratio) else "in violation by a check"
+    return f"{say.number(ratio)} × its bound" if np.isfinite(ratio) else "in violation by a check"
 
 
 def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
@@ -193,7 +197,7 @@ def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
     ways = [monitor_link(monitor, window=window.stamp) for window in drift.windows]
     rows = [(f"&{urlencode({'feature': one})}", canvas.safe(one)) for one in drift.features]
     links = [[way + end for way in ways] for end, _ in rows]
-    spans = [span(window) for window in drift.windows]
+    spans = [say.span(window) for window in drift.windows]
     stories = [
         [
             f"<b>{name}</b><br>{when}<br>{bound_words(ratio)}"

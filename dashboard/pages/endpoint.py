@@ -86,6 +86,7 @@ def _over_time(lines: Sequence[MonitorLine], marks: Sequence[Mark]) -> html.Sect
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "violation"),
         ui.glyph("◆", "soft-text", windows.SEASONAL),
+        ui.glyph("◇", "soft-text", f"worse {say.WITHIN_BOUND}"),
         ui.glyph("○", "faint", "none"),
         ui.glyph("×", "faint", "not judged"),
         ui.swatch("span", "older windows, or none" if newest else "no windows"),
@@ -106,7 +107,7 @@ def _monitors(view: EndpointView) -> html.Section:
     signs = ui.legend(ui.swatch("alarm", "violation"), soft, ui.swatch("ok", "none"))
 
     def state(line: MonitorLine) -> ui.Cell:
-        chip = ui.state_chip(line.state)
+        chip = ui.state_chip(line.standing.shown_state if line.standing else "waiting")
         if line.overdue_since is None:
             return chip
         words = f"◷ overdue, due {say.age(line.overdue_since, view.now)}"
@@ -155,7 +156,7 @@ def _top_cause(line: MonitorLine) -> ui.Cell:
     run = line.standing
     if run is None:
         return "waiting for its first window"
-    kept = "no violations"
+    kept = say.worse_words(run.worse_count) if run.worse_count else "no violations"
     if run.violation_count:  # Causes are kept of the newest window only.
         kept = say.plural(run.violation_count, "violation")
     if line.state == "insufficient":

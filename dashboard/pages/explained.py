@@ -179,11 +179,7 @@ def _rows(view: queries.ExplainView, found: Explained) -> html.Section:
 def choose_page(monitors: Sequence[str]) -> html.Div:
     """Lay out what a comparison needs: the monitor first, which this page offers."""
     links = [html.Li(html.A(name, href=compare_link(name))) for name in monitors[:SHOWN]]
-    parts = [
-        html.Ul(links),
-        *ui.more_of(len(monitors) - SHOWN),
-        html.P(FORMS, className="note"),
-    ]
+    parts = [html.Ul(links), *ui.more_of(len(monitors) - SHOWN), html.P(FORMS, className="note")]
     panel = ui.panel("Choose a monitor", parts if monitors else "No monitor is declared yet.")
     return ui.layout(COMPARE, ui.crumbs("Compare"), ui.heading(COMPARE, NEEDS), panel)
 

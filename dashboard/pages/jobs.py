@@ -13,7 +13,7 @@ from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
 from driftline.dashboard.queries import jobs as queries
-from driftline.monitors.executions import WITHOUT_REPORT, Execution, state_of
+from driftline.monitors.executions import WITHOUT_REPORT, Execution, shown_state, state_of
 
 POLL_MS = "2000"
 """How often a page asks again while something runs or waits."""
@@ -102,11 +102,13 @@ def _runs(view: queries.JobsView) -> html.Section:
 
 
 def _state(one: Execution) -> str:
-    return state_of(one.status, one.failure_reason, one.violation_count)
+    state = state_of(one.status, one.failure_reason, one.violation_count)
+    return shown_state(state, one.worse_count)
 
 
 def _outcome(one: Execution) -> ui.Cell:
-    said = one.failure_reason or one.cause or "no violations" * one.is_current
+    fine = say.worse_words(one.worse_count) if one.worse_count else "no violations"
+    said = one.failure_reason or one.cause or fine * one.is_current
     told: ui.Cell = ui.clipped(said) if said else ""
     if one.failure_type:
         told = html.Div([html.Code(one.failure_type), " ", told])
@@ -146,7 +148,8 @@ def _newest(line: queries.ScheduleLine) -> ui.Cell:
     if line.newest is None or line.window is None:
         return ui.state_chip("waiting", small=True)
     way = html.A(say.span(line.window), href=job_link(line.newest["execution"]))
-    return ui.stack(ui.state_chip(line.newest["state"], small=True), way)
+    state = shown_state(line.newest["state"], line.newest.get("worse"))
+    return ui.stack(ui.state_chip(state, small=True), way)
 
 
 def _next(line: queries.ScheduleLine, now: datetime) -> ui.Cell:
@@ -225,12 +228,13 @@ def _verdict(job: Execution) -> html.Div:
         "failed": "The run failed: the window is not judged",
         "violations": say.plural(job.violation_count, "violation"),
         "ok": "No violations",
+        "worse": f"No violations; {say.worse_words(job.worse_count or 0)}",
     }.get(state, say.STATES[state][1])
     said = job.failure_reason or job.cause
     causes = [say.sentence(said)] if said else []
     causes += ["A newer run of this window has replaced it."] * (not job.is_current)
     return ui.verdict_box(
-        {"violations": "alarm", "ok": "ok", "failed": "failed"}.get(state, "none"),
+        say.STATES[state][2],
         html.H2(words),
         *(html.P(one, className="cause") for one in causes),
         windows.failure_facts(job.failure_type, job.failure_record),

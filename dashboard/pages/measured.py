@@ -16,7 +16,7 @@ from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
 from driftline.dashboard.pages.quality import quality_parts
 from driftline.dashboard.queries.views import KindView, WindowRun
-from driftline.dashboard.words import count, number, percent, plural, sentence, span
+from driftline.dashboard.words import WITHIN_BOUND, count, number, percent, plural, sentence, span
 from driftline.monitors.kind import kind_named, metric_spec
 from driftline.monitors.report.metric_words import title_of
 from driftline.monitors.results.unjudged import unjudged_metrics, unjudged_sentence
@@ -117,7 +117,7 @@ def _within_bound(view: KindView) -> list[str]:
             where = " ".join(filter(None, (one.group, metric_list.label_of(one, view))))
             name = title_of(one.name) + (f" of {where}" if where else "")
             sides.setdefault(side, []).append(name)
-    return [sentence(f"{', '.join(names)}: {side} {metric_list.WITHIN_BOUND}")
+    return [sentence(f"{', '.join(names)}: {side} {WITHIN_BOUND}")
             for side, names in sides.items()]  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def over_time(view: KindView, run: WindowRun) -> html.Section:
     marks = (np.isfinite(history.value), history.violated, history.apart)
     known, broken, apart = (int(each.sum()) for each in marks)
     side = "lower" if metric.operator == "LessThanThreshold" else "higher"
-    more = f", {apart} {side} {metric_list.WITHIN_BOUND}" if apart else ""
+    more = f", {apart} {side} {WITHIN_BOUND}" if apart else ""
     summary = f"{plural(known, 'window')} measured, {broken} in violation{more}; shown: {span(run)}"
     name, label = title_of(metric.name), metric_list.label_of(metric, view)
     title = f"{name[:1].upper()}{name[1:]}" + f" of {metric.group}" * bool(metric.group)

@@ -8,7 +8,7 @@ from dash import html
 
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.views import KindView
-from driftline.dashboard.words import percent, plural, reason
+from driftline.dashboard.words import WITHIN_BOUND, percent, plural, reason
 from driftline.monitors.kind import metric_spec
 from driftline.monitors.report.metric_words import title_of
 from driftline.monitors.results.metric import MetricResult, told_label
@@ -17,8 +17,6 @@ Choose = Callable[[Mapping[str, str | None]], str]
 """The address of the same page with something else chosen: a metric, a facet, a threshold."""
 
 SHOWN = 60
-WITHIN_BOUND = "than the reference (intervals apart), within the bound"
-"""What stands between none and a violation: no chance, and no more than the bound leaves room."""
 
 
 def result_words(one: MetricResult) -> str:

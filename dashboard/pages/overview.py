@@ -9,11 +9,11 @@ from functools import partial
 
 from dash import html
 
+from driftline.dashboard import words as say
 from driftline.dashboard.address import RANGE, alarm_link, endpoint_link, link_to, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries import views
 from driftline.dashboard.queries.fleet import TAB_KINDS
-from driftline.dashboard.words import STATES, age, count, duration, percent, plural, short_reason
 
 CELLS = {
     "data-quality": "Data quality",
@@ -47,14 +47,14 @@ def word_of_monitors(
     """Return in one sentence what is wrong now, with the tone it is said in."""
     if firing:
         which = f", {paging:,} of them paging" if 0 < paging < firing else ""
-        return f"{plural(firing, 'alarm is', 'alarms are')} firing{which}", "alarm"
+        return f"{say.plural(firing, 'alarm is', 'alarms are')} firing{which}", "alarm"
     states = Counter(monitor.state for monitor in monitors)
     if failed := states["failed"]:
-        return f"{plural(failed, 'monitor')} could not judge the newest window", "failed"
+        return f"{say.plural(failed, 'monitor')} could not judge the newest window", "failed"
     if broken := states["violations"]:
-        return f"{plural(broken, 'monitor')} found violations; no alarm is firing", "soft"
+        return f"{say.plural(broken, 'monitor')} found violations; no alarm is firing", "soft"
     if late := sum(monitor.overdue_since is not None for monitor in monitors):
-        words = plural(late, "monitor is", "monitors are")
+        words = say.plural(late, "monitor is", "monitors are")
         return f"{words} overdue; no alarm is firing", "soft"
     if not monitors:
         return "Nothing is monitored yet", "none"
@@ -63,24 +63,27 @@ def word_of_monitors(
     if not states["ok"]:
         return "No monitor could judge its newest window", "none"
     if suppressed := sum(bool(monitor.suppressed) for monitor in monitors):
-        words = plural(suppressed, "monitor suppresses", "monitors suppress")
+        words = say.plural(suppressed, "monitor suppresses", "monitors suppress")
         return f"{words} drift because a baseline does not fit", "soft"
     if blind := len(monitors) - states["ok"] - states["waiting"]:
         return f"{blind:,} of {len(monitors):,} monitors could not judge the newest window", "none"
+    if worse := sum(monitor.shown_state == "worse" for monitor in monitors):
+        words = say.plural(worse, "monitor finds", "monitors find")
+        return f"No violations; {words} metrics worse {say.WITHIN_BOUND}", "soft"
     return "Nothing is wrong now", "ok"
 
 
 def _under(view: views.OverviewView) -> list[ui.Cell]:
     late = sum(one.overdue_since is not None for one in view.monitors)
     words = [
-        plural(sum(bool(one.name) for one in view.endpoints), "endpoint"),
-        plural(len(view.monitors), "monitor"),
-        plural(view.alarms.counts.total(), "alarm"),
+        say.plural(sum(bool(one.name) for one in view.endpoints), "endpoint"),
+        say.plural(len(view.monitors), "monitor"),
+        say.plural(view.alarms.counts.total(), "alarm"),
         *[f"{late} overdue"] * bool(late),
     ]
     parts: list[ui.Cell] = [" · ".join(words)]
     if view.dead_count:
-        failed = f"✕ {plural(view.dead_count, 'notification')} failed"
+        failed = f"✕ {say.plural(view.dead_count, 'notification')} failed"
         parts += [" · ", html.A(failed, href=link_to("messages", status="dead"))]
     return parts
 
@@ -105,7 +108,7 @@ def _counts(view: views.OverviewView) -> html.Span:
     names = {"ALARM": "firing", "INSUFFICIENT_DATA": "without data", "OK": "OK"}
     for state, words in names.items():
         if counts[state]:
-            text = f"{STATES[state][0]} {counts[state]:,} {words}"
+            text = f"{say.STATES[state][0]} {counts[state]:,} {words}"
             links.append(html.A(text, href=link_to("alarms", state=state)))
     return ui.legend(*links, html.A("all alarms", href=link_to("alarms")))
 
@@ -115,11 +118,11 @@ def _alarm(alarm: views.AlarmLine, now: datetime) -> html.Article:
         ui.state_chip("ALARM"),
         html.H3(html.A(alarm.name, href=alarm_link(alarm.name))),
         ui.tag(alarm.severity),
-        html.Span(["for ", html.B(duration(now - alarm.since))], className="held"),
+        html.Span(["for ", html.B(say.duration(now - alarm.since))], className="held"),
         *(html.Span(f"◌ {words}", className="held") for words in alarm.quiet),
         ui.when(alarm.since, now),
     ]
-    cause = html.P(alarm.cause or short_reason(alarm.reason), className="cause")
+    cause = html.P(alarm.cause or say.short_reason(alarm.reason), className="cause")
     foot = [ui.faint(alarm.condition), *ui.way(alarm.latest_link or alarm.link, "button")]
     top, bottom = html.Div(head, className="alarm-head"), html.Div(foot, className="alarm-foot")
     return html.Article([top, cause, *ui.now_line(alarm), bottom])
@@ -131,7 +134,8 @@ def _endpoints(view: views.OverviewView) -> html.Section:
         why = "No request has been captured, and no monitor is declared yet."
         command = "driftline deploy MODEL --reference DATA --label COL"
         return ui.panel("Endpoints", [ui.empty(why, command)])
-    states = {None: "all", "violations": "▲ violations", "failed": "✕ failed", "ok": "✓ OK"}
+    states = {None: "all", "violations": "▲ violations", "failed": "✕ failed"}
+    states |= {"worse": "◇ worse", "ok": "✓ OK"}
     here = partial(link_to, "", state=view.state, text=view.text)
     filters = ui.filters(
         ui.choices("State of the endpoints", states, view.state, lambda one: here(state=one)),
@@ -157,7 +161,7 @@ def _endpoints(view: views.OverviewView) -> html.Section:
 def _endpoint_name(line: views.EndpointLine) -> ui.Cell:
     if line.name:
         link = html.A(line.name, href=endpoint_link(line.name), className="strong")
-        return ui.over(link, " · ".join([plural(len(line.monitors), "monitor"), *line.owners]))
+        return ui.over(link, " · ".join([say.plural(len(line.monitors), "monitor"), *line.owners]))
     links: list[ui.Cell] = [html.B("Tables of others")]
     for one in line.monitors[:TABLES_SHOWN]:
         name = html.A(one.name, href=monitor_link(one.name))
@@ -176,10 +180,10 @@ def _cell(kind: str, now: datetime, line: views.EndpointLine) -> ui.Cell:
         title = f"Set up {CELLS[kind].casefold()}"
         link = html.A("none", href=endpoint_link(line.name, TABS[kind]), title=title)
         return link if line.name else ui.faint("none")
-    (sign, word, tone), last = STATES[worst.shown_state], worst.standing
-    since = "" if last is None else f", window ended {age(last.end, now)}"
+    (sign, word, tone), last = say.STATES[worst.shown_state], worst.standing
+    since = "" if last is None else f", window ended {say.age(last.end, now)}"
     if last and last.finished_at:
-        since = f", {age(last.finished_at, now)}"
+        since = f", {say.age(last.finished_at, now)}"
     words = f"{sign} {word}{since}"
     href = monitor_link(worst.name, window=last.stamp if last else None)
     cause = last and (last.failure or last.cause)
@@ -192,13 +196,13 @@ def _requests(line: views.EndpointLine) -> ui.Cell:
     counts = [one.request_count for one in runs if RANGE.get().covers(one.start, one.end)]
     if not any(counts):
         return "–"
-    words = f"{count(counts[-1])} requests in the newest window, at most {count(max(counts))}"
+    words = f"{counts[-1]:,} requests in the newest window, at most {max(counts):,}"
     return ui.bars([one / max(counts) for one in counts], words)
 
 
 def captured_words(share: float | None) -> str:
     """Write which share was captured; a few lost ones of many must not read as none."""
-    return "more than 99.9%" if share is not None and 0.999 < share < 1 else percent(share)
+    return "more than 99.9%" if share is not None and 0.999 < share < 1 else say.percent(share)
 
 
 def _alarms(line: views.EndpointLine) -> ui.Cell:

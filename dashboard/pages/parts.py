@@ -449,7 +449,7 @@ def strip(monitor: MonitorLine) -> html.Span:
     One element: a hundred rows of thirty links would be more than a page can hold.
     """
     runs = monitor.runs[-STRIP_WINDOWS:]
-    states = Counter(say.STATES[run.state][1] for run in runs)
+    states = Counter(say.STATES[run.shown_state][1] for run in runs)
     words = ", ".join(f"{say.plural(many, 'window')} {word}" for word, many in states.most_common())
     tones = [say.window_tone(run.state, run.hard_count) for run in runs]
     return _picture([(tone, HEIGHTS.get(tone, 34)) for tone in tones], words or "no window yet")

@@ -18,12 +18,7 @@ from driftline.capture.windows.window import Window
 from driftline.dashboard import address
 from driftline.dashboard import words as say
 from driftline.dashboard.charts.canvas import edges_of
-from driftline.dashboard.charts.intervals import (
-    SIDES,
-    comparison_figure,
-    density_figure,
-    is_dense,
-)
+from driftline.dashboard.charts.intervals import SIDES, comparison_figure, density_figure, is_dense
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_panel
@@ -154,7 +149,9 @@ def counts_words(runs: Sequence[views.WindowRun]) -> str:
     broken = sum(run.state == "violations" for run in runs)
     judged = broken + sum(run.state == "ok" for run in runs)
     rest = f", {len(runs) - judged:,} not judged" if judged < len(runs) else ""
-    return f"{say.plural(judged, 'window')} judged{rest}, {broken or 'none'} with violations"
+    worse = sum(run.shown_state == "worse" for run in runs)
+    more = f", {worse:,} worse {say.WITHIN_BOUND}" * bool(worse)
+    return f"{say.plural(judged, 'window')} judged{rest}, {broken or 'none'} with violations{more}"
 
 
 def unjudged_words(run: views.WindowRun) -> str:
@@ -317,8 +314,7 @@ def picker(view: views.WindowView, link: Link) -> list[ui.Cell]:
     def choice_of(one: views.WindowRun) -> html.A:
         many = one.violation_count
         broken = html.Span(f"{many}", className="number") if many else None
-        state = "worse" if one.state == "ok" and one.execution in view.worse else one.state
-        words = (html.Span(say.span(one)), broken, ui.state_chip(state, small=True))
+        words = (html.Span(say.span(one)), broken, ui.state_chip(one.shown_state, small=True))
         way = html.A(ui.there(words), href=link(one))
         return ui.marked(way, aria_current="page") if one.stamp == run.stamp else way
 

@@ -21,13 +21,7 @@ from driftline.baseline.store import Baseline, find_version
 from driftline.capture.windows.window import Window
 from driftline.dashboard.address import Address, read_range, read_time
 from driftline.dashboard.queries import views
-from driftline.dashboard.queries.storage import (
-    COLUMNS_SHOWN,
-    IDS,
-    IDS_SHOWN,
-    ROWS_SHOWN,
-    texts_of,
-)
+from driftline.dashboard.queries.storage import COLUMNS_SHOWN, IDS, IDS_SHOWN, ROWS_SHOWN, texts_of
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
 from driftline.dashboard.words import span

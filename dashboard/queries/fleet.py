@@ -32,12 +32,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import is_of
 from driftline.monitors.run.drift_map import DriftMap
 from driftline.monitors.run.judged_windows import judged, second_of
-from driftline.monitors.run.standing import (
-    NoWindowError,
-    no_window,
-    standing_lines,
-    window_line,
-)
+from driftline.monitors.run.standing import NoWindowError, no_window, standing_lines, window_line
 from driftline.monitors.run.status import kept_states
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.status import suppressed_now

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
@@ -41,7 +42,7 @@ class ScheduleLine:
 
     state: MonitorState
     due_at: datetime | None  # None: no window comes.
-    newest: Mapping[str, str] | None  # The newest judged window, in its kept fields.
+    newest: Mapping[str, Any] | None  # The newest judged window, in its kept fields.
 
     @property
     def window(self) -> Window | None:

@@ -18,11 +18,7 @@ from driftline.alerts.alarms.composite_records import CompositeRecord
 from driftline.alerts.alarms.known import require_alarm
 from driftline.alerts.counts import count_by
 from driftline.alerts.math.band_models import BandModels
-from driftline.alerts.metrics.variants import (
-    hourly_invocations,
-    published_variants,
-    told_variants,
-)
+from driftline.alerts.metrics.variants import hourly_invocations, published_variants, told_variants
 from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.alerts.tables import outbox
@@ -116,7 +112,7 @@ class Stores:
         ]  # fmt: skip
         asked = [one for one in endpoints if one.says(text or "")]
         if state is not None:
-            asked = [one for one in asked if (one.worst.state if one.worst else "none") == state]
+            asked = [one for one in asked if one.worst and one.worst.shown_state == state]
         asked.sort(key=lambda one: (one.worst.rank if one.worst else 9, -one.firing, one.name))
         number = views.page_within(number, len(asked), ENDPOINTS_SHOWN)
         shown = asked[ENDPOINTS_SHOWN * (number - 1) : ENDPOINTS_SHOWN * number]
@@ -315,7 +311,7 @@ class Stores:
             view = views.MonitorView(**read)
             found.append(replace(view, features=view.found.judged_features))
         ranked = (
-            (views.RANKS[one.run.state], -one.run.hard_count, one) for one in found if one.run
+            (views.RANKS[one.run.shown_state], -one.run.hard_count, one) for one in found if one.run
         )
         return tuple(one for *_, one in sorted(ranked, key=lambda entry: entry[:2]))
 
@@ -433,7 +429,6 @@ def _over_time(
         labels=label_history(connection, line),
         estimates=estimates(connection, line, chosen, digests),
         unread=sum(one.execution not in digests for one in line.runs),
-        worse=frozenset(name for name, one in digests.items() if one.is_worse),
     )
 
 

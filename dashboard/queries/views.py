@@ -272,7 +272,6 @@ class WindowView:
     ``run`` is None before the first window, ``report`` where its document is gone. ``kept`` is the
     feature or metric that somebody chose, for the links to other windows; None when the page chose.
     ``annotations`` are those that reach the window, the newest first; ``feature`` is the one shown.
-    ``worse``: executions that found a metric worse than the reference, within its bound.
     """
 
     now: datetime
@@ -286,7 +285,6 @@ class WindowView:
     kept: str | None = None
     annotations: tuple[Annotation, ...] = ()
     feature: Feature | None = None
-    worse: frozenset[str] = frozenset()
 
     @property
     def found(self) -> Report:

@@ -296,8 +296,13 @@ class CheckResult:
         return [one for one in self.unjudged if one.reason == reason]
 
     @property
+    def worse_count(self) -> int:
+        """How many metrics are worse than the reference beyond chance, within their bounds."""
+        return sum(bool(one.worse_within_bound) for one in self.metrics)
+
+    @property
     def _told_apart(self) -> str:
-        count = sum(bool(one.worse_within_bound) for one in self.metrics)
+        count = self.worse_count
         words = "worse than the reference (intervals apart), within the bound"
         return f"; {plural(count, 'metric')} {words}" if count else ""
 

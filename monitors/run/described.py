@@ -68,6 +68,7 @@ def describe(
         request_count=0 if outcome.facts is None else outcome.facts.request_count,
         violation_count=outcome.violation_count,
         page_count=outcome.page_count,
+        worse_count=outcome.worse_count,
         max_drift_ratio=outcome.max_drift_ratio,
         cause=outcome.cause if outcome.decided else outcome.summary,
         folder=f"executions/{definition.name}/{window.stamp}/{identity}",

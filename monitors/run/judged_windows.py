@@ -19,6 +19,7 @@ from driftline.monitors.executions import (
     Execution,
     StateOfWindow,
     WindowState,
+    shown_state,
     window_state,
 )
 from driftline.monitors.tables import executions
@@ -60,8 +61,15 @@ class WindowRun(Window):
     folder: str = ""
     baseline_version: str = ""
     request_count: int = 0
+    # Metrics worse than the reference beyond chance, within their bounds; None: not counted.
+    worse_count: int | None = None
     # Of the window that is shown: time and text of each line.
     log: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def shown_state(self) -> str:
+        """The state as pages name it."""
+        return shown_state(self.state, self.worse_count)
 
 
 def kept_run(entry: Mapping[str, Any], row: Any, failure: str | None) -> WindowRun:  # noqa: ANN401
@@ -85,6 +93,7 @@ def kept_run(entry: Mapping[str, Any], row: Any, failure: str | None) -> WindowR
         ratio=entry["ratio"],
         baseline_version=entry["baseline_version"],
         request_count=entry["requests"],
+        worse_count=entry.get("worse"),  # Entries of before have none.
         **found,
     )
 

@@ -13,10 +13,10 @@ from driftline.monitors.run.judged_windows import WindowRun
 from driftline.monitors.run.progress import RunState
 
 RANKS = {
-    "violations": 0, "failed": 1, "unlabelled": 3, "insufficient": 3, "empty": 3, "stopped": 3,
-    "ok": 4, "waiting": 5,
+    "violations": 0, "failed": 1, "overdue": 2, "unlabelled": 3, "insufficient": 3, "empty": 3,
+    "stopped": 3, "worse": 4, "ok": 5, "waiting": 6,
 }  # fmt: skip
-"""Of monitors by their states, the worst first, and last those that have nothing to tell yet."""
+"""Of monitors by their states on pages, the worst first, and last those with nothing to tell."""
 
 
 @dataclass(frozen=True)  # Without slots: what follows is worked out once.
@@ -87,10 +87,11 @@ class MonitorLine:
 
     @property
     def rank(self) -> int:
-        """Where it stands among others, the worst first; one that is overdue comes third."""
-        return min(RANKS[self.state], 2 if self.overdue_since else 9)
+        """Where it stands among others, the worst first."""
+        return RANKS[self.shown_state]
 
     @property
     def shown_state(self) -> str:
         """The state as a page names it: "overdue", unless it is worse."""
-        return "overdue" if self.rank == 2 else self.state
+        shown = self.standing.shown_state if self.standing else "waiting"
+        return "overdue" if self.overdue_since and RANKS[shown] > RANKS["overdue"] else shown

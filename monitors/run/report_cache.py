@@ -32,11 +32,6 @@ class Digest:
     unjudged: Mapping[str, str] = field(default_factory=dict)
     pooled: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def is_worse(self) -> bool:
-        """Whether a metric is worse than the reference beyond chance, but no violation."""
-        return any(one.worse_within_bound for one in self.metrics.values())
-
 
 class ReportCache:
     """Remembers what executions found; safe to use from several threads."""

@@ -187,6 +187,7 @@ def _run(
             "status": "Completed" if report.passed else "CompletedWithViolations",
             "failure_reason": None, "row_count": report.row_count, "request_count": 400,
             "violation_count": len(report.violations), "page_count": report.page_count,
+            "worse_count": report.worse_count,
             "folder": folder, "cause": report.cause,
         }  # fmt: skip
     with engine.begin() as connection:

@@ -64,6 +64,19 @@ def drawn(engine, tmp_path, path):
     return texts(render(stores, parse(*path.partition("?")[::2])))
 
 
+def test_runs_tell_metrics_worse_within_their_bounds_apart_from_ok(engine, tmp_path):
+    for number, count in enumerate((2, 0, None)):
+        judge(engine, number, worse_count=count)
+    said = "metrics worse than the reference (intervals apart), within the bound"
+
+    words = drawn(engine, tmp_path, "/jobs")
+
+    assert [words.count(one) for one in ("◇", "Worse", f"2 {said}", "no violations")] == [
+        1, 1, 1, 2,
+    ]  # fmt: skip
+    assert f"No violations; 2 {said}" in drawn(engine, tmp_path, job_link("flights-daily-0000"))
+
+
 def test_runs_are_paged_by_the_database_the_newest_first(engine):
     for number in range(SIZE + 3):
         judge(engine, number, violation_count=number % 2, status="Completed")

@@ -6,7 +6,9 @@ import pytest
 from sqlalchemy import event
 
 from driftline.dashboard.address import parse
+from driftline.dashboard.charts.timeline import health_figure
 from driftline.dashboard.pages import endpoint as endpoint_page
+from driftline.dashboard.pages import overview as overview_page
 from driftline.dashboard.queries import fleet
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.definitions import MonitorDefinition, put_definition
@@ -75,3 +77,49 @@ def test_older_windows_take_one_statement_and_only_health_asks_for_them(stores):
 
     assert sum("UNION ALL" in one for one in asked) == 1
     assert len(drift.line.monitors[0].runs) == NEWEST_WINDOWS
+
+
+def test_metrics_worse_than_the_reference_within_their_bounds_are_told_apart(tmp_path):
+    engine = make_engine(tmp_path / "driftline.db")
+    (tmp_path / "capture" / "flights").mkdir(parents=True)
+    definition = MonitorDefinition(
+        "quality", endpoint="flights", baseline="b", kind="model-quality", schedule="external"
+    )
+    with engine.begin() as connection:
+        put_definition(connection, definition, START)
+    stores = Stores(engine, str(tmp_path), lambda: START + 4 * DAY)
+
+    def judge(day, count):
+        begin = START + day * DAY
+        record(engine, Execution(
+            id=str(day), monitor="quality", kind="model-quality", endpoint="flights",
+            definition_version=1, baseline="b", baseline_version="1", window_start=begin,
+            window_end=begin + DAY, digest="", status="Completed", worse_count=count,
+            row_count=5, started_at=begin, finished_at=begin,
+        ), [], before=None)  # fmt: skip
+
+    judge(1, None)  # Of a version that did not count them: as before.
+    judge(2, 0)
+    before = stores.overview()
+    judge(3, 2)
+    fleet_view, health = stores.overview(), stores.endpoint(HEALTH)
+
+    assert overview_page.word_of_monitors(before.monitors, 0) == ("Nothing is wrong now", "ok")
+    assert before.shown[0].worst.state == fleet_view.shown[0].worst.state == "ok"
+    said = "worse than the reference (intervals apart), within the bound"
+    page = str(overview_page.page(fleet_view))
+    assert "◇ Worse" in page
+    assert "✓ OK," not in page
+    assert f"No violations; 1 monitor finds metrics {said}" in page
+    assert [one.name for one in stores.overview(state="worse").shown] == ["flights"]
+    assert stores.overview(state="ok").total == 0
+    figure = health_figure(health.line.monitors)
+    marks = {one["marker"]["symbol"]: one for one in figure["data"] if one["customdata"]}
+    assert {name: len(one["x"]) for name, one in marks.items()} == {
+        "diamond-open": 1, "circle-open": 2,
+    }  # fmt: skip
+    assert f"2 metrics {said}" in marks["diamond-open"]["hovertext"][0]
+    text = str(endpoint_page.page(health))
+    assert f"3 windows judged, none with violations, 1 {said}" in text
+    assert "'◇'" in text
+    engine.dispose()

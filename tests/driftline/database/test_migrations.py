@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,8 +25,10 @@ from driftline.monitors.definitions import (
     list_definitions,
     put_definition,
 )
-from driftline.monitors.executions import Execution
-from driftline.monitors.tables import executions, leases
+from driftline.monitors.executions import Execution, get_execution, record
+from driftline.monitors.run.standing import standing_lines
+from driftline.monitors.run.status import list_states
+from driftline.monitors.tables import executions, leases, states
 from driftline.serving.resources.specs import (
     BaselineSpec,
     EndpointSpec,
@@ -271,6 +273,37 @@ def test_cancelled_windows_go_back_as_failed_ones(engine: Engine) -> None:
 
     with engine.begin() as connection:
         assert list(connection.scalars(select(executions.c.status))) == ["Failed"]
+
+
+def test_windows_of_before_do_not_say_how_many_metrics_are_worse(engine: Engine) -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    definition = MonitorDefinition("m", endpoint="e", baseline="b", schedule="external")
+    judged = Execution(
+        id="1", monitor="m", kind="model-quality", endpoint="e", definition_version=1, baseline="b",
+        baseline_version="", window_start=now, window_end=now + timedelta(days=1), digest="",
+        status="Completed", worse_count=2, started_at=now, finished_at=now,
+    )  # fmt: skip
+    with engine.begin() as connection:
+        put_definition(connection, definition, now)
+    record(engine, judged, [], before=None)
+
+    def shown() -> list[str]:
+        with engine.connect() as connection:
+            known = list_states(connection)
+            return [one.shown_state for one in standing_lines(
+                connection, [definition], known, now, None)]  # fmt: skip
+
+    assert shown() == ["worse"]
+    migrate(engine, "0036")
+    with engine.begin() as connection:  # As the earlier version wrote it.
+        kept = connection.scalars(select(states.c.windows)).one()
+        before = [{key: value for key, value in one.items() if key != "worse"} for one in kept]
+        connection.execute(update(states).values(windows=before))
+    migrate(engine)
+
+    assert shown() == ["ok"]
+    with engine.connect() as connection:
+        assert get_execution(connection, "1") == replace(judged, worse_count=None)
 
 
 def _shape(engine: Engine) -> dict[str, set[str]]:

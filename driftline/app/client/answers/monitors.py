@@ -398,6 +398,7 @@ class ListedExecution(ExecutionBrief):
     row_count: int
     request_count: int
     page_count: int
+    worse_count: int | None
     max_drift_ratio: float | None
     cause: str
     folder: str
