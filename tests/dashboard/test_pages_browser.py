@@ -44,6 +44,22 @@ def test_any_name_of_an_alarm_has_a_page_that_survives_a_reload(visit_measured, 
     seen.check()
 
 
+@pytest.mark.parametrize("query", ["", "?from=now-30d", "?from=2013-10-01&to=2013-11-01"])
+def test_a_phone_reaches_every_page_of_the_bar(visit_measured, query):
+    seen = visit_measured(390)
+    page = seen.open(f"/{query}")
+    bar = page.get_by_role("navigation", name="Pages").bounding_box()
+
+    for name in ("Fleet", "Alerts", "Jobs", "Setup", "Search", "API"):
+        box = page.get_by_role("link", name=name, exact=True).first.bounding_box()
+        assert bar["x"] <= box["x"], name
+        assert box["x"] + box["width"] <= min(390, bar["x"] + bar["width"]) + 0.5, name
+    span = page.locator("#range").bounding_box()
+    assert span["x"] + span["width"] <= 390
+    assert page.locator("main").bounding_box()["y"] <= 92  # As much as links on a page keep free.
+    seen.check()
+
+
 def test_filter_is_part_of_the_address_and_keeps_the_hand(visit_measured):
     seen = visit_measured()
     page = seen.open("/alarms")
