@@ -48,6 +48,7 @@ def page(view: EndpointView) -> html.Div:
         say.plural(len(view.line.monitors), "monitor"),
         say.plural(view.line.firing, "alarm firing", "alarms firing"),
         *([f"owner {', '.join(view.line.owners)}"] if view.line.owners else []),
+        *(f"{key}={value}" for key, value in view.line.tags.items()),
     ]
     tabs = ui.choices("Tabs", NAMES, view.tab, lambda tab: endpoint_link(name, tab))
     own: dict[str, Callable[[EndpointView], Sequence[ui.Cell | None]]] = {

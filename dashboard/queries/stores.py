@@ -59,20 +59,24 @@ STORED = (
 """Pages that tell of the storage root; the others tell of the database alone."""
 
 
+Declared = tuple[str | None, datetime | None, str | None, Mapping[str, str]]
+UNDECLARED: Declared = (None, None, None, {})
+
+
 class Stores:
     """What the pages ask; safe to use from several threads.
 
     ``signature_of`` returns an endpoint's signature by its name, None where it has none; ``ask``
     what a path of the server answers to whoever asks here; ``declared`` the endpoints that are
-    declared, by their names: baseline and last deployment, None where there is none; ``access``
-    says what tables of others may be read from.
+    declared, by their names: baseline and last deployment, None where there is none, owner and
+    tags; ``access`` says what tables of others may be read from.
     """
 
     def __init__(
         self, engine: Engine, root: str, now: Callable[[], datetime],
         signature_of: Callable[[str], Signature | None] = lambda _: None,
         access: Access = UNLIMITED, ask: Callable[[str], str] | None = None,
-        declared: Callable[[], Mapping[str, tuple[str | None, datetime | None]]] = dict,
+        declared: Callable[[], Mapping[str, Declared]] = dict,
         settings: Sequence[Mapping[str, Any]] = (),
     ) -> None:  # fmt: skip
         self.engine = engine
@@ -104,12 +108,9 @@ class Stores:
         for line in lines:  # Of tables that others write, too, which are of no endpoint.
             watched.setdefault(line.endpoint, []).append(line)
         endpoints = [
-            views.EndpointLine(
-                name, tuple(found), firing=firing.get(name, 0),
-                deployed_at=declared.get(name, (None, None))[1],
-            )
+            _endpoint_line(name, found, firing.get(name, 0), declared.get(name, UNDECLARED))
             for name, found in sorted(watched.items())
-        ]  # fmt: skip
+        ]
         asked = [one for one in endpoints if one.says(text or "")]
         if state is not None:
             asked = [one for one in asked if one.worst and one.worst.shown_state == state]
@@ -153,9 +154,9 @@ class Stores:
             if tab == "changes":
                 changes = fleet.read_changes(connection, line)
                 view = replace(view, annotations=_annotations(connection, lines), changes=changes)
-        (line,) = self._counted([line])
-        declared, _ = self._declared().get(name, (None, None))
-        baseline = lines[0].definition.baseline if lines else declared
+        declared = self._declared().get(name, UNDECLARED)
+        (line,) = self._counted([_endpoint_line(name, lines, line.firing, declared)])
+        baseline = lines[0].definition.baseline if lines else declared[0]
         view = replace(view, line=line, baseline=baseline or "NAME")
         if tab in fleet.TAB_KINDS and chosen is not None:
             facet = f"DPPL / {address.facet}" if address.facet else None
@@ -404,6 +405,13 @@ class Stores:
                 stats = self.storage.capture_stats(line.name, self.now())
                 found = stats.overall if stats else None
             yield replace(line, coverage=found)
+
+
+def _endpoint_line(
+    name: str, monitors: Iterable[views.MonitorLine], firing: int, declared: Declared
+) -> views.EndpointLine:
+    _, deployed_at, owner, tags = declared
+    return views.EndpointLine(name, tuple(monitors), None, firing, deployed_at, owner, tags)
 
 
 def _over_time(

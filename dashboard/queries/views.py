@@ -8,7 +8,8 @@ shape (windows,) with NaN where nothing was measured, and a missing number is No
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Literal
@@ -167,7 +168,7 @@ class EndpointLine:
 
     ``coverage`` counts its requests, None where nobody has counted them or the table cannot be
     read; ``firing`` counts the alarms in ALARM on its metrics. ``deployed_at`` is None for one that
-    is not declared here.
+    is not declared here; ``owner`` and ``tags`` are its own.
     """
 
     name: str
@@ -175,11 +176,13 @@ class EndpointLine:
     coverage: Coverage | None = None
     firing: int = 0
     deployed_at: datetime | None = None
+    owner: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def owners(self) -> tuple[str, ...]:
-        """Whose monitors they are, each once."""
-        owners = (one.definition.owner for one in self.monitors)
+        """Whose it is, and whose its monitors are, each once."""
+        owners = (self.owner, *(one.definition.owner for one in self.monitors))
         return tuple(dict.fromkeys(one for one in owners if one))
 
     @cached_property
@@ -189,9 +192,8 @@ class EndpointLine:
 
     def says(self, text: str) -> bool:
         """Whether one of its texts holds this one, whatever the case."""
-        tags = (
-            f"{key}={value}" for one in self.monitors for key, value in one.definition.tags.items()
-        )
+        all_tags = (self.tags, *(one.definition.tags for one in self.monitors))
+        tags = (f"{key}={value}" for tags in all_tags for key, value in tags.items())
         texts = (self.name, *self.owners, *(one.name for one in self.monitors), *tags)
         return any(text.casefold() in one.casefold() for one in texts)
 

@@ -412,11 +412,15 @@ def list_foreign(connection: Connection) -> list[str]:
     return [endpoint.name for endpoint in rows if not variants_of(endpoint.spec)]
 
 
-def declared_endpoints(engine: Engine) -> dict[str, tuple[str | None, datetime | None]]:
-    """Return all declared endpoints by name: the baseline, if any, and the last deployment."""
+def declared_endpoints(
+    engine: Engine,
+) -> dict[str, tuple[str | None, datetime | None, str | None, Mapping[str, str]]]:
+    """Return all declared endpoints by name: baseline, if any, last deployment, owner and tags."""
     with read_connection(engine) as connection:
         rows = store.list_kind(connection, "Endpoint")
-    return {one.name: (one.spec.get("baseline"), deployed_at(one)) for one in rows}
+    return {
+        one.name: (one.spec.get("baseline"), deployed_at(one), one.owner, one.tags) for one in rows
+    }
 
 
 def signature_of(engine: Engine, endpoint: str) -> Signature | None:

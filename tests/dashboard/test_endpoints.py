@@ -29,7 +29,7 @@ from driftline.dashboard.address import (
 from driftline.dashboard.app import _is_there, _shell, render
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.queries import reach
-from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.queries.stores import UNDECLARED, Stores
 from driftline.dashboard.words import age
 from driftline.database.clock import database_time
 from driftline.errors import NotFoundError
@@ -266,7 +266,8 @@ def test_a_monitor_that_moved_shows_them_the_windows_of_theirs(engine, tmp_path)
 def test_an_endpoint_that_is_declared_alone_is_on_the_fleet_and_leads_to_its_set_up(
     engine, tmp_path
 ):
-    named = {"fresh": ("trained", NOW - DAY), "bare": (None, None)}
+    tags = {"tier": "gold", "cost-centre": "4711"}
+    named = {"fresh": ("trained", NOW - DAY, "crm team", tags), "bare": UNDECLARED}
     stores = Stores(engine, str(tmp_path), lambda: NOW, declared=lambda: named)
 
     fleet = drawn(stores, "/")
@@ -274,6 +275,11 @@ def test_an_endpoint_that_is_declared_alone_is_on_the_fleet_and_leads_to_its_set
     assert all(f'"/endpoints/fresh/{tab}"' in fleet for tab in ("drift", "quality", "fairness"))
     assert "baseline: trained" in drawn(stores, "/endpoints/fresh/drift")
     assert "baseline: NAME" in drawn(stores, "/endpoints/bare/drift")
+    assert "crm team" in fleet
+    head = drawn(stores, "/endpoints/fresh")
+    assert all(one in head for one in ("owner crm team", "tier=gold", "cost-centre=4711"))
+    for text in ("CRM", "gold", "cost-centre=4711"):
+        assert [one.name for one in stores.overview(text=text).shown] == ["fresh"]
     with asking("bare"):
         assert [one.name for one in stores.overview().endpoints] == ["bare"]
         assert "Not found" in drawn(stores, "/endpoints/fresh")

@@ -13,7 +13,7 @@ from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.dashboard.address import parse
 from driftline.dashboard.pages import endpoint as endpoint_page
-from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.queries.stores import UNDECLARED, Stores
 from driftline.errors import NotFoundError, UnavailableError
 from tests.dashboard.seed import make_engine
 from tests.dashboard.test_search_and_compare import drawn
@@ -75,7 +75,7 @@ def opened(tmp_path: Path) -> Open:
 
     def open_(ask: Callable[[str], str] | None) -> Stores:
         return Stores(
-            engine, str(tmp_path), lambda: NOW, ask=ask, declared=lambda: {"flights": (None, None)}
+            engine, str(tmp_path), lambda: NOW, ask=ask, declared=lambda: {"flights": UNDECLARED}
         )
 
     yield open_
@@ -151,7 +151,7 @@ def test_of_an_endpoint_that_another_server_answers_nothing_is_said(tmp_path: Pa
     engine = make_engine(tmp_path / "db")
     stores = Stores(
         engine, str(tmp_path), lambda: NOW, ask=refused(NotFoundError("no endpoint flights")),
-        declared=lambda: {"flights": (None, None)},
+        declared=lambda: {"flights": UNDECLARED},
     )  # fmt: skip
 
     page = drawn(stores, PATH)

@@ -10,7 +10,7 @@ from driftline.capture.audit.report import Coverage
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.dashboard.address import RANGE, parse, read_range
 from driftline.dashboard.pages import endpoint as endpoint_page
-from driftline.dashboard.queries.stores import COUNTED, Stores
+from driftline.dashboard.queries.stores import COUNTED, UNDECLARED, Stores
 from tests.sinking import sink_all
 
 
@@ -71,7 +71,7 @@ def test_the_last_audit_says_what_was_captured(seeded, tmp_path):
 
 
 def test_before_the_first_audit_many_endpoints_are_not_counted(seeded, tmp_path, monkeypatch):
-    names = {f"endpoint-{place}": (None, None) for place in range(COUNTED + 1)}
+    names = {f"endpoint-{place}": UNDECLARED for place in range(COUNTED + 1)}
     stores = Stores(seeded.engine, str(tmp_path), seeded.now, declared=lambda: names)
     asked = []
     monkeypatch.setattr(stores.storage, "capture_stats", lambda name, now: asked.append(name))
