@@ -73,7 +73,7 @@ def _tile(one: MetricResult, choose: metric_list.Choose) -> html.Div:
     before = f"reference {number(one.reference)}"
     if one.reference_low is not None:
         before += f" ({number(one.reference_low)} to {number(one.reference_high)})"
-    look = f"line {tone}-text" if tone else "line"
+    look = {"alarm": "line alarm-text", "soft": "line soft-word"}.get(tone, "line")
     parts = [
         html.H3(metric_list.metric_link(one, choose)),
         html.Div([html.B(number(one.value)), ui.faint(ends)], className="tile-value"),

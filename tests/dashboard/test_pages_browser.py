@@ -3,6 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
+from driftline.dashboard.queries.stores import Stores
+from tests.dashboard.accessible import axe_faults
 from tests.dashboard.conftest import window_at
 from tests.dashboard.measured_seed import ALARM_NAMES
 
@@ -57,6 +59,39 @@ def test_a_phone_reaches_every_page_of_the_bar(visit_measured, query):
     span = page.locator("#range").bounding_box()
     assert span["x"] + span["width"] <= 390
     assert page.locator("main").bounding_box()["y"] <= 92  # As much as links on a page keep free.
+    seen.check()
+
+
+def test_the_fleet_fits_its_screen_with_the_longest_states(visit_measured):
+    seen = visit_measured()
+    page = seen.open("/")
+    table = page.get_by_role("region", name="Endpoints, worst first")
+    longest = "◐ Waiting for labels, window ended 12 d 21 h ago"
+
+    table.locator("tbody td").evaluate_all(
+        "(cells, words) => cells.slice(2, 6).forEach(one => {"
+        " one.innerHTML = '<a class=\"chip none\"></a>'; one.firstChild.textContent = words; })",
+        longest,
+    )
+
+    assert table.evaluate("one => one.scrollWidth - one.clientWidth") == 0
+    assert table.locator("tbody td").nth(1).bounding_box()["width"] >= 120
+    filters = page.locator(".filters").bounding_box()
+    assert table.bounding_box()["y"] - filters["y"] - filters["height"] >= 6
+
+
+def test_words_of_a_tile_that_is_worse_within_its_bound_are_dark_enough(measured, visit_measured):
+    runs = (
+        Stores(measured.engine, measured.root, measured.now)
+        .measured("flights-quality", None, None)
+        .monitor
+    )
+    worse = next(run for run in runs.runs if run.shown_state == "worse")
+    seen = visit_measured()
+    page = seen.open(f"/endpoints/flights/quality?window={worse.stamp}")
+
+    expect(page.locator(".tile.soft").first).to_contain_text("within the bound")
+    assert axe_faults(page, every_text=True) == []
     seen.check()
 
 
