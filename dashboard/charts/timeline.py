@@ -20,13 +20,13 @@ TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 ROW_PX = 34
 
 LOOKS = {
-    "alarm": ("triangle-up", canvas.HARD, 10),
-    "soft": ("diamond", canvas.SOFT, 9),
-    "worse": ("diamond-open", canvas.SOFT, 8),
-    "ok": ("circle-open", canvas.GREY, 7),
     "none": ("x-thin", canvas.GREY, 7),
+    "ok": ("circle-open", canvas.GREY, 7),
+    "worse": ("diamond-open", canvas.SOFT, 8),
+    "soft": ("diamond", canvas.SOFT, 9),
+    "alarm": ("triangle-up", canvas.HARD, 10),
 }
-"""Symbol, colour and size of a window by how it stands."""
+"""Symbol, colour and size of a window by how it stands, the worst last: it is drawn on top."""
 
 MAP_ROW_PX = 18
 BOUND = 1.0
@@ -123,6 +123,7 @@ def health_figure(lines: Sequence[MonitorLine], marks: Sequence[Mark] = ()) -> c
             shapes.append(canvas.rectangle(canvas.FAINT, x0=x0, x1=x1, y0=row - 0.3, y1=row + 0.3))
         for look, (symbol, colour, size) in LOOKS.items():
             runs = [run for run in line.runs if _look(run) == look]
+            size = 3 if look == "ok" and len(line.runs) > canvas.MANY_WINDOWS else size
             traces.append(
                 canvas.markers(
                     [canvas.middle(run) for run in runs], [row] * len(runs), symbol, colour, size,

@@ -12,6 +12,7 @@ from driftline.dashboard.pages.alarm import CHANGEABLE, TREATMENTS, problem_line
 from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
 from driftline.dashboard.queries.new_alarm import NewAlarmView
 
+SEVERITIES = ("page", "ticket", "digest")
 SIDES = {"above": "above the threshold", "below": "below the threshold"}
 
 
@@ -20,12 +21,8 @@ def page(view: NewAlarmView) -> html.Div:
     title = f"New alarm on {view.words}"
     crumbs = ui.crumbs((view.monitor.name, monitor_link(view.monitor.name)), "New alarm")
     note = "evaluated on stored data, once per period; changes nothing until you make it"
-    panel = ui.panel(
-        "The alarm",
-        [html.Div([_form(view), *_unheard(view)], className="trial-form"), *_outcome(view)],
-        note=note,
-        name="preview",
-    )
+    form = html.Div([_form(view), *_unheard(view)], className="trial-form")
+    panel = ui.panel("The alarm", [form, *_outcome(view)], note=note, name="preview")
     under = f"a metric of {view.monitor.name}, window by window"
     return ui.layout(title, crumbs, ui.heading(title, under), panel)
 
@@ -42,9 +39,7 @@ def _form(view: NewAlarmView) -> html.Form:
             if name != "period"
         ),
         choice("missing", "A period without data", TREATMENTS, values.get("missing", "missing")),
-        choice(
-            "severity", "Severity", {one: one for one in ("page", "ticket", "digest")}, severity
-        ),
+        choice("severity", "Severity", {one: one for one in SEVERITIES}, severity),
         choice("channel", "Notifies", channels, view.asked.channel or ""),
     ]
     return ask_form(fields, "Preview", anchor="preview")

@@ -134,8 +134,9 @@ def _endpoints(view: views.OverviewView) -> html.Section:
         why = "No request has been captured, and no monitor is declared yet."
         command = "driftline deploy MODEL --reference DATA --label COL"
         return ui.panel("Endpoints", [ui.empty(why, command)])
-    states = {None: "all", "violations": "▲ violations", "failed": "✕ failed"}
-    states |= {"worse": "◇ worse", "ok": "✓ OK"}
+    there = {view.state, *(line.worst.shown_state for line in view.endpoints if line.worst)}
+    signs = {one: (say.STATES[one][0], say.mid_sentence(say.STATES[one][1])) for one in views.RANKS}
+    states = {None: "all"} | {one: " ".join(signs[one]) for one in views.RANKS if one in there}
     here = partial(link_to, "", state=view.state, text=view.text)
     filters = ui.filters(
         ui.choices("State of the endpoints", states, view.state, lambda one: here(state=one)),

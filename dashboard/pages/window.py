@@ -25,9 +25,8 @@ def page(view: EndpointWindow) -> html.Div:
     run = view.found[0].run
     assert run is not None
     title = f"{view.endpoint}, {span(run)}"
-    ways = ui.choices(
-        "Tabs", TABS, view.tab, partial(address.window_link, view.endpoint, view.stamp)
-    )
+    here = partial(address.window_link, view.endpoint, view.stamp)
+    ways = ui.choices("Tabs", TABS, view.tab, here)
     under = f"{plural(len(view.found), 'monitor')} ran on a window of this start"
     parts = _rows(view) if view.tab else [_finding(one) for one in view.found]
     crumbs = ui.crumbs((view.endpoint, address.endpoint_link(view.endpoint)), span(run))

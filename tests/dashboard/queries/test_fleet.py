@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from driftline.dashboard.address import parse
+from driftline.dashboard.charts import canvas
 from driftline.dashboard.charts.timeline import health_figure
 from driftline.dashboard.pages import endpoint as endpoint_page
 from driftline.dashboard.pages import overview as overview_page
@@ -53,6 +54,24 @@ def test_health_shows_every_window_and_counts_them_all(stores):
     text = str(endpoint_page.page(view))
     assert "180 windows judged, 2 with violations; 2 monitors" in text
     assert "older windows" not in text
+
+
+def test_violations_lie_over_windows_without_which_are_small_where_they_are_many(
+    stores, monkeypatch
+):
+    lines = stores.endpoint(HEALTH).line.monitors[:1]
+
+    def marks():
+        drawn = (one["marker"] for one in health_figure(lines)["data"] if one["customdata"])
+        return {one["symbol"]: one["size"] for one in drawn}
+
+    few = marks()
+    monkeypatch.setattr(canvas, "MANY_WINDOWS", DAYS - 1)
+    many = marks()
+
+    assert [*few] == [*many] == ["circle-open", "triangle-up"]  # What is drawn last is on top.
+    assert many["circle-open"] < few["circle-open"]
+    assert many["triangle-up"] == few["triangle-up"]
 
 
 def test_what_one_chart_has_no_room_for_is_left_out_and_said(stores, monkeypatch):
@@ -109,6 +128,8 @@ def test_metrics_worse_than_the_reference_within_their_bounds_are_told_apart(tmp
     said = "worse than the reference (intervals apart), within the bound"
     page = str(overview_page.page(fleet_view))
     assert "◇ Worse" in page
+    assert ["◇ worse" in page, "▲ violations" in page] == [True, False]
+    assert "∅ no data" in str(overview_page.page(stores.overview(state="empty")))
     assert "✓ OK," not in page
     assert f"No violations; 1 monitor finds metrics {said}" in page
     assert [one.name for one in stores.overview(state="worse").shown] == ["flights"]
