@@ -14,13 +14,7 @@ from dash import html
 
 from driftline.dashboard import words as say
 from driftline.dashboard.address import RANGE, column_link, endpoint_link, monitor_link
-from driftline.dashboard.charts.timeline import (
-    MARK_LOOKS,
-    bound_words,
-    health_figure,
-    map_figure,
-    mark_words,
-)
+from driftline.dashboard.charts import timeline
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
 from driftline.dashboard.pages.measured import kind_panels
@@ -81,9 +75,9 @@ def _over_time(lines: Sequence[MonitorLine], marks: Sequence[Mark]) -> html.Sect
     newest = "the newest of " * any(len(one.runs) >= MARKS_SHOWN // len(lines) for one in lines)
     words += f"; {newest}{say.plural(len(lines), 'monitor')}"
     counts = Counter(one.lane for one in marks)
-    happened = [f"{lane} {counts[lane] or 'none'}" for lane in MARK_LOOKS]
+    happened = [f"{lane} {counts[lane] or 'none'}" for lane in timeline.MARK_LOOKS]
     words += f". What happened: {', '.join(happened)}"
-    drawn = ui.graph("timeline", health_figure(lines, marks), f"Over time: {words}")
+    drawn = ui.graph("timeline", timeline.health_figure(lines, marks), f"Over time: {words}")
     signs = ui.legend(
         ui.glyph("▲", "alarm-text", "violation"),
         ui.glyph("◆", "soft-text", windows.SEASONAL),
@@ -95,7 +89,7 @@ def _over_time(lines: Sequence[MonitorLine], marks: Sequence[Mark]) -> html.Sect
         html.Span("click a window to open it"),
     )
     told = sorted(marks, key=lambda one: str(one.start))
-    columns = {"When": list(map(mark_words, told)), "What": [one.words for one in told]}
+    columns = {"When": list(map(timeline.mark_words, told)), "What": [one.words for one in told]}
     body = html.Figure([drawn, html.Figcaption(words, className="note")])
     table = ui.numbers("What happened", columns) if told else None
     return ui.panel("Over time", [body, table], note=signs)
@@ -218,7 +212,9 @@ def _drift(view: EndpointView) -> list[ui.Cell]:
 
 
 def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Section:
-    columns, times = len(drift.features), say.plural(len(drift.windows), "window")
+    columns, times = len(drift.features), say.plural(drift.window_count, "window")
+    if (newest := len(drift.windows)) < drift.window_count:
+        times = f"the newest {newest:,} of {times}"
     words = f"{say.plural(drift.total, 'column')} over {times}: "
     words += f"{drift.beyond or 'none'} in violation at some time; grey is not judged"
 
@@ -236,7 +232,7 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
     ends = [_ends(drift, at) for at in range(columns)]
     cells = [
         (name, *("" if place is None else say.span(drift.windows[place]) for place in places),
-         *(bound_words(one) if np.isinf(one) else one for one in ratios))
+         *(timeline.bound_words(one) if np.isinf(one) else one for one in ratios))
         for name, (*places, ratios) in zip(drift.features, ends, strict=True)
     ]  # fmt: skip
     heads = ("Column", "First violation", "Peak in", "Peak", "Last")
@@ -245,14 +241,16 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         {
             "Column": column,
             "First violation": lambda at: window(at, ends[at][0]),
-            "Peak": lambda at: bound_words(ends[at][2][0]),
+            "Peak": lambda at: timeline.bound_words(ends[at][2][0]),
             "Peak in": lambda at: window(at, ends[at][1]),
-            "Last": lambda at: bound_words(ends[at][2][1]),
+            "Last": lambda at: timeline.bound_words(ends[at][2][1]),
         },
         label="Drift ÷ bound by column",
         numeric=("Peak", "Last"),
     )
-    drawn = ui.graph("timeline", map_figure(monitor.name, drift), f"Drift of columns: {words}")
+    drawn = ui.graph(
+        "timeline", timeline.map_figure(monitor.name, drift), f"Drift of columns: {words}"
+    )
     here = partial(endpoint_link, view.line.name, view.tab, monitor=monitor.name, text=view.text)
     parts = [
         html.Figure([html.Figcaption(words), drawn]),

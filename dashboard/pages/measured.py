@@ -132,7 +132,8 @@ def over_time(view: KindView, run: WindowRun) -> html.Section:
     known, broken, apart = (int(each.sum()) for each in marks)
     side = "lower" if metric.operator == "LessThanThreshold" else "higher"
     more = f", {apart} {side} {WITHIN_BOUND}" if apart else ""
-    summary = f"{plural(known, 'window')} measured, {broken} in violation{more}; shown: {span(run)}"
+    more += f"{windows.newest_words(view.monitor)}; shown: {span(run)}"
+    summary = f"{plural(known, 'window')} measured, {broken} in violation{more}"
     name, label = title_of(metric.name), metric_list.label_of(metric, view)
     title = f"{name[:1].upper()}{name[1:]}" + f" of {metric.group}" * bool(metric.group)
     title += f", {label}" * bool(label)

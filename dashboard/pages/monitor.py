@@ -137,7 +137,8 @@ def _warm_up(monitor: str, view: views.WarmUpView) -> html.Section:
 
 def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     monitor = view.monitor
-    summary = f"{windows.counts_words(monitor.runs)}; shown: {say.span(run)}, "
+    summary = windows.counts_words(monitor.runs) + windows.newest_words(monitor)
+    summary += f"; shown: {say.span(run)}, "
     is_judged = run.state in ("ok", "violations")
     word = say.mid_sentence(say.STATES[run.state][1])
     summary += say.plural(run.violation_count, "violation") if is_judged else word
@@ -183,6 +184,7 @@ def _over_time(view: views.MonitorView) -> html.Section:
     first = view.histories[0]
     known, broken = int(np.isfinite(first.value).sum()), int(first.violated.sum())
     words = f"{view.column}: {say.plural(known, 'window')} measured, {broken} in violation"
+    words += windows.newest_words(view.monitor)
     return windows.history_panel(view, title, words, view.histories)
 
 

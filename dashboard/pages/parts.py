@@ -444,10 +444,7 @@ HEIGHTS = {"alarm": 100, "soft": 67, "failed": 20}
 
 
 def strip(monitor: MonitorLine) -> html.Span:
-    """Draw the newest windows of a monitor as a row of small marks, oldest first.
-
-    One element: a hundred rows of thirty links would be more than a page can hold.
-    """
+    """Draw the newest windows of a monitor as small marks, oldest first; links were too many."""
     runs = monitor.runs[-STRIP_WINDOWS:]
     states = Counter(say.STATES[run.shown_state][1] for run in runs)
     words = ", ".join(f"{say.plural(many, 'window')} {word}" for word, many in states.most_common())

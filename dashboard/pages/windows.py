@@ -154,6 +154,13 @@ def counts_words(runs: Sequence[views.WindowRun]) -> str:
     return f"{say.plural(judged, 'window')} judged{rest}, {broken or 'none'} with violations{more}"
 
 
+def newest_words(monitor: views.MonitorLine) -> str:
+    """Return how many windows of the time shown a page leaves out; empty for none."""
+    shown, every = len(monitor.runs), monitor.window_count
+    parts = f"the newest {shown:,} of {every:,}", f"{shown:,} of {every:,}, around one"
+    return f"; {parts[not monitor.are_newest]}" * (every > shown)
+
+
 def unjudged_words(run: views.WindowRun) -> str:
     """Return why nothing of a window was judged, for a verdict; empty where something was."""
     words = {

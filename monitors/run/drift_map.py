@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.executions import is_of
@@ -36,6 +36,7 @@ class DriftMap:
     beyond: int
     number: int
     size: int
+    window_count: int  # Of the time shown, of which these are the newest.
 
     @property
     def peaks(self) -> np.ndarray:
@@ -56,9 +57,10 @@ def drift_map(
     ``endpoints``: of those alone; ``where`` narrows the executions further.
     """
     table = executions.c
+    standing = table.monitor == monitor, table.is_current, is_of(endpoints)
     newest = (
         select(table.window_start, table.window_end, table.drift_ratios)
-        .where(table.monitor == monitor, table.is_current, is_of(endpoints))
+        .where(*standing)
         .order_by(table.window_start.desc(), table.window_end.desc())
         .limit(MAP_WINDOWS)
     )
@@ -66,6 +68,10 @@ def drift_map(
     for start, end, kept in connection.execute(newest.where(*where)):
         by_start.setdefault(start, (Window(start, end), kept or {}))
     entries = [*reversed(by_start.values())]
+    count = len(entries)
+    if count == MAP_WINDOWS:
+        starts = select(func.count(table.window_start.distinct())).where(*standing, *where)
+        count = connection.scalar(starts) or count
     low = (text or "").casefold()
     # A stored null stands for another check, which has no distance.
     known = [
@@ -89,6 +95,7 @@ def drift_map(
         beyond=int((worst > 1).sum()),
         number=number,
         size=MAP_FEATURES,
+        window_count=count,
     )
 
 

@@ -23,7 +23,8 @@ RANKS = {
 class MonitorLine:
     """One monitor with its windows, oldest first.
 
-    ``are_newest``: its windows are the newest ones; else those around an older one.
+    ``are_newest``: its windows are the newest ones; else those around an older one, of so many as
+    ``window_count`` says, where one monitor is shown.
 
     ``labelled`` counts the newest judged window's rows with a label, and all its rows, for kinds
     that need labels. ``overdue_since`` is when the next window should have been judged, if it was
@@ -40,6 +41,7 @@ class MonitorLine:
     suppressed: tuple[str, ...] = ()
     expected: int = 0
     are_newest: bool = True
+    window_count: int = 0
     # Windows that are being judged now, where one monitor is shown.
     begun: tuple[RunState, ...] = ()
 

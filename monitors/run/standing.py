@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select, union_all
+from sqlalchemy import ColumnElement, Connection, func, select, union_all
 
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution
+from driftline.monitors.executions import COLUMNS, Execution, is_of
 from driftline.monitors.run.judged_windows import (
     NEWEST_FIRST,
     WINDOWS_SHOWN,
@@ -134,7 +134,14 @@ def window_line(
     execution of it is on a window of that start.
     """
     newest = judged(definition).where(shown).order_by(*NEWEST_FIRST).limit(WINDOWS_SHOWN)
-    rows = read(newest)
+    rows, table = read(newest), executions.c
+
+    def counted(*where: ColumnElement[bool]) -> int:
+        starts = select(func.count(table.window_start.distinct())).where(
+            table.monitor == definition.name, table.is_current, is_of(endpoints), *where
+        )
+        return connection.scalar(starts) or 0
+
     version = rows[0].baseline_version if rows else None
     line = MonitorLine(
         definition=definition,
@@ -142,13 +149,14 @@ def window_line(
         runs=as_runs(definition, rows),
         suppressed=suppressed_columns(connection, definition),
         begun=tuple(list_runs(connection, definition.name, endpoints=endpoints)),
+        window_count=counted(shown) if len(rows) == WINDOWS_SHOWN else 0,
     )
     run = line.last
     if stamp is not None:
         run = next((run for run in line.runs[1:] if run.stamp == stamp), None)
         if run is None:  # Before the oldest, too, there may be others to step to.
             around = windows_around(read, definition, stamp)
-            line = replace(line, runs=around, are_newest=False)
+            line = replace(line, runs=around, are_newest=False, window_count=counted())
             run = next((run for run in line.runs if run.stamp == stamp), None)
         if run is None:
             raise no_window(definition.name, stamp)

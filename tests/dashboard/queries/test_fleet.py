@@ -3,9 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from driftline.dashboard.address import parse
+from driftline.dashboard.app import render
 from driftline.dashboard.charts import canvas
 from driftline.dashboard.charts.timeline import health_figure
 from driftline.dashboard.pages import endpoint as endpoint_page
@@ -14,6 +15,7 @@ from driftline.dashboard.queries import fleet
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import NEWEST_WINDOWS, Execution, record
+from driftline.monitors.tables import executions
 from tests.dashboard.seed import make_engine
 
 START = datetime(2013, 9, 1, tzinfo=UTC)
@@ -40,6 +42,9 @@ def stores(tmp_path_factory):
                 window_end=begin + DAY, digest="", status=status, violation_count=count,
                 page_count=count, cause="temp moved" * count, started_at=begin, finished_at=begin,
             ), [], before=None)  # fmt: skip
+    with engine.begin() as connection:
+        ratios = {"temp": 0.5}
+        connection.execute(update(executions).values(drift_ratios=ratios))
     yield Stores(engine, str(folder), lambda: START + DAYS * DAY)
     engine.dispose()
 
@@ -85,6 +90,28 @@ def test_what_one_chart_has_no_room_for_is_left_out_and_said(stores, monkeypatch
     text = str(endpoint_page.page(view))
     assert "78 windows judged, none with violations; the newest of 2 monitors" in text
     assert "older windows, or none" in text
+
+
+def test_pages_say_how_many_windows_of_the_time_shown_they_leave_out(stores, monkeypatch):
+    monkeypatch.setattr("driftline.monitors.run.standing.WINDOWS_SHOWN", 30)
+    monkeypatch.setattr("driftline.monitors.run.judged_windows.WINDOWS_SHOWN", 30)
+    monkeypatch.setattr("driftline.monitors.run.judged_windows.LATER_SHOWN", 6)
+    monkeypatch.setattr("driftline.monitors.run.drift_map.MAP_WINDOWS", 30)
+
+    def page(path):
+        return str(render(stores, parse(*path.partition("?")[::2])))
+
+    newest = page("/monitors/first")
+    around = page(f"/monitors/first?window={START + 40 * DAY:%Y%m%dT%H%M%SZ}")
+    drift = page("/endpoints/flights/drift")
+    late = f"from={START + 80 * DAY:%Y-%m-%d}"
+    ranged = page(f"/monitors/first?{late}") + page(f"/endpoints/flights/drift?{late}")
+
+    assert "30 windows judged, none with violations; the newest 30 of 90; shown" in newest
+    assert "30 windows judged, none with violations; 30 of 90, around one; shown" in around
+    assert "over the newest 30 of 90 windows: none in violation" in drift
+    assert "10 windows judged, none with violations; shown" in ranged
+    assert "over 10 windows" in ranged
 
 
 def test_older_windows_take_one_statement_and_only_health_asks_for_them(stores):
