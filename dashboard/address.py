@@ -126,6 +126,7 @@ def parse(path: str, query: str = "") -> Address:
     except UnicodeEncodeError:  # JSON may carry halves of characters, which no stored text has.
         return Address("missing")
     parts = [unquote(part) for part in path.strip("/").split("/")]
+    parts[0] = "alarms" if parts[0] == "alerts" else parts[0]  # As the bar on top names them.
     read = parse_qs(query.lstrip("?")[: LIMIT * 20])
     # Of conditions too long the page says so; of other names that long there are none.
     asked = {key: of[0] for key, of in read.items() if key == "where" or len(of[0]) <= LIMIT}

@@ -147,7 +147,7 @@ def there(parts: Iterable[Cell | None]) -> list[Cell]:
 
 def problem(title: str, reason: str) -> html.Div:
     """Show on a whole page what went wrong, in words."""
-    back = html.P(html.A("Back to the overview", href="/"))
+    back = html.P(html.A("Back to the Fleet", href="/"))
     parts = [html.H1(title, tabIndex=-1), html.P(reason), back]
     return marked(html.Div(parts, className="lonely", role="alert"), data_title=title)
 
@@ -157,7 +157,7 @@ def missing(
 ) -> html.Div:
     """Show on a whole page what was not found, and lead on: to those of its kind, and back."""
     beside = [ELSEWHERE[asked]] if asked in ELSEWHERE else []
-    links = [*ways, *beside, ("Go to the overview", "/")]
+    links = [*ways, *beside, ("Go to the Fleet", "/")]
     parts = [
         html.P("404", className="eyebrow"),
         html.H1(title, tabIndex=-1),

@@ -57,7 +57,9 @@ def _rows(view: EndpointWindow) -> Sequence[ui.Cell | None]:
     form = ask_form([field("where", "Rows where", rows.where, hint=HINT)], "Filter", anchor="")
     names = {one.monitor.name: one.monitor.name for one in view.found}
     ways = ui.choices("Monitor", names, name, lambda one: here(monitor=one))
-    words = plural(view.total, "row") if view.total else "No row"
+    is_gone = not rows.where and not view.is_cut and rows.run.row_count
+    none = "No captured row is left of this window" if is_gone else "No row"
+    words = plural(view.total, "row") if view.total else none
     words += f" meet{'s' * (view.total < 2)} the conditions" * bool(rows.where)
     words += f" of those that could be read in {LIMIT_S:g} seconds" * view.is_cut
     link = address.explain_link(name, window=rows.run.stamp, where=rows.where)

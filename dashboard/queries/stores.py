@@ -108,8 +108,9 @@ class Stores:
         for line in lines:  # Of tables that others write, too, which are of no endpoint.
             watched.setdefault(line.endpoint, []).append(line)
         endpoints = [
-            _endpoint_line(name, found, firing.get(name, 0), declared.get(name, UNDECLARED))
+            views.EndpointLine(name, tuple(found), None, firing.get(name, 0), *own[1:])
             for name, found in sorted(watched.items())
+            for own in (declared.get(name, UNDECLARED),)
         ]
         asked = [one for one in endpoints if one.says(text or "")]
         if state is not None:
@@ -155,7 +156,8 @@ class Stores:
                 changes = fleet.read_changes(connection, line)
                 view = replace(view, annotations=_annotations(connection, lines), changes=changes)
         declared = self._declared().get(name, UNDECLARED)
-        (line,) = self._counted([_endpoint_line(name, lines, line.firing, declared)])
+        line = views.EndpointLine(name, lines, None, alarms.total, *declared[1:])
+        (line,) = self._counted([line])
         baseline = lines[0].definition.baseline if lines else declared[0]
         view = replace(view, line=line, baseline=baseline or "NAME")
         if tab in fleet.TAB_KINDS and chosen is not None:
@@ -405,13 +407,6 @@ class Stores:
                 stats = self.storage.capture_stats(line.name, self.now())
                 found = stats.overall if stats else None
             yield replace(line, coverage=found)
-
-
-def _endpoint_line(
-    name: str, monitors: Iterable[views.MonitorLine], firing: int, declared: Declared
-) -> views.EndpointLine:
-    _, deployed_at, owner, tags = declared
-    return views.EndpointLine(name, tuple(monitors), None, firing, deployed_at, owner, tags)
 
 
 def _over_time(

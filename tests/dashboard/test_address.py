@@ -26,6 +26,11 @@ def test_other_paths_are_no_page(path):
     assert parse(path).page == "missing"
 
 
+def test_alerts_as_the_bar_names_them_are_the_alarms():
+    assert parse("/alerts", "?state=ALARM") == parse("/alarms", "?state=ALARM")
+    assert parse("/alerts/cpu").alarm == "cpu"
+
+
 def test_unknown_parameters_are_ignored():
     assert parse("/monitors/flights", "?tab=7&window=x").window == "x"
 

@@ -202,7 +202,7 @@ def test_a_monitor_that_is_deleted_under_its_page_is_said_with_a_way_on(page, tm
 
         expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
         expect(page.get_by_role("main")).to_contain_text('Monitor "shop" does not exist')
-        page.get_by_role("link", name="Go to the overview").click()
+        page.get_by_role("link", name="Go to the Fleet").click()
         expect(page.get_by_role("heading", level=1)).to_have_text(NOTHING)
     engine.dispose()
 

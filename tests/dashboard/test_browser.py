@@ -247,7 +247,7 @@ def test_what_does_not_exist_is_said(visit):
         page = seen.open(path)
         expect(title, path).to_have_text("Not found")
 
-    page.get_by_role("link", name="Go to the overview").click()
+    page.get_by_role("link", name="Go to the Fleet").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("firing")
 
 

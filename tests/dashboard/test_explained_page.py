@@ -11,8 +11,9 @@ from driftline.access.principal import CURRENT, Principal
 from driftline.dashboard.address import Address, explain_link, parse
 from driftline.dashboard.app import _draw
 from driftline.dashboard.pages import explained as explained_page
+from driftline.dashboard.pages import window as window_page
 from driftline.dashboard.queries import explained
-from driftline.dashboard.queries.explained import WINDOWS_BEFORE, read_explained
+from driftline.dashboard.queries.explained import WINDOWS_BEFORE, read_explained, read_window
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from tests.dashboard.policed_seed import texts
@@ -94,3 +95,15 @@ def test_no_query_string_breaks_the_page(stores, seeded, monkeypatch):
 def test_a_window_that_is_not_there_is_not_explained(stores, seeded):
     with pytest.raises(NotFoundError, match="has no window"):
         read_explained(stores, Address("explain", seeded.monitor, window="20010101T000000Z"))
+
+
+def test_rows_that_were_deleted_since_are_told_from_rows_that_meet_no_condition(stores):
+    path = "/endpoints/flights/windows/20131118T000000Z/rows"
+    view = read_window(stores, parse(path))
+    gone = replace(view, total=0, rows=replace(view.rows, rows=()))
+
+    def said(where=""):
+        return texts(window_page.page(replace(gone, rows=replace(gone.rows, where=where))))
+
+    assert "No captured row is left of this window." in said()
+    assert "No row meets the conditions." in said("temp>=900")

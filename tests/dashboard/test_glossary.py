@@ -20,6 +20,7 @@ BANNED = re.compile(
     | decider | surprise | plausibility | extent          # drift test
     | (?<!ground\s)(?<!driftline\s)truth                  # labels
     | letters? | dispatch | settling | desk | fate        # notification, delivery
+    | overview                                            # Fleet
     | tryout | mends? | workshop | holdings               # test, fix, storage
     | (the\ rows\ that\ did\ it) | (what\ moved) | (messages\ lately)
     | verdicts? | told | nobody | how\ manieth
