@@ -126,6 +126,7 @@ class Stores:
     def endpoint(self, address: Address) -> fleet.EndpointView:
         """Return a tab of an endpoint's page; NotFoundError when there is none of the name."""
         now, name, tab = self.now(), address.endpoint, address.tab
+        declared = self._declared().get(name, UNDECLARED)
         with read_connection(self.engine) as connection:
             if not (lines := fleet.state_lines(connection, now, name)):
                 self._require_endpoint(connection, name)
@@ -135,7 +136,7 @@ class Stores:
             alarms = alarms_view(
                 connection, now, state="ALARM", endpoint=name, size=FIRING_SHOWN, is_newest=True
             )
-            line = views.EndpointLine(name, lines, firing=alarms.total)
+            line = views.EndpointLine(name, lines, None, alarms.total, *declared[1:])
             others = tuple(one for one in lines if fleet.is_of_tab(one.definition, tab))
             # Unasked, one that has judged windows, before one whose runs failed.
             judges = {one.name for one in others for run in one.runs
@@ -155,8 +156,6 @@ class Stores:
             if tab == "changes":
                 changes = fleet.read_changes(connection, line)
                 view = replace(view, annotations=_annotations(connection, lines), changes=changes)
-        declared = self._declared().get(name, UNDECLARED)
-        line = views.EndpointLine(name, lines, None, alarms.total, *declared[1:])
         (line,) = self._counted([line])
         baseline = lines[0].definition.baseline if lines else declared[0]
         view = replace(view, line=line, baseline=baseline or "NAME")
