@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,8 +34,12 @@ NAMES_MAX = 10 * CLIENTS_MAX
 """How many names of one batch of rows are kept until all are counted."""
 
 OTHERS = "others"
-_COUNTED = ["event_time", "arrival_time", "status", "latency_us"]
-_COLUMNS = [*_COUNTED, "flags", "variant", "headers", "spool_id", "spool_seq"]
+_COLUMNS = [
+    "event_time", "arrival_time", "status", "latency_us",
+    "flags", "variant", "headers", "spool_id", "spool_seq",
+]  # fmt: skip
+# Of a request's number within its spool; above them stands which spool it is.
+_SEQUENCE_BITS = 44
 # Times lie in steps of 2%, in which their quantiles are told, up to a day.
 _STEP = np.log(1.02)
 _STEPS = int(np.log(86_400e6) / _STEP) + 2
@@ -43,14 +47,9 @@ _STEPS = int(np.log(86_400e6) / _STEP) + 2
 
 @dataclass(slots=True)
 class Times:
-    """How many times of each size there were, in microseconds."""
+    """How many times of each step there were."""
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros(_STEPS, dtype=np.int64))
-
-    def add(self, micros: np.ndarray) -> None:
-        """Add times; what is no more than a microsecond counts as none."""
-        steps = np.log(np.maximum(micros, 1.0)) / _STEP
-        self.counts += np.bincount(np.minimum(steps.astype(np.int64), _STEPS - 1), minlength=_STEPS)
 
     def quantile_ms(self, share: float) -> float | None:
         """Return the time, in milliseconds, that a share of all does not exceed."""
@@ -76,15 +75,18 @@ class Requests:
     latency: Times = field(default_factory=Times)
     lag: Times = field(default_factory=Times)
 
-    def add(self, rows: pa.Table) -> None:
-        """Add the first rows of requests."""
-        self.stored += rows.num_rows
-        status = pc.fill_null(rows["status"], 0).to_numpy()
-        self.refused += int(((status <= 0) | (status >= FIRST_FAILURE)).sum())
-        self.latency.add(rows["latency_us"].drop_null().to_numpy().astype(np.float64))
-        times = (rows[name].cast(pa.int64()).to_numpy() for name in ("arrival_time", "event_time"))
-        arrived, happened = times
-        self.lag.add((arrived - happened).astype(np.float64))
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What is counted of some requests, five bytes of each; times by their steps."""
+
+    refused: np.ndarray
+    latency: np.ndarray
+    lag: np.ndarray
+
+    def take(self, chosen: np.ndarray) -> _Measured:
+        """Return some of them, by a mask."""
+        return _Measured(self.refused[chosen], self.latency[chosen], self.lag[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,9 @@ def read_traffic(
     """
     hours, variants = (defaultdict[Any, Requests](Requests) for _ in range(2))
     until, is_late, is_cut = time.monotonic() + within_s, False, False
-    seen: dict[datetime, list[pa.Table]] = defaultdict(list)
-    named: list[pa.Table] = []
+    seen: dict[datetime, list[np.ndarray]] = defaultdict(list)
+    spools, names = dict[str, int](), dict[str, int]()
+    named: list[tuple[np.ndarray, _Measured]] = []
     folder = Dataset(root, endpoint)
     data = folder.open()
     if data is not None:
@@ -121,23 +124,31 @@ def read_traffic(
                     break
                 rows = pa.table(batch)
                 rows = rows.filter(is_callers(rows))
-                for hour, part in _parts(rows, pc.floor_temporal(rows["event_time"], unit="hour")):
-                    hours[hour].add(part)
-                    seen[hour].append(part.select(["spool_id", "spool_seq"]))
-                for name, part in _parts(rows, rows["variant"]):
-                    variants[name].add(part)
-                named.append(_named(rows))
+                found = _measured(rows)
+                stamps, codes = _encoded(pc.floor_temporal(rows["event_time"], unit="hour"))
+                _add(hours, stamps, codes, found)
+                keys = (_known(spools, rows["spool_id"]) << _SEQUENCE_BITS) | (
+                    rows["spool_seq"].to_numpy()
+                )
+                ends = np.bincount(codes, minlength=len(stamps)).cumsum()
+                parts = np.split(keys[np.argsort(codes, kind="stable")], ends)[:-1]
+                for hour, part in zip(stamps, parts, strict=True):
+                    seen[hour].append(part)
+                _add(variants, *_encoded(rows["variant"]), found)
+                said = pc.map_lookup(rows["headers"], CLIENT, "first")
+                has_name = pc.is_valid(said).to_numpy()
+                clients = _known(names, _largest(said.drop_null(), NAMES_MAX))
+                named.append((clients.astype(np.int32), found.take(has_name)))
                 is_late = time.monotonic() > until
-    for hour, found in seen.items():
-        keys = pa.concat_tables(found)
-        distinct = keys.group_by(["spool_id", "spool_seq"]).aggregate([])
-        hours[hour].doubled = keys.num_rows - distinct.num_rows
+    for hour, together in seen.items():
+        keys = np.concatenate(together)
+        hours[hour].doubled = len(keys) - len(np.unique(keys))
     for gap in gaps:
         at = gap.last_time or gap.first_time
         if at is not None and start <= at < end and gap.records:
             hours[at.replace(minute=0, second=0, microsecond=0)].lost += gap.records
     shown = {str(name or "–"): one for name, one in variants.items()}
-    return Traffic(start, dict(sorted(hours.items())), shown, _clients(named), is_cut)
+    return Traffic(start, dict(sorted(hours.items())), shown, _clients([*names], named), is_cut)
 
 
 def _newest_first(data: pads.Dataset, start: datetime, end: datetime) -> Iterator[pa.RecordBatch]:
@@ -151,33 +162,72 @@ def _newest_first(data: pads.Dataset, start: datetime, end: datetime) -> Iterato
         day -= timedelta(days=1)
 
 
-def _parts(rows: pa.Table, keys: pa.ChunkedArray) -> Iterator[tuple[Any, pa.Table]]:
-    """Return the rows of each value of a column."""
-    rows = rows.select([name for name in rows.column_names if name not in ("headers", "flags")])
-    encoded = keys.combine_chunks().dictionary_encode(null_encoding="encode")
-    codes, values = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
-    rows = rows.take(np.argsort(codes, kind="stable"))
-    at = 0
-    for value, many in zip(values, np.bincount(codes, minlength=len(values)), strict=True):
-        yield value, rows.slice(at, many)
-        at += many
+def steps_of(micros: np.ndarray) -> np.ndarray:
+    """Return the steps of times in microseconds; -1 for NaN, 0 for a microsecond or less."""
+    steps = np.log(np.maximum(micros, 1.0)) / _STEP
+    known: np.ndarray = np.nan_to_num(np.minimum(steps, _STEPS - 1), nan=-1.0)
+    return known.astype(np.int16)
 
 
-def _named(rows: pa.Table) -> pa.Table:
-    """Return what is counted of the requests whose client is known, with its name."""
-    said = pc.map_lookup(rows["headers"], CLIENT, "first")
-    found = rows.select(_COUNTED).filter(pc.is_valid(said))
-    return found.append_column("client", _largest(said.drop_null(), NAMES_MAX))
+def _measured(rows: pa.Table) -> _Measured:
+    status = pc.fill_null(rows["status"], 0).to_numpy()
+    latency = rows["latency_us"].cast(pa.float64()).to_numpy()  # NaN where there is none.
+    times = (rows[name].cast(pa.int64()).to_numpy() for name in ("arrival_time", "event_time"))
+    arrived, happened = times
+    return _Measured(
+        (status <= 0) | (status >= FIRST_FAILURE),
+        steps_of(latency),
+        steps_of((arrived - happened).astype(np.float64)),
+    )
 
 
-def _clients(found: list[pa.Table]) -> dict[str, Requests]:
+def _encoded(column: pa.ChunkedArray | pa.Array) -> tuple[list[Any], np.ndarray]:
+    """Return the values of a column, each once, and of each row the place of its own."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    encoded = whole.dictionary_encode(null_encoding="encode")
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+
+
+def _known(places: dict[str, int], column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """Return the place of each row's text among all that came, which become known."""
+    values, codes = _encoded(column)
+    known = [places.setdefault(value, len(places)) for value in values]
+    found: np.ndarray = np.array(known, dtype=np.int64)[codes]
+    return found
+
+
+def _add(
+    found: defaultdict[Any, Requests], values: Sequence[Any], codes: np.ndarray, of: _Measured
+) -> None:
+    """Count the requests of each value; ``codes`` say whose each of them is."""
+    many = len(values)
+    stored, refused = (np.bincount(one, minlength=many) for one in (codes, codes[of.refused]))
+    steps = [
+        np.bincount((codes * _STEPS + one)[one >= 0], minlength=many * _STEPS)
+        for one in (of.latency, of.lag)
+    ]
+    for at, value in enumerate(values):
+        one, place = found[value], slice(at * _STEPS, (at + 1) * _STEPS)
+        one.stored += int(stored[at])
+        one.refused += int(refused[at])
+        one.latency.counts += steps[0][place]
+        one.lag.counts += steps[1][place]
+
+
+def _clients(
+    names: Sequence[str], found: Sequence[tuple[np.ndarray, _Measured]]
+) -> dict[str, Requests]:
     """Count the requests of the clients with the most, and those of all others together."""
     clients: defaultdict[str, Requests] = defaultdict(Requests)
-    if found:
-        rows = pa.concat_tables(found).combine_chunks()
-        names = _largest(rows["client"].cast(pa.string()), CLIENTS_MAX)
-        for name, part in _parts(rows.select(_COUNTED), pa.chunked_array([names])):
-            clients[str(name)].add(part)
+    counts = np.zeros(len(names), dtype=np.int64)
+    for codes, _ in found:
+        counts += np.bincount(codes, minlength=len(names))
+    order = np.argsort(-counts, kind="stable")[:CLIENTS_MAX]
+    places = np.full(len(names), len(order))
+    places[order] = np.arange(len(order))
+    shown = [*(names[at] for at in order), *[OTHERS] * (len(order) < len(names))]
+    for codes, measured in found:
+        _add(clients, shown, places[codes], measured)
     return dict(clients)
 
 
