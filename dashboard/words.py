@@ -17,6 +17,7 @@ STATES = {
     "worse": ("◇", "Worse", "soft"),
     "failed": ("✕", "Failed", "failed"),
     "insufficient": ("?", "Too little data", "none"),
+    "partly": ("◔", "Drift not judged", "none"),
     "stopped": ("■", "Stopped", "none"),
     "empty": ("∅", "No data", "none"),
     "unlabelled": ("◐", "Waiting for labels", "none"),

@@ -102,7 +102,7 @@ def _monitors(view: EndpointView) -> html.Section:
     signs = ui.legend(ui.swatch("alarm", "violation"), soft, ui.swatch("ok", "none"))
 
     def state(line: MonitorLine) -> ui.Cell:
-        chip = ui.state_chip(line.standing.shown_state if line.standing else "waiting")
+        chip = ui.state_chip(line.found_state)
         if line.overdue_since is None:
             return chip
         words = f"◷ overdue, due {say.age(line.overdue_since, view.now)}"
@@ -152,6 +152,8 @@ def _top_cause(line: MonitorLine) -> ui.Cell:
     if run is None:
         return "waiting for its first window"
     kept = say.worse_words(run.worse_count) if run.worse_count else "no violations"
+    if line.found_state == "partly":
+        kept += "; the drift of no column was judged"
     if run.violation_count:  # Causes are kept of the newest window only.
         kept = say.plural(run.violation_count, "violation")
     if line.state == "insufficient":
@@ -198,9 +200,8 @@ def _drift(view: EndpointView) -> list[ui.Cell]:
     search = ui.filter_box(view.text, "Filter by column")
     filters = ui.filters(*_monitor_choices(view), search)
     if not drift.features:
-        why = "No column matches this filter." if view.text else (
-            "No window with drift by column yet: it is kept of windows that are judged from now on."
-        )  # fmt: skip
+        none = ui.in_time("No drift of a column was judged in the newest windows.")
+        why = "No column matches this filter." if view.text else none
         failed = [one for one in monitor.runs if one.state == "failed"] * (not view.text)
         if failed:
             many = f"{len(failed):,} of {say.plural(len(monitor.runs), 'window')} failed"

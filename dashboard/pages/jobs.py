@@ -110,8 +110,7 @@ def _outcome(one: Execution) -> ui.Cell:
     fine = say.worse_words(one.worse_count) if one.worse_count else "no violations"
     said = one.failure_reason or one.cause or fine * one.is_current
     told: ui.Cell = ui.clipped(said) if said else ""
-    if one.failure_type:
-        told = html.Div([html.Code(one.failure_type), " ", told])
+    told = html.Div([html.Code(one.failure_type), " ", told]) if one.failure_type else told
     return told if one.is_current else ui.over(told, "replaced by a newer run")
 
 

@@ -67,6 +67,9 @@ def word_of_monitors(
         return f"{words} drift because a baseline does not fit", "soft"
     if blind := len(monitors) - states["ok"] - states["waiting"]:
         return f"{blind:,} of {len(monitors):,} monitors could not judge the newest window", "none"
+    if partly := sum(monitor.shown_state == "partly" for monitor in monitors):
+        words = say.plural(partly, "monitor")
+        return f"No violations; {words} could not judge the drift of any column", "none"
     if worse := sum(monitor.shown_state == "worse" for monitor in monitors):
         words = say.plural(worse, "monitor finds", "monitors find")
         return f"No violations; {words} metrics worse {say.WITHIN_BOUND}", "soft"

@@ -147,8 +147,7 @@ def there(parts: Iterable[Cell | None]) -> list[Cell]:
 
 def problem(title: str, reason: str) -> html.Div:
     """Show on a whole page what went wrong, in words."""
-    back = html.P(html.A("Back to the Fleet", href="/"))
-    parts = [html.H1(title, tabIndex=-1), html.P(reason), back]
+    parts = [html.H1(title, tabIndex=-1), html.P(reason), html.P(html.A("To the Fleet", href="/"))]
     return marked(html.Div(parts, className="lonely", role="alert"), data_title=title)
 
 

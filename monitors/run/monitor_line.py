@@ -14,7 +14,7 @@ from driftline.monitors.run.progress import RunState
 
 RANKS = {
     "violations": 0, "failed": 1, "overdue": 2, "unlabelled": 3, "insufficient": 3, "empty": 3,
-    "stopped": 3, "worse": 4, "ok": 5, "waiting": 6,
+    "stopped": 3, "worse": 4, "partly": 5, "ok": 6, "waiting": 7,
 }  # fmt: skip
 """Of monitors by their states on pages, the worst first, and last those with nothing to tell."""
 
@@ -95,5 +95,14 @@ class MonitorLine:
     @property
     def shown_state(self) -> str:
         """The state as a page names it: "overdue", unless it is worse."""
-        shown = self.standing.shown_state if self.standing else "waiting"
-        return "overdue" if self.overdue_since and RANKS[shown] > RANKS["overdue"] else shown
+        found = self.found_state
+        return "overdue" if self.overdue_since and RANKS[found] > RANKS["overdue"] else found
+
+    @property
+    def found_state(self) -> str:
+        """The same, overdue or not; "partly" where drift was judged in none of its windows."""
+        found = self.standing.shown_state if self.standing else "waiting"
+        is_blind = self.definition.kind_value.judges_columns and not any(
+            run.ratio is not None for run in self.runs
+        )
+        return "partly" if found == "ok" and is_blind else found

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from driftline.dashboard.pages import overview as overview_page
+from driftline.dashboard.pages.endpoint import _top_cause
 from driftline.dashboard.queries.stores import Stores
 
 
@@ -31,3 +32,19 @@ def test_nothing_is_wrong_only_where_all_newest_windows_were_judged(stores, stat
 
     assert words == said
     assert (tone == "ok") == (said == "Nothing is wrong now")
+
+
+def test_a_monitor_that_judged_the_drift_of_no_column_is_not_simply_well(stores):
+    first = stores.overview().monitors[0]
+    runs = [
+        replace(one, state="ok", violation_count=0, cause=None, ratio=None) for one in first.runs
+    ]
+    blind = replace(first, runs=tuple(runs))
+    once = replace(first, runs=(replace(runs[0], ratio=0.5), *runs[1:]))
+
+    assert (blind.shown_state, once.shown_state) == ("partly", "ok")
+    assert overview_page.word_of_monitors([blind, once], 0) == (
+        "No violations; 1 monitor could not judge the drift of any column", "none",
+    )  # fmt: skip
+    assert "the drift of no column was judged" in str(_top_cause(blind))
+    assert "no column" not in str(_top_cause(once))

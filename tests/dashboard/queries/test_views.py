@@ -25,7 +25,7 @@ def line_of(kind: str, *states: str) -> MonitorLine:
     """Return a monitor with a window a week, oldest first."""
     runs = [
         WindowRun(START + at * WEEK, START + (at + 1) * WEEK, str(at), state, 100,
-                  2 * (state == "violations"), 0, None)
+                  2 * (state == "violations"), 0, 0.5)
         for at, state in enumerate(states)
     ]  # fmt: skip
     return MonitorLine(
