@@ -50,7 +50,7 @@ def word_of_monitors(
         return f"{say.plural(firing, 'alarm is', 'alarms are')} firing{which}", "alarm"
     states = Counter(monitor.state for monitor in monitors)
     if failed := states["failed"]:
-        return f"{say.plural(failed, 'monitor')} could not judge the newest window", "failed"
+        return f"{say.plural(failed, 'monitor')} failed on the newest window", "failed"
     if broken := states["violations"]:
         return f"{say.plural(broken, 'monitor')} found violations; no alarm is firing", "soft"
     if late := sum(monitor.overdue_since is not None for monitor in monitors):
@@ -77,18 +77,25 @@ def word_of_monitors(
 
 
 def _under(view: views.OverviewView) -> list[ui.Cell]:
-    late = sum(one.overdue_since is not None for one in view.monitors)
     words = [
         say.plural(sum(bool(one.name) for one in view.endpoints), "endpoint"),
         say.plural(len(view.monitors), "monitor"),
         say.plural(view.alarms.counts.total(), "alarm"),
-        *[f"{late} overdue"] * bool(late),
     ]
     parts: list[ui.Cell] = [" · ".join(words)]
+    states = Counter(one.shown_state for one in view.monitors)
+    for one in (one for one in views.RANKS if states[one] and one not in ("ok", "waiting")):
+        words_of = _state_words(one, f"{states[one]:,} ")
+        parts += [" · ", html.A(words_of, href=link_to("", state=one))]
     if view.dead_count:
         failed = f"✕ {say.plural(view.dead_count, 'notification')} failed"
         parts += [" · ", html.A(failed, href=link_to("messages", status="dead"))]
     return parts
+
+
+def _state_words(state: str, count: str = "") -> str:
+    sign, word, _ = say.STATES[state]
+    return f"{sign} {count}{say.mid_sentence(word)}"
 
 
 def _firing(view: views.OverviewView) -> html.Section:
@@ -137,9 +144,8 @@ def _endpoints(view: views.OverviewView) -> html.Section:
         why = "No request has been captured, and no monitor is declared yet."
         command = "driftline deploy MODEL --reference DATA --label COL"
         return ui.panel("Endpoints", [ui.empty(why, command)])
-    there = {view.state, *(line.worst.shown_state for line in view.endpoints if line.worst)}
-    signs = {one: (say.STATES[one][0], say.mid_sentence(say.STATES[one][1])) for one in views.RANKS}
-    states = {None: "all"} | {one: " ".join(signs[one]) for one in views.RANKS if one in there}
+    there = {view.state, *(one.shown_state for one in view.monitors)}
+    states = {None: "all"} | {one: _state_words(one) for one in views.RANKS if one in there}
     here = partial(link_to, "", state=view.state, text=view.text)
     filters = ui.filters(
         ui.choices("State of the endpoints", states, view.state, lambda one: here(state=one)),

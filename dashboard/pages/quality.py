@@ -272,10 +272,7 @@ def _rows_link(
 
 
 def _matrix(matrix: Confusion, way: Callable[[int, int], str | None]) -> html.Table:
-    """Draw the matrix: a row for each true class, darker for more of the row.
-
-    Right answers are blue, wrong ones vermilion.
-    """
+    """Draw a row for each true class, darker for more of it: right answers blue, wrong ones not."""
 
     def cell(truth: int, guess: int) -> html.Td:
         several, whole = int(matrix.counts[truth, guess]), int(matrix.counts[truth].sum())

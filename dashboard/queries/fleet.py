@@ -106,10 +106,7 @@ def is_of_tab(definition: MonitorDefinition, tab: str) -> bool:
 
 
 def read_changes(connection: Connection, line: views.EndpointLine) -> list[AuditEntry] | None:
-    """Read the newest entries about an endpoint, its monitors, their baselines and its alarms.
-
-    None for who may not read them.
-    """
+    """Read the newest entries about an endpoint and what it has; None for who may not read them."""
     if reach.is_limited() or not CURRENT.get().may("admin"):
         return None
     return _entries_about(connection, line)

@@ -231,10 +231,7 @@ class Storage:
     def _rows(
         self, view: views.WindowView, pointed: Pointed | None
     ) -> views.ContributingRows | None:
-        """Read the first rows that meet a violation's condition.
-
-        Of many columns those that contribute most.
-        """
+        """Read the first rows of a violation; of many columns those that contribute most."""
         if view.run is None or pointed is None:
             return None
         violation, predicate = pointed

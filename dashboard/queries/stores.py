@@ -114,7 +114,7 @@ class Stores:
         ]
         asked = [one for one in endpoints if one.says(text or "")]
         if state is not None:
-            asked = [one for one in asked if one.worst and one.worst.shown_state == state]
+            asked = [one for one in asked if state in {it.shown_state for it in one.monitors}]
         asked.sort(key=lambda one: (one.worst.rank if one.worst else 9, -one.firing, one.name))
         number = views.page_within(number, len(asked), ENDPOINTS_SHOWN)
         shown = asked[ENDPOINTS_SHOWN * (number - 1) : ENDPOINTS_SHOWN * number]

@@ -1,5 +1,6 @@
 """The first words of the fleet, and of an endpoint: what is wrong now."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -48,3 +49,27 @@ def test_a_monitor_that_judged_the_drift_of_no_column_is_not_simply_well(stores)
     )  # fmt: skip
     assert "the drift of no column was judged" in str(_top_cause(blind))
     assert "no column" not in str(_top_cause(once))
+
+
+def test_each_state_but_well_is_counted_under_the_first_line_and_leads_to_those(stores):
+    view = stores.overview()
+    first = view.monitors[0]
+    runs = {state: (replace(first.runs[-1], state=state),) for state in ("failed", "empty", "ok")}
+    monitors = tuple(replace(first, runs=runs[one]) for one in ("failed", "empty", "empty", "ok"))
+
+    endpoints = (replace(view.endpoints[0], monitors=monitors),)
+    quiet = replace(view.alarms, counts=Counter(OK=1), shown=(), paging=0)
+    page = str(overview_page.page(replace(view, alarms=quiet, endpoints=endpoints)))
+
+    assert "1 monitor failed on the newest window" in page
+    assert "A(children='✕ 1 failed', href='/?state=failed')" in page
+    assert "A(children='∅ 2 no data', href='/?state=empty')" in page
+    assert "ok'" not in page.partition("Firing now")[0]
+
+
+def test_endpoints_are_narrowed_to_those_with_a_monitor_in_a_state(stores):
+    states = {one.shown_state for one in stores.overview().monitors}
+
+    assert states
+    for state in states:
+        assert [one.name for one in stores.overview(state=state).shown] == ["flights"]
