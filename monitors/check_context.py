@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.monitors.answering_models import Served
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -83,6 +85,9 @@ class PastWindows:
     # Start of the last window before that labels were held against estimates of, where they
     # contradict them: whatever is estimated since then is off as well.
     denied_since: datetime | None = None
+    # When the answers came about that estimates were learnt of, and the last window before whose
+    # labels agree with estimates. None: no model was changed, or that is not known.
+    calibrated: Sequence[Window] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,8 @@ class CheckContext:
     explained: Callable[[int, int | None], None] | None = None
     past: PastWindows = field(default_factory=PastWindows)  # What is known of the windows before.
     command: Command | None = None  # What a monitor of the kind "command" runs.
+    # Which models answered since when, one after the other; none where it is not known.
+    served: Sequence[Served] = ()
 
     def kept(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
         """Return what follows from the baseline and a key alone, made once for many windows."""

@@ -437,6 +437,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
         from driftline.database.clock import DatabaseClock
         from driftline.monitors.run.scheduler import Scheduler
         from driftline.serving.hosting.model_process import ModelShelf
+        from driftline.serving.resources.served_models import served_of
 
         shelf = ModelShelf(
             engine, settings.root, local_dir=settings.local_dir,
@@ -448,6 +449,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             settings.root,
             lambda endpoint: signature_of(engine, endpoint),
             now=now, lease_clock=DatabaseClock(engine), predictors=shelf.open,
+            served=partial(served_of, engine),
             poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
             jitter_s=settings.scheduler.jitter_s, scripts_dir=settings.scheduler.scripts_dir,
             max_concurrent_runs=settings.scheduler.max_concurrent_runs,

@@ -38,6 +38,7 @@ from driftline.errors import (
 from driftline.formats.location import locate
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import annotations_between
+from driftline.monitors.answering_models import Served
 from driftline.monitors.check_context import EarlierRows, Predictor
 from driftline.monitors.definitions import MonitorDefinition, definition_made_at
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
@@ -64,6 +65,7 @@ from driftline.monitors.run.apply_annotations import (
     expect_annotated,
     with_annotations,
 )
+from driftline.monitors.run.calibration import learnt_in
 from driftline.monitors.run.captured_window import (
     NO_DATA,
     evaluate_captured,
@@ -114,6 +116,8 @@ class Job:
     signature: Signature | None  # Of the endpoint; None: the source is a table.
     baselines: BaselineReader = store.get
     predict: Predictor | None = None
+    # Which models the endpoint answered with since when; see `CheckContext`.
+    served: Callable[[], Sequence[Served]] = tuple
     scripts_dir: str = ""
     commands_dir: str = ""
     retention: timedelta = RETENTION
@@ -139,6 +143,7 @@ class RunContext:
     removals: int | None  # How often stored rows had been removed before; None: being removed.
     is_judged: bool  # Whether the window has a result already.
     progress: Progress  # Also ends a run that was cancelled or has taken too long.
+    served: Sequence[Served]  # See `CheckContext`.
 
 
 Stage = Callable[[RunContext, Report], Report]
@@ -318,6 +323,9 @@ def read_context(
     # Before the rows are read; None: an erasure is under way, so that they may go any moment.
     removals = None if is_clearing(job.root) else removal_version(job.root)
     captured = _read(job, baseline, window)
+    served = job.served() if definition.source is None else ()
+    outcomes_of = partial(_outcomes, job.root)
+    learnt = learnt_in(job.root, definition, baseline, served, outcomes_of, job.drift_tests)
     with read_connection(job.engine) as connection:
         since = moment_before(window.start, windows_read(window) * window.length)
         annotations = annotations_between(connection, definition.name, since, window.end)
@@ -330,12 +338,13 @@ def read_context(
             return earlier
         history = read_history(
             connection, definition, baseline, window, row_count=read.row_count,
-            annotations=annotations, outcomes_of=partial(_outcomes, job.root),
+            annotations=annotations, outcomes_of=outcomes_of,
+            served=served, learnt=learnt,
         )  # fmt: skip
     pooled = None if history.pooled is None else _read(job, baseline, history.pooled)
     context = RunContext(
         job, baseline, _counted(read, progress), captured, annotations, identity, history,
-        pooled and _counted(pooled, progress), removals, is_judged, progress,
+        pooled and _counted(pooled, progress), removals, is_judged, progress, served,
     )  # fmt: skip
     progress.inputs = inputs_of(definition, baseline, read, captured, annotations, history, pooled)
     progress.note(
@@ -443,6 +452,7 @@ def evaluate_kind(context: RunContext, report: Report) -> Report:
     return evaluate_captured(
         job.definition, context.baseline, context.read,
         predict=job.predict,
+        served=context.served,
         seed=uuid.UUID(context.identity).int & SEED_MASK,
         rows=scripted_rows(
             job.root, job.definition, job.window, context.baseline, job.scripts_dir

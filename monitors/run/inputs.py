@@ -78,4 +78,6 @@ def _history_digest(history: WindowHistory) -> str:
     found.update(repr([sorted(one.items()) for one in history.told]).encode())
     if history.denied_since is not None:  # Older digests know of none.
         found.update(str(history.denied_since).encode())
+    for span in history.calibrated:  # Nor of these.
+        found.update(f"{span.start} {span.end}\n".encode())
     return found.hexdigest()

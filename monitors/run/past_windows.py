@@ -17,6 +17,7 @@ from driftline.baseline.store import Baseline
 from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, Annotation
+from driftline.monitors.answering_models import Served, answered_in, are_known
 from driftline.monitors.check_context import EarlierRows, PastWindows
 from driftline.monitors.day_test.day_test import LEAST_SPAN, day_scales
 from driftline.monitors.definitions import MonitorDefinition
@@ -60,12 +61,14 @@ class WindowHistory:
     told: tuple[Mapping[str, datetime], ...] = ()
     days: tuple[WindowCounts, ...] = ()  # Before those of the counts; see `PastWindows`.
     denied_since: datetime | None = None  # See `PastWindows`.
+    calibrated: tuple[Window, ...] = ()  # See `PastWindows`.
 
     def past(self, rows: EarlierRows | None, drift_tests: DriftTestCache | None) -> PastWindows:
         """Return it as a kind is given it, with the rows to pool."""
         return PastWindows(
-            self.counts, rows, self.warm_up, drift_tests, self.days, self.denied_since
-        )
+            self.counts, rows, self.warm_up, drift_tests, self.days, self.denied_since,
+            self.calibrated,
+        )  # fmt: skip
 
 
 def read_history(
@@ -77,8 +80,14 @@ def read_history(
     row_count: int,
     annotations: Sequence[Annotation],
     outcomes_of: OutcomesReader = lambda name, version: None,
+    served: Sequence[Served] = (),
+    learnt: Sequence[Window] = (),
 ) -> WindowHistory:
-    """Read what is stored of the windows before one; `outcomes_of` reads another baseline's."""
+    """Read what is stored of the windows before one; `outcomes_of` reads another baseline's.
+
+    `served` and `learnt` are which models answered since when, and when those answers came about
+    that the baseline's estimates were learnt of, where that is known.
+    """
     key, ids = Key.of(definition, baseline.version), cell_ids(baseline)
     counts = read(connection, key, window.start, ids, limit=EARLIER_WINDOWS)
     warm_up = None
@@ -90,6 +99,9 @@ def read_history(
         annotations=annotations,
     )  # fmt: skip
     told = read_told(connection, definition, baseline.version, window)
+    tested, denied = _last_tested(
+        connection, definition, baseline, window, outcomes_of=outcomes_of, served=served
+    )
     return WindowHistory(
         key,
         without_expected(counts, annotations),
@@ -97,7 +109,8 @@ def read_history(
         warm_up,
         told,
         _days_before(connection, key, window, ids, annotations),
-        _denied_since(connection, definition, baseline, window, outcomes_of),
+        tested.start if tested and denied else None,
+        (*learnt, tested) if tested and learnt and not denied else (*learnt,),
     )
 
 
@@ -177,44 +190,52 @@ def read_told(
     )
 
 
-def _denied_since(
+def _last_tested(
     connection: Connection,
     definition: MonitorDefinition,
     baseline: Baseline,
     window: Window,
+    *,
     outcomes_of: OutcomesReader,
-) -> datetime | None:
-    """Return the start of the last tested window before one, where its labels deny estimates.
+    served: Sequence[Served],
+) -> tuple[Window | None, bool]:
+    """Return the last window before one that was tested, and whether its labels deny estimates.
 
     A new version clears that only with labels of its own that are newer: one whose labels stayed
     estimates what was denied, and so does one of labels that are older than the denied window.
+    Windows that other models answered say nothing of estimates by the same labels.
     """
     outcomes = baseline.outcomes
     if baseline.estimation is None or outcomes is None or not definition.kind_value.uses_labels:
-        return None
+        return None, False
     table = executions.c
     query = tested_windows(
         table.monitor == definition.name,
         table.endpoint == definition.endpoint,
         table.window_end <= window.start,
     )
-    others: set[tuple[str, str]] = set()
+    answered = answered_in(served, window)
+    is_alike: dict[tuple[str, str], bool] = {}
     # Mostly the first row decides; of a monitor of long ago there may be thousands.
     with connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}) as rows:
         for row in rows:
             version = row.baseline, row.baseline_version
-            if version in others:
-                continue  # Of each version the last verdict counts.
-            since: datetime = row.window_start
-            if row.baseline_version == baseline.version:
-                return since if row.estimates_denied else None
-            others.add(version)
-            known = outcomes_of(*version)
-            if known is not None and _known(known.table).equals(_known(outcomes.table)):
-                return since if row.estimates_denied else None
-            if row.estimates_denied and _are_all_before(since, outcomes):
-                return since
-    return None
+            tested, denied = Window(row.window_start, row.window_end), bool(row.estimates_denied)
+            if version not in is_alike:  # Of each version the last verdict counts.
+                is_alike[version] = row.baseline_version == baseline.version or (
+                    (known := outcomes_of(*version)) is not None
+                    and has_same_labels(known, outcomes)
+                )
+                if not is_alike[version] and denied and _are_all_before(tested.start, outcomes):
+                    return tested, denied
+            if is_alike[version] and are_known(answered, answered_in(served, tested)):
+                return tested, denied
+    return None, False
+
+
+def has_same_labels(one: Outcomes, other: Outcomes) -> bool:
+    """Whether two baselines learnt of the same labels and answers."""
+    return bool(_known(one.table).equals(_known(other.table)))
 
 
 def _known(table: pa.Table) -> pa.Table:
@@ -234,7 +255,7 @@ def _are_all_before(moment: datetime, outcomes: Outcomes) -> bool:
 
 def tested_windows(
     *conditions: ColumnElement[bool],
-) -> Select[tuple[str, str, str, datetime, bool]]:
+) -> Select[tuple[str, str, str, datetime, datetime, bool]]:
     """Select windows whose labels were held against estimates, the last first, as judged last.
 
     Not as they stand: a run that fails judges nothing, and takes no verdict back.
@@ -247,6 +268,7 @@ def tested_windows(
             table.baseline,
             table.baseline_version,
             table.window_start,
+            table.window_end,
             table.estimates_denied,
         )
         .where(*conditions, table.estimates_denied.is_not(None))

@@ -10,7 +10,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from operator import itemgetter
@@ -25,7 +25,6 @@ from sqlalchemy import Engine
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.arrow_types import as_fitted, missing_of
-from driftline.monitors.kinds.attribution.explaining import Served
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.hosting.child import Launch, LoadError
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
@@ -36,7 +35,6 @@ from driftline.serving.hosting.prints import Prints
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.model_files import model_digest
-from driftline.serving.resources.served_models import served_by
 from driftline.serving.resources.specs import variants_and_shadows, variants_of
 
 log = logging.getLogger(__name__)
@@ -78,7 +76,6 @@ class ModelProcess:
     ) -> None:
         self.launch = launch
         self._model = model
-        self.served: Sequence[Served] = ()  # See ServedPredictor; set where endpoints are known.
         self._start_timeout_s, self._answer_timeout_s = start_timeout_s, answer_timeout_s
         self._process: WorkerProcess | None = None
         self._link: socket.socket | None = None
@@ -296,9 +293,7 @@ class ModelShelf:
             process.close()
 
     @contextmanager
-    def _use(
-        self, endpoint: str, launch: Launch, digest: str, served: Sequence[Served]
-    ) -> Iterator[ModelProcess]:
+    def _use(self, endpoint: str, launch: Launch, digest: str) -> Iterator[ModelProcess]:
         with self._lock:
             process = self._kept.pop(endpoint, None)
             if (timer := self._timers.pop(endpoint, None)) is not None:
@@ -307,7 +302,6 @@ class ModelShelf:
             process.close()
             process = None
         process = process or ModelProcess(launch, digest)
-        process.served = served  # What became of others since, too.
         try:
             yield process
         except BaseException:
@@ -337,9 +331,7 @@ class ModelShelf:
             self._timers.pop(endpoint, None)
         process.close()
 
-    def _find(
-        self, endpoint: str, variant: str | None
-    ) -> tuple[Launch, str, Sequence[Served]] | None:
+    def _find(self, endpoint: str, variant: str | None) -> tuple[Launch, str] | None:
         with read_connection(self._engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
             listed = variants_of if variant is None else variants_and_shadows
@@ -360,7 +352,7 @@ class ModelShelf:
             positive=found.made.get("positive"),
             name=name,
         )
-        return launch, made["digest"], served_by(found.made, variant)
+        return launch, made["digest"]
 
 
 def _to_bytes(table: pa.Table) -> bytes:

@@ -13,9 +13,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
-from driftline.monitors.kinds.attribution.explaining import Served
+from driftline.database.engine import read_connection
+from driftline.monitors.answering_models import Served
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import key_of
 from driftline.serving.resources.specs import shadows_of, variants_and_shadows, variants_of
@@ -24,10 +25,11 @@ from driftline.serving.resources.specs import shadows_of, variants_and_shadows, 
 CHANGES_KEPT = 50
 
 
-def note_served(connection: Connection, now: datetime) -> None:
+def note_served(connection: Connection, now: datetime, begun: datetime | None = None) -> None:
     """Add a line to each endpoint that serves other models than its last line says.
 
     The first line of an endpoint that a version without such lines applied is of its last change.
+    The line also says when the change was ``begun``, which may have made baselines as well.
     """
     models = store.list_kind(connection, "Model")
     files = {
@@ -52,7 +54,8 @@ def note_served(connection: Connection, now: datetime) -> None:
         last = lines[-1] if lines else {"variants": {}, "shadows": {}}
         if last != {**last, **line}:
             since = now if lines else _last_change(endpoint, changed) or now
-            served = [*lines, {"since": since.isoformat(), **line}][-CHANGES_KEPT:]
+            at = {"since": since.isoformat(), **({"begun": begun.isoformat()} if begun else {})}
+            served = [*lines, {**at, **line}][-CHANGES_KEPT:]
             store.put_made(connection, replace(endpoint, made={**endpoint.made, "served": served}))
 
 
@@ -76,5 +79,19 @@ def served_by(made: Mapping[str, Any], variant: str | None) -> Sequence[Served]:
         named = line["variants"] if variant is None else {**line["variants"], **line["shadows"]}
         models = frozenset(named[one] for one in named if variant in (None, one))
         if models and (not found or models != found[-1].models):
-            found.append(Served(datetime.fromisoformat(line["since"]), models))
+            begun = line.get("begun")
+            found.append(
+                Served(
+                    datetime.fromisoformat(line["since"]),
+                    models,
+                    None if begun is None else datetime.fromisoformat(begun),
+                )
+            )
     return found
+
+
+def served_of(engine: Engine, endpoint: str, variant: str | None) -> Sequence[Served]:
+    """Return the models that answered as a variant of an endpoint; see `served_by`."""
+    with read_connection(engine) as connection:
+        found = store.find(connection, "Endpoint", endpoint)
+    return [] if found is None else served_by(found.made, variant)

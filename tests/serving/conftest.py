@@ -192,8 +192,7 @@ def running(folder: Path, *, database: str = "", **settings: Any) -> Iterator[Ru
         engine=engine,
         root=str(root),
         spool_dir=folder / "spool",
-        now=lambda: NOW,
-        **settings,
+        **{"now": lambda: NOW, **settings},
     )
     listener = listen("test", "127.0.0.1", 0)
     server = Server(create_app(context))

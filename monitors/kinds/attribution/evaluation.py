@@ -36,7 +36,6 @@ from driftline.monitors.kinds.attribution.explained import GIVEN, Explained, unn
 from driftline.monitors.kinds.attribution.explaining import (
     PERMUTATION,
     ModelPredictor,
-    ServedPredictor,
     explain_rows,
     positive_of,
     read_given,
@@ -212,9 +211,9 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
 def _swap_note(context: CheckContext, predict: Predictor) -> str:
     """Note that other models answered rows of the window than the one that explains them."""
     facts = context.rows.facts
-    if facts is None or not isinstance(predict, ServedPredictor) or not predict.served:
+    if facts is None or not isinstance(predict, ModelPredictor) or not context.served:
         return ""
-    served, window = predict.served, facts.window
+    served, window = context.served, facts.window
     if within := [one.since for one in served[1:] if window.start < one.since < window.end]:
         again = f" and {plural(len(within) - 1, 'more time')}" if len(within) > 1 else ""
         return (

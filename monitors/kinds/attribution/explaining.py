@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -144,23 +143,6 @@ class CostlyPredictor(ModelPredictor, Protocol):
     @property
     def method_rows(self) -> int:
         """How many rows of a window are explained by `contributions`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """Which models an endpoint answered with from a moment on, until the next."""
-
-    since: datetime
-    models: frozenset[str]  # Their digests.
-
-
-@runtime_checkable
-class ServedPredictor(ModelPredictor, Protocol):
-    """A predictor of a model that an endpoint serves, which may have had others before."""
-
-    @property
-    def served(self) -> Sequence[Served]:
-        """Which models answered since when, one after the other; none where it is not known."""
 
 
 def explain_reference(

@@ -33,6 +33,7 @@ from driftline.monitors.kinds.model_quality.influence import Numbers
 from driftline.monitors.kinds.model_quality.judgement import GUESSED_AUC, judged_result
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
 from driftline.monitors.kinds.model_quality.score_forms import why_turned
+from driftline.monitors.kinds.model_quality.stale_estimates import why_other_model, why_stale
 from driftline.monitors.kinds.model_quality.violations import (
     same_metrics,
     same_words,
@@ -173,7 +174,7 @@ def _estimates(
         labels = _held_against_labels(
             context, expected, estimator, taught, answers, scored, own, realised
         )
-        reason = labels.reason or ("" if labels.denies is False else _denied_before(context))
+        reason = labels.reason or ("" if labels.denies is False else why_stale(context))
     if reason:
         told = () if labels.violation is None else (labels.violation,)
         withheld = _withheld(expected, reason, is_quiet=is_labelled and not told)
@@ -390,8 +391,8 @@ def _held_against_labels(
             # Rows without such predictions are estimated as before.
             denies = False if _agree(chances) else None
             denied = replace(denied, cause=_far_words(denied, taught, scored, far))
-    if only := expected.only_class(answers):
-        denied = replace(denied, cause=denied.cause.replace(CONCEPT_DRIFT, f": {only}"))
+    if why := expected.only_class(answers) or why_other_model(context):
+        denied = replace(denied, cause=denied.cause.replace(CONCEPT_DRIFT, f": {why}"))
     return _Labels(beside, denied, denies)
 
 
@@ -414,17 +415,6 @@ def _is_worse(
 def _agree(chances: Mapping[str, float]) -> bool:
     """Whether labels are such as estimates expect, all metrics together: else they are in doubt."""
     return bool(chances) and min(chances.values()) * len(chances) >= AGREEMENT
-
-
-def _denied_before(context: CheckContext) -> str:
-    """Return why nothing is estimated since labels of an earlier window; "" where none deny it."""
-    since = context.past.denied_since
-    if since is None:
-        return ""
-    return (
-        f"labels of the window of {since:%Y-%m-%d %H:%M} UTC contradict the estimates, and no "
-        "later window with labels of nine tenths of its rows agrees with them"
-    )
 
 
 def _compare(

@@ -1,7 +1,6 @@
 """Which model explains a window, which ones answered it, and what its outputs are called."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -15,9 +14,10 @@ from driftline.app.commands.junit import junit
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.formats.source import open_source
+from driftline.monitors.answering_models import Served
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.attribution.evaluation import evaluate, suggest
-from driftline.monitors.kinds.attribution.explaining import Served, explain_reference
+from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.monitors.report.side_tables import side_tables
@@ -71,19 +71,15 @@ WITHIN = (
 def test_a_window_that_other_models_answered_is_told(
     reference: Baseline, rng: np.random.Generator, served: list[tuple[int, str]], note: str | None
 ) -> None:
-    @dataclass(frozen=True)
-    class FromEndpoint(Named):
-        served: Sequence[Served]
-
     rows = weather(rng, 300)
     facts = WindowFacts(Window(START, START + timedelta(days=1)))
     given = Rows(lambda: iter(rows.to_batches()), facts=facts)
     spans = [
         Served(START + timedelta(hours=hour), frozenset(models.split())) for hour, models in served
     ]
-    predict = FromEndpoint("new", spans)
+    baseline = named_model(reference, "new")
 
-    report = evaluate(CheckContext(named_model(reference, "new"), given, predict=predict))
+    report = evaluate(CheckContext(baseline, given, predict=Named("new"), served=spans))
 
     assert report.details.get("swap_note") == note
 

@@ -1,0 +1,79 @@
+"""Why estimates of a window do not hold any more: another model answers, or labels denied them.
+
+They are learnt of the answers of a model, and say nothing of those of another one. Labels that
+agree with them say that they hold all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from driftline.capture.windows.window import Window
+from driftline.monitors.answering_models import Served, answered_in, are_known
+from driftline.monitors.check_context import CheckContext
+from driftline.monitors.results.violation import plural
+
+RESUME = (
+    "estimates resume with a baseline of the model that answers now, or once labels of nine tenths "
+    "of a window's rows agree with them"
+)
+
+
+def why_stale(context: CheckContext) -> str:
+    """Return why nothing is estimated of a window whose own labels do not tell; "" if it is."""
+    return why_other_model(context) or _denied_before(context)
+
+
+def why_other_model(context: CheckContext) -> str:
+    """Return that other models answered the window's rows than estimates are learnt of; or ""."""
+    facts = context.rows.facts
+    return "" if facts is None else changed(context.served, context.past.calibrated, facts.window)
+
+
+def changed(served: Sequence[Served], calibrated: Sequence[Window], window: Window) -> str:
+    """Return that a window's models are none of those that estimates hold of; "" if they are.
+
+    Parameters
+    ----------
+    served
+        Which models answered since when. Baselines of a time before are of the first ones.
+    calibrated
+        When the answers came about that estimates were learnt of, then windows that agree.
+    """
+    answered = answered_in(served, window)
+    spans = [answered_in(served, one) or served[:1] for one in calibrated]
+    if not answered or not spans or any(are_known(answered, known) for known in spans):
+        return ""
+    known, first = spans[0], answered[0]
+    if within := answered[1:]:
+        again, models = "", "both models"
+        if len(within) > 1:
+            again, models = f" and {plural(len(within) - 1, 'more time')}", "several models"
+        since, words = within[0].since, f"{again}, within this window: rows of {models} are in it"
+    elif first.since > known[-1].since:
+        since, words = first.since, ", after the baseline was made"
+    elif first.since < known[0].since:
+        since = served[served.index(first) + 1].since
+        return (
+            f"the model was changed on {_shown(since)}, after this window, and the baseline is of "
+            "a later model"
+        )
+    else:
+        since, words = known[1].since, ", while the rows came that the baseline has labels of"
+    return f"the model was changed on {_shown(since)}{words}; {RESUME}"
+
+
+def _shown(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _denied_before(context: CheckContext) -> str:
+    """Return that labels of an earlier window deny estimates since; "" where none deny them."""
+    since = context.past.denied_since
+    if since is None:
+        return ""
+    return (
+        f"labels of the window of {_shown(since)} contradict the estimates, and no later window "
+        "with labels of nine tenths of its rows agrees with them"
+    )
