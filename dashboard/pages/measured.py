@@ -19,6 +19,7 @@ from driftline.dashboard.queries.views import KindView, WindowRun
 from driftline.dashboard.words import WITHIN_BOUND, count, number, percent, plural, sentence, span
 from driftline.monitors.kind import kind_named, metric_spec
 from driftline.monitors.report.metric_words import title_of
+from driftline.monitors.results.metric import CANNOT_ESTIMATE
 from driftline.monitors.results.unjudged import unjudged_metrics, unjudged_sentence
 from driftline.monitors.rows import lost_label_counts
 
@@ -59,8 +60,6 @@ def kind_panels(view: KindView, run: WindowRun, choose: metric_list.Choose) -> l
 def verdict(view: KindView, run: WindowRun) -> str:
     """Return the state of the window in one sentence."""
     where = windows.place_words(run)
-    if run.state == "unlabelled":
-        return f"Waiting for labels: no ground truth has arrived for {span(run)} yet"
     if unjudged := windows.unjudged_words(run):
         return unjudged
     if run.violation_count:
@@ -93,8 +92,8 @@ def verdict_of(view: KindView, run: WindowRun) -> html.Div:
         if said := [f"{plural(many, 'label')} {why}" for why, many in lost.items()]:
             labels.append(html.P(f"Not counted: {' and '.join(said)}", className="cause"))
     if run.state == "unlabelled":
-        hint = "It is judged as soon as they arrive. Load labels with"
-        labels.append(html.P([hint, " ", html.Code("driftline truth load FILE"), "."]))
+        causes += map(sentence, re.findall(f"{CANNOT_ESTIMATE}.*", run.failure or ""))
+        labels.append(html.P(["It is judged when they come: ", html.Code("driftline truth load")]))
     words, shown = verdict(view, run), (_titled(view, one) for one in causes if one)
     return windows.verdict_panel(view, run, words, shown, *labels, is_soft=bool(near))
 

@@ -167,6 +167,7 @@ def unjudged_words(run: views.WindowRun) -> str:
         "failed": "The run failed: this window is not judged",
         "stopped": f"Not judged: {run.failure or 'the run was stopped'}",
         "empty": "No data: no request fell into this window",
+        "unlabelled": "Waiting for labels: no ground truth has arrived yet",
     }
     return f"{words[run.state]} ({say.span(run)})" if run.state in words else ""
 

@@ -133,6 +133,10 @@ def test_windows_without_labels_wait_and_do_not_fail(stores):
     page = str(page_of.page(waiting))
     assert "Waiting for labels" in page
     assert "driftline truth load" in page
+    assert "annot estimate" not in page
+    reason = f"{waiting.run.failure}; cannot estimate: the model was changed"
+    why = replace(waiting, run=replace(waiting.run, failure=reason))
+    assert "'Cannot estimate: the model was changed.'" in str(page_of.page(why))
     # The metric over time is still there, from the other windows.
     assert "'timeline'" in page
 

@@ -50,7 +50,7 @@ def changed(served: Sequence[Served], calibrated: Sequence[Window], window: Wind
         again, models = "", "both models"
         if len(within) > 1:
             again, models = f" and {plural(len(within) - 1, 'more time')}", "several models"
-        since, words = within[0].since, f"{again}, within this window: rows of {models} are in it"
+        since, words = within[0].since, f"{again}, within this window: it may hold rows of {models}"
     elif first.since > known[-1].since:
         since, words = first.since, ", after the baseline was made"
     elif first.since < known[0].since:

@@ -352,6 +352,7 @@ class RollingSpec(TypedDict):
 class ServedModels(TypedDict):
     """Digests of the models served from a moment on, by variant."""
     since: str
+    begun: NotRequired[str | None]
     variants: dict[str, str]
     shadows: dict[str, str]
 
