@@ -123,9 +123,10 @@ def _apart(
     )
     # What the reference never had is no other spelling: to name a positive of it, or to miss one,
     # would make a broken feed of labels a window without positives.
-    if bool(labels & known) != bool(predictions & known):
-        other = f'prediction "{roles.prediction}"' if labels & known else f'label "{roles.label}"'
-        found += f"bring {other} to the reference's values ({_listed(known)}), "
+    if known:
+        sides = {f'label "{roles.label}"': labels, f'prediction "{roles.prediction}"': predictions}
+        strange = " and ".join(side for side, texts in sides.items() if not texts & known)
+        found += f"bring {strange} to the reference's values ({_listed(known)}), "
         return found + "or make the baseline again"
     if problem == "multiclass":
         return found + "bring one of the two columns to the values of the other"
