@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
-from driftline.monitors.run.scheduler import Scheduler
-from driftline.serving.hosting.model_process import ModelShelf
-from driftline.serving.resources.endpoints import signature_of
-from driftline.serving.resources.served_models import served_of
+from driftline.app.demo.pace import ClockFile
+from driftline.app.processes import _loops
+from driftline.app.settings.schema import Scheduler, Storage
+from driftline.app.settings.settings import Settings
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -126,19 +124,19 @@ def report(server: Any, ran: dict[str, Any]) -> dict[str, Any]:
     return server.client.get(f"/api/v1/executions/{ran['id']}/report").json()
 
 
-def schedule(server: Any) -> list[Any]:
+def schedule(server: Any, folder: Path) -> list[Any]:
     """Judge what is due as the scheduler's process does."""
-    engine, context = server.engine, server.context
-    shelf = ModelShelf(engine, context.root, trust_pickle=False)
-    with closing(shelf):
-        return Scheduler(
-            engine, context.root, lambda name: signature_of(engine, name), now=context.now,
-            predictors=shelf.open, served=lambda *of: served_of(engine, *of),
-        ).step(threading.Event())  # fmt: skip
+    ClockFile(folder / "clock", server.context.now())
+    settings = Settings(
+        storage=Storage(root=server.context.root),
+        scheduler=Scheduler(clock=f"file:{folder / 'clock'}"),
+    )
+    loops = _loops(settings, server.engine, "scheduler", None)
+    return loops["scheduler"].__self__.step()
 
 
 def test_another_model_behind_the_endpoint_is_told_until_a_baseline_is_of_it(
-    server: Any, declared: Any, folder: Path
+    server: Any, declared: Any, tmp_path: Path
 ) -> None:
     apply(server, DAY, declared("good", "good"))
     send(server, 2)
@@ -149,7 +147,7 @@ def test_another_model_behind_the_endpoint_is_told_until_a_baseline_is_of_it(
     server.context.now.now = DAY + 8 * HOUR
     server.sink_all()
 
-    due = {one.window_start: one for one in schedule(server)}
+    due = {one.window_start: one for one in schedule(server, tmp_path)}
     before, after = (due[DAY + hour * HOUR] for hour in (2, 5))
     asked = [run(server, hour) for hour in (2, 5)]
     shown = CliRunner().invoke(
