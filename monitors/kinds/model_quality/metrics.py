@@ -55,6 +55,9 @@ LEAST_OF_CLASS = 10
 # Where they are up to such a share of the rows and lose most of the mean, their number decides it:
 # from so many equal losses on the lower 95% limit of a count is at least half of it (Poisson).
 RARE, LEAST_OF_RARE = 0.4, 12
+# Of their skill the count cancels, and a row that is worth too much leaves it open: the few windows
+# that lack one by luck held the truth in 60 to 91% (bench/coverage.md).
+SELDOM, LEAST_OF_SELDOM = 0.1, 100
 
 
 def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str, Measure]:
@@ -428,21 +431,29 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
         "log_loss": table.measure(mean, surprise - mean, "error"),
     }
     whose = "the rarer class" if truth.shape[1] == 1 else "classes other than the most frequent"
-    rows = table.worth_of(is_rare)
-    few = f"{rows:.0f} of them have a label of {whose}, {LEAST_OF_CLASS} are needed"
+    rows, share_of_rare = table.worth_of(is_rare), table.mean(is_rare.astype(np.float64))
     for name, lost in (("brier", loss), ("brier_skill", loss), ("log_loss", surprise)):
         count, part = _rare_losses(lost, is_rare, table)
-        if table.mean(is_rare.astype(np.float64)) > RARE or part <= table.mean(lost) / 2:
-            if rows < LEAST_OF_CLASS:
-                found[name] = replace(found[name], unbounded=UNBOUNDED + few)
-        elif count < LEAST_OF_RARE:
+        is_decisive = share_of_rare <= RARE and part > table.mean(lost) / 2
+        least = 0 if is_decisive else LEAST_OF_CLASS
+        if is_decisive and name == "brier_skill" and share_of_rare < SELDOM:
+            least = LEAST_OF_SELDOM
+        if is_decisive and count < LEAST_OF_RARE:
             why = f"the losses of {whose} count as {math.floor(count)}, {LEAST_OF_RARE} are needed"
             found[name] = replace(found[name], unbounded=UNBOUNDED + why)
-        elif name != "brier_skill" and (limits := found[name].limits) is not None:
-            # Of a skill such rows make both parts, over and under.
-            own = partial(_limits_where_seen, limits, count, part / count)
-            found[name] = replace(found[name], limits=own)
+        elif rows < least:
+            why = f"{rows:.0f} of them have a label of {whose}, {least} are needed"
+            found[name] = replace(found[name], unbounded=UNBOUNDED + why)
+        elif is_decisive and name != "brier_skill":
+            found[name] = _bounded_where_seen(found[name], count, part / count)
     return found
+
+
+def _bounded_where_seen(measure: Measure, count: float, each: float) -> Measure:
+    """Lower the limits of a mean whose rare losses decide it; of a skill they make both parts."""
+    if measure.limits is None:
+        return measure
+    return replace(measure, limits=partial(_limits_where_seen, measure.limits, count, each))
 
 
 def _rare_losses(loss: Numbers, is_rare: NDArray[np.bool_], table: Rows) -> tuple[float, float]:
