@@ -75,8 +75,12 @@ def declared(folder: Path, declare: Any) -> Any:
 
     def resources(model: str, scored: str) -> list[dict[str, Any]]:
         watched = {"endpoint": "flights", "baseline": "flights"}
-        monitor = declare("Monitor", "quality", schedule="cron(0 * ? * * *)", **watched)
-        monitor["spec"]["kind"] = "model-quality"
+        monitors = [
+            declare("Monitor", name, schedule="cron(0 * ? * * *)", **watched)
+            for name in ("quality", "why")
+        ]
+        for one, kind in zip(monitors, ("model-quality", "attribution"), strict=True):
+            one["spec"]["kind"] = kind
         return [
             declare("Model", "flights", path=str(folder / f"{model}.skops")),
             declare(
@@ -86,7 +90,7 @@ def declared(folder: Path, declare: Any) -> Any:
             declare(
                 "Endpoint", "flights", model="flights", baseline="flights", trust_event_time=True
             ),
-            monitor,
+            *monitors,
         ]  # fmt: skip
 
     return resources
@@ -111,11 +115,11 @@ def send(server: Any, hour: int) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def run(server: Any, hour: int) -> dict[str, Any]:
+def run(server: Any, hour: int, monitor: str = "quality") -> dict[str, Any]:
     """Judge an hour as people ask for it."""
     start = DAY + hour * HOUR
     span = {"from": start.isoformat(), "to": (start + HOUR).isoformat()}
-    found = server.client.post("/api/v1/monitors/quality/run", json=span)
+    found = server.client.post(f"/api/v1/monitors/{monitor}/run", json=span)
     assert found.status_code == 200, found.text
     return found.json()
 
@@ -150,6 +154,7 @@ def test_another_model_behind_the_endpoint_is_told_until_a_baseline_is_of_it(
     due = {one.window_start: one for one in schedule(server, tmp_path)}
     before, after = (due[DAY + hour * HOUR] for hour in (2, 5))
     asked = [run(server, hour) for hour in (2, 5)]
+    explained = report(server, run(server, 2, "why"))["details"]
     shown = CliRunner().invoke(
         build("monitor"), ["monitor", "executions", "quality", "--server", server.url]
     )
@@ -161,6 +166,8 @@ def test_another_model_behind_the_endpoint_is_told_until_a_baseline_is_of_it(
     assert [one["id"] for one in asked] == [before.id, after.id]
     assert asked[1]["failure_reason"] == after.failure_reason
     assert shown.exit_code == 0, shown.output
+    swap = "the model was changed on 2026-01-14 04:00 UTC, after this window: another one answered"
+    assert explained["swap_note"].startswith(swap)
 
     labels = [
         {"id": "h5", "label": late, "row_index": at}
