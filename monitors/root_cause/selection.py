@@ -27,7 +27,8 @@ _FORM = re.compile(r"(?P<column>[^<>=!;]+)(?P<sign>>=|<=|!=|=|<|>)(?P<value>[^<>
 _NUMBERS: dict[str, Operator] = {">=": "ge", "<=": "le", "<": "lt", ">": "gt"}
 _SIGNS = {op: sign for sign, op in _NUMBERS.items()}
 _TRUTHS = {"true": "true", "1": "true", "false": "false", "0": "false"}
-_SAFE = " -_.~:/()+#"
+# Signs with a meaning in a condition, and spaces at the ends, which are left out of it.
+_ENCODED = re.compile(r"^ +| +\Z|[^\w \-.~:/()+#]")
 
 
 def parse_where(
@@ -101,7 +102,7 @@ def _condition(part: str) -> Predicate:
     found = _FORM.fullmatch(part.strip())
     if found is None:
         raise InputError(f'where: "{part[:60]}" is no condition; expected one such as temp>=7.2')
-    column, sign, value = unquote(found["column"]).strip(), found["sign"], found["value"].strip()
+    column, sign, value = unquote(found["column"].strip()), found["sign"], found["value"].strip()
     if sign in _NUMBERS:
         number = _number(unquote(value))
         if number is None:
@@ -168,7 +169,7 @@ def _text(one: Predicate) -> str | None:
         outer = _text(one.within)
         own = _text(Predicate(one.column, one.op, one.value, one.values, below=one.below))
         return None if outer is None or own is None else f"{outer};{own}"
-    name = quote(one.column, safe=_SAFE)
+    name = _encoded(one.column)
     if one.op in _SIGNS and isinstance(one.value, float | int):
         return f"{name}{_SIGNS[one.op]}{one.value!r}"
     if one.op == "between":
@@ -181,4 +182,8 @@ def _text(one: Predicate) -> str | None:
     if one.op not in ("eq", "in", "not_in") or "" in texts:
         return None
     sign = "!=" if one.op == "not_in" else "="
-    return f"{name}{sign}{','.join(quote(text, safe=_SAFE) for text in texts)}"
+    return f"{name}{sign}{','.join(map(_encoded, texts))}"
+
+
+def _encoded(text: str) -> str:
+    return _ENCODED.sub(lambda found: quote(found[0], safe=""), text)
