@@ -130,7 +130,8 @@ def _monitors(view: EndpointView) -> html.Section:
 def _set_up(view: EndpointView, title: str, kind: str) -> html.Section:
     name = view.line.name
     spec = {"endpoint": name, "baseline": view.baseline, "kind": kind}
-    document = {"kind": "Monitor", "name": f"{name}-{kind}", "spec": spec}
+    monitor = f"{name[: 62 - len(kind)].rstrip('-')}-{kind}"  # As `driftline deploy` names it.
+    document = {"kind": "Monitor", "name": monitor, "spec": spec}
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     why = f"No {kind.replace('-', ' ')} monitor watches this endpoint yet."
     return ui.panel(title, [ui.empty(why), *ui.resource_file(text, "monitor-yaml")])

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import plotly.utils
 import pytest
+import yaml
 from sqlalchemy import insert
 
 from driftline.access.principal import CURRENT, Principal
@@ -28,8 +29,11 @@ from driftline.dashboard.address import (
 )
 from driftline.dashboard.app import _is_there, _shell, render
 from driftline.dashboard.downloads import Downloads
+from driftline.dashboard.pages.endpoint import _set_up
 from driftline.dashboard.queries import reach
+from driftline.dashboard.queries.fleet import EndpointView
 from driftline.dashboard.queries.stores import UNDECLARED, Stores
+from driftline.dashboard.queries.views import EndpointLine
 from driftline.dashboard.words import age
 from driftline.database.clock import database_time
 from driftline.errors import NotFoundError
@@ -38,6 +42,7 @@ from driftline.monitors.annotations.store import put_annotation
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import Execution, record
 from driftline.monitors.tables import runs
+from driftline.serving.resources.resources import parse_resources
 from tests.dashboard.conftest import HOSTILE
 from tests.dashboard.policed_seed import BROKEN, DRIFTS, LATENCY
 from tests.dashboard.seed import make_engine
@@ -283,6 +288,27 @@ def test_an_endpoint_that_is_declared_alone_is_on_the_fleet_and_leads_to_its_set
     with asking("bare"):
         assert [one.name for one in stores.overview().endpoints] == ["bare"]
         assert "Not found" in drawn(stores, "/endpoints/fresh")
+
+
+@pytest.mark.parametrize("kind", ["data-quality", "model-quality", "bias", "attribution"])
+@pytest.mark.parametrize("name", ["e", "e" * 63, "e" * 51 + "--" + "e" * 10])
+def test_the_set_up_s_resource_is_one_that_apply_takes(engine, tmp_path, name, kind):
+    stores = Stores(engine, str(tmp_path), lambda: NOW, declared=lambda: {name: UNDECLARED})
+    line = EndpointLine(name)
+    view = EndpointView(NOW, line, "", stores.overview().alarms, baseline="b")
+
+    text = next(one for one in _walk(_set_up(view, "Bias", kind)) if "kind: Monitor" in one)
+
+    (resource,) = parse_resources([yaml.safe_load(text)])
+    assert resource.name.endswith(kind)
+
+
+def _walk(part):
+    if isinstance(part, str):
+        yield part
+    children = getattr(part, "children", None)
+    for one in children if isinstance(children, list | tuple) else [children] * bool(children):
+        yield from _walk(one)
 
 
 def test_what_a_monitor_waits_for_has_no_name_where_it_is_of_others(engine, tmp_path):
