@@ -102,10 +102,7 @@ def moment(time: datetime, *, seconds: bool = False) -> str:
 
 
 def span(run: Window) -> str:
-    """Write a window: ``Mon 18 Nov 2013`` for a whole day, ``18–24 Nov 2013`` for several.
-
-    Any other is told by its start and length.
-    """
+    """Write a window: ``Mon 18 Nov 2013``, ``18–24 Nov 2013``, any other by start and length."""
     start, end = local(run.start), local(run.end)
     days = (end.date() - start.date()).days  # Of 23 or 25 hours where clocks change.
     if days > 0 and start.time() == end.time() == time():

@@ -88,7 +88,9 @@ def _table(view: EndpointWindow, rows: ExplainView, here: partial[str]) -> ui.Ce
         return None
 
     def event(at: int) -> ui.Cell:
-        link = html.A(ids[at][:13], href=here(row=ids[at], number=view.number), id=f"row-{at}")
+        link = html.A(
+            f"…{ids[at][-13:]}", href=here(row=ids[at], number=view.number), id=f"row-{at}"
+        )
         is_open = {"aria_current": "true"} if ids[at] == view.asked_row else {}
         return ui.marked(link, aria_label=f"Row {ids[at]}", **is_open)
 

@@ -341,10 +341,7 @@ def changes_of(
 
 
 def cause_of(note: Mapping[str, object]) -> tuple[str | None, str | None]:
-    """Return the cause in a datapoint's note, and the page of ours that it leads to, if any.
-
-    Notes are written by others, too.
-    """
+    """Return the cause in a note, which others may write, and the page of ours it leads to."""
     cause, link, monitor = (
         value if isinstance(value, str) else ""
         for value in map(note.get, ("cause", "link", "monitor"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 import numpy as np
@@ -130,10 +130,7 @@ def _note(view: ExplainView) -> None:
 
 
 def read_explained(stores: Stores, asked: Address) -> ExplainView:
-    """Compare the rows of a window that meet the conditions with its others.
-
-    Without conditions the whole window is compared with those before.
-    """
+    """Compare rows that meet the conditions with their window's others, or it with those before."""
     line, run = stores.judged(asked.monitor, asked.window)
     view = selection(stores, line, run, asked)
     if view.why_not:
@@ -205,10 +202,10 @@ class _Side:
 
 def read_compared(stores: Stores, asked: Address) -> ComparedView:
     """Compare two sets of rows column by column; unasked, the newest window with the one before."""
-    line, _ = stores.judged(asked.monitor, None)
+    line = stores.line_of(asked.monitor)
     shown = read_range(asked.start, asked.end, stores.now())
     ranged = f"{_time(shown.start)}..{_time(shown.end or stores.now())}" if shown.start else ""
-    second = asked.second or ranged or line.runs[-1].stamp
+    second = asked.second or ranged or next((one.stamp for one in line.runs[-1:]), "")
     first = asked.first or _before(second) or next((one.stamp for one in line.runs[-2:-1]), "")
     # Two variants can be compared within one window.
     if not first:
@@ -257,6 +254,8 @@ def _quality(
     place = f"{stores.storage.root}/capture/{line.endpoint}"
     names = [side.line.definition.variant or "" for side in sides]
     rows = sum(run.row_count or 0 for run in line.runs if run.start >= window.start)
+    if not line.runs and (stats := stores.storage.capture_stats(line.endpoint, stores.now())):
+        rows = stats.rows
     return labelled_lines(place, baseline, window, names, has_rows, rows)
 
 
@@ -271,7 +270,12 @@ def _side(stores: Stores, line: views.MonitorLine, asked: str) -> _Side:
         if line.definition.external is not None:
             raise InputError("rows of a table have no variant; expected a window or a period")
         last = line.runs[-WINDOWS_BEFORE:]
-        window = Window(last[0].start, last[-1].end)
+        ends = (
+            (last[0].start, last[-1].end)
+            if last
+            else (stores.now() - timedelta(days=30), stores.now())
+        )
+        window = Window(*ends)
         own = replace(line, definition=replace(line.definition, variant=name))
         return _Side(f"variant {name}, {span(window)}", own, window, is_variant=True)
     if ".." in asked:

@@ -227,10 +227,7 @@ class Stores:
             return None, error
 
     def _require_endpoint(self, connection: Connection, name: str) -> list[MonitorDefinition]:
-        """Return an endpoint's monitors; NotFoundError for one without, and without any rows.
-
-        Also for one that is not for who asks.
-        """
+        """Return an endpoint's monitors; NotFoundError where who asks may see none, nor rows."""
         monitors = [one for one in reach.monitors(connection) if reach.is_reached(name)]
         if not (found := [one for one in monitors if one.endpoint == name]) and (
             name not in (names := self.endpoint_names())
@@ -316,6 +313,11 @@ class Stores:
             (views.RANKS[one.run.shown_state], -one.run.hard_count, one) for one in found if one.run
         )
         return tuple(one for *_, one in sorted(ranked, key=lambda entry: entry[:2]))
+
+    def line_of(self, name: str) -> views.MonitorLine:
+        """Return a monitor with its newest windows, if there are any."""
+        with read_connection(self.engine) as connection:
+            return fleet.read_window(connection, name, None)[0]
 
     def judged(self, name: str, window: str | None) -> tuple[views.MonitorLine, views.WindowRun]:
         """Return a monitor and one of its windows, the newest when unset; there must be one."""

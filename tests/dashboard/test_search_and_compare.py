@@ -65,6 +65,21 @@ def test_variants_without_rows_are_named_and_not_compared(stores, seeded, monkey
     assert (view.quality, asked) == ((said,), [])
 
 
+def test_variants_are_compared_before_a_window_was_judged(stores, seeded, monkeypatch):
+    line = replace(stores.judged(seeded.monitor, None)[0], runs=())
+    monkeypatch.setattr(stores, "line_of", lambda _: line)
+
+    view = compare(stores, seeded.monitor, "variant:AllTraffic", "variant:AllTraffic:2", None)
+    same = compare(stores, seeded.monitor, "variant:AllTraffic", "baseline:1", None)
+
+    assert view.titles[0].startswith("variant AllTraffic, ")
+    assert view.quality == ('Variant "AllTraffic:2" has no rows in this time; only '
+                            '"AllTraffic" has.',)  # fmt: skip
+    assert any(one.comparison.reference_rows for one in same.columns)
+    with pytest.raises(NotFoundError, match="judged fewer than two windows"):
+        compare(stores, seeded.monitor, None, None, None)
+
+
 def test_a_part_of_a_name_finds_things_of_every_kind(stores, seeded):
     found = {one.kind: one for one in search_for(stores, "FLIGHTS").found}
     columns = [one for one in search_for(stores, "carr").found if one.kind == "column"]
@@ -160,7 +175,7 @@ def test_a_period_that_ends_before_it_begins_is_told_as_it_was_asked(stores, see
 def test_sets_that_are_named_need_one_window_alone(stores, seeded, monkeypatch):
     """As two variants, whose first window is often a week."""
     line, run = stores.judged(seeded.monitor, BUG)
-    monkeypatch.setattr(stores, "judged", lambda *_: (replace(line, runs=(run,)), run))
+    monkeypatch.setattr(stores, "line_of", lambda _: replace(line, runs=(run,)))
 
     assert compare(stores, seeded.monitor, "baseline:1", BUG, None).columns
     with pytest.raises(NotFoundError, match="fewer than two windows"):
@@ -168,9 +183,9 @@ def test_sets_that_are_named_need_one_window_alone(stores, seeded, monkeypatch):
 
 
 def test_rows_that_a_script_made_are_not_kept_to_be_compared(stores, seeded, monkeypatch):
-    line, run = stores.judged(seeded.monitor, None)
+    line = stores.line_of(seeded.monitor)
     made = replace(line, definition=replace(line.definition, preprocess="made.py"))
-    monkeypatch.setattr(stores, "judged", lambda *_: (made, run))
+    monkeypatch.setattr(stores, "line_of", lambda _: made)
 
     assert "a script makes" in compare(stores, seeded.monitor, BEFORE, BUG, None).why_not
 
