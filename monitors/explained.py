@@ -62,6 +62,11 @@ class ColumnDifference:
     differs: bool = False
     follows: bool = False
 
+    @property
+    def apart(self) -> float:
+        """The greatest difference of a share, which ranks columns that chance says nothing of."""
+        return float(np.abs(self.selected - self.others).max(initial=0.0))
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:
@@ -163,7 +168,7 @@ def _differences(
     ranked = [
         replace(one, differs=one.p_value < level) for one, level in zip(ranked, levels, strict=True)
     ]
-    ranked.sort(key=lambda one: (not one.differs, -one.effect, one.column))
+    ranked.sort(key=lambda one: (not one.differs, -one.effect, -one.apart, one.column))
     return (*ranked, *(one for one in found if one.is_selecting or one.follows))
 
 

@@ -44,6 +44,21 @@ def test_what_tells_the_selected_rows_comes_first_with_its_segment(reference) ->
     assert min(found.listed["temp"].to_pylist()) > 90
 
 
+def test_of_few_rows_the_columns_whose_shares_are_farthest_apart_come_first(reference) -> None:
+    rows = weather(np.random.default_rng(3), 40)
+    selected = rows["carrier"] == rows["carrier"][0]
+
+    found = explained(reference, rows, [Predicate("carrier", "eq", rows["carrier"][0])])
+
+    assert 3 <= int(selected.sum()) <= 20
+    level = [one for one in found.columns if not one.is_selecting and one.effect == 0]
+    apart = [float(np.abs(one.selected - one.others).max()) for one in level]
+    assert len(level) > 1
+    assert apart == sorted(apart, reverse=True)
+    names = [one.column for one in level]
+    assert names != sorted(names)  # Which chance would say of them all.
+
+
 def test_random_rows_differ_no_more_often_than_chance_allows(reference) -> None:
     """The chance that any column of a selection is said to differ is 1%: of 60, 8 never."""
     alarms = 0
