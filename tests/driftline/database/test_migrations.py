@@ -277,7 +277,9 @@ def test_cancelled_windows_go_back_as_failed_ones(engine: Engine) -> None:
 
 def test_windows_of_before_do_not_say_how_many_metrics_are_worse(engine: Engine) -> None:
     now = datetime(2026, 11, 22, tzinfo=UTC)
-    definition = MonitorDefinition("m", endpoint="e", baseline="b", schedule="external")
+    definition = MonitorDefinition(
+        "m", endpoint="e", baseline="b", schedule="external", kind="model-quality"
+    )
     judged = Execution(
         id="1", monitor="m", kind="model-quality", endpoint="e", definition_version=1, baseline="b",
         baseline_version="", window_start=now, window_end=now + timedelta(days=1), digest="",
