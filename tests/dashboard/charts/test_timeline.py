@@ -50,7 +50,9 @@ def test_each_kind_of_window_has_its_own_shape():
 
     shapes = [(trace["marker"]["symbol"], len(trace["x"])) for trace in data if "marker" in trace]
 
-    assert shapes == [("circle-open", 1), ("diamond", 1), ("triangle-up", 1), ("x-thin", 1)]
+    assert shapes == [
+        ("circle-open", 1), ("diamond-open", 0), ("diamond", 1), ("triangle-up", 1), ("x-thin", 1),
+    ]  # fmt: skip
 
 
 def test_whole_column_of_a_window_leads_to_it():
@@ -164,7 +166,7 @@ def test_each_cell_of_a_map_leads_to_its_window_and_column():
     names = ("a b&c=é", HOSTILE)
     drift = DriftMap(
         windows=(RUNS[0], RUNS[1]), features=names, ratios=np.array([[0.5, np.nan], [3.0, 1.0]]),
-        total=2, beyond=1, number=1, size=50,
+        total=2, beyond=1, number=1, size=50, window_count=2,
     )  # fmt: skip
 
     (trace,) = map_figure("m ü", drift)["data"]
