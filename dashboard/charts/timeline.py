@@ -21,6 +21,7 @@ ROW_PX = 34
 
 LOOKS = {
     "none": ("x-thin", canvas.GREY, 7),
+    "failed": ("x", canvas.GREY, 8),
     "ok": ("circle-open", canvas.GREY, 7),
     "worse": ("diamond-open", canvas.SOFT, 8),
     "soft": ("diamond", canvas.SOFT, 9),

@@ -457,10 +457,7 @@ def _files(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -> 
 
 
 def annotation_panel(view: views.WindowView, run: views.WindowRun) -> html.Section | None:
-    """List what was said of a window and what that expects, and offer to say more.
-
-    Nothing of a window that was not judged.
-    """
+    """List what was said of a judged window and what that expects, and offer to say more."""
     if run.state in ("failed", "empty", "stopped", "unlabelled"):
         return None
     parts: list[ui.Cell] = [_annotation(one, view) for one in view.annotations]

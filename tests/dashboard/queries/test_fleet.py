@@ -1,5 +1,6 @@
 """Monitors with many windows, as the page of their endpoint shows them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -77,6 +78,19 @@ def test_violations_lie_over_windows_without_which_are_small_where_they_are_many
     assert [*few] == [*many] == ["circle-open", "triangle-up"]  # What is drawn last is on top.
     assert many["circle-open"] < few["circle-open"]
     assert many["triangle-up"] == few["triangle-up"]
+
+
+def test_a_window_whose_run_failed_has_a_mark_of_its_own(stores):
+    view = stores.endpoint(HEALTH)
+    first = view.line.monitors[0]
+    runs = tuple(replace(one, state=state) for one, state in zip(
+        first.runs, ("failed", "empty", "ok"), strict=False))  # fmt: skip
+
+    drawn = health_figure([replace(first, runs=runs)])["data"]
+
+    symbols = [one["marker"]["symbol"] for one in drawn if one["customdata"]]
+    assert symbols == ["x-thin", "x", "circle-open"]
+    assert "'✕', className='faint'), 'failed'" in str(endpoint_page.page(view))
 
 
 def test_what_one_chart_has_no_room_for_is_left_out_and_said(stores, monkeypatch):
