@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2_contingency, mannwhitneyu
+from scipy.stats import chi2_contingency, hypergeom, mannwhitneyu
 from scipy.stats.contingency import association
 
 from driftline.stats.association import associate
@@ -78,17 +78,39 @@ def test_no_difference_is_found_as_often_as_chance_allows():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_few_ordered_rows_are_tested_by_their_ranks(seed):
-    """Source: scipy's Mann-Whitney test of the same rows, their places as numbers."""
+def test_few_numbers_are_tested_beside_each_place(seed):
+    """Source: scipy's hypergeometric law."""
     random = np.random.default_rng(seed)
     first, second = random.integers(0, 12, 6), random.integers(0, 8, 42)
     counts = [np.bincount(one, minlength=14) for one in (first, second)]
 
     found = associate(*counts, ordered=12)
 
-    theirs = mannwhitneyu(first, second, method="asymptotic")
+    both = np.concatenate([first, second])
+    cuts = np.unique(both)[1:]
+    tails = [
+        law
+        for cut in cuts
+        for one in [hypergeom(48, int((both < cut).sum()), 6)]
+        for law in (one.cdf((first < cut).sum()), one.sf((first < cut).sum() - 1))
+    ]
+    by_cuts = min(1, 2 * len(cuts) * min(tails))
     by_places = associate(*counts).p_value
-    assert found.p_value == pytest.approx(min(1, 2 * min(theirs.pvalue, by_places)), rel=1e-9)
+    assert found.p_value == pytest.approx(min(1, 2 * min(by_cuts, by_places)), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_effect_of_few_numbers_is_scipy_s_rank_correlation_less_chance(seed):
+    random = np.random.default_rng(seed)
+    first, second = random.normal(9, 1, 6), random.normal(7, 1, 42)
+    places = np.searchsorted(np.sort(np.concatenate([first, second])), [*first, *second])
+    counts = [np.bincount(one, minlength=50) for one in (places[:6], places[6:])]
+
+    found = associate(*counts, ordered=48)
+
+    apart = 2 * mannwhitneyu(first, second).statistic / (6 * 42) - 1
+    chance = 49 / (3 * 6 * 42)
+    assert found.effect == pytest.approx(np.sqrt((apart**2 - chance) / (1 - chance)), rel=1e-9)
 
 
 def test_six_of_forty_eight_rows_that_are_the_highest_are_told():
@@ -107,15 +129,24 @@ def test_of_many_rows_the_order_changes_nothing():
     assert associate(*counts, ordered=3) == associate(*counts)
 
 
-def test_small_ordered_groups_differ_by_chance_no_more_often_than_said():
+def test_a_rare_place_alone_is_joined_with_the_next():
+    """Fisher's exact test has p = 0.03 here; chi-squared with 0.03 expected rows 2e-8."""
+    assert associate(np.array([5, 1, 0]), np.array([9945, 49, 0])).p_value == 1
+    three = associate(np.array([50, 40, 1]), np.array([500, 400, 1]))
+    assert three == associate(np.array([50, 41]), np.array([500, 401]))
+
+
+@pytest.mark.parametrize("ordered", [0, 3])
+@pytest.mark.parametrize("rest", [[0.05] * 20, [0.99, 0.005, 0.005], [0.5, 0.49, 0.01]])
+def test_few_rows_differ_by_chance_no_more_often_than_said(rest, ordered):
     random = np.random.default_rng(13)
 
     found = [
         associate(
-            random.multinomial(7, [0.05] * 20), random.multinomial(41, [0.05] * 20), ordered=20
+            random.multinomial(7, rest), random.multinomial(500, rest), ordered=ordered
         ).p_value
-        < 0.05
+        < 0.01
         for _ in range(2000)
     ]
 
-    assert np.mean(found) < 0.05 + 4.9 * np.sqrt(0.05 * 0.95 / 2000)
+    assert np.mean(found) < 0.01 + 4.9 * np.sqrt(0.01 * 0.99 / 2000)
