@@ -50,7 +50,6 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.5
 RENEW_S = 10.0
 EXPIRE_S = 10.0
-_EXPIRED_AT_ONCE = 100
 PAUSE_S = 5.0
 _AGAIN = (429, 503)
 
@@ -116,9 +115,16 @@ class AsyncInvocations:
         while True:
             await asyncio.sleep(EXPIRE_S)
             with failures.noted(SQLAlchemyError):
-                for served in self._served():
-                    while tasks := await self._claim(served, _EXPIRED_AT_ONCE, is_expired=True):
-                        await asyncio.wait(tasks)
+                waiting = [*self._served()]
+                while waiting:  # One of each endpoint in turn: requests need the other threads.
+                    waiting = [served for served in waiting if await self._expire(served)]
+
+    async def _expire(self, served: ServedEndpoint) -> bool:
+        """End a request that is too late; False where an endpoint has none."""
+        tasks = await self._claim(served, 1, is_expired=True)
+        if tasks:
+            await asyncio.wait(tasks)
+        return bool(tasks)
 
     async def _leave(self) -> None:
         running = dict(self._running)
@@ -151,12 +157,13 @@ class AsyncInvocations:
         )  # fmt: skip
         tasks = []
         for request in found:
-            self._endpoints[request.endpoint] += 1
-            tasks.append(asyncio.create_task(self._work(request, served)))
+            # Who is too late asks no worker, and takes no room.
+            self._endpoints[request.endpoint] += not is_expired
+            tasks.append(asyncio.create_task(self._work(request, served, is_asked=not is_expired)))
             self._running[request.id] = tasks[-1]
         return tasks
 
-    async def _work(self, request: AsyncRequest, served: ServedEndpoint) -> None:
+    async def _work(self, request: AsyncRequest, served: ServedEndpoint, *, is_asked: bool) -> None:
         try:
             await self._handle(request, served)
         except (DriftlineError, OSError, SQLAlchemyError) as error:
@@ -166,7 +173,7 @@ class AsyncInvocations:
                 await asyncio.to_thread(self._put_off, request, counts=False)
         finally:
             del self._running[request.id]
-            self._endpoints[request.endpoint] -= 1
+            self._endpoints[request.endpoint] -= is_asked
             self._wake.set()
 
     def _put_off(self, request: AsyncRequest, *, counts: bool) -> None:

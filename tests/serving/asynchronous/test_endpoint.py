@@ -1,6 +1,7 @@
 """Asynchronous endpoints: accepted, answered by files, captured, told of; past kills."""
 
 import json
+import time
 from datetime import timedelta
 from pathlib import Path
 from unittest import mock
@@ -262,6 +263,34 @@ def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, c
     answered = ended(client, "slow", first, until)
     assert answered["status"] == "Completed"
     assert found["ended_at"] < answered["ended_at"]
+
+
+def test_many_that_are_too_late_are_told_one_after_the_other(server, client, until):
+    """Their files are written by threads that requests of all endpoints need."""
+    busy = client.invoke_async("slow", b"2\n", content_type="text/csv")
+    late = [client.invoke_async("slow", b"0\n", content_type="text/csv") for _ in range(6)]
+    write, at_once, under_way = dispatch.AsyncInvocations._write, [], []
+
+    def slow_write(self, where, content):
+        under_way.append(where)
+        at_once.append(len(under_way))
+        time.sleep(0.05)
+        write(self, where, content)
+        under_way.remove(where)
+
+    with mock.patch.object(dispatch.AsyncInvocations, "_write", slow_write):
+        with server.engine.begin() as connection:
+            table = async_requests.c
+            connection.execute(
+                update(async_requests)
+                .where(table.inference_id.in_(late))
+                .values(expires_at=table.received_at)
+            )
+        found = [ended(client, "slow", one, until) for one in late]
+        assert {one["status"] for one in found} == {"Expired"}
+
+    assert at_once == [1] * 6
+    assert ended(client, "slow", busy, until)["status"] == "Completed"
 
 
 def test_outputs_go_where_requests_may_write_only(server, folder):
