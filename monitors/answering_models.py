@@ -36,3 +36,15 @@ def answered_in(served: Sequence[Served], window: Window) -> list[Served]:
 def are_known(answered: Sequence[Served], known: Sequence[Served]) -> bool:
     """Whether what was learnt while some models answered holds of those that answered then."""
     return all(one.models <= each.models for one in answered for each in known)
+
+
+def known_from(served: Sequence[Served], answered: Sequence[Served]) -> datetime | None:
+    """Return from when on anything may hold of models that answered; None: at any time.
+
+    Nothing but their own window where no other ever was of all of them.
+    """
+    if not answered:
+        return None
+    return min((one.since for one in served if are_known(answered, [one])), default=None) or max(
+        one.since for one in answered
+    )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import ColumnElement, Connection, Select, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Select, exists, select, true, update
 
 from driftline.baseline.answers import read_times
 from driftline.baseline.outcomes import Outcomes
@@ -17,7 +17,7 @@ from driftline.baseline.store import Baseline
 from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, Annotation
-from driftline.monitors.answering_models import Served, answered_in, are_known
+from driftline.monitors.answering_models import Served, answered_in, are_known, known_from
 from driftline.monitors.check_context import EarlierRows, PastWindows
 from driftline.monitors.day_test.day_test import LEAST_SPAN, day_scales
 from driftline.monitors.definitions import MonitorDefinition
@@ -208,19 +208,22 @@ def _last_tested(
     outcomes = baseline.outcomes
     if baseline.estimation is None or outcomes is None or not definition.kind_value.uses_labels:
         return None, False
-    table = executions.c
+    table, answered = executions.c, answered_in(served, window)
+    since = known_from(served, answered)
     query = tested_windows(
         table.monitor == definition.name,
         table.endpoint == definition.endpoint,
         table.window_end <= window.start,
+        true() if since is None else table.window_end > since,
     )
-    answered = answered_in(served, window)
     is_alike: dict[tuple[str, str], bool] = {}
     # Mostly the first row decides; of a monitor of long ago there may be thousands.
     with connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}) as rows:
         for row in rows:
             version = row.baseline, row.baseline_version
             tested, denied = Window(row.window_start, row.window_end), bool(row.estimates_denied)
+            if not are_known(answered, answered_in(served, tested)):
+                continue
             if version not in is_alike:  # Of each version the last verdict counts.
                 is_alike[version] = row.baseline_version == baseline.version or (
                     (known := outcomes_of(*version)) is not None
@@ -228,7 +231,7 @@ def _last_tested(
                 )
                 if not is_alike[version] and denied and _are_all_before(tested.start, outcomes):
                     return tested, denied
-            if is_alike[version] and are_known(answered, answered_in(served, tested)):
+            if is_alike[version]:
                 return tested, denied
     return None, False
 

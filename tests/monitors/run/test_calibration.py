@@ -17,7 +17,7 @@ import driftline as dl
 from driftline.baseline import store
 from driftline.capture.labels.labels import put
 from driftline.capture.windows.window import Window
-from driftline.monitors.answering_models import Served
+from driftline.monitors.answering_models import Served, known_from
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import Execution
@@ -212,3 +212,40 @@ def test_a_repeated_run_says_the_same(
     )  # fmt: skip
 
     assert again.is_same, again.notes
+
+
+def test_labels_of_another_models_window_deny_no_other_baseline_of_the_model_that_is_back(
+    judge, engine: Engine, root: str, baseline: dl.Baseline
+) -> None:
+    keep(root, baseline, START - DAY)
+    load(root, 3, DRIFTED)
+    assert judge.run(3, BACK).status == "CompletedWithViolations"
+    rows = answers(77, rows=6_000)
+    times = [START - 5 * DAY + timedelta(seconds=20 * at) for at in range(len(rows))]
+    older = dl.Baseline.fit(
+        rows.append_column("event_time", pa.array(times, pa.timestamp("us", "UTC"))),
+        label="late", probability="score", timestamp="event_time",
+    )  # fmt: skip
+    keep(root, older, START + DAY / 2, data="older.parquet")
+
+    found = run_day(
+        engine, root, older, replace(DEFINITION, version=3), 5, now=later,
+        served=lambda: BACK, drift_tests=DriftTestCache(),
+    )  # fmt: skip
+
+    assert (found.status, found.failure_reason) == ("Completed", None)
+
+
+@pytest.mark.parametrize(
+    ("answered", "since"),
+    [
+        ([], None),
+        ([SERVED[1]], CHANGE),
+        ([BACK[2]], START - 9 * DAY),  # Windows of its first time tell of it, too.
+        ([BACK[1], BACK[2]], START + 4 * DAY),  # Of both: nothing but that window itself.
+    ],
+)
+def test_only_windows_since_a_model_first_answered_are_looked_through(
+    answered: Sequence[Served], since: datetime | None
+) -> None:
+    assert known_from(BACK, answered) == since
