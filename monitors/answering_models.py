@@ -18,13 +18,30 @@ class Served:
     """Which models an endpoint answered with from a moment on, until the next."""
 
     since: datetime
-    models: frozenset[str]  # Their digests.
+    models: frozenset[str]  # Their digests; none before there was the variant that is asked for.
     # When the change to them began: baselines made from then on are theirs. None: at `since`.
     begun: datetime | None = None
+    # Those of all variants that callers got; None: the same.
+    callers: frozenset[str] | None = None
+
+    @property
+    def baselines(self) -> frozenset[str]:
+        """What baselines of the time are of: nobody knows of which variant's answers."""
+        return self.models if self.callers is None else self.callers
+
+
+def changes(served: Sequence[Served]) -> list[Served]:
+    """Return what was served without lines on which the models that are asked for stay the same."""
+    there = [one for one in served if one.models]
+    return [
+        one
+        for before, one in zip([None, *there], there, strict=False)
+        if before is None or before.models != one.models
+    ]
 
 
 def answered_in(served: Sequence[Served], window: Window) -> list[Served]:
-    """Return which models answered in a window, as far as that is known."""
+    """Return which models answered in a window, as far as that is known, the first one first."""
     ends = [*(one.since for one in served[1:]), window.end]
     return [
         one
@@ -33,9 +50,9 @@ def answered_in(served: Sequence[Served], window: Window) -> list[Served]:
     ]
 
 
-def are_known(answered: Sequence[Served], known: Sequence[Served]) -> bool:
-    """Whether what was learnt while some models answered holds of those that answered then."""
-    return all(one.models <= each.models for one in answered for each in known)
+def are_known(answered: Sequence[Served], known: Sequence[frozenset[str]]) -> bool:
+    """Whether what was learnt of some models, time after time, holds of those that answered."""
+    return all(one.models <= models for one in answered for models in known)
 
 
 def known_from(served: Sequence[Served], answered: Sequence[Served]) -> datetime | None:
@@ -45,6 +62,6 @@ def known_from(served: Sequence[Served], answered: Sequence[Served]) -> datetime
     """
     if not answered:
         return None
-    return min((one.since for one in served if are_known(answered, [one])), default=None) or max(
-        one.since for one in answered
-    )
+    return min(
+        (one.since for one in served if are_known(answered, [one.models])), default=None
+    ) or max(one.since for one in answered)

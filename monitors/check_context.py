@@ -85,8 +85,8 @@ class PastWindows:
     # Start of the last window before that labels were held against estimates of, where they
     # contradict them: whatever is estimated since then is off as well.
     denied_since: datetime | None = None
-    # When the answers came about that estimates were learnt of, and the last window before whose
-    # labels agree with estimates. None: no model was changed, or that is not known.
+    # When the answers came about that estimates were learnt of. None: no model was changed, or that
+    # is not known.
     calibrated: Sequence[Window] = ()
 
 

@@ -110,7 +110,7 @@ def read_history(
         told,
         _days_before(connection, key, window, ids, annotations),
         tested.start if tested and denied else None,
-        (*learnt, tested) if tested and learnt and not denied else (*learnt,),
+        (*learnt,),
     )
 
 
@@ -222,7 +222,7 @@ def _last_tested(
         for row in rows:
             version = row.baseline, row.baseline_version
             tested, denied = Window(row.window_start, row.window_end), bool(row.estimates_denied)
-            if not are_known(answered, answered_in(served, tested)):
+            if not are_known(answered, [one.models for one in answered_in(served, tested)]):
                 continue
             if version not in is_alike:  # Of each version the last verdict counts.
                 is_alike[version] = row.baseline_version == baseline.version or (

@@ -361,7 +361,7 @@ EndpointStatus = shape("EndpointStatus", "How an endpoint fares, and its signatu
     EndpointState, extra=True, signature=(Values | None, None), positive=(str | None, None),
     served=([shape("ServedModels", "Digests of the models served from a moment on, by variant.",
         since=Time, begun=(Time | None, None), variants=dict[str, str],
-        shadows=dict[str, str])], None))
+        shadows=dict[str, str], idle=(list[str] | None, None))], None))
 MonitorStatus = shape("MonitorStatus", "The version in use, and how its baseline fits.",
     version=int, baseline_version=str | None, baseline_pinned=bool, commissioning=str)
 SilenceStatus = shape("SilenceStatus", "What a silence does.",

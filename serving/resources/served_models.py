@@ -1,7 +1,8 @@
 """Which models an endpoint served since when, so that monitors know which one answered their rows.
 
 It lies in what was made of the endpoint, as ``served``: a line for each change of the models' files
-themselves, of whichever variant. Tags, owners and weights change no model. The moment of a line is
+themselves, of whichever variant, and of which variants callers get none. Tags, owners and other
+weights change no model. The moment of a line is
 that of the ``apply`` that stored it: requests under way, and those of other servers until they have
 loaded the new model, are answered by the one before for some seconds more.
 """
@@ -39,7 +40,7 @@ def note_served(connection: Connection, now: datetime, begun: datetime | None = 
     }
     changed = {key_of("Model", model.name): model.updated_at for model in models}
     for endpoint in store.list_kind(connection, "Endpoint"):
-        line = {
+        line: dict[str, Any] = {
             key: {
                 one["variant_name"]: files[model]
                 for one in variants
@@ -52,6 +53,13 @@ def note_served(connection: Connection, now: datetime, begun: datetime | None = 
         }
         lines = endpoint.made.get("served", [])
         last = lines[-1] if lines else {"variants": {}, "shadows": {}}
+        idle = [
+            one["variant_name"]
+            for one in variants_of(endpoint.spec)
+            if one["initial_variant_weight"] == 0
+        ]
+        if idle or "idle" in last:
+            line["idle"] = idle
         if last != {**last, **line}:
             since = now if lines else _last_change(endpoint, changed) or now
             at = {"since": since.isoformat(), **({"begun": begun.isoformat()} if begun else {})}
@@ -73,18 +81,27 @@ def deployed_at(endpoint: store.Stored) -> datetime | None:
 
 
 def served_by(made: Mapping[str, Any], variant: str | None) -> Sequence[Served]:
-    """Return the models that answered as a variant; None: to callers, whichever variant it was."""
+    """Return the models that answered as a variant; None: to callers, whichever variant it was.
+
+    A line for each change of theirs, or of those that callers got.
+    """
     found: list[Served] = []
     for line in made.get("served", ()):
-        named = line["variants"] if variant is None else {**line["variants"], **line["shadows"]}
-        models = frozenset(named[one] for one in named if variant in (None, one))
-        if models and (not found or models != found[-1].models):
+        callers = frozenset(
+            model for name, model in line["variants"].items() if name not in line.get("idle", ())
+        )
+        named = {**line["variants"], **line["shadows"]}
+        models = callers
+        if variant is not None:
+            models = frozenset({named[variant]} if variant in named else ())
+        if callers and (not found or (models, callers) != (found[-1].models, found[-1].callers)):
             begun = line.get("begun")
             found.append(
                 Served(
                     datetime.fromisoformat(line["since"]),
                     models,
                     None if begun is None else datetime.fromisoformat(begun),
+                    callers,
                 )
             )
     return found

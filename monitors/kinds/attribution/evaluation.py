@@ -17,6 +17,7 @@ from driftline.baseline.schema import column_type
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.formats.arrow_types import missing_of, unit_of
+from driftline.monitors.answering_models import changes
 from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.attribution.absurd import without_absurd
@@ -213,7 +214,7 @@ def _swap_note(context: CheckContext, predict: Predictor) -> str:
     facts = context.rows.facts
     if facts is None or not isinstance(predict, ModelPredictor) or not context.served:
         return ""
-    served, window = context.served, facts.window
+    served, window = changes(context.served), facts.window
     if within := [one.since for one in served[1:] if window.start < one.since < window.end]:
         again = f" and {plural(len(within) - 1, 'more time')}" if len(within) > 1 else ""
         return (

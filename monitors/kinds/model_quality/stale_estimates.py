@@ -1,7 +1,7 @@
 """Why estimates of a window do not hold any more: another model answers, or labels denied them.
 
-They are learnt of the answers of a model, and say nothing of those of another one. Labels that
-agree with them say that they hold all the same.
+They are learnt of the answers of a model, and say nothing of those of another one. Labels of a
+window that agree with them bring none back: of a model that is worse, few labels agree as well.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from driftline.capture.windows.window import Window
-from driftline.monitors.answering_models import Served, answered_in, are_known
+from driftline.monitors.answering_models import Served, answered_in, are_known, changes
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.results.violation import plural
 
-RESUME = (
-    "estimates resume with a baseline of the model that answers now, or once labels of nine tenths "
-    "of a window's rows agree with them"
-)
+RESUME = "estimates resume with a baseline of the model that answers now"
 
 
 def why_stale(context: CheckContext) -> str:
@@ -39,13 +36,15 @@ def changed(served: Sequence[Served], calibrated: Sequence[Window], window: Wind
     served
         Which models answered since when. Baselines of a time before are of the first ones.
     calibrated
-        When the answers came about that estimates were learnt of, then windows that agree.
+        When the answers came about that estimates were learnt of.
     """
-    answered = answered_in(served, window)
-    spans = [answered_in(served, one) or served[:1] for one in calibrated]
-    if not answered or not spans or any(are_known(answered, known) for known in spans):
+    answered = changes(answered_in(served, window))
+    known = [one for span in calibrated for one in answered_in(served, span) or served[:1]]
+    if not (answered and known) or are_known(answered, [one.baselines for one in known]):
         return ""
-    known, first = spans[0], answered[0]
+    first = answered[0]
+    if are_known(answered, [one.models for one in known]):
+        return f"the baseline is of what callers got, and this variant is another model; {RESUME}"
     if within := answered[1:]:
         again, models = "", "both models"
         if len(within) > 1:

@@ -24,18 +24,33 @@ MADE = {
     ("variant", "expected"),
     [
         # Callers got no answers of a shadow, nor of none.
-        (None, [(1, {"1"}), (3, {"2"})]),
-        ("blue", [(1, {"1"})]),
-        ("green", [(2, {"2"})]),
+        (None, [(1, {"1"}, {"1"}), (3, {"2"}, {"2"})]),
+        ("blue", [(1, {"1"}, {"1"}), (3, set(), {"2"})]),
+        ("green", [(1, set(), {"1"}), (2, {"2"}, {"1"}), (3, {"2"}, {"2"})]),
     ],
 )
 def test_models_are_told_of_callers_and_of_one_variant(variant, expected):
     found = served_by(MADE, variant)
 
-    assert [(one.since, one.models) for one in found] == [
-        (datetime(2026, 1, day, tzinfo=UTC), models) for day, models in expected
+    assert [(one.since, one.models, one.callers) for one in found] == [
+        (datetime(2026, 1, day, tzinfo=UTC), models, callers) for day, models, callers in expected
     ]
     assert served_by({"signature": None}, variant) == []
+
+
+def test_callers_get_no_variant_without_weight():
+    both = {"blue": "1", "green": "2"}
+    lines = [{"variants": both, "idle": ["green"]}, {"variants": both, "idle": ["blue"]}]
+    made = {
+        "served": [
+            {"since": f"2026-01-0{day}T00:00:00+00:00", "shadows": {}, **line}
+            for day, line in enumerate(lines, 1)
+        ]
+    }
+
+    assert [one.models for one in served_by(made, None)] == [{"1"}, {"2"}]
+    green = [(one.models, one.callers) for one in served_by(made, "green")]
+    assert green == [({"2"}, {"1"}), ({"2"}, {"2"})]
 
 
 @pytest.mark.parametrize(

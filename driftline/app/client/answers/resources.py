@@ -355,6 +355,7 @@ class ServedModels(TypedDict):
     begun: NotRequired[str | None]
     variants: dict[str, str]
     shadows: dict[str, str]
+    idle: NotRequired[list[str] | None]
 
 class ServerlessConfig(TypedDict):
     """Makes a variant one without workers at rest: requests start them, idle ones end."""

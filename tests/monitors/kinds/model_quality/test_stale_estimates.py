@@ -43,9 +43,6 @@ def span(first: float, last: float) -> Window:
         ([(-5, "a"), (-2, "b")], [(-2, -1)], ""),  # Of rows since.
         ([(-5, "a"), (0, "b"), (1, "a")], [(-3, -2)], ""),  # The first one came back.
         ([(-5, "a"), (-3, "b"), (-2, "c")], [(-4, -3.9)], AFTER.format(30)),
-        ([(-5, "a"), (-2, "b"), (-1, "c")], [(-3, -2.9), (-1.5, -1.2)], AFTER.format(31)),
-        ([(-5, "a"), (-2, "b")], [(-3, -2.9), (-1.5, -1.2)], ""),  # A window's labels agreed.
-        ([(-5, "a"), (-2, "b")], [(-3, -2.9), (-4, -3)], AFTER.format(30)),  # Those of before.
         ([(-5, "a"), (3, "b")], [(4, 5)], BEFORE.format(4)),
         ([(-5, "a"), (3, "b"), (4, "c")], [(5, 6)], BEFORE.format(4)),
         ([(-5, "a"), (3, "b")], [(-1, 0)], ""),  # The window is of before.
@@ -68,6 +65,36 @@ def test_estimates_hold_of_windows_that_the_same_models_answered(
     found = changed(changes, [span(*one) for one in calibrated], span(1, 2))
 
     assert found == told + f"; {RESUME}" * ("within" in told)
+
+
+VARIANT = f"the baseline is of what callers got, and this variant is another model; {RESUME}"
+
+
+@pytest.mark.parametrize(
+    ("served", "calibrated", "told"),
+    [
+        ([(-5, "", "a"), (-2, "b", "a b")], (-3, -2.9), AFTER.format(30)),  # It came later.
+        ([(-5, "b", "a b")], (-3, -2.9), ""),  # From the start: of both together.
+        ([(-5, "b", "a")], (-3, -2.9), VARIANT),  # A shadow, or a variant that callers do not get.
+        ([(-5, "b", "a"), (-2, "b", "b")], (-3, -2.9), VARIANT),  # Callers get it since.
+        ([(-5, "b", "a"), (-2, "b", "b")], (-1, -0.9), ""),
+        ([(-5, "b", "a b"), (1.5, "b", "b")], (-3, -2.9), ""),  # The other one went.
+        ([(-5, "b", "a"), (1.5, "b", "b")], (-3, -2.9), VARIANT),
+    ],
+)  # fmt: skip
+def test_a_baseline_is_of_what_callers_get_whichever_variant_is_judged(
+    served: list[tuple[float, str, str]], calibrated: tuple[float, float], told: str
+) -> None:
+    lines = [
+        Served(
+            START + day * DAY,
+            frozenset(models.split()),
+            callers=frozenset(callers.split()),
+        )
+        for day, models, callers in served
+    ]
+
+    assert changed(lines, [span(*calibrated)], span(1, 2)) == told
 
 
 def test_a_window_that_begins_with_the_new_model_is_of_it_alone() -> None:
