@@ -154,7 +154,10 @@ def _of_sklearn(path: Path, model: Any, kinds: _Kinds, *, is_named: bool) -> byt
     skl2onnx = library("skl2onnx", path, install=_INSTALL)
     types = skl2onnx.common.data_types
     # A classifier answers its probabilities as a table: maps of them cost more than the model.
-    options = {id(model): {"zipmap": False}} if hasattr(model, "classes_") else None
+    has_chances = hasattr(model, "predict_proba")
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    # Without any of its own, what ends a pipeline gets an option that it may not know.
+    options: dict[int, Any] = {id(model): {"zipmap": False}} if has_chances else {id(last): {}}
     has_text = any(is_text for _, is_text in kinds)
     by_name = has_text or (is_named and _chooses_columns(model))
     if by_name:
@@ -169,9 +172,25 @@ def _of_sklearn(path: Path, model: Any, kinds: _Kinds, *, is_named: bool) -> byt
         model, initial_types=inputs, options=options, target_opset=opset,
         custom_conversion_functions=_of_gradient_boosting(skl2onnx),
     )  # fmt: skip
-    if by_name or not is_named:
-        return bytes(found.SerializeToString())
-    return _with_names(found, kinds)
+    if hasattr(model, "classes_") and not has_chances:
+        del found.graph.output[1:]  # Scores, which are no probabilities.
+        found.metadata_props.add(
+            key="classes", value=json.dumps(np.asarray(model.classes_).tolist())
+        )
+    if by_name:
+        _rename_inputs(found.graph, [name for name, _ in kinds])
+    elif is_named:
+        return _with_names(found, kinds)
+    return bytes(found.SerializeToString())
+
+
+def _rename_inputs(graph: Any, names: Sequence[str]) -> None:  # noqa: ANN401 - foreign object
+    """Name inputs as the columns: skl2onnx writes other letters in the place of some."""
+    written = {one.name: name for one, name in zip(graph.input, names, strict=True)}
+    for one in graph.input:
+        one.name = written[one.name]
+    for node in graph.node:
+        node.input[:] = [written.get(one, one) for one in node.input]
 
 
 def _of_gradient_boosting(skl2onnx: Any) -> dict[type, Callable[..., None]]:  # noqa: ANN401 - a module

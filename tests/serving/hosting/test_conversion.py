@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import skops.io
 import xgboost
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     GradientBoostingClassifier,
@@ -17,11 +18,19 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegression,
+    Perceptron,
+    RidgeClassifier,
+    SGDClassifier,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.svm import SVC, LinearSVC
 
 from driftline.errors import InputError, UndecidedError
+from driftline.serving.bodies.predictions import class_text
 from driftline.serving.hosting.conversion import convert
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.predictor import load_predictor
@@ -192,6 +201,40 @@ def test_a_missing_text_that_the_model_refuses_its_conversion_refuses(value, tmp
         before.predict(rows)
     with pytest.raises(ModelError, match=r'^column "kind" is missing, which the model refused'):
         after.predict(rows)
+
+
+@pytest.mark.parametrize("name", ["x/y", "größe cm", "a.b-c", "p(1)"])
+def test_columns_that_are_chosen_keep_their_names_whatever_letters_they_have(name, tmp_path):
+    frame = VALUES.rename(columns={"a": name}).assign(town=["Bern", "Rome"] * 150)
+    chosen = ColumnTransformer(
+        [("n", StandardScaler(), [name, "b"]), ("t", OneHotEncoder(), ["town"])]
+    )
+    model = make_pipeline(chosen, LogisticRegression()).fit(frame, CLASSES["two"])
+
+    parity, _, onnx = converted(tmp_path, model, frame)
+
+    assert set(onnx.description.feature_names) == {name, "b", "c", "town"}
+    assert parity.difference < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:Attribute `prob._` was deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    ("classes", "in_steps"), [(("no", "yes"), True), ((4, 7, 9), False), ((False, True), True)]
+)
+@pytest.mark.parametrize(
+    "estimator", [LinearSVC(), SVC(), SGDClassifier(), Perceptron(), RidgeClassifier()]
+)
+def test_classifiers_without_probabilities_answer_the_same_labels(
+    estimator, classes, in_steps, tmp_path
+):
+    labels = np.array(classes)[np.digitize(SCORE, [-1, 1][: len(classes) - 1])]
+    model = make_pipeline(StandardScaler(), clone(estimator)) if in_steps else clone(estimator)
+
+    parity, _, onnx = converted(tmp_path, model.fit(VALUES, labels), VALUES)
+
+    assert (parity.labels, parity.difference) == (0, 0)
+    assert onnx.description.classes == tuple(map(class_text, classes))
+    assert not onnx.description.has_probability
 
 
 def test_numbers_reach_a_converted_model_as_one_array_in_the_order_of_its_inputs(tmp_path):
