@@ -157,6 +157,8 @@ class AsyncInvocations:
         )  # fmt: skip
         tasks = []
         for request in found:
+            if request.id in self._running:  # Its lease ran out while nobody could renew it.
+                continue
             # Who is too late asks no worker, and takes no room.
             self._endpoints[request.endpoint] += not is_expired
             tasks.append(asyncio.create_task(self._work(request, served, is_asked=not is_expired)))
@@ -172,7 +174,7 @@ class AsyncInvocations:
             with suppress(SQLAlchemyError):
                 await asyncio.to_thread(self._put_off, request, counts=False)
         finally:
-            del self._running[request.id]
+            self._running.pop(request.id)
             self._endpoints[request.endpoint] -= is_asked
             self._wake.set()
 

@@ -265,6 +265,29 @@ def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, c
     assert found["ended_at"] < answered["ended_at"]
 
 
+def test_one_under_way_whose_lease_ran_out_is_not_ended_as_too_late(server, client, until):
+    """As after a database that was away for longer than a lease, and a time that has passed."""
+    first = client.invoke_async("slow", b"1.5\n", content_type="text/csv")
+    table = async_requests.c
+
+    def is_taken():
+        with server.engine.begin() as connection:
+            owner = select(table.lease_owner).where(table.inference_id == first)
+            return connection.scalar(owner) is not None
+
+    until(is_taken)
+    with server.engine.begin() as connection:
+        connection.execute(
+            update(async_requests)
+            .where(table.inference_id == first)
+            .values(lease_until=table.received_at, expires_at=table.received_at)
+        )
+    after = client.invoke_async("slow", b"0\n", content_type="text/csv")
+
+    assert ended(client, "slow", first, until)["status"] == "Completed"
+    assert ended(client, "slow", after, until)["status"] == "Completed"
+
+
 def test_many_that_are_too_late_are_told_one_after_the_other(server, client, until):
     """Their files are written by threads that requests of all endpoints need."""
     busy = client.invoke_async("slow", b"2\n", content_type="text/csv")
