@@ -134,7 +134,12 @@ def run_job(
         return None
     status: JobStatus
     reason = None
-    with renewing(lambda: owned.renew(around.now()), _RENEW_S, f"job={job.name}"):
+
+    def renew() -> None:
+        with suppress(LeaseLostError):  # The work notices it, or has just ended.
+            owned.renew(around.now())
+
+    with renewing(renew, _RENEW_S, f"job={job.name}"):
         run = _Run(owned, job, around)
         try:
             if not asyncio.run(run.run(find_model)):

@@ -212,6 +212,39 @@ def test_rows_of_a_model_alone_have_what_the_model_answers(server, trained, tmp_
     np.testing.assert_allclose(found["probability"], expected)
 
 
+def test_a_lease_that_is_renewed_as_the_job_ends_is_no_fault(
+    server, trained, tmp_path, monkeypatch
+):
+    ended, renewed = threading.Event(), threading.Event()
+
+    class Owned(OwnedJob):
+        def renew(self, now):
+            is_over = ended.is_set()
+            try:
+                super().renew(now)
+            finally:
+                if is_over:
+                    renewed.set()
+
+        def end(self, *arguments):
+            super().end(*arguments)
+            ended.set()
+            assert renewed.wait(30)
+
+    monkeypatch.setattr("driftline.serving.transform.run._RENEW_S", 0.01)
+    trained.inputs.head(5).to_csv(tmp_path / "rows.csv", header=False, index=False)
+    signature = signature_of(server.engine, "flights").to_json()
+    job = spec("ending", tmp_path / "rows.csv", tmp_path)
+    with server.engine.begin() as connection:
+        create_job(connection, job, by="ada", now=NIGHT, signature=signature)
+    around = Surroundings(tmp_path, lambda: NOW, threading.Event())
+    model = JobModel(Launch(str(trained.file), signature=signature))
+
+    assert run_job(Owned(server.engine, "ending", "here"), lambda _job: model, around) == (
+        "Completed"
+    )
+
+
 def test_a_job_is_captured_as_a_declared_endpoint_only(server, tmp_path):
     job = spec("nowhere", "/data", server.root / "outputs", "night")
     answer = server.client.post("/api/v1/transform-jobs", json=job.model_dump(mode="json"))
