@@ -14,7 +14,10 @@ from driftline.monitors.answering_models import Served, answered_in, are_known, 
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.results.violation import plural
 
-RESUME = "estimates resume with a baseline of the model that answers now"
+RESUME = (
+    "estimates resume with a baseline made since of the model that answers now: of its labelled "
+    "rows, or of a file that it has scored"
+)
 
 
 def why_stale(context: CheckContext) -> str:
