@@ -24,7 +24,8 @@ class MonitorLine:
     """One monitor with its windows, oldest first.
 
     ``are_newest``: its windows are the newest ones; else those around an older one, of so many as
-    ``window_count`` says, where one monitor is shown.
+    ``window_count`` says, where one monitor is shown. The first ``older_count`` were added to those
+    by which it stands.
 
     ``labelled`` counts the newest judged window's rows with a label, and all its rows, for kinds
     that need labels. ``overdue_since`` is when the next window should have been judged, if it was
@@ -42,6 +43,7 @@ class MonitorLine:
     expected: int = 0
     are_newest: bool = True
     window_count: int = 0
+    older_count: int = 0
     # Windows that are being judged now, where one monitor is shown.
     begun: tuple[RunState, ...] = ()
 
@@ -100,9 +102,9 @@ class MonitorLine:
 
     @property
     def found_state(self) -> str:
-        """The same, overdue or not; "partly" where drift was judged in none of its windows."""
+        """The same, overdue or not; "partly" where drift was judged in no newest window."""
         found = self.standing.shown_state if self.standing else "waiting"
         is_blind = self.definition.kind_value.judges_columns and not any(
-            run.ratio is not None for run in self.runs
+            run.ratio is not None for run in self.runs[self.older_count :]
         )
         return "partly" if found == "ok" and is_blind else found

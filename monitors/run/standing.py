@@ -105,8 +105,11 @@ def with_older_windows(
     rows = defaultdict[str, list[Execution]](list)
     for row in read(found):
         rows[row.monitor].append(row)
-    return tuple(replace(one, runs=as_runs(one.definition, rows[one.name]) + one.runs)
-                 for one in lines)  # fmt: skip
+    added = {one.name: as_runs(one.definition, rows[one.name]) for one in lines}
+    return tuple(
+        replace(one, runs=added[one.name] + one.runs, older_count=len(added[one.name]))
+        for one in lines
+    )
 
 
 class NoWindowError(NotFoundError):

@@ -139,6 +139,18 @@ def test_older_windows_take_one_statement_and_only_health_asks_for_them(stores):
     assert len(drift.line.monitors[0].runs) == NEWEST_WINDOWS
 
 
+def test_older_windows_do_not_change_how_a_monitor_stands(stores):
+    judged_long_ago = executions.c.window_start < START + 50 * DAY
+    with stores.engine.begin() as connection:
+        connection.execute(update(executions).where(judged_long_ago).values(max_drift_ratio=0.5))
+
+    on_fleet, in_health = stores.overview().monitors, stores.endpoint(HEALTH).line.monitors
+
+    assert in_health[0].runs[0].ratio == 0.5
+    assert [one.found_state for one in on_fleet] == ["partly", "partly"]
+    assert [one.found_state for one in in_health] == ["partly", "partly"]
+
+
 def test_metrics_worse_than_the_reference_within_their_bounds_are_told_apart(tmp_path):
     engine = make_engine(tmp_path / "driftline.db")
     (tmp_path / "capture" / "flights").mkdir(parents=True)
