@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-import numpy as np
 import yaml
 from dash import html
 
 from driftline.dashboard import words as say
-from driftline.dashboard.address import RANGE, column_link, endpoint_link, monitor_link
+from driftline.dashboard.address import (
+    RANGE,
+    baseline_link,
+    column_link,
+    endpoint_link,
+    monitor_link,
+)
 from driftline.dashboard.charts import timeline
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
@@ -22,6 +29,7 @@ from driftline.dashboard.pages.overview import firing_list, word_of_monitors
 from driftline.dashboard.pages.setup import entry_panel
 from driftline.dashboard.pages.traffic import traffic_panels
 from driftline.dashboard.queries.fleet import MARKS_SHOWN, TAB_KINDS, EndpointView
+from driftline.dashboard.queries.setup import TRIED
 from driftline.dashboard.queries.views import Mark, MonitorLine, WindowRun
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.run.drift_map import DriftMap
@@ -129,13 +137,19 @@ def _monitors(view: EndpointView) -> html.Section:
 
 
 def _set_up(view: EndpointView, title: str, kind: str) -> html.Section:
-    name = view.line.name
-    spec = {"endpoint": name, "baseline": view.baseline, "kind": kind}
+    name, baseline = view.line.name, view.baseline
+    why = ui.empty(f"No {kind.replace('-', ' ')} monitor watches this endpoint yet.")
+    if view.lacked:
+        fields = ", ".join(re.findall("--([a-z]+)", view.lacked))
+        link = html.A(baseline, href=baseline_link(baseline))
+        words = f"Not monitored: {kind}: {view.lacked}. A file of the baseline "
+        return ui.panel(title, [why, html.P([words, link, f" has these in its spec as {fields}."])])
+    start = f"{view.now - TRIED:%Y-%m-%dT00:00Z}"  # Of before, no window would be judged.
+    spec = {"endpoint": name, "baseline": baseline, "kind": kind, "start": start}
     monitor = f"{name[: 62 - len(kind)].rstrip('-')}-{kind}"  # As `driftline deploy` names it.
     document = {"kind": "Monitor", "name": monitor, "spec": spec}
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    why = f"No {kind.replace('-', ' ')} monitor watches this endpoint yet."
-    return ui.panel(title, [ui.empty(why), *ui.resource_file(text, "monitor-yaml")])
+    return ui.panel(title, [why, *ui.resource_file(text, "monitor-yaml")])
 
 
 def _monitor_name(line: MonitorLine) -> ui.Cell:
@@ -232,10 +246,10 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         href = monitor_link(monitor.name, window=one.stamp, feature=drift.features[at])
         return html.A(say.span(one), href=href)
 
-    ends = [_ends(drift, at) for at in range(columns)]
+    ends = list(map(drift.ends, range(columns)))
     cells = [
         (name, *("" if place is None else say.span(drift.windows[place]) for place in places),
-         *(timeline.bound_words(one) if np.isinf(one) else one for one in ratios))
+         *(timeline.bound_words(one) if math.isinf(one) else one for one in ratios))
         for name, (*places, ratios) in zip(drift.features, ends, strict=True)
     ]  # fmt: skip
     heads = ("Column", "First violation", "Peak in", "Peak", "Last")
@@ -263,15 +277,6 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
     words = "colour: distance ÷ bound, 1 is the bound; click a cell to see the column's rows then, "
     note = html.Span(f"{words}or choose a window in the table below")
     return ui.panel("Drift of columns", parts, note=note)
-
-
-def _ends(drift: DriftMap, at: int) -> tuple[int | None, int | None, tuple[float, float]]:
-    """Return a column's first window in violation, its peak's, and the peak and last ratios."""
-    ratios, peak = drift.ratios[at], int(drift.peaks[at])
-    beyond = np.flatnonzero(ratios > 1).tolist()
-    known: list[float] = ratios[~np.isnan(ratios)].tolist()
-    ends = float(ratios[peak]), known[-1] if known else np.nan
-    return beyond[0] if beyond else None, peak if known else None, ends
 
 
 def _changes(view: EndpointView) -> list[ui.Cell]:

@@ -29,10 +29,8 @@ from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.database.engine import read_connection
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import is_of
 from driftline.monitors.run.drift_map import DriftMap
-from driftline.monitors.run.judged_windows import judged, second_of
-from driftline.monitors.run.standing import NoWindowError, no_window, standing_lines, window_line
+from driftline.monitors.run.standing import standing_lines, window_line
 from driftline.monitors.run.status import kept_states
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.status import suppressed_now
@@ -61,7 +59,8 @@ class EndpointView:
     be read, ``served`` are the variants of that tab, ``traffic`` and ``invocations`` its hours, as
     captured and as the server counts them; ``changes`` and ``annotations`` are of their tab,
     ``logs``, newest first, of theirs. ``why_untold`` says why the server did not tell of variants
-    or logs. ``baseline`` is what another monitor would be judged by.
+    or logs. ``baseline`` is what another monitor would be judged by, ``lacked`` what it has not for
+    one of the tab's kind.
     """
 
     now: datetime
@@ -82,6 +81,7 @@ class EndpointView:
     marks: tuple[views.Mark, ...] = ()
     logs: Sequence[Mapping[str, Any]] = ()
     baseline: str = "NAME"
+    lacked: str = ""
     served: tuple[Variant, ...] = ()
     why_untold: str = ""
 
@@ -148,13 +148,6 @@ def read_marks(
     return tuple(one for one in found if RANGE.get().covers(one.start, one.end or one.start))
 
 
-def require_window(connection: Connection, definition: MonitorDefinition, stamp: str) -> None:
-    """Refuse a start of which a monitor has no window that who asks may see."""
-    (start, end), begin = second_of(stamp), executions.c.window_start
-    if not reach.runs(connection, judged(definition).where(begin >= start, begin < end).limit(1)):
-        raise no_window(definition.name, stamp)
-
-
 def read_window(
     connection: Connection, name: str, stamp: str | None
 ) -> tuple[MonitorLine, WindowRun | None]:
@@ -166,22 +159,6 @@ def read_window(
     definition, read = reach.monitor(connection, name), partial(reach.runs, connection)
     of = CURRENT.get().endpoints
     return window_line(connection, definition, stamp, in_range(), read, endpoints=of)
-
-
-def ran_at(
-    connection: Connection, watched: Iterable[MonitorDefinition], endpoint: str, stamp: str
-) -> list[MonitorDefinition]:
-    """Return the monitors of an endpoint that ran on a window of a start; NoWindowError: none."""
-    known = {one.name: one for one in watched}
-    (start, end), begin = second_of(stamp), executions.c.window_start
-    ran = select(executions.c.monitor).distinct().where(
-        executions.c.monitor.in_(known), executions.c.is_current, begin >= start, begin < end,
-        is_of(CURRENT.get().endpoints),
-    )  # fmt: skip
-    if not (found := [known[name] for name in sorted(connection.scalars(ran))]):
-        why = "no monitor judged one then, or it is no longer kept"
-        raise NoWindowError(f'endpoint "{endpoint}" has no window "{stamp}": {why}')
-    return found
 
 
 def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> views.WarmUpView | None:

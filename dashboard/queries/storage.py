@@ -37,6 +37,8 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.executions import require_storage
 from driftline.monitors.external.source import UNLIMITED, Access
+from driftline.monitors.kind import kind_named
+from driftline.monitors.kinds.catalog import lacking
 from driftline.monitors.kinds.conditions import with_baseline, with_rows
 from driftline.monitors.kinds.outliers.condition import OUTLIER
 from driftline.monitors.report.comparison import Comparison, compare
@@ -140,6 +142,13 @@ class Storage:
     def outline_of(self, line: views.MonitorLine) -> Baseline:
         """Load the same without summaries of columns."""
         return self.outline(line.definition.baseline, line.baseline_version)
+
+    def lacked(self, baseline: str, kind: str) -> str:
+        """Say what a baseline lacks for a kind of monitor; "" for nothing, or where none tells."""
+        try:
+            return lacking(kind_named(kind), self.outline(baseline, "")) if kind else ""
+        except UNREADABLE:
+            return ""
 
     def _column(self, name: str, version: str, column: str) -> ColumnProfile | None:
         """Load the summary of a column, without its sketch."""

@@ -39,7 +39,7 @@ from driftline.monitors.results.shown import choose_metric
 from driftline.monitors.run.drift_map import drift_map
 from driftline.monitors.run.report_cache import Digest, ReportCache
 from driftline.monitors.run.series import column_histories, estimates, label_history, metric_history
-from driftline.monitors.run.standing import with_older_windows
+from driftline.monitors.run.standing import ran_at, require_window, with_older_windows
 from driftline.signature import Signature
 from driftline.validation import nearest
 
@@ -156,9 +156,12 @@ class Stores:
             if tab == "changes":
                 changes = fleet.read_changes(connection, line)
                 view = replace(view, annotations=_annotations(connection, lines), changes=changes)
-        (line,) = self._counted([line])
         baseline = lines[0].definition.baseline if lines else declared[0]
-        view = replace(view, line=line, baseline=baseline or "NAME")
+        (line,), kind = self._counted([line]), fleet.TAB_KINDS.get(tab, "")
+        view = replace(
+            view, line=line, baseline=baseline or "NAME",
+            lacked="" if chosen else self.storage.lacked(baseline or "", kind),
+        )  # fmt: skip
         if tab in fleet.TAB_KINDS and chosen is not None:
             facet = f"DPPL / {address.facet}" if address.facet else None
             keep = {"fairness": facet, "attribution": "ndcg"}.get(tab)
@@ -300,7 +303,7 @@ class Stores:
         """Return the windows of a start of all monitors of an endpoint, the worst first."""
         with read_connection(self.engine) as connection:
             watched = self._require_endpoint(connection, endpoint)
-            ran = fleet.ran_at(connection, watched, endpoint, stamp)
+            ran = ran_at(connection, watched, endpoint, stamp, CURRENT.get().endpoints)
         found: list[views.MonitorView | views.KindView] = []
         for one in ran:
             read = self._window(one.name, stamp)
@@ -349,11 +352,12 @@ class Stores:
                 case "monitor" | "column" | "explain" | "compare" | "new_alarm":
                     found = reach.monitor(connection, address.monitor)
                     if address.window and address.page in ("monitor", "column", "explain"):
-                        fleet.require_window(connection, found, address.window)
+                        require_window(partial(reach.runs, connection), found, address.window)
                 case "endpoint" | "window":
                     watched = self._require_endpoint(connection, address.endpoint)
                     if address.window and address.page == "window":
-                        fleet.ran_at(connection, watched, address.endpoint, address.window)
+                        own = address.endpoint, address.window, CURRENT.get().endpoints
+                        ran_at(connection, watched, *own)
                 case "job":
                     reach.job(connection, address.job)
                 case "baseline":

@@ -27,10 +27,26 @@ def kind_of(baseline: Baseline) -> str:
     """Return the kind that a baseline is of; data quality, if it can be."""
     if baseline.constraints.features or not baseline.documents:
         return DEFAULT_KIND
-    if QUALITY_CONSTRAINTS in baseline.documents:
-        return QUALITY
-    found = json.loads(baseline.documents.get(ANALYSIS, "{}"))
-    return "attribution" if "explanations" in found and len(found) <= 2 else "bias"
+    return next(iter(_documented(baseline)), "bias")
+
+
+def _documented(baseline: Baseline) -> list[str]:
+    """Name the kinds of the documents that a baseline has besides those of data quality."""
+    analysis = {*json.loads(baseline.documents.get(ANALYSIS, "{}"))}
+    found = {
+        QUALITY: QUALITY_CONSTRAINTS in baseline.documents,
+        "bias": bool(analysis - {"version", "explanations"}),
+        "attribution": "explanations" in analysis,
+    }
+    return [name for name, is_there in found.items() if is_there]
+
+
+def lacking(kind: Kind, baseline: Baseline) -> str:
+    """Return in words what a baseline lacks for a kind; "" where windows can be judged by it."""
+    roles = Roles() if baseline.outcomes is None else baseline.outcomes.roles
+    if kind.is_deployable is None or kind.is_deployable(roles, False):
+        return ""
+    return "" if kind.name in _documented(baseline) else kind.needs
 
 
 def asked_kind(name: str | None, baseline: Baseline, predict: Predictor | None) -> Kind:

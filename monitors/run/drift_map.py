@@ -43,6 +43,14 @@ class DriftMap:
         """The window in which each column lay farthest from its bound, shape (features,)."""
         return np.asarray(np.nan_to_num(_known(self.ratios), nan=-1.0).argmax(axis=1))
 
+    def ends(self, at: int) -> tuple[int | None, int | None, tuple[float, float]]:
+        """Return a column's first window in violation, its peak's, and the peak and last ratios."""
+        ratios, peak = self.ratios[at], int(self.peaks[at])
+        beyond = np.flatnonzero(ratios > 1).tolist()
+        known: list[float] = ratios[~np.isnan(ratios)].tolist()
+        ends = float(ratios[peak]), known[-1] if known else np.nan
+        return beyond[0] if beyond else None, peak if known else None, ends
+
 
 def drift_map(
     connection: Connection,

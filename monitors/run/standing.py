@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from driftline.monitors.run.judged_windows import (
     judged,
     kept_run,
     one_a_start,
+    second_of,
     windows_around,
 )
 from driftline.monitors.run.monitor_line import MonitorLine
@@ -120,6 +121,33 @@ def no_window(monitor: str, stamp: str) -> NoWindowError:
     """Return what says that a monitor has no window of a start."""
     why = "none was judged then, or it is no longer kept"
     return NoWindowError(f'monitor "{monitor}" has no window "{stamp}": {why}')
+
+
+def require_window(read: ReadRuns, definition: MonitorDefinition, stamp: str) -> None:
+    """Refuse a start of which a monitor has no window that who asks may see."""
+    (start, end), begin = second_of(stamp), executions.c.window_start
+    if not read(judged(definition).where(begin >= start, begin < end).limit(1)):
+        raise no_window(definition.name, stamp)
+
+
+def ran_at(
+    connection: Connection,
+    watched: Iterable[MonitorDefinition],
+    endpoint: str,
+    stamp: str,
+    endpoints: Collection[str] | None,
+) -> list[MonitorDefinition]:
+    """Return the monitors of an endpoint that ran on a window of a start; NoWindowError: none."""
+    known = {one.name: one for one in watched}
+    (start, end), begin = second_of(stamp), executions.c.window_start
+    ran = select(executions.c.monitor).distinct().where(
+        executions.c.monitor.in_(known), executions.c.is_current, begin >= start, begin < end,
+        is_of(endpoints),
+    )  # fmt: skip
+    if not (found := [known[name] for name in sorted(connection.scalars(ran))]):
+        why = "no monitor judged one then, or it is no longer kept"
+        raise NoWindowError(f'endpoint "{endpoint}" has no window "{stamp}": {why}')
+    return found
 
 
 def window_line(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args, get_type_hints
 from urllib.parse import quote
 
+import pandas as pd
 import plotly.utils
 import pytest
 import yaml
@@ -17,6 +18,8 @@ from driftline.access.principal import CURRENT, Principal
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import delete_alarm, put_alarm
 from driftline.alerts.evaluation.states import set_state
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.dashboard.address import (
     Address,
@@ -290,6 +293,26 @@ def test_an_endpoint_that_is_declared_alone_is_on_the_fleet_and_leads_to_its_set
         assert "Not found" in drawn(stores, "/endpoints/fresh")
 
 
+def test_the_set_up_says_what_the_baseline_lacks_in_place_of_what_can_never_judge(engine, tmp_path):
+    rows = pd.DataFrame({"late": [0, 1] * 20, "said": [0, 1, 1, 1] * 10, "age": range(40)})
+    made = Baseline.fit(rows, label="late", prediction="said", positive=1)
+    store.put(str(tmp_path), "trained", made, lambda: NOW)
+    named = {"fresh": ("trained", NOW, None, {})}
+    stores = Stores(engine, str(tmp_path), lambda: NOW, declared=lambda: named)
+
+    fairness, quality = (
+        drawn(stores, f"/endpoints/fresh/{tab}") for tab in ("fairness", "quality")
+    )
+
+    # In the words of `driftline deploy`.
+    assert "Not monitored: bias: the reference needs groups to compare and answers" in fairness
+    assert "in its spec as facet, label, prediction" in fairness
+    assert '"/baselines/trained"' in fairness
+    assert "kind: Monitor" not in fairness
+    assert "kind: Monitor" in quality
+    assert "start: 2026-10-21T00:00Z" in quality  # 30 days ago: what is captured is judged.
+
+
 @pytest.mark.parametrize("kind", ["data-quality", "model-quality", "bias", "attribution"])
 @pytest.mark.parametrize("name", ["e", "e" * 63, "e" * 51 + "--" + "e" * 10])
 def test_the_set_up_s_resource_is_one_that_apply_takes(engine, tmp_path, name, kind):
@@ -301,6 +324,7 @@ def test_the_set_up_s_resource_is_one_that_apply_takes(engine, tmp_path, name, k
 
     (resource,) = parse_resources([yaml.safe_load(text)])
     assert resource.name.endswith(kind)
+    assert resource.spec.start == datetime(2026, 10, 21, tzinfo=UTC)
 
 
 def _walk(part):
