@@ -196,22 +196,26 @@ def bound_words(ratio: float) -> str:
 def map_figure(monitor: str, drift: DriftMap) -> canvas.Figure:
     """Draw drift over bound by column and window; what was not judged is left grey, never 0."""
     # What is alike in a row or a column of thousands of cells is written once.
-    ways = [monitor_link(monitor, window=window.stamp) for window in drift.windows]
+    spans, worst = drift.folded()
+    shown = {at: drift.windows[at] for at in np.unique(worst).tolist()}
+    ways = {at: monitor_link(monitor, window=window.stamp) for at, window in shown.items()}
+    whens = {at: say.span(window) for at, window in shown.items()}
     rows = [(f"&{urlencode({'feature': one})}", canvas.safe(one)) for one in drift.features]
-    links = [[way + end for way in ways] for end, _ in rows]
-    spans = [say.span(window) for window in drift.windows]
+    found = list(zip(rows, worst.tolist(), strict=True))
+    links = [[ways[at] + end for at in places] for (end, _), places in found]
+    values = np.take_along_axis(drift.ratios, worst, axis=1)
     stories = [
         [
-            f"<b>{name}</b><br>{when}<br>{bound_words(ratio)}"
-            for when, ratio in zip(spans, ratios, strict=True)
+            f"<b>{name}</b><br>{whens[at]}<br>{bound_words(ratio)}"
+            for at, ratio in zip(places, ratios, strict=True)
         ]
-        for (_, name), ratios in zip(rows, drift.ratios.tolist(), strict=True)
+        for ((_, name), places), ratios in zip(found, values.tolist(), strict=True)
     ]
     trace: canvas.Figure = {
         "type": "heatmap",
-        "x": [canvas.middle(window) for window in drift.windows],
+        "x": list(map(canvas.middle, spans)),
         "y": np.arange(len(drift.features), dtype=np.float64),
-        "z": np.minimum(drift.ratios, MOST).astype(np.float32),
+        "z": np.minimum(values, MOST).astype(np.float32),
         "zmin": 0.0,
         "zmax": MOST,
         "colorscale": COLOURS,

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from typing import Any, NamedTuple, cast
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, func, select
+import orjson
+from sqlalchemy import ColumnElement, Connection, Select, Text, func, select
+from sqlalchemy import cast as sql_cast
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.executions import is_of
 from driftline.monitors.tables import executions
 
 MAP_WINDOWS = 90
+"""So many windows, or days, a map has room for."""
+WINDOWS_READ, CELLS_READ = 2_400, 1_000_000
+"""At most so many windows are read, and so many columns of all of them: a fifth of a second."""
 MAP_FEATURES = 50  # Of a page: the farthest from their bounds come first.
 # What a violation without a distance counts for: it lies beyond the bound, nobody knows how far.
 BY_CHECK = float(np.nextafter(1.0, 2.0))
@@ -21,7 +29,7 @@ BY_CHECK = float(np.nextafter(1.0, 2.0))
 
 @dataclass(frozen=True, slots=True)
 class DriftMap:
-    """How far columns lay from their bounds, over a monitor's newest windows.
+    """How far columns lay from their bounds, over a monitor's newest windows of `MAP_WINDOWS` days.
 
     ``ratios`` are distances over bounds, shape (features, windows), NaN where nothing was judged
     and infinite where another check than drift was violated; the features are those of page
@@ -39,13 +47,26 @@ class DriftMap:
     window_count: int  # Of the time shown, of which these are the newest.
 
     @property
-    def peaks(self) -> np.ndarray:
-        """The window in which each column lay farthest from its bound, shape (features,)."""
-        return np.asarray(np.nan_to_num(_known(self.ratios), nan=-1.0).argmax(axis=1))
+    def is_by_day(self) -> bool:
+        """Whether a map has no room for the windows, and shows the worst of each day."""
+        return len(self.windows) > MAP_WINDOWS
+
+    def folded(self) -> tuple[list[Window], np.ndarray]:
+        """Return the spans that a map shows, and the window of each that lay farthest off.
+
+        The spans are the windows themselves, or days; the places have shape (features, spans).
+        """
+        days = (one.start.date() if self.is_by_day else one.start for one in self.windows)
+        parts = [[at for at, _ in part] for _, part in groupby(enumerate(days), lambda one: one[1])]
+        known = np.nan_to_num(_known(self.ratios), nan=-1.0)  # Below all that is judged.
+        worst = [part[0] + known[:, part[0] : part[-1] + 1].argmax(axis=1) for part in parts]
+        spans = [Window(self.windows[one[0]].start, self.windows[one[-1]].end) for one in parts]
+        return spans, np.array(worst, dtype=np.intp).reshape(len(spans), len(self.ratios)).T
 
     def ends(self, at: int) -> tuple[int | None, int | None, tuple[float, float]]:
         """Return a column's first window in violation, its peak's, and the peak and last ratios."""
-        ratios, peak = self.ratios[at], int(self.peaks[at])
+        ratios = self.ratios[at]
+        peak = int(np.nan_to_num(_known(ratios), nan=-1.0).argmax())
         beyond = np.flatnonzero(ratios > 1).tolist()
         known: list[float] = ratios[~np.isnan(ratios)].tolist()
         ends = float(ratios[peak]), known[-1] if known else np.nan
@@ -67,36 +88,36 @@ def drift_map(
     table = executions.c
     standing = table.monitor == monitor, table.is_current, is_of(endpoints)
     newest = (
-        select(table.window_start, table.window_end, table.drift_ratios)
+        select(table.window_start, table.window_end, sql_cast(table.drift_ratios, Text))
         .where(*standing)
         .order_by(table.window_start.desc(), table.window_end.desc())
-        .limit(MAP_WINDOWS)
     )
-    by_start: dict[datetime, tuple[Window, Mapping[str, float]]] = {}
-    for start, end, kept in connection.execute(newest.where(*where)):
-        by_start.setdefault(start, (Window(start, end), kept or {}))
-    entries = [*reversed(by_start.values())]
+    entries, is_cut = _read(connection, newest.where(*where).limit(WINDOWS_READ))
     count = len(entries)
-    if count == MAP_WINDOWS:
+    if is_cut:
         starts = select(func.count(table.window_start.distinct())).where(*standing, *where)
         count = connection.scalar(starts) or count
+    days = sorted({one.window.start.date() for one in entries})
+    if len(days) > MAP_WINDOWS:
+        entries = [one for one in entries if one.window.start.date() >= days[-MAP_WINDOWS]]
     low = (text or "").casefold()
-    # A stored null stands for another check, which has no distance.
-    known = [
-        {name: np.inf if it is None else it for name, it in kept.items()} for _, kept in entries
-    ]
-    measured = set[str]().union(*known)
+    lists = {id(one.names): one.names for one in entries}
+    measured = set[str]().union(*lists.values())
     if where and measured:  # What other windows judge is grey in these, and not left out.
-        measured.update(*(kept or {} for *_, kept in connection.execute(newest)))
+        measured.update(*(one.names for one in _read(connection, newest.limit(MAP_WINDOWS))[0]))
     names = sorted(name for name in measured if low in name.casefold())
-    values = [[kept.get(name, np.nan) for name in names] for kept in known]
-    ratios = np.array(values, dtype=np.float64).reshape(len(entries), len(names)).T
+    place = {name: at for at, name in enumerate(names)}
+    known = np.full((len(entries), len(names) + 1), np.nan)  # The last place is of no name here.
+    places = {key: [place.get(name, -1) for name in own] for key, own in lists.items()}
+    for own, one in zip(known, entries, strict=True):
+        own[places[id(one.names)]] = one.ratios
+    ratios = known[:, :-1].T
     worst = np.nanmax(_known(ratios), axis=1, initial=0.0)
     order = sorted(range(len(names)), key=lambda at: (-worst[at], names[at]))
     number = max(1, min(number, -(-len(names) // MAP_FEATURES)))
     shown = order[MAP_FEATURES * (number - 1) : MAP_FEATURES * number]
     return DriftMap(
-        windows=tuple(window for window, _ in entries),
+        windows=tuple(one.window for one in entries),
         features=tuple(names[at] for at in shown),
         ratios=ratios[shown],
         total=len(names),
@@ -105,6 +126,42 @@ def drift_map(
         size=MAP_FEATURES,
         window_count=count,
     )
+
+
+class _Kept(NamedTuple):
+    """What is kept of a window: infinite where a check without a distance was violated."""
+
+    window: Window
+    names: list[str]
+    ratios: np.ndarray
+
+
+def _read(connection: Connection, newest_first: Select[Any]) -> tuple[list[_Kept], bool]:
+    """Read windows with their ratios, oldest first, and whether there are more than are read."""
+    by_start: dict[datetime, _Kept] = {}
+    rows = cells = 0
+    names: list[str] = []
+    with connection.execute(newest_first, execution_options={"yield_per": MAP_WINDOWS}) as found:
+        for start, end, text in found:
+            if cells >= CELLS_READ:
+                return [*reversed(by_start.values())], True
+            kept = _ratios(text) if text else {}
+            rows, cells = rows + 1, cells + len(kept)
+            if (own := list(kept)) != names:  # Of most windows the same, which is kept once.
+                names = own
+            ratios = np.fromiter(kept.values(), np.float64, len(kept))
+            by_start.setdefault(start, _Kept(Window(start, end), names, ratios))
+    return [*reversed(by_start.values())], rows == WINDOWS_READ
+
+
+def _ratios(text: str) -> dict[str, float]:
+    try:
+        kept = orjson.loads(text)  # A third of the time of the standard library's.
+    except orjson.JSONDecodeError:  # An infinite ratio is not JSON.
+        kept = json.loads(text)
+    if None in kept.values():
+        return {name: np.inf if it is None else it for name, it in kept.items()}
+    return cast("dict[str, float]", kept)
 
 
 def _known(ratios: np.ndarray) -> np.ndarray:

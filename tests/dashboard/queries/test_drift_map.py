@@ -3,19 +3,91 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from sqlalchemy import select, update
+import pytest
+from sqlalchemy import insert, select, update
 
 from driftline.dashboard.address import parse
 from driftline.dashboard.app import render
 from driftline.dashboard.charts.timeline import map_figure
 from driftline.dashboard.queries.stores import Stores
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.executions import Execution
 from driftline.monitors.run.drift_map import drift_map
 from driftline.monitors.tables import executions
+from tests.dashboard.seed import make_engine
 
 MONITOR = "flights-data-quality"
+HOURLY = MonitorDefinition("hourly", endpoint="flights", baseline="b", schedule="cron(0 * ? * * *)")
+START, HOUR, HOURS = datetime(2013, 9, 1, tzinfo=UTC), timedelta(hours=1), 240
+
+
+@pytest.fixture(scope="module")
+def hourly(tmp_path_factory):
+    """Ten days of hours: one column far off in the fourth hour of all, one twice its bound late."""
+    folder = tmp_path_factory.mktemp("hourly")
+    (folder / "capture" / "flights").mkdir(parents=True)
+    engine = make_engine(folder / "driftline.db")
+    rows = []
+    for hour in range(HOURS):
+        begin = START + hour * HOUR
+        execution = Execution(
+            id=str(hour), monitor="hourly", kind="data-quality", endpoint="flights",
+            definition_version=1, baseline="b", baseline_version="1", window_start=begin,
+            window_end=begin + HOUR, digest="", status="Completed", started_at=begin,
+            finished_at=begin,
+        )  # fmt: skip
+        ratios = {"calm": 0.25, "early": 0.5, "late": 0.5}
+        ratios |= {"early": 3.0} if hour == 3 else {}
+        ratios |= {"late": 1.5} if hour == 200 else {"late": 2.0} if hour == 231 else {}
+        row = {one.name: getattr(execution, one.name) for one in fields(execution)}
+        rows.append(row | {"drift_ratios": ratios})
+    with engine.begin() as connection:
+        put_definition(connection, HOURLY, START)
+        connection.execute(insert(executions), rows)
+    yield Stores(engine, str(folder), lambda: START + HOURS * HOUR)
+    engine.dispose()
+
+
+def test_months_of_hours_are_ranked_by_all_of_them_and_drawn_by_the_day(hourly):
+    with hourly.engine.connect() as connection:
+        found = drift_map(connection, "hourly", None, 1)
+    page = str(render(hourly, parse("/endpoints/flights/drift")))
+
+    assert (found.features, found.beyond) == (("early", "late", "calm"), 2)
+    assert [found.windows[at].start for at in found.ends(0)[:2]] == [START + 3 * HOUR] * 2
+    assert [found.windows[at].start for at in found.ends(1)[:2]] == [
+        START + 200 * HOUR, START + 231 * HOUR,
+    ]  # fmt: skip
+    (trace,) = map_figure("hourly", found)["data"]
+    assert trace["z"].shape == (3, 10)
+    assert [*trace["z"][0]] == [2.0, *[0.5] * 9]  # The scale ends at twice the bound.
+    assert [*trace["z"][1]] == [*[0.5] * 8, 1.5, 2.0]
+    assert "window=20130901T030000Z" in trace["customdata"][0][0]
+    assert "3 × its bound" in trace["hovertext"][0][0]
+    assert "3 columns over 240 windows: 2 in violation at some time" in page
+    assert "drawn by the day, the worst window of each" in page
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_what_is_not_read_is_said_also_where_a_part_was_run_by_hand(hourly, monkeypatch, by_hand):
+    monkeypatch.setattr("driftline.monitors.run.drift_map.CELLS_READ", 3 * 120)
+
+    with hourly.engine.connect() as connection:
+        if by_hand:
+            whole = select(executions).where(executions.c.id == "239")
+            part = dict(connection.execute(whole).mappings().one())
+            part |= {"id": "part", "window_end": part["window_end"] - HOUR / 2}
+            connection.execute(insert(executions).values(part))
+        found = drift_map(connection, "hourly", None, 1)
+        connection.rollback()
+
+    assert found.window_count == HOURS
+    assert len(found.windows) == 120 - by_hand
+    assert found.features[0] == "late"
 
 
 def test_a_column_that_a_check_has_found_in_violation_is_shown_so(seeded):
@@ -56,9 +128,9 @@ def test_a_columns_peak_is_its_largest_known_ratio(seeded):
     ratios[0, :3] = 1.2, np.inf, 5.76
     ratios[1, 1] = np.inf
 
-    peaks = replace(found, ratios=ratios).peaks
+    peaks = [replace(found, ratios=ratios).ends(at)[1] for at in (0, 1)]
 
-    assert [*peaks[:2]] == [2, 1], "a check's violation is a peak where no ratio lies beyond"
+    assert peaks == [2, 1], "a check's violation is a peak where no ratio lies beyond"
 
 
 def test_a_check_without_a_distance_ranks_no_column_before_a_larger_ratio(seeded):
@@ -80,7 +152,7 @@ def test_a_check_without_a_distance_ranks_no_column_before_a_larger_ratio(seeded
     # A column that no window of the range judges is grey there, and stays on the map.
     assert narrow.features == ("temp", "gone", "calm", "carrier")
     assert np.isnan(narrow.ratios[2:]).all()
-    assert narrow.peaks.tolist() == [0, 0, 0, 0]
+    assert [narrow.ends(at)[1] for at in range(4)] == [0, 0, None, None]
     assert none.features == ()
     assert (found.beyond, narrow.beyond, none.beyond) == (3, 2, 0)
 
