@@ -13,14 +13,9 @@ from functools import partial
 import yaml
 from dash import html
 
+from driftline.dashboard import address
 from driftline.dashboard import words as say
-from driftline.dashboard.address import (
-    RANGE,
-    baseline_link,
-    column_link,
-    endpoint_link,
-    monitor_link,
-)
+from driftline.dashboard.address import RANGE, column_link, endpoint_link, monitor_link
 from driftline.dashboard.charts import timeline
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
@@ -141,7 +136,7 @@ def _set_up(view: EndpointView, title: str, kind: str) -> html.Section:
     why = ui.empty(f"No {kind.replace('-', ' ')} monitor watches this endpoint yet.")
     if view.lacked:
         fields = ", ".join(re.findall("--([a-z]+)", view.lacked))
-        link = html.A(baseline, href=baseline_link(baseline))
+        link = html.A(baseline, href=address.baseline_link(baseline))
         words = f"Not monitored: {kind}: {view.lacked}. A file of the baseline "
         return ui.panel(title, [why, html.P([words, link, f" has these in its spec as {fields}."])])
     start = f"{view.now - TRIED:%Y-%m-%dT00:00Z}"  # Of before, no window would be judged.
@@ -237,8 +232,7 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
     words += "; drawn by the day, the worst window of each" * drift.is_by_day
 
     def column(at: int) -> ui.Cell:
-        name = drift.features[at]
-        return html.A(name, href=column_link(monitor.name, name))
+        return html.A(drift.features[at], href=column_link(monitor.name, drift.features[at]))
 
     def window(at: int, place: int | None) -> ui.Cell:
         if place is None:
@@ -266,9 +260,8 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         label="Drift ÷ bound by column",
         numeric=("Peak", "Last"),
     )
-    drawn = ui.graph(
-        "timeline", timeline.map_figure(monitor.name, drift), f"Drift of columns: {words}"
-    )
+    figure = timeline.map_figure(monitor.name, drift)
+    drawn = ui.graph("timeline", figure, f"Drift of columns: {words}")
     here = partial(endpoint_link, view.line.name, view.tab, monitor=monitor.name, text=view.text)
     parts = [
         html.Figure([html.Figcaption(words), drawn]),

@@ -87,6 +87,11 @@ def _under(view: views.OverviewView) -> list[ui.Cell]:
     for one in (one for one in views.RANKS if states[one] and one not in ("ok", "waiting")):
         words_of = _state_words(one, f"{states[one]:,} ")
         parts += [" · ", html.A(words_of, href=link_to("", state=one))]
+    held = [one.name for one in view.monitors if one.suppressed]
+    for at, name in enumerate(held[:TABLES_SHOWN]):
+        before = ", " if at else " · drift suppressed: "
+        parts += [before, html.A(name, href=monitor_link(name))]
+    parts += ui.more_of(len(held) - TABLES_SHOWN)
     if view.dead_count:
         failed = f"✕ {say.plural(view.dead_count, 'notification')} failed"
         parts += [" · ", html.A(failed, href=link_to("messages", status="dead"))]

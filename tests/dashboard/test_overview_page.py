@@ -67,6 +67,24 @@ def test_each_state_but_well_is_counted_under_the_first_line_and_leads_to_those(
     assert "ok'" not in page.partition("Firing now")[0]
 
 
+def test_monitors_whose_drift_is_suppressed_are_named_under_the_first_line(stores):
+    view = stores.overview()
+    first = view.monitors[0]
+    held = replace(first, suppressed=("temp",))
+    before, after = (
+        str(
+            overview_page.page(
+                replace(view, endpoints=(replace(view.endpoints[0], monitors=(one,)),))
+            )
+        )
+        for one in (first, held)
+    )
+
+    assert "drift suppressed" not in before
+    link = f"A(children='{held.name}', href='/monitors/{held.name}')"
+    assert f"' · drift suppressed: ', {link}" in after
+
+
 def test_endpoints_are_narrowed_to_those_with_a_monitor_in_a_state(stores):
     states = {one.shown_state for one in stores.overview().monitors}
 
