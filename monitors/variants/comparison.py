@@ -115,7 +115,8 @@ class VariantComparison:
         if unlike and self.decision == "undecided":
             return f"not decided which variant has the {self.better} {self.metric}: {unlike}"
         if self.decision == "winner":
-            return f"{self.winner} has the {self.better} {self.metric} ({rows})"
+            out = f"{' and '.join(self.worse)} {'is' if len(self.worse) == 1 else 'are'} worse"
+            return f"{self.winner} has the {self.better} {self.metric} ({rows}): {out}"
         if self.decision == "no difference":
             return f"no difference of {self.metric} beyond {self.margin:g} ({rows})"
         if self.differences and all(one.why_not == CONSTANT for one in self.differences):

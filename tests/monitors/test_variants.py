@@ -49,6 +49,8 @@ def test_a_period_has_a_winner_no_difference_or_neither(
     found = dl.compare(answers(8_000, 2, blunt=blunt), base, metric=metric, margin=within)
 
     assert (found.decision, found.winner) == (decision, winner)
+    worse = "" if winner is None else f": {'blue' if winner == 'green' else 'green'} is worse"
+    assert found.summary.endswith(f"(8,000 rows){worse}")
     assert sum(one.rows for one in found.variants) == 8_000
     assert [one.variant for one in found.variants] == ["blue", "green"]
 
