@@ -17,7 +17,6 @@ from sklearn.preprocessing import (
     FunctionTransformer,
     KBinsDiscretizer,
 )
-from sklearn.utils import all_estimators
 
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.predictor import load_predictor
@@ -147,7 +146,9 @@ def test_no_other_partial_is_read(change, tmp_path):
     histograms(tmp_path)
     changed(tmp_path / "m.skops", lambda schema: change(partials_in(schema)[0]))
 
-    with pytest.raises(ModelError, match=r"types functools\.partial; only types|unhashable"):
+    with pytest.raises(
+        ModelError, match=r"types functools\.partial|two nodes that differ|unhashable"
+    ):
         load_predictor(tmp_path / "m.skops", trust_pickle=False)
 
 
@@ -162,7 +163,7 @@ def test_a_type_of_numbers_is_not_trusted_by_a_loader_that_calls_it(loader, tmp_
             archive.writestr(name, part)
 
     with pytest.raises(
-        ModelError, match=r"numpy\.dtype; only types of scikit-learn|cannot be read"
+        ModelError, match=r"numpy\.dtype( \(\w+\))?; only types of scikit-learn|cannot be read"
     ):
         load_predictor(tmp_path / "m.skops", trust_pickle=False)
 
@@ -186,16 +187,6 @@ def test_a_function_of_another_module_in_a_skops_file_is_refused(tmp_path):
         load_predictor(tmp_path / "m.skops", trust_pickle=False)
 
 
-def test_what_scikit_learn_only_imported_is_not_its_own():
-    from driftline.serving.hosting.formats.skops import _is_sklearn
-
-    assert _is_sklearn("sklearn.tree._tree.Tree")
-    assert not _is_sklearn("sklearn.utils._joblib.Parallel")
-    assert not _is_sklearn("sklearn.base.clone")
-    assert not _is_sklearn("sklearn.nowhere.Thing")
-    assert not _is_sklearn("os.system")
-
-
 def test_a_zip_that_is_no_model_is_one_sentence(tmp_path):
     with zipfile.ZipFile(tmp_path / "m.skops", "w") as archive:
         archive.writestr("schema.json", "{}")
@@ -214,11 +205,16 @@ def test_what_scikit_learn_finds_on_its_way_stays_out_until_a_model_needs_it():
         "print(array.__name__)"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    plain = "from sklearn.utils import all_estimators; print(len(all_estimators()))"
+
+    done, count = (
+        subprocess.run([sys.executable, "-c", one], capture_output=True, text=True, check=True)
+        for one in (code, plain)
+    )
 
     assert done.stdout.splitlines() == [
         "set()",
-        str(len(all_estimators())),
+        count.stdout.strip(),
         "sklearn.externals.array_api_compat.dask.array",
     ]
 
