@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import zipfile
 from functools import partial
 
@@ -154,7 +155,7 @@ def test_the_parts_of_fitted_estimators_are_read(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["base.clone", "utils._joblib.Parallel", "nowhere.Thing",
+    ["base.clone", "tests.test_base.MyEstimator", "utils._joblib.Parallel", "nowhere.Thing",
      "utils._mocking.CheckingClassifier", "linear_model.LinearRegression"],
 )  # fmt: skip
 def test_what_is_no_public_estimator_where_it_is_defined_is_none(name):
@@ -163,6 +164,7 @@ def test_what_is_no_public_estimator_where_it_is_defined_is_none(name):
     assert is_estimator("sklearn.linear_model._base", "LinearRegression")
     assert not is_estimator(module, class_)
     assert not is_estimator("os", "system")
+    assert "sklearn.tests.test_base" not in sys.modules
 
 
 # Planted files
