@@ -41,10 +41,16 @@ def backend() -> str:
     return "sqlite"
 
 
-@pytest.fixture
-def job(engine: Engine, root: str, reference: Baseline, append: Append, rng) -> Job:
+@pytest.fixture(scope="module")
+def explained(reference: Baseline) -> Baseline:
     rows = open_source(pa.table(weather(np.random.default_rng(1), 2_000)))
-    explained = explain_reference(rows, reference, model, background=3)
+    return explain_reference(rows, reference, model, background=3)
+
+
+@pytest.fixture
+def job(
+    engine: Engine, root: str, reference: Baseline, explained: Baseline, append: Append, rng
+) -> Job:
     store.put(root, "flights", explained, lambda: START)
     append(0, weather(rng, 900))
     return Job(
