@@ -250,7 +250,7 @@ def split(tmp_path_factory):
     with engine.begin() as connection:
         put_definition(connection, definition, first)
         for day in range(2):
-            judged(connection, definition, first + day * DAY)
+            judged(connection, definition, first + day * DAY, [0.4])
     keep_up(engine, "traffic", first + 2 * DAY)
     with serving(Seeded(engine, root, first + 2 * DAY, "traffic")) as url:
         yield url, frame
