@@ -194,6 +194,8 @@ class SkopsNodes:
             value = np.asarray(self._value(node))
             if value.dtype.kind in "UST":
                 yield from map(str, value.ravel().tolist())
+        elif loader not in {"ObjectNode", "SliceNode"}:  # Of a part that has such a name.
+            yield _name(node)  # Whoever goes over a dict meets its keys.
 
     def _type_node(self, node: Mapping[str, Any]) -> _Parts:
         return "", []

@@ -443,12 +443,17 @@ def test_a_pipeline_that_keeps_pickles_in_a_folder_is_refused(tmp_path):
         read(tmp_path / "m.skops")
 
 
-def test_a_method_that_does_not_predict_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("methods", "told"),
+    [(["fit"], "fit"), ({"tofile": 0}, "builtins.dict"), ([{"tofile": 0}], "builtins.dict")],
+)  # fmt: skip
+def test_a_method_that_does_not_predict_is_refused(methods, told, tmp_path):
+    """scikit-learn goes over what it finds: over a dict's keys as well."""
     model = StackingClassifier([("a", LogisticRegression())]).fit(ROWS, CLASSES)
-    model.stack_method_ = ["fit"]
+    model.stack_method_ = methods
     skops.io.dump(model, tmp_path / "m.skops")
 
-    with pytest.raises(ModelError, match='stack_method_ = "fit" may only be a method that predict'):
+    with pytest.raises(ModelError, match=f'stack_method_ = "{told}" may only be a method that'):
         read(tmp_path / "m.skops")
 
 
