@@ -26,8 +26,9 @@ GRACE_S = 5
 _BACKLOG = 2048  # As uvicorn has it.
 # Each takes a file before the limit of connections sees it.
 _ACCEPTED_AT_ONCE = 4
-# Of a core: ten requests a second take more, and shall not wait for pages each few seconds.
-_REST = 0.01
+# Of a core: a server takes up to 0.04 of a slow one by itself. Who answers some fifty requests a
+# second takes more, and shall not wait for pages each few seconds.
+_REST = 0.05
 
 
 def listen(

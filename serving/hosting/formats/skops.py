@@ -78,8 +78,8 @@ def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
     """
     with file.open("rb") as stream:  # Once: what is read is what was looked at.
         with ZipFile(stream) as archive:
-            nodes = SkopsNodes(archive, partial(skops.io.dumps, _CHECK))
             try:
+                nodes = SkopsNodes(archive, partial(skops.io.dumps, _CHECK))
                 nodes.check(json.loads(archive.read("schema.json")))
             except ModelError as error:
                 raise ModelError(f"{file.name}: {error}") from error

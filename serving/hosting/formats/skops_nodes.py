@@ -13,7 +13,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import numpy as np
 import scipy.sparse
@@ -26,6 +26,7 @@ from driftline.serving.hosting.formats.skops_types import (
     FORESTS,
     IN_ONE_PLACE,
     IN_PARTIAL,
+    METHOD,
     OF_ROOT,
     PARTS,
     PREDICTOR,
@@ -74,6 +75,10 @@ class SkopsNodes:
     def __init__(self, archive: ZipFile, known_partial: Callable[[], bytes]) -> None:
         self.names: set[str] = set()
         self.refused: set[str] = set()
+        _require(
+            all(one.compress_type in (ZIP_STORED, ZIP_DEFLATED) for one in archive.infolist()),
+            "it is compressed in a way",
+        )
         self._archive = archive
         self._known_partial = known_partial
         self._numbers: dict[Hashable, int] = {}
@@ -166,7 +171,10 @@ class SkopsNodes:
             and all(_loader(one) == "TypeNode" for one in key_types["content"]),
             "a dict has key types that are no types",
         )
+        _require(len(key_types["content"]) == len(content), "a dict has other keys than it shows")
         for key, value in content.items():
+            # numpy and Python follow such attributes, __array_interface__ to any memory.
+            _require(not key.startswith("__"), f'something has the attribute "{key}"')
             self._require_plain_texts(key, value)
         values = [(("value", key), one) for key, one in content.items()]
         return tuple(content), [((), key_types), *values]
@@ -177,6 +185,9 @@ class SkopsNodes:
         if name not in TEXTS:
             return
         allowed, why = TEXTS[name]
+        is_method = allowed is METHOD
+        if is_method and _loader(value) in {"ObjectNode", "SliceNode"}:
+            _refuse(f'{name} = "{_name(value)}" {why}')
         for text in self._texts(value):
             if not allowed.fullmatch(text):
                 _refuse(f'{name} = "{text}" {why}')
@@ -222,6 +233,10 @@ class SkopsNodes:
         _require(node["type"] == "numpy", f"an array has the type {node['type']}")
         with self._archive.open(str(node["file"])) as member:
             _require(member.read(6) == b"\x93NUMPY", "an array is no .npy file")
+        if _name(node) != "numpy.ndarray":  # skops makes what is named of any other number.
+            found = np.load(io.BytesIO(self._archive.read(node["file"])), allow_pickle=False)
+            is_named = found.ndim == 0 and found.dtype.type is getattr(np, node["__class__"])
+            _require(is_named, f"a {_name(node)} is another number")
         return self._member(node), []
 
     def _masked_array_node(self, node: Mapping[str, Any]) -> _Parts:

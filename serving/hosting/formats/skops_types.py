@@ -135,7 +135,7 @@ FIELDS: Final[Mapping[str, tuple[set[str], ...]]] = {
     "TreeNode": ({"__reduce__", "content"},),
     "TypeNode": (set(),),
 }
-_METHOD = re.compile("auto|predict|predict_proba|predict_log_proba|decision_function")
+METHOD = re.compile("auto|predict|predict_proba|predict_log_proba|decision_function")
 _ANSWERS = "may only be a method that predicts"
 # Attributes and parameters whose texts scikit-learn follows: those that may stand there.
 TEXTS = {
@@ -144,7 +144,7 @@ TEXTS = {
     "importance_getter": (re.compile(r"[a-z]\w*(\.[a-z]\w*)*"), "leads into what is private"),
     **dict.fromkeys(
         ("chain_method", "chain_method_", "response_method", "stack_method", "stack_method_"),
-        (_METHOD, _ANSWERS),
+        (METHOD, _ANSWERS),
     ),
 }
 BIT_GENERATORS = {"MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"}

@@ -113,8 +113,9 @@ def other_words(node):
 
 
 def one_word_more(node):
-    words = node["content"]["kwds"]["content"]
-    words["__id__"] = words["ensure_all_finite"]
+    words, types = node["content"]["kwds"]["content"], node["content"]["kwds"]["key_types"]
+    words["copy"] = words["ensure_all_finite"]
+    types["content"].append(types["content"][0])
 
 
 def other_arguments(node):

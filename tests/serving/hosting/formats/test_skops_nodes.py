@@ -20,6 +20,7 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestClassifier,
+    RandomForestRegressor,
     StackingClassifier,
     VotingClassifier,
 )
@@ -454,6 +455,59 @@ def test_a_method_that_does_not_predict_is_refused(methods, told, tmp_path):
     skops.io.dump(model, tmp_path / "m.skops")
 
     with pytest.raises(ModelError, match=f'stack_method_ = "{told}" may only be a method that'):
+        read(tmp_path / "m.skops")
+
+
+def test_parts_whose_own_parts_are_gone_over_name_no_method(tmp_path):
+    model = StackingClassifier([("a", LogisticRegression())]).fit(ROWS, CLASSES)
+    model.stack_method_ = RandomForestRegressor(1).fit(ROWS, NUMBERS)
+    skops.io.dump(model, tmp_path / "m.skops")
+
+    with pytest.raises(
+        ModelError, match=r"stack_method_ = \".*RandomForestRegressor\" may only be"
+    ):
+        read(tmp_path / "m.skops")
+
+
+def test_attributes_that_numpy_follows_are_refused(tmp_path):
+    """numpy reads an array from any address that __array_interface__ names."""
+    model = LinearRegression().fit(ROWS, NUMBERS)
+    interface = {"shape": (4,), "typestr": "|u1", "data": (0x400000, True), "version": 3}
+    model.intercept_ = Bunch(__array_interface__=interface)
+    skops.io.dump(model, tmp_path / "m.skops")
+
+    with pytest.raises(ModelError, match='the attribute "__array_interface__"'):
+        read(tmp_path / "m.skops")
+
+
+def test_a_number_is_of_the_type_that_is_named(tmp_path):
+    """skops would make 4 of 2000000004, after the check has seen the latter."""
+    model = LinearRegression().fit(ROWS, NUMBERS)
+    model.extra_ = np.int64(2_000_000_004)
+
+    def rename(schema):
+        schema["content"]["content"]["extra_"]["__class__"] = "int8"
+
+    with pytest.raises(ModelError, match=r"a numpy\.int8 is another number"):
+        read(plant(tmp_path / "m.skops", None, change=rename, model=model))
+
+
+def test_a_dict_has_as_many_key_types_as_keys(tmp_path):
+    """skops leaves out keys without one, after the check has seen them."""
+
+    def shorten(schema):
+        schema["content"]["key_types"]["content"].pop()
+
+    with pytest.raises(ModelError, match="other keys than it shows"):
+        read(plant(tmp_path / "m.skops", None, change=shorten))
+
+
+def test_a_member_that_unfolds_to_gigabytes_is_not_unfolded(tmp_path):
+    skops.io.dump(LinearRegression().fit(ROWS, NUMBERS), tmp_path / "m.skops")
+    with zipfile.ZipFile(tmp_path / "m.skops", "a", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("more.npy", bytes(10_000_000))
+
+    with pytest.raises(ModelError, match="compressed in a way"):
         read(tmp_path / "m.skops")
 
 
