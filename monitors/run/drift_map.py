@@ -20,8 +20,8 @@ from driftline.monitors.tables import executions
 
 MAP_WINDOWS = 90
 """So many windows, or days, a map has room for."""
-WINDOWS_READ, CELLS_READ = 2_400, 1_000_000
-"""At most so many windows are read, and so many columns of all of them: a fifth of a second."""
+WINDOWS_READ, CELLS_READ = 2_400, 600_000
+"""At most so many windows are read, and so many columns of all of them: an eighth of a second."""
 MAP_FEATURES = 50  # Of a page: the farthest from their bounds come first.
 # What a violation without a distance counts for: it lies beyond the bound, nobody knows how far.
 BY_CHECK = float(np.nextafter(1.0, 2.0))
