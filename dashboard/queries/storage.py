@@ -144,7 +144,7 @@ class Storage:
         return self.outline(line.definition.baseline, line.baseline_version)
 
     def lacked(self, baseline: str, kind: str) -> str:
-        """Say what a baseline lacks for a kind of monitor; "" for nothing, or where none tells."""
+        """Return what a baseline lacks for a kind of monitor; "" for nothing, or if unreadable."""
         try:
             return lacking(kind_named(kind), self.outline(baseline, "")) if kind else ""
         except UNREADABLE:
