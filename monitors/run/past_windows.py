@@ -99,9 +99,6 @@ def read_history(
         annotations=annotations,
     )  # fmt: skip
     told = read_told(connection, definition, baseline.version, window)
-    tested, denied = _last_tested(
-        connection, definition, baseline, window, outcomes_of=outcomes_of, served=served
-    )
     return WindowHistory(
         key,
         without_expected(counts, annotations),
@@ -109,7 +106,7 @@ def read_history(
         warm_up,
         told,
         _days_before(connection, key, window, ids, annotations),
-        tested.start if tested and denied else None,
+        _denied_since(connection, definition, baseline, window, outcomes_of, served),
         (*learnt,),
     )
 
@@ -190,16 +187,15 @@ def read_told(
     )
 
 
-def _last_tested(
+def _denied_since(
     connection: Connection,
     definition: MonitorDefinition,
     baseline: Baseline,
     window: Window,
-    *,
     outcomes_of: OutcomesReader,
     served: Sequence[Served],
-) -> tuple[Window | None, bool]:
-    """Return the last window before one that was tested, and whether its labels deny estimates.
+) -> datetime | None:
+    """Return the start of the last tested window before one, where its labels deny estimates.
 
     A new version clears that only with labels of its own that are newer: one whose labels stayed
     estimates what was denied, and so does one of labels that are older than the denied window.
@@ -207,7 +203,7 @@ def _last_tested(
     """
     outcomes = baseline.outcomes
     if baseline.estimation is None or outcomes is None or not definition.kind_value.uses_labels:
-        return None, False
+        return None
     table, answered = executions.c, answered_in(served, window)
     since = known_from(served, answered)
     query = tested_windows(
@@ -230,10 +226,10 @@ def _last_tested(
                     and has_same_labels(known, outcomes)
                 )
                 if not is_alike[version] and denied and _are_all_before(tested.start, outcomes):
-                    return tested, denied
+                    return tested.start
             if is_alike[version]:
-                return tested, denied
-    return None, False
+                return tested.start if denied else None
+    return None
 
 
 def has_same_labels(one: Outcomes, other: Outcomes) -> bool:

@@ -2,9 +2,9 @@
 
 It lies in what was made of the endpoint, as ``served``: a line for each change of the models' files
 themselves, of whichever variant, and of which variants callers get none. Tags, owners and other
-weights change no model. The moment of a line is
-that of the ``apply`` that stored it: requests under way, and those of other servers until they have
-loaded the new model, are answered by the one before for some seconds more.
+weights change no model. The moment of a line is that of the ``apply`` that stored it: requests
+under way, and those of other servers until they have loaded the new model, are answered by the one
+before for some seconds more.
 """
 
 from __future__ import annotations
