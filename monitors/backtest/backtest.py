@@ -29,7 +29,7 @@ from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.other_tools import Flags, Reference, other_rules
 from driftline.monitors.backtest.outcome import OWN, Backtest, RuleOutcome
 from driftline.monitors.backtest.rate import Rate
-from driftline.monitors.backtest.replay import Verdict, replay
+from driftline.monitors.backtest.replay import ALARM, QUIET, Verdict, replay
 from driftline.monitors.backtest.resampling import resampled_alarms
 from driftline.monitors.backtest.spans import YEAR, Spans, spans_of
 from driftline.monitors.day_test.day_test import DayTest
@@ -297,7 +297,7 @@ def _shortened(
 def _own(verdicts: Sequence[Verdict], spans: Spans) -> RuleOutcome:
     alarms = tuple(tuple(drift.column for drift in verdict.alarms) for verdict in verdicts)
     # Of windows that could not be judged none is known to be quiet.
-    is_judged = any(verdict.strength is not None for verdict in verdicts)
+    is_judged = any(verdict.state in (ALARM, QUIET) for verdict in verdicts)
     rate = _rate(alarms, spans) if is_judged else None
     return RuleOutcome(OWN, OWN_TITLE, OWN_SOURCE, alarms, rate)
 

@@ -12,6 +12,7 @@ from driftline.monitors.backtest.labelled_events import EventScore
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import ALARM, Verdict
 from driftline.monitors.day_test.day_test import DayFinding
+from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.drift_test import INSUFFICIENT
 from driftline.monitors.kinds.data_quality.checks import day_words, drift_words
@@ -64,7 +65,7 @@ class Backtest:
     false_alarms_per_year
         The budget: what is accepted on data that do not change.
     columns
-        Those that are judged.
+        Those that are compared.
     verdicts
         One for each window that has rows, in order.
     rules
@@ -106,6 +107,17 @@ class Backtest:
         """Windows with too few rows to be judged."""
         return sum(verdict.state == INSUFFICIENT for verdict in self.verdicts)
 
+    @property
+    def undecidable_count(self) -> int:
+        """Windows of which no column could have been an alarm: all vary too much."""
+        return sum(verdict.state == UNDECIDABLE for verdict in self.verdicts)
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """The columns that could have been an alarm in no window."""
+        judged = frozenset[str]().union(*(verdict.judged for verdict in self.verdicts))
+        return tuple(name for name in self.columns if name not in judged)
+
     def as_dict(self) -> dict[str, object]:
         """Return plain JSON values."""
         return {
@@ -115,7 +127,9 @@ class Backtest:
             "false_alarms_per_year": self.false_alarms_per_year,
             "columns": list(self.columns),
             "window_count": len(self.verdicts),
+            "unjudged": list(self.unjudged),
             "insufficient_count": self.insufficient_count,
+            "undecidable_count": self.undecidable_count,
             "undated_count": self.undated_count,
             "reference_dated": self.reference_dated,
             "windows": [_window(verdict) for verdict in self.verdicts],

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from driftline.monitors.backtest.timeline import Flag, alarm_flags, loudness
+from driftline.monitors.backtest.timeline import Flag, alarm_flags, is_judged, loudness
 from driftline.monitors.report.page import assets, headline, html_document
 from driftline.monitors.results.violation import plural, rounded
 
@@ -21,14 +21,15 @@ def backtest_page(found: Mapping[str, Any]) -> str:
     span = f"{_day(windows[0]['start'])} to {_day(windows[-1]['end'])}"
     loud = [window for window in windows if window["alarms"]]
     title = f"{plural(len(loud), 'alarming window')} of {len(windows):,}"
-    is_judged = any(window["strength"] is not None for window in windows)
-    if not is_judged:
-        title = f"No window could be judged: {plural(len(windows), 'window')} with too few rows"
+    is_any_judged = any(map(is_judged, windows))
+    if not is_any_judged:
+        title = f"No window could be judged: {unjudged_windows(found)}"
     facts = [
         ("monitor", found["monitor"]),
         ("windows", f"{len(windows):,} of {found['window']}, {span}"),
-        ("columns judged", f"{len(found['columns']):,}"),
-        ("too small to judge", f"{found['insufficient_count']:,}"),
+        ("columns judged", f"{len(found['columns']) - len(found['unjudged']):,}"),
+        ("in no window judged", ", ".join(found["unjudged"])),
+        ("windows not judged", unjudged_windows(found)),
         ("accepted false alarms a year", f"{found['false_alarms_per_year']:g}"),
         ("on the reference's own days", _resampled(found["resampled"])),
         ("rows without a time", f"{found['undated_count']:,}" if found["undated_count"] else ""),
@@ -36,7 +37,7 @@ def backtest_page(found: Mapping[str, Any]) -> str:
         ("baseline", found["baseline_version"]),
         ("note", "" if found["reference_dated"] else UNDATED_REFERENCE),
     ]
-    mood = "ticket" if loud or not is_judged else "good"
+    mood = "ticket" if loud or not is_any_judged else "good"
     parts = [
         headline("driftline backtest", title, mood, facts),
         _rules(found),
@@ -44,6 +45,15 @@ def backtest_page(found: Mapping[str, Any]) -> str:
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return html_document(title, parts, assets()[0], policy=policy)
+
+
+def unjudged_windows(found: Mapping[str, Any]) -> str:
+    """Count the windows that could not be judged, by why; empty where there are none."""
+    counts = {
+        "with too few rows to judge": found["insufficient_count"],
+        "of which every column varies too much to judge": found["undecidable_count"],
+    }
+    return ", ".join(f"{plural(count, 'window')} {why}" for why, count in counts.items() if count)
 
 
 def _resampled(rate: Mapping[str, Any] | None) -> str:
@@ -78,7 +88,7 @@ def _rules(found: Mapping[str, Any]) -> str:
         notes.append(f"<li>{escape(rule['name'])}: {escape(rule['title'])}.{often}</li>")
     heads = ("rule", "when it alarms", "windows>", "episodes>", "windows a year (95%)>")
     table = _table("Rules on the same windows", heads, rows)
-    grey = "" if is_whole else "<li>Grey: windows with too few rows to judge.</li>"
+    grey = "" if is_whole else "<li>Grey: windows that could not be judged.</li>"
     return f'{table}<ul class="quiet">{"".join(notes)}{grey}</ul>'
 
 

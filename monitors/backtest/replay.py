@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from driftline.monitors.day_test.day_test import DayFinding, DayTest
+from driftline.monitors.day_test.day_test import DayFinding, DayTest, DayTestResult
+from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.drift_test import INSUFFICIENT, DriftTest
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -22,10 +23,13 @@ class Verdict:
     start: datetime | None
     end: datetime | None
     row_count: int
-    state: str  # "alarm", "quiet" or "insufficient_data", which is no pass.
+    # "alarm", "quiet", or what is no pass: "insufficient_data", and "undecidable" where values of
+    # no column could have been an alarm, whatever they were.
+    state: str
     alarms: tuple[ColumnDrift | DayFinding, ...]  # Strongest first; what days tell comes last.
     # The largest evidence over what a violation needs; None: nothing was judged.
     strength: float | None
+    judged: frozenset[str] = frozenset()  # The columns whose values could have been an alarm.
 
 
 def replay(
@@ -44,20 +48,26 @@ def replay(
         maxlen=0 if day_test is None else day_test.earlier_windows
     )
     for window in windows:
-        drifts = drift_test.drifts(window, tuple(past), with_bounds=with_bounds).values()
-        by_days = {} if day_test is None else day_test.judge(window, past_days).findings
+        found = drift_test.verdicts(window, tuple(past), with_bounds=with_bounds)
+        days = DayTestResult() if day_test is None else day_test.judge(window, past_days)
         past.append(window)
         past_days.append(window)
-        alarms = sorted(
-            (drift for drift in drifts if drift.drifted), key=lambda one: -_strength(one)
+        by_days = days.located_now | days.findings.keys()
+        judged = (found.drifts.keys() - found.notes.keys()) | by_days
+        drifted = [found.drifts[name] for name in found.drifted]
+        told = [one for name, one in days.findings.items() if name not in found.drifted]
+        alarms: tuple[ColumnDrift | DayFinding, ...] = (
+            *sorted(drifted, key=lambda one: -_strength(one)),
+            *sorted(told, key=lambda one: -one.evidence),
         )
-        strength = max(map(_strength, drifts), default=None)
-        told = {drift.column for drift in alarms}
-        days = [one for name, one in by_days.items() if name not in told]
-        days.sort(key=lambda one: -one.evidence)
-        found: tuple[ColumnDrift | DayFinding, ...] = (*alarms, *days)
-        state = ALARM if found else INSUFFICIENT if strength is None else QUIET
-        yield Verdict(window.start, window.end, window.row_count, state, found, strength)
+        if alarms or judged:
+            state = ALARM if alarms else QUIET
+            strength = max(map(_strength, found.drifts.values()), default=None)
+        else:
+            state, strength = UNDECIDABLE if found.drifts else INSUFFICIENT, None
+        yield Verdict(
+            window.start, window.end, window.row_count, state, alarms, strength, frozenset(judged)
+        )
 
 
 def _strength(drift: ColumnDrift) -> float:

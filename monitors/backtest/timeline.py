@@ -12,6 +12,11 @@ Flag = bool | None
 SIGNS, PLAIN_SIGNS = ("·", "▪", "█", "?"), (".", "+", "#", "?")
 
 
+def is_judged(window: Mapping[str, Any]) -> bool:
+    """Return whether any column of a window of `Backtest.as_dict` could have been an alarm."""
+    return window["state"] in ("alarm", "quiet")
+
+
 def alarm_flags(found: Mapping[str, Any]) -> Iterator[list[Flag]]:
     """Return where each rule of `Backtest.as_dict` alarms, the monitor's own rule first.
 
@@ -19,7 +24,7 @@ def alarm_flags(found: Mapping[str, Any]) -> Iterator[list[Flag]]:
     """
     for place, rule in enumerate(found["rules"]):
         yield [
-            None if place == 0 and window["strength"] is None else bool(names)
+            bool(names) if place or is_judged(window) else None
             for names, window in zip(rule["alarms"], found["windows"], strict=True)
         ]
 

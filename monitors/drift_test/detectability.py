@@ -67,8 +67,9 @@ def undecidable(
         Whether those are asked for whose empty values could not be, whatever their share.
     """
     beyond = np.ones(len(layout), dtype=np.bool_)
-    for scan in scans:
-        beyond &= ~(gaps_reached if by_gaps else reached)(layout, scan)
+    for scan in reversed(scans):  # Mostly the longest span tells of all.
+        if beyond.any():
+            beyond &= ~(gaps_reached if by_gaps else reached)(layout, scan)
     return [
         name
         for name, out in zip(layout.names, beyond.tolist(), strict=True)

@@ -219,14 +219,15 @@ BacktestWindow = shape(
     "BacktestWindow",
     "One window of a backtest; an alarm has its column and cause, and the numbers of its test.",
     start=Time | None, end=Time | None, row_count=int, state=Literal["alarm", "quiet",
-    "insufficient_data"], strength=float | None, alarms=[Values])
+    "insufficient_data", "undecidable"], strength=float | None, alarms=[Values])
 BacktestRule = shape("BacktestRule", "What one rule would have done.",
     name=str, title=str, source=str, rate=EventRate | None, episode_count=int, columns=Counted,
     alarms=[[str]])
 BacktestResult = shape(
     "BacktestResult", "The windows of a period, judged as the monitor would have judged them.",
     monitor=str, baseline_version=str, window=str, false_alarms_per_year=float, columns=[str],
-    window_count=int, insufficient_count=int, undated_count=int, reference_dated=bool,
+    unjudged=[str], window_count=int, insufficient_count=int, undecidable_count=int,
+    undated_count=int, reference_dated=bool,
     windows=[BacktestWindow], rules=[BacktestRule], resampled=EventRate | None, marks=EventScore
     | None)
 Evaluation = shape("Evaluation", "One evaluation of an alarm; more fields with `explain`.",

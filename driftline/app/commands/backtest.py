@@ -106,7 +106,7 @@ def backtest(
     if output is not None:
         _write(output, found)
     alarms = any(one["alarms"] for one in found["windows"])
-    is_unjudged = all(one["strength"] is None for one in found["windows"])
+    is_unjudged = found["window_count"] == found["insufficient_count"] + found["undecidable_count"]
     return Answer(found, _lines(found), code=1 if alarms else 3 if is_unjudged else 0)
 
 

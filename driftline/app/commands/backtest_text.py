@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from driftline.app.commands.output import harmless
-from driftline.monitors.backtest.page import describe_events
-from driftline.monitors.backtest.timeline import alarm_flags, legend, strip
+from driftline.monitors.backtest.page import describe_events, unjudged_windows
+from driftline.monitors.backtest.timeline import alarm_flags, is_judged, legend, strip
 from driftline.monitors.results.violation import plural, rounded
 
 _WIDTH = 80
@@ -16,7 +16,11 @@ _NAME = 19
 _PLACES = _WIDTH - _NAME
 _ALARMS_SHOWN = 20
 _OFTEN_SHOWN = 5
-_UNJUDGED = (
+_UNDECIDABLE = (
+    "no window could be judged: the columns vary too much from window to window; driftline check "
+    "of one of them says what would help each"
+)
+_TOO_SMALL = (
     "no window could be judged: too few rows, also with those before it; expected 30 rows with a "
     "time, such as by a longer --window"
 )
@@ -30,14 +34,21 @@ def told(found: Mapping[str, Any], *, plain: bool = False) -> list[str]:
     """Write what `Backtest.as_dict` gives; ``plain`` where only ASCII can be shown."""
     windows = found["windows"]
     first, last = windows[0]["start"][:10], windows[-1]["end"][:10]
-    few = found["insufficient_count"]
+    unjudged = unjudged_windows(found)
     lines = textwrap.wrap(
         f"{found['monitor']}{': ' * bool(found['monitor'])}{plural(len(windows), 'window')} of "
         f"{found['window']} from {first} to {last}, {plural(len(found['columns']), 'column')}"
-        + (f"; {few:,} with too few rows to judge" if few else "")
+        + f"{'; ' * bool(unjudged)}{unjudged}"
         + (f"; {found['undated_count']:,} rows without a time" if found["undated_count"] else ""),
         _WIDTH,
     )
+    if found["unjudged"]:
+        names = harmless(", ".join(found["unjudged"]))
+        lines += textwrap.wrap(
+            f"in no window judged, as they vary too much or have too few rows: {names}",
+            _WIDTH,
+            break_on_hyphens=False,
+        )
     lines += ["", *_rules(found["rules"])]
     lines += ["", *_timelines(found, plain=plain)]
     lines += ["", *_alarms(windows)]
@@ -81,8 +92,9 @@ def _timelines(found: Mapping[str, Any], *, plain: bool) -> Iterator[str]:
 
 def _alarms(windows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     loud = [one for one in windows if one["alarms"]]
-    if all(one["strength"] is None for one in windows):
-        yield from textwrap.wrap(_UNJUDGED, _WIDTH)
+    if not any(map(is_judged, windows)):
+        is_small = all(one["state"] == "insufficient_data" for one in windows)
+        yield from textwrap.wrap(_TOO_SMALL if is_small else _UNDECIDABLE, _WIDTH)
         return
     if not loud:
         yield "no window would have alarmed"

@@ -18,6 +18,7 @@ from driftline.monitors.backtest.backtest import backtest as whole_backtest
 from driftline.monitors.backtest.labelled_events import LabelledEvent
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.page import backtest_page
+from driftline.monitors.check import check
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -144,6 +145,41 @@ def test_windows_with_too_few_rows_are_a_state_of_their_own(baseline) -> None:
     assert found.verdicts[0].state == "insufficient_data"
     assert found.verdicts[0].strength is None
     assert found.insufficient_count > 0
+
+
+def spells(days: int = 50) -> pa.Table:
+    """Days of 200 rows: of "spell" each is wholly a or b for eight days, "even" is independent."""
+    rng, day = np.random.default_rng(3), np.repeat(np.arange(days), 200)
+    return pa.table(
+        {
+            "at": np.datetime64(START.replace(tzinfo=None), "us") + day * np.timedelta64(1, "D"),
+            "spell": np.where(day // 8 % 2, "b", "a"),
+            "even": rng.choice(["a", "b"], day.size),
+        }
+    )
+
+
+def test_a_column_that_the_monitor_cannot_judge_is_told_and_no_quiet_one() -> None:
+    rows = spells()
+    reference = Baseline.fit(rows.slice(0, 40 * 200), timestamp="at")
+    options = Options(start=START + 40 * DAY)
+    alone = Baseline.fit(rows.slice(0, 40 * 200).drop(["even"]), timestamp="at")
+
+    both = backtest(rows, reference, timestamp="at", options=options)
+    none = backtest(rows, alone, timestamp="at", options=options)
+
+    assert check(rows.slice(40 * 200, 200), reference).undecidable == ("spell",)  # As monitors do.
+    assert (both.unjudged, both.undecidable_count) == (("spell",), 0)
+    assert {one.state for one in both.verdicts} == {"quiet"}
+    assert "in no window judged, as they vary too much or have too few rows: spell" in " ".join(
+        told(both.as_dict())
+    )
+    assert (none.unjudged, none.undecidable_count, none.own.rate) == (("spell",), 10, None)
+    assert {(one.state, one.strength) for one in none.verdicts} == {("undecidable", None)}
+    text = " ".join(told(none.as_dict()))
+    assert "10 windows of which every column varies too much to judge" in text
+    assert "no window could be judged: the columns vary too much" in text
+    assert "10 windows of which every column varies" in backtest_page(none.as_dict())
 
 
 def test_rows_without_a_time_are_counted_and_in_no_window(rows: pa.Table, baseline) -> None:

@@ -37,7 +37,7 @@ def alarms(
     for at, one in enumerate(windows):
         past = windows[max(0, at - 63) : at]
         found = drift_test.judge(one, past).drifts
-        alone = drift_test.drifts(one, past)  # As backtests ask.
+        alone = drift_test.verdicts(one, past).drifts  # As backtests ask.
         assert alone.keys() == found.keys()
         for name, drift in found.items():
             assert alone[name].drifted == drift.drifted

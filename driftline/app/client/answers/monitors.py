@@ -23,8 +23,10 @@ class BacktestResult(TypedDict):
     window: str
     false_alarms_per_year: float
     columns: list[str]
+    unjudged: list[str]
     window_count: int
     insufficient_count: int
+    undecidable_count: int
     undated_count: int
     reference_dated: bool
     windows: list[BacktestWindow]
@@ -47,7 +49,7 @@ class BacktestWindow(TypedDict):
     start: str | None
     end: str | None
     row_count: int
-    state: Literal["alarm", "quiet", "insufficient_data"]
+    state: Literal["alarm", "quiet", "insufficient_data", "undecidable"]
     strength: float | None
     alarms: list[dict[str, Any]]
 
