@@ -27,6 +27,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import numpy as np
 
 from driftline.ending import ending_at_once
@@ -191,6 +192,8 @@ def main(descriptor: int) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # Whoever reads along sees each line at once.
     warnings.simplefilter("ignore")
+    # Workers are what is parallel: the threads of a model's own `n_jobs` cost a row twice.
+    joblib.parallel_config("sequential")
     # A server that was killed leaves the socket broken instead of ended: nobody is left to tell.
     with socket.socket(fileno=descriptor) as link, suppress(BrokenPipeError, ConnectionResetError):
         # What a model starts must not hold the socket: by its end the server sees ours.

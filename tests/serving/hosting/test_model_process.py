@@ -192,6 +192,25 @@ def test_a_model_that_writes_between_the_answers_is_ended(tmp_path, monkeypatch)
         assert process.process_id is None
 
 
+def test_a_worker_does_not_start_what_a_models_n_jobs_asks_for(tmp_path, monkeypatch):
+    (tmp_path / "parallel_model.py").write_text(
+        "import joblib\n"
+        "class Parallel:\n"
+        "    n_features_in_ = 1\n"
+        "    def predict(self, rows):\n"
+        "        here = joblib.parallel.Parallel(n_jobs=8, prefer='threads')\n"
+        "        ask = joblib.delayed(joblib.parallel.threading.get_ident)\n"
+        "        asked = len(set(here(ask() for _ in range(100))))\n"
+        "        return [100.0 * asked + joblib.effective_n_jobs(-1)] * len(rows)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    joblib.dump(importlib.import_module("parallel_model").Parallel(), tmp_path / "m.joblib")
+
+    with open_model(tmp_path / "m.joblib", trust_pickle=True) as process:
+        assert process(pa.table({"_c0": [0.0]})) == [101.0]
+
+
 @pytest.mark.parametrize("target", [1, 2, 3])
 def test_linear_boosters_weigh_values_beside_the_backgrounds_mean(numbers, target):
     kind = xgboost.XGBRegressor if target == 1 else xgboost.XGBClassifier
