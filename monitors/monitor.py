@@ -60,12 +60,12 @@ from driftline.monitors.run.described import execution_id
 from driftline.monitors.run.past_windows import (
     RETENTION,
     WindowHistory,
+    decisive_verdicts,
     heard_causes,
     moment_before,
     read_history,
     recognize_causes,
     store_history,
-    tested_windows,
 )
 from driftline.monitors.tables import count_layouts, executions, metadata, warm_ups, window_counts
 from driftline.monitors.warm_up.store import accept
@@ -398,9 +398,8 @@ class Monitor:
         told = {**told, **{key: min(one, told.get(key, one)) for key, one in earlier.items()}}
         oldest = moment_before(span.start, max(RETENTION, REMEMBERED_WINDOWS * span.length))
         is_old = table.window_start < oldest
-        # It may be the last one for long.
-        tested = connection.scalar(tested_windows(is_old).limit(1))
-        connection.execute(delete(executions).where(same | (is_old & (table.id != tested))))
+        kept = decisive_verdicts(connection, is_old)
+        connection.execute(delete(executions).where(same | (is_old & table.id.not_in(kept))))
         denied = report.details.get(ESTIMATES_DENIED)
         values = {**execution, "told_causes": told or None, "estimates_denied": denied}
         connection.execute(insert(executions).values(values))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import ColumnElement, Connection, Select, exists, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, select, true, update
 
 from driftline.baseline.answers import read_times
 from driftline.baseline.outcomes import Outcomes
@@ -45,6 +47,9 @@ EARLIER_WINDOWS = SCALES[-1] - 1
 # As long as capture keeps rows, when nobody says otherwise.
 RETENTION = timedelta(days=90)
 _ROWS_AT_ONCE = 20
+# Labels agree with estimates that others denied from so much of the rows of these on: fewer would
+# agree by chance. Of a change that is just denied a seventh of such windows do.
+AGREEING_SHARE = 0.75
 # Of a baseline's name and version; None where nobody has kept it.
 OutcomesReader = Callable[[str, str], Outcomes | None]
 
@@ -195,11 +200,12 @@ def _denied_since(
     outcomes_of: OutcomesReader,
     served: Sequence[Served],
 ) -> datetime | None:
-    """Return the start of the last tested window before one, where its labels deny estimates.
+    """Return the start of the last window before one whose labels deny estimates.
 
-    A new version clears that only with labels of its own that are newer: one whose labels stayed
-    estimates what was denied, and so does one of labels that are older than the denied window.
-    Windows that other models answered say nothing of estimates by the same labels.
+    Later labels that agree clear that where they are of as many rows, nearly. A new version clears
+    it only with labels of its own that are newer: one whose labels stayed estimates what was
+    denied, and so does one of labels that are older than the denied window. Windows that other
+    models answered say nothing of estimates by the same labels.
     """
     outcomes = baseline.outcomes
     if baseline.estimation is None or outcomes is None or not definition.kind_value.uses_labels:
@@ -212,24 +218,57 @@ def _denied_since(
         table.window_end <= window.start,
         true() if since is None else table.window_end > since,
     )
-    is_alike: dict[tuple[str, str], bool] = {}
+    denials = query.where(table.estimates_denied).subquery()
+    most = connection.scalar(select(func.max(denials.c.row_count)))
+    if most is None:
+        return None
+
+    @cache
+    def version_of(name: str, version: str) -> str:
+        known = None if version == baseline.version else outcomes_of(name, version)
+        is_alike = known is not None and has_same_labels(known, outcomes)
+        return baseline.version if is_alike else version
+
+    agreed: Counter[str] = Counter()  # By version, the rows of the largest window so far.
+    seen: set[tuple[Window, str]] = set()
     # Mostly the first row decides; of a monitor of long ago there may be thousands.
     with connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}) as rows:
         for row in rows:
-            version = row.baseline, row.baseline_version
-            tested, denied = Window(row.window_start, row.window_end), bool(row.estimates_denied)
-            if not are_known(answered, [one.models for one in answered_in(served, tested)]):
+            tested = Window(row.window_start, row.window_end)
+            models = [one.models for one in answered_in(served, tested)]
+            if not are_known(answered, models):
                 continue
-            if version not in is_alike:  # Of each version the last verdict counts.
-                is_alike[version] = row.baseline_version == baseline.version or (
-                    (known := outcomes_of(*version)) is not None
-                    and has_same_labels(known, outcomes)
-                )
-                if not is_alike[version] and denied and _are_all_before(tested.start, outcomes):
-                    return tested.start
-            if is_alike[version]:
-                return tested.start if denied else None
+            version = version_of(row.baseline, row.baseline_version)
+            if (tested, version) in seen:  # It was judged again since.
+                continue
+            seen.add((tested, version))
+            if not row.estimates_denied:
+                agreed[version] = max(agreed[version], row.row_count)
+                if agreed[baseline.version] >= AGREEING_SHARE * most:
+                    return None
+            elif max(
+                agreed[baseline.version], agreed[version]
+            ) < AGREEING_SHARE * row.row_count and (
+                version == baseline.version or _are_all_before(tested.start, outcomes)
+            ):
+                return tested.start
     return None
+
+
+def decisive_verdicts(connection: Connection, *conditions: ColumnElement[bool]) -> list[str]:
+    """Return the executions of the last of some windows to deny estimates, and to clear that."""
+    table = executions.c
+    last = tested_windows(*conditions, table.estimates_denied).limit(1)
+    found = connection.execute(last).all()
+    for denied in found:
+        agreed = tested_windows(
+            *conditions,
+            ~table.estimates_denied,
+            table.window_start > denied.window_start,
+            table.row_count >= AGREEING_SHARE * denied.row_count,
+        )
+        found = [denied, *connection.execute(agreed.limit(1))]
+    return [one.id for one in found]
 
 
 def has_same_labels(one: Outcomes, other: Outcomes) -> bool:
@@ -254,7 +293,7 @@ def _are_all_before(moment: datetime, outcomes: Outcomes) -> bool:
 
 def tested_windows(
     *conditions: ColumnElement[bool],
-) -> Select[tuple[str, str, str, datetime, datetime, bool]]:
+) -> Select[tuple[str, str, str, datetime, datetime, bool, int]]:
     """Select windows whose labels were held against estimates, the last first, as judged last.
 
     Not as they stand: a run that fails judges nothing, and takes no verdict back.
@@ -269,6 +308,7 @@ def tested_windows(
             table.window_start,
             table.window_end,
             table.estimates_denied,
+            table.row_count,
         )
         .where(*conditions, table.estimates_denied.is_not(None))
         .order_by(*order)

@@ -24,7 +24,8 @@ KIND = "model-quality"
 USUAL, DRIFTED = 1.5, -0.3
 WITHHELD = (
     "cannot estimate: labels of the window of 2024-01-0{} 00:00 UTC contradict the estimates, and "
-    "no later window with labels of nine tenths of its rows agrees with them"
+    "no later window of three quarters of its rows, nine tenths of them with labels, agrees with "
+    "them"
 )
 
 
@@ -95,6 +96,34 @@ def test_the_newest_verdict_on_the_last_labelled_window_counts(baseline: dl.Base
     assert note(reports[3]).startswith("estimated"), "nothing of later windows is known before"
 
 
+def test_few_rows_that_agree_by_chance_clear_nothing(baseline: dl.Baseline) -> None:
+    monitor = dl.Monitor(baseline, kind=KIND)
+    monitor.check(answers(2, DRIFTED), time=START)
+
+    few = [
+        monitor.check(answers(10 + at, rows=rows), time=START + at * DAY)
+        for at, rows in ((1, 60), (2, 1_100), (3, 300))
+    ]
+    withheld = monitor.check(answers(5, None), time=START + 4 * DAY)
+    enough = monitor.check(answers(20, rows=1_125), time=START + 5 * DAY)
+    anew = monitor.check(answers(7, None), time=START + 100 * DAY)
+
+    assert [one.details["estimates_denied"] for one in (*few, enough)] == [False] * 4
+    assert note(withheld).startswith(WITHHELD.format(1))
+    assert note(anew).startswith("estimated without labels: AUC 0.8")
+
+
+def test_a_denial_is_known_when_all_else_of_its_time_is_forgotten(baseline: dl.Baseline) -> None:
+    monitor = dl.Monitor(baseline, kind=KIND)
+    monitor.check(answers(2, DRIFTED), time=START)
+    monitor.check(answers(3, rows=60), time=START + DAY)
+    monitor.check(answers(4, rows=60), time=START + 200 * DAY)
+
+    assert note(monitor.check(answers(5, None), time=START + 201 * DAY)).startswith(
+        WITHHELD.format(1)
+    )
+
+
 def test_windows_of_some_labels_are_withheld_and_clear_nothing(baseline: dl.Baseline) -> None:
     monitor = dl.Monitor(baseline, kind=KIND)
     monitor.check(answers(2, DRIFTED), time=START)
@@ -130,7 +159,7 @@ def test_labels_deny_by_what_they_violate_where_a_small_reference_has_no_power(
     assert note(denied[1]).startswith(WITHHELD.format(1))
     assert [one.details["estimates_denied"] for one in (*denied, agreed)] == [True, True, False]
     assert not after.decided
-    assert "no later window with labels of nine tenths" in note(after)
+    assert "no later window of three quarters of its rows" in note(after)
     assert note(anew).startswith("estimated without labels: AUC 0.8")
 
 

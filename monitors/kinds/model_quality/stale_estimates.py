@@ -76,6 +76,6 @@ def _denied_before(context: CheckContext) -> str:
     if since is None:
         return ""
     return (
-        f"labels of the window of {_shown(since)} contradict the estimates, and no later window "
-        "with labels of nine tenths of its rows agrees with them"
+        f"labels of the window of {_shown(since)} contradict the estimates, and no later window of "
+        "three quarters of its rows, nine tenths of them with labels, agrees with them"
     )
