@@ -16,7 +16,11 @@ from driftline.monitors.results.violation import plural
 
 RESUME = (
     "estimates resume with a baseline made since of the model that answers now: of its labelled "
-    "rows, or of a file that it has scored"
+    "rows, or of a file that it has scored (of the same file once more: under a new name)"
+)
+UNWEIGHTED = (
+    "the baseline is of what callers got, and this variant is another model; it is estimated when "
+    "it has weight, with a baseline made since then, of its labelled rows or under a new name"
 )
 
 
@@ -47,7 +51,7 @@ def changed(served: Sequence[Served], calibrated: Sequence[Window], window: Wind
         return ""
     first = answered[0]
     if are_known(answered, [one.models for one in known]):
-        return f"the baseline is of what callers got, and this variant is another model; {RESUME}"
+        return UNWEIGHTED
     if within := answered[1:]:
         again, models = "", "both models"
         if len(within) > 1:

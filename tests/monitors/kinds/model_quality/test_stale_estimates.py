@@ -8,7 +8,7 @@ import pytest
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.answering_models import Served
-from driftline.monitors.kinds.model_quality.stale_estimates import RESUME, changed
+from driftline.monitors.kinds.model_quality.stale_estimates import RESUME, UNWEIGHTED, changed
 from tests.monitors.conftest import DAY, START
 
 AFTER = f"the model was changed on 2023-12-{{}} 00:00 UTC, after the baseline was made; {RESUME}"
@@ -67,7 +67,7 @@ def test_estimates_hold_of_windows_that_the_same_models_answered(
     assert found == told + f"; {RESUME}" * ("within" in told)
 
 
-VARIANT = f"the baseline is of what callers got, and this variant is another model; {RESUME}"
+VARIANT = UNWEIGHTED
 
 
 @pytest.mark.parametrize(
