@@ -35,11 +35,12 @@ def learnt_in(
     """Return when the answers came about that estimates are learnt of.
 
     Of rows that the endpoint captured this is their time; of others it is when the baseline was
-    made, and the change of models that it was made in. None where only one model ever answered, or
-    that is not known.
+    made, and the change of models that it was made in. None where no other model ever answered than
+    callers got, or that is not known.
     """
     outcomes, name = baseline.outcomes, definition.baseline
-    if len(served) < 2 or baseline.estimation is None or outcomes is None:
+    is_one = not served or (len(served) == 1 and served[0].models <= served[0].baselines)
+    if is_one or baseline.estimation is None or outcomes is None:
         return ()
     if not definition.kind_value.uses_labels:
         return ()

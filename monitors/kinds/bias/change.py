@@ -157,9 +157,10 @@ def estimate(name: str, pair: Pair, measured: Measured) -> Estimate | None:
 
 
 def extremes(name: str, pair: Pair) -> Limits:
-    """Return what a metric comes to, on the scale of the test, if one group's answers all turn.
+    """Return what a metric comes to, on the scale of the test, if one side has none of its shares.
 
-    A ratio is taken to come to a tenth of what it is.
+    Not if the other side has all, of which the bound of a seldom answer would allow that a group
+    gets none. A ratio is taken to come to a tenth of what it is.
     """
     rate = RATES.get("DPPL" if name in RATIOS else name)
     if rate is None:
@@ -171,7 +172,7 @@ def extremes(name: str, pair: Pair) -> Limits:
         tenth = on_scale(name, share_d / share_a / 10.0) if share_a else -math.inf
         return tenth, -on_scale(name, share_a)
     first, second = (share_a, share_d) if rate.sign > 0 else (share_d, share_a)
-    return min(first - 1.0, -second), max(1.0 - second, first)
+    return -second, first
 
 
 def spread(

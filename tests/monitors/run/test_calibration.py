@@ -21,6 +21,7 @@ from driftline.monitors.answering_models import Served, known_from
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import Execution
+from driftline.monitors.kinds.model_quality.stale_estimates import UNWEIGHTED
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.run.execution import Job
 from driftline.monitors.run.labelled_baseline import put_labelled, read_labelled
@@ -96,6 +97,16 @@ def test_windows_before_a_change_of_models_are_estimated_and_those_after_it_are_
     assert f"{CHANGED}after the baseline was made" in after
     assert "2024-01-03 12:00 UTC, within this window: it may hold rows of both models" in during
     assert judge(3, served=[], definition=second()) == "", "nothing is known, nothing is said"
+
+
+def test_a_shadow_that_always_was_there_is_not_estimated_as_what_callers_got(
+    judge, root: str, baseline: dl.Baseline
+) -> None:
+    keep(root, baseline, START - DAY)
+    first = Served(START - 9 * DAY, frozenset("b"), callers=frozenset("a"))
+
+    assert judge(1, [first]).endswith(f"cannot estimate: {UNWEIGHTED}")
+    assert judge(2, [replace(first, models=frozenset("a"))]) == ""
 
 
 def second() -> MonitorDefinition:

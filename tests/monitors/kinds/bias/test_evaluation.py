@@ -475,7 +475,7 @@ def test_a_group_of_which_no_row_came_is_called_absent_not_small() -> None:
 
 def test_a_group_that_the_reference_never_had_is_measured_and_counted_as_unjudged() -> None:
     both = Baseline.fit(people(), **COLUMNS, facet="sex")
-    window = sample(2_000)
+    window = sample(4_000)
     sexes = window["sex"].to_pylist()
     renamed = with_column(window, "sex", ["X"] * 400 + ["Y"] * 5 + sexes[405:])
     # The same rows, as one more group of a reference that knows it.
