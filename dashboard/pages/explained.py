@@ -218,32 +218,41 @@ def _from_bar(view: queries.ComparedView) -> html.P:
     return html.P(words, className="note")
 
 
+def _names(view: queries.ComparedView) -> tuple[str, str]:
+    """Name both sets as columns: two variants by their names, others by their order."""
+    first, second = (one.removeprefix("variant:") for one in (view.first, view.second))
+    are_named = first != view.first and second != view.second
+    return (first, second) if are_named else ("First", "Second")
+
+
 def _pairs(view: queries.ComparedView) -> html.Section:
-    first, second = view.titles
+    first, second = _names(view)
     here = partial(compare_link, view.monitor.name, view.first, view.second)
 
     def change(one: ColumnPair) -> str:
         points = 100 * float(one.comparison.window[one.at] - one.comparison.reference[one.at])
-        return f"{points:+.1f} points ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
+        return f"{points:+z.1f} points ({100 * one.low:+z.1f} to {100 * one.high:+z.1f})"
+
+    def column(one: ColumnPair) -> ui.Cell:
+        name = one.comparison.feature
+        return _link(one, name, here(feature=name))
 
     cut = f"; only the rows of a set that could be read in {queries.SIDE_S:g} seconds"
     return ui.list_panel(
         "What differs",
         view.columns[:SHOWN],
-        {
-            "Column": lambda one: _link(
-                one, one.comparison.feature, here(feature=one.comparison.feature)
-            ),
-            "Difference": _difference,
-            "Most apart": lambda one: ui.clipped(one.comparison.labels[one.at]),
-            "First": lambda one: percent(float(one.comparison.reference[one.at])),
-            "Second": lambda one: percent(float(one.comparison.window[one.at])),
-            "Change (95% interval)": change,
-        },
+        [
+            ("Column", column),
+            ("Difference", _difference),
+            ("Most apart", lambda one: ui.clipped(one.comparison.labels[one.at])),
+            (first, lambda one: percent(float(one.comparison.reference[one.at]))),
+            (second, lambda one: percent(float(one.comparison.window[one.at]))),
+            ("Change (95% interval)", change),
+        ],
         *ui.more_of(len(view.columns) - SHOWN),
         why="One of both sets has no rows to compare.",
-        label=f"Columns of {first} beside {second}, the most different first",
-        numeric=("First", "Second", "Change (95% interval)"),
+        label=f"Columns of {' beside '.join(view.titles)}, the most different first",
+        numeric=(first, second, "Change (95% interval)"),
         hints={"Difference": EFFECT},
         note=_differing(view.columns) + cut * view.is_cut,
     )
@@ -267,9 +276,9 @@ def _differing(columns: Sequence[ColumnDifference | ColumnPair]) -> str:
 
 def _densities(view: queries.ComparedView, one: ColumnPair) -> html.Section:
     """Draw both distributions over each other, with the shares of readable bins as a table."""
-    found, (first, second) = one.comparison, view.titles
+    found, names, (first, second) = one.comparison, _names(view), view.titles
     words = f"{found.feature}: {first} ({plural(found.reference_rows, 'row')}) beside {second} "
     words += f"({plural(found.window_rows, 'row')}); {found.labels[one.at]} differs most"
-    drawn = comparison_of(found, words, sides=("first", "second"))
-    signs = ui.legend(ui.swatch("reference", "first"), ui.swatch("window-bar", "second"))
+    drawn = comparison_of(found, words, sides=names)
+    signs = ui.legend(*map(ui.swatch, ("reference", "window-bar"), names))
     return ui.panel(found.feature, [drawn], note=signs, name="column")

@@ -132,8 +132,10 @@ class VariantComparison:
     def lines(self) -> Iterator[str]:
         """The decision, each variant, each difference with its limits."""
         yield self.summary
+        yield f"{self.metric}: {self.better} is better"
         for one in self.variants:
-            yield f"{one.variant}: {self.metric} {one.mean:.6g} ({plural(one.rows, 'row')})"
+            mean = _three_figures(one.mean)
+            yield f"{one.variant}: {self.metric} {mean} ({plural(one.rows, 'row')})"
         for pair in self.differences:
             yield f"{pair.second} less {pair.first}: {_limits(pair, self.alpha)}"
         for lack in self.lacks:
@@ -441,6 +443,13 @@ def _is_within(one: VariantDifference, margin: float | None) -> bool:
     if margin is None or one.why_not or one.low is None or one.high is None:
         return False
     return -margin <= one.low and one.high <= margin
+
+
+def _three_figures(value: float) -> str:
+    """Write a mean with three figures or more, without an exponent: 0.0840, 134, 20,512."""
+    if not 1e-6 <= abs(value) < 1e9:
+        return f"{value:.3g}"
+    return f"{value:,.{max(2 - math.floor(math.log10(abs(value))), 0)}f}"
 
 
 def _limits(pair: VariantDifference, alpha: float) -> str:

@@ -10,6 +10,7 @@ import pytest
 from driftline.access.principal import CURRENT, Principal
 from driftline.dashboard.address import Address, compare_link, parse
 from driftline.dashboard.app import render
+from driftline.dashboard.pages import explained as explained_page
 from driftline.dashboard.queries import search
 from driftline.dashboard.queries.explained import read_compared
 from driftline.dashboard.queries.search import read_search
@@ -17,6 +18,7 @@ from driftline.dashboard.queries.stores import Stores
 from driftline.errors import ForbiddenError, NotFoundError
 from driftline.monitors.variants import labelled
 from driftline.stats.intervals import newcombe
+from tests.dashboard.policed_seed import texts
 
 BEFORE, BUG = "20131117T000000Z", "20131118T000000Z"
 LINE = {
@@ -127,6 +129,21 @@ def test_two_windows_differ_in_what_the_bug_changed_by_counted_shares(stores, se
     )
     assert (one.low, one.high) == pytest.approx(newcombe(*first, *second))
     assert one.low > 0 or one.high < 0
+
+
+def test_variants_are_named_over_their_columns_and_no_change_is_minus_zero(stores, seeded):
+    view = compare(stores, seeded.monitor, BEFORE, BUG, None)
+    one = replace(view.columns[0], low=-0.0001, high=0.0004)
+    same = replace(one.comparison, window=one.comparison.reference - 1e-5)
+    pair = replace(one, comparison=same)
+    named = replace(view, first="variant:A", second="variant:B", columns=(pair,), chosen=pair)
+
+    page = texts(explained_page.compare_page(named))
+
+    assert "+0.0 points (+0.0 to +0.0)" in page
+    assert "-0.0" not in page
+    assert "First" not in page.split("What differs")[1]
+    assert page.split("What differs")[1].count("B") >= 2
 
 
 def test_a_set_beside_itself_does_not_differ(stores, seeded):

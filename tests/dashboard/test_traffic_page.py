@@ -9,12 +9,14 @@ from uuid import uuid4
 
 import pytest
 
+from driftline.access.principal import CURRENT, Principal
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.dashboard.address import parse
 from driftline.dashboard.pages import endpoint as endpoint_page
 from driftline.dashboard.queries.stores import UNDECLARED, Stores
 from driftline.errors import NotFoundError, UnavailableError
+from driftline.monitors.definitions import MonitorDefinition, put_definition
 from tests.dashboard.seed import make_engine
 from tests.dashboard.test_search_and_compare import drawn
 
@@ -127,6 +129,20 @@ def test_metrics_are_shown_where_the_server_does_not_tell(opened: Open, ask, sai
     assert said in page
     assert "no longer declared" not in page
     assert "blue" in page
+
+
+def test_each_further_variant_leads_to_its_rows_beside_the_firsts(opened: Open) -> None:
+    stores = opened(told(BLUE, GREEN))
+    with stores.engine.begin() as connection:
+        put_definition(connection, MonitorDefinition("m", "flights", "b"), NOW)
+
+    page = drawn(stores, PATH)
+
+    assert "/compare?monitor=m&a=variant%3Ablue&b=variant%3Agreen" in page
+    assert page.count("Compare with blue") == 2  # Of green, and of one that is declared no more.
+    mark = CURRENT.set(Principal("ana", via="session", roles=frozenset({"viewer"})))
+    assert "Compare with" not in drawn(stores, PATH)
+    CURRENT.reset(mark)
 
 
 def test_where_no_row_can_be_read_the_servers_own_counts_are_shown(opened: Open) -> None:

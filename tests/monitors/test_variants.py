@@ -83,6 +83,20 @@ def test_measures_are_those_of_the_rows(base: dl.Baseline) -> None:
     assert any("left out" in line for line in accuracy.lines)
 
 
+@pytest.mark.parametrize(
+    ("mean", "said"),
+    [(0.0840131, "0.0840"), (-133.724, "-134"), (20_512.4, "20,512"), (0.0, "0"), (3e12, "3e+12")],
+)
+def test_means_are_written_with_three_figures(mean: float, said: str) -> None:
+    values = np.tile([mean - 1e-9, mean + 1e-9], 200)
+    found = dl.compare(
+        pd.DataFrame({"variant": ["A", "A", "B", "B"] * 100, "n": values}), metric="n"
+    )
+
+    assert "n: higher is better" in found.lines
+    assert f"A: n {said} (200 rows)" in found.lines
+
+
 def test_empty_text_is_no_variant_no_label_and_no_cluster() -> None:
     random = np.random.default_rng(6)
     truth = random.choice(["no", "yes"], 3_000)
