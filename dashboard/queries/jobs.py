@@ -30,8 +30,9 @@ from driftline.monitors.tables import executions, states
 SIZE = 100
 WAITING_SHOWN = 20
 STATUSES = {
-    "failed": kept.FAILED, "violations": kept.VIOLATED, "ok": kept.COMPLETED,
-    "insufficient": kept.INSUFFICIENT, "empty": kept.EMPTY, "stopped": kept.STOPPED,
+    "failed": kept.FAILED, "violations": kept.VIOLATED, "worse": kept.COMPLETED,
+    "ok": kept.COMPLETED, "insufficient": kept.INSUFFICIENT, "empty": kept.EMPTY,
+    "stopped": kept.STOPPED,
 }  # fmt: skip
 """What the list can be narrowed to, by the words of the pages."""
 
@@ -124,6 +125,8 @@ def _with_runs(connection: Connection, view: JobsView) -> JobsView:
     names = connection.scalars(select(table.monitor).distinct()) if low else ()
     chosen += [table.monitor.in_([one for one in names if low in one.casefold()])] if low else []
     chosen += [table.status == STATUSES.get(view.state, view.state)] if view.state else []
+    if view.state in ("ok", "worse"):  # Older runs did not count what is worse.
+        chosen.append((func.coalesce(table.worse_count, 0) > 0) == (view.state == "worse"))
     total = connection.scalar(select(func.count()).select_from(executions).where(*chosen)) or 0
     number = page_within(view.number, total, SIZE)
     query = (

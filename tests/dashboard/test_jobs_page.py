@@ -77,6 +77,17 @@ def test_runs_tell_metrics_worse_within_their_bounds_apart_from_ok(engine, tmp_p
     assert f"No violations; 2 {said}" in drawn(engine, tmp_path, job_link("flights-daily-0000"))
 
 
+def test_worse_is_asked_for_by_itself_and_ok_is_what_is_shown_as_ok(engine):
+    for number, count in enumerate((2, 0, None)):
+        judge(engine, number, worse_count=count)
+    judge(engine, 3, status="CompletedWithViolations", violation_count=1, worse_count=4)
+
+    found = {state: [one.id[-4:] for one in listed(engine, state=state).jobs]
+             for state in ("ok", "worse", "violations")}  # fmt: skip
+
+    assert found == {"ok": ["0001", "0002"], "worse": ["0000"], "violations": ["0003"]}
+
+
 def test_runs_are_paged_by_the_database_the_newest_first(engine):
     for number in range(SIZE + 3):
         judge(engine, number, violation_count=number % 2, status="Completed")
