@@ -80,7 +80,8 @@ def verdict_of(view: KindView, run: WindowRun) -> html.Div:
     near = _within_bound(view)
     gravest = [one for one in view.found.gravest_first if one.words not in (run.cause or "")]
     causes = [run.cause, *(one.named for one in gravest[:CAUSES_SHOWN]), *near]
-    if unjudged := unjudged_sentence(unjudged_metrics(view.found.metrics), "metric"):
+    unjudged = unjudged_sentence(unjudged_metrics(view.found.metrics), "metric")
+    if unjudged and unjudged not in (run.cause or ""):
         causes.append(f"{unjudged}.")  # It begins with a column's name.
     labels: list[ui.Cell] = []
     if view.labels is not None and run.row_count:

@@ -183,13 +183,14 @@ def verdict_panel(
     """
     tone, failed = say.window_tone(run.state, run.hard_count), run.state == "failed"
     said = say.sentence(run.failure or "No reason was recorded; the log of the scheduler has it.")
+    causes, notes = list(causes), (*view.found.notes, *view.notes)
     return ui.verdict_box(
         "soft" if is_soft and tone == "ok" else tone,
         html.H2(words),
         html.P(said, className="cause") if failed else None,
         failure_facts(run.failure_type, run.failure_record) if failed else None,
         *(html.P(one, className="cause") for one in causes),
-        *(html.P(say.sentence(one), className="faint") for one in (*view.found.notes, *view.notes)),
+        *(html.P(say.sentence(one), className="faint") for one in notes if one not in str(causes)),
         *more,
     )
 

@@ -24,9 +24,11 @@ from driftline.monitors.report.metric_words import metric_words
 from driftline.monitors.results.history import MetricHistory
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.shown import moves
+from driftline.monitors.results.unjudged import unjudged_metrics, unjudged_sentence
 from driftline.monitors.run.report_document import read_report
 from driftline.roles import Roles
 from tests.dashboard.measured_seed import FEATURES, HOSTILE, MAKERS, WEEKS, quality_metrics
+from tests.dashboard.policed_seed import texts
 
 MONITORS = {"model-quality": "flights-quality", "bias": "flights-bias",
             "attribution": "flights-attribution"}  # fmt: skip
@@ -202,6 +204,22 @@ def test_the_verdict_names_metrics_as_the_tiles_do(stores):
     page = str(page_of.verdict_of(view, run))
 
     assert "Brier skill 0.01 beside estimated_brier_skill" in page
+
+
+def test_why_nothing_could_be_judged_is_said_once(stores):
+    view = stores.measured("flights-quality", None, None)
+    why = "cannot estimate: 29.2% of the rows lie where the reference has none"
+    metrics = (MetricResult("recall", note="insufficient_data"), MetricResult("auc", note=why))
+    told = unjudged_sentence(unjudged_metrics(metrics), "metric")
+    run = replace(
+        view.run, state="insufficient", cause=f"336 rows; nothing could be judged: {told}"
+    )
+    report = replace(view.found, metrics=metrics, violations=(), notes=(why, "The model changed."))
+
+    page = texts(page_of.verdict_of(replace(view, run=run, report=report), run))
+
+    assert (page.count("29.2%"), page.count("too few rows")) == (1, 1)
+    assert "The model changed." in page
 
 
 def test_confusion_matrix_tells_what_was_taken_for_what(stores):
