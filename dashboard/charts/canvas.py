@@ -45,7 +45,7 @@ LABEL_CHARACTERS = 34
 MANY_WINDOWS = 120
 """Beyond so many, what is no violation is drawn as a line alone: marks would cover each other, and
 each is a node of the document."""
-FEWEST_WINDOWS = 14
+FEWEST_WINDOWS = 4
 """The time axis has room for at least so many windows."""
 
 DAY_MS = 86_400_000

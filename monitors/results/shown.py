@@ -11,7 +11,7 @@ from driftline.monitors.results.metric import MetricResult
 def choose_metric(
     metrics: Sequence[MetricResult], kind: str, asked: str | None, keep: str | None
 ) -> MetricResult | None:
-    """Pick the metric to draw: the one asked for, the gravest violation, else the kind's first."""
+    """Pick what to draw: what is asked for, the gravest violation, what is worse, the first."""
     by_key = {one.key: one for one in metrics}
     if asked is not None:
         return by_key.get(asked)
@@ -25,7 +25,8 @@ def choose_metric(
     def rank(one: MetricResult) -> tuple[int, int]:
         if one.violated:
             return (0, int(one.severity != "page"))
-        return (1, names.index(one.name) if one.name in names else len(names))
+        place = names.index(one.name) if one.name in names else len(names)
+        return (1 if one.worse_within_bound else 2, place)
 
     return min((one for one in metrics if one.value is not None), key=rank, default=None)
 
