@@ -4,7 +4,7 @@
   "use strict";
   var HOLD_MS = 12000; // A sentence stays so long.
   var LIMIT_MS = 35000; // The server has 30 seconds to answer the dashboard.
-  var fading = 0;
+  var fading = 0, pressed = null; // The action that draws the page anew, which takes the focus away.
 
   // Something is typed: drawing the page anew would take it away.
   function hold(wanted) {
@@ -83,7 +83,8 @@
       return say("Preview first: what is typed was not tried.", true);
     }
     var body = Object.assign(values(form), JSON.parse(form.dataset.given || "{}"));
-    var button = form.querySelector("button");
+    var button = form.querySelector("button"), head = form.closest(".panel");
+    var done = { action: form.dataset.action, given: form.dataset.given, title: head && head.querySelector("h2").textContent };
     button.disabled = true;
     button.setAttribute("aria-busy", "true");
     post("/actions/" + encodeURIComponent(form.dataset.action), body).then(function (answer) {
@@ -91,7 +92,7 @@
       return answer.json().then(function (found) {
         say(answer.ok ? found.said : found.error.message, !answer.ok);
         var isTold = answer.ok || form.dataset.action === "test"; // A failed test stands on the page.
-        if (isTold) { hold(false); document.dispatchEvent(new CustomEvent("driftline-refresh")); }
+        if (isTold) { pressed = done; hold(false); document.dispatchEvent(new CustomEvent("driftline-refresh")); }
       });
     }).catch(function (error) {
       unanswered(error.name === "TimeoutError"
@@ -113,6 +114,18 @@
       function () { say("The address has fixed times now: copy it from the bar of the browser.", false); });
   }
 
+  // Whoever goes by keyboard goes on from the same button, from where it stood, or from the heading.
+  document.addEventListener("driftline-drawn", function () {
+    var done = pressed, panels = Array.from(document.querySelectorAll("#page .panel"));
+    pressed = null;
+    if (!done || document.activeElement !== document.body) return;
+    var panel = panels.find(function (one) { return one.querySelector("h2").textContent === done.title; });
+    var same = Array.from(document.querySelectorAll("#page form.act")).find(function (one) {
+      return one.dataset.action === done.action && one.dataset.given === done.given;
+    });
+    if (panel) panel.tabIndex = -1;
+    (same ? same.querySelector("button") : panel || document.querySelector("#page h1")).focus({ preventScroll: true });
+  });
   document.addEventListener("driftline-ended", ended);
   on("click", "#copy", copy);
   on("click", "#logout", function () {

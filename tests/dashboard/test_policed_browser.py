@@ -29,14 +29,19 @@ def test_silence_from_the_page_and_its_end(visit_policed):
     silence.click()
     expect(quiet.get_by_label("Reason")).to_be_focused()  # The browser asks for it.
     quiet.get_by_label("Reason").fill("roll-out")
-    silence.click()
+    ring = quiet.locator(".dash-input-container", has=page.locator(":focus-visible"))
+    expect(ring).to_have_css("outline", "rgb(0, 114, 178) solid 2px")  # As of all else.
+    silence.press("Enter")
 
     expect(page.get_by_role("status")).to_contain_text("Silenced until 15 Jan 2026 14:00")
     expect(quiet).to_contain_text(f"until 15 Jan 2026 14:00 by {system_user()}: roll-out")
 
-    quiet.get_by_role("button", name="End now").click()
+    expect(silence).to_be_focused()
+
+    quiet.get_by_role("button", name="End now").press("Enter")
 
     expect(quiet.get_by_role("button", name="End now")).to_have_count(0)
+    expect(quiet).to_be_focused()
     seen.check()
 
 
