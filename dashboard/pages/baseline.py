@@ -7,19 +7,20 @@ from functools import partial
 from dash import html
 
 from driftline.baseline.store import BaselineVersion
+from driftline.capture.windows.window import Window
 from driftline.dashboard.address import baseline_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, ask_form, choice
 from driftline.dashboard.pages.windows import comparison_of
 from driftline.dashboard.queries.setup import TRIED, BaselineView
-from driftline.dashboard.words import count, moment, percent, plural, sentence
+from driftline.dashboard.words import count, moment, percent, plural, sentence, span
 from driftline.monitors.kinds.data_quality.version_comparison import (
     ColumnComparison,
     VersionComparison,
 )
 from driftline.monitors.run.bound_words import LEVELS_SHOWN
 
-BOUNDS_SHOWN = 50
+BOUNDS_SHOWN, WINDOWS_SHOWN = 50, 20
 
 
 def page(view: BaselineView) -> html.Div:
@@ -159,12 +160,12 @@ def _bounds(view: BaselineView) -> html.Section | None:
         columns = {"Column or metric": of, "Bound": words}
         body = ui.numbers(label, columns, first=BOUNDS_SHOWN, is_open=True)
     note = "drift without a bound here is judged by the drift test"
-    return ui.panel(title, [body, *_trial(view)], note=note, name="bounds")
+    return ui.panel(title, [*_trial(view), body], note=note, name="bounds")
 
 
 def _trial(view: BaselineView) -> list[ui.Cell]:
     """Offer to try the version on captured rows, and say what came of it."""
-    names = {one.name: one.name for one in view.monitors if one.kind_value.judges_columns}
+    names = {one.name: one.name for one in view.monitors}
     if not names:
         return []
     if why := ui.lacking("operator"):
@@ -177,12 +178,20 @@ def _trial(view: BaselineView) -> list[ui.Cell]:
         return [form, *([html.P(sentence(found), role="status")] if found else [])]
     judged = len(found.verdicts) - found.insufficient_count
     said = [f"{view.monitor} would have judged {plural(judged, 'window')}"]
-    said.append(f"{count(len(found.alarms)) if found.alarms else 'none'} with drift")
+    said.append(f"{count(len(found.alarms)) if found.alarms else 'none'} with violations")
     words = ", ".join(f"{name} {several}" for name, several in found.own.columns.items())
     text = f"{', '.join(said)}{': ' * bool(words)}{words}."
     if found.insufficient_count:
         text += f" {plural(found.insufficient_count, 'window')} had too few rows."
-    return [form, html.P(text, role="status")]
+    links: list[ui.Cell] = []
+    for one in found.alarms[: -WINDOWS_SHOWN - 1 : -1]:
+        assert one.start is not None and one.end is not None
+        window = Window(one.start, one.end)
+        href = monitor_link(view.monitor, window=window.stamp)
+        link = html.A(span(window), href=href) if window.stamp in view.judged else span(window)
+        links.append(html.Li([link, f": {', '.join(alarm.column for alarm in one.alarms)}"]))
+    more = ui.more_of(len(found.alarms) - WINDOWS_SHOWN)
+    return [form, html.P(text, role="status"), html.Ul(links, className="worded"), *more]
 
 
 def _promotions(view: BaselineView) -> html.Section:

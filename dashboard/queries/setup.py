@@ -124,7 +124,7 @@ class BaselineView:
     """The versions, the newest first, and of two of them what changed, if that is asked for.
 
     ``bounds`` are those of the version ``shown``; ``trial`` is what ``monitor`` would have done by
-    them, or why that cannot be said.
+    them, or why that cannot be said; ``judged`` are the starts of windows that it has a page of.
     """
 
     name: str
@@ -141,6 +141,7 @@ class BaselineView:
     bounds: Sequence[tuple[str, str]] = ()  # Of what, and in words.
     monitor: str = ""
     trial: Backtest | str = ""
+    judged: frozenset[str] = frozenset()
 
 
 def read_baseline(stores: Stores, asked: Address) -> BaselineView:
@@ -169,15 +170,19 @@ def read_baseline(stores: Stores, asked: Address) -> BaselineView:
     shown = next((one for one in known if one.version in (version, in_use)), known[-1])
     if version and not asked.reference:
         shown = store.find_version(storage.root, name, version)
-    trial: Backtest | str = ""
+    replayed = tuple(one for one in using if one.kind_value.judges_columns
+                     and not one.compat and one.preprocess is None)  # fmt: skip
+    trial, judged = "", frozenset()
     if asked.monitor and CURRENT.get().may("operator"):
         end = now.replace(minute=0, second=0, microsecond=0)
         trial = _tried(stores.engine, storage, name, shown.version, asked.monitor, end)
+        if isinstance(trial, Backtest):
+            judged = frozenset(run.stamp for run in stores.line_of(asked.monitor).runs)
     outline, may_read = storage.outline(name, shown.version), CURRENT.get().may("analyst")
     bounds = suggested_bounds(outline, shows_values=may_read)
     return BaselineView(
         name, now, tuple(reversed(known)), in_use or "", users, tuple(past), pair, found,
-        asked.feature, shown, tuple(using), bounds, asked.monitor, trial,
+        asked.feature, shown, replayed, bounds, asked.monitor, trial, judged,
     )  # fmt: skip
 
 

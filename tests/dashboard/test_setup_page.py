@@ -6,21 +6,24 @@ from types import SimpleNamespace
 
 import plotly.utils
 import pytest
+from sqlalchemy import delete
 
 from driftline.access.principal import Principal
 from driftline.baseline import store
 from driftline.dashboard.actions import Actions
-from driftline.dashboard.address import Address, baseline_link, parse
+from driftline.dashboard.address import Address, baseline_link, monitor_link, parse
 from driftline.dashboard.app import render
 from driftline.dashboard.queries import storage
 from driftline.dashboard.queries.setup import _tried, read_baseline
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
-from driftline.monitors.definitions import get_definition
+from driftline.monitors.definitions import MonitorDefinition, get_definition, put_definition
 from driftline.monitors.run.bound_words import suggested_bounds
+from driftline.monitors.tables import definitions
 from tests.dashboard.policed_seed import texts
 from tests.dashboard.seed import make_engine
+from tests.dashboard.test_search_and_compare import drawn
 from tests.monitors.kinds.data_quality.test_version_comparison import frame
 
 TABS = {"": "viewer", "channels": "viewer", "settings": "operator", "tokens": "admin"}
@@ -128,8 +131,33 @@ def test_a_version_is_tried_on_the_last_days_as_a_backtest_does(stores, seeded):
 
     assert len(found.alarms) > 1
     judged = len(found.verdicts) - found.insufficient_count
-    words = f"{seeded.monitor} would have judged {judged} windows, {len(found.alarms)} with drift"
+    words = (
+        f"{seeded.monitor} would have judged {judged} windows, {len(found.alarms)} with violations"
+    )
     assert f"{words}: {worst} {several}, " in text
+    newest, link = found.alarms[-1], monitor_link(seeded.monitor, window="20131122T000000Z")
+    assert f"{newest.start:%Y%m%dT%H%M%SZ}" == "20131122T000000Z"
+    assert f"Fri 22 Nov 2013 : {', '.join(one.column for one in newest.alarms)}" in text
+    assert link in drawn(stores, baseline_link("flights", monitor=seeded.monitor))
+
+
+def test_monitors_whose_windows_cannot_be_replayed_are_not_offered(stores, seeded):
+    def offered():
+        view = read_baseline(stores, Address("baseline", baseline="flights"))
+        return [one.name for one in view.monitors]
+
+    before = offered()
+    with seeded.engine.begin() as connection:
+        for more in ({"kind": "model-quality"}, {"compat": True}, {"preprocess": "made.py"}):
+            name = f"not-{next(iter(more))}"
+            made = MonitorDefinition(name, "flights", "flights", **more)
+            put_definition(connection, made, seeded.now())
+    try:
+        assert seeded.monitor in before
+        assert offered() == before
+    finally:
+        with seeded.engine.begin() as connection:
+            connection.execute(delete(definitions).where(definitions.c.name.like("not-%")))
 
 
 def test_too_many_rows_for_a_page_are_said_with_the_command(stores, seeded, monkeypatch):
