@@ -211,9 +211,7 @@ def _cancel(send: Send, given: Mapping[str, object]) -> str:
 
 def _queue(send: Send, given: Mapping[str, object]) -> str:
     times = {name: _text(given, name) for name in ("from", "to")}
-    body: dict[str, object] = {
-        name: read_time(text).isoformat() for name, text in times.items() if text
-    }
+    body: dict[str, object] = {of: read_time(at).isoformat() for of, at in times.items() if at}
     body |= {name: _text(given, name) == "yes" for name in ("again", "whole")}
     found = _to_monitor(send, given, "queue", body)
     several = found.get("queued")

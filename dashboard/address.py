@@ -23,7 +23,6 @@ LIMIT = 2_000
 """Longest name that is looked up, in characters; no stored name comes near it."""
 
 FOLDERS = (".", "..")
-
 TABS = ("", "drift", "quality", "fairness", "attribution", "traffic", "logs", "changes")
 """The tabs of an endpoint's page; the first is its health."""
 

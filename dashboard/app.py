@@ -112,7 +112,6 @@ RANGES = {
 """Spans of time to choose from, by where they begin."""
 
 ZONES = "Times in UTC or in the zone of the browser; schedules and what is typed stay in UTC"
-
 INDEX = """<!DOCTYPE html>
 <html lang="en">
   <head>
@@ -236,9 +235,7 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
     "overview": lambda stores, at: overview.page(stores.overview(at.text, at.state, at.number)),
     "endpoint": lambda stores, at: endpoint.page(stores.endpoint(at)),
     "monitor": _monitor,
-    "column": lambda stores, at: monitor.page(
-        stores.column(at.monitor, at.feature or "", at.window)
-    ),
+    "column": lambda one, at: monitor.page(one.column(at.monitor, at.feature or "", at.window)),
     "explain": lambda stores, at: explained.page(read_explained(stores, at)),
     "compare": lambda stores, at: (
         explained.compare_page(read_compared(stores, at))
@@ -382,10 +379,9 @@ def _shell() -> html.Div:
         for words, paths in PLACES
         if not refused_page(parse(paths.split()[0]).page)
     ]
-    theme = html.Button(
-        "Theme: system", id="theme", className="theme", type="button", title="Change theme"
-    )
-    zone = html.Button("Times: UTC", id="zone", className="theme", type="button", title=ZONES)
+    button = partial(html.Button, className="theme", type="button")
+    theme = button("Theme: system", id="theme", title="Change theme")
+    zone = button("Times: UTC", id="zone", title=ZONES)
     header = [
         html.A("Skip to content", href="#main", className="skip"),
         ui.marked(html.A(name, href="/", className="brand"), aria_label="driftline"),

@@ -36,7 +36,6 @@ ACTIONS = "/actions/"
 SUITES = "/_dash-component-suites/"
 FILES = ("/assets/", SUITES)
 FACTS = ("/_dash-layout", "/_dash-dependencies", "/_favicon.ico")
-
 MIN_BYTES = 1_000
 MAX_KEPT = 256
 """Paths kept at most; Dash has some sixty, and answers no others with 200."""

@@ -87,7 +87,6 @@ _FORM = """<p id="wrong" class="alarm-text" role="alert">{wrong}</p>
         <code>driftline token create NAME --role viewer</code>.</p>"""
 
 CSRF_HEADER = b"x-csrf-token"
-
 CSRF: ContextVar[str] = ContextVar("csrf", default="")
 """What the page that is asked for shows with each change."""
 

@@ -114,17 +114,16 @@
       function () { say("The address has fixed times now: copy it from the bar of the browser.", false); });
   }
 
-  // Whoever goes by keyboard goes on from the same button, from where it stood, or from the heading.
+  // Whoever goes by keyboard goes on from the same button, else from the panel where it stood.
   document.addEventListener("driftline-drawn", function () {
-    var done = pressed, panels = Array.from(document.querySelectorAll("#page .panel"));
+    var done = pressed;
     pressed = null;
     if (!done || document.activeElement !== document.body) return;
-    var panel = panels.find(function (one) { return one.querySelector("h2").textContent === done.title; });
-    var same = Array.from(document.querySelectorAll("#page form.act")).find(function (one) {
-      return one.dataset.action === done.action && one.dataset.given === done.given;
-    });
-    if (panel) panel.tabIndex = -1;
-    (same ? same.querySelector("button") : panel || document.querySelector("#page h1")).focus({ preventScroll: true });
+    function first(kind, fits) { return Array.from(document.querySelectorAll("#page " + kind)).find(fits); }
+    var same = first("form.act", function (form) { return form.dataset.action === done.action && form.dataset.given === done.given; });
+    var panel = first(".panel", function (one) { return one.querySelector("h2").textContent === done.title; }) || first("h1", Boolean);
+    panel.tabIndex = -1;
+    (same ? same.querySelector("button") : panel).focus({ preventScroll: true });
   });
   document.addEventListener("driftline-ended", ended);
   on("click", "#copy", copy);

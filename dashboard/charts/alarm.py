@@ -18,7 +18,6 @@ GROUNDS = {
 }
 BAND = "rgba(0,114,178,0.55)"
 BAND_GROUND = "rgba(0,114,178,0.14)"
-
 MANY = 120
 """So many periods or more are drawn as small points."""
 

@@ -35,12 +35,12 @@ HARD = "#D55E00"
 SOFT = "#B87A00"
 """Okabe and Ito's orange, darkened to 3:1 against white."""
 GREY = "#7d8894"
+SLOW = "#b4578e"  # As --failed-fill in assets/style.css.
 FAINT = "rgba(125,136,148,0.25)"
 CLEAR = "rgba(0,0,0,0)"
 REFERENCE_GROUND = "rgba(0,114,178,0.16)"
 SPAN_GROUND = "rgba(125,136,148,0.22)"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
-
 LABEL_CHARACTERS = 34
 MANY_WINDOWS = 120
 """Beyond so many, what is no violation is drawn as a line alone: marks would cover each other, and
@@ -49,7 +49,6 @@ FEWEST_WINDOWS = 4
 """The time axis has room for at least so many windows."""
 
 DAY_MS = 86_400_000
-
 FLOOR = 0.05
 """Ratios below a twentieth of the bound are drawn there: they all mean "far from a violation"."""
 

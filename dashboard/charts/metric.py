@@ -18,8 +18,8 @@ WINDOW_GROUND = "rgba(213,94,0,0.20)"
 LABELS_SHARE = 0.5
 """Height of the panel of labels, in heights of a metric's."""
 GAP = 0.12
-WHISKER = 0.08
-"""Width of an interval, in windows."""
+WHISKER = 0.006
+"""Width of an interval, in widths of the axis; at most 0.08 of a window."""
 WILD = 10
 
 
@@ -121,7 +121,8 @@ def _points(
             continue
         places, value = list(np.array(times)[chosen]), history.value[chosen]
         if not is_long:
-            sides = canvas.sides_of([runs[at] for at in np.flatnonzero(chosen).tolist()], WHISKER)
+            part = min(0.08, WHISKER * max(canvas.FEWEST_WINDOWS, len(runs)))
+            sides = canvas.sides_of([runs[at] for at in np.flatnonzero(chosen).tolist()], part)
             ends = history.low[chosen], history.high[chosen]
             if np.isfinite(ends).any():
                 drawn.append(canvas.whiskers(sides, value, *ends, colour))

@@ -16,9 +16,7 @@ from driftline.dashboard.queries.views import Mark, MonitorLine, WindowRun
 from driftline.monitors.run.drift_map import DriftMap
 
 TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-
 ROW_PX = 34
-
 LOOKS = {
     "none": ("x-thin", canvas.GREY, 7),
     "failed": ("x", canvas.GREY, 8),
@@ -35,8 +33,9 @@ MOST = 2.0
 """Ratios above are drawn as this: twice the bound. The colours do not follow the data, so that a
 quiet month does not look alarming."""
 
-COLOURS = [[0.0, "#e4edf5"], [0.499, "#4f93c4"], [0.5, "#f0b489"], [1.0, "#b84a00"]]
-"""Blue below the bound, vermilion from it on: Okabe and Ito's, in steps of lightness."""
+COLOURS = [[0.0, "#e4edf5"], [0.499, "#86b4d8"], [0.5, "#d9660f"], [1.0, "#8f3900"]]
+"""Blue below the bound, vermilion from it on: Okabe and Ito's. All of what lies beyond stands out
+more than all below, also where the dark theme turns lightness round."""
 
 
 def timeline_figure(
@@ -153,10 +152,8 @@ def health_figure(lines: Sequence[MonitorLine], marks: Sequence[Mark] = ()) -> c
                 place = {"x0": start, "x1": end, "y0": row - 0.15, "y1": row + 0.15}
                 shapes.append(canvas.rectangle(canvas.FAINT, **place))
         said = [f"<b>{canvas.safe(one.words)}</b><br>{mark_words(one)}" for one in own]
-        symbol, y = MARK_LOOKS[lane], [row] * len(own)
-        traces.append(
-            canvas.markers(places, y, symbol, canvas.REFERENCE, 9, edge=1.5, hovertext=said)
-        )
+        y, mark = [row] * len(own), (MARK_LOOKS[lane], canvas.REFERENCE, 9)
+        traces.append(canvas.markers(places, y, *mark, edge=1.5, hovertext=said))
     rows = canvas.row_axis([*(line.name for line in lines), *lanes], foot=0.5)
     times = canvas.date_axis(range=[canvas.naive(first), canvas.naive(last)])
     height = 60 + ROW_PX * max(2, len(lines) + len(lanes))

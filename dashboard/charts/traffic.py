@@ -32,7 +32,7 @@ def traffic_figure(hours: Sequence[datetime], counts: Sequence[Requests]) -> can
             (stored - refused, stored, canvas.HARD, "y"),
             (stored, stored + lost, canvas.SOFT, "y"),
             (none, middle, canvas.GREY, "y2"),
-            (middle, slow, canvas.WINDOW, "y2"),
+            (middle, slow, canvas.SLOW, "y2"),
         )
     ]
     said = [_story(hour, one) for hour, one in zip(hours, counts, strict=True)]

@@ -21,7 +21,6 @@ from driftline.dashboard.queries.reach import UNTOLD, is_limited
 from driftline.dashboard.queries.views import AlarmChange, AlarmLine, ChannelLine, StoryView
 
 OTHERS_SHOWN = 20
-
 AGAIN = ("dead", "superseded", "muted", "grouped")
 """Statuses of messages that can be sent again: not sent, and not about to be."""
 
@@ -61,9 +60,7 @@ def channels(view: StoryView) -> html.Section:
             "Channel": lambda one: html.Div(
                 [html.B(one.name), ui.faint(f" {one.status.channel.format if one.status else ''}")]
             ),
-            "States": lambda one: ui.stack(
-                *(ui.state_chip(state, small=True) for state in one.states)
-            ),
+            "States": lambda one: ui.stack(*(ui.state_chip(of, small=True) for of in one.states)),
             "Health": channel_health,
             "Test": lambda one: act_button(
                 "test", "Send a test", {"channel": one.name}, about=f"to {one.name}"

@@ -19,21 +19,15 @@ from driftline.dashboard.queries.views import AlarmLine, AlarmsView, ChannelLine
 from driftline.dashboard.words import STATES, delivery_words, duration, mid_sentence, moment, plural
 
 SEVERITIES = {None: "any severity", "page": "pages", "ticket": "tickets", "digest": "digest"}
-
 ALARMS_SHOWN = 5
 SILENCED_MAX = 100
-
 NO_NOTIFICATION = (
     "No notification has been sent yet. An alarm sends one to the channels in its actions when its "
     "state changes."
 )
 
-NO_INCIDENT = (
-    "No alarm has fired yet. Alarms of one endpoint that fire together become an incident."
-)
-
+NO_INCIDENT = "No alarm has fired yet. Those of one endpoint that fire together are an incident."
 ORDER = ("dead", "pending", "delivering", "waiting", "muted", "grouped", "superseded")
-
 SILENCES_SHOWN = 200
 PAGING_SHOWN = 100
 STATUS = {

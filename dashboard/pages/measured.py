@@ -104,9 +104,8 @@ def _titled(view: KindView, text: str) -> str:
     names = sorted(one.name for one in view.found.metrics if "_" in one.name)
     if not names:
         return text
-    return re.sub(
-        rf"\b(?:{'|'.join(map(re.escape, names))})\b", lambda name: title_of(name[0]), text
-    )
+    any_of = "|".join(map(re.escape, names))
+    return re.sub(rf"\b(?:{any_of})\b", lambda name: title_of(name[0]), text)
 
 
 def _within_bound(view: KindView) -> list[str]:

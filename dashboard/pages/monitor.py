@@ -25,7 +25,6 @@ SUPPRESSED = "commissioning"
 """The note of a feature whose drift is suppressed, since the baseline does not fit."""
 
 BASELINE_FIT = "commissioning_check"
-
 FEATURES_SHOWN = 50
 KNOWN_SHOWN = 3
 """So many causes that earlier windows told are named."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from dash import dcc, html
@@ -506,10 +506,8 @@ def list_panel(
     """Show items as a table in a panel, and what comes after it; or why there are none."""
     if not items:
         return panel(title, why)
-    body = table(
-        items, columns, label=label or title, kind=kind, tone=tone, numeric=numeric, hints=hints
-    )
-    return panel(title, [body, *after], note=note)
+    look: Mapping[str, Any] = {"kind": kind, "tone": tone, "numeric": numeric, "hints": hints}
+    return panel(title, [table(items, columns, label=label or title, **look), *after], note=note)
 
 
 def marked(part: Part, **attributes: str) -> Part:

@@ -54,9 +54,7 @@ def _baselines(view: SetupView) -> tuple[str, list[ui.Cell]]:
         "Baselines",
         view.baselines,
         {
-            "Baseline": lambda one: html.A(
-                one.name, href=baseline_link(one.name), className="strong"
-            ),
+            "Baseline": lambda of: html.A(of.name, href=baseline_link(of.name), className="strong"),
             "Versions": lambda one: count(len(one.versions)),
             "In use": lambda one: ", ".join(map(str, one.numbers_in_use)) or "–",
             "Newest made": lambda one: (
@@ -141,8 +139,8 @@ def _tokens(view: SetupView) -> tuple[str, list[ui.Cell]]:
         {
             "Token": lambda one: html.B(one.name),
             "Roles": lambda one: ", ".join(sorted(one.roles)),
-            "Endpoints": lambda one: (
-                "all" if one.endpoints is None else ", ".join(sorted(one.endpoints))
+            "Endpoints": lambda of: (
+                "all" if of.endpoints is None else ", ".join(sorted(of.endpoints))
             ),
             "Made": lambda one: ui.over(ui.when(one.created_at, view.now), f"by {one.created_by}"),
             "State": state,

@@ -157,7 +157,7 @@ def _by_hour(view: EndpointView) -> html.Section:
     }
     drawn = ui.figure("traffic", traffic_figure(hours, counts), words, columns)
     keys = {"reference": "answered", "alarm": "refused", "soft": "lost"}
-    keys |= {"none": "latency, p50", "window-bar": "p99"}
+    keys |= {"none": "latency, p50", "failed": "p99"}
     signs = ui.legend(*(ui.swatch(look, told) for look, told in keys.items()))
     note = html.P(MEANING, className="note")
     return ui.panel(title, [drawn, note, *_by_name(found)], note=signs)

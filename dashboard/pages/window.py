@@ -51,9 +51,8 @@ def _rows(view: EndpointWindow) -> Sequence[ui.Cell | None]:
     if rows is None:
         return [ui.panel("Rows", ui.lacking("analyst"))]
     name = rows.monitor.name
-    here = partial(
-        address.window_link, view.endpoint, view.stamp, "rows", monitor=name, where=rows.where
-    )
+    place = view.endpoint, view.stamp, "rows"
+    here = partial(address.window_link, *place, monitor=name, where=rows.where)
     form = ask_form([field("where", "Rows where", rows.where, hint=HINT)], "Filter", anchor="")
     names = {one.monitor.name: one.monitor.name for one in view.found}
     ways = ui.choices("Monitor", names, name, lambda one: here(monitor=one))
@@ -88,9 +87,8 @@ def _table(view: EndpointWindow, rows: ExplainView, here: partial[str]) -> ui.Ce
         return None
 
     def event(at: int) -> ui.Cell:
-        link = html.A(
-            f"…{ids[at][-13:]}", href=here(row=ids[at], number=view.number), id=f"row-{at}"
-        )
+        href = here(row=ids[at], number=view.number)
+        link = html.A(f"…{ids[at][-13:]}", href=href, id=f"row-{at}")
         is_open = {"aria_current": "true"} if ids[at] == view.asked_row else {}
         return ui.marked(link, aria_label=f"Row {ids[at]}", **is_open)
 

@@ -44,7 +44,6 @@ TAB_KINDS = {"quality": "model-quality", "fairness": "bias", "attribution": "att
 """The kind of monitors that a tab of an endpoint's page is about; others: who judges columns."""
 
 CHANGES_SHOWN = 200
-
 LANES = {"Endpoint": "deployments", "Baseline": "baselines", "Monitor": "definitions",
          "Alarm": "definitions"}  # fmt: skip
 """Where changes stand over time, by the kind of what was changed."""

@@ -56,10 +56,8 @@ def read_search(stores: Stores, asked: Address) -> SearchView:
             reach.alarm_rows(), alarms_table.c.search_text.contains(low, autoescape=True)
         )
         alarms = [one for one in connection.execute(named) if reach.is_shown(listed(one))]
-        newest = select(table.monitor, table.drift_ratios).join(
-            states, states.c.execution == table.id
-        )
-        rows = connection.execute(newest.where(is_of(endpoints))).all()
+        newest = select(table.monitor, table.drift_ratios).where(is_of(endpoints))
+        rows = connection.execute(newest.join(states, states.c.execution == table.id)).all()
     known = {one.name for one in monitors}
     names = {one.endpoint for one in monitors} | stores.endpoint_names()
     everything = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Engine
@@ -81,9 +81,8 @@ def read_setup(stores: Stores, asked: Address) -> SetupView:
     view, low = SetupView(stores.now(), asked.tab, asked.text), (asked.text or "").casefold()
     if asked.tab == "settings":
         about = "{section}.{key} {about}".format_map
-        return replace(
-            view, settings=[one for one in stores.settings if low in about(one).casefold()]
-        )
+        found = [one for one in stores.settings if low in about(one).casefold()]
+        return replace(view, settings=found)
     with read_connection(stores.engine) as connection:
         if asked.tab == "channels":
             return replace(view, channels=list_channels(connection))
@@ -93,12 +92,10 @@ def read_setup(stores: Stores, asked: Address) -> SetupView:
     root = stores.storage.root
     names = [one for one in sorted(list_folders(root, "baselines")) if low in one.casefold()]
     page = page_within(asked.number, len(names), SIZE)
-    lines = [
-        BaselineLine(
-            name, store.list_versions(root, name), [one for one in users if one.baseline == name]
-        )
-        for name in names[SIZE * (page - 1) : SIZE * page]
-    ]
+    lines = []
+    for name in names[SIZE * (page - 1) : SIZE * page]:
+        own = [one for one in users if one.baseline == name]
+        lines.append(BaselineLine(name, store.list_versions(root, name), own))
     return replace(view, baselines=lines, number=page, total=len(names))
 
 
@@ -157,10 +154,8 @@ def read_baseline(stores: Stores, asked: Address) -> BaselineView:
     in_use = (past[0].after or {}).get("version") if past else next(iter(following), None)
     pair = found = None
     if asked.reference is not None and version is not None:
-        before, after = (
-            store.find_version(storage.root, name, one) for one in (asked.reference, version)
-        )
-        pair = before, after
+        version_of = partial(store.find_version, storage.root, name)
+        pair = before, after = version_of(asked.reference), version_of(version)
         if CURRENT.get().may("analyst"):
             found = _compared(storage, name, before.version, after.version)
     users = {
@@ -172,7 +167,8 @@ def read_baseline(stores: Stores, asked: Address) -> BaselineView:
         shown = store.find_version(storage.root, name, version)
     replayed = tuple(one for one in using if one.kind_value.judges_columns
                      and not one.compat and one.preprocess is None)  # fmt: skip
-    trial, judged = "", frozenset()
+    trial: Backtest | str = ""
+    judged: frozenset[str] = frozenset()
     if asked.monitor and CURRENT.get().may("operator"):
         end = now.replace(minute=0, second=0, microsecond=0)
         trial = _tried(stores.engine, storage, name, shown.version, asked.monitor, end)

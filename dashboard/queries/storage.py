@@ -57,7 +57,6 @@ log = logging.getLogger(__name__)
 ROWS_SHOWN, COLUMNS_SHOWN = 50, 20
 """Of rows, which row it is and the accused column included; the files have all."""
 CONTRIBUTING_COLUMNS = 12  # As many as a page of 3,000 nodes has room for beside 50 features.
-
 TRIED_S = 8.0
 """For so long rows are read to try a version of a baseline."""
 
@@ -70,7 +69,6 @@ CAPTURE_FRESH_S = 10.0
 BASELINES_KEPT, COLUMNS_KEPT = 8, 64
 IDS = ("event_id", "event_time", "inference_id", "row_index")
 IDS_SHOWN = 2
-
 UNREADABLE = (DriftlineError, OSError, ValueError, pa.ArrowException)
 """What reading a damaged or absent store raises."""
 

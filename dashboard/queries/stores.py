@@ -312,9 +312,8 @@ class Stores:
                 continue
             view = views.MonitorView(**read)
             found.append(replace(view, features=view.found.judged_features))
-        ranked = (
-            (views.RANKS[one.run.shown_state], -one.run.hard_count, one) for one in found if one.run
-        )
+        ranked = [(views.RANKS[run.shown_state], -run.hard_count, one) for one in found
+                  if (run := one.run)]  # fmt: skip
         return tuple(one for *_, one in sorted(ranked, key=lambda entry: entry[:2]))
 
     def line_of(self, name: str) -> views.MonitorLine:

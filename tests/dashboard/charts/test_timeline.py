@@ -6,7 +6,12 @@ import pytest
 
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.charts.intervals import comparison_figure
-from driftline.dashboard.charts.timeline import health_figure, map_figure, timeline_figure
+from driftline.dashboard.charts.timeline import (
+    COLOURS,
+    health_figure,
+    map_figure,
+    timeline_figure,
+)
 from driftline.dashboard.queries.views import WindowRun
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.run.drift_map import DriftMap
@@ -103,6 +108,25 @@ def test_window_of_zero_ratio_is_drawn_at_the_floor():
     data = timeline_figure("flights", [run_of(0, ratio=0.0)], None)["data"]
 
     assert data[0]["y"] == [pytest.approx(0.05)]
+
+
+def luminance(colour):
+    """By WCAG 2.2, of red, green and blue from 0 to 1."""
+    parts = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return float(parts @ [0.2126, 0.7152, 0.0722])
+
+
+def test_what_is_beyond_its_bound_stands_out_from_all_below_in_both_themes():
+    """hue-rotate(180deg) is the matrix of Filter Effects, section 9.6, as style.css dims by."""
+    turned = np.array([[-0.574, 1.43, 0.144], [0.426, 0.43, 0.144], [0.426, 1.43, -0.856]])
+    found = [np.array(list(bytes.fromhex(text[1:]))) / 255 for _, text in COLOURS]
+    light = [luminance(one) + 0.05 for one in found]
+    dark = [luminance(np.clip(turned @ (1 - one), 0, 1)) + 0.05 for one in found]
+
+    assert light == sorted(light, reverse=True)
+    assert dark == sorted(dark)
+    assert light[1] / light[2] > 1.5
+    assert dark[2] / dark[1] > 2
 
 
 def texts_in(value):
