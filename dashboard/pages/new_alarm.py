@@ -59,12 +59,16 @@ def _outcome(view: NewAlarmView) -> list[ui.Cell]:
         return [problem_line(preview.problem)]
     length = say.duration(preview.end - preview.start)
     span = f"{say.moment(preview.start)} to {say.moment(preview.end)}"
-    words = f"It would have fired {say.plural(run.fired, 'time')} in {length}, {span}"
-    said = html.P(f"{words}.", className="sentence", role="status")
-    parts: list[ui.Cell] = [said, *trial_figure(preview.definition, run, words)]
+    words = f"It would have fired {say.plural(run.fired, 'time')} in {length}, {span}."
+    said, drawn = (
+        html.P(words, className="sentence", role="status"),
+        f"{view.words}, and its states",
+    )
+    parts: list[ui.Cell] = [said, *trial_figure(preview.definition, run, drawn)]
     if view.is_there:
         way = html.A(f"Open {view.name}", href=alarm_link(view.name))
-        return [*parts, html.P(["An alarm of this name is there: ", way, "."], role="status")]
+        words_of = ["An alarm has this name: ", way, ". Another one takes another name."]
+        return [*parts, html.P(words_of, role="status")]
     spec = resource_spec(preview.definition)
     given = {"alarm": view.name, "owner": preview.definition.owner, "spec": spec}
     return [*parts, act_button("create", "Make this alarm", given, role="admin")]

@@ -17,6 +17,8 @@ def test_would_an_alarm_on_this_chart_have_fired(visit):
         expect(page.get_by_role("heading", level=1)).to_contain_text("New alarm on")
         result = page.get_by_role("status").filter(has_text="would have fired")
         expect(result).to_contain_text("fired 1 time in")
+        cut = page.get_by_label("Name").evaluate("box => box.scrollWidth - box.clientWidth")
+        assert cut <= 0
         expect(page.get_by_label("Threshold", exact=True)).to_have_value("1")
         page.get_by_label("Threshold", exact=True).fill("1000000")
         page.get_by_label("Severity").select_option("ticket")

@@ -58,6 +58,7 @@ def test_windows_beyond_the_threshold_are_those_in_which_it_would_have_fired(sto
     assert [one.breaching for one in view.preview.changed.points] == above
     page = texts(render(stores, parse(RATIO, "metric=max_drift_ratio&threshold=1")))
     assert f"It would have fired {stretches} time" in page
+    assert page.count("would have fired") == 1
 
 
 def test_a_metric_that_is_worse_when_lower_fires_below_and_a_facet_keeps_its_group(
