@@ -111,5 +111,6 @@ class Downloads:
         report, feature = stores.storage.report(run.folder), asked.get("feature")
         found = None if report is None else report.pointing(feature)
         if report is None or found is None or report.details.preprocess:
-            raise NotFoundError(f'no rows are kept behind "{feature or "it"}" in this window')
+            of = f'"{feature}"' if feature else "any violation"
+            raise NotFoundError(f"no rows are kept behind {of} in this window")
         return written(stores.storage.all_rows(line, run, found), form)

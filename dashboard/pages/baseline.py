@@ -20,7 +20,7 @@ from driftline.monitors.kinds.data_quality.version_comparison import (
 )
 from driftline.monitors.run.bound_words import LEVELS_SHOWN
 
-BOUNDS_SHOWN, WINDOWS_SHOWN = 50, 20
+BOUNDS_SHOWN, WINDOWS_SHOWN, COLUMNS_SHOWN = 50, 20, 10
 
 
 def page(view: BaselineView) -> html.Div:
@@ -189,7 +189,9 @@ def _trial(view: BaselineView) -> list[ui.Cell]:
         window = Window(one.start, one.end)
         href = monitor_link(view.monitor, window=window.stamp)
         link = html.A(span(window), href=href) if window.stamp in view.judged else span(window)
-        links.append(html.Li([link, f": {', '.join(alarm.column for alarm in one.alarms)}"]))
+        names_of = [alarm.column for alarm in one.alarms]
+        rest = f" and {count(len(names_of) - COLUMNS_SHOWN)} more" * (len(names_of) > COLUMNS_SHOWN)
+        links.append(html.Li([link, f": {', '.join(names_of[:COLUMNS_SHOWN])}{rest}"]))
     more = ui.more_of(len(found.alarms) - WINDOWS_SHOWN)
     return [form, html.P(text, role="status"), html.Ul(links, className="worded"), *more]
 

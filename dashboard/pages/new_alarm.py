@@ -67,8 +67,8 @@ def _outcome(view: NewAlarmView) -> list[ui.Cell]:
     parts: list[ui.Cell] = [said, *trial_figure(preview.definition, run, drawn)]
     if view.is_there:
         way = html.A(f"Open {view.name}", href=alarm_link(view.name))
-        words_of = ["An alarm has this name: ", way, ". Another one takes another name."]
-        return [*parts, html.P(words_of, role="status")]
+        there = html.P(["An alarm has this name: ", way, ". Another one takes another name."])
+        return [*parts, ui.marked(there, role="status")]
     spec = resource_spec(preview.definition)
     given = {"alarm": view.name, "owner": preview.definition.owner, "spec": spec}
     return [*parts, act_button("create", "Make this alarm", given, role="admin")]

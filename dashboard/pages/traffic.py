@@ -140,7 +140,9 @@ def _by_hour(view: EndpointView) -> html.Section:
         cut = f"; at most {TRAFFIC_SHOWN.days} days are shown, here from {say.moment(found.start)}"
     if not hours:
         late = f"No request could be read in {TRAFFIC_S:g} seconds." * bool(found and found.is_cut)
-        why = late or (f"No request{cut}." if cut else ui.in_time("No request is kept."))
+        were = any(run.row_count for one in view.line.monitors for run in one.runs)
+        gone = f": they were deleted, or the folder capture/{view.line.name} is missing" * were
+        why = late or (f"No request{cut}." if cut else ui.in_time(f"No request is kept{gone}."))
         return ui.panel(title, why if view.stats else UNREADABLE)
     if found is None:
         return ui.panel(title, [ui.numbers(title, answered, is_open=True)], note=UNREADABLE)

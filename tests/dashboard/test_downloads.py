@@ -83,6 +83,16 @@ def test_what_is_not_there_is_404_with_a_sentence(address: str, asked, change, s
     assert sentence in answer.json()["error"]["message"]
 
 
+def test_of_a_window_without_violations_no_feature_is_named(address: str, seeded) -> None:
+    runs = Stores(seeded.engine, seeded.root, seeded.now).line_of(seeded.monitor).runs
+    stamp = next(one.stamp for one in runs if one.state == "ok")
+
+    answer = fetch(address, "/rows.csv", {"monitor": seeded.monitor, "window": stamp})
+
+    assert answer.status_code == 404
+    assert "no rows are kept behind any violation in this window" in answer.text
+
+
 def test_who_opens_a_wrong_address_of_rows_in_a_browser_reads_one_sentence(seeded) -> None:
     read = {"type": "http", "method": "GET", "path": "/rows.csv", "query_string": b"monitor=none",
             "headers": [(b"accept", b"text/html,*/*")]}  # fmt: skip

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -14,6 +15,7 @@ from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.dashboard.address import parse
 from driftline.dashboard.pages import endpoint as endpoint_page
+from driftline.dashboard.pages.traffic import traffic_panels
 from driftline.dashboard.queries.stores import UNDECLARED, Stores
 from driftline.errors import NotFoundError, UnavailableError
 from driftline.monitors.definitions import MonitorDefinition, put_definition
@@ -161,6 +163,16 @@ def test_where_no_row_can_be_read_the_servers_own_counts_are_shown(opened: Open)
     assert none.count("The captured rows cannot be read now.") == 2
     assert "No request could be read in 4 seconds." in late
     assert "No request is kept" not in away + none + late
+
+
+def test_rows_that_were_judged_and_are_not_there_are_said_to_be_gone(opened: Open) -> None:
+    view = replace(opened(told(BLUE)).endpoint(parse(PATH, "")), invocations={})
+    judged = SimpleNamespace(name="m", runs=[SimpleNamespace(row_count=48)])
+    gone = replace(view, line=replace(view.line, monitors=(judged,)))
+    words = "No request is kept: they were deleted, or the folder capture/flights is missing."
+
+    assert words in str(traffic_panels(gone))
+    assert "No request is kept." in str(traffic_panels(view))
 
 
 def test_of_an_endpoint_that_another_server_answers_nothing_is_said(tmp_path: Path) -> None:
