@@ -188,7 +188,7 @@ def _trial(view: BaselineView) -> list[ui.Cell]:
         assert one.start is not None and one.end is not None
         window = Window(one.start, one.end)
         href = monitor_link(view.monitor, window=window.stamp)
-        link = html.A(span(window), href=href) if window.stamp in view.judged else span(window)
+        link = html.A(span(window), href=href) if one.start in view.judged else span(window)
         names_of = [alarm.column for alarm in one.alarms]
         rest = f" and {count(len(names_of) - COLUMNS_SHOWN)} more" * (len(names_of) > COLUMNS_SHOWN)
         links.append(html.Li([link, f": {', '.join(names_of[:COLUMNS_SHOWN])}{rest}"]))

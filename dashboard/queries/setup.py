@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from driftline.access.audit import PROMOTE, AuditEntry, entries
 from driftline.access.principal import CURRENT
@@ -33,6 +33,7 @@ from driftline.monitors.kinds.data_quality.version_comparison import (
     compare_versions,
 )
 from driftline.monitors.run.bound_words import suggested_bounds
+from driftline.monitors.tables import executions
 
 SIZE = 50
 """Baselines on a page: of each a folder is listed."""
@@ -138,7 +139,7 @@ class BaselineView:
     bounds: Sequence[tuple[str, str]] = ()  # Of what, and in words.
     monitor: str = ""
     trial: Backtest | str = ""
-    judged: frozenset[str] = frozenset()
+    judged: frozenset[datetime] = frozenset()
 
 
 def read_baseline(stores: Stores, asked: Address) -> BaselineView:
@@ -168,12 +169,14 @@ def read_baseline(stores: Stores, asked: Address) -> BaselineView:
     replayed = tuple(one for one in using if one.kind_value.judges_columns
                      and not one.compat and one.preprocess is None)  # fmt: skip
     trial: Backtest | str = ""
-    judged: frozenset[str] = frozenset()
+    judged: frozenset[datetime] = frozenset()
     if asked.monitor and CURRENT.get().may("operator"):
         end = now.replace(minute=0, second=0, microsecond=0)
         trial = _tried(stores.engine, storage, name, shown.version, asked.monitor, end)
-        if isinstance(trial, Backtest):
-            judged = frozenset(run.stamp for run in stores.line_of(asked.monitor).runs)
+        start = executions.c.window_start
+        query = select(start).where(executions.c.monitor == asked.monitor, start >= end - TRIED)
+        with read_connection(stores.engine) as connection:
+            judged = frozenset(connection.scalars(query))
     outline, may_read = storage.outline(name, shown.version), CURRENT.get().may("analyst")
     bounds = suggested_bounds(outline, shows_values=may_read)
     return BaselineView(
