@@ -18,7 +18,7 @@ WINDOW_GROUND = "rgba(213,94,0,0.20)"
 LABELS_SHARE = 0.5
 """Height of the panel of labels, in heights of a metric's."""
 GAP = 0.12
-WHISKER = 0.006
+WHISKER = 0.002
 """Width of an interval, in widths of the axis; at most 0.08 of a window."""
 WILD = 10
 

@@ -19,7 +19,7 @@ from driftline.baseline.foreign_values import named_values
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kinds.model_quality.costs import COST, Costs
-from driftline.monitors.results.violation import percent, plural
+from driftline.monitors.results.violation import percent, plural, rounded
 from driftline.monitors.variants.rows import NAMED, QUALITY, Asked, Better, Numbers, codes
 from driftline.stats.confidence_sequences import blocked_difference, sequence_factor
 
@@ -134,8 +134,8 @@ class VariantComparison:
         yield self.summary
         yield f"{self.metric}: {self.better} is better"
         for one in self.variants:
-            mean = _three_figures(one.mean)
-            yield f"{one.variant}: {self.metric} {mean} ({plural(one.rows, 'row')})"
+            mean, rows = rounded(one.mean, 3), plural(one.rows, "row")
+            yield f"{one.variant}: {self.metric} {mean} ({rows})"
         for pair in self.differences:
             yield f"{pair.second} less {pair.first}: {_limits(pair, self.alpha)}"
         for lack in self.lacks:
@@ -443,13 +443,6 @@ def _is_within(one: VariantDifference, margin: float | None) -> bool:
     if margin is None or one.why_not or one.low is None or one.high is None:
         return False
     return -margin <= one.low and one.high <= margin
-
-
-def _three_figures(value: float) -> str:
-    """Write a mean with three figures or more, without an exponent: 0.0840, 134, 20,512."""
-    if not 1e-6 <= abs(value) < 1e9:
-        return f"{value:.3g}"
-    return f"{value:,.{max(2 - math.floor(math.log10(abs(value))), 0)}f}"
 
 
 def _limits(pair: VariantDifference, alpha: float) -> str:

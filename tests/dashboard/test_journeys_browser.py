@@ -270,7 +270,7 @@ def test_is_variant_b_worse(visits, split):
         expect(main).to_contain_text("blue has the lower brier (4,000 rows)")
         expect(main).to_contain_text("brier: lower is better")
         for name in ("blue", "green"):
-            expect(main).to_contain_text(f"{name}: brier {brier[name]:#.3g} (")
+            expect(main).to_contain_text(f"{name}: brier {brier[name]:.3g} (")
             expect(main.get_by_role("columnheader", name=name)).to_be_visible()
         expect(main).to_contain_text("green less blue: +")
 
