@@ -132,9 +132,8 @@ def log_panel(lines: Sequence[Mapping[str, str]]) -> html.Details | None:
 
 def log_list(lines: Sequence[Mapping[str, str]]) -> html.Ul:
     """List the lines of a log, each with its time."""
-    times = (say.local(datetime.fromisoformat(one["at"])) for one in lines)
-    told = zip(times, lines, strict=True)
-    return html.Ul([html.Li([ui.faint(f"{at:%H:%M:%S}"), " ", one["text"]]) for at, one in told])
+    told = ((say.local(datetime.fromisoformat(one["at"])), one["text"]) for one in lines)
+    return html.Ul([html.Li([ui.faint(f"{at:%H:%M:%S}"), " ", text]) for at, text in told])
 
 
 def place_words(run: views.WindowRun) -> str:

@@ -189,8 +189,6 @@ def told(why: Explanation, changed_at: datetime) -> Explanation:
     why = replace(why, findings=(), actions=(), actions_reason=UNTOLD)
     if why.last_alarm is not None and why.last_alarm.since < changed_at:
         why = replace(why, last_alarm=None)
-    if why.since < changed_at:
-        why = replace(
-            why, reason=CHANGED, changed=(), cause=None, window=None, page=None, rows=None
-        )
-    return why
+    if why.since >= changed_at:
+        return why
+    return replace(why, reason=CHANGED, changed=(), cause=None, window=None, page=None, rows=None)

@@ -302,11 +302,9 @@ class Storage:
             if time.monotonic() > until:
                 raise InputError(f"there are too many rows to read for a page; run: {command}")
 
-        signature = self._signature_of(definition.endpoint) or baseline.signature
+        own = self._signature_of(definition.endpoint) or baseline.signature
         options = BacktestOptions(start, end, estimate=False, bounds=False, progress=limit)
-        return backtest_captured(
-            self.root, definition, baseline, signature, options, access=self._access
-        )
+        return backtest_captured(self.root, definition, baseline, own, options, access=self._access)
 
     def capture_stats(self, endpoint: str, now: datetime) -> EndpointReport | None:
         """Count what was captured of an endpoint, for some seconds; None when it cannot be read."""
