@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from dash import html
@@ -176,24 +177,29 @@ def _trial(view: BaselineView) -> list[ui.Cell]:
     found = view.trial
     if isinstance(found, str):
         return [form, *([html.P(sentence(found), role="status")] if found else [])]
-    judged = len(found.verdicts) - found.insufficient_count
+    judged = len(found.verdicts) - found.insufficient_count - found.undecidable_count
     said = [f"{view.monitor} would have judged {plural(judged, 'window')}"]
     said.append(f"{count(len(found.alarms)) if found.alarms else 'none'} with violations")
     words = ", ".join(f"{name} {several}" for name, several in found.own.columns.items())
     text = f"{', '.join(said)}{': ' * bool(words)}{words}."
     if found.insufficient_count:
         text += f" {plural(found.insufficient_count, 'window')} had too few rows."
+    if found.unjudged:
+        text += f" {_names(found.unjudged)}: judged in no window."
     links: list[ui.Cell] = []
     for one in found.alarms[: -WINDOWS_SHOWN - 1 : -1]:
         assert one.start is not None and one.end is not None
         window = Window(one.start, one.end)
         href = monitor_link(view.monitor, window=window.stamp)
         link = html.A(span(window), href=href) if one.start in view.judged else span(window)
-        names_of = [alarm.column for alarm in one.alarms]
-        rest = f" and {count(len(names_of) - COLUMNS_SHOWN)} more" * (len(names_of) > COLUMNS_SHOWN)
-        links.append(html.Li([link, f": {', '.join(names_of[:COLUMNS_SHOWN])}{rest}"]))
+        links.append(html.Li([link, f": {_names([alarm.column for alarm in one.alarms])}"]))
     more = ui.more_of(len(found.alarms) - WINDOWS_SHOWN)
     return [form, html.P(text, role="status"), html.Ul(links, className="worded"), *more]
+
+
+def _names(names: Sequence[str]) -> str:
+    rest = f" and {count(len(names) - COLUMNS_SHOWN)} more" * (len(names) > COLUMNS_SHOWN)
+    return f"{', '.join(names[:COLUMNS_SHOWN])}{rest}"
 
 
 def _promotions(view: BaselineView) -> html.Section:

@@ -1,6 +1,7 @@
 """The set-up: baselines with what their bounds would have done, channels, settings, tokens."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -139,6 +140,23 @@ def test_a_version_is_tried_on_the_last_days_as_a_backtest_does(stores, seeded):
     assert f"{newest.start:%Y%m%dT%H%M%SZ}" == "20131122T000000Z"
     assert f"Fri 22 Nov 2013 : {', '.join(one.column for one in newest.alarms)}" in text
     assert link in drawn(stores, baseline_link("flights", monitor=seeded.monitor))
+
+
+def test_columns_that_are_judged_in_no_window_are_told_of_a_trial(stores, seeded, monkeypatch):
+    tried = storage.Storage.backtest
+
+    def vague(*given):
+        found = tried(*given)
+        verdicts = [replace(one, state="undecidable", judged=frozenset(), alarms=())
+                    for one in found.verdicts]  # fmt: skip
+        return replace(found, verdicts=(*verdicts,))
+
+    monkeypatch.setattr(storage.Storage, "backtest", vague)
+    _tried.cache_clear()
+    text = said(stores, baseline_link("flights", monitor=seeded.monitor))
+
+    assert f"{seeded.monitor} would have judged 0 windows, none with violations" in text
+    assert "dest" in text.partition(": judged in no window.")[0].rpartition(".")[2]
 
 
 def test_monitors_whose_windows_cannot_be_replayed_are_not_offered(stores, seeded):
