@@ -60,7 +60,7 @@ from driftline.monitors.run.described import execution_id
 from driftline.monitors.run.past_windows import (
     RETENTION,
     WindowHistory,
-    decisive_verdicts,
+    denials,
     heard_causes,
     moment_before,
     read_history,
@@ -398,7 +398,7 @@ class Monitor:
         told = {**told, **{key: min(one, told.get(key, one)) for key, one in earlier.items()}}
         oldest = moment_before(span.start, max(RETENTION, REMEMBERED_WINDOWS * span.length))
         is_old = table.window_start < oldest
-        kept = decisive_verdicts(connection, is_old)
+        kept = denials(connection, span, is_old)
         connection.execute(delete(executions).where(same | (is_old & table.id.not_in(kept))))
         denied = report.details.get(ESTIMATES_DENIED)
         values = {**execution, "told_causes": told or None, "estimates_denied": denied}

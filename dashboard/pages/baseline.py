@@ -179,11 +179,13 @@ def _trial(view: BaselineView) -> list[ui.Cell]:
         return [form, *([html.P(sentence(found), role="status")] if found else [])]
     judged = len(found.verdicts) - found.insufficient_count - found.undecidable_count
     said = [f"{view.monitor} would have judged {plural(judged, 'window')}"]
-    said.append(f"{count(len(found.alarms)) if found.alarms else 'none'} with violations")
+    said.append(f"{count(len(found.alarms)) if found.alarms else 'none'} with drift or gaps")
     words = ", ".join(f"{name} {several}" for name, several in found.own.columns.items())
     text = f"{', '.join(said)}{': ' * bool(words)}{words}."
     if found.insufficient_count:
         text += f" {plural(found.insufficient_count, 'window')} had too few rows."
+    if vague := found.undecidable_count:
+        text += f" In {plural(vague, 'window')} every column varied too much to judge."
     if found.unjudged:
         text += f" {_names(found.unjudged)}: judged in no window."
     links: list[ui.Cell] = []

@@ -220,7 +220,7 @@ def _from_bar(view: queries.ComparedView) -> html.P:
 
 def _names(view: queries.ComparedView) -> tuple[str, str]:
     """Name both sets as columns: two variants by their names, others by their order."""
-    first, second = (one.removeprefix("variant:") for one in (view.first, view.second))
+    first, second = (one.replace("variant:", "Variant ", 1) for one in (view.first, view.second))
     are_named = first != view.first and second != view.second
     return (first, second) if are_named else ("First", "Second")
 

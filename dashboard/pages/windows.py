@@ -275,9 +275,10 @@ def comparison_of(
     links = [select(where=where) if select and where else None for where in wheres]
     names = [html.A(label, href=link) if link else label
              for label, link in zip(one.labels, links, strict=False)]  # fmt: skip
+    first, second = (side[:1].upper() + side[1:] for side in sides)
     columns = {
-        "Values": one.labels, sides[0].capitalize(): one.reference,
-        sides[1].capitalize(): one.window, "Low": one.window_low, "High": one.window_high,
+        "Values": one.labels, first: one.reference, second: one.window,
+        "Low": one.window_low, "High": one.window_high,
     }  # fmt: skip
     if is_dense(one):
         links = [select(where=where) if select and where else None for where in one.shape_wheres]

@@ -297,8 +297,9 @@ def _shortened(
 def _own(verdicts: Sequence[Verdict], spans: Spans) -> RuleOutcome:
     alarms = tuple(tuple(drift.column for drift in verdict.alarms) for verdict in verdicts)
     # Of windows that could not be judged none is known to be quiet.
-    is_judged = any(verdict.state in (ALARM, QUIET) for verdict in verdicts)
-    rate = _rate(alarms, spans) if is_judged else None
+    judged = [one for one, verdict in zip(alarms, verdicts, strict=True)
+              if verdict.state in (ALARM, QUIET)]  # fmt: skip
+    rate = _rate(judged, spans) if judged else None
     return RuleOutcome(OWN, OWN_TITLE, OWN_SOURCE, alarms, rate)
 
 
@@ -328,7 +329,7 @@ def _others(
 
 
 def _rate(alarms: Sequence[Sequence[str]], spans: Spans) -> Rate:
-    """Count windows with an alarm over the time that all windows with rows span."""
+    """Count windows with an alarm over the time that all of these windows span."""
     return Rate(sum(map(bool, alarms)), len(alarms) * (spans.usual_length / YEAR))
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import ColumnElement, Connection, Select, exists, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, select, true, update
 
 from driftline.baseline.answers import read_times
 from driftline.baseline.outcomes import Outcomes
@@ -46,10 +46,12 @@ from driftline.monitors.window_history.store import Key, forget, put, read
 EARLIER_WINDOWS = SCALES[-1] - 1
 # As long as capture keeps rows, when nobody says otherwise.
 RETENTION = timedelta(days=90)
-_ROWS_AT_ONCE = 20
+# Tested windows that are looked through: what lies before so many is forgotten.
+MOST_TESTED = 1_000
 # Labels agree with estimates that others denied from so much of the rows of these on: fewer would
-# agree by chance. Of a change that is just denied a seventh of such windows do.
-AGREEING_SHARE = 0.75
+# agree by chance. Of a change that is just denied a seventh of such windows do. Several windows, of
+# half as many rows each, do if they have so many times the rows, as none of them denies.
+AGREEING_SHARE, HALF, TOGETHER = 0.75, 0.5, 5.0
 # Of a baseline's name and version; None where nobody has kept it.
 OutcomesReader = Callable[[str, str], Outcomes | None]
 
@@ -218,9 +220,8 @@ def _denied_since(
         table.window_end <= window.start,
         true() if since is None else table.window_end > since,
     )
-    denials = query.where(table.estimates_denied).subquery()
-    most = connection.scalar(select(func.max(denials.c.row_count)))
-    if most is None:
+    newest = query.limit(MOST_TESTED).subquery()
+    if connection.scalar(select(newest.c.id).where(newest.c.estimates_denied).limit(1)) is None:
         return None
 
     @cache
@@ -229,46 +230,53 @@ def _denied_since(
         is_alike = known is not None and has_same_labels(known, outcomes)
         return baseline.version if is_alike else version
 
-    agreed: Counter[str] = Counter()  # By version, the rows of the largest window so far.
+    agreed: dict[str, list[int]] = {baseline.version: []}  # By version, the rows of windows.
     seen: set[tuple[Window, str]] = set()
-    # Mostly the first row decides; of a monitor of long ago there may be thousands.
-    with connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}) as rows:
-        for row in rows:
-            tested = Window(row.window_start, row.window_end)
-            models = [one.models for one in answered_in(served, tested)]
-            if not are_known(answered, models):
-                continue
-            version = version_of(row.baseline, row.baseline_version)
-            if (tested, version) in seen:  # It was judged again since.
-                continue
-            seen.add((tested, version))
-            if not row.estimates_denied:
-                agreed[version] = max(agreed[version], row.row_count)
-                if agreed[baseline.version] >= AGREEING_SHARE * most:
-                    return None
-            elif max(
-                agreed[baseline.version], agreed[version]
-            ) < AGREEING_SHARE * row.row_count and (
-                version == baseline.version or _are_all_before(tested.start, outcomes)
-            ):
-                return tested.start
+    for row in connection.execute(query.limit(MOST_TESTED)):
+        tested = Window(row.window_start, row.window_end)
+        if not are_known(answered, [one.models for one in answered_in(served, tested)]):
+            continue
+        version = version_of(row.baseline, row.baseline_version)
+        if (tested, version) in seen:  # It was judged again since.
+            continue
+        seen.add((tested, version))
+        own = agreed.setdefault(version, [])
+        if not row.estimates_denied:
+            own.append(row.row_count)
+            continue
+        counts = version == baseline.version or _are_all_before(tested.start, outcomes)
+        rows = _rows_of(row, window)
+        if counts and not (_clear(agreed[baseline.version], rows) or _clear(own, rows)):
+            return tested.start
     return None
 
 
-def decisive_verdicts(connection: Connection, *conditions: ColumnElement[bool]) -> list[str]:
-    """Return the executions of the last of some windows to deny estimates, and to clear that."""
-    table = executions.c
-    last = tested_windows(*conditions, table.estimates_denied).limit(1)
-    found = connection.execute(last).all()
-    for denied in found:
-        agreed = tested_windows(
-            *conditions,
-            ~table.estimates_denied,
-            table.window_start > denied.window_start,
-            table.row_count >= AGREEING_SHARE * denied.row_count,
-        )
-        found = [denied, *connection.execute(agreed.limit(1))]
-    return [one.id for one in found]
+def denials(connection: Connection, window: Window, *conditions: ColumnElement[bool]) -> list[str]:
+    """Return the executions of some windows that deny estimates, and that no later ones clear."""
+    found: list[str] = []
+    agreed: list[int] = []
+    held = 0.0  # What clears a denial of so many rows clears those of fewer before it.
+    for row in connection.execute(tested_windows(*conditions).limit(MOST_TESTED)):
+        rows = _rows_of(row, window)
+        if not row.estimates_denied:
+            agreed.append(row.row_count)
+        elif rows > held and not _clear(agreed, rows):
+            found.append(row.id)
+            held = rows
+    return found
+
+
+def _rows_of(denied: Row[Any], window: Window) -> float:
+    """Return the rows of a window; of one that is longer than those now, its share of them."""
+    tested = Window(denied.window_start, denied.window_end)
+    return float(denied.row_count * min(1.0, window.length / tested.length))
+
+
+def _clear(agreed: Sequence[int], denied: float) -> bool:
+    """Whether windows of so many rows, whose labels agree with estimates, clear a denial."""
+    return max(agreed, default=0) >= AGREEING_SHARE * denied or (
+        sum(rows for rows in agreed if rows >= HALF * denied) >= TOGETHER * denied
+    )
 
 
 def has_same_labels(one: Outcomes, other: Outcomes) -> bool:

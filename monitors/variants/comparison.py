@@ -133,8 +133,9 @@ class VariantComparison:
         """The decision, each variant, each difference with its limits."""
         yield self.summary
         yield f"{self.metric}: {self.better} is better"
+        digits = _digits([one.mean for one in self.variants])
         for one in self.variants:
-            mean, rows = rounded(one.mean, 3), plural(one.rows, "row")
+            mean, rows = rounded(one.mean, digits), plural(one.rows, "row")
             yield f"{one.variant}: {self.metric} {mean} ({rows})"
         for pair in self.differences:
             yield f"{pair.second} less {pair.first}: {_limits(pair, self.alpha)}"
@@ -443,6 +444,12 @@ def _is_within(one: VariantDifference, margin: float | None) -> bool:
     if margin is None or one.why_not or one.low is None or one.high is None:
         return False
     return -margin <= one.low and one.high <= margin
+
+
+def _digits(means: Sequence[float]) -> int:
+    """Return how many digits count: three, or so many that means tell by how much they differ."""
+    apart, largest = max(means) - min(means), max(map(abs, means))
+    return 3 if not apart else max(3, min(6, math.ceil(math.log10(largest / apart)) + 2))
 
 
 def _limits(pair: VariantDifference, alpha: float) -> str:

@@ -143,7 +143,17 @@ def test_variants_are_named_over_their_columns_and_no_change_is_minus_zero(store
     assert "+0.0 points (+0.0 to +0.0)" in page
     assert "-0.0" not in page
     assert "First" not in page.split("What differs")[1]
-    assert page.split("What differs")[1].count("B") >= 2
+    assert page.split("What differs")[1].count("Variant B") >= 2
+
+
+def test_variants_named_as_the_limits_of_an_interval_hide_no_share(stores, seeded):
+    view = compare(stores, seeded.monitor, BEFORE, BUG, None)
+    named = replace(view, first="variant:low", second="variant:high")
+
+    page = texts(explained_page.compare_page(named)).split("What differs")[1]
+
+    assert page.count("Variant low") == page.count("Variant high") >= 2
+    assert "Values Variant low Variant high Low High" in " ".join(page.split())
 
 
 def test_a_set_beside_itself_does_not_differ(stores, seeded):

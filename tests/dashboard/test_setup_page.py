@@ -132,9 +132,8 @@ def test_a_version_is_tried_on_the_last_days_as_a_backtest_does(stores, seeded):
 
     assert len(found.alarms) > 1
     judged = len(found.verdicts) - found.insufficient_count
-    words = (
-        f"{seeded.monitor} would have judged {judged} windows, {len(found.alarms)} with violations"
-    )
+    alarms = len(found.alarms)
+    words = f"{seeded.monitor} would have judged {judged} windows, {alarms} with drift or gaps"
     assert f"{words}: {worst} {several}, " in text
     newest, link = found.alarms[-1], monitor_link(seeded.monitor, window="20131122T000000Z")
     assert f"{newest.start:%Y%m%dT%H%M%SZ}" == "20131122T000000Z"
@@ -155,7 +154,8 @@ def test_columns_that_are_judged_in_no_window_are_told_of_a_trial(stores, seeded
     _tried.cache_clear()
     text = said(stores, baseline_link("flights", monitor=seeded.monitor))
 
-    assert f"{seeded.monitor} would have judged 0 windows, none with violations" in text
+    assert f"{seeded.monitor} would have judged 0 windows, none with drift or gaps" in text
+    assert " windows every column varied too much to judge." in text
     assert "dest" in text.partition(": judged in no window.")[0].rpartition(".")[2]
 
 

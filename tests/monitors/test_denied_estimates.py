@@ -124,6 +124,34 @@ def test_a_denial_is_known_when_all_else_of_its_time_is_forgotten(baseline: dl.B
     )
 
 
+def test_a_denial_of_many_rows_outlives_a_later_one_of_few_that_is_cleared(
+    baseline: dl.Baseline,
+) -> None:
+    monitor = dl.Monitor(baseline, kind=KIND)
+    monitor.check(answers(2, DRIFTED, rows=6_000), time=START)
+    monitor.check(answers(3, DRIFTED), time=START + DAY)
+    monitor.check(answers(4), time=START + 2 * DAY)
+    for later in (3, 300):  # The second when all else of the time is forgotten.
+        monitor.check(answers(6), time=START + later * DAY)
+        after = monitor.check(answers(5, None), time=START + (later + 1) * DAY)
+
+        assert note(after).startswith(WITHHELD.format(1))
+
+
+def test_several_smaller_windows_clear_together_what_a_large_one_denied(
+    baseline: dl.Baseline,
+) -> None:
+    monitor = dl.Monitor(baseline, kind=KIND)
+    monitor.check(answers(2, DRIFTED, rows=2_100), time=START)
+    told = []
+    for at in range(1, 10):
+        monitor.check(answers(20 + at), time=START + 2 * at * DAY)
+        after = monitor.check(answers(5, None), time=START + (2 * at + 1) * DAY)
+        told.append(note(after).startswith("estimated"))
+
+    assert told == [False] * 6 + [True] * 3, "7 of 1,500 rows are five times 2,100"
+
+
 def test_windows_of_some_labels_are_withheld_and_clear_nothing(baseline: dl.Baseline) -> None:
     monitor = dl.Monitor(baseline, kind=KIND)
     monitor.check(answers(2, DRIFTED), time=START)

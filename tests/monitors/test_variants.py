@@ -97,6 +97,16 @@ def test_means_are_written_with_three_figures(mean: float, said: str) -> None:
     assert f"A: n {said} (200 rows)" in found.lines
 
 
+def test_means_that_are_near_each_other_have_the_figures_that_tell_them_apart() -> None:
+    values = np.tile([1_200.4, 1_200.6, 1_197.4, 1_197.6], 100)
+    found = dl.compare(
+        pd.DataFrame({"variant": ["A", "A", "B", "B"] * 100, "n": values}), metric="n"
+    )
+
+    assert "A: n 1200.5 (200 rows)" in found.lines
+    assert "B: n 1197.5 (200 rows)" in found.lines
+
+
 def test_empty_text_is_no_variant_no_label_and_no_cluster() -> None:
     random = np.random.default_rng(6)
     truth = random.choice(["no", "yes"], 3_000)

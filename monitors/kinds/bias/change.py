@@ -156,11 +156,12 @@ def estimate(name: str, pair: Pair, measured: Measured) -> Estimate | None:
     return Estimate(value, lambda z: (value - low * z / Z95, value + high * z / Z95))
 
 
-def extremes(name: str, pair: Pair) -> Limits:
+def extremes(name: str, pair: Pair, tolerance: float = math.inf) -> Limits:
     """Return what a metric comes to, on the scale of the test, if one side has none of its shares.
 
-    Not if the other side has all, of which the bound of a seldom answer would allow that a group
-    gets none. A ratio is taken to come to a tenth of what it is.
+    If the other side has all, as well, where that is within the tolerance: else the bound of a
+    seldom answer would allow that a group gets none. A ratio is taken to come to a tenth of what it
+    is.
     """
     rate = RATES.get("DPPL" if name in RATIOS else name)
     if rate is None:
@@ -172,7 +173,8 @@ def extremes(name: str, pair: Pair) -> Limits:
         tenth = on_scale(name, share_d / share_a / 10.0) if share_a else -math.inf
         return tenth, -on_scale(name, share_a)
     first, second = (share_a, share_d) if rate.sign > 0 else (share_d, share_a)
-    return -second, first
+    low = -second if first > tolerance else min(first - 1.0, -second)
+    return low, first if second > tolerance else max(1.0 - second, first)
 
 
 def spread(

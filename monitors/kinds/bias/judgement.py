@@ -298,11 +298,14 @@ def _comparison(
             return None
         edge = exactly(limit if window.value >= 0 else -limit)
         tolerance = 0.0 if finding.is_limit else tolerance
-        return Comparison(window, edge, tolerance, between, extremes(name, sides[-1].pair))
+        least = math.inf if finding.is_limit else tolerance
+        most = extremes(name, sides[-1].pair, least)
+        return Comparison(window, edge, tolerance, between, most)
     reference = sides[1].estimate()
     if reference is None:
         return None
-    return Comparison(window, reference, tolerance, between, extremes(name, sides[1].pair))
+    most = extremes(name, sides[1].pair, tolerance)
+    return Comparison(window, reference, tolerance, between, most)
 
 
 def _tolerance(name: str) -> float:

@@ -185,6 +185,30 @@ def test_a_bound_that_nothing_could_break_is_none(window, reference, rows: str) 
     assert ratio.note.startswith("too_variable: ") and rows in ratio.note
 
 
+@pytest.mark.parametrize(
+    ("window", "reference", "limit", "is_judged"),
+    [
+        # 17.7% of the others were accepted: a group that gets none is 0.177 apart, a bound 0.25.
+        (((250, 1_409), (0, 30)), ((1_062, 6_000), (36, 400)), None, False),
+        (((250, 1_409), (90, 1_000)), ((1_062, 6_000), (360, 4_000)), None, True),
+        # Of 1% all that a group could lose is less than what matters.
+        (((100, 10_000), (100, 10_000)), ((400, 40_000), (400, 40_000)), None, True),
+        (((250, 1_409), (90, 1_000)), ((1_062, 6_000), (360, 4_000)), 0.3, True),
+    ],
+)
+def test_a_difference_is_judged_where_its_bound_tells_of_a_group_that_gets_none(
+    window, reference, limit: float | None, is_judged: bool
+) -> None:
+    required = {} if limit is None else {"required": {"DPPL": limit}}
+    group = GroupCounts("who", "d", of_answers(*window), of_answers(*reference), **required)
+
+    found, _ = judge_groups([group], stratified=False, budget=Budget())
+    difference = next(one.result for one in found if one.result.name == "DPPL")
+
+    assert difference.judged is is_judged
+    assert difference.note.startswith("too_variable: ") is not is_judged
+
+
 def test_a_limit_is_broken_when_the_interval_lies_beyond_it() -> None:
     window = Estimate(0.3, lambda z: (0.3 - 0.05 * z, 0.3 + 0.05 * z))
 
