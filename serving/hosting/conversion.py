@@ -81,7 +81,10 @@ def convert(
             raise UndecidedError(
                 f"{path.name} refuses rows of the reference ({reason}); leave these rows out"
             ) from error
-        parity = _compare(predictor, load_predictor(file, trust_pickle=False), columns)
+        try:
+            parity = _compare(predictor, load_predictor(file, trust_pickle=False), columns)
+        except ModelError as error:
+            raise _unconverted(path, predictor.model, str(error)) from error
         refused = _refused(predictor, columns)
     if not parity.difference <= tolerance or parity.labels:  # NaN is not within it.
         raise UndecidedError(
@@ -126,9 +129,16 @@ def _converted(path: Path, predictor: Predictor, columns: Columns) -> bytes:
     except Exception as error:
         # Converters of others raise what they like for a step that they do not know.
         reason = (str(error).splitlines() or [""])[0][:200]
-        raise ModelError(
-            f"{path.name} cannot be converted ({type(error).__name__}: {reason})"
-        ) from error
+        raise _unconverted(path, predictor.model, f"{type(error).__name__}: {reason}") from error
+
+
+def _unconverted(path: Path, model: Any, reason: str) -> ModelError:  # noqa: ANN401 - foreign object
+    steps = getattr(model, "steps", [("", model)])
+    kinds = ", ".join(type(step).__name__ for _, step in steps)
+    return ModelError(
+        f"{path.name} ({kinds}) cannot be converted: {reason}; serve it as it is, or fit one that "
+        "the converters know"
+    )
 
 
 def _written(path: Path, model: Any, kinds: _Kinds, *, is_named: bool) -> bytes:  # noqa: ANN401 - foreign object
@@ -156,6 +166,8 @@ def _of_sklearn(path: Path, model: Any, kinds: _Kinds, *, is_named: bool) -> byt
     # A classifier answers its probabilities as a table: maps of them cost more than the model.
     has_chances = hasattr(model, "predict_proba")
     last = model.steps[-1][1] if hasattr(model, "steps") else model
+    if hasattr(last, "flatten_transform"):
+        last.flatten_transform = False  # Of its method transform alone; True is not known.
     # Without any of its own, what ends a pipeline gets an option that it may not know.
     options: dict[int, Any] = {id(model): {"zipmap": False}} if has_chances else {id(last): {}}
     has_text = any(is_text for _, is_text in kinds)
@@ -172,25 +184,14 @@ def _of_sklearn(path: Path, model: Any, kinds: _Kinds, *, is_named: bool) -> byt
         model, initial_types=inputs, options=options, target_opset=opset,
         custom_conversion_functions=_of_gradient_boosting(skl2onnx),
     )  # fmt: skip
-    if hasattr(model, "classes_") and not has_chances:
-        del found.graph.output[1:]  # Scores, which are no probabilities.
+    if hasattr(model, "classes_"):
+        if not has_chances:
+            del found.graph.output[1:]  # Scores, which are no probabilities.
+        # Not every converter names them, and a step's inner models have classes of their own.
         found.metadata_props.add(
             key="classes", value=json.dumps(np.asarray(model.classes_).tolist())
         )
-    if by_name:
-        _rename_inputs(found.graph, [name for name, _ in kinds])
-    elif is_named:
-        return _with_names(found, kinds)
-    return bytes(found.SerializeToString())
-
-
-def _rename_inputs(graph: Any, names: Sequence[str]) -> None:  # noqa: ANN401 - foreign object
-    """Name inputs as the columns: skl2onnx writes other letters in the place of some."""
-    written = {one.name: name for one, name in zip(graph.input, names, strict=True)}
-    for one in graph.input:
-        one.name = written[one.name]
-    for node in graph.node:
-        node.input[:] = [written.get(one, one) for one in node.input]
+    return _with_names(found, kinds) if by_name or is_named else bytes(found.SerializeToString())
 
 
 def _of_gradient_boosting(skl2onnx: Any) -> dict[type, Callable[..., None]]:  # noqa: ANN401 - a module
@@ -243,18 +244,25 @@ def _of_trees(path: Path, converter: str, model: Any, kinds: _Kinds, **more: Any
 def _with_names(model: Any, kinds: _Kinds) -> bytes:  # noqa: ANN401 - foreign object
     """Have a model take each column in an input of its own, by its name, in place of a table."""
     onnx = library("onnx", Path("model.onnx"), install=_INSTALL)
-    if len(kinds) > 1:
-        (whole,) = model.graph.input
-        names = [name for name, _ in kinds]
-        joined = onnx.helper.make_node("Concat", names, [whole.name], axis=1)
-        model.graph.node.insert(0, joined)
-        del model.graph.input[:]
-        kind = onnx.TensorProto.FLOAT
-        model.graph.input.extend(
-            onnx.helper.make_tensor_value_info(name, kind, [None, 1]) for name in names
-        )
-        if "" not in {one.domain for one in model.opset_import}:
-            model.opset_import.append(onnx.helper.make_opsetid("", _OPSET))
+    graph, names = model.graph, [name for name, _ in kinds]
+    # Columns may be called as what is in the graph: "X", "label".
+    is_output = any(one.name in names for one in graph.output)
+    onnx.compose.add_prefix_graph(graph, "model/", inplace=True, rename_outputs=is_output)
+    if len(graph.input) == len(names):
+        # Not as they were: skl2onnx writes other letters in the place of some.
+        written = {one.name: name for one, name in zip(graph.input, names, strict=True)}
+        for one in graph.input:
+            one.name = written[one.name]
+        for node in graph.node:
+            node.input[:] = [written.get(one, one) for one in node.input]
+        return bytes(model.SerializeToString())
+    (whole,) = graph.input
+    graph.node.insert(0, onnx.helper.make_node("Concat", names, [whole.name], axis=1))
+    del graph.input[:]
+    kind = onnx.TensorProto.FLOAT
+    graph.input.extend(onnx.helper.make_tensor_value_info(name, kind, [None, 1]) for name in names)
+    if "" not in {one.domain for one in model.opset_import}:
+        model.opset_import.append(onnx.helper.make_opsetid("", _OPSET))
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 

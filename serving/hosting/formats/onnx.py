@@ -57,7 +57,8 @@ class OnnxModel:
 
     def predict(self, rows: Any) -> np.ndarray:  # noqa: ANN401 - a frame or an array
         """Predict the class, or the number, of each row."""
-        return _one_a_row(self._run(self._feed(rows), [self._label])[0])
+        found = self._run(self._feed(rows), [self._label])[0]
+        return _one_a_row(found if self.classes_ is None else self.classes_[self._places(found)])
 
     def _predict_proba(self, rows: Any) -> np.ndarray:  # noqa: ANN401 - a frame or an array
         """Return the probability of each class, shape (rows, classes)."""
@@ -66,22 +67,29 @@ class OnnxModel:
     def _predict_both(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - a frame or an array
         """Return the class of each row and the probability of each class, of one run."""
         labels, chances = self._run(self._feed(rows), [self._label, self._probability])
-        classes = self.classes_
-        assert classes is not None
         if isinstance(chances, list):
-            table = np.array([[row[one] for one in classes.tolist()] for row in chances])
+            table = np.array([[row[one] for one in self.classes_.tolist()] for row in chances])
         else:
             table = np.asarray(chances)
-        known = {name: place for place, name in enumerate(classes.tolist())}
-        places = [known.get(label, -1) for label in labels.ravel().tolist()]
-        if -1 in places or np.any(
-            table[np.arange(len(places)), places] < table.max(axis=1) - _TOLERANCE
-        ):
-            raise ModelError(
-                f"{self._file.name} answers classes in another order than {classes.tolist()[:8]}; "
-                'name them in its metadata_props: "classes", a JSON list, or convert it with ZipMap'
-            )
-        return _one_a_row(labels), table
+        places = self._places(labels)
+        if np.any(table[np.arange(len(places)), places] < table.max(axis=1) - _TOLERANCE):
+            raise self._not_most_probable()
+        return self.classes_[places], table
+
+    def _places(self, labels: np.ndarray) -> list[int]:
+        """Return the places of labels among the classes, whose truth values ONNX has as numbers."""
+        places = {name: place for place, name in enumerate(self.classes_.tolist())}
+        try:
+            return [places[label] for label in labels.ravel().tolist()]
+        except KeyError:
+            raise self._not_most_probable() from None
+
+    def _not_most_probable(self) -> ModelError:
+        advice = '; name them in order in its metadata_props: "classes", a JSON list'
+        return ModelError(
+            f"{self._file.name} answers classes that are not the most probable of "
+            f"{self.classes_.tolist()[:8]}{'' if 'classes' in self._metadata else advice}"
+        )
 
     def _read_columns(self) -> None:
         """Learn which columns the model takes: by name, or by position in one table."""
@@ -107,7 +115,7 @@ class OnnxModel:
         """Learn what the model answers."""
         outputs = self._session.get_outputs()
         self._label, self._probability = outputs[0].name, ""
-        self.classes_: np.ndarray | None = None
+        self.classes_: Any = None  # An array, of classifiers.
         is_label = outputs[0].type in ("tensor(int64)", "tensor(int32)", "tensor(string)")
         if not is_label:
             if len(outputs) != 1:

@@ -1,6 +1,7 @@
 """Models converted to ONNX: as scikit-learn, xgboost and lightgbm answer, or not at all."""
 
 import json
+import re
 
 import lightgbm
 import numpy as np
@@ -10,13 +11,19 @@ import pytest
 import skops.io
 import xgboost
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (
+    BaggingClassifier,
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestRegressor,
+    StackingClassifier,
+    VotingClassifier,
 )
+from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import (
     LinearRegression,
@@ -25,6 +32,10 @@ from sklearn.linear_model import (
     RidgeClassifier,
     SGDClassifier,
 )
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
@@ -235,6 +246,73 @@ def test_classifiers_without_probabilities_answer_the_same_labels(
     assert (parity.labels, parity.difference) == (0, 0)
     assert onnx.description.classes == tuple(map(class_text, classes))
     assert not onnx.description.has_probability
+    answer = onnx.predict(columns_of(pa.Table.from_pandas(VALUES[:1])))
+    assert type(answer.predictions[0]) is type(classes[0])  # True is no 1.
+
+
+@pytest.mark.parametrize("classes", [(False, True), ("hi", "Jà", "low")])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        GaussianNB(), KNeighborsClassifier(), MLPClassifier((4,), max_iter=9),
+        QuadraticDiscriminantAnalysis(), SGDClassifier(loss="log_loss"),
+        BaggingClassifier(n_estimators=3), CalibratedClassifierCV(LogisticRegression()),
+        OneVsRestClassifier(LogisticRegression()),
+        VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft"),
+        StackingClassifier([("a", LogisticRegression()), ("b", GaussianNB())]),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_classes_of_any_classifier_are_those_of_the_original(estimator, classes, tmp_path):
+    labels = np.array(classes)[np.digitize(SCORE, [-1, 1][: len(classes) - 1])]
+    frame = VALUES.rename(columns={"c": "label"})  # As the output of the converted model.
+    model = clone(estimator).fit(frame, labels)
+
+    parity, before, after = converted(tmp_path, model, frame)
+
+    assert parity.difference < 1e-4
+    assert after.description.classes == before.description.classes
+    rows = columns_of(pa.Table.from_pandas(frame))
+    chances = model.predict_proba(frame)
+    answer = after.predict(rows)
+    shown = chances[:, 1:] if len(classes) == 2 else chances
+    np.testing.assert_allclose(answer.probabilities, shown, atol=1e-4)
+    first, second = np.sort(chances, axis=1)[:, :-3:-1].T
+    is_clear = first - second > 1e-3
+    found = np.array(answer.predictions, dtype=object)[is_clear].tolist()
+    assert found == model.predict(frame)[is_clear].tolist()
+    assert {type(one) for one in found} == {type(classes[0])}  # True is no 1.
+
+
+@pytest.mark.parametrize("name", ["X", "label", "probabilities"])
+@pytest.mark.parametrize("library", ["sklearn", "xgboost", "lightgbm", "text"])
+def test_columns_may_be_called_as_parts_of_the_converted_model(library, name, tmp_path):
+    kinds = {"xgboost": xgboost.XGBClassifier, "lightgbm": lightgbm.LGBMClassifier}
+    frame = VALUES.rename(columns={"a": name})
+    model = kinds[library](n_estimators=5) if library in kinds else LogisticRegression()
+    if library == "text":
+        frame["town"] = ["Bern", "Rome"] * 150
+        chosen = ColumnTransformer([("t", OneHotEncoder(), ["town"])], remainder="passthrough")
+        model = make_pipeline(chosen, model)
+
+    parity, _, after = converted(tmp_path, model.fit(frame, CLASSES["two"]), frame)
+
+    assert parity.difference < 1e-5
+    assert set(after.description.feature_names) == set(frame)
+
+
+def test_what_the_converters_do_not_know_is_told_by_its_type_with_what_to_do(tmp_path):
+    model = make_pipeline(StandardScaler(), GaussianProcessClassifier())
+
+    with pytest.raises(ModelError) as refused:
+        converted(tmp_path, model.fit(VALUES[:60], CLASSES["three"][:60]), VALUES[:60])
+
+    assert re.fullmatch(
+        r"m\.skops \(StandardScaler, GaussianProcessClassifier\) cannot be converted: NotImpl.*; "
+        "serve it as it is, or fit one that the converters know",
+        str(refused.value),
+    )
 
 
 def test_numbers_reach_a_converted_model_as_one_array_in_the_order_of_its_inputs(tmp_path):
@@ -277,7 +355,7 @@ def test_what_cannot_be_converted_or_compared_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"has 4 columns, and the model takes 3 .* --exclude"):
         converted(tmp_path, unnamed, VALUES.assign(late=0))
     own = make_pipeline(FunctionTransformer(np.log1p), LogisticRegression())
-    with pytest.raises(ModelError, match=r"m\.skops cannot be converted|only types of scikit"):
+    with pytest.raises(ModelError, match=r"m\.skops \(Func.* cannot be converted: Runtime"):
         converted(tmp_path, own.fit(VALUES.abs(), CLASSES["two"]), VALUES.abs())
     assert list(tmp_path.glob("*.onnx")) == []
 

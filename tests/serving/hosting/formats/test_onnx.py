@@ -129,11 +129,13 @@ def test_classes_that_nobody_names_are_numbers_from_0_and_others_are_refused(tmp
     row = columns(np.array([[0.0, 1.0]]))
 
     assert load(answering(1, 2), tmp_path).predict(row).predictions == [1]
-    with pytest.raises(ModelError, match=r"answers classes in another order than \[0, 1\]"):
+    with pytest.raises(ModelError, match=r"not the most probable of \[0, 1\]; name them"):
         load(answering(2, 2), tmp_path).predict(row)
     assert load(answering(2, 2), tmp_path, classes="[1, 2]").predict(row).predictions == [2]
     with pytest.raises(ModelError, match=r"and not which; name them in its metadata_props"):
         load(answering("yes", 2), tmp_path)
+    with pytest.raises(ModelError, match=r"not the most probable of \['yes', 'no'\]$"):
+        load(answering("yes", 2), tmp_path, classes='["yes", "no"]').predict(row)
     named = load(answering("yes", 2), tmp_path, classes='["no", "yes"]')
     assert named.predict(row).predictions == ["yes"]
 
