@@ -302,3 +302,17 @@ def column_names(names: Iterable[str], *, prefix: str = "feature") -> list[str]:
         taken.add(column)
         columns.append(column)
     return columns
+
+
+def names_among(names: Iterable[str], columns: Iterable[str]) -> tuple[str, ...]:
+    """Return a model's names of columns as the columns have them.
+
+    LightGBM writes "_" for each blank in a name. A name that is no column's is that of the only
+    column which it may have been and which is none of the other names; else it stays.
+    """
+    names, known = tuple(names), set(columns)
+    written: dict[str, list[str]] = {}
+    for column in known.difference(names):
+        written.setdefault(column.replace(" ", "_"), []).append(column)
+    written = {name: found for name, found in written.items() if name not in known}
+    return tuple(found[0] if len(found := written.get(name, [])) == 1 else name for name in names)

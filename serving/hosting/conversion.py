@@ -26,6 +26,7 @@ from driftline.serving.hosting.formats.model_format import Description, ModelErr
 from driftline.serving.hosting.formats.onnx import REFUSED
 from driftline.serving.hosting.predictor import Predictor, load_predictor
 from driftline.serving.hosting.questions import columns_of
+from driftline.signature import names_among
 
 # Of probabilities, and of numbers in relation to the largest: float32 has seven digits.
 TOLERANCE = 1e-4
@@ -111,6 +112,7 @@ def _columns(table: pa.Table, about: Description) -> Columns:
             f"the reference has {len(table.column_names)} columns, and the model takes "
             f"{about.feature_count} that it does not name; leave the others out by --exclude"
         )
+    names = names_among(names, table.column_names)
     if missing := [name for name in names if name not in table.column_names]:
         raise InputError(f'the reference has no column "{missing[0]}", which the model takes')
     if not table.num_rows:

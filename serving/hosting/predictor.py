@@ -27,6 +27,7 @@ from driftline.serving.hosting.formats.model_format import (
 from driftline.serving.hosting.formats.skops import LEFT_OUT
 from driftline.serving.hosting.formats.table import StoredModel, find_model, require_trusted
 from driftline.serving.hosting.multi_model.alike import require_alike
+from driftline.signature import names_among
 
 with without(*LEFT_OUT), without_parts_of_numpy():
     import pandas as pd
@@ -71,7 +72,10 @@ class Predictor:
         # One that was fitted on an array may have its columns named beside it.
         is_named = getattr(model, "feature_names_in_", None) is not None
         self._takes_frames = getattr(model, "takes_frames_", is_named)
-        self._categories = categories_of(model)
+        known = categories_of(model)
+        # Of a signature's names, where a file has one.
+        names = names_among(known, self._names or ())
+        self._categories = dict(zip(names, known.values(), strict=True))
         booster = getattr(model, "booster_", None)
         if getattr(booster, "pandas_categorical", None) and not self._categories:
             raise ModelError(
@@ -227,6 +231,9 @@ class Predictor:
             return columns
         if columns.keys() == self._name_set:
             return {name: columns[name] for name in names}
+        found = names_among(names, columns)
+        if columns.keys() == set(found):
+            return {name: columns[one] for name, one in zip(names, found, strict=True)}
         if len(columns) != len(names):
             raise ModelError(f"the row has {len(columns)} values; the model takes {len(names)}")
         return dict(zip(names, columns.values(), strict=True))

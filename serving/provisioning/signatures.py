@@ -13,7 +13,15 @@ from driftline.classes import class_text, classes_of_columns, known_classes
 from driftline.errors import InputError
 from driftline.serving.hosting.formats.model_format import BODIES
 from driftline.serving.resources.answers import answers_several, require_width
-from driftline.signature import LISTS, Column, ColumnType, Role, Signature, column_names
+from driftline.signature import (
+    LISTS,
+    Column,
+    ColumnType,
+    Role,
+    Signature,
+    column_names,
+    names_among,
+)
 
 
 def endpoint_signature(
@@ -143,7 +151,8 @@ def job_signature(
                 "endpoint whose baseline has the model's values"
             )
         outputs.append(replace(column, type=old.type))
-    names = {name: place for place, name in enumerate(description["feature_names"] or ())}
+    known_names = _named_as(table.inputs, description)["feature_names"] or ()
+    names = {name: place for place, name in enumerate(known_names)}
     features = table.features
     if names.keys() == {column.name for column in table.inputs}:
         # Columns that are no inputs stay behind, as CSV has none of them.
@@ -205,6 +214,7 @@ def _own(classes: Sequence[str], name: object) -> str | None:
 
 def require_match(inputs: Sequence[Column], description: Mapping[str, Any]) -> None:
     """Refuse a model that takes other columns than the signature names."""
+    description = _named_as(inputs, description)
     names, count = description["feature_names"], description["feature_count"]
     given = [column.name for column in inputs]
     if names is not None:
@@ -222,8 +232,7 @@ def require_match(inputs: Sequence[Column], description: Mapping[str, Any]) -> N
             raise InputError(
                 f"the model's columns are not the signature's: {'; '.join(parts)}; "
                 "exclude columns of the reference (also facets: what a model is not sent is not "
-                "captured with its requests), rename them as the model does (lightgbm has _ for a "
-                "blank), or name their roles"
+                "captured with its requests), rename them as the model does, or name their roles"
             )
     elif count is not None and count != len(given):
         raise InputError(
@@ -232,6 +241,20 @@ def require_match(inputs: Sequence[Column], description: Mapping[str, Any]) -> N
         )
     _require_types(inputs, names or given, description.get("feature_types") or ())
     _require_categories(inputs, description)
+
+
+def _named_as(inputs: Sequence[Column], description: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a description with the signature's names in the place of the model's."""
+    names = description.get("feature_names")
+    if names is None:
+        return description
+    found = names_among(names, (column.name for column in inputs))
+    renamed = dict(zip(names, found, strict=True))
+    categories = {
+        renamed.get(name, name): known
+        for name, known in (description.get("categories") or {}).items()
+    }
+    return {**description, "feature_names": found, "categories": categories}
 
 
 def _require_types(inputs: Sequence[Column], names: Sequence[str], types: Sequence[str]) -> None:
@@ -249,7 +272,7 @@ def unknown_levels(
     inputs: Sequence[Column], description: Mapping[str, Any]
 ) -> Iterator[tuple[Column, list[str]]]:
     """Return columns, and those of their values in the reference that are missing to the model."""
-    categories = description.get("categories") or {}
+    categories = _named_as(inputs, description).get("categories") or {}
     for column in inputs:
         known = {*map(class_text, categories.get(column.name, ()))}
         found = [one for one in column.levels or () if class_text(one) not in known]

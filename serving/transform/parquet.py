@@ -26,7 +26,7 @@ from driftline.formats.location import Location
 from driftline.formats.media_types import TextFormat
 from driftline.serving.transform.assembly import AnswerError
 from driftline.serving.transform.definition import TransformJobSpec
-from driftline.signature import Column, ColumnType, Signature, column_names
+from driftline.signature import Column, ColumnType, Signature, column_names, names_among
 
 _MAX_ROWS = 1 << 16
 # Of the stream's end, which readers of Arrow expect.
@@ -105,7 +105,7 @@ def _opened(file: Location, stream: pa.NativeFile) -> pq.ParquetFile:
 
 def signature_of_schema(schema: pa.Schema, names: Sequence[str] | None) -> Signature:
     """Return what the model is sent of a table: its columns by name, or all of them."""
-    chosen = list(schema.names if names is None else names)
+    chosen = schema.names if names is None else list(names_among(names, schema.names))
     if lacking := [name for name in chosen if name not in schema.names]:
         raise InputError(f"the model takes {', '.join(lacking[:5])}, which the files lack")
     slugs = column_names(chosen, prefix="feature")

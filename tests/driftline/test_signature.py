@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.errors import InputError
-from driftline.signature import Column, Signature, column_names, slug
+from driftline.signature import Column, Signature, column_names, names_among, slug
 
 SIGNATURE = Signature(
     features=(
@@ -61,3 +61,22 @@ def test_columns_never_collide(names: list[str]) -> None:
 def test_slugs_are_plain(name: str) -> None:
     assert slug(name).strip("_")
     assert set(slug(name)) <= set("abcdefghijklmnopqrstuvwxyz0123456789_")
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "expected"),
+    [
+        (["b", "mean_radius"], ["mean radius", "b"], ["b", "mean radius"]),
+        (["a_b_c"], ["a b c"], ["a b c"]),
+        (["a_b"], ["a b", "a_b"], ["a_b"]),
+        (["a_b_c"], ["a b_c", "a_b c"], ["a_b_c"]),  # It may be either.
+        (["a_b_c", "a_b c"], ["a b_c", "a_b c"], ["a b_c", "a_b c"]),
+        (["a_b", "a b"], ["a b"], ["a_b", "a b"]),  # No column is two.
+        (["ab", "x"], ["a b", "y"], ["ab", "x"]),
+        ([], ["a"], []),
+    ],
+)
+def test_underlines_are_blanks_of_the_only_column_that_may_be_meant(
+    names: list[str], columns: list[str], expected: list[str]
+) -> None:
+    assert names_among(names, columns) == tuple(expected)

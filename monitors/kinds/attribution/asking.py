@@ -11,6 +11,7 @@ from driftline.classes import class_text
 from driftline.errors import DriftlineError, InputError
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.kinds.attribution.categories import categories_of, with_categories
+from driftline.signature import names_among
 
 # What functions raise that are given rows in another form than they take.
 OTHER_FORM = (TypeError, ValueError, AttributeError, LookupError)
@@ -49,14 +50,17 @@ def form_of_estimator(estimator: object, columns: Sequence[str]) -> Form | None:
     """Return the form in which a fitted estimator takes rows of these columns; None of others."""
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
-        wanted = [str(one) for one in names]
+        known = list(map(str, names))
+        wanted = names_among(known, columns)
         if lacking := [one for one in wanted if one not in columns]:
             raise InputError(
                 f'predict= takes column "{lacking[0]}", which is no feature of the reference; '
                 f"known: {', '.join(columns)}"
             )
         categories = categories_of(estimator)
-        return lambda table: with_categories(table.select(wanted).to_pandas(), categories)
+        return lambda table: with_categories(
+            table.select(wanted).rename_columns(known).to_pandas(), categories
+        )
     is_fitted = getattr(estimator, "n_features_in_", None) is not None
     return FORMS["a numpy array"] if is_fitted else None
 

@@ -63,7 +63,7 @@ from driftline.monitors.kinds.attribution.time_limit import (
 from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
 from driftline.monitors.results.violation import plural
 from driftline.monitors.rows import BatchMaker
-from driftline.signature import ColumnType, Signature
+from driftline.signature import ColumnType, Signature, names_among
 
 log = logging.getLogger(__name__)
 
@@ -417,6 +417,7 @@ def _columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
     """Return the columns that the model takes, with their types in the reference."""
     known = {one.name: one.type for one in signature.as_sent().inputs}
     wanted = predict.features if isinstance(predict, ModelPredictor) else None
+    wanted = None if wanted is None else names_among(wanted, known)
     for name in wanted or ():
         if name not in known:
             raise InputError(

@@ -23,6 +23,7 @@ from driftline.serving.hosting.formats import lightgbm, xgboost
 from driftline.serving.hosting.formats.library import library
 from driftline.serving.hosting.formats.model_format import ModelError, SignedModel
 from driftline.serving.hosting.formats.skops import trust_estimators
+from driftline.signature import names_among
 
 # Of MLflow's types of columns: numpy's, and the signature's.
 TYPES: dict[str, tuple[Any, str]] = {
@@ -163,14 +164,14 @@ def _signed(model: Any, inputs: Inputs) -> object:  # noqa: ANN401 - foreign obj
         )
     if not inputs.names:
         return model
-    if names is not None and set(map(str, names)) != set(inputs.names):
+    order = inputs.names if names is None else names_among(map(str, names), inputs.names)
+    if set(order) != set(inputs.names):
         raise ModelError(
             f"MLmodel's signature names {', '.join(inputs.names[:_SHOWN])}, the model in it takes "
-            f"{', '.join(map(str, names[:_SHOWN]))}; save the model with the signature of its own "
+            f"{', '.join(order[:_SHOWN])}; save the model with the signature of its own "
             "rows"
         )
     types = dict(zip(inputs.names, inputs.types, strict=True))
-    order = inputs.names if names is None else tuple(map(str, names))
     return SignedModel(model, order, tuple(TYPES[types[name]][1] for name in order))
 
 

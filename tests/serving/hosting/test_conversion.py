@@ -302,6 +302,16 @@ def test_columns_may_be_called_as_parts_of_the_converted_model(library, name, tm
     assert set(after.description.feature_names) == set(frame)
 
 
+def test_columns_of_lightgbm_get_the_blanks_of_the_reference(tmp_path):
+    frame = VALUES.rename(columns={"a": "mean a"})
+    model = lightgbm.LGBMClassifier(n_estimators=5).fit(frame, CLASSES["two"])
+
+    parity, _, after = converted(tmp_path, model, frame[["c", "mean a", "b"]])
+
+    assert after.description.feature_names == ("b", "mean a", "c")
+    assert parity.difference < 1e-5
+
+
 def test_what_the_converters_do_not_know_is_told_by_its_type_with_what_to_do(tmp_path):
     model = make_pipeline(StandardScaler(), GaussianProcessClassifier())
 

@@ -135,13 +135,33 @@ def test_a_model_with_other_columns_is_refused_by_their_names():
         )
 
 
-def test_a_model_with_another_spelling_of_a_column_is_told_to_rename_it():
-    # lightgbm, LGBMClassifier.fit: "Found whitespace in feature_names, replace with underlines".
-    model = {**BINARY, "feature_names": ["mean_radius", "b"]}
-    named = Signature((Column("mean radius", "feature_mean_radius", "double"), INPUTS[1]))
+# lightgbm, LGBMClassifier.fit: "Found whitespace in feature_names, replace with underlines".
+UNDERLINED = {**BINARY, "feature_names": ["b", "mean_radius"]}
 
-    with pytest.raises(InputError, match=r"know mean radius; .* rename them as the model"):
-        endpoint_signature(named, model)
+
+def blank(*names, **fields):
+    return Signature(
+        (INPUTS[1], *(Column(name, f"feature_{name}", "double", **fields) for name in names))
+    )
+
+
+def test_a_model_with_underlines_for_blanks_takes_the_columns_with_blanks():
+    known = blank("mean radius")
+
+    assert endpoint_signature(known, UNDERLINED).inputs == known.inputs
+    described = {**UNDERLINED, "kind": "classifier"}
+    assert [one.name for one in job_signature(known, described, {}).features] == [
+        "b", "mean radius"
+    ]  # fmt: skip
+    with pytest.raises(InputError, match='string as "mean radius", the signature has double'):
+        endpoint_signature(known, {**UNDERLINED, "feature_types": ["string", "string"]})
+    with pytest.raises(InputError, match=r'"mean radius": .* are none of the model\'s categories'):
+        endpoint_signature(
+            blank("mean radius", levels=("x", "y")),
+            {**UNDERLINED, "categories": {"mean_radius": ("k", "m")}},
+        )
+    with pytest.raises(InputError, match="the model does not know mean radius; exclude"):
+        endpoint_signature(blank("mean radius", "mean_radius"), UNDERLINED)
 
 
 def test_a_change_of_type_is_a_new_version_and_a_new_column():

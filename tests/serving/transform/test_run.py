@@ -167,6 +167,14 @@ def test_times_of_parquet_reach_the_model_in_their_unit():
     ]  # fmt: skip
 
 
+def test_a_parquet_column_with_blanks_is_the_one_that_lightgbm_writes_with_underlines():
+    schema = pa.schema([("b", pa.string()), ("mean radius", pa.float64())])
+
+    found = signature_of_schema(schema, ("mean_radius", "b"))
+
+    assert [column.name for column in found.inputs] == ["mean radius", "b"]
+
+
 def test_a_failing_record_is_named_and_its_file_has_no_output(place, rows, model_file):
     folder = place / "bad"
     folder.mkdir()

@@ -104,6 +104,21 @@ def test_a_notebooks_trees_are_judged_by_their_own_way_and_by_any_other() -> Non
     assert Attributions.from_arrow(baseline.attributions).permuted is not None
 
 
+def test_lightgbms_columns_keep_their_blanks_in_a_baseline() -> None:
+    rows = TRAIN.rename(columns={"a": "bill amt"})[["b", "bill amt", "c"]]
+    model = lightgbm.LGBMRegressor(n_estimators=9, verbose=-1).fit(rows, SCORE)
+
+    baseline = dl.Baseline.fit(rows, predict=model.predict)
+
+    assert Attributions.from_arrow(baseline.attributions).features == ("b", "bill amt", "c")
+    found = explaining_itself(model.predict)
+    assert isinstance(found, TreeMethod)
+    table = pa.Table.from_pandas(rows[["c", "bill amt", "b"]])
+    values = found.contributions(table, table.slice(0, 0))
+    told = values.values.sum(axis=2)[:, 0] + values.expected
+    np.testing.assert_allclose(told, model.predict(rows), rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", [xgboost.XGBClassifier, lightgbm.LGBMClassifier])
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_models_of_categories_get_them_again(kind: Callable[..., Any]) -> None:

@@ -53,6 +53,19 @@ def test_files_of_boosted_trees_answer_as_the_model_that_was_saved(
         assert answer.probabilities is None
 
 
+def test_columns_with_blanks_are_found_by_name_where_lightgbm_has_underlines(tmp_path):
+    values, _ = numbers(300, 3)
+    rows = pd.DataFrame(values, columns=["bill amt", "b", "mean radius"])
+    model = lightgbm.LGBMRegressor(n_estimators=5, n_jobs=1, verbose=-1)
+    model.fit(rows, values[:, 0] - 3 * values[:, 2])
+    model.booster_.save_model(tmp_path / "m.txt")
+    predictor = load_predictor(tmp_path / "m.txt", trust_pickle=False)
+
+    answer = predictor.predict({name: rows[name].to_numpy() for name in sorted(rows)})
+
+    np.testing.assert_allclose(answer.predictions, model.predict(rows), rtol=1e-6)
+
+
 @pytest.mark.parametrize("words", [["Zürich", "Bern", "Rome"], ["Ab", "Zé"], ["é", "è"], ["日本"]])
 def test_categories_that_xgboost_cuts_are_refused_and_others_are_whole(words, tmp_path):
     rows = pd.DataFrame({"word": pd.Categorical(words * 60), "x": np.arange(60.0 * len(words))})

@@ -41,6 +41,22 @@ def test_a_model_of_a_known_library_is_served_as_itself(flavor, tmp_path):
     assert np.ravel(chances) == pytest.approx(model.predict_proba(ROWS)[:, 1], rel=1e-6)
 
 
+def test_lightgbms_underlines_are_the_blanks_of_the_signature(tmp_path):
+    rows = ROWS.rename(columns={"a": "mean a"})
+    rows["the word"] = pd.Categorical(["x", "y"] * 40)
+    model = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(rows, LATE)
+    folder = save("lightgbm", model, tmp_path / "m", rows=rows.astype({"the word": str}))
+
+    predictor = load_predictor(folder, trust_pickle=True)
+    chances = predictor.predict(
+        {name: rows[name].to_numpy() for name in ("the word", "b", "mean a")}
+    ).probabilities
+
+    assert predictor.description.feature_names == ("mean a", "b", "the word")
+    assert predictor.description.categories == {"the word": ("x", "y")}
+    assert np.ravel(chances) == pytest.approx(model.predict_proba(rows)[:, 1], rel=1e-6)
+
+
 @pytest.mark.parametrize("flavor", ["xgboost", "lightgbm"])
 def test_a_bare_booster_is_read_as_files_of_its_library_are(flavor, tmp_path):
     model = MODELS[flavor]()
