@@ -235,8 +235,14 @@ class FileCache:
 
     def _opened(self, name: str) -> BinaryIO | pa.NativeFile:
         if self._remote is None:
-            self._check(self._source / name)
-            return _open_inside(self._source, name)
+            stream = _open_inside(self._source, name)
+            # Now that no link is on the way: what is out of reach is told with the server's path.
+            try:
+                self._check(self._source / name)
+            except BaseException:
+                stream.close()
+                raise
+            return stream
         place = self._remote / name
         try:
             return place.system.open_input_stream(place.path, compression=None)

@@ -14,6 +14,7 @@ from driftline.serving.hosting.multi_model.file_cache import (
     FileCache,
     TooLargeForDiskError,
 )
+from driftline.serving.resources.reach import Reach
 from tests.servers.s3 import S3Server
 
 SIZE = 1000
@@ -112,6 +113,26 @@ def test_what_is_dropped_is_copied_anew_and_stays_for_who_uses_it(
         assert files.used_bytes == 2 * SIZE
 
     using(models, tmp_path, work)
+
+
+def test_a_link_out_of_reach_is_refused_as_any_link_and_without_the_servers_path(
+    models: Path, tmp_path: Path
+) -> None:
+    (models / "zero.skops").symlink_to("/dev/zero")
+
+    async def work() -> None:
+        files = FileCache(str(models), tmp_path, 3 * SIZE, Reach(folders=(str(models),)).check)
+        try:
+            async with files.copy("zero.skops"):
+                pass
+        finally:
+            await files.close()
+
+    with pytest.raises(InputError) as refused:
+        asyncio.run(work())
+    assert str(refused.value) == (
+        'model "zero.skops": "zero.skops" is a link; expected files and folders'
+    )
 
 
 def test_links_pipes_and_folders_are_no_models(models: Path, tmp_path: Path) -> None:
