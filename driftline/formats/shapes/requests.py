@@ -167,6 +167,9 @@ class RequestRows:
         is_lone = isinstance(document, dict) and len(document) == 1
         known = self._lone if is_lone else self._known
         found = opened(without_index(document, known), known, ENVELOPES)
+        names = {*ENVELOPES}.difference(known)
+        if is_lone and isinstance(found, dict) and found is document and names.issuperset(found):
+            return next(iter(found.values()))  # Of an envelope, and no rows.
         is_frame = isinstance(found, dict) and {"columns", "data"} <= found.keys()
         if is_frame and isinstance(found, dict) and self._known.isdisjoint(found):
             return split_frame(found, self._max_rows)
@@ -177,8 +180,7 @@ class RequestRows:
         tensors = read_tensors(found, len(self.names), self._max_rows)
         if any(tensor.name in self._known for tensor in tensors):
             return self._by_columns({tensor.name: tensor.rows for tensor in tensors})
-        width = sum(tensor.width for tensor in tensors)
-        if width != len(self.names):
+        if (width := sum(tensor.width for tensor in tensors)) != len(self.names):
             raise BodyError(f"tensors of {width} values a row; expected {len(self.names)}")
         return [
             [value for part in parts for value in part]

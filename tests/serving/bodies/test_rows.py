@@ -233,6 +233,8 @@ def test_bad_csv_is_one_sentence_that_names_the_place(body, sentence):
     ("document", "sentence"),
     [
         ("5", 'a single JSON value; expected a row, a list of rows or {"instances": [rows]}'),
+        ('{"instances": 5}', 'a single JSON value; expected a row, a list of rows or {"inst'),
+        ('{"features": null}', "the body is a single JSON value; expected a row, a list of rows"),
         ('["UA", 1, 2]', "row 1 has 3 values; expected 4 (carrier, distance, temp, is_hub)"),
         ("[]", "no rows"),
         ('{"instances": []}', "no rows"),
