@@ -6,6 +6,7 @@ as one of them uses it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gzip
 import hashlib
@@ -24,6 +25,8 @@ MEMBERS_MAX = 10_000
 RATIO_MAX, ALWAYS_ALLOWED_BYTES = 10, 2 << 30
 _READ_MAX = 16 << 20  # At once: of headers, which tarfile reads whole.
 _CHUNK = 1 << 20
+# Of members, such as a file where a folder is.
+_NO_PLACE = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 class _Bounded(gzip.GzipFile):
@@ -111,6 +114,13 @@ def unpack(archive: Path, folder: Path) -> None:
                 files.add(place)
     except (tarfile.TarError, gzip.BadGzipFile, EOFError) as error:
         raise ModelError(f"{archive.name} is no whole tar.gz ({error})") from error
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+        raise ModelError(
+            f"{archive.name} holds {member.name[:80]!r}, which cannot be unpacked beside the "
+            f"others ({error.strerror})"
+        ) from error
 
 
 def _inside(archive: Path, name: str) -> PurePosixPath:

@@ -49,6 +49,23 @@ def test_a_path_that_leads_outside_is_refused(name, tmp_path):
     refused(pack(tmp_path / "m.tar.gz", {name: "x"}), tmp_path, "expected paths inside")
 
 
+@pytest.mark.parametrize(
+    ("held", "sentence"),
+    [
+        ({"code/a": "x", "code": "y"}, r"'code', which cannot be unpacked .* \(Is a directory\)"),
+        ({"code": "x", "code/a": "y"}, r"'code/a', which cannot be unpacked .* \(File exists\)"),
+        ({"code": "x", "code/": member("code/", tarfile.DIRTYPE)}, r"'code', .* \(File exists\)"),
+        ({"a" * 300: "x"}, r"'a{80}', which cannot be unpacked .* \(File name too long\)"),
+    ],
+)
+def test_a_member_that_cannot_be_written_is_told_without_a_path_of_the_server(
+    held, sentence, tmp_path
+):
+    with pytest.raises(ModelError, match=f"m.tar.gz holds {sentence}$") as told:
+        unpack(pack(tmp_path / "m.tar.gz", held), tmp_path / "to")
+    assert str(tmp_path) not in str(told.value)
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
 @pytest.mark.parametrize("target", ["../out", "/etc/passwd", "a/../../out", ".", "..", "later.txt"])
 def test_a_link_is_refused_unless_to_a_file_before_it(kind, target, tmp_path):
