@@ -102,8 +102,9 @@ def _over_time(lines: Sequence[MonitorLine], marks: Sequence[Mark]) -> html.Sect
 def _monitors(view: EndpointView) -> html.Section:
     if not view.line.monitors:
         return _set_up(view, "Monitors", "data-quality")
-    soft = ui.swatch("soft", windows.SEASONAL)
-    signs = ui.legend(ui.swatch("alarm", "violation"), soft, ui.swatch("ok", "none"))
+    keys = {"alarm": "violation", "soft": windows.SEASONAL, "soft low": f"worse {say.WITHIN_BOUND}",
+            "ok": "none", "failed": "failed", "none": "not judged"}  # fmt: skip
+    signs = ui.legend(*map(ui.swatch, keys, keys.values()))
 
     def state(line: MonitorLine) -> ui.Cell:
         chip = ui.state_chip(line.found_state)

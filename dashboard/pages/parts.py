@@ -438,8 +438,8 @@ def bullet(distance: float | None, bound: float | None, method: str = "") -> htm
     return html.Div(parts, className="share", title=title)
 
 
-HEIGHTS = {"alarm": 100, "soft": 67, "failed": 20}
-"""Of the marks of windows in a strip, in percent; of all others a third."""
+HEIGHTS = {"alarm": 100, "soft": 67, "worse": 50, "failed": 20}
+"""Of the marks of windows in a strip by state or tone, in percent; of all others a third."""
 
 
 def strip(monitor: MonitorLine) -> html.Span:
@@ -447,8 +447,9 @@ def strip(monitor: MonitorLine) -> html.Span:
     runs = monitor.runs[-STRIP_WINDOWS:]
     states = Counter(say.STATES[run.shown_state][1] for run in runs)
     words = ", ".join(f"{say.plural(many, 'window')} {word}" for word, many in states.most_common())
-    tones = [say.window_tone(run.state, run.hard_count) for run in runs]
-    return _picture([(tone, HEIGHTS.get(tone, 34)) for tone in tones], words or "no window yet")
+    looks = [(one.shown_state, say.window_tone(one.shown_state, one.hard_count)) for one in runs]
+    marks = [(tone, HEIGHTS.get(state, HEIGHTS.get(tone, 34))) for state, tone in looks]
+    return _picture(marks, words or "no window yet")
 
 
 def bars(

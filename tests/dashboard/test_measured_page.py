@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftline.dashboard.address import parse
 from driftline.dashboard.charts.intervals import forest_figure
 from driftline.dashboard.charts.metric import history_figure
+from driftline.dashboard.pages import endpoint
 from driftline.dashboard.pages import measured as page_of
+from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import sentence
 from driftline.dashboard.pages.windows import counts_words
@@ -585,3 +588,21 @@ def test_before_the_first_window_the_page_says_what_to_do(stores):
 )
 def test_metrics_are_named_in_words(name, dimensions, words):
     assert metric_words(name, dimensions) == words
+
+
+def test_the_strip_of_newest_windows_does_not_paint_worse_ones_as_well(stores):
+    monitor = stores.measured("flights-quality", None, None).monitor
+    worse = tuple(one for one in monitor.runs if one.shown_state == "worse")
+    well = replace(worse[0], worse_count=0)
+
+    drawn = ui.strip(replace(monitor, runs=worse))
+    ground = drawn.style["background"]
+
+    assert (ground.count("--soft-fill"), ground.count("--ok-fill")) == (len(worse), 0)
+    assert "--ok-fill" in ui.strip(replace(monitor, runs=(well,))).style["background"]
+    seasonal = replace(well, state="violations", violation_count=1)
+    assert ground.count(" 50% no-repeat") == len(worse)
+    assert " 67% no-repeat" in ui.strip(replace(monitor, runs=(seasonal,))).style["background"]
+    page = str(endpoint.page(stores.endpoint(parse("/endpoints/flights"))))
+    newest = page[page.index("H2('Monitors')") :]
+    assert "worse than the reference (intervals apart), within the bound" in newest
