@@ -230,6 +230,7 @@ def _map(view: EndpointView, monitor: MonitorLine, drift: DriftMap) -> html.Sect
         times = f"the newest {newest:,} of {times}"
     words = f"{say.plural(drift.total, 'column')} over {times}: "
     words += f"{drift.beyond or 'none'} in violation at some time; grey is not judged"
+    words += f"; {drift.unjudged:,} never judged" * bool(drift.unjudged)
     words += "; drawn by the day, the worst window of each" * drift.is_by_day
 
     def column(at: int) -> ui.Cell:

@@ -63,13 +63,9 @@ TABLE_ROWS = 20
 """Of a figure's numbers, the newest: a document of thousands of nodes is slow."""
 
 CONFIG: dcc.Graph.Config = {
-    "displayModeBar": False,
-    "displaylogo": False,
-    "responsive": True,
-    "scrollZoom": False,
-    "doubleClick": False,
-    "showTips": False,
-}
+    "displayModeBar": False, "displaylogo": False, "responsive": True,
+    "scrollZoom": False, "doubleClick": False, "showTips": False,
+}  # fmt: skip
 """No mode bar: its buttons would sit inside an image; no zoom: a page scrolls over its charts."""
 
 ELSEWHERE = {

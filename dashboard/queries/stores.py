@@ -36,7 +36,7 @@ from driftline.monitors.annotations.store import annotations_between, list_annot
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.results.shown import choose_metric
-from driftline.monitors.run.drift_map import drift_map
+from driftline.monitors.run.drift_map import drift_map, newest_folder
 from driftline.monitors.run.report_cache import Digest, ReportCache
 from driftline.monitors.run.series import column_histories, estimates, label_history, metric_history
 from driftline.monitors.run.standing import ran_at, require_window, with_older_windows
@@ -138,16 +138,14 @@ class Stores:
             )
             line = views.EndpointLine(name, lines, None, alarms.total, *declared[1:])
             others = tuple(one for one in lines if fleet.is_of_tab(one.definition, tab))
-            # Unasked, one that has judged windows, before one whose runs failed.
-            judges = {one.name for one in others for run in one.runs
-                      if run.state in ("ok", "violations")}  # fmt: skip
-            ranked = sorted(others, key=lambda one: one.name not in judges)
-            chosen = next((one for one in ranked if address.monitor in ("", one.name)), None)
+            chosen = _chosen(others, address)
             view = fleet.EndpointView(now, line, tab, alarms, chosen, others, text=address.text)
             if tab == "drift" and chosen is not None:
                 at = address.text, address.number, CURRENT.get().endpoints
                 within = [fleet.in_range()] * (RANGE.get() != ALL)
-                drift = drift_map(connection, chosen.name, *at, *within)
+                own = self.storage.report(newest_folder(connection, chosen.name, at[-1]))
+                names = {one.feature for one in own.judged_features} if own else ()
+                drift = drift_map(connection, chosen.name, *at, *within, watched=names)
                 view = replace(view, drift=drift)
             if not tab:
                 days = list_folders(self.storage.root, f"truth/{name}")
@@ -411,6 +409,13 @@ class Stores:
                 stats = self.storage.capture_stats(line.name, self.now())
                 found = stats.overall if stats else None
             yield replace(line, coverage=found)
+
+
+def _chosen(others: Sequence[views.MonitorLine], address: Address) -> views.MonitorLine | None:
+    """Return the monitor of a tab: unasked one that has judged, before one whose runs failed."""
+    judges = {one.name for one in others for run in one.runs if run.state in ("ok", "violations")}
+    ranked = sorted(others, key=lambda one: one.name not in judges)
+    return next((one for one in ranked if address.monitor in ("", one.name)), None)
 
 
 def _over_time(

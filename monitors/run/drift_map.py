@@ -25,6 +25,7 @@ WINDOWS_READ, CELLS_READ = 2_400, 600_000
 MAP_FEATURES = 50  # Of a page: the farthest from their bounds come first.
 # What a violation without a distance counts for: it lies beyond the bound, nobody knows how far.
 BY_CHECK = float(np.nextafter(1.0, 2.0))
+UNJUDGED = -1.0  # Below all that is judged.
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,9 @@ class DriftMap:
 
     ``ratios`` are distances over bounds, shape (features, windows), NaN where nothing was judged
     and infinite where another check than drift was violated; the features are those of page
-    ``number``, the farthest of all ``total`` first, those that only other windows judged last.
-    ``beyond`` counts those of all pages that were beyond their bounds in some window.
+    ``number``, the farthest of all ``total`` first, those that none of these windows judged last.
+    ``beyond`` counts those of all pages that were beyond their bounds in some window, ``unjudged``
+    those that were judged in none.
     """
 
     windows: tuple[Window, ...]
@@ -42,6 +44,7 @@ class DriftMap:
     ratios: np.ndarray
     total: int
     beyond: int
+    unjudged: int
     number: int
     size: int
     window_count: int  # Of the time shown, of which these are the newest.
@@ -58,7 +61,7 @@ class DriftMap:
         """
         days = (one.start.date() if self.is_by_day else one.start for one in self.windows)
         parts = [[at for at, _ in part] for _, part in groupby(enumerate(days), lambda one: one[1])]
-        known = np.nan_to_num(_known(self.ratios), nan=-1.0)  # Below all that is judged.
+        known = np.nan_to_num(_known(self.ratios), nan=UNJUDGED)
         worst = [part[0] + known[:, part[0] : part[-1] + 1].argmax(axis=1) for part in parts]
         spans = [Window(self.windows[one[0]].start, self.windows[one[-1]].end) for one in parts]
         return spans, np.array(worst, dtype=np.intp).reshape(len(spans), len(self.ratios)).T
@@ -66,7 +69,7 @@ class DriftMap:
     def ends(self, at: int) -> tuple[int | None, int | None, tuple[float, float]]:
         """Return a column's first window in violation, its peak's, and the peak and last ratios."""
         ratios = self.ratios[at]
-        peak = int(np.nan_to_num(_known(ratios), nan=-1.0).argmax())
+        peak = int(np.nan_to_num(_known(ratios), nan=UNJUDGED).argmax())
         beyond = np.flatnonzero(ratios > 1).tolist()
         known: list[float] = ratios[~np.isnan(ratios)].tolist()
         ends = float(ratios[peak]), known[-1] if known else np.nan
@@ -80,10 +83,12 @@ def drift_map(
     number: int,
     endpoints: Collection[str] | None = None,
     *where: ColumnElement[bool],
+    watched: Collection[str] = (),
 ) -> DriftMap:
     """Return how far a monitor's columns lay from their bounds, over its newest windows.
 
-    ``endpoints``: of those alone; ``where`` narrows the executions further.
+    ``endpoints``: of those alone; ``where`` narrows the executions further. ``watched`` are columns
+    that stand beside those that were judged, also if no window judged them.
     """
     table = executions.c
     standing = table.monitor == monitor, table.is_current, is_of(endpoints)
@@ -105,6 +110,7 @@ def drift_map(
     measured = set[str]().union(*lists.values())
     if where and measured:  # What other windows judge is grey in these, and not left out.
         measured.update(*(one.names for one in _read(connection, newest.limit(MAP_WINDOWS))[0]))
+    measured.update(watched if measured else ())
     names = sorted(name for name in measured if low in name.casefold())
     place = {name: at for at, name in enumerate(names)}
     known = np.full((len(entries), len(names) + 1), np.nan)  # The last place is of no name here.
@@ -112,7 +118,7 @@ def drift_map(
     for own, one in zip(known, entries, strict=True):
         own[places[id(one.names)]] = one.ratios
     ratios = known[:, :-1].T
-    worst = np.nanmax(_known(ratios), axis=1, initial=0.0)
+    worst = np.nanmax(_known(ratios), axis=1, initial=UNJUDGED)
     order = sorted(range(len(names)), key=lambda at: (-worst[at], names[at]))
     number = max(1, min(number, -(-len(names) // MAP_FEATURES)))
     shown = order[MAP_FEATURES * (number - 1) : MAP_FEATURES * number]
@@ -122,10 +128,21 @@ def drift_map(
         ratios=ratios[shown],
         total=len(names),
         beyond=int((worst > 1).sum()),
+        unjudged=int((worst == UNJUDGED).sum()),
         number=number,
         size=MAP_FEATURES,
         window_count=count,
     )
+
+
+def newest_folder(
+    connection: Connection, monitor: str, endpoints: Collection[str] | None = None
+) -> str:
+    """Return the folder of a monitor's newest document; empty where it has written none."""
+    table = executions.c
+    wrote = table.monitor == monitor, table.is_current, is_of(endpoints), table.row_count > 0
+    newest = select(table.folder).where(*wrote, table.folder.is_not(None))
+    return connection.scalar(newest.order_by(table.window_start.desc()).limit(1)) or ""
 
 
 class _Kept(NamedTuple):

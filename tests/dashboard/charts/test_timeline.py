@@ -190,7 +190,7 @@ def test_each_cell_of_a_map_leads_to_its_window_and_column():
     names = ("a b&c=é", HOSTILE)
     drift = DriftMap(
         windows=(RUNS[0], RUNS[1]), features=names, ratios=np.array([[0.5, np.nan], [3.0, 1.0]]),
-        total=2, beyond=1, number=1, size=50, window_count=2,
+        total=2, beyond=1, unjudged=0, number=1, size=50, window_count=2,
     )  # fmt: skip
 
     (trace,) = map_figure("m ü", drift)["data"]

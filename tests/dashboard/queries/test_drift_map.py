@@ -157,12 +157,31 @@ def test_a_check_without_a_distance_ranks_no_column_before_a_larger_ratio(seeded
     assert (found.beyond, narrow.beyond, none.beyond) == (3, 2, 0)
 
 
-def test_every_page_of_a_map_counts_the_columns_of_all(seeded, monkeypatch):
+def test_a_column_that_no_window_judged_stands_on_the_map_and_is_counted(seeded):
+    stores = Stores(seeded.engine, seeded.root, seeded.now)
     with seeded.engine.connect() as connection:
-        found = drift_map(connection, MONITOR, None, 1)
+        stored = select(executions.c.drift_ratios).where(executions.c.monitor == MONITOR)
+        judged = {name for ratios in connection.scalars(stored) for name in ratios or ()}
+    line, _ = stores.judged(MONITOR, None)
+    document = stores.storage.report(line.runs[-1].folder)
+    never = {one.feature for one in document.judged_features} - judged
+
+    drift = stores.endpoint(parse("/endpoints/flights/drift")).drift
+    page = str(render(stores, parse("/endpoints/flights/drift")))
+
+    assert never
+    assert {*drift.features} == judged | never
+    assert {*drift.features[-len(never) :]} == never
+    assert np.isnan(drift.ratios[-len(never) :]).all()
+    said = f"{len(judged | never)} columns over 14 windows: {drift.beyond} in violation at some"
+    assert f"{said} time; grey is not judged; {len(never)} never judged" in page
+
+
+def test_every_page_of_a_map_counts_the_columns_of_all(seeded, monkeypatch):
+    stores = Stores(seeded.engine, seeded.root, seeded.now)
+    found = stores.endpoint(parse("/endpoints/flights/drift")).drift
     beyond = int((found.ratios > 1).any(axis=1).sum())
     monkeypatch.setattr("driftline.monitors.run.drift_map.MAP_FEATURES", 2)
-    stores = Stores(seeded.engine, seeded.root, seeded.now)
 
     first, last = (
         str(render(stores, parse("/endpoints/flights/drift", f"page={number}")))
