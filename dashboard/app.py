@@ -172,7 +172,7 @@ def render(stores: Stores, address: Address) -> html.Div:
         return ui.missing(None) if draw is None else _refused(address) or draw(stores, address)
     except NoWindowError as error:
         way = (f"Newest window of {address.monitor}", monitor_link(address.monitor))
-        if address.page == "window":
+        if not address.monitor:
             way = (f"Windows of {address.endpoint}", endpoint_link(address.endpoint))
         return ui.missing(str(error), address.page, way)
     except DeletedError as error:

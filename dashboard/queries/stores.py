@@ -415,7 +415,11 @@ def _chosen(others: Sequence[views.MonitorLine], address: Address) -> views.Moni
     """Return the monitor of a tab: unasked one that has judged, before one whose runs failed."""
     judges = {one.name for one in others for run in one.runs if run.state in ("ok", "violations")}
     ranked = sorted(others, key=lambda one: one.name not in judges)
-    return next((one for one in ranked if address.monitor in ("", one.name)), None)
+    found = next((one for one in ranked if address.monitor in ("", one.name)), None)
+    if found is None and address.monitor and address.tab in ("drift", *fleet.TAB_KINDS):
+        has = ", ".join(one.name for one in others) or "none"
+        raise NotFoundError(f'this tab has no monitor "{address.monitor}"; it has {has}')
+    return found
 
 
 def _over_time(

@@ -257,3 +257,19 @@ def test_long_histories_draw_lines_in_place_of_marks(stores):
 
     assert marks == 10 * int(view.history.violated.sum() + view.history.apart.sum())
     assert not [one for one in figure["data"] if one["type"] == "bar"]
+
+
+@pytest.mark.parametrize("tab", ["drift", "quality", "fairness"])
+def test_a_tab_of_a_monitor_that_is_gone_says_so_and_prints_no_resource(stores, tab):
+    page = drawn(stores, f"/endpoints/flights/{tab}?monitor=gone")
+
+    assert "Not found" in page
+    assert 'This tab has no monitor \\"gone\\"; it has ' in page
+    assert "driftline apply" not in page
+
+
+def test_a_tabs_window_that_is_not_there_leads_to_those_of_the_endpoint(stores):
+    page = drawn(stores, "/endpoints/flights/quality?window=20010101T000000Z")
+
+    assert "Windows of flights" in page
+    assert '"href": "/monitors/"' not in page
