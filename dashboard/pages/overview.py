@@ -16,11 +16,9 @@ from driftline.dashboard.queries import views
 from driftline.dashboard.queries.fleet import TAB_KINDS
 
 CELLS = {
-    "data-quality": "Data quality",
-    "model-quality": "Model quality",
-    "bias": "Bias",
+    "data-quality": "Data quality", "model-quality": "Model quality", "bias": "Bias",
     "attribution": "Attribution",
-}
+}  # fmt: skip
 """The kinds of monitors that have a column of their own."""
 
 CELL_OF = {"multivariate": "data-quality", "outliers": "data-quality", "command": "data-quality"}

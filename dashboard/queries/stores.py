@@ -439,13 +439,11 @@ def _over_time(
         others = [one for digest in digests.values() for one in digest.metrics.values()]
         chosen = choose_metric(others, kind, kept, None)
     return replace(
-        view,
-        chosen=chosen,
+        view, chosen=chosen, labels=label_history(connection, line),
         history=metric_history(connection, line, chosen, digests) if chosen else None,
-        labels=label_history(connection, line),
         estimates=estimates(connection, line, chosen, digests),
         unread=sum(one.execution not in digests for one in line.runs),
-    )
+    )  # fmt: skip
 
 
 def _annotations(
