@@ -294,23 +294,15 @@ class _Server(FastAPIDashServer):
 def _dash(stores: Stores) -> Dash:
     """Make the Dash application: a shell, and one callback that fills it."""
     app = Dash(
-        __name__,
-        backend=_Server,
-        assets_folder=str(Path(__file__).parent / "assets"),
-        assets_ignore=r"(theme|login)\.js",
-        use_pages=False,
-        compress=False,
-        suppress_callback_exceptions=True,
-        title="driftline",
-        update_title="",
-        enable_mcp=False,
-        index_string=INDEX,
-        add_log_handler=False,
+        __name__, backend=_Server, assets_folder=str(Path(__file__).parent / "assets"),
+        assets_ignore=r"(theme|login)\.js", use_pages=False, compress=False,
+        suppress_callback_exceptions=True, title="driftline", update_title="", enable_mcp=False,
+        index_string=INDEX, add_log_handler=False,
         meta_tags=[
             {"name": "viewport", "content": "width=device-width, initial-scale=1"},
             {"name": "color-scheme", "content": "light dark"},
         ],
-    )
+    )  # fmt: skip
     app.layout = _shell  # Drawn for each person who opens a page.
     free, reading = asyncio.Semaphore(THREADS), asyncio.Semaphore(READERS)
 

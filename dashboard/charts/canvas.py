@@ -56,17 +56,12 @@ FLOOR = 0.05
 def layout(height_px: int, *margin: int, **more: object) -> Figure:
     """Start a layout with margins left, right, top, bottom: no ground of its own, no drag."""
     return {
-        "height": height_px,
-        "paper_bgcolor": CLEAR,
-        "plot_bgcolor": CLEAR,
+        "height": height_px, "paper_bgcolor": CLEAR, "plot_bgcolor": CLEAR,
         "font": {"family": FONT, "size": 12, "color": GREY},
         "margin": dict(zip("lrtb", margin, strict=True)),
         "hoverlabel": {"align": "left", "font": {"family": FONT, "size": 12}},
-        "dragmode": False,
-        "autosize": True,
-        "showlegend": False,
-        "hovermode": "closest",
-    } | more
+        "dragmode": False, "autosize": True, "showlegend": False, "hovermode": "closest",
+    } | more  # fmt: skip
 
 
 def axis(title: str = "", **more: object) -> Figure:

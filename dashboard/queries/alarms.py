@@ -214,19 +214,13 @@ def alarm_line(
         latest = f"its monitor was deleted on {moment(deleted)}; no new datapoints come"
         link = latest_link = None
     return replace(
-        line,
-        severity=rule.severity,
-        condition=condition,
-        cause=cause,
-        link=link,
-        latest=latest,
-        latest_link=latest_link,
-        monitor=monitor,
+        line, severity=rule.severity, condition=condition, cause=cause, link=link,
+        latest=latest, latest_link=latest_link, monitor=monitor,
         kind="metric" if isinstance(rule, AlarmDefinition) else "composite",
         quiet=suppression.quiet(record),
         incident=suppression.incidents.get(record.name),
         actions_enabled=rule.actions_enabled,
-    )
+    )  # fmt: skip
 
 
 def _story(

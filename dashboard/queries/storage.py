@@ -259,19 +259,15 @@ class Storage:
         blank = ("",) * table.num_rows
         listed = [name for name in names if name not in (*IDS, predicate.column) and name in texts]
         return views.ContributingRows(
-            violation=violation,
-            feature=predicate.column,
-            predicate=str(predicate),
-            phrase=predicate.phrase,
+            violation=violation, feature=predicate.column,
+            predicate=str(predicate), phrase=predicate.phrase,
             total=table.num_rows if violation.row_count is None else violation.row_count,
-            events=texts.get("event_id", blank),
-            times=texts.get("event_time", blank),
-            offending=texts.get(predicate.column, blank),
-            columns=tuple(listed),
+            events=texts.get("event_id", blank), times=texts.get("event_time", blank),
+            offending=texts.get(predicate.column, blank), columns=tuple(listed),
             unlisted=max(0, len(others) - room),
             where=where_text([predicate]) if isinstance(predicate, Predicate) else None,
             records=tuple(zip(*(texts[name] for name in listed), strict=True)),
-        )
+        )  # fmt: skip
 
     def all_rows(
         self, line: views.MonitorLine, run: views.WindowRun, pointed: Pointed

@@ -59,3 +59,27 @@ def test_pages_are_written_as_dash_writes_them(seeded: Any, path: str) -> None:
         orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS,
     )  # fmt: skip
     assert orjson.loads(written(page)) == orjson.loads(by_dash)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("שלום עולם: 100% of rows", ["<שלום עולם>", ": 100% of rows"]),
+        ('level "مهندس <i>gig</i>", 84%', ['level "', "<مهندس>", ' <i>gig</i>", 84%']),
+        ("from שלום2 to عمر_5", ["from ", "<שלום2>", " to ", "<عمر_5>"]),
+        ("▲ 3 × its bound, Büro", "▲ 3 × its bound, Büro"),
+    ],
+)
+def test_names_from_right_to_left_are_isolated(text: str, parts: Any) -> None:
+    shown = html.P(text), html.P([text, html.B(2)]), html.Option(text)
+
+    told = [
+        [f"<{one.children}>" if isinstance(one, html.Bdi) else one for one in each.children]
+        if isinstance(each.children, list)
+        else each.children
+        for each in shown
+    ]
+
+    assert told[0] == parts
+    assert told[1][:-1] == (parts if isinstance(parts, list) else [parts])
+    assert told[2] == text  # An option holds nothing but text.
