@@ -50,12 +50,17 @@ def quality_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui.Cel
 
 
 def _tiles(view: KindView, choose: metric_list.Choose) -> html.Section:
-    """Show four metrics beside the reference's; fold the others, unless one is a violation."""
+    """Show four metrics beside the reference's, the worse first; open the list for violations."""
     if not view.found.metrics:
         return ui.panel("Metrics", "This window has no measured metric.")
     metrics = [one for one in view.found.metrics if not (one.label or one.group)]
     order = {name: at for at, name in enumerate(TILES.get(view.found.details.problem, ()))}
-    metrics.sort(key=lambda one: (order.get(one.name, len(order)), one.name.startswith(ESTIMATED)))
+    metrics.sort(
+        key=lambda one: (
+            not (one.violated or one.worse_within_bound),  # What the verdict is about.
+            order.get(one.name, len(order)), one.name.startswith(ESTIMATED),
+        )
+    )  # fmt: skip
     shown = [one for one in metrics if one.value is not None or one.name in order][:TILES_SHOWN]
     tiles = html.Div([_tile(one, choose) for one in shown], className="tiles")
     signs = ui.legend(

@@ -590,6 +590,26 @@ def test_metrics_are_named_in_words(name, dimensions, words):
     assert metric_words(name, dimensions) == words
 
 
+def test_the_tiles_begin_with_the_metric_that_the_verdict_is_about(stores):
+    view = stores.measured("flights-quality", None, None)
+    fine = MetricResult(
+        "auc", 0.7, low=0.68, high=0.72, reference=0.7, reference_low=0.68, reference_high=0.72,
+        bound=0.5, operator="LessThanThreshold",
+    )  # fmt: skip
+    others = [replace(fine, name=name) for name in ("brier_skill", "f1")]
+    unjudged = [replace(fine, name=name, bound=None, operator=None, reference_low=None)
+                for name in ("precision", "recall")]  # fmt: skip
+    worse = replace(fine, name="accuracy", high=0.67, low=0.64, value=0.65)
+    run = replace(view.run, state="ok", violation_count=0, hard_count=0)
+    report = replace(view.found, metrics=(fine, *others, *unjudged, worse), violations=())
+
+    page = str(page_of.page(replace(view, run=run, report=report, rows=None, annotations=())))
+    tiles = re.findall(r"H3\(A\(children='([^']*)'", page)
+
+    assert "Accuracy: lower than the reference" in page
+    assert [one.casefold() for one in tiles] == ["accuracy", "auc", "brier skill", "precision"]
+
+
 def test_the_strip_of_newest_windows_does_not_paint_worse_ones_as_well(stores):
     monitor = stores.measured("flights-quality", None, None).monitor
     worse = tuple(one for one in monitor.runs if one.shown_state == "worse")
