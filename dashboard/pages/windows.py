@@ -410,9 +410,10 @@ def row_list(monitor: str, run: views.WindowRun, rows: views.ContributingRows) -
         return ui.panel(ROWS, say.sentence(str(error)), name="rows", note=note)
 
     others = zip(rows.columns, zip(*rows.records, strict=True), strict=True)
+    events = rows.events  # Those of one process begin alike.
     columns: list[tuple[str, Callable[[int], ui.Cell]]] = [
         (rows.feature, lambda row: rows.offending[row] or "empty"),
-        ("Event id", rows.events.__getitem__),
+        ("Event id", lambda row: html.Span(f"…{events[row][-12:]}", title=events[row])),
         ("Event time", rows.times.__getitem__),
         *((name, texts.__getitem__) for name, texts in others),
     ]
