@@ -67,13 +67,10 @@ def layout(height_px: int, *margin: int, **more: object) -> Figure:
 def axis(title: str = "", **more: object) -> Figure:
     """Start an axis: quiet lines, no zoom."""
     return {
-        "fixedrange": True,
-        "zeroline": False,
-        "gridcolor": FAINT,
-        "linecolor": FAINT,
+        "fixedrange": True, "zeroline": False, "gridcolor": FAINT, "linecolor": FAINT,
         "tickfont": {"size": 11},
         "title": {"font": {"size": 11}} | ({"text": title} if title else {}),
-    } | more
+    } | more  # fmt: skip
 
 
 def row_axis(labels: Sequence[str], foot: float = 0.4) -> Figure:

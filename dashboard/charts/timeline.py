@@ -18,7 +18,7 @@ from driftline.monitors.run.drift_map import DriftMap
 TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 ROW_PX = 34
 LOOKS = {
-    "none": ("x-thin", canvas.GREY, 7),
+    "none": ("line-ew", canvas.GREY, 7),
     "failed": ("x", canvas.GREY, 8),
     "ok": ("circle-open", canvas.GREY, 7),
     "worse": ("diamond-open", canvas.SOFT, 8),
@@ -53,7 +53,7 @@ def timeline_figure(
     ]
     failed = [canvas.middle(run) for run in runs if run.state == "failed"]
     floor = [canvas.FLOOR] * len(failed)
-    crosses = canvas.markers(failed, floor, "x-thin", canvas.GREY, 8, edge=2, name="failed")
+    crosses = canvas.markers(failed, floor, "x", canvas.GREY, 8, edge=2, name="failed")
     broken = [run for run in runs if run.violation_count]
     hard, both = (np.array([getattr(run, of) for run in broken], dtype=np.float64)
                   for of in ("hard_count", "violation_count"))  # fmt: skip

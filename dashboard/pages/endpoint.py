@@ -87,7 +87,7 @@ def _over_time(lines: Sequence[MonitorLine], marks: Sequence[Mark]) -> html.Sect
         ui.glyph("◇", "soft-text", f"worse {say.WITHIN_BOUND}"),
         ui.glyph("○", "faint", "none"),
         ui.glyph("✕", "faint", "failed"),
-        ui.glyph("×", "faint", "not judged"),
+        ui.glyph("–", "faint", "not judged"),
         ui.swatch("span", "older windows, or none" if newest else "no windows"),
         ui.glyph("│", "reference-text", "another baseline version"),
         html.Span("click a window to open it"),

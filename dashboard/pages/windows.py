@@ -231,10 +231,11 @@ def history_panel(
     ranges = compare_ranges(monitor.name, runs)
     shown = ui.figure("timeline", drawn, words, columns, ranges=ranges, file="over time")
     rest = html.P(left, className="note") if view.unread else None
+    worse = ui.glyph("◇", "soft-text", f"worse {say.WITHIN_BOUND}")
     signs = ui.legend(
         ui.glyph("◆", "window-text", "window, with its interval"),
         ui.glyph("▲", "alarm-text", "violation"),
-        *([ui.glyph("◇", "soft-text", "worse, within season")] * bool(histories[0].apart.any())),
+        *([worse] * bool(histories[0].apart.any())),
         ui.swatch("pale", "reference"),
         ui.glyph("╌", "faint", "bound"),
         *([ui.swatch("span", "share with a label")] if labels is not None else []),

@@ -56,7 +56,7 @@ def test_each_kind_of_window_has_its_own_shape():
     shapes = [(trace["marker"]["symbol"], len(trace["x"])) for trace in data if "marker" in trace]
 
     assert shapes == [
-        ("circle-open", 1), ("diamond-open", 0), ("diamond", 1), ("triangle-up", 1), ("x-thin", 1),
+        ("circle-open", 1), ("diamond-open", 0), ("diamond", 1), ("triangle-up", 1), ("x", 1),
     ]  # fmt: skip
 
 

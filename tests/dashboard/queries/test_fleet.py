@@ -89,7 +89,7 @@ def test_a_window_whose_run_failed_has_a_mark_of_its_own(stores):
     drawn = health_figure([replace(first, runs=runs)])["data"]
 
     symbols = [one["marker"]["symbol"] for one in drawn if one["customdata"]]
-    assert symbols == ["x-thin", "x", "circle-open"]
+    assert symbols == ["line-ew", "x", "circle-open"]
     assert "'✕', className='faint'), 'failed'" in str(endpoint_page.page(view))
 
 
