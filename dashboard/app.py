@@ -75,7 +75,7 @@ from driftline.dashboard.queries.setup import read_audit, read_baseline, read_se
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import CompositeView
 from driftline.dashboard.words import local, sentence, zone_name
-from driftline.errors import DriftlineError, NotFoundError
+from driftline.errors import DriftlineError, InputError, NotFoundError
 from driftline.loopback import App, LocalOnly
 from driftline.monitors.run.standing import NoWindowError
 
@@ -162,11 +162,15 @@ def render(stores: Stores, address: Address) -> html.Div:
     """Draw the page that an address asks for; what cannot be read becomes a sentence on it."""
     if why := refused_page(address.page):
         return ui.problem("This page is not for you", why)
-    shown = None
     try:
         # Here they are those of a backfill, or of one side.
-        if not (address.page in ("jobs", "compare") and address.monitor):
-            shown = RANGE.set(read_range(address.start, address.end, stores.now()))
+        is_own = address.page in ("jobs", "compare") and address.monitor
+        span = RANGE.get() if is_own else read_range(address.start, address.end, stores.now())
+    except InputError as error:
+        every = ui.marked(html.A("Show all that is kept", href="?"), data_from="")
+        return ui.problem("This page cannot be shown", sentence(str(error)), every)
+    shown = RANGE.set(span)
+    try:
         draw = _PAGES.get(address.page)
         stores.require_storage(address)
         return ui.missing(None) if draw is None else _refused(address) or draw(stores, address)
@@ -185,8 +189,7 @@ def render(stores: Stores, address: Address) -> html.Div:
         reason = sentence(str(error)) if isinstance(error, DriftlineError) else AWAY
         return ui.problem("This page cannot be shown", reason)
     finally:
-        if shown is not None:
-            RANGE.reset(shown)
+        RANGE.reset(shown)
 
 
 def _is_there(stores: Stores, path: str, query: str) -> bool:

@@ -141,9 +141,10 @@ def there(parts: Iterable[Cell | None]) -> list[Cell]:
     return [one for one in parts if one is not None]
 
 
-def problem(title: str, reason: str) -> html.Div:
-    """Show on a whole page what went wrong, in words."""
-    parts = [html.H1(title, tabIndex=-1), html.P(reason), html.P(html.A("To the Fleet", href="/"))]
+def problem(title: str, reason: str, way: Cell = "") -> html.Div:
+    """Show on a whole page what went wrong, in words, and lead on."""
+    link = html.P(way or html.A("To the Fleet", href="/"))
+    parts = [html.H1(title, tabIndex=-1), html.P(reason), link]
     return marked(html.Div(parts, className="lonely", role="alert"), data_title=title)
 
 

@@ -185,14 +185,10 @@ def alarm_line(
     change to this state, as lists do.
     """
     line = views.AlarmLine(
-        name=record.name,
-        state=record.state,
-        since=record.state_changed_at,
+        name=record.name, state=record.state, since=record.state_changed_at,
         severity="page",  # Of one that cannot be read nobody knows; it must not be overlooked.
-        condition="not readable",
-        reason=record.state_reason,
-        deliveries=tuple(deliveries),
-    )
+        condition="not readable", reason=record.state_reason, deliveries=tuple(deliveries),
+    )  # fmt: skip
     if isinstance(record, UnreadableAlarm):
         return replace(line, cause=record.problem, kind=record.kind)
     newest: Mapping[str, object] = {}

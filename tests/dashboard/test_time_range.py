@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from playwright.sync_api import expect
 from sqlalchemy import select, update
 
 from driftline.alerts.tables import alarms
@@ -143,4 +144,18 @@ def test_the_span_is_chosen_in_the_bar_and_goes_along(visit):
     # The installation's own clock, to which the page is true.
     shown.wait_for_url("**/jobs?from=2013-11-16T03%3A00%3A00Z&to=2013-11-23T03%3A00%3A00Z")
     shown.locator("#said", has_text="fixed").wait_for()
+    seen.check()
+
+
+@pytest.mark.browser
+def test_a_span_that_is_none_leads_back_to_all_that_is_kept(visit, caplog):
+    seen = visit()
+    page = seen.open("/alarms?from=2026-13-99")
+
+    expect(page.locator("h1")).to_have_text("This page cannot be shown")
+    page.get_by_role("link", name="Show all that is kept").click()
+
+    expect(page.locator("h1")).to_have_text("Alarms")
+    assert page.url == seen.address + "/alarms"
+    assert "Traceback" not in caplog.text
     seen.check()
