@@ -3,9 +3,11 @@
   "use strict";
   function enter() {
     var found = /^#token=([\w-]+)$/.exec(location.hash);
-    if (!found) return;
+    var form = document.getElementById("login"), wrong = document.getElementById("wrong"), anchor = location.hash;
     history.replaceState(null, "", location.pathname + location.search);
-    var form = document.getElementById("login"), wrong = document.getElementById("wrong");
+    // The page that was asked for knows where to open by its anchor, which no server sees.
+    if (!found && form && anchor.indexOf("#token=")) form.elements.next.value += anchor;
+    if (!found) return;
     fetch("/login", {
       method: "POST", headers: { "content-type": "application/json" },
       body: JSON.stringify({ token: found[1], next: form.elements.next.value }),

@@ -91,6 +91,21 @@ def test_nothing_jumps_on_a_phone_when_the_page_of_somebody_logged_in_has_come(v
     assert page.evaluate("() => window.shift") < SHIFT
 
 
+def test_the_anchor_of_a_link_is_still_there_after_the_log_in(visit_guarded, site):
+    seen = visit_guarded()
+    page = seen.page
+    page.goto(f"{site.url}{ALARM_PATH}#preview")
+    page.get_by_label("Token").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_contain_text("This token is not valid")
+
+    page.get_by_label("Token").fill(site.tokens["viewer"])
+    page.get_by_role("button", name="Log in").click()
+    seen.drawn()
+
+    assert page.url == f"{site.url}{ALARM_PATH}#preview"
+
+
 def test_a_viewer_logs_in_and_is_refused_an_edit(visit_guarded, site):
     seen = visit_guarded()
     seen.page.add_init_script(COUNT_CLICKS)
