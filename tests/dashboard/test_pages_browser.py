@@ -80,6 +80,19 @@ def test_the_fleet_fits_its_screen_with_the_longest_states(visit_measured):
     assert table.bounding_box()["y"] - filters["y"] - filters["height"] >= 6
 
 
+def test_on_a_phone_the_runs_name_their_monitors_and_states_whole(visit_measured):
+    seen = visit_measured(390)
+    page = seen.open("/jobs")
+    cut = """cells => cells.filter(one => one.scrollWidth > one.clientWidth)
+        .map(one => one.textContent)"""
+
+    for column in ("State", "Monitor"):
+        cells = page.locator(f".jobs td[data-head={column}]")
+        expect(cells.first).to_be_visible()
+        assert cells.evaluate_all(cut) == []
+    seen.check()
+
+
 def test_words_of_a_tile_that_is_worse_within_its_bound_are_dark_enough(measured, visit_measured):
     runs = (
         Stores(measured.engine, measured.root, measured.now)
