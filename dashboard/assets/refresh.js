@@ -104,8 +104,8 @@
     var busy = waits >= BUSY_MS ? "true" : "false";
     if (main.getAttribute("aria-busy") !== busy) main.setAttribute("aria-busy", busy);
     write("old", banner, function () { return [text("span", banner), button("Refresh now")]; });
-    write("away", told ? told.join("\n") : "", function () {
-      return [text("h2", told[0]), text("p", told[1]), button("Retry")];
+    write("away", told ? [state].concat(told).join("\n") : "", function () {
+      return [text(state === "lost" ? "h1" : "h2", told[0]), text("p", told[1]), button("Retry")];
     });
   }
 
