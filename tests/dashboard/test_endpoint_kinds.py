@@ -47,8 +47,8 @@ def test_four_metrics_stand_first_and_estimates_behind_what_labels_say(stores):
 
     text = str(draw(view).children[3:])  # Below the list of windows.
 
-    shown = [text.index(f"children='{name}'") for name in ("AUC", "Brier skill", "precision")]
-    assert shown == sorted(shown)
+    shown = [text.index(f"children='{name}'") for name in ("Brier skill", "AUC", "precision")]
+    assert shown == sorted(shown)  # The violation before all others.
     assert "◇" not in text.split("Brier skill over all windows")[0].split("All ")[0]
     assert "▲ violation (page)" in text
     assert view.measured.estimates[0].metric.name == "auc"
