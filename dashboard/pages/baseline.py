@@ -177,15 +177,13 @@ def _trial(view: BaselineView) -> list[ui.Cell]:
     found = view.trial
     if isinstance(found, str):
         return [form, *([html.P(sentence(found), role="status")] if found else [])]
-    judged = len(found.verdicts) - found.insufficient_count - found.undecidable_count
-    said = [f"{view.monitor} would have judged {plural(judged, 'window')}"]
-    said.append(f"{count(len(found.alarms)) if found.alarms else 'none'} with drift or gaps")
+    few, vague = found.insufficient_count, found.undecidable_count
+    judged, loud = len(found.verdicts) - few - vague, len(found.alarms)
     words = ", ".join(f"{name} {several}" for name, several in found.own.columns.items())
-    text = f"{', '.join(said)}{': ' * bool(words)}{words}."
-    if found.insufficient_count:
-        text += f" {plural(found.insufficient_count, 'window')} had too few rows."
-    if vague := found.undecidable_count:
-        text += f" In {plural(vague, 'window')} every column varied too much to judge."
+    text = f"{view.monitor} would have judged {plural(judged, 'window')}, {loud or 'none'} with "
+    text += f"drift or gaps{': ' * bool(words)}{words}."
+    text += f" {plural(few, 'window')} had too few rows." * bool(few)
+    text += f" In {plural(vague, 'window')} every column varied too much to judge." * bool(vague)
     if found.unjudged:
         text += f" {_names(found.unjudged)}: judged in no window."
     links: list[ui.Cell] = []
@@ -195,7 +193,7 @@ def _trial(view: BaselineView) -> list[ui.Cell]:
         href = monitor_link(view.monitor, window=window.stamp)
         link = html.A(span(window), href=href) if one.start in view.judged else span(window)
         links.append(html.Li([link, f": {_names([alarm.column for alarm in one.alarms])}"]))
-    more = ui.more_of(len(found.alarms) - WINDOWS_SHOWN)
+    more = ui.more_of(loud - WINDOWS_SHOWN)
     return [form, html.P(text, role="status"), html.Ul(links, className="worded"), *more]
 
 
