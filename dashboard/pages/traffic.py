@@ -71,9 +71,10 @@ def _variants(view: EndpointView) -> html.Section | None:
 def _beside(variant: Variant, view: EndpointView) -> ui.Cell:
     """Name a variant, and lead from each but the first to its rows beside the first's."""
     first, name = view.served[0].name, variant.name
-    if name == first or not view.line.monitors or ui.lacking("analyst"):
+    keep = [one for one in view.line.monitors if one.definition.preprocess is None]  # Rows as such.
+    if name == first or not keep or ui.lacking("analyst"):
         return name
-    href = compare_link(view.line.monitors[0].name, f"variant:{first}", f"variant:{name}")
+    href = compare_link(keep[0].name, f"variant:{first}", f"variant:{name}")
     return ui.stack(name, html.A(f"Compare with {first}", href=href))
 
 

@@ -136,10 +136,13 @@ def test_metrics_are_shown_where_the_server_does_not_tell(opened: Open, ask, sai
 def test_each_further_variant_leads_to_its_rows_beside_the_firsts(opened: Open) -> None:
     stores = opened(told(BLUE, GREEN))
     with stores.engine.begin() as connection:
-        put_definition(connection, MonitorDefinition("m", "flights", "b"), NOW)
+        made = MonitorDefinition("a", "flights", "b", preprocess="rows.py")
+        for one in (made, MonitorDefinition("m", "flights", "b")):
+            put_definition(connection, one, NOW)
 
     page = drawn(stores, PATH)
 
+    # Not by "a": rows that a script makes are not kept.
     assert "/compare?monitor=m&a=variant%3Ablue&b=variant%3Agreen" in page
     assert page.count("Compare with blue") == 2  # Of green, and of one that is declared no more.
     mark = CURRENT.set(Principal("ana", via="session", roles=frozenset({"viewer"})))
