@@ -18,6 +18,7 @@ STATES = {
     "failed": ("✕", "Failed", "failed"),
     "insufficient": ("?", "Too little data", "none"),
     "partly": ("◔", "Drift not judged", "none"),
+    "suppressed": ("◕", "Drift suppressed", "soft"),
     "stopped": ("■", "Stopped", "none"),
     "empty": ("∅", "No data", "none"),
     "unlabelled": ("◐", "Waiting for labels", "none"),
@@ -40,10 +41,7 @@ DELIVERIES = {
 }
 """Statuses of messages that do not say by themselves what they mean."""
 
-RATIO = (
-    "the greatest distance among the window's features, divided by that feature's bound; "
-    "above 1 it is a violation"
-)
+RATIO = "the greatest of its features' distances, each divided by its bound; above 1 a violation"
 """What the drift of a whole window is."""
 
 NOTES = {

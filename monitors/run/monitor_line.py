@@ -14,7 +14,7 @@ from driftline.monitors.run.progress import RunState
 
 RANKS = {
     "violations": 0, "failed": 1, "overdue": 2, "unlabelled": 3, "insufficient": 3, "empty": 3,
-    "stopped": 3, "worse": 4, "partly": 5, "ok": 6, "waiting": 7,
+    "stopped": 3, "worse": 4, "suppressed": 5, "partly": 6, "ok": 7, "waiting": 8,
 }  # fmt: skip
 """Of monitors by their states on pages, the worst first, and last those with nothing to tell."""
 
@@ -102,8 +102,13 @@ class MonitorLine:
 
     @property
     def found_state(self) -> str:
-        """The same, overdue or not; "partly" where drift was judged in no newest window."""
+        """The same, overdue or not.
+
+        "suppressed" where drift of some column is; "partly" where none was judged in any window.
+        """
         found = self.standing.shown_state if self.standing else "waiting"
+        if found == "ok" and self.suppressed:
+            return "suppressed"
         is_blind = self.definition.kind_value.judges_columns and not any(
             run.ratio is not None for run in self.runs[self.older_count :]
         )

@@ -41,9 +41,11 @@ def test_a_monitor_that_judged_the_drift_of_no_column_is_not_simply_well(stores)
         replace(one, state="ok", violation_count=0, cause=None, ratio=None) for one in first.runs
     ]
     blind = replace(first, runs=tuple(runs))
-    once = replace(first, runs=(replace(runs[0], ratio=0.5), *runs[1:]))
+    once = replace(first, runs=(replace(runs[0], ratio=0.5), *runs[1:]), suppressed=())
+    held = replace(once, suppressed=("temp",))
 
-    assert (blind.shown_state, once.shown_state) == ("partly", "ok")
+    states = [one.shown_state for one in (blind, once, held)]
+    assert states == ["partly", "ok", "suppressed"]
     assert overview_page.word_of_monitors([blind, once], 0) == (
         "No violations; 1 monitor could not judge the drift of any column", "none",
     )  # fmt: skip
