@@ -201,6 +201,7 @@ class Collected:
             "tests/dashboard/test_downloads.py",
             {
                 "test_all_rows_and_no_others_come_as_files",
+                "test_of_a_window_without_violations_no_feature_is_named",
                 "test_selected_rows_and_no_others_come_with_every_column",
                 "test_what_is_not_there_is_404_with_a_sentence",
                 "test_who_opens_a_wrong_address_of_rows_in_a_browser_reads_one_sentence",
