@@ -170,7 +170,8 @@ def test_where_no_row_can_be_read_the_servers_own_counts_are_shown(opened: Open)
 
 def test_rows_that_were_judged_and_are_not_there_are_said_to_be_gone(opened: Open) -> None:
     view = replace(opened(told(BLUE)).endpoint(parse(PATH, "")), invocations={})
-    judged = SimpleNamespace(name="m", runs=[SimpleNamespace(row_count=48)])
+    definition = MonitorDefinition("m", "flights", "b")
+    judged = SimpleNamespace(name="m", runs=[SimpleNamespace(row_count=48)], definition=definition)
     gone = replace(view, line=replace(view.line, monitors=(judged,)))
     words = "No request is kept: they were deleted, or the folder capture/flights is missing."
 
