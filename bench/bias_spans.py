@@ -18,12 +18,12 @@ import numpy as np
 
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test import SCALES
+from driftline.monitors.kinds.bias.change import Blocks
 from driftline.monitors.kinds.bias.judgement import GroupCounts, chances_of, judge_groups, level_of
 from driftline.monitors.kinds.bias.spans import judge_span, scale_budget
-from driftline.stats.blocks import block_length
+from driftline.stats.blocks import DAY_US, series_length
 
 REFERENCE_DAYS, WATCHED_DAYS = 90, 64
-DAY_US = 86_400_000_000
 FIRST_SEED = 700
 # Positive answers of both groups, recall of them and false alarms among the others.
 POSITIVE, FOUND, MISTAKEN = 0.3, 0.6, 0.15
@@ -64,11 +64,12 @@ class Watch:
 
     def group(self, window: np.ndarray, scale: int) -> GroupCounts:
         """Return one group as a span of so many days has it."""
-        span = block_length(REFERENCE_DAYS * DAY_US, timedelta(days=scale), 1.0) // DAY_US
-        whole = self.reference[: len(self.reference) // span * span]
+        each = series_length(REFERENCE_DAYS * DAY_US, timedelta(days=scale)) // DAY_US
+        whole = self.reference[: len(self.reference) // each * each]
         return GroupCounts(
             "sex", "F", window[:, None], self.reference.sum(axis=0)[:, None],
-            whole.reshape(-1, span, 2, 3, 3).sum(axis=1), lasts=scale > 1,
+            Blocks(whole.reshape(-1, each, 2, 3, 3).sum(axis=1), each, scale / each),
+            lasts=scale > 1,
         )  # fmt: skip
 
     def found(self, days: np.ndarray, at: int) -> int:

@@ -27,8 +27,10 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.bias import evaluation as bias
+from driftline.monitors.kinds.bias.change import Blocks
 from driftline.monitors.kinds.bias.judgement import JUDGED, GroupCounts, judge_groups
 from driftline.monitors.rows import Rows, WindowFacts
+from driftline.stats.blocks import DAY_US, series_length
 
 REFERENCE_DAYS = 90
 FIRST_SEED = 300
@@ -87,11 +89,12 @@ def pairs(days: np.ndarray, place: int) -> np.ndarray:
 
 def known(days: np.ndarray, length: int) -> list[GroupCounts]:
     """Return what the reference tells of each group; the window comes later."""
-    blocks = days[: len(days) // length * length].reshape(-1, length, 3, 3, 3).sum(axis=1)
+    each = series_length(len(days) * DAY_US, timedelta(days=length)) // DAY_US
+    blocks = days[: len(days) // each * each].reshape(-1, each, 3, 3, 3).sum(axis=1)
     nothing = np.zeros((2, 1, 3, 3), np.int64)
     return [
         GroupCounts("group", name, nothing, pairs(days.sum(axis=0), place)[:, None],
-                    pairs(blocks, place))
+                    Blocks(pairs(blocks, place), each, length / each))
         for place, name in enumerate(GROUPS)
     ]  # fmt: skip
 

@@ -28,6 +28,7 @@ from driftline.monitors.kinds.attribution.blocks import block_spread
 from driftline.monitors.kinds.attribution.drift import compare, settle
 from driftline.monitors.kinds.attribution.importance import Importance
 from driftline.monitors.kinds.attribution.ranking import calibrate, tail_at
+from driftline.monitors.kinds.bias.change import Blocks
 from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
 from driftline.monitors.kinds.model_quality.blocks import blocks_of
 from driftline.monitors.kinds.model_quality.documents import suggested
@@ -82,41 +83,64 @@ def effects(rng: np.random.Generator, kind: str, stream: str) -> Iterator[float]
         state = memory * state + fresh
 
 
-def bias_year(rng: np.random.Generator, stream: str, remembered: int = 0) -> Judge:
-    """Return the judge of windows of a new reference of two groups, 30% and 25% positive.
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Others and a group: their rows of ten, how many are positive, and how they are watched."""
 
-    It remembers so many windows of the same size without a change, which came since.
-    """
-    days = effects(rng.spawn(1)[0], "bias", stream)
+    tenths: tuple[int, int]
+    shares: tuple[float, float]
+    days: int  # Of the reference.
+    day_rows: int
+    metric: str
+    length: int = 1  # Days of a window.
+    remembered: int = 0  # Windows without a change that came since.
 
-    def counted(rows: int, effect: float, planted: float = 0.0) -> np.ndarray:
-        odds = special.logit(np.array([0.3, 0.25])) + np.array([0.0, effect])
+
+HALVES = Groups((5, 5), (0.3, 0.25), DAYS, DAY_ROWS, "DPPL")
+# Of each day's 240 rows the group has 24.
+SMALL = Groups((9, 1), (0.18, 0.10), 28, 240, "DI", length=7)
+
+
+def bias_year(rng: np.random.Generator, stream: str, of: Groups = HALVES) -> Judge:
+    """Return the judge of windows of a new reference of two groups."""
+    effect_of = effects(rng.spawn(1)[0], "bias", stream)
+    budget = replace(BUDGET, windows_per_year=BUDGET.windows_per_year / of.length)
+
+    def counted(rows: int, planted: float = 0.0) -> np.ndarray:
+        odds = special.logit(np.array(of.shares)) + np.array([0.0, next(effect_of)])
         share = special.expit(odds) - np.array([0.0, planted])
-        hits = rng.binomial(rows // 2, np.clip(share, 0.0, 1.0))
+        sides = np.array(of.tenths) * rows // 10
+        hits = rng.binomial(sides, np.clip(share, 0.0, 1.0))
         found = np.zeros((2, 3, 3), np.int64)
-        found[:, 2, 1], found[:, 2, 0] = hits, rows // 2 - hits
+        found[:, 2, 1], found[:, 2, 0] = hits, sides - hits
         return found
 
-    blocks = np.stack([counted(DAY_ROWS, next(days)) for _ in range(DAYS)])
+    def drawn(rows: int, planted: float = 0.0) -> np.ndarray:
+        each = [counted(rows // of.length, planted) for _ in range(of.length)]
+        return np.sum(each, axis=0)
+
+    blocks = np.stack([counted(of.day_rows) for _ in range(of.days)])
     for _ in range(LATER - DAYS):
-        next(days)
+        next(effect_of)
     whole = blocks.sum(axis=0)
-    level = BUDGET.per_window / 2  # DPPL and DI are judged.
+    level = budget.per_window / 2  # DPPL and DI are judged.
     since: list[np.ndarray] = []
 
     def judge(rows: int, planted: float) -> Said:
-        since.extend(counted(rows, next(days)) for _ in range(remembered - len(since)))
-        window = counted(rows, next(days), planted)
+        since.extend(drawn(rows) for _ in range(of.remembered - len(since)))
+        window = drawn(rows, planted)
         rings, p_values = {}, {}
-        for name, known in (("timed", blocks), ("untimed", None)):
+        for name, known in (("timed", Blocks(blocks, longer=of.length)), ("untimed", None)):
             later = np.stack(since) if since else None
             group = GroupCounts("who", "d", window[:, None], whole[:, None], known, later=later)
-            found, _ = judge_groups([group], stratified=False, budget=BUDGET)
-            lines = {one.result.name: one.result for one in found}
-            rings[name] = lines["DPPL"].violated
-            p_values[name] = 1.0 if lines["DPPL"].p_value is None else lines["DPPL"].p_value
+            found, _ = judge_groups([group], stratified=False, budget=budget)
+            line = next(one.result for one in found if one.result.name == of.metric)
+            rings[name] = line.violated
+            p_values[name] = 1.0 if line.p_value is None else line.p_value
+        # Of few rows their own share tells no error: as many of the reference's shares.
+        like = np.rint(whole * (window.sum(axis=(1, 2)) / whole.sum(axis=(1, 2)))[:, None, None])
         now, then = (gap_of(one) for one in (window, whole))
-        z = (now[0] - then[0]) / math.sqrt(now[1] + then[1])
+        z = (now[0] - then[0]) / math.sqrt(gap_of(like)[1] + then[1])
         p_values["two-sample"] = float(2 * stats.norm.sf(abs(z)))
         rings["two-sample"] = p_values["two-sample"] < level
         # Farther from 0 than the baseline, and the 95% interval of the window apart from it.
@@ -291,8 +315,13 @@ KINDS = (
     Kind("bias", "DPPL", bias_year, 0.0, (("+5 points", 0.05), ("+15 points", 0.15))),
     Kind(
         "bias beside 7 windows since the reference", "DPPL",
-        lambda rng, stream: bias_year(rng, stream, 7), 0.0,
+        lambda rng, stream: bias_year(rng, stream, replace(HALVES, remembered=7)), 0.0,
         (("+5 points", 0.05), ("+15 points", 0.15)),
+    ),
+    Kind(
+        "bias of a group of 24 rows a day, weeks beside 28 days", "DI",
+        lambda rng, stream: bias_year(rng, stream, SMALL), 0.0,
+        (("10% to 4%", 0.06), ("to none", 0.10)), (700, 1_680, 5_000, 20_000),
     ),
     Kind(
         "model quality, regression", "RMSE",

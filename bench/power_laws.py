@@ -2,7 +2,8 @@
 
 A metric's blocks vary by chance (variance 1, that of a block's rows) and by what their days share.
 A window has more or fewer rows. Each way gives a bound; its false alarms are counted where days are
-alike, differ or remember, and what it finds where they are alike. All in the normal model, at the
+alike, differ or remember, and what it finds where they are alike. Then the same of weeks beside
+days, of which what a day shares evens out unless days remember. All in the normal model, at the
 level of one of two metrics' side in a year of days, as bias has. Prints Markdown:
 ``python bench/power_laws.py > bench/power_laws.md``.
 """
@@ -13,12 +14,14 @@ import math
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
 from driftline.monitors.drift_test.budget import Budget
+from driftline.stats.block_series import SeriesVariation, series_of_estimates
 from driftline.stats.blocks import BlockVariation
 
 Numbers = NDArray[np.float64]
@@ -41,7 +44,10 @@ STREAMS = {
 # In standard errors of a block: of bias 3 points beyond the tolerance and 13, and between them.
 CHANGES = (0.75, 1.5, 3.25)
 REFERENCES, GRID, FEW = 20_000, 240, 200
-WINDOWS = (8, 30)
+WINDOWS = (0, 8, 30)
+# How likely it is at least that days remember; bias has the middle one.
+REMEMBERED = (0.0, 0.5, 1.0)
+WEEK, WEEK_CHANGES, WEEKS = 7, (1.6, 2.0, 3.0), 100_000
 
 
 def alike(_: float, own: float, blocks: int) -> float:
@@ -50,7 +56,7 @@ def alike(_: float, own: float, blocks: int) -> float:
 
 
 def law(variance: float, own: float, blocks: int) -> float:
-    """Average over all that the blocks leave possible, as driftline does."""
+    """Average over all that blocks which remember nothing leave possible."""
     return BlockVariation(variance - 1.0, 1.0, blocks).reach(LEVEL, own + 1 / blocks)
 
 
@@ -101,18 +107,28 @@ WAYS: dict[str, Way] = {
     "estimate, Satterthwaite's degrees": satterthwaite,
     "upper 95% limit": upper,
     "posterior mean": posterior,
-    "driftline's law": law,
+    "law of days that remember nothing": law,
 }
 
 
-def references(shared: float, memory: float, blocks: int) -> tuple[Numbers, Numbers]:
-    """Draw means and variances of references."""
+def drawn(shared: float, memory: float, days: int, count: int, rng: np.random.Generator) -> Numbers:
+    """Draw days' values, shape (count, days)."""
+    found = rng.normal(size=(count, days))
+    for day in range(1, days):
+        found[:, day] = memory * found[:, day - 1] + math.sqrt(1 - memory**2) * found[:, day]
+    return np.asarray(math.sqrt(shared) * found + rng.normal(size=found.shape))
+
+
+def references(shared: float, memory: float, blocks: int, count: int = REFERENCES) -> Numbers:
+    """Draw the days of references, shape (count, blocks)."""
     rng = np.random.default_rng([1, blocks, int(100 * shared), int(10 * memory)])
-    days = rng.normal(size=(REFERENCES, blocks))
-    for day in range(1, blocks):
-        days[:, day] = memory * days[:, day - 1] + math.sqrt(1 - memory**2) * days[:, day]
-    values = math.sqrt(shared) * days + rng.normal(size=days.shape)
-    return values.mean(axis=1), values.var(axis=1, ddof=1)
+    return drawn(shared, memory, blocks, count, rng)
+
+
+def series(days: Numbers, remembered: float, longer: float = 1.0) -> SeriesVariation:
+    """Return what a reference's days leave possible by driftline's law."""
+    chance = np.ones(len(days))
+    return series_of_estimates(days, chance, longer=longer, remembered=remembered, tails=math.inf)
 
 
 def judged(way: Way, own: float, blocks: int) -> tuple[list[float], list[float]]:
@@ -121,7 +137,8 @@ def judged(way: Way, own: float, blocks: int) -> tuple[list[float], list[float]]
     bounds = np.array([way(float(one), own, blocks) for one in grid])
     errors, found = [], []
     for shared, memory in STREAMS.values():
-        mean, variance = references(shared, memory, blocks)
+        days = references(shared, memory, blocks)
+        mean, variance = days.mean(axis=1), days.var(axis=1, ddof=1)
         bound = np.interp(np.log(variance), np.log(grid), bounds)
         error = math.sqrt(own + shared)
         errors.append(float(special.ndtr((mean - bound) / error).mean()) / LEVEL)
@@ -130,35 +147,58 @@ def judged(way: Way, own: float, blocks: int) -> tuple[list[float], list[float]]
     return errors, found
 
 
-def since(count: int, own: float, blocks: int) -> tuple[list[float], list[float]]:
+def since(
+    count: int, remembered: float, own: float, blocks: int
+) -> tuple[list[float], list[float]]:
     """Do the same of driftline's law beside so many windows since, of the window's size."""
     errors, found = [], []
     for shared, memory in STREAMS.values():
         rng = np.random.default_rng(2)
-        means, variances = references(shared, memory, blocks)
-        share = []
-        for mean, variance in zip(means[:FEW], variances[:FEW], strict=True):
-            values = [rng.normal()]
-            for _ in range(count - 1):
-                values.append(memory * values[-1] + math.sqrt(1 - memory**2) * rng.normal())
-            moved = math.sqrt(shared) * np.array(values) + rng.normal(0, math.sqrt(own), count)
-            one = BlockVariation(variance - 1.0, 1.0, blocks).with_later(
-                moved - mean, np.full(count, own), 1 / blocks, 0.0
-            )
-            share.append((one.reach(LEVEL, own + 1 / blocks), mean))
+        days = references(shared, memory, blocks, FEW)
+        bounds = []
+        for reference in days:
+            one = series(reference, remembered)
+            if count:
+                moved = drawn(shared / own, memory, count, 1, rng)[0] * math.sqrt(own)
+                one = one.with_later(moved - reference.mean(), np.full(count, own), 1 / blocks, 0.0)
+            bounds.append(one.reach(LEVEL, own + 1 / blocks))
         # The mean's own error is taken as it is on average: few references have its tails.
-        bound = np.array([one for one, _ in share])
-        error = math.sqrt(own + shared + float(means.var()))
+        bound = np.array(bounds)
+        error = math.sqrt(own + shared + float(days.mean(axis=1).var()))
         errors.append(float(special.ndtr(-bound / error).mean()) / LEVEL)
         if not shared:
             found = [float(special.ndtr((one - bound) / error).mean()) for one in CHANGES]
     return errors, found
 
 
-def line(rows: int, name: str, errors: list[float], found: list[float]) -> str:
+def week(way: Callable[[Numbers, float], float], blocks: int) -> tuple[list[float], list[float]]:
+    """Return a way's error for weeks beside days in each stream, in levels, and what it finds."""
+    errors, found, known = [], [], 1 / WEEK + 1 / blocks
+    for shared, memory in STREAMS.values():
+        days = references(shared, memory, blocks, FEW)
+        weeks = drawn(shared, memory, WEEK, WEEKS, np.random.default_rng(3)).mean(axis=1)
+        bound = np.array([way(one, known) for one in days])
+        error = math.sqrt(weeks.var() + days.mean(axis=1).var())
+        errors.append(float(special.ndtr(-bound / error).mean()) / LEVEL)
+        if not shared:
+            found = [float(special.ndtr((one - bound) / error).mean()) for one in WEEK_CHANGES]
+    return errors, found
+
+
+def lasting(days: Numbers, known: float) -> float:
+    """Return the bound of days whose part lasts for the whole week."""
+    return BlockVariation(float(days.var(ddof=1)) - 1.0, 1.0, len(days)).reach(LEVEL, known)
+
+
+def evened(days: Numbers, known: float, remembered: float) -> float:
+    """Return the bound by driftline's law of days that make a week."""
+    return series(days, remembered, WEEK).reach(LEVEL, known)
+
+
+def line(first: str, name: str, errors: list[float], found: list[float]) -> str:
     """Return one line of a table."""
     cells = [f"{one:.1f}" if one >= 0.05 else "0" for one in errors]
-    return f"| {rows:,} | {name} | {' | '.join([*cells, *(f'{one:.0%}' for one in found)])} |"
+    return f"| {first} | {name} | {' | '.join([*cells, *(f'{one:.0%}' for one in found)])} |"
 
 
 def main() -> None:
@@ -174,11 +214,26 @@ def main() -> None:
         for rows in ROWS:
             own = DAY_ROWS / rows
             for name, way in WAYS.items():
-                print(line(rows, name, *judged(way, own, blocks)), flush=True)
+                print(line(f"{rows:,}", name, *judged(way, own, blocks)), flush=True)
             for count in WINDOWS:
-                name = f"… and {count} windows since"
-                print(line(rows, name, *since(count, own, blocks)), flush=True)
+                for least in REMEMBERED[: 2 if count else 3]:
+                    name = f"driftline's law, memory at least {least:g}"
+                    name += f", {count} windows since" * (count > 0)
+                    print(line(f"{rows:,}", name, *since(count, least, own, blocks)), flush=True)
         print()
+    heads[0], heads[-3:] = "days", [f"finds {one:g}" for one in WEEK_CHANGES]
+    print("## Weeks beside days\n\nChanges in standard errors of a day; a week's is 0.38 of "
+          f"that.\n\n| {' | '.join(heads)} |\n" + "|---" * len(heads) + "|")  # fmt: skip
+    for blocks in BLOCKS:
+        rows = f"{blocks}"
+        normal = week(lambda days, known: Z * math.sqrt(known), blocks)
+        print(line(rows, "days taken for alike", *normal), flush=True)
+        print(line(rows, "what days share lasts for a week", *week(lasting, blocks)), flush=True)
+        for least in REMEMBERED:
+            found = week(partial(evened, remembered=least), blocks)
+            name = f"driftline's law, memory at least {least:g}"
+            print(line(rows, name, *found), flush=True)
+    print()
     print(f"Measured {datetime.now(UTC):%Y-%m-%d} on Python {platform.python_version()}, numpy "
           f"{np.__version__}.")  # fmt: skip
 

@@ -9,14 +9,14 @@ frequencies, M memories, K variances, T tails.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from driftline.stats.blocks import BlockVariation
+from driftline.stats.blocks import BlockVariation, variation_of_estimates
 
 Numbers = NDArray[np.float64]
 
@@ -29,6 +29,10 @@ TAILS, HEAVY = (2.0, 3.0, 5.0, math.inf), np.array([0.12, 0.12, 0.2])
 # Variances that are tried: from the least share of the blocks' own to the largest.
 KNOTS, LEAST, MOST = 60, 0.15, 40.0
 TAIL_KNOTS, FINE_TAIL_KNOTS = 16, 40
+# Few blocks leave larger ones possible: the largest is so rare.
+RARE = 1e-8
+# A later window that is rarer than this, to one side, is a change.
+CHANGED = 1e-3
 # Ends of chi-squared between which knots lie.
 ENDS = (1e-6, 1.0 - 1e-6)
 FINE_ENDS = (1e-11, 1.0 - 1e-6)
@@ -49,27 +53,124 @@ class SeriesVariation(BlockVariation):
         Of the blocks in order of time, B of them; with the variance ``variance + chance``.
     days
         That a block lasts, at least 1: a mean of k days has lighter tails than one of them.
+    longer
+        How many blocks a window lasts, at least 1: what they share partly evens out in it.
+    remembered
+        How likely it is at least, before any is seen, that blocks remember; in any case it is the
+        more likely the less rows explain how they differ.
+    later
+        Of windows that came since: each one's value, and its variance by its own rows. They tell
+        how much windows differ, whatever their mean.
+    tails
+        Degrees of freedom, above 2, of Student's law that what a block shares has, infinite for the
+        normal one; None where the blocks themselves tell.
     """
 
     values: tuple[float, ...] = ()
     days: int = 1
+    longer: float = 1.0
+    remembered: float = 0.0
+    later: tuple[tuple[float, float], ...] = ()
+    tails: float | None = None
+
+    def with_later(
+        self, values: Numbers, chance: Numbers, known: float, tolerance: float
+    ) -> SeriesVariation:
+        """Return what is known with windows that came since, in order of time.
+
+        One that is a change beside those before it tells nothing of windows without one.
+
+        Parameters
+        ----------
+        values, chance
+            Of the windows, as distances from the mean of the blocks, and their variances by their
+            own rows, above 0, shape (K,).
+        known
+            Variance of that mean by rows.
+        tolerance
+            What is no change.
+        """
+        found = replace(self, tails=math.inf, later=())
+        for value, own in zip(values.tolist(), chance.tolist(), strict=True):
+            away = abs(value) - tolerance
+            if away <= 0.0 or found.tail(away, own + known) > CHANGED:
+                found = replace(found, later=(*found.later, (value, own)))
+        return replace(self, later=found.later)
 
     def _law(self) -> tuple[Numbers, Numbers]:
         found, told = float(np.var(self.values)), float(self.variance + self.chance)
         if not 1.0 / ALIKE < found / max(told, TINY) < ALIKE:
             return BlockVariation._law(self)
-        beside = self.beside or self.blocks
-        return _law_of_series(self.values, float(self.chance), self.days, beside)
+        series = self.values, float(self.chance), self.days, self.remembered, self.tails
+        return _law_of_windows(series, self.longer, self.beside or self.blocks, self.later)
+
+
+def series_of_estimates(
+    values: Numbers,
+    chance: Numbers,
+    *,
+    days: int = 1,
+    longer: float = 1.0,
+    remembered: float = 0.0,
+    tails: float | None = None,
+) -> SeriesVariation:
+    """Return the variation of one estimate of each block, as `variation_of_estimates` has it.
+
+    Parameters
+    ----------
+    values, chance
+        Of the blocks in order of time, shape (B,), B >= 2; variances above 0.
+    days, longer, remembered, tails
+        As of `SeriesVariation`.
+    """
+    found = variation_of_estimates(values, chance)
+    away = (values - np.average(values, weights=1 / chance)) / np.sqrt(chance)
+    whole, own = float(found.variance + found.chance), float(away @ away) / (len(values) - 1)
+    away *= math.sqrt(max(whole, 0.0) / own) if own > 0 else 0.0
+    return SeriesVariation(
+        found.variance, found.chance, found.blocks, values=tuple(away.tolist()), days=days,
+        longer=longer, remembered=remembered, tails=tails,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """What blocks leave possible: what one shares, S of them, with the memory of each."""
+
+    shared: Numbers  # Variances of what a block shares, shape (S,).
+    memories: Numbers  # Correlation with that of the block before, shape (S,).
+    chances: Numbers  # How likely both are, shape (S,).
+    tails: tuple[tuple[float, float], ...]  # Degrees of freedom, and how likely they are.
+
+
+@lru_cache(maxsize=512)
+def _law_of_windows(
+    series: tuple[tuple[float, ...], float, int, float, float | None],
+    longer: float,
+    beside: float,
+    later: tuple[tuple[float, float], ...],
+) -> tuple[Numbers, Numbers]:
+    """Return the variances that a new window may add, and how likely each is."""
+    found, days = _law_of_series(*series), series[2]
+    own = found.shared * _share_of_mean(found.memories, longer)
+    variances = own + found.shared * (1.0 + found.memories) / (1.0 - found.memories) / beside
+    chances = found.chances
+    if later:
+        chances = chances * _likelihood(own, np.array(later))
+        chances = chances / chances.sum()
+    parts = []
+    for tails, share in found.tails:
+        # A mean of days has lighter tails than one of them.
+        factors, weights = _heavy(tails + days * longer - 1, FINE_TAIL_KNOTS, FINE_ENDS)
+        parts.append((np.outer(variances, factors), share * np.outer(chances, weights)))
+    return _thinned(*(np.concatenate([one[at].ravel() for one in parts]) for at in (0, 1)))
 
 
 @lru_cache(maxsize=512)
 def _law_of_series(
-    values: tuple[float, ...],
-    chance: float,
-    days: int,
-    beside: float,
-) -> tuple[Numbers, Numbers]:
-    """Return the variances that a new block may add, and how likely each is.
+    values: tuple[float, ...], chance: float, days: int, remembered: float, tails: float | None
+) -> _Series:
+    """Return what blocks leave possible.
 
     References
     ----------
@@ -81,20 +182,43 @@ def _law_of_series(
     # Where rows explain how blocks differ, memory and tails are those of next to nothing.
     own = max(0.0, 1.0 - chance * (len(series) - 1) / float(series @ series))
     memories = MEMORIES**days  # Of what days share weeks remember less.
-    shared, chances = _memories(series, chance, memories, own)
-    long_run = (1.0 + memories) / (1.0 - memories) / beside
-    variances = shared * (1.0 + long_run[:, None])
+    shared, chances = _memories(series, chance, memories, max(own, remembered))
+    if tails is None:
+        # Blocks that remember tell as much as fewer that do not (Bartlett).
+        alone = float(chances.sum(axis=1) @ ((1.0 - memories**2) / (1.0 + memories**2)))
+        laws = tuple(zip(TAILS, _tail_chances(series, chance, days, alone, own), strict=True))
+    else:
+        laws = ((tails, 1.0),)
     is_likely = chances > UNLIKELY
-    parts = []
-    # Blocks that remember tell as much as fewer that do not (Bartlett).
-    alone = float(chances.sum(axis=1) @ ((1.0 - memories**2) / (1.0 + memories**2)))
-    tails_chances = _tail_chances(series, chance, days, alone, own)
-    for tails, share in zip(TAILS, tails_chances, strict=True):
-        factors, weights = _heavy(tails + days - 1, FINE_TAIL_KNOTS, FINE_ENDS)
-        weights = share * np.outer(chances[is_likely], weights)
-        parts.append((np.outer(variances[is_likely], factors), weights))
-    found, weights = (np.concatenate([one[at].ravel() for one in parts]) for at in (0, 1))
-    return _thinned(found, weights)
+    return _Series(
+        np.broadcast_to(shared, chances.shape)[is_likely],
+        np.broadcast_to(memories[:, None], chances.shape)[is_likely],
+        chances[is_likely],
+        laws,
+    )
+
+
+def _share_of_mean(memories: Numbers, longer: float) -> Numbers:
+    """Return the variance of the mean of so many blocks over that of one, shape (S,)."""
+    apart = np.arange(1.0, math.ceil(longer))
+    correlations = (1.0 - apart / longer) @ memories ** apart[:, None]
+    return np.asarray((1.0 + 2.0 * correlations) / longer)
+
+
+def _likelihood(added: Numbers, later: Numbers) -> Numbers:
+    """Return how likely windows' values make each variance beyond chance, the likeliest 1.
+
+    References
+    ----------
+    Patterson and Thompson, Biometrika 58, 1971 (residual likelihood: the mean is unknown).
+    """
+    values, chance = later.T
+    inverse = 1.0 / (added[:, None] + chance)
+    total = inverse.sum(axis=1)
+    centre = inverse @ values / total
+    squares = (inverse * (values - centre[:, None]) ** 2).sum(axis=1)
+    log = (np.log(inverse).sum(axis=1) - np.log(total) - squares) / 2.0
+    return np.asarray(np.exp(log - log.max()))
 
 
 def _memories(
@@ -106,7 +230,8 @@ def _memories(
     twice = np.full(len(power), 2.0)
     twice[-1] -= 1.0 - blocks % 2
     variance = float(twice @ power) / (blocks - 1)
-    whole = variance * np.geomspace(LEAST, MOST, KNOTS)
+    most = max(MOST, (blocks - 1) / 2.0 / float(special.gammaincinv((blocks - 1) / 2.0, RARE)))
+    whole = variance * np.geomspace(LEAST, most, KNOTS)
     shared = np.maximum(whole - chance, 0.0)
     turn = np.cos(2.0 * np.pi * np.arange(1, len(power) + 1) / blocks)
     memory = memories[:, None]

@@ -10,7 +10,7 @@ with it. Shapes: N rows, M numbers, B blocks.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
@@ -30,6 +30,8 @@ MINIMUM_BLOCKS = 3
 
 # Blocks of the window's length, or of half of it, and so on, until there are so many.
 WANTED_BLOCKS = 8
+# So many that are known one by one tell how they follow each other.
+SERIES_BLOCKS = 28
 # A block with fewer rows than this share of the usual is a ragged end, not a window.
 PARTIAL_SHARE = 0.1
 # Means of fewer rows have the tails of their rows, not of their block.
@@ -37,11 +39,7 @@ WORST_ROWS = 10
 # A reference's most surprising block is this rare.
 SURPRISE = 0.05
 # Knots of an unknown variance's law, between the quantiles that matter at one in a million.
-LAW_KNOTS, TAIL_KNOTS = 120, 40
-# A later window that is rarer than this, to one side, is a change.
-CHANGED = 1e-3
-# Less than this of a variance adds nothing.
-LEAST_VARIANCE = 1e-3
+LAW_KNOTS = 120
 LAW_ENDS = (1e-11, 1.0 - 1e-6)
 BISECTIONS = 50
 
@@ -59,23 +57,15 @@ class BlockVariation:
         Of a usual block's value by its rows alone, of the same shape.
     blocks
         How many it was learnt from; 0 when nothing is known: rows count as independent.
-    tails
-        Degrees of freedom, above 2, of Student's law that what a block shares has; infinite for
-        the normal one.
     beside
         How many blocks' length the mean rests on that a window is compared with; as many as it
         was learnt from when missing.
-    later
-        Of windows that came since: each one's value, and its variance by its own rows. They tell
-        how much blocks differ, whatever their mean.
     """
 
     variance: Numbers | float = 0.0
     chance: Numbers | float = 0.0
     blocks: int = 0
-    tails: float = math.inf
     beside: float | None = None
-    later: tuple[tuple[float, float], ...] = ()
 
     @property
     def added(self) -> Numbers:
@@ -170,32 +160,8 @@ class BlockVariation:
             return np.zeros(1), np.ones(1)
         chance = float(self.chance)
         whole = max(float(self.variance) + chance, 0.0)
-        variances, weights = _law_of_blocks(whole, chance, self.blocks, self.tails, self.later)
+        variances, weights = _law_of_blocks(whole, chance, self.blocks)
         return variances * self._new_block, weights
-
-    def with_later(
-        self, values: Numbers, chance: Numbers, known: float, tolerance: float
-    ) -> BlockVariation:
-        """Return what is known with windows that came since, in order of time.
-
-        One that is a change beside those before it tells nothing of windows without one.
-
-        Parameters
-        ----------
-        values, chance
-            Of the windows, as distances from the mean of the blocks, and their variances by their
-            own rows, above 0, shape (K,).
-        known
-            Variance of that mean by rows.
-        tolerance
-            What is no change.
-        """
-        found = replace(self, tails=math.inf, later=())
-        for value, own in zip(values.tolist(), chance.tolist(), strict=True):
-            away = abs(value) - tolerance
-            if away <= 0.0 or found.tail(away, own + known) > CHANGED:
-                found = replace(found, later=(*found.later, (value, own)))
-        return replace(self, later=found.later)
 
     def degrees(self, known: Numbers | float) -> Numbers:
         """Return the degrees of freedom of ``known + added``, at least 2; infinite without blocks.
@@ -224,57 +190,20 @@ def _tail(distance: float, errors: Numbers, weights: Numbers) -> float:
 
 
 @lru_cache(maxsize=256)
-def _law_of_variance(freedom: float, knots: int) -> tuple[Numbers, Numbers]:
+def _law_of_variance(freedom: float) -> tuple[Numbers, Numbers]:
     """Return how many times its estimate a variance may be, freedom / chi-squared, and weights."""
     low, high = special.gammaincinv(freedom / 2.0, LAW_ENDS) * 2.0
-    logs = np.linspace(math.log(max(low, np.finfo(np.float64).tiny)), math.log(high), knots)
+    logs = np.linspace(math.log(max(low, np.finfo(np.float64).tiny)), math.log(high), LAW_KNOTS)
     density = (freedom / 2.0) * logs - np.exp(logs) / 2.0
     weights = np.exp(density - density.max())
     return freedom / np.exp(logs), weights / weights.sum()
 
 
 @lru_cache(maxsize=1024)
-def _law_of_blocks(
-    whole: float,
-    chance: float,
-    blocks: int,
-    tails: float,
-    later: tuple[tuple[float, float], ...] = (),
-) -> tuple[Numbers, Numbers]:
+def _law_of_blocks(whole: float, chance: float, blocks: int) -> tuple[Numbers, Numbers]:
     """Return the variances beyond chance of blocks whose own variance was `whole`, and weights."""
-    factors, weights = _law_of_variance(blocks - 1.0, LAW_KNOTS)
-    added = np.maximum(whole * factors - chance, 0.0)
-    if later:
-        weights = weights * _likelihood(added, np.array(later))
-        weights /= weights.sum()
-    if math.isinf(tails):
-        return added, weights
-    heavy, chances = _law_of_variance(tails, TAIL_KNOTS)
-    heavy = heavy * (tails - 2.0) / tails  # So that the variance stays what it is.
-    added, weights = np.outer(added, heavy).ravel(), np.outer(weights, chances).ravel()
-    # Those that lie next to each other are taken together, with their mean.
-    logs = np.log(np.maximum(added, whole * LEAST_VARIANCE + np.finfo(np.float64).tiny))
-    width = max(float(np.ptp(logs)), 1e-9) / LAW_KNOTS
-    place = ((logs - logs.min()) / width).astype(np.intp)
-    sums = np.bincount(place, weights)
-    means = np.bincount(place, weights * added) / np.maximum(sums, np.finfo(np.float64).tiny)
-    return np.asarray(means[sums > 0]), np.asarray(sums[sums > 0], dtype=np.float64)
-
-
-def _likelihood(added: Numbers, later: Numbers) -> Numbers:
-    """Return how likely windows' values make each variance beyond chance, the likeliest 1.
-
-    References
-    ----------
-    Patterson and Thompson, Biometrika 58, 1971 (residual likelihood: the mean is unknown).
-    """
-    values, chance = later.T
-    inverse = 1.0 / (added[:, None] + chance)
-    total = inverse.sum(axis=1)
-    centre = inverse @ values / total
-    squares = (inverse * (values - centre[:, None]) ** 2).sum(axis=1)
-    log = (np.log(inverse).sum(axis=1) - np.log(total) - squares) / 2.0
-    return np.asarray(np.exp(log - log.max()))
+    factors, weights = _law_of_variance(blocks - 1.0)
+    return np.maximum(whole * factors - chance, 0.0), weights
 
 
 NO_BLOCKS = BlockVariation()
@@ -301,6 +230,29 @@ def block_length(span_us: int, window: timedelta | None, share: float) -> int:
     while hours > 1 and span_h / hours < WANTED_BLOCKS:
         hours //= 2
     return hours * HOUR_US
+
+
+def series_length(span_us: int, window: timedelta) -> int:
+    """Return the length of blocks that are known one by one, whole hours in microseconds.
+
+    The window's, if 28 fit; else the longest part of whole days of which so many do, or days, of
+    which few tell more than of weeks: how long days remember, they tell themselves. Without eight
+    of these as `block_length`.
+
+    Parameters
+    ----------
+    span_us
+        Of the reference, in microseconds.
+    window
+        The window's length.
+    """
+    days, rest = divmod(window, timedelta(days=1))
+    if rest or days < 1:
+        return block_length(span_us, window, 1.0)
+    if span_us < WANTED_BLOCKS * DAY_US:
+        return block_length(span_us, timedelta(days=1), 1.0)
+    fitting = (one for one in range(days, 0, -1) if days % one == 0)
+    return DAY_US * next((one for one in fitting if span_us >= SERIES_BLOCKS * one * DAY_US), 1)
 
 
 def span_length(span_us: int) -> timedelta:
@@ -465,7 +417,6 @@ def variation_of_estimates(
     values: Numbers,
     chance: Numbers,
     *,
-    tails: float = math.inf,
     is_sure: NDArray[np.bool_] | None = None,
 ) -> BlockVariation:
     """Return the variation of one estimate of each block, whose variances by chance are known.
@@ -477,8 +428,6 @@ def variation_of_estimates(
     ----------
     values, chance
         Of the blocks, shape (B,), B >= 2; variances above 0.
-    tails
-        As of `BlockVariation`.
     is_sure
         Blocks whose surprise is their own, shape (B,); all when missing. Of few rows it has the
         tails of the rows.
@@ -497,7 +446,7 @@ def variation_of_estimates(
     farthest = special.ndtri(SURPRISE / blocks / 2.0) ** 2
     beyond = (values - np.median(values)) ** 2 / farthest - chance
     worst = float(beyond.max() if is_sure is None else beyond[is_sure].max(initial=0.0))
-    return BlockVariation(max(float(usual * excess), worst), float(usual), blocks, tails)
+    return BlockVariation(max(float(usual * excess), worst), float(usual), blocks)
 
 
 @dataclass(frozen=True, slots=True)

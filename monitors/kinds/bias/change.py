@@ -22,8 +22,9 @@ from scipy import special
 from driftline.monitors.kinds.bias.intervals import interval
 from driftline.monitors.kinds.bias.metrics import RATES, Measured, Numbers, Pair, Rate, Side
 from driftline.monitors.results.metric import RATIOS, on_scale
-from driftline.stats.blocks import MINIMUM_BLOCKS, NO_BLOCKS, BlockVariation, variation_of_estimates
-from driftline.stats.intervals import Z95, Limits, newcombe, wilson
+from driftline.stats.block_series import series_of_estimates
+from driftline.stats.blocks import MINIMUM_BLOCKS, NO_BLOCKS, BlockVariation
+from driftline.stats.intervals import Z95, Limits, difference_limits, exact_share_limits
 
 Counts = NDArray[np.int64]
 # Nine windows in ten lie less far out on one side.
@@ -34,6 +35,18 @@ BISECTIONS = 50
 # What days do to the odds makes differences of shares, of which some are near 0, heavier in the
 # tails than normal: their excess kurtosis is about 0.9, Student's 6 / (degrees - 4).
 TAILS = 11.0
+# How likely it is at least that blocks remember of which a window lasts for many: few blocks, or
+# small ones, may look as if they did not, and all hangs on it (bench/power_laws.md).
+REMEMBERED = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The reference's rows of the others and of a group, by block of time."""
+
+    counts: Counts  # In order of time, shape (B, 2, 3, 3).
+    days: int = 1  # That a block lasts, at least 1.
+    longer: float = 1.0  # How many blocks a window lasts.
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +164,13 @@ def estimate(name: str, pair: Pair, measured: Measured) -> Estimate | None:
         first, second = (pair.a, pair.d) if rate.sign > 0 else (pair.d, pair.a)
         hits1, rows1 = float(rate.hits(first)), float(rate.rows(first))
         hits2, rows2 = float(rate.hits(second)), float(rate.rows(second))
-        return Estimate(value, lambda z: newcombe(hits1, rows1, hits2, rows2, z))
+        share1, share2 = hits1 / rows1, hits2 / rows2
+
+        def limits(z: float) -> Limits:
+            one, other = (exact_share_limits(*side, z) for side in ((hits1, rows1), (hits2, rows2)))
+            return difference_limits(share1, one, share2, other)
+
+        return Estimate(value, limits)
     low, high = value - usual[0], usual[1] - value
     return Estimate(value, lambda z: (value - low * z / Z95, value + high * z / Z95))
 
@@ -178,16 +197,16 @@ def extremes(name: str, pair: Pair, tolerance: float = math.inf) -> Limits:
 
 
 def spread(
-    name: str, blocks: Counts, later: Counts | None = None, tolerance: float = 0.0
+    name: str, blocks: Blocks, later: Counts | None = None, tolerance: float = 0.0
 ) -> BlockVariation:
     """Learn how much a metric varies between blocks of time, and windows that came since.
 
     Of those only what lies within the tolerance or is no change yet.
     """
     rate = RATES["DPPL" if name in RATIOS else name] if name in RATES or name in RATIOS else None
-    if rate is None or len(blocks) < MINIMUM_BLOCKS:
+    if rate is None or len(blocks.counts) < MINIMUM_BLOCKS:
         return NO_BLOCKS
-    hits, rows = _held(rate, blocks)
+    hits, rows = _held(rate, blocks.counts)
     whole = rows.sum(axis=0)
     share = hits.sum(axis=0) / np.maximum(whole, 1.0)
     if len(hits) < MINIMUM_BLOCKS or not (share > 0).all() or not (share < 1).all():
@@ -200,7 +219,10 @@ def spread(
         away = (weights * np.array([1.0, -1.0]) * (hits / rows - share)).sum(axis=1)
         return away, (row / rows).sum(axis=1)
 
-    found = variation_of_estimates(*moved(hits, rows), tails=TAILS)
+    found = series_of_estimates(
+        *moved(hits, rows), days=blocks.days, longer=blocks.longer,
+        remembered=REMEMBERED * (1.0 - 1.0 / blocks.longer), tails=TAILS,
+    )  # fmt: skip
     if later is None:
         return found
     return found.with_later(*moved(*_held(rate, later)), float((row / whole).sum()), tolerance)
@@ -215,27 +237,20 @@ def _held(rate: Rate, counts: Counts) -> tuple[Numbers, Numbers]:
 
 
 def _log_ratio(pair: Pair) -> Estimate | None:
-    """Estimate ln DI, an empty count taken as half a row."""
-    shares = []
-    for side in (pair.d, pair.a):
-        rows = float(side.p1 + side.p0)
-        if not rows:
-            return None
-        shares.append((max(0.5, float(side.p1)), rows))
-    (hits_d, rows_d), (hits_a, rows_a) = shares
-    value = math.log(hits_d / rows_d) - math.log(hits_a / rows_a)
+    """Estimate ln DI, the share of an empty count taken as that of half a row."""
+    sides = [(float(side.p1), float(side.p1 + side.p0)) for side in (pair.d, pair.a)]
+    if not all(rows for _, rows in sides):
+        return None
+    d, a = (math.log(max(0.5, hits) / rows) for hits, rows in sides)
 
     def limits(z: float) -> Limits:
-        down_d, up_d = _log_reach(hits_d, rows_d, z)
-        down_a, up_a = _log_reach(hits_a, rows_a, z)
-        return value - math.hypot(down_d, up_a), value + math.hypot(up_d, down_a)
+        of_d, of_a = (_log_limits(*side, z) for side in sides)
+        return difference_limits(d, of_d, a, of_a)
 
-    return Estimate(value, limits)
+    return Estimate(d - a, limits)
 
 
-def _log_reach(hits: float, rows: float, z: float) -> Limits:
-    """How far ln of a share may lie below and above, by Wilson's limits."""
-    low, high = wilson(hits, rows, z)
-    share = hits / rows
-    down = math.log(share / low) if low > 0 else math.inf
-    return down, math.log(high / share)
+def _log_limits(hits: float, rows: float, z: float) -> Limits:
+    """Return the limits of ln of a share."""
+    low, high = exact_share_limits(hits, rows, z)
+    return math.log(low) if low > 0 else -math.inf, math.log(high)

@@ -229,7 +229,7 @@ def _times_note(
     if plan.outcomes is None or plan.outcomes.roles.timestamp is None or not window.rows:
         return {}
     # Days that have rows of a group and of others.
-    days = [(one.blocks.sum(axis=(2, 3)) > 0).all(axis=1).sum() for one in counts
+    days = [(one.blocks.counts.sum(axis=(2, 3)) > 0).all(axis=1).sum() for one in counts
             if one.blocks is not None]  # fmt: skip
     note = untimed_note(
         plan.outcomes.roles.timestamp, plan.outcomes.untimed, (window.untimed, window.rows),

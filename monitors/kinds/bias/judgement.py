@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.bias.change import (
+    Blocks,
     Comparison,
     Estimate,
     estimate,
@@ -79,8 +80,7 @@ class GroupCounts:
     text: str
     window: Counts  # Rows of the others (a) and of the group (d), shape (2, strata + 1, 3, 3).
     reference: Counts | None = None  # None when only the document is known.
-    # The reference by blocks of time, shape (B, 2, 3, 3); None without times.
-    blocks: Counts | None = None
+    blocks: Blocks | None = None  # The reference by blocks of time; None without times.
     # The document's values by metric; None when it does not name this group.
     required: Mapping[str, float | None] | None = None
     # What the flip test found in the window, and in the reference; None where it was not asked.

@@ -27,6 +27,7 @@ from driftline.baseline.times import EPOCH
 from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.monitors.kind import InapplicableKindError
+from driftline.monitors.kinds.bias.change import Blocks
 from driftline.monitors.kinds.bias.documents import Requirements, read_requirements
 from driftline.monitors.kinds.bias.facet_counts import (
     Tally,
@@ -40,8 +41,9 @@ from driftline.monitors.kinds.bias.groups import Group, groups_of
 from driftline.monitors.kinds.bias.metrics import MISSING
 from driftline.monitors.results.unusable import Unusable
 from driftline.roles import Facet, Problem, Roles
-from driftline.stats.blocks import PARTIAL_SHARE, block_length
+from driftline.stats.blocks import DAY_US, PARTIAL_SHARE, block_length, series_length
 
+DAY = timedelta(days=1)
 NO_ANSWERS = (
     "bias: the reference needs groups to compare and answers; give --facet, and --label or "
     "--prediction"
@@ -280,13 +282,15 @@ def reference_blocks(
     more rows be compared with fewer blocks. Of shape (blocks, values + 1, 3, 3); None when the
     reference has no times.
     """
-    outcomes = plan.outcomes
-    if outcomes is None or outcomes.roles.timestamp is None:
-        return None
-    ends = _ends_us(outcomes.table[outcomes.roles.timestamp])
+    ends = _ends_us(plan)
     if ends is None:
         return None
-    length_us = block_length(ends[1] - ends[0] + 1, length or timedelta(days=1), 1.0)
+    return _cut(plan, facet, block_length(ends[1] - ends[0] + 1, length or DAY, 1.0))
+
+
+def _cut(plan: Plan, facet: Facet, length_us: int) -> NDArray[np.int64]:
+    outcomes = plan.outcomes
+    assert outcomes is not None  # Its rows have times.
     values = plan.reference[facet].values
     counts = count_blocks(outcomes.table, outcomes.roles, facet, values, length_us)
     sizes = counts.sum(axis=(1, 2, 3))
@@ -295,30 +299,36 @@ def reference_blocks(
 
 def reference_end(plan: Plan) -> datetime | None:
     """Return when the reference's last row was; None when it has no times."""
-    outcomes = plan.outcomes
-    if outcomes is None or outcomes.roles.timestamp is None:
-        return None
-    ends = _ends_us(outcomes.table[outcomes.roles.timestamp])
+    ends = _ends_us(plan)
     return None if ends is None else EPOCH + timedelta(microseconds=ends[1])
 
 
-def _ends_us(times: pa.ChunkedArray) -> tuple[int, int] | None:
-    ends = pc.min_max(times.cast(pa.int64())).as_py()
+def _ends_us(plan: Plan) -> tuple[int, int] | None:
+    """Return when the reference's first and last row was; None when it has no times."""
+    outcomes = plan.outcomes
+    if outcomes is None or outcomes.roles.timestamp is None:
+        return None
+    ends = pc.min_max(outcomes.table[outcomes.roles.timestamp].cast(pa.int64())).as_py()
     return None if ends["min"] is None else (ends["min"], ends["max"])
 
 
-def blocks_of_groups(plan: Plan, length: timedelta | None) -> list[NDArray[np.int64] | None]:
-    """Count the reference's others and rows of each group by block, shape (B, 2, 3, 3)."""
-    counted = {facet: reference_blocks(plan, facet, length) for facet in plan.counted}
-    found: list[NDArray[np.int64] | None] = []
+def blocks_of_groups(plan: Plan, length: timedelta | None) -> list[Blocks | None]:
+    """Count the reference's others and rows of each group by block of time.
+
+    None when it has no times. Days stand for a length of the window that nobody knows.
+    """
+    ends, window = _ends_us(plan), length or DAY
+    if ends is None:
+        return [None] * len(plan.groups)
+    each = series_length(ends[1] - ends[0] + 1, window)
+    counted = {facet: _cut(plan, facet, each) for facet in plan.counted}
+    found: list[Blocks | None] = []
     for group in plan.groups:
-        blocks = counted[group.counted]
-        if blocks is not None:
-            # The cells of one facet to the group and the others, block by block.
-            inside = [value in group.values for value in plan.reference[group.counted].values]
-            known, held = blocks[:, :-1], np.array(inside, dtype=bool)
-            blocks = np.stack([known[:, ~held].sum(axis=1), known[:, held].sum(axis=1)], axis=1)
-        found.append(blocks)
+        # The cells of one facet to the group and the others, block by block.
+        inside = [value in group.values for value in plan.reference[group.counted].values]
+        known, held = counted[group.counted][:, :-1], np.array(inside, dtype=bool)
+        sides = np.stack([known[:, ~held].sum(axis=1), known[:, held].sum(axis=1)], axis=1)
+        found.append(Blocks(sides, max(1, each // DAY_US), window / timedelta(microseconds=each)))
     return found
 
 

@@ -21,6 +21,7 @@ from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.spans import spans_ending_with
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kinds.bias.change import Blocks
 from driftline.monitors.kinds.bias.facet_counts import Tally
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.judgement import (
@@ -203,7 +204,7 @@ def _alone(
 
 
 def _counts(
-    plan: Plan, windows: Sequence[WindowCounts], blocks: Sequence[Counts | None]
+    plan: Plan, windows: Sequence[WindowCounts], blocks: Sequence[Blocks | None]
 ) -> list[GroupCounts]:
     pooled = {
         facet: np.sum([one.cells[cells_name(plan, facet)] for one in windows], axis=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from driftline.stats.block_series import SeriesVariation
 from driftline.stats.blocks import BlockVariation
@@ -139,3 +139,71 @@ def test_blocks_that_only_rounding_tells_apart_have_the_law_of_their_rows(
     plain = BlockVariation(-CHANCE, CHANCE, blocks, beside=blocks)
 
     assert same.reach(LEVEL, CHANCE) == plain.reach(LEVEL, CHANCE)
+
+
+@pytest.mark.parametrize("blocks", [28, 60, 90])
+def test_a_window_of_several_days_is_surer_than_one_by_as_much_as_they_are_alike(
+    blocks: int,
+) -> None:
+    rng, known, wider = np.random.default_rng(8), CHANCE * (1.0 / 7.0 + 1.0 / blocks), []
+    for _ in range(60):
+        one = days("alike", blocks, rng)
+        week, lasting = (
+            series(one, longer=longer, remembered=0.5).reach(LEVEL, known) for longer in (7.0, 1.0)
+        )
+        assert week < lasting
+        wider.append(week / (-stats.norm.ppf(LEVEL) * math.sqrt(known)))
+
+    # The two-sample test's is 1; of days whose part lasts for a whole week 1.4 to 2.0.
+    assert np.median(wider) < (1.6 if blocks < 60 else 1.25)
+
+
+@pytest.mark.parametrize("law", ["remember", "differ"])
+@pytest.mark.parametrize("blocks", [28, 60, 90])
+def test_weeks_beside_days_keep_the_level(law: str, blocks: int) -> None:
+    rng, errors = np.random.default_rng([2, blocks]), []
+    weeks = days(law, 7 * 50_000, rng).reshape(-1, 7).mean(axis=1)
+    for _ in range(40):
+        reference = days(law, blocks, rng)
+        law_of = series(reference, longer=7.0, remembered=0.5)
+        bound = reference.mean() + law_of.reach(LEVEL, CHANCE * (1.0 / 7.0 + 1.0 / blocks))
+        errors.append(np.mean(weeks > bound))
+
+    assert np.mean(errors) < 1.7 * LEVEL
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.01, 0.05, 0.2, 1.0])
+@pytest.mark.parametrize("count", [2, 12, 60])
+def test_windows_since_the_reference_keep_the_level_however_much_days_differ(
+    pytestconfig: pytest.Config, count: int, shared: float
+) -> None:
+    # Windows of 200 times a block's rows, which tell what blocks of a reference of 60 cannot.
+    rng, blocks, own = np.random.default_rng(7), 60, 0.005
+    errors, bounds = [], []
+    for _ in range(400 if pytestconfig.getoption("full") else 100):
+        reference = rng.normal(0.0, math.sqrt(1.0 + shared), blocks)
+        values = rng.normal(0.0, math.sqrt(own + shared), count)
+        law = series(reference, remembered=0.5)
+        law = law.with_later(values, np.full(count, own), 1 / blocks, tolerance=0.0)
+        bounds.append(law.reach(LEVEL, own + 1 / blocks))
+        # The mean's own error is taken as it is on average: few references have its tails.
+        error = math.sqrt(own + shared + (1 + shared) / blocks)
+        errors.append(special.ndtr(-bounds[-1] / error))
+
+    # Without them up to 1.8 times; the mean over references.
+    assert np.mean(errors) < 2.5 * LEVEL
+    # A change of 0.8 of a block's error is within the bounds of 60 blocks alone.
+    assert series(np.tile([1.0, -1.0], 30)).reach(LEVEL, own + 1 / blocks) > 0.8
+    assert count < 12 or shared > 0.0 or np.mean(np.array(bounds) < 0.8) > 0.9
+
+
+def test_a_window_that_is_a_change_tells_nothing_of_those_without() -> None:
+    rng, chance = np.random.default_rng(0), np.full(13, 0.005)
+    law, usual = series(days("alike", 60, rng)), rng.normal(0.0, 0.07, 12)
+
+    same = law.with_later(usual, chance[:12], 1 / 60, tolerance=0.1)
+    beside = law.with_later(np.append(usual, 0.9), chance, 1 / 60, tolerance=0.1)
+    within = law.with_later(np.append(usual, 0.1), chance, 1 / 60, tolerance=0.1)
+
+    assert beside == same
+    assert (len(same.later), len(within.later)) == (12, 13)

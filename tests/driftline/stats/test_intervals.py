@@ -10,6 +10,7 @@ from scipy import special, stats
 
 from driftline.stats.intervals import (
     auc_limits,
+    exact_share_limits,
     few_share_limits,
     limits_over_shares,
     may_lack,
@@ -29,6 +30,17 @@ def test_the_interval_is_wilsons(rows, share) -> None:
     expected = stats.binomtest(count, rows).proportion_ci(0.95, method="wilson")
 
     assert wilson(count, rows) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+@given(st.integers(1, 5000), st.floats(0, 1), st.floats(0.5, 6.0))
+def test_exact_limits_of_a_share_are_scipys_of_clopper_and_pearson(rows, share, z) -> None:
+    count, level = round(share * rows), 1.0 - 2.0 * stats.norm.sf(z)
+    expected = stats.binomtest(count, rows).proportion_ci(level, method="exact")
+
+    found = exact_share_limits(count, rows, z)
+
+    assert found == pytest.approx((expected.low, expected.high), rel=1e-5)
+    assert exact_share_limits(0, 0, z) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("rows", [4, 1_000, 7_999, 20_000])

@@ -163,7 +163,7 @@ def test_labels_alone_say_what_windows_of_some_sizes_find() -> None:
 
 def timed_reference() -> Baseline:
     table = people()
-    times = pa.array(np.arange(table.num_rows) * 60 * 86_400_000_000 // table.num_rows)
+    times = pa.array(np.arange(table.num_rows) * 30 * 86_400_000_000 // table.num_rows)
     timed = table.append_column("at", times.cast(pa.timestamp("us", "UTC")))
     return Baseline.fit(timed, label="income", positive=1, facet="sex=Female", timestamp="at")
 
