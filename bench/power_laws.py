@@ -43,10 +43,10 @@ STREAMS = {
 }
 # In standard errors of a block: of bias 3 points beyond the tolerance and 13, and between them.
 CHANGES = (0.75, 1.5, 3.25)
-REFERENCES, GRID, FEW = 20_000, 240, 200
+REFERENCES, GRID, FEW = 20_000, 240, 100
 WINDOWS = (0, 8, 30)
-# How likely it is at least that days remember; bias has the middle one.
-REMEMBERED = (0.0, 0.5, 1.0)
+# How likely it is at least that the days of a week remember; bias has the middle one.
+REMEMBERED = (0.0, 3 / 14, 1.0)
 WEEK, WEEK_CHANGES, WEEKS = 7, (1.6, 2.0, 3.0), 100_000
 
 
@@ -125,7 +125,7 @@ def references(shared: float, memory: float, blocks: int, count: int = REFERENCE
     return drawn(shared, memory, blocks, count, rng)
 
 
-def series(days: Numbers, remembered: float, longer: float = 1.0) -> SeriesVariation:
+def series(days: Numbers, remembered: float = 0.0, longer: float = 1.0) -> SeriesVariation:
     """Return what a reference's days leave possible by driftline's law."""
     chance = np.ones(len(days))
     return series_of_estimates(days, chance, longer=longer, remembered=remembered, tails=math.inf)
@@ -147,9 +147,7 @@ def judged(way: Way, own: float, blocks: int) -> tuple[list[float], list[float]]
     return errors, found
 
 
-def since(
-    count: int, remembered: float, own: float, blocks: int
-) -> tuple[list[float], list[float]]:
+def since(count: int, own: float, blocks: int) -> tuple[list[float], list[float]]:
     """Do the same of driftline's law beside so many windows since, of the window's size."""
     errors, found = [], []
     for shared, memory in STREAMS.values():
@@ -157,7 +155,7 @@ def since(
         days = references(shared, memory, blocks, FEW)
         bounds = []
         for reference in days:
-            one = series(reference, remembered)
+            one = series(reference)
             if count:
                 moved = drawn(shared / own, memory, count, 1, rng)[0] * math.sqrt(own)
                 one = one.with_later(moved - reference.mean(), np.full(count, own), 1 / blocks, 0.0)
@@ -216,10 +214,8 @@ def main() -> None:
             for name, way in WAYS.items():
                 print(line(f"{rows:,}", name, *judged(way, own, blocks)), flush=True)
             for count in WINDOWS:
-                for least in REMEMBERED[: 2 if count else 3]:
-                    name = f"driftline's law, memory at least {least:g}"
-                    name += f", {count} windows since" * (count > 0)
-                    print(line(f"{rows:,}", name, *since(count, least, own, blocks)), flush=True)
+                name = "driftline's law" + f", {count} windows since" * (count > 0)
+                print(line(f"{rows:,}", name, *since(count, own, blocks)), flush=True)
         print()
     heads[0], heads[-3:] = "days", [f"finds {one:g}" for one in WEEK_CHANGES]
     print("## Weeks beside days\n\nChanges in standard errors of a day; a week's is 0.38 of "
@@ -231,7 +227,7 @@ def main() -> None:
         print(line(rows, "what days share lasts for a week", *week(lasting, blocks)), flush=True)
         for least in REMEMBERED:
             found = week(partial(evened, remembered=least), blocks)
-            name = f"driftline's law, memory at least {least:g}"
+            name = f"driftline's law, memory at least {least:.2g}"
             print(line(rows, name, *found), flush=True)
     print()
     print(f"Measured {datetime.now(UTC):%Y-%m-%d} on Python {platform.python_version()}, numpy "

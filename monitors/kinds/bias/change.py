@@ -37,7 +37,7 @@ BISECTIONS = 50
 TAILS = 11.0
 # How likely it is at least that blocks remember of which a window lasts for many: few blocks, or
 # small ones, may look as if they did not, and all hangs on it (bench/power_laws.md).
-REMEMBERED = 0.5
+REMEMBERED = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ def test_a_window_of_several_days_is_surer_than_one_by_as_much_as_they_are_alike
     for _ in range(60):
         one = days("alike", blocks, rng)
         week, lasting = (
-            series(one, longer=longer, remembered=0.5).reach(LEVEL, known) for longer in (7.0, 1.0)
+            series(one, longer=longer, remembered=0.2).reach(LEVEL, known) for longer in (7.0, 1.0)
         )
         assert week < lasting
         wider.append(week / (-stats.norm.ppf(LEVEL) * math.sqrt(known)))
@@ -165,7 +165,7 @@ def test_weeks_beside_days_keep_the_level(law: str, blocks: int) -> None:
     weeks = days(law, 7 * 50_000, rng).reshape(-1, 7).mean(axis=1)
     for _ in range(40):
         reference = days(law, blocks, rng)
-        law_of = series(reference, longer=7.0, remembered=0.5)
+        law_of = series(reference, longer=7.0, remembered=0.2)
         bound = reference.mean() + law_of.reach(LEVEL, CHANCE * (1.0 / 7.0 + 1.0 / blocks))
         errors.append(np.mean(weeks > bound))
 
@@ -183,7 +183,7 @@ def test_windows_since_the_reference_keep_the_level_however_much_days_differ(
     for _ in range(400 if pytestconfig.getoption("full") else 100):
         reference = rng.normal(0.0, math.sqrt(1.0 + shared), blocks)
         values = rng.normal(0.0, math.sqrt(own + shared), count)
-        law = series(reference, remembered=0.5)
+        law = series(reference, remembered=0.2)
         law = law.with_later(values, np.full(count, own), 1 / blocks, tolerance=0.0)
         bounds.append(law.reach(LEVEL, own + 1 / blocks))
         # The mean's own error is taken as it is on average: few references have its tails.
