@@ -7,8 +7,9 @@ import pytest
 
 from driftline.baseline.cells import number_cells
 from driftline.baseline.predicate import Predicate
-from driftline.dashboard.charts.intervals import density_figure, is_dense
+from driftline.dashboard.charts.intervals import density_figure, forest_figure, is_dense
 from driftline.monitors.report.comparison import compare
+from driftline.monitors.results.metric import MetricResult
 from driftline.stats.intervals import wilson
 
 RNG = np.random.default_rng(20131118)
@@ -99,3 +100,29 @@ def test_a_column_of_one_value_is_drawn_by_value():
     found = compared(np.full(100, 7.0), values=np.full(1_000, 7.0))
 
     assert not is_dense(found)
+
+
+def test_a_bound_far_away_does_not_hide_the_values():
+    ratio = MetricResult(
+        "DI", 1.05, low=0.9, high=1.2, reference=2.5, bound=947.0, operator="GreaterThanThreshold"
+    )
+
+    drawn = forest_figure([ratio], ["a"], 1.0)["layout"]
+    low, high = drawn["xaxis"]["range"]
+    beyond = next(shape for shape in drawn["shapes"] if shape["type"] == "rect")
+
+    assert low < 0.9
+    assert 2.5 < high < 10
+    assert beyond["x0"] == beyond["x1"] == high
+
+
+def test_the_side_of_a_bound_that_is_shaded_is_the_one_of_violations():
+    under = MetricResult("auc", 0.6, bound=0.65, operator="LessThanThreshold")
+    over = MetricResult("DPPL", 0.1, bound=0.05, operator="GreaterThanThreshold")
+
+    shapes = forest_figure([under, over], ["a", "b"], 0.0)["layout"]["shapes"]
+    low, high = [shape for shape in shapes if shape["type"] == "rect"]
+    ends = forest_figure([under, over], ["a", "b"], 0.0)["layout"]["xaxis"]["range"]
+
+    assert [low["x0"], low["x1"]] == [ends[0], 0.65]
+    assert [high["x0"], high["x1"]] == [0.05, ends[1]]
