@@ -43,7 +43,8 @@ NUMBER = (SCORE > 0).astype(int)
 
 
 def logit(chances: np.ndarray) -> np.ndarray:
-    return np.log(chances[:, 1] / chances[:, 0])[:, None]
+    odds: np.ndarray = np.log(chances[:, 1] / chances[:, 0])
+    return odds[:, None]
 
 
 def itself(answers: np.ndarray) -> np.ndarray:
@@ -106,7 +107,7 @@ def test_a_notebooks_trees_are_judged_by_their_own_way_and_by_any_other() -> Non
 
 def test_lightgbms_columns_keep_their_blanks_in_a_baseline() -> None:
     rows = TRAIN.rename(columns={"a": "bill amt"})[["b", "bill amt", "c"]]
-    model = lightgbm.LGBMRegressor(n_estimators=9, verbose=-1).fit(rows, SCORE)
+    model: Any = lightgbm.LGBMRegressor(n_estimators=9, verbose=-1).fit(rows, SCORE)
 
     baseline = dl.Baseline.fit(rows, predict=model.predict)
 
@@ -196,7 +197,7 @@ def test_trees_of_another_unit_are_another_model_which_is_judged() -> None:
 
     for report in (alike, other):
         assert report.decided
-        assert report.details["model_note"].endswith('units of "margin", now of "probability"')
+        assert str(report.details["model_note"]).endswith('units of "margin", now of "probability"')
         [level] = [one for one in report.metrics if one.name == "level"]
         assert (level.bound, level.note) == (None, "incomparable: another model")
     assert "shares" in {one.feature_name for one in other.violations}
@@ -295,6 +296,7 @@ def test_only_the_method_whose_answers_trees_explain_counts() -> None:
     linear = LogisticRegression().fit(TRAIN, LATE)
     boosted = xgboost.XGBRegressor(booster="gblinear").fit(TRAIN, SCORE)
 
+    predict: Any
     for predict in (
         trees.predict, trees.predict_log_proba, linear.predict_proba, boosted.predict, len,
     ):  # fmt: skip
@@ -312,16 +314,16 @@ def test_what_trees_refuse_is_not_explained() -> None:
 class OtherScale(lightgbm.LGBMRegressor):
     """Trains and predicts on another scale than its rows have."""
 
-    def fit(self, rows, labels):
+    def fit(self, rows: Any, labels: Any) -> Any:  # type: ignore[override] # As a user writes it.
         return super().fit(rows * 1_000, labels)
 
-    def predict(self, rows, **named):
+    def predict(self, rows: Any, **named: Any) -> Any:  # type: ignore[override]
         return super().predict(rows * 1_000, **named)
 
 
-def test_trees_that_do_not_explain_the_rows_themselves_are_asked_as_any_function():
+def test_trees_that_do_not_explain_the_rows_themselves_are_asked_as_any_function() -> None:
     rows = pd.DataFrame({name: np.random.default_rng(3).normal(size=400) for name in "abc"})
-    linear = lightgbm.LGBMRegressor(n_estimators=5, linear_tree=True, verbose=-1)
+    linear: Any = lightgbm.LGBMRegressor(n_estimators=5, linear_tree=True, verbose=-1)
     several = xgboost.XGBRegressor(n_estimators=5, multi_strategy="multi_output_tree")
 
     for model, labels in (
@@ -333,7 +335,7 @@ def test_trees_that_do_not_explain_the_rows_themselves_are_asked_as_any_function
         assert explaining_itself(predict) is predict
 
 
-def test_what_xgboost_takes_for_missing_is_missing_in_its_contributions():
+def test_what_xgboost_takes_for_missing_is_missing_in_its_contributions() -> None:
     rng = np.random.default_rng(3)
     rows = pd.DataFrame({name: rng.normal(size=400) for name in "abc"})
     gone = rng.random(400) < 0.4
@@ -342,7 +344,9 @@ def test_what_xgboost_takes_for_missing_is_missing_in_its_contributions():
     model = xgboost.XGBRegressor(n_estimators=5, missing=-999.0).fit(rows, labels)
     table = pa.Table.from_pandas(rows, preserve_index=False)
 
-    found = explaining_itself(model.predict).contributions(table, table)
+    explained = explaining_itself(model.predict)
+    assert isinstance(explained, TreeMethod)
+    found = explained.contributions(table, table)
 
     sums = found.values[:, 0].sum(axis=1) + found.expected[0]
     assert sums == pytest.approx(model.predict(rows), abs=1e-4)
