@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -230,46 +231,46 @@ def _denied_since(
         is_alike = known is not None and has_same_labels(known, outcomes)
         return baseline.version if is_alike else version
 
-    agreed: dict[str, list[int]] = {baseline.version: []}  # By version, the rows of windows.
-    seen: set[tuple[Window, str]] = set()
-    for row in connection.execute(query.limit(MOST_TESTED)):
-        tested = Window(row.window_start, row.window_end)
-        if not are_known(answered, [one.models for one in answered_in(served, tested)]):
-            continue
-        version = version_of(row.baseline, row.baseline_version)
-        if (tested, version) in seen:  # It was judged again since.
-            continue
-        seen.add((tested, version))
-        own = agreed.setdefault(version, [])
-        if not row.estimates_denied:
-            own.append(row.row_count)
-            continue
-        counts = version == baseline.version or _are_all_before(tested.start, outcomes)
-        rows = _rows_of(row, window)
-        if counts and not (_clear(agreed[baseline.version], rows) or _clear(own, rows)):
-            return tested.start
+    def tested() -> Iterator[tuple[str, Row[Any]]]:
+        for row in connection.execute(query.limit(MOST_TESTED)):
+            before = answered_in(served, Window(row.window_start, row.window_end))
+            if are_known(answered, [one.models for one in before]):
+                yield version_of(row.baseline, row.baseline_version), row
+
+    for version, denied, _ in _uncleared(tested(), window, baseline.version):
+        if version == baseline.version or _are_all_before(denied.start, outcomes):
+            return denied.start
     return None
 
 
 def denials(connection: Connection, window: Window, *conditions: ColumnElement[bool]) -> list[str]:
     """Return the executions of some windows that deny estimates, and that no later ones clear."""
-    found: list[str] = []
-    agreed: list[int] = []
-    held = 0.0  # What clears a denial of so many rows clears those of fewer before it.
-    for row in connection.execute(tested_windows(*conditions).limit(MOST_TESTED)):
-        rows = _rows_of(row, window)
+    query = tested_windows(*conditions).limit(MOST_TESTED)
+    tested = (("", row) for row in connection.execute(query))
+    return [execution for *_, execution in _uncleared(tested, window, "")]
+
+
+def _uncleared(
+    tested: Iterable[tuple[str, Row[Any]]], window: Window, current: str
+) -> Iterator[tuple[str, Window, str]]:
+    """Yield denied windows that no later ones clear, of their own version or of the current one."""
+    agreed: defaultdict[str, list[int]] = defaultdict(list)  # By version, the rows of windows.
+    held: defaultdict[str, float] = defaultdict(float)
+    seen: set[tuple[str, Window]] = set()
+    for version, row in tested:
+        span = Window(row.window_start, row.window_end)
+        if (version, span) in seen:  # It was judged again since.
+            continue
+        seen.add((version, span))
+        rows = row.row_count * min(1.0, window.length / span.length)  # Of a longer one its share.
         if not row.estimates_denied:
-            agreed.append(row.row_count)
-        elif rows > held and not _clear(agreed, rows):
-            found.append(row.id)
-            held = rows
-    return found
-
-
-def _rows_of(denied: Row[Any], window: Window) -> float:
-    """Return the rows of a window; of one that is longer than those now, its share of them."""
-    tested = Window(denied.window_start, denied.window_end)
-    return float(denied.row_count * min(1.0, window.length / tested.length))
+            agreed[version].append(row.row_count)
+        # What clears a denial of so many rows clears those of fewer before it.
+        elif rows > held[version] and not (
+            _clear(agreed[current], rows) or _clear(agreed[version], rows)
+        ):
+            held[version] = rows
+            yield version, span, row.id
 
 
 def _clear(agreed: Sequence[int], denied: float) -> bool:
