@@ -124,7 +124,10 @@ def series_of_estimates(
         As of `SeriesVariation`.
     """
     found = variation_of_estimates(values, chance)
+    # Each block counts as one; about their mean they have the variance that was found about that
+    # of all rows, of which one block may hold most.
     away = (values - np.average(values, weights=1 / chance)) / np.sqrt(chance)
+    away -= away.mean()
     whole, own = float(found.variance + found.chance), float(away @ away) / (len(values) - 1)
     away *= math.sqrt(max(whole, 0.0) / own) if own > 0 else 0.0
     return SeriesVariation(
@@ -151,7 +154,7 @@ def _law_of_windows(
     later: tuple[tuple[float, float], ...],
 ) -> tuple[Numbers, Numbers]:
     """Return the variances that a new window may add, and how likely each is."""
-    found, days = _law_of_series(*series), series[2]
+    found, days, is_known = _law_of_series(*series), series[2], series[4] is not None
     own = found.shared * _share_of_mean(found.memories, longer)
     variances = own + found.shared * (1.0 + found.memories) / (1.0 - found.memories) / beside
     chances = found.chances
@@ -161,7 +164,10 @@ def _law_of_windows(
     parts = []
     for tails, share in found.tails:
         # A mean of days has lighter tails than one of them.
-        factors, weights = _heavy(tails + days * longer - 1, FINE_TAIL_KNOTS, FINE_ENDS)
+        degrees = tails + days * longer - 1
+        factors, weights = _heavy(degrees, FINE_TAIL_KNOTS, FINE_ENDS)
+        if is_known and math.isfinite(degrees):  # So that the variance stays what it is.
+            factors = factors * (degrees - 2.0) / degrees
         parts.append((np.outer(variances, factors), share * np.outer(chances, weights)))
     return _thinned(*(np.concatenate([one[at].ravel() for one in parts]) for at in (0, 1)))
 

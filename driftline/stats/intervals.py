@@ -22,6 +22,8 @@ FARTHEST = 700.0
 FEW = 3
 # A count that is a share times its rows is off by less than this.
 ROUNDING = 1e-9
+# Of smaller chances the beta law has no quantiles in doubles.
+LEAST_CHANCE = 1e-100
 # Lacking something less often than this is no chance.
 RARELY = 1e-3
 # So many drawn rows fit in memory at once; another number would draw others.
@@ -88,7 +90,7 @@ def exact_share_limits(count: float, rows: float, z: float) -> Limits:
     """
     if rows <= 0:
         return 0.0, 1.0
-    chance, others = float(special.ndtr(-z)), rows - count
+    chance, others = max(float(special.ndtr(-z)), LEAST_CHANCE), rows - count
     low = 0.0 if count <= 0 else float(special.betaincinv(count, others + 1.0, chance))
     return low, 1.0 if others <= 0 else float(special.betainccinv(count + 1.0, others, chance))
 

@@ -328,7 +328,9 @@ def blocks_of_groups(plan: Plan, length: timedelta | None) -> list[Blocks | None
         inside = [value in group.values for value in plan.reference[group.counted].values]
         known, held = counted[group.counted][:, :-1], np.array(inside, dtype=bool)
         sides = np.stack([known[:, ~held].sum(axis=1), known[:, held].sum(axis=1)], axis=1)
-        found.append(Blocks(sides, max(1, each // DAY_US), window / timedelta(microseconds=each)))
+        # Blocks are at least an hour long, also for windows of minutes.
+        longer = max(1.0, window / timedelta(microseconds=each))
+        found.append(Blocks(sides, max(1, each // DAY_US), longer))
     return found
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from driftline.stats.block_series import SeriesVariation
-from driftline.stats.blocks import BlockVariation
+from driftline.stats.block_series import SeriesVariation, series_of_estimates
+from driftline.stats.blocks import BlockVariation, variation_of_estimates
 
 LEVEL = 1e-3
 # Of a block's value by its rows, and how many times as far apart days lie by themselves.
@@ -122,6 +122,20 @@ def test_blocks_without_a_difference_have_the_law_of_chance() -> None:
     one = SeriesVariation(0.0 - CHANCE, CHANCE, 12, values=(0.0,) * 12)
 
     assert one.reach(LEVEL, 1.0) == pytest.approx(-stats.norm.ppf(LEVEL), rel=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1.0, 1_000.0])
+def test_a_block_of_most_rows_hides_none_of_what_the_others_vary_by(rows: float) -> None:
+    rng = np.random.default_rng(5)
+    chance = np.full(28, CHANCE)
+    chance[3] /= rows
+    values = rng.normal(0.0, np.sqrt(chance)) + rng.normal(0.0, 2.0, 28)
+    plain = variation_of_estimates(values, chance)
+
+    found = series_of_estimates(values, chance, tails=math.inf)
+
+    assert np.var(found.values, ddof=1) == pytest.approx(plain.variance + plain.chance)
+    assert found.reach(LEVEL, 0.1) == pytest.approx(plain.reach(LEVEL, 0.1), rel=0.25)
 
 
 def test_the_reach_is_where_the_chance_is_the_level() -> None:

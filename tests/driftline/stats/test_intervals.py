@@ -41,6 +41,9 @@ def test_exact_limits_of_a_share_are_scipys_of_clopper_and_pearson(rows, share, 
 
     assert found == pytest.approx((expected.low, expected.high), rel=1e-5)
     assert exact_share_limits(0, 0, z) == (0.0, 1.0)
+    # Beyond what doubles tell apart they stay limits.
+    low, high = exact_share_limits(count, rows, 60.0)
+    assert 0.0 <= low <= expected.low and expected.high <= high <= 1.0
 
 
 @pytest.mark.parametrize("rows", [4, 1_000, 7_999, 20_000])
