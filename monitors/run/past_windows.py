@@ -50,8 +50,8 @@ RETENTION = timedelta(days=90)
 # Tested windows that are looked through: what lies before so many is forgotten.
 MOST_TESTED = 1_000
 # Labels agree with estimates that others denied from so much of the rows of these on: fewer would
-# agree by chance. Of a change that is just denied a seventh of such windows do. Several windows, of
-# half as many rows each, do if they have so many times the rows, as none of them denies.
+# agree by chance, as these may where a change is just denied (bench/denied.md). Several windows, of
+# half as many rows each, do if they have so many times the rows, whatever those between them say.
 AGREEING_SHARE, HALF, TOGETHER = 0.75, 0.5, 5.0
 # Of a baseline's name and version; None where nobody has kept it.
 OutcomesReader = Callable[[str, str], Outcomes | None]
@@ -237,7 +237,7 @@ def _denied_since(
             if are_known(answered, [one.models for one in before]):
                 yield version_of(row.baseline, row.baseline_version), row
 
-    for version, denied, _ in _uncleared(tested(), window, baseline.version):
+    for version, denied, _ in uncleared(tested(), window, baseline.version):
         if version == baseline.version or _are_all_before(denied.start, outcomes):
             return denied.start
     return None
@@ -247,10 +247,10 @@ def denials(connection: Connection, window: Window, *conditions: ColumnElement[b
     """Return the executions of some windows that deny estimates, and that no later ones clear."""
     query = tested_windows(*conditions).limit(MOST_TESTED)
     tested = (("", row) for row in connection.execute(query))
-    return [execution for *_, execution in _uncleared(tested, window, "")]
+    return [execution for *_, execution in uncleared(tested, window, "")]
 
 
-def _uncleared(
+def uncleared(
     tested: Iterable[tuple[str, Row[Any]]], window: Window, current: str
 ) -> Iterator[tuple[str, Window, str]]:
     """Yield denied windows that no later ones clear, of their own version or of the current one."""
