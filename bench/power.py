@@ -29,7 +29,7 @@ from driftline.monitors.kinds.attribution.drift import compare, settle
 from driftline.monitors.kinds.attribution.importance import Importance
 from driftline.monitors.kinds.attribution.ranking import calibrate, tail_at
 from driftline.monitors.kinds.bias.change import Blocks
-from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
+from driftline.monitors.kinds.bias.judgement import GroupCounts, chances_of, judge_groups
 from driftline.monitors.kinds.model_quality.blocks import blocks_of
 from driftline.monitors.kinds.model_quality.documents import suggested
 from driftline.monitors.kinds.model_quality.expectation import Expectation
@@ -136,7 +136,8 @@ def bias_year(rng: np.random.Generator, stream: str, of: Groups = HALVES) -> Jud
             found, _ = judge_groups([group], stratified=False, budget=budget)
             line = next(one.result for one in found if one.result.name == of.metric)
             rings[name] = line.violated
-            p_values[name] = 1.0 if line.p_value is None else line.p_value
+            # Also where its bound is none: what is not judged is surprising all the same.
+            p_values[name] = chances_of(group).get(of.metric, 1.0)
         # Of few rows their own share tells no error: as many of the reference's shares.
         like = np.rint(whole * (window.sum(axis=(1, 2)) / whole.sum(axis=(1, 2)))[:, None, None])
         now, then = (gap_of(one) for one in (window, whole))

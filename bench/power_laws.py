@@ -43,7 +43,7 @@ STREAMS = {
 }
 # In standard errors of a block: of bias 3 points beyond the tolerance and 13, and between them.
 CHANGES = (0.75, 1.5, 3.25)
-REFERENCES, GRID, FEW = 20_000, 240, 100
+REFERENCES, GRID, FEW, FEWER = 20_000, 240, 500, 100
 WINDOWS = (0, 8, 30)
 # How likely it is at least that the days of a week remember; bias has the middle one.
 REMEMBERED = (0.0, 3 / 14, 1.0)
@@ -152,7 +152,7 @@ def since(count: int, own: float, blocks: int) -> tuple[list[float], list[float]
     errors, found = [], []
     for shared, memory in STREAMS.values():
         rng = np.random.default_rng(2)
-        days = references(shared, memory, blocks, FEW)
+        days = references(shared, memory, blocks, FEWER if count else FEW)
         bounds = []
         for reference in days:
             one = series(reference)

@@ -172,6 +172,25 @@ def test_a_window_of_several_days_is_surer_than_one_by_as_much_as_they_are_alike
     assert np.median(wider) < (1.6 if blocks < 60 else 1.25)
 
 
+def test_few_blocks_far_apart_have_students_law() -> None:
+    values = np.array([-3.0, 1.0, 2.0])
+
+    reach = series_of_estimates(values, np.full(3, 1e-6), tails=math.inf).reach(LEVEL, 1e-6)
+
+    assert reach > 0.9 * stats.t.isf(LEVEL, 2) * values.std(ddof=1) * math.sqrt(4 / 3)
+
+
+def test_days_that_seem_to_forget_may_remember_all_the_same() -> None:
+    wavering = np.tile([1.0, -1.0], 14)  # Which differ by no more than chance makes them.
+    known = CHANCE * (1 / 7 + 1 / 28)
+
+    forgetful, wary = (
+        series(wavering, longer=7.0, remembered=one).reach(LEVEL, known) for one in (0.0, 0.2)
+    )
+
+    assert forgetful < wary < series(wavering).reach(LEVEL, known)
+
+
 @pytest.mark.parametrize("law", ["remember", "differ"])
 @pytest.mark.parametrize("blocks", [28, 60, 90])
 def test_weeks_beside_days_keep_the_level(law: str, blocks: int) -> None:

@@ -97,6 +97,45 @@ def test_the_spread_between_blocks_is_what_was_planted() -> None:
     assert spread("GE", Blocks(counts)) == NO_BLOCKS
 
 
+def small_days(seed: int, memory: float = 0.0) -> np.ndarray:
+    """Draw 28 days of 240 and 24 rows, 30% positive, that share half of what their rows vary by."""
+    rng, rows = np.random.default_rng(seed), np.array([240, 24])
+    moved = rng.normal(size=28)
+    for day in range(1, 28):
+        moved[day] = memory * moved[day - 1] + math.sqrt(1 - memory**2) * moved[day]
+    shares = np.clip(0.3 + 0.07 * moved[:, None] * np.array([0.0, 1.0]), 0.01, 0.99)
+    counts = np.zeros((28, 2, 3, 3), np.int64)
+    counts[:, :, 2, 1] = rng.binomial(rows, shares)
+    counts[:, :, 2, 0] = rows - counts[:, :, 2, 1]
+    return counts
+
+
+def test_a_week_is_surer_than_a_day_of_as_many_rows() -> None:
+    narrower = []
+    for seed in range(20):
+        day, week = (spread("DPPL", Blocks(small_days(seed), longer=one)) for one in (1.0, 7.0))
+        narrower.append(week.reach(1e-3, 0.0015) / day.reach(1e-3, 0.0015))
+
+    assert np.median(narrower) < 0.9
+
+
+def test_weeks_beside_small_days_that_remember_keep_near_to_the_level() -> None:
+    level, rings = 1e-3, []
+    rows = 0.3 * 0.7 * (1 / 240 + 1 / 24)
+    # Of weeks and of the reference's mean: of days whose correlation falls by 0.7 a day.
+    shared = [
+        0.07**2 * sum(0.7 ** abs(one - other) for one in range(n) for other in range(n)) / n**2
+        for n in (7, 28)
+    ]
+    error = math.sqrt(rows / 7 + rows / 28 + sum(shared))
+    for seed in range(100):
+        law = spread("DPPL", Blocks(small_days(seed, 0.7), longer=7.0))
+        rings.append(stats.norm.sf(law.reach(level, rows / 7 + rows / 28) / error))
+
+    # Of days that are taken to remember nothing unless they show it, 5.8 times as often.
+    assert np.mean(rings) < 4.0 * level
+
+
 def timed_reference(seed: int, days: int = 60, rows: int = 500) -> tuple[np.ndarray, Blocks]:
     """Return independent rows of a reference, and their days: 30% positive of either group."""
     rng = np.random.default_rng(seed)
