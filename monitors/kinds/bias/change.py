@@ -46,7 +46,7 @@ class Blocks:
 
     counts: Counts  # In order of time, shape (B, 2, 3, 3).
     days: int = 1  # That a block lasts, at least 1.
-    longer: float = 1.0  # How many blocks a window lasts.
+    longer: float = 1.0  # How many blocks with rows a window usually has.
 
 
 @dataclass(frozen=True, slots=True)

@@ -320,7 +320,8 @@ def blocks_of_groups(plan: Plan, length: timedelta | None) -> list[Blocks | None
     ends, window = _ends_us(plan), length or DAY
     if ends is None:
         return [None] * len(plan.groups)
-    each = series_length(ends[1] - ends[0] + 1, window)
+    span_us = ends[1] - ends[0] + 1
+    each = series_length(span_us, window)
     counted = {facet: _cut(plan, facet, each) for facet in plan.counted}
     found: list[Blocks | None] = []
     for group in plan.groups:
@@ -328,8 +329,10 @@ def blocks_of_groups(plan: Plan, length: timedelta | None) -> list[Blocks | None
         inside = [value in group.values for value in plan.reference[group.counted].values]
         known, held = counted[group.counted][:, :-1], np.array(inside, dtype=bool)
         sides = np.stack([known[:, ~held].sum(axis=1), known[:, held].sum(axis=1)], axis=1)
-        # Blocks are at least an hour long, also for windows of minutes.
-        longer = max(1.0, window / timedelta(microseconds=each))
+        # Where rows come on one day of the week, a week is one day. Blocks last for an hour at
+        # least, also of windows of minutes.
+        share = min(1.0, len(sides) * each / span_us)
+        longer = max(1.0, share * (window / timedelta(microseconds=each)))
         found.append(Blocks(sides, max(1, each // DAY_US), longer))
     return found
 

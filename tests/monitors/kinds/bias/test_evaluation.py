@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.kinds.bias.evaluation import detectable, suggest
-from driftline.monitors.kinds.bias.plan import blocks_of_groups, plan_of
 from driftline.monitors.kinds.bias.report import chance_of_table
 from driftline.monitors.results.metric import INSUFFICIENT
 from driftline.roles import Facet
@@ -168,29 +166,6 @@ def timed_reference() -> Baseline:
     times = pa.array(np.arange(table.num_rows) * 30 * 86_400_000_000 // table.num_rows)
     timed = table.append_column("at", times.cast(pa.timestamp("us", "UTC")))
     return Baseline.fit(timed, label="income", positive=1, facet="sex=Female", timestamp="at")
-
-
-@pytest.mark.parametrize(
-    ("window", "days", "longer"),
-    [
-        (timedelta(weeks=1), 1, 7.0),
-        (timedelta(days=1), 1, 1.0),
-        (timedelta(hours=1), 1, 1.0),
-        (timedelta(minutes=15), 1, 1.0),  # Blocks are hours at least.
-        (None, 1, 1.0),
-    ],
-)
-def test_a_window_lasts_for_one_block_or_more(
-    window: timedelta | None, days: int, longer: float
-) -> None:
-    reference = timed_reference()
-    assert reference.outcomes is not None
-
-    [blocks] = blocks_of_groups(plan_of(reference, reference.outcomes.roles), window)
-
-    assert blocks is not None
-    assert (blocks.days, blocks.longer) == (days, longer)
-    assert blocks.counts.sum() == people().num_rows
 
 
 def test_a_timed_reference_says_what_no_number_of_rows_finds() -> None:
