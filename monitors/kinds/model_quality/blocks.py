@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers, read_times
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.kinds.model_quality.base_rates import Moves
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure, Numbers
@@ -44,6 +45,16 @@ NO_EXTRAS = Extras(has_areas=False)
 
 
 @dataclass(frozen=True, slots=True)
+class OnScale:
+    """One metric of the blocks that have it, shape (blocks,)."""
+
+    values: Numbers  # On the scale of the test.
+    support: Numbers  # The rows that each rests on.
+    gains: Numbers  # What moves of the share of positives took from the values.
+    moves: Moves | None = None  # How far it moves; None where it does not tell.
+
+
+@dataclass(frozen=True, slots=True)
 class Blocks:
     """The reference's metrics in blocks of one length."""
 
@@ -52,10 +63,8 @@ class Blocks:
     measures: tuple[Mapping[str, Measure], ...]  # Of each whole block, in order of time.
     # The whole reference's, with variances from clusters no longer than the window.
     whole: Mapping[str, Measure]
-    # By metric: its values on the scale of the test, and their rows, of which windows ask again.
-    on_scale: dict[str, tuple[Numbers, Numbers]] = field(
-        default_factory=dict, init=False, repr=False
-    )
+    # By metric: what windows ask of it again.
+    on_scale: dict[str, OnScale] = field(default_factory=dict, init=False, repr=False)
 
 
 def reference_blocks(answers: Answers, length_us: int, extras: Extras = NO_EXTRAS) -> list[Blocks]:

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from driftline.monitors.kinds.model_quality.base_rates import Odds
 from driftline.monitors.results.metric import UNBOUNDED
 from driftline.stats.intervals import (
     Z95,
@@ -108,6 +109,8 @@ class Measure:
     unbounded: str = ""  # Why these rows give no interval that holds the truth.
     lacking: str = ""  # Why more rows of the same kind would tell no more of it.
     design: float = 1.0  # How many counted rows are worth one, for weights; 1 without.
+    # Scores by class, where a moved share of positives makes part of a skill.
+    odds: Odds | None = field(default=None, compare=False, repr=False)
 
     @property
     def error(self) -> float:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from driftline.baseline.answers import ROUNDING, Answers, why_no_probabilities
+from driftline.monitors.kinds.model_quality.base_rates import count_odds
 from driftline.monitors.kinds.model_quality.class_metrics import (
     NEGATIVE,
     POSITIVE,
@@ -290,6 +291,9 @@ def binary_metrics(
         truth = label.astype(np.float64)
         said = np.where(label, probability, 1.0 - probability)
         found |= _proper(truth[:, None], (probability - truth) ** 2, said, table)
+        if not (skill := found["brier_skill"]).undefined:
+            odds = count_odds(label, probability, table.weights, table.worth)
+            found["brier_skill"] = replace(skill, odds=odds)
     return found
 
 

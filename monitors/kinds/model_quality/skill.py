@@ -24,7 +24,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from driftline.monitors.kinds.model_quality.blocks import MIN_BLOCKS, MIN_SUPPORT, Blocks
+from driftline.monitors.kinds.model_quality.base_rates import Moves, joined, moves_of
+from driftline.monitors.kinds.model_quality.blocks import (
+    MIN_BLOCKS,
+    MIN_SUPPORT,
+    Blocks,
+    OnScale,
+)
 from driftline.monitors.kinds.model_quality.documents import Constraint
 from driftline.monitors.kinds.model_quality.influence import (
     FARTHEST,
@@ -66,6 +72,21 @@ class Scatter:
     centre: float  # Mean, on the scale of the test.
     variation: SeriesVariation  # Of windows; by chance as of `support` rows.
     support: float  # The rows that the metric rests on in a usual block.
+    moves: Moves | None = None  # Of the share of positives, where they make part of the metric.
+    gain: float = 0.0  # What these take from a usual block.
+
+    @property
+    def of_moves(self) -> float:
+        """Which part of a chance goes to moves farther than any that days made."""
+        return self.moves.part / 2.0 if self.moves is not None else 0.0
+
+    def explained(self, window: Measure, alpha: float) -> tuple[float, float]:
+        """Return what a window's move takes beyond a usual one, and times which its variance is."""
+        if self.moves is None or window.odds is None:
+            return 0.0, 1.0
+        gains, moves = self.moves.explained(window.odds, alpha * self.of_moves)
+        ratio = window.odds.variance(moves) / np.maximum(window.odds.variance(0.0 * moves), TINY)
+        return float(gains[0]) - self.gain, float(ratio[0])
 
     def of_longer(self, longer: float) -> Scatter:
         """Return what so many times as long a reference would tell, three times in four no less.
@@ -104,44 +125,52 @@ def scatter(blocks: Sequence[Blocks], name: str) -> Scatter | None:
     """Estimate how a metric varies among windows of the length of the first blocks.
 
     Blocks may follow each other, and single ones lie far out (of 90 days of flights two, at five
-    and six standard deviations): how much of both there is, the blocks tell.
+    and six standard deviations): how much of both there is, the blocks tell. What a moved share of
+    positives takes from a skill is no part of their spread.
 
     With too few of them the spread comes from the longest blocks that are many enough: it shrinks
     with the root of the length, save as far as shorter blocks show that it does not.
     """
     tables = [_values(block, name) for block in blocks]
-    chosen = next((i for i, (values, _) in enumerate(tables) if len(values) >= MIN_BLOCKS), None)
+    chosen = next((i for i, one in enumerate(tables) if len(one.values) >= MIN_BLOCKS), None)
     if chosen is None:
         return None
-    values, weights = tables[chosen]
-    centre, spread = _moments(values, weights)
+    known = tables[chosen]
+    centre, spread = _moments(known.values, known.support)
     whole = blocks[0].whole[name]
-    away, measured = values - centre, spread
+    still = known.values + known.gains  # Had the share of positives not moved.
+    middle, measured = _moments(still, known.support)
+    away, gain, moves = still - middle, middle - centre, known.moves
+    days = max(1, round(blocks[0].length_us / DAY_US))
+    part = measured / spread if spread > 0 else 1.0
     if chosen > 0:
         growth = 1.0
-        if chosen + 1 < len(tables) and len(tables[chosen + 1][0]) >= MIN_BLOCKS:
-            shorter = _moments(*tables[chosen + 1])[1]
+        if chosen + 1 < len(tables) and len(tables[chosen + 1].values) >= MIN_BLOCKS:
+            shorter = _moments(tables[chosen + 1].values, tables[chosen + 1].support)[1]
             growth = min(max(2.0 * (spread / shorter) ** 2, 1.0), 2.0) if shorter > 0 else 1.0
-        spread *= (growth / 2.0) ** (chosen / 2.0)
-        own, own_weights = tables[0]
+        shrunk = (growth / 2.0) ** (chosen / 2.0)
+        spread, gain = spread * shrunk, gain * shrunk**2
+        moves = moves and moves.of_longer(2.0**chosen, shrunk, days)
+        own = tables[0]
         centre = (
-            _moments(own, own_weights)[0]
-            if len(own) > 1
+            _moments(own.values, own.support)[0]
+            if len(own.values) > 1
             else forward(whole.value, whole.support, whole.scale)
         )
-    support = float(np.median(weights)) * 2.0**chosen
+    support = float(np.median(known.support)) * 2.0**chosen
     if _differ(whole):
         # A dozen blocks may be alike by luck; the days of the whole reference tell that they are.
         spread = max(spread, math.sqrt(variance_of(whole) * whole.support / support))
+    spread *= part
     alone = variance_of(replace(whole, variance=whole.independent))
     chance = min(alone * whole.support / support, LARGEST_VARIANCE)
     beside = max(blocks[0].fitting, TINY)
     away = away * (spread / measured if measured > 0 else 0.0)
     variation = SeriesVariation(
-        spread**2 - chance, chance, len(values), beside=beside, values=tuple(away.tolist()),
-        days=max(1, round(blocks[0].length_us / DAY_US)),
+        spread**2 - chance, chance, len(still), beside=beside, values=tuple(away.tolist()),
+        days=days,
     )  # fmt: skip
-    return Scatter(centre, variation, support)
+    return Scatter(centre, variation, support, moves, gain)
 
 
 def judge_metric(
@@ -166,7 +195,7 @@ def judge_metric(
         # A bound is broken from there, not from where so good a window lies.
         own = min(own, _variance_at(constraint.threshold, window))
     freedom = window.clusters - 1.0 if window.clusters > 1 else math.inf
-    start, tolerance = constraint.threshold, 0.0
+    start, tolerance, moved, rest = constraint.threshold, 0.0, 0.0, 1.0
     law, variance = NO_BLOCKS, own
     if not is_own:
         if blocks is not None:
@@ -175,15 +204,16 @@ def judge_metric(
             start = min(start, expected) if constraint.is_lower else max(start, expected)
             # The window's own rows, or as many of the reference's: a few rows may be alike by luck.
             least = window.independent / max(window.variance, TINY**2) * own
+            moved, ratio = blocks.explained(window, alpha)
             known = blocks.by_rows(window.support)
-            variance = max(known, least + blocks.by_rows(math.inf))
-            law, freedom = blocks.variation, math.inf
+            variance = max(known, least * ratio + blocks.by_rows(math.inf))
+            law, freedom, rest = blocks.variation, math.inf, 1.0 - blocks.of_moves
         elif reference is not None:
             variance = _without_blocks(window, reference, own)
         tolerance = TOLERANCE if scale != "error" else abs(start) * ERROR_TOLERANCE
         if isinstance(scale, Range):
             tolerance = min(abs(start) * ERROR_TOLERANCE, (scale.most - scale.least) * TOLERANCE)
-    origin = forward(start, math.inf, scale)
+    origin = forward(start, math.inf, scale) - moved
     if reference is not None and not is_own and scale in ("share", "score"):
         origin, doubt = _few_failures(start, reference, is_lower=constraint.is_lower, alpha=alpha)
         if law.blocks:
@@ -195,7 +225,8 @@ def judge_metric(
     variance = max(variance, TINY**2)
     away = side * (origin - value)
     if law.blocks:
-        p_value, far = law.tail(away, variance), law.reach(alpha, variance)
+        p_value = min(law.tail(away, variance) / rest, 1.0)
+        far = law.reach(alpha * rest, variance)
     else:
         error = math.sqrt(variance)
         p_value, far = _tail(away / error, freedom), -_quantile(alpha, freedom) * error
@@ -286,8 +317,8 @@ def _without_blocks(window: Measure, reference: Measure, own: float) -> float:
     return max(own, of_reference * fewer * effect) + of_reference
 
 
-def _values(blocks: Blocks, name: str) -> tuple[Numbers, Numbers]:
-    """Return a metric's values on the scale of the test, and the rows that each rests on."""
+def _values(blocks: Blocks, name: str) -> OnScale:
+    """Return a metric's values on the scale of the test, and what moved with base rates."""
     if name not in blocks.on_scale:
         found = [
             one
@@ -296,8 +327,15 @@ def _values(blocks: Blocks, name: str) -> tuple[Numbers, Numbers]:
             and not one.undefined
             and one.support >= MIN_SUPPORT
         ]
-        values = [forward(one.value, one.support, one.scale) for one in found]
-        blocks.on_scale[name] = np.array(values), np.array([one.support for one in found])
+        values = np.array([forward(one.value, one.support, one.scale) for one in found])
+        moves, gains = None, np.zeros(len(values))
+        odds = [one.odds for one in found if one.odds is not None]
+        if len(odds) == len(found) >= MIN_BLOCKS and (whole := blocks.whole[name].odds) is not None:
+            days = max(1, round(blocks.length_us / DAY_US))
+            moves = moves_of(odds, values, whole, max(blocks.fitting, TINY), days)
+            gains = moves.explained(joined(odds))[0]
+        support = np.array([one.support for one in found])
+        blocks.on_scale[name] = OnScale(values, support, gains, moves)
     return blocks.on_scale[name]
 
 
