@@ -84,7 +84,7 @@ def are_back(told: Sequence[tuple[int, int]]) -> bool:
         if verdict != NEITHER
     ]
     now = Window(START + len(told) * DAY, START + (len(told) + 1) * DAY)
-    return next(uncleared(reversed(tested), now, ""), None) is None
+    return not uncleared(reversed(tested), now, "")
 
 
 def follow(first: Verdicts, later: Verdicts, rows: int, size: int) -> NDArray[np.bool_]:

@@ -60,12 +60,12 @@ from driftline.monitors.run.described import execution_id
 from driftline.monitors.run.past_windows import (
     RETENTION,
     WindowHistory,
-    denials,
     heard_causes,
     moment_before,
     read_history,
     recognize_causes,
     store_history,
+    verdicts_needed,
 )
 from driftline.monitors.tables import count_layouts, executions, metadata, warm_ups, window_counts
 from driftline.monitors.warm_up.store import accept
@@ -398,7 +398,7 @@ class Monitor:
         told = {**told, **{key: min(one, told.get(key, one)) for key, one in earlier.items()}}
         oldest = moment_before(span.start, max(RETENTION, REMEMBERED_WINDOWS * span.length))
         is_old = table.window_start < oldest
-        kept = denials(connection, span, is_old)
+        kept = verdicts_needed(connection, span)
         connection.execute(delete(executions).where(same | (is_old & table.id.not_in(kept))))
         denied = report.details.get(ESTIMATES_DENIED)
         values = {**execution, "told_causes": told or None, "estimates_denied": denied}

@@ -49,10 +49,9 @@ EARLIER_WINDOWS = SCALES[-1] - 1
 RETENTION = timedelta(days=90)
 # Tested windows that are looked through: what lies before so many is forgotten.
 MOST_TESTED = 1_000
-# Labels agree with estimates that others denied from so much of the rows of these on: fewer would
-# agree by chance, as these may where a change is just denied (bench/denied.md). Several windows, of
-# half as many rows each, do if they have so many times the rows, whatever those between them say.
-AGREEING_SHARE, HALF, TOGETHER = 0.75, 0.5, 5.0
+# Windows whose labels agree with estimates clear a denial since which none denied, together, with
+# so many times its rows, and each of so many of them: in a small drift single ones agree by chance.
+TOGETHER, HALF = 7.0, 0.5
 # Of a baseline's name and version; None where nobody has kept it.
 OutcomesReader = Callable[[str, str], Outcomes | None]
 
@@ -243,41 +242,51 @@ def _denied_since(
     return None
 
 
-def denials(connection: Connection, window: Window, *conditions: ColumnElement[bool]) -> list[str]:
-    """Return the executions of some windows that deny estimates, and that no later ones clear."""
-    query = tested_windows(*conditions).limit(MOST_TESTED)
-    tested = (("", row) for row in connection.execute(query))
-    return [execution for *_, execution in uncleared(tested, window, "")]
+def verdicts_needed(connection: Connection, window: Window) -> list[str]:
+    """Return the executions that say whether labels deny estimates.
+
+    Those of the first window that denies them, unless later ones clear it, and of all since.
+    """
+    rows = connection.execute(tested_windows().limit(MOST_TESTED)).all()
+    denied = [span.start for _, span, _ in uncleared((("", row) for row in rows), window, "")]
+    return [row.id for row in rows if denied and row.window_start >= min(denied)]
 
 
 def uncleared(
     tested: Iterable[tuple[str, Row[Any]]], window: Window, current: str
-) -> Iterator[tuple[str, Window, str]]:
-    """Yield denied windows that no later ones clear, of their own version or of the current one."""
-    agreed: defaultdict[str, list[int]] = defaultdict(list)  # By version, the rows of windows.
-    held: defaultdict[str, float] = defaultdict(float)
-    seen: set[tuple[str, Window]] = set()
-    for version, row in tested:
-        span = Window(row.window_start, row.window_end)
-        if (version, span) in seen:  # It was judged again since.
-            continue
-        seen.add((version, span))
-        rows = row.row_count * min(1.0, window.length / span.length)  # Of a longer one its share.
-        if not row.estimates_denied:
+) -> list[tuple[str, Window, float]]:
+    """Return denied windows that no later ones clear, of their own version or of the current one.
+
+    The last first, with the rows that they count for; `tested` has the last first, too.
+    """
+    newest: dict[tuple[str, Window], Row[Any]] = {}
+    for version, row in tested:  # A window that was judged again counts as it was last.
+        newest.setdefault((version, Window(row.window_start, row.window_end)), row)
+    agreed: defaultdict[str, list[int]] = defaultdict(
+        list
+    )  # Rows of windows since the last denial.
+    held: list[tuple[str, Window, float]] = []
+    for (version, span), row in reversed(newest.items()):
+        if row.estimates_denied:
+            agreed[version].clear()
+            rows = row.row_count * min(
+                1.0, window.length / span.length
+            )  # Of a longer one its share.
+            # What clears a denial of so many rows clears those of fewer before it.
+            held = [one for one in held if one[0] != version or one[2] > rows]
+            held.append((version, span, rows))
+        else:
             agreed[version].append(row.row_count)
-        # What clears a denial of so many rows clears those of fewer before it.
-        elif rows > held[version] and not (
-            _clear(agreed[current], rows) or _clear(agreed[version], rows)
-        ):
-            held[version] = rows
-            yield version, span, row.id
+            held = [
+                one for one in held
+                if version not in (one[0], current) or not _clear(agreed[version], one[2])
+            ]  # fmt: skip
+    return held[::-1]
 
 
 def _clear(agreed: Sequence[int], denied: float) -> bool:
     """Whether windows of so many rows, whose labels agree with estimates, clear a denial."""
-    return max(agreed, default=0) >= AGREEING_SHARE * denied or (
-        sum(rows for rows in agreed if rows >= HALF * denied) >= TOGETHER * denied
-    )
+    return sum(rows for rows in agreed if rows >= HALF * denied) >= TOGETHER * denied
 
 
 def has_same_labels(one: Outcomes, other: Outcomes) -> bool:

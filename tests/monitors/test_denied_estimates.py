@@ -177,6 +177,45 @@ def test_windows_that_agreed_before_the_last_denial_clear_nothing(baseline: dl.B
     assert note(then).startswith("estimated without labels: AUC 0.8")
 
 
+def test_a_denial_that_was_cleared_stays_so_when_all_else_of_its_time_is_forgotten(
+    baseline: dl.Baseline,
+) -> None:
+    monitor = dl.Monitor(baseline, kind=KIND)
+    monitor.check(answers(2, DRIFTED), time=START)
+    agree(monitor, 1)
+
+    after = [
+        note(monitor.check(answers(5, None), time=START + day * DAY)) for day in (60, 130, 131, 200)
+    ]
+
+    assert all(one.startswith("estimated") for one in after)
+
+
+def test_labels_that_come_once_a_month_clear_a_denial(baseline: dl.Baseline) -> None:
+    monitor, told = dl.Monitor(baseline, kind=KIND), []
+    monitor.check(answers(2, DRIFTED), time=START)
+    for month in range(1, 9):
+        agree(monitor, 30 * month, count=1)
+        after = monitor.check(answers(5, None), time=START + (30 * month + 1) * DAY)
+        told.append(note(after).startswith("estimated"))
+
+    assert told == [False] * 6 + [True] * 2
+
+
+def test_what_was_cleared_is_no_denial_again_when_a_smaller_window_denies(
+    baseline: dl.Baseline,
+) -> None:
+    monitor = dl.Monitor(baseline, kind=KIND)
+    monitor.check(answers(2, DRIFTED, rows=3_000), time=START)
+    agree(monitor, 1, rows=1_500, count=14)
+    monitor.check(answers(3, DRIFTED, rows=900), time=START + 15 * DAY)
+    agree(monitor, 16, rows=900)
+
+    after = monitor.check(answers(5, None), time=START + 30 * DAY)
+
+    assert note(after).startswith("estimated")
+
+
 def test_windows_of_some_labels_are_withheld_and_clear_nothing(baseline: dl.Baseline) -> None:
     monitor = dl.Monitor(baseline, kind=KIND)
     monitor.check(answers(2, DRIFTED), time=START)

@@ -80,6 +80,7 @@ def _denied_before(context: CheckContext) -> str:
     if since is None:
         return ""
     return (
-        f"labels of the window of {_shown(since)} contradict the estimates, and no later window of "
-        "three quarters of its rows, nine tenths of them with labels, agrees with them"
+        f"labels of the window of {_shown(since)} contradict the estimates, and those of later "
+        "windows (half of its rows or more each, nine tenths of them with labels, seven times its "
+        "rows in all) do not yet agree with them"
     )
