@@ -257,7 +257,8 @@ def uncleared(
 ) -> list[tuple[str, Window, float]]:
     """Return denied windows that no later ones clear, of their own version or of the current one.
 
-    The last first, with the rows that they count for; `tested` has the last first, too.
+    The last first, with the rows that they count for; `tested` has the last first, too. Rows that
+    lie in two windows agree once.
     """
     newest: dict[tuple[str, Window], Row[Any]] = {}
     for version, row in tested:  # A window that was judged again counts as it was last.
@@ -265,6 +266,7 @@ def uncleared(
     agreed: defaultdict[str, list[int]] = defaultdict(
         list
     )  # Rows of windows since the last denial.
+    until: dict[str, datetime] = {}  # When the last window ends that counts.
     held: list[tuple[str, Window, float]] = []
     for (version, span), row in reversed(newest.items()):
         if row.estimates_denied:
@@ -275,8 +277,10 @@ def uncleared(
             # What clears a denial of so many rows clears those of fewer before it.
             held = [one for one in held if one[0] != version or one[2] > rows]
             held.append((version, span, rows))
-        else:
+            until[version] = span.end
+        elif version not in until or span.start >= until[version]:
             agreed[version].append(row.row_count)
+            until[version] = span.end
             held = [
                 one for one in held
                 if version not in (one[0], current) or not _clear(agreed[version], one[2])

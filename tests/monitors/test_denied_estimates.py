@@ -202,6 +202,17 @@ def test_labels_that_come_once_a_month_clear_a_denial(baseline: dl.Baseline) -> 
     assert told == [False] * 6 + [True] * 2
 
 
+def test_rows_that_lie_in_two_windows_agree_once(baseline: dl.Baseline) -> None:
+    monitor = dl.Monitor(baseline, kind=KIND, period=DAY)
+    monitor.check(answers(2, DRIFTED), time=START)
+    for hour in range(8):
+        monitor.check(answers(60 + hour), time=START + DAY + timedelta(hours=hour))
+
+    after = monitor.check(answers(5, None), time=START + 3 * DAY)
+
+    assert note(after).startswith(WITHHELD.format(1))
+
+
 def test_what_was_cleared_is_no_denial_again_when_a_smaller_window_denies(
     baseline: dl.Baseline,
 ) -> None:

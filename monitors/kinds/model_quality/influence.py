@@ -124,6 +124,7 @@ class Measure:
             variance=self.variance / times,
             independent=self.independent / times,
             support=self.support * times,
+            odds=self.odds and self.odds.of_more(times),
         )
 
     @property

@@ -59,6 +59,8 @@ RARE, LEAST_OF_RARE = 0.4, 12
 # Of their skill the count cancels, and a row that is worth too much leaves it open: the few windows
 # that lack one by luck held the truth in 60 to 91% (bench/coverage.md).
 SELDOM, LEAST_OF_SELDOM = 0.1, 100
+# Labels of one class have no skill: of weighed ones rounding leaves so much that they seem to vary.
+LEAST_BASE = 1e-12
 
 
 def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str, Measure]:
@@ -424,7 +426,7 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
     brier = table.mean(loss)
     surprise = -np.log(np.clip(said, SURE, 1.0))
     skill = undefined("all labels are equal", "skill")
-    if base > 0:
+    if base > LEAST_BASE:
         moved = ((truth - share) * (1.0 - 2.0 * share)).sum(axis=1)
         influence = (brier / base * moved - (loss - brier)) / base
         skill = table.measure(1.0 - brier / base, influence, "skill")

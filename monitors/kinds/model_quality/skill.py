@@ -94,17 +94,10 @@ class Scatter:
         Its blocks are taken to be normal, and to differ by more than those that there are happen
         to.
         """
-        known, freedom = self.variation, self.variation.blocks - 1.0
-        blocks = min(math.ceil(known.blocks * longer), MOST_BLOCKS)
-        whole = (float(known.variance) + float(known.chance)) * freedom
-        whole /= float(special.chdtri(freedom, 1.0 - RARE))
-        places = np.random.default_rng(0).permutation(blocks)
-        values = math.sqrt(whole) * special.ndtri((places + 0.5) / blocks)
-        variation = replace(
-            known, variance=whole - known.chance, blocks=blocks, values=tuple(values.tolist()),
-            beside=(known.beside or 1.0) * longer,
-        )  # fmt: skip
-        return replace(self, variation=variation)
+        moves = self.moves
+        if moves is not None:
+            moves = replace(moves, variation=_of_longer(moves.variation, longer))
+        return replace(self, variation=_of_longer(self.variation, longer), moves=moves)
 
     def by_rows(self, rows: float) -> float:
         """Return the variance by rows alone of so many rows less the centre."""
@@ -119,6 +112,19 @@ class Verdict:
     p_value: float  # Chance of so bad a value or a worse one without any change.
     bound: float  # A violation iff the value is beyond it.
     violated: bool
+
+
+def _of_longer(known: SeriesVariation, longer: float) -> SeriesVariation:
+    freedom = known.blocks - 1.0
+    blocks = min(math.ceil(known.blocks * longer), MOST_BLOCKS)
+    whole = (float(known.variance) + float(known.chance)) * freedom
+    whole /= float(special.chdtri(freedom, 1.0 - RARE))
+    places = np.random.default_rng(0).permutation(blocks)
+    values = math.sqrt(whole) * special.ndtri((places + 0.5) / blocks)
+    return replace(
+        known, variance=whole - known.chance, blocks=blocks, values=tuple(values.tolist()),
+        beside=(known.beside or 1.0) * longer,
+    )  # fmt: skip
 
 
 def scatter(blocks: Sequence[Blocks], name: str) -> Scatter | None:

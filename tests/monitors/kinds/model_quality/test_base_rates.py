@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,6 +105,44 @@ def test_the_rows_variance_is_that_of_the_measure_and_of_the_move_that_of_draws(
     # The variance of 400 draws is known to 7%.
     drawn = np.var([one.own_move[0] for one in draws])
     assert np.mean([one.chance[0] for one in draws]) == pytest.approx(drawn, rel=0.2)
+
+
+def test_labels_and_scores_that_move_each_their_own_way_explain_nothing() -> None:
+    # Labels by 0.5 and scores by 1: what scores did not follow leads back, the share leads away.
+    rng = np.random.default_rng(11)
+    _, blocks = known_by([day(rng, moved, rows=1_000) for moved in moving(rng, 60)])
+    assert blocks.moves is not None
+
+    along, apart = (
+        blocks.moves.explained(counted(day(rng, 0.5, said=said, rows=20_000)))[0][0]
+        for said in (0.0, 1.0)
+    )
+
+    assert along > 0.01
+    assert apart == 0.0
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_labels_of_one_class_have_no_skill_whatever_their_weights(label: int) -> None:
+    rng = np.random.default_rng(12)
+    one = replace(
+        answers([(np.full(ROWS, label == 1), rng.random(ROWS))]), weight=rng.random(ROWS) + 0.1
+    )
+
+    found = measure_answers(one)["brier_skill"]
+
+    assert found.undefined == "all labels are equal"
+    assert found.odds is None
+
+
+def test_more_rows_leave_less_chance_in_a_move() -> None:
+    one = skill_of(day(np.random.default_rng(13), 0.5))
+    assert one.odds is not None
+
+    more = one.of_more(10.0).odds
+
+    assert more is not None
+    assert more.chance[0] == pytest.approx(one.odds.chance[0] / 10.0)
 
 
 def test_a_row_of_weight_two_counts_as_two_rows() -> None:
