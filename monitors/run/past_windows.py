@@ -263,17 +263,14 @@ def uncleared(
     newest: dict[tuple[str, Window], Row[Any]] = {}
     for version, row in tested:  # A window that was judged again counts as it was last.
         newest.setdefault((version, Window(row.window_start, row.window_end)), row)
-    agreed: defaultdict[str, list[int]] = defaultdict(
-        list
-    )  # Rows of windows since the last denial.
+    # By version: rows of windows since the last denial.
+    agreed: defaultdict[str, list[int]] = defaultdict(list)
     until: dict[str, datetime] = {}  # When the last window ends that counts.
     held: list[tuple[str, Window, float]] = []
     for (version, span), row in reversed(newest.items()):
         if row.estimates_denied:
             agreed[version].clear()
-            rows = row.row_count * min(
-                1.0, window.length / span.length
-            )  # Of a longer one its share.
+            rows = row.row_count * min(1.0, window.length / span.length)  # A longer one's share.
             # What clears a denial of so many rows clears those of fewer before it.
             held = [one for one in held if one[0] != version or one[2] > rows]
             held.append((version, span, rows))

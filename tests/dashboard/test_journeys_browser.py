@@ -197,6 +197,7 @@ def test_a_colleague_opens_the_link(visit):
         expect(other).to_have_title(page.title())
         # With the words of figures, which come a moment after the page.
         expect(other.get_by_role("main")).to_have_text(said, use_inner_text=True)
+        assert other.get_by_role("main").inner_text() == said
 
 
 def test_any_thing_is_found_by_ctrl_k_and_its_name(visit):
