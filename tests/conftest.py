@@ -15,6 +15,7 @@ from hypothesis.internal.conjecture import providers
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from tests.kit.fixtures import install, installation, receiver
 from tests.servers.kafka import kafka_broker, session_broker, topic
 from tests.servers.postgres import backend, database_url, engine, module_database_url, postgres
 from tests.servers.s3 import s3_root, s3_server
@@ -25,9 +26,12 @@ __all__ = [
     "backend",
     "database_url",
     "engine",
+    "install",
+    "installation",
     "kafka_broker",
     "module_database_url",
     "postgres",
+    "receiver",
     "s3_root",
     "s3_server",
     "session_broker",

@@ -141,7 +141,7 @@ class Postgres:
 
     def new_database(self, *, template: str | None = None) -> str:
         """Make a database with all tables; give its name."""
-        name = self._new_name()
+        name = self.new_name()
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template or self.migrated}")
         return name
 
@@ -154,7 +154,7 @@ class Postgres:
         if not self.spare:
             return self.new_database()
         # Who still writes to the database of an earlier test must not reach that of a later one.
-        name = self._new_name()
+        name = self.new_name()
         self.execute(f"ALTER DATABASE {self.spare.pop()} RENAME TO {name}")
         return name
 
@@ -196,7 +196,8 @@ class Postgres:
         engine.dispose()
         return "migrated"
 
-    def _new_name(self) -> str:
+    def new_name(self) -> str:
+        """Return a name that no database of the server has."""
         self.count += 1
         return f"test_{self.count}"
 

@@ -1,0 +1,274 @@
+"""A whole installation, started as a user would start it, and known from outside only."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pandas as pd
+import yaml
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from tests.kit.waiting import wait
+from tests.servers.commands import driftline
+from tests.servers.installations import ForkedInstallation
+from tests.servers.ports import free_port
+
+__all__ = ["Installation"]
+
+T = TypeVar("T")
+READY = "ready; Ctrl-C"
+STOP_S = 60.0
+# What looks every few seconds looks at once, since nobody is to wait for it.
+SETTINGS = """
+[server]
+port = {port}
+[dashboard]
+port = {dashboard_port}
+[storage]
+root = "store"
+[capture]
+commit_interval_s = 0.2
+[scheduler]
+poll_s = 0.2
+revisit_s = 0.2
+[alarms]
+poll_s = 0.2
+[notify]
+allow_networks = ["127.0.0.0/8"]
+"""
+
+
+class Installation:
+    """``driftline up`` in a folder, on free ports, while used as a context manager.
+
+    Parameters
+    ----------
+    folder
+        Where its settings and its store lie; may hold those of an earlier run.
+    settings
+        Text of driftline.toml: a table that SETTINGS has is merged with it, key by key.
+    words
+        Further words of the command, such as ``--only server``.
+    environment
+        Further variables of its environment, and of its commands.
+    is_forked
+        Whether its processes are forked with their imports, which saves three seconds of CPU.
+        Where starting is what the test is about, they are started.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: str = "",
+        *,
+        words: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        is_forked: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        port, dashboard_port = free_port(), free_port()
+        self.url, self.dashboard_url = (f"http://127.0.0.1:{p}" for p in (port, dashboard_port))
+        self.settings_file = folder / "driftline.toml"
+        text = SETTINGS.format(port=port, dashboard_port=dashboard_port)
+        self.settings_file.write_text(merged(text, settings))
+        self.environment = {**os.environ, "NO_COLOR": "1", **(environment or {})}
+        self._words, self._is_forked = ("up", *words), is_forked
+        self._process: subprocess.Popen[str] | ForkedInstallation | None = None
+        self._reader: threading.Thread | None = None
+        self._lines: list[str] = []
+        self._is_ready = threading.Event()
+
+    def __enter__(self) -> Installation:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process that watches the others."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What it has printed so far."""
+        return "".join(self._lines)
+
+    def start(self) -> None:
+        """Start it, and wait until all its processes are ready."""
+        self._is_ready.clear()
+        if self._is_forked:
+            self._process = ForkedInstallation(self._words, self.folder, self.environment)
+        else:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "driftline", *self._words],
+                stderr=subprocess.PIPE, text=True, cwd=self.folder, env=self.environment,
+            )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._is_ready.wait()
+        if READY not in self.log.rpartition("starting, with")[2]:
+            self.stop()
+            raise AssertionError(f"driftline up ended before it was ready:\n{self.log}")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, within_s: float = STOP_S) -> int:
+        """End it in order, or by another signal; return its exit code."""
+        assert self._process is not None
+        assert self._reader is not None
+        self._process.send_signal(number)
+        try:
+            code = self._process.wait(within_s)
+        finally:
+            self._process.kill()
+            self._reader.join(within_s)
+            assert self._process.stderr is not None
+            self._process.stderr.close()
+        return code
+
+    def restart(self) -> None:
+        """Stop it in order and start it again on the same folder and ports."""
+        self.stop()
+        self.start()
+
+    def processes(self) -> dict[int, str]:
+        """Return the names of its processes by their numbers: server, background, worker, …"""
+        parents: dict[int, int] = {}
+        names: dict[int, str] = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                name, _, rest = (entry / "stat").read_text().rpartition(")")
+            except OSError:  # It has ended meanwhile.
+                continue
+            parents[int(entry.name)] = int(rest.split()[1])
+            names[int(entry.name)] = name.partition("(")[2]
+        below = {self.pid}
+        while more := {number for number, parent in parents.items() if parent in below} - below:
+            below |= more
+        return {number: names[number] for number in below}
+
+    def kill(self, process_name: str) -> int:
+        """Send SIGKILL to a process of this name; return its number."""
+        found = self.processes()
+        victims = [number for number, name in found.items() if name == process_name]
+        assert victims, f"no process {process_name!r} among {sorted(set(found.values()))}"
+        os.kill(victims[0], signal.SIGKILL)
+        return victims[0]
+
+    def cli(
+        self, *words: object, stdin: bytes = b"", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in its folder; return its exit code and what it printed."""
+        env = {**self.environment, **environment}
+        return driftline(*words, cwd=self.folder, env=env, stdin=stdin)
+
+    def done(self, *words: object) -> str:
+        """Run a command that has to succeed; return what it printed."""
+        found = self.cli(*words)
+        assert found.returncode == 0, (words, found.stdout, found.stderr)
+        return found.stdout + found.stderr
+
+    def apply(self, *resources: Mapping[str, Any]) -> str:
+        """Declare resources: each has a ``kind``, a ``name`` and a ``spec``."""
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".yaml") as file:
+            yaml.safe_dump_all([dict(one) for one in resources], file, sort_keys=False)
+            file.flush()
+            return self.done("apply", "-f", file.name)
+
+    def request(self, method: str, path: str, **given: Any) -> httpx.Response:
+        """Send one HTTP request to the server."""
+        with httpx.Client(base_url=self.url, timeout=STOP_S, trust_env=False) as client:
+            return client.request(method, path, **given)
+
+    def get(self, path: str, **given: Any) -> Any:
+        """Return what the server answers, as JSON where it is; anything but 2xx is an error."""
+        answer = self.request("GET", path, **given)
+        assert answer.is_success, (path, answer.status_code, answer.text)
+        is_json = "json" in answer.headers.get("content-type", "")
+        return answer.json() if is_json else answer.text
+
+    def invoke(
+        self,
+        endpoint: str,
+        body: object,
+        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Ask for predictions: a frame goes as CSV, lists and mappings as JSON, bytes as given."""
+        if isinstance(body, pd.DataFrame):
+            body, usual = body.to_csv(index=False, header=False).encode(), "text/csv"
+        elif isinstance(body, str | bytes):
+            usual = "text/csv"
+        else:
+            body, usual = json.dumps(body), "application/json"
+        return self.request(
+            "POST", f"/endpoints/{endpoint}/invocations", content=body,
+            headers={"content-type": content_type or usual, **(headers or {})},
+        )  # fmt: skip
+
+    def wait(self, look: Callable[[], T | None], within_s: float = 60.0) -> T:
+        """Look again and again until something true is found, and return it."""
+        return wait(look, within_s=within_s)
+
+    def table(self, endpoint: str, kind: str = "capture") -> pd.DataFrame:
+        """Return the captured rows of an endpoint (or its labels: "truth"), without driftline."""
+        return read_table(self.folder / "store" / kind / endpoint)
+
+    def captured(self, endpoint: str, requests: int, *, within_s: float = 60.0) -> pd.DataFrame:
+        """Wait until rows of so many requests are captured; return the table."""
+
+        def look() -> pd.DataFrame | None:
+            rows = self.table(endpoint)
+            return rows if not rows.empty and rows["event_id"].nunique() >= requests else None
+
+        return wait(lambda: None if (rows := look()) is None else [rows], within_s=within_s)[0]
+
+    def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._lines.append(line)
+            if READY in line:
+                self._is_ready.set()
+        self._is_ready.set()
+
+
+def read_table(path: Path | str, options: dict[str, str] | None = None) -> pd.DataFrame:
+    """Return a Delta table, an empty frame where there is none yet."""
+    try:
+        return DeltaTable(str(path), storage_options=options).to_pandas()
+    except TableNotFoundError:
+        return pd.DataFrame()
+
+
+def merged(first: str, second: str) -> str:
+    """Return two TOML texts as one; the second one's keys win."""
+    tables = tomllib.loads(first)
+    for name, keys in tomllib.loads(second).items():
+        tables[name] = {**tables.get(name, {}), **keys}
+    lines = []
+    for name, keys in tables.items():
+        lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in keys.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    return json.dumps(value)  # Texts, numbers, booleans and lists of them are written alike.
