@@ -30,6 +30,7 @@ _TOLERANCE = 1e-6  # Probabilities are float32.
 # In metadata_props: {"missing": […], "infinite": […]}, places of columns whose values of that kind
 # the model that was converted refuses, where ONNX Runtime would answer them.
 REFUSED = "driftline.refused"
+_INSTALL = "'driftline[onnx]'"
 
 
 class OnnxModel:
@@ -38,8 +39,16 @@ class OnnxModel:
     # A frame of one row costs far more than most models: numbers come as one array.
     takes_frames_ = False
 
-    def __init__(self, session: Any, file: Path) -> None:  # noqa: ANN401 - foreign object
+    def __init__(
+        self,
+        session: Any,  # noqa: ANN401 - foreign object
+        file: Path,
+        *,
+        labels: list[Any] | None,
+        target_count: int | None,
+    ) -> None:
         self._session, self._file = session, file
+        self._labels, self._target_count = labels, target_count
         self._inputs = session.get_inputs()
         for one in self._inputs:
             if one.type not in TYPES or len(one.shape) != 2:
@@ -126,7 +135,7 @@ class OnnxModel:
             # Asked first: shapes of converted models say 1, whatever they answer.
             shape = outputs[0].shape
             width = shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
-            self.told_width_ = _target_count(self._file.read_bytes()) or width
+            self.told_width_ = self._target_count or width
             return
         said = self._metadata.get("classes")
         if said is not None:
@@ -144,8 +153,8 @@ class OnnxModel:
 
     def _known_classes(self, outputs: Any) -> list[Any]:  # noqa: ANN401 - foreign objects
         """Return the classes that a node of the model names; else numbers from 0 on."""
-        if (named := class_labels(self._file.read_bytes())) is not None:
-            return named
+        if self._labels is not None:
+            return self._labels
         shape, is_text = outputs[1].shape, outputs[0].type == "tensor(string)"
         if is_text or len(shape) != 2 or not isinstance(shape[1], int):
             raise ModelError(
@@ -219,89 +228,58 @@ def _one_a_row(found: Any) -> np.ndarray:  # noqa: ANN401 - foreign object
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
-def class_labels(model: bytes) -> list[Any] | None:
+def _class_labels(model: Any) -> list[Any] | None:  # noqa: ANN401 - foreign object
     """Return the classes that the classifier in a model names, ZipMap's if there is one.
 
-    ONNX Runtime does not tell them. They are an attribute of a node (AttributeProto: ints 8,
-    strings 9).
+    ONNX Runtime does not say them: they are an attribute of a node.
     """
-    found = None
-    for name, attribute in _attributes(model):
-        if name.startswith(b"classlabels_"):
-            texts = [text.decode() for text in _fields(attribute, 9)]
-            numbers = [one for field in _fields(attribute, 8) for one in _numbers(field)]
-            found = texts or numbers or found
+    found: list[Any] | None = None
+    for attribute in _attributes(model):
+        if attribute.name.startswith("classlabels_"):
+            found = [text.decode() for text in attribute.strings] or [*attribute.ints] or found
     return found
 
 
-def _target_count(model: bytes) -> int | None:
-    """Return how many values the last regressor in a model answers (AttributeProto: i 3)."""
-    found = None
-    for name, attribute in _attributes(model):
-        if name in (b"n_targets", b"targets"):
-            found = next(iter(_fields(attribute, 3)), found)
-    return found
+def _target_count(model: Any) -> int | None:  # noqa: ANN401 - foreign object
+    """Return how many values the last regressor in a model answers."""
+    counts = [one.i for one in _attributes(model) if one.name in ("n_targets", "targets")]
+    return counts[-1] if counts else None
 
 
-def _attributes(model: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Return the attributes of all nodes and their names.
-
-    In onnx.proto: ModelProto.graph 7, GraphProto.node 1, NodeProto.attribute 5, and name 1.
-    """
-    for graph in _fields(model, 7):
-        for node in _fields(graph, 1):
-            for attribute in _fields(node, 5):
-                yield b"".join(_fields(attribute, 1)), attribute
+def _attributes(model: Any) -> Iterator[Any]:  # noqa: ANN401 - foreign objects
+    return (attribute for node in model.graph.node for attribute in node.attribute)
 
 
-def _fields(message: bytes, wanted: int) -> list[Any]:
-    """Return the values of one field of a message of Protocol Buffers: bytes, or numbers."""
-    found: list[Any] = []
-    place = 0
-    while place < len(message):
-        key, place = _varint(message, place)
-        number, wire = key >> 3, key & 7
-        value: Any
-        if wire == 0:
-            value, place = _varint(message, place)
-        elif wire == 2:
-            size, place = _varint(message, place)
-            value, place = message[place : place + size], place + size
-        else:
-            size = {1: 8, 5: 4}[wire]
-            value, place = message[place : place + size], place + size
-        if number == wanted:
-            found.append(value)
-    return found
-
-
-def _varint(message: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[place]
-        value |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 0x80:
-            return value, place
-
-
-def _numbers(field: int | bytes) -> Iterator[int]:
-    """Return whole numbers, one or several packed: 64 bits in two's complement."""
-    place = 0
-    packed = field if isinstance(field, bytes) else b""
-    values = [] if isinstance(field, bytes) else [field]
-    while place < len(packed):
-        value, place = _varint(packed, place)
-        values.append(value)
-    yield from (value - (1 << 64) if value >= 1 << 63 else value for value in values)
+def _require_self_contained(model: Any, file: Path) -> None:  # noqa: ANN401 - foreign object
+    """Refuse tensors that lie outside the model's file: they would read any file of the machine."""
+    waiting = [model]
+    while waiting:
+        message = waiting.pop()
+        if getattr(message, "external_data", None) or getattr(message, "data_location", 0):
+            raise ModelError(
+                f'{file.name} keeps the tensor "{message.name[:80]}" in another file (external '
+                "data), which is not read; save the model as one file, such as by "
+                "onnx.save(onnx.load(path), new_path)"
+            )
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                waiting.extend([value] if hasattr(value, "ListFields") else value)
 
 
 def read(file: Path) -> OnnxModel:
     """Read a model file of ONNX."""
-    runtime = library("onnxruntime", file, install="'driftline[onnx]'")
+    runtime = library("onnxruntime", file, install=_INSTALL)
+    model = library("onnx", file, install=_INSTALL).load(file, load_external_data=False)
+    _require_self_contained(model, file)
+    # What was not looked at, since a newer version of ONNX defines it, is not run either.
+    model.DiscardUnknownFields()
     options = runtime.SessionOptions()
     # As of all workers: thread pools times processes is the classic collapse.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    return OnnxModel(session, file)
+    # The other format that ONNX Runtime detects was not looked at.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    session = runtime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return OnnxModel(session, file, labels=_class_labels(model), target_count=_target_count(model))

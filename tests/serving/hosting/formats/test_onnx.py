@@ -3,7 +3,6 @@
 import sys
 
 import numpy as np
-import onnx
 import onnxruntime
 import pandas as pd
 import pytest
@@ -18,7 +17,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from driftline.errors import InputError
 from driftline.serving.hosting.formats.model_format import ModelError
-from driftline.serving.hosting.formats.onnx import class_labels
 from driftline.serving.hosting.predictor import load_predictor
 from driftline.serving.provisioning.signatures import require_match
 from driftline.signature import Column
@@ -92,15 +90,6 @@ def test_classes_are_those_that_the_model_names(labels, zipmap, tmp_path):
     assert list(answer.predictions) == model.predict(VALUES[:50]).tolist()
     expected = model.predict_proba(VALUES[:50])[:, 1]
     np.testing.assert_allclose(np.ravel(answer.probabilities), expected, atol=1e-5)
-
-
-def test_classes_may_be_packed_into_one_field():
-    # GraphProto in ModelProto: a node with classlabels_ints = 1, -1, as proto3 writes them.
-    attribute = b"\x0a\x10classlabels_ints\x42\x0b\x01" + b"\xff" * 9 + b"\x01"
-    node = b"\x2a" + bytes([len(attribute)]) + attribute
-    graph = b"\x0a" + bytes([len(node)]) + node
-
-    assert class_labels(b"\x3a" + bytes([len(graph)]) + graph) == [1, -1]
 
 
 def answering(label, width, **metadata):
@@ -252,27 +241,6 @@ def test_a_damaged_file_is_one_sentence(content, tmp_path):
 
     with pytest.raises(ModelError, match=r"^m\.onnx cannot be read \([^\n]*\)$"):
         load_predictor(tmp_path / "m.onnx", trust_pickle=False)
-
-
-@pytest.mark.parametrize("target", ["../secret", "/etc/passwd"])
-def test_a_model_reads_no_file_outside_its_folder(target, tmp_path):
-    (tmp_path / "secret").write_bytes(np.arange(3, dtype=np.float32).tobytes())
-    (tmp_path / "models").mkdir()
-    weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3, 1])
-    weights.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", target), ("offset", "0"), ("length", "12")):
-        weights.external_data.append(onnx.StringStringEntryProto(key=key, value=value))
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["X", "w"], ["y"])],
-        "g",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 3])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
-        [weights],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-
-    with pytest.raises(ModelError, match=r"m\.onnx cannot be read"):
-        load(model, tmp_path / "models")
 
 
 @pytest.mark.parametrize(
