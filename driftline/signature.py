@@ -224,6 +224,11 @@ class Signature:
         return tuple(column for column in self.features if column.role == "feature")
 
     @property
+    def answers(self) -> tuple[Column, ...]:
+        """What an answer holds, in order: the outputs; where none is named, what labels predict."""
+        return self.outputs or tuple(one for one in self.features if one.role == "label")[:1]
+
+    @property
     def has_lists(self) -> bool:
         """Whether answers or labels are lists."""
         return any(column.sent_type in LISTS for column in self.columns)
@@ -241,6 +246,27 @@ class Signature:
                 column.as_sent() if column.sent_type in LISTS else column for column in self.outputs
             ),
         )
+
+    def as_captured(self) -> Signature:
+        """Return the signature by which requests and answers of an app are read.
+
+        Where a label is named and no output, the answer is taken to be of the label's type and
+        named ``prediction``: what is not recorded today cannot be compared with the label tomorrow.
+        """
+        sent = self.as_sent()
+        name = free_name("prediction", {column.name for column in self.columns})
+        outputs = tuple(
+            Column(name, "prediction", one.compared_type, "prediction", classes=one.classes)
+            if one.role == "label"
+            else one
+            for one in sent.answers
+        )
+        # Columns that are no inputs stay, for their names: apps are sent an order's id and answer
+        # {"late": true} for what they predict of "late". The rows' weight comes with their inputs.
+        features = tuple(
+            replace(one, role="feature") if one.role == "weight" else one for one in sent.features
+        )
+        return replace(sent, features=features, outputs=outputs)
 
     def to_json(self) -> str:
         """Write the signature as JSON text, stable for equal signatures."""
@@ -302,6 +328,16 @@ def column_names(names: Iterable[str], *, prefix: str = "feature") -> list[str]:
         taken.add(column)
         columns.append(column)
     return columns
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """Return the name with the first suffix, if any, that is not taken; it is taken then."""
+    found, count = name, 1
+    while found in taken:
+        count += 1
+        found = f"{name}_{count}"
+    taken.add(found)
+    return found
 
 
 def names_among(names: Iterable[str], columns: Iterable[str]) -> tuple[str, ...]:

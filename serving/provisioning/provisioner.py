@@ -42,7 +42,6 @@ from driftline.serving.provisioning.plan import Planned
 from driftline.serving.provisioning.signatures import (
     bodies_signature,
     endpoint_signature,
-    foreign_signature,
     positive_class,
     predicted_type,
     require_match,
@@ -309,7 +308,7 @@ def make_endpoint(
         declared = _declared(spec, None if baseline is None else baseline.made)
         if not models:
             assert declared is not None  # The check of the spec asks for one of both.
-            positive, signature = None, foreign_signature(declared)
+            positive, signature = None, declared.as_captured()
         else:
             made = _of_variants(models, declared, {} if baseline is None else baseline.spec)
             if made[1] is None:

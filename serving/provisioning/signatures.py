@@ -20,6 +20,7 @@ from driftline.signature import (
     Role,
     Signature,
     column_names,
+    free_name,
     names_among,
 )
 
@@ -40,37 +41,8 @@ def endpoint_signature(
     made = _with_lists(declared, description, _outputs(description, positive))
     outputs = _named(declared.outputs, made)
     taken = {column.name for column in inputs}
-    free = tuple(replace(column, name=_free(column.name, taken)) for column in outputs)
+    free = tuple(replace(column, name=free_name(column.name, taken)) for column in outputs)
     return Signature(features=inputs, outputs=free, version=declared.version)
-
-
-def foreign_signature(declared: Signature) -> Signature:
-    """Return the signature under which an app of somebody else's is captured.
-
-    Inputs and outputs are the declared ones. When a label is declared but no prediction, the app's
-    answer is taken to be of the label's type and named ``prediction``: what is not recorded today
-    cannot be compared with the truth tomorrow.
-    """
-    labels = [column for column in declared.features if column.role == "label"]
-    sent = declared.as_sent()
-    outputs = sent.outputs
-    if labels and not any(column.role == "prediction" for column in outputs):
-        taken = {column.name for column in declared.columns}
-        answer = Column(
-            _free("prediction", taken),
-            "prediction",
-            labels[0].compared_type,
-            "prediction",
-            classes=labels[0].classes,
-        )
-        outputs = (answer, *outputs)
-    # Columns that are no inputs stay, for their names: apps are sent an order's id and answer
-    # {"late": true} for what they predict of "late". The rows' weight comes with their inputs.
-    features = tuple(
-        replace(column, role="feature") if column.role == "weight" else column
-        for column in sent.features
-    )
-    return replace(sent, features=features, outputs=outputs)
 
 
 def predicted_type(signature: Signature | None) -> ColumnType | None:
@@ -85,7 +57,7 @@ def bodies_signature(declared: Signature, roles: Mapping[str, Any]) -> Signature
     It is that of an app. Such a model does not say whether it answers a probability; where there
     are two classes it may, and one that does not leaves it empty.
     """
-    return _with_probability(foreign_signature(declared), roles)
+    return _with_probability(declared.as_captured(), roles)
 
 
 def shared_signature(known: Signature, bodies: Signature) -> Signature:
@@ -97,7 +69,7 @@ def shared_signature(known: Signature, bodies: Signature) -> Signature:
     if any(column.role == "probability" for column in known.outputs):
         added = []
     taken = {column.name for column in known.columns}
-    free = tuple(replace(column, name=_free(column.name, taken)) for column in added)
+    free = tuple(replace(column, name=free_name(column.name, taken)) for column in added)
     return replace(known, outputs=(*known.outputs, *free))
 
 
@@ -105,7 +77,7 @@ def _with_probability(signature: Signature, roles: Mapping[str, Any]) -> Signatu
     answers = {column.role for column in signature.outputs}
     if "prediction" not in answers or "probability" in answers or not _is_binary(signature, roles):
         return signature
-    name = _free("probability", {column.name for column in signature.columns})
+    name = free_name("probability", {column.name for column in signature.columns})
     column = Column(name, "probability", "double", "probability")
     return replace(signature, outputs=(*signature.outputs, column))
 
@@ -143,7 +115,7 @@ def job_signature(
     for column in made:
         old = known.get(column.column)
         if old is None:
-            outputs.append(replace(column, name=_free(column.name, taken)))
+            outputs.append(replace(column, name=free_name(column.name, taken)))
             continue
         if column.type == "string" and old.type != "string":
             raise InputError(
@@ -397,14 +369,4 @@ def _named(declared: Sequence[Column], outputs: Sequence[Column]) -> list[Column
                 replace(new, name=old.name, column=old.column)
                 for old, new in zip(named, made, strict=True)
             )
-    return found
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """Find a name that no input has."""
-    found, count = name, 1
-    while found in taken:
-        count += 1
-        found = f"{name}_{count}"
-    taken.add(found)
     return found

@@ -19,7 +19,6 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.captured_window import evaluate_captured, read_captured
 from driftline.roles import Roles
-from driftline.serving.provisioning.signatures import foreign_signature
 from tests.monitors.conftest import DAY, START, append_day
 
 # A system's way to write 0 and 1.
@@ -235,7 +234,7 @@ def test_a_new_code_in_a_captured_window_is_a_new_level(root: str) -> None:
     rng = np.random.default_rng(6)
     table = pa.table({"x": rng.normal(size=2_000), "code": rng.choice([1, 2, 7], 2_000)})
     baseline = Baseline.fit(table, categorical=["code"])
-    signature = foreign_signature(baseline.signature)
+    signature = baseline.signature.as_captured()
     assert signature.get("code").type == "int64"
     captured = {"x": rng.normal(size=400), "code": rng.choice([1, 2, 7, 9], 400)}
     append_day(root, signature, 0, captured)

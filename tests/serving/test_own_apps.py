@@ -20,7 +20,6 @@ from driftline.capture.tap.proxy import ReverseProxy, proxy_app
 from driftline.capture.tap.tap import Capture
 from driftline.errors import InputError, NotFoundError
 from driftline.serving.provisioning.provisioner import make_endpoint
-from driftline.serving.provisioning.signatures import foreign_signature
 from driftline.serving.resources.endpoints import signature_of
 from driftline.signature import Column, Signature
 
@@ -215,7 +214,7 @@ def test_the_forecasts_of_ones_own_app_are_captured_as_lists(has_prediction: boo
     load = Column("load", "feature_load", role="label", **texts)
     said = Column("said", "prediction", role="prediction", **texts)
 
-    found = foreign_signature(Signature((load,), (said,) if has_prediction else ()))
+    found = Signature((load,), (said,) if has_prediction else ()).as_captured()
 
     assert [(one.role, one.type, one.data_type) for one in found.columns] == [
         ("label", "list<double>", None),
@@ -223,20 +222,29 @@ def test_the_forecasts_of_ones_own_app_are_captured_as_lists(has_prediction: boo
     ]
 
 
-def test_with_a_label_alone_the_answer_is_taken_to_be_of_its_type() -> None:
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ((), [("prediction", "bool", "prediction")]),
+        (
+            (Column("score", "probability", "double", "probability"),),
+            [("score", "double", "probability")],
+        ),
+    ],
+)
+def test_an_answer_is_what_the_reference_names_and_without_that_what_its_label_predicts(
+    named: tuple[Column, ...], expected: list[tuple[str, str, str]]
+) -> None:
     declared = Signature(
         (Column("km", "feature_km", "double"), Column("late", "feature_late", "bool", "label"),
          Column("when", "feature_when", "timestamp", "timestamp")),
-        (Column("score", "probability", "double", "probability"),),
+        named,
         event_time="when",
     )  # fmt: skip
 
-    found = foreign_signature(declared)
+    found = declared.as_captured()
 
-    assert [(one.name, one.type, one.role) for one in found.outputs] == [
-        ("prediction", "bool", "prediction"),
-        ("score", "double", "probability"),
-    ]
+    assert [(one.name, one.type, one.role) for one in found.outputs] == expected
     assert found.features == declared.features
 
 

@@ -14,11 +14,13 @@ from itertools import repeat
 from typing import Any
 
 from driftline.errors import InputError
+from driftline.formats.body_limits import BodyError
 from driftline.formats.capture_line import CaptureLine, Side, read_record
 from driftline.formats.column_names import given_names, position_names
 from driftline.formats.json.documents import documents
 from driftline.formats.json.ground_truth import read_labels
 from driftline.formats.location import Location
+from driftline.formats.shapes.responses import AnswerRows
 from driftline.signature import Signature
 
 PLAIN, OUTPUT, INPUT = "", "output", "input"
@@ -45,6 +47,7 @@ class RowReader:
         self._given = tuple(given)
         columns = signature.columns if signature else ()
         self._known = frozenset(column.name for column in columns)
+        self._answers = AnswerRows(signature.as_captured()) if signature else None
         self._keys: dict[str, tuple[str, ...]] = {}
         self._width: int | None = None  # Of the input of the first record.
 
@@ -203,19 +206,29 @@ class RowReader:
         """Return a side by the names of the reference; None when it does not say them."""
         if side is None:
             return {}
-        if self._signature is None:
+        if self._signature is None or self._answers is None:
             return None
+        if which == OUTPUT:
+            return self._answered(side, self._signature, self._answers)
         if isinstance(side, Mapping):
             return side if self._known.issuperset(side) else None
-        if which == INPUT:
-            candidates = [self._signature.inputs]
-        else:
-            labels = tuple(one for one in self._signature.features if one.role == "label")
-            candidates = [self._signature.outputs, labels]
-        for columns in candidates:
-            if columns and len(columns) == len(side):
-                return {column.name: value for column, value in zip(columns, side, strict=True)}
-        return None
+        inputs = self._signature.inputs
+        if not inputs or len(inputs) != len(side):
+            return None
+        return {column.name: value for column, value in zip(inputs, side, strict=True)}
+
+    @staticmethod
+    def _answered(
+        side: _Values, signature: Signature, answers: AnswerRows
+    ) -> Mapping[str, Any] | None:
+        """Return an answer by the names of the reference, as capture reads it."""
+        if not answers.columns:
+            return None
+        try:
+            ((row,), _) = answers.take([side])
+        except BodyError:
+            return None
+        return {column.name: value for column, value in zip(signature.answers, row, strict=True)}
 
 
 def _labels(record: Mapping[str, Any], name: str) -> list[str | None]:

@@ -32,7 +32,7 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import (
 )
 from driftline.monitors.rows import Rows as WindowRows
 from driftline.roles import Roles
-from driftline.serving.provisioning.signatures import endpoint_signature, foreign_signature
+from driftline.serving.provisioning.signatures import endpoint_signature
 
 LEVELS = {0.1: "p10", 0.5: "p50", 0.9: "p90"}
 Z = float(stats.norm.ppf(0.9))
@@ -384,7 +384,7 @@ def test_quantiles_are_judged_as_answers_and_are_no_inputs(baseline: Baseline) -
     report = dl.check(with_column(table, "p90", halved), baseline)
 
     assert [one.feature_name for one in report.violations] == ["p90"]
-    assert [one.name for one in foreign_signature(baseline.signature).outputs] == [
+    assert [one.name for one in baseline.signature.as_captured().outputs] == [
         "p50", "p10", "p90",
     ]  # fmt: skip
 

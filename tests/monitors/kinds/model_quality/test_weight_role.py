@@ -19,7 +19,6 @@ from driftline.errors import InputError
 from driftline.monitors.kinds.model_quality.metrics import by_lot, measure_answers
 from driftline.monitors.kinds.model_quality.violations import shown_number
 from driftline.roles import Roles
-from driftline.serving.provisioning.signatures import foreign_signature
 
 ROLES = {"label": "late", "prediction": "said", "probability": "chance", "positive": 1}
 
@@ -261,7 +260,7 @@ def test_rankings_count_by_their_weight_and_so_do_those_by_lot() -> None:
 
 
 def test_requests_of_an_own_app_carry_the_weight(weighted: Baseline) -> None:
-    found = foreign_signature(weighted.signature)
+    found = weighted.signature.as_captured()
 
     assert [one.name for one in found.inputs] == ["origin", "stands_for"]
 
