@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.texts import counted_texts, shortened
 from driftline.errors import InputError
-from driftline.formats.coercion import coerce, is_missing
+from driftline.formats.coercion import coerce, is_missing, unfit_mask
 from driftline.signature import ColumnType
 
 # Shares at which the tails are cut, and the number of equal parts of the rest
@@ -196,9 +196,11 @@ class Cells:
         return counts
 
     def assign(self, array: pa.Array) -> np.ndarray:
-        """Return the index of each row's cell, shape (rows,); nothing counts as unfit here."""
-        plain, _ = coerce(array, self.type)
+        """Return the index of each row's cell, shape (rows,)."""
+        plain, lost = coerce(array, self.type)
         codes = np.full(len(plain), self.size - 2, dtype=np.int64)
+        if lost:
+            codes[unfit_mask(array, self.type).to_numpy(zero_copy_only=False)] += 1
         present = ~is_missing(plain).to_numpy(zero_copy_only=False)
         if self.is_number:
             found = edges_passed(np.asarray(self.edges), _numbers(plain))

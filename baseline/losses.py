@@ -126,7 +126,7 @@ class LossCounter:
         for name, cell in self.reading.cells.items():
             places = cell.assign(batch.column(name))[answers.places]
             levels = len(cell.levels)
-            places = np.where(places == cell.size - 2, levels + 1, np.minimum(places, levels))
+            places = np.where(places >= cell.size - 2, levels + 1, np.minimum(places, levels))
             self.sums[name] += level_sums(places, losses, levels + 2)
 
     def merge(self, other: LossCounter) -> LossCounter:

@@ -65,6 +65,7 @@ class ColumnDrift:
     design_effect: float  # How many times more the set varies than independent rows.
     unseen_likelihood_ratio: float
     null_likelihood_ratio: float
+    unfit_likelihood_ratio: float
     window_count: int  # Windows in the strongest span.
     since: datetime | None  # Start of that span; None: not known.
     alpha: float  # The p-value below which the column is a violation in such a span.

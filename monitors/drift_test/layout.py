@@ -41,6 +41,7 @@ class ColumnSets:
     unseen: int  # The set of values never seen; -1: none.
     rest: int  # The set of other known values; -1: none.
     null: int
+    unfit: int
     absent: NDArray[np.bool_]  # Sets of empty or of unfit values, shape (sets,).
     cut: NDArray[np.bool_]  # Sets of all numbers on one side of a cut, shape (sets,).
     interval: NDArray[np.bool_]  # Sets of all numbers between two neighbouring cuts.
@@ -65,6 +66,7 @@ class ColumnSets:
             unseen=kinds.index("unseen") if "unseen" in kinds else -1,
             rest=rest[0] if rest else -1,
             null=kinds.index("null"),
+            unfit=kinds.index("unfit"),
             absent=np.array([kind in ("null", "unfit") for kind in kinds]),
             cut=np.array([kind in ("range", "cut") for kind in kinds]),
             interval=np.array([kind == "interval" for kind in kinds]),

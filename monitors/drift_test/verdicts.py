@@ -134,6 +134,7 @@ def _verdict(
         design_effect=float(scan.effect[index]),
         unseen_likelihood_ratio=float(gains[own.unseen]) if own.unseen >= 0 else 0.0,
         null_likelihood_ratio=float(gains[own.null]),
+        unfit_likelihood_ratio=float(gains[own.unfit]),
         window_count=len(scan.span.windows),
         since=scan.span.start,
         alpha=scan.alpha,

@@ -17,6 +17,7 @@ from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
 from driftline.formats.json.jackson import java_double
 from driftline.monitors.day_test.day_test import DayFinding
+from driftline.monitors.drift_test.budget import TOLERANCE
 from driftline.monitors.drift_test.drift import ColumnDrift, LevelChange
 from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE, Standstill
@@ -97,8 +98,14 @@ def type_draft(
     constraint: FeatureConstraints,
     config: MonitoringConfig,
     profile: ColumnProfile,
+    reference: ColumnProfile | None,
+    drift: ColumnDrift | None,
+    alpha: float,
 ) -> Draft | None:
-    """Demand that so many of the values are of the expected type."""
+    """Demand that so many of the values are of the expected type.
+
+    Of a reference with misfits of its own, their share is what is usual.
+    """
     expected, present = constraint.inferred_type, profile.present_count
     if column.type in OWN_TYPES and expected in ("String", "Boolean"):
         expected = OWN_TYPES[column.type]
@@ -106,23 +113,46 @@ def type_draft(
     is_not_text = expected == "String" and profile.is_number and profile.unfit_count == 0
     if expected == "Unknown" or present == 0 or (expected == "String" and not is_not_text):
         return None
-    # Whole numbers are numbers, too: an amount of 12 does not break a column of fractions.
-    fitting = present - profile.unfit_count
-    if expected == "Integral" and column.type == "double":
-        fitting = profile.integral_count
-    if is_not_text:
-        fitting = 0
+    fitting = 0.0 if is_not_text else _fitting_share(profile, expected)
+    if reference is not None:
+        usual = _fitting_share(reference, expected)
+        is_usual = usual < config.datatype_check_threshold
+        if is_usual and not _has_more_misfits(fitting, profile, usual, reference, drift, alpha):
+            return None
     wrong = (
         "numbers, not text" if is_not_text else NOT_OF_TYPE.get(column.type, "not of their type")
     )
     return mismatch_draft(
         column.name,
         expected,
-        fitting / present,
+        fitting,
         config,
         wrong=wrong,
         predicate=Predicate(column.name, "unfit", column.type) if profile.unfit_count else None,
     )
+
+
+def _fitting_share(profile: ColumnProfile, expected: str) -> float:
+    """Return the share of values that are of a type; whole numbers are numbers, too."""
+    fitting = profile.present_count - profile.unfit_count
+    if expected == "Integral" and profile.type == "double":
+        fitting = profile.integral_count
+    return fitting / profile.present_count if profile.present_count else 1.0
+
+
+def _has_more_misfits(
+    fitting: float,
+    profile: ColumnProfile,
+    usual: float,
+    reference: ColumnProfile,
+    drift: ColumnDrift | None,
+    alpha: float,
+) -> bool:
+    """Whether fewer values fit their type than in the reference, beyond chance and tolerance."""
+    if drift is not None and profile.unfit_count:
+        return drift.unfit_likelihood_ratio > drift.critical_value
+    known, rows = reference.present_count, profile.present_count
+    return _is_more(1.0 - usual, known, 1.0 - fitting, rows, alpha, slack=TOLERANCE)
 
 
 def origin_draft(
@@ -249,9 +279,19 @@ def domain_draft(
 
 def _is_news(once: int, known: int, share: float, rows: int, alpha: float) -> bool:
     """Whether values new to the reference are more than a first time by chance."""
-    foretold = np.minimum(unseen_share(once, known), share).reshape(1)
-    found = likelihood_ratio(foretold, max(known, 1), np.array([share]), rows, tolerance=0.0)
-    return bool(found[0] > math.log(2.0 / alpha))
+    foretold = float(np.minimum(unseen_share(once, known), share))
+    return _is_more(foretold, known, share, rows, alpha)
+
+
+def _is_more(
+    usual: float, known: int, share: float, rows: int, alpha: float, *, slack: float = 0.0
+) -> bool:
+    """Whether a share of rows lies above the reference's by more than chance and a tolerance."""
+    free = 2.0 * slack * math.sqrt(usual * (1.0 - usual))
+    found = likelihood_ratio(
+        np.array([usual]), max(known, 1), np.array([share]), rows, tolerance=free
+    )
+    return share > usual and bool(found[0] > math.log(2.0 / alpha))
 
 
 def constant_draft(name: str, found: Standstill) -> Draft:

@@ -328,7 +328,7 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
     odd, drift = work.implausible.get(name), work.drifts.get(name)
     known = work.reference.columns.get(name) if work.reference else None
     drafts: list[Draft | None] = [
-        type_draft(column, constraint, config, profile),
+        type_draft(column, constraint, config, profile, known, drift, work.alpha),
         # A label that has not come yet is no gap.
         None
         if column.role == "label"
